@@ -1,0 +1,366 @@
+"""Bytes of a picture file → RGB pixels, for every odd file there is; and pixels → the record of a store.
+
+Shapes: H, W rows and columns of the picture · S side of a record. Pixels are uint8, RGB, 0–255.
+
+What is decided here, so that no picture is changed silently (``Decoded.notes`` names each case):
+
+- Grey, palette, CMYK, L*a*b* and 16-bit pictures become 8-bit RGB. CMYK by Pillow's plain formula (Adobe's
+  inverted CMYK JPEGs included); embedded colour profiles are not applied, as in 2012. 16 bits (12 in some
+  TIFFs) are scaled, not clipped.
+- Transparent pixels are laid on white, as a browser shows them; the colours hidden under them are not seen.
+- EXIF orientation is not applied unless asked for: the pictures of 2012 were not turned. TIFF's own
+  orientation tag is part of the format and always applied.
+- Of an animation, a multi-page TIFF or a stereo pair the first frame counts.
+- A picture that is damaged or cut short is refused, never filled up with grey. (libjpeg mends some kinds of
+  damage by itself and says nothing; those cannot be told from sound files.)
+- Samples without a defined black and white (signed, 32-bit, floating point) are refused, and so are pages,
+  drawings and files whose reading would start another program.
+"""
+
+import io
+import re
+import threading
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from types import TracebackType
+from typing import Any, Literal, cast
+
+import numpy as np
+from PIL import ExifTags, Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
+
+from alexnet.errors import UserError
+
+Resample = Literal["bicubic", "bilinear", "lanczos", "box"]
+
+LIMIT_PIXELS = 178_956_970
+"""A larger picture is taken for a decompression bomb, by its header alone. This is Pillow's own limit."""
+
+FILTERS: dict[str, Image.Resampling] = {
+    "bicubic": Image.Resampling.BICUBIC,
+    "bilinear": Image.Resampling.BILINEAR,
+    "lanczos": Image.Resampling.LANCZOS,
+    "box": Image.Resampling.BOX,
+}
+
+FILTER_REACH = 3  # of Lanczos, the widest of them
+
+# Raster pictures only, recognised by their first bytes, decoded in this process.
+FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "PPM", "ICO", "JPEG2000", "AVIF")
+
+FORMATS_OF_SUFFIX: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys((".jpg", ".jpeg", ".jpe", ".jfif"), ("JPEG", "MPO")),
+    **dict.fromkeys((".png", ".apng"), ("PNG",)),
+    **dict.fromkeys((".tif", ".tiff"), ("TIFF",)),
+    **dict.fromkeys((".ppm", ".pgm", ".pbm", ".pnm"), ("PPM",)),
+    **dict.fromkeys((".jp2", ".j2k", ".jpx", ".jpf"), ("JPEG2000",)),
+    ".mpo": ("MPO", "JPEG"),
+    ".gif": ("GIF",),
+    ".webp": ("WEBP",),
+    ".bmp": ("BMP",),
+    ".ico": ("ICO",),
+    ".avif": ("AVIF",),
+}
+
+NOT_PICTURES: tuple[tuple[re.Pattern[bytes], str], ...] = (
+    (re.compile(rb"\s*(<\?xml[^>]*>\s*)?(<!--.{0,400}?-->\s*)?<svg", re.I | re.S), "an SVG drawing"),
+    (re.compile(rb"\s*(<!doctype html|<html|<head|<body)", re.I), "an HTML page (a failed download?)"),
+    (re.compile(rb"\s*<\?xml", re.I), "an XML document"),
+    (re.compile(rb"%PDF"), "a PDF document"),
+    (re.compile(rb"%!PS|\xc5\xd0\xd3\xc6"), "a PostScript drawing"),
+    (re.compile(rb".{4}ftyp(heic|heix|hevc|mif1|msf1)", re.S), "a HEIC picture: convert it to JPEG"),
+    (re.compile(rb"PK\x03\x04|\x1f\x8b|Rar!|7z\xbc\xaf"), "an archive: unpack it"),
+)
+
+TIFF_BITS_PER_SAMPLE, TIFF_PHOTOMETRIC, TIFF_SAMPLE_FORMAT = 258, 262, 339
+TIFF_WHITE_IS_ZERO, TIFF_UNSIGNED = 0, 1
+WHITE = 255
+
+
+class Undecodable(UserError):  # noqa: N818 - it is the file that is undecodable; UserError is the family name
+    """A file that does not hold a sound picture. ``name`` is the file, ``reason`` what is wrong with it."""
+
+    def __init__(self, reason: str, name: str = "") -> None:
+        super().__init__(f"{name}: {reason}" if name else reason)
+        self.reason = reason
+        self.name = name
+
+    def __reduce__(self) -> tuple[type["Undecodable"], tuple[str, str]]:
+        return Undecodable, (self.reason, self.name)
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """``pixels`` (H, W, 3) uint8 RGB, and ``notes`` on what was odd about the file, in fixed wordings."""
+
+    pixels: np.ndarray
+    notes: tuple[str, ...]
+
+
+def decode(data: bytes, name: str = "", *, exif: bool = False, limit_pixels: int = LIMIT_PIXELS) -> Decoded:
+    """The picture in ``data``, as RGB.
+
+    The format is told by content; ``name`` serves messages and the note on a wrong suffix. ``exif``
+    applies the EXIF orientation. ``limit_pixels`` (at most Pillow's 178,956,970) is held against the header
+    before any pixel is decoded. Pillow's warnings become notes. Thread-safe.
+    Raises ``Undecodable``, whatever is wrong with the bytes.
+    """
+    if not data:
+        raise Undecodable("the file is empty (0 bytes)", name)
+    notes: list[str] = []
+    try:
+        with _PILLOW_WARNINGS as warned:
+            pixels = _decode(data, name, exif, limit_pixels, notes)
+    except Undecodable:
+        raise
+    except UnidentifiedImageError:
+        raise Undecodable(_what_it_is(data), name) from None
+    except Image.DecompressionBombError as error:
+        raise Undecodable(f"too large, taken for a decompression bomb: {error}", name) from None
+    except MemoryError:
+        raise Undecodable("not enough memory to decode it", name) from None
+    except Exception as error:  # Pillow's readers raise every kind, from SyntaxError to struct.error
+        raise Undecodable(f"damaged: {_words(error)}", name) from None
+    notes += [f"Pillow: {message}" for message in dict.fromkeys(warned)]
+    return Decoded(pixels, tuple(notes))
+
+
+def to_record(pixels: np.ndarray, size: int = 256, resample: Resample = "bicubic") -> np.ndarray:
+    """The record of a picture: shorter side made ``size`` (up-sampled where smaller), centre square cut out.
+
+    ``pixels`` (H, W, 3) uint8 → (S, S, 3) uint8. [A] §2. The longer side becomes size · longer / shorter,
+    rounded to the nearest integer (halves up); the crop begins at half of what is over, rounded down. Columns
+    are resampled first, then rows (Pillow alone chooses the order by cost). Only what lies under the crop and
+    the filter is touched: 2000 × 3 needs no 170,667 × 256 pixels on the way.
+    """
+    if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8 or 0 in pixels.shape:
+        raise ValueError(f"pixels must be uint8 (H, W, 3) and not empty, got {pixels.dtype} {pixels.shape}")
+    if size < 1:
+        raise ValueError(f"size must be at least 1, got {size}")
+    height, width = pixels.shape[:2]
+    if height == width == size:
+        return pixels.copy()
+    columns, left, right = _span_under_crop(width, min(height, width), size)
+    rows, upper, lower = _span_under_crop(height, min(height, width), size)
+    picture = Image.fromarray(np.ascontiguousarray(pixels[rows, columns]))
+    resampling = FILTERS[resample]
+    narrow = picture.resize((size, picture.height), resampling, box=(left, 0, right, picture.height))
+    return np.array(narrow.resize((size, size), resampling, box=(0, upper, size, lower)))
+
+
+def _span_under_crop(length: int, shorter: int, size: int) -> tuple[slice, float, float]:
+    """Which pixels of one side the crop needs, and between which places among those it lies.
+
+    The resized side is cut to its centre ``size``; a filter reaches FILTER_REACH pixels further on either side,
+    pixels of the coarser of the two scales.
+    """
+    resized = (2 * length * size + shorter) // (2 * shorter)
+    start = (resized - size) // 2
+    begin, end = start * length / resized, (start + size) * length / resized
+    reach = FILTER_REACH * max(1, -(-length // resized)) + 1
+    first, last = max(0, int(begin) - reach), min(length, int(end) + 1 + reach)
+    return slice(first, last), begin - first, min(end - first, last - first)
+
+
+def _decode(data: bytes, name: str, exif: bool, limit_pixels: int, notes: list[str]) -> np.ndarray:
+    with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
+        _refuse_bomb(picture.size, limit_pixels, name)
+        _note_suffix(picture, name, notes)
+        samples = _samples(picture)
+        if not samples.defined:
+            raise Undecodable("signed, 32-bit or floating-point samples: black and white are not defined", name)
+        turned_by_pillow = _tiff_tags(picture).get(ExifTags.Base.Orientation, 1)  # gone once it is loaded
+        picture.load()
+        _refuse_bomb(picture.size, limit_pixels, name)  # an icon can hold more than its header says
+        rgb = _to_rgb(picture, samples, notes)
+        if turned_by_pillow != 1:
+            notes.append(f"TIFF orientation {turned_by_pillow} applied")
+        else:
+            rgb = _turned(rgb, _orientation(picture, notes), exif, notes)
+        _note_frames(picture, notes)
+    return np.array(rgb)
+
+
+def _refuse_bomb(size: tuple[int, int], limit_pixels: int, name: str) -> None:
+    if size[0] * size[1] > limit_pixels:
+        found = f"{size[0]} × {size[1]} pixels, the limit is {limit_pixels}"
+        raise Undecodable(f"too large, taken for a decompression bomb: {found}", name)
+
+
+def _note_suffix(picture: Image.Image, name: str, notes: list[str]) -> None:
+    suffix = PurePosixPath(name).suffix
+    if picture.format not in FORMATS_OF_SUFFIX.get(suffix.lower(), (picture.format,)):
+        notes.append(f"{picture.format} named {suffix}")
+
+
+def _orientation(picture: Image.Image, notes: list[str]) -> int:
+    """1 (upright) to 8 of the EXIF or TIFF tag; 1 where there is none or it makes no sense."""
+    try:
+        orientation = picture.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception:  # damaged EXIF spoils the orientation, not the picture
+        notes.append("EXIF data unreadable")
+        return 1
+    if orientation in range(1, 9):
+        return int(orientation)
+    notes.append(f"EXIF orientation {str(orientation)[:20]} means nothing")
+    return 1
+
+
+def _turned(rgb: Image.Image, orientation: int, exif: bool, notes: list[str]) -> Image.Image:
+    if orientation == 1:
+        return rgb
+    if not exif:
+        notes.append(f"EXIF orientation {orientation} not applied")
+        return rgb
+    notes.append(f"EXIF orientation {orientation} applied")
+    rgb.getexif()[ExifTags.Base.Orientation] = orientation
+    return ImageOps.exif_transpose(rgb)
+
+
+@dataclass(frozen=True)
+class _Samples:
+    """What the numbers in the file mean: how wide they are, whether 0 is white, whether they have a range."""
+
+    bits: int = 8
+    white_is_zero: bool = False
+    defined: bool = True
+
+
+def _samples(picture: Image.Image) -> _Samples:
+    if picture.format == "TIFF":
+        tags = _tiff_tags(picture)
+        kinds = _as_tuple(tags.get(TIFF_SAMPLE_FORMAT, TIFF_UNSIGNED))
+        bits = max(_as_tuple(tags.get(TIFF_BITS_PER_SAMPLE, 1)))
+        defined = picture.mode not in ("F", "I") and set(kinds) <= {TIFF_UNSIGNED}
+        return _Samples(bits, tags.get(TIFF_PHOTOMETRIC) == TIFF_WHITE_IS_ZERO, defined)
+    if picture.format == "PNG":
+        return _Samples(16 if any("16" in str(tile[3]) for tile in picture.tile) else 8)  # pyright: ignore
+    if picture.mode in ("I", "F"):  # Pillow brings PGM's wider numbers to the scale 0–65535; a PFM has none
+        return _Samples(16, defined=picture.mode == "I")
+    return _Samples(16 if picture.mode.startswith("I;16") else 8)
+
+
+def _tiff_tags(picture: Image.Image) -> Mapping[int, Any]:
+    return picture.tag_v2 if isinstance(picture, TiffImagePlugin.TiffImageFile) else {}
+
+
+def _as_tuple(value: Any) -> tuple[Any, ...]:
+    return value if isinstance(value, tuple) else (value,)
+
+
+def _to_rgb(picture: Image.Image, samples: _Samples, notes: list[str]) -> Image.Image:
+    if samples.bits > 8:
+        notes.append(f"{samples.bits}-bit samples to 8")
+    if picture.mode == "I" or picture.mode.startswith("I;16"):
+        picture = _wide_grey_to_eight(picture, samples)
+    elif picture.mode == "LAB":
+        picture = _lab_to_rgb(picture)
+        notes.append("L*a*b* to RGB")
+    if picture.has_transparency_data:
+        return _on_white(picture, notes)
+    words = {"1": "black and white", "L": "grey", "P": "palette", "CMYK": "CMYK"}
+    if picture.mode in words:
+        notes.append(f"{words[picture.mode]} to RGB")
+    return picture.convert("RGB")
+
+
+def _wide_grey_to_eight(picture: Image.Image, samples: _Samples) -> Image.Image:
+    """Grey of 9 to 16 bits on the scale of 8, rounded. (Of 16-bit colours Pillow keeps the upper byte.)"""
+    grey_hw = np.asarray(picture).astype(np.int32)
+    largest = (1 << samples.bits) - 1
+    scaled_hw = (np.minimum(grey_hw, largest) * 510 + largest) // (2 * largest)
+    if samples.white_is_zero:
+        scaled_hw = 255 - scaled_hw
+    grey = Image.fromarray(scaled_hw.astype(np.uint8))
+    key = picture.info.get("transparency")
+    if key is not None:  # PNG's tRNS: one grey value that is transparent
+        grey.putalpha(Image.fromarray(np.where(grey_hw == key, 0, 255).astype(np.uint8)))
+    return grey
+
+
+def _lab_to_rgb(picture: Image.Image) -> Image.Image:
+    from PIL import ImageCms  # a library of its own, needed by one file in a million
+
+    lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
+    to_srgb = ImageCms.buildTransform(lab, srgb, "LAB", "RGB")
+    return cast(Image.Image, ImageCms.applyTransform(picture, to_srgb))
+
+
+def _on_white(picture: Image.Image, notes: list[str]) -> Image.Image:
+    rgba = picture.convert("RGBA")
+    least, _ = cast(tuple[int, int], rgba.getchannel("A").getextrema())
+    if least == 255:
+        notes.append("alpha channel, opaque throughout")
+        return rgba.convert("RGB")
+    notes.append("transparency laid on white")
+    canvas = Image.new("RGBA", rgba.size, (WHITE, WHITE, WHITE, 255))
+    canvas.alpha_composite(rgba)
+    return canvas.convert("RGB")
+
+
+def _note_frames(picture: Image.Image, notes: list[str]) -> None:
+    try:
+        several = getattr(picture, "is_animated", False)
+    except Exception:  # the first frame is sound, and it is the one that counts
+        several = True
+    if several:
+        notes.append("first of several frames")
+
+
+def _what_it_is(data: bytes) -> str:
+    for pattern, what in NOT_PICTURES:
+        if pattern.match(data[:1024]):
+            return f"not a picture that is read here but {what}"
+    if not any(data):
+        return f"{len(data)} zero bytes, not a picture"
+    return f"not a picture, or damaged at its beginning (first bytes: {data[:8].hex(' ')})"
+
+
+def _words(error: Exception) -> str:
+    words = " ".join(str(error).split())
+    return words[:300] if words else type(error).__name__
+
+
+class _PillowWarnings:
+    """Collects the warnings that Pillow gives in this thread, and leaves every other warning as it is.
+
+    ``warnings.catch_warnings`` swaps the settings of the whole process, and two threads that do so put them
+    back in the wrong order. Here the first thread in swaps and the last one out restores.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._mine = threading.local()
+        self._swap: warnings.catch_warnings[None] | None = None
+
+    def __enter__(self) -> list[str]:
+        with self._lock:
+            if self._inside == 0:
+                self._swap = warnings.catch_warnings()
+                self._swap.__enter__()
+                warnings.filterwarnings("always", module=r"PIL(\.|$)")
+                self._show, warnings.showwarning = warnings.showwarning, self._collect
+            self._inside += 1
+        self._mine.messages = []
+        return self._mine.messages
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._mine.messages = None
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0 and self._swap is not None:
+                self._swap.__exit__(None, None, None)
+
+    def _collect(
+        self, message: Warning | str, category: type[Warning], filename: str, lineno: int, *rest: object
+    ) -> None:
+        messages = getattr(self._mine, "messages", None)
+        if messages is None:
+            self._show(message, category, filename, lineno, *rest)  # pyright: ignore[reportArgumentType]
+        else:
+            messages.append(" ".join(str(message).split())[:300])
+
+
+_PILLOW_WARNINGS = _PillowWarnings()
