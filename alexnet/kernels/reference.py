@@ -1,0 +1,228 @@
+"""Every kernel in plain PyTorch: differentiable, right on any device and for float64, float32, bfloat16 and float16.
+
+B pictures · C maps · H, W rows and columns · M maps of one block (tower) · S side of a stored picture
+
+The sum over neighbouring maps is a product with a band matrix, and the power −3/4 is taken by square roots: that is
+several times faster than `nn.LocalResponseNorm`, which pools a five-dimensional view and calls `pow`. Half precision
+is squared and summed in float32 (65504 < 256²: activations on the 0–255 scale overflow float16).
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F  # noqa: N812  (its customary name)
+from torch import Tensor
+
+# A denominator below this counts as zero, and so does what it divides: 0·∞ = 0, in the value and in the gradient.
+# It can only be met with k = 0, in windows whose activations are all (nearly) zero. Far enough above the smallest
+# float32 that s^(−β−1)·a stays finite for every β ≤ 1.
+EMPTY = 1e-24
+
+
+@dataclass(frozen=True)
+class NormSpec:
+    """b_i = a_i / (k + alpha · Σ_j a_j²)^beta, [A] §3.3.
+
+    j runs over `size` neighbouring maps: size // 2 below i and (size − 1) // 2 above it, as in the 2012 code and in
+    PyTorch, clipped to the block of maps (tower) that i lies in. `alpha` multiplies the plain sum, as printed;
+    for the other convention (Caffe, PyTorch, the 2012 parameter files) pass their alpha / size.
+    A `size` of 2·C − 1 or more takes in every map of the block. With k = 0, maps that are all zero stay zero.
+    """
+
+    k: float
+    alpha: float
+    beta: float
+    size: int
+    blocks: int = 1
+
+    def __post_init__(self) -> None:
+        if self.size < 1 or self.blocks < 1:
+            raise ValueError(f"normalisation needs size ≥ 1 and blocks ≥ 1, not size={self.size}, blocks={self.blocks}")
+        if self.k < 0 or self.alpha < 0:
+            raise ValueError(f"normalisation needs k ≥ 0 and alpha ≥ 0, not k={self.k}, alpha={self.alpha}")
+
+
+def local_response_norm(x_bchw: Tensor, spec: NormSpec) -> Tensor:
+    """Normalisation over neighbouring maps ([A] §3.3). BCHW in, BCHW out, same dtype; differentiable (once)."""
+    return _MapNorm.apply(x_bchw, spec)  # pyright: ignore[reportReturnType]
+
+
+def spatial_response_norm(x_bchw: Tensor, k: float, alpha: float, beta: float, size: int) -> Tensor:
+    """Normalisation over a size × size window of the same map, clipped at the borders (2012 code, `rnorm`).
+
+    x · (k + alpha · Σ x²)^−beta; the window reaches size // 2 up and left, (size − 1) // 2 down and right.
+    """
+    return _PlaceNorm.apply(x_bchw, k, alpha, beta, size)  # pyright: ignore[reportReturnType]
+
+
+def relu_norm_pool(
+    x_bchw: Tensor, *, relu_first: bool, norm: NormSpec | None, relu_last: bool, kernel: int, stride: int
+) -> Tensor:
+    """[ReLU] → [normalisation] → [ReLU] → max-pool with the ceil rule."""
+    if relu_first:
+        x_bchw = F.relu(x_bchw)
+    if norm is not None:
+        x_bchw = local_response_norm(x_bchw, norm)
+    if relu_last:
+        x_bchw = F.relu(x_bchw)
+    return F.max_pool2d(x_bchw, kernel, stride, ceil_mode=True)
+
+
+def max_pool(x_bchw: Tensor, kernel: int, stride: int) -> tuple[Tensor, Tensor]:
+    """Overlapping max-pool: (values, switches), both B × C × h × w with h = 1 + ceil((H − kernel) / stride).
+
+    A switch is the flat index row · W + column of the maximum in its map: what `F.max_unpool2d` and [Z] need.
+    """
+    return F.max_pool2d(x_bchw, kernel, stride, ceil_mode=True, return_indices=True)
+
+
+@torch.no_grad()
+def update_(
+    weight: Tensor, velocity: Tensor, gradient: Tensor, *, rate: float, momentum: float, decay: float
+) -> None:
+    """The rule of [A] §5, in place: v ← momentum · v − decay · rate · w − rate · g; w ← w + v."""
+    velocity.mul_(momentum).add_(weight, alpha=-decay * rate).add_(gradient, alpha=-rate)
+    weight.add_(velocity)
+
+
+def augment(
+    pictures_bhwc: Tensor,
+    *,
+    offsets_b2: Tensor,
+    mirror_b: Tensor,
+    mean: Tensor,
+    noise_b3: Tensor | None,
+    scale: float,
+    size: int,
+    dtype: torch.dtype,
+) -> Tensor:
+    """Crop at `offsets_b2`, mirror, subtract `mean`, add `noise_b3`, multiply by `scale`: BCHW, channels_last."""
+    count, height, width, _ = pictures_bhwc.shape
+    device = pictures_bhwc.device
+    steps = torch.arange(size, device=device)
+    rows = offsets_b2[:, 0, None] + steps
+    columns = offsets_b2[:, 1, None] + torch.where(mirror_b[:, None], steps.flip(0), steps)
+    pictures = torch.arange(count, device=device)[:, None, None]
+    crops = pictures_bhwc[pictures, rows[:, :, None], columns[:, None, :]].float()
+    mean_hwc = mean.to(device, torch.float32).permute(1, 2, 0)
+    if is_aligned(mean, height, width, size):
+        mean_hwc = mean_hwc[rows[:, :, None], columns[:, None, :]]
+    crops = crops - mean_hwc
+    if noise_b3 is not None:
+        crops = crops + noise_b3.to(torch.float32)[:, None, None, :]
+    return (crops * scale).to(dtype).permute(0, 3, 1, 2)
+
+
+def is_aligned(mean: Tensor, height: int, width: int, size: int) -> bool:
+    """Whether `mean` (3, …) covers the whole stored picture and is cropped with it, not the crop or one colour."""
+    if tuple(mean.shape) in {(3, 1, 1), (3, size, size)}:
+        return False
+    if tuple(mean.shape) == (3, height, width):
+        return True
+    raise ValueError(
+        f"the mean has shape {tuple(mean.shape)}; it must be (3, 1, 1), (3, {size}, {size}) or (3, {height}, {width})"
+    )
+
+
+class _MapNorm(torch.autograd.Function):
+    """Saves its input only; the sums are taken again in the backward pass."""
+
+    @staticmethod
+    def forward(ctx: Any, x_bchw: Tensor, spec: NormSpec) -> Tensor:
+        if x_bchw.shape[1] % spec.blocks:
+            raise ValueError(f"{x_bchw.shape[1]} maps do not divide into {spec.blocks} equal blocks")
+        ctx.save_for_backward(x_bchw)
+        ctx.spec = spec
+        a = _wide(x_bchw)
+        return (a * _power(_denominator(a, spec), spec.beta)).to(x_bchw.dtype)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, gradient_bchw: Tensor) -> tuple[Tensor, None]:
+        (x_bchw,), spec = ctx.saved_tensors, ctx.spec
+        a, gradient = _wide(x_bchw), _wide(gradient_bchw)
+        s = _denominator(a, spec)
+        scaled = gradient * _power(s, spec.beta)
+        shared = _map_sums(scaled * a * _power(s, 1.0), spec, transposed=True)
+        return (scaled - (2 * spec.alpha * spec.beta) * a * shared).to(x_bchw.dtype), None
+
+
+class _PlaceNorm(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x_bchw: Tensor, k: float, alpha: float, beta: float, size: int) -> Tensor:
+        ctx.save_for_backward(x_bchw)
+        ctx.constants = k, alpha, beta, size
+        a = _wide(x_bchw)
+        return (a * _power(_place_sums(a * a, size).mul_(alpha).add_(k), beta)).to(x_bchw.dtype)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, gradient_bchw: Tensor) -> tuple[Tensor, None, None, None, None]:
+        (x_bchw,), (k, alpha, beta, size) = ctx.saved_tensors, ctx.constants
+        a, gradient = _wide(x_bchw), _wide(gradient_bchw)
+        s = _place_sums(a * a, size).mul_(alpha).add_(k)
+        scaled = gradient * _power(s, beta)
+        shared = _place_sums(scaled * a * _power(s, 1.0), size, transposed=True)
+        return (scaled - (2 * alpha * beta) * a * shared).to(x_bchw.dtype), None, None, None, None
+
+
+def _wide(x: Tensor) -> Tensor:
+    """Float32 for half precision; float32 and float64 as they are."""
+    return x if x.dtype in (torch.float32, torch.float64) else x.float()
+
+
+def _power(s: Tensor, beta: float) -> Tensor:
+    """s^−beta, and 0 where s is EMPTY (NaN stays NaN). `pow` is some twenty times slower than two square roots."""
+    if beta == 0.75:
+        root = s.rsqrt()
+        power = root.mul_(root.sqrt())
+    elif beta == 1.0:
+        power = s.reciprocal()
+    elif beta == 0.5:
+        power = s.rsqrt()
+    else:
+        power = s.pow(-beta)
+    return power.masked_fill_(s < EMPTY, 0.0)
+
+
+def _denominator(a_bchw: Tensor, spec: NormSpec) -> Tensor:
+    return _map_sums(a_bchw * a_bchw, spec).mul_(spec.alpha).add_(spec.k)
+
+
+def _map_sums(q_bchw: Tensor, spec: NormSpec, *, transposed: bool = False) -> Tensor:
+    """Sums over each map's window, as a product with an M × M band matrix. `transposed`: the adjoint."""
+    batch, channels, height, width = q_bchw.shape
+    maps = channels // spec.blocks
+    band = _band(maps, spec.size, q_bchw, transposed=transposed)
+    if q_bchw.is_contiguous() and not q_bchw.is_contiguous(memory_format=torch.channels_last):
+        blocks = q_bchw.view(batch * spec.blocks, maps, height * width)
+        return torch.matmul(band.t(), blocks).view(batch, channels, height, width)
+    rows = q_bchw.permute(0, 2, 3, 1).reshape(-1, maps)
+    return (rows @ band).view(batch, height, width, channels).permute(0, 3, 1, 2)
+
+
+def _band(maps: int, size: int, like: Tensor, *, transposed: bool) -> Tensor:
+    """band[j, i] = 1 where map j lies in the window of map i: j − i in [−(size // 2), (size − 1) // 2]."""
+    step = torch.arange(maps, device=like.device)
+    offset = step[:, None] - step[None, :]
+    if transposed:
+        offset = -offset
+    return ((offset >= -(size // 2)) & (offset <= (size - 1) // 2)).to(like.dtype)
+
+
+def _place_sums(q_bchw: Tensor, size: int, *, transposed: bool = False) -> Tensor:
+    """Sums over each place's size × size window, zero beyond the borders: rows, then columns."""
+    before, after = size // 2, (size - 1) // 2
+    if transposed:
+        before, after = after, before
+    padded = F.pad(q_bchw, (0, 0, before, after))
+    height, width = q_bchw.shape[2:]
+    sums = torch.zeros_like(q_bchw)
+    for step in range(size):
+        sums += padded[:, :, step : step + height]
+    padded = F.pad(sums, (before, after))
+    sums = torch.zeros_like(q_bchw)
+    for step in range(size):
+        sums += padded[:, :, :, step : step + width]
+    return sums
