@@ -1,0 +1,45 @@
+"""Initial weights: Gaussians of mean 0, constant biases. Three published readings, each a function of the seed.
+
+- "code": the 2012 code's, as the rows carry it (σ = 0.03 in conv3–conv5, `facts` §1.2). The default.
+- "paper": [A] §5: σ = 0.01 in every layer, biases as in the code.
+- "zf": [Z] §3: σ = 0.01 in every layer, all biases 0.
+"""
+
+import hashlib
+from typing import Literal, get_args
+
+import torch
+from torch import nn
+
+from alexnet.errors import UsageError
+from alexnet.nets.table import Table, Weighted
+
+Initialisation = Literal["code", "paper", "zf"]
+
+PRINTED_STD = 0.01  # [A] §5, [Z] §3
+
+
+def spread(row: Weighted, scheme: Initialisation) -> tuple[float, float]:
+    """Standard deviation of a row's weights and the value of its biases under one reading."""
+    if scheme == "code":
+        return row.std, row.bias
+    return PRINTED_STD, row.bias if scheme == "paper" else 0.0
+
+
+@torch.no_grad()
+def initialise(network: nn.Module, table: Table, scheme: Initialisation, seed: int) -> None:
+    """Fill the weights and biases of every weighted row. Each layer draws from a generator of its own, so a layer's
+    weights do not depend on which other layers there are. Raises UsageError for an unknown scheme."""
+    if scheme not in get_args(Initialisation):
+        raise UsageError(f"--init {scheme}: choose one of {', '.join(get_args(Initialisation))}.")
+    for row in table.weighted:
+        layer = network.get_submodule(row.name)
+        std, bias = spread(row, scheme)
+        generator = torch.Generator().manual_seed(_layer_seed(seed, row.name))
+        weight, biases = layer.get_parameter("weight"), layer.get_parameter("bias")
+        weight.copy_(torch.randn(weight.shape, generator=generator) * std)
+        biases.fill_(bias)
+
+
+def _layer_seed(seed: int, name: str) -> int:
+    return int.from_bytes(hashlib.sha256(f"{seed}:{name}".encode()).digest()[:6], "big")

@@ -1,0 +1,400 @@
+"""The rows as modules, each with its adjoint beside it.
+
+`adjoint(y, x)`: the transpose of the layer's linear part (of its linearisation at `x`, where it is not linear) applied
+to `y`, a signal at the layer's output; `x` is what entered the layer. For convolution, pooling and dense layers this is
+the deconvnet's step down ([Z] §2.1).
+
+B pictures · C maps · H, W rows and columns · U units · P positions. Weights stay float32; a layer works in the type of
+what enters it (float32 or bfloat16), casting its weights itself.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from alexnet import kernels
+from alexnet.nets.table import (
+    Activation,
+    BatchNorm,
+    Conv,
+    Dense,
+    Dropout,
+    Layer,
+    Local,
+    Norm,
+    Pool,
+    SpatialNorm,
+)
+
+Maps = Float[Tensor, "B C H W"]
+
+
+# ── layers with weights ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Convolution(nn.Module):
+    """Convolution of columns: each reads the columns of the map below that its wiring names ([A] §3.2).
+
+    weight (C, C_read, kernel, kernel), bias (C). Column after column along C.
+    """
+
+    def __init__(self, layer: Layer) -> None:
+        super().__init__()
+        row = layer.row
+        assert isinstance(row, Conv)
+        self.window, self.reads, self.side = layer.window, layer.reads, layer.entering.side
+        maps_read = (layer.parameters - row.maps) // (row.maps * row.kernel**2)
+        self.columns_below = layer.entering.maps * len(self.reads[0]) // maps_read
+        self.weight = nn.Parameter(torch.empty(row.maps, maps_read, row.kernel, row.kernel))
+        self.bias = nn.Parameter(torch.empty(row.maps))
+
+    @property
+    def groups(self) -> int | None:
+        """Groups of an ordinary grouped convolution with this wiring, or None if it is not one."""
+        if all(read == self.reads[0] for read in self.reads) and len(self.reads[0]) == self.columns_below:
+            return 1
+        return len(self.reads) if self.reads == tuple((c,) for c in range(len(self.reads))) else None
+
+    def forward(self, x: Maps) -> Maps:
+        padded, (weight, bias) = self._pad(x), _cast(self, x.dtype)
+        if self.groups is not None:
+            return F.conv2d(padded, weight, bias, self.window.stride, groups=self.groups)
+        columns = padded.chunk(self.columns_below, dim=1)
+        parts = [
+            F.conv2d(torch.cat([columns[c] for c in read], dim=1), w, b, self.window.stride)
+            for read, w, b in zip(self.reads, weight.chunk(len(self.reads)), bias.chunk(len(self.reads)), strict=True)
+        ]
+        return torch.cat(parts, dim=1)
+
+    def adjoint(self, y: Maps, x: Maps) -> Maps:
+        """The transposed convolution: filters flipped, maps of all readers added."""
+        weight, _ = _cast(self, y.dtype)
+        padded = self._pad(x[:0]).shape[-1]
+        if self.groups is not None:
+            below = F.conv_transpose2d(y, weight, stride=self.window.stride, groups=self.groups)
+        else:
+            below = self._scatter_to_columns(y, weight, x.shape[1])
+        before = self.window.before
+        below = F.pad(below, (0, max(0, padded - below.shape[-1])) + (0, max(0, padded - below.shape[-2])))
+        return below[..., before : before + x.shape[-2], before : before + x.shape[-1]]
+
+    def _scatter_to_columns(self, y: Maps, weight: Tensor, maps_below: int) -> Maps:
+        width = maps_below // self.columns_below
+        columns: list[Tensor | None] = [None] * self.columns_below
+        readers = len(self.reads)
+        for read, part, w in zip(self.reads, y.chunk(readers, dim=1), weight.chunk(readers), strict=True):
+            down = F.conv_transpose2d(part, w, stride=self.window.stride)
+            for column, share in zip(read, down.split(width, dim=1), strict=True):
+                present = columns[column]
+                columns[column] = share if present is None else present + share
+        empty = torch.zeros_like(next(c for c in columns if c is not None))
+        return torch.cat([empty if column is None else column for column in columns], dim=1)
+
+    def _pad(self, x: Maps) -> Maps:
+        """Zeros around the map, the overhang at its right and bottom included."""
+        before, after = self.window.before, self.window.far_padding(x.shape[-1])
+        after_rows = self.window.far_padding(x.shape[-2])
+        return x if before == after == after_rows == 0 else F.pad(x, (before, after, before, after_rows))
+
+
+class LocallyConnected(nn.Module):
+    """A convolution whose positions have weights of their own. weight (P, C, C_below·kernel²), bias (P, C)."""
+
+    def __init__(self, layer: Layer) -> None:
+        super().__init__()
+        row = layer.row
+        assert isinstance(row, Local)
+        self.window, self.side = layer.window, layer.leaving.side
+        reads = layer.entering.maps * row.kernel**2
+        self.weight = nn.Parameter(torch.empty(self.side**2, row.maps, reads))
+        self.bias = nn.Parameter(torch.empty(self.side**2, row.maps))
+
+    def forward(self, x: Maps) -> Maps:
+        weight, bias = _cast(self, x.dtype)
+        patches_bfp = F.unfold(self._pad(x), self.window.kernel, stride=self.window.stride)
+        out_bcp = torch.einsum("bfp,pcf->bcp", patches_bfp, weight) + bias.T
+        return out_bcp.unflatten(-1, (self.side, self.side))
+
+    def adjoint(self, y: Maps, x: Maps) -> Maps:
+        weight, _ = _cast(self, y.dtype)
+        patches_bfp = torch.einsum("bcp,pcf->bfp", y.flatten(2), weight)
+        padded = self._pad(x[:0]).shape[-2:]
+        below = F.fold(patches_bfp, (padded[0], padded[1]), self.window.kernel, stride=self.window.stride)
+        before = self.window.before
+        return below[..., before : before + x.shape[-2], before : before + x.shape[-1]]
+
+    def _pad(self, x: Maps) -> Maps:
+        before, after = self.window.before, self.window.far_padding(x.shape[-1])
+        return F.pad(x, (before, after, before, after))
+
+
+class FullyConnected(nn.Module):
+    """Every unit reads all units of the columns that its column is wired to. weight (U, U_read), bias (U).
+
+    Maps come in as (B, C, H, W) and are read in the order column, map, row, column of the map, as in 2012.
+    """
+
+    def __init__(self, layer: Layer) -> None:
+        super().__init__()
+        row = layer.row
+        assert isinstance(row, Dense)
+        self.reads = layer.reads
+        units_read = (layer.parameters - row.units) // row.units
+        self.columns_below = layer.entering.units * len(self.reads[0]) // units_read
+        self.weight = nn.Parameter(torch.empty(row.units, units_read))
+        self.bias = nn.Parameter(torch.empty(row.units))
+
+    def forward(self, x: Tensor) -> Float[Tensor, "B U"]:
+        flat, (weight, bias) = x.flatten(1), _cast(self, x.dtype)
+        if len(self.reads[0]) == self.columns_below:
+            return F.linear(flat, weight, bias)
+        columns, readers = flat.chunk(self.columns_below, dim=1), len(self.reads)
+        parts = [
+            F.linear(torch.cat([columns[c] for c in read], dim=1), w, b)
+            for read, w, b in zip(self.reads, weight.chunk(readers), bias.chunk(readers), strict=True)
+        ]
+        return torch.cat(parts, dim=1)
+
+    def adjoint(self, y: Float[Tensor, "B U"], x: Tensor) -> Tensor:
+        weight, _ = _cast(self, y.dtype)
+        if len(self.reads[0]) == self.columns_below:
+            return (y @ weight).reshape(x.shape)
+        width, readers = x[0].numel() // self.columns_below, len(self.reads)
+        below = y.new_zeros(len(x), self.columns_below, width)
+        for read, part, w in zip(self.reads, y.chunk(readers, dim=1), weight.chunk(readers), strict=True):
+            for column, share in zip(read, (part @ w).split(width, dim=1), strict=True):
+                below[:, column] += share
+        return below.reshape(x.shape)
+
+
+def _cast(layer: nn.Module, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    return layer.get_parameter("weight").to(dtype), layer.get_parameter("bias").to(dtype)
+
+
+# ── pooling and normalisation ────────────────────────────────────────────────────────────────────────────────────
+
+
+class MaxPool(nn.Module):
+    """Max-pooling whose windows may overlap and may overhang the far edges ([A] §3.4)."""
+
+    def __init__(self, layer: Layer) -> None:
+        super().__init__()
+        self.window = layer.window
+
+    def forward(self, x: Maps) -> Maps:
+        return self.with_switches(x)[0]
+
+    def with_switches(self, x: Maps) -> tuple[Maps, Int[Tensor, "B C H2 W2"]]:
+        """The maxima and their places: the switches of [Z] §2.1, indices row·W + column into each map of `x`.
+
+        Of equal values the first, row by row, is the maximum (the 2012 code credits all of them)."""
+        ceil = self.window.rounding == "ceil"
+        return F.max_pool2d(x, self.window.kernel, self.window.stride, ceil_mode=ceil, return_indices=True)
+
+    def adjoint(self, y: Maps, x: Maps) -> Maps:
+        return unpool(y, self.with_switches(x)[1], (x.shape[-2], x.shape[-1]))
+
+
+def unpool(
+    y: Maps,
+    switches: Int[Tensor, "B C H2 W2"],
+    size: tuple[int, int],
+    overlap: Literal["add", "overwrite"] = "add",
+) -> Maps:
+    """Put each value back in its place, zeros elsewhere, on maps of `size` (H, W). Where windows overlap, several
+    values may share a place: "add" sums them (the exact transpose), "overwrite" keeps the largest in magnitude."""
+    flat = y.new_zeros(*y.shape[:2], size[0] * size[1])
+    if overlap == "add":
+        flat.scatter_add_(2, switches.flatten(2), y.flatten(2))
+    else:
+        high = flat.scatter_reduce(2, switches.flatten(2), y.flatten(2), "amax")
+        low = flat.scatter_reduce(2, switches.flatten(2), y.flatten(2), "amin")
+        flat = torch.where(high >= -low, high, low)
+    return flat.unflatten(2, size)
+
+
+class AveragePool(nn.Module):
+    """Mean over the part of each window that lies inside the map (2012 code)."""
+
+    def __init__(self, layer: Layer) -> None:
+        super().__init__()
+        self.window = layer.window
+
+    def forward(self, x: Maps) -> Maps:
+        ceil = self.window.rounding == "ceil"
+        return F.avg_pool2d(x, self.window.kernel, self.window.stride, ceil_mode=ceil, count_include_pad=False)
+
+    def adjoint(self, y: Maps, x: Maps) -> Maps:
+        return _vector_jacobian(self, y, x)
+
+
+class ResponseNorm(nn.Module):
+    """Response normalisation across maps, inside each column or over all ([A] §3.3)."""
+
+    def __init__(self, layer: Layer) -> None:
+        super().__init__()
+        row = layer.row
+        assert isinstance(row, Norm)
+        blocks = layer.columns if row.span == "column" else 1
+        self.spec = kernels.NormSpec(row.k, row.coefficient, row.beta, row.size, blocks)
+
+    def forward(self, x: Maps) -> Maps:
+        return kernels.local_response_norm(x, self.spec)
+
+    def adjoint(self, y: Maps, x: Maps) -> Maps:
+        return _vector_jacobian(self, y, x)
+
+
+class SpatialResponseNorm(nn.Module):
+    """Response normalisation inside one map (2012 code, `rnorm`)."""
+
+    def __init__(self, layer: Layer) -> None:
+        super().__init__()
+        row = layer.row
+        assert isinstance(row, SpatialNorm)
+        self.row = row
+
+    def forward(self, x: Maps) -> Maps:
+        row = self.row
+        return kernels.spatial_response_norm(x, row.k, row.coefficient, row.beta, row.size)
+
+    def adjoint(self, y: Maps, x: Maps) -> Maps:
+        return _vector_jacobian(self, y, x)
+
+
+class MapBatchNorm(nn.BatchNorm2d):
+    """Batch normalisation of maps, in float32 whatever enters."""
+
+    def __init__(self, layer: Layer) -> None:
+        super().__init__(layer.entering.maps)
+
+    def forward(self, input: Maps) -> Maps:
+        return super().forward(input.float()).to(input.dtype)
+
+    def adjoint(self, y: Maps, x: Maps) -> Maps:
+        """With the running statistics, as in evaluation."""
+        scale = self.weight / torch.sqrt(self.running_var + self.eps) if self.running_var is not None else self.weight
+        return y * scale.to(y.dtype).view(1, -1, 1, 1)
+
+
+# ── units and dropout ────────────────────────────────────────────────────────────────────────────────────────────
+
+NON_LINEARITIES = {"relu": F.relu, "tanh": torch.tanh, "sigmoid": torch.sigmoid}
+
+
+class NonLinearity(nn.Module):
+    """ReLU, tanh or the logistic function ([A] §3.1)."""
+
+    def __init__(self, layer: Layer) -> None:
+        super().__init__()
+        assert isinstance(layer.row, Activation)
+        self.kind = layer.row.kind
+
+    def forward(self, x: Tensor) -> Tensor:
+        return NON_LINEARITIES[self.kind](x)
+
+    def adjoint(self, y: Tensor, x: Tensor) -> Tensor:
+        return _vector_jacobian(self, y, x)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where in a training run a batch stands: dropout masks are functions of it (DESIGN: randomness by place).
+
+    `pictures` (B,) are the pictures' numbers in their set."""
+
+    seed: int
+    epoch: int
+    pictures: Int[Tensor, "B"]
+
+
+class DropUnits(nn.Module):
+    """Dropout ([A] §4.2), 2012's (mask; ×keep at test) or inverted (mask ÷ keep; nothing at test).
+
+    With a `place` the mask is a function of (seed, epoch, layer, picture, unit); without one it is drawn from torch's
+    generator as in any other module.
+    """
+
+    def __init__(self, layer: Layer) -> None:
+        super().__init__()
+        row = layer.row
+        assert isinstance(row, Dropout)
+        self.keep, self.inverted, self.name = row.keep, row.kind == "inverted", row.name
+        self.place: Place | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training:
+            return x if self.inverted else x * self.keep
+        if self.place is None:
+            kept = torch.rand_like(x, dtype=torch.float32) < self.keep
+        else:
+            kept = uniform_by_place(self.place, self.name, x[0].numel()).view(x.shape) < self.keep
+        return x * kept / self.keep if self.inverted else x * kept
+
+    def adjoint(self, y: Tensor, x: Tensor) -> Tensor:  # noqa: ARG002 - the signature of every adjoint
+        """As in evaluation."""
+        return y if self.inverted else y * self.keep
+
+
+def uniform_by_place(place: Place, layer: str, units: int) -> Float[Tensor, "B U"]:
+    """Uniform numbers in [0, 1), one for each picture and unit: a hash of (seed, epoch, layer, picture, unit).
+
+    The same on every device, whatever else is in the batch."""
+    key = _scramble(place.pictures.to(torch.int64) ^ _string_key(f"{place.seed}:{place.epoch}:{layer}"))
+    unit = torch.arange(units, device=key.device, dtype=torch.int64) * 0x9E3779B9
+    return _scramble((key[:, None] + unit) & 0xFFFFFFFF).to(torch.float32) / 2**32
+
+
+def _string_key(words: str) -> int:
+    """32 bits from a string (FNV-1a)."""
+    value = 0x811C9DC5
+    for byte in words.encode():
+        value = ((value ^ byte) * 0x01000193) & 0xFFFFFFFF
+    return value
+
+
+def _scramble(bits: Int[Tensor, "*any"]) -> Int[Tensor, "*any"]:
+    """A bijection of 32-bit numbers in which every input bit flips each output bit half the time (an avalanche of
+    xor-shifts and odd multipliers; products wrap in 64 bits, which leaves the low 32 right)."""
+    for shift, factor in ((16, 0x21F0AAAD), (15, 0x735A2D97)):
+        bits = ((bits ^ (bits >> shift)) * factor) & 0xFFFFFFFF
+    return bits ^ (bits >> 15)
+
+
+def _vector_jacobian(layer: nn.Module, y: Tensor, x: Tensor) -> Tensor:
+    with torch.enable_grad():
+        x = x.detach().requires_grad_(True)
+        (below,) = torch.autograd.grad(layer(x), x, y)
+    return below
+
+
+# ── the module of a row ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+def module_for(layer: Layer) -> nn.Module:
+    """The module of a row in its place."""
+    match layer.row:
+        case Conv():
+            return Convolution(layer)
+        case Local():
+            return LocallyConnected(layer)
+        case Dense():
+            return FullyConnected(layer)
+        case Pool(kind="max"):
+            return MaxPool(layer)
+        case Pool():
+            return AveragePool(layer)
+        case Norm():
+            return ResponseNorm(layer)
+        case SpatialNorm():
+            return SpatialResponseNorm(layer)
+        case BatchNorm():
+            return MapBatchNorm(layer)
+        case Activation():
+            return NonLinearity(layer)
+        case Dropout():
+            return DropUnits(layer)

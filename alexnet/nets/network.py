@@ -1,0 +1,158 @@
+"""A table as an `nn.Module`: logits from `forward`, every map and switch from `activations`."""
+
+from dataclasses import dataclass, field
+from functools import partial
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from alexnet import kernels
+from alexnet.errors import UserError
+from alexnet.nets import zoo
+from alexnet.nets.init import Initialisation, initialise
+from alexnet.nets.layers import DropUnits, MaxPool, Place, module_for
+from alexnet.nets.table import Activation, Layer, Norm, Pool, Table, trace, with_width
+
+
+@dataclass
+class Activations:
+    """What a network made of a batch: `maps[name]` of each row, (B, C, H, W) or (B, U); `switches[name]` of each
+    max-pooling row: where in the map below each maximum stood, row·W + column."""
+
+    maps: dict[str, Tensor] = field(default_factory=dict)
+    switches: dict[str, Int[Tensor, "B C H W"]] = field(default_factory=dict)
+
+    def __getitem__(self, name: str) -> Tensor:
+        """The map of one row. Raises UserError, naming those that exist."""
+        if name not in self.maps:
+            raise UserError(f"There is no layer {name!r}. There are: {', '.join(self.maps)}.")
+        return self.maps[name]
+
+
+class Network(nn.Module):
+    """The module of a table. Takes RGB on the scale 0–255 minus the mean, (B, 3, S, S); gives logits (B, classes).
+
+    Each row is a submodule under its own name: `conv1.weight` … `fc8.bias` are the keys of the state dict.
+    """
+
+    def __init__(self, table: Table, input_size: int | None = None) -> None:
+        super().__init__()
+        self.table = table
+        self.input_size = table.input_size if input_size is None else input_size
+        self.layers: tuple[Layer, ...] = trace(table, self.input_size)
+        for layer in self.layers:
+            self.add_module(layer.row.name, module_for(layer))
+        self._steps = _fuse(self)
+
+    def forward(self, x: Float[Tensor, "B 3 S S"]) -> Float[Tensor, "B K"]:
+        self._check(x)
+        for step in self._steps:
+            x = step(x)
+        return x.flatten(1)
+
+    def activations(self, x: Float[Tensor, "B 3 S S"]) -> Activations:
+        """Every row's output and every max-pooling row's switches, row by row, by the same modules as `forward`."""
+        self._check(x)
+        seen = Activations()
+        for layer in self.layers:
+            name, module = layer.row.name, self.get_submodule(layer.row.name)
+            if isinstance(module, MaxPool):
+                x, seen.switches[name] = module.with_switches(x)
+            else:
+                x = module(x)
+            seen.maps[name] = x
+        return seen
+
+    def set_place(self, place: Place | None) -> None:
+        """Make the dropout masks of the following passes functions of `place`; None: draw them from torch."""
+        for module in self.children():
+            if isinstance(module, DropUnits):
+                module.place = place
+
+    def layer(self, name: str) -> Layer:
+        """The traced row called `name`. Raises UserError, naming those that exist."""
+        row = self.table[name]
+        return next(layer for layer in self.layers if layer.row == row)
+
+    def _check(self, x: Tensor) -> None:
+        expected = (3, self.input_size, self.input_size)
+        if x.ndim != 4 or tuple(x.shape[1:]) != expected:
+            raise ValueError(f"{self.table.name} takes (B, {', '.join(map(str, expected))}), not {tuple(x.shape)}")
+
+
+def _fuse(network: Network) -> list[nn.Module | partial[Tensor]]:
+    """The steps of `forward`: each row's module, runs of ReLU, response norm and max-pooling as one kernel."""
+    steps: list[nn.Module | partial[Tensor]] = []
+    layers = list(network.layers)
+    while layers:
+        run = _fusible(layers)
+        steps.append(_fused(network, run) if len(run) > 1 else network.get_submodule(layers[0].row.name))
+        del layers[: max(1, len(run))]
+    return steps
+
+
+def _fusible(layers: list[Layer]) -> list[Layer]:
+    """The leading rows that are [ReLU] [norm] [ReLU] max-pool with the ceil rule, or none."""
+    expected = ["relu", "norm", "relu", "pool"]
+    run: list[Layer] = []
+    for layer in layers:
+        kind = _kind(layer)
+        while expected and expected[0] != kind:
+            expected.pop(0)
+        if not expected:
+            return []
+        expected.pop(0)
+        run.append(layer)
+        if kind == "pool":
+            return run
+    return []
+
+
+def _kind(layer: Layer) -> str:
+    match layer.row:
+        case Activation(kind="relu"):
+            return "relu"
+        case Norm():
+            return "norm"
+        case Pool(kind="max", rounding="ceil"):
+            return "pool"
+        case _:
+            return "other"
+
+
+def _fused(network: Network, run: list[Layer]) -> partial[Tensor]:
+    kinds = [_kind(layer) for layer in run]
+    norms = [network.get_submodule(layer.row.name) for layer in run if isinstance(layer.row, Norm)]
+    window = run[-1].window
+    return partial(
+        kernels.relu_norm_pool,
+        relu_first=kinds[0] == "relu",
+        norm=norms[0].spec if norms else None,
+        relu_last=kinds[-2] == "relu" and len(kinds) > 2,
+        kernel=window.kernel,
+        stride=window.stride,
+    )
+
+
+def build(
+    name: str | Table = "alexnet",
+    classes: int | None = None,
+    *,
+    width: float = 1.0,
+    input_size: int | None = None,
+    init: Initialisation = "code",
+    seed: int = 0,
+) -> Network:
+    """A network of the zoo (or of your own table) with fresh weights.
+
+    `classes`: outputs (default: the table's); `width`: factor on the maps and units of every layer but the last;
+    `input_size`: side of the pictures in pixels (default: the table's). Raises UserError for an unknown name or an
+    input that leaves no map.
+    """
+    table = zoo.find(name) if isinstance(name, str) else name
+    if classes is not None:
+        table = zoo.with_classes(table, classes)
+    network = Network(with_width(table, width), input_size)
+    initialise(network, network.table, init, seed)
+    return network.to(memory_format=torch.channels_last)
