@@ -1,0 +1,209 @@
+"""What every source of pictures has in common: its items, its parts, and the checks and splits that all share."""
+
+import hashlib
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import overload
+
+import numpy as np
+
+from alexnet.data.decode import Undecodable
+from alexnet.errors import UsageError, UserError
+
+Reader = Callable[[int], "bytes | np.ndarray"]
+"""Place in a source → the bytes of the picture's file, or its pixels (H, W, 3) uint8 RGB. Safe in threads."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One labelled picture. ``key`` is unique within its part and printable; ``label`` counts from 0."""
+
+    key: str
+    label: int
+    place: int
+    reader: Reader
+
+    def read(self) -> "bytes | np.ndarray":
+        """The bytes of the file, or pixels (H, W, 3) uint8 RGB. Raises ``Undecodable`` if there is no reading it."""
+        return self.reader(self.place)
+
+
+@dataclass(frozen=True, eq=False)
+class Part(Sequence[Item]):
+    """The items of "train", "val" or "test", made one at a time: a million of them are two lists and an array."""
+
+    keys: Sequence[str]
+    labels: np.ndarray
+    """int64 (N,)"""
+    reader: Reader
+    places: np.ndarray | None = None
+    """int64 (N,): which place of the reader holds item i; i itself where absent."""
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    @overload
+    def __getitem__(self, index: int) -> Item: ...
+    @overload
+    def __getitem__(self, index: slice) -> "Part": ...
+    def __getitem__(self, index: int | slice) -> "Item | Part":
+        if isinstance(index, slice):
+            return self.take(np.arange(len(self))[index])
+        index = range(len(self))[index]
+        place = index if self.places is None else int(self.places[index])
+        return Item(self.keys[index], int(self.labels[index]), place, self.reader)
+
+    def __iter__(self) -> Iterator[Item]:
+        return (self[index] for index in range(len(self)))
+
+    def take(self, indices: np.ndarray) -> "Part":
+        """The part that holds these items, in this order."""
+        places = indices if self.places is None else self.places[indices]
+        return Part([self.keys[int(i)] for i in indices], self.labels[indices], self.reader, places)
+
+
+@dataclass(frozen=True)
+class Source:
+    """Labelled pictures, wherever they lie.
+
+    ``class_names`` are for people, ``class_ids`` for machines (wnid or folder name); a label is an index into both.
+    ``class_order`` says what put the classes in this order. ``ignored`` names what lies in the source and is no
+    item of it, each with its reason.
+    """
+
+    kind: str
+    class_names: tuple[str, ...]
+    class_ids: tuple[str, ...]
+    class_order: str
+    parts: Mapping[str, Part]
+    ignored: tuple[str, ...] = ()
+    groups: Callable[[str], str] | None = field(default=None, compare=False)
+    """Key → what must not be torn apart by a split (the picture that objects are cut from); None: the key."""
+
+
+class FileReader:
+    """Reads files below one folder."""
+
+    def __init__(self, root: Path, names: Sequence[str]) -> None:
+        self.root, self.names = root, names
+
+    def __call__(self, place: int) -> bytes:
+        name = self.names[place]
+        try:
+            return (self.root / name).read_bytes()
+        except OSError as error:
+            raise Undecodable(f"cannot be read: {error.strerror or error}", printable(name)) from None
+
+
+class ArrayReader:
+    """Pictures that lie in one array already: (N, H, W, 3) uint8."""
+
+    def __init__(self, pictures_nhwc: np.ndarray) -> None:
+        self.pictures_nhwc = pictures_nhwc
+
+    def __call__(self, place: int) -> np.ndarray:
+        return self.pictures_nhwc[place]
+
+
+def printable(name: str) -> str:
+    """The name itself, or, where it holds line breaks, control characters or broken UTF-8, an escaped form."""
+    return name if name.isprintable() else name.encode("unicode_escape").decode("ascii")
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Sorted by the bytes of their UTF-8: the same on every machine and in every locale."""
+    return sorted(names, key=lambda name: name.encode("utf-8", "surrogatepass"))
+
+
+def distinct(names: Sequence[str], ids: Sequence[str]) -> tuple[str, ...]:
+    """Class names, each said apart by its id where two classes share a name (ImageNet has two cranes)."""
+    count = Counter(names)
+    return tuple(f"{name} ({ident})" if count[name] > 1 else name for name, ident in zip(names, ids, strict=True))
+
+
+def check(source: Source, where: str) -> Source:
+    """The source itself, or a ``UserError`` that names what would spoil a training: see each message."""
+    _check_class_names(source.class_ids, where)
+    for name, part in source.parts.items():
+        if len(part) == 0:
+            raise UserError(f"{where}: no pictures in its part '{name}'")
+        counts = np.bincount(part.labels, minlength=len(source.class_ids))
+        empty = [source.class_ids[label] for label in np.flatnonzero(counts == 0)]
+        if empty and name == "train":
+            raise UserError(f"{where}: no pictures for {listed(empty)}: add pictures or remove the class")
+    return source
+
+
+def _check_class_names(class_ids: Sequence[str], where: str) -> None:
+    if not class_ids:
+        raise UserError(f"{where}: no classes found; pictures must lie in one folder per class")
+    if len(class_ids) == 1:
+        raise UserError(f"{where}: one class only ({class_ids[0]}); at least two are needed to tell them apart")
+    seen: dict[str, str] = {}
+    for name in class_ids:
+        folded = unicodedata.normalize("NFC", name).casefold()
+        if folded in seen:
+            raise UserError(f"{where}: two classes with the same name, '{seen[folded]}' and '{name}': rename one")
+        seen[folded] = name
+
+
+def listed(names: Sequence[str], most: int = 5) -> str:
+    """The first few names and how many more there are."""
+    shown = ", ".join(f"'{printable(name)}'" for name in names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
+
+
+def split(source: Source, holdout: float, seed: int, where: str) -> Source:
+    """The source with the share ``holdout`` of its training pictures as part "val".
+
+    Which ones is a function of (seed, key) alone: each class (or, where objects share pictures, the whole set) is
+    put in the order of SHA-256 of both, and the first are taken; at least one, never all.
+    """
+    if not 0 < holdout < 1:
+        raise UsageError(f"--holdout {holdout}: must lie between 0 and 1, for example 0.1")
+    if "val" in source.parts:
+        raise UsageError(f"--holdout: {where} has a validation part of its own; leave the option out")
+    train = source.parts["train"]
+    chosen = _held_out_groups(source, holdout, seed) if source.groups else _held_out(source, holdout, seed, where)
+    parts = {"train": train.take(np.flatnonzero(~chosen)), "val": train.take(np.flatnonzero(chosen))}
+    return replace(source, parts=parts | {name: part for name, part in source.parts.items() if name != "train"})
+
+
+def _rank(seed: int, key: str) -> bytes:
+    return hashlib.sha256(f"{seed}\0{key}".encode("utf-8", "surrogatepass")).digest()
+
+
+def _held_out(source: Source, holdout: float, seed: int, where: str) -> np.ndarray:
+    train = source.parts["train"]
+    chosen = np.zeros(len(train), bool)
+    by_label = np.argsort(train.labels, kind="stable")
+    ends = np.cumsum(np.bincount(train.labels, minlength=len(source.class_ids)))
+    for name, members in zip(source.class_ids, np.split(by_label, ends[:-1]), strict=True):
+        if len(members) < 2:
+            raise UserError(f"{where}: class '{name}' has one picture; --holdout needs at least two in each class")
+        ranked = sorted(members, key=lambda index: _rank(seed, train.keys[int(index)]))
+        count = min(max(1, int(len(members) * holdout + 0.5)), len(members) - 1)
+        chosen[ranked[:count]] = True
+    return chosen
+
+
+def _held_out_groups(source: Source, holdout: float, seed: int) -> np.ndarray:
+    """Whole groups, as long as every class keeps an item to train on."""
+    assert source.groups is not None
+    train = source.parts["train"]
+    groups: dict[str, list[int]] = {}
+    for index, key in enumerate(train.keys):
+        groups.setdefault(source.groups(key), []).append(index)
+    left = np.bincount(train.labels, minlength=len(source.class_ids))
+    wanted = max(1, int(len(groups) * holdout + 0.5))
+    chosen = np.zeros(len(train), bool)
+    for group in sorted(groups, key=lambda group: _rank(seed, group)):
+        taken = np.bincount(train.labels[groups[group]], minlength=len(left))
+        if wanted and np.all(left - taken > 0):
+            left -= taken
+            chosen[groups[group]] = True
+            wanted -= 1
+    return chosen
