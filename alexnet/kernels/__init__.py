@@ -1,24 +1,27 @@
-"""Pure tensor functions on BCHW tensors (channels_last preferred): normalisation, pooling, update, augmentation.
+"""Pure tensor functions on BCHW tensors (channels_last preferred): normalisation, pooling, update, crops.
 
-Each has two forms that agree: `reference` (plain PyTorch, any device and dtype) and `compiled` (one C++ library for
-the CPU, float32 and bfloat16, built at first use). Which one runs is chosen once, by what is there, by the variable
-ALEXNET_KERNELS=reference|compiled|auto, or by `choose`; `available` says it in words.
+Each has two forms that agree: `reference` (plain PyTorch, any device and dtype) and `compiled` (one C++ library
+for the CPU, float32 and bfloat16, built at first use). Which one runs is decided once per process: by what is
+there, by the variable ALEXNET_KERNELS=auto|compiled|reference, or by `choose`; `available` says it in words.
 """
 
-from alexnet.kernels.reference import (
-    NormSpec,
-    augment,
-    local_response_norm,
-    max_pool,
-    relu_norm_pool,
-    spatial_response_norm,
-    update_,
-)
+import functools
+import os
+import sys
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from alexnet.errors import UserError
+from alexnet.kernels import compiled, reference
+from alexnet.kernels.reference import NormSpec, max_pool
 
 __all__ = [
     "NormSpec",
     "augment",
     "available",
+    "choose",
     "local_response_norm",
     "max_pool",
     "relu_norm_pool",
@@ -26,7 +29,152 @@ __all__ = [
     "update_",
 ]
 
+Choice = Literal["auto", "compiled", "reference"]
+_VARIABLE = "ALEXNET_KERNELS"
+
+
+def choose(choice: str) -> str:
+    """Decide for this process which form runs: "auto", "compiled" or "reference". Returns `available()`.
+
+    "auto" takes the compiled form where it can be built and says on stderr why not where it cannot. UserError for
+    any other word, and for "compiled" where it cannot be built (a run that began with it cannot go on without).
+    """
+    os.environ[_VARIABLE] = choice  # also for the processes started from here
+    _decide.cache_clear()
+    return available()
+
 
 def available() -> str:
-    """Which form runs, in words for the run's config."""
-    return "reference"
+    """Which form runs, in words for the run's config: "compiled (g++ …)" or "reference (no compiler …)"."""
+    return _decide()[1]
+
+
+@functools.cache
+def _decide() -> tuple[bool, str]:
+    """(whether the compiled form runs, in words)."""
+    choice = os.environ.get(_VARIABLE) or "auto"
+    if choice not in ("auto", "compiled", "reference"):
+        raise UserError(f"{_VARIABLE}={choice}: must be auto, compiled or reference")
+    if choice == "reference":
+        return False, "reference (chosen)"
+    try:
+        return True, f"compiled ({compiled.library().description})"
+    except compiled.Unavailable as reason:
+        if choice == "compiled":
+            raise UserError(
+                f"the compiled CPU kernels are asked for but cannot be had: {reason}. "
+                f"Install g++, or set {_VARIABLE}=reference"
+            ) from None
+        print(f"alexnet: plain PyTorch kernels (slower): {reason}", file=sys.stderr, flush=True)
+        return False, f"reference ({reason})"
+
+
+def _runs_compiled(x: Tensor) -> bool:
+    return compiled.serves(x) and _decide()[0]
+
+
+def local_response_norm(x_bchw: Tensor, spec: NormSpec) -> Tensor:
+    """Normalisation over neighbouring maps ([A] §3.3). BCHW in, BCHW out, same dtype; differentiable once.
+
+    ValueError if the maps do not divide into `spec.blocks`.
+    """
+    _check_maps(x_bchw, spec)
+    form = compiled if _runs_compiled(x_bchw) else reference
+    return form.local_response_norm(x_bchw, spec)
+
+
+def spatial_response_norm(x_bchw: Tensor, k: float, alpha: float, beta: float, size: int) -> Tensor:
+    """Normalisation over a size × size window of the same map, clipped at the borders (2012 code, `rnorm`).
+
+    x · (k + alpha · Σ x²)^−beta; the window reaches size // 2 up and left, (size − 1) // 2 down and right.
+    """
+    _check_maps(x_bchw, None)
+    form = compiled if _runs_compiled(x_bchw) else reference
+    return form.spatial_response_norm(x_bchw, k, alpha, beta, size)
+
+
+def relu_norm_pool(
+    x_bchw: Tensor, *, relu_first: bool, norm: NormSpec | None, relu_last: bool, kernel: int, stride: int
+) -> Tensor:
+    """[ReLU] → [normalisation] → [ReLU] → max-pool; on the CPU in one pass forward and one backward.
+
+    B × C × H × W → B × C × h × w with h = 1 + ceil((H − kernel) / stride). [A]: ReLU first; the 2012 code's conv1:
+    ReLU last. The gradient of a pooled value goes to the first maximum of its window in row-major order.
+    ValueError if the maps do not divide into the norm's blocks.
+    """
+    _check_maps(x_bchw, norm)
+    fits = stride <= kernel <= compiled.LARGEST_KERNEL
+    form = compiled if fits and _runs_compiled(x_bchw) else reference
+    return form.relu_norm_pool(
+        x_bchw, relu_first=relu_first, norm=norm, relu_last=relu_last, kernel=kernel, stride=stride
+    )
+
+
+def update_(weight: Tensor, velocity: Tensor, gradient: Tensor, *, rate: float, momentum: float, decay: float) -> None:
+    """The rule of [A] §5, in place: v ← momentum · v − decay · rate · w − rate · g; w ← w + v.
+
+    Weight and velocity of one shape and dtype; the gradient may be bfloat16. Not recorded by autograd.
+    """
+    if not weight.shape == velocity.shape == gradient.shape:
+        raise ValueError(f"shapes differ: {weight.shape}, {velocity.shape}, {gradient.shape}")
+    if compiled.can_update(weight, velocity, gradient) and _decide()[0]:
+        compiled.update_(weight, velocity, gradient, rate=rate, momentum=momentum, decay=decay)
+    else:
+        reference.update_(weight, velocity, gradient, rate=rate, momentum=momentum, decay=decay)
+
+
+def augment(
+    pictures_bhwc: Tensor,
+    *,
+    offsets_b2: Tensor,
+    mirror_b: Tensor,
+    mean: Tensor,
+    noise_b3: Tensor | None,
+    scale: float,
+    size: int,
+    dtype: torch.dtype,
+) -> Tensor:
+    """Crop, mirror, subtract the mean, add colour noise, multiply: ((crop − mean) + noise) · scale.
+
+    pictures_bhwc: uint8, B × H × W × 3, 0–255. offsets_b2: row and column of each crop's corner, whole numbers.
+    mirror_b: true where the crop is mirrored left to right. noise_b3: one addend per picture and colour, or None.
+    mean, on the 0–255 scale: 3 × 1 × 1 (a colour), 3 × size × size (as it lies, not mirrored: the 2012 code's centre
+    crop) or 3 × H × W (cropped and mirrored with each picture). Returns B × 3 × size × size of `dtype`, channels_last.
+    ValueError for a crop that leaves the picture or a mean of another shape.
+    """
+    _check_crops(pictures_bhwc, offsets_b2, mirror_b, noise_b3, size)
+    plain = pictures_bhwc.device.type == "cpu" and dtype in compiled.DTYPES and not torch.compiler.is_compiling()
+    form = compiled if plain and _decide()[0] else reference
+    return form.augment(
+        pictures_bhwc,
+        offsets_b2=offsets_b2,
+        mirror_b=mirror_b,
+        mean=mean,
+        noise_b3=noise_b3,
+        scale=scale,
+        size=size,
+        dtype=dtype,
+    )
+
+
+def _check_maps(x_bchw: Tensor, norm: NormSpec | None) -> None:
+    if x_bchw.dim() != 4:
+        raise ValueError(f"expected B × C × H × W, got a tensor of shape {tuple(x_bchw.shape)}")
+    if norm is not None and x_bchw.shape[1] % norm.blocks:
+        raise ValueError(f"{x_bchw.shape[1]} maps do not divide into {norm.blocks} equal blocks")
+
+
+def _check_crops(
+    pictures_bhwc: Tensor, offsets_b2: Tensor, mirror_b: Tensor, noise_b3: Tensor | None, size: int
+) -> None:
+    if pictures_bhwc.dtype != torch.uint8 or pictures_bhwc.dim() != 4 or pictures_bhwc.shape[3] != 3:
+        raise ValueError(f"expected uint8 B × H × W × 3, got {pictures_bhwc.dtype} {tuple(pictures_bhwc.shape)}")
+    count, height, width, _ = pictures_bhwc.shape
+    if offsets_b2.shape != (count, 2) or mirror_b.shape != (count,):
+        raise ValueError(f"{count} pictures, but offsets {tuple(offsets_b2.shape)}, mirror {tuple(mirror_b.shape)}")
+    if noise_b3 is not None and noise_b3.shape != (count, 3):
+        raise ValueError(f"{count} pictures, but noise {tuple(noise_b3.shape)}")
+    if count and offsets_b2.device.type == "cpu":  # on a device the look would make the host wait
+        lowest, highest = offsets_b2.min(), offsets_b2.max(dim=0).values
+        if lowest < 0 or highest[0] > height - size or highest[1] > width - size:
+            raise ValueError(f"a {size} × {size} crop leaves its picture of {height} × {width}")

@@ -78,9 +78,7 @@ def max_pool(x_bchw: Tensor, kernel: int, stride: int) -> tuple[Tensor, Tensor]:
 
 
 @torch.no_grad()
-def update_(
-    weight: Tensor, velocity: Tensor, gradient: Tensor, *, rate: float, momentum: float, decay: float
-) -> None:
+def update_(weight: Tensor, velocity: Tensor, gradient: Tensor, *, rate: float, momentum: float, decay: float) -> None:
     """The rule of [A] §5, in place: v ← momentum · v − decay · rate · w − rate · g; w ← w + v."""
     velocity.mul_(momentum).add_(weight, alpha=-decay * rate).add_(gradient, alpha=-rate)
     weight.add_(velocity)

@@ -1,0 +1,338 @@
+"""The kernels of `cpu.cpp` for float32 and bfloat16 on the CPU: built once into a cache, called through ctypes.
+
+The library has a plain C interface and knows nothing of PyTorch's headers: it compiles in seconds. It is linked with
+the OpenMP runtime that PyTorch itself has loaded, and works in that pool with `torch.get_num_threads()` threads.
+"""
+
+import ctypes
+import functools
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from alexnet.kernels.reference import NormSpec, is_aligned
+
+COMPILERS = ("g++", "c++", "clang++")
+SOURCES = (Path(__file__).with_name("lanes.h"), Path(__file__).with_name("cpu.cpp"))
+FLAGS = ("-std=c++17", "-O3", "-fPIC", "-shared", "-fno-math-errno", "-fno-trapping-math")
+DTYPES = (torch.float32, torch.bfloat16)
+LARGEST_KERNEL = 16  # a switch inside its window is kept in one byte
+
+
+class Unavailable(Exception):
+    """Why there is no compiled form here: one line."""
+
+
+@dataclass(frozen=True)
+class Library:
+    """The loaded library, and in words what it was built with."""
+
+    functions: ctypes.CDLL
+    description: str
+
+
+class Problem(ctypes.Structure):
+    """`struct Problem` of cpu.cpp."""
+
+    _fields_ = (
+        *((name, ctypes.c_int64) for name in ("pictures", "height", "width", "maps")),
+        *((name, ctypes.c_int64) for name in ("out_height", "out_width", "kernel", "stride", "size", "blocks")),
+        *((name, ctypes.c_float) for name in ("k", "alpha", "beta")),
+        *((name, ctypes.c_int32) for name in ("relu_first", "relu_last", "is_bfloat16")),
+        ("threads", ctypes.c_int64),
+    )
+
+
+# ---- Building ---------------------------------------------------------------------------------------------------
+
+
+@functools.cache
+def library() -> Library:
+    """The library, built if the cache has none for this source, compiler, CPU and PyTorch. Raises `Unavailable`."""
+    compiler, version = _compiler()
+    runtime = _openmp_runtime()
+    key = hashlib.sha256()
+    for part in (*(source.read_bytes() for source in SOURCES), version.encode(), _cpu().encode()):
+        key.update(hashlib.sha256(part).digest())
+    key.update(f"{torch.__version__} {runtime} {FLAGS}".encode())
+    path = _cache_folder() / f"kernels-{key.hexdigest()[:16]}.so"
+    if not path.exists():
+        _build(compiler, version, runtime, path)
+    try:
+        functions = ctypes.CDLL(str(path))
+    except OSError:  # cut short by a full disk, or of another system: build it once more
+        _build(compiler, version, runtime, path)
+        try:
+            functions = ctypes.CDLL(str(path))
+        except OSError as error:
+            raise Unavailable(f"the library built by {compiler} does not load: {error}") from error
+    for name, arguments in _SIGNATURES.items():
+        function = getattr(functions, name)
+        function.argtypes, function.restype = arguments, None
+    lanes = ctypes.c_int32.in_dll(functions, "alexnet_lanes").value
+    return Library(functions, f"{version}, {lanes} floats at a time")
+
+
+def _compiler() -> tuple[str, str]:
+    """The first compiler of COMPILERS that answers, and the first line it says about its version."""
+    for name in COMPILERS:
+        path = shutil.which(name)
+        if path is None:
+            continue
+        try:
+            answer = subprocess.run([path, "--version"], capture_output=True, text=True, check=True, timeout=60)
+        except (OSError, subprocess.SubprocessError):
+            continue
+        return path, answer.stdout.partition("\n")[0].strip()
+    raise Unavailable(f"no C++ compiler found (looked for {', '.join(COMPILERS)} on PATH)")
+
+
+def _openmp_runtime() -> str:
+    """The OpenMP library this process has loaded with PyTorch. A second one would bring a second thread pool."""
+    try:
+        maps = Path("/proc/self/maps").read_text()
+    except OSError as error:
+        raise Unavailable(f"the OpenMP runtime of PyTorch is only looked up on Linux: {error}") from error
+    loaded = sorted({line.split(maxsplit=5)[5] for line in maps.splitlines() if line.count("/") and "omp" in line})
+    runtimes = [path for path in loaded if Path(path).name.startswith(("libgomp", "libomp", "libiomp"))]
+    beside_torch = [path for path in runtimes if Path(torch.__file__).parent in Path(path).parents]
+    if not runtimes:
+        raise Unavailable("this PyTorch has no OpenMP runtime to share")
+    return (beside_torch or runtimes)[0]
+
+
+def _cpu() -> str:
+    """What -march=native depends on."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    wanted = ("model name", "flags", "Features", "CPU implementer", "CPU part")
+    described = dict.fromkeys(line for line in lines if line.startswith(wanted))
+    return "\n".join((platform.machine(), platform.processor(), *described))
+
+
+def _cache_folder() -> Path:
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    folder = Path(base) / "alexnet"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Unavailable(f"the cache folder {folder} cannot be made: {error.strerror} (set XDG_CACHE_HOME)") from error
+    return folder
+
+
+def _build(compiler: str, version: str, runtime: str, path: Path) -> None:
+    """Compile to a file of its own, then rename: two processes may build at once, and none loads half a library."""
+    print(f"alexnet: compiling the CPU kernels with {version}, once, into {path}", file=sys.stderr, flush=True)
+    try:
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix="building-") as folder:
+            built = Path(folder) / path.name
+            fault = ""
+            for tuned in (("-march=native",), ("-mcpu=native",), ()):  # some ARM compilers know only the second
+                command = [compiler, *FLAGS, *tuned, "-o", str(built), str(SOURCES[-1]), runtime]
+                answer = subprocess.run(command, capture_output=True, text=True, timeout=600)
+                if answer.returncode == 0:
+                    built.replace(path)
+                    return
+                fault = fault or next(iter(answer.stderr.strip().splitlines()), f"exit code {answer.returncode}")
+    except (OSError, subprocess.SubprocessError) as error:
+        raise Unavailable(f"{compiler} could not be run into {path.parent}: {error}") from error
+    raise Unavailable(f"{compiler} failed: {fault}")
+
+
+_POINTER, _LONG, _INT, _FLOAT = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int32, ctypes.c_float
+_PROBLEM = ctypes.POINTER(Problem)
+_SIGNATURES: dict[str, list[Any]] = {
+    "alexnet_forward": [_PROBLEM, _POINTER, _POINTER, _POINTER],
+    "alexnet_backward": [_PROBLEM, _POINTER, _POINTER, _POINTER, _POINTER],
+    "alexnet_spatial": [_PROBLEM, _POINTER, _POINTER, _POINTER],
+    "alexnet_update": [_POINTER, _POINTER, _POINTER, _INT, _LONG, _FLOAT, _FLOAT, _FLOAT, _LONG],
+    "alexnet_augment": [
+        *(_POINTER, _LONG, _LONG, _LONG, _POINTER, _POINTER),
+        *(_POINTER, _LONG, _INT, _POINTER, _FLOAT, _LONG, _INT, _POINTER, _LONG),
+    ],
+}  # fmt: skip
+
+# ---- Calling ----------------------------------------------------------------------------------------------------
+
+
+def serves(x: Tensor) -> bool:
+    """Whether this form can take `x`: an ordinary CPU tensor of float32 or bfloat16, outside compilers and tracers."""
+    return (
+        x.device.type == "cpu"
+        and x.dtype in DTYPES
+        and type(x) in (Tensor, torch.nn.Parameter)
+        and not torch.compiler.is_compiling()
+    )
+
+
+def local_response_norm(x_bchw: Tensor, spec: NormSpec) -> Tensor:
+    """As `reference.local_response_norm`."""
+    return _NormPool.apply(x_bchw, False, spec, False, 1, 1)  # pyright: ignore[reportReturnType]
+
+
+def relu_norm_pool(
+    x_bchw: Tensor, *, relu_first: bool, norm: NormSpec | None, relu_last: bool, kernel: int, stride: int
+) -> Tensor:
+    """As `reference.relu_norm_pool`, in one pass forward and one backward; `kernel` ≤ LARGEST_KERNEL."""
+    return _NormPool.apply(x_bchw, relu_first, norm, relu_last, kernel, stride)  # pyright: ignore[reportReturnType]
+
+
+def spatial_response_norm(x_bchw: Tensor, k: float, alpha: float, beta: float, size: int) -> Tensor:
+    """As `reference.spatial_response_norm`."""
+    return _PlaceNorm.apply(x_bchw, k, alpha, beta, size)  # pyright: ignore[reportReturnType]
+
+
+def _problem(x_bchw: Tensor, **fields: float) -> Problem:
+    pictures, maps, height, width = x_bchw.shape
+    shape = {"out_height": height, "out_width": width, "kernel": 1, "stride": 1, "blocks": 1} | fields
+    return Problem(
+        pictures=pictures,
+        height=height,
+        width=width,
+        maps=maps,
+        is_bfloat16=x_bchw.dtype == torch.bfloat16,
+        threads=torch.get_num_threads(),
+        **shape,
+    )
+
+
+def _channels_last(x: Tensor) -> Tensor:
+    """Maps innermost in memory. The strides of axes of length 1 say nothing, so is_contiguous alone can be trusted."""
+    return x.contiguous(memory_format=torch.channels_last)
+
+
+def _empty(pictures: int, maps: int, height: int, width: int, dtype: torch.dtype) -> Tensor:
+    return torch.empty((pictures, maps, height, width), dtype=dtype, memory_format=torch.channels_last)
+
+
+def _outputs(size: int, kernel: int, stride: int) -> int:
+    return 1 + -(-(size - kernel) // stride)
+
+
+class _NormPool(torch.autograd.Function):
+    """Saves the input as it came and, where it pools, one byte per output: the place of the maximum in its window."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, relu_first: bool, norm: NormSpec | None, relu_last: bool, kernel: int, stride: int
+    ) -> Tensor:
+        x = _channels_last(x)
+        pictures, maps, height, width = x.shape
+        rows, columns = _outputs(height, kernel, stride), _outputs(width, kernel, stride)
+        fields: dict[str, float] = {"out_height": rows, "out_width": columns, "kernel": kernel, "stride": stride}
+        fields |= {"relu_first": relu_first, "relu_last": relu_last}
+        if norm is not None:
+            fields |= {"k": norm.k, "alpha": norm.alpha, "beta": norm.beta, "size": norm.size, "blocks": norm.blocks}
+        problem = _problem(x, **fields)
+        out = _empty(pictures, maps, rows, columns, x.dtype)
+        pools = kernel > 1 or stride > 1
+        switches = None
+        if pools and ctx.needs_input_grad[0]:
+            switches = _empty(pictures, maps, rows, columns, torch.uint8)
+        library().functions.alexnet_forward(problem, x.data_ptr(), out.data_ptr(), _pointer(switches))
+        if ctx.needs_input_grad[0]:
+            ctx.save_for_backward(x, *([] if switches is None else [switches]))
+            ctx.problem = problem
+        return out
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None, None, None]:
+        x, *switches = ctx.saved_tensors
+        gradient = _channels_last(gradient.to(x.dtype))
+        out = torch.empty_like(x, memory_format=torch.channels_last)
+        ctx.problem.threads = torch.get_num_threads()
+        library().functions.alexnet_backward(
+            ctx.problem, x.data_ptr(), gradient.data_ptr(), _pointer(*switches), out.data_ptr()
+        )
+        return out, None, None, None, None, None
+
+
+class _PlaceNorm(torch.autograd.Function):
+    """Saves its input only."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, k: float, alpha: float, beta: float, size: int) -> Tensor:
+        x = _channels_last(x)
+        problem = _problem(x, k=k, alpha=alpha, beta=beta, size=size)
+        out = torch.empty_like(x, memory_format=torch.channels_last)
+        library().functions.alexnet_spatial(problem, x.data_ptr(), None, out.data_ptr())
+        ctx.save_for_backward(x)
+        ctx.problem = problem
+        return out
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None, None]:
+        (x,) = ctx.saved_tensors
+        gradient = _channels_last(gradient.to(x.dtype))
+        out = torch.empty_like(x, memory_format=torch.channels_last)
+        ctx.problem.threads = torch.get_num_threads()
+        library().functions.alexnet_spatial(ctx.problem, x.data_ptr(), gradient.data_ptr(), out.data_ptr())
+        return out, None, None, None, None
+
+
+def _pointer(tensor: Tensor | None = None) -> int | None:
+    return None if tensor is None else tensor.data_ptr()
+
+
+def update_(weight: Tensor, velocity: Tensor, gradient: Tensor, *, rate: float, momentum: float, decay: float) -> None:
+    """As `reference.update_`, in one pass. `weight` and `velocity`: float32, dense, laid out alike."""
+    gradient = gradient.detach()
+    if gradient.stride() != weight.stride():
+        gradient = torch.empty_like(weight, dtype=gradient.dtype, memory_format=torch.preserve_format).copy_(gradient)
+    library().functions.alexnet_update(
+        *(weight.data_ptr(), velocity.data_ptr(), gradient.data_ptr()),
+        *(gradient.dtype == torch.bfloat16, weight.numel(), rate, momentum, decay, torch.get_num_threads()),
+    )
+    torch.autograd.graph.increment_version((weight, velocity))
+
+
+def can_update(weight: Tensor, velocity: Tensor, gradient: Tensor) -> bool:
+    """Whether `update_` here can take these: float32 state laid out alike without holes, on the CPU."""
+    dense = weight.is_contiguous() or (weight.dim() == 4 and weight.is_contiguous(memory_format=torch.channels_last))
+    alike = weight.shape == velocity.shape == gradient.shape and weight.stride() == velocity.stride()
+    full = weight.dtype == velocity.dtype == torch.float32
+    return dense and alike and full and serves(weight) and serves(velocity) and serves(gradient)
+
+
+def augment(
+    pictures_bhwc: Tensor,
+    *,
+    offsets_b2: Tensor,
+    mirror_b: Tensor,
+    mean: Tensor,
+    noise_b3: Tensor | None,
+    scale: float,
+    size: int,
+    dtype: torch.dtype,
+) -> Tensor:
+    """As `reference.augment`, in one pass."""
+    count, height, width, _ = pictures_bhwc.shape
+    aligned = is_aligned(mean, height, width, size)
+    mean_hwc = mean.float()
+    if not aligned:
+        mean_hwc = mean_hwc.expand(3, size, size)
+    mean_hwc = mean_hwc.permute(1, 2, 0).contiguous()
+    pictures_bhwc, offsets = pictures_bhwc.contiguous(), offsets_b2.to(torch.int64).contiguous()
+    mirror = mirror_b.to(torch.bool).contiguous()
+    noise = None if noise_b3 is None else noise_b3.float().contiguous()
+    out = _empty(count, 3, size, size, dtype)
+    library().functions.alexnet_augment(
+        *(pictures_bhwc.data_ptr(), count, height, width, offsets.data_ptr(), mirror.data_ptr()),
+        *(mean_hwc.data_ptr(), mean_hwc.shape[1], aligned, _pointer(noise), scale, size),
+        *(dtype == torch.bfloat16, out.data_ptr(), torch.get_num_threads()),
+    )
+    return out

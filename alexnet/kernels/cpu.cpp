@@ -1,0 +1,478 @@
+// The kernels for the CPU: each passes over memory once, on pictures whose maps lie side by side (NHWC).
+//
+// A plain C interface, called through ctypes. No floating-point sum crosses threads and every sum has a fixed order:
+// results are bit for bit the same at every run and for any number of threads.
+//
+// Padded rows. A row of W places × C maps is held in float32 as groups (one place, one block of maps) with a few zeros
+// between them, so that the window over neighbouring maps is a plain sum of shifted reads over the whole row, for any
+// number of maps and any window: what it reads beyond its block is zero.
+
+#include "lanes.h"
+
+#include <algorithm>
+#include <limits>
+#include <vector>
+
+namespace {
+
+// As EMPTY in reference.py: a denominator below this counts as zero, and what it divides as zero too.
+constexpr float kEmpty = 1e-24f;
+
+using Row = std::vector<float>;
+
+}  // namespace
+
+// Mirrored field by field in compiled.py.
+struct Problem {
+    int64_t pictures, height, width, maps;  // of the input
+    int64_t out_height, out_width, kernel, stride;
+    int64_t size, blocks;  // of the normalisation; size 0: none
+    float k, alpha, beta;
+    int32_t relu_first, relu_last;
+    int32_t is_bfloat16;
+    int64_t threads;
+};
+
+namespace {
+
+template <int Quarters>
+inline Floats power(Floats s, float beta) {  // s^−beta; beta = Quarters / 4, or anything for Quarters = 0
+    Floats result;
+    if constexpr (Quarters == 0) {
+        for (int lane = 0; lane < kLanes; ++lane) result[lane] = std::pow(s[lane], -beta);
+    } else {
+        Floats root = fourth_root_reciprocal(s), square = root * root;
+        if constexpr (Quarters == 1) result = root;
+        if constexpr (Quarters == 2) result = square;
+        if constexpr (Quarters == 3) result = square * root;
+        if constexpr (Quarters == 4) result = square * square;
+    }
+    return s < kEmpty ? Floats{} : result;  // NaN is not below: it stays
+}
+
+inline Floats reciprocal(Floats s) {
+    Floats one_over = 1.0f / s;
+    return s < kEmpty ? Floats{} : one_over;
+}
+
+inline Floats at_least(Floats value, float floor) { return value < floor ? floor + Floats{} : value; }  // keeps NaN
+
+float floor_of(bool relu) { return relu ? 0.0f : -std::numeric_limits<float>::infinity(); }
+
+struct Layout {  // of a padded row
+    long below, above, pad, block, step, place, groups, length;
+
+    explicit Layout(const Problem& p) {
+        bool norm = p.size > 0;
+        long blocks = norm ? p.blocks : 1;
+        block = p.maps / blocks;
+        below = norm ? std::min(p.size / 2, block - 1) : 0;
+        above = norm ? std::min((p.size - 1) / 2, block - 1) : 0;
+        pad = std::max(below, above);
+        step = block + pad;
+        place = blocks * step;
+        groups = p.width * blocks;
+        length = groups * step;
+    }
+    // A row with room to read `pad` before its start and a register beyond its end. All zero.
+    Row row() const { return Row(length + 2 * pad + 2 * kLanes, 0.0f); }
+};
+
+template <class T>
+void unpack(const T* from, const Layout& at, float floor, float* padded) {
+    for (long group = 0; group < at.groups; ++group, from += at.block, padded += at.step)
+        for (long i = 0; i < at.block; i += kLanes) {
+            long left = at.block - i;
+            store_up_to(padded + i, at_least(load_up_to(from + i, left), floor), left);
+        }
+}
+
+template <class T>
+void pack(const float* padded, long groups, const Layout& at, T* to) {
+    for (long group = 0; group < groups; ++group, to += at.block, padded += at.step)
+        for (long i = 0; i < at.block; i += kLanes)
+            store_up_to(to + i, load(padded + i), at.block - i);
+}
+
+inline Floats denominator(const float* a, const Layout& at, const Problem& p) {
+    Floats sum{};
+    for (long step = -at.below; step <= at.above; ++step) {
+        Floats value = load(a + step);
+        sum += value * value;
+    }
+    return p.k + p.alpha * sum;
+}
+
+template <int Quarters>
+void normalise(const float* a, const Layout& at, const Problem& p, float* out) {
+    float floor = floor_of(p.relu_last);
+    for (long i = 0; i < at.length; i += kLanes)
+        store(out + i, at_least(load(a + i) * power<Quarters>(denominator(a + i, at, p), p.beta), floor));
+}
+
+// On entry `gradient` is that of the output, on return that of the input before the first ReLU. `shared` is scratch.
+template <int Quarters>
+void normalise_backward(const float* a, const Layout& at, const Problem& p, float* gradient, float* shared) {
+    for (long i = 0; i < at.length; i += kLanes) {
+        Floats value = load(a + i), s = denominator(a + i, at, p), upper = load(gradient + i);
+        if (p.relu_last) upper = value <= 0.0f ? Floats{} : upper;
+        Floats scaled = upper * power<Quarters>(s, p.beta);
+        store(gradient + i, scaled);
+        store(shared + i, scaled * value * reciprocal(s));
+    }
+    for (long group = 0; group < at.groups; ++group)  // a NaN must not leak through the zeros between groups
+        std::fill_n(shared + group * at.step + at.block, at.pad, 0.0f);
+    std::fill_n(shared + at.length, kLanes, 0.0f);
+    float factor = 2 * p.alpha * p.beta;
+    for (long i = 0; i < at.length; i += kLanes) {
+        Floats sum{};
+        for (long step = -at.above; step <= at.below; ++step) sum += load(shared + i + step);
+        store(gradient + i, load(gradient + i) - factor * load(a + i) * sum);
+    }
+}
+
+void mask_backward(const float* a, long length, float* gradient) {
+    for (long i = 0; i < length; i += kLanes)
+        store(gradient + i, load(a + i) <= 0.0f ? Floats{} : load(gradient + i));
+}
+
+// A pooled place takes the first largest value in row-major order, or the last NaN, as PyTorch does.
+inline void take_larger(Floats value, Ints index, Floats& best, Ints& switches) {
+    Ints larger = (value > best) | (value != value);
+    best = larger ? value : best;
+    switches = larger ? index : switches;
+}
+
+struct PooledRow {  // an input row pooled along itself, kept until all windows that need it are done
+    long tag = -1;
+    Row values;
+    std::vector<int32_t> switches;
+};
+
+void pool_along(const float* row, const Layout& at, const Problem& p, PooledRow& pooled) {
+    for (long place = 0; place < p.out_width; ++place) {
+        long start = place * p.stride, taps = std::min<long>(p.kernel, p.width - start);
+        const float* from = row + start * at.place;
+        for (long i = 0; i < at.place; i += kLanes) {
+            Floats best = load(from + i);
+            Ints switches{};
+            for (int tap = 1; tap < taps; ++tap)
+                take_larger(load(from + tap * at.place + i), tap + Ints{}, best, switches);
+            store(&pooled.values[place * at.place + i], best);
+            write(&pooled.switches[place * at.place + i], switches);
+        }
+    }
+}
+
+template <class T, int Quarters>
+void forward_rows(const Problem& p, const T* x, T* out, uint8_t* switches, long first, long last) {
+    const Layout at(p);
+    Row a_row = at.row(), z_row = at.row();
+    float *a = a_row.data() + at.pad, *z = p.size ? z_row.data() + at.pad : a;
+    const long pooled_length = p.out_width * at.place;
+    PooledRow blank{-1, Row(pooled_length + kLanes), std::vector<int32_t>(pooled_length + kLanes)};
+    std::vector<PooledRow> ring(p.kernel, blank);
+    PooledRow& result = blank;
+    const bool pools = p.kernel > 1 || p.stride > 1;
+    const long out_stride = p.out_width * p.maps;
+    const float floor = floor_of(p.relu_first || (p.size == 0 && p.relu_last));
+
+    auto transform = [&](long row) {  // row counts through all pictures
+        unpack(x + row * p.width * p.maps, at, floor, a);
+        if (p.size) normalise<Quarters>(a, at, p, z);
+    };
+    for (long row = first; row < last; ++row) {
+        if (!pools) {
+            transform(row);
+            pack(z, at.groups, at, out + row * out_stride);
+            continue;
+        }
+        long picture = row / p.out_height, start = row % p.out_height * p.stride;
+        long taps = std::min<long>(p.kernel, p.height - start);
+        for (long tap = 0; tap < taps; ++tap) {
+            long source = picture * p.height + start + tap;
+            PooledRow& slot = ring[source % p.kernel];
+            if (slot.tag != source) {
+                transform(source);
+                pool_along(z, at, p, slot);
+                slot.tag = source;
+            }
+        }
+        for (long i = 0; i < pooled_length; i += kLanes) {
+            const PooledRow& top = ring[(picture * p.height + start) % p.kernel];
+            Floats best = load(&top.values[i]);
+            Ints switched = read<Ints>(&top.switches[i]);
+            for (long tap = 1; tap < taps; ++tap) {
+                const PooledRow& slot = ring[(picture * p.height + start + tap) % p.kernel];
+                take_larger(load(&slot.values[i]), read<Ints>(&slot.switches[i]) + int32_t(tap * p.kernel), best,
+                            switched);
+            }
+            store(&result.values[i], best);
+            write(&result.switches[i], switched);
+        }
+        long groups = p.out_width * (at.place / at.step);
+        pack(result.values.data(), groups, at, out + row * out_stride);
+        if (switches) {
+            uint8_t* to = switches + row * out_stride;
+            for (long group = 0; group < groups; ++group, to += at.block)
+                for (long i = 0; i < at.block; i += kLanes)
+                    store_up_to(to + i, read<Ints>(&result.switches[group * at.step + i]), at.block - i);
+        }
+    }
+}
+
+// Adds the gradient of one pooled row to input row `tap_row` of its windows.
+template <class T>
+void unpool(const T* upper, const uint8_t* switches, const Layout& at, const Problem& p, long tap_row, float* gradient) {
+    for (long place = 0; place < p.out_width; ++place) {
+        long start = place * p.stride, taps = std::min<long>(p.kernel, p.width - start);
+        for (long block = 0; block < at.place; block += at.step, upper += at.block, switches += at.block)
+            for (long i = 0; i < at.block; i += kLanes) {
+                Floats value = load_up_to(upper + i, at.block - i);
+                Ints chosen = load_up_to(switches + i, at.block - i);
+                float* to = gradient + start * at.place + block + i;
+                for (long tap = 0; tap < taps; ++tap, to += at.place) {
+                    Floats mine = chosen == int32_t(tap_row * p.kernel + tap) ? value : Floats{};
+                    store(to, load(to) + mine);
+                }
+            }
+    }
+}
+
+template <class T, int Quarters>
+void backward_rows(const Problem& p, const T* x, const T* upper, const uint8_t* switches, T* out, long first, long last) {
+    const Layout at(p);
+    Row a_row = at.row(), gradient_row = at.row(), shared_row = at.row();
+    float *a = a_row.data() + at.pad, *gradient = gradient_row.data() + at.pad, *shared = shared_row.data() + at.pad;
+    const bool pools = p.kernel > 1 || p.stride > 1;
+    const bool masks = p.relu_first || (p.size == 0 && p.relu_last);
+    const float floor = floor_of(masks), none = floor_of(false);
+    const long out_stride = p.out_width * p.maps;
+
+    for (long row = first; row < last; ++row) {
+        unpack(x + row * p.width * p.maps, at, floor, a);
+        if (!pools) {
+            unpack(upper + row * out_stride, at, none, gradient);
+        } else {
+            std::fill(gradient_row.begin(), gradient_row.end(), 0.0f);
+            long picture = row / p.height, place = row % p.height;
+            long from = std::max(0L, (place - p.kernel + p.stride) / p.stride);
+            long to = std::min<long>(place / p.stride, p.out_height - 1);
+            for (long window = from; window <= to; ++window) {
+                long offset = (picture * p.out_height + window) * out_stride;
+                unpool(upper + offset, switches + offset, at, p, place - window * p.stride, gradient);
+            }
+        }
+        if (p.size) normalise_backward<Quarters>(a, at, p, gradient, shared);
+        if (masks) mask_backward(a, at.length, gradient);
+        pack(gradient, at.groups, at, out + row * p.width * p.maps);
+    }
+}
+
+template <class Call>
+void with_quarters(float beta, const Call& call) {
+    if (beta == 0.75f) call(std::integral_constant<int, 3>{});
+    else if (beta == 1.0f) call(std::integral_constant<int, 4>{});
+    else if (beta == 0.5f) call(std::integral_constant<int, 2>{});
+    else if (beta == 0.25f) call(std::integral_constant<int, 1>{});
+    else call(std::integral_constant<int, 0>{});
+}
+
+template <class T>
+void forward(const Problem& p, const void* x, void* out, uint8_t* switches) {
+    with_quarters(p.beta, [&](auto quarters) {
+        in_parallel(p.pictures * p.out_height, p.threads, [&](long first, long last) {
+            forward_rows<T, decltype(quarters)::value>(p, (const T*)x, (T*)out, switches, first, last);
+        });
+    });
+}
+
+template <class T>
+void backward(const Problem& p, const void* x, const void* upper, const uint8_t* switches, void* out) {
+    with_quarters(p.beta, [&](auto quarters) {
+        in_parallel(p.pictures * p.height, p.threads, [&](long first, long last) {
+            backward_rows<T, decltype(quarters)::value>(p, (const T*)x, (const T*)upper, switches, (T*)out, first, last);
+        });
+    });
+}
+
+// ---- Normalisation over places of the same map -------------------------------------------------------------------
+
+// Sums over a window of rows and columns: `rows` gives each row's addend; `before`/`after` the window's reach.
+struct PlaceWindow {
+    long before, after, width, maps;
+    Row column_sums;  // `before` places of zeros, the row, `after` places of zeros
+
+    PlaceWindow(long before, long after, long width, long maps)
+        : before(before), after(after), width(width), maps(maps),
+          column_sums((width + before + after) * maps + kLanes, 0.0f) {}
+
+    template <class AddRow>  // add_row(row, i): lanes i … of the addend
+    void sum(long row, long height, float* out, const AddRow& add_row) {
+        float* sums = column_sums.data() + before * maps;
+        long first = std::max(0L, row - before), last = std::min(height - 1, row + after), length = width * maps;
+        for (long i = 0; i < length; i += kLanes) {
+            Floats sum{};
+            for (long r = first; r <= last; ++r) sum += add_row(r, i);
+            store_up_to(sums + i, sum, length - i);
+        }
+        for (long i = 0; i < length; i += kLanes) {
+            Floats sum{};
+            for (long step = -before; step <= after; ++step) sum += load(sums + i + step * maps);
+            store(out + i, sum);
+        }
+    }
+};
+
+template <class T, int Quarters>
+void spatial_forward_rows(const Problem& p, const T* x, T* out, long first, long last) {
+    const long length = p.width * p.maps;
+    PlaceWindow window(p.size / 2, (p.size - 1) / 2, p.width, p.maps);
+    Row sums(length + kLanes);
+    for (long row = first; row < last; ++row) {
+        const T* picture = x + row / p.height * p.height * length;
+        window.sum(row % p.height, p.height, sums.data(), [&](long r, long i) {
+            Floats value = load_up_to(picture + r * length + i, length - i);
+            return value * value;
+        });
+        for (long i = 0; i < length; i += kLanes) {
+            Floats s = p.k + p.alpha * load(&sums[i]);
+            Floats value = load_up_to(x + row * length + i, length - i);
+            store_up_to(out + row * length + i, value * power<Quarters>(s, p.beta), length - i);
+        }
+    }
+}
+
+template <class T, int Quarters>
+void spatial_backward_rows(const Problem& p, const T* x, const T* upper, T* out, long first, long last) {
+    const long length = p.width * p.maps, before = p.size / 2, after = (p.size - 1) / 2;
+    PlaceWindow window(before, after, p.width, p.maps), adjoint(after, before, p.width, p.maps);
+    Row sums(length + kLanes);
+    struct Slot {
+        long tag = -1;
+        Row scaled, shared;
+    };
+    std::vector<Slot> ring(p.size, Slot{-1, Row(length + kLanes), Row(length + kLanes)});
+
+    auto fill = [&](long row) -> Slot& {  // row counts through all pictures
+        Slot& slot = ring[row % p.size];
+        if (slot.tag == row) return slot;
+        const T* picture = x + row / p.height * p.height * length;
+        window.sum(row % p.height, p.height, sums.data(), [&](long r, long i) {
+            Floats value = load_up_to(picture + r * length + i, length - i);
+            return value * value;
+        });
+        for (long i = 0; i < length; i += kLanes) {
+            Floats s = p.k + p.alpha * load(&sums[i]);
+            Floats value = load_up_to(x + row * length + i, length - i);
+            Floats scaled = load_up_to(upper + row * length + i, length - i) * power<Quarters>(s, p.beta);
+            store(&slot.scaled[i], scaled);
+            store(&slot.shared[i], scaled * value * reciprocal(s));
+        }
+        slot.tag = row;
+        return slot;
+    };
+    float factor = 2 * p.alpha * p.beta;
+    for (long row = first; row < last; ++row) {
+        long start = row / p.height * p.height, place = row % p.height;
+        for (long r = std::max(0L, place - after); r <= std::min<long>(p.height - 1, place + before); ++r) fill(start + r);
+        adjoint.sum(place, p.height, sums.data(),
+                    [&](long r, long i) { return load(&ring[(start + r) % p.size].shared[i]); });
+        const Row& scaled = ring[row % p.size].scaled;
+        for (long i = 0; i < length; i += kLanes) {
+            Floats value = load_up_to(x + row * length + i, length - i);
+            store_up_to(out + row * length + i, load(&scaled[i]) - factor * value * load(&sums[i]), length - i);
+        }
+    }
+}
+
+template <class T>
+void spatial(const Problem& p, const void* x, const void* upper, void* out) {
+    with_quarters(p.beta, [&](auto quarters) {
+        in_parallel(p.pictures * p.height, p.threads, [&](long first, long last) {
+            constexpr int q = decltype(quarters)::value;
+            if (upper) spatial_backward_rows<T, q>(p, (const T*)x, (const T*)upper, (T*)out, first, last);
+            else spatial_forward_rows<T, q>(p, (const T*)x, (T*)out, first, last);
+        });
+    });
+}
+
+// ---- Update and augmentation -------------------------------------------------------------------------------------
+
+template <class T>
+void update(float* weight, float* velocity, const T* gradient, long count, float rate, float momentum, float decay,
+            long threads) {
+    const float shrink = decay * rate;
+    in_parallel((count + kLanes - 1) / kLanes, threads, [&](long first, long last) {
+        for (long i = first * kLanes; i < last * kLanes; i += kLanes) {
+            long left = count - i;
+            Floats w = load_up_to(weight + i, left), v = load_up_to(velocity + i, left);
+            v = momentum * v - shrink * w - rate * load_up_to(gradient + i, left);
+            store_up_to(velocity + i, v, left);
+            store_up_to(weight + i, w + v, left);
+        }
+    });
+}
+
+}  // namespace
+
+extern "C" {
+
+extern const int32_t alexnet_lanes;
+const int32_t alexnet_lanes = kLanes;
+
+void alexnet_forward(const Problem* p, const void* x, void* out, uint8_t* switches) {
+    if (p->is_bfloat16) forward<bfloat16>(*p, x, out, switches);
+    else forward<float>(*p, x, out, switches);
+}
+
+void alexnet_backward(const Problem* p, const void* x, const void* upper, const uint8_t* switches, void* out) {
+    if (p->is_bfloat16) backward<bfloat16>(*p, x, upper, switches, out);
+    else backward<float>(*p, x, upper, switches, out);
+}
+
+// `upper` null: forward.
+void alexnet_spatial(const Problem* p, const void* x, const void* upper, void* out) {
+    if (p->is_bfloat16) spatial<bfloat16>(*p, x, upper, out);
+    else spatial<float>(*p, x, upper, out);
+}
+
+void alexnet_update(float* weight, float* velocity, const void* gradient, int32_t is_bfloat16, int64_t count, float rate,
+                    float momentum, float decay, int64_t threads) {
+    if (is_bfloat16) update(weight, velocity, (const bfloat16*)gradient, count, rate, momentum, decay, threads);
+    else update(weight, velocity, (const float*)gradient, count, rate, momentum, decay, threads);
+}
+
+// pictures: B × H × W × 3 bytes → out: B × size × size × 3. mean: mean_height × mean_width × 3 floats; where it is as
+// large as the crop it is taken as it lies, where `aligned` it is cropped and mirrored with the picture.
+void alexnet_augment(const uint8_t* pictures, int64_t count, int64_t height, int64_t width, const int64_t* offsets,
+                     const uint8_t* mirror, const float* mean, int64_t mean_width, int32_t aligned, const float* noise,
+                     float scale, int64_t size, int32_t is_bfloat16, void* out, int64_t threads) {
+    in_parallel(count * size, threads, [&](long first, long last) {
+        const long length = size * 3;
+        Row pixels(length + kLanes), means(length + kLanes), noises(length + kLanes);
+        for (long line = first; line < last; ++line) {
+            long picture = line / size, row = line % size;
+            long top = offsets[2 * picture] + row, left = offsets[2 * picture + 1];
+            const uint8_t* from = pictures + ((picture * height + top) * width + left) * 3;
+            const float* mean_from = aligned ? mean + (top * mean_width + left) * 3 : mean + row * mean_width * 3;
+            bool flips = mirror[picture];
+            for (long column = 0; column < size; ++column) {
+                long source = flips ? size - 1 - column : column;
+                for (long colour = 0; colour < 3; ++colour) {
+                    pixels[column * 3 + colour] = from[source * 3 + colour];
+                    means[column * 3 + colour] = mean_from[(aligned ? source : column) * 3 + colour];
+                }
+            }
+            if (line == first || row == 0)
+                for (long i = 0; i < length; ++i) noises[i] = noise ? noise[picture * 3 + i % 3] : 0.0f;
+            for (long i = 0; i < length; i += kLanes) {
+                Floats value = (load(&pixels[i]) - load(&means[i]) + load(&noises[i])) * scale;
+                if (is_bfloat16) store_up_to((bfloat16*)out + line * length + i, value, length - i);
+                else store_up_to((float*)out + line * length + i, value, length - i);
+            }
+        }
+    });
+}
+
+}  // extern "C"
