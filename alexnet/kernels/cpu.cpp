@@ -35,24 +35,27 @@ struct Problem {
 
 namespace {
 
+// s^−beta and 1 / s. Quarters: beta · 4 where that is 1 … 4, otherwise 0 (any beta, slowly).
+struct Powers {
+    Floats power, reciprocal;
+};
+
 template <int Quarters>
-inline Floats power(Floats s, float beta) {  // s^−beta; beta = Quarters / 4, or anything for Quarters = 0
-    Floats result;
+inline Powers powers(Floats s, float beta) {
+    Floats power, reciprocal;
     if constexpr (Quarters == 0) {
-        for (int lane = 0; lane < kLanes; ++lane) result[lane] = std::pow(s[lane], -beta);
+        for (int lane = 0; lane < kLanes; ++lane) power[lane] = std::pow(s[lane], -beta);
+        reciprocal = 1.0f / s;
     } else {
         Floats root = fourth_root_reciprocal(s), square = root * root;
-        if constexpr (Quarters == 1) result = root;
-        if constexpr (Quarters == 2) result = square;
-        if constexpr (Quarters == 3) result = square * root;
-        if constexpr (Quarters == 4) result = square * square;
+        reciprocal = square * square;
+        if constexpr (Quarters == 1) power = root;
+        if constexpr (Quarters == 2) power = square;
+        if constexpr (Quarters == 3) power = square * root;
+        if constexpr (Quarters == 4) power = reciprocal;
     }
-    return s < kEmpty ? Floats{} : result;  // NaN is not below: it stays
-}
-
-inline Floats reciprocal(Floats s) {
-    Floats one_over = 1.0f / s;
-    return s < kEmpty ? Floats{} : one_over;
+    Ints empty = s < kEmpty;  // false for NaN: it stays
+    return {empty ? Floats{} : power, empty ? Floats{} : reciprocal};
 }
 
 inline Floats at_least(Floats value, float floor) { return value < floor ? floor + Floats{} : value; }  // keeps NaN
@@ -94,39 +97,44 @@ void pack(const float* padded, long groups, const Layout& at, T* to) {
             store_up_to(to + i, load(padded + i), at.block - i);
 }
 
+// Size: that of the window where it is known to the compiler (5, as in both papers), otherwise 0.
+template <int Size>
 inline Floats denominator(const float* a, const Layout& at, const Problem& p) {
+    const long below = Size ? Size / 2 : at.below, above = Size ? (Size - 1) / 2 : at.above;
     Floats sum{};
-    for (long step = -at.below; step <= at.above; ++step) {
+    for (long step = -below; step <= above; ++step) {
         Floats value = load(a + step);
         sum += value * value;
     }
     return p.k + p.alpha * sum;
 }
 
-template <int Quarters>
+template <int Quarters, int Size>
 void normalise(const float* a, const Layout& at, const Problem& p, float* out) {
     float floor = floor_of(p.relu_last);
     for (long i = 0; i < at.length; i += kLanes)
-        store(out + i, at_least(load(a + i) * power<Quarters>(denominator(a + i, at, p), p.beta), floor));
+        store(out + i, at_least(load(a + i) * powers<Quarters>(denominator<Size>(a + i, at, p), p.beta).power, floor));
 }
 
 // On entry `gradient` is that of the output, on return that of the input before the first ReLU. `shared` is scratch.
-template <int Quarters>
+template <int Quarters, int Size>
 void normalise_backward(const float* a, const Layout& at, const Problem& p, float* gradient, float* shared) {
     for (long i = 0; i < at.length; i += kLanes) {
-        Floats value = load(a + i), s = denominator(a + i, at, p), upper = load(gradient + i);
+        Floats value = load(a + i), upper = load(gradient + i);
+        Powers s = powers<Quarters>(denominator<Size>(a + i, at, p), p.beta);
         if (p.relu_last) upper = value <= 0.0f ? Floats{} : upper;
-        Floats scaled = upper * power<Quarters>(s, p.beta);
+        Floats scaled = upper * s.power;
         store(gradient + i, scaled);
-        store(shared + i, scaled * value * reciprocal(s));
+        store(shared + i, scaled * value * s.reciprocal);
     }
     for (long group = 0; group < at.groups; ++group)  // a NaN must not leak through the zeros between groups
         std::fill_n(shared + group * at.step + at.block, at.pad, 0.0f);
     std::fill_n(shared + at.length, kLanes, 0.0f);
-    float factor = 2 * p.alpha * p.beta;
+    const float factor = 2 * p.alpha * p.beta;
+    const long below = Size ? Size / 2 : at.below, above = Size ? (Size - 1) / 2 : at.above;
     for (long i = 0; i < at.length; i += kLanes) {
         Floats sum{};
-        for (long step = -at.above; step <= at.below; ++step) sum += load(shared + i + step);
+        for (long step = -above; step <= below; ++step) sum += load(shared + i + step);
         store(gradient + i, load(gradient + i) - factor * load(a + i) * sum);
     }
 }
@@ -164,7 +172,7 @@ void pool_along(const float* row, const Layout& at, const Problem& p, PooledRow&
     }
 }
 
-template <class T, int Quarters>
+template <class T, int Quarters, int Size>
 void forward_rows(const Problem& p, const T* x, T* out, uint8_t* switches, long first, long last) {
     const Layout at(p);
     Row a_row = at.row(), z_row = at.row();
@@ -179,7 +187,7 @@ void forward_rows(const Problem& p, const T* x, T* out, uint8_t* switches, long 
 
     auto transform = [&](long row) {  // row counts through all pictures
         unpack(x + row * p.width * p.maps, at, floor, a);
-        if (p.size) normalise<Quarters>(a, at, p, z);
+        if (p.size) normalise<Quarters, Size>(a, at, p, z);
     };
     for (long row = first; row < last; ++row) {
         if (!pools) {
@@ -239,7 +247,7 @@ void unpool(const T* upper, const uint8_t* switches, const Layout& at, const Pro
     }
 }
 
-template <class T, int Quarters>
+template <class T, int Quarters, int Size>
 void backward_rows(const Problem& p, const T* x, const T* upper, const uint8_t* switches, T* out, long first, long last) {
     const Layout at(p);
     Row a_row = at.row(), gradient_row = at.row(), shared_row = at.row();
@@ -263,7 +271,7 @@ void backward_rows(const Problem& p, const T* x, const T* upper, const uint8_t* 
                 unpool(upper + offset, switches + offset, at, p, place - window * p.stride, gradient);
             }
         }
-        if (p.size) normalise_backward<Quarters>(a, at, p, gradient, shared);
+        if (p.size) normalise_backward<Quarters, Size>(a, at, p, gradient, shared);
         if (masks) mask_backward(a, at.length, gradient);
         pack(gradient, at.groups, at, out + row * p.width * p.maps);
     }
@@ -278,20 +286,29 @@ void with_quarters(float beta, const Call& call) {
     else call(std::integral_constant<int, 0>{});
 }
 
+template <class Call>
+void with_constants(const Problem& p, const Call& call) {
+    with_quarters(p.beta, [&](auto quarters) {
+        bool usual = p.size == 5 && p.maps / p.blocks > 2;
+        if (usual) call(quarters, std::integral_constant<int, 5>{});
+        else call(quarters, std::integral_constant<int, 0>{});
+    });
+}
+
 template <class T>
 void forward(const Problem& p, const void* x, void* out, uint8_t* switches) {
-    with_quarters(p.beta, [&](auto quarters) {
+    with_constants(p, [&](auto quarters, auto size) {
         in_parallel(p.pictures * p.out_height, p.threads, [&](long first, long last) {
-            forward_rows<T, decltype(quarters)::value>(p, (const T*)x, (T*)out, switches, first, last);
+            forward_rows<T, quarters.value, size.value>(p, (const T*)x, (T*)out, switches, first, last);
         });
     });
 }
 
 template <class T>
 void backward(const Problem& p, const void* x, const void* upper, const uint8_t* switches, void* out) {
-    with_quarters(p.beta, [&](auto quarters) {
+    with_constants(p, [&](auto quarters, auto size) {
         in_parallel(p.pictures * p.height, p.threads, [&](long first, long last) {
-            backward_rows<T, decltype(quarters)::value>(p, (const T*)x, (const T*)upper, switches, (T*)out, first, last);
+            backward_rows<T, quarters.value, size.value>(p, (const T*)x, (const T*)upper, switches, (T*)out, first, last);
         });
     });
 }
@@ -338,7 +355,7 @@ void spatial_forward_rows(const Problem& p, const T* x, T* out, long first, long
         for (long i = 0; i < length; i += kLanes) {
             Floats s = p.k + p.alpha * load(&sums[i]);
             Floats value = load_up_to(x + row * length + i, length - i);
-            store_up_to(out + row * length + i, value * power<Quarters>(s, p.beta), length - i);
+            store_up_to(out + row * length + i, value * powers<Quarters>(s, p.beta).power, length - i);
         }
     }
 }
@@ -365,9 +382,10 @@ void spatial_backward_rows(const Problem& p, const T* x, const T* upper, T* out,
         for (long i = 0; i < length; i += kLanes) {
             Floats s = p.k + p.alpha * load(&sums[i]);
             Floats value = load_up_to(x + row * length + i, length - i);
-            Floats scaled = load_up_to(upper + row * length + i, length - i) * power<Quarters>(s, p.beta);
+            Powers of_s = powers<Quarters>(s, p.beta);
+            Floats scaled = load_up_to(upper + row * length + i, length - i) * of_s.power;
             store(&slot.scaled[i], scaled);
-            store(&slot.shared[i], scaled * value * reciprocal(s));
+            store(&slot.shared[i], scaled * value * of_s.reciprocal);
         }
         slot.tag = row;
         return slot;
@@ -390,9 +408,8 @@ template <class T>
 void spatial(const Problem& p, const void* x, const void* upper, void* out) {
     with_quarters(p.beta, [&](auto quarters) {
         in_parallel(p.pictures * p.height, p.threads, [&](long first, long last) {
-            constexpr int q = decltype(quarters)::value;
-            if (upper) spatial_backward_rows<T, q>(p, (const T*)x, (const T*)upper, (T*)out, first, last);
-            else spatial_forward_rows<T, q>(p, (const T*)x, (T*)out, first, last);
+                        if (upper) spatial_backward_rows<T, quarters.value>(p, (const T*)x, (const T*)upper, (T*)out, first, last);
+            else spatial_forward_rows<T, quarters.value>(p, (const T*)x, (T*)out, first, last);
         });
     });
 }
