@@ -1,24 +1,51 @@
 """Where pictures come from: every kind of source as one ``Source`` of (key, label, bytes)."""
 
+import os
 from pathlib import Path
 
 from alexnet.data.sources.base import Item, Part, Source, split
+from alexnet.data.sources.caltech import caltech_folder, open_caltech
+from alexnet.data.sources.cifar import cifar_folder, open_cifar
 from alexnet.data.sources.folder import open_folder
+from alexnet.data.sources.ilsvrc import edition_of, open_ilsvrc
+from alexnet.data.sources.labelme import is_labelme, open_labelme
+from alexnet.data.sources.norb import is_norb, open_norb
+from alexnet.data.sources.tiny_imagenet import is_tiny_imagenet, open_tiny_imagenet
 from alexnet.errors import UserError
 
 __all__ = ["Item", "Part", "Source", "open_source"]
 
+SYNTHETIC = "synthetic:"
 
-def open_source(spec: str | Path, *, holdout: float | None = None, seed: int = 0) -> Source:
-    """The pictures at ``spec``, whatever kind of source it is (told by what lies there).
 
-    ``holdout`` splits that share off the training part as part "val", by ``seed``; without it a source that has no
-    validation part stays without. Raises ``UserError`` with the remedy if the source is unsound.
+def open_source(spec: str | Path, *, holdout: float | None = None, seed: int = 0, background: bool = False) -> Source:
+    """The pictures at ``spec``, whatever kind of source lies there: the built-in set, ImageNet, CIFAR-10, a folder …
+
+    ``holdout`` splits that share of the training part off as part "val", by ``seed``; without it a source that has
+    no validation part stays without. ``background`` keeps the clutter of a Caltech set as a class.
+    Raises ``UserError`` with the remedy if the source is unsound, ``UsageError`` if ``holdout`` does not fit.
     """
     root = Path(spec)
     _check_folder(root)
-    source = open_folder(root)
+    source = _open(root, background)
     return source if holdout is None else split(source, holdout, seed, str(root))
+
+
+def _open(root: Path, background: bool) -> Source:
+    """Each kind by what only it has; a folder per class is what is left."""
+    if cifar := cifar_folder(root):
+        return open_cifar(cifar)
+    if is_norb(root):
+        return open_norb(root)
+    if edition := edition_of(root):
+        return open_ilsvrc(root, edition)
+    if is_tiny_imagenet(root):
+        return open_tiny_imagenet(root)
+    if is_labelme(root):
+        return open_labelme(root)
+    if caltech := caltech_folder(root):
+        return open_caltech(caltech, background=background)
+    return open_folder(root)
 
 
 def _check_folder(root: Path) -> None:
@@ -26,3 +53,5 @@ def _check_folder(root: Path) -> None:
         raise UserError(f"{root}: there is no such folder")
     if not root.is_dir():
         raise UserError(f"{root}: a file, where a folder of pictures is expected; unpack it if it is an archive")
+    if not os.access(root, os.R_OK | os.X_OK):
+        raise UserError(f"{root}: this folder may not be read; see its permissions")

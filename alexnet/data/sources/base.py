@@ -167,7 +167,8 @@ def split(source: Source, holdout: float, seed: int, where: str) -> Source:
     if "val" in source.parts:
         raise UsageError(f"--holdout: {where} has a validation part of its own; leave the option out")
     train = source.parts["train"]
-    chosen = _held_out_groups(source, holdout, seed) if source.groups else _held_out(source, holdout, seed, where)
+    hold_out = _held_out_groups if source.groups else _held_out
+    chosen = hold_out(source, holdout, seed, where)
     parts = {"train": train.take(np.flatnonzero(~chosen)), "val": train.take(np.flatnonzero(chosen))}
     return replace(source, parts=parts | {name: part for name, part in source.parts.items() if name != "train"})
 
@@ -190,7 +191,7 @@ def _held_out(source: Source, holdout: float, seed: int, where: str) -> np.ndarr
     return chosen
 
 
-def _held_out_groups(source: Source, holdout: float, seed: int) -> np.ndarray:
+def _held_out_groups(source: Source, holdout: float, seed: int, where: str) -> np.ndarray:
     """Whole groups, as long as every class keeps an item to train on."""
     assert source.groups is not None
     train = source.parts["train"]
@@ -206,4 +207,6 @@ def _held_out_groups(source: Source, holdout: float, seed: int) -> np.ndarray:
             left -= taken
             chosen[groups[group]] = True
             wanted -= 1
+    if not chosen.any():
+        raise UserError(f"{where}: no whole picture can be held out and leave every class something to train on")
     return chosen

@@ -18,9 +18,9 @@ PART_NAMES = {
 }
 # Files of these kinds lie beside pictures and are none. Everything else counts as a picture until it is decoded.
 NOT_PICTURES = frozenset(
-    (".txt", ".csv", ".tsv", ".json", ".xml", ".md", ".rst", ".html", ".htm", ".db", ".ini", ".mat")
-    + (".npy", ".npz", ".pkl", ".py", ".sh", ".log", ".yaml", ".yml")
+    (".txt", ".csv", ".tsv", ".json", ".xml", ".yaml", ".yml", ".md", ".rst", ".html", ".htm", ".log")
 )
+DATA = frozenset((".mat", ".npy", ".npz", ".pkl", ".db", ".ini", ".py", ".sh", ".zip", ".tar", ".gz"))
 CLUTTER = frozenset(("thumbs.db", "desktop.ini", "__macosx", "lost+found"))
 WORDS_FILES = ("synset_words.txt", "words.txt", "LOC_synset_mapping.txt")
 MOST_WORDS_BYTES = 1 << 26
@@ -119,7 +119,7 @@ def pictures_below(
         return
     for entry in entries(root / folder):
         path = f"{folder}/{entry.name}" if folder else entry.name
-        reason = _why_no_picture(entry)
+        reason = why_no_picture(entry)
         if reason:
             ignored.append(f"{printable(path)}: {reason}")
         elif entry.is_dir():
@@ -128,12 +128,13 @@ def pictures_below(
             yield path
 
 
-def _why_no_picture(entry: "os.DirEntry[str]") -> str:
+def why_no_picture(entry: "os.DirEntry[str]") -> str:
+    """Why a file is no item of the source, by its name and nature alone; empty if it may be a picture."""
     if hidden(entry.name):
         return "hidden"
     if entry.is_dir():
         return ""
-    if os.path.splitext(entry.name)[1].lower() in NOT_PICTURES:
+    if os.path.splitext(entry.name)[1].lower() in NOT_PICTURES | DATA:
         return "not a picture by its suffix"
     try:
         regular = stat.S_ISREG(entry.stat().st_mode)

@@ -1,0 +1,122 @@
+"""Tar archives read in place: indexed once, never unpacked, members read by position."""
+
+import io
+import os
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+import numpy as np
+
+from alexnet.data.decode import Undecodable
+from alexnet.errors import UserError
+
+MOST_MEMBER_BYTES = 1 << 28
+"""No single picture is larger than 256 MB; a header that says so is wrong or hostile."""
+
+
+class Member(NamedTuple):
+    """A file in an archive, or in an archive inside it: its bytes are those from ``offset`` on, in the outer file."""
+
+    name: str
+    offset: int
+    size: int
+
+
+class Window(io.RawIOBase):
+    """A stretch of a file, as a file: what tarfile needs to read an archive that lies inside another."""
+
+    def __init__(self, stream: IO[bytes], offset: int, size: int) -> None:
+        self.stream, self.offset, self.size, self.position = stream, offset, size, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1, /) -> bytes:
+        left = max(0, self.size - self.position)
+        self.stream.seek(self.offset + self.position)
+        data = self.stream.read(left if size < 0 else min(size, left))
+        self.position += len(data)
+        return data
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        start = {os.SEEK_SET: 0, os.SEEK_CUR: self.position, os.SEEK_END: self.size}[whence]
+        self.position = max(0, start + offset)
+        return self.position
+
+    def tell(self) -> int:
+        return self.position
+
+
+def members(path: Path, inside: Member | None = None) -> Iterator[Member]:
+    """The plain files of an uncompressed tar, or of the tar that is its member ``inside``, in their order.
+
+    Links, devices and sparse files have no bytes of their own to show and end in a ``UserError``; folders are passed
+    over. Names are only names here: nothing is written anywhere.
+    """
+    whole = Member(path.name, 0, path.stat().st_size)
+    extent = inside or whole
+    where = path if inside is None else f"{path}: {inside.name}"
+    try:
+        with open(path, "rb") as stream:
+            window = Window(stream, extent.offset, extent.size)
+            with tarfile.open(fileobj=window, mode="r:") as archive:
+                for info in archive:
+                    if info.isdir():
+                        continue
+                    if not info.isreg() or info.issparse():
+                        raise UserError(f"{where}: its member {info.name!r} is a link or a device, not a picture")
+                    if info.offset_data + info.size > extent.size:
+                        raise UserError(f"{where}: cut short in {info.name!r}: download it again")
+                    yield Member(info.name, extent.offset + info.offset_data, info.size)
+                window.seek(archive.offset)
+                if window.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):  # tarfile stops at damage as at the end
+                    raise UserError(f"{where}: damaged or cut short at byte {archive.offset}: download it again")
+    except tarfile.TarError as error:
+        raise UserError(f"{where}: not a whole, uncompressed tar ({error}): download it again") from None
+    except OSError as error:
+        raise UserError(f"{where}: cannot be read: {error.strerror or error}") from None
+
+
+class TarReader:
+    """Reads members of one or more tars by position. Threads share the open files; another process opens its own."""
+
+    def __init__(self, paths: list[Path], found: list[tuple[int, Member]]) -> None:
+        self.paths = paths
+        self.names = [member.name for _, member in found]
+        self.which = np.array([which for which, _ in found], np.int8)
+        self.offsets = np.array([member.offset for _, member in found], np.int64)
+        self.sizes = np.array([member.size for _, member in found], np.int64)
+        self._open: dict[int, IO[bytes]] = {}
+
+    def __call__(self, place: int) -> bytes:
+        size, name, which = int(self.sizes[place]), self.names[place], int(self.which[place])
+        if size > MOST_MEMBER_BYTES:
+            raise Undecodable(f"{size} bytes by the archive's header: more than any picture", name)
+        try:
+            data = os.pread(self._file(which).fileno(), size, int(self.offsets[place]))
+        except OSError as error:
+            raise Undecodable(f"cannot be read from {self.paths[which]}: {error.strerror or error}", name) from None
+        if len(data) != size:
+            raise Undecodable(f"{self.paths[which]} has become shorter since it was indexed", name)
+        return data
+
+    def _file(self, which: int) -> IO[bytes]:
+        if which not in self._open:
+            self._open.setdefault(which, open(self.paths[which], "rb"))  # noqa: SIM115 - open as long as the reader
+        return self._open[which]
+
+    def close(self) -> None:
+        """Closes the files; the next reading opens them again."""
+        for stream in self._open.values():
+            stream.close()
+        self._open = {}
+
+    __del__ = close
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_open": {}}

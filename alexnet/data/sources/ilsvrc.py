@@ -1,0 +1,313 @@
+"""ImageNet as downloaded: ILSVRC-2012 and ILSVRC-2010, as tars or unpacked, labelled by their development kits.
+
+The kits number the classes by ILSVRC id, from 1; every label here is the place of the synset in the sorted order of
+wnids, from 0, as Caffe, torchvision and Keras have it. The kit's ``meta.mat`` translates one into the other.
+"""
+
+import os
+import re
+import tarfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from alexnet.data.sources.archive import Member, TarReader, members
+from alexnet.data.sources.base import Part, Source, check, distinct, in_order, listed, printable
+from alexnet.data.sources.folder import entries, files_part, read_class_folders, visible_folders, why_no_picture
+from alexnet.data.sources.mat import MOST_BYTES, read_mat
+from alexnet.errors import UserError
+
+WNID = re.compile(r"n\d{8}")
+NUMBERED = re.compile(r"ILSVRC\d{4}_(?:val|test)_(\d{8})\.JPEG", re.I)
+DEEPEST_KIT = 3
+"""How many folders down a kit's files are looked for: ILSVRC2012_devkit_t12/data/meta.mat."""
+
+
+@dataclass(frozen=True)
+class Edition:
+    """One year's challenge: the names its files are downloaded under."""
+
+    year: int
+    train: str
+    val: str
+    test: str
+    kit: str
+
+    @property
+    def val_truth(self) -> str:
+        return f"ILSVRC{self.year}_validation_ground_truth.txt"
+
+    @property
+    def test_truth(self) -> str:
+        return f"ILSVRC{self.year}_test_ground_truth.txt"
+
+    @property
+    def tars(self) -> tuple[str, str, str]:
+        return self.train, self.val, self.test
+
+
+EDITIONS = (
+    Edition(
+        2012,
+        "ILSVRC2012_img_train.tar",
+        "ILSVRC2012_img_val.tar",
+        "ILSVRC2012_img_test.tar",
+        "ILSVRC2012_devkit_t12.tar.gz",
+    ),
+    Edition(
+        2010,
+        "ILSVRC2010_images_train.tar",
+        "ILSVRC2010_images_val.tar",
+        "ILSVRC2010_images_test.tar",
+        "ILSVRC2010_devkit-1.0.tar.gz",
+    ),
+)
+PATCHES = "patch_images.tar"  # 2010: sound copies of pictures that are blank in the large archives
+
+
+def edition_of(root: Path) -> Edition | None:
+    """Which year's files lie in ``root``, or None. Unpacked ones are known by their numbered validation pictures.
+
+    Validation pictures sorted into class folders already need no kit: that is a plain folder source.
+    """
+    if any(WNID.fullmatch(entry.name) for entry in _some(root / "val")):
+        return None
+    for edition in EDITIONS:
+        if any((root / name).exists() for name in (*edition.tars, edition.kit)):
+            return edition
+        if any(re.match(rf"ILSVRC{edition.year}_val_\d{{8}}\.JPEG", entry.name) for entry in _some(root / "val")):
+            return edition
+    return None
+
+
+def _some(folder: Path) -> "list[os.DirEntry[str]]":
+    return entries(folder) if folder.is_dir() else []
+
+
+def open_ilsvrc(root: Path, edition: Edition) -> Source:
+    """ILSVRC-2012 or -2010 in ``root``: tars or folders train/, val/ (and 2010's labelled test/), and the kit.
+
+    Checked against the kit: the classes, the number of validation and test pictures, and for whole tars the number of
+    training pictures of each class. Raises ``UserError`` that says which file is missing or at fault.
+    """
+    ignored: list[str] = []
+    kit = Kit.read(root, edition)
+    parts = {"train": _train(root, edition, kit, ignored)}
+    for part, truth in (("val", kit.val_truth), ("test", kit.test_truth)):
+        pictures = _numbered(root, edition, part, ignored)
+        if pictures is None:
+            if part == "val":
+                raise UserError(f"{root}: no validation pictures; put {edition.val} (or its contents, in val/) there")
+            continue
+        if not truth:
+            ignored.append(f"{part} pictures: unlabelled ({edition.test_truth} is not there)")
+            continue
+        parts[part] = _labelled(pictures, truth, kit, root, part)
+    names = distinct(kit.words, kit.wnids)
+    kind = f"ilsvrc-{edition.year}"
+    return check(Source(kind, names, kit.wnids, "sorted synset", parts, tuple(ignored)), str(root))
+
+
+@dataclass(frozen=True)
+class Kit:
+    """What a development kit knows: classes in the sorted order of wnids, and the labels of numbered pictures."""
+
+    wnids: tuple[str, ...]
+    words: tuple[str, ...]
+    train_counts: tuple[int, ...]
+    label_of_id: dict[int, int]
+    val_truth: tuple[int, ...]
+    test_truth: tuple[int, ...]
+
+    @staticmethod
+    def read(root: Path, edition: Edition) -> "Kit":
+        """The kit in ``root``, packed or unpacked."""
+        wanted = ("meta.mat", edition.val_truth, edition.test_truth)
+        files = _files_of_kit(root, edition, wanted)
+        for name in wanted[:2]:
+            if name not in files:
+                raise UserError(
+                    f"{root}: {name} of the development kit is missing; download {edition.kit} "
+                    f"from image-net.org (ILSVRC{edition.year}) into this folder"
+                )
+        leaves = _leaves(files["meta.mat"], edition, root)
+        ids, wnids, words, counts = zip(*sorted(leaves, key=lambda leaf: leaf[1]), strict=True)
+        label_of_id = {ilsvrc_id: label for label, ilsvrc_id in enumerate(ids)}
+        val, test = (_truth(files.get(name), name, root, label_of_id) for name in wanted[1:])
+        return Kit(wnids, words, counts, label_of_id, val, test)
+
+
+def _leaves(meta: bytes, edition: Edition, root: Path) -> list[tuple[int, str, str, int]]:
+    """(ILSVRC id, wnid, words, number of training pictures) of each synset of ``meta.mat`` without children."""
+    where = f"{root}: meta.mat"
+    synsets = read_mat(meta, where).get("synsets")
+    field = f"ILSVRC{edition.year}_ID"
+    try:
+        leaves = [
+            (_number(row[field]), str(row["WNID"]), str(row["words"]), _number(row["num_train_images"]))
+            for row in synsets or []
+            if _number(row["num_children"]) == 0
+        ]
+    except (KeyError, TypeError, ValueError, IndexError):
+        raise UserError(f"{where} is not the one of ILSVRC{edition.year}: it has no field {field}") from None
+    if sorted(leaf[0] for leaf in leaves) != list(range(1, len(leaves) + 1)):
+        raise UserError(f"{where}: its classes are not numbered from 1 to their number: download the kit again")
+    wnids = [leaf[1] for leaf in leaves]
+    if len(set(wnids)) != len(wnids) or not all(WNID.fullmatch(wnid) for wnid in wnids):
+        raise UserError(f"{where}: its wnids are not distinct names like n01440764: download the kit again")
+    if len(leaves) < 2:
+        raise UserError(f"{where}: {len(leaves)} classes without children; 1000 are expected: download the kit again")
+    return leaves
+
+
+def _number(value: object) -> int:
+    return int(np.asarray(value).reshape(-1)[0])
+
+
+def _truth(text: bytes | None, name: str, root: Path, label_of_id: dict[int, int]) -> tuple[int, ...]:
+    if text is None:
+        return ()
+    labels = []
+    for number, line in enumerate(text.split(), 1):
+        label = label_of_id.get(int(line)) if line.isdigit() else None
+        if label is None:
+            raise UserError(
+                f"{root}: {name}, line {number}: {printable(line.decode('latin-1'))[:40]} is no class of meta.mat"
+            )
+        labels.append(label)
+    return tuple(labels)
+
+
+def _files_of_kit(root: Path, edition: Edition, wanted: Iterable[str]) -> dict[str, bytes]:
+    """Name → content of the wanted files, from folders below ``root`` first, then from the packed kit."""
+    found: dict[str, bytes] = {}
+    for folder, inner, files in os.walk(root):
+        depth = len(Path(folder).relative_to(root).parts)
+        inner[:] = [name for name in in_order(inner) if depth < DEEPEST_KIT and not WNID.fullmatch(name)]
+        for name in set(wanted) & set(files) - set(found):
+            found[name] = _bounded(Path(folder) / name)
+    if (root / edition.kit).is_file():
+        for name, content in _unpacked(root / edition.kit, set(wanted) - set(found)).items():
+            found[name] = content
+    return found
+
+
+def _bounded(path: Path) -> bytes:
+    try:
+        if path.stat().st_size > MOST_BYTES:
+            raise UserError(f"{path}: over {MOST_BYTES >> 20} MB, not a file of the development kit")
+        return path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror or error}") from None
+
+
+def _unpacked(path: Path, wanted: set[str]) -> dict[str, bytes]:
+    """The wanted files of a small packed tar, in memory; the amount unpacked is bounded."""
+    found: dict[str, bytes] = {}
+    total = 0
+    try:
+        with tarfile.open(path, "r|*") as archive:
+            for info in archive:
+                total += info.size
+                if total > MOST_BYTES:
+                    raise UserError(f"{path}: unpacks to over {MOST_BYTES >> 20} MB, not a development kit")
+                name = info.name.rpartition("/")[2]
+                stream = archive.extractfile(info) if info.isreg() and name in wanted else None
+                if stream is not None:
+                    found.setdefault(name, stream.read())
+    except (tarfile.TarError, OSError, EOFError) as error:
+        raise UserError(f"{path}: damaged ({error}): download it again") from None
+    return found
+
+
+def _train(root: Path, edition: Edition, kit: Kit, ignored: list[str]) -> Part:
+    path = root / edition.train
+    if path.is_file():
+        return _train_tar(path, edition, kit, _patches(root, "train"))
+    if (root / "train").is_dir():
+        _check_classes(visible_folders(root, "train", ignored), kit, root / "train")
+        return read_class_folders(root, "train", kit.wnids, ignored)
+    raise UserError(f"{root}: no training pictures; put {edition.train} (or its contents, in train/) there")
+
+
+def _check_classes(found: Iterable[str], kit: Kit, where: Path) -> None:
+    there = set(found)
+    missing, strange = in_order(set(kit.wnids) - there), in_order(there - set(kit.wnids))
+    if missing:
+        raise UserError(f"{where}: lacks {len(missing)} of the kit's {len(kit.wnids)} classes: {listed(missing)}")
+    if strange:
+        raise UserError(f"{where}: has what is no class of the kit: {listed(strange)}")
+
+
+def _train_tar(path: Path, edition: Edition, kit: Kit, patches: dict[str, Member]) -> Part:
+    """The tar of tars: one inner archive per class, named after its wnid."""
+    inner = {member.name.rpartition("/")[2].removesuffix(".tar"): member for member in members(path)}
+    _check_classes(inner, kit, path)
+    found: list[tuple[int, Member]] = []
+    keys: list[str] = []
+    labels: list[int] = []
+    for label, wnid in enumerate(kit.wnids):
+        pictures = {member.name.rpartition("/")[2]: member for member in members(path, inner[wnid])}
+        expected = kit.train_counts[label]
+        if edition.year == 2012 and len(pictures) != expected:
+            raise UserError(
+                f"{path}: {wnid}.tar has {len(pictures)} pictures, the kit says {expected}: download it again"
+            )
+        for name in in_order(pictures):
+            found.append((1, patches[name]) if name in patches else (0, pictures[name]))
+            keys.append(f"{wnid}/{printable(name)}")
+            labels.append(label)
+    return Part(keys, np.array(labels, np.int64), TarReader([path, path.parent / PATCHES], found))
+
+
+def _patches(root: Path, part: str) -> dict[str, Member]:
+    """Name → replacement of pictures of this part, from 2010's archive of them, where it is there."""
+    path = root / PATCHES
+    found = members(path) if path.is_file() else ()
+    return {member.name.rpartition("/")[2]: member for member in found if part in member.name.split("/")[:-1]}
+
+
+def _numbered(root: Path, edition: Edition, part: str, ignored: list[str]) -> Part | None:
+    """The pictures of "val" or "test", unlabelled (-1) and in the order of their numbers; None if there are none."""
+    path, folder = root / (edition.val if part == "val" else edition.test), root / part
+    if path.is_file():
+        patches = _patches(root, part)
+        plain = {member.name.rpartition("/")[2]: member for member in members(path)}
+        names = _by_number(plain, path)
+        reader = TarReader(
+            [path, root / PATCHES], [(1, patches[name]) if name in patches else (0, plain[name]) for name in names]
+        )
+        return Part(names, np.full(len(names), -1, np.int64), reader)
+    if folder.is_dir():
+        reasons = {entry.name: why_no_picture(entry) for entry in entries(folder)}
+        ignored += [f"{part}/{printable(name)}: {reason}" for name, reason in reasons.items() if reason]
+        names = [f"{part}/{name}" for name in _by_number([name for name in reasons if not reasons[name]], folder)]
+        return files_part(root, names, np.full(len(names), -1))
+    return None
+
+
+def _by_number(names: Iterable[str], where: Path) -> list[str]:
+    """The names in the order of the numbers they carry, which must be 1, 2, 3 … without a gap."""
+    numbers: dict[int, str] = {}
+    for name in names:
+        match = NUMBERED.fullmatch(name)
+        if not match:
+            raise UserError(f"{where}: '{printable(name)}' is not named like ILSVRC2012_val_00000001.JPEG")
+        numbers[int(match[1])] = name
+    for number in range(1, len(numbers) + 1):
+        if number not in numbers:
+            raise UserError(f"{where}: picture number {number} of {max(numbers)} is missing: download it again")
+    return [numbers[number] for number in sorted(numbers)]
+
+
+def _labelled(pictures: Part, truth: tuple[int, ...], kit: Kit, root: Path, part: str) -> Part:
+    if len(pictures) != len(truth):
+        raise UserError(
+            f"{root}: {len(pictures)} {part} pictures, but the ground truth labels {len(truth)}: one is incomplete"
+        )
+    lacking = [kit.wnids[label] for label in sorted(set(range(len(kit.wnids))) - set(truth))]
+    if lacking:
+        raise UserError(f"{root}: the {part} ground truth has no picture of {listed(lacking)}")
+    return Part(pictures.keys, np.array(truth, np.int64), pictures.reader, pictures.places)
