@@ -68,7 +68,7 @@ Box = tuple[int, int, int, int]
 
 
 def unit_box(field: Field, row: int, column: int, picture: int) -> Box:
-    """The pixels that a unit can see: (left, top, right, bottom), right and bottom exclusive, clipped to the picture."""
+    """The pixels that a unit sees: (left, top, right, bottom), right and bottom exclusive, clipped to the picture."""
     left, right = field.span(column, picture)
     top, bottom = field.span(row, picture)
     return left, top, right, bottom

@@ -79,7 +79,7 @@ class Convolution(nn.Module):
         else:
             below = self._scatter_to_columns(y, weight, x.shape[1])
         before = self.window.before
-        below = F.pad(below, (0, max(0, padded - below.shape[-1])) + (0, max(0, padded - below.shape[-2])))
+        below = F.pad(below, (0, max(0, padded - below.shape[-1]), 0, max(0, padded - below.shape[-2])))
         return below[..., before : before + x.shape[-2], before : before + x.shape[-1]]
 
     def _scatter_to_columns(self, y: Maps, weight: Tensor, maps_below: int) -> Maps:
@@ -275,7 +275,7 @@ class MapBatchNorm(nn.BatchNorm2d):
     def forward(self, input: Maps) -> Maps:
         return super().forward(input.float()).to(input.dtype)
 
-    def adjoint(self, y: Maps, x: Maps) -> Maps:
+    def adjoint(self, y: Maps, x: Maps) -> Maps:  # noqa: ARG002 - the signature of every adjoint
         """With the running statistics, as in evaluation."""
         scale = self.weight / torch.sqrt(self.running_var + self.eps) if self.running_var is not None else self.weight
         return y * scale.to(y.dtype).view(1, -1, 1, 1)

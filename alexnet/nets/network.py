@@ -11,7 +11,7 @@ from alexnet import kernels
 from alexnet.errors import UserError
 from alexnet.nets import zoo
 from alexnet.nets.init import Initialisation, initialise
-from alexnet.nets.layers import DropUnits, MaxPool, Place, module_for
+from alexnet.nets.layers import Convolution, DropUnits, MaxPool, Place, ResponseNorm, module_for
 from alexnet.nets.table import Activation, Layer, Norm, Pool, Table, trace, with_width
 
 
@@ -63,6 +63,13 @@ class Network(nn.Module):
                 x = module(x)
             seen.maps[name] = x
         return seen
+
+    def channels_last(self) -> "Network":
+        """The same network with its filters in channels-last order in memory, the faster one here."""
+        for module in self.children():
+            if isinstance(module, Convolution):
+                module.weight.data = module.weight.data.contiguous(memory_format=torch.channels_last)
+        return self
 
     def set_place(self, place: Place | None) -> None:
         """Make the dropout masks of the following passes functions of `place`; None: draw them from torch."""
@@ -123,12 +130,13 @@ def _kind(layer: Layer) -> str:
 
 def _fused(network: Network, run: list[Layer]) -> partial[Tensor]:
     kinds = [_kind(layer) for layer in run]
-    norms = [network.get_submodule(layer.row.name) for layer in run if isinstance(layer.row, Norm)]
+    modules = [network.get_submodule(layer.row.name) for layer in run]
+    norms = [module.spec for module in modules if isinstance(module, ResponseNorm)]
     window = run[-1].window
     return partial(
         kernels.relu_norm_pool,
         relu_first=kinds[0] == "relu",
-        norm=norms[0].spec if norms else None,
+        norm=norms[0] if norms else None,
         relu_last=kinds[-2] == "relu" and len(kinds) > 2,
         kernel=window.kernel,
         stride=window.stride,
@@ -155,4 +163,4 @@ def build(
         table = zoo.with_classes(table, classes)
     network = Network(with_width(table, width), input_size)
     initialise(network, network.table, init, seed)
-    return network.to(memory_format=torch.channels_last)
+    return network.channels_last()

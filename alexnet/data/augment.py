@@ -1,0 +1,185 @@
+"""From stored records to what the network sees: crops, mirrors, the mean, colour noise. Batched, on the device.
+
+B pictures · S side of a record (256) · C side of a crop (224) · 3 colours, RGB on the scale 0–255.
+Every draw is a function of (seed, epoch, picture): see `alexnet.data.order`.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int, UInt8
+from torch import Tensor
+
+from alexnet import kernels
+from alexnet.data import order
+
+MeanMode = Literal["aligned", "centre"]
+ColourNoise = Literal["off", "paper", "code"]
+Crops = Literal["random", "ten", "centre"]
+
+COLOUR_STRENGTH = 0.1  # [A] §4.1: α ~ N(0, 0.1)
+CODE_CHUNK = 32  # 2012 code: one crop and mirror for 32 pictures in a row
+Records = UInt8[Tensor, "B S S 3"]
+Batch = Float[Tensor, "B 3 C C"]
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """How a record becomes an input: RGB 0–255 minus the mean, cropped to `size`.
+
+    `mean_image` (3, S, S). "aligned": each pixel loses its own mean ([A] §2); "centre": the mean image's centre crop
+    is taken off wherever the crop lies (2012 code). `eigenvalues` (3,), `eigenvectors` (3, 3), in columns: of the
+    training pixels' RGB covariance on the scale 0–255, for colour noise.
+    """
+
+    mean_image: Float[Tensor, "3 S S"]
+    size: int
+    mean_mode: MeanMode = "aligned"
+    eigenvalues: Float[Tensor, "3"] | None = None
+    eigenvectors: Float[Tensor, "3 3"] | None = None
+
+    @property
+    def side(self) -> int:
+        """The side of a record in pixels."""
+        return self.mean_image.shape[-1]
+
+    @property
+    def positions(self) -> int:
+        """Places a crop can have along one axis: 33 for 224 of 256."""
+        return self.side - self.size + 1
+
+    @property
+    def mean(self) -> Float[Tensor, "3 M M"]:
+        """The part of the mean image that `kernels.augment` needs."""
+        if self.mean_mode == "aligned":
+            return self.mean_image
+        edge = (self.side - self.size) // 2
+        return self.mean_image[:, edge : edge + self.size, edge : edge + self.size].contiguous()
+
+    def to(self, device: torch.device) -> "Inputs":
+        return replace(self, mean_image=self.mean_image.to(device))
+
+    def crop(
+        self,
+        pictures: Records,
+        offsets_b2: Int[Tensor, "B 2"],
+        mirror_b: Bool[Tensor, "B"],
+        *,
+        noise_b3: Float[Tensor, "B 3"] | None = None,
+        scale: float = 1.0,
+        dtype: torch.dtype = torch.float32,
+    ) -> Batch:
+        """Crops with their upper left corner at `offsets_b2` (row, column), mirrored where `mirror_b` says."""
+        return kernels.augment(
+            pictures,
+            offsets_b2=offsets_b2,
+            mirror_b=mirror_b,
+            mean=self.mean,
+            noise_b3=noise_b3,
+            scale=scale,
+            size=self.size,
+            dtype=dtype,
+        )
+
+
+View = tuple[int, int, bool]
+"""Row and column of a crop's upper left corner, and whether it is mirrored."""
+
+
+def views_of(side: int, size: int, count: int) -> tuple[View, ...]:
+    """The views of a record that a test looks at: 1, the centre; 5, corners and centre; 10, these and their mirrors,
+    in the 2012 code's order (top left, top right, centre, bottom left, bottom right) ([A] §4.1)."""
+    edge, middle = side - size, (side - size) // 2
+    corners = ((0, 0), (0, edge), (middle, middle), (edge, 0), (edge, edge))
+    if count == 1:
+        return ((middle, middle, False),)
+    mirrors = (False,) if count == 5 else (False, True)
+    return tuple((row, column, mirrored) for mirrored in mirrors for row, column in corners)
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """What training does to a record. `crops`: random places ([A] §4.1), [Z] §3's ten fixed ones, or the centre;
+    `chunk`: pictures in a row that share crop and mirror (1; the 2012 code: 32); `colour`: see `colour_noise`;
+    `cutout`: side in pixels of a square that is set to the mean, 0 for none."""
+
+    crops: Crops = "random"
+    mirror: bool = True
+    chunk: int = 1
+    colour: ColourNoise = "code"
+    cutout: int = 0
+
+    def without_colour(self) -> "Augmentation":
+        return replace(self, colour="off")
+
+    def apply(
+        self,
+        pictures: Records,
+        inputs: Inputs,
+        *,
+        seed: int,
+        epoch: int,
+        indices: np.ndarray,
+        first: int,
+        dtype: torch.dtype,
+    ) -> Batch:
+        """Augment a batch. `indices` (B,): the pictures' numbers in their set; `first`: the place in the epoch of the
+        batch's first picture (chunks are counted along the epoch)."""
+        drawn_for = indices if self.chunk == 1 else (first + np.arange(len(indices))) // self.chunk
+        rows, mirrored = self._places(inputs, seed, epoch, drawn_for)
+        noise, scale = colour_noise(self.colour, inputs, seed, epoch, indices)
+        device = pictures.device
+        batch = inputs.crop(
+            pictures,
+            torch.from_numpy(rows).to(device),
+            torch.from_numpy(mirrored).to(device),
+            noise_b3=None if noise is None else torch.from_numpy(noise).to(device),
+            scale=scale,
+            dtype=dtype,
+        )
+        return batch if self.cutout == 0 else _cut_out(batch, self.cutout, seed, epoch, indices)
+
+    def _places(self, inputs: Inputs, seed: int, epoch: int, drawn_for: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        if self.crops == "ten":
+            views = np.array(views_of(inputs.side, inputs.size, 10))
+            chosen = views[order.crop_offsets(seed, epoch, drawn_for, 10)[:, 0]]
+            return chosen[:, :2].astype(np.int64), chosen[:, 2].astype(bool)
+        mirrored = order.mirrors(seed, epoch, drawn_for) if self.mirror else np.zeros(len(drawn_for), bool)
+        if self.crops == "centre":
+            middle = (inputs.side - inputs.size) // 2
+            return np.full((len(drawn_for), 2), middle, np.int64), mirrored
+        return order.crop_offsets(seed, epoch, drawn_for, inputs.positions), mirrored
+
+
+def colour_noise(
+    mode: ColourNoise, inputs: Inputs, seed: int, epoch: int, indices: np.ndarray
+) -> tuple[np.ndarray | None, float]:
+    """What is added to each picture's colours, (B, 3) levels, and the factor the picture is then multiplied with.
+
+    With E the eigenvectors, λ the eigenvalues of the RGB covariance (0–255) and g ~ N(0, 1), three for each picture:
+    "paper": E·(0.1·g·λ') with λ' of pixels scaled to 0–1, back on 0–255: λ/255 ([A] §4.1, the usual reading);
+    "code": E·(0.1·g·√λ), the whole then divided by 1.1 (2012 code); "off": nothing.
+    """
+    if mode == "off":
+        return None, 1.0
+    assert inputs.eigenvalues is not None, "colour noise needs the training set's colour statistics"
+    assert inputs.eigenvectors is not None, "colour noise needs the training set's colour statistics"
+    eigenvalues = inputs.eigenvalues.double().numpy().clip(min=0)
+    spread = eigenvalues / 255 if mode == "paper" else np.sqrt(eigenvalues)
+    drawn_b3 = order.normals(seed, epoch, indices, 3) * COLOUR_STRENGTH * spread
+    noise_b3 = (drawn_b3 @ inputs.eigenvectors.double().numpy().T).astype(np.float32)
+    return noise_b3, 1.0 if mode == "paper" else 1 / (1 + COLOUR_STRENGTH)
+
+
+def _cut_out(batch: Batch, side: int, seed: int, epoch: int, indices: np.ndarray) -> Batch:
+    """Set a square in each picture to 0, the mean. Its centre is uniform over the picture; the edge clips it."""
+    size = batch.shape[-1]
+    centres_b2 = order.uniform_integers(seed, order.Purpose.CUTOUT, epoch, indices, size, 2)
+    steps = torch.arange(size, device=batch.device)
+    inside = [
+        (steps >= first[:, None]) & (steps < first[:, None] + side)
+        for first in torch.from_numpy(centres_b2 - side // 2).to(batch.device).T
+    ]
+    return batch.masked_fill((inside[0][:, :, None] & inside[1][:, None, :])[:, None], 0)

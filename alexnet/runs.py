@@ -1,0 +1,186 @@
+"""The run folder: all that a training run knows, enough to predict, to look inside and to go on.
+
+    config.json          what was trained, how, on what, and what came of it; enough to repeat it
+    model.safetensors    the weights after the last whole epoch
+    inputs.safetensors   mean image and colour statistics of the training pictures
+    state/               training state for going on, the last two; gone when the run has ended
+    snapshots/           weights at chosen epochs, for [Z] Fig. 4
+    log.jsonl            one line for each thing that happened
+    report.html          made by `alexnet report`
+
+Files are written whole or not at all and carry checksums.
+"""
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from alexnet.data.augment import Inputs
+from alexnet.errors import UserError
+from alexnet.files import faults_named, is_temporary, json_bytes, read_json, write_atomically
+from alexnet.nets import table
+from alexnet.nets.network import Network
+from alexnet.tensor_files import DamagedFile, load_tensors, save_tensors
+
+FORMAT_VERSION = 1
+KEPT_STATES = 2
+FIRST_FILES = ("inputs.safetensors", ".lock")
+SNAPSHOT_EPOCHS = (1, 2, 5, 10, 20, 30, 40, 64)  # [Z] Fig. 4
+
+
+class RunFolder:
+    """A run folder on disk. `create` makes one, `open` finds one; both raise UserError for what a user can mend."""
+
+    def __init__(self, path: Path, config: dict[str, Any]) -> None:
+        self.path, self.config = path, config
+
+    @classmethod
+    def create(cls, path: Path, config: dict[str, Any], inputs: Inputs) -> "RunFolder":
+        """A new run folder with its config and input statistics. Refuses a folder that holds anything but what a run
+        killed in its first moment leaves."""
+        with faults_named(path):
+            path.mkdir(parents=True, exist_ok=True)
+            leftovers = {entry for entry in path.iterdir() if is_temporary(entry) or entry.name in FIRST_FILES}
+            if set(path.iterdir()) - leftovers:
+                raise UserError(f"{path}: not empty. Name a new folder, or go on with a run there with --resume.")
+        run = cls(path, {"format_version": FORMAT_VERSION, **config})
+        assert inputs.eigenvalues is not None
+        assert inputs.eigenvectors is not None
+        statistics = {
+            "mean_image": inputs.mean_image,
+            "eigenvalues": inputs.eigenvalues,
+            "eigenvectors": inputs.eigenvectors,
+        }
+        save_tensors(path / "inputs.safetensors", statistics)
+        run.write_config()
+        return run
+
+    @classmethod
+    def open(cls, path: str | Path) -> "RunFolder":
+        """The run folder at `path`."""
+        path = Path(path)
+        if not path.is_dir():
+            raise UserError(f"{path}: no such run folder. `alexnet train … --out {path}` makes one.")
+        if not (path / "config.json").exists():
+            raise UserError(f"{path}: not a run folder, it has no config.json. Give the folder named with --out.")
+        config = read_json(path / "config.json")
+        version = config.get("format_version")
+        if version != FORMAT_VERSION:
+            raise UserError(
+                f"{path}: run format {version}, this version of alexnet reads {FORMAT_VERSION}. Update alexnet."
+            )
+        return cls(path, config)
+
+    def write_config(self, **news: Any) -> None:
+        """Write config.json, `news` put in."""
+        self.config |= news
+        write_atomically(self.path / "config.json", json_bytes(self.config))
+
+    def value(self, *keys: str) -> Any:
+        """A value of the config by its path of keys. Raises UserError, naming file and key, if it is not there."""
+        found: Any = self.config
+        for key in keys:
+            if not isinstance(found, dict) or key not in found:
+                raise UserError(f"{self.path / 'config.json'}: damaged, {'.'.join(keys)} is missing.")
+            found = found[key]
+        return found
+
+    # ── the network and its inputs ───────────────────────────────────────────────────────────────────────────────
+
+    @cached_property
+    def table(self) -> table.Table:
+        """The network's rows."""
+        return table.from_json(self.value("network", "table"), f"{self.path / 'config.json'}")
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """What a person calls the classes, in the order of the outputs."""
+        return tuple(self.value("classes", "names"))
+
+    @cached_property
+    def inputs(self) -> Inputs:
+        """How a record becomes an input of this run's network."""
+        statistics, _ = load_tensors(self.path / "inputs.safetensors")
+        try:
+            return Inputs(
+                size=int(self.value("network", "input_size")), mean_mode=self.value("network", "mean"), **statistics
+            )
+        except TypeError as fault:
+            raise UserError(f"{self.path / 'inputs.safetensors'}: not the statistics of a run ({fault}).") from fault
+
+    def empty_network(self) -> Network:
+        """The run's network with weights yet to be filled in."""
+        return Network(self.table, int(self.value("network", "input_size"))).channels_last()
+
+    @cached_property
+    def network(self) -> Network:
+        """The trained network, in evaluation mode. Raises UserError if no epoch has ended yet."""
+        path = self.path / "model.safetensors"
+        if not path.exists():
+            raise UserError(f"{self.path}: no weights yet; the first epoch has not ended. Try again later.")
+        return self.load_weights(path)
+
+    def load_weights(self, path: Path) -> Network:
+        """The run's network with the weights in `path`, in evaluation mode."""
+        network = self.empty_network()
+        fill(network, load_tensors(path)[0], path)
+        return network.eval()
+
+    def save_model(self, network: Network) -> None:
+        save_tensors(self.path / "model.safetensors", network.state_dict())
+
+    # ── snapshots and training state ─────────────────────────────────────────────────────────────────────────────
+
+    def save_snapshot(self, network: Network, epoch: int) -> None:
+        with faults_named(self.path):
+            (self.path / "snapshots").mkdir(exist_ok=True)
+        save_tensors(self.path / "snapshots" / f"epoch-{epoch:04}.safetensors", network.state_dict(), {"epoch": epoch})
+
+    @property
+    def snapshots(self) -> dict[int, Path]:
+        """Epoch → file of the weights kept then."""
+        return {int(path.stem.removeprefix("epoch-")): path for path in sorted(self.path.glob("snapshots/epoch-*"))}
+
+    def save_state(self, step: int, tensors: dict[str, Tensor], about: dict[str, Any]) -> None:
+        """Write the training state after `step` updates and drop all but the last two."""
+        folder = self.path / "state"
+        with faults_named(folder):
+            folder.mkdir(exist_ok=True)
+        save_tensors(folder / f"step-{step:09}.safetensors", tensors, about)
+        for old in self._states()[KEPT_STATES:]:
+            old.unlink(missing_ok=True)
+
+    def latest_state(self) -> tuple[dict[str, Tensor] | None, dict[str, Any], list[str]]:
+        """The newest undamaged state (None if there is none), what it says, and a complaint for each damaged one."""
+        complaints = []
+        for path in self._states():
+            try:
+                return *load_tensors(path), complaints
+            except DamagedFile as fault:
+                complaints.append(f"{fault} The state before it is used.")
+        return None, {}, complaints
+
+    def drop_states(self) -> None:
+        for path in self._states():
+            path.unlink(missing_ok=True)
+        if (self.path / "state").is_dir() and not any((self.path / "state").iterdir()):
+            (self.path / "state").rmdir()
+
+    def _states(self) -> list[Path]:
+        """Newest first."""
+        return sorted(self.path.glob("state/step-*.safetensors"), reverse=True)
+
+
+def fill(network: Network, weights: dict[str, Tensor], where: Path | str) -> None:
+    """Put `weights` into the network. Raises UserError naming the layer and both shapes if they do not fit."""
+    wanted = network.state_dict()
+    for name, tensor in wanted.items():
+        if name not in weights:
+            raise UserError(f"{where}: {name} is missing (needed: {tuple(tensor.shape)}).")
+        if weights[name].shape != tensor.shape:
+            raise UserError(f"{where}: {name} is {tuple(weights[name].shape)}, needed is {tuple(tensor.shape)}.")
+    if strange := sorted(set(weights) - set(wanted)):
+        raise UserError(f"{where}: {', '.join(strange[:3])} belong to no layer of {network.table.name}.")
+    network.load_state_dict(weights)

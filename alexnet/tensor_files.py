@@ -1,0 +1,55 @@
+"""Tensors in one file with what must be known about them: safetensors, checksummed, written whole or not at all."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from alexnet.errors import UserError
+from alexnet.files import faults_named, write_atomically
+
+
+class DamagedFile(UserError):
+    """A file of tensors whose content is not what was written."""
+
+
+def save_tensors(path: Path, tensors: dict[str, Tensor], about: dict[str, Any] | None = None) -> None:
+    """Write `tensors` and the JSON object `about` into `path`. Raises UserError if the disk is full or closed to us;
+    what was there before is then still there."""
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    words = json.dumps(about or {}, sort_keys=True)
+    write_atomically(path, save(plain, {"about": words, "sha256": _digest(plain, words)}))
+
+
+def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors in `path` and what was said about them. Raises DamagedFile, naming the file, if a byte differs."""
+    with faults_named(path):
+        path.stat()
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dictionary
+        if _digest(tensors, metadata["about"]) != metadata["sha256"]:
+            raise DamagedFile(f"{path}: damaged, its checksum does not match. Restore it from a copy.")
+        return tensors, json.loads(metadata["about"])
+    except (SafetensorError, KeyError, ValueError) as fault:
+        raise DamagedFile(f"{path}: damaged or cut short ({fault}). Restore it from a copy.") from fault
+
+
+def tensor_digest(tensors: dict[str, Tensor]) -> str:
+    """sha256 hex over names, types, shapes and values: equal for equal weights, whatever file they lie in."""
+    return _digest(tensors, "")
+
+
+def _digest(tensors: dict[str, Tensor], words: str) -> str:
+    digest = hashlib.sha256(words.encode())
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        digest.update(f"\n{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()

@@ -1,0 +1,373 @@
+"""A training run, laid out: everything `loop` works with, made new or taken up again, and saved as one value."""
+
+import os
+import platform
+import time
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import alexnet
+from alexnet import kernels
+from alexnet.data.augment import Augmentation, Inputs
+from alexnet.data.store import Store
+from alexnet.errors import UsageError, UserError
+from alexnet.nets import table
+from alexnet.nets.network import Network, build
+from alexnet.runs import RunFolder
+from alexnet.train import precision
+from alexnet.train.options import TrainOptions
+from alexnet.train.recipes import Recipe, find
+from alexnet.train.schedule import Logged, Plateau, Schedule
+from alexnet.train.update import Update
+
+
+@dataclass
+class Cursor:
+    """Where the run stands: in `epoch` (from 1), before its batch number `batch` (from 0), after `step` updates, with
+    the running sums of the epoch's training loss and errors."""
+
+    epoch: int = 1
+    batch: int = 0
+    step: int = 0
+    loss_sum: float = 0.0
+    errors: int = 0
+    pictures: int = 0
+
+    def next_epoch(self) -> None:
+        self.epoch, self.batch = self.epoch + 1, 0
+        self.loss_sum, self.errors, self.pictures = 0.0, 0, 0
+
+
+@dataclass
+class Job:
+    """What a run works with. Its state, all that changes while it trains, is weights, velocities, schedule, cursor."""
+
+    run: RunFolder
+    store: Store
+    network: Network
+    update: Update
+    schedule: Schedule
+    inputs: Inputs
+    augmentation: Augmentation
+    epochs: int
+    batch: int
+    seed: int
+    device: torch.device
+    dtype: torch.dtype
+    save_minutes: float
+    snapshots: bool
+    cursor: Cursor = field(default_factory=Cursor)
+    saved_at: float = field(default_factory=time.monotonic)
+
+    @property
+    def finished(self) -> bool:
+        return self.cursor.epoch > self.epochs or self.schedule.finished
+
+    def save_state(self, log_bytes: int) -> None:
+        """Keep the state on disk. The log's length goes with it: what comes after is dropped when going on."""
+        tensors: dict[str, Tensor] = {f"weight/{name}": value for name, value in self.network.state_dict().items()}
+        tensors |= {f"velocity/{name}": value for name, value in self.update.velocities.items()}
+        about = {"cursor": asdict(self.cursor), "schedule": self.schedule.state(), "log_bytes": log_bytes}
+        self.run.save_state(self.cursor.step, tensors, about)
+        self.saved_at = time.monotonic()
+
+    def restore(self, tensors: dict[str, Tensor], about: dict[str, Any]) -> None:
+        """Take up the state that `save_state` kept."""
+        self.network.load_state_dict(_under("weight/", tensors))
+        for name, value in _under("velocity/", tensors).items():
+            self.update.velocities[name].copy_(value)
+        self.schedule.restore(about["schedule"])
+        self.cursor = Cursor(**about["cursor"])
+
+    @property
+    def save_is_due(self) -> bool:
+        return time.monotonic() - self.saved_at > 60 * self.save_minutes
+
+
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+# ── a new run ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def new_job(store: Store, folder: Path, options: TrainOptions) -> tuple[Job, list[str]]:
+    """A run from its beginning, its folder made, and what a person should know of the choices made.
+
+    Raises UserError or UsageError for options, store or folder that can't be used; nothing is left behind then.
+    """
+    recipe = with_options(find(options.recipe), options)
+    _check_numbers(options)
+    network = _new_network(store, recipe, options)
+    inputs = _inputs(store, network, recipe)
+    device, threads = _device(options.device), set_threads(options.threads)
+    choice = precision.choose(network, device, options.precision)
+    machine = {
+        "device": device.type,
+        "threads": threads,
+        "precision": choice.precision,
+        "precision_reason": choice.reason,
+        "kernels": kernels.available(),
+    }
+    config = _config(store, network, recipe, options, machine)
+    run = RunFolder.create(folder, config, inputs)
+    notes = [
+        f"{network.table.name}: {sum(p.numel() for p in network.parameters()):,} parameters, "
+        f"{len(store['train']):,} pictures of {len(store.class_names)} classes; on {device.type}, {threads} threads, "
+        f"{choice.precision} ({choice.reason}); kernels: {machine['kernels']}"
+    ]
+    return _job(run, store, network, inputs, recipe, options, machine), notes
+
+
+def with_options(recipe: Recipe, options: TrainOptions) -> Recipe:
+    """The recipe with what the options change of it."""
+    given = {"rate": options.rate, "momentum": options.momentum, "decay": options.decay, "init": options.init}
+    augmentation = {"colour": options.colour_noise, "crops": options.crops, "mirror": options.mirror}
+    return replace(
+        recipe,
+        net=options.net or recipe.net,
+        **{name: value for name, value in given.items() if value is not None},
+        augmentation=replace(
+            recipe.augmentation,
+            cutout=options.cutout,
+            **{name: value for name, value in augmentation.items() if value is not None},
+        ),
+    )
+
+
+def _check_numbers(options: TrainOptions) -> None:
+    for name, value, least in (
+        ("epochs", options.epochs, 1),
+        ("batch", options.batch, 1),
+        ("patience", options.patience, 1),
+        ("threads", options.threads, 0),
+        ("cutout", options.cutout, 0),
+        ("threshold", options.threshold, 0),
+        ("save-minutes", options.save_minutes, 0),
+        ("decay", options.decay, 0),
+    ):
+        if value is not None and value < least:
+            raise UsageError(f"--{name} {value}: at least {least} is needed.")
+    if options.rate is not None and not 0 < options.rate < float("inf"):
+        raise UsageError(f"--rate {options.rate}: a number above 0 is needed.")
+    if options.momentum is not None and not 0 <= options.momentum < 1:
+        raise UsageError(f"--momentum {options.momentum}: a number from 0 to below 1 is needed.")
+
+
+def _new_network(store: Store, recipe: Recipe, options: TrainOptions) -> Network:
+    for part in ("train", "val"):
+        if part not in store.parts or not len(store.parts[part]):
+            raise UserError(f"{store.path}: no {part} pictures. Prepare it with --holdout 0.1 or from train/ and val/.")
+    network = build(
+        recipe.net,
+        len(store.class_names),
+        width=options.width,
+        input_size=options.input_size,
+        init=recipe.init,
+        seed=options.seed,
+    )
+    if network.input_size > store.size:
+        raise UserError(
+            f"{store.path}: its pictures have {store.size} pixels a side, {network.table.name} takes crops of "
+            f"{network.input_size}. Prepare with --size, or train with --input-size {store.size} or less."
+        )
+    if options.start_from is not None:
+        take_weights(network, RunFolder.open(options.start_from))
+    freeze(network, options.freeze)
+    return network
+
+
+@torch.no_grad()
+def take_weights(network: Network, source: RunFolder) -> None:
+    """Give the network the weights of another run, the last layer's apart. Raises UserError if a layer differs."""
+    last = network.table.weighted[-1].name
+    theirs = source.network.state_dict()
+    for name, tensor in network.state_dict().items():
+        if name.split(".")[0] == last:
+            continue
+        if name not in theirs or theirs[name].shape != tensor.shape:
+            found = tuple(theirs[name].shape) if name in theirs else "absent"
+            raise UserError(f"--from {source.path}: {name} is {found} there, {tuple(tensor.shape)} here.")
+        tensor.copy_(theirs[name])
+
+
+def freeze(network: Network, names: str) -> None:
+    """Stop the named layers from learning. `names`: layers or spans of layers, as in "conv1-conv5,fc6"."""
+    weighted = [row.name for row in network.table.weighted]
+    for part in filter(None, names.split(",")):
+        first, _, last = part.partition("-")
+        for name in (first, last or first):
+            if name not in weighted:
+                raise UsageError(f"--freeze {names}: there is no layer {name!r}. There are: {', '.join(weighted)}.")
+        for name in weighted[weighted.index(first) : weighted.index(last or first) + 1]:
+            network.get_submodule(name).requires_grad_(False)
+    if not any(weight.requires_grad for weight in network.parameters()):
+        raise UsageError(f"--freeze {names}: leaves nothing to learn.")
+
+
+def _inputs(store: Store, network: Network, recipe: Recipe) -> Inputs:
+    statistics = store.statistics
+    return Inputs(
+        mean_image=torch.from_numpy(statistics.mean_image.copy()).permute(2, 0, 1).contiguous().float(),
+        size=network.input_size,
+        mean_mode=recipe.mean,
+        eigenvalues=torch.from_numpy(statistics.eigenvalues.copy()),
+        eigenvectors=torch.from_numpy(statistics.eigenvectors.copy()),
+    )
+
+
+def _config(
+    store: Store, network: Network, recipe: Recipe, options: TrainOptions, machine: dict[str, Any]
+) -> dict[str, Any]:
+    return {
+        "alexnet": alexnet.__version__,
+        "torch": str(torch.__version__),
+        "python": platform.python_version(),
+        "network": {
+            "table": table.to_json(network.table),
+            "input_size": network.input_size,
+            "mean": recipe.mean,
+        },
+        "classes": {"names": list(store.class_names), "ids": list(store.class_ids), "order": store.class_order},
+        "data": {
+            "fingerprint": store.fingerprint,
+            "size": store.size,
+            "pictures": {name: len(part) for name, part in store.parts.items()},
+        },
+        "recipe": asdict(recipe),
+        "options": {name: str(value) if isinstance(value, Path) else value for name, value in asdict(options).items()},
+        "machine": machine,
+        "finished": False,
+    }
+
+
+# ── going on with a run ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+def resumed_job(store: Store, folder: Path, given: TrainOptions) -> tuple[Job, list[str], int | None]:
+    """A run taken up again from its last undamaged state, notes for a person, and the bytes of its log that stand.
+
+    Its recorded options and choices hold. Raises UsageError if other options are given (more epochs may be), UserError
+    if the store is another one or a choice can't be kept on this machine.
+    """
+    run = RunFolder.open(folder)
+    options = recorded_options(run, given)
+    if store.fingerprint != run.value("data", "fingerprint"):
+        raise UserError(f"{store.path}: not the store that {folder} was trained on. Give that one to go on.")
+    if run.value("finished"):
+        raise UserError(f"{folder}: this run has ended. To train further start a new one --from {folder}.")
+    machine = run.value("machine")
+    _keep_choices(folder, machine)
+    recipe = with_options(find(options.recipe), options)
+    network = run.empty_network()
+    freeze(network, options.freeze)
+    run.write_config(options=run.value("options") | {"epochs": options.epochs})
+    job = _job(run, store, network, run.inputs, recipe, options, machine)
+    tensors, about, notes = run.latest_state()
+    if tensors is None:
+        if (folder / "model.safetensors").exists():
+            raise UserError(f"{folder}: no undamaged state to go on from. Start a new run, --from {folder}.")
+        return _from_the_start(job, recipe, options), [*notes, "no state was saved yet: from the start"], 0
+    job.restore(tensors, about)
+    where = f"going on in epoch {job.cursor.epoch} after {job.cursor.step} updates"
+    return job, [*notes, where], about["log_bytes"]
+
+
+def recorded_options(run: RunFolder, given: TrainOptions) -> TrainOptions:
+    """The options that a run was started with; `given` may differ from the defaults only where it agrees with them."""
+    recorded, default = run.value("options"), asdict(TrainOptions())
+    for name, value in asdict(given).items():
+        plain = str(value) if isinstance(value, Path) else value
+        if name != "epochs" and value != default[name] and plain != recorded.get(name):
+            option = "from" if name == "start_from" else name.replace("_", "-")
+            raise UsageError(
+                f"--{option} {plain}: the run in {run.path} was started with {recorded.get(name)}. "
+                "With --resume its own options hold; leave this one out, or start a new run."
+            )
+    start_from = recorded.get("start_from")
+    epochs = given.epochs if given.epochs is not None else recorded.get("epochs")
+    return TrainOptions(**recorded | {"start_from": Path(start_from) if start_from else None, "epochs": epochs})
+
+
+def _keep_choices(folder: Path, machine: dict[str, Any]) -> None:
+    """Make the run's recorded choices hold here, or say why they can't."""
+    _device(machine["device"])
+    set_threads(machine["threads"])
+    recorded, here = machine["kernels"].split()[0], kernels.available().split()[0]
+    if recorded != here:
+        raise UserError(
+            f"{folder}: trained with the {recorded} kernels; here are only the {here} ones ({kernels.available()}). "
+            "Going on would not give the same weights. Go on where it was trained, or start a new run with --from."
+        )
+
+
+def _from_the_start(job: Job, recipe: Recipe, options: TrainOptions) -> Job:
+    """A run that was killed before its first state: its first weights again."""
+    job.network.load_state_dict(_new_network(job.store, recipe, options).state_dict())
+    return job
+
+
+def _job(
+    run: RunFolder,
+    store: Store,
+    network: Network,
+    inputs: Inputs,
+    recipe: Recipe,
+    options: TrainOptions,
+    machine: dict[str, Any],
+) -> Job:
+    device, epochs = torch.device(machine["device"]), options.epochs or recipe.epochs
+    network = network.to(device)
+    update = Update.of(
+        network,
+        momentum=recipe.momentum,
+        decay=recipe.decay,
+        decay_biases=recipe.decay_biases,
+        rms_limit=recipe.rms_limit,
+    )
+    return Job(
+        run=run,
+        store=store,
+        network=network,
+        update=update,
+        schedule=_schedule(recipe, options, epochs),
+        inputs=inputs.to(device),
+        augmentation=recipe.augmentation,
+        epochs=epochs,
+        batch=options.batch,
+        seed=options.seed,
+        device=device,
+        dtype=precision.DTYPES[machine["precision"]],
+        save_minutes=options.save_minutes,
+        snapshots=options.snapshots,
+    )
+
+
+def _schedule(recipe: Recipe, options: TrainOptions, epochs: int) -> Schedule:
+    if recipe.stages:
+        rate = recipe.rate
+        return Logged(find(recipe.name).staged(epochs, rate))
+    return Plateau(recipe.rate, recipe.bias_factor, options.patience, options.threshold / 100)
+
+
+# ── the machine ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _device(wish: str) -> torch.device:
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if wish == "auto":
+        return torch.device(next(name for name, present in there.items() if present))
+    if not there[wish]:
+        raise UserError(f"--device {wish}: there is none here, or this build of torch can't use it. Try --device cpu.")
+    return torch.device(wish)
+
+
+def set_threads(wish: int) -> int:
+    """Use `wish` CPU threads (0: one for each core that this process may use) and say how many."""
+    threads = wish or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else wish or os.cpu_count() or 1
+    torch.set_num_threads(threads)
+    return threads

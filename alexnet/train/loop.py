@@ -1,0 +1,248 @@
+"""Training, as [A] §5 tells it: batches of 128, momentum, decay, the rate divided by 10 when validation stalls.
+
+B pictures of a batch · K classes.
+"""
+
+import math
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from alexnet.data.order import epoch_order
+from alexnet.data.store import Store
+from alexnet.data.stream import Batch, Stream
+from alexnet.errors import UserError
+from alexnet.files import locked
+from alexnet.measure.accuracy import Counts, Viewer, evaluate, rank_of_truth
+from alexnet.nets.layers import Place
+from alexnet.runs import SNAPSHOT_EPOCHS, RunFolder
+from alexnet.train.job import Job, new_job, resumed_job
+from alexnet.train.options import TrainOptions
+from alexnet.train.record import Curves, Everyone, Listener, Log, Screen
+from alexnet.train.schedule import Rates
+
+STUCK_STEPS = 200
+"""Updates after which a loss that still stands at ln(classes) is worth a warning."""
+STUCK_SHARE = 0.98
+
+
+class Interrupted(UserError):
+    """The user (or the system) asked the run to stop; its state is saved."""
+
+    exit_code = 130
+
+
+def train(store: Store, folder: Path, options: TrainOptions, *, resume: bool = False, quiet: bool = False) -> RunFolder:
+    """Train a network on `store` into the run folder `folder`; with `resume` go on with the run that is there, if any.
+
+    Raises UserError (UsageError for an option) for what a user can mend: see `new_job`, `resumed_job`; a loss that is
+    no number; a full disk. Whatever happens, the last saved state stays.
+    """
+    if resume and (folder / "config.json").exists():
+        job, notes, keep_log = resumed_job(store, folder, options)
+    else:
+        job, notes = new_job(store, folder, options)
+        keep_log = 0
+    with locked(folder / ".lock", f"{folder}: another process is training in this folder. Wait for it, or end it."):
+        log = Log(folder / "log.jsonl", keep_log)
+        listeners = Everyone(log, Curves(folder / "tensorboard"), *([] if quiet else [Screen(job.epochs)]))
+        try:
+            for note in notes:
+                listeners.event("note", text=note)
+            run_epochs(job, log, listeners)
+        finally:
+            listeners.close()
+    return job.run
+
+
+def run_epochs(job: Job, log: Log, listeners: Listener) -> None:
+    """Every epoch that is left: train, validate, let the schedule hear of it, save."""
+    with stop_signals() as stop:
+        while not job.finished:
+            start = time.monotonic()
+            rates = job.schedule.rates(job.cursor.epoch)
+            train_epoch(job, rates, log, listeners, stop)
+            seconds = time.monotonic() - start
+            counts = validate(job)
+            tell_epoch(job, rates, counts, seconds, listeners)
+            warn_if_stuck(job, listeners)
+            if change := job.schedule.after(job.cursor.epoch, counts.top1):
+                listeners.event("note", text=change)
+            end_epoch(job, log)
+            stop.obey(job)
+    finish(job, listeners)
+
+
+def train_epoch(job: Job, rates: Rates, log: Log, listeners: Listener, stop: "Stop") -> None:
+    """The rest of the epoch that the cursor stands in."""
+    part, cursor = job.store.parts["train"], job.cursor
+    order = epoch_order(len(part), job.seed, cursor.epoch)
+    batches, first, start = math.ceil(len(part) / job.batch), cursor.batch, time.monotonic()
+    with Stream(part, job.batch, order, start=cursor.batch) as stream:
+        for batch in stream:
+            loss, errors = train_batch(job, batch, rates)
+            cursor.batch, cursor.step = cursor.batch + 1, cursor.step + 1
+            cursor.loss_sum += loss * len(batch.labels)
+            cursor.errors += errors
+            cursor.pictures += len(batch.labels)
+            seconds = time.monotonic() - start
+            listeners.step(
+                cursor.epoch, cursor.batch, batches, running_figures(job, seconds / (cursor.batch - first), batches)
+            )
+            if cursor.batch < batches and (job.save_is_due or stop.asked):
+                job.save_state(log.size)
+                stop.obey(job)
+
+
+def train_batch(job: Job, batch: Batch, rates: Rates) -> tuple[float, int]:
+    """One update. Gives the batch's mean loss and its count of top-1 errors."""
+    pictures, labels = torch.from_numpy(batch.pictures).to(job.device), torch.from_numpy(batch.labels).to(job.device)
+    inputs = augmented(job, batch.indices, pictures, rates)
+    job.network.train()
+    job.network.set_place(Place(job.seed, job.cursor.epoch, torch.from_numpy(batch.indices).to(job.device)))
+    logits_bk = job.network(inputs).float()
+    loss = F.cross_entropy(logits_bk, labels)
+    if not math.isfinite(loss.item()):
+        raise UserError(went_wrong(job, inputs))
+    job.network.zero_grad()
+    loss.backward()
+    job.update.step(rates)
+    return loss.item(), int((rank_of_truth(logits_bk.detach(), labels) > 0).sum())
+
+
+def augmented(job: Job, indices: np.ndarray, pictures: Tensor, rates: Rates) -> Tensor:
+    augmentation = job.augmentation if rates.colour else job.augmentation.without_colour()
+    return augmentation.apply(
+        pictures,
+        job.inputs,
+        seed=job.seed,
+        epoch=job.cursor.epoch,
+        indices=indices,
+        first=job.cursor.batch * job.batch,
+        dtype=job.dtype,
+    )
+
+
+def validate(job: Job) -> Counts:
+    """The centre view of every validation picture."""
+    job.network.eval()
+    viewer = Viewer(job.network, job.inputs, job.device, job.dtype)
+    return evaluate(viewer, job.store.parts["val"])
+
+
+def end_epoch(job: Job, log: Log) -> None:
+    """Keep the weights (and a snapshot where one is due), move to the next epoch, keep the state."""
+    epoch = job.cursor.epoch
+    job.run.save_model(job.network)
+    job.cursor.next_epoch()
+    if job.snapshots and (epoch in SNAPSHOT_EPOCHS or job.finished):
+        job.run.save_snapshot(job.network, epoch)
+    job.save_state(log.size)
+
+
+def finish(job: Job, listeners: Listener) -> None:
+    """Say that the run has ended. Its states go: the weights are in model.safetensors."""
+    listeners.event("end", epochs=job.cursor.epoch - 1)
+    job.run.write_config(finished=True, epochs_trained=job.cursor.epoch - 1)
+    job.run.drop_states()
+
+
+# ── what a person should know ────────────────────────────────────────────────────────────────────────────────────
+
+
+def running_figures(job: Job, seconds_per_batch: float, batches: int) -> dict[str, float]:
+    cursor = job.cursor
+    batches_left = (job.epochs - cursor.epoch + 1) * batches - cursor.batch
+    return {
+        "loss": cursor.loss_sum / cursor.pictures,
+        "top1": 1 - cursor.errors / cursor.pictures,
+        "speed": job.batch / seconds_per_batch,
+        "seconds_left": batches_left * seconds_per_batch,
+    }
+
+
+def tell_epoch(job: Job, rates: Rates, counts: Counts, seconds: float, listeners: Listener) -> None:
+    cursor = job.cursor
+    listeners.event(
+        "epoch",
+        epoch=cursor.epoch,
+        step=cursor.step,
+        rate=rates.weights,
+        train_loss=cursor.loss_sum / cursor.pictures,
+        train_top1_error=cursor.errors / cursor.pictures,
+        val_nll=counts.mean_nll,
+        val_top1_error=counts.top1,
+        val_top5_error=counts.top5,
+        seconds=round(seconds, 2),
+        pictures_per_second=round(cursor.pictures / seconds, 1),
+    )
+
+
+def warn_if_stuck(job: Job, listeners: Listener) -> None:
+    """A loss at ln(classes) says that the network guesses: name it, with the usual causes (once)."""
+    cursor, chance = job.cursor, math.log(job.network.table.classes)
+    epoch_steps = math.ceil(cursor.pictures / job.batch)
+    due = cursor.step >= STUCK_STEPS > cursor.step - max(epoch_steps, 1)
+    if due and cursor.loss_sum / cursor.pictures > STUCK_SHARE * chance:
+        text = (
+            f"stuck at ln(classes): after {cursor.step} updates the loss still stands at {chance:.2f}, as for guesses. "
+            "Usual causes: initial weights too small for the data (--init code rather than paper), a rate too small or "
+            "too large (--rate), labels that do not belong to their pictures (`alexnet report` shows some). Small sets "
+            "can take some hundred updates more."
+        )
+        listeners.event("note", text=text)
+
+
+def went_wrong(job: Job, inputs: Tensor) -> str:
+    """What to tell of a loss that is no number: the first layer whose output is none, or whose weights are."""
+    bad = next((name for name, w in job.network.named_parameters() if not torch.isfinite(w).all()), None)
+    if bad is None:
+        with torch.no_grad():
+            maps = job.network.activations(inputs).maps
+        bad = next((name for name, values in maps.items() if not torch.isfinite(values).all()), "the loss itself")
+    return (
+        f"the loss is not a number in epoch {job.cursor.epoch}, batch {job.cursor.batch + 1}; it first went wrong in "
+        f"{bad}. The last good state is kept in {job.run.path}. Try a smaller --rate, or --precision fp32."
+    )
+
+
+# ── being asked to stop ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Stop:
+    """Whether the run was asked to stop; it does so between two batches, its state saved."""
+
+    asked = False
+
+    def obey(self, job: Job) -> None:
+        if self.asked:
+            raise Interrupted(f"stopped, all is saved. Go on with: alexnet train … --out {job.run.path} --resume")
+
+
+@contextmanager
+def stop_signals() -> Iterator[Stop]:
+    """Turn Ctrl-C and SIGTERM into a wish to stop; a second one stops at once."""
+    stop = Stop()
+
+    def ask(_number: int, _frame: object) -> None:
+        if stop.asked:
+            raise KeyboardInterrupt
+        stop.asked = True
+
+    try:
+        before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    except ValueError:  # not the main thread: signals stay with whoever handles them
+        yield stop
+        return
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

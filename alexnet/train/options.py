@@ -1,0 +1,61 @@
+"""What a training run can be told. Plain values: the command line reads this without importing torch."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """Options of one training run. None: what the recipe says."""
+
+    recipe: str = "paper"
+    """paper ([A] §5), 145, 145-2010, 145-half (logged 2012 runs) or zf ([Z] §3)."""
+    net: str | None = None
+    """Network of the zoo (`alexnet nets` lists them). Default: the recipe's, alexnet for "paper"."""
+    width: float = 1.0
+    """Factor on the maps and units of every layer but the last; below 1 for small data or a slow machine."""
+    input_size: int | None = None
+    """Side of the crops in pixels. Default: the network's, 224 for alexnet."""
+    epochs: int | None = None
+    """Passes over the training pictures, at most. Default: the recipe's, 90. A logged schedule is scaled to it."""
+    batch: int = 128
+    """Pictures in a batch."""
+    rate: float | None = None
+    """Learning rate at the start. Default: the recipe's, 0.01."""
+    momentum: float | None = None
+    """Share of the velocity kept at each update. Default: the recipe's, 0.9."""
+    decay: float | None = None
+    """Weight decay. Default: the recipe's, 0.0005."""
+    patience: int = 5
+    """Epochs without a better validation error before the rate is divided by 10 (recipes with a plateau rule)."""
+    threshold: float = 0.1
+    """How many points (percent) the validation error must fall to count as better."""
+    init: Literal["code", "paper", "zf"] | None = None
+    """Initial weights: code (the 2012 code's), paper ([A] §5 as printed) or zf ([Z] §3). Default: code (zf: zf)."""
+    colour_noise: Literal["code", "paper", "off"] | None = None
+    """Colour noise: code (about ±12 levels), paper (about ±5.5) or off. Default: the recipe's, code."""
+    crops: Literal["random", "ten", "centre"] | None = None
+    """Training crops: random places, [Z]'s ten fixed ones or the centre. Default: the recipe's, random."""
+    mirror: bool | None = None
+    """Mirror half of the pictures. Default: yes."""
+    cutout: int = 0
+    """Side in pixels of a square set to the mean in each training picture; 0 for none."""
+    start_from: Path | None = None
+    """Run folder whose weights to start from; the last layer is new."""
+    freeze: str = ""
+    """Layers that keep their weights: names or spans, as in conv1-conv5,fc6."""
+    snapshots: bool = False
+    """Keep the weights at epochs 1, 2, 5, 10, 20, 30, 40, 64 and the last ([Z] Fig. 4)."""
+    seed: int = 0
+    """Of weights, order, crops, mirrors, noise and dropout."""
+    save_minutes: float = 5.0
+    """Minutes between saves inside an epoch; each epoch's end is saved too."""
+    threads: int = 0
+    """CPU threads; 0: as many as cores."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Arithmetic of the layers; auto: bf16 where a check at the start finds it right and faster. Weights are fp32."""
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """Where to train; auto: the first of cuda, mps, cpu that is there."""
+    deterministic: bool = False
+    """On CUDA: bit-identical repeats, slower. On the CPU they always are."""

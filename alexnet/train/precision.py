@@ -1,0 +1,83 @@
+"""bf16 or fp32, chosen once at a run's start by trying: is bf16 right on this machine, and is it faster?"""
+
+import time
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from alexnet.nets.layers import Convolution, FullyConnected
+from alexnet.nets.network import Network
+
+Precision = Literal["fp32", "bf16"]
+DTYPES: dict[str, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+TRIAL_BATCH = 16
+TRIAL_REPEATS = 3
+TOLERANCE = 0.02
+"""Largest error allowed in bf16, as a share of the largest value: bf16 keeps 8 bits, a sound layer stays below 1 %."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What was chosen, and why, in one line."""
+
+    precision: Precision
+    reason: str
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return DTYPES[self.precision]
+
+
+def choose(network: Network, device: torch.device, wish: Literal["auto", "fp32", "bf16"]) -> Choice:
+    """The arithmetic for a run. With "auto" each convolution and dense layer is tried forward and backward."""
+    if wish != "auto":
+        return Choice(wish, "as asked")
+    times = {"fp32": 0.0, "bf16": 0.0}
+    for layer in network.layers:
+        module = network.get_submodule(layer.row.name)
+        if not isinstance(module, Convolution | FullyConnected):
+            continue
+        shape = (TRIAL_BATCH, layer.entering.maps, layer.entering.side, layer.entering.side)
+        trial = {name: _try(module, shape, device, dtype) for name, dtype in DTYPES.items()}
+        error = max(map(_largest_error, trial["bf16"].results, trial["fp32"].results))
+        if not error <= TOLERANCE:
+            return Choice("fp32", f"bf16 is wrong here: {layer.row.name} is off by {error:.1%} of its largest value")
+        for name, outcome in trial.items():
+            times[name] += outcome.seconds
+    gain = times["fp32"] / times["bf16"]
+    if gain < 1:
+        return Choice("fp32", f"bf16 is right but not faster here ({gain:.2f}× fp32)")
+    return Choice("bf16", f"right and {gain:.1f}× as fast as fp32 in the layers with weights")
+
+
+@dataclass(frozen=True)
+class _Trial:
+    results: tuple[Tensor, ...]
+    seconds: float
+
+
+def _try(module: nn.Module, shape: tuple[int, ...], device: torch.device, dtype: torch.dtype) -> _Trial:
+    """Output and gradients of a layer on random data (the same for each type), and the best time of a few."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(shape, generator=generator).to(device).contiguous(memory_format=torch.channels_last)
+    x = x.to(dtype).requires_grad_(True)
+    best, results = float("inf"), ()
+    for _ in range(TRIAL_REPEATS):
+        start = time.perf_counter()
+        y = module(x)
+        gradient = torch.ones_like(y) * torch.linspace(-1, 1, y.shape[1], device=device, dtype=dtype).view(
+            1, -1, *[1] * (y.ndim - 2)
+        )
+        down, weight = torch.autograd.grad(y, (x, module.get_parameter("weight")), gradient)
+        results = (y.detach().float(), down.float(), weight.float())
+        float(results[0].sum())  # waits for the device
+        best = min(best, time.perf_counter() - start)
+    return _Trial(results, best)
+
+
+def _largest_error(value: Tensor, truth: Tensor) -> float:
+    scale = truth.abs().max().clamp_min(1e-30)
+    return float((value - truth).abs().max() / scale)

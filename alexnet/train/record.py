@@ -1,0 +1,151 @@
+"""What a run says while it trains: JSON lines always, TensorBoard beside them, a progress bar for a person.
+
+`log.jsonl` holds one object a line, each with "event" and "time" (seconds since 1970): start, epoch, note, save, end.
+"""
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any, Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from alexnet.files import faults_named
+
+PLAIN_SECONDS = 20.0
+"""Seconds between progress lines where there is no terminal."""
+
+
+class Listener(Protocol):
+    """Hears what happens in a run."""
+
+    def step(self, epoch: int, batch: int, batches: int, figures: dict[str, float]) -> None: ...
+    def event(self, kind: str, **facts: Any) -> None: ...
+    def close(self) -> None: ...
+
+
+class Log:
+    """`log.jsonl`: every event, one a line."""
+
+    def __init__(self, path: Path, keep_bytes: int | None = None) -> None:
+        """Goes on behind the first `keep_bytes` of a log that is there (None: behind all of it)."""
+        with faults_named(path):
+            self.file = open(path, "ab")  # noqa: SIM115 - closed by close()
+            if keep_bytes is not None and keep_bytes < self.file.tell():
+                self.file.truncate(keep_bytes)
+        self.path = path
+
+    @property
+    def size(self) -> int:
+        """Bytes written so far."""
+        return self.path.stat().st_size
+
+    def step(self, epoch: int, batch: int, batches: int, figures: dict[str, float]) -> None: ...
+
+    def event(self, kind: str, **facts: Any) -> None:
+        line = json.dumps({"event": kind, "time": round(time.time(), 3), **facts})
+        with faults_named(self.path):
+            self.file.write(line.encode() + b"\n")
+            self.file.flush()
+
+    def close(self) -> None:
+        self.file.close()
+
+
+class Curves:
+    """TensorBoard's event file: each epoch's figures."""
+
+    def __init__(self, folder: Path) -> None:
+        from torch.utils.tensorboard.writer import SummaryWriter
+
+        self.writer = SummaryWriter(str(folder))
+
+    def step(self, epoch: int, batch: int, batches: int, figures: dict[str, float]) -> None: ...
+
+    def event(self, kind: str, **facts: Any) -> None:
+        if kind == "epoch":
+            for name, value in facts.items():
+                if isinstance(value, int | float) and name != "epoch":
+                    self.writer.add_scalar(name, value, facts["epoch"])
+            self.writer.flush()
+
+    def close(self) -> None:
+        self.writer.close()
+
+
+class Screen:
+    """A progress bar on a terminal; a line every 20 seconds elsewhere. Epoch lines and notes on both. To stderr."""
+
+    def __init__(self, epochs: int) -> None:
+        self.console = Console(stderr=True, highlight=False)
+        self.epochs = epochs
+        self.live = sys.stderr.isatty()
+        self.last_line = time.monotonic()
+        columns = (
+            TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]}"),
+            BarColumn(bar_width=None),
+            TextColumn("loss {task.fields[loss]:.3f}  top-1 {task.fields[top1]:.1%}  {task.fields[speed]:.0f} img/s"),
+            TimeRemainingColumn(),
+        )
+        self.progress = Progress(*columns, console=self.console, speed_estimate_period=300)
+        self.task = None
+        if self.live:
+            self.progress.start()
+
+    def step(self, epoch: int, batch: int, batches: int, figures: dict[str, float]) -> None:
+        if self.live:
+            self._draw(epoch, batch, batches, figures)
+        elif time.monotonic() - self.last_line > PLAIN_SECONDS:
+            self.last_line = time.monotonic()
+            self.console.print(
+                f"epoch {epoch}/{self.epochs}  batch {batch}/{batches}  loss {figures['loss']:.3f}  "
+                f"top-1 {figures['top1']:.1%}  {figures['speed']:.0f} img/s  {_left(figures['seconds_left'])} left"
+            )
+
+    def _draw(self, epoch: int, batch: int, batches: int, figures: dict[str, float]) -> None:
+        fields = {"epoch": epoch, "epochs": self.epochs, **figures}
+        if self.task is None:
+            self.task = self.progress.add_task("", total=self.epochs * batches, **fields)
+        self.progress.update(self.task, completed=(epoch - 1) * batches + batch, **fields)
+
+    def event(self, kind: str, **facts: Any) -> None:
+        if kind == "epoch":
+            self.console.print(
+                f"epoch {facts['epoch']}/{self.epochs}: loss {facts['train_loss']:.3f}, training top-1 error "
+                f"{facts['train_top1_error']:.1%}; validation nll {facts['val_nll']:.3f}, top-1 error "
+                f"{facts['val_top1_error']:.2%}, top-5 error {facts['val_top5_error']:.2%}; rate {facts['rate']:g}, "
+                f"{facts['pictures_per_second']:.0f} img/s",
+                soft_wrap=True,
+            )
+        elif kind == "note":
+            self.console.print(facts["text"], soft_wrap=True)
+
+    def close(self) -> None:
+        if self.live:
+            self.progress.stop()
+
+
+class Everyone:
+    """Passes everything on to several listeners."""
+
+    def __init__(self, *listeners: Listener) -> None:
+        self.listeners = listeners
+
+    def step(self, epoch: int, batch: int, batches: int, figures: dict[str, float]) -> None:
+        for listener in self.listeners:
+            listener.step(epoch, batch, batches, figures)
+
+    def event(self, kind: str, **facts: Any) -> None:
+        for listener in self.listeners:
+            listener.event(kind, **facts)
+
+    def close(self) -> None:
+        for listener in self.listeners:
+            listener.close()
+
+
+def _left(seconds: float) -> str:
+    minutes = int(seconds // 60)
+    return f"{minutes // 60} h {minutes % 60:02} min" if minutes >= 60 else f"{minutes} min {int(seconds % 60):02} s"

@@ -1,0 +1,109 @@
+"""Learning rates over a run: the plateau rule of [A] §5, or the stages of a logged 2012 run."""
+
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from alexnet.train.recipes import DROPS, Stage
+
+DROP_FACTOR = 0.1  # [A] §5
+
+
+@dataclass(frozen=True)
+class Rates:
+    """An epoch's learning rates: of weights, biases, single layers' weights; and whether colour noise is on."""
+
+    weights: float
+    biases: float
+    layer_rates: dict[str, float] = field(default_factory=dict)
+    colour: bool = True
+
+    def of(self, layer: str, *, bias: bool) -> float:
+        """The rate of one layer's weights or biases. A layer at rate 0 is frozen, biases included."""
+        own = self.layer_rates.get(layer, self.weights)
+        return self.biases if bias and own > 0 else own
+
+
+class Schedule(Protocol):
+    """Says the rates of an epoch and hears, after it, how the validation went."""
+
+    def rates(self, epoch: int) -> Rates: ...
+    def after(self, epoch: int, error: float) -> str | None: ...
+    @property
+    def finished(self) -> bool: ...
+    def state(self) -> dict[str, Any]: ...
+    def restore(self, state: dict[str, Any]) -> None: ...
+
+
+@dataclass
+class Plateau:
+    """Divide the rates by 10 when the validation error has not fallen by `threshold` below its best for `patience`
+    epochs, three times; the next time, stop ([A] §5: "reduced three times prior to termination").
+
+    `threshold` is a share (0.001 = 0.1 points). The count starts anew after each drop; the best error stands.
+    """
+
+    rate: float
+    bias_factor: float
+    patience: int
+    threshold: float
+    best: float = float("inf")
+    waited: int = 0
+    drops: int = 0
+
+    def rates(self, epoch: int) -> Rates:  # noqa: ARG002 - the plateau rule looks at errors, not at the clock
+        rate = self.rate * DROP_FACTOR**self.drops
+        return Rates(rate, rate * self.bias_factor)
+
+    def after(self, epoch: int, error: float) -> str | None:
+        if error < self.best - self.threshold:
+            self.best, self.waited = error, 0
+            return None
+        self.waited += 1
+        if self.waited < self.patience:
+            return None
+        self.waited, self.drops = 0, self.drops + 1
+        stalled = f"epoch {epoch}: no better validation error for {self.patience} epochs"
+        if self.finished:
+            return f"{stalled} after {DROPS} drops of the rate: training ends here"
+        return f"{stalled}: rate now {self.rates(epoch + 1).weights:g}"
+
+    @property
+    def finished(self) -> bool:
+        return self.drops > DROPS
+
+    def state(self) -> dict[str, Any]:
+        best = None if self.best == float("inf") else self.best
+        return {"best": best, "waited": self.waited, "drops": self.drops}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.best = float("inf") if state["best"] is None else state["best"]
+        self.waited, self.drops = state["waited"], state["drops"]
+
+
+@dataclass(frozen=True)
+class Logged:
+    """The stages of a 2012 run, by epoch. Knows no state."""
+
+    stages: tuple[Stage, ...]
+
+    def rates(self, epoch: int) -> Rates:
+        reached = [stage for stage in self.stages if stage.epoch <= epoch]
+        now = reached[-1]
+        biases = [stage.bias_rate for stage in reached if stage.bias_rate is not None]
+        return Rates(now.rate, biases[-1] if biases else now.rate, now.layer_rates, now.colour)
+
+    def after(self, epoch: int, error: float) -> str | None:  # noqa: ARG002 - the log knows no errors
+        change = next((stage for stage in self.stages if stage.epoch == epoch + 1), None)
+        if change is None:
+            return None
+        single = "".join(f", {name} {rate:g}" for name, rate in change.layer_rates.items())
+        return f"epoch {epoch + 1}: rate {change.rate:g}{single}{'' if change.colour else ', colour noise off'}"
+
+    @property
+    def finished(self) -> bool:
+        return False
+
+    def state(self) -> dict[str, Any]:
+        return {}
+
+    def restore(self, state: dict[str, Any]) -> None: ...

@@ -1,0 +1,61 @@
+"""The update of [A] §5:  v ← 0.9·v − 0.0005·ε·w − ε·∂L/∂w;  w ← w + v.
+
+The rate ε stands inside the velocity: unlike torch.optim.SGD's, an old velocity keeps its size when the rate drops.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from alexnet import kernels
+from alexnet.nets.layers import Convolution
+from alexnet.train.schedule import Rates
+
+
+@dataclass
+class Update:
+    """The rule with its velocities, one for each weight that learns, by the weight's name."""
+
+    network: nn.Module
+    momentum: float
+    decay: float
+    decay_biases: bool
+    rms_limit: float | None
+    velocities: dict[str, Tensor]
+
+    @classmethod
+    def of(
+        cls, network: nn.Module, *, momentum: float, decay: float, decay_biases: bool, rms_limit: float | None = None
+    ) -> "Update":
+        """The rule at rest: all velocities 0. Frozen weights (requires_grad False) have none."""
+        learning = {name: weight for name, weight in network.named_parameters() if weight.requires_grad}
+        velocities = {name: torch.zeros_like(weight) for name, weight in learning.items()}
+        return cls(network, momentum, decay, decay_biases, rms_limit, velocities)
+
+    @torch.no_grad()
+    def step(self, rates: Rates) -> None:
+        """Apply the gradients that lie in the network's parameters."""
+        for name, velocity in self.velocities.items():
+            weight = self.network.get_parameter(name)
+            layer, bias = name.split(".")[0], name.endswith(".bias")
+            if weight.grad is not None and (rate := rates.of(layer, bias=bias)) > 0:
+                kernels.update_(
+                    weight,
+                    velocity,
+                    weight.grad,
+                    rate=rate,
+                    momentum=self.momentum,
+                    decay=self.decay if self.decay_biases or not bias else 0.0,
+                )
+        if self.rms_limit is not None:
+            limit_filters(self.network, self.rms_limit)
+
+
+@torch.no_grad()
+def limit_filters(network: nn.Module, limit: float) -> None:
+    """[Z] §3: rescale each convolution filter whose root mean square exceeds `limit` to that limit."""
+    for layer in network.children():
+        if isinstance(layer, Convolution):
+            rms = layer.weight.square().mean(dim=(1, 2, 3), keepdim=True).sqrt()
+            layer.weight.mul_(limit / rms.clamp_min(limit))
