@@ -1,0 +1,337 @@
+"""Every odd file decodes rightly or is refused with its reason; records are what resize-then-crop gives."""
+
+import io
+import json
+import pickle
+import random
+import re
+import sys
+import threading
+import warnings
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageFile
+
+from alexnet.data.decode import FILTERS, Decoded, Resample, Undecodable, decode, to_record
+from alexnet.errors import UserError
+
+sys.path.insert(0, str(Path(__file__).parent))
+from independent_png import read_png
+
+TABLE = json.loads((Path(__file__).parent / "odd_images.json").read_text(encoding="utf-8"))
+SharedPack = Callable[[str], Path]
+
+
+@pytest.fixture(scope="module")
+def odd(shared_pack: SharedPack) -> Path:
+    return shared_pack("odd-images")
+
+
+def read(odd: Path, name: str, **options: bool) -> Decoded:
+    return decode((odd / name).read_bytes(), name, **options)
+
+
+def encoded(picture: Image.Image, file_format: str, **options: object) -> bytes:
+    stream = io.BytesIO()
+    picture.save(stream, file_format, **options)
+    return stream.getvalue()
+
+
+def difference(left: np.ndarray, right: np.ndarray) -> float:
+    assert left.shape == right.shape
+    return float(np.abs(left.astype(float) - right.astype(float)).mean())
+
+
+def test_the_table_holds_every_odd_file(odd: Path) -> None:
+    there = {path.relative_to(odd).as_posix() for path in odd.rglob("*") if path.is_file()}
+    beside = {name for name in there if "/" not in name}  # readme, licences, manifest
+    assert there - beside == set(TABLE)
+    assert len(TABLE) == 338
+
+
+@pytest.mark.parametrize("folder", sorted({name.split("/")[0] for name in TABLE}))
+def test_each_odd_file_has_the_outcome_of_the_table(odd: Path, folder: str) -> None:
+    for name, expected in TABLE.items():
+        if name.split("/")[0] != folder:
+            continue
+        if "refused" in expected:
+            with pytest.raises(Undecodable, match=re.escape(expected["refused"])) as refusal:
+                read(odd, name)
+            assert str(refusal.value).startswith(f"{name}: ")
+            continue
+        found = read(odd, name)
+        height, width = found.pixels.shape[:2]
+        assert [width, height] == expected["size"], name
+        assert found.pixels.dtype == np.uint8
+        assert np.abs(found.pixels.reshape(-1, 3).mean(0) - expected["mean"]).max() < 0.6, name
+        assert list(found.notes) == expected["notes"], name
+        assert to_record(found.pixels, 32).shape == (32, 32, 3)
+
+
+def test_png_files_equal_a_second_reading(odd: Path) -> None:
+    compared = 0
+    for name, expected in TABLE.items():
+        data = (odd / name).read_bytes()
+        if (
+            "refused" in expected
+            or not data.startswith(b"\x89PNG")
+            or expected["size"][0] * expected["size"][1] > 40_000
+        ):
+            continue
+        rgba = read_png(data)
+        if rgba is None:
+            continue
+        alpha = rgba[:, :, 3:] / 255
+        on_white = rgba[:, :, :3] * alpha + 255 * (1 - alpha)
+        assert np.abs(decode(data).pixels - on_white).max() <= 2, name  # the upper byte of 16, and blending's rounding
+        compared += 1
+    assert compared > 60
+
+
+def test_exif_orientation_makes_all_alike(odd: Path) -> None:
+    upright = read(odd, "exif/Landscape_1.jpg").pixels
+    for orientation in range(2, 9):
+        turned = read(odd, f"exif/Landscape_{orientation}.jpg", exif=True)
+        assert turned.notes == (f"EXIF orientation {orientation} applied",)
+        assert difference(to_record(upright, 64), to_record(turned.pixels, 64)) < 1  # each shows its own number
+    hopper = read(odd, "pillow/hopper.jpg").pixels
+    for orientation in range(2, 9):
+        turned = read(odd, f"pillow/hopper_orientation_{orientation}.jpg", exif=True).pixels
+        assert difference(to_record(hopper, 32), to_record(turned, 32)) < 2.5
+
+
+PNG, JPEG, GREY, HOPPER = (
+    "derived/png_bytes_named.JPEG",
+    "derived/UPPER.JPG",
+    "derived/gray_alpha.png",
+    "pillow/hopper.png",
+)
+SAME = [
+    (PNG, "derived/rgba.png"),
+    (JPEG, "derived/progressive.JPEG"),
+    (JPEG, "derived/unicode_näme_中.JPEG"),
+    (JPEG, "derived/no_extension"),
+    (GREY, "derived/gray16.png"),
+    ("pillow/hopper_8bit.pgm", "pillow/hopper_16bit.pgm"),
+    (HOPPER, "pillow/hopper_lzw.tif"),
+    (HOPPER, "pillow/hopper.bmp"),
+    ("pillow/tiff_16bit_RGB_target.png", "pillow/tiff_16bit_RGB.tiff"),
+    ("pillow/tiff_16bit_RGB_target.png", "pillow/tiff_tiled_planar_16bit_RGB.tiff"),
+    ("pillow/tiff_16bit_RGBa_target.png", "pillow/tiff_16bit_RGBa.tiff"),
+    ("pillow/tiff_16bit_RGBa_target.png", "pillow/tiff_strip_planar_16bit_RGBa.tiff"),
+    ("pillow/16bit.cropped.tif", "pillow/16bit.MM.deflate.tif"),
+    ("pillow/bmp/html/rgb24.png", "pillow/bmp/g/rgb24.bmp"),
+    ("pillow/bmp/html/rgb24.png", "pillow/bmp/q/rgb32bf-xbgr.bmp"),
+    ("pillow/bmp/html/pal1bg.png", "pillow/bmp/g/pal1bg.bmp"),
+    ("pillow/bmp/g/pal8.bmp", "pillow/bmp/g/pal8rle.bmp"),
+    ("pillow/bmp/g/pal8.bmp", "pillow/bmp/g/pal8topdown.bmp"),
+]
+# Lossy twins, and how far their 32-pixel records may lie apart on the mean, of 255.
+ALIKE = [
+    (PNG, JPEG, 1.0),
+    (PNG, "derived/cmyk.JPEG", 0.3),
+    (PNG, "derived/palette.png", 3.5),
+    (PNG, "derived/gif_bytes_named.JPEG", 0.5),
+    (PNG, "derived/yuv444_q95.JPEG", 0.3),
+    (GREY, "derived/gray.JPEG", 0.3),
+    ("libjpeg-turbo/testimages/testorig.ppm", "libjpeg-turbo/testimages/testorig.jpg", 0.4),
+    ("pillow/pil_sample_rgb.jpg", "pillow/pil_sample_cmyk.jpg", 5.0),
+    ("pillow/pil_sample_cmyk.jpg", "pillow/tiff_strip_cmyk_jpeg.tif", 0.1),
+    ("pillow/pil_sample_cmyk.jpg", "pillow/tiff_tiled_cmyk_jpeg.tif", 0.1),
+    (HOPPER, "pillow/hopper.Lab.tif", 1.0),
+    (HOPPER, "pillow/hopper.jpg", 1.0),
+    (HOPPER, "pillow/hopper.webp", 2.5),
+    ("pillow/transparent.png", "pillow/transparent.gif", 0.6),
+    ("pillow/transparent.png", "pillow/transparent.webp", 1.6),
+]
+
+
+@pytest.mark.parametrize(("left", "right"), SAME)
+def test_the_same_picture_in_two_kinds_of_file_is_the_same(odd: Path, left: str, right: str) -> None:
+    assert np.array_equal(read(odd, left).pixels, read(odd, right).pixels)
+
+
+@pytest.mark.parametrize(("left", "right", "most"), ALIKE)
+def test_the_same_picture_compressed_is_alike(odd: Path, left: str, right: str, most: float) -> None:
+    records = [to_record(read(odd, name).pixels, 32) for name in (left, right)]
+    assert difference(*records) <= most
+
+
+def test_a_portable_pixmap_equals_its_own_bytes(odd: Path) -> None:
+    data = (odd / "libjpeg-turbo/testimages/testorig.ppm").read_bytes()
+    assert np.array_equal(decode(data).pixels.reshape(-1), np.frombuffer(data, np.uint8)[-227 * 149 * 3 :])
+
+
+def test_sixteen_bits_are_scaled_and_rounded_not_clipped() -> None:
+    grey = np.arange(0, 65536, 16, dtype=np.uint16).reshape(64, 64)
+    found = decode(encoded(Image.fromarray(grey), "PNG"), "x.png")
+    assert np.array_equal(found.pixels[:, :, 1], np.round(grey / 257).astype(np.uint8))
+    assert found.notes == ("16-bit samples to 8", "grey to RGB")
+
+
+def test_white_is_zero_in_sixteen_bits() -> None:
+    grey = np.array([[0, 65535], [4660, 30000]], np.uint16)
+    tiff = encoded(Image.fromarray(grey), "TIFF", tiffinfo={262: 0})
+    assert decode(tiff).pixels[:, :, 0].tolist() == [[255, 0], [237, 138]]
+
+
+def test_transparency_is_laid_on_white() -> None:
+    rgba = np.array([[[10, 20, 30, 0], [10, 20, 30, 255], [0, 0, 0, 51]]], np.uint8)
+    found = decode(encoded(Image.fromarray(rgba), "PNG"))
+    assert found.pixels.tolist() == [[[255, 255, 255], [10, 20, 30], [204, 204, 204]]]
+    assert found.notes == ("transparency laid on white",)
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "0 bytes"),
+        (bytes(5000), "zero bytes"),
+        (b"<!DOCTYPE html><html>404</html>", "HTML"),
+        (b"<?xml version='1.0'?><!-- a --><svg/>", "SVG"),
+        (b"%PDF-1.7", "PDF"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "PostScript"),
+        (b"\xd7\xcd\xc6\x9a" + bytes(100), "not a picture"),
+        (b"\0\0\0\x18ftypheic" + bytes(50), "HEIC"),
+        (b"PK\x03\x04abc", "archive"),
+        (b"hello", "not a picture"),
+        (b"\xff\xd8\xff", "not a picture"),
+    ],
+)
+def test_what_is_no_picture_is_named(data: bytes, reason: str) -> None:
+    with pytest.raises(Undecodable, match=reason) as caught:
+        decode(data, "photos/a.JPEG")
+    assert str(caught.value).startswith("photos/a.JPEG: ")
+    assert isinstance(caught.value, UserError)
+    assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
+
+
+def test_the_limit_holds_before_anything_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = encoded(Image.new("RGB", (200, 100)), "PNG")
+    monkeypatch.setattr(ImageFile.ImageFile, "load", lambda _: pytest.fail("decoded"))
+    with pytest.raises(Undecodable, match=r"200 × 100 pixels, the limit is 19999"):
+        decode(data, limit_pixels=19_999)
+
+
+def test_every_cut_of_a_picture_is_refused() -> None:
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8))
+    for file_format in ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP"):
+        data = encoded(noise, file_format)
+        for part in (0.02, 0.1, 0.5, 0.9):
+            with pytest.raises(Undecodable):
+                decode(data[: int(len(data) * part)], file_format)
+
+
+def test_damage_at_random_never_escapes_as_anything_else(odd: Path) -> None:
+    generator = random.Random(1)
+    seeds = [
+        "derived/UPPER.JPG",
+        "pillow/hopper.gif",
+        "pillow/hopper.webp",
+        "pillow/hopper_rle8.bmp",
+        "pillow/pil136.png",
+    ]
+    seeds += ["pillow/hopper_lzw.tif", "pillow/hopper_draw.ico", "pillow/frame_size.mpo", "pillow/apng/delay.png"]
+    for name in seeds:
+        sound = (odd / name).read_bytes()
+        for _ in range(25):
+            damaged = bytearray(sound)
+            for _ in range(generator.choice((1, 3, 30))):
+                damaged[generator.randrange(min(len(damaged), generator.choice((64, 4096, 10**6))))] = (
+                    generator.randrange(256)
+                )
+            with suppress(Undecodable):
+                assert decode(bytes(damaged), name, limit_pixels=10**7).pixels.ndim == 3
+
+
+def test_warnings_become_notes_in_every_thread_and_leave_others_alone(odd: Path) -> None:
+    icon = (odd / "pillow/hopper_unexpected.ico").read_bytes()
+    plain = encoded(Image.new("RGB", (3, 3)), "PNG")
+    wrong: list[object] = []
+
+    def work(data: bytes, notes: int) -> None:
+        for _ in range(40):
+            found = [note for note in decode(data).notes if note.startswith("Pillow: ")]
+            if len(found) != notes:
+                wrong.append(found)
+
+    before = warnings.showwarning, list(warnings.filters)
+    threads = [threading.Thread(target=work, args=job) for job in [(icon, 1), (plain, 0), (icon, 1), (plain, 0)]]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+    assert (warnings.showwarning, list(warnings.filters)) == before
+    with pytest.warns(UserWarning, match="mine"):
+        warnings.warn("mine", stacklevel=1)
+
+
+def in_full(pixels: np.ndarray, size: int, resample: Resample) -> np.ndarray:
+    """Resize the whole picture, columns first, then cut: the meaning of a record."""
+    height, width = pixels.shape[:2]
+    short = min(height, width)
+    wide, high = (int(side * size / short + 0.5) for side in (width, height))
+    picture = Image.fromarray(pixels).resize((wide, height), FILTERS[resample]).resize((wide, high), FILTERS[resample])
+    left, top = (wide - size) // 2, (high - size) // 2
+    return np.asarray(picture.crop((left, top, left + size, top + size)))
+
+
+@pytest.mark.parametrize("resample", ["bicubic", "bilinear", "lanczos"])
+@pytest.mark.parametrize(
+    ("height", "width", "size"),
+    [
+        (375, 500, 256),
+        (500, 375, 256),
+        (333, 500, 256),
+        (61, 16, 41),
+        (95, 49, 72),
+        (32, 32, 256),
+        (3, 200, 64),
+        (300, 256, 256),
+    ],
+)
+def test_a_record_is_resize_then_crop(height: int, width: int, size: int, resample: Resample) -> None:
+    pixels = np.random.default_rng(height).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    record = to_record(pixels, size, resample)
+    full = in_full(pixels, size, resample)
+    assert record.shape == (size, size, 3)
+    assert record.dtype == np.uint8
+    assert np.abs(record.astype(int) - full).max() <= 1
+    assert (record != full).mean() < 0.02
+
+
+def test_a_record_of_the_right_size_is_the_picture() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (256, 256, 3), dtype=np.uint8)
+    assert np.array_equal(to_record(pixels), pixels)
+    assert np.array_equal(to_record(np.pad(pixels, ((0, 0), (10, 11), (0, 0)))), pixels)  # 277 wide: cut from 10 on
+
+
+@pytest.mark.parametrize("shape", [(3, 2000), (1500, 5), (1, 1), (2, 100_000), (200_000, 1)])
+def test_extreme_shapes_stay_small(shape: tuple[int, int]) -> None:
+    pixels = np.full((*shape, 3), (10, 200, 30), np.uint8)
+    assert (to_record(pixels) == (10, 200, 30)).all()
+
+
+def test_a_record_shows_the_middle_of_a_long_picture() -> None:
+    pixels = np.zeros((4, 1000, 3), np.uint8)
+    pixels[:, 498:502] = 255
+    assert (to_record(pixels, 256, "box") == 255).all()
+
+
+def test_the_box_filter_averages() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    means = pixels.reshape(16, 4, 16, 4, 3).mean((1, 3))
+    assert np.abs(to_record(pixels, 16, "box") - means).max() <= 1
+
+
+def test_what_is_no_picture_array_is_refused() -> None:
+    for wrong in (np.zeros((4, 4)), np.zeros((4, 4, 3)), np.zeros((0, 4, 3), np.uint8), np.zeros((4, 4, 4), np.uint8)):
+        with pytest.raises(ValueError, match="uint8"):
+            to_record(wrong)
+    with pytest.raises(ValueError, match="size"):
+        to_record(np.zeros((4, 4, 3), np.uint8), 0)
