@@ -351,7 +351,7 @@ def _maps_read(maps: int, reads: Sequence[tuple[int, ...]], columns_below: int) 
 def to_json(table: Table) -> dict[str, Any]:
     """The table as plain values, for a run's config.json."""
     described = asdict(table)
-    described["rows"] = [{"kind": type(row).__name__, **asdict(row)} for row in table.rows]
+    described["rows"] = [{"row": type(row).__name__, **asdict(row)} for row in table.rows]
     return described
 
 
@@ -366,11 +366,11 @@ def from_json(described: dict[str, Any], where: str) -> Table:
 
 
 def _row_from_json(described: dict[str, Any]) -> Row:
-    values = {key: value for key, value in described.items() if key != "kind"}
+    values = {key: value for key, value in described.items() if key != "row"}
     for key in ("padding", "reads"):
         if isinstance(values.get(key), list):
             values[key] = tuple(tuple(part) if isinstance(part, list) else part for part in values[key])
-    return ROW_KINDS[described["kind"]](**values)
+    return ROW_KINDS[described["row"]](**values)
 
 
 Derivation = Callable[[Table], Table]

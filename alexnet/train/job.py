@@ -117,8 +117,8 @@ def new_job(store: Store, folder: Path, options: TrainOptions) -> tuple[Job, lis
     run = RunFolder.create(folder, config, inputs)
     notes = [
         f"{network.table.name}: {sum(p.numel() for p in network.parameters()):,} parameters, "
-        f"{len(store['train']):,} pictures of {len(store.class_names)} classes; on {device.type}, {threads} threads, "
-        f"{choice.precision} ({choice.reason}); kernels: {machine['kernels']}"
+        f"{len(store.parts['train']):,} pictures of {len(store.class_names)} classes; on {device.type}, "
+        f"{threads} threads, {choice.precision} ({choice.reason}); kernels: {machine['kernels']}"
     ]
     return _job(run, store, network, inputs, recipe, options, machine), notes
 
