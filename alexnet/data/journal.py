@@ -1,0 +1,290 @@
+"""A store while it is being made: files that grow, and the journal that says how far they are sound.
+
+The journal is one file, replaced whole (temporary file, fsync, rename) after the data it speaks of has reached the
+disk. It holds the place in the source, the length of every data file and the integer sums. Whatever lies behind
+those lengths is of a chunk that was not finished; it is cut off at the next start. Nothing else is needed to go on.
+"""
+
+import json
+import os
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from alexnet.data import layout
+from alexnet.data.statistics import Sums, no_sums
+from alexnet.errors import UserError
+from alexnet.files import faults_named, sync_folder, write_atomically
+
+REPORT_HEAD = b'{"odd_files": ['
+REMEMBERED_REFUSALS = 5
+
+
+@dataclass(frozen=True)
+class PartState:
+    """How far one part is: ``cursor`` items of the source seen, of which ``count`` became records."""
+
+    cursor: int
+    count: int
+    refused: int
+    noted: int
+    lengths: dict[str, int]
+
+
+@dataclass(frozen=True)
+class State:
+    """How far the whole store is. Never changed, only replaced: a saver may hold an older one meanwhile."""
+
+    parts: dict[str, PartState]
+    report_length: int
+    first_refused: tuple[str, ...]
+    sums: Sums
+
+    @property
+    def refused(self) -> int:
+        """Files refused so far, in all parts."""
+        return sum(part.refused for part in self.parts.values())
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """What became of ``items`` consecutive items: records (pixels or JPEG files, as bytes) and odd files."""
+
+    part: str
+    items: int
+    records: list[bytes]
+    labels: list[int]
+    keys: list[str]
+    digests: list[bytes]
+    odd_files: list[dict[str, Any]]
+    sums: Sums | None
+
+
+def refusal_in_words(entry: dict[str, Any]) -> str:
+    """An entry of the report as one phrase."""
+    return f"{entry['part']}: {entry['key']} ({'; '.join(entry['why'])})"
+
+
+def heads(format: layout.Format) -> dict[str, bytes]:
+    """What each file of a part begins with: room for the array header, and the first offset."""
+    room = bytes(layout.NPY_HEADER_BYTES)
+    known = {layout.OFFSETS: room + bytes(8), layout.RECORDS: b"", layout.KEYS: b""}
+    return {name: known.get(name, room) for name in layout.files_of(format)}
+
+
+def first_state(parts: Sequence[str], format: layout.Format, size: int) -> State:
+    """The state before the first picture."""
+    lengths = {name: len(head) for name, head in heads(format).items()}
+    return State(
+        parts={part: PartState(0, 0, 0, 0, dict(lengths)) for part in parts},
+        report_length=len(REPORT_HEAD),
+        first_refused=(),
+        sums=no_sums(size),
+    )
+
+
+def save_journal(folder: Path, settings: dict[str, Any], state: State) -> None:
+    """Replace the journal."""
+    text = json.dumps(
+        {
+            "format_version": layout.FORMAT_VERSION,
+            "settings": settings,
+            "parts": {name: asdict(part) for name, part in state.parts.items()},
+            "report_length": state.report_length,
+            "first_refused": state.first_refused,
+            "sums_count": state.sums.count,
+        }
+    )
+    tensors = {"pixels": state.sums.pixels, "products": state.sums.products}
+    write_atomically(folder / layout.JOURNAL, layout.tensor_bytes(tensors, {"journal": text}))
+
+
+def load_journal(folder: Path) -> tuple[dict[str, Any], State] | None:
+    """Settings and state of an unfinished store; None where there is no journal. UserError if it is damaged."""
+    from safetensors import SafetensorError, safe_open
+
+    path = folder / layout.JOURNAL
+    if not path.exists():
+        return None
+    try:
+        with faults_named(path), safe_open(path, framework="numpy") as file:
+            journal = json.loads((file.metadata() or {})["journal"])
+            sums = Sums(journal["sums_count"], file.get_tensor("pixels"), file.get_tensor("products"))
+        parts = {name: PartState(**part) for name, part in journal["parts"].items()}
+        state = State(parts, journal["report_length"], tuple(journal["first_refused"]), sums)
+        return journal["settings"], state
+    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{path}: damaged ({error}); remove the folder {folder} and prepare anew") from None
+
+
+class GrowingFile:
+    """A file that is only appended to, from a length that is known to be sound."""
+
+    def __init__(self, path: Path, head: bytes, length: int) -> None:
+        """Open or create it and cut off what lies behind ``length``. ``head`` is what a new file begins with."""
+        self.path = path
+        with faults_named(path):
+            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            try:
+                present = os.fstat(self._descriptor).st_size
+                if length > max(present, len(head)):
+                    raise UserError(
+                        f"{path}: has {present:,} bytes, the journal speaks of {length:,}; "
+                        f"remove the folder {path.parents[1]} and prepare anew"
+                    )
+                self.length = length
+                os.ftruncate(self._descriptor, length)
+                if length == len(head):
+                    self.write_at(0, head)
+            except BaseException:
+                os.close(self._descriptor)
+                raise
+
+    def append(self, data: bytes | memoryview) -> None:
+        """Write at the end."""
+        self.write_at(self.length, data)
+        self.length += len(data)
+
+    def write_at(self, place: int, data: bytes | memoryview) -> None:
+        """Write over what is there."""
+        rest = memoryview(data)
+        with faults_named(self.path):
+            while rest:
+                written = os.pwrite(self._descriptor, rest, place)
+                rest, place = rest[written:], place + written
+
+    def sync(self) -> None:
+        """Force the content to disk."""
+        with faults_named(self.path):
+            os.fsync(self._descriptor)
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+
+
+class Writer:
+    """Appends chunks to the files of a store and keeps its journal. A context manager: it closes the files.
+
+    Saving waits for the disk; it is done by a thread of its own while further chunks are appended.
+    """
+
+    def __init__(self, folder: Path, format: layout.Format, size: int, settings: dict[str, Any], state: State) -> None:
+        self.folder, self.size, self.settings, self.state = folder, size, settings, state
+        self.format: layout.Format = format
+        self._saved: State | None = None
+        self._saver = ThreadPoolExecutor(1, "save")
+        self._saving: Future[None] | None = None
+        self._open: list[GrowingFile] = []
+        try:
+            self.report = self._opened(folder / layout.REPORT, REPORT_HEAD, state.report_length)
+            self.files = {name: self._open_part(name, part) for name, part in state.parts.items()}
+            sync_folder(folder)
+        except BaseException:
+            self._close()
+            raise
+
+    def __enter__(self) -> "Writer":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._close()
+
+    def append(self, chunk: Chunk) -> None:
+        """Append one chunk. The state changes only when all of it is written."""
+        files, part = self.files[chunk.part], self.state.parts[chunk.part]
+        self._append_records(chunk.records, files)
+        files[layout.LABELS].append(np.array(chunk.labels, "<i8").tobytes())
+        files[layout.DIGESTS].append(b"".join(chunk.digests))
+        files[layout.KEYS].append(b"".join(map(layout.key_to_line, chunk.keys)))
+        self._append_report(chunk.odd_files)
+        self.state = self._state_after(chunk, part)
+
+    def save_soon(self) -> None:
+        """Begin to save the state as it is now, unless the last saving is still under way."""
+        if self._saving is None or self._saving.done():
+            self._wait()
+            self._saving = self._saver.submit(self._save, self.state)
+
+    def save(self) -> None:
+        """Save the state as it is now; returns when it is on disk."""
+        self._wait()
+        self._save(self.state)
+
+    def finish(self, ignored: Sequence[str]) -> None:
+        """Write the array headers and the report's end, and force all to disk. May be done again after a kill."""
+        self.save()
+        for name, files in self.files.items():
+            for file in files.values():
+                if file.path.suffix == ".npy":
+                    array = layout.array_of(file.path.name, self.state.parts[name].count, self.size)
+                    file.write_at(0, layout.npy_header(*array))
+        tail = f'\n],\n"ignored": {json.dumps(list(ignored), indent=0)}\n}}\n'
+        self.report.write_at(self.state.report_length, tail.encode())
+        for file in self._open:
+            file.sync()
+
+    def _append_records(self, records: list[bytes], files: dict[str, GrowingFile]) -> None:
+        if self.format == "raw":
+            files[layout.PICTURES].append(b"".join(records))
+            return
+        ends = files[layout.RECORDS].length + np.cumsum([len(record) for record in records], dtype="<i8")
+        files[layout.RECORDS].append(b"".join(records))
+        files[layout.OFFSETS].append(ends.tobytes())
+
+    def _append_report(self, odd_files: list[dict[str, Any]]) -> None:
+        for entry in odd_files:
+            comma = b"\n" if self.report.length == len(REPORT_HEAD) else b",\n"
+            self.report.append(comma + json.dumps(entry).encode())
+
+    def _state_after(self, chunk: Chunk, part: PartState) -> State:
+        refused = [refusal_in_words(entry) for entry in chunk.odd_files if entry["outcome"] == "refused"]
+        after = PartState(
+            cursor=part.cursor + chunk.items,
+            count=part.count + len(chunk.records),
+            refused=part.refused + len(refused),
+            noted=part.noted + len(chunk.odd_files) - len(refused),
+            lengths={name: file.length for name, file in self.files[chunk.part].items()},
+        )
+        return replace(
+            self.state,
+            parts={**self.state.parts, chunk.part: after},
+            report_length=self.report.length,
+            first_refused=(*self.state.first_refused, *refused)[:REMEMBERED_REFUSALS],
+            sums=self.state.sums + chunk.sums if chunk.sums else self.state.sums,
+        )
+
+    def _save(self, state: State) -> None:
+        if state is not self._saved:
+            for file in self._open:
+                file.sync()
+            save_journal(self.folder, self.settings, state)
+            self._saved = state
+
+    def _wait(self) -> None:
+        if self._saving is not None:
+            saving, self._saving = self._saving, None
+            saving.result()
+
+    def _open_part(self, name: str, part: PartState) -> dict[str, GrowingFile]:
+        folder = self.folder / name
+        with faults_named(folder):
+            folder.mkdir(exist_ok=True)
+        return {
+            file: self._opened(folder / file, head, part.lengths[file]) for file, head in heads(self.format).items()
+        }
+
+    def _opened(self, path: Path, head: bytes, length: int) -> GrowingFile:
+        self._open.append(GrowingFile(path, head, length))
+        return self._open[-1]
+
+    def _close(self) -> None:
+        self._saver.shutdown()
+        for file in self._open:
+            file.close()

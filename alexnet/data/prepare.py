@@ -1,0 +1,424 @@
+"""Pictures → store, once: decode, shorter side to S, centre square, statistics, all in one pass ([A] §2).
+
+The items of the source are worked on in chunks by threads (Pillow lets go of Python's lock while it decodes and
+resizes) and written in the source's order. A killed run goes on where its journal says (see ``journal.py``), and the
+finished store is byte for byte that of an unbroken run: no times, no host names, no thread's order gets into it.
+"""
+
+import math
+import shutil
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from functools import partial
+from hashlib import sha256
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import PIL
+
+from alexnet.data import layout
+from alexnet.data.decode import Resample
+from alexnet.data.description import promise, read_description, sealed
+from alexnet.data.journal import Chunk, State, Writer, first_state, load_journal, refusal_in_words, save_journal
+from alexnet.data.records import Options, make_chunk
+from alexnet.data.sources import Source
+from alexnet.data.store import Store, cores
+from alexnet.errors import UsageError, UserError
+from alexnet.files import (
+    faults_named,
+    is_temporary,
+    json_bytes,
+    locked,
+    remove_temporaries,
+    write_atomically,
+)
+
+Progress = Callable[[str, int, int, int], None]
+"""Receives the name of a part, its items done, its items in all, and the files refused so far in the whole store."""
+Say = Callable[[str], None]
+"""Receives a line for the user."""
+
+JOURNAL_SECONDS = 5.0
+CHUNK_BYTES, CHUNK_ITEMS = 4 << 20, 64
+SMALL_CHANGE_BYTES = 8 << 20  # journal, statistics, report and descriptions
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What preparing will take: ``pictures``, and bytes of disk ``needed`` in all, already ``present``, and ``free``.
+
+    For JPEG stores ``needed`` is an estimate on the safe side; for raw stores it is an upper bound.
+    """
+
+    pictures: int
+    needed: int
+    present: int
+    free: int
+
+    @property
+    def fits(self) -> bool:
+        return self.needed - self.present <= self.free
+
+    def __str__(self) -> str:
+        present = f", {in_bytes(self.present)} of it there already" if self.present else ""
+        return f"{self.pictures:,} pictures need {in_bytes(self.needed)}{present}; {in_bytes(self.free)} are free"
+
+
+def plan(source: Source, destination: str | Path, *, size: int = 256, format: layout.Format = "raw") -> Plan:
+    """What ``prepare`` with these options will take, before anything is written."""
+    options, destination = Options(size=size, format=format), Path(destination)
+    needed = SMALL_CHANGE_BYTES + 64 * size * size * 3
+    for part in source.parts.values():
+        needed += sum(len(layout.key_to_line(key)) for key in part.keys)
+        arrays = (name for name in layout.files_of(format) if name != layout.KEYS)
+        needed += sum(_array_estimate(name, len(part), options) for name in arrays)
+    with faults_named(destination):
+        begun = destination.glob("*/*") if _is_begun(destination) else ()
+        present = sum(file.stat().st_size for file in begun if file.is_file())
+        free = shutil.disk_usage(_existing_parent(destination)).free
+    return Plan(sum(len(part) for part in source.parts.values()), needed, present, free)
+
+
+def prepare(
+    source: Source,
+    destination: str | Path,
+    *,
+    size: int = 256,
+    resample: Resample = "bicubic",
+    format: layout.Format = "raw",
+    exif: bool = False,
+    strict: bool = False,
+    max_bad: float = 0.01,
+    workers: int | None = None,
+    progress: Progress | None = None,
+    say: Say | None = None,
+) -> Store:
+    """Make the store of ``source`` in folder ``destination``, or go on making it, or find it finished.
+
+    ``size`` is the side of a record in pixels; ``format`` "raw" (size² · 3 bytes a picture) or "jpeg"; ``resample`` the
+    filter; ``exif`` turns pictures as their EXIF says. ``strict`` stops at the first file that cannot be decoded;
+    otherwise such files are left out and listed in report.json, as long as they are no more than the share
+    ``max_bad`` of all. ``workers`` threads (default: one per core). ``progress`` and ``say`` tell the user.
+
+    UserError: too many bad files, too little disk, a destination that holds something else or is being written
+    by another process, a source that changed since the last try, a file or disk that cannot be read or written. All
+    that was done until then is kept; the same call goes on from there. UsageError: an option out of range.
+    """
+    options, destination = Options(size, resample, format, exif), Path(destination)
+    _check_limits(max_bad, workers)
+    _check_source(source)
+    say = say or _say_nothing
+    _make_folder(destination)
+    busy = f"{destination}: another `alexnet prepare` is writing it; wait for it to end"
+    with locked(destination / layout.LOCK, busy):
+        rules = Rules(destination, sum(map(len, source.parts.values())), strict, max_bad)
+        settings = {**options.as_json(), "source": source_fingerprint(source), "pillow": PIL.__version__}
+        if _is_finished(destination):
+            _check_finished(destination, settings, rules)
+            say(f"{destination}: already prepared from this source with these options")
+        else:
+            begun = _begun_state(source, destination, settings, say)
+            _check_disk(plan(source, destination, size=size, format=format), destination, say)
+            state = begun or _begin(source, destination, options, settings)
+            with Writer(destination, format, size, settings, state) as writer:
+                _pass_over(source, writer, options, workers or cores(), progress, rules)
+                _finish(source, writer, options, settings)
+        remove_temporaries(destination)
+        (destination / layout.JOURNAL).unlink(missing_ok=True)
+    return Store.open(destination)
+
+
+def source_fingerprint(source: Source) -> str:
+    """sha256 hex over kind, classes, and each item's key, label and (where the source knows it) size in bytes."""
+    digest = sha256(repr((source.kind, source.class_ids, source.class_names, source.class_order)).encode())
+    for name, part in source.parts.items():
+        digest.update(f"\n{name} {len(part)}\n".encode())
+        for item in part:
+            size = getattr(item, "size", None)
+            digest.update(layout.key_to_line(item.key) + f"{item.label} {size}\n".encode())
+    return digest.hexdigest()
+
+
+def in_bytes(count: int) -> str:
+    """A number of bytes in words."""
+    for unit, factor in (("TB", 10**12), ("GB", 10**9), ("MB", 10**6)):
+        if count >= factor:
+            return f"{count / factor:.1f} {unit}"
+    return f"{count / 1000:.0f} kB"
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How many files may be refused before it is an error."""
+
+    destination: Path
+    total: int
+    strict: bool
+    max_bad: float
+
+    def check(self, refused: int, first_refused: Sequence[str]) -> None:
+        """UserError if ``refused`` files are too many; ``first_refused`` names some of them with the reasons."""
+        if self.strict and refused:
+            raise UserError(
+                f"{self.destination}: --strict: a file cannot be decoded: {first_refused[0]}. Mend or remove it "
+                "(then begin in a new folder), or go on without --strict"
+            )
+        if refused > math.floor(self.max_bad * self.total):
+            raise UserError(
+                f"{self.destination}: {refused:,} of {self.total:,} files cannot be decoded so far, more than "
+                f"--max-bad {self.max_bad:g} allows: {layout.in_words(first_refused)}. All are in "
+                f"{self.destination / layout.REPORT}. Mend or remove them (then begin in a new folder), or go on "
+                "with a larger --max-bad"
+            )
+
+
+# --- the pass -------------------------------------------------------------------------------------------------------
+
+
+def _pass_over(
+    source: Source,
+    writer: Writer,
+    options: Options,
+    workers: int,
+    progress: Progress | None,
+    rules: "Rules",
+) -> None:
+    """Work through all items behind the journal's place. However it ends, what was done is saved if it can be."""
+    try:
+        for name in source.parts:
+            _pass_over_part(source, name, writer, options, workers, progress, rules)
+    except BaseException:
+        with suppress(UserError):  # a full disk stops the pass and the saving alike: one message is enough
+            writer.save()
+        raise
+
+
+def _pass_over_part(
+    source: Source,
+    name: str,
+    writer: Writer,
+    options: Options,
+    workers: int,
+    progress: Progress | None,
+    rules: "Rules",
+) -> None:
+    def tell() -> None:
+        if progress:
+            progress(name, writer.state.parts[name].cursor, len(source.parts[name]), writer.state.refused)
+        rules.check(writer.state.refused, writer.state.first_refused)
+
+    tell()
+    saved_at = time.monotonic()
+    with closing(_chunks(source, name, writer.state.parts[name].cursor, options, workers)) as chunks:
+        for chunk in chunks:
+            writer.append(chunk)
+            tell()
+            if time.monotonic() - saved_at >= JOURNAL_SECONDS:
+                writer.save_soon()
+                saved_at = time.monotonic()
+
+
+def _chunks(source: Source, name: str, start: int, options: Options, workers: int) -> Generator[Chunk, None, None]:
+    """The chunks of a part from item ``start`` on, in order, a few of them made ahead by threads."""
+    length = max(1, min(CHUNK_ITEMS, CHUNK_BYTES // (options.size**2 * 3)))
+    items = source.parts[name]
+    starts = iter(range(start, len(items), length))
+    work = partial(make_chunk, source, name, options=options)
+    with ThreadPoolExecutor(workers, "prepare") as pool:
+        ahead: deque[Future[Chunk]] = deque()
+        try:
+            for begin in islice(starts, 3 * workers):
+                ahead.append(pool.submit(work, begin, min(begin + length, len(items))))
+            while ahead:
+                yield ahead.popleft().result()
+                for begin in islice(starts, 1):
+                    ahead.append(pool.submit(work, begin, min(begin + length, len(items))))
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _finish(source: Source, writer: Writer, options: Options, settings: dict[str, Any]) -> None:
+    """Complete the files and, last of all, write store.json."""
+    folder, state = writer.folder, writer.state
+    for name, part in state.parts.items():
+        if part.count == 0:
+            raise UserError(
+                f"{folder}: not one of the {part.cursor:,} files of part '{name}' can be decoded; "
+                f"see the reasons in {folder / layout.REPORT}"
+            )
+    writer.finish(source.ignored)
+    description = _description(source, writer, options, settings)
+    write_atomically(folder / layout.DESCRIPTION, json_bytes(sealed(description)))
+
+
+def _description(source: Source, writer: Writer, options: Options, settings: dict[str, Any]) -> dict[str, Any]:
+    folder, state = writer.folder, writer.state
+    description = {
+        "kind": layout.KIND,
+        "format_version": layout.FORMAT_VERSION,
+        **options.as_json(),
+        "decoder": {"pillow": settings["pillow"]},
+        "source": {"kind": source.kind, "fingerprint": settings["source"]},
+        "class_order": source.class_order,
+        "class_ids": list(source.class_ids),
+        "class_names": list(source.class_names),
+        "parts": {},
+        "files": {layout.REPORT: promise(folder / layout.REPORT)},
+    }
+    for name, part in state.parts.items():
+        description["parts"][name] = {
+            "count": part.count,
+            "items": part.cursor,
+            "refused": part.refused,
+            "noted": part.noted,
+            "files": {
+                file: promise(folder / name / file, digest=file not in (layout.PICTURES, layout.RECORDS))
+                for file in layout.files_of(options.format)
+            },
+        }
+    if "train" in state.parts:
+        description["files"][layout.STATISTICS] = _write_statistics(writer)
+        description["statistics"] = _statistics_in_words(state)
+    return description
+
+
+def _write_statistics(writer: Writer) -> dict[str, Any]:
+    sums, path = writer.state.sums, writer.folder / layout.STATISTICS
+    statistics = sums.statistics()
+    tensors = {
+        "pixels": sums.pixels,
+        "products": sums.products,
+        "mean_image": statistics.mean_image,
+        "eigenvalues": statistics.eigenvalues,
+        "eigenvectors": statistics.eigenvectors,
+    }
+    write_atomically(path, layout.tensor_bytes(tensors))
+    return promise(path)
+
+
+def _statistics_in_words(state: State) -> dict[str, Any]:
+    statistics = state.sums.statistics()
+    return {
+        "over": "the training part, pixels as they are read back from the store, scale 0-255",
+        "pictures": statistics.count,
+        "mean_rgb": (state.sums.pixels.mean(axis=(0, 1)) / statistics.count).tolist(),
+        "eigenvalues": statistics.eigenvalues.tolist(),
+    }
+
+
+def _say_nothing(line: str) -> None:
+    del line
+
+
+# --- before the pass ------------------------------------------------------------------------------------------------
+
+
+def _check_limits(max_bad: float, workers: int | None) -> None:
+    if not 0 <= max_bad <= 1:
+        raise UsageError(f"--max-bad {max_bad}: a share of all files from 0 to 1, for example 0.01")
+    if workers is not None and workers < 1:
+        raise UsageError(f"--workers {workers}: at least 1")
+
+
+def _check_source(source: Source) -> None:
+    for name, part in source.parts.items():
+        if not layout.PART_NAME.fullmatch(name):
+            raise ValueError(f"a part cannot be called {name!r}")
+        if len(part) == 0:
+            raise UserError(f"the source has no pictures in its part '{name}'")
+    if not source.parts:
+        raise UserError("the source has no pictures")
+
+
+def _make_folder(destination: Path) -> None:
+    """Make the folder, or make sure that what is in it is ours."""
+    with faults_named(destination):
+        if destination.exists() and not destination.is_dir():
+            raise UserError(f"{destination}: is a file; choose another place for the store")
+        destination.mkdir(parents=True, exist_ok=True)
+        foreign = [path.name for path in destination.iterdir() if path.name != layout.LOCK and not is_temporary(path)]
+    if foreign and not _is_begun(destination) and not _is_finished(destination):
+        raise UserError(
+            f"{destination}: holds other things ({layout.in_words(sorted(foreign))}); "
+            "choose an empty or new folder for the store"
+        )
+
+
+def _is_finished(destination: Path) -> bool:
+    return (destination / layout.DESCRIPTION).exists()
+
+
+def _is_begun(destination: Path) -> bool:
+    return (destination / layout.JOURNAL).exists()
+
+
+def _check_finished(destination: Path, settings: dict[str, Any], rules: "Rules") -> None:
+    """UserError unless the finished store in ``destination`` is the one that was asked for."""
+    description = read_description(destination)
+    there = {**{field: description.get(field) for field in settings}, "source": description["source"]["fingerprint"]}
+    _refuse_other(destination, there, {**settings, "pillow": there["pillow"]}, "holds a finished store made with")
+    if any(part["refused"] for part in description["parts"].values()):
+        refused = [entry for entry in Store.open(destination).report() if entry["outcome"] == "refused"]
+        rules.check(len(refused), [refusal_in_words(entry) for entry in refused])
+
+
+def _begun_state(source: Source, destination: Path, settings: dict[str, Any], say: Say) -> State | None:
+    """The state to go on from; None if there is none."""
+    remove_temporaries(destination)
+    begun = load_journal(destination)
+    if begun is None:
+        return None
+    there, state = begun
+    _refuse_other(destination, there, settings, "holds an unfinished store begun with")
+    done = sum(part.cursor for part in state.parts.values())
+    say(f"{destination}: goes on behind the first {done:,} of {sum(map(len, source.parts.values())):,} pictures")
+    return state
+
+
+def _begin(source: Source, destination: Path, options: Options, settings: dict[str, Any]) -> State:
+    """The first state, its journal written before any data."""
+    state = first_state(list(source.parts), options.format, options.size)
+    save_journal(destination, settings, state)
+    return state
+
+
+def _refuse_other(destination: Path, there: dict[str, Any], asked: dict[str, Any], holds: str) -> None:
+    if there["source"] != asked["source"]:
+        raise UserError(
+            f"{destination}: {holds} another source (other files, names, labels or sizes; or the source has "
+            f"changed since). Choose another place, or remove the folder {destination}"
+        )
+    for field, value in asked.items():
+        if there.get(field) != value:
+            raise UserError(
+                f"{destination}: {holds} {field} {there.get(field)}, not {value}. Use the same, choose "
+                f"another place, or remove the folder {destination}"
+            )
+
+
+def _check_disk(needs: Plan, destination: Path, say: Say) -> None:
+    say(f"{destination}: {needs}")
+    if not needs.fits:
+        missing = in_bytes(needs.needed - needs.present - needs.free)
+        raise UserError(
+            f"{destination}: {needs}: {missing} too little. Free some space, choose another disk, a smaller "
+            "--size or --format jpeg"
+        )
+
+
+def _array_estimate(name: str, count: int, options: Options) -> int:
+    if name == layout.RECORDS:
+        return int(count * (options.size**2 * layout.JPEG_BYTES_PER_PIXEL + 1024))
+    return layout.array_bytes(name, count, options.size)
+
+
+def _existing_parent(path: Path) -> Path:
+    path = path.absolute()
+    while not path.exists():
+        path = path.parent
+    return path

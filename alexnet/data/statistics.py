@@ -1,0 +1,93 @@
+"""Mean image and RGB covariance of a training part, from exact integer sums.
+
+Integers, so that the result depends neither on the order of the pictures nor on how they were dealt out to threads,
+restarts or machines; sums of parts are added by ``+``.
+
+Shapes: N records · S side of a record · 3 colours R, G, B on the scale 0–255.
+"""
+
+from dataclasses import dataclass
+from itertools import combinations_with_replacement
+
+import numpy as np
+
+PICTURES_IN_16_BITS = 65_535 // 255
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """What training needs to know of the training part as a whole.
+
+    ``count`` pictures · ``mean_image`` float32 (S, S, 3), 0–255 · ``eigenvalues`` float64 (3,), falling, and
+    ``eigenvectors`` float64 (3, 3) in columns, of the covariance of the RGB pixels ([A] §4.1), 0–255 scale; the
+    standard deviations of the 2012 code are their square roots. Each eigenvector's largest component is positive.
+    """
+
+    count: int
+    mean_image: np.ndarray
+    eigenvalues: np.ndarray
+    eigenvectors: np.ndarray
+
+
+@dataclass(frozen=True)
+class Sums:
+    """Sums over ``count`` records: ``pixels`` int64 (S, S, 3), Σ x; ``products`` int64 (3, 3), Σ x·xᵀ over all pixels.
+
+    64 bits hold the products of 2 · 10⁹ pictures of 256 × 256.
+    """
+
+    count: int
+    pixels: np.ndarray
+    products: np.ndarray
+
+    def __add__(self, other: "Sums") -> "Sums":
+        return Sums(self.count + other.count, self.pixels + other.pixels, self.products + other.products)
+
+    def statistics(self) -> Statistics:
+        """Mean image, eigenvalues and eigenvectors. ValueError without any picture."""
+        if self.count < 1:
+            raise ValueError("no statistics of no pictures")
+        mean_image = (self.pixels / self.count).astype(np.float32)
+        eigenvalues, eigenvectors = _principal_axes(self.covariance())
+        return Statistics(self.count, mean_image, eigenvalues, eigenvectors)
+
+    def covariance(self) -> np.ndarray:
+        """Covariance of the RGB pixels about their mean, float64 (3, 3): exact integers until the last division."""
+        pixels = self.count * self.pixels.shape[0] * self.pixels.shape[1]
+        sums = [int(total) for total in self.pixels.sum(axis=(0, 1))]
+        return np.array(
+            [[(pixels * int(self.products[i, j]) - sums[i] * sums[j]) / pixels**2 for j in range(3)] for i in range(3)]
+        )
+
+
+def no_sums(size: int) -> Sums:
+    """The sums over no records."""
+    return Sums(0, np.zeros((size, size, 3), np.int64), np.zeros((3, 3), np.int64))
+
+
+def sums_of(records_nss3: np.ndarray) -> Sums:
+    """The sums over (N, S, S, 3) uint8 records, N ≤ 257 (so that 16 bits hold the sum of a pixel)."""
+    if len(records_nss3) > PICTURES_IN_16_BITS:
+        raise ValueError(f"at most {PICTURES_IN_16_BITS} records at once, got {len(records_nss3)}")
+    pixels = records_nss3.sum(axis=0, dtype=np.uint16).astype(np.int64)
+    products = np.zeros((3, 3), np.int64)
+    for record in records_nss3:
+        products += _products_of(record)
+    return Sums(len(records_nss3), pixels, products)
+
+
+def _products_of(record_ss3: np.ndarray) -> np.ndarray:
+    """Σ x·xᵀ over one record's pixels. float64 holds every partial sum exactly: S² · 255² < 2⁵³."""
+    planes = record_ss3.reshape(-1, 3).T.astype(np.float64, order="C")
+    products = np.zeros((3, 3), np.int64)
+    for i, j in combinations_with_replacement(range(3), 2):
+        products[i, j] = products[j, i] = int(planes[i] @ planes[j])
+    return products
+
+
+def _principal_axes(covariance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Eigenvalues, falling, and eigenvectors in columns; the sign is fixed by the largest component being positive."""
+    rising, vectors = np.linalg.eigh(covariance)
+    values, vectors = np.maximum(rising[::-1], 0.0), vectors[:, ::-1]
+    largest = np.abs(vectors).argmax(axis=0)
+    return values, np.ascontiguousarray(vectors * np.where(vectors[largest, range(3)] < 0, -1.0, 1.0))

@@ -1,0 +1,167 @@
+"""Files written whole or not at all, checked by digest, guarded by a lock: what stores and run folders stand on."""
+
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from alexnet.errors import UserError
+
+TEMPORARY_SUFFIX = ".unfinished"
+READ_BYTES = 1 << 20
+
+REMEDIES: dict[int, str] = {
+    errno.ENOSPC: "the disk is full; free some space and run the same command again",
+    errno.EDQUOT: "the disk quota is used up; free some space and run the same command again",
+    errno.EACCES: "permission denied; change the permissions or choose another place",
+    errno.EPERM: "operation not permitted; change the permissions or choose another place",
+    errno.EROFS: "the file system is mounted read-only; choose another place",
+    errno.EIO: "the disk reports a read or write error; check it, then run the same command again",
+    errno.ENOENT: "no such file or folder; check the path",
+    errno.ENOTDIR: "a part of this path is a file, not a folder; check the path",
+    errno.EISDIR: "this is a folder, a file was expected",
+    errno.ENAMETOOLONG: "the name is too long; choose a shorter one",
+    errno.EMFILE: "too many open files; raise the limit (ulimit -n)",
+    errno.ESTALE: "the network file system lost the file; run the same command again",
+}
+
+
+def file_fault(error: OSError, path: Path | str) -> UserError:
+    """What an operating-system error means for the user: the file, the fault and the remedy."""
+    remedy = REMEDIES.get(error.errno or 0, error.strerror or str(error))
+    return UserError(f"{path}: {remedy} ({errno.errorcode.get(error.errno or 0, 'OSError')})")
+
+
+@contextmanager
+def faults_named(path: Path | str) -> Iterator[None]:
+    """Inside, an OSError becomes a UserError that names ``path``."""
+    try:
+        yield
+    except OSError as error:
+        raise file_fault(error, path) from error
+
+
+def write_atomically(path: Path, data: bytes | memoryview) -> None:
+    """Put ``data`` into ``path``: whoever looks sees the old content or the whole new one, also after a power cut.
+
+    A temporary file beside it is written, forced to disk and renamed over it. A fault (disk full, no
+    permission) leaves the old file as it was and raises UserError.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{TEMPORARY_SUFFIX}")
+    with faults_named(path):
+        try:
+            with open(temporary, "xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        sync_folder(path.parent)
+
+
+def json_bytes(value: Any) -> bytes:
+    """``value`` as readable JSON, always the same bytes for the same value (keys keep their order)."""
+    return (json.dumps(value, indent=1, ensure_ascii=True, allow_nan=False) + "\n").encode()
+
+
+def canonical_digest(value: Any) -> str:
+    """sha256 hex of ``value`` as JSON with sorted keys and no spaces: independent of layout and key order."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def read_json(path: Path, limit_bytes: int = 1 << 26) -> dict[str, Any]:
+    """The JSON object in ``path``. UserError where it is absent, larger than ``limit_bytes`` or no JSON object."""
+    with faults_named(path), open(path, "rb") as file:
+        data = file.read(limit_bytes + 1)
+    if len(data) > limit_bytes:
+        raise UserError(f"{path}: larger than {limit_bytes:,} bytes; this is not a file of ours")
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path}: damaged, not JSON ({error}); restore it or make it anew") from None
+    if not isinstance(value, dict):
+        raise UserError(f"{path}: damaged, a JSON object was expected; restore it or make it anew")
+    return value
+
+
+def sha256_of(path: Path, progress: Callable[[int], None] | None = None) -> str:
+    """sha256 hex of a file's content. ``progress`` receives the bytes of each step. UserError if unreadable."""
+    digest = hashlib.sha256()
+    with faults_named(path), open(path, "rb", buffering=0) as file:
+        while block := file.read(READ_BYTES):
+            digest.update(block)
+            if progress:
+                progress(len(block))
+    return digest.hexdigest()
+
+
+def sync_folder(folder: Path) -> None:
+    """Force a folder's entries (new names, renames) to disk. File systems that cannot do it are left alone."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def is_temporary(path: Path) -> bool:
+    """Whether this is a temporary file of ``write_atomically``, left behind by a killed process."""
+    return path.name.startswith(".") and path.name.endswith(TEMPORARY_SUFFIX)
+
+
+def remove_temporaries(folder: Path) -> None:
+    """Remove what killed processes left behind in ``folder``. Only for the one who holds the folder's lock."""
+    for path in folder.iterdir():
+        if is_temporary(path):
+            path.unlink(missing_ok=True)
+
+
+@contextmanager
+def locked(path: Path, busy: str) -> Iterator[None]:
+    """Hold the lock file ``path`` for oneself; UserError(``busy``) at once if another process holds it.
+
+    The lock goes with the process, however it ends. The file is removed at the end. It may be removed by one
+    who holds it while another waits at the door, so whoever gets the lock looks whether the name still leads
+    to the file it locked.
+    """
+    while True:
+        with faults_named(path):
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        try:
+            _lock_now(descriptor, path, busy)
+            if _leads_to(path, descriptor):
+                try:
+                    yield
+                finally:
+                    path.unlink(missing_ok=True)
+                return
+        finally:
+            os.close(descriptor)
+
+
+def _lock_now(descriptor: int, path: Path, busy: str) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise UserError(busy) from None
+    except OSError as error:
+        raise file_fault(error, path) from error
+
+
+def _leads_to(path: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(os.stat(path), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
