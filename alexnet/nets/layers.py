@@ -17,6 +17,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from alexnet import kernels
+from alexnet.geometry import Window
 from alexnet.nets.table import (
     Activation,
     BatchNorm,
@@ -60,7 +61,10 @@ class Convolution(nn.Module):
         return len(self.reads) if self.reads == tuple((c,) for c in range(len(self.reads))) else None
 
     def forward(self, x: Maps) -> Maps:
-        padded, (weight, bias) = self._pad(x), _cast(self, x.dtype)
+        weight, bias = _cast(self, x.dtype)
+        if self.window.stride > 1 and x.shape[1] < THIN:
+            return convolve_by_cells(x, weight, bias, self.window)
+        padded = self._pad(x)
         if self.groups is not None:
             return F.conv2d(padded, weight, bias, self.window.stride, groups=self.groups)
         columns = padded.chunk(self.columns_below, dim=1)
@@ -99,6 +103,29 @@ class Convolution(nn.Module):
         before, after = self.window.before, self.window.far_padding(x.shape[-1])
         after_rows = self.window.far_padding(x.shape[-2])
         return x if before == after == after_rows == 0 else F.pad(x, (before, after, before, after_rows))
+
+
+THIN = 16
+"""Fewer maps than this leave vector units idle: a strided convolution over them is folded."""
+
+
+def convolve_by_cells(x: Maps, weight: Tensor, bias: Tensor, window: Window) -> Maps:
+    """A strided convolution over few maps (the first layer's over 3 colours) as one of stride 1 over many.
+
+    Cells of stride×stride pixels become maps, and so do the weights' (padded with zeros to whole cells): 11×11 with
+    stride 4 over 3 maps is 3×3 with stride 1 over 48. The same sums, several times as fast in the backward pass.
+    """
+    stride, cells = window.stride, -(-window.kernel // window.stride)
+    outputs = [window.outputs(side) for side in x.shape[2:]]
+    rows, columns = (stride * (count - 1 + cells) for count in outputs)
+    before = window.before
+    x = F.pad(x, (before, columns - x.shape[3] - before, before, rows - x.shape[2] - before))
+    cells_bhywxc = x.permute(0, 2, 3, 1).unflatten(2, (-1, stride)).unflatten(1, (-1, stride))
+    folded = cells_bhywxc.transpose(2, 3).flatten(3).permute(0, 3, 1, 2)
+    weight = F.pad(weight, (0, cells * stride - window.kernel) * 2)
+    cells_ockyly = weight.unflatten(3, (cells, stride)).unflatten(2, (cells, stride))
+    weight = cells_ockyly.permute(0, 3, 5, 1, 2, 4).flatten(1, 3).contiguous(memory_format=torch.channels_last)
+    return F.conv2d(folded, weight, bias)
 
 
 class LocallyConnected(nn.Module):
