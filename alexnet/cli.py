@@ -7,17 +7,27 @@ read the output stopped reading.
 
 import difflib
 import inspect
+import io
 import os
 import sys
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Protocol
+from contextlib import redirect_stdout, suppress
+from dataclasses import dataclass, fields, make_dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, get_type_hints
 
 import tyro
-from tyro.conf import FlagCreatePairsOff, Positional, arg
+from tyro.conf import DisallowNone, Positional, arg
 
 import alexnet
 from alexnet.errors import UsageError, UserError
+from alexnet.files import file_fault
+from alexnet.train.options import TrainOptions
+
+if TYPE_CHECKING:
+    from alexnet.data.sources import Source
+    from alexnet.data.store import Store
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 UNREAD = 141  # 128 + SIGPIPE
@@ -43,14 +53,208 @@ class Completion:
     """Whose script."""
 
     def run(self) -> None:
-        tyro.cli(all_verbs(), prog="alexnet", config=TYRO, args=["--tyro-print-completion", self.shell])
+        script = io.StringIO()
+        with redirect_stdout(script), suppress(SystemExit):
+            tyro.cli(all_verbs(), prog="alexnet", config=TYRO, args=["--tyro-print-completion", self.shell])
+        print(script.getvalue().rstrip() + FILES_ELSEWHERE[self.shell])
+
+
+# tyro's scripts (1.0) offer verbs, options and choices, and nothing where a file or folder has to be named.
+FILES_ELSEWHERE = {
+    "bash": """
+_alexnet_or_files() { _tyro_alexnet "$@"; [ -n "${COMPREPLY[0]}" ] || COMPREPLY=(); }
+complete -o default -F _alexnet_or_files alexnet""",
+    "zsh": " || _files",
+    "fish": """
+complete --command alexnet --condition 'test (count (commandline -opc)) -gt 1' --force-files""",
+}
+
+
+@dataclass(frozen=True)
+class Nets:
+    """List the networks, or describe one layer by layer.
+
+    Shown are output shape, units, parameters, multiply-adds of a picture, the pixels that a unit sees and at what
+    distance its neighbour looks, and the memory of all maps in float32; then the totals.
+
+    Examples:
+        alexnet nets
+        alexnet nets alexnet --batch 128
+    """
+
+    name: Annotated[Positional[str | None], arg(metavar="[NAME]", help_behavior_hint="(default: list all)")] = None
+    """The network."""
+    batch: Annotated[int, arg(metavar="N")] = 1
+    """Pictures whose maps are counted as memory."""
+    classes: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: the network's, 1000)")] = None
+    """Outputs of the last layer."""
+    width: Annotated[float, arg(metavar="FACTOR")] = 1.0
+    """Factor on the maps and units of every layer but the last."""
+    input: Annotated[int | None, arg(metavar="PIXELS", help_behavior_hint="(default: the network's, 224)")] = None
+    """Side of the input, pixels."""
+
+    def run(self) -> None:
+        from alexnet.nets import summary, table, zoo
+
+        if self.name is None:
+            print(summary.overview(zoo.ZOO.values()))
+            return
+        if self.batch < 1:
+            raise UsageError(f"--batch {self.batch}: at least 1")
+        network = table.with_width(zoo.find(self.name, self.classes), self.width)
+        print(summary.describe(network, self.batch, self.input))
+
+
+@dataclass(frozen=True)
+class Prepare:
+    """Turn pictures into a store, which trains without decoding anything again.
+
+    It holds square RGB records of one size, labels, class names, the mean image, the colour statistics of the training
+    pictures, and a report of every odd file. The same command goes on with a store that was begun and stopped.
+
+    Example:
+        alexnet prepare photos/ photos.store --holdout 0.1    # a folder per class, a tenth kept for validation
+    """
+
+    source: Annotated[Positional[str], arg(metavar="SOURCE")]
+    """Where the pictures are: a folder with one folder per class, or with train/ and val/ of such; the folder of
+    ILSVRC-2010 or -2012 as downloaded, of Tiny-ImageNet, CIFAR-10, Caltech-101 or -256, LabelMe, small NORB; or
+    synthetic: for the built-in set."""
+    store: Annotated[Positional[Path], arg(metavar="STORE")]
+    """The folder to make."""
+    size: Annotated[int, arg(metavar="PIXELS")] = 256
+    """Side of a record, pixels: the shorter side is resized to it, the centre square kept."""
+    resample: Literal["bicubic", "bilinear", "lanczos", "box"] = "bicubic"
+    """The resizing filter; averages where it shrinks."""
+    format: Literal["raw", "jpeg"] = "raw"
+    """raw: PIXELS² · 3 bytes a picture (1.28 million at 256: 252 GB); jpeg: about a third, decoded at each reading."""
+    holdout: Annotated[float | None, arg(metavar="SHARE", help_behavior_hint="(default: the source's own parts)")] = (
+        None
+    )
+    """Share of the training pictures, 0 to 1, to set apart as part "val"."""
+    seed: Annotated[int, arg(metavar="N")] = 0
+    """Which pictures --holdout takes."""
+    background: bool = False
+    """Keep the clutter of a Caltech set as a class."""
+    exif: bool = False
+    """Turn pictures as their EXIF orientation says; in 2012 they were not."""
+    strict: bool = False
+    """Stop at the first file that cannot be decoded."""
+    max_bad: Annotated[float, arg(metavar="SHARE")] = 0.01
+    """Stop when more than this share of the files, 0 to 1, cannot be decoded; below, they are left out and listed."""
+    workers: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: one per core)")] = None
+    """Threads that decode."""
+
+    def run(self) -> None:
+        from alexnet.data.sources import open_source
+
+        source = open_source(self.source, holdout=self.holdout, seed=self.seed, background=self.background)
+        store = prepare_shown(
+            source,
+            self.store,
+            size=self.size,
+            resample=self.resample,
+            format=self.format,
+            exif=self.exif,
+            strict=self.strict,
+            max_bad=self.max_bad,
+            workers=self.workers,
+        )
+        print(in_words(store))
+
+
+def prepare_shown(source: "Source", destination: Path, **options: Any) -> "Store":
+    """`alexnet.data.prepare.prepare`, its progress and what it has to say on stderr."""
+    from alexnet.data.prepare import prepare
+    from alexnet.terminal import progress, say
+
+    with progress("pictures") as report:
+
+        def follow(part: str, done: int, total: int, refused: int) -> None:
+            report(part, done, total, f"{refused:,} refused" if refused else "")
+
+        return prepare(source, destination, progress=follow, say=say, **options)
+
+
+def in_words(store: "Store") -> str:
+    """What is in the store, and how many files were left out or odd."""
+    parts = ", ".join(f"{name} {len(part):,}" for name, part in store.parts.items())
+    odd = Counter(entry["outcome"] for entry in store.report())
+    told = f"{store.path}: {len(store.class_names):,} classes, pictures: {parts}"
+    if odd:
+        told += (
+            f"\n{odd['refused']:,} files left out, {odd['noted']:,} odd ones taken: see {store.path / 'report.json'}"
+        )
+    return told
+
+
+def left_to_words(options: type, **named: str) -> type:
+    """The options with "(default: None)" left out of their help, where the words say it; `named` renames options."""
+    hints = get_type_hints(options)
+    unsaid = [
+        (field.name, Annotated[hints[field.name], arg(name=named.get(field.name), help_behavior_hint="")], None)
+        for field in fields(options)
+        if field.default is None
+    ]
+    return make_dataclass(options.__name__, unsaid, bases=(options,), frozen=True)
+
+
+if TYPE_CHECKING:
+    TrainArguments = TrainOptions
+else:
+    TrainArguments = left_to_words(TrainOptions, start_from="from")
+
+
+@dataclass(frozen=True)
+class Train:
+    """Train a network on a store.
+
+    A run that was stopped, by whatever, goes on with --resume and ends with the same weights to the last bit.
+
+    Examples:
+        alexnet train photos.store --out runs/photos
+        alexnet train photos/ --out runs/photos --width 0.5 --epochs 30    # prepares the folder first, by itself
+        alexnet train photos.store --out runs/photos --resume
+        alexnet train pets.store --out runs/pets --from runs/photos --freeze conv1-conv5
+    """
+
+    store: Annotated[Positional[Path], arg(metavar="STORE")]
+    """What `alexnet prepare` made; or a folder of pictures, which is prepared first, into RUN.store."""
+    out: Annotated[Path, arg(metavar="RUN")]
+    """The run folder to make (or to go on with)."""
+    resume: bool = False
+    """Go on with the run in RUN, with the options it was started with."""
+    options: Annotated[TrainArguments, arg(name="")] = TrainArguments()
+
+    def run(self) -> None:
+        from alexnet.train.loop import train
+
+        train(ready_store(self.store, self.out), self.out, TrainOptions(**vars(self.options)), resume=self.resume)
+        print(self.out)
+
+
+def ready_store(pictures: Path, run: Path) -> "Store":
+    """The store at `pictures`, or the one made of the pictures there, with a tenth held out if there is no "val"."""
+    from alexnet.data import layout
+    from alexnet.data.sources import open_source
+    from alexnet.data.store import Store
+
+    if any((pictures / name).exists() for name in (layout.DESCRIPTION, layout.JOURNAL)):
+        return Store.open(pictures)
+    source = open_source(pictures)
+    if "val" not in source.parts:
+        source = open_source(pictures, holdout=0.1)
+    return prepare_shown(source, run.with_name(run.name + ".store"))
 
 
 VERBS: dict[str, type[Verb]] = {
+    "nets": Nets,
+    "prepare": Prepare,
+    "train": Train,
     "completion": Completion,
 }
 
-TYRO = (FlagCreatePairsOff,)
+TYRO = (DisallowNone,)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -70,7 +274,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as fault:
         if fault.filename is None:
             raise
-        return say(f"{os.fsdecode(fault.filename)}: {fault.strerror}", UserError.exit_code)
+        return say(str(file_fault(fault, os.fsdecode(fault.filename))), UserError.exit_code)
 
 
 def obey(arguments: list[str]) -> int:

@@ -37,8 +37,8 @@ def main():
         print(about_download(python), flush=True)
     wanted = pathlib.Path("constraints.txt").read_text()
     if torch is not None:
-        print("torch " + torch + " is there and is kept", flush=True)
-        wanted = TORCH_BLOCK.sub("torch==" + torch + "\n", wanted)
+        print("torch " + torch[0] + " is there and is kept", flush=True)
+        wanted = TORCH_BLOCK.sub("torch==" + torch[0] + "\n", wanted)
     write_if_new(environment / "constraints.txt", wanted)
 
 
@@ -52,23 +52,21 @@ def refuse_another_interpreter(environment, python):
 
 
 def find_torch(python):
-    """The version of the torch that `python` imports, or None if it has none or one too old."""
+    """Version and folder of the torch that `python` imports, or None if it has none or one too old."""
     found = answer(python, FIND_TORCH)
     if found is None:
         return None
     numbers = tuple(int(number) for number in re.findall(r"\d+", found[0])[:2])
-    return found[0] if numbers >= OLDEST_TORCH else None
+    return found if numbers >= OLDEST_TORCH else None
 
 
 def borrow_torch(python):
     """Let the environment see the torch of the interpreter that runs this, by a path file: unlike
     --system-site-packages, that works too where the interpreter is itself in a virtual environment."""
-    torch = find_torch(sys.executable)
-    if torch is None:
+    torch, packages = find_torch(sys.executable), answer(python, FIND_PACKAGES)
+    if torch is None or packages is None:
         return None
-    folder = answer(sys.executable, FIND_TORCH)[1]
-    packages = answer(python, FIND_PACKAGES)[0]
-    (pathlib.Path(packages) / "torch-of-the-interpreter.pth").write_text(folder + "\n")
+    (pathlib.Path(packages[0]) / "torch-of-the-interpreter.pth").write_text(torch[1] + "\n")
     return torch
 
 

@@ -1,0 +1,93 @@
+"""What a person at a terminal sees: progress (a bar, or plain lines where output goes to a file), times, sizes."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Protocol, TextIO
+
+LINE_EVERY = 10.0  # seconds, where there is no terminal
+
+
+class Progress(Protocol):
+    """Reports progress: of what ("train"), done so far, of how many, and a remark beside it."""
+
+    def __call__(self, what: str, done: int, total: int, remark: str = "") -> None: ...
+
+
+@contextmanager
+def progress(unit: str) -> Iterator[Progress]:
+    """Inside, show on stderr how many `unit` ("pictures") are done, how many a second, and the time left."""
+    with _bars(unit) if sys.stderr.isatty() else _lines(unit, sys.stderr) as report:
+        yield report
+
+
+@contextmanager
+def _bars(unit: str) -> Iterator[Progress]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TimeRemainingColumn
+    from rich.progress import Progress as Bars
+
+    bars = Bars(
+        "{task.description}",
+        BarColumn(),
+        MofNCompleteColumn(),
+        "{task.fields[speed]}",
+        TimeRemainingColumn(),
+        "left",
+        "{task.fields[remark]}",
+        console=Console(stderr=True),
+    )
+    tasks: dict[str, TaskID] = {}
+
+    def report(what: str, done: int, total: int, remark: str = "") -> None:
+        if what not in tasks:
+            tasks[what] = bars.add_task(what, completed=done, speed="", remark="")
+        speed = bars.tasks[tasks[what]].speed
+        pace = f"{speed:,.0f} {unit}/s" if speed else ""
+        bars.update(tasks[what], completed=done, total=total, speed=pace, remark=remark)
+
+    with bars:
+        yield report
+
+
+@contextmanager
+def _lines(unit: str, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> Iterator[Progress]:
+    begun: dict[str, tuple[float, int]] = {}  # when, and what an interrupted go before this one had done
+    printed = clock()
+
+    def report(what: str, done: int, total: int, remark: str = "") -> None:
+        nonlocal printed
+        now = clock()
+        start, done_before = begun.setdefault(what, (now, done))
+        if now - printed < LINE_EVERY and done < total:
+            return
+        printed = now
+        speed = (done - done_before) / (now - start) if now > start else 0.0
+        pace = f", {speed:,.0f} {unit}/s, {duration((total - done) / speed)} left" if speed else ""
+        print(f"{what}: {done:,} of {total:,} {unit}{pace}{remark and ', ' + remark}", file=stream, flush=True)
+
+    yield report
+
+
+def say(line: str) -> None:
+    """Tell the user, beside the results that go to stdout."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def duration(seconds: float) -> str:
+    """A time for people: 45 s, 3 min 20 s, 2 h 5 min."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def in_bytes(count: int) -> str:
+    """Bytes for people: 40 B, 4.1 kB, 3.7 MB, 1.2 GB."""
+    for unit, factor in (("GB", 10**9), ("MB", 10**6), ("kB", 1000)):
+        if count >= factor:
+            return f"{count / factor:.1f} {unit}"
+    return f"{count} B"

@@ -1,0 +1,230 @@
+"""The command line as a shell sees it: exit codes, messages, help, completion."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+import alexnet
+from alexnet import cli
+from alexnet.errors import UsageError, UserError
+
+POSITIONALS = {"completion": ["bash"], "prepare": ["pictures", "store"], "train": ["store", "--out", "run"]}
+HEAVY = ("torch", "matplotlib", "numpy", "PIL", "rich", "tensorboard", "scipy", "sklearn")
+
+
+def run(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "alexnet", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, **options)  # pyright: ignore
+
+
+@pytest.fixture
+def verb(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], None]], None]:
+    """Adds a verb `act` that calls the given function."""
+
+    def add(act: Callable[[], None]) -> None:
+        @dataclass(frozen=True)
+        class Act:
+            """Do it."""
+
+            def run(self) -> None:
+                act()
+
+        monkeypatch.setitem(cli.VERBS, "act", Act)
+
+    return add
+
+
+def raising(fault: BaseException) -> Callable[[], None]:
+    def act() -> None:
+        raise fault
+
+    return act
+
+
+# ── the whole ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["-h"], ["--version"]])
+def test_help_and_version_go_to_stdout(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(arguments) == 0
+    output = capsys.readouterr()
+    assert output.out
+    assert not output.err
+
+
+def test_help_names_every_verb_with_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    cli.main(["--help"])
+    lines = capsys.readouterr().out.splitlines()
+    for name in cli.VERBS:
+        assert any(re.fullmatch(rf"  {name} +\S.+", line) for line in lines), name
+    assert max(map(len, lines)) <= 120
+
+
+def test_version_is_the_package_s(capsys: pytest.CaptureFixture[str]) -> None:
+    cli.main(["--version"])
+    assert capsys.readouterr().out == f"alexnet {alexnet.__version__}\n"
+
+
+def test_without_arguments_usage_goes_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([]) == 2
+    output = capsys.readouterr()
+    assert not output.out
+    assert output.err.startswith("usage: alexnet VERB")
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["completion", "--help"]])
+def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
+    program = (
+        "import sys; from alexnet.cli import main\n"
+        "try: main(sys.argv[1:])\n"
+        f"finally: print('\\nimported:', [name for name in {HEAVY} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, timeout=60)
+    assert done.stdout.endswith("\nimported: []\n"), done.stdout + done.stderr
+
+
+def test_unknown_verb_suggests_the_nearest() -> None:
+    done = run("completon")
+    assert done.returncode == 2
+    assert done.stderr.startswith("alexnet: there is no verb 'completon'. Did you mean `alexnet completion`?")
+    assert not done.stdout
+
+
+def test_unknown_verb_like_none_points_to_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--zzzz"]) == 2
+    error = capsys.readouterr().err
+    assert "Did you mean" not in error
+    assert "alexnet --help" in error
+
+
+# ── how a verb ends ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("fault", "code", "message"),
+    [
+        (UserError("here.jpg: broken; mend it"), 1, "alexnet: here.jpg: broken; mend it\n"),
+        (UsageError("--size 0: at least 1"), 2, "alexnet: --size 0: at least 1\n"),
+        (KeyboardInterrupt(), 130, "alexnet: interrupted\n"),
+    ],
+)
+def test_faults_become_one_line_and_a_code(
+    fault: BaseException,
+    code: int,
+    message: str,
+    verb: Callable[[Callable[[], None]], None],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    verb(raising(fault))
+    assert cli.main(["act"]) == code
+    assert capsys.readouterr().err == message
+
+
+def test_a_file_that_the_system_refuses_is_named(
+    verb: Callable[[Callable[[], None]], None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    verb(lambda: (tmp_path / "absent" / "file").write_text(""))
+    assert cli.main(["act"]) == 1
+    assert capsys.readouterr().err.startswith(f"alexnet: {tmp_path}/absent/file: no such file or folder")
+
+
+def test_our_own_mistakes_keep_their_traceback(verb: Callable[[Callable[[], None]], None]) -> None:
+    verb(raising(ZeroDivisionError()))
+    with pytest.raises(ZeroDivisionError):
+        cli.main(["act"])
+
+
+def test_a_reader_that_stops_reading_is_no_fault() -> None:
+    command = [sys.executable, "-m", "alexnet", "completion", "bash"]
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as closed:
+        done = subprocess.run(command, stdout=closed, stderr=subprocess.PIPE, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+def test_ctrl_c_ends_with_one_line() -> None:
+    program = (
+        "import sys, time; from dataclasses import dataclass; from alexnet import cli\n"
+        "@dataclass\nclass Wait:\n  'Wait.'\n  def run(self): print('waiting', flush=True); time.sleep(50)\n"
+        "cli.VERBS['wait'] = Wait; sys.exit(cli.main(['wait']))"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        _, error = process.communicate(timeout=60)
+    assert (process.returncode, error) == (130, b"alexnet: interrupted\n")
+
+
+# ── each verb ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("name", cli.VERBS)
+def test_a_verb_s_help_has_an_example_and_says_what_is_required_or_default(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        cli.main([name, "--help"])
+    help_text = capsys.readouterr().out
+    assert end.value.code == 0
+    assert f"usage: alexnet {name} " in help_text
+    assert re.search(rf"Examples?:\n +alexnet {name}( |$)", help_text, re.MULTILINE)
+    assert "(default: None)" not in help_text, "say in words what happens without the option"
+    boxes = help_text.partition("╭")[2]
+    entries = re.split(r"\n│ (?=\S)", boxes)[1:]
+    for entry in entries:
+        text = " ".join(re.sub(r"[│╭╰─╮╯]", "", entry).split())
+        assert re.search(r"\((default: .+|required|optional|repeatable)\)|show this help", text), text
+
+
+@pytest.mark.parametrize("name", cli.VERBS)
+def test_an_unknown_option_is_a_usage_mistake(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        cli.main([name, *POSITIONALS.get(name, []), "--no-such-option"])
+    assert end.value.code == 2
+    output = capsys.readouterr()
+    assert not output.out
+    assert "--no-such-option" in output.err
+
+
+# ── completion ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def completions_in_bash(line: str) -> set[str]:
+    """What bash offers after `line`, its last word unfinished."""
+    words = line.split(" ")
+    program = (
+        'source <(printf "%s" "$SCRIPT"); '
+        f"COMP_WORDS=({' '.join(word or chr(39) * 2 for word in words)}); COMP_CWORD={len(words) - 1}; "
+        f"COMP_LINE='{line}'; COMP_POINT={len(line)}; "
+        f"_tyro_alexnet alexnet '{words[-1]}' '{words[-2]}'; "
+        'printf "%s\\n" "${COMPREPLY[@]}"'
+    )
+    environment = os.environ | {"SCRIPT": run("completion", "bash").stdout}
+    done = subprocess.run(["bash", "-c", program], capture_output=True, text=True, timeout=60, env=environment)
+    assert not done.stderr
+    return set(done.stdout.split())
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_every_shell_gets_a_script_that_names_every_verb(shell: str) -> None:
+    done = run("completion", shell)
+    assert done.returncode == 0
+    for name in cli.VERBS:
+        assert name in done.stdout
+
+
+def test_bash_completes_verbs() -> None:
+    assert completions_in_bash("alexnet c") == {name for name in cli.VERBS if name.startswith("c")}
+
+
+def test_bash_completes_options() -> None:
+    assert "--help" in completions_in_bash("alexnet completion --h")
