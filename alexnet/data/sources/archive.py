@@ -10,10 +10,8 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 
 from alexnet.data.decode import Undecodable
+from alexnet.data.sources.base import MOST_FILE_BYTES
 from alexnet.errors import UserError
-
-MOST_MEMBER_BYTES = 1 << 28
-"""No single picture is larger than 256 MB; a header that says so is wrong or hostile."""
 
 
 class Member(NamedTuple):
@@ -95,7 +93,7 @@ class TarReader:
 
     def __call__(self, place: int) -> bytes:
         size, name, which = int(self.sizes[place]), self.names[place], int(self.which[place])
-        if size > MOST_MEMBER_BYTES:
+        if size > MOST_FILE_BYTES:
             raise Undecodable(f"{size} bytes by the archive's header: more than any picture", name)
         try:
             data = os.pread(self._file(which).fileno(), size, int(self.offsets[place]))

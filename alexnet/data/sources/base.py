@@ -17,6 +17,10 @@ Reader = Callable[[int], "bytes | np.ndarray"]
 """Place in a source → the bytes of the picture's file, or its pixels (H, W, 3) uint8 RGB. Safe in threads."""
 
 
+MOST_FILE_BYTES = 1 << 28
+"""No picture's file is larger than 256 MB; what says so is no picture, or hostile."""
+
+
 @dataclass(frozen=True, slots=True)
 class Item:
     """One labelled picture. ``key`` is unique within its part and printable; ``label`` counts from 0."""
@@ -93,9 +97,13 @@ class FileReader:
     def __call__(self, place: int) -> bytes:
         name = self.names[place]
         try:
-            return (self.root / name).read_bytes()
+            with open(self.root / name, "rb") as stream:
+                data = stream.read(MOST_FILE_BYTES + 1)
         except OSError as error:
             raise Undecodable(f"cannot be read: {error.strerror or error}", printable(name)) from None
+        if len(data) > MOST_FILE_BYTES:
+            raise Undecodable(f"over {MOST_FILE_BYTES >> 20} MB, more than any picture", printable(name))
+        return data
 
 
 class ArrayReader:
@@ -130,6 +138,9 @@ def check(source: Source, where: str) -> Source:
     for name, part in source.parts.items():
         if len(part) == 0:
             raise UserError(f"{where}: no pictures in its part '{name}'")
+        if len(set(part.keys)) != len(part):
+            twice = [key for key, count in Counter(part.keys).items() if count > 1]
+            raise UserError(f"{where}: two items of its part '{name}' have the same key: {listed(twice)}")
         counts = np.bincount(part.labels, minlength=len(source.class_ids))
         empty = [source.class_ids[label] for label in np.flatnonzero(counts == 0)]
         if empty and name == "train":

@@ -183,7 +183,7 @@ def _truth(text: bytes | None, name: str, root: Path, label_of_id: dict[int, int
 def _files_of_kit(root: Path, edition: Edition, wanted: Iterable[str]) -> dict[str, bytes]:
     """Name → content of the wanted files, from folders below ``root`` first, then from the packed kit."""
     found: dict[str, bytes] = {}
-    for folder, inner, files in os.walk(root):
+    for folder, inner, files in os.walk(root, followlinks=True):  # the depth ends circles
         depth = len(Path(folder).relative_to(root).parts)
         inner[:] = [name for name in in_order(inner) if depth < DEEPEST_KIT and not WNID.fullmatch(name)]
         for name in set(wanted) & set(files) - set(found):
@@ -243,13 +243,13 @@ def _check_classes(found: Iterable[str], kit: Kit, where: Path) -> None:
 
 def _train_tar(path: Path, edition: Edition, kit: Kit, patches: dict[str, Member]) -> Part:
     """The tar of tars: one inner archive per class, named after its wnid."""
-    inner = {member.name.rpartition("/")[2].removesuffix(".tar"): member for member in members(path)}
+    inner = {name.removesuffix(".tar"): member for name, member in _by_base_name(members(path), path).items()}
     _check_classes(inner, kit, path)
     found: list[tuple[int, Member]] = []
     keys: list[str] = []
     labels: list[int] = []
     for label, wnid in enumerate(kit.wnids):
-        pictures = {member.name.rpartition("/")[2]: member for member in members(path, inner[wnid])}
+        pictures = _by_base_name(members(path, inner[wnid]), path)
         expected = kit.train_counts[label]
         if edition.year == 2012 and len(pictures) != expected:
             raise UserError(
@@ -260,6 +260,16 @@ def _train_tar(path: Path, edition: Edition, kit: Kit, patches: dict[str, Member
             keys.append(f"{wnid}/{printable(name)}")
             labels.append(label)
     return Part(keys, np.array(labels, np.int64), TarReader([path, path.parent / PATCHES], found))
+
+
+def _by_base_name(found: Iterable[Member], where: Path) -> dict[str, Member]:
+    named: dict[str, Member] = {}
+    for member in found:
+        name = member.name.rpartition("/")[2]
+        if name in named:
+            raise UserError(f"{where}: holds two files called {printable(name)}: download it again")
+        named[name] = member
+    return named
 
 
 def _patches(root: Path, part: str) -> dict[str, Member]:
@@ -274,7 +284,7 @@ def _numbered(root: Path, edition: Edition, part: str, ignored: list[str]) -> Pa
     path, folder = root / (edition.val if part == "val" else edition.test), root / part
     if path.is_file():
         patches = _patches(root, part)
-        plain = {member.name.rpartition("/")[2]: member for member in members(path)}
+        plain = _by_base_name(members(path), path)
         names = _by_number(plain, path)
         reader = TarReader(
             [path, root / PATCHES], [(1, patches[name]) if name in patches else (0, plain[name]) for name in names]

@@ -11,9 +11,10 @@ import numpy as np
 
 from alexnet.errors import UserError
 
-MOST_BYTES = 1 << 28
-"""No file, packed or unpacked, over 256 MB."""
+MOST_BYTES = 1 << 26
+"""No file, packed or unpacked, over 64 MB: ``meta.mat`` has 1."""
 DEEPEST = 16
+EMPTY = np.zeros((0, 0))
 
 COMPRESSED, MATRIX = 15, 14
 NUMBERS = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
@@ -33,6 +34,8 @@ def read_mat(data: bytes, name: str) -> dict[str, Any]:
     Numbers come as arrays (with their shape), text as ``str``, cells as lists, struct arrays as lists of
     dictionaries, in MATLAB's order of elements.
     """
+    if len(data) > MOST_BYTES:
+        raise UserError(f"{name}: over {MOST_BYTES >> 20} MB, too large to be read whole")
     if len(data) < 128 or data[126:128] not in (b"IM", b"MI"):
         raise UserError(f"{name}: not a MATLAB 5 file (a later one, HDF5, must be saved again with '-v7')")
     try:
@@ -84,7 +87,7 @@ class _Reader:
         if depth > DEEPEST:
             raise _DamageError("nested too deeply")
         if not data:
-            return "", np.zeros((0, 0))  # MATLAB writes an unset field as an element without content
+            return "", EMPTY  # MATLAB writes an unset field as an element without content
         _, body, position = self.element(data, 0)
         (flags,) = struct.unpack_from(self.endian + "I", body, 0)
         _, body, position = self.element(data, position)
