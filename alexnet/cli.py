@@ -259,6 +259,8 @@ TYRO = (DisallowNone,)
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line (by default this process's), return its exit code."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a file's name may hold what the terminal can't show
     try:
         code = obey(list(sys.argv[1:] if arguments is None else arguments))
         sys.stdout.flush()  # here, where a closed pipe can still be caught

@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 import alexnet
 from alexnet import cli
 from alexnet.errors import UsageError, UserError
+from alexnet.train.options import TrainOptions
 
 POSITIONALS = {"completion": ["bash"], "prepare": ["pictures", "store"], "train": ["store", "--out", "run"]}
 HEAVY = ("torch", "matplotlib", "numpy", "PIL", "rich", "tensorboard", "scipy", "sklearn")
@@ -150,6 +152,12 @@ def test_a_reader_that_stops_reading_is_no_fault() -> None:
     assert (done.returncode, done.stderr) == (141, "")
 
 
+def test_a_terminal_that_lacks_a_letter_is_no_fault() -> None:
+    done = run("--help", env=os.environ | {"PYTHONIOENCODING": "ascii"})
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "usage: alexnet VERB \\u2026" in done.stdout
+
+
 def test_ctrl_c_ends_with_one_line() -> None:
     program = (
         "import sys, time; from dataclasses import dataclass; from alexnet import cli\n"
@@ -228,3 +236,73 @@ def test_bash_completes_verbs() -> None:
 
 def test_bash_completes_options() -> None:
     assert "--help" in completions_in_bash("alexnet completion --h")
+
+
+# ── prepare and what train prepares ──────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """A folder per class: two classes of ten pictures, and a file that is none."""
+    for number, name in enumerate(("cat", "dog")):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for index in range(10):
+            picture = Image.new("RGB", (40, 50), (100 * number, 10 * index, 0))
+            picture.save(tmp_path / "photos" / name / f"{index}.png")
+    (tmp_path / "photos" / "cat" / "broken.jpg").write_bytes(b"no picture")
+    return tmp_path / "photos"
+
+
+def test_prepare_shows_progress_on_stderr_and_the_outcome_on_stdout(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = tmp_path / "store"
+    options = ["--size", "16", "--holdout", "0.2", "--max-bad", "0.1"]
+    assert cli.main(["prepare", str(photos), str(store), *options]) == 0
+    output = capsys.readouterr()
+    assert output.out.startswith(f"{store}: 2 classes, pictures: train 1")
+    assert "1 files left out, 0 odd ones taken" in output.out
+    assert "train: " in output.err
+
+
+def test_prepare_hands_every_option_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    handed: dict[str, object] = {}
+    monkeypatch.setattr("alexnet.data.sources.open_source", lambda source, **options: handed.update(options, of=source))
+    monkeypatch.setattr(cli, "prepare_shown", lambda source, to, **options: handed.update(options, to=to))
+    monkeypatch.setattr(cli, "in_words", lambda store: "done")
+    line = "prepare a b --size 8 --resample box --format jpeg --holdout 0.5 --seed 3 --background --exif --strict"
+    assert cli.main([*line.split(), "--max-bad", "0.2", "--workers", "7"]) == 0
+    assert handed == {
+        "of": "a", "to": Path("b"), "size": 8, "resample": "box", "format": "jpeg", "holdout": 0.5, "seed": 3,
+        "background": True, "exif": True, "strict": True, "max_bad": 0.2, "workers": 7,
+    }  # fmt: skip
+
+
+def test_train_hands_every_option_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    handed: list[TrainOptions] = []
+    monkeypatch.setattr(cli, "ready_store", lambda pictures, run: (pictures, run))
+    monkeypatch.setattr("alexnet.train.loop.train", lambda store, run, options, resume: handed.append(options))
+    line = (
+        "train s --out r --net zfnet --rate 0.5 --from other --no-mirror --colour-noise off --freeze conv1 --snapshots"
+    )
+    assert cli.main(line.split()) == 0
+    assert handed == [
+        TrainOptions(
+            net="zfnet",
+            rate=0.5,
+            start_from=Path("other"),
+            mirror=False,
+            colour_noise="off",
+            freeze="conv1",
+            snapshots=True,
+        )
+    ]
+
+
+def test_train_prepares_a_folder_of_pictures_once_beside_the_run(photos: Path, tmp_path: Path) -> None:
+    (photos / "cat" / "broken.jpg").unlink()
+    store = cli.ready_store(photos, tmp_path / "run")
+    assert store.path == tmp_path / "run.store"
+    assert {name: len(part) for name, part in store.parts.items()} == {"train": 18, "val": 2}
+    assert cli.ready_store(photos, tmp_path / "run").fingerprint == store.fingerprint
+    assert cli.ready_store(store.path, tmp_path / "other").path == store.path
