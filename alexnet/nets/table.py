@@ -135,8 +135,7 @@ Row = Conv | Local | Dense | Pool | Norm | SpatialNorm | BatchNorm | Activation 
 Weighted = Conv | Local | Dense
 
 ROW_KINDS: dict[str, type] = {
-    kind.__name__: kind
-    for kind in (Conv, Local, Dense, Pool, Norm, SpatialNorm, BatchNorm, Activation, Dropout)
+    kind.__name__: kind for kind in (Conv, Local, Dense, Pool, Norm, SpatialNorm, BatchNorm, Activation, Dropout)
 }
 
 

@@ -7,7 +7,7 @@ import math
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -45,12 +45,17 @@ def train(store: Store, folder: Path, options: TrainOptions, *, resume: bool = F
     Raises UserError (UsageError for an option) for what a user can mend: see `new_job`, `resumed_job`; a loss that is
     no number; a full disk. Whatever happens, the last saved state stays.
     """
-    if resume and (folder / "config.json").exists():
-        job, notes, keep_log = resumed_job(store, folder, options)
-    else:
-        job, notes = new_job(store, folder, options)
-        keep_log = 0
-    with locked(folder / ".lock", f"{folder}: another process is training in this folder. Wait for it, or end it."):
+    with ExitStack() as stack:
+        lock = locked(
+            folder / ".lock", f"{folder}: another process is training in this folder. Wait for it, or end it."
+        )
+        if resume and (folder / "config.json").exists():
+            stack.enter_context(lock)
+            job, notes, keep_log = resumed_job(store, folder, options)
+        else:
+            job, notes = new_job(store, folder, options)
+            stack.enter_context(lock)
+            keep_log = 0
         log = Log(folder / "log.jsonl", keep_log)
         listeners = Everyone(log, Curves(folder / "tensorboard"), *([] if quiet else [Screen(job.epochs)]))
         try:

@@ -18,7 +18,7 @@ from alexnet.nets.network import build
     after=st.integers(0, 4),
 )
 def test_outputs_by_sliding(size: int, kernel: int, stride: int, before: int, after: int) -> None:
-    """"floor": windows that end inside the padded map; "ceil": one more where some of the map is still unread."""
+    """ "floor": windows that end inside the padded map; "ceil": one more where some of the map is still unread."""
     ends = [start + kernel for start in range(0, 200, stride)]
     inside = sum(end <= before + size + after for end in ends)
     if inside:
@@ -60,7 +60,9 @@ def test_box_is_clipped_to_the_picture() -> None:
     assert unit_box(Field(start=-5, size=11, jump=4), 0, 2, 10) == (3, 0, 10, 6)
 
 
-@pytest.mark.parametrize("name", ["toy", "alexnet", "alexnet-145", "zfnet", "torchvision", "cifar-18pct", "cifar-11pct"])
+@pytest.mark.parametrize(
+    "name", ["toy", "alexnet", "alexnet-145", "zfnet", "torchvision", "cifar-18pct", "cifar-11pct"]
+)
 def test_a_unit_sees_its_box_and_nothing_else(name: str) -> None:
     """The gradient of a unit is zero outside its box, and not zero in its box's outermost rows and columns."""
     torch.manual_seed(0)

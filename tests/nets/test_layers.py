@@ -46,7 +46,11 @@ def test_columns_read_what_their_wiring_names(reads: object) -> None:
     """Against one dense convolution and one dense layer in which the weights between strangers are zero."""
     rows = (Conv("a", 8, 3, padding=1), Conv("b", 12, 3, padding=1, reads=reads), Dense("c", 16, reads=reads))  # type: ignore[arg-type]
     network = network_of(*rows, columns=4, size=5)
-    wires = THREE_OF_FOUR if isinstance(reads, tuple) else {"all": ((0, 1, 2, 3),) * 4, "own": ((0,), (1,), (2,), (3,))}[reads]  # type: ignore[index]
+    wires = (
+        THREE_OF_FOUR
+        if isinstance(reads, tuple)
+        else {"all": ((0, 1, 2, 3),) * 4, "own": ((0,), (1,), (2,), (3,))}[reads]
+    )  # type: ignore[index]
     picture = double((2, 3, 5, 5))
     seen = network.activations(picture)
     convolution, dense = network.get_submodule("b"), network.get_submodule("c")
@@ -107,7 +111,9 @@ def linear_part(module: nn.Module, switches: Tensor | None, x: Tensor) -> Tensor
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("name", ["toy", "alexnet", "alexnet-4col", "alexnet-nocomm", "zfnet", "torchvision", "cifar-11pct"])
+@pytest.mark.parametrize(
+    "name", ["toy", "alexnet", "alexnet-4col", "alexnet-nocomm", "zfnet", "torchvision", "cifar-11pct"]
+)
 def test_adjoints_of_linear_layers(name: str) -> None:
     network = build(name, 6, width=0.05 if name != "toy" else 1.0).double().eval()
     below = double((2, 3, network.input_size, network.input_size)) * 50
@@ -123,7 +129,14 @@ def test_adjoints_of_linear_layers(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "row", [Norm("n", size=3), SpatialNorm("n", size=3, alpha=0.1), Activation("n"), Activation("n", "tanh"), Activation("n", "sigmoid")]
+    "row",
+    [
+        Norm("n", size=3),
+        SpatialNorm("n", size=3, alpha=0.1),
+        Activation("n"),
+        Activation("n", "tanh"),
+        Activation("n", "sigmoid"),
+    ],
 )
 def test_adjoints_of_curved_layers_are_their_derivatives(row: object) -> None:
     """Against the difference quotient."""

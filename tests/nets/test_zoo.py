@@ -76,7 +76,9 @@ def test_every_network_builds_and_gives_finite_logits(name: str) -> None:
     network = build(name, 5, width=0.05 if name != "toy" else 1.0, seed=3).eval()
     traced = sum(layer.parameters for layer in network.layers)
     assert sum(weight.numel() for weight in network.parameters()) == traced
-    pictures = torch.randn(2, 3, network.input_size, network.input_size, generator=torch.Generator().manual_seed(0)) * 60
+    pictures = (
+        torch.randn(2, 3, network.input_size, network.input_size, generator=torch.Generator().manual_seed(0)) * 60
+    )
     with torch.inference_mode():
         logits = network(pictures)
         rows = network.activations(pictures)
@@ -101,9 +103,9 @@ def test_a_damaged_table_is_named() -> None:
 
 
 def test_unknown_names_get_neighbours() -> None:
-    with pytest.raises(UserError, match="no network 'alexnet145'.*alexnet-145"):
+    with pytest.raises(UserError, match=r"no network 'alexnet145'.*alexnet-145"):
         find("alexnet145")
-    with pytest.raises(UserError, match="no layer 'conv9'. It has: conv1"):
+    with pytest.raises(UserError, match=r"no layer 'conv9'. It has: conv1"):
         ZOO["alexnet"]["conv9"]
 
 
@@ -127,8 +129,11 @@ def test_an_input_that_leaves_no_map_is_refused() -> None:
 
 def test_state_dict_keys_are_layer_names() -> None:
     keys = list(build("alexnet", 10, width=0.05).state_dict())
-    assert keys == [f"{layer}.{kind}" for layer in
-                    ("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8") for kind in ("weight", "bias")]
+    assert keys == [
+        f"{layer}.{kind}"
+        for layer in ("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8")
+        for kind in ("weight", "bias")
+    ]
 
 
 def test_the_authors_code_normalises_before_relu_in_layer_1_only() -> None:

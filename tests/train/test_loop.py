@@ -1,0 +1,266 @@
+"""Whole training runs on small pictures: learning, saving, going on bit-identically, and what can go wrong."""
+
+import json
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+
+from alexnet.data.store import Store
+from alexnet.errors import UsageError, UserError
+from alexnet.runs import RunFolder
+from alexnet.tensor_files import tensor_digest
+from alexnet.train import loop
+from alexnet.train.loop import Interrupted, train
+from alexnet.train.options import TrainOptions
+
+# Mirrored, stripes at 45° turn into another class.
+SMALL = {"net": "toy", "epochs": 3, "batch": 32, "precision": "fp32", "threads": 1, "mirror": False}
+
+
+def options(**changes: object) -> TrainOptions:
+    return TrainOptions(**(SMALL | changes))  # type: ignore[arg-type]
+
+
+def digest(folder: Path) -> str:
+    return tensor_digest(RunFolder.open(folder).network.state_dict())
+
+
+def events(folder: Path, kind: str) -> list[dict]:
+    lines = (json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines())
+    return [line for line in lines if line["event"] == kind]
+
+
+class Killed(BaseException):
+    """Stands for a SIGKILL: nothing in the package may catch it and save."""
+
+
+def kill_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+    """Die before update number `step` (from 0)."""
+    plain = loop.train_batch
+
+    def dying(job, *rest):  # noqa: ANN001, ANN002, ANN202
+        if job.cursor.step == step:
+            raise Killed
+        return plain(job, *rest)
+
+    monkeypatch.setattr(loop, "train_batch", dying)
+
+
+@pytest.fixture(scope="module")
+def unbroken(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("unbroken") / "run"
+    train(store, folder, options(), quiet=True)
+    return folder
+
+
+def test_it_learns(store: Store, run_folder: Path) -> None:
+    run = train(store, run_folder, options(epochs=12), quiet=True)
+    last = events(run.path, "epoch")[-1]
+    assert last["epoch"] == 12
+    assert last["val_top1_error"] < 0.25  # chance: 0.75
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_other_ones(
+    store: Store, run_folder: Path, unbroken: Path
+) -> None:
+    train(store, run_folder / "a", options(), quiet=True)
+    train(store, run_folder / "b", options(seed=1), quiet=True)
+    assert digest(run_folder / "a") == digest(unbroken)
+    assert digest(run_folder / "b") != digest(unbroken)
+
+
+@pytest.mark.parametrize("step", [0, 1, 5, 7, 8, 13, 20])
+def test_killed_anywhere_it_ends_with_the_same_weights(
+    store: Store, run_folder: Path, unbroken: Path, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    """7 batches an epoch; a state is saved after each."""
+    kill_at(monkeypatch, step)
+    with pytest.raises(Killed):
+        train(store, run_folder, options(save_minutes=0), quiet=True)
+    monkeypatch.undo()
+    train(store, run_folder, options(save_minutes=0), resume=True, quiet=True)
+    assert digest(run_folder) == digest(unbroken)
+    ours, theirs = events(run_folder, "epoch"), events(unbroken, "epoch")
+    exact = ("epoch", "step", "train_loss", "train_top1_error", "val_nll", "val_top1_error")
+    assert [[e[key] for key in exact] for e in ours] == [[e[key] for key in exact] for e in theirs]
+    assert not (run_folder / "state").exists()
+
+
+def test_a_plateau_is_taken_up_where_it_stood(store: Store, run_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plateau = options(epochs=9, patience=1, threshold=100)
+    train(store, run_folder / "a", plateau, quiet=True)
+    kill_at(monkeypatch, 15)
+    with pytest.raises(Killed):
+        train(store, run_folder / "b", plateau, quiet=True)
+    monkeypatch.undo()
+    train(store, run_folder / "b", plateau, resume=True, quiet=True)
+    assert [e["rate"] for e in events(run_folder / "a", "epoch")] == pytest.approx([1e-2, 1e-2, 1e-3, 1e-4, 1e-5])
+    assert digest(run_folder / "a") == digest(run_folder / "b")
+
+
+def test_a_damaged_state_is_named_and_the_one_before_used(
+    store: Store, run_folder: Path, unbroken: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kill_at(monkeypatch, 10)
+    with pytest.raises(Killed):
+        train(store, run_folder, options(save_minutes=0), quiet=True)
+    monkeypatch.undo()
+    states = sorted((run_folder / "state").iterdir())
+    assert len(states) == 2
+    data = bytearray(states[-1].read_bytes())
+    data[len(data) // 2] ^= 4
+    states[-1].write_bytes(data)
+    train(store, run_folder, options(), resume=True, quiet=True)
+    assert digest(run_folder) == digest(unbroken)
+    assert any(states[-1].name in note["text"] and "damaged" in note["text"] for note in events(run_folder, "note"))
+
+
+def test_with_every_state_damaged_it_says_so(store: Store, run_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kill_at(monkeypatch, 10)
+    with pytest.raises(Killed):
+        train(store, run_folder, options(save_minutes=0), quiet=True)
+    monkeypatch.undo()
+    for state in (run_folder / "state").iterdir():
+        state.write_bytes(state.read_bytes()[:-7])
+    with pytest.raises(UserError, match="no undamaged state"):
+        train(store, run_folder, options(), resume=True, quiet=True)
+
+
+def test_asked_to_stop_it_saves_and_goes_on_later(
+    store: Store, run_folder: Path, unbroken: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = loop.train_batch
+
+    def signalled(job, *rest):  # noqa: ANN001, ANN002, ANN202
+        if job.cursor.step == 9:
+            signal.raise_signal(signal.SIGTERM)
+        return plain(job, *rest)
+
+    monkeypatch.setattr(loop, "train_batch", signalled)
+    with pytest.raises(Interrupted, match="--resume"):
+        train(store, run_folder, options(), quiet=True)
+    monkeypatch.undo()
+    train(store, run_folder, options(), resume=True, quiet=True)
+    assert digest(run_folder) == digest(unbroken)
+
+
+def test_other_options_are_refused_when_going_on(
+    store: Store, run_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kill_at(monkeypatch, 10)
+    with pytest.raises(Killed):
+        train(store, run_folder, options(), quiet=True)
+    monkeypatch.undo()
+    with pytest.raises(UsageError, match="--seed 5: the run in .* was started with 0"):
+        train(store, run_folder, options(seed=5), resume=True, quiet=True)
+    config = json.loads((run_folder / "config.json").read_text())
+    config["data"]["fingerprint"] = "another"
+    (run_folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(UserError, match="not the store"):
+        train(store, run_folder, options(), resume=True, quiet=True)
+
+
+def test_an_ended_run_is_not_gone_on_with_and_not_overwritten(store: Store, unbroken: Path) -> None:
+    with pytest.raises(UserError, match="has ended"):
+        train(store, unbroken, options(), resume=True, quiet=True)
+    with pytest.raises(UserError, match=r"not empty.*--resume"):
+        train(store, unbroken, options(), quiet=True)
+
+
+def test_a_loss_that_is_no_number_names_the_layer_and_keeps_the_last_state(
+    store: Store, run_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = loop.train_batch
+
+    def poisoned(job, *rest):  # noqa: ANN001, ANN002, ANN202
+        if job.cursor.step == 9:
+            with torch.no_grad():
+                job.network.get_parameter("conv4.weight")[0] = 1e38
+        return plain(job, *rest)
+
+    monkeypatch.setattr(loop, "train_batch", poisoned)
+    with pytest.raises(UserError, match=r"epoch 2, batch 3.*conv4"):
+        train(store, run_folder, options(), quiet=True)
+    assert all(torch.isfinite(w).all() for w in RunFolder.open(run_folder).network.parameters())
+
+
+def test_a_stuck_loss_is_pointed_out(store: Store, run_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "STUCK_STEPS", 10)
+    train(store, run_folder, options(rate=1e-9), quiet=True)
+    stuck = [note["text"] for note in events(run_folder, "note") if "stuck at ln(classes)" in note["text"]]
+    assert len(stuck) == 1
+
+
+def test_starting_from_another_run_with_frozen_layers(store: Store, run_folder: Path, unbroken: Path) -> None:
+    run = train(store, run_folder, options(start_from=unbroken, freeze="conv1-conv3"), quiet=True)
+    before, after = RunFolder.open(unbroken).network.state_dict(), run.network.state_dict()
+    kept = {name for name in before if torch.equal(before[name], after[name])}
+    assert kept == {f"conv{n}.{kind}" for n in (1, 2, 3) for kind in ("weight", "bias")}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"net": "alexnte"}, "no network 'alexnte'"),
+        ({"net": "alexnet"}, "40 pixels a side, alexnet takes crops of 224"),
+        ({"recipe": "999"}, "--recipe 999"),
+        ({"batch": 0}, "--batch 0"),
+        ({"epochs": 0}, "--epochs 0"),
+        ({"rate": float("nan")}, "--rate nan"),
+        ({"width": -1.0}, "--width -1"),
+        ({"freeze": "conv9"}, "no layer 'conv9'"),
+        ({"freeze": "conv1-fc8"}, "leaves nothing to learn"),
+        ({"device": "cuda"}, "--device cuda: there is none"),
+        ({"start_from": Path("nowhere")}, "no such run folder"),
+    ],
+)
+def test_bad_options_leave_nothing_behind(store: Store, run_folder: Path, changes: dict, message: str) -> None:
+    if changes.get("device") == "cuda" and torch.cuda.is_available():
+        pytest.skip("there is a GPU here")
+    with pytest.raises(UserError, match=message):
+        train(store, run_folder, options(**changes), quiet=True)
+    assert not run_folder.exists()
+
+
+def test_a_store_without_validation_pictures_is_refused(store: Store, run_folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(store.path, tmp_path / "copy")
+    half = Store.open(tmp_path / "copy")
+    half.parts.pop("val")
+    with pytest.raises(UserError, match="no val pictures"):
+        train(half, run_folder, options(), quiet=True)
+
+
+def test_snapshots_at_the_epochs_of_zeiler_and_fergus(store: Store, run_folder: Path) -> None:
+    run = train(store, run_folder, options(epochs=6, snapshots=True), quiet=True)
+    assert list(run.snapshots) == [1, 2, 5, 6]
+    last = run.load_weights(run.snapshots[6])
+    assert tensor_digest(last.state_dict()) == digest(run_folder)
+
+
+def test_logged_recipe_and_zeilers_recipe_run(store: Store, run_folder: Path) -> None:
+    train(store, run_folder / "145", options(recipe="145", epochs=6), quiet=True)
+    rates = [event["rate"] for event in events(run_folder / "145", "epoch")]
+    assert rates == pytest.approx([1e-2, 1e-3, 1e-4, 1e-4, 1e-5, 1e-5])
+    run = train(store, run_folder / "zf", options(recipe="zf"), quiet=True)
+    assert run.value("recipe", "rms_limit") == 0.1
+    rms = run.network.get_parameter("conv1.weight").detach().square().mean(dim=(1, 2, 3)).sqrt()
+    assert float(rms.max()) <= 0.1 + 1e-6
+
+
+def test_two_at_once_in_one_folder_are_refused(store: Store, run_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = loop.train_batch
+    refusals = []
+
+    def second(job, *rest):  # noqa: ANN001, ANN002, ANN202
+        if job.cursor.step == 3:
+            with pytest.raises(UserError, match="another process is training") as refusal:
+                train(store, run_folder, options(), resume=True, quiet=True)
+            refusals.append(refusal)
+        return plain(job, *rest)
+
+    monkeypatch.setattr(loop, "train_batch", second)
+    train(store, run_folder, options(epochs=1), quiet=True)
+    assert len(refusals) == 1
