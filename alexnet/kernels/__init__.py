@@ -59,7 +59,7 @@ def _decide() -> tuple[bool, str]:
         return False, "reference (chosen)"
     try:
         return True, f"compiled ({compiled.library().description})"
-    except compiled.Unavailable as reason:
+    except compiled.UnavailableError as reason:
         if choice == "compiled":
             raise UserError(
                 f"the compiled CPU kernels are asked for but cannot be had: {reason}. "

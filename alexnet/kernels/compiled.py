@@ -29,7 +29,7 @@ DTYPES = (torch.float32, torch.bfloat16)
 LARGEST_KERNEL = 16  # a switch inside its window is kept in one byte
 
 
-class Unavailable(Exception):
+class UnavailableError(Exception):
     """Why there is no compiled form here: one line."""
 
 
@@ -48,7 +48,7 @@ class Problem(ctypes.Structure):
         *((name, ctypes.c_int64) for name in ("pictures", "height", "width", "maps")),
         *((name, ctypes.c_int64) for name in ("out_height", "out_width", "kernel", "stride", "size", "blocks")),
         *((name, ctypes.c_float) for name in ("k", "alpha", "beta")),
-        *((name, ctypes.c_int32) for name in ("relu_first", "relu_last", "is_bfloat16")),
+        *((name, ctypes.c_int32) for name in ("relu_first", "relu_last", "is_bfloat16", "quarters")),
         ("threads", ctypes.c_int64),
     )
 
@@ -58,7 +58,7 @@ class Problem(ctypes.Structure):
 
 @functools.cache
 def library() -> Library:
-    """The library, built if the cache has none for this source, compiler, CPU and PyTorch. Raises `Unavailable`."""
+    """The library, built where the cache has none for this source, compiler, CPU and PyTorch; or `UnavailableError`."""
     compiler, version = _compiler()
     runtime = _openmp_runtime()
     key = hashlib.sha256()
@@ -75,7 +75,7 @@ def library() -> Library:
         try:
             functions = ctypes.CDLL(str(path))
         except OSError as error:
-            raise Unavailable(f"the library built by {compiler} does not load: {error}") from error
+            raise UnavailableError(f"the library built by {compiler} does not load: {error}") from error
     for name, arguments in _SIGNATURES.items():
         function = getattr(functions, name)
         function.argtypes, function.restype = arguments, None
@@ -94,7 +94,7 @@ def _compiler() -> tuple[str, str]:
         except (OSError, subprocess.SubprocessError):
             continue
         return path, answer.stdout.partition("\n")[0].strip()
-    raise Unavailable(f"no C++ compiler found (looked for {', '.join(COMPILERS)} on PATH)")
+    raise UnavailableError(f"no C++ compiler found (looked for {', '.join(COMPILERS)} on PATH)")
 
 
 def _openmp_runtime() -> str:
@@ -102,12 +102,12 @@ def _openmp_runtime() -> str:
     try:
         maps = Path("/proc/self/maps").read_text()
     except OSError as error:
-        raise Unavailable(f"the OpenMP runtime of PyTorch is only looked up on Linux: {error}") from error
+        raise UnavailableError(f"the OpenMP runtime of PyTorch is only looked up on Linux: {error}") from error
     loaded = sorted({line.split(maxsplit=5)[5] for line in maps.splitlines() if line.count("/") and "omp" in line})
     runtimes = [path for path in loaded if Path(path).name.startswith(("libgomp", "libomp", "libiomp"))]
-    beside_torch = [path for path in runtimes if Path(torch.__file__).parent in Path(path).parents]
+    beside_torch = [path for path in runtimes if Path(torch.__path__[0]) in Path(path).parents]
     if not runtimes:
-        raise Unavailable("this PyTorch has no OpenMP runtime to share")
+        raise UnavailableError("this PyTorch has no OpenMP runtime to share")
     return (beside_torch or runtimes)[0]
 
 
@@ -128,7 +128,9 @@ def _cache_folder() -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise Unavailable(f"the cache folder {folder} cannot be made: {error.strerror} (set XDG_CACHE_HOME)") from error
+        raise UnavailableError(
+            f"the cache folder {folder} cannot be made: {error.strerror} (set XDG_CACHE_HOME)"
+        ) from error
     return folder
 
 
@@ -147,8 +149,8 @@ def _build(compiler: str, version: str, runtime: str, path: Path) -> None:
                     return
                 fault = fault or next(iter(answer.stderr.strip().splitlines()), f"exit code {answer.returncode}")
     except (OSError, subprocess.SubprocessError) as error:
-        raise Unavailable(f"{compiler} could not be run into {path.parent}: {error}") from error
-    raise Unavailable(f"{compiler} failed: {fault}")
+        raise UnavailableError(f"{compiler} could not be run into {path.parent}: {error}") from error
+    raise UnavailableError(f"{compiler} failed: {fault}")
 
 
 _POINTER, _LONG, _INT, _FLOAT = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int32, ctypes.c_float
@@ -195,6 +197,7 @@ def spatial_response_norm(x_bchw: Tensor, k: float, alpha: float, beta: float, s
 
 
 def _problem(x_bchw: Tensor, **fields: float) -> Problem:
+    """`fields` in place of: no normalisation, no ReLU, no pooling."""
     pictures, maps, height, width = x_bchw.shape
     shape = {"out_height": height, "out_width": width, "kernel": 1, "stride": 1, "blocks": 1} | fields
     return Problem(
@@ -203,6 +206,7 @@ def _problem(x_bchw: Tensor, **fields: float) -> Problem:
         width=width,
         maps=maps,
         is_bfloat16=x_bchw.dtype == torch.bfloat16,
+        quarters={0.25: 1, 0.5: 2, 0.75: 3, 1.0: 4}.get(shape.get("beta", 0.0), 0),
         threads=torch.get_num_threads(),
         **shape,
     )
@@ -249,7 +253,7 @@ class _NormPool(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None, None, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None, None, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
         x, *switches = ctx.saved_tensors
         gradient = _channels_last(gradient.to(x.dtype))
         out = torch.empty_like(x, memory_format=torch.channels_last)
@@ -275,7 +279,7 @@ class _PlaceNorm(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
         (x,) = ctx.saved_tensors
         gradient = _channels_last(gradient.to(x.dtype))
         out = torch.empty_like(x, memory_format=torch.channels_last)

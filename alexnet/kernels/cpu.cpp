@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <type_traits>
 #include <vector>
 
 namespace {
@@ -30,29 +31,26 @@ struct Problem {
     float k, alpha, beta;
     int32_t relu_first, relu_last;
     int32_t is_bfloat16;
+    int32_t quarters;  // beta · 4 where that is 1 … 4, otherwise 0: any beta, slowly
     int64_t threads;
 };
 
 namespace {
 
-// s^−beta and 1 / s. Quarters: beta · 4 where that is 1 … 4, otherwise 0 (any beta, slowly).
+// s^−beta and 1 / s. `Usual` here and below: beta = 3/4 and a window of 5, as in both papers, known to the compiler.
 struct Powers {
     Floats power, reciprocal;
 };
 
-template <int Quarters>
-inline Powers powers(Floats s, float beta) {
-    Floats power, reciprocal;
-    if constexpr (Quarters == 0) {
-        for (int lane = 0; lane < kLanes; ++lane) power[lane] = std::pow(s[lane], -beta);
-        reciprocal = 1.0f / s;
+template <bool Usual>
+inline Powers powers(Floats s, const Problem& p) {
+    Floats root = fourth_root_reciprocal(s), square = root * root, reciprocal = square * square, power = root;
+    if (Usual) {
+        power = square * root;
+    } else if (p.quarters) {
+        for (int quarter = 1; quarter < p.quarters; ++quarter) power *= root;
     } else {
-        Floats root = fourth_root_reciprocal(s), square = root * root;
-        reciprocal = square * square;
-        if constexpr (Quarters == 1) power = root;
-        if constexpr (Quarters == 2) power = square;
-        if constexpr (Quarters == 3) power = square * root;
-        if constexpr (Quarters == 4) power = reciprocal;
+        for (int lane = 0; lane < kLanes; ++lane) power[lane] = std::pow(s[lane], -p.beta);
     }
     Ints empty = s < kEmpty;  // false for NaN: it stays
     return {empty ? Floats{} : power, empty ? Floats{} : reciprocal};
@@ -97,10 +95,9 @@ void pack(const float* padded, long groups, const Layout& at, T* to) {
             store_up_to(to + i, load(padded + i), at.block - i);
 }
 
-// Size: that of the window where it is known to the compiler (5, as in both papers), otherwise 0.
-template <int Size>
+template <bool Usual>
 inline Floats denominator(const float* a, const Layout& at, const Problem& p) {
-    const long below = Size ? Size / 2 : at.below, above = Size ? (Size - 1) / 2 : at.above;
+    const long below = Usual ? 2 : at.below, above = Usual ? 2 : at.above;
     Floats sum{};
     for (long step = -below; step <= above; ++step) {
         Floats value = load(a + step);
@@ -109,19 +106,19 @@ inline Floats denominator(const float* a, const Layout& at, const Problem& p) {
     return p.k + p.alpha * sum;
 }
 
-template <int Quarters, int Size>
+template <bool Usual>
 void normalise(const float* a, const Layout& at, const Problem& p, float* out) {
     float floor = floor_of(p.relu_last);
     for (long i = 0; i < at.length; i += kLanes)
-        store(out + i, at_least(load(a + i) * powers<Quarters>(denominator<Size>(a + i, at, p), p.beta).power, floor));
+        store(out + i, at_least(load(a + i) * powers<Usual>(denominator<Usual>(a + i, at, p), p).power, floor));
 }
 
 // On entry `gradient` is that of the output, on return that of the input before the first ReLU. `shared` is scratch.
-template <int Quarters, int Size>
+template <bool Usual>
 void normalise_backward(const float* a, const Layout& at, const Problem& p, float* gradient, float* shared) {
     for (long i = 0; i < at.length; i += kLanes) {
         Floats value = load(a + i), upper = load(gradient + i);
-        Powers s = powers<Quarters>(denominator<Size>(a + i, at, p), p.beta);
+        Powers s = powers<Usual>(denominator<Usual>(a + i, at, p), p);
         if (p.relu_last) upper = value <= 0.0f ? Floats{} : upper;
         Floats scaled = upper * s.power;
         store(gradient + i, scaled);
@@ -131,7 +128,7 @@ void normalise_backward(const float* a, const Layout& at, const Problem& p, floa
         std::fill_n(shared + group * at.step + at.block, at.pad, 0.0f);
     std::fill_n(shared + at.length, kLanes, 0.0f);
     const float factor = 2 * p.alpha * p.beta;
-    const long below = Size ? Size / 2 : at.below, above = Size ? (Size - 1) / 2 : at.above;
+    const long below = Usual ? 2 : at.below, above = Usual ? 2 : at.above;
     for (long i = 0; i < at.length; i += kLanes) {
         Floats sum{};
         for (long step = -above; step <= below; ++step) sum += load(shared + i + step);
@@ -172,7 +169,7 @@ void pool_along(const float* row, const Layout& at, const Problem& p, PooledRow&
     }
 }
 
-template <class T, int Quarters, int Size>
+template <class T, bool Usual>
 void forward_rows(const Problem& p, const T* x, T* out, uint8_t* switches, long first, long last) {
     const Layout at(p);
     Row a_row = at.row(), z_row = at.row();
@@ -180,6 +177,7 @@ void forward_rows(const Problem& p, const T* x, T* out, uint8_t* switches, long 
     const long pooled_length = p.out_width * at.place;
     PooledRow blank{-1, Row(pooled_length + kLanes), std::vector<int32_t>(pooled_length + kLanes)};
     std::vector<PooledRow> ring(p.kernel, blank);
+    std::vector<PooledRow*> window(p.kernel);
     PooledRow& result = blank;
     const bool pools = p.kernel > 1 || p.stride > 1;
     const long out_stride = p.out_width * p.maps;
@@ -187,7 +185,7 @@ void forward_rows(const Problem& p, const T* x, T* out, uint8_t* switches, long 
 
     auto transform = [&](long row) {  // row counts through all pictures
         unpack(x + row * p.width * p.maps, at, floor, a);
-        if (p.size) normalise<Quarters, Size>(a, at, p, z);
+        if (p.size) normalise<Usual>(a, at, p, z);
     };
     for (long row = first; row < last; ++row) {
         if (!pools) {
@@ -199,7 +197,7 @@ void forward_rows(const Problem& p, const T* x, T* out, uint8_t* switches, long 
         long taps = std::min<long>(p.kernel, p.height - start);
         for (long tap = 0; tap < taps; ++tap) {
             long source = picture * p.height + start + tap;
-            PooledRow& slot = ring[source % p.kernel];
+            PooledRow& slot = *(window[tap] = &ring[source % p.kernel]);
             if (slot.tag != source) {
                 transform(source);
                 pool_along(z, at, p, slot);
@@ -207,14 +205,11 @@ void forward_rows(const Problem& p, const T* x, T* out, uint8_t* switches, long 
             }
         }
         for (long i = 0; i < pooled_length; i += kLanes) {
-            const PooledRow& top = ring[(picture * p.height + start) % p.kernel];
-            Floats best = load(&top.values[i]);
-            Ints switched = read<Ints>(&top.switches[i]);
-            for (long tap = 1; tap < taps; ++tap) {
-                const PooledRow& slot = ring[(picture * p.height + start + tap) % p.kernel];
-                take_larger(load(&slot.values[i]), read<Ints>(&slot.switches[i]) + int32_t(tap * p.kernel), best,
-                            switched);
-            }
+            Floats best = load(&window[0]->values[i]);
+            Ints switched = read<Ints>(&window[0]->switches[i]);
+            for (long tap = 1; tap < taps; ++tap)
+                take_larger(load(&window[tap]->values[i]),
+                            read<Ints>(&window[tap]->switches[i]) + int32_t(tap * p.kernel), best, switched);
             store(&result.values[i], best);
             write(&result.switches[i], switched);
         }
@@ -247,7 +242,7 @@ void unpool(const T* upper, const uint8_t* switches, const Layout& at, const Pro
     }
 }
 
-template <class T, int Quarters, int Size>
+template <class T, bool Usual>
 void backward_rows(const Problem& p, const T* x, const T* upper, const uint8_t* switches, T* out, long first, long last) {
     const Layout at(p);
     Row a_row = at.row(), gradient_row = at.row(), shared_row = at.row();
@@ -271,44 +266,34 @@ void backward_rows(const Problem& p, const T* x, const T* upper, const uint8_t* 
                 unpool(upper + offset, switches + offset, at, p, place - window * p.stride, gradient);
             }
         }
-        if (p.size) normalise_backward<Quarters, Size>(a, at, p, gradient, shared);
+        if (p.size) normalise_backward<Usual>(a, at, p, gradient, shared);
         if (masks) mask_backward(a, at.length, gradient);
         pack(gradient, at.groups, at, out + row * p.width * p.maps);
     }
 }
 
 template <class Call>
-void with_quarters(float beta, const Call& call) {
-    if (beta == 0.75f) call(std::integral_constant<int, 3>{});
-    else if (beta == 1.0f) call(std::integral_constant<int, 4>{});
-    else if (beta == 0.5f) call(std::integral_constant<int, 2>{});
-    else if (beta == 0.25f) call(std::integral_constant<int, 1>{});
-    else call(std::integral_constant<int, 0>{});
+void as_usual_or_not(bool usual, const Call& call) {
+    if (usual) call(std::true_type{});
+    else call(std::false_type{});
 }
 
-template <class Call>
-void with_constants(const Problem& p, const Call& call) {
-    with_quarters(p.beta, [&](auto quarters) {
-        bool usual = p.size == 5 && p.maps / p.blocks > 2;
-        if (usual) call(quarters, std::integral_constant<int, 5>{});
-        else call(quarters, std::integral_constant<int, 0>{});
-    });
-}
+bool usual_norm(const Problem& p) { return p.size == 5 && p.quarters == 3 && p.maps / p.blocks > 2; }
 
 template <class T>
 void forward(const Problem& p, const void* x, void* out, uint8_t* switches) {
-    with_constants(p, [&](auto quarters, auto size) {
+    as_usual_or_not(usual_norm(p), [&](auto usual) {
         in_parallel(p.pictures * p.out_height, p.threads, [&](long first, long last) {
-            forward_rows<T, quarters.value, size.value>(p, (const T*)x, (T*)out, switches, first, last);
+            forward_rows<T, usual.value>(p, (const T*)x, (T*)out, switches, first, last);
         });
     });
 }
 
 template <class T>
 void backward(const Problem& p, const void* x, const void* upper, const uint8_t* switches, void* out) {
-    with_constants(p, [&](auto quarters, auto size) {
+    as_usual_or_not(usual_norm(p), [&](auto usual) {
         in_parallel(p.pictures * p.height, p.threads, [&](long first, long last) {
-            backward_rows<T, quarters.value, size.value>(p, (const T*)x, (const T*)upper, switches, (T*)out, first, last);
+            backward_rows<T, usual.value>(p, (const T*)x, (const T*)upper, switches, (T*)out, first, last);
         });
     });
 }
@@ -341,7 +326,7 @@ struct PlaceWindow {
     }
 };
 
-template <class T, int Quarters>
+template <class T, bool Usual>
 void spatial_forward_rows(const Problem& p, const T* x, T* out, long first, long last) {
     const long length = p.width * p.maps;
     PlaceWindow window(p.size / 2, (p.size - 1) / 2, p.width, p.maps);
@@ -355,12 +340,12 @@ void spatial_forward_rows(const Problem& p, const T* x, T* out, long first, long
         for (long i = 0; i < length; i += kLanes) {
             Floats s = p.k + p.alpha * load(&sums[i]);
             Floats value = load_up_to(x + row * length + i, length - i);
-            store_up_to(out + row * length + i, value * powers<Quarters>(s, p.beta).power, length - i);
+            store_up_to(out + row * length + i, value * powers<Usual>(s, p).power, length - i);
         }
     }
 }
 
-template <class T, int Quarters>
+template <class T, bool Usual>
 void spatial_backward_rows(const Problem& p, const T* x, const T* upper, T* out, long first, long last) {
     const long length = p.width * p.maps, before = p.size / 2, after = (p.size - 1) / 2;
     PlaceWindow window(before, after, p.width, p.maps), adjoint(after, before, p.width, p.maps);
@@ -382,7 +367,7 @@ void spatial_backward_rows(const Problem& p, const T* x, const T* upper, T* out,
         for (long i = 0; i < length; i += kLanes) {
             Floats s = p.k + p.alpha * load(&sums[i]);
             Floats value = load_up_to(x + row * length + i, length - i);
-            Powers of_s = powers<Quarters>(s, p.beta);
+            Powers of_s = powers<Usual>(s, p);
             Floats scaled = load_up_to(upper + row * length + i, length - i) * of_s.power;
             store(&slot.scaled[i], scaled);
             store(&slot.shared[i], scaled * value * of_s.reciprocal);
@@ -406,10 +391,10 @@ void spatial_backward_rows(const Problem& p, const T* x, const T* upper, T* out,
 
 template <class T>
 void spatial(const Problem& p, const void* x, const void* upper, void* out) {
-    with_quarters(p.beta, [&](auto quarters) {
+    as_usual_or_not(p.quarters == 3, [&](auto usual) {
         in_parallel(p.pictures * p.height, p.threads, [&](long first, long last) {
-                        if (upper) spatial_backward_rows<T, quarters.value>(p, (const T*)x, (const T*)upper, (T*)out, first, last);
-            else spatial_forward_rows<T, quarters.value>(p, (const T*)x, (T*)out, first, last);
+                        if (upper) spatial_backward_rows<T, usual.value>(p, (const T*)x, (const T*)upper, (T*)out, first, last);
+            else spatial_forward_rows<T, usual.value>(p, (const T*)x, (T*)out, first, last);
         });
     });
 }

@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.nn.functional as F  # noqa: N812  (its customary name)
+import torch.nn.functional as F
 from torch import Tensor
 
 # A denominator below this counts as zero, and so does what it divides: 0·∞ = 0, in the value and in the gradient.
 # It can only be met with k = 0, in windows whose activations are all (nearly) zero. Far enough above the smallest
 # float32 that s^(−β−1)·a stays finite for every β ≤ 1.
 EMPTY = 1e-24
+PART = 1 << 19  # values worked on at a time on the CPU
 
 
 @dataclass(frozen=True)
@@ -132,37 +133,58 @@ class _MapNorm(torch.autograd.Function):
             raise ValueError(f"{x_bchw.shape[1]} maps do not divide into {spec.blocks} equal blocks")
         ctx.save_for_backward(x_bchw)
         ctx.spec = spec
-        a = _wide(x_bchw)
-        return (a * _power(_denominator(a, spec), spec.beta)).to(x_bchw.dtype)
+        out = torch.empty_like(x_bchw)
+        for part in _parts(x_bchw):
+            a = _wide(x_bchw[part])
+            out[part] = _powers(_denominator(a, spec), spec.beta)[0].mul_(a)
+        return out
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, gradient_bchw: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, gradient_bchw: Tensor) -> tuple[Tensor, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
         (x_bchw,), spec = ctx.saved_tensors, ctx.spec
-        a, gradient = _wide(x_bchw), _wide(gradient_bchw)
-        s = _denominator(a, spec)
-        scaled = gradient * _power(s, spec.beta)
-        shared = _map_sums(scaled * a * _power(s, 1.0), spec, transposed=True)
-        return (scaled - (2 * spec.alpha * spec.beta) * a * shared).to(x_bchw.dtype), None
+        out = torch.empty_like(x_bchw)
+        for part in _parts(x_bchw):
+            a = _wide(x_bchw[part])
+            power, reciprocal = _powers(_denominator(a, spec), spec.beta)
+            scaled = power.mul_(_wide(gradient_bchw[part]))
+            shared = _map_sums(reciprocal.mul_(a).mul_(scaled), spec, transposed=True)
+            out[part] = scaled.addcmul_(a, shared, value=-2 * spec.alpha * spec.beta)
+        return out, None
 
 
 class _PlaceNorm(torch.autograd.Function):
+    """Saves its input only."""
+
     @staticmethod
     def forward(ctx: Any, x_bchw: Tensor, k: float, alpha: float, beta: float, size: int) -> Tensor:
         ctx.save_for_backward(x_bchw)
         ctx.constants = k, alpha, beta, size
-        a = _wide(x_bchw)
-        return (a * _power(_place_sums(a * a, size).mul_(alpha).add_(k), beta)).to(x_bchw.dtype)
+        out = torch.empty_like(x_bchw)
+        for part in _parts(x_bchw):
+            a = _wide(x_bchw[part])
+            out[part] = _powers(_place_sums(a * a, size).mul_(alpha).add_(k), beta)[0].mul_(a)
+        return out
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, gradient_bchw: Tensor) -> tuple[Tensor, None, None, None, None]:
+    def backward(ctx: Any, gradient_bchw: Tensor) -> tuple[Tensor, None, None, None, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
         (x_bchw,), (k, alpha, beta, size) = ctx.saved_tensors, ctx.constants
-        a, gradient = _wide(x_bchw), _wide(gradient_bchw)
-        s = _place_sums(a * a, size).mul_(alpha).add_(k)
-        scaled = gradient * _power(s, beta)
-        shared = _place_sums(scaled * a * _power(s, 1.0), size, transposed=True)
-        return (scaled - (2 * alpha * beta) * a * shared).to(x_bchw.dtype), None, None, None, None
+        out = torch.empty_like(x_bchw)
+        for part in _parts(x_bchw):
+            a = _wide(x_bchw[part])
+            power, reciprocal = _powers(_place_sums(a * a, size).mul_(alpha).add_(k), beta)
+            scaled = power.mul_(_wide(gradient_bchw[part]))
+            shared = _place_sums(reciprocal.mul_(a).mul_(scaled), size, transposed=True)
+            out[part] = scaled.addcmul_(a, shared, value=-2 * alpha * beta)
+        return out, None, None, None, None
+
+
+def _parts(x_bchw: Tensor) -> list[slice]:
+    """A few pictures at a time on the CPU, so that what lies between input and output stays in the cache."""
+    pictures = x_bchw.shape[0]
+    step = max(1, PART // max(1, x_bchw[:1].numel())) if x_bchw.device.type == "cpu" else max(1, pictures)
+    return [slice(start, start + step) for start in range(0, pictures, step)]
 
 
 def _wide(x: Tensor) -> Tensor:
@@ -170,18 +192,17 @@ def _wide(x: Tensor) -> Tensor:
     return x if x.dtype in (torch.float32, torch.float64) else x.float()
 
 
-def _power(s: Tensor, beta: float) -> Tensor:
-    """s^−beta, and 0 where s is EMPTY (NaN stays NaN). `pow` is some twenty times slower than two square roots."""
+def _powers(s: Tensor, beta: float) -> tuple[Tensor, Tensor]:
+    """(s^−beta, 1 / s), both 0 where s is EMPTY (NaN stays NaN). `pow` is many times slower than square roots."""
     if beta == 0.75:
         root = s.rsqrt()
-        power = root.mul_(root.sqrt())
-    elif beta == 1.0:
-        power = s.reciprocal()
-    elif beta == 0.5:
-        power = s.rsqrt()
+        power = root.sqrt().mul_(root)
+        reciprocal = root.mul_(root)
     else:
-        power = s.pow(-beta)
-    return power.masked_fill_(s < EMPTY, 0.0)
+        reciprocal = s.reciprocal()
+        power = reciprocal.clone() if beta == 1.0 else s.pow(-beta)
+    empty = s < EMPTY
+    return power.masked_fill_(empty, 0.0), reciprocal.masked_fill_(empty, 0.0)
 
 
 def _denominator(a_bchw: Tensor, spec: NormSpec) -> Tensor:

@@ -1,0 +1,107 @@
+"""Building, caching and choosing the compiled form."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SAY = "from alexnet import kernels; print(kernels.available())"
+needs_compiler = pytest.mark.skipif(
+    not any(map(shutil.which, ("g++", "c++", "clang++"))) or sys.platform != "linux", reason="no C++ compiler here"
+)
+
+
+def python(code: str, cache: Path, **environment: str) -> subprocess.Popen[str]:
+    inherited = {name: value for name, value in os.environ.items() if name != "ALEXNET_KERNELS"}
+    return subprocess.Popen(
+        [sys.executable, "-c", code],
+        env=inherited | {"XDG_CACHE_HOME": str(cache), "PYTHONPATH": str(ROOT)} | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def outcome(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    out, err = process.communicate(timeout=300)
+    return process.returncode, out.strip(), err.strip()
+
+
+@needs_compiler
+def test_two_processes_build_at_once_nobody_builds_again_and_damage_is_mended(tmp_path):
+    folder = tmp_path / "alexnet"
+    first, second = python(SAY, tmp_path), python(SAY, tmp_path)
+    for code, out, err in (outcome(first), outcome(second)):
+        assert code == 0, err
+        assert out.startswith("compiled (")
+        assert len(err.splitlines()) <= 1
+        assert not err or "compiling the CPU kernels" in err
+    (library,) = folder.iterdir()  # one library and no left-overs
+    code, out, err = outcome(python(SAY, tmp_path))
+    assert (code, err) == (0, "")
+    assert out.startswith("compiled (")
+
+    library.write_bytes(b"cut short")
+    code, out, err = outcome(python(SAY, tmp_path))
+    assert code == 0
+    assert out.startswith("compiled (")
+    assert "compiling the CPU kernels" in err
+    assert library.stat().st_size > 1000
+
+
+@needs_compiler
+def test_only_one_openmp_runtime_is_loaded():
+    tmp_path = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")  # as the other tests: built already
+    code = f"{SAY}; print(*{{line.split()[-1] for line in open('/proc/self/maps') if 'omp' in line.split('/')[-1]}})"
+    status, out, err = outcome(python(code, tmp_path))
+    assert status == 0, err
+    runtimes = [name for name in out.splitlines()[1].split() if Path(name).name.startswith(("libgomp", "libomp"))]
+    assert len(runtimes) == 1
+
+
+def test_without_a_compiler_the_reference_runs_and_says_why(tmp_path):
+    code = "import torch; from alexnet import kernels; x = torch.ones(1, 4, 2, 2)\n"
+    code += "kernels.local_response_norm(x, kernels.NormSpec(2, 1e-4, 0.75, 5)); print(kernels.available())"
+    status, out, err = outcome(python(code, tmp_path, PATH=str(tmp_path)))
+    assert status == 0, err
+    assert out.startswith("reference (no C++ compiler found")
+    assert len(err.splitlines()) == 1
+    assert "no C++ compiler found" in err
+
+
+def test_a_compiler_that_fails_is_named_with_its_first_complaint(tmp_path):
+    broken = tmp_path / "bin" / "g++"
+    broken.parent.mkdir()
+    broken.write_text(
+        '#!/bin/sh\n[ "$1" = --version ] && echo "g++ (Broken) 1.0" && exit 0\necho "no such header" >&2; exit 1\n'
+    )
+    broken.chmod(0o755)
+    status, out, err = outcome(python(SAY, tmp_path, PATH=str(broken.parent)))
+    assert status == 0
+    assert out.startswith("reference (")
+    assert "no such header" in out
+    assert str(broken) in err
+
+
+def test_the_choice_is_obeyed_or_refused(tmp_path):
+    status, out, err = outcome(python(SAY, tmp_path, ALEXNET_KERNELS="reference"))
+    assert (status, out, err) == (0, "reference (chosen)", "")
+    status, _, err = outcome(python(SAY, tmp_path, ALEXNET_KERNELS="compiled", PATH=str(tmp_path)))
+    assert status != 0
+    assert "cannot be had: no C++ compiler found" in err
+    status, _, err = outcome(python(SAY, tmp_path, ALEXNET_KERNELS="fast"))
+    assert status != 0
+    assert "must be auto, compiled or reference" in err
+
+
+def test_a_cache_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "alexnet").write_text("a file in the way")
+    status, out, _ = outcome(python(SAY, tmp_path))
+    assert status == 0
+    assert out.startswith("reference (")
+    if "no C++ compiler" not in out:
+        assert str(tmp_path / "alexnet") in out
