@@ -78,7 +78,7 @@ TIFF_WHITE_IS_ZERO, TIFF_UNSIGNED = 0, 1
 WHITE = 255
 
 
-class Undecodable(UserError):  # noqa: N818 - it is the file that is undecodable; UserError is the family name
+class Undecodable(UserError):
     """A file that does not hold a sound picture. ``name`` is the file, ``reason`` what is wrong with it."""
 
     def __init__(self, reason: str, name: str = "") -> None:

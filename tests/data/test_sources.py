@@ -6,12 +6,14 @@ import random
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from alexnet.data import synthetic
 from alexnet.data.decode import Undecodable, decode
 from alexnet.data.sources import Source, open_source
 from alexnet.data.sources.labelme import parse_xml
@@ -208,6 +210,21 @@ def test_imagenette(shared_pack: SharedPack) -> None:
     assert np.bincount(source.parts["train"].labels).tolist() == [400] * 10
     item = source.parts["val"][600]
     assert decode(item.read(), item.key).pixels.shape == (224, 224, 3)  # pyright: ignore
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_the_built_in_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: bool) -> None:
+    monkeypatch.setattr(synthetic, "write", partial(synthetic.write, train_per_class=2, val_per_class=1, side=16))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    seen: list[tuple[int, int]] = []
+    spec = f"synthetic:{tmp_path / 'drawn'}" if named else "synthetic:"
+    source = open_source(spec, progress=lambda done, total: seen.append((done, total)))
+    assert (source.kind, source.class_ids) == ("synthetic", synthetic.CLASSES)
+    assert {part: len(items) for part, items in source.parts.items()} == {"train": 24, "val": 12}
+    assert seen[-1] == (36, 36)
+    assert min(decode(source.parts["val"][0].read()).pixels.shape[:2]) == 16  # pyright: ignore
+    assert keys_and_labels(open_source(spec), "train") == keys_and_labels(source, "train")
+    assert len(seen) == 36
 
 
 # ImageNet

@@ -1,9 +1,11 @@
 """Where pictures come from: every kind of source as one ``Source`` of (key, label, bytes)."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from alexnet.data.sources.base import Item, Part, Source, split
+from alexnet.data.sources.builtin import PREFIX, open_builtin
 from alexnet.data.sources.caltech import caltech_folder, open_caltech
 from alexnet.data.sources.cifar import cifar_folder, open_cifar
 from alexnet.data.sources.folder import open_folder
@@ -15,20 +17,29 @@ from alexnet.errors import UserError
 
 __all__ = ["Item", "Part", "Source", "open_source"]
 
-SYNTHETIC = "synthetic:"
 
-
-def open_source(spec: str | Path, *, holdout: float | None = None, seed: int = 0, background: bool = False) -> Source:
+def open_source(
+    spec: str | Path,
+    *,
+    holdout: float | None = None,
+    seed: int = 0,
+    background: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> Source:
     """The pictures at ``spec``, whatever kind of source lies there: the built-in set, ImageNet, CIFAR-10, a folder …
 
     ``holdout`` splits that share of the training part off as part "val", by ``seed``; without it a source that has
-    no validation part stays without. ``background`` keeps the clutter of a Caltech set as a class.
+    no validation part stays without. ``background`` keeps the clutter of a Caltech set as a class. ``progress`` is
+    called with (done, all) while the built-in set is drawn.
     Raises ``UserError`` with the remedy if the source is unsound, ``UsageError`` if ``holdout`` does not fit.
     """
-    root = Path(spec)
-    _check_folder(root)
-    source = _open(root, background)
-    return source if holdout is None else split(source, holdout, seed, str(root))
+    if str(spec).startswith(PREFIX):
+        source = open_builtin(str(spec), progress)
+    else:
+        root = Path(spec)
+        _check_folder(root)
+        source = _open(root, background)
+    return source if holdout is None else split(source, holdout, seed, str(spec))
 
 
 def _open(root: Path, background: bool) -> Source:

@@ -33,6 +33,8 @@ def open_folder(root: Path) -> Source:
     if part_folders:
         top = set(visible_folders(root, "", ignored)) - set(part_folders.values())
         ignored += [f"{printable(name)}/: not one of train, val, test" for name in in_order(top)]
+        loose = [entry.name for entry in entries(root) if not hidden(entry.name) and not entry.is_dir()]
+        ignored += [f"{printable(name)}: lies in no class folder" for name in loose]
     classes_of = {
         part: class_folders(root, folder, ignored) for part, folder in (part_folders or {"train": ""}).items()
     }
