@@ -3,7 +3,7 @@
 N pictures · B pictures of a batch · V views · K classes.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,13 +11,16 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from alexnet.data.augment import Inputs, Records, views_of
+from alexnet.data.augment import Inputs, Records, View, views_of
 from alexnet.data.store import Part
 from alexnet.nets.network import Network
 
 TOP = 5
-BATCH_VIEWS = 640
-"""Views that go through the network at a time: a multiple of 10 that fits small memories."""
+BATCH = 128
+"""Pictures that go through the network at a time, whatever the number of views: so the centre is computed by the same
+batches alone and among ten, and gives the same bits."""
+VIEW_NUMBERS = {1: (2,), 5: (0, 1, 2, 3, 4), 10: tuple(range(10))}
+"""Which of the ten views, in the order of `views_of`, make up a test with 1, 5 or 10."""
 
 
 @dataclass(frozen=True)
@@ -29,18 +32,30 @@ class Viewer:
     device: torch.device = torch.device("cpu")
     dtype: torch.dtype = torch.float32
 
-    @torch.inference_mode()
     def probabilities(self, pictures: Records, views: int = 1) -> Float[Tensor, "B K"]:
         """The mean over the views of the softmax outputs ([A] §4.1). Float32, on the CPU."""
+        return self.probabilities_by_views(pictures, (views,))[views]
+
+    @torch.inference_mode()
+    def probabilities_by_views(self, pictures: Records, counts: Sequence[int]) -> dict[int, Float[Tensor, "B K"]]:
+        """`probabilities` with each of several numbers of views (1, 5, 10), every view computed once."""
         pictures = pictures.to(self.device, non_blocking=True)
-        count, places = len(pictures), views_of(self.inputs.side, self.inputs.size, views)
-        total = torch.zeros(count, self.network.table.classes, device=self.device)
-        for row, column, mirrored in places:
-            offsets_b2 = torch.tensor([[row, column]], device=self.device).expand(count, 2)
-            mirror_b = torch.full((count,), mirrored, device=self.device)
-            batch = self.inputs.crop(pictures, offsets_b2, mirror_b, dtype=self.dtype)
-            total += self.network(batch).float().softmax(dim=1)
-        return (total / len(places)).cpu()
+        ten = views_of(self.inputs.side, self.inputs.size, 10)
+        wanted = sorted({number for count in counts for number in VIEW_NUMBERS[count]})
+        totals = {count: torch.zeros(len(pictures), self.network.table.classes, device=self.device) for count in counts}
+        for number in wanted:
+            probabilities_bk = self._one_view(pictures, ten[number])
+            for count in counts:
+                if number in VIEW_NUMBERS[count]:
+                    totals[count] += probabilities_bk
+        return {count: (total / count).cpu() for count, total in totals.items()}
+
+    def _one_view(self, pictures: Records, view: View) -> Float[Tensor, "B K"]:
+        row, column, mirrored = view
+        offsets_b2 = torch.tensor([[row, column]], device=self.device).expand(len(pictures), 2)
+        mirror_b = torch.full((len(pictures),), mirrored, device=self.device)
+        batch = self.inputs.crop(pictures, offsets_b2, mirror_b, dtype=self.dtype)
+        return self.network(batch).float().softmax(dim=1)
 
 
 @dataclass(frozen=True)
@@ -79,9 +94,14 @@ class Counts:
 def count(probabilities: Float[Tensor, "B K"], labels: Int[Tensor, "B"]) -> Counts:
     """Count a batch. Of classes with equal probability the lower number ranks first."""
     ranks = rank_of_truth(probabilities, labels)
-    true = probabilities.double().gather(1, labels[:, None])[:, 0]
-    nll = -true.clamp_min(torch.finfo(torch.float32).tiny).log()
+    nll = nll_of_truth(probabilities, labels)
     return Counts(len(labels), int((ranks >= 1).sum()), int((ranks >= TOP).sum()), float(nll.sum()))
+
+
+def nll_of_truth(probabilities: Float[Tensor, "B K"], labels: Int[Tensor, "B"]) -> Float[Tensor, "B"]:
+    """−ln p(true class), float64; a probability of 0 counts as the smallest ordinary float32, 1.2e-38 (87.3 nats)."""
+    true = probabilities.double().gather(1, labels[:, None])[:, 0]
+    return -true.clamp_min(torch.finfo(torch.float32).tiny).log()
 
 
 def rank_of_truth(probabilities: Float[Tensor, "B K"], labels: Int[Tensor, "B"]) -> Int[Tensor, "B"]:
@@ -93,21 +113,23 @@ def rank_of_truth(probabilities: Float[Tensor, "B K"], labels: Int[Tensor, "B"])
 
 
 def probabilities_of(
-    viewer: Viewer, part: Part, views: int = 1, progress: Callable[[int, int], None] | None = None
-) -> Iterator[tuple[Float[Tensor, "B K"], Int[Tensor, "B"]]]:
-    """Probabilities and labels of a part of a store, batch by batch in the store's order. `progress(done, total)`."""
-    batch = max(1, BATCH_VIEWS // views)
-    for first in range(0, len(part), batch):
-        indices = np.arange(first, min(first + batch, len(part)))
-        labels = torch.from_numpy(part.labels[indices].astype(np.int64))
-        yield viewer.probabilities(torch.from_numpy(part.read(indices)), views), labels
+    viewer: Viewer, part: Part, views: Sequence[int], progress: Callable[[int, int], None] | None = None
+) -> Iterator[tuple[dict[int, Float[Tensor, "B K"]], slice]]:
+    """Probabilities of a part of a store with each number of views, batch by batch in the store's order, and the
+    batch's place in it. `progress(done, total)`."""
+    for first in range(0, len(part), BATCH):
+        place = slice(first, min(first + BATCH, len(part)))
+        pictures = torch.from_numpy(part.read(np.arange(place.start, place.stop)))
+        yield viewer.probabilities_by_views(pictures, views), place
         if progress:
-            progress(int(indices[-1]) + 1, len(part))
+            progress(place.stop, len(part))
 
 
-def evaluate(
-    viewer: Viewer, part: Part, views: int = 1, progress: Callable[[int, int], None] | None = None
-) -> Counts:
+def labels_of(part: Part, place: slice) -> Int[Tensor, "B"]:
+    return torch.from_numpy(part.labels[place].astype(np.int64))
+
+
+def evaluate(viewer: Viewer, part: Part, views: int = 1, progress: Callable[[int, int], None] | None = None) -> Counts:
     """Count a whole part of a store, each picture once."""
-    batches = probabilities_of(viewer, part, views, progress)
-    return sum((count(probabilities, labels) for probabilities, labels in batches), Counts())
+    batches = probabilities_of(viewer, part, (views,), progress)
+    return sum((count(found[views], labels_of(part, place)) for found, place in batches), Counts())

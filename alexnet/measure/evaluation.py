@@ -1,0 +1,240 @@
+"""A whole evaluation: every picture of a part of a store judged once, and what can be counted from that, exactly.
+
+N pictures · B pictures of a batch · K classes.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from alexnet.data.store import Part, Store
+from alexnet.errors import UserError
+from alexnet.measure.accuracy import TOP, Counts, Viewer, nll_of_truth, probabilities_of, rank_of_truth
+from alexnet.measure.probabilities import Probabilities
+from alexnet.runs import RunFolder
+
+Progress = Callable[[int, int], None]
+"""Receives pictures done and pictures in all."""
+
+
+@dataclass(frozen=True)
+class ClassRow:
+    """One class of the table: its pictures, how many of them were missed, and the mean −ln p(true class), in nats."""
+
+    name: str
+    id: str
+    pictures: int
+    top1_errors: int
+    top5_errors: int
+    nll: float
+
+    @property
+    def top1_error(self) -> float:
+        """Share of the class's pictures, 0 to 1; 0 where it has none."""
+        return self.top1_errors / self.pictures if self.pictures else 0.0
+
+    @property
+    def top5_error(self) -> float:
+        return self.top5_errors / self.pictures if self.pictures else 0.0
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """`count` of the `pictures` of class `true` were taken for class `predicted` (numbers of classes)."""
+
+    true: int
+    predicted: int
+    count: int
+    pictures: int
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """What a network made of a set of pictures, in the set's order.
+
+    `labels` (N,) true classes; `predicted` (N,) most probable ones, the lower number where two are equal; `ranks` (N,)
+    how many classes came before the true one; `nlls` (N,) −ln p(true class), float64.
+    """
+
+    views: int
+    class_names: tuple[str, ...]
+    class_ids: tuple[str, ...]
+    labels: np.ndarray
+    predicted: np.ndarray
+    ranks: np.ndarray
+    nlls: np.ndarray
+
+    @classmethod
+    def of(
+        cls,
+        probabilities: np.ndarray,
+        labels: np.ndarray,
+        class_names: Sequence[str],
+        class_ids: Sequence[str],
+        views: int,
+    ) -> "Evaluation":
+        """Judge probabilities (N, K) that are there already, an ensemble's for instance."""
+        judged = judge(torch.from_numpy(probabilities), torch.from_numpy(labels))
+        return cls(views, tuple(class_names), tuple(class_ids), labels, *judged)
+
+    @cached_property
+    def counts(self) -> Counts:
+        return Counts(
+            len(self.labels), int((self.ranks >= 1).sum()), int((self.ranks >= TOP).sum()), float(self.nlls.sum())
+        )
+
+    @property
+    def top1_error(self) -> float:
+        """Share of pictures, 0 to 1, whose class is not the most probable one."""
+        return self.counts.top1
+
+    @property
+    def top5_error(self) -> float:
+        """Share of pictures, 0 to 1, whose class is not among the five most probable ones."""
+        return self.counts.top5
+
+    @property
+    def nll(self) -> float:
+        """Mean of −ln p(true class), in nats."""
+        return self.counts.mean_nll
+
+    @cached_property
+    def per_class(self) -> tuple[ClassRow, ...]:
+        """A row for each class, in the order of the outputs."""
+        classes = len(self.class_ids)
+
+        def tally(weights: np.ndarray | None = None) -> np.ndarray:
+            return np.bincount(self.labels, weights, minlength=classes)
+
+        pictures, nll = tally(), tally(self.nlls)
+        top1, top5 = tally(self.ranks >= 1).astype(int), tally(self.ranks >= TOP).astype(int)
+        return tuple(
+            ClassRow(name, ident, int(pictures[k]), int(top1[k]), int(top5[k]), float(nll[k] / max(1, pictures[k])))
+            for k, (name, ident) in enumerate(zip(self.class_names, self.class_ids, strict=True))
+        )
+
+    @cached_property
+    def confusion(self) -> np.ndarray:
+        """int64 (K, K): pictures by true class (rows) and most probable class (columns)."""
+        classes = len(self.class_ids)
+        return np.bincount(self.labels * classes + self.predicted, minlength=classes**2).reshape(classes, classes)
+
+    def confused(self, most: int = 10) -> tuple[Confusion, ...]:
+        """The pairs of classes most often confused, the most frequent first (then by share of the true class's
+        pictures, then by number)."""
+        wrong = self.labels != self.predicted
+        pairs = Counter(zip(self.labels[wrong].tolist(), self.predicted[wrong].tolist(), strict=True))
+        pictures = np.bincount(self.labels, minlength=len(self.class_ids))
+        found = [Confusion(true, taken, count, int(pictures[true])) for (true, taken), count in pairs.items()]
+        return tuple(sorted(found, key=lambda c: (-c.count, c.pictures, c.true, c.predicted))[:most])
+
+
+def judge(probabilities: torch.Tensor, labels: torch.Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Most probable class, rank of the true class (0: first) and −ln p(true class) for each picture, (B,) each."""
+    # numpy, because its argmax promises the first of equals.
+    predicted = probabilities.numpy().argmax(axis=1)
+    return predicted, rank_of_truth(probabilities, labels).numpy(), nll_of_truth(probabilities, labels).numpy()
+
+
+def evaluate_run(
+    folder: RunFolder,
+    viewer: Viewer,
+    store: Store,
+    *,
+    part: str = "val",
+    views: Sequence[int] = (1,),
+    progress: Progress | None = None,
+    keep_probabilities: bool = False,
+) -> tuple[dict[int, Evaluation], Probabilities | None]:
+    """Judge every picture of a part of a store with each number of `views` (1, 5 or 10), in one pass.
+
+    With `keep_probabilities` also the probabilities of the largest number of views (4·N·K bytes of memory).
+    Raises UserError if the store's classes or picture size are not the run's, if it has no such part, or if an output
+    is not a number.
+    """
+    pictures = part_of(store, part)
+    classes = class_map(folder, store)
+    check_size(folder, store)
+    labels = classes[pictures.labels]
+    judged: dict[int, list[tuple[np.ndarray, np.ndarray, np.ndarray]]] = {count: [] for count in views}
+    kept = np.empty((len(labels) if keep_probabilities else 0, len(classes)), np.float32)
+    for found, place in probabilities_of(viewer, pictures, views, progress):
+        for count, probabilities_bk in found.items():
+            check_numbers(folder, pictures, probabilities_bk, place)
+            judged[count].append(judge(probabilities_bk, torch.from_numpy(labels[place])))
+        if keep_probabilities:
+            kept[place] = found[max(views)].numpy()
+    ids = tuple(folder.value("classes", "ids"))
+    evaluations = {
+        count: Evaluation(count, folder.class_names, ids, labels, *map(np.concatenate, zip(*batches, strict=True)))
+        for count, batches in judged.items()
+    }
+    if not keep_probabilities:
+        return evaluations, None
+    about = {"views": max(views), "part": part, "store": store.fingerprint, "class_ids": list(ids)}
+    return evaluations, Probabilities(kept, labels, tuple(pictures.keys), about)
+
+
+# ── does the store fit the run? ──────────────────────────────────────────────────────────────────────────────────
+
+
+def part_of(store: Store, name: str) -> Part:
+    """The store's part called `name`. Raises UserError, naming those that exist, if it is absent or empty."""
+    if name not in store.parts or not len(store.parts[name]):
+        there = ", ".join(part for part, pictures in store.parts.items() if len(pictures))
+        raise UserError(f"{store.path}: has no pictures in a part {name!r}. Choose with --part; there are: {there}.")
+    return store.parts[name]
+
+
+def class_map(folder: RunFolder, store: Store) -> np.ndarray:
+    """int64 (K,): the number of each of the store's classes among the run's outputs.
+
+    Classes are told by their ids. Raises UserError if the two sets differ: the figures would mean nothing.
+    """
+    outputs = {ident: number for number, ident in enumerate(folder.value("classes", "ids"))}
+    foreign = [ident for ident in store.class_ids if ident not in outputs]
+    absent = [ident for ident in outputs if ident not in set(store.class_ids)]
+    if foreign or absent:
+        complaints = [_some(foreign, "in the store only"), _some(absent, "in the run only")]
+        raise UserError(
+            f"{store.path}: its classes are not those of {folder.path}: {'; '.join(filter(None, complaints))}. "
+            "Give a store of the same classes, prepared from folders (or ids) of the same names."
+        )
+    return np.array([outputs[ident] for ident in store.class_ids], np.int64)
+
+
+def is_reordered(folder: RunFolder, store: Store) -> bool:
+    """Whether the store has the run's classes in another order; they are then told apart by id."""
+    return list(store.class_ids) != list(folder.value("classes", "ids"))
+
+
+def check_size(folder: RunFolder, store: Store) -> None:
+    """Raises UserError if the store's records are not as large as those the run was trained on."""
+    side = folder.inputs.side
+    if store.size != side:
+        raise UserError(
+            f"{store.path}: its pictures have {store.size} pixels a side, those of {folder.path} had {side}, so has "
+            f"its mean image. Prepare them again: alexnet prepare SOURCE STORE --size {side}"
+        )
+
+
+def check_numbers(folder: RunFolder, pictures: Part, probabilities: torch.Tensor, place: slice) -> None:
+    """Raises UserError, naming the first picture, if an output is not a number."""
+    bad = torch.nonzero(~torch.isfinite(probabilities).all(dim=1))
+    if len(bad):
+        key = pictures.keys[place.start + int(bad[0])]
+        raise UserError(
+            f"{Path(folder.path)}: the network's outputs for {key} are not numbers. Try --precision fp32; if that does "
+            "not help, its weights are spoilt: train again with a smaller --rate."
+        )
+
+
+def _some(idents: Iterable[str], where: str) -> str:
+    idents = list(idents)
+    shown = ", ".join(idents[:3]) + (f" and {len(idents) - 3:,} more" if len(idents) > 3 else "")
+    return f"{shown} {where}" if idents else ""

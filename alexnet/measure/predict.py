@@ -1,0 +1,190 @@
+"""What is in a picture: any picture, from anywhere, as the most probable classes of a trained network.
+
+S side of a record · H, W rows and columns of a picture · B pictures of a batch · K classes.
+"""
+
+import io
+import os
+import stat
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+
+from alexnet.data.decode import Resample, Undecodable, decode, to_record
+from alexnet.data.sources.base import in_order, printable
+from alexnet.data.store import cores
+from alexnet.errors import UserError
+from alexnet.measure.accuracy import Viewer
+
+Picture = str | os.PathLike[str] | bytes | Image.Image | np.ndarray
+"""A file, the bytes of one, a Pillow image, or pixels: uint8 (H, W, 3), RGB."""
+KINDS_OF_PICTURE = (str, os.PathLike, bytes, Image.Image, np.ndarray)
+
+BATCH = 32
+LIMIT_BYTES = 1 << 30
+"""A larger file is not taken for a picture."""
+STDIN = "-"
+THROUGH_PNG = ("1", "L", "LA", "P", "RGBA", "I;16")
+"""Modes of Pillow images that a PNG holds; what else there is goes through a TIFF."""
+
+
+@dataclass(frozen=True)
+class Label:
+    """A class and how probable it is, 0 to 1."""
+
+    name: str
+    id: str
+    probability: float
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What a network sees in the picture `name`: `labels`, the most probable classes first; `probabilities` float32
+    (K,) of all; `notes` on what was odd about the file."""
+
+    name: str
+    labels: tuple[Label, ...]
+    probabilities: np.ndarray = field(repr=False)
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A picture that could not be read, and why."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Named:
+    """A picture with the name it goes by in messages."""
+
+    name: str
+    picture: Picture
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A viewer with all that makes a picture of any kind one of its records: `resample`, `exif` as the store of its
+    training had them; and the classes of its outputs."""
+
+    viewer: Viewer
+    class_names: tuple[str, ...]
+    class_ids: tuple[str, ...]
+    resample: Resample = "bicubic"
+    exif: bool = False
+
+    def each(self, pictures: Iterable[Named], *, views: int = 10, top: int = 5) -> Iterator[Prediction | Failure]:
+        """Predict batch by batch, in order. A picture that can't be read becomes a `Failure`; the others go on."""
+        remaining = iter(pictures)
+        with ThreadPoolExecutor(min(cores(), BATCH)) as pool:
+            while batch := list(islice(remaining, BATCH)):
+                yield from self._batch(batch, list(pool.map(self._record_or_failure, batch)), views, top)
+
+    def _batch(
+        self, batch: Sequence[Named], read: Sequence["_Record | Failure"], views: int, top: int
+    ) -> Iterator[Prediction | Failure]:
+        sound = [record.pixels for record in read if isinstance(record, _Record)]
+        found = iter(self.viewer.probabilities(torch.from_numpy(np.stack(sound)), views).numpy() if sound else ())
+        for named, record in zip(batch, read, strict=True):
+            if isinstance(record, Failure):
+                yield record
+            else:
+                probabilities_k = next(found)
+                yield Prediction(named.name, self._labels(probabilities_k, top), probabilities_k, record.notes)
+
+    def _labels(self, probabilities_k: np.ndarray, top: int) -> tuple[Label, ...]:
+        """The `top` most probable classes; of equals the lower number first."""
+        best = np.argsort(-probabilities_k, kind="stable")[:top]
+        return tuple(Label(self.class_names[k], self.class_ids[k], float(probabilities_k[k])) for k in best)
+
+    def _record_or_failure(self, named: Named) -> "_Record | Failure":
+        try:
+            return self.record(named.picture, named.name)
+        except Undecodable as fault:
+            return Failure(named.name, fault.reason)
+
+    def record(self, picture: Picture, name: str) -> "_Record":
+        """The picture as a record of the run's size. Raises Undecodable if it can't be read."""
+        pixels_hw3, notes = self._pixels(picture, name)
+        return _Record(to_record(pixels_hw3, self.viewer.inputs.side, self.resample), notes)
+
+    def _pixels(self, picture: Picture, name: str) -> tuple[np.ndarray, tuple[str, ...]]:
+        if isinstance(picture, np.ndarray):
+            if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8 or 0 in picture.shape:
+                raise ValueError(f"{name}: pixels must be uint8 (H, W, 3), RGB, not {picture.dtype} {picture.shape}")
+            return picture, ()
+        if isinstance(picture, Image.Image):
+            data = _file_of(picture, name, self.exif)
+        else:
+            data = picture if isinstance(picture, bytes) else read_file(os.fspath(picture))
+        decoded = decode(data, name, exif=self.exif)
+        return decoded.pixels, decoded.notes
+
+
+@dataclass(frozen=True, eq=False)
+class _Record:
+    pixels: np.ndarray
+    notes: tuple[str, ...]
+
+
+def _file_of(image: Image.Image, name: str, exif: bool) -> bytes:
+    """A Pillow image as the bytes of a lossless file, so that every mode is treated as in files."""
+    data = io.BytesIO()
+    try:
+        upright = ImageOps.exif_transpose(image) if exif else image
+        bare = upright.copy()
+        bare.info = {key: value for key, value in upright.info.items() if key == "transparency"}
+        bare.getexif().clear()
+        bare.save(data, "PNG" if image.mode in (*THROUGH_PNG, "RGB") else "TIFF")
+    except (OSError, ValueError, SyntaxError) as fault:
+        raise Undecodable(f"damaged, or of a mode that no file holds ({image.mode}): {fault}", name) from fault
+    return data.getvalue()
+
+
+def read_file(path: str) -> bytes:
+    """The bytes of a file that may hold a picture. Raises Undecodable if it can't be read or is no such file."""
+    try:
+        with open(path, "rb") as file:
+            about = os.fstat(file.fileno())
+            if stat.S_ISREG(about.st_mode) and about.st_size > LIMIT_BYTES:
+                raise Undecodable(f"{about.st_size:,} bytes, too large for a picture", path)
+            data = file.read(LIMIT_BYTES + 1)
+    except OSError as fault:
+        raise Undecodable(fault.strerror or str(fault), path) from fault
+    if len(data) > LIMIT_BYTES:
+        raise Undecodable("too large for a picture", path)
+    return data
+
+
+def found_pictures(places: Iterable[str]) -> Iterator[Named]:
+    """What the places name: a file itself, "-" the picture on standard input, a folder every file below it that is not
+    hidden, sorted. Raises UserError for an empty folder."""
+    for place in places:
+        if place == STDIN:
+            yield Named("standard input", sys.stdin.buffer.read())
+        elif os.path.isdir(place):
+            files = list(_files_below(Path(place)))
+            if not files:
+                raise UserError(f"{place}: there are no files in this folder (hidden ones are not looked at).")
+            yield from (Named(printable(name), name) for name in files)
+        else:
+            yield Named(printable(place), place)
+
+
+def _files_below(folder: Path) -> Iterator[str]:
+    """Ordinary files below a folder, folders sorted into the files' order; nothing hidden, no linked folders."""
+    for parent, folders, files in os.walk(folder):
+        folders[:] = in_order(name for name in folders if not name.startswith("."))
+        for name in in_order(files):
+            path = os.path.join(parent, name)
+            if not name.startswith(".") and os.path.isfile(path):
+                yield path

@@ -1,0 +1,45 @@
+"""Probabilities kept for later, for averaging several networks: one safetensors file, checksummed, written whole.
+
+    probabilities   float32 (N, K), each row the mean of the views' softmax outputs
+    labels          int64 (N,), the true classes
+    metadata        "about": JSON with "keys" (N names of pictures), "class_ids" (K), "views", "part", "store"
+                    (fingerprint), "run" (fingerprint of the weights)
+
+`safetensors.numpy.load_file` reads the arrays without this package.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from alexnet.errors import UserError
+from alexnet.tensor_files import load_tensors, save_tensors
+
+
+@dataclass(frozen=True, eq=False)
+class Probabilities:
+    """`values` float32 (N, K); `labels` int64 (N,); `keys`, the pictures' names; `about`: see the module."""
+
+    values: np.ndarray
+    labels: np.ndarray
+    keys: tuple[str, ...]
+    about: dict[str, Any]
+
+    def save(self, path: Path) -> None:
+        """Write all into `path`. Raises UserError if that can't be done; what was there before is then still there."""
+        tensors = {"probabilities": torch.from_numpy(self.values), "labels": torch.from_numpy(self.labels)}
+        save_tensors(path, tensors, {**self.about, "keys": list(self.keys)})
+
+    @classmethod
+    def load(cls, path: Path) -> "Probabilities":
+        """Read what `save` wrote. Raises UserError if it is absent, damaged or something else."""
+        tensors, about = load_tensors(path)
+        if set(tensors) != {"probabilities", "labels"} or "keys" not in about:
+            raise UserError(
+                f"{path}: holds no probabilities. `alexnet evaluate … --save-probabilities` makes such files."
+            )
+        keys = tuple(about.pop("keys"))
+        return cls(tensors["probabilities"].numpy(), tensors["labels"].numpy(), keys, about)

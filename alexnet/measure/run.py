@@ -1,0 +1,169 @@
+"""A trained network as a person holds it: load it, ask it, measure it."""
+
+from collections.abc import Iterable
+from functools import cached_property
+from os import PathLike
+from pathlib import Path
+from typing import Any, overload
+
+from jaxtyping import Float
+from torch import Tensor
+
+from alexnet.data.augment import Inputs
+from alexnet.data.decode import Undecodable
+from alexnet.data.store import Store
+from alexnet.errors import UsageError
+from alexnet.measure.accuracy import VIEW_NUMBERS, Viewer
+from alexnet.measure.arithmetic import Arithmetic, DeviceWish, PrecisionWish, arithmetic_for
+from alexnet.measure.evaluation import Evaluation, Progress, evaluate_run
+from alexnet.measure.predict import KINDS_OF_PICTURE, Failure, Named, Picture, Prediction, Predictor
+from alexnet.nets.network import Network
+from alexnet.runs import RunFolder
+
+
+class Run:
+    """A finished (or still growing) training run, from its folder alone.
+
+        run = alexnet.load("runs/photos")
+        run.predict("cat.jpg").labels[0].name
+        run.evaluate(alexnet.Store.open("photos.store")).top1_error
+
+    `folder` is the run folder on disk, `arithmetic` the device and type that the network computes with.
+    """
+
+    def __init__(self, folder: RunFolder, arithmetic: Arithmetic) -> None:
+        self.folder, self.arithmetic = folder, arithmetic
+
+    @classmethod
+    def open(
+        cls, path: str | PathLike[str], *, device: DeviceWish = "auto", precision: PrecisionWish = "auto"
+    ) -> "Run":
+        """The run in the folder `path`. `precision` "auto": as it was trained, if the device is of the same kind, else
+        fp32. Raises UserError if it is no run folder or the device is not here."""
+        folder = RunFolder.open(Path(path))
+        return cls(folder, arithmetic_for(folder, device, precision))
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r}, {self.folder.table.name}, {len(self.class_names)} classes, {self.arithmetic})"
+
+    # ── what is in it ────────────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def path(self) -> Path:
+        return self.folder.path
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """What was trained, how, on what: the content of config.json."""
+        return self.folder.config
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """What a person calls the classes, in the order of the outputs."""
+        return self.folder.class_names
+
+    @property
+    def class_ids(self) -> tuple[str, ...]:
+        """The classes' identifiers (wnid or folder name), in the order of the outputs."""
+        return tuple(self.folder.value("classes", "ids"))
+
+    @property
+    def inputs(self) -> Inputs:
+        """How a record becomes an input of the network."""
+        return self.folder.inputs
+
+    @property
+    def mean_image(self) -> Float[Tensor, "3 S S"]:
+        """The mean of the training records, RGB 0–255, S their side (256)."""
+        return self.inputs.mean_image
+
+    @property
+    def eigenvalues(self) -> Float[Tensor, "3"]:
+        """Of the training pixels' RGB covariance on the scale 0–255, descending."""
+        assert self.inputs.eigenvalues is not None
+        return self.inputs.eigenvalues
+
+    @property
+    def eigenvectors(self) -> Float[Tensor, "3 3"]:
+        """The covariance's eigenvectors, in columns."""
+        assert self.inputs.eigenvectors is not None
+        return self.inputs.eigenvectors
+
+    @cached_property
+    def network(self) -> Network:
+        """The trained network, in evaluation mode, on its device. Raises UserError if no epoch has ended yet."""
+        return self.folder.network.to(self.arithmetic.device)
+
+    # ── asking and measuring ─────────────────────────────────────────────────────────────────────────────────────
+
+    @cached_property
+    def viewer(self) -> Viewer:
+        """Records in, probabilities out."""
+        device = self.arithmetic.device
+        return Viewer(self.network, self.inputs.to(device), device, self.arithmetic.dtype)
+
+    @cached_property
+    def predictor(self) -> Predictor:
+        """Pictures of any kind in, predictions out; decoded as the store of the training was."""
+        data = self.config.get("data", {})
+        return Predictor(
+            self.viewer,
+            self.class_names,
+            self.class_ids,
+            resample=data.get("resample", "bicubic"),
+            exif=data.get("exif", False),
+        )
+
+    @overload
+    def predict(self, pictures: Picture, *, views: int = 10, top: int = 5) -> Prediction: ...
+    @overload
+    def predict(self, pictures: Iterable[Picture], *, views: int = 10, top: int = 5) -> list[Prediction]: ...
+    def predict(
+        self, pictures: Picture | Iterable[Picture], *, views: int = 10, top: int = 5
+    ) -> Prediction | list[Prediction]:
+        """The `top` most probable classes of a picture, or of each of several: the mean over 1, 5 or 10 `views`.
+
+        A picture is a file, the bytes of one, a Pillow image, or an array uint8 (H, W, 3), RGB; a batch of arrays is
+        a list of them. Raises Undecodable (a UserError), naming the picture, for the first that can't be read.
+        """
+        check_views(views)
+        if isinstance(pictures, KINDS_OF_PICTURE):
+            return self.predict([pictures], views=views, top=top)[0]
+        named = (Named(_name_of(picture, place), picture) for place, picture in enumerate(pictures))
+        return [_sound(found) for found in self.predictor.each(named, views=views, top=top)]
+
+    def evaluate(
+        self,
+        store: Store | str | PathLike[str],
+        *,
+        part: str = "val",
+        views: int = 10,
+        progress: Progress | None = None,
+    ) -> Evaluation:
+        """Judge every picture of a part of a store: the mean over 1, 5 or 10 `views`. Raises UserError if the store's
+        classes or picture size are not the run's."""
+        check_views(views)
+        store = store if isinstance(store, Store) else Store.open(Path(store))
+        found, _ = evaluate_run(self.folder, self.viewer, store, part=part, views=(views,), progress=progress)
+        return found[views]
+
+
+def load(path: str | PathLike[str], *, device: DeviceWish = "auto", precision: PrecisionWish = "auto") -> Run:
+    """`Run.open`: the run in the folder `path`, ready to be asked."""
+    return Run.open(path, device=device, precision=precision)
+
+
+def check_views(views: int) -> None:
+    """Raises UsageError for a number of views that is not defined."""
+    if views not in VIEW_NUMBERS:
+        raise UsageError(f"--views {views}: choose one of {', '.join(map(str, VIEW_NUMBERS))}.")
+
+
+def _name_of(picture: Picture, place: int) -> str:
+    return str(picture) if isinstance(picture, str | PathLike) else f"picture {place + 1}"
+
+
+def _sound(found: Prediction | Failure) -> Prediction:
+    if isinstance(found, Failure):
+        raise Undecodable(found.reason, found.name)
+    return found
