@@ -54,7 +54,7 @@ def read_description(store: Path) -> dict[str, Any]:
             f"{path}: format {version}, made by a newer alexnet (this one reads up to "
             f"{layout.FORMAT_VERSION}); update alexnet"
         )
-    if version != layout.FORMAT_VERSION:
+    if type(version) is not int or version != layout.FORMAT_VERSION:
         raise UserError(f"{path}: format {version!r} is not known; {ANEW}")
     _check_checksum(path, description)
     _Checker(path).check(description)

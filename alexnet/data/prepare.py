@@ -282,23 +282,10 @@ def _description(source: Source, writer: Writer, options: Options, settings: dic
             },
         }
     if "train" in state.parts:
-        description["files"][layout.STATISTICS] = _write_statistics(writer)
+        write_atomically(folder / layout.STATISTICS, state.sums.to_bytes())
+        description["files"][layout.STATISTICS] = promise(folder / layout.STATISTICS)
         description["statistics"] = _statistics_in_words(state)
     return description
-
-
-def _write_statistics(writer: Writer) -> dict[str, Any]:
-    sums, path = writer.state.sums, writer.folder / layout.STATISTICS
-    statistics = sums.statistics()
-    tensors = {
-        "pixels": sums.pixels,
-        "products": sums.products,
-        "mean_image": statistics.mean_image,
-        "eigenvalues": statistics.eigenvalues,
-        "eigenvectors": statistics.eigenvectors,
-    }
-    write_atomically(path, layout.tensor_bytes(tensors))
-    return promise(path)
 
 
 def _statistics_in_words(state: State) -> dict[str, Any]:

@@ -1,0 +1,106 @@
+"""Files whole or not at all."""
+
+import errno
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from alexnet import files
+from alexnet.errors import UserError
+from alexnet.files import (
+    canonical_digest,
+    json_bytes,
+    locked,
+    read_json,
+    remove_temporaries,
+    sha256_of,
+    write_atomically,
+)
+
+
+def test_written_whole(tmp_path: Path) -> None:
+    write_atomically(tmp_path / "a.bin", b"old")
+    write_atomically(tmp_path / "a.bin", b"new")
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"a.bin": b"new"}
+
+
+@pytest.mark.parametrize("fails", ["fsync", "replace"])
+def test_a_fault_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: str) -> None:
+    write_atomically(tmp_path / "a.bin", b"old")
+
+    def fault(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(files.os, fails, fault)
+    with pytest.raises(UserError, match=r"a\.bin: the disk is full"):
+        write_atomically(tmp_path / "a.bin", b"new")
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"a.bin": b"old"}
+
+
+def test_a_really_full_disk() -> None:
+    with pytest.raises(UserError, match="/dev/full"), files.faults_named("/dev/full"), open("/dev/full", "wb") as full:
+        full.write(b"x" * 100_000)
+
+
+def test_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no such file or folder"):
+        write_atomically(tmp_path / "absent" / "a.bin", b"")
+
+
+def test_temporaries_of_killed_processes_are_removed(tmp_path: Path) -> None:
+    (tmp_path / ".a.bin.0011aabb.unfinished").touch()
+    (tmp_path / "mine.unfinished").touch()
+    remove_temporaries(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.unfinished"]
+
+
+def test_sha256(tmp_path: Path) -> None:
+    content, seen = os.urandom(3_000_000), []
+    (tmp_path / "a").write_bytes(content)
+    assert sha256_of(tmp_path / "a", seen.append) == hashlib.sha256(content).hexdigest()
+    assert sum(seen) == 3_000_000
+    with pytest.raises(UserError, match="no such file"):
+        sha256_of(tmp_path / "b")
+
+
+def test_json(tmp_path: Path) -> None:
+    value = {"b": [1, 2.5, None, "ü"], "a": {"x": True}}
+    write_atomically(tmp_path / "a.json", json_bytes(value))
+    assert read_json(tmp_path / "a.json") == value
+    assert canonical_digest({"a": 1, "b": 2}) == canonical_digest({"b": 2, "a": 1})
+    with pytest.raises(UserError, match="larger than 5 bytes"):
+        read_json(tmp_path / "a.json", limit_bytes=5)
+    (tmp_path / "a.json").write_bytes(b"[1]")
+    with pytest.raises(UserError, match="object was expected"):
+        read_json(tmp_path / "a.json")
+
+
+HOLDER = """
+import sys, pathlib
+from alexnet.files import locked
+with locked(pathlib.Path(sys.argv[1]), "busy"):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_lock_goes_with_its_process(tmp_path: Path) -> None:
+    lock = tmp_path / "lock"
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(lock)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=Path.cwd()
+    )
+    assert holder.stdout is not None
+    assert holder.stdin is not None
+    with holder:
+        assert holder.stdout.readline() == b"held\n"
+        with pytest.raises(UserError, match="taken"), locked(lock, "taken"):
+            pass
+        holder.kill()
+    assert lock.exists()
+    with locked(lock, "taken"):
+        pass
+    assert not lock.exists()
