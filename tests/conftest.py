@@ -1,11 +1,17 @@
-"""What several tests need: the packs of real pictures, where they are present."""
+"""What several tests need: the packs of real pictures, where they are present; a small store of drawn ones."""
 
 import os
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
+
+from alexnet.data.prepare import prepare
+from alexnet.data.sources import open_source
+from alexnet.data.store import Store
 
 SHARED = Path(os.environ.get("ALEXNET_SHARED", Path(__file__).parents[2] / "shared")) / "data"
 
@@ -17,13 +23,47 @@ def shared_pack(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Pat
 
     def unpack(name: str) -> Path:
         if name not in unpacked:
-            archive = next((SHARED / f"{name}{end}" for end in (".tar", ".tar.gz") if (SHARED / f"{name}{end}").exists()), None)
+            archive = next(
+                (SHARED / f"{name}{end}" for end in (".tar", ".tar.gz") if (SHARED / f"{name}{end}").exists()), None
+            )
             if archive is None:
                 pytest.skip(f"real pictures absent: {SHARED / name}.tar[.gz] (set ALEXNET_SHARED to their folder)")
             target = tmp_path_factory.mktemp(name)
             with tarfile.open(archive) as tar:
                 tar.extractall(target, filter="data")
-            unpacked[name] = target / name
+            only = next(iter(target.iterdir()))
+            unpacked[name] = only if only.is_dir() else target
         return unpacked[name]
 
     return unpack
+
+
+CLASSES = 4
+SIDE = 40
+
+
+def draw(label: int, number: int) -> np.ndarray:
+    """A stripe pattern whose direction tells the class, over noise. (SIDE, SIDE, 3) uint8."""
+    noise = np.random.default_rng([label, number])
+    rows, columns = np.mgrid[:SIDE, :SIDE]
+    angle = np.pi * label / CLASSES
+    wave = np.sin((rows * np.sin(angle) + columns * np.cos(angle)) * 0.9 + noise.uniform(0, 6))
+    return np.clip(128 + 60 * wave[:, :, None] + noise.normal(0, 25, (SIDE, SIDE, 3)), 0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """200 training and 60 validation pictures of 4 classes, 40 pixels a side."""
+    folder = tmp_path_factory.mktemp("stripes")
+    for part, count in (("train", 50), ("val", 15)):
+        for label in range(CLASSES):
+            target = folder / "pictures" / part / f"angle{label}"
+            target.mkdir(parents=True)
+            for number in range(count):
+                Image.fromarray(draw(label, number + 1000 * (part == "val"))).save(target / f"{number:03}.png")
+    return prepare(open_source(folder / "pictures"), folder / "store", size=SIDE)
+
+
+@pytest.fixture
+def run_folder(tmp_path: Path) -> Path:
+    return tmp_path / "run"
