@@ -26,8 +26,22 @@ from alexnet.tensor_files import DamagedFile, load_tensors, save_tensors
 
 FORMAT_VERSION = 1
 KEPT_STATES = 2
+STATE_FILES = KEPT_STATES + 1
+"""States on disk while a new one is written."""
 FIRST_FILES = ("inputs.safetensors", ".lock")
 SNAPSHOT_EPOCHS = (1, 2, 5, 10, 20, 30, 40, 64)  # [Z] Fig. 4
+
+
+def snapshot_epochs(epochs: int) -> list[int]:
+    """The epochs whose weights a run of `epochs` keeps when asked for snapshots: [Z] Fig. 4's, and the last."""
+    return sorted({epoch for epoch in SNAPSHOT_EPOCHS if epoch < epochs} | {epochs})
+
+
+def disk_needed(network: Network, epochs: int, *, snapshots: bool) -> int:
+    """Bytes that a run of `network` takes at most: weights (twice while they are replaced), states, snapshots."""
+    weights = sum(tensor.numel() * tensor.element_size() for tensor in network.state_dict().values())
+    kept = len(snapshot_epochs(epochs)) if snapshots else 0
+    return (2 + 2 * STATE_FILES + kept) * weights + (1 << 20)
 
 
 class RunFolder:

@@ -2,6 +2,7 @@
 
 import os
 import platform
+import shutil
 import time
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from alexnet.data.store import Store
 from alexnet.errors import UsageError, UserError
 from alexnet.nets import table
 from alexnet.nets.network import Network, build
-from alexnet.runs import RunFolder
+from alexnet.runs import RunFolder, disk_needed, snapshot_epochs
 from alexnet.train import precision
 from alexnet.train.options import TrainOptions
 from alexnet.train.recipes import Recipe, find
@@ -113,14 +114,28 @@ def new_job(store: Store, folder: Path, options: TrainOptions) -> tuple[Job, lis
         "precision_reason": choice.reason,
         "kernels": kernels.available(),
     }
+    disk = _check_disk(folder, network, options.epochs or recipe.epochs, snapshots=options.snapshots)
     config = _config(store, network, recipe, options, machine)
     run = RunFolder.create(folder, config, inputs)
     notes = [
         f"{network.table.name}: {sum(p.numel() for p in network.parameters()):,} parameters, "
         f"{len(store.parts['train']):,} pictures of {len(store.class_names)} classes; on {device.type}, "
-        f"{threads} threads, {choice.precision} ({choice.reason}); kernels: {machine['kernels']}"
+        f"{threads} threads, {choice.precision} ({choice.reason}); kernels: {machine['kernels']}",
+        disk,
     ]
     return _job(run, store, network, inputs, recipe, options, machine), notes
+
+
+def _check_disk(folder: Path, network: Network, epochs: int, *, snapshots: bool) -> str:
+    """What the run will take of the disk, in words. Raises UserError if there is less."""
+    needed = disk_needed(network, epochs, snapshots=snapshots)
+    place = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    free = shutil.disk_usage(place).free
+    kept = f", {len(snapshot_epochs(epochs))} snapshots among it" if snapshots else ""
+    words = f"the run takes up to {needed / 1e9:.2f} GB of disk{kept}; {free / 1e9:.1f} GB are free"
+    if free < needed:
+        raise UserError(f"{folder}: {words}. Free some, or train elsewhere.")
+    return words
 
 
 def with_options(recipe: Recipe, options: TrainOptions) -> Recipe:

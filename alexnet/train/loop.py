@@ -22,7 +22,7 @@ from alexnet.errors import UserError
 from alexnet.files import locked
 from alexnet.measure.accuracy import Counts, Viewer, evaluate, rank_of_truth
 from alexnet.nets.layers import Place
-from alexnet.runs import SNAPSHOT_EPOCHS, RunFolder
+from alexnet.runs import RunFolder, snapshot_epochs
 from alexnet.train.job import Job, new_job, resumed_job
 from alexnet.train.options import TrainOptions
 from alexnet.train.record import Curves, Everyone, Listener, Log, Screen
@@ -147,7 +147,7 @@ def end_epoch(job: Job, log: Log) -> None:
     epoch = job.cursor.epoch
     job.run.save_model(job.network)
     job.cursor.next_epoch()
-    if job.snapshots and (epoch in SNAPSHOT_EPOCHS or job.finished):
+    if job.snapshots and (epoch in snapshot_epochs(job.epochs) or job.finished):
         job.run.save_snapshot(job.network, epoch)
     job.save_state(log.size)
 

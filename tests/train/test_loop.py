@@ -10,7 +10,7 @@ import torch
 
 from alexnet.data.store import Store
 from alexnet.errors import UsageError, UserError
-from alexnet.runs import RunFolder
+from alexnet.runs import RunFolder, disk_needed
 from alexnet.tensor_files import tensor_digest
 from alexnet.train import loop
 from alexnet.train.loop import Interrupted, train
@@ -264,3 +264,27 @@ def test_two_at_once_in_one_folder_are_refused(store: Store, run_folder: Path, m
     monkeypatch.setattr(loop, "train_batch", second)
     train(store, run_folder, options(epochs=1), quiet=True)
     assert len(refusals) == 1
+
+
+def test_the_disk_needed_is_told_and_refused_if_absent(
+    store: Store, run_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = train(store, run_folder / "a", options(epochs=2, snapshots=True), quiet=True)
+    told = [note["text"] for note in events(run.path, "note") if "of disk, 2 snapshots among it" in note["text"]]
+    assert len(told) == 1
+    usage = shutil.disk_usage(run_folder)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
+    with pytest.raises(UserError, match="free. Free some, or train elsewhere"):
+        train(store, run_folder / "b", options(), quiet=True)
+    assert not (run_folder / "b").exists()
+
+
+def test_a_run_takes_no_more_disk_than_was_told(
+    store: Store, run_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kill_at(monkeypatch, 20)
+    with pytest.raises(Killed):
+        train(store, run_folder, options(save_minutes=0, snapshots=True), quiet=True)
+    tensors = [file.stat().st_size for file in run_folder.rglob("*.safetensors") if file.name != "inputs.safetensors"]
+    network = RunFolder.open(run_folder).empty_network()
+    assert sum(tensors) < disk_needed(network, 3, snapshots=True) - (1 << 20) + 8192 * len(tensors)

@@ -116,7 +116,7 @@ def test_a_plateau_taken_up_again_goes_on_waiting() -> None:
 
 
 def test_logged_schedule_of_145() -> None:
-    """`facts/code-of-2012.md` §2: 25, 51, 67 (conv1 1e-5, noise off), 72 (conv1 0), 79, stop 91; biases stay at 0.02."""
+    """25, 51, 67 (conv1 1e-5, noise off), 72 (conv1 0), 79, stop 91; biases stay at 0.02 (`facts`, §2)."""
     schedule = Logged(RECIPES["145"].staged(91, 0.01))
     rates = {epoch: schedule.rates(epoch) for epoch in (1, 24, 25, 51, 66, 67, 72, 79, 91)}
     assert [rates[e].weights for e in (1, 24, 25, 51, 79)] == pytest.approx([0.01, 0.01, 0.001, 0.0001, 0.00001])
