@@ -8,12 +8,15 @@ read the output stopped reading.
 import difflib
 import inspect
 import io
+import json
 import os
+import shutil
 import sys
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import redirect_stdout, suppress
 from dataclasses import dataclass, fields, make_dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, get_type_hints
 
@@ -28,6 +31,10 @@ from alexnet.train.options import TrainOptions
 if TYPE_CHECKING:
     from alexnet.data.sources import Source
     from alexnet.data.store import Store
+
+RunFolderArgument = Annotated[Positional[Path], arg(metavar="RUN")]
+Device = Literal["auto", "cpu", "cuda", "mps"]
+Precision = Literal["auto", "fp32", "bf16"]
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 UNREAD = 141  # 128 + SIGPIPE
@@ -247,10 +254,119 @@ def ready_store(pictures: Path, run: Path) -> "Store":
     return prepare_shown(source, run.with_name(run.name + ".store"))
 
 
+@dataclass(frozen=True)
+class Evaluate:
+    """Measure a run on a part of a store: nll, top-1 and top-5 error, errors by class, the most confused classes.
+
+    Examples:
+        alexnet evaluate runs/photos photos.store
+        alexnet evaluate runs/photos photos.store --part test --json > figures.json
+    """
+
+    run_folder: RunFolderArgument
+    """The run."""
+    store: Annotated[Positional[Path], arg(metavar="STORE")]
+    """The pictures, prepared; of the classes and the record size that the run was trained on."""
+    views: Literal[1, 5, 10] = 10
+    """Crops of a picture whose softmax outputs are averaged: 1 (centre), 5 (and corners), 10 (and mirrored; [A] §4.1).
+    With more than one, the centre's figures are given too."""
+    part: Annotated[str, arg(metavar="NAME")] = "val"
+    """Which part of the store: val, train, or test where there is one."""
+    json: bool = False
+    """Print one JSON object: shares 0 to 1, counts, nll in nats, every class and every confused pair."""
+    save_probabilities: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: not kept)")] = None
+    """Keep the probabilities of all classes for each picture in this safetensors file, for averaging runs."""
+    device: Device = "auto"
+    """Where to compute; auto: the first of cuda, mps, cpu that is there."""
+    precision: Precision = "auto"
+    """Arithmetic of the layers; auto: as in the training, on another kind of device fp32."""
+
+    def run(self) -> None:
+        from alexnet.data.store import Store
+        from alexnet.measure import words
+        from alexnet.measure.evaluation import evaluate_run, is_reordered
+        from alexnet.measure.run import Run
+        from alexnet.terminal import progress, say
+
+        run = Run.open(self.run_folder, device=self.device, precision=self.precision)
+        store = Store.open(self.store)
+        if is_reordered(run.folder, store):
+            say(f"{store.path}: has the classes in another order than {run.path}; they are told by their ids")
+        with progress("pictures") as report:
+            evaluations, probabilities = evaluate_run(
+                run.folder,
+                run.viewer,
+                store,
+                part=self.part,
+                views=sorted({1, self.views}),
+                progress=partial(report, self.part),
+                keep_probabilities=self.save_probabilities is not None,
+            )
+        if probabilities is not None and self.save_probabilities is not None:
+            probabilities.save(self.save_probabilities)
+        if self.json:
+            print(json.dumps(words.evaluation_as_json(evaluations), indent=1))
+        else:
+            print(words.evaluation_in_words(evaluations))
+
+
+@dataclass(frozen=True)
+class Predict:
+    """Say what is in pictures: the most probable classes of each, with bars.
+
+    Pictures that can't be read are named on stderr; the others are answered, and the exit code is then 1.
+
+    Examples:
+        alexnet predict runs/photos cat.jpg dog.png
+        alexnet predict runs/photos holiday/ --json > answers.jsonl
+        curl -s https://example.org/cat.jpg | alexnet predict runs/photos -
+    """
+
+    run_folder: RunFolderArgument
+    """The run."""
+    pictures: Annotated[Positional[tuple[str, ...]], arg(metavar="FILE|FOLDER|- ...")]
+    """Picture files, folders of them, or - for one picture on standard input."""
+    views: Literal[1, 5, 10] = 10
+    """Crops of a picture whose softmax outputs are averaged: 1 (centre), 5 (corners too), 10 (mirrored too)."""
+    top: Annotated[int, arg(metavar="N")] = 5
+    """How many classes to name."""
+    json: bool = False
+    """Print one JSON object a line: file, labels with class, id and probability, notes; or file and error."""
+    device: Device = "auto"
+    """Where to compute; auto: the first of cuda, mps, cpu that is there."""
+    precision: Precision = "auto"
+    """Arithmetic of the layers; auto: as in the training, on another kind of device fp32."""
+
+    def run(self) -> None:
+        from alexnet.measure import words
+        from alexnet.measure.predict import Failure, found_pictures
+        from alexnet.measure.run import Run
+        from alexnet.terminal import say
+
+        if self.top < 1:
+            raise UsageError(f"--top {self.top}: at least 1")
+        if not self.pictures:
+            raise UsageError("no picture given. Name files or folders, or - for standard input.")
+        run = Run.open(self.run_folder, device=self.device, precision=self.precision)
+        width, failures = shutil.get_terminal_size().columns, 0
+        for found in run.predictor.each(found_pictures(self.pictures), views=self.views, top=self.top):
+            if isinstance(found, Failure):
+                failures += 1
+                say(f"alexnet: {found.name}: {found.reason}")
+            if self.json:
+                print(json.dumps(words.prediction_as_json(found)), flush=True)
+            elif not isinstance(found, Failure):
+                print(words.prediction_in_words(found, width), flush=True)
+        if failures:
+            raise UserError(f"pictures that could not be read: {failures:,}")
+
+
 VERBS: dict[str, type[Verb]] = {
     "nets": Nets,
     "prepare": Prepare,
     "train": Train,
+    "evaluate": Evaluate,
+    "predict": Predict,
     "completion": Completion,
 }
 

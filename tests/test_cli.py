@@ -1,11 +1,13 @@
 """The command line as a shell sees it: exit codes, messages, help, completion."""
 
+import json
 import os
 import re
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +19,13 @@ from alexnet import cli
 from alexnet.errors import UsageError, UserError
 from alexnet.train.options import TrainOptions
 
-POSITIONALS = {"completion": ["bash"], "prepare": ["pictures", "store"], "train": ["store", "--out", "run"]}
+POSITIONALS = {
+    "completion": ["bash"],
+    "prepare": ["pictures", "store"],
+    "train": ["store", "--out", "run"],
+    "evaluate": ["run", "store"],
+    "predict": ["run", "picture"],
+}
 HEAVY = ("torch", "matplotlib", "numpy", "PIL", "rich", "tensorboard", "scipy", "sklearn")
 
 
@@ -306,3 +314,59 @@ def test_train_prepares_a_folder_of_pictures_once_beside_the_run(photos: Path, t
     assert {name: len(part) for name, part in store.parts.items()} == {"train": 18, "val": 2}
     assert cli.ready_store(photos, tmp_path / "run").fingerprint == store.fingerprint
     assert cli.ready_store(store.path, tmp_path / "other").path == store.path
+
+
+# ── asking a trained run ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with `pictures/`, `store` and `run`: the toy network after one epoch on two classes of plain colours."""
+    folder = tmp_path_factory.mktemp("trained")
+    for number, name in enumerate(("green", "red")):
+        (folder / "pictures" / name).mkdir(parents=True)
+        for index in range(10):
+            picture = Image.new("RGB", (32, 32), (200 * number, 200 * (1 - number), 10 * index))
+            picture.save(folder / "pictures" / name / f"{index}.png")
+    assert (
+        cli.main(["prepare", str(folder / "pictures"), str(folder / "store"), "--size", "32", "--holdout", "0.2"]) == 0
+    )
+    options = ["--net", "toy", "--epochs", "1", "--batch", "8", "--precision", "fp32", "--threads", "1"]
+    assert cli.main(["train", str(folder / "store"), "--out", str(folder / "run"), *options]) == 0
+    return folder
+
+
+def test_evaluate_prints_figures_as_words_or_json_and_keeps_probabilities(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_and_store, kept = [str(trained / "run"), str(trained / "store")], tmp_path / "kept.safetensors"
+    assert cli.main(["evaluate", *run_and_store]) == 0
+    assert "ten views" in capsys.readouterr().out
+    assert cli.main(["evaluate", *run_and_store, "--views", "1", "--json", "--save-probabilities", str(kept)]) == 0
+    (result,) = json.loads(capsys.readouterr().out)["results"]
+    assert (result["views"], result["pictures"]) == (1, 4)
+    assert kept.stat().st_size > 4 * 2 * 4
+
+
+def test_predict_answers_each_picture_and_names_those_it_can_t_read(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture, broken = trained / "pictures" / "red" / "0.png", tmp_path / "broken.jpg"
+    broken.write_bytes(b"no picture")
+    assert cli.main(["predict", str(trained / "run"), str(picture), str(broken), "--json", "--top", "1"]) == 1
+    output = capsys.readouterr()
+    answer, failure = map(json.loads, output.out.splitlines())
+    assert (answer["file"], len(answer["labels"])) == (str(picture), 1)
+    assert set(failure) == {"file", "error"}
+    assert str(broken) in output.err
+    assert cli.main(["predict", str(trained / "run"), str(picture)]) == 0
+    assert re.search(r"(red|green) +\d+\.\d ?%", capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("options", [["--top", "0", "x.jpg"], []])
+def test_predict_refuses_what_it_can_t_answer(
+    trained: Path, options: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with suppress(SystemExit):
+        assert cli.main(["predict", str(trained / "run"), *options]) == 2
+    assert capsys.readouterr().err
