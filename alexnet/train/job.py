@@ -140,7 +140,13 @@ def _check_disk(folder: Path, network: Network, epochs: int, *, snapshots: bool)
 
 def with_options(recipe: Recipe, options: TrainOptions) -> Recipe:
     """The recipe with what the options change of it."""
-    given = {"rate": options.rate, "momentum": options.momentum, "decay": options.decay, "init": options.init}
+    given = {
+        "rate": options.rate,
+        "momentum": options.momentum,
+        "decay": options.decay,
+        "init": options.init,
+        "mean": options.mean,
+    }
     augmentation = {"colour": options.colour_noise, "crops": options.crops, "mirror": options.mirror}
     return replace(
         recipe,

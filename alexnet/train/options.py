@@ -35,6 +35,9 @@ class TrainOptions:
     """Initial weights: code (the 2012 code's), paper ([A] §5 as printed) or zf ([Z] §3). Default: code (zf: zf)."""
     colour_noise: Literal["code", "paper", "off"] | None = None
     """Colour noise: code (about ±12 levels), paper (about ±5.5) or off. Default: the recipe's, code."""
+    mean: Literal["aligned", "centre"] | None = None
+    """The mean taken off a crop: aligned (each pixel's own) or centre (the mean image's centre crop for every crop, as
+    in the 2012 code). Default: the recipe's, aligned for "paper"."""
     crops: Literal["random", "ten", "centre"] | None = None
     """Training crops: random places, [Z]'s ten fixed ones or the centre. Default: the recipe's, random."""
     mirror: bool | None = None
