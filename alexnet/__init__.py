@@ -1,3 +1,30 @@
 """The networks of Krizhevsky et al. 2012 [A] and Zeiler & Fergus 2014 [Z]: train, measure, take apart, re-use."""
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 __version__ = "0.1.0"
+__all__ = ["Run", "Store", "__version__", "build", "load"]
+
+if TYPE_CHECKING:
+    from alexnet.data.store import Store
+    from alexnet.measure.run import Run, load
+    from alexnet.nets.network import build
+
+# Imported when first asked for: `import alexnet` alone must not wait for torch.
+HOMES = {
+    "Run": "alexnet.measure.run",
+    "Store": "alexnet.data.store",
+    "build": "alexnet.nets.network",
+    "load": "alexnet.measure.run",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -50,8 +50,9 @@ def read_history(log: Path) -> History:
 def _event(line: bytes, log: Path, number: int) -> dict[str, Any]:
     try:
         event = json.loads(line)
-        event["event"], float(event["time"]), event["event"] == "epoch" and int(event["epoch"])
-    except (ValueError, KeyError, TypeError) as fault:
+        needed = (event["event"], event["time"], event["epoch"] if event["event"] == "epoch" else 0)
+        assert all(isinstance(value, str | int | float) for value in needed)
+    except (ValueError, KeyError, TypeError, AssertionError) as fault:
         raise UserError(
             f"{log}: line {number} can't be read ({fault!r}). Restore the log, or delete that line."
         ) from None

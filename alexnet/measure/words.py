@@ -132,8 +132,8 @@ def prediction_in_words(prediction: Prediction, width: int = 80, encoding: str |
 
 def bar(share: float, cells: int, encoding: str | None = None) -> str:
     """A bar of `share` (0 to 1) of `cells` cells, to an eighth of a cell; of # where there are no blocks."""
-    encoding = encoding or sys.stdout.encoding or "ascii"
-    if not encoding.lower().replace("-", "").startswith("utf"):
+    known = encoding or sys.stdout.encoding or "ascii"
+    if not known.lower().replace("-", "").startswith("utf"):
         return "#" * round(share * cells)
     whole, eighths = divmod(round(share * cells * 8), 8)
     return "█" * whole + EIGHTHS[eighths].strip()

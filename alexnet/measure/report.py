@@ -1,0 +1,32 @@
+"""The report of a run: one HTML file that opens anywhere, and its figures as PNG files.
+
+Everything in it is computed from the run folder and the store: made again, it is the same to the byte.
+"""
+
+from importlib import resources
+from pathlib import Path
+
+from alexnet.data.store import Store
+from alexnet.files import write_atomically
+from alexnet.measure import html
+from alexnet.measure.evaluation import Progress
+from alexnet.measure.material import Images, gather
+from alexnet.measure.run import Run
+from alexnet.measure.sections import SECTIONS
+
+
+def write_report(run: Run, store: Store | None = None, *, part: str = "val", progress: Progress | None = None) -> Path:
+    """Write RUN/report.html and RUN/figures/*.png, give the page's path.
+
+    With a `store` every picture of its `part` is judged once, by centre and ten views. Raises UserError if the store
+    does not fit the run, or a file can't be written.
+    """
+    material = gather(run, store, part, progress)
+    images = Images(run.path / "figures")
+    title = f"{run.path.resolve().name}: {run.folder.table.name}"
+    body = [section(material, images) for section in SECTIONS]
+    style = resources.files("alexnet.measure").joinpath("report.css").read_text("utf-8")
+    path = run.path / "report.html"
+    images.remove_stale()
+    write_atomically(path, html.page(title, style, filter(None, body)).encode())
+    return path
