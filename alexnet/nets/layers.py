@@ -260,14 +260,20 @@ class AveragePool(nn.Module):
 
 
 class ResponseNorm(nn.Module):
-    """Response normalisation across maps, inside each column or over all ([A] §3.3)."""
+    """Response normalisation across maps, inside each column or over all ([A] §3.3).
+
+    A window as wide as the column (or all maps) takes in all of it, from every map: (k, α, β, n) = (0, 1, 1, N) divides
+    each value by the sum of squares over all N maps.
+    """
 
     def __init__(self, layer: Layer) -> None:
         super().__init__()
         row = layer.row
         assert isinstance(row, Norm)
         blocks = layer.columns if row.span == "column" else 1
-        self.spec = kernels.NormSpec(row.k, row.coefficient, row.beta, row.size, blocks)
+        maps = layer.entering.maps // blocks
+        size = row.size if row.size < maps else 2 * maps - 1
+        self.spec = kernels.NormSpec(row.k, row.coefficient, row.beta, size, blocks)
 
     def forward(self, x: Maps) -> Maps:
         return kernels.local_response_norm(x, self.spec)

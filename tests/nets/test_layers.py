@@ -155,6 +155,9 @@ def test_normalisation_over_all_maps_is_finite_on_zeros() -> None:
     x[0, :, 0, 0] = 0
     out = layer(x)
     assert torch.isfinite(out).all()
+    ones = network_of(Conv("c", 6, 1), Norm("n", k=0, alpha=1, beta=1, size=6, span="all"), columns=2, size=4)
+    expected = x / x.square().sum(dim=1, keepdim=True).clamp_min(1e-30)
+    torch.testing.assert_close(ones.get_submodule("n")(x), expected)
     norms = out.square().sum(dim=1).sqrt()
     assert float(norms[0, 0, 0]) == 0
     torch.testing.assert_close(norms[0, 1:], torch.ones_like(norms[0, 1:]))

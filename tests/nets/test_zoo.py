@@ -150,7 +150,7 @@ def test_the_authors_code_normalises_before_relu_in_layer_1_only() -> None:
 
 @torch.no_grad()
 def test_initialisations_follow_their_source_and_the_seed() -> None:
-    code, again, other = (build("alexnet", 10, width=0.2, seed=seed) for seed in (1, 1, 2))
+    code, again, other = (build("alexnet", 10, seed=seed) for seed in (1, 1, 2))
     assert all(torch.equal(a, b) for a, b in zip(code.parameters(), again.parameters(), strict=True))
     assert not torch.equal(code.get_parameter("conv1.weight"), other.get_parameter("conv1.weight"))
     stds = {name: float(code.get_parameter(f"{name}.weight").std()) for name in ("conv1", "conv3", "conv5", "fc6")}
@@ -162,6 +162,16 @@ def test_initialisations_follow_their_source_and_the_seed() -> None:
     assert float(code.get_parameter("conv2.bias")[0]) == 1
     initialise(code, code.table, "zf", 1)
     assert float(code.get_parameter("conv2.bias")[0]) == 0
+
+
+def test_a_thin_net_hears_as_much() -> None:
+    """The maps of a thin net are as lively at the start as the full net's, layer by layer."""
+    pictures = torch.randn(4, 3, 224, 224, generator=torch.Generator().manual_seed(0)) * 60
+    with torch.inference_mode():
+        full, thin = (build("alexnet", 10, width=width).activations(pictures) for width in (1.0, 0.25))
+    for name in ("conv2", "conv3", "conv5", "fc6", "fc7"):
+        ratio = float((thin[name] - thin[name].mean()).std() / (full[name] - full[name].mean()).std())
+        assert 0.6 < ratio < 1.6, name
 
 
 def test_variants_differ_from_their_base_only_where_they_say() -> None:
