@@ -10,6 +10,7 @@ import inspect
 import io
 import json
 import os
+import shlex
 import shutil
 import sys
 from collections import Counter
@@ -361,12 +362,73 @@ class Predict:
             raise UserError(f"pictures that could not be read: {failures:,}")
 
 
+@dataclass(frozen=True)
+class Report:
+    """Write a run's report: one page that opens offline, and its figures as PNG, into the run folder.
+
+    Curves, first-layer kernels, network, recipe; with the store also accuracy by centre and ten views, pictures with
+    their labels, confusions and the table of classes.
+
+    Examples:
+        alexnet report runs/photos --store photos.store
+        alexnet report runs/photos    # without a look at the pictures: at once
+    """
+
+    run_folder: RunFolderArgument
+    """The run."""
+    store: Annotated[Path | None, arg(metavar="STORE", help_behavior_hint="(default: none)")] = None
+    """The pictures to measure on and to show, prepared; of the classes and the record size of the training."""
+    part: Annotated[str, arg(metavar="NAME")] = "val"
+    """Which part of the store."""
+    device: Device = "auto"
+    """Where to compute; auto: the first of cuda, mps, cpu that is there."""
+    precision: Precision = "auto"
+    """Arithmetic of the layers; auto: as in the training, on another kind of device fp32."""
+
+    def run(self) -> None:
+        from alexnet.data.store import Store
+        from alexnet.measure.report import write_report
+        from alexnet.measure.run import Run
+        from alexnet.terminal import progress
+
+        run = Run.open(self.run_folder, device=self.device, precision=self.precision)
+        store = None if self.store is None else Store.open(self.store)
+        with progress("pictures") as report:
+            print(write_report(run, store, part=self.part, progress=partial(report, self.part)))
+
+
+@dataclass(frozen=True)
+class Demo:
+    """Draw pictures, train on them, measure, ask, report: the whole way in some minutes, each command line shown.
+
+    Stopped, the same command goes on.
+
+    Example:
+        alexnet demo --out /tmp/demo
+    """
+
+    out: Annotated[Path, arg(metavar="FOLDER")] = Path("demo")
+    """Where everything goes: pictures, store, run and report."""
+
+    def run(self) -> None:
+        from alexnet.demo import commands
+        from alexnet.terminal import say
+
+        for line in commands(self.out):
+            say(f"\n$ alexnet {shlex.join(line)}")
+            obey(line)
+            sys.stdout.flush()
+        say(f"\nThe report: {self.out / 'run' / 'report.html'}")
+
+
 VERBS: dict[str, type[Verb]] = {
     "nets": Nets,
     "prepare": Prepare,
     "train": Train,
     "evaluate": Evaluate,
     "predict": Predict,
+    "report": Report,
+    "demo": Demo,
     "completion": Completion,
 }
 

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -25,6 +26,7 @@ POSITIONALS = {
     "train": ["store", "--out", "run"],
     "evaluate": ["run", "store"],
     "predict": ["run", "picture"],
+    "report": ["run"],
 }
 HEAVY = ("torch", "matplotlib", "numpy", "PIL", "rich", "tensorboard", "scipy", "sklearn")
 
@@ -370,3 +372,17 @@ def test_predict_refuses_what_it_can_t_answer(
     with suppress(SystemExit):
         assert cli.main(["predict", str(trained / "run"), *options]) == 2
     assert capsys.readouterr().err
+
+
+def test_the_demo_runs_its_command_lines_in_order_and_shows_them(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    done: list[list[str]] = []
+    obey = cli.obey
+    monkeypatch.setattr(cli, "obey", lambda line: obey(line) if line[0] == "demo" else done.append(line))
+    assert cli.main(["demo", "--out", str(tmp_path)]) == 0
+    assert [line[0] for line in done] == ["prepare", "train", "evaluate", "predict", "report"]
+    shown = [line.removeprefix("$ ") for line in capsys.readouterr().err.splitlines() if line.startswith("$ ")]
+    assert shown == [f"alexnet {shlex.join(line)}" for line in done]
+    for name, *options in done:
+        assert cli.parse(cli.VERBS[name], name, options)

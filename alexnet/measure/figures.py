@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import MaxNLocator, NullFormatter, PercentFormatter
 from PIL import Image
 
 from alexnet.measure.history import History
@@ -92,6 +92,8 @@ def rate_figure(history: History, theme: Theme = LIGHT) -> Figure:
     axes.set_yscale("log")
     rates = [rate for rate in history.curve("rate")[1] if rate > 0]
     axes.set_ylim(min(rates, default=1) / 3, max(rates, default=1) * 3)
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axes.yaxis.set_minor_formatter(NullFormatter())
     return figure
 
 
@@ -126,7 +128,7 @@ def _plain(axes: Axes, theme: Theme) -> None:
     for side, spine in axes.spines.items():
         spine.set_visible(side in ("left", "bottom"))
         spine.set_color(theme.ink)
-    axes.tick_params(colors=theme.ink, labelsize=9.5)
+    axes.tick_params(which="both", colors=theme.ink, labelsize=9.5)
 
 
 # ── kernels ──────────────────────────────────────────────────────────────────────────────────────────────────────
