@@ -10,6 +10,7 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -101,7 +102,8 @@ def save_journal(folder: Path, settings: dict[str, Any], state: State) -> None:
         }
     )
     tensors = {"pixels": state.sums.pixels, "products": state.sums.products}
-    write_atomically(folder / layout.JOURNAL, layout.tensor_bytes(tensors, {"journal": text}))
+    metadata = {"journal": text, "checksum": _checksum(text, state.sums)}
+    write_atomically(folder / layout.JOURNAL, layout.tensor_bytes(tensors, metadata))
 
 
 def load_journal(folder: Path) -> tuple[dict[str, Any], State] | None:
@@ -113,13 +115,22 @@ def load_journal(folder: Path) -> tuple[dict[str, Any], State] | None:
         return None
     try:
         with faults_named(path), safe_open(path, framework="numpy") as file:
-            journal = json.loads((file.metadata() or {})["journal"])
+            metadata = file.metadata() or {}
+            journal = json.loads(metadata["journal"])
             sums = Sums(journal["sums_count"], file.get_tensor("pixels"), file.get_tensor("products"))
+        if metadata["checksum"] != _checksum(metadata["journal"], sums):
+            raise ValueError("its checksum does not fit")
+        if journal["format_version"] != layout.FORMAT_VERSION:
+            raise ValueError(f"format {journal['format_version']}, begun by another version of alexnet")
         parts = {name: PartState(**part) for name, part in journal["parts"].items()}
         state = State(parts, journal["report_length"], tuple(journal["first_refused"]), sums)
         return journal["settings"], state
     except (SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{path}: damaged ({error}); remove the folder {folder} and prepare anew") from None
+        raise UserError(f"{path}: cannot be used ({error}); remove the folder {folder} and prepare anew") from None
+
+
+def _checksum(text: str, sums: Sums) -> str:
+    return sha256(text.encode() + sums.pixels.tobytes() + sums.products.tobytes()).hexdigest()
 
 
 class GrowingFile:
@@ -183,7 +194,8 @@ class Writer:
         try:
             self.report = self._opened(folder / layout.REPORT, REPORT_HEAD, state.report_length)
             self.files = {name: self._open_part(name, part) for name, part in state.parts.items()}
-            sync_folder(folder)
+            for made in (folder, *(folder / name for name in state.parts)):
+                sync_folder(made)
         except BaseException:
             self._close()
             raise

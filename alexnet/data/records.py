@@ -96,7 +96,11 @@ def _fault_of_machine(error: BaseException) -> OSError | MemoryError | None:
 
 
 def _stopped(key: str, fault: OSError | MemoryError) -> UserError:
-    words = str(file_fault(fault, key)) if isinstance(fault, OSError) else f"{key}: not enough memory to decode it"
+    words = (
+        str(file_fault(fault, key))
+        if isinstance(fault, OSError)
+        else f"{key}: not enough memory to decode it; use fewer --workers or close other programs"
+    )
     return UserError(
         f"{words}. This is no bad picture, so it was not left out: stopped. What was prepared so far is kept; "
         "when the fault is mended, the same command goes on"

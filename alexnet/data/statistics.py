@@ -92,15 +92,16 @@ def sums_of(records_nss3: np.ndarray) -> Sums:
 
 
 def _products_of(record_ss3: np.ndarray) -> np.ndarray:
-    """Σ x·xᵀ over one record's pixels.
+    """Σ x·xᵀ over one record's pixels: 32 bits hold a row's sum (S ≤ 4096: under 2²⁸), 64 bits the rest.
 
     By einsum, not by a matrix product: BLAS would start threads of its own beside those of ``prepare``, and was
     seen to make the whole pass six times slower on two busy cores.
     """
-    planes = record_ss3.reshape(-1, 3).T.astype(np.int64, order="C")
+    planes_3ss = record_ss3.transpose(2, 0, 1).astype(np.int32, order="C")
     products = np.zeros((3, 3), np.int64)
     for i, j in combinations_with_replacement(range(3), 2):
-        products[i, j] = products[j, i] = np.einsum("p,p->", planes[i], planes[j])
+        rows = np.einsum("rp,rp->r", planes_3ss[i], planes_3ss[j])
+        products[i, j] = products[j, i] = rows.sum(dtype=np.int64)
     return products
 
 
