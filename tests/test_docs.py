@@ -1,0 +1,181 @@
+"""The documentation held to the program: its links lead somewhere, its commands parse, its examples run."""
+
+import io
+import re
+import shlex
+from contextlib import redirect_stdout, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from alexnet import cli
+from alexnet.data.prepare import prepare
+from alexnet.data.sources import open_source
+from alexnet.measure.evaluation import evaluate_run
+from alexnet.measure.run import Run
+from alexnet.train.loop import train
+from alexnet.train.options import TrainOptions
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
+IN_LINE = re.compile(r"`([^`\n]+)`")
+OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
+SIDE = 40
+
+
+@dataclass(frozen=True)
+class Example:
+    """A block of Python: its page, the line it begins at, its text, and whether it is to be run."""
+
+    page: Path
+    line: int
+    text: str
+    runs: bool
+
+    def __str__(self) -> str:
+        return f"{self.page.name}:{self.line}"
+
+
+def names(page: Path) -> str:
+    return page.name
+
+
+def python_of(page: Path) -> list[Example]:
+    text = page.read_text()
+    return [
+        Example(page, text[: found.start()].count("\n") + 2, found[2], found[1].endswith(" run"))
+        for found in FENCE.finditer(text)
+        if found[1].split()[:1] == ["python"]
+    ]
+
+
+def shell_lines(page: Path) -> list[str]:
+    return [line for found in FENCE.finditer(page.read_text()) if found[1] == "sh" for line in found[2].splitlines()]
+
+
+def phrases(page: Path) -> list[str]:
+    """What stands in `backticks` in running text."""
+    return IN_LINE.findall(FENCE.sub("", page.read_text()))
+
+
+def command_lines(page: Path) -> list[list[str]]:
+    """Every command line of alexnet on the page, as words, without comments and redirections; those with … left out."""
+    found = []
+    for line in [*shell_lines(page), *phrases(page)]:
+        for command in line.split("|"):
+            words = shlex.split(command, comments=True)
+            if words[:1] == ["alexnet"] and len(words) > 1 and "…" not in command:
+                found.append(words[1 : words.index(">") if ">" in words else None])
+    return found
+
+
+def options_of(verb: str) -> set[str]:
+    """The options that a verb's help shows."""
+    shown = io.StringIO()
+    with redirect_stdout(shown), suppress(SystemExit):
+        cli.parse(cli.find_verb(verb), verb, ["--help"])
+    return set(OPTION.findall(shown.getvalue()))
+
+
+def is_placeholder(words: list[str]) -> bool:
+    return any(re.fullmatch(r"[A-Z]+", word) for word in words)
+
+
+ALL_EXAMPLES = [example for page in PAGES for example in python_of(page)]
+ALL_COMMANDS = [(page, words) for page in PAGES for words in command_lines(page)]
+
+
+def test_the_pages_have_examples_of_both_kinds() -> None:
+    assert sum(example.runs for example in ALL_EXAMPLES) > 5
+    assert len(ALL_COMMANDS) > 20
+
+
+@pytest.mark.parametrize(
+    ("page", "words"), ALL_COMMANDS, ids=[f"{page.name}: {' '.join(words)}" for page, words in ALL_COMMANDS]
+)
+def test_command_lines_parse(page: Path, words: list[str]) -> None:
+    name, *rest = words
+    if name.startswith("-"):
+        assert name in ("--help", "--version")
+    elif is_placeholder(words) or not rest:
+        assert set(OPTION.findall(" ".join(rest))) <= options_of(name)
+    elif "--help" in rest:
+        cli.find_verb(name)
+    else:
+        cli.parse(cli.find_verb(name), name, rest)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=names)
+def test_options_named_in_the_text_exist(page: Path) -> None:
+    known = {"--help", "--version"}.union(*map(options_of, cli.VERBS))
+    named = {option for phrase in phrases(page) for option in OPTION.findall(phrase)}
+    assert named - known == set()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=names)
+def test_links_and_pictures_lead_somewhere(page: Path) -> None:
+    broken = [target for target in LINK.findall(FENCE.sub("", page.read_text())) if not leads_somewhere(page, target)]
+    assert broken == []
+
+
+def leads_somewhere(page: Path, target: str) -> bool:
+    if target.startswith(("http://", "https://")):
+        return True
+    name, _, anchor = target.partition("#")
+    there = page.parent / name if name else page
+    return there.is_file() and (not anchor or anchor in anchors(there))
+
+
+def anchors(page: Path) -> set[str]:
+    """The headings of a page as a browser addresses them: small letters, no punctuation, hyphens for blanks."""
+    headings = re.findall(r"^#+ (.+)$", FENCE.sub("", page.read_text()), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=names)
+def test_networks_named_in_the_text_exist(page: Path) -> None:
+    from alexnet.nets.zoo import ZOO
+
+    families = re.compile(r"(alexnet|zfnet|cifar)-[a-z0-9-]+")
+    named = {phrase for phrase in phrases(page) if families.fullmatch(phrase)}
+    assert named - set(ZOO) == set()
+
+
+@pytest.mark.parametrize("example", ALL_EXAMPLES, ids=str)
+def test_python_compiles(example: Example) -> None:
+    text = example.text.rstrip().rstrip(",") if not example.runs else example.text
+    compile(text, str(example), "exec")
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with what the pages speak of: photos/, photos.store, runs, cat.jpg, kept probabilities."""
+    place = tmp_path_factory.mktemp("docs")
+    random = np.random.default_rng(0)
+    for label, name in enumerate(("cat", "dog")):
+        (place / "photos" / name).mkdir(parents=True)
+        for number in range(20):
+            pixels = np.clip(random.normal(80 + 90 * label, 40, (48, 56, 3)), 0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(place / "photos" / name / f"{number:03}.jpg")
+    Image.open(place / "photos" / "cat" / "000.jpg").save(place / "cat.jpg")
+    store = prepare(open_source(place / "photos", holdout=0.1), place / "photos.store", size=SIDE)
+    options = TrainOptions(net="toy", epochs=1, batch=16, threads=1, precision="fp32", device="cpu")
+    for number, name in enumerate(("photos", "one", "two")):
+        train(store, place / "runs" / name, TrainOptions(**{**vars(options), "seed": number}), quiet=True)
+    for name in ("one", "two"):
+        run = Run.open(place / "runs" / name)
+        _, kept = evaluate_run(run.folder, run.viewer, store, views=(10,), keep_probabilities=True)
+        assert kept is not None
+        kept.save(place / f"{name}.safetensors")
+    return place
+
+
+@pytest.mark.parametrize("example", [example for example in ALL_EXAMPLES if example.runs], ids=str)
+def test_examples_run(example: Example, workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(workplace)
+    exec(compile(example.text, str(example), "exec"), {"__name__": "example"})
