@@ -16,6 +16,7 @@ from alexnet import kernels
 from alexnet.data.augment import Augmentation, Inputs
 from alexnet.data.store import Store
 from alexnet.errors import UsageError, UserError
+from alexnet.measure.arithmetic import DTYPES, find_device
 from alexnet.nets import table
 from alexnet.nets.network import Network, build
 from alexnet.runs import RunFolder, disk_needed, snapshot_epochs
@@ -105,7 +106,7 @@ def new_job(store: Store, folder: Path, options: TrainOptions) -> tuple[Job, lis
     _check_numbers(options)
     network = _new_network(store, recipe, options)
     inputs = _inputs(store, network, recipe)
-    device, threads = _device(options.device), set_threads(options.threads)
+    device, threads = find_device(options.device), set_threads(options.threads)
     choice = precision.choose(network, device, options.precision)
     machine = {
         "device": device.type,
@@ -257,6 +258,8 @@ def _config(
         "data": {
             "fingerprint": store.fingerprint,
             "size": store.size,
+            "resample": store.description["resample"],
+            "exif": store.description["exif"],
             "pictures": {name: len(part) for name, part in store.parts.items()},
         },
         "recipe": asdict(recipe),
@@ -316,7 +319,7 @@ def recorded_options(run: RunFolder, given: TrainOptions) -> TrainOptions:
 
 def _keep_choices(folder: Path, machine: dict[str, Any]) -> None:
     """Make the run's recorded choices hold here, or say why they can't."""
-    _device(machine["device"])
+    find_device(machine["device"])
     set_threads(machine["threads"])
     recorded, here = machine["kernels"].split()[0], kernels.available().split()[0]
     if recorded != here:
@@ -362,7 +365,7 @@ def _job(
         batch=options.batch,
         seed=options.seed,
         device=device,
-        dtype=precision.DTYPES[machine["precision"]],
+        dtype=DTYPES[machine["precision"]],
         save_minutes=options.save_minutes,
         snapshots=options.snapshots,
     )
@@ -376,15 +379,6 @@ def _schedule(recipe: Recipe, options: TrainOptions, epochs: int) -> Schedule:
 
 
 # ── the machine ──────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def _device(wish: str) -> torch.device:
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    if wish == "auto":
-        return torch.device(next(name for name, present in there.items() if present))
-    if not there[wish]:
-        raise UserError(f"--device {wish}: there is none here, or this build of torch can't use it. Try --device cpu.")
-    return torch.device(wish)
 
 
 def set_threads(wish: int) -> int:

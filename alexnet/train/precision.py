@@ -7,11 +7,11 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from alexnet.measure.arithmetic import DTYPES
 from alexnet.nets.layers import Convolution, FullyConnected
 from alexnet.nets.network import Network
 
 Precision = Literal["fp32", "bf16"]
-DTYPES: dict[str, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 TRIAL_BATCH = 16
 TRIAL_REPEATS = 3
