@@ -79,7 +79,8 @@ class Evaluation:
         views: int,
     ) -> "Evaluation":
         """Judge probabilities (N, K) that are there already, an ensemble's for instance."""
-        judged = judge(torch.from_numpy(probabilities), torch.from_numpy(labels))
+        labels = labels.astype(np.int64)
+        judged = judge(torch.tensor(probabilities), torch.from_numpy(labels))
         return cls(views, tuple(class_names), tuple(class_ids), labels, *judged)
 
     @cached_property

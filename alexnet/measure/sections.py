@@ -209,11 +209,13 @@ def confusions(material: Material, images: Images) -> str:
 def classes(material: Material, _: Images) -> str:
     if not material.evaluations:
         return ""
-    heading = ("class", "id", "pictures", "top-1 errors", "", "top-5 errors", "", "nll")
+    run = material.run
+    has_ids = run.class_ids != run.class_names
+    heading = ("class", *(["id"] if has_ids else []), "pictures", "top-1 errors", "", "top-5 errors", "", "nll")
     rows = [
         (
             row.name,
-            row.id if row.id != row.name else "",
+            *([row.id] if has_ids else []),
             f"{row.pictures:,}",
             f"{row.top1_errors:,}",
             f"{row.top1_error:.1%}",
@@ -223,7 +225,7 @@ def classes(material: Material, _: Images) -> str:
         )
         for row in material.evaluations[10].per_class
     ]
-    table = html.table(heading, rows, 2)
+    table = html.table(heading, rows, numbers_from=2 if has_ids else 1)
     table = table if len(rows) <= OPEN_ROWS else html.folded(f"All {len(rows):,} classes", table)
     return html.section("Class by class", html.paragraph("Ten views."), table)
 

@@ -15,6 +15,8 @@ ROWS_SHOWN = 30
 """Classes in the table on screen; of more, only the worst are shown, and the table says so."""
 PAIRS_SHOWN = 10
 NAME_CELLS = 36
+WIDEST = 100
+"""Cells of a terminal that a prediction takes at most."""
 EIGHTHS = " ▏▎▍▌▋▊▉"
 
 
@@ -120,8 +122,9 @@ def evaluation_as_json(evaluations: dict[int, Evaluation]) -> dict[str, Any]:
 
 def prediction_in_words(prediction: Prediction, width: int = 80, encoding: str | None = None) -> str:
     """The picture's name, a line with a bar for each label, and what was odd about the file, `width` cells wide."""
+    width = min(width, WIDEST)
     names = min(NAME_CELLS, width // 2, max(cell_len(label.name) for label in prediction.labels))
-    room = width - names - len("  " + "  100.0%  ")
+    room = max(0, width - names - len("  " + "  100.0%  "))
     lines = [
         f"  {fitted(label.name, names, pad=True)} {label.probability:7.1%}  {bar(label.probability, room, encoding)}"
         for label in prediction.labels
