@@ -262,8 +262,8 @@ class AveragePool(nn.Module):
 class ResponseNorm(nn.Module):
     """Response normalisation across maps, inside each column or over all ([A] §3.3).
 
-    A window as wide as the column (or all maps) takes in all of it, from every map: (k, α, β, n) = (0, 1, 1, N) divides
-    each value by the sum of squares over all N maps.
+    A window over all maps that is as wide as there are maps takes in every one of them, from every place: (k, α, β, n) =
+    (0, 1, 1, N) divides each value by the sum of squares over all N maps.
     """
 
     def __init__(self, layer: Layer) -> None:
@@ -271,8 +271,8 @@ class ResponseNorm(nn.Module):
         row = layer.row
         assert isinstance(row, Norm)
         blocks = layer.columns if row.span == "column" else 1
-        maps = layer.entering.maps // blocks
-        size = row.size if row.size < maps else 2 * maps - 1
+        maps = layer.entering.maps
+        size = 2 * maps - 1 if row.span == "all" and row.size >= maps else row.size
         self.spec = kernels.NormSpec(row.k, row.coefficient, row.beta, size, blocks)
 
     def forward(self, x: Maps) -> Maps:

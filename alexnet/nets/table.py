@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal
 
-from alexnet.errors import UserError
+from alexnet.errors import UsageError, UserError
 from alexnet.geometry import Field, Rounding, Window, outputs_or_refuse
 
 Reads = Literal["all", "own"] | tuple[tuple[int, ...], ...]
@@ -206,9 +206,9 @@ def move_after(table: Table, name: str, target: str) -> Table:
 
 
 def with_classes(table: Table, classes: int) -> Table:
-    """The table with another number of classes. Raises UserError below 2."""
+    """The table with another number of classes. Raises UsageError below 2."""
     if classes < 2:
-        raise UserError(f"--classes {classes}: a network needs at least two classes to tell apart.")
+        raise UsageError(f"--classes {classes}: a network needs at least two classes to tell apart.")
     last = table.weighted[-1]
     return change(table, last.name, **{"units" if isinstance(last, Dense) else "maps": classes})
 
@@ -220,7 +220,7 @@ def with_width(table: Table, width: float) -> Table:
     thin net's signal dies on the way up and it does not start to learn.
     """
     if not 0 < width <= 16:
-        raise UserError(f"--width {width}: a factor between 0 (exclusive) and 16 is needed; 1 is the network itself.")
+        raise UsageError(f"--width {width}: a factor between 0 (exclusive) and 16 is needed; 1 is the network itself.")
     if width == 1:
         return table
     step = 4 * table.columns

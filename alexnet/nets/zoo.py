@@ -7,7 +7,7 @@ derived from one of them by the change that its paper describes. Sources: `facts
 from dataclasses import replace
 from difflib import get_close_matches
 
-from alexnet.errors import UserError
+from alexnet.errors import UsageError
 from alexnet.nets.table import (
     Activation,
     BatchNorm,
@@ -424,9 +424,9 @@ ZOO: dict[str, Table] = _register()
 def find(name: str, classes: int | None = None) -> Table:
     """The zoo's table called `name`, with another number of classes if given.
 
-    Raises UserError, with the nearest names, if there is none.
+    Raises UsageError, with the nearest names, if there is none.
     """
     if name not in ZOO:
         near = get_close_matches(name, ZOO, n=3) or ["alexnet", "alexnet-145", "zfnet"]
-        raise UserError(f"There is no network {name!r}. Near it: {', '.join(near)}. `alexnet nets` lists all.")
+        raise UsageError(f"There is no network {name!r}. Near it: {', '.join(near)}. `alexnet nets` lists all.")
     return ZOO[name] if classes is None else with_classes(ZOO[name], classes)

@@ -298,7 +298,7 @@ def resumed_job(store: Store, folder: Path, given: TrainOptions) -> tuple[Job, l
         return _from_the_start(job, recipe, options), [*notes, "no state was saved yet: from the start"], 0
     job.restore(tensors, about)
     where = f"going on in epoch {job.cursor.epoch} after {job.cursor.step} updates"
-    return job, [*notes, where], about["log_bytes"]
+    return job, [*notes, *changed_machine(run), where], about["log_bytes"]
 
 
 def recorded_options(run: RunFolder, given: TrainOptions) -> TrainOptions:
@@ -329,6 +329,18 @@ def _keep_choices(folder: Path, machine: dict[str, Any]) -> None:
         )
 
 
+def changed_machine(run: RunFolder) -> list[str]:
+    """A warning where other versions or another compiler may round differently: then resuming is not bit-identical."""
+    there = {"torch": run.value("torch"), "kernels": run.value("machine", "kernels")}
+    here = {"torch": str(torch.__version__), "kernels": kernels.available()}
+    return [
+        f"{name} was {there[name]!r} when this run was started, here it is {here[name]!r}: the weights may differ from "
+        "those of an unbroken run in the last bits"
+        for name in there
+        if there[name] != here[name]
+    ]
+
+
 def _from_the_start(job: Job, recipe: Recipe, options: TrainOptions) -> Job:
     """A run that was killed before its first state: its first weights again."""
     job.network.load_state_dict(_new_network(job.store, recipe, options).state_dict())
@@ -345,6 +357,9 @@ def _job(
     machine: dict[str, Any],
 ) -> Job:
     device, epochs = torch.device(machine["device"]), options.epochs or recipe.epochs
+    if options.deterministic and device.type == "cuda":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS repeats itself only with this
+        torch.use_deterministic_algorithms(True)
     network = network.to(device)
     update = Update.of(
         network,

@@ -109,9 +109,13 @@ def train_epoch(job: Job, rates: Rates, log: Log, listeners: Listener, stop: "St
 def train_batch(job: Job, batch: Batch, rates: Rates) -> tuple[float, int]:
     """One update. Gives the batch's mean loss and its count of top-1 errors."""
     pictures, labels = torch.from_numpy(batch.pictures).to(job.device), torch.from_numpy(batch.labels).to(job.device)
-    inputs = augmented(job, batch.indices, pictures, rates)
+    return learn(job, augmented(job, batch.indices, pictures, rates), labels, batch.indices, rates)
+
+
+def learn(job: Job, inputs: Tensor, labels: Tensor, indices: np.ndarray, rates: Rates) -> tuple[float, int]:
+    """One update from a batch that is augmented already; as `train_batch`."""
     job.network.train()
-    job.network.set_place(Place(job.seed, job.cursor.epoch, torch.from_numpy(batch.indices).to(job.device)))
+    job.network.set_place(Place(job.seed, job.cursor.epoch, torch.from_numpy(indices).to(job.device)))
     logits_bk = job.network(inputs).float()
     loss = F.cross_entropy(logits_bk, labels)
     if not math.isfinite(loss.item()):

@@ -1,6 +1,6 @@
 """What a run says while it trains: JSON lines always, TensorBoard beside them, a progress bar for a person.
 
-`log.jsonl` holds one object a line, each with "event" and "time" (seconds since 1970): start, epoch, note, save, end.
+`log.jsonl` holds one object a line, each with "event" and "time" (seconds since 1970): note, epoch, end.
 """
 
 import json

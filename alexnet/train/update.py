@@ -54,8 +54,8 @@ class Update:
 
 @torch.no_grad()
 def limit_filters(network: nn.Module, limit: float) -> None:
-    """[Z] §3: rescale each convolution filter whose root mean square exceeds `limit` to that limit."""
+    """[Z] §3: rescale each convolution filter whose root mean square exceeds `limit` to that limit. Frozen layers stay."""
     for layer in network.children():
-        if isinstance(layer, Convolution):
+        if isinstance(layer, Convolution) and layer.weight.requires_grad:
             rms = layer.weight.square().mean(dim=(1, 2, 3), keepdim=True).sqrt()
             layer.weight.mul_(limit / rms.clamp_min(limit))

@@ -288,3 +288,14 @@ def test_a_run_takes_no_more_disk_than_was_told(
     tensors = [file.stat().st_size for file in run_folder.rglob("*.safetensors") if file.name != "inputs.safetensors"]
     network = RunFolder.open(run_folder).empty_network()
     assert sum(tensors) < disk_needed(network, 3, snapshots=True) - (1 << 20) + 8192 * len(tensors)
+
+
+def test_going_on_with_another_torch_is_said(store: Store, run_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kill_at(monkeypatch, 10)
+    with pytest.raises(Killed):
+        train(store, run_folder, options(), quiet=True)
+    monkeypatch.undo()
+    config = json.loads((run_folder / "config.json").read_text())
+    (run_folder / "config.json").write_text(json.dumps(config | {"torch": "1.0"}))
+    train(store, run_folder, options(), resume=True, quiet=True)
+    assert any("torch was '1.0'" in note["text"] for note in events(run_folder, "note"))

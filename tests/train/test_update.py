@@ -75,10 +75,14 @@ def test_filters_are_held_at_an_rms() -> None:
     network = build("toy", seed=1)
     weight = network.get_parameter("conv1.weight")
     weight[0] *= 1000
+    frozen = network.get_parameter("conv2.weight").requires_grad_(False)
+    frozen *= 1000
+    kept = frozen.clone()
     small = weight[1].clone()
     limit_filters(network, 0.1)
     assert float(weight[0].square().mean().sqrt()) == pytest.approx(0.1)
     assert torch.equal(weight[1], small)
+    assert torch.equal(frozen, kept)
 
 
 def errors_to_drops(errors: list[float], patience: int = 2) -> tuple[list[int], Plateau]:
