@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 from alexnet.train.recipes import DROPS, Stage
 
-DROP_FACTOR = 0.1  # [A] §5
+DROP_FACTOR = 10  # [A] §5
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Plateau:
     drops: int = 0
 
     def rates(self, epoch: int) -> Rates:  # noqa: ARG002 - the plateau rule looks at errors, not at the clock
-        rate = self.rate * DROP_FACTOR**self.drops
+        rate = self.rate / DROP_FACTOR**self.drops
         return Rates(rate, rate * self.bias_factor)
 
     def after(self, epoch: int, error: float) -> str | None:
