@@ -19,7 +19,7 @@ from torch import Tensor
 
 from alexnet.data.augment import Inputs
 from alexnet.errors import UserError
-from alexnet.files import faults_named, is_temporary, json_bytes, read_json, write_atomically
+from alexnet.files import faults_named, is_temporary, json_bytes, read_json, remove_temporaries, write_atomically
 from alexnet.nets import table
 from alexnet.nets.network import Network
 from alexnet.tensor_files import DamagedFile, load_tensors, save_tensors
@@ -181,6 +181,15 @@ class RunFolder:
             path.unlink(missing_ok=True)
         if (self.path / "state").is_dir() and not any((self.path / "state").iterdir()):
             (self.path / "state").rmdir()
+
+    def sweep(self) -> None:
+        """Remove what killed processes left: half-written files, and the states of a run that has ended. Only for the
+        one who holds the folder's lock."""
+        for folder in (self.path, self.path / "state", self.path / "snapshots"):
+            if folder.is_dir():
+                remove_temporaries(folder)
+        if self.value("finished"):
+            self.drop_states()
 
     def _states(self) -> list[Path]:
         """Newest first."""

@@ -17,7 +17,6 @@ from PIL import Image
 
 import alexnet
 from alexnet import cli
-from alexnet.demo import commands
 from alexnet.errors import UsageError, UserError
 from alexnet.train.options import TrainOptions
 
@@ -387,7 +386,3 @@ def test_the_demo_runs_its_command_lines_in_order_and_shows_them(
     assert shown == [f"alexnet {shlex.join(line)}" for line in done]
     for name, *options in done:
         assert cli.parse(cli.VERBS[name], name, options)
-
-
-def test_the_demo_given_again_does_not_train_again(trained: Path) -> None:
-    assert [line[0] for line in commands(trained)] == ["prepare", "evaluate", "predict", "report"]

@@ -282,8 +282,6 @@ def resumed_job(store: Store, folder: Path, given: TrainOptions) -> tuple[Job, l
     options = recorded_options(run, given)
     if store.fingerprint != run.value("data", "fingerprint"):
         raise UserError(f"{store.path}: not the store that {folder} was trained on. Give that one to go on.")
-    if run.value("finished"):
-        raise UserError(f"{folder}: this run has ended. To train further start a new one --from {folder}.")
     machine = run.value("machine")
     _keep_choices(folder, machine)
     recipe = with_options(find(options.recipe), options)

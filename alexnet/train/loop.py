@@ -40,7 +40,8 @@ class Interrupted(UserError):
 
 
 def train(store: Store, folder: Path, options: TrainOptions, *, resume: bool = False, quiet: bool = False) -> RunFolder:
-    """Train a network on `store` into the run folder `folder`; with `resume` go on with the run that is there, if any.
+    """Train a network on `store` into the run folder `folder`; with `resume` go on with the run that is there, if any
+    (a run that has ended is given back as it is).
 
     Raises UserError (UsageError for an option) for what a user can mend: see `new_job`, `resumed_job`; a loss that is
     no number; a full disk. Whatever happens, the last saved state stays.
@@ -51,6 +52,10 @@ def train(store: Store, folder: Path, options: TrainOptions, *, resume: bool = F
         )
         if resume and (folder / "config.json").exists():
             stack.enter_context(lock)
+            run = RunFolder.open(folder)
+            run.sweep()
+            if run.value("finished"):
+                return ended(run, options)
             job, notes, keep_log = resumed_job(store, folder, options)
         else:
             job, notes = new_job(store, folder, options)
@@ -65,6 +70,16 @@ def train(store: Store, folder: Path, options: TrainOptions, *, resume: bool = F
         finally:
             listeners.close()
     return job.run
+
+
+def ended(run: RunFolder, options: TrainOptions) -> RunFolder:
+    """A run that has ended already: nothing is left to do, unless more epochs are asked for."""
+    trained = run.value("epochs_trained")
+    if options.epochs is not None and options.epochs > max(trained, run.value("options", "epochs") or 0):
+        raise UserError(
+            f"{run.path}: this run ended after {trained} epochs. To train further start a new one --from {run.path}."
+        )
+    return run
 
 
 def run_epochs(job: Job, log: Log, listeners: Listener) -> None:

@@ -13,6 +13,10 @@ from alexnet.nets.network import Network
 
 Precision = Literal["fp32", "bf16"]
 
+SMALL_MACS = 5_000_000
+"""Multiply-adds of a picture below which bf16 is not worth a trial."""
+LEAST_GAIN = 1.2
+"""How much faster bf16 must be in the layers with weights: casting costs something elsewhere."""
 TRIAL_BATCH = 16
 TRIAL_REPEATS = 3
 TOLERANCE = 0.02
@@ -32,9 +36,15 @@ class Choice:
 
 
 def choose(network: Network, device: torch.device, wish: Literal["auto", "fp32", "bf16"]) -> Choice:
-    """The arithmetic for a run. With "auto" each convolution and dense layer is tried forward and backward."""
+    """The arithmetic for a run. With "auto" each convolution and dense layer is tried forward and backward.
+
+    The same machine should choose the same for the same network, however busy it is: on the CPU time is counted as the
+    process's own, and small networks, where the two are near each other, stay with fp32 untried.
+    """
     if wish != "auto":
         return Choice(wish, "as asked")
+    if sum(layer.macs for layer in network.layers) < SMALL_MACS:
+        return Choice("fp32", "the network is too small to gain by bf16")
     times = {"fp32": 0.0, "bf16": 0.0}
     for layer in network.layers:
         module = network.get_submodule(layer.row.name)
@@ -48,8 +58,8 @@ def choose(network: Network, device: torch.device, wish: Literal["auto", "fp32",
         for name, outcome in trial.items():
             times[name] += outcome.seconds
     gain = times["fp32"] / times["bf16"]
-    if gain < 1:
-        return Choice("fp32", f"bf16 is right but not faster here ({gain:.2f}× fp32)")
+    if gain < LEAST_GAIN:
+        return Choice("fp32", f"bf16 is right but hardly faster here ({gain:.2f}× fp32)")
     return Choice("bf16", f"right and {gain:.1f}× as fast as fp32 in the layers with weights")
 
 
@@ -64,9 +74,10 @@ def _try(module: nn.Module, shape: tuple[int, ...], device: torch.device, dtype:
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(shape, generator=generator).to(device).contiguous(memory_format=torch.channels_last)
     x = x.to(dtype).requires_grad_(True)
+    clock = time.process_time if device.type == "cpu" else time.perf_counter
     best, results = float("inf"), ()
     for _ in range(TRIAL_REPEATS):
-        start = time.perf_counter()
+        start = clock()
         y = module(x)
         gradient = torch.ones_like(y) * torch.linspace(-1, 1, y.shape[1], device=device, dtype=dtype).view(
             1, -1, *[1] * (y.ndim - 2)
@@ -74,7 +85,7 @@ def _try(module: nn.Module, shape: tuple[int, ...], device: torch.device, dtype:
         down, weight = torch.autograd.grad(y, (x, module.get_parameter("weight")), gradient)
         results = (y.detach().float(), down.float(), weight.float())
         float(results[0].sum())  # waits for the device
-        best = min(best, time.perf_counter() - start)
+        best = min(best, clock() - start)
     return _Trial(results, best)
 
 

@@ -163,9 +163,12 @@ def test_other_options_are_refused_when_going_on(
         train(store, run_folder, options(), resume=True, quiet=True)
 
 
-def test_an_ended_run_is_not_gone_on_with_and_not_overwritten(store: Store, unbroken: Path) -> None:
-    with pytest.raises(UserError, match="has ended"):
-        train(store, unbroken, options(), resume=True, quiet=True)
+def test_an_ended_run_stays_as_it_is(store: Store, unbroken: Path) -> None:
+    before = digest(unbroken)
+    train(store, unbroken, options(), resume=True, quiet=True)
+    assert digest(unbroken) == before
+    with pytest.raises(UserError, match="ended after 3 epochs.*--from"):
+        train(store, unbroken, options(epochs=4), resume=True, quiet=True)
     with pytest.raises(UserError, match=r"not empty.*--resume"):
         train(store, unbroken, options(), quiet=True)
 

@@ -1,0 +1,44 @@
+"""The choice of arithmetic: right, repeatable, refused where bf16 is wrong."""
+
+import pytest
+import torch
+
+from alexnet.nets.network import build
+from alexnet.train import precision
+
+CPU = torch.device("cpu")
+
+
+def test_as_asked() -> None:
+    assert precision.choose(build("toy"), CPU, "bf16").dtype == torch.bfloat16
+    assert precision.choose(build("toy"), CPU, "fp32").dtype == torch.float32
+
+
+def test_a_small_network_is_not_tried() -> None:
+    assert "too small" in precision.choose(build("toy"), CPU, "auto").reason
+
+
+def test_a_wrong_layer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = build("alexnet", 10, width=0.25)
+    layer = network.get_submodule("conv3")
+    plain = layer.forward
+    monkeypatch.setattr(layer, "forward", lambda x: plain(x) * (1.1 if x.dtype == torch.bfloat16 else 1))
+    choice = precision.choose(network, CPU, "auto")
+    assert choice.precision == "fp32"
+    assert "bf16 is wrong here: conv3 is off by" in choice.reason
+
+
+def test_a_layer_that_gives_nan_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = build("alexnet", 10, width=0.25)
+    layer = network.get_submodule("conv3")
+    plain = layer.forward
+    monkeypatch.setattr(layer, "forward", lambda x: plain(x) * (float("nan") if x.dtype == torch.bfloat16 else 1))
+    assert "bf16 is wrong here: conv3" in precision.choose(network, CPU, "auto").reason
+
+
+@pytest.mark.parametrize(("gain", "chosen"), [(1.1, "fp32"), (1.3, "bf16")])
+def test_bf16_must_be_clearly_faster(monkeypatch: pytest.MonkeyPatch, gain: float, chosen: str) -> None:
+    seconds = {torch.float32: gain, torch.bfloat16: 1.0}
+    result = (torch.ones(1),)
+    monkeypatch.setattr(precision, "_try", lambda _m, _s, _d, dtype: precision._Trial(result, seconds[dtype]))
+    assert precision.choose(build("alexnet", 10, width=0.25), CPU, "auto").precision == chosen
