@@ -21,7 +21,8 @@ import io
 import re
 import threading
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from types import TracebackType
@@ -106,24 +107,25 @@ def decode(data: bytes, name: str = "", *, exif: bool = False, limit_pixels: int
     before any pixel is decoded. Pillow's warnings become notes. Thread-safe.
     Raises ``Undecodable``, whatever is wrong with the bytes.
     """
-    if not data:
-        raise Undecodable("the file is empty (0 bytes)", name)
-    notes: list[str] = []
-    try:
-        with _PILLOW_WARNINGS as warned:
-            pixels = _decode(data, name, exif, limit_pixels, notes)
-    except Undecodable:
-        raise
-    except UnidentifiedImageError:
-        raise Undecodable(_what_it_is(data), name) from None
-    except Image.DecompressionBombError as error:
-        raise Undecodable(f"too large, taken for a decompression bomb: {error}", name) from None
-    except MemoryError:
-        raise Undecodable("not enough memory to decode it", name) from None
-    except Exception as error:  # Pillow's readers raise every kind, from SyntaxError to struct.error
-        raise Undecodable(f"damaged: {_words(error)}", name) from None
-    notes += [f"Pillow: {message}" for message in dict.fromkeys(warned)]
+    with _faults_as_undecodable(data, name) as notes:
+        pixels = np.array(_rgb_picture(data, name, exif, limit_pixels, notes))
     return Decoded(pixels, tuple(notes))
+
+
+def decode_record(
+    data: bytes,
+    name: str = "",
+    *,
+    exif: bool = False,
+    limit_pixels: int = LIMIT_PIXELS,
+    size: int = 256,
+    resample: Resample = "bicubic",
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """``to_record(decode(…).pixels)`` to the last bit, and the notes; without the whole picture as an array between."""
+    _check_size(size)
+    with _faults_as_undecodable(data, name) as notes:
+        record = _record(_rgb_picture(data, name, exif, limit_pixels, notes), size, FILTERS[resample])
+    return record, tuple(notes)
 
 
 def to_record(pixels: np.ndarray, size: int = 256, resample: Resample = "bicubic") -> np.ndarray:
@@ -132,19 +134,27 @@ def to_record(pixels: np.ndarray, size: int = 256, resample: Resample = "bicubic
     ``pixels`` (H, W, 3) uint8 → (S, S, 3) uint8. [A] §2. The longer side becomes size · longer / shorter,
     rounded to the nearest integer (halves up); the crop begins at half of what is over, rounded down. Columns
     are resampled first, then rows (Pillow alone chooses the order by cost). Only what lies under the crop and
-    the filter is touched: 2000 × 3 needs no 170,667 × 256 pixels on the way.
+    the filter is resampled: 2000 × 3 needs no 170,667 × 256 pixels on the way.
     """
     if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8 or 0 in pixels.shape:
         raise ValueError(f"pixels must be uint8 (H, W, 3) and not empty, got {pixels.dtype} {pixels.shape}")
+    _check_size(size)
+    return _record(Image.fromarray(np.ascontiguousarray(pixels)), size, FILTERS[resample])
+
+
+def _check_size(size: int) -> None:
     if size < 1:
         raise ValueError(f"size must be at least 1, got {size}")
-    height, width = pixels.shape[:2]
+
+
+def _record(picture: Image.Image, size: int, resampling: Image.Resampling) -> np.ndarray:
+    width, height = picture.size
     if height == width == size:
-        return pixels.copy()
+        return np.array(picture)
     columns, left, right = _span_under_crop(width, min(height, width), size)
     rows, upper, lower = _span_under_crop(height, min(height, width), size)
-    picture = Image.fromarray(np.ascontiguousarray(pixels[rows, columns]))
-    resampling = FILTERS[resample]
+    if (columns, rows) != (slice(0, width), slice(0, height)):
+        picture = picture.crop((columns.start, rows.start, columns.stop, rows.stop))
     narrow = picture.resize((size, picture.height), resampling, box=(left, 0, right, picture.height))
     return np.array(narrow.resize((size, size), resampling, box=(0, upper, size, lower)))
 
@@ -163,7 +173,30 @@ def _span_under_crop(length: int, shorter: int, size: int) -> tuple[slice, float
     return slice(first, last), begin - first, min(end - first, last - first)
 
 
-def _decode(data: bytes, name: str, exif: bool, limit_pixels: int, notes: list[str]) -> np.ndarray:
+@contextmanager
+def _faults_as_undecodable(data: bytes, name: str) -> Iterator[list[str]]:
+    """Inside, whatever Pillow makes of ``data`` that is no sound picture becomes ``Undecodable``. Gives the list of
+    notes, to which Pillow's warnings are added at the end."""
+    if not data:
+        raise Undecodable("the file is empty (0 bytes)", name)
+    notes: list[str] = []
+    try:
+        with _PILLOW_WARNINGS as warned:
+            yield notes
+    except Undecodable:
+        raise
+    except UnidentifiedImageError:
+        raise Undecodable(_what_it_is(data), name) from None
+    except Image.DecompressionBombError as error:
+        raise Undecodable(f"too large, taken for a decompression bomb: {error}", name) from None
+    except MemoryError:
+        raise Undecodable("not enough memory to decode it", name) from None
+    except Exception as error:  # Pillow's readers raise every kind, from SyntaxError to struct.error
+        raise Undecodable(f"damaged: {_words(error)}", name) from None
+    notes += [f"Pillow: {message}" for message in dict.fromkeys(warned)]
+
+
+def _rgb_picture(data: bytes, name: str, exif: bool, limit_pixels: int, notes: list[str]) -> Image.Image:
     with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
         _refuse_bomb(picture.size, limit_pixels, name)
         _note_suffix(picture, name, notes)
@@ -179,7 +212,7 @@ def _decode(data: bytes, name: str, exif: bool, limit_pixels: int, notes: list[s
         else:
             rgb = _turned(rgb, _orientation(picture, notes), exif, notes)
         _note_frames(picture, notes)
-    return np.array(rgb)
+    return rgb
 
 
 def _refuse_bomb(size: tuple[int, int], limit_pixels: int, name: str) -> None:

@@ -6,7 +6,7 @@ from typing import Any, get_args
 import numpy as np
 
 from alexnet.data import layout
-from alexnet.data.decode import Resample, Undecodable, decode, to_record
+from alexnet.data.decode import Resample, Undecodable, decode_record, to_record
 from alexnet.data.journal import Chunk
 from alexnet.data.sources import Item, Source
 from alexnet.data.statistics import sums_of
@@ -47,13 +47,12 @@ def make_chunk(source: Source, name: str, start: int, end: int, *, options: Opti
     for index in range(start, end):
         item = source.parts[name][index]
         try:
-            pixels, notes = _pixels(item, options)
+            record, notes = _record(item, options)
         except Undecodable as error:
             odd_files.append({"part": name, "key": item.key, "outcome": "refused", "why": [error.reason]})
             continue
         if notes:
             odd_files.append({"part": name, "key": item.key, "outcome": "noted", "why": list(notes)})
-        record = to_record(pixels, options.size, options.resample)
         records.append(layout.encode_jpeg(record) if options.format == "jpeg" else record.tobytes())
         read_back.append(record)
         labels.append(_label(item, source))
@@ -72,14 +71,13 @@ def make_chunk(source: Source, name: str, start: int, end: int, *, options: Opti
     )
 
 
-def _pixels(item: Item, options: Options) -> tuple[np.ndarray, tuple[str, ...]]:
-    """The picture of an item and notes on it. UserError, not Undecodable, if the machine is at fault, not the file."""
+def _record(item: Item, options: Options) -> tuple[np.ndarray, tuple[str, ...]]:
+    """The record of an item and notes on it. UserError, not Undecodable, if the machine is at fault, not the file."""
     try:
         data = item.read()
         if isinstance(data, np.ndarray):
-            return data, ()
-        decoded = decode(data, item.key, exif=options.exif)
-        return decoded.pixels, decoded.notes
+            return to_record(data, options.size, options.resample), ()
+        return decode_record(data, item.key, exif=options.exif, size=options.size, resample=options.resample)
     except (OSError, MemoryError, Undecodable) as error:
         fault = _fault_of_machine(error)
         if fault is None:

@@ -11,12 +11,13 @@ import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image, ImageFile
 
-from alexnet.data.decode import FILTERS, Decoded, Resample, Undecodable, decode, to_record
+from alexnet.data.decode import FILTERS, Decoded, Resample, Undecodable, decode, decode_record, to_record
 from alexnet.errors import UserError
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -335,3 +336,59 @@ def test_what_is_no_picture_array_is_refused() -> None:
             to_record(wrong)
     with pytest.raises(ValueError, match="size"):
         to_record(np.zeros((4, 4, 3), np.uint8), 0)
+
+
+# ── bytes to record at one go ────────────────────────────────────────────────────────────────────────────────────
+
+
+def at_once_or_refusal(data: bytes, name: str, **options: Any) -> tuple[np.ndarray | None, object]:
+    try:
+        return decode_record(data, name, **options)
+    except Undecodable as refusal:
+        return None, str(refusal)
+
+
+def in_two_steps_or_refusal(
+    data: bytes, name: str, *, size: int, resample: Resample, **options: Any
+) -> tuple[np.ndarray | None, object]:
+    try:
+        found = decode(data, name, **options)
+    except Undecodable as refusal:
+        return None, str(refusal)
+    return to_record(found.pixels, size, resample), found.notes
+
+
+def assert_the_same_at_once(data: bytes, name: str, **options: Any) -> None:
+    record, told = at_once_or_refusal(data, name, **options)
+    expected, expected_told = in_two_steps_or_refusal(data, name, **options)
+    assert told == expected_told, name
+    assert (record is None) == (expected is None), name
+    if record is not None and expected is not None:
+        assert record.tobytes() == expected.tobytes(), name
+        assert record.shape == expected.shape
+        assert record.flags.writeable
+        assert record.flags.c_contiguous
+
+
+@pytest.mark.parametrize(("exif", "resample"), [(False, "bicubic"), (True, "box")])
+def test_a_record_at_once_is_that_of_two_steps_for_each_odd_file(odd: Path, exif: bool, resample: Resample) -> None:
+    for name in TABLE:
+        assert_the_same_at_once((odd / name).read_bytes(), name, exif=exif, size=48, resample=resample)
+
+
+@pytest.mark.parametrize("resample", FILTERS)
+@pytest.mark.parametrize("shape", [(375, 500), (500, 333), (256, 256), (100, 90), (3, 400), (700, 2), (1, 1)])
+def test_a_record_at_once_is_that_of_two_steps(shape: tuple[int, int], resample: Resample) -> None:
+    pixels = np.random.default_rng(shape[0]).integers(0, 256, (*shape, 3), dtype=np.uint8)
+    for size in (256, 33):
+        for file_format in ("JPEG", "PNG"):
+            data = encoded(Image.fromarray(pixels), file_format)
+            assert_the_same_at_once(data, "a.jpg", size=size, resample=resample)
+
+
+def test_at_once_the_limits_hold_too() -> None:
+    data = encoded(Image.new("RGB", (200, 100)), "PNG")
+    with pytest.raises(Undecodable, match="bomb"):
+        decode_record(data, limit_pixels=19_999)
+    with pytest.raises(ValueError, match="size"):
+        decode_record(data, size=0)
