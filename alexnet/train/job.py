@@ -20,6 +20,7 @@ from alexnet.measure.arithmetic import DTYPES, find_device
 from alexnet.nets import table
 from alexnet.nets.network import Network, build
 from alexnet.runs import RunFolder, disk_needed, snapshot_epochs
+from alexnet.terminal import in_bytes
 from alexnet.train import precision
 from alexnet.train.options import TrainOptions
 from alexnet.train.recipes import Recipe, find
@@ -86,8 +87,12 @@ class Job:
         self.cursor = Cursor(**about["cursor"])
 
     @property
+    def seconds_since_save(self) -> float:
+        return time.monotonic() - self.saved_at
+
+    @property
     def save_is_due(self) -> bool:
-        return time.monotonic() - self.saved_at > 60 * self.save_minutes
+        return self.seconds_since_save > 60 * self.save_minutes
 
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -133,7 +138,7 @@ def _check_disk(folder: Path, network: Network, epochs: int, *, snapshots: bool)
     place = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     free = shutil.disk_usage(place).free
     kept = f", {len(snapshot_epochs(epochs))} snapshots among it" if snapshots else ""
-    words = f"the run takes up to {needed / 1e9:.2f} GB of disk{kept}; {free / 1e9:.1f} GB are free"
+    words = f"the run takes up to {in_bytes(needed)} of disk{kept}; {in_bytes(free)} are free"
     if free < needed:
         raise UserError(f"{folder}: {words}. Free some, or train elsewhere.")
     return words

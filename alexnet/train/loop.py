@@ -28,6 +28,8 @@ from alexnet.train.options import TrainOptions
 from alexnet.train.record import Curves, Everyone, Listener, Log, Screen
 from alexnet.train.schedule import Rates
 
+SHORT_EPOCH_SECONDS = 15.0
+"""An epoch that ends sooner after the last save is not saved itself."""
 STUCK_STEPS = 200
 """Updates after which a loss that still stands at ln(classes) is worth a warning."""
 STUCK_SHARE = 0.98
@@ -95,7 +97,7 @@ def run_epochs(job: Job, log: Log, listeners: Listener) -> None:
             warn_if_stuck(job, listeners)
             if change := job.schedule.after(job.cursor.epoch, counts.top1):
                 listeners.event("note", text=change)
-            end_epoch(job, log)
+            end_epoch(job, log, stop)
             stop.obey(job)
     finish(job, listeners)
 
@@ -161,14 +163,17 @@ def validate(job: Job) -> Counts:
     return evaluate(viewer, job.store.parts["val"])
 
 
-def end_epoch(job: Job, log: Log) -> None:
-    """Keep the weights (and a snapshot where one is due), move to the next epoch, keep the state."""
+def end_epoch(job: Job, log: Log, stop: "Stop") -> None:
+    """Move to the next epoch; keep the weights, a snapshot where one is due, and the state.
+
+    Epochs of a few seconds are not all kept: writing a large network would take longer than training it."""
     epoch = job.cursor.epoch
-    job.run.save_model(job.network)
     job.cursor.next_epoch()
     if job.snapshots and (epoch in snapshot_epochs(job.epochs) or job.finished):
         job.run.save_snapshot(job.network, epoch)
-    job.save_state(log.size)
+    if epoch == 1 or job.finished or stop.asked or job.save_is_due or job.seconds_since_save > SHORT_EPOCH_SECONDS:
+        job.run.save_model(job.network)
+        job.save_state(log.size)
 
 
 def finish(job: Job, listeners: Listener) -> None:

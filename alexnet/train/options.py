@@ -53,7 +53,7 @@ class TrainOptions:
     seed: int = 0
     """Of weights, order, crops, mirrors, noise and dropout."""
     save_minutes: float = 5.0
-    """Minutes between saves inside an epoch; each epoch's end is saved too."""
+    """Minutes between saves inside an epoch; its end is saved too, where the last save is 15 seconds old."""
     threads: int = 0
     """CPU threads; 0: as many as cores."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"

@@ -54,7 +54,7 @@ class Update:
 
 @torch.no_grad()
 def limit_filters(network: nn.Module, limit: float) -> None:
-    """[Z] §3: rescale each convolution filter whose root mean square exceeds `limit` to that limit. Frozen layers stay."""
+    """[Z] §3: rescale each convolution filter whose RMS exceeds `limit` to that limit. Frozen layers stay."""
     for layer in network.children():
         if isinstance(layer, Convolution) and layer.weight.requires_grad:
             rms = layer.weight.square().mean(dim=(1, 2, 3), keepdim=True).sqrt()

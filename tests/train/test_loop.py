@@ -41,7 +41,7 @@ def kill_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
     """Die before update number `step` (from 0)."""
     plain = loop.train_batch
 
-    def dying(job, *rest):  # noqa: ANN001, ANN002, ANN202
+    def dying(job, *rest):
         if job.cursor.step == step:
             raise Killed
         return plain(job, *rest)
@@ -134,7 +134,7 @@ def test_asked_to_stop_it_saves_and_goes_on_later(
 ) -> None:
     plain = loop.train_batch
 
-    def signalled(job, *rest):  # noqa: ANN001, ANN002, ANN202
+    def signalled(job, *rest):
         if job.cursor.step == 9:
             signal.raise_signal(signal.SIGTERM)
         return plain(job, *rest)
@@ -154,7 +154,7 @@ def test_other_options_are_refused_when_going_on(
     with pytest.raises(Killed):
         train(store, run_folder, options(), quiet=True)
     monkeypatch.undo()
-    with pytest.raises(UsageError, match="--seed 5: the run in .* was started with 0"):
+    with pytest.raises(UsageError, match=r"--seed 5: the run in .* was started with 0"):
         train(store, run_folder, options(seed=5), resume=True, quiet=True)
     config = json.loads((run_folder / "config.json").read_text())
     config["data"]["fingerprint"] = "another"
@@ -167,7 +167,7 @@ def test_an_ended_run_stays_as_it_is(store: Store, unbroken: Path) -> None:
     before = digest(unbroken)
     train(store, unbroken, options(), resume=True, quiet=True)
     assert digest(unbroken) == before
-    with pytest.raises(UserError, match="ended after 3 epochs.*--from"):
+    with pytest.raises(UserError, match=r"ended after 3 epochs.*--from"):
         train(store, unbroken, options(epochs=4), resume=True, quiet=True)
     with pytest.raises(UserError, match=r"not empty.*--resume"):
         train(store, unbroken, options(), quiet=True)
@@ -178,7 +178,7 @@ def test_a_loss_that_is_no_number_names_the_layer_and_keeps_the_last_state(
 ) -> None:
     plain = loop.train_batch
 
-    def poisoned(job, *rest):  # noqa: ANN001, ANN002, ANN202
+    def poisoned(job, *rest):
         if job.cursor.step == 9:
             with torch.no_grad():
                 job.network.get_parameter("conv4.weight")[0] = 1e38
@@ -257,7 +257,7 @@ def test_two_at_once_in_one_folder_are_refused(store: Store, run_folder: Path, m
     plain = loop.train_batch
     refusals = []
 
-    def second(job, *rest):  # noqa: ANN001, ANN002, ANN202
+    def second(job, *rest):
         if job.cursor.step == 3:
             with pytest.raises(UserError, match="another process is training") as refusal:
                 train(store, run_folder, options(), resume=True, quiet=True)
@@ -277,7 +277,7 @@ def test_the_disk_needed_is_told_and_refused_if_absent(
     assert len(told) == 1
     usage = shutil.disk_usage(run_folder)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
-    with pytest.raises(UserError, match="free. Free some, or train elsewhere"):
+    with pytest.raises(UserError, match=r"free\. Free some, or train elsewhere"):
         train(store, run_folder / "b", options(), quiet=True)
     assert not (run_folder / "b").exists()
 
