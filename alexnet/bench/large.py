@@ -1,14 +1,20 @@
 """A store as large as ImageNet that takes no disk: sparse files, every picture black. For measuring what grows."""
 
-import argparse
+import json
 import os
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
 
+from alexnet.bench.machine import memory_of
 from alexnet.data import layout
 from alexnet.data.description import promise, sealed
+from alexnet.data.order import epoch_order
 from alexnet.data.statistics import Sums
+from alexnet.data.store import Store
+from alexnet.data.stream import Stream
 from alexnet.files import json_bytes
 
 
@@ -53,16 +59,20 @@ def _description(folder: Path, count: int, classes: int, size: int) -> dict:
     }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--count", type=int, default=1_281_167)
-    options = parser.parse_args()
-    make_sparse_store(options.folder, options.count)
-    used = sum(file.stat().st_blocks * 512 for file in options.folder.rglob("*"))
-    length = os.path.getsize(options.folder / "train" / layout.PICTURES)
-    print(f"{options.folder}: {options.count:,} pictures, {length / 1e9:.0f} GB long, {used / 1e6:.0f} MB on disk")
+def measured_opening(folder: Path, batch: int) -> dict[str, float]:
+    """Open the store as a fresh process does: seconds to open it, to order an epoch and to read its first batch; bytes
+    of memory that opening adds (VmRSS: all of it, what is mapped included)."""
+    before, start = memory_of(os.getpid(), "VmRSS"), time.perf_counter()
+    store = Store.open(folder)
+    opened, after = time.perf_counter(), memory_of(os.getpid(), "VmRSS")
+    part = store.parts["train"]
+    order = epoch_order(len(part), 0, 0)
+    ordered = time.perf_counter()
+    with Stream(part, batch, order) as stream:
+        next(stream)
+        first = time.perf_counter()
+    return {"open": opened - start, "memory": after - before, "order": ordered - opened, "first_batch": first - ordered}
 
 
-if __name__ == "__main__":
-    main()
+if __name__ == "__main__":  # the process that is measured
+    json.dump(measured_opening(Path(sys.argv[1]), int(sys.argv[2])), sys.stdout)

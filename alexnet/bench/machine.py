@@ -1,0 +1,102 @@
+"""What this machine can do at best, measured in the same run, and its name."""
+
+import os
+import platform
+import time
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from statistics import median
+
+import torch
+
+from alexnet.bench.timing import Row
+from alexnet.errors import UserError
+
+MATRIX_SIDES = (2048, 4096, 8192)
+MATRIX_REPEATS = 10
+COPY_BYTES = 1 << 29
+"""Far beyond any cache."""
+STATUS_UNIT = 1024  # /proc/PID/status counts in kB of 1024 bytes
+
+
+def ceilings(*, matrices: bool) -> list[Row]:
+    """The machine's rows: memory copy, and with `matrices` (a minute or two) the best product in bf16 and fp32."""
+    rows = [Row("machine.copy", "GB/s", copy_bandwidth() / 1e9, note="bytes read and bytes written, both counted")]
+    if matrices:
+        note = f"best torch.mm of N = {', '.join(map(str, MATRIX_SIDES))}, median of {MATRIX_REPEATS}"
+        for name, dtype in (("bf16", torch.bfloat16), ("fp32", torch.float32)):
+            rows.append(Row(f"machine.{name}", "TFLOP/s", matrix_ceiling(dtype) / 1e12, note=note))
+    return rows
+
+
+def matrix_ceiling(dtype: torch.dtype) -> float:
+    """The best rate of `torch.mm` on square matrices, in floating-point operations a second."""
+    return max(2 * side**3 / _product_seconds(side, dtype) for side in MATRIX_SIDES)
+
+
+def _product_seconds(side: int, dtype: torch.dtype) -> float:
+    generator = torch.Generator().manual_seed(0)
+    a, b = (torch.randn(side, side, generator=generator).to(dtype) for _ in range(2))
+    out = torch.empty(side, side, dtype=dtype)
+    return _median_seconds(lambda: torch.mm(a, b, out=out))
+
+
+def copy_bandwidth() -> float:
+    """Bytes a second that a copy in memory moves: those read and those written."""
+    source = torch.ones(COPY_BYTES, dtype=torch.uint8)
+    target = torch.zeros_like(source)
+    return 2 * COPY_BYTES / _median_seconds(lambda: target.copy_(source))
+
+
+def _median_seconds(act: Callable[[], object]) -> float:
+    act()
+    times = []
+    for _ in range(MATRIX_REPEATS):
+        start = time.perf_counter()
+        act()
+        times.append(time.perf_counter() - start)
+    return median(times)
+
+
+def cpu_lines() -> list[str]:
+    try:
+        return Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return []
+
+
+def has_amx() -> bool:
+    """Whether the CPU multiplies bf16 matrices in tiles, which the figures asked for in bf16 presuppose."""
+    flags = next((line for line in cpu_lines() if line.startswith("flags")), "")
+    return "amx_bf16" in flags.split()
+
+
+def describe() -> str:
+    """The machine, the versions, how busy it is, and the day, in one line."""
+    model = next((line.partition(":")[2].strip() for line in cpu_lines() if line.startswith("model name")), "")
+    flags = next((line.partition(":")[2].split() for line in cpu_lines() if line.startswith("flags")), [])
+    sets = [name for name in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if name in flags]
+    load = f"load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "load unknown"
+    return (
+        f"{model or platform.processor() or platform.machine()} ({', '.join(sets) or platform.machine()}), "
+        f"{torch.get_num_threads()} threads; torch {torch.__version__}, Python {platform.python_version()}; "
+        f"{load} at the start; {date.today().isoformat()}"
+    )
+
+
+def memory_of(process: int, field: str = "RssAnon") -> int:
+    """Bytes of a process's memory from /proc: "RssAnon" (its own), "VmRSS" (files it maps counted too).
+
+    Raises UserError where there is no such thing; ProcessLookupError when the process has ended.
+    """
+    try:
+        lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    except FileNotFoundError:
+        if Path("/proc/self/status").exists():
+            raise ProcessLookupError(process) from None
+        raise UserError("memory is only measured on Linux: there is no /proc here") from None
+    for line in lines:
+        if line.startswith(f"{field}:"):
+            return int(line.split()[1]) * STATUS_UNIT
+    raise ProcessLookupError(process)  # a process that has ended and waits to be collected has no memory lines

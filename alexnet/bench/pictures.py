@@ -1,0 +1,185 @@
+"""Pictures on their way: preparing them beside one Pillow thread, read, opened by the million."""
+
+import io
+import itertools
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+from PIL import Image
+
+from alexnet.bench import large
+from alexnet.bench.subject import Bench, endless_order
+from alexnet.bench.timing import Act, Row, compare, race, reaching, within
+from alexnet.data.prepare import prepare
+from alexnet.data.sources import Item, Source, open_source
+from alexnet.data.sources.base import FileReader, Part
+from alexnet.data.store import cores
+from alexnet.data.stream import Stream
+from alexnet.errors import UserError
+
+MADE_PICTURES = 400
+MOST_PICTURES = 2000
+SIZE = 256
+JPEG_QUALITY = 90
+SHAPES = ((500, 375), (375, 500), (500, 333), (640, 480))
+"""Width and height of the pictures made here: ImageNet's commonest, and one larger."""
+RECORDS_ASKED = 8000
+RECORDS_READ = 8192
+IMAGENET = 1_281_167
+LIMITS = {"open": ("s", 0.5), "memory": ("MB", 80.0), "order": ("s", 0.5), "first_batch": ("s", 1.0)}
+
+
+# ── preparing ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def prepare_rows(bench: Bench) -> list[Row]:
+    """prepare: pictures a second of `prepare` beside those of one Pillow thread times the cores."""
+    source = _source(bench)
+    items = list(source.parts["train"])
+    numbers = itertools.count()
+
+    def ours() -> None:
+        prepare(source, bench.folder / f"prepared-{next(numbers)}.store", size=SIZE)
+
+    def one_thread() -> None:
+        for item in items:
+            record_by_pillow(item)
+
+    times = race(
+        {"ours": ours, "Pillow": one_thread},
+        bench.rounds,
+        progress=bench.progress_of(f"prepare: {len(items):,} pictures, beside one Pillow thread"),
+    )
+    row = compare(
+        "prepare",
+        "pictures/s",
+        times["ours"],
+        times["Pillow"],
+        work=len(items),
+        peer_work=len(items) * cores(),
+        at_least=0.9,
+    )
+    return [replace(row, note=f"the peer is one Pillow thread × {cores()} cores")]
+
+
+def record_by_pillow(item: Item) -> np.ndarray:
+    """A record as a user makes it: decode, shorter side to 256, centre square."""
+    data = item.read()
+    assert isinstance(data, bytes)
+    picture = Image.open(io.BytesIO(data)).convert("RGB")
+    width, height = picture.size
+    factor = SIZE / min(width, height)
+    width, height = round(width * factor), round(height * factor)
+    left, top = (width - SIZE) // 2, (height - SIZE) // 2
+    resized = picture.resize((width, height), Image.Resampling.BICUBIC)
+    return np.asarray(resized.crop((left, top, left + SIZE, top + SIZE)))
+
+
+def _source(bench: Bench) -> Source:
+    """The pictures of --pictures (at most 2,000), or made ones."""
+    if bench.pictures is None:
+        return made_pictures(bench.folder / "pictures", MADE_PICTURES)
+    source = open_source(bench.pictures)
+    train = source.parts["train"]
+    if not isinstance(train[0].read(), bytes):
+        raise UserError(f"--pictures {bench.pictures}: holds arrays, not picture files; there is nothing to decode")
+    # Spread over the whole part: a folder's first pictures are of one class, and may be alike.
+    chosen = np.linspace(0, len(train) - 1, min(len(train), MOST_PICTURES)).astype(int)
+    return replace(source, parts={"train": train.take(chosen)})
+
+
+def made_pictures(folder: Path, count: int) -> Source:
+    """JPEG files of soft colour fields under fine grain, about as large as ImageNet's (110 kB on average)."""
+    folder.mkdir()
+    names = [f"{number:05}.jpg" for number in range(count)]
+    for number, name in enumerate(names):
+        _made_picture(number).save(folder / name, quality=JPEG_QUALITY)
+    part = Part(names, np.arange(count) % 2, FileReader(folder, names))
+    return Source("made", ("even", "odd"), ("even", "odd"), "by number", {"train": part})
+
+
+def _made_picture(number: int) -> Image.Image:
+    rng, (width, height) = np.random.default_rng(number), SHAPES[number % len(SHAPES)]
+    field = Image.fromarray(rng.integers(0, 256, (8, 8, 3), np.uint8)).resize((width, height), Image.Resampling.BICUBIC)
+    pixels = np.asarray(field) + rng.normal(0, 12, (height, width, 1))
+    return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
+
+
+# ── reading ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def data_rows(bench: Bench) -> list[Row]:
+    """data.records: whole records a second from the page cache to a consumer that does nothing, beside indexing a
+    memory map; data.open, .memory, .order, .first_batch: a store of 1,281,167 records, opened by a fresh process."""
+    return [*_records_rows(bench), *_large_rows(bench)]
+
+
+def _records_rows(bench: Bench) -> list[Row]:
+    part = bench.store.parts["train"]
+    order = endless_order(bench.store, RECORDS_READ)
+
+    def streamed() -> None:
+        with Stream(part, bench.batch, order) as stream:
+            for _ in stream:
+                pass
+
+    def mapped() -> None:
+        pictures = part.pictures
+        for first in range(0, len(order), bench.batch):
+            pictures[order[first : first + bench.batch]]
+
+    contenders: dict[str, Act] = {"streamed": streamed, "mapped": mapped}
+    times = race(contenders, bench.rounds, progress=bench.progress_of("data: records from the page cache"))
+    rate = RECORDS_READ / median(times["streamed"])
+    size = f"{rate * part.size**2 * 3 / 1e9:.2f} GB/s, in shuffled order"
+    return [
+        reaching("data.records", "records/s", rate, RECORDS_ASKED, size),
+        compare(
+            "data.records.map",
+            "records/s",
+            times["streamed"],
+            times["mapped"],
+            work=RECORDS_READ,
+            note="the peer is indexing numpy's memory map",
+        ),
+    ]
+
+
+def _large_rows(bench: Bench) -> list[Row]:
+    left_out = f"data.{', data.'.join(LIMITS)} are left out"
+    if sys.platform != "linux":
+        bench.say(f"{left_out}: memory is only measured on Linux")
+        return []
+    folder = bench.folder / "large.store"
+    try:
+        large.make_sparse_store(folder, IMAGENET)
+    except OSError as error:
+        bench.say(f"{left_out}: no sparse file of {IMAGENET:,} records can be made here ({error})")
+        return []
+    report = bench.progress_of(f"data: a store of {IMAGENET:,} records")
+    found = []
+    for done in range(bench.rounds):
+        found.append(_opened_elsewhere(folder, bench.batch))
+        if report:
+            report(done + 1, bench.rounds)
+    return _limited(found, f"{IMAGENET:,} records, a fresh process, median of {bench.rounds}")
+
+
+def _opened_elsewhere(folder: Path, batch: int) -> dict[str, float]:
+    command = [sys.executable, "-m", "alexnet.bench.large", str(folder), str(batch)]
+    return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
+def _limited(found: Sequence[dict[str, float]], note: str) -> list[Row]:
+    """The median of each figure beside its limit."""
+    rows = []
+    for name, (unit, limit) in LIMITS.items():
+        value = median(figures[name] for figures in found) / (1e6 if unit == "MB" else 1)
+        rows.append(within(f"data.{name}", unit, value, limit, note))
+    return rows

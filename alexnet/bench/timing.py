@@ -1,0 +1,112 @@
+"""Contenders in turn, and the row of a table that comes of it. Pure, but for the clock that is handed in."""
+
+import gc
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+Act = Callable[[], object]
+Times = dict[str, list[float]]
+"""Contender → seconds of each round."""
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One figure. `ratio`: how many times better than the peer; `at_least`: what it must reach, None: not asked for.
+
+    `spread`: the smallest and the largest ratio of a round. Where there is no other program to stand beside, `peer`
+    is the figure that is asked for, and the note says so.
+    """
+
+    name: str
+    unit: str
+    ours: float
+    peer: float | None = None
+    ratio: float | None = None
+    at_least: float | None = None
+    spread: tuple[float, float] | None = None
+    note: str = ""
+
+    @property
+    def missed(self) -> bool:
+        """Asked for, and not reached (a ratio that is no number reaches nothing)."""
+        return self.at_least is not None and not (self.ratio is not None and self.ratio >= self.at_least)
+
+
+def race(
+    contenders: Mapping[str, Act],
+    rounds: int,
+    *,
+    progress: Progress | None = None,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Times:
+    """Let every contender run once unmeasured, then `rounds` times, one after the other: A B C A B C …"""
+    for act in contenders.values():
+        act()
+    times: Times = {name: [] for name in contenders}
+    for done in range(rounds):
+        for name, act in contenders.items():
+            gc.collect()
+            start = clock()
+            act()
+            times[name].append(clock() - start)
+        if progress:
+            progress(done + 1, rounds)
+    return times
+
+
+def compare(
+    name: str,
+    unit: str,
+    ours: Sequence[float],
+    peer: Sequence[float],
+    *,
+    work: float = 1.0,
+    peer_work: float | None = None,
+    at_least: float | None = None,
+    note: str = "",
+) -> Row:
+    """A row from the seconds of each round. Figures are `work` over the median time; the ratio is the median of the
+    ratios round by round, so that a machine that slows down for a while slows both."""
+    peer_work = work if peer_work is None else peer_work
+    ratios = [(work / mine) / (peer_work / theirs) for mine, theirs in zip(ours, peer, strict=True)]
+    return Row(
+        name=name,
+        unit=unit,
+        ours=work / median(ours),
+        peer=peer_work / median(peer),
+        ratio=median(ratios),
+        at_least=at_least,
+        spread=(min(ratios), max(ratios)),
+        note=note,
+    )
+
+
+def compare_durations(
+    name: str, ours: Sequence[float], peer: Sequence[float], *, unit: str, factor: float, at_least: float | None
+) -> Row:
+    """As `compare`, for figures that are times: `factor` units for each second measured; less is better."""
+    ratios = [theirs / mine for mine, theirs in zip(ours, peer, strict=True)]
+    spread = (min(ratios), max(ratios))
+    return Row(name, unit, factor * median(ours), factor * median(peer), median(ratios), at_least, spread)
+
+
+def within(name: str, unit: str, value: float, limit: float, note: str = "") -> Row:
+    """A row for a value that must not exceed `limit`, which stands in the peer's place."""
+    return Row(name, unit, value, limit, limit / value, 1.0, note=join(note, "the peer is the limit"))
+
+
+def reaching(name: str, unit: str, value: float, wanted: float, note: str = "") -> Row:
+    """A row for a value that must reach `wanted`, which stands in the peer's place."""
+    return Row(name, unit, value, wanted, value / wanted, 1.0, note=join(note, "the peer is the figure asked for"))
+
+
+def join(*notes: str) -> str:
+    return "; ".join(filter(None, notes))
+
+
+def fastest(times: Times, names: Sequence[str]) -> str:
+    """The contender among `names` with the smallest median time."""
+    return min(names, key=lambda name: median(times[name]))

@@ -1,0 +1,88 @@
+"""Where the time of one training step of `alexnet` goes: forward and backward of each fused step, update, the rest.
+
+Each step of the network is timed by itself, on what the step below it made; medians. So the sum can differ a little
+from the whole step, which is timed too.
+"""
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from statistics import median
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from alexnet.bench.machine import describe
+from alexnet.bench.subject import Bench, Subject
+from alexnet.nets.layers import Place
+
+
+def seconds(act: Callable[[], object], rounds: int) -> float:
+    act()
+    times = []
+    for _ in range(rounds):
+        start = time.perf_counter()
+        act()
+        times.append(time.perf_counter() - start)
+    return median(times)
+
+
+def layer_rows(ours: Subject, rounds: int) -> list[tuple[str, float, float]]:
+    """(name, seconds forward, seconds backward) of each step of the network's `forward`, and of the loss."""
+    network, rows = ours.job.network.train(), []
+    network.set_place(Place(0, 1, torch.from_numpy(ours.batch.indices)))
+    x, names = ours.ready_inputs(), [layer.row.name for layer in network.layers]
+    for step in network._steps:
+        name = names.pop(0)
+        if isinstance(step, partial):  # a run of rows as one kernel, the pool its last
+            while not name.rpartition("+")[2].startswith("pool"):
+                name += "+" + names.pop(0)
+        x = x.detach().requires_grad_(bool(rows))
+        forward = seconds(lambda step=step, x=x: step(x), rounds)
+        y = step(x)
+        learns = [x, *step.parameters()] if isinstance(step, torch.nn.Module) else [x]
+        learns = [tensor for tensor in learns if tensor.requires_grad]
+        gradient = torch.randn_like(y)
+        backward = seconds(lambda: torch.autograd.grad(y, learns, gradient, retain_graph=True), rounds)  # noqa: B023
+        rows.append((name, forward, backward))
+        x = y
+    return [*rows, ("loss", *loss_seconds(x.detach(), ours.labels, rounds))]
+
+
+def loss_seconds(logits: Tensor, labels: Tensor, rounds: int) -> tuple[float, float]:
+    logits.requires_grad_(True)
+    loss = F.cross_entropy(logits.float(), labels)
+    return (
+        seconds(lambda: F.cross_entropy(logits.float(), labels), rounds),
+        seconds(lambda: torch.autograd.grad(loss, logits, retain_graph=True), rounds),
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--net", default="alexnet")
+    parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--rounds", type=int, default=7)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        ours = Subject(Bench(Path(folder), options.batch), options.net)
+        print(f"{options.net}, batch {options.batch}, {ours.precision}: {describe()}\n")
+        whole = seconds(ours.step, options.rounds)
+        rows = [("augment", seconds(ours.ready_inputs, options.rounds), 0.0)]
+        rows += layer_rows(ours, options.rounds)
+        ours.step_on(ours.ready_inputs())  # leaves gradients behind
+        rows.append(("update", seconds(lambda: ours.job.update.step(ours.rates), options.rounds), 0.0))
+    total = sum(forward + backward for _, forward, backward in rows)
+    rows.append(("sum", sum(row[1] for row in rows), sum(row[2] for row in rows)))
+    print("| layer | forward, ms | backward, ms | share |\n|---|---|---|---|")
+    for name, forward, backward in rows:
+        print(f"| {name} | {1e3 * forward:.1f} | {1e3 * backward:.1f} | {(forward + backward) / total:.1%} |")
+    print(f"\nThe whole step: {1e3 * whole:.0f} ms, {options.batch / whole:.1f} img/s.")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,253 @@
+"""`alexnet bench` on tiny sizes: what it prints, how it ends. No time is asserted."""
+
+import json
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from alexnet import cli
+from alexnet.bench import large, machine, norms, peers, pictures, subject, suite, training
+from alexnet.bench.subject import Bench, Subject
+from alexnet.bench.timing import Row
+from alexnet.data.prepare import prepare
+from alexnet.data.store import Store
+from alexnet.data.stream import Stream
+from alexnet.errors import UserError
+
+
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "COPY_BYTES", 1 << 12)
+    monkeypatch.setattr(machine, "MATRIX_SIDES", (8, 16))
+    monkeypatch.setattr(subject, "STORE_RECORDS", 16)
+    monkeypatch.setattr(pictures, "RECORDS_READ", 20)
+    monkeypatch.setattr(pictures, "MADE_PICTURES", 5)
+    monkeypatch.setattr(pictures, "IMAGENET", 3000)
+    monkeypatch.setattr(training, "CIFAR_STEPS", 2)
+    monkeypatch.setattr(norms, "MAPS", {"conv1": (12, 5)})
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path, batch=4, rounds=2, say=lambda line: None, ceilings={"machine.bf16": 1.0})
+
+
+def asked(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, list[dict[str, Any]]]:
+    """Exit code and rows of `alexnet bench … --json`, the machine's rows left out."""
+    code = cli.main(["bench", *arguments, "--json"])
+    rows = json.loads(capsys.readouterr().out)
+    assert {row["name"] for row in rows if row["name"].startswith("machine.")} >= {"machine.copy"}
+    return code, [row for row in rows if not row["name"].startswith("machine.")]
+
+
+def test_lrn(capsys: pytest.CaptureFixture[str]) -> None:
+    _, rows = asked(capsys, "lrn", "--batch", "2", "--repeats", "1")
+    assert [(row["name"], row["at_least"]) for row in rows] == [("lrn.conv1", 20), ("lrn.conv1.fp32", None)]
+    assert all(row["ratio"] > 0 and row["ours"] > 0 and row["peer"] > 0 for row in rows)
+
+
+def test_data(capsys: pytest.CaptureFixture[str]) -> None:
+    _, rows = asked(capsys, "data", "--batch", "4", "--repeats", "1")
+    names = ["data.records", "data.records.map", "data.open", "data.memory", "data.order", "data.first_batch"]
+    assert [row["name"] for row in rows] == names
+
+
+def test_prepare_on_made_and_on_given_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _, (row,) = asked(capsys, "prepare", "--repeats", "1")
+    assert (row["name"], row["at_least"], row["unit"]) == ("prepare", 0.9, "pictures/s")
+    for label in ("a", "b"):
+        (tmp_path / label).mkdir()
+        Image.new("RGB", (30, 20)).save(tmp_path / label / "one.jpg")
+    _, (row,) = asked(capsys, "prepare", "--repeats", "1", "--pictures", str(tmp_path))
+    assert row["ratio"] > 0
+
+
+@pytest.mark.parametrize("group", ["train", "infer", "views"])
+def test_groups_of_whole_networks_hand_their_rows_on(
+    group: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With another group's work in its place: alexnet itself takes minutes here. Its parts are tested below."""
+    seen: list[Bench] = []
+    monkeypatch.setitem(
+        suite.GROUPS, group, lambda bench: seen.append(bench) or [Row("x", "img/s", 1.0, 2.0, 0.5, 1.0)]
+    )
+    code, (row,) = asked(capsys, group, "--batch", "3", "--repeats", "5")
+    assert (code, row["name"]) == (1, "x")
+    assert (seen[0].batch, seen[0].rounds) == (3, 5)
+    assert seen[0].ceilings["machine.bf16"] > 0
+    assert not seen[0].folder.exists(), "the scratch folder is gone"
+
+
+def test_exit_code_and_message(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    good, bad = Row("good", "s", 1.0, 2.0, 2.0, 1.0), Row("bad", "s", 1.0, 0.5, 0.5, 1.0)
+    monkeypatch.setattr(suite, "run", lambda names, bench: [good])
+    assert cli.main(["bench", "lrn"]) == 0
+    monkeypatch.setattr(suite, "run", lambda names, bench: [good, bad])
+    capsys.readouterr()
+    assert cli.main(["bench", "lrn"]) == 1
+    output = capsys.readouterr()
+    assert output.err == "alexnet: below what is asked for: bad\n"
+    assert "| good" in output.out
+
+
+def test_without_a_name_every_group_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    ran: list[str] = []
+    for name in suite.GROUPS:
+        monkeypatch.setitem(suite.GROUPS, name, lambda bench, name=name: ran.append(name) or [])
+    assert cli.main(["bench"]) == 0
+    assert ran == ["train", "infer", "views", "lrn", "prepare", "data"]
+
+
+@pytest.mark.parametrize("arguments", [["--batch", "0"], ["--repeats", "0"]])
+def test_wrong_numbers(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["bench", *arguments]) == 2
+    assert capsys.readouterr().err == f"alexnet: {' '.join(arguments)}: at least 1\n"
+
+
+def test_a_group_that_is_none() -> None:
+    with pytest.raises(SystemExit) as end:
+        cli.main(["bench", "nonsense"])
+    assert end.value.code == 2
+
+
+# ── what whole networks are measured with ────────────────────────────────────────────────────────────────────────
+
+
+def test_cifar_s_row(bench: Bench) -> None:
+    (row,) = training.cifar_rows(replace(bench, amx=True))
+    assert (row.name, row.unit, row.at_least) == ("train.cifar", "s/epoch", 2)
+    assert row.ours > 0
+
+
+def test_figures_that_rest_on_bf16_are_due_with_amx_only(bench: Bench) -> None:
+    assert bench.due_in_bf16(8) == (None, "8 is due with AMX only")
+    assert replace(bench, amx=True).due_in_bf16(8) == (8, "")
+
+
+def test_mfu_counts_six_operations_for_each_multiply_add(bench: Bench) -> None:
+    ours = Subject(bench, "cifar-18pct", store=bench.small_store)
+    row = training.mfu(bench, ours, [0.5, 0.25, 1.0])
+    assert row.ours == pytest.approx(6 * ours.macs * 4 / 0.5 / 1e12)
+    assert row.ratio == pytest.approx(row.ours / 1.0)
+
+
+def test_a_step_on_ready_inputs_is_the_step_on_records(bench: Bench) -> None:
+    one, other = (Subject(bench, "cifar-18pct", store=bench.small_store) for _ in range(2))
+    one.step()
+    other.step_on(other.ready_inputs())
+    for mine, theirs in zip(one.job.network.parameters(), other.job.network.parameters(), strict=True):
+        assert torch.equal(mine, theirs)
+
+
+def test_a_stream_feeds_what_lies_in_the_store(bench: Bench) -> None:
+    ours = Subject(bench, "cifar-18pct", store=bench.small_store)
+    order = subject.endless_order(ours.store, 40)
+    assert [sorted(order[:16]), sorted(order[16:32])] == [list(range(16))] * 2
+    assert not np.array_equal(order[:16], order[16:32])
+    before = [weight.clone() for weight in ours.job.network.parameters()]
+    with Stream(ours.store.parts["train"], 4, order) as stream:
+        ours.step_from(stream)
+    assert any(not torch.equal(a, b) for a, b in zip(before, ours.job.network.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("views", [1, 10])
+def test_looking_gives_probabilities(views: int, bench: Bench) -> None:
+    ours = Subject(bench, "cifar-18pct", store=bench.small_store)
+    torch.testing.assert_close(ours.look(views).sum(dim=1), torch.ones(4))
+
+
+def test_peers_come_in_both_settings(bench: Bench) -> None:
+    steps = training.peer_steps(bench, "plain", peers.cifar, 32, classes=10)
+    assert list(steps) == ["plain fp32", "plain bf16"]
+    for step in steps.values():
+        assert isinstance(step(), float)
+
+
+# ── memory ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_peak_memory_sees_what_a_process_takes_for_a_moment() -> None:
+    program = "import time; a = bytearray(b'x') * (200 << 20); time.sleep(0.1); del a; time.sleep(0.05)"
+    with subprocess.Popen(["python3", "-c", program]) as child:
+        peak = training.peak_memory(child)
+    assert 200 << 20 < peak < 300 << 20
+
+
+def test_memory_of_a_process_that_is_gone() -> None:
+    with subprocess.Popen(["true"]) as child:
+        child.wait()
+    with pytest.raises(ProcessLookupError):
+        machine.memory_of(child.pid)
+
+
+def test_memory_elsewhere_than_on_linux_is_refused_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent(path: Path) -> str:
+        raise FileNotFoundError(path)
+
+    monkeypatch.setattr(Path, "read_text", absent)
+    monkeypatch.setattr(Path, "exists", lambda path: False)
+    with pytest.raises(UserError, match="only measured on Linux"):
+        machine.memory_of(1)
+
+
+# ── the machine and the stores ───────────────────────────────────────────────────────────────────────────────────
+
+
+def test_amx_is_read_from_the_flags(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "cpu_lines", lambda: ["model name\t: X", "flags\t\t: avx2 amx_bf16 amx_tile"])
+    assert machine.has_amx()
+    assert "X (avx2, amx_bf16)" in machine.describe()
+    monkeypatch.setattr(machine, "cpu_lines", lambda: ["flags\t\t: avx2 amx_bf16x"])
+    assert not machine.has_amx()
+    monkeypatch.setattr(machine, "cpu_lines", list)
+    assert not machine.has_amx()
+    assert machine.describe()
+
+
+def test_made_pictures_are_as_large_as_imagenet_s(tmp_path: Path) -> None:
+    source = pictures.made_pictures(tmp_path / "made", 4)
+    sizes = [len(item.read()) for item in source.parts["train"]]
+    assert 60_000 < np.mean(sizes) < 200_000
+
+
+def test_pillow_s_record_is_about_ours(tmp_path: Path) -> None:
+    source = pictures.made_pictures(tmp_path / "made", 2)
+    store = prepare(source, tmp_path / "store")
+    for index, item in enumerate(source.parts["train"]):
+        ours = store.parts["train"].pictures[index].astype(int)
+        assert np.abs(ours - pictures.record_by_pillow(item)).mean() < 1
+
+
+def test_pictures_that_are_arrays_cannot_be_decoded(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = subject.noise_source(4, classes=2, size=8)
+    monkeypatch.setattr(pictures, "open_source", lambda spec: source)
+    with pytest.raises(UserError, match="nothing to decode"):
+        pictures.prepare_rows(replace(bench, pictures=tmp_path))
+
+
+def test_a_sparse_store_is_a_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    large.make_sparse_store(tmp_path / "large", 1000)
+    store = Store.open(tmp_path / "large")
+    assert len(store.parts["train"]) == 1000
+    assert not store.verify()
+    found = large.measured_opening(tmp_path / "large", 16)
+    assert set(found) == {"open", "memory", "order", "first_batch"} == set(pictures.LIMITS)
+
+
+def test_where_no_sparse_file_can_be_made_it_is_said(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(folder: Path, count: int) -> None:
+        raise OSError(27, "File too large")
+
+    said: list[str] = []
+    monkeypatch.setattr(large, "make_sparse_store", refuse)
+    rows = pictures.data_rows(replace(bench, say=said.append))
+    assert [row.name for row in rows] == ["data.records", "data.records.map"]
+    assert "data.open, data.memory, data.order, data.first_batch are left out" in said[0]
