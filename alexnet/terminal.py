@@ -86,8 +86,8 @@ def duration(seconds: float) -> str:
 
 
 def in_bytes(count: int) -> str:
-    """Bytes for people: 40 B, 4.1 kB, 3.7 MB, 1.2 GB."""
-    for unit, factor in (("GB", 10**9), ("MB", 10**6), ("kB", 1000)):
+    """Bytes for people: 40 B, 4.1 kB, 3.7 MB, 1.2 GB, 2.0 TB."""
+    for unit, factor in (("TB", 10**12), ("GB", 10**9), ("MB", 10**6), ("kB", 1000)):
         if count >= factor:
             return f"{count / factor:.1f} {unit}"
     return f"{count} B"

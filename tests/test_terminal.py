@@ -44,6 +44,21 @@ def test_durations(seconds: float, text: str) -> None:
     assert terminal.duration(seconds) == text
 
 
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (4_120, "4.1 kB"),
+        (3_700_000, "3.7 MB"),
+        (251_900_000_000, "251.9 GB"),
+        (2_000_000_000_000, "2.0 TB"),
+    ],
+)
+def test_sizes(count: int, text: str) -> None:
+    assert terminal.in_bytes(count) == text
+
+
 def test_a_bar_on_a_terminal_shows_speed_and_remark(monkeypatch: pytest.MonkeyPatch) -> None:
     class Terminal(io.StringIO):
         def isatty(self) -> bool:

@@ -37,6 +37,7 @@ from alexnet.files import (
     remove_temporaries,
     write_atomically,
 )
+from alexnet.terminal import in_bytes
 
 Progress = Callable[[str, int, int, int], None]
 """Receives the name of a part, its items done, its items in all, and the files refused so far in the whole store."""
@@ -134,22 +135,17 @@ def prepare(
 
 
 def source_fingerprint(source: Source) -> str:
-    """sha256 hex over kind, classes, and each item's key, label and (where the source knows it) size in bytes."""
+    """sha256 hex over kind, classes, and each item's key, label and (where the source knows it) size in bytes.
+
+    No file is opened: 1.28 million take about four seconds where the system has their entries in memory, as it has
+    after the source was opened.
+    """
     digest = sha256(repr((source.kind, source.class_ids, source.class_names, source.class_order)).encode())
     for name, part in source.parts.items():
         digest.update(f"\n{name} {len(part)}\n".encode())
         for item in part:
-            size = getattr(item, "size", None)
-            digest.update(layout.key_to_line(item.key) + f"{item.label} {size}\n".encode())
+            digest.update(layout.key_to_line(item.key) + f"{item.label} {item.size}\n".encode())
     return digest.hexdigest()
-
-
-def in_bytes(count: int) -> str:
-    """A number of bytes in words."""
-    for unit, factor in (("TB", 10**12), ("GB", 10**9), ("MB", 10**6)):
-        if count >= factor:
-            return f"{count / factor:.1f} {unit}"
-    return f"{count / 1000:.0f} kB"
 
 
 @dataclass(frozen=True)

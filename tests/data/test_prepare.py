@@ -155,15 +155,18 @@ def test_another_store_is_not_overwritten(
 
 
 @pytest.mark.usefixtures("small_chunks")
-def test_pictures_replaced_in_place_are_noticed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("finished", [True, False])
+def test_pictures_replaced_in_place_are_noticed(tmp_path: Path, finished: bool) -> None:
     folder = tmp_path / "pictures"
     for name in ("a/1.png", "a/2.png", "b/1.png", "b/2.png"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (9, 9), "red").save(folder / name)
     source = open_source(folder)
-    if not hasattr(source.parts["train"][0], "size"):
-        pytest.skip("the folder source does not tell the sizes of its files")
-    prepare(source, tmp_path / "store", size=SIZE)
+    if finished:
+        prepare(source, tmp_path / "store", size=SIZE)
+    else:
+        with pytest.raises(KeyboardInterrupt):
+            prepare(source, tmp_path / "store", size=SIZE, progress=failing_at(1))
     Image.effect_noise((50, 50), 80).save(folder / "b/2.png")
     with pytest.raises(UserError, match="another source"):
         prepare(open_source(folder), tmp_path / "store", size=SIZE)

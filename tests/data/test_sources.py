@@ -178,6 +178,8 @@ def test_links_are_followed_but_not_in_circles(tmp_path: Path) -> None:
     gone = next(item for item in source.parts["train"] if item.key == "ox/gone.jpg")
     with pytest.raises(Undecodable, match=r"ox/gone\.jpg: cannot be read: No such file"):
         gone.read()
+    assert gone.size is None
+    assert all(item.size == len(item.read()) for item in source.parts["train"] if item != gone)
 
 
 def test_odd_names_make_printable_keys(tmp_path: Path) -> None:
@@ -276,6 +278,8 @@ def test_imagenet_unpacked(tmp_path: Path) -> None:
     for part in ("train", "val"):
         assert np.array_equal(packed.parts[part].labels, plain.parts[part].labels)
         assert [item.read() for item in packed.parts[part]] == [item.read() for item in plain.parts[part]]
+        sizes = [len(item.read()) for item in packed.parts[part]]
+        assert [item.size for item in packed.parts[part]] == [item.size for item in plain.parts[part]] == sizes
 
 
 def test_faults_of_imagenet_are_named(tmp_path: Path) -> None:
@@ -446,6 +450,7 @@ def test_cifar_batches(tmp_path: Path) -> None:
     item = source.parts["train"][47]
     assert (item.key, item.label) == ("data_batch_3/00007", 7)
     assert np.array_equal(item.read(), data[2, 7].reshape(3, 32, 32).transpose(1, 2, 0))
+    assert item.size is None, "pixels in an array have no file of their own"
     held = open_source(tmp_path, holdout=0.1)
     assert {part: len(items) for part, items in held.parts.items()} == {"train": 90, "val": 10, "test": 20}
     for item in held.parts["val"]:
@@ -532,6 +537,7 @@ def test_labelme_polygons(tmp_path: Path) -> None:
     whole = np.asarray(Image.open(tmp_path / "Images/set/a.png"))
     assert np.array_equal(source.parts["train"][0].read(), whole[3:25, 2:21])
     assert np.array_equal(source.parts["train"][1].read(), whole)
+    assert source.parts["train"][1].size == (tmp_path / "Images/set/a.png").stat().st_size
     assert [line.split(", ")[1].split(":")[0] for line in source.ignored] == ["object 2 (cat)", "object 3", "object 4"]
     with pytest.raises(Undecodable, match="outside its 40 × 30 pixels"):
         source.parts["train"][2].read()

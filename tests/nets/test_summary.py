@@ -5,7 +5,7 @@ import re
 import pytest
 
 from alexnet.errors import UserError
-from alexnet.nets.summary import describe, in_bytes, overview
+from alexnet.nets.summary import describe, overview
 from alexnet.nets.zoo import ZOO, find
 
 
@@ -44,10 +44,3 @@ def test_overview_has_a_line_for_each_network_and_each_can_be_described() -> Non
     lines = overview(ZOO.values()).splitlines()
     assert [line.split()[0] for line in lines[1:]] == list(ZOO)
     assert all(describe(table) for table in ZOO.values())
-
-
-@pytest.mark.parametrize(
-    ("count", "text"), [(40, "40 B"), (4096, "4.1 kB"), (10**6, "1.0 MB"), (252 * 10**9, "252.0 GB")]
-)
-def test_bytes_for_people(count: int, text: str) -> None:
-    assert in_bytes(count) == text

@@ -275,6 +275,7 @@ def test_the_disk_needed_is_told_and_refused_if_absent(
     run = train(store, run_folder / "a", options(epochs=2, snapshots=True), quiet=True)
     told = [note["text"] for note in events(run.path, "note") if "of disk, 2 snapshots among it" in note["text"]]
     assert len(told) == 1
+    assert "up to 0" not in told[0], "a small network's size is told in smaller units"
     usage = shutil.disk_usage(run_folder)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
     with pytest.raises(UserError, match=r"free\. Free some, or train elsewhere"):

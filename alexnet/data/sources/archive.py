@@ -103,6 +103,10 @@ class TarReader:
             raise Undecodable(f"{self.paths[which]} has become shorter since it was indexed", name)
         return data
 
+    def size_of(self, place: int) -> int:
+        """Bytes of the member."""
+        return int(self.sizes[place])
+
     def _file(self, which: int) -> IO[bytes]:
         if which not in self._open:
             self._open.setdefault(which, open(self.paths[which], "rb"))  # noqa: SIM115 - open as long as the reader

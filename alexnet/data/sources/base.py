@@ -1,6 +1,7 @@
 """What every source of pictures has in common: its items, its parts, and the checks and splits that all share."""
 
 import hashlib
+import os
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -33,6 +34,13 @@ class Item:
     def read(self) -> "bytes | np.ndarray":
         """The bytes of the file, or pixels (H, W, 3) uint8 RGB. Raises ``Undecodable`` if there is no reading it."""
         return self.reader(self.place)
+
+    @property
+    def size(self) -> int | None:
+        """Bytes of the file, as the file system or the archive has it, without opening it; None where that is not
+        known (pixels in an array) or the file is not there."""
+        size_of = getattr(self.reader, "size_of", None)
+        return None if size_of is None else size_of(self.place)
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,6 +98,13 @@ class Source:
 
 class FileReader:
     """Reads files below one folder."""
+
+    def size_of(self, place: int) -> int | None:
+        """Bytes of the file; None if it is not there."""
+        try:
+            return os.stat(f"{self.root}/{self.names[place]}").st_size
+        except OSError:  # reading it will say so, with its name in the report
+            return None
 
     def __init__(self, root: Path, names: Sequence[str]) -> None:
         self.root, self.names = root, names

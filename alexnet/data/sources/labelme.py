@@ -52,6 +52,10 @@ class ObjectReader:
     def __init__(self, root: Path, pictures: list[str], boxes: list[Box]) -> None:
         self.files, self.boxes = FileReader(root, pictures), boxes
 
+    def size_of(self, place: int) -> int | None:
+        """Bytes of the picture's file; None if it is not there."""
+        return self.files.size_of(place)
+
     def __call__(self, place: int) -> np.ndarray:
         name = printable(self.files.names[place])
         pixels = decode(self.files(place), name).pixels
