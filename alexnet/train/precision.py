@@ -1,6 +1,8 @@
 """bf16 or fp32, chosen once at a run's start by trying: is bf16 right on this machine, and is it faster?"""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -38,13 +40,18 @@ class Choice:
 def choose(network: Network, device: torch.device, wish: Literal["auto", "fp32", "bf16"]) -> Choice:
     """The arithmetic for a run. With "auto" each convolution and dense layer is tried forward and backward.
 
-    The same machine should choose the same for the same network, however busy it is: on the CPU time is counted as the
-    process's own, and small networks, where the two are near each other, stay with fp32 untried.
+    The same machine should choose the same for the same network, however busy it is: on the CPU one thread tries, and
+    its own time counts; small networks, where the two are near each other, stay with fp32 untried.
     """
     if wish != "auto":
         return Choice(wish, "as asked")
     if sum(layer.macs for layer in network.layers) < SMALL_MACS:
         return Choice("fp32", "the network is too small to gain by bf16")
+    with one_thread():
+        return _tried(network, device)
+
+
+def _tried(network: Network, device: torch.device) -> Choice:
     times = {"fp32": 0.0, "bf16": 0.0}
     for layer in network.layers:
         module = network.get_submodule(layer.row.name)
@@ -63,6 +70,17 @@ def choose(network: Network, device: torch.device, wish: Literal["auto", "fp32",
     return Choice("bf16", f"right and {gain:.1f}× as fast as fp32 in the layers with weights")
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Inside, torch computes with one thread: two that wait for each other on a busy machine burn time."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
 @dataclass(frozen=True)
 class _Trial:
     results: tuple[Tensor, ...]
@@ -74,7 +92,7 @@ def _try(module: nn.Module, shape: tuple[int, ...], device: torch.device, dtype:
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(shape, generator=generator).to(device).contiguous(memory_format=torch.channels_last)
     x = x.to(dtype).requires_grad_(True)
-    clock = time.process_time if device.type == "cpu" else time.perf_counter
+    clock = time.thread_time if device.type == "cpu" else time.perf_counter
     best, results = float("inf"), ()
     for _ in range(TRIAL_REPEATS):
         start = clock()
