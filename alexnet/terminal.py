@@ -42,7 +42,7 @@ def _bars(unit: str) -> Iterator[Progress]:
 
     def report(what: str, done: int, total: int, remark: str = "") -> None:
         if what not in tasks:
-            tasks[what] = bars.add_task(what, completed=done, speed="", remark="")
+            tasks[what] = bars.add_task(what, total=total, completed=done, speed="", remark="")
         speed = bars.tasks[tasks[what]].speed
         pace = f"{speed:,.0f} {unit}/s" if speed else ""
         bars.update(tasks[what], completed=done, total=total, speed=pace, remark=remark)
@@ -83,6 +83,11 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60} s"
     return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def counted(count: int, one: str, many: str = "") -> str:
+    """A count with its noun: 1 file, 2 files. `many` where it is not `one` with an s."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
 def in_bytes(count: int) -> str:

@@ -44,6 +44,11 @@ def test_durations(seconds: float, text: str) -> None:
     assert terminal.duration(seconds) == text
 
 
+def test_counts_agree_with_their_nouns() -> None:
+    assert [terminal.counted(count, "file") for count in (0, 1, 2000)] == ["0 files", "1 file", "2,000 files"]
+    assert terminal.counted(3, "class has", "classes have") == "3 classes have"
+
+
 @pytest.mark.parametrize(
     ("count", "text"),
     [

@@ -17,6 +17,7 @@ from alexnet.errors import UserError
 from alexnet.measure.accuracy import TOP, Counts, Viewer, nll_of_truth, probabilities_of, rank_of_truth
 from alexnet.measure.probabilities import Probabilities
 from alexnet.runs import RunFolder
+from alexnet.tensor_files import tensor_digest
 
 Progress = Callable[[int, int], None]
 """Receives pictures done and pictures in all."""
@@ -177,7 +178,13 @@ def evaluate_run(
     }
     if not keep_probabilities:
         return evaluations, None
-    about = {"views": max(views), "part": part, "store": store.fingerprint, "class_ids": list(ids)}
+    about = {
+        "views": max(views),
+        "part": part,
+        "store": store.fingerprint,
+        "run": tensor_digest(viewer.network.state_dict()),
+        "class_ids": list(ids),
+    }
     return evaluations, Probabilities(kept, labels, tuple(pictures.keys), about)
 
 
@@ -210,8 +217,9 @@ def class_map(folder: RunFolder, store: Store) -> np.ndarray:
 
 
 def is_reordered(folder: RunFolder, store: Store) -> bool:
-    """Whether the store has the run's classes in another order; they are then told apart by id."""
-    return list(store.class_ids) != list(folder.value("classes", "ids"))
+    """Whether the store has the run's classes, all of them and no others, in another order; ids tell them apart."""
+    ours, theirs = list(folder.value("classes", "ids")), list(store.class_ids)
+    return ours != theirs and sorted(ours) == sorted(theirs)
 
 
 def check_size(folder: RunFolder, store: Store) -> None:

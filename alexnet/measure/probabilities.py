@@ -3,7 +3,7 @@
     probabilities   float32 (N, K), each row the mean of the views' softmax outputs
     labels          int64 (N,), the true classes
     metadata        "about": JSON with "keys" (N names of pictures), "class_ids" (K), "views", "part", "store"
-                    (fingerprint), "run" (fingerprint of the weights)
+                    (its fingerprint), "run" (of the weights: `alexnet.tensor_files.tensor_digest`)
 
 `safetensors.numpy.load_file` reads the arrays without this package.
 """

@@ -9,6 +9,7 @@ from rich.cells import cell_len, set_cell_size
 from alexnet.measure.evaluation import ClassRow, Evaluation
 from alexnet.measure.predict import Failure, Prediction
 from alexnet.nets.summary import columns
+from alexnet.terminal import counted
 
 VIEWS_IN_WORDS = {1: "centre", 5: "five views", 10: "ten views"}
 ROWS_SHOWN = 30
@@ -52,7 +53,7 @@ def class_table(evaluation: Evaluation) -> str:
         heading += f": the {ROWS_SHOWN} worst of {len(rows):,}; --json has all"
         rows = sorted(rows, key=lambda row: (-row.top1_error, row.id))[:ROWS_SHOWN]
     if absent:
-        heading += f"; {absent:,} classes have no picture here"
+        heading += f"; {counted(absent, 'class has', 'classes have')} no picture here"
     cells = [("class", "pictures", "top-1 errors", "", "top-5 errors", "", "nll"), *map(_class_cells, rows)]
     return f"{heading}\n{columns(cells, left=1)}"
 

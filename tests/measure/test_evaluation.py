@@ -20,7 +20,7 @@ from alexnet.measure import words
 from alexnet.measure.evaluation import Evaluation, evaluate_run
 from alexnet.measure.probabilities import Probabilities
 from alexnet.measure.run import Run
-from alexnet.tensor_files import load_tensors, save_tensors
+from alexnet.tensor_files import load_tensors, save_tensors, tensor_digest
 
 NAMES = ("cat", "dog", "emu", "fox", "gnu", "hen", "ibis")
 
@@ -77,6 +77,8 @@ def test_an_evaluation_of_a_store_is_that_of_its_probabilities(run: Run, store: 
 def test_kept_probabilities_come_back_and_open_without_this_package(run: Run, store: Store, tmp_path: Path) -> None:
     _, kept = evaluate_run(run.folder, run.viewer, store, part="train", views=(1,), keep_probabilities=True)
     assert kept is not None
+    weights, _ = load_tensors(run.path / "model.safetensors")
+    assert kept.about["run"] == tensor_digest(weights), "tells of which weights these are the answers"
     kept.save(tmp_path / "kept.safetensors")
     back = Probabilities.load(tmp_path / "kept.safetensors")
     assert np.array_equal(back.values, kept.values)
@@ -114,6 +116,15 @@ def test_another_order_is_said(make_run, store: Store, capsys) -> None:
     turned = make_run(classes={"names": [*"dcba"], "ids": list(store.class_ids)[::-1], "order": "reversed"})
     assert main(["evaluate", str(turned.path), str(store.path), "--views", "1", "--device", "cpu"]) == 0
     assert "another order" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("ids", [["angle3", "angle2", "angle1", "emu"], ["angle1", "angle0", "angle2"]])
+def test_other_classes_are_not_called_another_order(make_run, store: Store, capsys, ids: list[str]) -> None:
+    other = make_run(classes={"names": ids, "ids": ids, "order": "by hand"})
+    assert main(["evaluate", str(other.path), str(store.path), "--views", "1", "--device", "cpu"]) == 1
+    told = capsys.readouterr().err
+    assert "its classes are not those of" in told
+    assert "another order" not in told
 
 
 @pytest.mark.parametrize(
@@ -177,7 +188,7 @@ def test_long_tables_say_that_they_were_shortened() -> None:
     values, labels = draw.dirichlet(np.ones(50), 300).astype(np.float32), draw.integers(0, 49, 300)
     text = words.evaluation_in_words({1: Evaluation.of(values, labels, names, names, 1)})
     assert "the 30 worst of 49; --json has all" in text
-    assert "1 classes have no picture here" in text
+    assert "; 1 class has no picture here" in text
     assert len(text.splitlines()) < 60
 
 
