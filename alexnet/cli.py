@@ -154,9 +154,7 @@ class Prepare:
     """Threads that decode."""
 
     def run(self) -> None:
-        from alexnet.data.sources import open_source
-
-        source = open_source(self.source, holdout=self.holdout, seed=self.seed, background=self.background)
+        source = open_shown(self.source, holdout=self.holdout, seed=self.seed, background=self.background)
         store = prepare_shown(
             source,
             self.store,
@@ -169,6 +167,15 @@ class Prepare:
             workers=self.workers,
         )
         print(in_words(store))
+
+
+def open_shown(spec: str | Path, **options: Any) -> "Source":
+    """`alexnet.data.sources.open_source`, on stderr the progress of drawing where the built-in set has to be drawn."""
+    from alexnet.data.sources import open_source
+    from alexnet.terminal import progress
+
+    with progress("pictures") as report:
+        return open_source(spec, progress=partial(report, "drawing"), **options)
 
 
 def prepare_shown(source: "Source", destination: Path, **options: Any) -> "Store":
@@ -186,13 +193,14 @@ def prepare_shown(source: "Source", destination: Path, **options: Any) -> "Store
 
 def in_words(store: "Store") -> str:
     """What is in the store, and how many files were left out or odd."""
+    from alexnet.terminal import counted
+
     parts = ", ".join(f"{name} {len(part):,}" for name, part in store.parts.items())
     odd = Counter(entry["outcome"] for entry in store.report())
     told = f"{store.path}: {len(store.class_names):,} classes, pictures: {parts}"
     if odd:
-        told += (
-            f"\n{odd['refused']:,} files left out, {odd['noted']:,} odd ones taken: see {store.path / 'report.json'}"
-        )
+        left_out, taken = counted(odd["refused"], "file"), counted(odd["noted"], "odd one")
+        told += f"\n{left_out} left out, {taken} taken: see {store.path / 'report.json'}"
     return told
 
 
@@ -244,15 +252,21 @@ class Train:
 def ready_store(pictures: Path, run: Path) -> "Store":
     """The store at `pictures`, or the one made of the pictures there, with a tenth held out if there is no "val"."""
     from alexnet.data import layout
-    from alexnet.data.sources import open_source
+    from alexnet.data.prepare import OptionNeeded
     from alexnet.data.store import Store
 
     if any((pictures / name).exists() for name in (layout.DESCRIPTION, layout.JOURNAL)):
         return Store.open(pictures)
-    source = open_source(pictures)
+    source, holdout = open_shown(pictures), []
     if "val" not in source.parts:
-        source = open_source(pictures, holdout=0.1)
-    return prepare_shown(source, run.with_name(run.name + ".store"))
+        source, holdout = open_shown(pictures, holdout=0.1), ["--holdout", "0.1"]
+    store = run.with_name(run.name + ".store")
+    try:
+        return prepare_shown(source, store)
+    except OptionNeeded as fault:
+        prepare = shlex.join(["alexnet", "prepare", str(pictures), str(store), *holdout])
+        train = shlex.join(["alexnet", "train", str(store), "--out", str(run)])
+        raise UserError(f"{fault}. To give options: {prepare} {fault.option}; then: {train} …") from None
 
 
 @dataclass(frozen=True)
@@ -325,7 +339,7 @@ class Predict:
 
     run_folder: RunFolderArgument
     """The run."""
-    pictures: Annotated[Positional[tuple[str, ...]], arg(metavar="FILE|FOLDER|- ...")]
+    pictures: Annotated[Positional[tuple[str, ...]], arg(metavar="FILE|FOLDER|- ...", help_behavior_hint="(required)")]
     """Picture files, folders of them, or - for one picture on standard input."""
     views: Literal[1, 5, 10] = 10
     """Crops of a picture whose softmax outputs are averaged: 1 (centre), 5 (corners too), 10 (mirrored too)."""

@@ -4,12 +4,14 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,7 @@ from PIL import Image
 
 import alexnet
 from alexnet import cli
+from alexnet.data import synthetic
 from alexnet.errors import UsageError, UserError
 from alexnet.train.options import TrainOptions
 
@@ -195,6 +198,7 @@ def test_a_verb_s_help_has_an_example_and_says_what_is_required_or_default(
     assert end.value.code == 0
     assert f"usage: alexnet {name} " in help_text
     assert re.search(rf"Examples?:\n +alexnet {name}( |$)", help_text, re.MULTILINE)
+    assert "(default: )" not in help_text
     assert "(default: None)" not in help_text, "say in words what happens without the option"
     boxes = help_text.partition("╭")[2]
     entries = re.split(r"\n│ (?=\S)", boxes)[1:]
@@ -271,7 +275,7 @@ def test_prepare_shows_progress_on_stderr_and_the_outcome_on_stdout(
     assert cli.main(["prepare", str(photos), str(store), *options]) == 0
     output = capsys.readouterr()
     assert output.out.startswith(f"{store}: 2 classes, pictures: train 1")
-    assert "1 files left out, 0 odd ones taken" in output.out
+    assert "\n1 file left out, 0 odd ones taken" in output.out
     assert "train: " in output.err
 
 
@@ -282,6 +286,7 @@ def test_prepare_hands_every_option_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cli, "in_words", lambda store: "done")
     line = "prepare a b --size 8 --resample box --format jpeg --holdout 0.5 --seed 3 --background --exif --strict"
     assert cli.main([*line.split(), "--max-bad", "0.2", "--workers", "7"]) == 0
+    assert callable(handed.pop("progress")), "the built-in set shows how far its drawing is"
     assert handed == {
         "of": "a", "to": Path("b"), "size": 8, "resample": "box", "format": "jpeg", "holdout": 0.5, "seed": 3,
         "background": True, "exif": True, "strict": True, "max_bad": 0.2, "workers": 7,
@@ -316,6 +321,51 @@ def test_train_prepares_a_folder_of_pictures_once_beside_the_run(photos: Path, t
     assert {name: len(part) for name, part in store.parts.items()} == {"train": 18, "val": 2}
     assert cli.ready_store(photos, tmp_path / "run").fingerprint == store.fingerprint
     assert cli.ready_store(store.path, tmp_path / "other").path == store.path
+
+
+@pytest.mark.parametrize("parts", [[""], ["train", "val"]])
+def test_train_says_with_which_command_lines_to_allow_more_bad_files(
+    photos: Path, tmp_path: Path, parts: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = tmp_path / "my pictures"
+    for part in parts:
+        shutil.copytree(photos, source / part)
+    run = tmp_path / "run"
+    assert cli.main(["train", str(source), "--out", str(run)]) == 1
+    message = capsys.readouterr().err.splitlines()[-1]
+    prepare, train = re.findall(r"alexnet (prepare .+?) --max-bad SHARE; then: alexnet (train .+) …", message)[0]
+    assert cli.main([*shlex.split(prepare), "--max-bad", "0.2"]) == 0
+    handed: list[Path] = []
+    monkeypatch.setattr(
+        "alexnet.train.loop.train", lambda store, run, options, resume: handed.extend([store.path, run])
+    )
+    assert cli.main(shlex.split(train)) == 0
+    assert handed == [tmp_path / "run.store", run]
+
+
+def test_train_says_with_which_command_line_to_take_less_disk(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
+    assert cli.main(["train", str(photos), "--out", str(tmp_path / "run")]) == 1
+    line = f"alexnet prepare {photos} {tmp_path}/run.store --holdout 0.1 --format jpeg; then: alexnet train"
+    assert line in capsys.readouterr().err
+
+
+def test_the_drawing_of_the_built_in_set_shows_its_progress(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    few = partial(synthetic.write, train_per_class=2, val_per_class=1, side=16)
+    monkeypatch.setattr(synthetic, "write", few)
+    source = f"synthetic:{tmp_path / 'drawn'}"
+    assert cli.main(["prepare", source, str(tmp_path / "store"), "--size", "16"]) == 0
+    assert "drawing: 36 of 36 pictures" in capsys.readouterr().err
+    assert cli.main(["prepare", source, str(tmp_path / "store"), "--size", "16"]) == 0
+    assert "drawing: " not in capsys.readouterr().err, "what was drawn already is not drawn again"
+    shutil.rmtree(tmp_path / "drawn")
+    cli.ready_store(Path(source), tmp_path / "run")
+    assert "drawing: 36 of 36 pictures" in capsys.readouterr().err
 
 
 # ── asking a trained run ─────────────────────────────────────────────────────────────────────────────────────────

@@ -49,6 +49,14 @@ CHUNK_BYTES, CHUNK_ITEMS = 4 << 20, 64
 SMALL_CHANGE_BYTES = 8 << 20  # journal, statistics, report and descriptions
 
 
+class OptionNeeded(UserError):
+    """A fault that another option of ``alexnet prepare`` would mend: ``option``, for whoever shows its command line."""
+
+    def __init__(self, message: str, option: str) -> None:
+        super().__init__(message)
+        self.option = option
+
+
 @dataclass(frozen=True)
 class Plan:
     """What preparing will take: ``pictures``, and bytes of disk ``needed`` in all, already ``present``, and ``free``.
@@ -165,11 +173,12 @@ class Rules:
                 "(then begin in a new folder), or go on without --strict"
             )
         if refused > math.floor(self.max_bad * self.total):
-            raise UserError(
+            raise OptionNeeded(
                 f"{self.destination}: {refused:,} of {self.total:,} files cannot be decoded so far, more than "
                 f"--max-bad {self.max_bad:g} allows: {layout.in_words(first_refused)}. All are in "
                 f"{self.destination / layout.REPORT}. Mend or remove them (then begin in a new folder), or go on "
-                "with a larger --max-bad"
+                "with a larger --max-bad",
+                "--max-bad SHARE",
             )
 
 
@@ -388,9 +397,10 @@ def _check_disk(needs: Plan, destination: Path, say: Say) -> None:
     say(f"{destination}: {needs}")
     if not needs.fits:
         missing = in_bytes(needs.needed - needs.present - needs.free)
-        raise UserError(
+        raise OptionNeeded(
             f"{destination}: {needs}: {missing} too little. Free some space, choose another disk, a smaller "
-            "--size or --format jpeg"
+            "--size or --format jpeg",
+            "--format jpeg",
         )
 
 
