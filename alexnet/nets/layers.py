@@ -64,12 +64,12 @@ class Convolution(nn.Module):
         weight, bias = _cast(self, x.dtype)
         if self.window.stride > 1 and x.shape[1] < THIN:
             return convolve_by_cells(x, weight, bias, self.window)
-        padded = self._pad(x)
+        x, padding = self._ready(x)
         if self.groups is not None:
-            return F.conv2d(padded, weight, bias, self.window.stride, groups=self.groups)
-        columns = padded.chunk(self.columns_below, dim=1)
+            return F.conv2d(x, weight, bias, self.window.stride, padding, groups=self.groups)
+        columns = x.chunk(self.columns_below, dim=1)
         parts = [
-            F.conv2d(torch.cat([columns[c] for c in read], dim=1), w, b, self.window.stride)
+            F.conv2d(torch.cat([columns[c] for c in read], dim=1), w, b, self.window.stride, padding)
             for read, w, b in zip(self.reads, weight.chunk(len(self.reads)), bias.chunk(len(self.reads)), strict=True)
         ]
         return torch.cat(parts, dim=1)
@@ -97,6 +97,13 @@ class Convolution(nn.Module):
                 columns[column] = share if present is None else present + share
         empty = torch.zeros_like(next(c for c in columns if c is not None))
         return torch.cat([empty if column is None else column for column in columns], dim=1)
+
+    def _ready(self, x: Maps) -> tuple[Maps, int]:
+        """The map, and the zeros that conv2d itself is to put on every side. Only where the sides differ (an overhang)
+        are they put around it here: that is a copy, and a backward pass over the larger map."""
+        before = self.window.before
+        alike = all(self.window.far_padding(side) == before for side in x.shape[2:])
+        return (x, before) if alike else (self._pad(x), 0)
 
     def _pad(self, x: Maps) -> Maps:
         """Zeros around the map, the overhang at its right and bottom included."""
