@@ -67,7 +67,7 @@ def run_with_kills(store: Path, folder: Path, kills: int, seed: int, *arguments:
 
 
 def test_killed_four_times(store: Store, tmp_path: Path) -> None:
-    assert run_with_kills(store.path, tmp_path, 4, 0, "20", "toy", "32") >= 1
+    assert run_with_kills(store.path, tmp_path, 4, 0, "6", "toy", "32") >= 1
 
 
 @pytest.mark.long
