@@ -269,8 +269,8 @@ class AveragePool(nn.Module):
 class ResponseNorm(nn.Module):
     """Response normalisation across maps, inside each column or over all ([A] §3.3).
 
-    A window over all maps that is as wide as there are maps takes in every one of them, from every place: (k, α, β, n) =
-    (0, 1, 1, N) divides each value by the sum of squares over all N maps.
+    A window over all maps that is as wide as there are maps takes in every one of them, from every place:
+    (k, α, β, n) = (0, 1, 1, N) divides each value by the sum of squares over all N maps.
     """
 
     def __init__(self, layer: Layer) -> None:
@@ -386,7 +386,14 @@ def uniform_by_place(place: Place, layer: str, units: int) -> Float[Tensor, "B U
     The same on every device, whatever else is in the batch."""
     key = _scramble(place.pictures.to(torch.int64) ^ _string_key(f"{place.seed}:{place.epoch}:{layer}"))
     unit = torch.arange(units, device=key.device, dtype=torch.int64) * 0x9E3779B9
-    return _scramble((key[:, None] + unit) & 0xFFFFFFFF).to(torch.float32) / 2**32
+    rows = max(1, FEW // units) if key.device.type == "cpu" else max(1, len(key))
+    parts = [_scramble((part[:, None] + unit) & 0xFFFFFFFF).to(torch.float32) for part in key.split(rows)]
+    return torch.cat(parts) / 2**32
+
+
+FEW = (1 << 15) - 1
+"""Numbers hashed at a time on the CPU: they stay in the cache, and torch starts no threads for so few, which for these
+small operations costs many times the work."""
 
 
 def _string_key(words: str) -> int:
