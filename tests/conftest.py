@@ -16,6 +16,14 @@ from alexnet.data.store import Store
 SHARED = Path(os.environ.get("ALEXNET_SHARED", Path(__file__).parents[2] / "shared")) / "data"
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("gpu"):
+        import torch
+
+        if not torch.cuda.is_available():
+            pytest.skip("no CUDA GPU here, or this build of torch can't use it")
+
+
 @pytest.fixture(scope="session")
 def shared_pack(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """A function: name of a pack of real pictures → its unpacked folder. Skips, saying why, where it is absent."""

@@ -1,14 +1,17 @@
 """Pure tensor functions on BCHW tensors (channels_last preferred): normalisation, pooling, update, crops.
 
-Each has two forms that agree: `reference` (plain PyTorch, any device and dtype) and `compiled` (one C++ library
-for the CPU, float32 and bfloat16, built at first use). Which one runs is decided once per process: by what is
-there, by the variable ALEXNET_KERNELS=auto|compiled|reference, or by `choose`; `available` says it in words.
+Each has forms that agree: `reference` (plain PyTorch, any device and dtype) and a compiled one: on the CPU `compiled`
+(one C++ library, float32 and bfloat16, built at first use), on CUDA `triton_kernels` (float16 too; no normalisation
+over places). Which one runs is decided once per process and kind of device: by what is there, by the variable
+ALEXNET_KERNELS=auto|compiled|reference, or by `choose`; `available` says it in words.
 """
 
 import functools
+import math
 import os
 import sys
-from typing import Literal
+from dataclasses import dataclass
+from types import ModuleType
 
 import torch
 from torch import Tensor
@@ -29,48 +32,89 @@ __all__ = [
     "update_",
 ]
 
-Choice = Literal["auto", "compiled", "reference"]
 _VARIABLE = "ALEXNET_KERNELS"
 
 
 def choose(choice: str) -> str:
     """Decide for this process which form runs: "auto", "compiled" or "reference". Returns `available()`.
 
-    "auto" takes the compiled form where it can be built and says on stderr why not where it cannot. UserError for
-    any other word, and for "compiled" where it cannot be built (a run that began with it cannot go on without).
+    "auto" takes the compiled form where it can be had and says on stderr why not where it cannot. UserError for
+    any other word, and for "compiled" where it cannot be had (a run that began with it cannot go on without).
     """
     os.environ[_VARIABLE] = choice  # also for the processes started from here
     _decide.cache_clear()
     return available()
 
 
-def available() -> str:
-    """Which form runs, in words for the run's config: "compiled (g++ …)" or "reference (no compiler …)"."""
-    return _decide()[1]
+def available(device: torch.device | str = "cpu") -> str:
+    """Which form runs on a kind of device, in words for the run's config: "compiled (g++ …)", "triton 3.7.1",
+    "reference (no compiler …)"."""
+    return _decide(torch.device(device).type)[1]
 
 
 @functools.cache
-def _decide() -> tuple[bool, str]:
-    """(whether the compiled form runs, in words)."""
+def _decide(kind: str) -> tuple[ModuleType, str]:
+    """(the form that runs on this kind of device, in words)."""
     choice = os.environ.get(_VARIABLE) or "auto"
     if choice not in ("auto", "compiled", "reference"):
         raise UserError(f"{_VARIABLE}={choice}: must be auto, compiled or reference")
     if choice == "reference":
-        return False, "reference (chosen)"
+        return reference, "reference (chosen)"
+    if kind not in ("cpu", "cuda"):
+        return reference, f"reference (no other kernels for {kind})"
     try:
-        return True, f"compiled ({compiled.library().description})"
+        return _compiled_for(kind)
     except compiled.UnavailableError as reason:
         if choice == "compiled":
+            wanted, remedy = ("Triton", "Install triton") if kind == "cuda" else ("compiled CPU", "Install g++")
             raise UserError(
-                f"the compiled CPU kernels are asked for but cannot be had: {reason}. "
-                f"Install g++, or set {_VARIABLE}=reference"
+                f"the {wanted} kernels are asked for but cannot be had: {reason}. {remedy} or set {_VARIABLE}=reference"
             ) from None
         print(f"alexnet: plain PyTorch kernels (slower): {reason}", file=sys.stderr, flush=True)
-        return False, f"reference ({reason})"
+        return reference, f"reference ({reason})"
 
 
-def _runs_compiled(x: Tensor) -> bool:
-    return compiled.serves(x) and _decide()[0]
+def _compiled_for(kind: str) -> tuple[ModuleType, str]:
+    """The compiled form for "cpu" or "cuda", in words too; or `UnavailableError`."""
+    if kind == "cpu":
+        return compiled, f"compiled ({compiled.library().description})"
+    try:
+        from alexnet.kernels import triton_kernels  # only here: importing triton takes a second, and may fail
+
+        return triton_kernels, triton_kernels.describe(torch.device(kind))
+    except Exception as fault:  # whatever driver, compiler or installation have to say
+        first = next(iter(str(fault).splitlines()), "")
+        raise compiled.UnavailableError(f"Triton does not work here ({type(fault).__name__}: {first})") from fault
+
+
+@dataclass(frozen=True)
+class _Reach:
+    """What the compiled form of a kind of device takes: types, sides of a pool's window, maps of a norm's window."""
+
+    dtypes: tuple[torch.dtype, ...]
+    kernel: int
+    window: float
+
+
+_REACH = {
+    "cpu": _Reach(compiled.DTYPES, compiled.LARGEST_KERNEL, math.inf),
+    "cuda": _Reach((torch.float32, torch.bfloat16, torch.float16), kernel=5, window=9),  # Triton unrolls these loops
+}
+_LARGEST_PICTURE = 1 << 30  # values; inside one, places are counted in 32 bits
+
+
+def _form(
+    x: Tensor, *, dtype: torch.dtype | None = None, norm: NormSpec | None = None, kernel: int = 1, stride: int = 1
+) -> ModuleType:
+    """The module whose function takes `x` (of `dtype`, if what matters is another's): the compiled one for its device
+    if it reaches so far, for an ordinary tensor outside compilers and tracers."""
+    reach = _REACH.get(x.device.type)
+    if reach is None or type(x) not in (Tensor, torch.nn.Parameter) or torch.compiler.is_compiling():
+        return reference
+    fits = stride <= kernel <= reach.kernel and (norm is None or norm.size <= reach.window)
+    if not fits or (dtype or x.dtype) not in reach.dtypes or x.shape[1:].numel() > _LARGEST_PICTURE:
+        return reference
+    return _decide(x.device.type)[0]
 
 
 def local_response_norm(x_bchw: Tensor, spec: NormSpec) -> Tensor:
@@ -79,8 +123,7 @@ def local_response_norm(x_bchw: Tensor, spec: NormSpec) -> Tensor:
     ValueError if the maps do not divide into `spec.blocks`.
     """
     _check_maps(x_bchw, spec)
-    form = compiled if _runs_compiled(x_bchw) else reference
-    return form.local_response_norm(x_bchw, spec)
+    return _form(x_bchw, norm=spec).local_response_norm(x_bchw, spec)
 
 
 def spatial_response_norm(x_bchw: Tensor, k: float, alpha: float, beta: float, size: int) -> Tensor:
@@ -89,22 +132,21 @@ def spatial_response_norm(x_bchw: Tensor, k: float, alpha: float, beta: float, s
     x · (k + alpha · Σ x²)^−beta; the window reaches size // 2 up and left, (size − 1) // 2 down and right.
     """
     _check_maps(x_bchw, None)
-    form = compiled if _runs_compiled(x_bchw) else reference
+    form = _form(x_bchw) if x_bchw.device.type == "cpu" else reference
     return form.spatial_response_norm(x_bchw, k, alpha, beta, size)
 
 
 def relu_norm_pool(
     x_bchw: Tensor, *, relu_first: bool, norm: NormSpec | None, relu_last: bool, kernel: int, stride: int
 ) -> Tensor:
-    """[ReLU] → [normalisation] → [ReLU] → max-pool; on the CPU in one pass forward and one backward.
+    """[ReLU] → [normalisation] → [ReLU] → max-pool; compiled in one pass forward and one backward.
 
     B × C × H × W → B × C × h × w with h = 1 + ceil((H − kernel) / stride). [A]: ReLU first; the 2012 code's conv1:
     ReLU last. The gradient of a pooled value goes to the first maximum of its window in row-major order.
     ValueError if the maps do not divide into the norm's blocks.
     """
     _check_maps(x_bchw, norm)
-    fits = stride <= kernel <= compiled.LARGEST_KERNEL
-    form = compiled if fits and _runs_compiled(x_bchw) else reference
+    form = _form(x_bchw, norm=norm, kernel=kernel, stride=stride)
     return form.relu_norm_pool(
         x_bchw, relu_first=relu_first, norm=norm, relu_last=relu_last, kernel=kernel, stride=stride
     )
@@ -113,14 +155,14 @@ def relu_norm_pool(
 def update_(weight: Tensor, velocity: Tensor, gradient: Tensor, *, rate: float, momentum: float, decay: float) -> None:
     """The rule of [A] §5, in place: v ← momentum · v − decay · rate · w − rate · g; w ← w + v.
 
-    Weight and velocity of one shape and dtype; the gradient may be bfloat16. Not recorded by autograd.
+    Weight and velocity of one shape and dtype; the gradient may be of half precision. Not recorded by autograd.
     """
     if not weight.shape == velocity.shape == gradient.shape:
         raise ValueError(f"shapes differ: {weight.shape}, {velocity.shape}, {gradient.shape}")
-    if compiled.can_update(weight, velocity, gradient) and _decide()[0]:
-        compiled.update_(weight, velocity, gradient, rate=rate, momentum=momentum, decay=decay)
-    else:
-        reference.update_(weight, velocity, gradient, rate=rate, momentum=momentum, decay=decay)
+    form = _form(weight)
+    if form is not reference and not form.can_update(weight, velocity, gradient):
+        form = reference
+    form.update_(weight, velocity, gradient, rate=rate, momentum=momentum, decay=decay)
 
 
 def augment(
@@ -143,9 +185,7 @@ def augment(
     ValueError for a crop that leaves the picture or a mean of another shape.
     """
     _check_crops(pictures_bhwc, offsets_b2, mirror_b, noise_b3, size)
-    plain = pictures_bhwc.device.type == "cpu" and dtype in compiled.DTYPES and not torch.compiler.is_compiling()
-    form = compiled if plain and _decide()[0] else reference
-    return form.augment(
+    return _form(pictures_bhwc, dtype=dtype).augment(
         pictures_bhwc,
         offsets_b2=offsets_b2,
         mirror_b=mirror_b,
