@@ -506,8 +506,6 @@ TYRO = (DisallowNone,)
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line (by default this process's), return its exit code."""
-    # Large pages for torch's tensors, read at its first allocation: without them page faults take an eighth of a step.
-    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     # Threads that wait spin for microseconds rather than milliseconds: on a busy machine several times as fast.
     os.environ.setdefault("GOMP_SPINCOUNT", "20000")
     if isinstance(sys.stdout, io.TextIOWrapper):
