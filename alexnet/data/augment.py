@@ -14,6 +14,7 @@ from torch import Tensor
 
 from alexnet import kernels
 from alexnet.data import order
+from alexnet.data.upload import upload
 
 MeanMode = Literal["aligned", "centre"]
 ColourNoise = Literal["off", "paper", "code"]
@@ -133,9 +134,9 @@ class Augmentation:
         device = pictures.device
         batch = inputs.crop(
             pictures,
-            torch.from_numpy(rows).to(device),
-            torch.from_numpy(mirrored).to(device),
-            noise_b3=None if noise is None else torch.from_numpy(noise).to(device),
+            upload(rows, device),
+            upload(mirrored, device),
+            noise_b3=None if noise is None else upload(noise, device),
             scale=scale,
             dtype=dtype,
         )
@@ -180,6 +181,6 @@ def _cut_out(batch: Batch, side: int, seed: int, epoch: int, indices: np.ndarray
     steps = torch.arange(size, device=batch.device)
     inside = [
         (steps >= first[:, None]) & (steps < first[:, None] + side)
-        for first in torch.from_numpy(centres_b2 - side // 2).to(batch.device).T
+        for first in upload(centres_b2 - side // 2, batch.device).T
     ]
     return batch.masked_fill((inside[0][:, :, None] & inside[1][:, None, :])[:, None], 0)

@@ -52,7 +52,8 @@ class Viewer:
 
     def _one_view(self, pictures: Records, view: View) -> Float[Tensor, "B K"]:
         row, column, mirrored = view
-        offsets_b2 = torch.tensor([[row, column]], device=self.device).expand(len(pictures), 2)
+        corners = [torch.full((len(pictures),), place, device=self.device) for place in (row, column)]
+        offsets_b2 = torch.stack(corners, dim=1)  # made there: a copy from here would wait for the device
         mirror_b = torch.full((len(pictures),), mirrored, device=self.device)
         batch = self.inputs.crop(pictures, offsets_b2, mirror_b, dtype=self.dtype)
         return self.network(batch).float().softmax(dim=1)
@@ -108,7 +109,7 @@ def rank_of_truth(probabilities: Float[Tensor, "B K"], labels: Int[Tensor, "B"])
     """How many classes come before the true one; a NaN puts the true class last."""
     true = probabilities.gather(1, labels[:, None])
     before = ~(probabilities <= true)
-    ties = (probabilities == true) & (torch.arange(probabilities.shape[1]) < labels[:, None])
+    ties = (probabilities == true) & (torch.arange(probabilities.shape[1], device=labels.device) < labels[:, None])
     return (before | ties).sum(dim=1)
 
 

@@ -112,13 +112,13 @@ def new_job(store: Store, folder: Path, options: TrainOptions) -> tuple[Job, lis
     network = _new_network(store, recipe, options)
     inputs = _inputs(store, network, recipe)
     device, threads = find_device(options.device), set_threads(options.threads)
-    choice = precision.choose(network, device, options.precision)
+    choice = precision.choose(network.to(device), device, options.precision)
     machine = {
         "device": device.type,
         "threads": threads,
         "precision": choice.precision,
         "precision_reason": choice.reason,
-        "kernels": kernels.available(),
+        "kernels": kernels.available(device),
     }
     disk = _check_disk(folder, network, options.epochs or recipe.epochs, snapshots=options.snapshots)
     config = _config(store, network, recipe, options, machine)
@@ -322,12 +322,13 @@ def recorded_options(run: RunFolder, given: TrainOptions) -> TrainOptions:
 
 def _keep_choices(folder: Path, machine: dict[str, Any]) -> None:
     """Make the run's recorded choices hold here, or say why they can't."""
-    find_device(machine["device"])
+    device = find_device(machine["device"])
     set_threads(machine["threads"])
-    recorded, here = machine["kernels"].split()[0], kernels.available().split()[0]
+    there_are = kernels.available(device)
+    recorded, here = machine["kernels"].split()[0], there_are.split()[0]
     if recorded != here:
         raise UserError(
-            f"{folder}: trained with the {recorded} kernels; here are only the {here} ones ({kernels.available()}). "
+            f"{folder}: trained with the {recorded} kernels; here are only the {here} ones ({there_are}). "
             "Going on would not give the same weights. Go on where it was trained, or start a new run with --from."
         )
 
@@ -335,7 +336,8 @@ def _keep_choices(folder: Path, machine: dict[str, Any]) -> None:
 def changed_machine(run: RunFolder) -> list[str]:
     """A warning where other versions or another compiler may round differently: then resuming is not bit-identical."""
     there = {"torch": run.value("torch"), "kernels": run.value("machine", "kernels")}
-    here = {"torch": str(torch.__version__), "kernels": kernels.available()}
+    device = run.value("machine", "device")
+    here = {"torch": str(torch.__version__), "kernels": kernels.available(device)}
     return [
         f"{name} was {there[name]!r} when this run was started, here it is {here[name]!r}: the weights may differ from "
         "those of an unbroken run in the last bits"

@@ -18,6 +18,7 @@ from torch import Tensor
 from alexnet.data.order import epoch_order
 from alexnet.data.store import Store
 from alexnet.data.stream import Batch, Stream
+from alexnet.data.upload import pinned, upload
 from alexnet.errors import UserError
 from alexnet.files import locked
 from alexnet.measure.accuracy import Counts, Viewer, evaluate, rank_of_truth
@@ -107,40 +108,83 @@ def train_epoch(job: Job, rates: Rates, log: Log, listeners: Listener, stop: "St
     part, cursor = job.store.parts["train"], job.cursor
     order = epoch_order(len(part), job.seed, cursor.epoch)
     batches, first, start = math.ceil(len(part) / job.batch), cursor.batch, time.monotonic()
-    with Stream(part, job.batch, order, start=cursor.batch) as stream:
+    waiting: list[Outcome] = []
+    allocate = pinned if job.device.type == "cuda" else None
+    with Stream(part, job.batch, order, start=cursor.batch, allocate=allocate) as stream:
         for batch in stream:
-            loss, errors = train_batch(job, batch, rates)
+            waiting.append(train_batch(job, batch, rates))
             cursor.batch, cursor.step = cursor.batch + 1, cursor.step + 1
-            cursor.loss_sum += loss * len(batch.labels)
-            cursor.errors += errors
-            cursor.pictures += len(batch.labels)
-            seconds = time.monotonic() - start
-            listeners.step(
-                cursor.epoch, cursor.batch, batches, running_figures(job, seconds / (cursor.batch - first), batches)
-            )
-            if cursor.batch < batches and (job.save_is_due or stop.asked):
+            saves = cursor.batch < batches and (job.save_is_due or stop.asked)
+            stay = 1 if works_behind(job.device) and cursor.batch < batches and not saves else 0
+            while len(waiting) > stay:
+                count_in(job, waiting.pop(0))
+            seconds = (time.monotonic() - start) / (cursor.batch - first)
+            if cursor.pictures:
+                listeners.step(cursor.epoch, cursor.batch, batches, running_figures(job, seconds, batches))
+            if saves:
                 job.save_state(log.size)
                 stop.obey(job)
 
 
-def train_batch(job: Job, batch: Batch, rates: Rates) -> tuple[float, int]:
-    """One update. Gives the batch's mean loss and its count of top-1 errors."""
-    pictures, labels = torch.from_numpy(batch.pictures).to(job.device), torch.from_numpy(batch.labels).to(job.device)
+def works_behind(device: torch.device) -> bool:
+    """Whether the device works behind the program that feeds it, and should never wait for it."""
+    return device.type == "cuda"
+
+
+class Outcome:
+    """What an update showed: the batch's mean loss and its count of top-1 errors, on their way from the device.
+
+    On a GPU they are looked at one update later: they are copied here behind its work, and `read` waits for that copy
+    only. When it returns, the batch's pictures are no longer needed: the stream may fill their buffer.
+    """
+
+    def __init__(self, loss: Tensor, errors: Tensor, batch: int, pictures: int) -> None:
+        self.batch, self.pictures = batch, pictures
+        behind = works_behind(loss.device)
+        self._figures = torch.stack((loss.detach(), errors.to(loss.dtype))).to("cpu", non_blocking=behind)
+        self._arrived = None
+        if loss.device.type == "cuda":
+            self._arrived = torch.cuda.Event()
+            self._arrived.record()
+
+    def read(self) -> tuple[float, int]:
+        """(mean loss, errors)."""
+        if self._arrived is not None:
+            self._arrived.synchronize()
+        loss, errors = self._figures.tolist()
+        return loss, int(errors)
+
+
+def count_in(job: Job, outcome: Outcome) -> None:
+    """Add an update's outcome to the epoch's sums. Raises UserError if the loss is no number: that is before any state
+    made from it is saved, since nothing is saved while an outcome waits."""
+    loss, errors = outcome.read()
+    if not math.isfinite(loss):
+        raise UserError(went_wrong(job, outcome.batch, noticed_in=None))
+    job.cursor.loss_sum += loss * outcome.pictures
+    job.cursor.errors += errors
+    job.cursor.pictures += outcome.pictures
+
+
+def train_batch(job: Job, batch: Batch, rates: Rates) -> Outcome:
+    """One update."""
+    pictures, labels = upload(batch.pictures, job.device), upload(batch.labels, job.device)
     return learn(job, augmented(job, batch.indices, pictures, rates), labels, batch.indices, rates)
 
 
-def learn(job: Job, inputs: Tensor, labels: Tensor, indices: np.ndarray, rates: Rates) -> tuple[float, int]:
-    """One update from a batch that is augmented already; as `train_batch`."""
+def learn(job: Job, inputs: Tensor, labels: Tensor, indices: np.ndarray, rates: Rates) -> Outcome:
+    """One update from a batch that is augmented already. On the CPU a loss that is no number is seen before it."""
     job.network.train()
-    job.network.set_place(Place(job.seed, job.cursor.epoch, torch.from_numpy(indices).to(job.device)))
+    job.network.set_place(Place(job.seed, job.cursor.epoch, upload(indices, job.device)))
     logits_bk = job.network(inputs).float()
     loss = F.cross_entropy(logits_bk, labels)
-    if not math.isfinite(loss.item()):
-        raise UserError(went_wrong(job, inputs))
+    if not works_behind(job.device) and not math.isfinite(loss.item()):
+        raise UserError(went_wrong(job, job.cursor.batch, noticed_in=inputs))
     job.network.zero_grad()
     loss.backward()
     job.update.step(rates)
-    return loss.item(), int((rank_of_truth(logits_bk.detach(), labels) > 0).sum())
+    errors = (rank_of_truth(logits_bk.detach(), labels) > 0).sum()
+    return Outcome(loss, errors, job.cursor.batch, len(labels))
 
 
 def augmented(job: Job, indices: np.ndarray, pictures: Tensor, rates: Rates) -> Tensor:
@@ -229,17 +273,27 @@ def warn_if_stuck(job: Job, listeners: Listener) -> None:
         listeners.event("note", text=text)
 
 
-def went_wrong(job: Job, inputs: Tensor) -> str:
-    """What to tell of a loss that is no number: the first layer whose output is none, or whose weights are."""
-    bad = next((name for name, w in job.network.named_parameters() if not torch.isfinite(w).all()), None)
-    if bad is None:
-        with torch.no_grad():
-            maps = job.network.activations(inputs).maps
-        bad = next((name for name, values in maps.items() if not torch.isfinite(values).all()), "the loss itself")
-    return (
-        f"the loss is not a number in epoch {job.cursor.epoch}, batch {job.cursor.batch + 1}; it first went wrong in "
-        f"{bad}. The last good state is kept in {job.run.path}. Try a smaller --rate, or --precision fp32."
+def went_wrong(job: Job, batch: int, *, noticed_in: Tensor | None) -> str:
+    """What to tell of a loss that is no number: the first layer whose output is none, or whose weights are, for the
+    inputs it was `noticed_in`. None: it was noticed after the update, which has spoilt all weights."""
+    where = (
+        f"it first went wrong in {_culprit(job, noticed_in)}"
+        if noticed_in is not None
+        else ("in which layer it went wrong is not known on a GPU (a run with --device cpu tells)")
     )
+    return (
+        f"the loss is not a number in epoch {job.cursor.epoch}, batch {batch + 1}; {where}. "
+        f"The last good state is kept in {job.run.path}. Try a smaller --rate, or --precision fp32."
+    )
+
+
+def _culprit(job: Job, inputs: Tensor) -> str:
+    for name, weight in job.network.named_parameters():
+        if not torch.isfinite(weight).all():
+            return name
+    with torch.no_grad():
+        maps = job.network.activations(inputs).maps
+    return next((name for name, values in maps.items() if not torch.isfinite(values).all()), "the loss itself")
 
 
 # ── being asked to stop ──────────────────────────────────────────────────────────────────────────────────────────

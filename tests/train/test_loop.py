@@ -11,7 +11,7 @@ import torch
 from alexnet.data.store import Store
 from alexnet.errors import UsageError, UserError
 from alexnet.runs import RunFolder, disk_needed
-from alexnet.tensor_files import tensor_digest
+from alexnet.tensor_files import load_tensors, tensor_digest
 from alexnet.train import loop
 from alexnet.train.loop import Interrupted, train
 from alexnet.train.options import TrainOptions
@@ -188,6 +188,49 @@ def test_a_loss_that_is_no_number_names_the_layer_and_keeps_the_last_state(
     with pytest.raises(UserError, match=r"epoch 2, batch 3.*conv4"):
         train(store, run_folder, options(), quiet=True)
     assert all(torch.isfinite(w).all() for w in RunFolder.open(run_folder).network.parameters())
+
+
+@pytest.fixture
+def behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Outcomes are looked at one update late, as on a GPU."""
+    monkeypatch.setattr(loop, "works_behind", lambda _: True)
+
+
+@pytest.mark.usefixtures("behind")
+@pytest.mark.parametrize("step", [0, 1, 6, 7, 13])
+def test_looked_at_late_all_is_the_same(store: Store, run_folder: Path, unbroken: Path, step: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        kill_at(patch, step)
+        with pytest.raises(Killed):
+            train(store, run_folder, options(save_minutes=0 if step != 13 else 5), quiet=True)
+    train(store, run_folder, options(), resume=True, quiet=True)
+    assert digest(run_folder) == digest(unbroken)
+    exact = ("epoch", "step", "train_loss", "train_top1_error", "val_nll", "val_top1_error")
+    found, wanted = (
+        [[event[key] for key in exact] for event in events(folder, "epoch")] for folder in (run_folder, unbroken)
+    )
+    assert found == wanted
+
+
+@pytest.mark.usefixtures("behind")
+@pytest.mark.parametrize("step", [0, 8, 9, 12, 13])
+def test_a_loss_that_is_no_number_seen_late_is_never_saved(
+    store: Store, run_folder: Path, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    plain = loop.train_batch
+
+    def poisoned(job, *rest):
+        if job.cursor.step == step:
+            with torch.no_grad():
+                job.network.get_parameter("conv4.weight")[0] = 1e38
+        return plain(job, *rest)
+
+    monkeypatch.setattr(loop, "train_batch", poisoned)
+    with pytest.raises(UserError, match=rf"epoch {step // 7 + 1}, batch {step % 7 + 1}; in which layer"):
+        train(store, run_folder, options(save_minutes=0 if step == 8 else 5), quiet=True)
+    for path in run_folder.rglob("*.safetensors"):
+        tensors, _ = load_tensors(path)
+        assert all(torch.isfinite(tensor).all() for tensor in tensors.values())
 
 
 def test_a_stuck_loss_is_pointed_out(store: Store, run_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
