@@ -172,8 +172,9 @@ def test_a_terminal_that_lacks_a_letter_is_no_fault() -> None:
 
 
 def test_ctrl_c_ends_with_one_line() -> None:
-    program = (
-        "import sys, time; from dataclasses import dataclass; from alexnet import cli\n"
+    program = (  # whoever runs the tests in the background may have them ignore SIGINT
+        "import signal, sys, time; from dataclasses import dataclass; from alexnet import cli\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "@dataclass\nclass Wait:\n  'Wait.'\n  def run(self): print('waiting', flush=True); time.sleep(50)\n"
         "cli.VERBS['wait'] = Wait; sys.exit(cli.main(['wait']))"
     )
