@@ -42,17 +42,34 @@ class Figure:
 class Paints:
     """Random colours, each standing out from the given ones."""
 
-    ENOUGH = 105.0  # luminance levels plus 0.35 of the RGB distance: plain to see, also after JPEG
+    ENOUGH = 120.0  # luminance levels plus 0.35 of the RGB distance: plain to see, also after JPEG
+    USUAL = 0.5  # share of objects whose main colour is near their class's usual hue
 
-    def __init__(self, rng: Generator, background: Colour) -> None:
+    def __init__(self, rng: Generator, background: Colour, usual_hue: float) -> None:
         self.rng = rng
         self.background = background
+        self.usual_hue = usual_hue
+
+    def main(self) -> Colour:
+        """The object's main colour: often near the usual hue of its class, else any; off the background."""
+        candidates = self._candidates()
+        if self.rng.random() < self.USUAL:
+            candidates[:, 0] = (self.usual_hue + self.rng.normal(0.0, 0.03, len(candidates))) % 1.0
+            candidates[:, 1:] = 0.5 + 0.5 * candidates[:, 1:]
+        return self._first_clear(candidates, (self.background,))
 
     def any(self, *beneath: Colour) -> Colour:
-        """A colour that stands out from all of `beneath` (default: the background): the first of 16, or the best."""
-        others = np.array(beneath or (self.background,), float)
-        candidates = hsv_to_rgb(self.rng.uniform((0.0, 0.15, 0.15), (1.0, 0.95, 1.0), (16, 3)))
-        difference = candidates[:, None, :] - others[None, :, :]
+        """A colour that stands out from all of `beneath`."""
+        return self._first_clear(self._candidates(), beneath)
+
+    def _candidates(self) -> np.ndarray:
+        """Random colours as hue, saturation and value, (16, 3)."""
+        return self.rng.uniform((0.0, 0.15, 0.15), (1.0, 0.95, 1.0), (16, 3))
+
+    def _first_clear(self, candidates_hsv: np.ndarray, beneath: tuple[Colour, ...]) -> Colour:
+        """The first candidate far enough from every colour of `beneath`, else the farthest."""
+        candidates = hsv_to_rgb(candidates_hsv)
+        difference = candidates[:, None, :] - np.array(beneath, float)[None, :, :]
         distance = np.abs(difference @ LUMINANCE) + 0.35 * np.linalg.norm(difference, axis=2)
         worst = distance.min(axis=1)
         enough = np.flatnonzero(worst >= self.ENOUGH)
@@ -109,7 +126,7 @@ def mirrored(figure: Figure) -> Figure:
 
 def face(rng: Generator, paints: Paints) -> Figure:
     """Head with ears, two eyes with pupils, a nose and a mouth; left and right are the viewer's."""
-    skin = paints.any()
+    skin = paints.main()
     features = paints.any(skin)
     white = paints.any(skin, features)
     width, apart, eye_y = rng.uniform(0.74, 0.9), rng.uniform(0.34, 0.4), rng.uniform(-0.32, -0.2)
@@ -136,7 +153,7 @@ def face(rng: Generator, paints: Paints) -> Figure:
 
 def house(rng: Generator, paints: Paints) -> Figure:
     """Walls, a gable roof with a chimney, a door and two windows; left and right are the viewer's."""
-    wall = paints.any()
+    wall = paints.main()
     roof = paints.any(wall, paints.background)
     door = paints.any(wall)
     glass = paints.any(wall)
@@ -163,7 +180,7 @@ def house(rng: Generator, paints: Paints) -> Figure:
 
 def car(rng: Generator, paints: Paints) -> Figure:
     """Body, cabin with two panes, two wheels with hubs and a lamp; looks left or right."""
-    body = paints.any()
+    body = paints.main()
     glass = paints.any(body)
     tyre = paints.any(body, paints.background)
     hub = paints.any(tyre)
@@ -187,7 +204,7 @@ def car(rng: Generator, paints: Paints) -> Figure:
 
 def fish(rng: Generator, paints: Paints) -> Figure:
     """Body, tail fin, back fin, stripes and an eye; swims left or right."""
-    body = paints.any()
+    body = paints.main()
     fins = paints.any(body, paints.background)
     eye = paints.any(body)
     height, tail = rng.uniform(0.4, 0.52), rng.uniform(0.34, 0.46)
@@ -213,7 +230,7 @@ def fish(rng: Generator, paints: Paints) -> Figure:
 
 def flower(rng: Generator, paints: Paints) -> Figure:
     """Six to eight petals round a middle, on a stem with a leaf."""
-    petal = paints.any()
+    petal = paints.main()
     middle = paints.any(petal)
     green = paints.any(petal, paints.background)
     count, turn, long = int(rng.integers(6, 9)), rng.uniform(0, 2 * np.pi), rng.uniform(0.3, 0.35)
@@ -232,7 +249,7 @@ def flower(rng: Generator, paints: Paints) -> Figure:
 
 def clock(rng: Generator, paints: Paints) -> Figure:
     """Rim, dial, twelve strokes and two hands at any hour."""
-    dial = paints.any()
+    dial = paints.main()
     ink = paints.any(dial)
     rim = paints.any(dial, paints.background)
     hour = rng.uniform(0, 2 * np.pi)
@@ -250,7 +267,7 @@ def clock(rng: Generator, paints: Paints) -> Figure:
 
 def tree(rng: Generator, paints: Paints) -> Figure:
     """Trunk with two boughs, a crown of overlapping bushes and some fruit."""
-    crown = paints.any()
+    crown = paints.main()
     trunk = paints.any(crown, paints.background)
     fruit = paints.any(crown)
     half = rng.uniform(0.11, 0.16)
@@ -274,8 +291,8 @@ def tree(rng: Generator, paints: Paints) -> Figure:
 
 def ladder(rng: Generator, paints: Paints) -> Figure:
     """Two rails and five to seven rungs; the background shows between them."""
-    rail = paints.any()
-    rung = paints.any() if rng.random() < 0.5 else rail
+    rail = paints.main()
+    rung = paints.any(paints.background) if rng.random() < 0.5 else rail
     half, narrow, count = rng.uniform(0.48, 0.58), rng.uniform(0.8, 1.0), int(rng.integers(5, 8))
     height = np.linspace(-0.82, 0.82, count)
     shapes = []
@@ -289,7 +306,7 @@ def ladder(rng: Generator, paints: Paints) -> Figure:
 
 def zebra(rng: Generator, paints: Paints) -> Figure:
     """A patch of wavy stripes in two colours, with a smooth outline."""
-    light = paints.any()
+    light = paints.main()
     dark = paints.any(light)
     period, wave, phase = rng.uniform(0.34, 0.46), rng.uniform(0.02, 0.09), rng.uniform(0, 2 * np.pi)
     along = np.linspace(-1.5, 1.5, 30)
@@ -303,7 +320,7 @@ def zebra(rng: Generator, paints: Paints) -> Figure:
 
 def checkerboard(rng: Generator, paints: Paints) -> Figure:
     """A patch of squares in two colours, with a smooth outline."""
-    light = paints.any()
+    light = paints.main()
     dark = paints.any(light)
     side = rng.uniform(0.26, 0.36)
     shift_x, shift_y = rng.uniform(0, side, 2)
@@ -319,7 +336,7 @@ def checkerboard(rng: Generator, paints: Paints) -> Figure:
 
 def star(rng: Generator, paints: Paints) -> Figure:
     """Five points, with a smaller star of another colour inside."""
-    colour = paints.any()
+    colour = paints.main()
     inner_colour = paints.any(colour)
     depth, inside = rng.uniform(0.38, 0.48), rng.uniform(0.35, 0.55)
     angle = np.arange(10) * np.pi / 5.0
@@ -331,7 +348,7 @@ def star(rng: Generator, paints: Paints) -> Figure:
 
 def ring(rng: Generator, paints: Paints) -> Figure:
     """An open ring in two colours; the background shows through the hole."""
-    outer_colour = paints.any()
+    outer_colour = paints.main()
     inner_colour = paints.any(outer_colour, paints.background)
     hole, flat = rng.uniform(0.45, 0.6), rng.uniform(0.75, 1.0)
     between = 0.5 * (1.0 + hole)
@@ -347,24 +364,25 @@ def ring(rng: Generator, paints: Paints) -> Figure:
 
 @dataclass(frozen=True)
 class Kind:
-    """A class of the set: its name, how to draw one, and how far it may be tilted from upright, in degrees."""
+    """A class: its name, how to draw one, how far one is tilted at most (degrees), the usual hue (0 … 1)."""
 
     name: str
     figure: Callable[[Generator, Paints], Figure]
     tilt: float
+    usual_hue: float
 
 
 KINDS = (
-    Kind("car", car, 20),
-    Kind("checkerboard", checkerboard, 180),
-    Kind("clock", clock, 25),
-    Kind("face", face, 25),
-    Kind("fish", fish, 30),
-    Kind("flower", flower, 25),
-    Kind("house", house, 20),
-    Kind("ladder", ladder, 35),
-    Kind("ring", ring, 180),
-    Kind("star", star, 180),
-    Kind("tree", tree, 20),
-    Kind("zebra", zebra, 180),
+    Kind("car", car, 20, 0.00),
+    Kind("checkerboard", checkerboard, 180, 0.22),
+    Kind("clock", clock, 25, 0.57),
+    Kind("face", face, 25, 0.08),
+    Kind("fish", fish, 30, 0.63),
+    Kind("flower", flower, 25, 0.90),
+    Kind("house", house, 20, 0.80),
+    Kind("ladder", ladder, 35, 0.42),
+    Kind("ring", ring, 180, 0.50),
+    Kind("star", star, 180, 0.15),
+    Kind("tree", tree, 20, 0.33),
+    Kind("zebra", zebra, 180, 0.72),
 )

@@ -19,10 +19,12 @@ SHORTER_SIDE = (200, 400)  # pixels
 LARGEST_ASPECT = 1.6
 # The object's box as a share of the centre square. The square is at least 1/1.6 of the picture, so that the box
 # covers 5–25 % of the whole picture, too.
-BOX_SHARE = (0.15, 0.245)
+BOX_SHARE = (0.18, 0.245)
 # The object lies inside the middle 224/256 of the centre square: neither `prepare` nor the centre view cuts it.
 OBJECT_ROOM = 224 / 256
 SUPERSAMPLING = 3
+
+SATURATION = (0.4, 0.8)  # of the palettes below: nature is duller than paint
 
 # Dark, middle and light colour of each background. Validation never uses a palette of the training part.
 PALETTES: dict[str, tuple[tuple[str, str, str], ...]] = {
@@ -83,7 +85,7 @@ def draw(seed: int, part: str, index: int, *, side: int | None = None, with_obje
     width, height = picture_size(rng, side)
     palette = int(rng.integers(len(PALETTES[part])))
     picture = background(rng, PALETTES[part][palette], width, height)
-    for _ in range(rng.integers(2, 7)):
+    for _ in range(rng.integers(1, 6)):
         add_distractor(rng, picture)
     label = index % len(CLASSES)
     box, keypoints = add_object(rng, picture, label, with_object)
@@ -119,13 +121,15 @@ def background(rng: Generator, palette: tuple[str, str, str], width: int, height
     """A field of 1/f noise in the palette's colours, unevenly lit; drawn on at most 256 pixels and enlarged."""
     size = min(256, 1 << (max(width, height) - 1).bit_length())
     columns, rows = (round(size * length / max(width, height)) for length in (width, height))
-    tone = 0.5 + rng.uniform(0.06, 0.13) * natural_noise(rng, size, rng.uniform(1.1, 1.5))[:rows, :columns]
+    tone = 0.5 + rng.uniform(0.05, 0.11) * natural_noise(rng, size, rng.uniform(1.1, 1.5))[:rows, :columns]
     anchors = np.array([[int(colour[start : start + 2], 16) for start in (1, 3, 5)] for colour in palette], np.float32)
     table = np.stack([np.interp(np.linspace(0, 1, 256), (0.0, 0.5, 1.0), anchors[:, c]) for c in range(3)], axis=1)
     colours = table.astype(np.float32)[np.clip(tone * 255.0, 0, 255).astype(np.uint8)]
     tint = np.stack([natural_noise(rng, 64, 1.5) for _ in range(3)], axis=2) * rng.uniform(2.0, 9.0)
+    grey = colours.mean(axis=2, keepdims=True)
+    colours = grey + rng.uniform(*SATURATION) * (colours - grey)
     colours += enlarge(tint, size)[:rows, :columns]
-    colours *= light(rng, rows, columns, 0.25)[:, :, None]
+    colours *= light(rng, rows, columns, 0.12)[:, :, None]
     small = Image.fromarray(np.clip(colours, 0, 255).astype(np.uint8))
     return small.resize((width, height), Image.Resampling.BICUBIC)
 
@@ -211,7 +215,7 @@ def add_object(
     turn = rotation(rng.uniform(-kind.tilt, kind.tilt)) @ np.diag((stretch, 1 / stretch))
     share = rng.uniform(*BOX_SHARE)
     where = rng.random(2)
-    around = Paints(rng, average_colour(picture))
+    around = Paints(rng, average_colour(picture), kind.usual_hue)
     figure = kind.figure(rng, around)
     points = figure.extent @ turn.T
     extent = np.ptp(points, axis=0)
