@@ -48,7 +48,7 @@ def test_a_flipped_byte_is_found(tmp_path: Path, where: float, flip: int) -> Non
     try:
         tensors, about = load_tensors(path)
     except DamagedFile as fault:
-        assert str(path) in str(fault)
+        assert str(path) in str(fault)  # noqa: PT017 - it may also be no damage at all, see below
     else:  # a changed byte that means nothing (white space in the header): then nothing else may have changed
         assert about == {"epoch": 3}
         assert tensor_digest(tensors) == tensor_digest(TENSORS)

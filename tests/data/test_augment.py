@@ -28,7 +28,9 @@ def inputs(mode: str = "aligned") -> Inputs:
     )
 
 
-def augmented(augmentation: Augmentation, pictures: torch.Tensor, given: Inputs, indices: np.ndarray, epoch: int = 1):  # noqa: ANN201
+def augmented(
+    augmentation: Augmentation, pictures: torch.Tensor, given: Inputs, indices: np.ndarray, epoch: int = 1
+) -> torch.Tensor:
     return augmentation.apply(
         pictures[torch.from_numpy(indices)], given, seed=7, epoch=epoch, indices=indices, first=0, dtype=torch.float32
     )
