@@ -53,6 +53,7 @@ def both_passes(norm: Callable[[Tensor], Tensor], x: Tensor) -> Act:
     leaf, gradient = x.clone().requires_grad_(True), torch.randn_like(x)
 
     def act() -> None:
-        torch.autograd.grad(norm(leaf), leaf, gradient)
+        y = norm(leaf)
+        torch.autograd.grad(y, leaf, gradient.to(y.dtype))
 
     return act

@@ -174,17 +174,17 @@ class Peer:
         return cls(runs, inputs, labels, optimiser, autocast)
 
     def logits(self) -> Tensor:
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.autocast):
+        with torch.autocast(self.inputs.device.type, torch.bfloat16, enabled=self.autocast):
             return self.network(self.inputs)
 
-    def learn(self) -> float:
-        """A whole training step. Gives the loss."""
+    def learn(self) -> Tensor:
+        """A whole training step. Gives the loss, still on the device."""
         self.network.train()
         loss = F.cross_entropy(self.logits().float(), self.labels)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         self.optimiser.step()
-        return loss.item()
+        return loss.detach()
 
     @torch.inference_mode()
     def look(self) -> Tensor:

@@ -20,6 +20,7 @@ from alexnet.data.prepare import prepare
 from alexnet.data.sources.base import Part, Source
 from alexnet.data.store import Store
 from alexnet.data.stream import Batch, Stream
+from alexnet.data.upload import upload
 from alexnet.measure.accuracy import Viewer
 from alexnet.train.job import Job, new_job
 from alexnet.train.loop import augmented, learn, train_batch
@@ -39,6 +40,7 @@ class Bench:
     batch: int = 128
     rounds: int = 7
     compile: bool = False
+    device: Literal["cpu", "cuda"] = "cpu"
     pictures: Path | None = None
     amx: bool = False
     ceilings: Mapping[str, float] = field(default_factory=dict)
@@ -87,7 +89,7 @@ class Subject:
         self, bench: Bench, net: str, precision: Literal["auto", "fp32"] = "auto", store: Store | None = None
     ) -> None:
         self.store = store or bench.store
-        options = TrainOptions(net=net, batch=bench.batch, rate=RATE, precision=precision, device="cpu")
+        options = TrainOptions(net=net, batch=bench.batch, rate=RATE, precision=precision, device=bench.device)
         folder = Path(tempfile.mkdtemp(dir=bench.folder)) / "run"
         self.job: Job = new_job(self.store, folder, options)[0]
         self.rates = self.job.schedule.rates(1)
@@ -96,7 +98,7 @@ class Subject:
 
     @property
     def labels(self) -> Tensor:
-        return torch.from_numpy(self.batch.labels)
+        return upload(self.batch.labels, self.job.device)
 
     @property
     def macs(self) -> int:
@@ -105,7 +107,7 @@ class Subject:
 
     def ready_inputs(self) -> Tensor:
         """The batch, augmented."""
-        return augmented(self.job, self.batch.indices, torch.from_numpy(self.batch.pictures), self.rates)
+        return augmented(self.job, self.batch.indices, upload(self.batch.pictures, self.job.device), self.rates)
 
     def step(self) -> None:
         """A whole training step from records in memory: augmentation, both passes, update."""
