@@ -243,9 +243,12 @@ class Train:
     options: Annotated[TrainArguments, arg(name="")] = TrainArguments()
 
     def run(self) -> None:
+        from alexnet.train.job import check_options
         from alexnet.train.loop import train
 
-        train(ready_store(self.store, self.out), self.out, TrainOptions(**vars(self.options)), resume=self.resume)
+        options = TrainOptions(**vars(self.options))
+        check_options(options)
+        train(ready_store(self.store, self.out), self.out, options, resume=self.resume)
         print(self.out)
 
 
@@ -260,7 +263,7 @@ def ready_store(pictures: Path, run: Path) -> "Store":
     source, holdout = open_shown(pictures), []
     if "val" not in source.parts:
         source, holdout = open_shown(pictures, holdout=0.1), ["--holdout", "0.1"]
-    store = run.with_name(run.name + ".store")
+    store = run.resolve().with_name(run.resolve().name + ".store")
     try:
         return prepare_shown(source, store)
     except OptionNeeded as fault:

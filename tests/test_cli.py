@@ -437,3 +437,10 @@ def test_the_demo_runs_its_command_lines_in_order_and_shows_them(
     assert shown == [f"alexnet {shlex.join(line)}" for line in done]
     for name, *options in done:
         assert cli.parse(cli.VERBS[name], name, options)
+
+
+def test_train_looks_at_its_options_before_it_prepares(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "pictures").mkdir()
+    assert cli.main(["train", str(tmp_path / "pictures"), "--out", str(tmp_path / "run"), "--net", "alexnte"]) == 2
+    assert "no network 'alexnte'" in capsys.readouterr().err
+    assert {path.name for path in tmp_path.iterdir()} == {"pictures"}

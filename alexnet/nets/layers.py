@@ -279,7 +279,7 @@ class ResponseNorm(nn.Module):
         assert isinstance(row, Norm)
         blocks = layer.columns if row.span == "column" else 1
         maps = layer.entering.maps
-        size = 2 * maps - 1 if row.span == "all" and row.size >= maps else row.size
+        size = 2 * maps - 1 if blocks == 1 and row.size >= maps else row.size
         self.spec = kernels.NormSpec(row.k, row.coefficient, row.beta, size, blocks)
 
     def forward(self, x: Maps) -> Maps:
@@ -311,6 +311,10 @@ class MapBatchNorm(nn.BatchNorm2d):
 
     def __init__(self, layer: Layer) -> None:
         super().__init__(layer.entering.maps)
+
+    def train(self, mode: bool = True) -> "MapBatchNorm":
+        """A frozen one keeps its running statistics too."""
+        return super().train(mode and self.weight.requires_grad)
 
     def forward(self, input: Maps) -> Maps:
         return super().forward(input.float()).to(input.dtype)

@@ -47,9 +47,9 @@ class Network(nn.Module):
 
     def forward(self, x: Float[Tensor, "B 3 S S"]) -> Float[Tensor, "B K"]:
         self._check(x)
-        for step in self._steps:
+        for step in self._steps[:-1]:
             x = step(x)
-        return x.flatten(1)
+        return self._steps[-1](at_least_float32(x)).flatten(1)
 
     def activations(self, x: Float[Tensor, "B 3 S S"]) -> Activations:
         """Every row's output and every max-pooling row's switches, row by row, by the same modules as `forward`."""
@@ -57,6 +57,7 @@ class Network(nn.Module):
         seen = Activations()
         for layer in self.layers:
             name, module = layer.row.name, self.get_submodule(layer.row.name)
+            x = at_least_float32(x) if layer is self.layers[-1] else x
             if isinstance(module, MaxPool):
                 x, seen.switches[name] = module.with_switches(x)
             else:
@@ -86,6 +87,11 @@ class Network(nn.Module):
         expected = (3, self.input_size, self.input_size)
         if x.ndim != 4 or tuple(x.shape[1:]) != expected:
             raise ValueError(f"{self.table.name} takes (B, {', '.join(map(str, expected))}), not {tuple(x.shape)}")
+
+
+def at_least_float32(x: Tensor) -> Tensor:
+    """The last layer works in float32 at least: bf16's 8 bits would make classes tie that do not."""
+    return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
 
 
 def _fuse(network: Network) -> list[nn.Module | partial[Tensor]]:

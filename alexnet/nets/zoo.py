@@ -1,7 +1,7 @@
 """Every network of both papers, of their ablation tables and of the 2012 code, as tables. Data only.
 
-Two tables are written out, `alexnet` and `zfnet` (and two small ones: the CIFAR nets' and the toy); every other is
-derived from one of them by the change that its paper describes. Sources: `facts`, papers.md and code-of-2012.md.
+Four tables are written out: `alexnet`, two of the CIFAR nets and the toy; every other is derived from one of them by
+the change that its paper describes. Sources: `facts`, papers.md and code-of-2012.md.
 """
 
 from dataclasses import replace
@@ -216,6 +216,7 @@ def in_caffe(table: Table) -> Table:
         table = change(table, row.name, bias=0.1 * row.bias)
     for name in ("fc6", "fc7"):
         table = change(table, name, std=0.005)
+    table = change_each(table, Conv, std=0.01)
     return replace(change_each(table, Dropout, kind="inverted"), input_size=227)
 
 

@@ -1,9 +1,11 @@
 """A training run, laid out: everything `loop` works with, made new or taken up again, and saved as one value."""
 
+import math
 import os
 import platform
 import shutil
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,9 +18,11 @@ from alexnet import kernels
 from alexnet.data.augment import Augmentation, Inputs
 from alexnet.data.store import Store
 from alexnet.errors import UsageError, UserError
+from alexnet.files import faults_named
 from alexnet.measure.arithmetic import DTYPES, find_device
-from alexnet.nets import table
+from alexnet.nets import table, zoo
 from alexnet.nets.network import Network, build
+from alexnet.nets.table import BatchNorm, Weighted
 from alexnet.runs import RunFolder, disk_needed, snapshot_epochs
 from alexnet.terminal import in_bytes
 from alexnet.train import precision
@@ -26,6 +30,8 @@ from alexnet.train.options import TrainOptions
 from alexnet.train.recipes import Recipe, find
 from alexnet.train.schedule import Logged, Plateau, Schedule
 from alexnet.train.update import Update
+
+MOST_THREADS = 1024
 
 
 @dataclass
@@ -102,8 +108,12 @@ def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 # ── a new run ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def new_job(store: Store, folder: Path, options: TrainOptions) -> tuple[Job, list[str]]:
+def new_job(
+    store: Store, folder: Path, options: TrainOptions, claim: Callable[[], None] = lambda: None
+) -> tuple[Job, list[str]]:
     """A run from its beginning, its folder made, and what a person should know of the choices made.
+
+    `claim` is called once the folder is there and before anything is written into it: it takes the folder's lock.
 
     Raises UserError or UsageError for options, store or folder that can't be used; nothing is left behind then.
     """
@@ -122,6 +132,9 @@ def new_job(store: Store, folder: Path, options: TrainOptions) -> tuple[Job, lis
     }
     disk = _check_disk(folder, network, options.epochs or recipe.epochs, snapshots=options.snapshots)
     config = _config(store, network, recipe, options, machine)
+    with faults_named(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    claim()
     run = RunFolder.create(folder, config, inputs)
     notes = [
         f"{network.table.name}: {sum(p.numel() for p in network.parameters()):,} parameters, "
@@ -130,6 +143,12 @@ def new_job(store: Store, folder: Path, options: TrainOptions) -> tuple[Job, lis
         disk,
     ]
     return _job(run, store, network, inputs, recipe, options, machine), notes
+
+
+def check_options(options: TrainOptions) -> None:
+    """Raises UsageError for options that no store could make right: before pictures are prepared for hours."""
+    zoo.find(with_options(find(options.recipe), options).net)
+    _check_numbers(options)
 
 
 def _check_disk(folder: Path, network: Network, epochs: int, *, snapshots: bool) -> str:
@@ -167,6 +186,15 @@ def with_options(recipe: Recipe, options: TrainOptions) -> Recipe:
 
 
 def _check_numbers(options: TrainOptions) -> None:
+    for name, number in (
+        ("threshold", options.threshold),
+        ("save-minutes", options.save_minutes),
+        ("decay", options.decay),
+    ):
+        if number is not None and not math.isfinite(number):
+            raise UsageError(f"--{name} {number}: a finite number is needed.")
+    if options.threads > MOST_THREADS:
+        raise UsageError(f"--threads {options.threads}: at most {MOST_THREADS}; 0 takes as many as there are cores.")
     for name, value, least in (
         ("epochs", options.epochs, 1),
         ("batch", options.batch, 1),
@@ -189,11 +217,14 @@ def _new_network(store: Store, recipe: Recipe, options: TrainOptions) -> Network
     for part in ("train", "val"):
         if part not in store.parts or not len(store.parts[part]):
             raise UserError(f"{store.path}: no {part} pictures. Prepare it with --holdout 0.1 or from train/ and val/.")
+    source = None if options.start_from is None else RunFolder.open(options.start_from)
+    inherits = source is not None and options.net is None and options.width == 1
     network = build(
-        recipe.net,
+        source.table if source is not None and inherits else recipe.net,
         len(store.class_names),
         width=options.width,
-        input_size=options.input_size,
+        input_size=options.input_size
+        or (int(source.value("network", "input_size")) if source is not None and inherits else None),
         init=recipe.init,
         seed=options.seed,
     )
@@ -202,8 +233,8 @@ def _new_network(store: Store, recipe: Recipe, options: TrainOptions) -> Network
             f"{store.path}: its pictures have {store.size} pixels a side, {network.table.name} takes crops of "
             f"{network.input_size}. Prepare with --size, or train with --input-size {store.size} or less."
         )
-    if options.start_from is not None:
-        take_weights(network, RunFolder.open(options.start_from))
+    if source is not None:
+        take_weights(network, source)
     freeze(network, options.freeze)
     return network
 
@@ -218,19 +249,25 @@ def take_weights(network: Network, source: RunFolder) -> None:
             continue
         if name not in theirs or theirs[name].shape != tensor.shape:
             found = tuple(theirs[name].shape) if name in theirs else "absent"
-            raise UserError(f"--from {source.path}: {name} is {found} there, {tuple(tensor.shape)} here.")
+            raise UserError(
+                f"--from {source.path}: {name} is {found} there, {tuple(tensor.shape)} here. "
+                "Without --net and --width its own network is taken; --input-size must leave the same maps."
+            )
         tensor.copy_(theirs[name])
 
 
 def freeze(network: Network, names: str) -> None:
     """Stop the named layers from learning. `names`: layers or spans of layers, as in "conv1-conv5,fc6"."""
-    weighted = [row.name for row in network.table.weighted]
+    weighted = [row.name for row in network.table.rows if isinstance(row, Weighted | BatchNorm)]
     for part in filter(None, names.split(",")):
         first, _, last = part.partition("-")
         for name in (first, last or first):
             if name not in weighted:
                 raise UsageError(f"--freeze {names}: there is no layer {name!r}. There are: {', '.join(weighted)}.")
-        for name in weighted[weighted.index(first) : weighted.index(last or first) + 1]:
+        span = weighted[weighted.index(first) : weighted.index(last or first) + 1]
+        if not span:
+            raise UsageError(f"--freeze {names}: {last} comes before {first}; write {last}-{first}.")
+        for name in span:
             network.get_submodule(name).requires_grad_(False)
     if not any(weight.requires_grad for weight in network.parameters()):
         raise UsageError(f"--freeze {names}: leaves nothing to learn.")
@@ -285,23 +322,42 @@ def resumed_job(store: Store, folder: Path, given: TrainOptions) -> tuple[Job, l
     """
     run = RunFolder.open(folder)
     options = recorded_options(run, given)
-    if store.fingerprint != run.value("data", "fingerprint"):
-        raise UserError(f"{store.path}: not the store that {folder} was trained on. Give that one to go on.")
+    check_same_store(run, store)
+    _check_numbers(options)
     machine = run.value("machine")
     _keep_choices(folder, machine)
     recipe = with_options(find(options.recipe), options)
     network = run.empty_network()
     freeze(network, options.freeze)
-    run.write_config(options=run.value("options") | {"epochs": options.epochs})
     job = _job(run, store, network, run.inputs, recipe, options, machine)
     tensors, about, notes = run.latest_state()
     if tensors is None:
-        if (folder / "model.safetensors").exists():
+        if notes or (folder / "model.safetensors").exists():
             raise UserError(f"{folder}: no undamaged state to go on from. Start a new run, --from {folder}.")
         return _from_the_start(job, recipe, options), [*notes, "no state was saved yet: from the start"], 0
     job.restore(tensors, about)
+    _check_epochs(run, recipe, job)
+    run.write_config(options=run.value("options") | {"epochs": options.epochs})
     where = f"going on in epoch {job.cursor.epoch} after {job.cursor.step} updates"
     return job, [*notes, *changed_machine(run), where], about["log_bytes"]
+
+
+def check_same_store(run: RunFolder, store: Store) -> None:
+    """Raises UserError if the run was trained on another store."""
+    if store.fingerprint != run.value("data", "fingerprint"):
+        raise UserError(f"{store.path}: not the store that {run.path} was trained on. Give that one to go on.")
+
+
+def _check_epochs(run: RunFolder, recipe: Recipe, job: Job) -> None:
+    """Raises UsageError where another number of epochs makes no sense for a run taken up again."""
+    trained, recorded = job.cursor.epoch - 1, run.value("options", "epochs") or recipe.epochs
+    if job.epochs < trained:
+        raise UsageError(f"--epochs {job.epochs}: the run in {run.path} has trained {trained} epochs already.")
+    if recipe.stages and job.epochs != recorded:
+        raise UsageError(
+            f"--epochs {job.epochs}: the logged schedule of recipe {recipe.name} was laid out over {recorded} epochs "
+            "and can't be stretched while it runs. Leave --epochs out, or start a new run."
+        )
 
 
 def recorded_options(run: RunFolder, given: TrainOptions) -> TrainOptions:

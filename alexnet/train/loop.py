@@ -24,7 +24,7 @@ from alexnet.files import locked
 from alexnet.measure.accuracy import Counts, Viewer, evaluate, rank_of_truth
 from alexnet.nets.layers import Place
 from alexnet.runs import RunFolder, snapshot_epochs
-from alexnet.train.job import Job, new_job, resumed_job
+from alexnet.train.job import Job, check_same_store, new_job, recorded_options, resumed_job
 from alexnet.train.options import TrainOptions
 from alexnet.train.record import Curves, Everyone, Listener, Log, Screen
 from alexnet.train.schedule import Rates
@@ -58,11 +58,10 @@ def train(store: Store, folder: Path, options: TrainOptions, *, resume: bool = F
             run = RunFolder.open(folder)
             run.sweep()
             if run.value("finished"):
-                return ended(run, options)
+                return ended(run, store, options)
             job, notes, keep_log = resumed_job(store, folder, options)
         else:
-            job, notes = new_job(store, folder, options)
-            stack.enter_context(lock)
+            job, notes = new_job(store, folder, options, claim=lambda: stack.enter_context(lock))
             keep_log = 0
         log = Log(folder / "log.jsonl", keep_log)
         listeners = Everyone(log, Curves(folder / "tensorboard"), *([] if quiet else [Screen(job.epochs)]))
@@ -75,8 +74,10 @@ def train(store: Store, folder: Path, options: TrainOptions, *, resume: bool = F
     return job.run
 
 
-def ended(run: RunFolder, options: TrainOptions) -> RunFolder:
-    """A run that has ended already: nothing is left to do, unless more epochs are asked for."""
+def ended(run: RunFolder, store: Store, options: TrainOptions) -> RunFolder:
+    """A run that has ended already: nothing is left to do, unless more epochs, or another run, are asked for."""
+    recorded_options(run, options)
+    check_same_store(run, store)
     trained = run.value("epochs_trained")
     if options.epochs is not None and options.epochs > max(trained, run.value("options", "epochs") or 0):
         raise UserError(
@@ -91,10 +92,11 @@ def run_epochs(job: Job, log: Log, listeners: Listener) -> None:
         while not job.finished:
             start = time.monotonic()
             rates = job.schedule.rates(job.cursor.epoch)
-            train_epoch(job, rates, log, listeners, stop)
+            trained = train_epoch(job, rates, log, listeners, stop)
             seconds = time.monotonic() - start
             counts = validate(job)
-            tell_epoch(job, rates, counts, seconds, listeners)
+            refuse_unsound(job, counts)
+            tell_epoch(job, rates, counts, trained / seconds, listeners)
             warn_if_stuck(job, listeners)
             if change := job.schedule.after(job.cursor.epoch, counts.top1):
                 listeners.event("note", text=change)
@@ -103,9 +105,10 @@ def run_epochs(job: Job, log: Log, listeners: Listener) -> None:
     finish(job, listeners)
 
 
-def train_epoch(job: Job, rates: Rates, log: Log, listeners: Listener, stop: "Stop") -> None:
-    """The rest of the epoch that the cursor stands in."""
+def train_epoch(job: Job, rates: Rates, log: Log, listeners: Listener, stop: "Stop") -> int:
+    """The rest of the epoch that the cursor stands in. Gives the pictures trained on here."""
     part, cursor = job.store.parts["train"], job.cursor
+    pictures_before = cursor.pictures
     order = epoch_order(len(part), job.seed, cursor.epoch)
     batches, first, start = math.ceil(len(part) / job.batch), cursor.batch, time.monotonic()
     waiting: list[Outcome] = []
@@ -124,6 +127,7 @@ def train_epoch(job: Job, rates: Rates, log: Log, listeners: Listener, stop: "St
             if saves:
                 job.save_state(log.size)
                 stop.obey(job)
+    return cursor.pictures - pictures_before
 
 
 def works_behind(device: torch.device) -> bool:
@@ -216,12 +220,20 @@ def end_epoch(job: Job, log: Log, stop: "Stop") -> None:
     if job.snapshots and (epoch in snapshot_epochs(job.epochs) or job.finished):
         job.run.save_snapshot(job.network, epoch)
     if epoch == 1 or job.finished or stop.asked or job.save_is_due or job.seconds_since_save > SHORT_EPOCH_SECONDS:
-        job.run.save_model(job.network)
+        # The state first: whoever finds a model.safetensors finds a state to go on from, or a run that has ended.
         job.save_state(log.size)
+        job.run.save_model(job.network)
+
+
+def refuse_unsound(job: Job, counts: Counts) -> None:
+    """Raises UserError if the validation gave no number or a weight is none: such weights are not saved."""
+    if not math.isfinite(counts.nll) or not all(bool(torch.isfinite(w).all()) for w in job.network.parameters()):
+        raise UserError(went_wrong(job, job.cursor.batch - 1, noticed_in=None))
 
 
 def finish(job: Job, listeners: Listener) -> None:
     """Say that the run has ended. Its states go: the weights are in model.safetensors."""
+    job.run.save_model(job.network)
     listeners.event("end", epochs=job.cursor.epoch - 1)
     job.run.write_config(finished=True, epochs_trained=job.cursor.epoch - 1)
     job.run.drop_states()
@@ -241,7 +253,7 @@ def running_figures(job: Job, seconds_per_batch: float, batches: int) -> dict[st
     }
 
 
-def tell_epoch(job: Job, rates: Rates, counts: Counts, seconds: float, listeners: Listener) -> None:
+def tell_epoch(job: Job, rates: Rates, counts: Counts, pace: float, listeners: Listener) -> None:
     cursor = job.cursor
     listeners.event(
         "epoch",
@@ -253,8 +265,7 @@ def tell_epoch(job: Job, rates: Rates, counts: Counts, seconds: float, listeners
         val_nll=counts.mean_nll,
         val_top1_error=counts.top1,
         val_top5_error=counts.top5,
-        seconds=round(seconds, 2),
-        pictures_per_second=round(cursor.pictures / seconds, 1),
+        pictures_per_second=round(pace, 1),
     )
 
 

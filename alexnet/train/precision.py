@@ -100,8 +100,10 @@ def _try(module: nn.Module, shape: tuple[int, ...], device: torch.device, dtype:
         gradient = torch.ones_like(y) * torch.linspace(-1, 1, y.shape[1], device=device, dtype=dtype).view(
             1, -1, *[1] * (y.ndim - 2)
         )
-        down, weight = torch.autograd.grad(y, (x, module.get_parameter("weight")), gradient)
-        results = (y.detach().float(), down.float(), weight.float())
+        weight = module.get_parameter("weight")
+        wanted = (x, weight) if weight.requires_grad else (x,)
+        gradients = torch.autograd.grad(y, wanted, gradient)
+        results = (y.detach().float(), *(found.float() for found in gradients))
         float(results[0].sum())  # waits for the device
         best = min(best, clock() - start)
     return _Trial(results, best)

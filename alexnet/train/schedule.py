@@ -6,6 +6,7 @@ from typing import Any, Protocol
 from alexnet.train.recipes import DROPS, Stage
 
 DROP_FACTOR = 10  # [A] §5
+ROUNDING = 1e-9  # shares of pictures are no exact numbers; less than one picture of any set
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Plateau:
         return Rates(rate, rate * self.bias_factor)
 
     def after(self, epoch: int, error: float) -> str | None:
-        if error < self.best - self.threshold:
+        if self.best - error >= self.threshold - ROUNDING:
             self.best, self.waited = error, 0
             return None
         self.waited += 1
@@ -93,7 +94,7 @@ class Logged:
         return Rates(now.rate, biases[-1] if biases else now.rate, now.layer_rates, now.colour)
 
     def after(self, epoch: int, error: float) -> str | None:  # noqa: ARG002 - the log knows no errors
-        change = next((stage for stage in self.stages if stage.epoch == epoch + 1), None)
+        change = next((stage for stage in reversed(self.stages) if stage.epoch == epoch + 1), None)
         if change is None:
             return None
         single = "".join(f", {name} {rate:g}" for name, rate in change.layer_rates.items())

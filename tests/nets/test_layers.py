@@ -220,3 +220,11 @@ def test_masks_are_functions_of_place() -> None:
     assert float(columns.mean(dim=1).std()) == pytest.approx(1 / (12 * 400) ** 0.5, rel=0.15)
     kept = (columns < 0.5).double()
     assert abs(float((kept[:, 1:] * kept[:, :-1]).mean()) - 0.25) < 0.01
+
+
+def test_the_last_layer_works_in_float32() -> None:
+    network = build("toy", 12).eval().bfloat16().float()
+    picture = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 60
+    assert network(picture.bfloat16()).dtype == torch.float32
+    assert network.activations(picture.bfloat16())["fc8"].dtype == torch.float32
+    assert network.activations(picture.bfloat16())["fc7"].dtype == torch.bfloat16

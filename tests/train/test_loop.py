@@ -1,5 +1,6 @@
 """Whole training runs on small pictures: learning, saving, going on bit-identically, and what can go wrong."""
 
+import contextlib
 import json
 import shutil
 import signal
@@ -346,3 +347,120 @@ def test_going_on_with_another_torch_is_said(store: Store, run_folder: Path, mon
     (run_folder / "config.json").write_text(json.dumps(config | {"torch": "1.0"}))
     train(store, run_folder, options(), resume=True, quiet=True)
     assert any("torch was '1.0'" in note["text"] for note in events(run_folder, "note"))
+
+
+@pytest.mark.parametrize("when", ["save_state", "save_model", "drop_states", "write_config"])
+@pytest.mark.parametrize("before", [True, False])
+def test_killed_between_any_two_files(
+    store: Store, run_folder: Path, unbroken: Path, monkeypatch: pytest.MonkeyPatch, when: str, before: bool
+) -> None:
+    """Around every file that an epoch's end and a run's end write, in the first epoch and in the last."""
+    for count in (1, 2, 3):
+        folder, calls = run_folder / str(count), 0
+        plain = getattr(RunFolder, when)
+
+        def dying(self: RunFolder, *rest: object, plain=plain, count=count, **more: object) -> None:
+            nonlocal calls
+            calls += 1
+            if calls == count and before:
+                raise Killed
+            plain(self, *rest, **more)
+            if calls == count:
+                raise Killed
+
+        with monkeypatch.context() as patch:
+            patch.setattr(RunFolder, when, dying)
+            with contextlib.suppress(Killed):
+                train(store, folder, options(save_minutes=0), quiet=True)
+        train(store, folder, options(save_minutes=0), resume=True, quiet=True)
+        assert digest(folder) == digest(unbroken)
+        assert RunFolder.open(folder).config["finished"]
+
+
+@pytest.mark.parametrize("epochs", [-7, 0, 1])
+def test_fewer_epochs_than_trained_are_refused(
+    store: Store, run_folder: Path, unbroken: Path, monkeypatch: pytest.MonkeyPatch, epochs: int
+) -> None:
+    kill_at(monkeypatch, 16)
+    with pytest.raises(Killed):
+        train(store, run_folder, options(save_minutes=0), quiet=True)
+    monkeypatch.undo()
+    with pytest.raises(UsageError, match="--epochs"):
+        train(store, run_folder, options(epochs=epochs), resume=True, quiet=True)
+    train(store, run_folder, options(), resume=True, quiet=True)
+    assert digest(run_folder) == digest(unbroken)
+
+
+def test_a_logged_schedule_is_not_stretched_while_it_runs(
+    store: Store, run_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kill_at(monkeypatch, 10)
+    with pytest.raises(Killed):
+        train(store, run_folder, options(recipe="145", epochs=6), quiet=True)
+    monkeypatch.undo()
+    with pytest.raises(UsageError, match="can't be stretched"):
+        train(store, run_folder, options(recipe="145", epochs=12), resume=True, quiet=True)
+
+
+def test_weights_that_are_no_numbers_are_never_saved(store: Store, run_folder: Path) -> None:
+    """One batch an epoch: the loss is sound, the update made from it is not."""
+    with pytest.raises(UserError, match="not a number"):
+        train(store, run_folder, options(rate=1e30, batch=500, save_minutes=0), quiet=True)
+    for file in run_folder.rglob("*.safetensors"):
+        assert all(torch.isfinite(tensor).all() for tensor in load_tensors(file)[0].values()), file
+
+
+def test_another_store_or_option_is_refused_for_an_ended_run_too(store: Store, unbroken: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--seed 9"):
+        train(store, unbroken, options(seed=9), resume=True, quiet=True)
+    config = json.loads((unbroken / "config.json").read_text())
+    shutil.copytree(unbroken, tmp_path / "copy")
+    config["data"]["fingerprint"] = "another"
+    (tmp_path / "copy" / "config.json").write_text(json.dumps(config))
+    with pytest.raises(UserError, match="not the store"):
+        train(store, tmp_path / "copy", options(), resume=True, quiet=True)
+
+
+def test_the_network_of_the_run_started_from_is_taken(store: Store, run_folder: Path, unbroken: Path) -> None:
+    plain = {name: value for name, value in SMALL.items() if name != "net"}
+    run = train(store, run_folder, TrainOptions(**plain, start_from=unbroken, freeze="conv1-fc7"), quiet=True)  # type: ignore[arg-type]
+    assert run.table.rows[:-1] == RunFolder.open(unbroken).table.rows[:-1]
+    with pytest.raises(UserError, match="Without --net and --width"):
+        train(store, run_folder / "other", options(start_from=unbroken, width=0.5), quiet=True)
+
+
+def test_frozen_batch_norm_stays_as_it_is(store: Store, run_folder: Path) -> None:
+    small = options(net="alexnet-bn", width=0.1, input_size=40, epochs=1)
+    first = train(store, run_folder / "a", small, quiet=True)
+    kept = options(net=None, input_size=40, epochs=1, start_from=first.path, freeze="conv1-conv5")
+    second = train(store, run_folder / "b", kept, quiet=True)
+    before, after = first.network.state_dict(), second.network.state_dict()
+    frozen = [name for name in before if not name.startswith("fc")]
+    assert any("running_mean" in name for name in frozen)
+    assert all(torch.equal(before[name], after[name]) for name in frozen)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"decay": float("nan")},
+        {"threshold": float("inf")},
+        {"save_minutes": float("nan")},
+        {"threads": 10**6},
+        {"freeze": "conv5-conv1"},
+    ],
+)
+def test_numbers_that_are_none_and_spans_that_are_empty(store: Store, run_folder: Path, changes: dict) -> None:
+    with pytest.raises(UsageError, match="--"):
+        train(store, run_folder, options(**changes), quiet=True)
+    assert not run_folder.exists()
+
+
+def test_bf16_goes_on_to_the_same_bits(store: Store, run_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    train(store, run_folder / "a", options(precision="bf16"), quiet=True)
+    kill_at(monkeypatch, 12)
+    with pytest.raises(Killed):
+        train(store, run_folder / "b", options(precision="bf16", save_minutes=0), quiet=True)
+    monkeypatch.undo()
+    train(store, run_folder / "b", options(precision="bf16"), resume=True, quiet=True)
+    assert digest(run_folder / "a") == digest(run_folder / "b")

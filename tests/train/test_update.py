@@ -143,3 +143,20 @@ def test_a_logged_schedule_scales_with_epochs_and_rate() -> None:
 def test_unknown_recipe_names_those_there_are() -> None:
     with pytest.raises(UsageError, match=r"--recipe 999.*145-half"):
         find("999")
+
+
+def test_exactly_a_tenth_of_a_point_counts() -> None:
+    """In a validation set of 1,000 (or 50,000) a tenth of a point is one (fifty) pictures."""
+    for size, step in ((1_000, 1), (50_000, 50)):
+        plateau = Plateau(0.01, 1.0, 2, 0.001)
+        for errors in range(size // 2, size // 2 - 40 * step, -step):
+            assert plateau.after(1, errors / size) is None
+        assert plateau.drops == 0
+
+
+def test_of_two_stages_in_one_epoch_the_last_is_told() -> None:
+    schedule = Logged(RECIPES["145"].staged(5, 0.01))
+    epoch = next(e for e in range(1, 6) if schedule.rates(e).layer_rates.get("conv1") == 0)
+    told = schedule.after(epoch - 1, 0.5)
+    assert told is not None
+    assert "conv1 0" in told
