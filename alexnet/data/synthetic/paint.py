@@ -17,9 +17,10 @@ PARTS = ("train", "val")
 
 SHORTER_SIDE = (200, 400)  # pixels
 LARGEST_ASPECT = 1.6
-# The object's box as a share of the centre square. The square is at least 1/1.6 of the picture, so that the box
-# covers 5–25 % of the whole picture, too.
-BOX_SHARE = (0.18, 0.245)
+# The object's box as a share of the centre square, before it is rounded outwards to whole pixels. The square is at
+# least 1/1.6 of the picture: the box
+# covers 5–25 % of the whole picture, too (from 200 pixels a side).
+BOX_SHARE = (0.18, 0.235)
 # The object lies inside the middle 224/256 of the centre square: neither `prepare` nor the centre view cuts it.
 OBJECT_ROOM = 224 / 256
 SUPERSAMPLING = 3

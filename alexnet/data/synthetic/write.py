@@ -16,7 +16,7 @@ from alexnet.errors import UsageError, UserError
 from alexnet.files import faults_named, json_bytes, locked, read_json, write_atomically
 
 MANIFEST = "synthetic.json"
-DRAWING_VERSION = 2  # goes up whenever a picture changes
+DRAWING_VERSION = 3  # goes up whenever a picture changes
 JPEG_QUALITY = 90
 TRAIN_PER_CLASS, VAL_PER_CLASS = 300, 50
 
