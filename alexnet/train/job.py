@@ -16,7 +16,7 @@ from torch import Tensor
 import alexnet
 from alexnet import kernels
 from alexnet.data.augment import Augmentation, Inputs
-from alexnet.data.store import Store
+from alexnet.data.store import Store, cores
 from alexnet.errors import UsageError, UserError
 from alexnet.files import faults_named
 from alexnet.measure.arithmetic import DTYPES, find_device
@@ -31,7 +31,7 @@ from alexnet.train.recipes import Recipe, find
 from alexnet.train.schedule import Logged, Plateau, Schedule
 from alexnet.train.update import Update
 
-MOST_THREADS = 1024
+FEW_UPDATES, SMALL_BATCH = 10, 16
 
 
 @dataclass
@@ -141,6 +141,7 @@ def new_job(
         f"{len(store.parts['train']):,} pictures of {len(store.class_names)} classes; on {device.type}, "
         f"{threads} threads, {choice.precision} ({choice.reason}); kernels: {machine['kernels']}",
         disk,
+        *few_updates(store, options),
     ]
     return _job(run, store, network, inputs, recipe, options, machine), notes
 
@@ -149,6 +150,17 @@ def check_options(options: TrainOptions) -> None:
     """Raises UsageError for options that no store could make right: before pictures are prepared for hours."""
     zoo.find(with_options(find(options.recipe), options).net)
     _check_numbers(options)
+
+
+def few_updates(store: Store, options: TrainOptions) -> list[str]:
+    """Advice where an epoch has so few updates that the plateau rule drops the rate before anything is learned."""
+    updates = -(-len(store.parts["train"]) // options.batch)
+    if updates >= FEW_UPDATES or options.batch <= SMALL_BATCH:
+        return []
+    return [
+        f"only {updates} updates an epoch: with so few pictures a smaller batch learns more, "
+        f"--batch {SMALL_BATCH} --patience 10"
+    ]
 
 
 def _check_disk(folder: Path, network: Network, epochs: int, *, snapshots: bool) -> str:
@@ -193,8 +205,6 @@ def _check_numbers(options: TrainOptions) -> None:
     ):
         if number is not None and not math.isfinite(number):
             raise UsageError(f"--{name} {number}: a finite number is needed.")
-    if options.threads > MOST_THREADS:
-        raise UsageError(f"--threads {options.threads}: at most {MOST_THREADS}; 0 takes as many as there are cores.")
     for name, value, least in (
         ("epochs", options.epochs, 1),
         ("batch", options.batch, 1),
@@ -458,7 +468,9 @@ def _schedule(recipe: Recipe, options: TrainOptions, epochs: int) -> Schedule:
 
 
 def set_threads(wish: int) -> int:
-    """Use `wish` CPU threads (0: one for each core that this process may use) and say how many."""
-    threads = wish or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else wish or os.cpu_count() or 1
-    torch.set_num_threads(threads)
-    return threads
+    """Use `wish` CPU threads (0: one for each core that this process may use) and say how many. Raises UsageError for
+    more than there are cores: they would wait for each other."""
+    if wish > cores():
+        raise UsageError(f"--threads {wish}: there are {cores()} cores here. 0 takes them all.")
+    torch.set_num_threads(wish or cores())
+    return wish or cores()

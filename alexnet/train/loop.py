@@ -5,6 +5,7 @@ B pictures of a batch · K classes.
 
 import math
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -63,6 +64,8 @@ def train(store: Store, folder: Path, options: TrainOptions, *, resume: bool = F
         else:
             job, notes = new_job(store, folder, options, claim=lambda: stack.enter_context(lock))
             keep_log = 0
+            if resume:
+                notes = [f"{folder}: there is no run to go on with; this is a new one", *notes]
         log = Log(folder / "log.jsonl", keep_log)
         listeners = Everyone(log, Curves(folder / "tensorboard"), *([] if quiet else [Screen(job.epochs)]))
         try:
@@ -247,7 +250,7 @@ def running_figures(job: Job, seconds_per_batch: float, batches: int) -> dict[st
     batches_left = (job.epochs - cursor.epoch + 1) * batches - cursor.batch
     return {
         "loss": cursor.loss_sum / cursor.pictures,
-        "top1": 1 - cursor.errors / cursor.pictures,
+        "top1_error": cursor.errors / cursor.pictures,
         "speed": job.batch / seconds_per_batch,
         "seconds_left": batches_left * seconds_per_batch,
     }
@@ -317,7 +320,8 @@ class Stop:
 
     def obey(self, job: Job) -> None:
         if self.asked:
-            raise Interrupted(f"stopped, all is saved. Go on with: alexnet train … --out {job.run.path} --resume")
+            command = f"alexnet train {job.store.path} --out {job.run.path} --resume"
+            raise Interrupted(f"stopped, all is saved. Go on with: {command}")
 
 
 @contextmanager
@@ -329,6 +333,7 @@ def stop_signals() -> Iterator[Stop]:
         if stop.asked:
             raise KeyboardInterrupt
         stop.asked = True
+        print("stopping after this batch; once more stops at once", file=sys.stderr, flush=True)
 
     try:
         before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}

@@ -86,7 +86,10 @@ class Screen:
         columns = (
             TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]}"),
             BarColumn(bar_width=None),
-            TextColumn("loss {task.fields[loss]:.3f}  top-1 {task.fields[top1]:.1%}  {task.fields[speed]:.0f} img/s"),
+            TextColumn(
+                "loss {task.fields[loss]:.3f}  top-1 error {task.fields[top1_error]:.1%}  "
+                "{task.fields[speed]:.0f} img/s"
+            ),
             TimeRemainingColumn(),
         )
         self.progress = Progress(*columns, console=self.console, speed_estimate_period=300)
@@ -101,7 +104,8 @@ class Screen:
             self.last_line = time.monotonic()
             self.console.print(
                 f"epoch {epoch}/{self.epochs}  batch {batch}/{batches}  loss {figures['loss']:.3f}  "
-                f"top-1 {figures['top1']:.1%}  {figures['speed']:.0f} img/s  {_left(figures['seconds_left'])} left"
+                f"top-1 error {figures['top1_error']:.1%}  {figures['speed']:.0f} img/s  "
+                f"{_left(figures['seconds_left'])} left"
             )
 
     def _draw(self, epoch: int, batch: int, batches: int, figures: dict[str, float]) -> None:

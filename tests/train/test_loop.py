@@ -141,7 +141,7 @@ def test_asked_to_stop_it_saves_and_goes_on_later(
         return plain(job, *rest)
 
     monkeypatch.setattr(loop, "train_batch", signalled)
-    with pytest.raises(Interrupted, match="--resume"):
+    with pytest.raises(Interrupted, match=r"--resume$"):
         train(store, run_folder, options(), quiet=True)
     monkeypatch.undo()
     train(store, run_folder, options(), resume=True, quiet=True)
@@ -464,3 +464,10 @@ def test_bf16_goes_on_to_the_same_bits(store: Store, run_folder: Path, monkeypat
     monkeypatch.undo()
     train(store, run_folder / "b", options(precision="bf16"), resume=True, quiet=True)
     assert digest(run_folder / "a") == digest(run_folder / "b")
+
+
+def test_going_on_with_nothing_says_that_a_new_run_begins(store: Store, run_folder: Path) -> None:
+    train(store, run_folder, options(epochs=1), resume=True, quiet=True)
+    notes = [note["text"] for note in events(run_folder, "note")]
+    assert any("no run to go on with; this is a new one" in note for note in notes)
+    assert any("only 7 updates an epoch" in note for note in notes)
