@@ -387,13 +387,15 @@ class Report:
     their labels, confusions and the table of classes.
 
     Examples:
+        alexnet report runs/photos    # with the store it was trained on, if that is still in its place
         alexnet report runs/photos --store photos.store
-        alexnet report runs/photos    # without a look at the pictures: at once
     """
 
     run_folder: RunFolderArgument
     """The run."""
-    store: Annotated[Path | None, arg(metavar="STORE", help_behavior_hint="(default: none)")] = None
+    store: Annotated[
+        Path | None, arg(metavar="STORE", help_behavior_hint="(default: the training's, where it still is)")
+    ] = None
     """The pictures to measure on and to show, prepared; of the classes and the record size of the training."""
     part: Annotated[str, arg(metavar="NAME")] = "val"
     """Which part of the store."""
@@ -409,7 +411,8 @@ class Report:
         from alexnet.terminal import progress
 
         run = Run.open(self.run_folder, device=self.device, precision=self.precision)
-        store = None if self.store is None else Store.open(self.store)
+        path = self.store or Path(run.config.get("data", {}).get("path", ""))
+        store = Store.open(path) if self.store or (path / "store.json").exists() else None
         with progress("pictures") as report:
             print(write_report(run, store, part=self.part, progress=partial(report, self.part)))
 

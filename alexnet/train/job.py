@@ -308,6 +308,7 @@ def _config(
         },
         "classes": {"names": list(store.class_names), "ids": list(store.class_ids), "order": store.class_order},
         "data": {
+            "path": str(store.path.resolve()),
             "fingerprint": store.fingerprint,
             "size": store.size,
             "resample": store.description["resample"],
