@@ -69,7 +69,7 @@ def relu_norm_pool(
         x_bchw = local_response_norm(x_bchw, norm)
     if relu_last:
         x_bchw = F.relu(x_bchw)
-    return F.max_pool2d(x_bchw, kernel, stride, ceil_mode=True)
+    return x_bchw if kernel == stride == 1 else F.max_pool2d(x_bchw, kernel, stride, ceil_mode=True)
 
 
 def max_pool(x_bchw: Tensor, kernel: int, stride: int) -> tuple[Tensor, Tensor]:
@@ -81,10 +81,21 @@ def max_pool(x_bchw: Tensor, kernel: int, stride: int) -> tuple[Tensor, Tensor]:
 
 
 @torch.no_grad()
-def update_(weight: Tensor, velocity: Tensor, gradient: Tensor, *, rate: float, momentum: float, decay: float) -> None:
-    """The rule of [A] §5, in place: v ← momentum · v − decay · rate · w − rate · g; w ← w + v."""
+def update_(
+    weight: Tensor,
+    velocity: Tensor,
+    gradient: Tensor,
+    *,
+    rate: float,
+    momentum: float,
+    decay: float,
+    copy: Tensor | None = None,
+) -> None:
+    """The rule of [A] §5, in place: v ← momentum · v − decay · rate · w − rate · g; w ← w + v; copy ← w, rounded."""
     velocity.mul_(momentum).add_(weight, alpha=-decay * rate).add_(gradient, alpha=-rate)
     weight.add_(velocity)
+    if copy is not None:
+        copy.copy_(weight)
 
 
 def augment(

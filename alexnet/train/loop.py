@@ -187,7 +187,7 @@ def learn(job: Job, inputs: Tensor, labels: Tensor, indices: np.ndarray, rates: 
     loss = F.cross_entropy(logits_bk, labels)
     if not works_behind(job.device) and not math.isfinite(loss.item()):
         raise UserError(went_wrong(job, job.cursor.batch, noticed_in=inputs))
-    job.network.zero_grad()
+    job.update.forget_gradients()
     loss.backward()
     job.update.step(rates)
     errors = (rank_of_truth(logits_bk.detach(), labels) > 0).sum()

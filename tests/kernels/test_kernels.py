@@ -313,9 +313,10 @@ LAYOUTS = [
 
 
 @both_forms
+@pytest.mark.parametrize("copies", [True, False])
 @pytest.mark.parametrize("gradient_dtype", DTYPES)
 @pytest.mark.parametrize(("shape", "layout"), LAYOUTS)
-def test_update(shape, layout, gradient_dtype):
+def test_update(shape, layout, gradient_dtype, copies):
     generator = torch.Generator().manual_seed(0)
     weight, velocity, gradient = (torch.randn(shape, generator=generator) for _ in range(3))
     gradient = gradient.to(gradient_dtype)
@@ -327,10 +328,20 @@ def test_update(shape, layout, gradient_dtype):
         gradient = gradient[:1].expand(shape)
     wanted = twins.update(double(weight), double(velocity), double(gradient), 0.01, 0.9, 5e-4)
     version = weight._version
-    kernels.update_(weight, velocity, gradient, rate=0.01, momentum=0.9, decay=5e-4)
+    copy = torch.zeros_like(weight, dtype=torch.bfloat16) if copies else None
+    kernels.update_(weight, velocity, gradient, rate=0.01, momentum=0.9, decay=5e-4, copy=copy)
     assert_close(weight, wanted[0])
     assert_close(velocity, wanted[1])
     assert weight._version > version  # autograd must see that a saved weight has changed
+    assert copy is None or torch.equal(copy, weight.bfloat16())
+
+
+@both_forms
+def test_update_of_a_copy_laid_out_otherwise():
+    weight, velocity, gradient = (torch.randn(6, 3, 5, 5) for _ in range(3))
+    copy = torch.zeros_like(weight, dtype=torch.bfloat16, memory_format=torch.channels_last)
+    kernels.update_(weight, velocity, gradient, rate=0.01, momentum=0.9, decay=5e-4, copy=copy)
+    assert torch.equal(copy, weight.bfloat16())
 
 
 @both_forms
