@@ -1,7 +1,9 @@
 """Does bf16 train as well as fp32? The same recipe from the same seeds in both, on one store: final errors and curves.
 
 Six trainings; stopped, the same line goes on. Equal means: the mean final errors (centre view, validation) differ by less
-than two standard errors of the difference.
+than two standard errors of the difference. Options that are not known here go to `alexnet train`:
+
+    python benchmarks/precision.py imagenette.store --out runs/precision --width 0.5 --epochs 15
 """
 
 import argparse
@@ -47,9 +49,7 @@ def main() -> None:
     parser.add_argument("store", type=Path)
     parser.add_argument("--out", type=Path, required=True, help="folder of the runs; the figure goes there too")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("options", nargs=argparse.REMAINDER, help="after --: options of `alexnet train`, for every run")
-    given = parser.parse_args()
-    options = [option for option in given.options if option != "--"]
+    given, options = parser.parse_known_args()  # all others are options of `alexnet train`, for every run
     curves: dict[str, list[list[float]]] = {precision: [] for precision in PRECISIONS}
     for seed in range(given.seeds):
         for precision in PRECISIONS:
