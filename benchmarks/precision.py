@@ -1,6 +1,6 @@
 """Does bf16 train as well as fp32? The same recipe from the same seeds in both, on one store: final errors and curves.
 
-Six trainings; stopped, the same line goes on. Equal means: the mean final errors (centre view, validation) differ by less
+Six trainings; stopped, the same line goes on. Equal: the mean final errors (centre view, validation) differ by less
 than two standard errors of the difference. Options that are not known here go to `alexnet train`:
 
     python benchmarks/precision.py imagenette.store --out runs/precision --width 0.5 --epochs 15
