@@ -24,6 +24,7 @@ __all__ = [
     "NormSpec",
     "augment",
     "available",
+    "cells",
     "choose",
     "local_response_norm",
     "max_pool",
@@ -150,6 +151,18 @@ def relu_norm_pool(
     return form.relu_norm_pool(
         x_bchw, relu_first=relu_first, norm=norm, relu_last=relu_last, kernel=kernel, stride=stride
     )
+
+
+def cells(x_bchw: Tensor, stride: int, before: int, rows: int, columns: int) -> Tensor:
+    """Fold pixels into maps: each cell of stride × stride pixels becomes stride · stride · C values of one place.
+
+    B × C × H × W, taken with `before` rows and columns of zeros in front and zeros behind (pixels beyond the last cell
+    are left out) → B × (stride · stride · C) × rows × columns; a cell's values row, column, map. Differentiable.
+    """
+    _check_maps(x_bchw, None)
+    differentiable = torch.is_grad_enabled() and x_bchw.requires_grad
+    form = _form(x_bchw) if x_bchw.device.type == "cpu" and not differentiable else reference
+    return form.cells(x_bchw, stride, before, rows, columns)
 
 
 def update_(

@@ -160,6 +160,7 @@ _SIGNATURES: dict[str, list[Any]] = {
     "alexnet_backward": [_PROBLEM, _POINTER, _POINTER, _POINTER, _POINTER],
     "alexnet_spatial": [_PROBLEM, _POINTER, _POINTER, _POINTER],
     "alexnet_update": [_POINTER, _POINTER, _POINTER, _POINTER, _INT, _LONG, _FLOAT, _FLOAT, _FLOAT, _LONG],
+    "alexnet_cells": [_POINTER, *[_LONG] * 9, _POINTER, _LONG],
     "alexnet_augment": [
         *(_POINTER, _LONG, _LONG, _LONG, _POINTER, _POINTER),
         *(_POINTER, _LONG, _INT, _POINTER, _FLOAT, _LONG, _INT, _POINTER, _LONG),
@@ -213,6 +214,18 @@ def _empty(pictures: int, maps: int, height: int, width: int, dtype: torch.dtype
 
 def _outputs(size: int, kernel: int, stride: int) -> int:
     return 1 + -(-(size - kernel) // stride)
+
+
+def cells(x_bchw: Tensor, stride: int, before: int, rows: int, columns: int) -> Tensor:
+    """As `reference.cells`, in one pass; not differentiable."""
+    x = _channels_last(x_bchw)
+    pictures, maps, height, width = x.shape
+    out = _empty(pictures, stride * stride * maps, rows, columns, x.dtype)
+    library().functions.alexnet_cells(
+        *(x.data_ptr(), pictures, height, width, maps, x.element_size()),
+        *(stride, before, rows, columns, out.data_ptr(), torch.get_num_threads()),
+    )
+    return out
 
 
 class _NormPool(torch.autograd.Function):

@@ -465,6 +465,33 @@ void alexnet_update(float* weight, float* velocity, const void* gradient, void* 
     else update(weight, velocity, (const float*)gradient, lean, count, rate, momentum, decay, threads);
 }
 
+// Pixels → cells. x: B × H × W × maps values of `bytes` bytes, with `before` rows and columns of zeros in front and as
+// many behind as are needed → out: B × rows × columns × (stride × stride × maps), a cell's pixels row by row.
+void alexnet_cells(const char* x, int64_t pictures, int64_t height, int64_t width, int64_t maps, int64_t bytes,
+                   int64_t stride, int64_t before, int64_t rows, int64_t columns, char* out, int64_t threads) {
+    const long pixel = maps * bytes, span = stride * pixel;
+    in_parallel(pictures * rows, threads, [&](long first, long last) {
+        for (long line = first; line < last; ++line)
+            for (long step = 0; step < stride; ++step) {
+                const long row = line % rows * stride + step - before;
+                const char* from = x + (line / rows * height + row) * width * pixel;
+                char* to = out + (line * columns * stride + step) * span;
+                for (long cell = 0; cell < columns; ++cell, to += stride * span) {
+                    const long left = cell * stride - before, right = left + stride;
+                    const bool inside = row >= 0 && row < height;
+                    if (inside && left >= 0 && right <= width) {
+                        std::memcpy(to, from + left * pixel, span);
+                        continue;
+                    }
+                    std::memset(to, 0, span);
+                    const long begin = std::max(0L, left), end = std::min<long>(width, right);
+                    if (inside && begin < end)
+                        std::memcpy(to + (begin - left) * pixel, from + begin * pixel, (end - begin) * pixel);
+                }
+            }
+    });
+}
+
 // pictures: B × H × W × 3 bytes → out: B × size × size × 3. mean: mean_height × mean_width × 3 floats; where it is as
 // large as the crop it is taken as it lies, where `aligned` it is cropped and mirrored with the picture.
 void alexnet_augment(const uint8_t* pictures, int64_t count, int64_t height, int64_t width, const int64_t* offsets,

@@ -72,6 +72,15 @@ def relu_norm_pool(
     return x_bchw if kernel == stride == 1 else F.max_pool2d(x_bchw, kernel, stride, ceil_mode=True)
 
 
+def cells(x_bchw: Tensor, stride: int, before: int, rows: int, columns: int) -> Tensor:
+    """Cells of stride × stride pixels as maps, `before` zeros in front: B × (stride · stride · C) × rows × columns."""
+    height, width = x_bchw.shape[2:]
+    after = columns * stride - width - before, rows * stride - height - before
+    padded = F.pad(x_bchw, (before, after[0], before, after[1]))
+    cells_bhywxc = padded.permute(0, 2, 3, 1).unflatten(2, (-1, stride)).unflatten(1, (-1, stride))
+    return cells_bhywxc.transpose(2, 3).flatten(3).permute(0, 3, 1, 2)
+
+
 def max_pool(x_bchw: Tensor, kernel: int, stride: int) -> tuple[Tensor, Tensor]:
     """Overlapping max-pool: (values, switches), both B × C × h × w with h = 1 + ceil((H − kernel) / stride).
 

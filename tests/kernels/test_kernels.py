@@ -1,5 +1,6 @@
 """Each kernel, in both forms, against its naive float64 twin on awkward sizes."""
 
+import itertools
 import math
 
 import kernel_twins as twins
@@ -301,6 +302,27 @@ def test_the_stock_layer_computes_the_same():
         torch.testing.assert_close(
             kernels.local_response_norm(x, NormSpec(2, 1e-3, 0.75, size)), stock(x), rtol=1e-5, atol=1e-5
         )
+
+
+@both_forms
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("stride", [2, 3, 4])
+@pytest.mark.parametrize(("before", "rows", "columns"), [(0, 4, 3), (2, 4, 3), (1, 2, 6)])
+@pytest.mark.parametrize("shape", [(2, 3, 9, 7), (1, 1, 5, 8), (0, 3, 9, 7)])
+def test_cells(shape, before, rows, columns, stride, dtype):
+    x = signed(shape, dtype=dtype)
+    padded = np.zeros((*shape[:2], 40, 40))
+    padded[:, :, before : before + shape[2], before : before + shape[3]] = double(x)
+    got = double(kernels.cells(x, stride, before, rows, columns))
+    assert got.shape == (shape[0], stride * stride * shape[1], rows, columns)
+    for row, column in itertools.product(range(rows), range(columns)):
+        window = padded[:, :, stride * row : stride * (row + 1), stride * column : stride * (column + 1)]
+        assert np.array_equal(got[:, :, row, column], window.transpose(0, 2, 3, 1).reshape(shape[0], got.shape[1]))
+
+
+def test_cells_are_differentiable():
+    x = signed((1, 2, 5, 5), dtype=torch.float64).requires_grad_(True)
+    assert torch.autograd.gradcheck(lambda x: kernels.cells(x, 2, 1, 3, 3), x)
 
 
 # ---- Update ------------------------------------------------------------------------------------------------------
