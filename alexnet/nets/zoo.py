@@ -84,6 +84,17 @@ def sixth_convolution(table: Table) -> Table:
     return insert_after(table, "pool5", conv6, Activation("relu_conv6"))
 
 
+def linear_layer_of_2048(table: Table) -> Table:
+    """The 22,000-class net 146-2011: a linear layer of 2048 units, without dropout, before its outputs."""
+    return insert_after(table, "dropout7", Dense("linear8", 2048))
+
+
+def norms_before_relu2(table: Table) -> Table:
+    """Run 166: layer 2 is normalised below its ReLU."""
+    last_norm = "spatial2" if any(row.name == "spatial2" for row in table.rows) else "norm2"
+    return move_after(table, "relu2", last_norm)
+
+
 def no_communication(table: Table) -> Table:
     """Run 150: the columns meet only in fc8."""
     table = change(table, "conv2", maps=320)
@@ -152,6 +163,10 @@ def one_after_the_other(*derivations: Derivation) -> Derivation:
 ABLATIONS_OF_A: dict[str, tuple[Derivation, str]] = {
     "half": (one_gpu, "the one-GPU control of §3.2 (run 145-half)"),
     "conv6": (sixth_convolution, "a sixth convolution over the last pooling layer (net 146, §6)"),
+    "conv6-linear": (
+        lambda t: linear_layer_of_2048(sixth_convolution(t)),
+        "conv6 and a linear layer of 2048 units before the outputs (net 146-2011)",
+    ),
     "nocomm": (no_communication, "the columns meet only in fc8 (run 150)"),
     "4col": (four_columns, "four columns, each reading three where they meet (run 153-4gpu)"),
     "no-norm": (no_norms, "no response normalisation (run 148, §3.3)"),
@@ -159,6 +174,15 @@ ABLATIONS_OF_A: dict[str, tuple[Derivation, str]] = {
     "no-norm2": (
         lambda t: without(t, *(row.name for row in t.rows if row.name in ("norm2", "spatial2"))),
         "layer 2 not normalised (run 167)",
+    ),
+    "norm5": (
+        lambda t: insert_after(t, "relu5", replace(t["norm2"], name="norm5")),
+        "layer 5 normalised too (run 149)",
+    ),
+    "norms2-first": (norms_before_relu2, "layer 2 normalised below its ReLU (run 166)"),
+    "dropout4": (
+        lambda t: insert_after(t, "relu4", Dropout("dropout4", keep=0.8)),
+        "a fifth of conv4's units dropped (run 177)",
     ),
     "pool2x2": (non_overlapping_pools, "pools that do not overlap, with run 147's paddings (§3.4)"),
     "no-conv2": (no_convolution(2), "without conv2 (§7)"),
@@ -423,11 +447,22 @@ ZOO: dict[str, Table] = _register()
 
 
 def find(name: str, classes: int | None = None) -> Table:
-    """The zoo's table called `name`, with another number of classes if given.
+    """The zoo's table called `name`, with another number of classes if given. An ablation of [A] is found for any
+    table by its suffix, as in toy-no-norm.
 
     Raises UsageError, with the nearest names, if there is none.
     """
-    if name not in ZOO:
+    table = ZOO.get(name) or _ablated(name)
+    if table is None:
         near = get_close_matches(name, ZOO, n=3) or ["alexnet", "alexnet-145", "zfnet"]
         raise UsageError(f"There is no network {name!r}. Near it: {', '.join(near)}. `alexnet nets` lists all.")
-    return ZOO[name] if classes is None else with_classes(ZOO[name], classes)
+    return table if classes is None else with_classes(table, classes)
+
+
+def _ablated(name: str) -> Table | None:
+    """The table called BASE-SUFFIX, derived from BASE as `ABLATIONS_OF_A` says; None if there is no such pair."""
+    for suffix, (derive, what) in ABLATIONS_OF_A.items():
+        base = name.removesuffix(f"-{suffix}")
+        if base != name and base in ZOO:
+            return rename(derive(ZOO[base]), name, f"{base}: {what}.")
+    return None

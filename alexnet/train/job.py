@@ -5,7 +5,7 @@ import os
 import platform
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -183,6 +183,7 @@ def with_options(recipe: Recipe, options: TrainOptions) -> Recipe:
         "decay": options.decay,
         "init": options.init,
         "mean": options.mean,
+        "layer_decays": None if options.decay is None else {},
     }
     augmentation = {"colour": options.colour_noise, "crops": options.crops, "mirror": options.mirror}
     return replace(
@@ -244,43 +245,63 @@ def _new_network(store: Store, recipe: Recipe, options: TrainOptions) -> Network
             f"{network.input_size}. Prepare with --size, or train with --input-size {store.size} or less."
         )
     if source is not None:
-        take_weights(network, source)
+        take_weights(network, source, options.take, store.class_ids)
+    elif options.take:
+        raise UsageError(f"--take {options.take}: say from which run, with --from.")
     freeze(network, options.freeze)
     return network
 
 
 @torch.no_grad()
-def take_weights(network: Network, source: RunFolder) -> None:
-    """Give the network the weights of another run, the last layer's apart. Raises UserError if a layer differs."""
-    last = network.table.weighted[-1].name
+def take_weights(network: Network, source: RunFolder, take: str, class_ids: Sequence[str]) -> None:
+    """Give the network weights of another run: of the layers that `take` names, by default of all but the last.
+
+    Raises UserError if a layer differs, or if the last one is taken for other classes.
+    """
+    weighted, last = _layers_with_weights(network), network.table.weighted[-1].name
+    taken = spanned("take", take, weighted) if take else [name for name in weighted if name != last]
+    if last in taken and list(class_ids) != source.value("classes", "ids"):
+        raise UserError(f"--take {take}: the classes are not those of {source.path}, in that order; leave out {last}.")
     theirs = source.network.state_dict()
     for name, tensor in network.state_dict().items():
-        if name.split(".")[0] == last:
+        if name.split(".")[0] not in taken:
             continue
         if name not in theirs or theirs[name].shape != tensor.shape:
             found = tuple(theirs[name].shape) if name in theirs else "absent"
             raise UserError(
                 f"--from {source.path}: {name} is {found} there, {tuple(tensor.shape)} here. "
-                "Without --net and --width its own network is taken; --input-size must leave the same maps."
+                "Without --net and --width its own network is taken; --input-size must leave the same maps; "
+                "--take takes some layers only."
             )
         tensor.copy_(theirs[name])
 
 
 def freeze(network: Network, names: str) -> None:
     """Stop the named layers from learning. `names`: layers or spans of layers, as in "conv1-conv5,fc6"."""
-    weighted = [row.name for row in network.table.rows if isinstance(row, Weighted | BatchNorm)]
-    for part in filter(None, names.split(",")):
-        first, _, last = part.partition("-")
-        for name in (first, last or first):
-            if name not in weighted:
-                raise UsageError(f"--freeze {names}: there is no layer {name!r}. There are: {', '.join(weighted)}.")
-        span = weighted[weighted.index(first) : weighted.index(last or first) + 1]
-        if not span:
-            raise UsageError(f"--freeze {names}: {last} comes before {first}; write {last}-{first}.")
-        for name in span:
-            network.get_submodule(name).requires_grad_(False)
+    for name in spanned("freeze", names, _layers_with_weights(network)):
+        network.get_submodule(name).requires_grad_(False)
     if not any(weight.requires_grad for weight in network.parameters()):
         raise UsageError(f"--freeze {names}: leaves nothing to learn.")
+
+
+def spanned(option: str, names: str, layers: Sequence[str]) -> list[str]:
+    """The layers that `names` means: names and spans of them, as in "conv1-conv5,fc6", or "all". Raises UsageError,
+    naming the `option`, for a layer that is not there."""
+    found: list[str] = []
+    for part in layers if names == "all" else filter(None, names.split(",")):
+        first, _, last = part.partition("-")
+        for name in (first, last or first):
+            if name not in layers:
+                raise UsageError(f"--{option} {names}: there is no layer {name!r}. There are: {', '.join(layers)}.")
+        span = layers[layers.index(first) : layers.index(last or first) + 1]
+        if not span:
+            raise UsageError(f"--{option} {names}: {last} comes before {first}; write {last}-{first}.")
+        found += span
+    return found
+
+
+def _layers_with_weights(network: Network) -> list[str]:
+    return [row.name for row in network.table.rows if isinstance(row, Weighted | BatchNorm)]
 
 
 def _inputs(store: Store, network: Network, recipe: Recipe) -> Inputs:
@@ -439,6 +460,7 @@ def _job(
         decay=recipe.decay,
         decay_biases=recipe.decay_biases,
         rms_limit=recipe.rms_limit,
+        layer_decays=recipe.layer_decays,
     )
     return Job(
         run=run,

@@ -10,7 +10,8 @@ class TrainOptions:
     """Options of one training run. None: what the recipe says."""
 
     recipe: str = "paper"
-    """paper ([A] §5), 145, 145-2010, 145-half (logged 2012 runs) or zf ([Z] §3)."""
+    """paper ([A] §5), zf ([Z] §3), a logged run of 2012 by its number (145, 145-2010, … 180: `alexnet paper runs` lists
+    them) or one of the authors' CIFAR nets (cifar-18pct …)."""
     net: str | None = None
     """Network of the zoo (`alexnet nets` lists them). Default: the recipe's, alexnet for "paper"."""
     width: float = 1.0
@@ -45,7 +46,10 @@ class TrainOptions:
     cutout: int = 0
     """Side in pixels of a square set to the mean in each training picture; 0 for none."""
     start_from: Path | None = None
-    """Run folder whose weights to start from; the last layer is new."""
+    """Run folder whose weights to start from; the last layer is new, unless --take says otherwise."""
+    take: str = ""
+    """Layers whose weights to take from there: names or spans, as in conv1-conv5; "all" goes on with a finished run.
+    Default: every layer but the last, which must then be alike."""
     freeze: str = ""
     """Layers that keep their weights: names or spans, as in conv1-conv5,fc6."""
     snapshots: bool = False

@@ -1,5 +1,6 @@
 """Recipes as values: how the published nets were trained. Sources: [A] §4–5, [Z] §3, `facts` code-of-2012.md §2."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from alexnet.data.augment import CODE_CHUNK, Augmentation, MeanMode
@@ -27,7 +28,8 @@ class Stage:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to train. `stages` empty: the plateau rule ([A] §5). `bias_factor`: the biases' rate over the weights'."""
+    """How to train. `stages` empty: the plateau rule ([A] §5). `bias_factor`: the biases' rate over the weights'.
+    `layer_decays`: weight decay of single layers; of the others it is `decay`."""
 
     name: str
     about: str
@@ -37,6 +39,7 @@ class Recipe:
     momentum: float = MOMENTUM
     decay: float = DECAY
     decay_biases: bool = True
+    layer_decays: dict[str, float] = field(default_factory=dict)
     bias_factor: float = 1.0
     stages: tuple[Stage, ...] = ()
     init: Initialisation = "code"
@@ -78,12 +81,27 @@ def logged(
     ]
     if last is not None:
         stages.append(Stage(last, 1e-5, {"conv1": 0.0}, colour=False))
+    return of_2012(name, net, about, epochs, stages)
+
+
+def of_2012(
+    name: str,
+    net: str,
+    about: str,
+    epochs: int,
+    stages: Sequence[Stage],
+    layer_decays: dict[str, float] | None = None,
+) -> Recipe:
+    """A run of the 2012 code: biases at twice the rate and without decay, the mean image's centre crop taken off, one
+    crop for 32 pictures in a row."""
     return Recipe(
         name=name,
         about=about,
         net=net,
         epochs=epochs,
+        rate=stages[0].rate,
         decay_biases=False,
+        layer_decays=layer_decays or {},
         bias_factor=2.0,
         stages=tuple(stages),
         mean="centre",
@@ -113,8 +131,17 @@ RECIPES: dict[str, Recipe] = {
 }
 
 
+def every_recipe() -> dict[str, Recipe]:
+    """All recipes by name: these, the numbered runs of 2012, the CIFAR nets. (Those build on this module.)"""
+    from alexnet.train.cifar import CIFAR_RECIPES
+    from alexnet.train.numbered import NUMBERED
+
+    return RECIPES | NUMBERED | CIFAR_RECIPES
+
+
 def find(name: str) -> Recipe:
     """The recipe called `name`. Raises UsageError, naming those that exist."""
-    if name not in RECIPES:
-        raise UsageError(f"--recipe {name}: there is none. There are: {', '.join(RECIPES)}.")
-    return RECIPES[name]
+    known = every_recipe()
+    if name not in known:
+        raise UsageError(f"--recipe {name}: there is none. There are: {', '.join(known)}.")
+    return known[name]

@@ -25,10 +25,18 @@ class Update:
     decay_biases: bool
     rms_limit: float | None
     velocities: dict[str, Tensor]
+    layer_decays: dict[str, float]
 
     @classmethod
     def of(
-        cls, network: nn.Module, *, momentum: float, decay: float, decay_biases: bool, rms_limit: float | None = None
+        cls,
+        network: nn.Module,
+        *,
+        momentum: float,
+        decay: float,
+        decay_biases: bool,
+        rms_limit: float | None = None,
+        layer_decays: dict[str, float] | None = None,
     ) -> "Update":
         """The rule at rest: all velocities 0. Frozen weights (requires_grad False) have none."""
         for layer in network.children():
@@ -36,7 +44,7 @@ class Update:
                 layer.learns_by_copies = True
         learning = {name: weight for name, weight in network.named_parameters() if weight.requires_grad}
         velocities = {name: torch.zeros_like(weight) for name, weight in learning.items()}
-        return cls(network, momentum, decay, decay_biases, rms_limit, velocities)
+        return cls(network, momentum, decay, decay_biases, rms_limit, velocities, layer_decays or {})
 
     def forget_gradients(self) -> None:
         """Before a backward pass: those of the last one go."""
@@ -59,13 +67,16 @@ class Update:
                     gradient,
                     rate=rate,
                     momentum=self.momentum,
-                    decay=self.decay if self.decay_biases or not bias else 0.0,
+                    decay=self.decay_of(layer) if self.decay_biases or not bias else 0.0,
                     copy=None if copy is None else copy.values,
                 )
                 if copy is not None:
                     copy.state = state_of(weight)
         if self.rms_limit is not None:
             limit_filters(self.network, self.rms_limit)
+
+    def decay_of(self, layer: str) -> float:
+        return self.layer_decays.get(layer, self.decay)
 
     def _copy(self, name: str) -> WorkingCopy | None:
         layer, _, weight = name.rpartition(".")
