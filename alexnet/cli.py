@@ -285,9 +285,9 @@ class Evaluate:
     """The run."""
     store: Annotated[Positional[Path], arg(metavar="STORE")]
     """The pictures, prepared; of the classes and the record size that the run was trained on."""
-    views: Literal[1, 5, 10] = 10
-    """Crops of a picture whose softmax outputs are averaged: 1 (centre), 5 (and corners), 10 (and mirrored; [A] §4.1).
-    With more than one, the centre's figures are given too."""
+    views: Literal[1, 5, 9, 10] = 10
+    """Crops of a picture whose softmax outputs are averaged: 1 (centre), 5 (and corners), 10 (and mirrored; [A] §4.1);
+    9 is a grid of 3 × 3, not mirrored (the 2012 CIFAR nets'). With more than one the centre's are given too."""
     part: Annotated[str, arg(metavar="NAME")] = "val"
     """Which part of the store: val, train, or test where there is one."""
     json: bool = False

@@ -91,11 +91,14 @@ View = tuple[int, int, bool]
 
 def views_of(side: int, size: int, count: int) -> tuple[View, ...]:
     """The views of a record that a test looks at: 1, the centre; 5, corners and centre; 10, these and their mirrors,
-    in the 2012 code's order (top left, top right, centre, bottom left, bottom right) ([A] §4.1)."""
+    in the 2012 code's order (top left, top right, centre, bottom left, bottom right) ([A] §4.1); 9, a grid of 3 × 3
+    without mirrors, as the 2012 code tested its CIFAR nets."""
     edge, middle = side - size, (side - size) // 2
     corners = ((0, 0), (0, edge), (middle, middle), (edge, 0), (edge, edge))
     if count == 1:
         return ((middle, middle, False),)
+    if count == 9:
+        return tuple((row, column, False) for row in (0, middle, edge) for column in (0, middle, edge))
     mirrors = (False,) if count == 5 else (False, True)
     return tuple((row, column, mirrored) for mirrored in mirrors for row, column in corners)
 

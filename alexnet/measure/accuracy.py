@@ -19,8 +19,13 @@ TOP = 5
 BATCH = 128
 """Pictures that go through the network at a time, whatever the number of views: so the centre is computed by the same
 batches alone and among ten, and gives the same bits."""
-VIEW_NUMBERS = {1: (2,), 5: (0, 1, 2, 3, 4), 10: tuple(range(10))}
-"""Which of the ten views, in the order of `views_of`, make up a test with 1, 5 or 10."""
+VIEW_NUMBERS = {1: (2,), 5: (0, 1, 2, 3, 4), 9: (0, 10, 1, 11, 2, 12, 3, 13, 4), 10: tuple(range(10))}
+"""Which of `all_views` make up a test with 1, 5, 9 or 10."""
+
+
+def all_views(side: int, size: int) -> tuple[View, ...]:
+    """The ten views and, behind them, those four of the nine that are neither corners nor centre."""
+    return views_of(side, size, 10) + views_of(side, size, 9)[1::2]
 
 
 @dataclass(frozen=True)
@@ -38,13 +43,13 @@ class Viewer:
 
     @torch.inference_mode()
     def probabilities_by_views(self, pictures: Records, counts: Sequence[int]) -> dict[int, Float[Tensor, "B K"]]:
-        """`probabilities` with each of several numbers of views (1, 5, 10), every view computed once."""
+        """`probabilities` with each of several numbers of views (1, 5, 9, 10), every view computed once."""
         pictures = pictures.to(self.device, non_blocking=True)
-        ten = views_of(self.inputs.side, self.inputs.size, 10)
+        views = all_views(self.inputs.side, self.inputs.size)
         wanted = sorted({number for count in counts for number in VIEW_NUMBERS[count]})
         totals = {count: torch.zeros(len(pictures), self.network.table.classes, device=self.device) for count in counts}
         for number in wanted:
-            probabilities_bk = self._one_view(pictures, ten[number])
+            probabilities_bk = self._one_view(pictures, views[number])
             for count in counts:
                 if number in VIEW_NUMBERS[count]:
                     totals[count] += probabilities_bk

@@ -153,7 +153,7 @@ def evaluate_run(
     progress: Progress | None = None,
     keep_probabilities: bool = False,
 ) -> tuple[dict[int, Evaluation], Probabilities | None]:
-    """Judge every picture of a part of a store with each number of `views` (1, 5 or 10), in one pass.
+    """Judge every picture of a part of a store with each number of `views` (1, 5, 9 or 10), in one pass.
 
     With `keep_probabilities` also the probabilities of the largest number of views (4·N·K bytes of memory).
     Raises UserError if the store's classes or picture size are not the run's, if it has no such part, or if an output

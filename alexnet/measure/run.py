@@ -121,7 +121,7 @@ class Run:
     def predict(
         self, pictures: Picture | Iterable[Picture], *, views: int = 10, top: int = 5
     ) -> Prediction | list[Prediction]:
-        """The `top` most probable classes of a picture, or of each of several: the mean over 1, 5 or 10 `views`.
+        """The `top` most probable classes of a picture, or of each of several: the mean over 1, 5, 9 or 10 `views`.
 
         A picture is a file, the bytes of one, a Pillow image, or an array uint8 (H, W, 3), RGB; a batch of arrays is
         a list of them. Raises Undecodable (a UserError), naming the picture, for the first that can't be read.
@@ -140,8 +140,8 @@ class Run:
         views: int = 10,
         progress: Progress | None = None,
     ) -> Evaluation:
-        """Judge every picture of a part of a store: the mean over 1, 5 or 10 `views`. Raises UserError if the store's
-        classes or picture size are not the run's."""
+        """Judge every picture of a part of a store: the mean over 1, 5, 9 or 10 `views`. Raises UserError if the
+        store's classes or picture size are not the run's."""
         check_views(views)
         store = store if isinstance(store, Store) else Store.open(Path(store))
         found, _ = evaluate_run(self.folder, self.viewer, store, part=part, views=(views,), progress=progress)

@@ -11,7 +11,7 @@ from alexnet.measure.predict import Failure, Prediction
 from alexnet.nets.summary import columns
 from alexnet.terminal import counted
 
-VIEWS_IN_WORDS = {1: "centre", 5: "five views", 10: "ten views"}
+VIEWS_IN_WORDS = {1: "centre", 5: "five views", 9: "nine views", 10: "ten views"}
 ROWS_SHOWN = 30
 """Classes in the table on screen; of more, only the worst are shown, and the table says so."""
 PAIRS_SHOWN = 10

@@ -100,7 +100,7 @@ def _exp(base: float, last: float) -> RateAt:
 
 STILL: dict[str, float] = {"conv1": 0.0}
 CONVOLUTIONS: tuple[str, ...] = tuple(f"conv{number}" for number in range(1, 6))
-DOUBLED_DECAY = dict.fromkeys(FULLY_CONNECTED, 0.001)
+DOUBLED_DECAY: dict[str, float] = dict.fromkeys(FULLY_CONNECTED, 0.001)
 
 BY_HAND = (
     of_2012(

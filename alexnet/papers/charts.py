@@ -1,0 +1,78 @@
+"""Figures of results, drawn like the papers' where they have one. See `alexnet.measure.figures` for what is shared."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+from alexnet.measure.figures import LIGHT, new_figure, plain, png_of, shortened
+from alexnet.papers.finding import Drawing, Row
+
+DASHES = ("-", "--", ":")  # [A] Fig. 1: ReLU solid, tanh dashed
+
+
+def drawing(name: str, figure: Figure | np.ndarray, caption: str, *, photographs: bool = False) -> Drawing:
+    return Drawing(name, png_of(figure), caption, photographs)
+
+
+def bars(rows: Sequence[Row]) -> Figure:
+    """A bar for each row of errors, its mean beside it, a dot for each seed."""
+    figure = new_figure(6.8, 0.8 + 0.42 * len(rows), LIGHT)
+    axes = figure.add_subplot()
+    plain(axes, LIGHT)
+    places = range(len(rows))
+    means = [row.mean or 0.0 for row in rows]
+    axes.barh(places, means, color=LIGHT.other, alpha=0.35, height=0.7)
+    for place, row in zip(places, rows, strict=True):
+        axes.plot(row.values, [place] * len(row.values), "o", color=LIGHT.lines[0], markersize=3.5)
+        furthest = max((*row.values, means[place]))
+        axes.text(furthest, place, f"  {means[place]:.1%}", va="center", fontsize=9, color=LIGHT.ink)
+    names = [shortened(row.what.partition(":")[0], 34) for row in rows]
+    axes.set_yticks(places, names, parse_math=False)
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.set_xlim(0, 1.15 * max((*means, *(value for row in rows for value in row.values), 0.01)))
+    axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    axes.set_xlabel("error", color=LIGHT.ink)
+    return figure
+
+
+def curves(lines: Sequence[tuple[str, Sequence[Sequence[float]]]], what: str, level: float) -> Figure:
+    """Error over epochs, a colour and dash for each kind, a line for each seed, and a dashed `level` ([A] Fig. 1)."""
+    figure = new_figure(4.6, 3.4, LIGHT)
+    axes = figure.add_subplot()
+    plain(axes, LIGHT)
+    for (label, seeds), colour, dash in zip(lines, LIGHT.lines, DASHES, strict=False):
+        for number, values in enumerate(seeds):
+            name = label if number == 0 else None
+            marker = "o" if len(values) < 3 else None
+            axes.plot(range(1, len(values) + 1), values, dash, color=colour, label=name, marker=marker, linewidth=1.3)
+    axes.axhline(level, color=LIGHT.ink, linewidth=0.7, linestyle=(0, (6, 4)))
+    axes.set_ylim(0, 1 if max((max(v, default=0) for _, s in lines for v in s), default=0) > 0.75 else 0.75)
+    axes.set_xlim(0, None)
+    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    axes.set_xlabel("epoch", color=LIGHT.ink)
+    axes.set_ylabel(what, color=LIGHT.ink)
+    axes.legend(frameon=False, labelcolor=LIGHT.ink, fontsize=9.5)
+    return figure
+
+
+def neighbours(queries: np.ndarray, found: np.ndarray, same: np.ndarray) -> Figure:
+    """Queries (Q, S, S, 3) in the first column, their nearest (Q, M, S, S, 3) beside them ([A] Fig. 4, right); those of
+    the query's class, `same` (Q, M), in a frame of the true class's colour."""
+    count, most = found.shape[:2]
+    figure = new_figure(1.0 * (most + 1) + 0.3, 1.0 * count + 0.25, LIGHT)
+    grid = figure.subplots(count, most + 1, squeeze=False)
+    for row in range(count):
+        pictures = [queries[row], *found[row]]
+        for place, (axes, picture) in enumerate(zip(grid[row], pictures, strict=True)):
+            axes.imshow(picture, interpolation="nearest")
+            axes.set_xticks([])
+            axes.set_yticks([])
+            framed = place > 0 and same[row, place - 1]
+            for spine in axes.spines.values():
+                spine.set_color(LIGHT.true if framed else LIGHT.ground)
+                spine.set_linewidth(2.2 if framed else 0)
+    grid[0, 0].set_title("test", fontsize=9, color=LIGHT.ink)
+    grid[0, 1].set_title("nearest training pictures →", fontsize=9, color=LIGHT.ink, loc="left")
+    return figure

@@ -1,0 +1,316 @@
+"""[A]'s figures, and the CIFAR nets that Fig. 1 belongs with.
+
+N, M pictures · D features · K kernels · C columns.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from alexnet.errors import UsageError
+from alexnet.measure.figures import columns_mosaic, pictures_figure
+from alexnet.measure.material import choose_pictures
+from alexnet.measure.run import Run
+from alexnet.papers import charts
+from alexnet.papers.ablations2012 import in_words
+from alexnet.papers.colour import specialisation
+from alexnet.papers.finding import Finding, Row, Verdict
+from alexnet.papers.lab import Lab, Trial
+from alexnet.papers.nearest import features_of, nearest, share_of_same_class, thumbnails_of
+from alexnet.papers.registry import result
+from alexnet.papers.statistics import above_zero, higher, reaches, unmeasured
+from alexnet.train.cifar import CIFAR_RECIPES
+
+ORDER = ("A/fig1", "A/fig3", "A/fig4", "A/cifar")
+
+# ── Figure 1 ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+UNITS = {"ReLU": "", "tanh": "-tanh", "sigmoid": "-sigmoid"}
+FOUR_LAYERS = "cifar-19pct"
+"""[A] does not say which 4-layer net: this is the authors' plainest, three convolutions and a dense layer."""
+LEVEL = 0.25  # training error
+RATES = (0.0003, 0.001, 0.003, 0.01)
+FIGURE_EPOCHS = 40  # the figure's axis
+SEARCH_SHARE = 4
+"""Rates are tried for a quarter of the epochs."""
+
+
+@result(
+    "A/fig1",
+    "ReLU against tanh",
+    claim="A 4-layer net on CIFAR-10 reaches 25 % training error about 6 times faster with ReLU than with tanh.",
+    needs="CIFAR-10, records of 32 pixels",
+    trainings=len(UNITS),
+    once=len(UNITS) * len(RATES),
+    full_scale="minutes to hours for each curve",
+)
+def fig1(lab: Lab) -> Finding:
+    """[A] §3.1, Fig. 1: no regularisation; for each kind of unit the rate of the fastest start; constant rate."""
+    epochs = lab.settings.epochs or FIGURE_EPOCHS
+    searches = {
+        kind: [_unit_trial(lab, kind, rate, max(1, epochs // SEARCH_SHARE)) for rate in RATES] for kind in UNITS
+    }
+    lab.plan([trial for trials in searches.values() for trial in trials], seeds=[0])
+    rates = {kind: _fastest(lab, trials) for kind, trials in searches.items()}
+    chosen = {kind: _unit_trial(lab, kind, rate, epochs) for kind, rate in rates.items()}
+    lab.plan(list(chosen.values()))
+    training = {kind: [_training_errors(lab, trial, seed) for seed in lab.seeds] for kind, trial in chosen.items()}
+    reached = {kind: [epochs_to(curve, LEVEL) for curve in curves] for kind, curves in training.items()}
+    figure = charts.curves(list(training.items()), "training error", LEVEL)
+    return Finding(
+        rows=(*_epochs_rows(lab, reached, chosen), *_factor_rows(reached)),
+        verdicts=tuple(_slower(kind, reached) for kind in ("tanh", "sigmoid")),
+        reading=f"{FOUR_LAYERS} (the paper does not name its net)",
+        recipe=f"{in_words(lab, chosen['ReLU'])}; constant rates {', '.join(f'{k} {r:g}' for k, r in rates.items())}; "
+        "no decay, crops, mirrors, noise or dropout",
+        notes=(
+            f"Rates tried, each for {max(1, epochs // SEARCH_SHARE)} epochs: {', '.join(map(str, RATES))}.",
+            "Training error is the running mean over an epoch.",
+        ),
+        drawings=(charts.drawing("curves", figure, "Training error over epochs; the level of the claim dashed"),),
+        extra={"curves": training, "rates": rates},
+    )
+
+
+def _unit_trial(lab: Lab, kind: str, rate: float, epochs: int) -> Trial:
+    return lab.trial(
+        kind,
+        net=FOUR_LAYERS + UNITS[kind],
+        recipe="paper",
+        rate=rate,
+        epochs=epochs,
+        patience=epochs + 1,  # the rate never drops
+        decay=0.0,
+        crops="centre",
+        mirror=False,
+        colour_noise="off",
+        width=1.0,
+        input_size=None,
+    )
+
+
+def _training_errors(lab: Lab, trial: Trial, seed: int) -> list[float]:
+    return lab.history(trial, seed).curve("train_top1_error")[1]
+
+
+def _fastest(lab: Lab, trials: Sequence[Trial]) -> float:
+    """The rate of the trial with the lowest training error at its end; the smaller of equals."""
+    errors = {trial.options.rate or 0.0: _training_errors(lab, trial, 0)[-1] for trial in trials}
+    return min(errors, key=lambda rate: (errors[rate], rate))
+
+
+def epochs_to(errors: Sequence[float], level: float) -> float | None:
+    """Epochs until a curve (its first value after one epoch) is at `level`, between two by a straight line."""
+    before = 1.0
+    for epoch, error in enumerate(errors, 1):
+        if error <= level:
+            return epoch - (level - error) / (before - error) if before > error else float(epoch)
+        before = error
+    return None
+
+
+def _epochs_rows(lab: Lab, reached: dict[str, list[float | None]], chosen: dict[str, Trial]) -> list[Row]:
+    papers = {"ReLU": 6.0, "tanh": 36.0}  # read off the plot
+    return [
+        Row(
+            f"{kind}: epochs to {LEVEL:.0%} training error",
+            tuple(epochs for epochs in found if epochs is not None),
+            papers.get(kind),
+            "epochs",
+            lab.names(chosen[kind]),
+            "" if all(found) else f"{sum(epochs is None for epochs in found)} of {len(found)} did not reach it",
+        )
+        for kind, found in reached.items()
+    ]
+
+
+def _factor_rows(reached: dict[str, list[float | None]]) -> list[Row]:
+    return [
+        Row(f"{kind} over ReLU", _factors(reached[kind], reached["ReLU"]), paper, "×")
+        for kind, paper in (("tanh", 6.0), ("sigmoid", None))
+    ]
+
+
+def _factors(slow: Sequence[float | None], fast: Sequence[float | None]) -> tuple[float, ...]:
+    return tuple(s / f for s, f in zip(slow, fast, strict=True) if s is not None and f is not None)
+
+
+def _slower(kind: str, reached: dict[str, list[float | None]]) -> Verdict:
+    claim = f"{kind} needs more epochs than ReLU to {LEVEL:.0%} training error"
+    slow, fast = ([epochs for epochs in reached[name] if epochs is not None] for name in (kind, "ReLU"))
+    if not slow or not fast:
+        return unmeasured(claim, f"{kind if fast else 'ReLU'} did not reach it in the epochs given")
+    return higher(claim, slow, fast, unit="epochs")
+
+
+# ── Figure 3 ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@result(
+    "A/fig3",
+    "First-layer kernels of the two columns",
+    claim="One column's kernels are largely colour-agnostic, the other's largely colour-specific, in every run.",
+    needs="any store; a network of two columns",
+    trainings=1,
+    full_scale="5–6 days on two GTX 580",
+)
+def fig3(lab: Lab) -> Finding:
+    """[A] §6.1, Fig. 3. Colourfulness of a kernel: the share of its energy that is not grey (`alexnet.papers.colour`)."""
+    base = lab.base()
+    lab.plan([base])
+    columns = base.table.columns
+    found = [specialisation(_kernels(lab.opened(base, seed)), columns) for seed in lab.seeds]
+    rows = (
+        Row("less colourful column: colourfulness", tuple(f.least for f in found), None, "%", lab.names(base)),
+        Row("more colourful column: colourfulness", tuple(f.most for f in found), None, "%", lab.names(base)),
+        Row("their difference", tuple(f.difference for f in found), None, "points"),
+        Row("difference of kernels dealt out at random, mean", tuple(f.by_chance for f in found), None, "points"),
+        Row("share of random deals that differ as much", tuple(f.chance_of_as_much for f in found), None, "%"),
+    )
+    excess = [f.difference - f.by_chance for f in found]
+    claim = "the columns differ in colourfulness by more than kernels dealt out at random"
+    mosaic = columns_mosaic(_kernels(lab.opened(base, 0)), columns)
+    return Finding(
+        rows,
+        (above_zero(claim, excess),),
+        lab.reading,
+        in_words(lab, base),
+        drawings=(charts.drawing("kernels", mosaic, "First-layer kernels, the columns one above the other; seed 0"),),
+    )
+
+
+def _kernels(run: Run) -> np.ndarray:
+    return run.network.get_parameter("conv1.weight").detach().float().cpu().numpy()
+
+
+# ── Figure 4 ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+QUERIES, NEIGHBOURS = 5, 6  # [A] Fig. 4, right
+
+
+@result(
+    "A/fig4",
+    "Five labels; nearest training pictures",
+    claim="Most of the five labels appear reasonable; pictures near in the last hidden layer show the same thing, "
+    "though their pixels are far apart.",
+    needs="any store",
+    trainings=1,
+    full_scale="5–6 days on two GTX 580",
+)
+def fig4(lab: Lab) -> Finding:
+    """[A] §6.1, Fig. 4. Right: exact search by Euclidean distance in fc7, the last hidden layer, of the centre view.
+    For all test pictures: the share of the six nearest training pictures that are of the same class, beside that of
+    the nearest by pixels (averaged to 32 × 32, the centre view as well)."""
+    base = lab.base()
+    lab.plan([base])
+    places = [_neighbourhood(lab, base, seed) for seed in lab.seeds]
+    by_features, by_pixels = ([place[name] for place in places] for name in ("features", "pixels"))
+    rows = (
+        Row(f"same class among the {NEIGHBOURS} nearest in fc7", tuple(by_features), None, "%", lab.names(base)),
+        Row(f"same class among the {NEIGHBOURS} nearest by pixels", tuple(by_pixels), None, "%"),
+        Row("top-5 error, ten views", tuple(e.top5 for e in lab.each(base)), None, "%"),
+    )
+    claim = "the nearest in fc7 are of the same class more often than the nearest by pixels"
+    gains = [features - pixels for features, pixels in zip(by_features, by_pixels, strict=True)]
+    return Finding(
+        rows, (above_zero(claim, gains),), lab.reading, in_words(lab, base), drawings=tuple(_fig4_drawings(lab, base))
+    )
+
+
+def _neighbourhood(lab: Lab, base: Trial, seed: int) -> dict[str, float]:
+    def measure() -> dict[str, float]:
+        run, train, test = lab.opened(base, seed), lab.store.parts["train"], lab.store.parts[lab.part]
+        shares = {}
+        for name, describe in (("features", features_of), ("pixels", thumbnails_of)):
+            order = nearest(describe(run, test), describe(run, train), NEIGHBOURS)
+            shares[name] = share_of_same_class(order, test.labels, train.labels)
+        return shares
+
+    return lab.kept(f"{base.name(seed)}-nearest", measure)
+
+
+def _fig4_drawings(lab: Lab, base: Trial) -> list[charts.Drawing]:
+    run, train, test = lab.opened(base, 0), lab.store.parts["train"], lab.store.parts[lab.part]
+    shown = choose_pictures(run, lab.store, lab.part)
+    labels = pictures_figure(
+        [s.pixels for s in shown],
+        [s.prediction for s in shown],
+        [s.true_id for s in shown],
+        [s.true_name for s in shown],
+    )
+    chosen = np.linspace(0, len(test) - 1, QUERIES).astype(int)
+    order = nearest(features_of(run, test, chosen), features_of(run, train), NEIGHBOURS)
+    found = np.stack([train.read(row) for row in order])
+    same = train.labels[order] == test.labels[chosen][:, None]
+    strangers = not lab.built_in
+    return [
+        charts.drawing("labels", labels, "Test pictures with their five most probable classes; the true one in red",
+                       photographs=strangers),
+        charts.drawing("nearest", charts.neighbours(test.read(chosen), found, same),
+                       "Test pictures and the training pictures nearest to them in fc7; of the same class framed",
+                       photographs=strangers),
+    ]  # fmt: skip
+
+
+# ── the CIFAR nets ───────────────────────────────────────────────────────────────────────────────────────────────
+
+CIFAR_CLAIMS = {
+    "cifar-80sec": (0.26, 1),
+    "cifar-19pct": (0.19, 1),
+    "cifar-18pct": (0.18, 1),
+    "cifar-13pct": (0.13, 9),
+    "cifar-12pct": (0.12, 9),
+    "cifar-11pct": (0.11, 9),
+}
+"""Net → its authors' test error and the number of views of it."""
+CIFAR_TRAINING, CIFAR_CLASSES = 45_000, 10
+
+
+@result(
+    "A/cifar",
+    "The authors' CIFAR-10 nets",
+    claim="Test errors of 26, 19, 18, 13, 12 and 11 %, those from 13 % on with nine views.",
+    needs="CIFAR-10, records of 32 pixels",
+    trainings=len(CIFAR_CLAIMS),
+    full_scale="80 seconds, 20 minutes … hours on one GPU",
+)
+def cifar(lab: Lab) -> Finding:
+    """cuda-convnet's example nets, on which [A] §3.3's footnote rests."""
+    nets = chosen_names(lab, CIFAR_CLAIMS)
+    trials = {
+        name: lab.trial(name, net=CIFAR_RECIPES[name].net, recipe=name, rate=None, width=1.0, input_size=None)
+        for name in nets
+    }
+    lab.plan(list(trials.values()))
+    rows, verdicts = [], []
+    for name, trial in trials.items():
+        target, views = CIFAR_CLAIMS[name]
+        errors = [e.top1 for e in lab.each(trial, views)]
+        told = "nine views" if views > 1 else "whole pictures"
+        rows.append(Row(f"{name}: error, {told}", tuple(errors), target, "%", lab.names(trial)))
+        claim = f"{name} errs in {target:.0%} of the test pictures"
+        verdicts.append(reaches(claim, errors, target, pictures=lab.pictures, comparable=_other_than_cifar(lab, trial)))
+    first = next(iter(trials.values()))
+    bars = charts.drawing("errors", charts.bars(rows), "Errors, each seed a dot, the mean a bar")
+    return Finding(
+        tuple(rows), tuple(verdicts), "the 2012 code's configurations", in_words(lab, first), drawings=(bars,)
+    )
+
+
+def _other_than_cifar(lab: Lab, trial: Trial) -> str:
+    """Why the authors' number can't be held against ours; empty if it can."""
+    if len(lab.store.class_ids) != CIFAR_CLASSES or len(lab.store.parts["train"]) < CIFAR_TRAINING:
+        return (
+            f"the number is one of CIFAR-10 with at least {CIFAR_TRAINING:,} training pictures; this store is another"
+        )
+    if trial.options.epochs and trial.epochs < CIFAR_RECIPES[trial.label].epochs // 4:
+        return f"{trial.epochs} epochs, less than a quarter of the authors'"
+    return ""
+
+
+def chosen_names(lab: Lab, known: Iterable[str]) -> list[str]:
+    """The names that --only chooses of those known, or all. Raises UsageError for one that is not there."""
+    known, wanted = list(known), [name for name in lab.settings.only.split(",") if name]
+    if absent := [name for name in wanted if name not in known]:
+        raise UsageError(f"--only {lab.settings.only}: there is no {absent[0]!r} here. There are: {', '.join(known)}.")
+    return wanted or known

@@ -1,0 +1,342 @@
+"""Where experiments are made: one folder in which every distinct network is trained once, measured once, and shared.
+
+    runs/NAME        a run folder for each configuration and seed; NAME tells what is different about it, and ends in
+                     the first digits of a fingerprint of the store, the options and the run it starts from
+    measured/        what was measured on them, JSON; probabilities where they are wanted again
+    results/         a JSON file for each result, and its figures
+
+Stopped anywhere, the same command goes on: finished trainings and measurements are found, a half-finished one is
+taken up from its last save.
+"""
+
+import os
+import re
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from alexnet.data.store import Store
+from alexnet.data.synthetic import CLASSES
+from alexnet.errors import UserError
+from alexnet.files import canonical_digest, faults_named, json_bytes, read_json, write_atomically
+from alexnet.measure.evaluation import evaluate_run
+from alexnet.measure.history import History, read_history
+from alexnet.measure.probabilities import Probabilities
+from alexnet.measure.run import Run
+from alexnet.nets import zoo
+from alexnet.nets.table import Table, trace, with_width
+from alexnet.papers.settings import Settings
+from alexnet.runs import STATE_FILES, RunFolder
+from alexnet.terminal import counted, duration, in_bytes, progress
+from alexnet.train import loop
+from alexnet.train.options import TrainOptions
+from alexnet.train.recipes import find as find_recipe
+
+READINGS = {"paper": ("alexnet", "paper"), "code": ("alexnet-145", "145")}
+"""Network and recipe of each reading."""
+DRAWN = re.compile(r"(\w+)/\1_\d{5}\.jpg$")
+"""The path of a built-in picture: CLASS/CLASS_00000.jpg."""
+WEIGHT_BYTES = 4
+USUAL_BATCH = 128  # [A] §5
+WITHOUT_MEANING = ("threads", "save_minutes", "epochs", "seed", "start_from", "net", "recipe", "device", "precision")
+"""Options that do not tell a run's name apart: they are in its fingerprint, or change no weight."""
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """A network to be trained, but for its seed. `label`: what a table calls it; `start`: the trial whose run it starts
+    from."""
+
+    label: str
+    options: TrainOptions
+    store: Store
+    start: "Trial | None" = None
+
+    @property
+    def epochs(self) -> int:
+        return self.options.epochs or find_recipe(self.options.recipe).epochs
+
+    @property
+    def table(self) -> Table:
+        net = self.options.net or find_recipe(self.options.recipe).net
+        return with_width(zoo.find(net, len(self.store.class_names)), self.options.width)
+
+    @property
+    def weight_bytes(self) -> int:
+        return WEIGHT_BYTES * sum(layer.parameters for layer in trace(self.table, self.options.input_size))
+
+    def options_for(self, seed: int, start: Path | None) -> TrainOptions:
+        return replace(self.options, seed=seed, start_from=start)
+
+    def name(self, seed: int) -> str:
+        """The run's folder: network, what is not as usual, seed, fingerprint."""
+        parts = [self.table.name, *self._unusual()]
+        return f"{'-'.join(parts)}-seed{seed}-{self.fingerprint(seed)[:8]}"
+
+    def fingerprint(self, seed: int) -> str:
+        """Equal for runs that give equal weights: of the store, the options that matter and the run it starts from."""
+        start = None if self.start is None else self.start.fingerprint(seed)
+        content = {
+            "store": self.store.fingerprint,
+            "net": self.table.name,
+            "recipe": self.options.recipe,
+            "epochs": self.epochs,
+            "seed": seed,
+            "start": start,
+            "options": self._changed(("threads", "save_minutes", "recipe", "net", "epochs", "seed", "start_from")),
+        }
+        return canonical_digest(content)
+
+    def _changed(self, but: Sequence[str]) -> dict[str, Any]:
+        """The options that differ from the usual ones: only they, so that options which a later version adds leave the
+        names of what is trained already as they are."""
+        usual = asdict(TrainOptions()) | {"batch": USUAL_BATCH}
+        return {name: value for name, value in asdict(self.options).items() if name not in but and value != usual[name]}
+
+    def _unusual(self) -> list[str]:
+        recipe = [] if self.options.recipe == TrainOptions().recipe else [f"recipe{self.options.recipe}"]
+        changed = [f"{name}{value}" for name, value in self._changed(WITHOUT_MEANING).items()]
+        return [re.sub(r"[^\w.+=-]|_", "", part) for part in (*recipe, *changed)]
+
+
+@dataclass(frozen=True)
+class Errors:
+    """What was measured of a run: shares of the pictures, 0 to 1; nll in nats."""
+
+    top1: float
+    top5: float
+    nll: float
+    pictures: int
+
+
+@dataclass
+class Lab:
+    """A folder, a store, settings. `pretraining`: the store of a larger label set. `say` tells a person a line."""
+
+    folder: Path
+    store: Store
+    settings: Settings = field(default_factory=Settings)
+    pretraining: Store | None = None
+    say: Callable[[str], None] = lambda _: None
+    quiet: bool = False
+    used: dict[str, RunFolder] = field(default_factory=dict)
+    planned: dict[str, int] = field(default_factory=dict)  # run name → pictures to go through
+    paces: dict[str, tuple[float, int]] = field(default_factory=dict)  # run name → seconds, pictures trained here
+
+    # ── networks to train ────────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def base_net(self) -> str:
+        return self.settings.net or READINGS[self.settings.reading][0]
+
+    @property
+    def seeds(self) -> range:
+        return range(self.settings.seeds)
+
+    @property
+    def reading(self) -> str:
+        """Which network and recipe stand for "the network", in words."""
+        net, recipe = READINGS[self.settings.reading]
+        whose = {"paper": "as the paper prints it", "code": "as the 2012 code had it"}[self.settings.reading]
+        return f"{whose}: {self.settings.net or net}, recipe {recipe}"
+
+    def trial(self, label: str, net: str | None = None, **changes: Any) -> Trial:
+        """The base network, or `net`, trained by the settings with `changes` of single options; `store` and `start` may
+        be among them."""
+        settings = self.settings
+        plain = TrainOptions(
+            recipe=READINGS[settings.reading][1],
+            net=net or self.base_net,
+            width=settings.width,
+            input_size=settings.input_size,
+            epochs=settings.epochs,
+            batch=settings.batch,
+            rate=settings.rate,
+            patience=settings.patience,
+            threads=settings.threads,
+            precision=settings.precision,
+            device=settings.device,
+        )
+        store, start = changes.pop("store", self.store), changes.pop("start", None)
+        return Trial(label, replace(plain, **changes), store, start)
+
+    def base(self) -> Trial:
+        return self.trial("the network")
+
+    def ablation(self, suffix: str, label: str) -> Trial:
+        """The base network changed as `ABLATIONS_OF_A` says."""
+        return self.trial(label, net=f"{self.base_net}-{suffix}")
+
+    def stand_in(self, net: str) -> str:
+        """A network of the 145 family, or where the settings name another base the same change of that."""
+        if self.settings.net is None:
+            return net
+        return self.settings.net + net.removeprefix("alexnet-145").removeprefix("alexnet")
+
+    # ── saying what it costs ─────────────────────────────────────────────────────────────────────────────────────
+
+    def plan(self, trials: Sequence[Trial], seeds: Sequence[int] | None = None) -> None:
+        """Say what has to be trained, and what of the disk that takes. Raises UserError if there is less."""
+        jobs = [(trial, seed) for trial in trials for seed in (self.seeds if seeds is None else seeds)]
+        for trial, seed in jobs:
+            if trial.start is not None:
+                jobs.append((trial.start, seed))  # the list grows while it is walked: a start may have one itself
+        open_jobs = {trial.name(seed): trial for trial, seed in jobs if not self._is_trained(trial.name(seed))}
+        for name, trial in open_jobs.items():
+            self.planned[name] = trial.epochs * len(trial.store.parts["train"])
+        found = len({trial.name(seed) for trial, seed in jobs}) - len(open_jobs)
+        self.say(f"{counted(len(open_jobs), 'network')} to train, {found} there already; {self._disk(open_jobs)}")
+
+    def _disk(self, open_jobs: dict[str, Trial]) -> str:
+        weights = [trial.weight_bytes for trial in open_jobs.values()]
+        # Finished runs keep their weights; the one in training has states and a second copy besides.
+        needed = sum(weights) + (1 + 2 * STATE_FILES) * max(weights, default=0) + (len(weights) << 20)
+        with faults_named(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(self.folder).free
+        words = f"they take up to {in_bytes(needed)} of disk; {in_bytes(free)} are free"
+        if free < needed:
+            raise UserError(f"{self.folder}: {words}. Free some, or choose another --out.")
+        return words
+
+    # ── training ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def trained(self, trial: Trial, seed: int) -> RunFolder:
+        """The trial's run with that seed: trained now, gone on with, or found. Raises Interrupted if asked to stop."""
+        name = trial.name(seed)
+        path = self.folder / "runs" / name
+        if not self._is_trained(name):
+            start = None if trial.start is None else self.trained(trial.start, seed).path
+            self._train(trial, seed, path, start)
+        self.used[name] = RunFolder.open(path)
+        return self.used[name]
+
+    def _train(self, trial: Trial, seed: int, path: Path, start: Path | None) -> None:
+        self.say(f"training {path.name}{self._time_left()}")
+        begun = (path / "config.json").exists()
+        # A run that was begun keeps its own options; only what must agree is in its name.
+        options = TrainOptions() if begun else trial.options_for(seed, start)
+        began = time.monotonic()
+        with faults_named(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            loop.train(trial.store, path, options, resume=begun, quiet=self.quiet)
+        except loop.Interrupted:
+            raise loop.Interrupted("stopped, all is saved. The same command goes on.") from None
+        pictures = self.planned.pop(path.name, trial.epochs * len(trial.store.parts["train"]))
+        if not begun:
+            self.paces[path.name] = (time.monotonic() - began, pictures)
+
+    def _is_trained(self, name: str) -> bool:
+        config = self.folder / "runs" / name / "config.json"
+        return config.exists() and bool(read_json(config).get("finished"))
+
+    def _time_left(self) -> str:
+        left, seconds = sum(self.planned.values()), sum(pace[0] for pace in self.paces.values())
+        if not self.paces or not left:
+            return f", {counted(len(self.planned), 'network')} to go" if self.planned else ""
+        pace = seconds / sum(pictures for _, pictures in self.paces.values())
+        return f", {counted(len(self.planned), 'network')} to go: about {duration(left * pace)}"
+
+    def history(self, trial: Trial, seed: int) -> History:
+        """The epochs of a run."""
+        return read_history(self.trained(trial, seed).path / "log.jsonl")
+
+    @property
+    def training_seconds(self) -> float:
+        """Time that the trainings of all runs used so far took, whenever they were made."""
+        return sum(seconds_of(read_history(run.path / "log.jsonl"), run) for run in self.used.values())
+
+    # ── measuring ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def part(self) -> str:
+        """What is measured on: the test pictures where the store has any, else the validation pictures."""
+        return "test" if len(self.store.parts.get("test", ())) else "val"
+
+    @property
+    def pictures(self) -> int:
+        return len(self.store.parts[self.part])
+
+    @property
+    def built_in(self) -> bool:
+        """Whether the pictures are those that the program draws itself, which may be shown anywhere."""
+        key = self.store.parts["train"].keys[0]
+        return set(self.store.class_ids) <= set(CLASSES) and DRAWN.search(key) is not None
+
+    def opened(self, trial: Trial, seed: int) -> Run:
+        return Run.open(self.trained(trial, seed).path, device=self.settings.device)
+
+    def errors(self, trial: Trial, seed: int, views: int = 10, part: str | None = None) -> Errors:
+        """Measured once and kept."""
+        part = part or self.part
+        path = self.folder / "measured" / f"{trial.name(seed)}-{part}-{views}.json"
+        run = self.trained(trial, seed)
+        if not path.exists():
+            evaluations, _ = self._evaluate(trial, seed, part, (views,), keep=False)
+            counts = evaluations[views].counts
+            kept = Errors(counts.top1, counts.top5, counts.mean_nll, counts.pictures)
+            self._write(path, {**asdict(kept), "run": run.path.name, "part": part, "views": views})
+        known = read_json(path)
+        return Errors(**{name: known[name] for name in ("top1", "top5", "nll", "pictures")})
+
+    def each(self, trial: Trial, views: int = 10, part: str | None = None) -> list[Errors]:
+        """The errors of every seed's network."""
+        return [self.errors(trial, seed, views, part) for seed in self.seeds]
+
+    def probabilities(self, trial: Trial, seed: int, views: int = 10, part: str | None = None) -> Probabilities:
+        """The probabilities of all classes for every picture, kept in a file."""
+        part = part or self.part
+        path = self.folder / "measured" / f"{trial.name(seed)}-{part}-{views}.safetensors"
+        self.trained(trial, seed)
+        if not path.exists():
+            _, found = self._evaluate(trial, seed, part, (views,), keep=True)
+            assert found is not None
+            with faults_named(path):
+                path.parent.mkdir(parents=True, exist_ok=True)
+            found.save(path)
+        return Probabilities.load(path)
+
+    def _evaluate(self, trial: Trial, seed: int, part: str, views: Sequence[int], *, keep: bool) -> Any:
+        run = self.opened(trial, seed)
+        judge = partial(
+            evaluate_run, run.folder, run.viewer, trial.store, part=part, views=views, keep_probabilities=keep
+        )
+        if self.quiet:
+            return judge()
+        with progress("pictures") as report:
+            return judge(progress=partial(report, f"{run.path.name}, {part}"))
+
+    def names(self, trial: Trial) -> tuple[str, ...]:
+        """The run folders of a trial, one for each seed."""
+        return tuple(trial.name(seed) for seed in self.seeds)
+
+    def kept(self, name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """What `make` measures, kept under `name` in measured/."""
+        path = self.folder / "measured" / f"{name}.json"
+        if not path.exists():
+            self._write(path, make())
+        return read_json(path)
+
+    def file(self, name: str, text: str) -> str:
+        """A text file beside the results; gives its name."""
+        path = self.folder / "results" / name
+        with faults_named(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, text.encode())
+        return name
+
+    def _write(self, path: Path, content: dict[str, Any]) -> None:
+        with faults_named(path):
+            os.makedirs(path.parent, exist_ok=True)
+        write_atomically(path, json_bytes(content))
+
+
+def seconds_of(history: History, run: RunFolder) -> float:
+    """The time a run trained, validation apart: its epochs' pictures over their pace."""
+    pictures = run.value("data", "pictures")["train"]
+    return sum(pictures / max(event["pictures_per_second"], 0.1) for event in history.epochs)

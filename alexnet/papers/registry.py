@@ -1,0 +1,76 @@
+"""The register of results: each is a function from a `Lab` to a `Finding`, with its claim and cost in front."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+from alexnet.errors import UsageError
+from alexnet.papers.finding import Finding
+
+if TYPE_CHECKING:
+    from alexnet.papers.lab import Lab
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A table, figure or statement of a paper. `needs`: of pictures; `trainings`: networks to train for each seed
+    (`once`: in all, whatever the seeds); `full_scale`: what it cost its authors."""
+
+    id: str
+    title: str
+    claim: str
+    needs: str
+    trainings: int
+    full_scale: str
+    run: "Callable[[Lab], Finding]"
+    once: int = 0
+
+    def cost(self, seeds: int) -> str:
+        """Trainings in words."""
+        count = self.trainings * seeds + self.once
+        return f"{count} trainings with {seeds} seeds" if self.trainings else f"{count} trainings"
+
+
+REGISTER: dict[str, Experiment] = {}
+
+
+def result(
+    id: str, title: str, *, claim: str, needs: str, full_scale: str, trainings: int = 0, once: int = 0
+) -> "Callable[[Callable[[Lab], Finding]], Callable[[Lab], Finding]]":
+    """Put the function below into the register under `id`."""
+
+    def register(run: "Callable[[Lab], Finding]") -> "Callable[[Lab], Finding]":
+        REGISTER[id] = Experiment(id, title, claim, needs, trainings, full_scale, run, once)
+        return run
+
+    return register
+
+
+def every_result() -> dict[str, Experiment]:
+    """All results by id, in the papers' order. (The modules that define them fill the register.)"""
+    from alexnet.papers import ablations2012, figures2012, tables2012
+
+    order = (*figures2012.ORDER, *ablations2012.ORDER, *tables2012.ORDER)
+    return {id: REGISTER[id] for id in sorted(order, key=_place)}
+
+
+def find(id: str) -> Experiment:
+    """The result called `id`; A/ may be left out. Raises UsageError, with the nearest, if there is none."""
+    known = every_result()
+    for name in (id, f"A/{id}"):
+        if name in known:
+            return known[name]
+    near = get_close_matches(id, known, n=3, cutoff=0.3)
+    hint = f"Near it: {', '.join(near)}. " if near else ""
+    raise UsageError(f"There is no result {id!r}. {hint}`alexnet paper list` lists all.")
+
+
+IN_PAPER = (
+    *("A/fig1", "A/s3.2", "A/s3.3", "A/s3.4", "A/s4.1", "A/s4.2", "A/s5", "A/fig3", "A/fig4", "A/s7"),
+    *("A/table1", "A/table2", "A/2009", "A/cifar", "A/recipes"),
+)
+
+
+def _place(id: str) -> int:
+    return IN_PAPER.index(id) if id in IN_PAPER else len(IN_PAPER)

@@ -1,0 +1,111 @@
+"""One experiment from its claim to its result file: results/ID-STORE.json and the figures beside it."""
+
+import platform
+import re
+import shlex
+import time
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import alexnet
+from alexnet.data.store import Store
+from alexnet.files import faults_named, json_bytes, read_json, write_atomically
+from alexnet.papers.finding import Finding
+from alexnet.papers.lab import Lab
+from alexnet.papers.registry import Experiment
+from alexnet.papers.settings import Settings
+from alexnet.papers.statistics import RULE
+
+RESULTS = "results"
+
+
+def run_experiment(experiment: Experiment, lab: Lab) -> Path:
+    """Say the claim and the cost, run, write the result; gives its file. Raises UserError for what a user can mend;
+    `Interrupted` when asked to stop: the same call goes on."""
+    lab.say(f"{experiment.id}, {experiment.title}\nclaim: {experiment.claim}")
+    lab.say(f"cost: {experiment.cost(lab.settings.seeds)}; in 2012: {experiment.full_scale}")
+    lab.used.clear()
+    lab.planned.clear()
+    began, trained_before = time.monotonic(), sum(seconds for seconds, _ in lab.paces.values())
+    finding = experiment.run(lab)
+    elapsed = time.monotonic() - began
+    trained_now = sum(seconds for seconds, _ in lab.paces.values()) - trained_before
+    seconds = {"training": round(lab.training_seconds, 1), "rest": round(max(0.0, elapsed - trained_now), 1)}
+    return write_result(experiment, lab, finding, seconds)
+
+
+def write_result(experiment: Experiment, lab: Lab, finding: Finding, seconds: dict[str, float]) -> Path:
+    """The result and its figures into the lab's results/."""
+    name = f"{slug(experiment.id)}-{slug(lab.store.path.resolve().name.removesuffix('.store'))}"
+    folder = lab.folder / RESULTS
+    with faults_named(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    described = finding.as_json()
+    for drawing, told in zip(finding.drawings, described["figures"], strict=True):
+        told["file"] = f"{name}-{drawing.name}.png"
+        write_atomically(folder / told["file"], drawing.png)
+    path = folder / f"{name}.json"
+    write_atomically(path, json_bytes({**_about(experiment, lab), "seconds": seconds, **described}))
+    return path
+
+
+def _about(experiment: Experiment, lab: Lab) -> dict[str, Any]:
+    return {
+        "id": experiment.id,
+        "title": experiment.title,
+        "claim": experiment.claim,
+        "rule": RULE,
+        "command": command(experiment, lab),
+        "when": datetime.now(UTC).strftime("%Y-%m-%d"),
+        "data": data_of(lab.store, lab.part),
+        "pretraining": None if lab.pretraining is None else data_of(lab.pretraining, "val"),
+        "settings": asdict(lab.settings),
+        "versions": {
+            "alexnet": alexnet.__version__,
+            "torch": str(torch.__version__),
+            "python": platform.python_version(),
+            "kernels": next((run.value("machine", "kernels") for run in lab.used.values()), ""),
+        },
+    }
+
+
+def data_of(store: Store, part: str) -> dict[str, Any]:
+    """What was trained and measured on."""
+    return {
+        "store": store.path.resolve().name,
+        "fingerprint": store.fingerprint,
+        "classes": len(store.class_ids),
+        "record": store.size,
+        "pictures": {name: len(pictures) for name, pictures in store.parts.items()},
+        "measured on": part,
+    }
+
+
+def command(experiment: Experiment, lab: Lab) -> str:
+    """The command line that makes the result, with the options that are not as usual; stores by their folder's name."""
+    usual, words = asdict(Settings()), ["alexnet", "paper", "run", experiment.id, lab.store.path.resolve().name]
+    for name, value in asdict(lab.settings).items():
+        if value != usual[name] and name not in ("threads", "device"):
+            words += [f"--{name.replace('_', '-')}", str(value)]
+    if lab.pretraining is not None:
+        words += ["--pretrain", lab.pretraining.path.resolve().name]
+    return shlex.join([*words, "--out", lab.folder.resolve().name])
+
+
+def slug(name: str) -> str:
+    return re.sub(r"[^\w.]+", "-", name).strip("-")
+
+
+def read_results(folder: Path) -> list[dict[str, Any]]:
+    """The result files in `folder`, or in its results/, in the papers' order."""
+    from alexnet.papers.registry import every_result
+
+    place = folder / RESULTS if (folder / RESULTS).is_dir() else folder
+    order = list(every_result())
+    results = [{**read_json(path), "file": path.name} for path in sorted(place.glob("*.json"))]
+    known = [result for result in results if "verdicts" in result]
+    return sorted(known, key=lambda r: (order.index(r["id"]) if r["id"] in order else len(order), r["file"]))

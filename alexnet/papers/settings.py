@@ -1,0 +1,36 @@
+"""What an experiment can be told. Plain values: the command line reads this without importing torch."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Options of `alexnet paper run`. None: what the experiment or the recipe says."""
+
+    seeds: int = 3
+    """Networks of each kind, of seeds 0, 1, …; with one no direction can be decided."""
+    epochs: int | None = None
+    """Passes over the training pictures, at most. Default: the recipe's."""
+    width: float = 1.0
+    """Factor on the maps and units of every layer but the last, for all networks alike."""
+    reading: Literal["paper", "code"] = "paper"
+    """Whose networks and recipe: paper ([A] as printed: alexnet, plateau rule) or code (alexnet-145, run 145's)."""
+    net: str | None = None
+    """Another network of the zoo in place of the reading's, toy for instance; ablations are derived from it."""
+    batch: int = 128
+    """Pictures in a batch."""
+    rate: float | None = None
+    """Learning rate at the start. Default: the recipe's."""
+    input_size: int | None = None
+    """Side of the crops in pixels. Default: the network's."""
+    patience: int = 5
+    """Epochs without a better validation error before the rate is divided by 10 (plateau rule)."""
+    only: str = ""
+    """A/cifar, A/recipes: just these nets or runs, separated by commas. Default: all."""
+    threads: int = 0
+    """CPU threads; 0: as many as cores."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Arithmetic of the layers; auto: bf16 where a check at the start finds it right and faster."""
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """Where to train; auto: the first of cuda, mps, cpu that is there."""
