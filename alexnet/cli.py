@@ -22,11 +22,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, get_type_hints
 
 import tyro
-from tyro.conf import DisallowNone, Positional, arg
+from tyro.conf import DisallowNone, Positional, arg, subcommand
 
 import alexnet
 from alexnet.errors import UsageError, UserError
 from alexnet.files import file_fault
+from alexnet.papers.settings import Settings
 from alexnet.train.options import TrainOptions
 
 if TYPE_CHECKING:
@@ -217,7 +218,9 @@ def left_to_words(options: type, **named: str) -> type:
 
 if TYPE_CHECKING:
     TrainArguments = TrainOptions
+    SettingsArguments = Settings
 else:
+    SettingsArguments = left_to_words(Settings)
     TrainArguments = left_to_words(TrainOptions, start_from="from")
 
 
@@ -350,6 +353,9 @@ class Predict:
     """How many classes to name."""
     json: bool = False
     """Print one JSON object a line: file, labels with class, id and probability, notes; or file and error."""
+    save_probabilities: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: not kept)")] = None
+    """Keep the probabilities of all classes for each picture in this safetensors file, for `alexnet average`; only if
+    all could be read."""
     device: Device = "auto"
     """Where to compute; auto: the first of cuda, mps, cpu that is there."""
     precision: Precision = "auto"
@@ -357,7 +363,8 @@ class Predict:
 
     def run(self) -> None:
         from alexnet.measure import words
-        from alexnet.measure.predict import Failure, found_pictures
+        from alexnet.measure.predict import Failure, Prediction, found_pictures
+        from alexnet.measure.probabilities import Probabilities
         from alexnet.measure.run import Run
         from alexnet.terminal import say
 
@@ -366,7 +373,7 @@ class Predict:
         if not self.pictures:
             raise UsageError("no picture given. Name files or folders, or - for standard input.")
         run = Run.open(self.run_folder, device=self.device, precision=self.precision)
-        width, failures = shutil.get_terminal_size().columns, 0
+        width, failures, kept = shutil.get_terminal_size().columns, 0, list[Prediction]()
         for found in run.predictor.each(found_pictures(self.pictures), views=self.views, top=self.top):
             if isinstance(found, Failure):
                 failures += 1
@@ -375,8 +382,12 @@ class Predict:
                 print(json.dumps(words.prediction_as_json(found)), flush=True)
             elif not isinstance(found, Failure):
                 print(words.prediction_in_words(found, width), flush=True)
+            if self.save_probabilities is not None and not isinstance(found, Failure):
+                kept.append(found)
         if failures:
             raise UserError(f"pictures that could not be read: {failures:,}")
+        if self.save_probabilities is not None:
+            Probabilities.unlabelled(kept, run.class_ids, self.views).save(self.save_probabilities)
 
 
 @dataclass(frozen=True)
@@ -415,6 +426,153 @@ class Report:
         store = Store.open(path) if self.store or (path / "store.json").exists() else None
         with progress("pictures") as report:
             print(write_report(run, store, part=self.part, progress=partial(report, self.part)))
+
+
+@dataclass(frozen=True)
+class Average:
+    """Average several networks: kept probabilities, weighed alike, by given weights, or by weights found.
+
+    The search is that of 2012: one weight after another, in steps of 0.05. Errors on the pictures searched on are no
+    test of the weights found: search on one part, give the weights on another.
+
+    Examples:
+        alexnet average one.safetensors two.safetensors
+        alexnet average one.safetensors two.safetensors --search top5
+        alexnet average one.safetensors two.safetensors --weights 0.7,1 --submission answers.txt
+    """
+
+    files: Annotated[Positional[tuple[Path, ...]], arg(metavar="FILE ...", help_behavior_hint="(required)")]
+    """What `alexnet evaluate` or `alexnet predict` kept with --save-probabilities, of the same pictures."""
+    weights: Annotated[str, arg(metavar="W,W,…", help_behavior_hint="(default: all alike)")] = ""
+    """A weight for each file."""
+    search: Annotated[
+        Literal["top1", "top5"] | None, arg(metavar="{top1,top5}", help_behavior_hint="(default: no search)")
+    ] = None
+    """Find weights with the fewest of these errors."""
+    save: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: not kept)")] = None
+    """Keep the averaged probabilities."""
+    submission: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: none)")] = None
+    """Write a competition's answers: a line for each picture, its five most probable classes counted from 1."""
+
+    def run(self) -> None:
+        from alexnet.files import write_atomically
+        from alexnet.measure import ensemble, words
+        from alexnet.measure.probabilities import Probabilities
+
+        if not self.files:
+            raise UsageError("no file given. `alexnet evaluate … --save-probabilities FILE` makes one.")
+        if self.weights and self.search:
+            raise UsageError("--weights and --search: give one of the two.")
+        members = [Probabilities.load(path) for path in self.files]
+        found = ensemble.search_weights(members, self.search) if self.search else None
+        weights = found.weights if found else ensemble.weights_from(self.weights)
+        averaged = ensemble.average(members, weights)
+        print(words.average_in_words([str(path) for path in self.files], members, averaged))
+        if self.save is not None:
+            averaged.save(self.save)
+        if self.submission is not None:
+            write_atomically(self.submission, ensemble.submission(averaged).encode())
+
+
+@dataclass(frozen=True)
+class PaperList:
+    """List the results: id, claim, what each needs, what it costs."""
+
+    seeds: int = 3
+    """Networks of each kind that the cost is told for."""
+
+    def run(self) -> None:
+        from alexnet.papers.listing import results_in_words
+
+        print(results_in_words(self.seeds, shutil.get_terminal_size().columns))
+
+
+@dataclass(frozen=True)
+class PaperRuns:
+    """List the 98 logged runs of 2012: the recipe of each, its result, or why it is not expressed."""
+
+    def run(self) -> None:
+        from alexnet.papers.listing import runs_in_words
+
+        print(runs_in_words())
+
+
+@dataclass(frozen=True)
+class PaperRun:
+    """Make a result: train what it needs, measure, print the paper's numbers beside ours.
+
+    Results in the same folder share their networks; stopped, the same command goes on.
+
+    Examples:
+        alexnet paper run A/s3.3 photos.store --out papers
+        alexnet paper run A/table2 photos.store --pretrain more.store --width 0.5 --epochs 40 --out papers
+    """
+
+    id: Annotated[Positional[str], arg(metavar="ID")]
+    """The result, as `alexnet paper list` names it; A/ may be left out. all: every one after the other."""
+    store: Annotated[Positional[Path], arg(metavar="STORE")]
+    """The pictures, prepared."""
+    out: Annotated[Path, arg(metavar="FOLDER")]
+    """Where networks, measurements and results go."""
+    pretrain: Annotated[Path | None, arg(metavar="STORE", help_behavior_hint="(default: none)")] = None
+    """A store of a larger label set, for the results that pre-train."""
+    settings: Annotated[SettingsArguments, arg(name="")] = SettingsArguments()
+
+    def run(self) -> None:
+        from alexnet.data.store import Store
+        from alexnet.papers import report, running
+        from alexnet.papers.lab import Lab
+        from alexnet.papers.registry import every_result, find
+        from alexnet.terminal import say
+
+        experiments = list(every_result().values()) if self.id == "all" else [find(self.id)]
+        settings = Settings(**vars(self.settings))
+        pretraining = None if self.pretrain is None else Store.open(self.pretrain)
+        lab = Lab(self.out, Store.open(self.store), settings, pretraining, say)
+        for experiment in experiments:
+            path = running.run_experiment(experiment, lab)
+            print(f"{report.in_words(running.read_result(path))}\n\n{path}\n", flush=True)
+
+
+@dataclass(frozen=True)
+class PaperReport:
+    """Write the report of the results in a folder: one Markdown page and one HTML page that opens offline.
+
+    Example:
+        alexnet paper report papers
+    """
+
+    folder: Annotated[Positional[Path], arg(metavar="FOLDER")]
+    """What --out of `alexnet paper run` named."""
+
+    def run(self) -> None:
+        from alexnet.papers.report import write_report
+
+        for page in write_report(self.folder):
+            print(page)
+
+
+@dataclass(frozen=True)
+class Paper:
+    """Make the results of the papers on your pictures: every table and figure, the paper's number beside ours.
+
+    Examples:
+        alexnet paper list
+        alexnet paper runs
+        alexnet paper run A/s3.3 photos.store --width 0.5 --epochs 40 --out papers
+        alexnet paper report papers
+    """
+
+    action: Annotated[
+        Annotated[PaperList, subcommand("list")]
+        | Annotated[PaperRuns, subcommand("runs")]
+        | Annotated[PaperRun, subcommand("run")]
+        | Annotated[PaperReport, subcommand("report")],
+        arg(name=""),
+    ]
+
+    def run(self) -> None:
+        self.action.run()
 
 
 @dataclass(frozen=True)
@@ -501,7 +659,9 @@ VERBS: dict[str, type[Verb]] = {
     "train": Train,
     "evaluate": Evaluate,
     "predict": Predict,
+    "average": Average,
     "report": Report,
+    "paper": Paper,
     "demo": Demo,
     "bench": Bench,
     "completion": Completion,

@@ -43,6 +43,14 @@ def average(members: Sequence[Probabilities], weights: Sequence[float] | None = 
     return Probabilities(np.asarray(values, np.float32), members[0].labels, members[0].keys, about)
 
 
+def weights_from(words: str) -> tuple[float, ...] | None:
+    """Weights as the command line gives them, "0.7,1"; None where none are. Raises UsageError for what is no number."""
+    try:
+        return tuple(float(word) for word in words.split(",")) if words else None
+    except ValueError:
+        raise UsageError(f"--weights {words}: numbers separated by commas are needed, as in 0.7,1.") from None
+
+
 def _shares(members: int, weights: Sequence[float] | None) -> np.ndarray:
     given = np.ones(members) if weights is None else np.asarray(weights, np.float64)
     if len(given) != members:

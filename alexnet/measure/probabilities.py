@@ -1,13 +1,14 @@
 """Probabilities kept for later, for averaging several networks: one safetensors file, checksummed, written whole.
 
     probabilities   float32 (N, K), each row the mean of the views' softmax outputs
-    labels          int64 (N,), the true classes
+    labels          int64 (N,), the true classes; -1 where they are not known
     metadata        "about": JSON with "keys" (N names of pictures), "class_ids" (K), "views", "part", "store"
                     (its fingerprint), "run" (of the weights: `alexnet.tensor_files.tensor_digest`)
 
 `safetensors.numpy.load_file` reads the arrays without this package.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import numpy as np
 import torch
 
 from alexnet.errors import UserError
+from alexnet.measure.predict import Prediction
 from alexnet.tensor_files import load_tensors, save_tensors
 
 
@@ -27,6 +29,13 @@ class Probabilities:
     labels: np.ndarray
     keys: tuple[str, ...]
     about: dict[str, Any]
+
+    @classmethod
+    def unlabelled(cls, predictions: Sequence[Prediction], class_ids: Sequence[str], views: int) -> "Probabilities":
+        """Those of pictures whose true classes nobody knows, a competition's test set for instance."""
+        values = np.stack([prediction.probabilities for prediction in predictions])
+        about = {"views": views, "part": "", "store": "", "run": "", "class_ids": list(class_ids)}
+        return cls(values, np.full(len(values), -1, np.int64), tuple(p.name for p in predictions), about)
 
     def save(self, path: Path) -> None:
         """Write all into `path`. Raises UserError if that can't be done; what was there before is then still there."""

@@ -4,10 +4,13 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from rich.cells import cell_len, set_cell_size
 
+from alexnet.measure.accuracy import count
 from alexnet.measure.evaluation import ClassRow, Evaluation
 from alexnet.measure.predict import Failure, Prediction
+from alexnet.measure.probabilities import Probabilities
 from alexnet.nets.summary import columns
 from alexnet.terminal import counted
 
@@ -42,6 +45,23 @@ def evaluation_in_words(evaluations: dict[int, Evaluation]) -> str:
             )
         )
     return "\n\n".join((columns(headline, left=1), f"{class_table(fullest)}", f"{confusions(fullest, views)}"))
+
+
+def average_in_words(names: Sequence[str], members: Sequence[Probabilities], averaged: Probabilities) -> str:
+    """Weight and errors of each network, then those of the average. Without labels the weights alone."""
+    weights = [f"{weight:.4f}" for weight in averaged.about["weights"]]
+    known = bool((averaged.labels >= 0).all())
+    headings = ("", "weight", *(("nll", "top-1 error", "top-5 error") if known else ()))
+    rows = [
+        (name, weight, *(_errors_of(found) if known else ()))
+        for name, weight, found in zip((*names, "average"), (*weights, ""), (*members, averaged), strict=True)
+    ]
+    return columns([headings, *rows], left=1)
+
+
+def _errors_of(found: Probabilities) -> tuple[str, ...]:
+    counts = count(torch.from_numpy(found.values), torch.from_numpy(found.labels))
+    return f"{counts.mean_nll:.4f}", f"{counts.top1:.2%}", f"{counts.top5:.2%}"
 
 
 def class_table(evaluation: Evaluation) -> str:

@@ -90,7 +90,10 @@ def too_weak(plain: Sequence[Errors]) -> str:
     right = 1 - sum(e.top1 for e in plain) / len(plain)
     if right >= COUNTS_FROM:
         return ""
-    return f"does not count: the base network is right in {right:.1%}; {COUNTS_FROM:.0%} with ten views are asked for"
+    return (
+        f"does not count: the base network is right in {right * 100:.1f} %, {COUNTS_FROM * 100:.0f} % with ten views are "
+        "asked for"
+    )
 
 
 def in_words(lab: Lab, trial: Trial) -> str:
@@ -205,18 +208,21 @@ def overlapping_pools(lab: Lab) -> Finding:
 )
 def augmentation(lab: Lab) -> Finding:
     """[A] §4.1 and footnote 5; the two readings of the colour noise beside each other."""
-    base = lab.base()
+    base, plain = lab.base(), lab.trial("centre crops, no mirrors", crops="centre", mirror=False)
     used = "code"  # both recipes' colour noise
     found = ablate(
         lab,
         [
-            Change(lab.trial("centre crops, no mirrors", crops="centre", mirror=False)),
-            Change(lab.trial("no colour noise", colour_noise="off"), 0.01, None, note=f"the network has {used}'s"),
+            Change(plain),
+            Change(lab.trial("no colour noise", colour_noise="off"), 0.01, None, note=f"the network has the {used}'s"),
             Change(
-                lab.trial("colour noise as printed", colour_noise="paper"), claimed=False, note=f"in place of {used}'s"
+                lab.trial("colour noise as printed", colour_noise="paper"),
+                claimed=False,
+                note=f"in place of the {used}'s",
             ),
         ],
     )
+    found = overfitting(lab, found, base, plain)
     centre, ten = lab.each(base, views=1), lab.each(base, views=10)
     gains = [c.top1 - t.top1 for c, t in zip(centre, ten, strict=True)]
     rows = (
@@ -237,15 +243,20 @@ def augmentation(lab: Lab) -> Finding:
     full_scale=DAYS,
 )
 def dropout(lab: Lab) -> Finding:
-    """[A] §4.2. Overfitting: the gap between the errors on the training pictures (centre view) and on new ones."""
+    """[A] §4.2."""
     base, changed = lab.base(), lab.ablation("no-dropout", "no dropout")
-    found = ablate(lab, [Change(changed)])
+    return overfitting(lab, ablate(lab, [Change(changed)]), base, changed)
+
+
+def overfitting(lab: Lab, found: Finding, base: Trial, changed: Trial) -> Finding:
+    """The finding, and whether the gap between errors on new and on training pictures is wider in the changed network
+    (the centre view of both)."""
     gaps = {trial.label: _gaps(lab, trial) for trial in (base, changed)}
     rows = tuple(
         Row(f"{label}: new minus training pictures, top-1", tuple(g), None, "points") for label, g in gaps.items()
     )
     verdict = higher(
-        "no dropout: the gap between training and new pictures is wider", gaps["no dropout"], gaps[base.label]
+        f"{changed.label}: the gap between training and new pictures is wider", gaps[changed.label], gaps[base.label]
     )
     return replace(found, rows=(*found.rows, *rows), verdicts=(*found.verdicts, verdict))
 

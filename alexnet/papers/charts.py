@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from alexnet.measure.figures import LIGHT, new_figure, plain, png_of, shortened
 from alexnet.papers.finding import Drawing, Row
@@ -32,6 +32,7 @@ def bars(rows: Sequence[Row]) -> Figure:
     axes.set_yticks(places, names, parse_math=False)
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xlim(0, 1.15 * max((*means, *(value for row in rows for value in row.values), 0.01)))
+    axes.grid(visible=False, axis="y")
     axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     axes.set_xlabel("error", color=LIGHT.ink)
     return figure
@@ -51,6 +52,7 @@ def curves(lines: Sequence[tuple[str, Sequence[Sequence[float]]]], what: str, le
     axes.set_ylim(0, 1 if max((max(v, default=0) for _, s in lines for v in s), default=0) > 0.75 else 0.75)
     axes.set_xlim(0, None)
     axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("epoch", color=LIGHT.ink)
     axes.set_ylabel(what, color=LIGHT.ink)
     axes.legend(frameon=False, labelcolor=LIGHT.ink, fontsize=9.5)

@@ -98,9 +98,12 @@ class Trial:
         return {name: value for name, value in asdict(self.options).items() if name not in but and value != usual[name]}
 
     def _unusual(self) -> list[str]:
-        recipe = [] if self.options.recipe == TrainOptions().recipe else [f"recipe{self.options.recipe}"]
-        changed = [f"{name}{value}" for name, value in self._changed(WITHOUT_MEANING).items()]
-        return [re.sub(r"[^\w.+=-]|_", "", part) for part in (*recipe, *changed)]
+        net, recipe = self.table.name, self.options.recipe
+        told = [] if recipe in (TrainOptions().recipe, net) else [f"recipe-{recipe}"]
+        for name, value in self._changed(WITHOUT_MEANING).items():
+            words = {True: name, False: f"no-{name}"}.get(value, f"{name}-{value}") if value in (True, False) else None
+            told.append((words or f"{name}-{value}").replace("_", "-"))
+        return [re.sub(r"[^\w.+-]", "+", part) for part in told]
 
 
 @dataclass(frozen=True)
@@ -242,6 +245,19 @@ class Lab:
         pace = seconds / sum(pictures for _, pictures in self.paces.values())
         return f", {counted(len(self.planned), 'network')} to go: about {duration(left * pace)}"
 
+    def training_errors(self, trial: Trial, seed: int) -> list[float]:
+        """The training error of each epoch, a running mean over it; none where the loss became no number."""
+        name = f"{trial.name(seed)}-diverged"
+        if (self.folder / "measured" / f"{name}.json").exists():
+            return []
+        try:
+            return self.history(trial, seed).curve("train_top1_error")[1]
+        except loop.Diverged as fault:
+            self.say(str(fault))
+            self.planned.pop(trial.name(seed), None)
+            self.kept(name, lambda: {"why": str(fault)})
+            return []
+
     def history(self, trial: Trial, seed: int) -> History:
         """The epochs of a run."""
         return read_history(self.trained(trial, seed).path / "log.jsonl")
@@ -252,6 +268,12 @@ class Lab:
         return sum(seconds_of(read_history(run.path / "log.jsonl"), run) for run in self.used.values())
 
     # ── measuring ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def pretrained_here(self) -> bool:
+        """Whether a network used so far was trained on the store of the larger label set."""
+        other = None if self.pretraining is None else self.pretraining.fingerprint
+        return any(run.value("data", "fingerprint") == other for run in self.used.values())
 
     @property
     def part(self) -> str:

@@ -36,9 +36,9 @@ def value_in_words(value: float | None, unit: str) -> str:
     if value is None:
         return "–"
     if unit == "%":
-        return f"{value:.2%}".replace("%", " %")
+        return f"{value * 100:.2f} %"
     if unit == "points":
-        return f"{value * 100:+.2f} points"
+        return f"{value * 100:+.2f} points".replace("-", "−")
     return f"{value:.4g} {unit}".rstrip()
 
 

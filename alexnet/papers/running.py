@@ -62,7 +62,7 @@ def _about(experiment: Experiment, lab: Lab) -> dict[str, Any]:
         "command": command(experiment, lab),
         "when": datetime.now(UTC).strftime("%Y-%m-%d"),
         "data": data_of(lab.store, lab.part),
-        "pretraining": None if lab.pretraining is None else data_of(lab.pretraining, "val"),
+        "pretraining": data_of(lab.pretraining, "val") if lab.pretraining and lab.pretrained_here else None,
         "settings": asdict(lab.settings),
         "versions": {
             "alexnet": alexnet.__version__,
@@ -91,7 +91,7 @@ def command(experiment: Experiment, lab: Lab) -> str:
     for name, value in asdict(lab.settings).items():
         if value != usual[name] and name not in ("threads", "device"):
             words += [f"--{name.replace('_', '-')}", str(value)]
-    if lab.pretraining is not None:
+    if lab.pretraining is not None and lab.pretrained_here:
         words += ["--pretrain", lab.pretraining.path.resolve().name]
     return shlex.join([*words, "--out", lab.folder.resolve().name])
 
@@ -100,12 +100,16 @@ def slug(name: str) -> str:
     return re.sub(r"[^\w.]+", "-", name).strip("-")
 
 
+def read_result(path: Path) -> dict[str, Any]:
+    return {**read_json(path), "file": path.name}
+
+
 def read_results(folder: Path) -> list[dict[str, Any]]:
     """The result files in `folder`, or in its results/, in the papers' order."""
     from alexnet.papers.registry import every_result
 
     place = folder / RESULTS if (folder / RESULTS).is_dir() else folder
     order = list(every_result())
-    results = [{**read_json(path), "file": path.name} for path in sorted(place.glob("*.json"))]
+    results = [read_result(path) for path in sorted(place.glob("*.json"))]
     known = [result for result in results if "verdicts" in result]
     return sorted(known, key=lambda r: (order.index(r["id"]) if r["id"] in order else len(order), r["file"]))

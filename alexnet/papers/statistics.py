@@ -75,7 +75,8 @@ def _judged(claim: str, difference: float, margin: float, few: bool, unit: str) 
 
 
 def _in_words(value: float, unit: str) -> str:
-    return f"{value * 100:+.2f} points" if unit == "points" else f"{value:+.3g} {unit}".rstrip()
+    told = f"{value * 100:+.2f} points" if unit == "points" else f"{value:+.3g} {unit}"
+    return told.rstrip().replace("-", "−")
 
 
 def _size(margin: float, unit: str) -> str:

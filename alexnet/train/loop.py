@@ -43,6 +43,10 @@ class Interrupted(UserError):
     exit_code = 130
 
 
+class Diverged(UserError):
+    """The loss, or a weight, is not a number."""
+
+
 def train(store: Store, folder: Path, options: TrainOptions, *, resume: bool = False, quiet: bool = False) -> RunFolder:
     """Train a network on `store` into the run folder `folder`; with `resume` go on with the run that is there, if any
     (a run that has ended is given back as it is).
@@ -167,7 +171,7 @@ def count_in(job: Job, outcome: Outcome) -> None:
     made from it is saved, since nothing is saved while an outcome waits."""
     loss, errors = outcome.read()
     if not math.isfinite(loss):
-        raise UserError(went_wrong(job, outcome.batch, noticed_in=None))
+        raise Diverged(went_wrong(job, outcome.batch, noticed_in=None))
     job.cursor.loss_sum += loss * outcome.pictures
     job.cursor.errors += errors
     job.cursor.pictures += outcome.pictures
@@ -186,7 +190,7 @@ def learn(job: Job, inputs: Tensor, labels: Tensor, indices: np.ndarray, rates: 
     logits_bk = job.network(inputs).float()
     loss = F.cross_entropy(logits_bk, labels)
     if not works_behind(job.device) and not math.isfinite(loss.item()):
-        raise UserError(went_wrong(job, job.cursor.batch, noticed_in=inputs))
+        raise Diverged(went_wrong(job, job.cursor.batch, noticed_in=inputs))
     job.update.forget_gradients()
     loss.backward()
     job.update.step(rates)
@@ -231,7 +235,7 @@ def end_epoch(job: Job, log: Log, stop: "Stop") -> None:
 def refuse_unsound(job: Job, counts: Counts) -> None:
     """Raises UserError if the validation gave no number or a weight is none: such weights are not saved."""
     if not math.isfinite(counts.nll) or not all(bool(torch.isfinite(w).all()) for w in job.network.parameters()):
-        raise UserError(went_wrong(job, job.cursor.batch - 1, noticed_in=None))
+        raise Diverged(went_wrong(job, job.cursor.batch - 1, noticed_in=None))
 
 
 def finish(job: Job, listeners: Listener) -> None:

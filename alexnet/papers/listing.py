@@ -1,0 +1,57 @@
+"""What there is to run, for a person: the results, and the 98 logged runs of 2012."""
+
+import textwrap
+
+from alexnet.nets.summary import columns
+from alexnet.papers.registry import every_result
+from alexnet.papers.runs2012 import CONTINUED, RUNS, SHORTER, Logged, LoggedRun
+from alexnet.terminal import duration
+
+EXAMPLE_PICTURES, EXAMPLE_EPOCHS, EXAMPLE_PACE = 4000, 40, 250
+"""The cost here is told for so many pictures and epochs, at the pace of half-width networks on two cores, per second."""
+
+
+def results_in_words(seeds: int, width: int) -> str:
+    """Every result: id, title, claim, needs, cost here and at full scale."""
+    seconds = EXAMPLE_PICTURES * EXAMPLE_EPOCHS / EXAMPLE_PACE
+    told = []
+    for experiment in every_result().values():
+        count = experiment.trainings * seeds + experiment.once
+        lines = [
+            f"claim: {experiment.claim}",
+            f"needs: {experiment.needs}",
+            f"cost:  {experiment.cost(seeds)}, about {duration(count * seconds)} *; in 2012: {experiment.full_scale}",
+        ]
+        folded = [
+            textwrap.fill(line, max(60, width - 2), initial_indent="  ", subsequent_indent="    ") for line in lines
+        ]
+        told.append("\n".join((f"{experiment.id}  {experiment.title}", *folded)))
+    note = (
+        f"* {EXAMPLE_EPOCHS} epochs of {EXAMPLE_PICTURES:,} pictures at half width on two cores, nothing trained yet; "
+        "results in one folder share their networks."
+    )
+    return "\n\n".join((*told, textwrap.fill(note, max(60, width))))
+
+
+def runs_in_words() -> str:
+    """A line for each of the 98 files: the run, its options here, its best logged result; or the reason."""
+    rows = [("file", "here", "logged", "")]
+    for run in sorted((*RUNS, CONTINUED, SHORTER), key=lambda run: RUNS.index(run) if run in RUNS else len(RUNS)):
+        rows.append((run.file, options_of(run), _logged(run.results), "; ".join(filter(None, (run.what, run.reason)))))
+    return columns(rows, left=4)
+
+
+def options_of(run: LoggedRun) -> str:
+    """The options of `alexnet train` that make the run; a dash where it is not expressed."""
+    if not run.recipe:
+        return "–"
+    start = "" if run.start is None else f" --from RUN-{run.start[0]} --take {run.start[1]}"
+    return f"--recipe {run.recipe}{start}{' ' + run.beside if run.beside else ''}"
+
+
+def _logged(results: tuple[Logged, ...]) -> str:
+    if not results:
+        return "–"
+    best = max(results, key=lambda result: result.views)
+    views = {0: "", 1: ", centre", 10: ", ten views"}[best.views]
+    return f"{best.top1 * 100:.2f} / {best.top5 * 100:.2f} ({best.set}{views})"
