@@ -91,8 +91,8 @@ def too_weak(plain: Sequence[Errors]) -> str:
     if right >= COUNTS_FROM:
         return ""
     return (
-        f"does not count: the base network is right in {right * 100:.1f} %, {COUNTS_FROM * 100:.0f} % with ten views are "
-        "asked for"
+        f"does not count: the base network is right in {right * 100:.1f} %; with ten views {COUNTS_FROM * 100:.0f} % "
+        "are asked for"
     )
 
 

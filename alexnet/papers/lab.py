@@ -101,8 +101,8 @@ class Trial:
         net, recipe = self.table.name, self.options.recipe
         told = [] if recipe in (TrainOptions().recipe, net) else [f"recipe-{recipe}"]
         for name, value in self._changed(WITHOUT_MEANING).items():
-            words = {True: name, False: f"no-{name}"}.get(value, f"{name}-{value}") if value in (True, False) else None
-            told.append((words or f"{name}-{value}").replace("_", "-"))
+            words = f"no-{name}" if value is False else name if value is True else f"{name}-{value}"
+            told.append(words.replace("_", "-"))
         return [re.sub(r"[^\w.+-]", "+", part) for part in told]
 
 

@@ -8,7 +8,7 @@ from alexnet.papers.runs2012 import CONTINUED, RUNS, SHORTER, Logged, LoggedRun
 from alexnet.terminal import duration
 
 EXAMPLE_PICTURES, EXAMPLE_EPOCHS, EXAMPLE_PACE = 4000, 40, 250
-"""The cost here is told for so many pictures and epochs, at the pace of half-width networks on two cores, per second."""
+"""What the cost here is told for: pictures, epochs, and the pace of half-width networks on two cores, pictures/s."""
 
 
 def results_in_words(seeds: int, width: int) -> str:

@@ -1,0 +1,67 @@
+"""What results are computed with: epochs to a level, colourfulness, nearest pictures."""
+
+import numpy as np
+import pytest
+import torch
+
+from alexnet.nets.zoo import find
+from alexnet.papers.colour import colourfulness, specialisation
+from alexnet.papers.figures2012 import epochs_to
+from alexnet.papers.nearest import last_hidden, nearest, share_of_same_class
+
+
+def test_epochs_to_a_level_lie_between_two_by_a_straight_line() -> None:
+    assert epochs_to([0.5, 0.3, 0.2], 0.25) == pytest.approx(2.5)
+    assert epochs_to([0.25], 0.25) == 1
+    assert epochs_to([0.5, 0.25, 0.1], 0.25) == 2
+    assert epochs_to([0.5, 0.4], 0.25) is None
+    assert epochs_to([], 0.25) is None
+
+
+def test_grey_kernels_have_no_colour_and_opposed_ones_only_colour() -> None:
+    random = np.random.default_rng(0)
+    grey = np.repeat(random.normal(size=(1, 1, 5, 5)), 3, axis=1)
+    opposed = np.zeros((1, 3, 5, 5))
+    opposed[:, 0], opposed[:, 1] = 1, -1
+    red = np.zeros((1, 3, 5, 5))
+    red[:, 0] = random.normal(size=(5, 5))
+    kernels = np.concatenate([grey, opposed, red, np.zeros((1, 3, 5, 5))])
+    assert colourfulness(kernels) == pytest.approx([0, 1, 2 / 3, 0])
+
+
+def test_columns_that_differ_are_told_from_a_random_deal() -> None:
+    random = np.random.default_rng(1)
+    grey = np.repeat(random.normal(size=(20, 1, 5, 5)), 3, axis=1) + 0.1 * random.normal(size=(20, 3, 5, 5))
+    colourful = random.normal(size=(20, 3, 5, 5))
+    apart = specialisation(np.concatenate([grey, colourful]), 2)
+    assert apart.difference > 5 * apart.by_chance
+    assert apart.chance_of_as_much == 0
+    alike = specialisation(colourful, 2)
+    assert alike.chance_of_as_much > 0.01
+
+
+def test_nearest_against_every_distance() -> None:
+    generator = torch.Generator().manual_seed(0)
+    known, queries = (torch.randn(n, 7, generator=generator) for n in (300, 270))
+    known[200] = known[3]  # of equals the first
+    order = nearest(queries, known, 6)
+    distances = ((queries[:, None].double() - known[None].double()) ** 2).sum(dim=2)
+    for row, found in zip(distances, order, strict=True):
+        expected = sorted(range(300), key=lambda i: (round(float(row[i]), 9), i))[:6]
+        assert found.tolist() == expected
+
+
+def test_share_of_the_same_class() -> None:
+    order = np.array([[0, 1], [2, 0]])
+    assert share_of_same_class(order, np.array([5, 6]), np.array([5, 7, 6])) == 0.5
+
+
+@pytest.mark.parametrize(("net", "row"), [("alexnet", "relu7"), ("alexnet-no-fc7", "relu6"), ("toy", "relu7")])
+def test_the_last_hidden_layer(net: str, row: str) -> None:
+    class Folder:
+        table = find(net)
+
+    class Opened:
+        folder = Folder()
+
+    assert last_hidden(Opened()) == row  # type: ignore[arg-type]

@@ -1,0 +1,287 @@
+"""Every row of the registry at toy scale, from its claim to its file; what they share; interruption; the report."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from alexnet import cli
+from alexnet.data.store import Store
+from alexnet.errors import UsageError, UserError
+from alexnet.papers import columns2012, lab as lab_module, running, tables2012
+from alexnet.papers.ablations2012 import COUNTS_FROM
+from alexnet.papers.figures2012 import CIFAR_CLAIMS
+from alexnet.papers.lab import Lab
+from alexnet.papers.registry import IN_PAPER, every_result, find
+from alexnet.papers.report import write_report
+from alexnet.papers.runs2012 import by_recipe
+from alexnet.train import loop
+from tests.papers.conftest import MakeLab
+
+ISSUE = (
+    "A/fig1 A/s3.2 A/s3.3 A/s3.4 A/s4.1 A/s4.2 A/s5 A/fig3 A/fig4 A/s7 A/table1 A/table2 A/2009 A/cifar A/recipes"
+).split()
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One folder for the whole registry: its results share their networks."""
+    return tmp_path_factory.mktemp("registry")
+
+
+def test_every_result_is_there_in_the_paper_s_order() -> None:
+    assert tuple(every_result()) == IN_PAPER == tuple(ISSUE)
+    for experiment in every_result().values():
+        assert experiment.claim
+        assert experiment.needs
+        assert experiment.full_scale
+        assert experiment.trainings + experiment.once > 0
+
+
+@pytest.mark.parametrize("id", ISSUE)
+def test_it_runs_at_toy_scale_and_says_whether_the_direction_agrees(
+    id: str, shared: Path, make_lab: MakeLab, more: Store
+) -> None:
+    said: list[str] = []
+    lab = make_lab(shared, more, seeds=1 if id in ("A/fig1", "A/recipes", "A/cifar") else 2)
+    lab.say = said.append
+    path = running.run_experiment(find(id), lab)
+    result = json.loads(path.read_text())
+    assert said[0].startswith(f"{id}, ")
+    assert f"claim: {find(id).claim}" in said[0]
+    assert any("of disk" in line for line in said)
+    assert result["rows"]
+    assert result["verdicts"]
+    assert result["agrees"] in ("yes", "no", "undecided")
+    for key in ("claim", "rule", "reading", "recipe", "versions", "seconds", "command", "data"):
+        assert result[key], key
+    assert result["data"]["fingerprint"] == lab.store.fingerprint
+    for figure in result["figures"]:
+        assert path.with_name(figure["file"]).read_bytes().startswith(b"\x89PNG")
+        assert not figure["photographs"], "built-in pictures"
+    assert cli.parse(cli.Paper, "paper", result["command"].split()[2:])
+
+
+def test_trainings_are_shared_and_counted_as_told(shared: Path, make_lab: MakeLab, more: Store) -> None:
+    """What the list tells of costs, for a folder with nothing in it: the trials that each result plans."""
+    for experiment in every_result().values():
+        if experiment.id in ("A/fig1", "A/recipes"):  # the search's winner is the run itself at one epoch; many
+            continue
+        lab = make_lab(shared, more)
+        running.run_experiment(experiment, lab)
+        assert len(lab.used) == experiment.trainings * 2 + experiment.once, experiment.id
+        assert not lab.paces, "nothing is trained twice"
+
+
+def test_the_report_has_every_result_and_stands_alone(shared: Path, make_lab: MakeLab) -> None:
+    running.run_experiment(find("A/s3.4"), make_lab(shared))
+    markdown, page = (path.read_text() for path in write_report(shared))
+    assert "cannot be decided at this scale; does not count: the base network is right in" in markdown
+    for result in running.read_results(shared):
+        assert f"## {result['id']}: {result['title']}, on drawn.store" in markdown
+        assert f"{result['id']}: {result['title']}" in page
+    for link in re.findall(r"\]\((.+?)\)", markdown):
+        assert (shared / link).is_file(), link
+    assert page.count("data:image/png") == sum(len(r["figures"]) for r in running.read_results(shared))
+    assert not re.search(r"(src|href)=\"http", page)
+
+
+def test_a_report_of_nothing_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no results"):
+        write_report(tmp_path)
+
+
+# ── what is in the results ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_response_normalisation_on_cifar_trains_the_cifar_nets(make_lab: MakeLab) -> None:
+    result = json.loads(running.run_experiment(find("A/s3.3"), make_lab(net=None, input_size=None)).read_text())
+    assert [row["paper"] for row in result["rows"]] == [0.13, None, 0.11]
+    assert len(result["verdicts"]) == 2
+
+
+def test_only_some_of_the_cifar_nets_and_runs(make_lab: MakeLab) -> None:
+    lab = make_lab(only="cifar-18pct", seeds=1)
+    rows = json.loads(running.run_experiment(find("cifar"), lab).read_text())["rows"]
+    assert [row["what"] for row in rows] == ["cifar-18pct: error, whole pictures"]
+    with pytest.raises(UsageError, match=r"--only 151: there is no '151' here. There are: 145, "):
+        running.run_experiment(find("A/recipes"), make_lab(only="151"))
+
+
+def test_both_readings_exist_by_name(make_lab: MakeLab) -> None:
+    assert make_lab(net=None).base().table.name == "alexnet"
+    code = make_lab(net=None, reading="code").base()
+    assert (code.table.name, code.options.recipe) == ("alexnet-145", "145")
+    assert "as the 2012 code had it: alexnet-145" in make_lab(net=None, reading="code").reading
+
+
+def test_recipes_chain_through_their_starts(make_lab: MakeLab, more: Store) -> None:
+    trial = tables2012.logged_trial(make_lab(pretraining=more), by_recipe()["146-2012-2011"])
+    chain = []
+    while trial is not None:
+        chain.append((trial.label, trial.options.take, trial.store.fingerprint == more.fingerprint))
+        trial = trial.start
+    assert chain == [
+        ("146-2012-2011", "conv1-fc7", False),
+        ("146-2011", "conv1-conv6", True),
+        ("146-2009", "conv1-conv5", True),
+        ("145", "", False),
+    ]
+
+
+def test_views_of_the_cifar_nets() -> None:
+    assert {name: views for name, (_, views) in CIFAR_CLAIMS.items() if views == 9}.keys() == {
+        "cifar-13pct", "cifar-12pct", "cifar-11pct",
+    }  # fmt: skip
+
+
+def test_an_ablation_of_a_weak_network_does_not_count(make_lab: MakeLab) -> None:
+    result = json.loads(running.run_experiment(find("A/s3.4"), make_lab()).read_text())
+    assert result["agrees"] == "undecided"
+    assert result["invalid"].startswith("does not count: the base network is right in")
+    assert COUNTS_FROM == 0.60
+
+
+def test_two_processes_are_measured_where_there_are_columns(
+    make_lab: MakeLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab = make_lab(seeds=1)
+    rows, notes = columns2012.step_times(lab)
+    assert len(rows) == 2 + columns2012.can_split()
+    monkeypatch.setattr(columns2012, "can_split", lambda: True)
+    monkeypatch.setattr(columns2012, "measure_two_processes", lambda lab: 123.0)
+    rows, notes = columns2012.step_times(lab)
+    assert (rows[-1].values, notes) == ((123.0,), ())
+    words = columns2012.command_of_two(lab, Path("out"))
+    assert words[words.index("--nproc-per-node") + 1] == "2"
+    assert words[words.index("--columns") + 1] == "2"
+
+
+# ── stopping and going on ────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Killed(BaseException):
+    """Stands for a SIGKILL."""
+
+
+def test_killed_in_a_training_it_goes_on_from_the_last_save(
+    make_lab: MakeLab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changes = {"seeds": 1, "epochs": 3}
+    whole = running.run_experiment(find("A/s3.4"), make_lab(tmp_path / "whole", **changes))
+    plain, steps = loop.train_batch, []
+
+    def dying(job, *rest):
+        if len(steps) == 13:
+            raise Killed
+        steps.append(job.cursor.step)
+        return plain(job, *rest)
+
+    monkeypatch.setattr(loop, "train_batch", dying)
+    with pytest.raises(Killed):
+        running.run_experiment(find("A/s3.4"), make_lab(tmp_path / "broken", **changes))
+    resumed: list[int] = []
+    monkeypatch.setattr(loop, "train_batch", lambda job, *rest: (resumed.append(job.cursor.step), plain(job, *rest))[1])
+    again = running.run_experiment(find("A/s3.4"), make_lab(tmp_path / "broken", **changes))
+    assert resumed[0] == 3, "the first network is found, the second taken up behind its first epoch of three updates"
+    assert len(resumed) == 6
+    assert json.loads(again.read_text())["rows"] == json.loads(whole.read_text())["rows"]
+
+
+def test_stopped_it_says_that_the_same_command_goes_on(make_lab: MakeLab, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(*_: object, **__: object) -> None:
+        raise loop.Interrupted("stopped, all is saved. Go on with: alexnet train …")
+
+    monkeypatch.setattr(lab_module.loop, "train", stop)
+    with pytest.raises(loop.Interrupted, match="The same command goes on") as end:
+        running.run_experiment(find("A/fig3"), make_lab())
+    assert end.value.exit_code == 130
+
+
+def test_a_rate_that_makes_the_loss_no_number_is_not_chosen_nor_tried_again(
+    make_lab: MakeLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab, calls = make_lab(seeds=1), []
+    trial = lab.base()
+
+    def diverge(*_: object, **__: object) -> None:
+        calls.append(1)
+        raise loop.Diverged("the loss is not a number")
+
+    monkeypatch.setattr(lab_module.loop, "train", diverge)
+    assert lab.training_errors(trial, 0) == []
+    assert lab.training_errors(trial, 0) == []
+    assert len(calls) == 1
+
+
+def test_too_little_disk_is_said_before_anything_is_trained(
+    make_lab: MakeLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab = make_lab()
+    usage = shutil.disk_usage("/")
+    monkeypatch.setattr(lab_module.shutil, "disk_usage", lambda _: usage._replace(free=1000))
+    with pytest.raises(UserError, match=r"up to .* of disk; 1.0 kB are free. Free some"):
+        running.run_experiment(find("A/s7"), lab)
+    assert not (lab.folder / "runs").exists()
+
+
+def test_the_time_left_is_told(make_lab: MakeLab) -> None:
+    lab, said = make_lab(seeds=1), []
+    lab.say = said.append
+    running.run_experiment(find("A/s3.4"), lab)
+    training = [line for line in said if line.startswith("training ")]
+    assert ", 2 networks to go" in training[0]
+    assert re.search(r", 1 network to go: about \d+ s", training[1])
+
+
+# ── names and fingerprints ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_names_tell_what_is_different_and_never_collide(make_lab: MakeLab) -> None:
+    lab = make_lab(net=None, batch=128, input_size=None, width=0.5)
+    base = lab.base()
+    assert base.name(0).startswith("alexnet-width-0.5-precision-fp32"[:17] + "-seed0-")
+    assert lab.trial("x", crops="centre", mirror=False).name(1).startswith(
+        "alexnet-width-0.5-crops-centre-no-mirror-seed1-"
+    )
+    assert "-decay-0.0-" in lab.trial("x", decay=0.0).name(0)
+    assert lab.trial("x", recipe="145").name(0).startswith("alexnet-recipe-145-width-0.5-seed0-")
+    fingerprints = {
+        lab.base().fingerprint(0), lab.base().fingerprint(1), lab.trial("x", decay=0.0).fingerprint(0),
+        lab.ablation("no-norm", "x").fingerprint(0), lab.trial("x", start=base).fingerprint(0),
+        lab.trial("x", epochs=3).fingerprint(0), make_lab(net=None).base().fingerprint(0),
+    }  # fmt: skip
+    assert len(fingerprints) == 7
+    assert lab.trial("another label").fingerprint(0) == base.fingerprint(0)
+
+
+def test_an_unknown_result_gets_its_neighbours() -> None:
+    with pytest.raises(UsageError, match=r"There is no result 'A/s3.9'. Near it: A/s3"):
+        find("A/s3.9")
+    assert find("s3.2").id == "A/s3.2"
+
+
+# ── the command line ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_command_line_lists_runs_and_reports(
+    make_lab: MakeLab, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["paper", "list"]) == 0
+    listed = capsys.readouterr().out
+    assert all(id in listed for id in ISSUE)
+    assert cli.main(["paper", "runs"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 1 + 98 + 2
+    lab: Lab = make_lab()
+    toy = "--net toy --epochs 1 --seeds 1 --batch 32 --input-size 28 --precision fp32 --threads 1 --device cpu".split()
+    out = tmp_path / "papers"
+    assert cli.main(["paper", "run", "A/table1", str(lab.store.path), "--out", str(out), *toy]) == 0
+    shown = capsys.readouterr()
+    assert "claim: 37.5 / 17.0 on the test set with ten views" in shown.out
+    assert "37.50 %" in shown.out
+    assert "Does the direction agree? cannot be decided at this scale" in shown.out
+    assert "1 network to train, 0 there already; they take up to" in shown.err
+    assert cli.main(["paper", "report", str(out)]) == 0
+    assert (out / "report.html").is_file()
