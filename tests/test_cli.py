@@ -29,7 +29,9 @@ POSITIONALS = {
     "train": ["store", "--out", "run"],
     "evaluate": ["run", "store"],
     "predict": ["run", "picture"],
+    "average": ["one"],
     "report": ["run"],
+    "paper": ["list"],
 }
 HEAVY = ("torch", "matplotlib", "numpy", "PIL", "rich", "tensorboard", "scipy", "sklearn")
 

@@ -74,11 +74,16 @@ def command_lines(page: Path) -> list[list[str]]:
     return found
 
 
+ACTIONS = {"paper": ("list", "runs", "run", "report")}
+"""Verbs whose options are those of their actions."""
+
+
 def options_of(verb: str) -> set[str]:
-    """The options that a verb's help shows."""
+    """The options that a verb's help shows, and that of its actions."""
     shown = io.StringIO()
-    with redirect_stdout(shown), suppress(SystemExit):
-        cli.parse(cli.find_verb(verb), verb, ["--help"])
+    for action in ([], *([name] for name in ACTIONS.get(verb, ()))):
+        with redirect_stdout(shown), suppress(SystemExit):
+            cli.parse(cli.find_verb(verb), verb, [*action, "--help"])
     return set(OPTION.findall(shown.getvalue()))
 
 

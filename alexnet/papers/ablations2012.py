@@ -96,14 +96,14 @@ def too_weak(plain: Sequence[Errors]) -> str:
     )
 
 
-def in_words(lab: Lab, trial: Trial) -> str:
-    """How the base network was trained."""
+def in_words(lab: Lab, trial: Trial, seeds: int | None = None) -> str:
+    """How the base network was trained, with `seeds` of them (by default as many as the settings say)."""
     options, run = trial.options, lab.trained(trial, 0)
     machine = run.value("machine")
     width = "" if options.width == 1 else f", width {options.width:g}"
     return (
         f"recipe {options.recipe}, {trial.table.name}{width}, at most {trial.epochs} epochs, batch {options.batch}, "
-        f"rate {run.value('recipe', 'rate'):g}, seeds 0 to {lab.settings.seeds - 1}; "
+        f"rate {run.value('recipe', 'rate'):g}, seeds 0 to {(seeds or lab.settings.seeds) - 1}; "
         f"{machine['precision']} on {machine['device']}"
     )
 

@@ -52,7 +52,8 @@ def command_of_two(lab: Lab, out: Path) -> list[str]:
         *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"),
         *("-m", "alexnet", "train", str(lab.store.path), "--out", str(out), "--columns", "2"),
         *("--recipe", options.recipe, "--net", str(options.net), "--width", str(options.width)),
-        *("--batch", str(options.batch), "--epochs", str(EPOCHS), "--device", options.device),
+        *("--batch", str(options.batch), "--epochs", str(EPOCHS)),
+        *("--device", options.device, "--precision", options.precision),
     ]
     return words + ([] if options.input_size is None else ["--input-size", str(options.input_size)])
 

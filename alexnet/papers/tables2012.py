@@ -82,7 +82,7 @@ def table2(lab: Lab) -> Finding:
         rows=rows,
         verdicts=_table2_verdicts(lab, singles, stars),
         reading=lab.reading,
-        recipe=in_words(lab, base) + _pretraining_in_words(lab),
+        recipe=in_words(lab, base, SINGLES) + _pretraining_in_words(lab),
         notes=(
             "Weights found by search are judged on the pictures they were searched on: that error is no test of them.",
             *(() if tuned else ("1 CNN* and 7 CNNs* were not measured: no --pretrain store was given.",)),

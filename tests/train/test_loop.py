@@ -471,3 +471,43 @@ def test_going_on_with_nothing_says_that_a_new_run_begins(store: Store, run_fold
     notes = [note["text"] for note in events(run_folder, "note")]
     assert any("no run to go on with; this is a new one" in note for note in notes)
     assert any("only 7 updates an epoch" in note for note in notes)
+
+
+# ── taking weights of other runs ─────────────────────────────────────────────────────────────────────────────────
+
+
+def weights_of(folder: Path) -> dict[str, torch.Tensor]:
+    return RunFolder.open(folder).network.state_dict()
+
+
+def test_take_transplants_the_named_layers_only(store: Store, run_folder: Path, unbroken: Path) -> None:
+    changed = options(start_from=unbroken, take="conv1-conv3", net="toy-no-fc7", freeze="conv1-conv3", epochs=1, seed=5)
+    train(store, run_folder, changed, quiet=True)
+    ours, theirs = weights_of(run_folder), weights_of(unbroken)
+    for name in ("conv1", "conv2", "conv3"):
+        assert torch.equal(ours[f"{name}.weight"], theirs[f"{name}.weight"])
+    assert not torch.equal(ours["conv4.weight"], theirs["conv4.weight"])
+
+
+def test_take_all_goes_on_with_a_finished_run(store: Store, run_folder: Path, unbroken: Path) -> None:
+    train(store, run_folder, options(start_from=unbroken, take="all", epochs=1, rate=1e-12), quiet=True)
+    ours, theirs = weights_of(run_folder), weights_of(unbroken)
+    assert all(torch.allclose(ours[name], theirs[name], atol=1e-6) for name in theirs)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"take": "conv1"}, "--take conv1: say from which run"),
+        ({"take": "conv9", "start_from": True}, "--take conv9: there is no layer 'conv9'"),
+        ({"take": "conv3-conv1", "start_from": True}, "write conv1-conv3"),
+        ({"take": "fc6", "start_from": True, "net": "toy-no-conv4", "input_size": 40}, "fc6.weight is"),
+    ],
+)
+def test_take_refuses_what_it_can_t_do(
+    store: Store, run_folder: Path, unbroken: Path, changes: dict, message: str
+) -> None:
+    given = changes | ({"start_from": unbroken} if changes.get("start_from") else {})
+    with pytest.raises(UserError, match=message):
+        train(store, run_folder, options(**given), quiet=True)
+    assert not run_folder.exists()

@@ -160,3 +160,17 @@ def test_of_two_stages_in_one_epoch_the_last_is_told() -> None:
     told = schedule.after(epoch - 1, 0.5)
     assert told is not None
     assert "conv1 0" in told
+
+
+def test_decay_may_differ_from_layer_to_layer() -> None:
+    """One step without gradient's part: w + v with v = −decay · rate · w."""
+    network = build("toy", 4, seed=1)
+    update = Update.of(network, momentum=0.9, decay=0.5, decay_biases=False, layer_decays={"conv1": 0.0, "fc8": 0.25})
+    before = {name: weight.detach().clone() for name, weight in network.named_parameters()}
+    for weight in network.parameters():
+        weight.grad = torch.zeros_like(weight)
+    update.step(Rates(0.1, 0.1))
+    for name, weight in network.named_parameters():
+        layer, kind = name.split(".")
+        decay = {"conv1": 0.0, "fc8": 0.25}.get(layer, 0.5) if kind == "weight" else 0.0
+        torch.testing.assert_close(weight.detach(), before[name] * (1 - 0.1 * decay))
