@@ -46,9 +46,9 @@ SEARCH_SHARE = 4
 )
 def fig1(lab: Lab) -> Finding:
     """[A] §3.1, Fig. 1: no regularisation; for each kind of unit the rate of the fastest start; constant rate."""
-    epochs = lab.settings.epochs or FIGURE_EPOCHS
+    epochs, kinds = lab.settings.epochs or FIGURE_EPOCHS, chosen_names(lab, UNITS)
     searches = {
-        kind: [_unit_trial(lab, kind, rate, max(1, epochs // SEARCH_SHARE)) for rate in RATES] for kind in UNITS
+        kind: [_unit_trial(lab, kind, rate, max(1, epochs // SEARCH_SHARE)) for rate in RATES] for kind in kinds
     }
     lab.plan([trial for trials in searches.values() for trial in trials], seeds=[0])
     rates = {kind: _fastest(lab, trials) for kind, trials in searches.items()}
@@ -59,10 +59,10 @@ def fig1(lab: Lab) -> Finding:
     figure = charts.curves(list(training.items()), "training error", LEVEL)
     return Finding(
         rows=(*_epochs_rows(lab, reached, chosen), *_factor_rows(reached)),
-        verdicts=tuple(_slower(kind, reached) for kind in ("tanh", "sigmoid")),
+        verdicts=tuple(_slower(kind, reached) for kind in kinds if kind != "ReLU"),
         reading=f"{FOUR_LAYERS} (the paper does not name its net)",
-        recipe=f"{in_words(lab, chosen['ReLU'])}; constant rates {', '.join(f'{k} {r:g}' for k, r in rates.items())}; "
-        "no decay, crops, mirrors, noise or dropout",
+        recipe=f"{in_words(lab, chosen[kinds[0]])}; constant rates, "
+        f"{', '.join(f'{kind} {rate:g}' for kind, rate in rates.items())}; no decay, crops, mirrors, noise or dropout",
         notes=(
             f"Rates tried, each for {max(1, epochs // SEARCH_SHARE)} epochs: {', '.join(map(str, RATES))}.",
             "Training error is the running mean over an epoch.",
@@ -131,9 +131,12 @@ def _epochs_rows(lab: Lab, reached: dict[str, list[float | None]], chosen: dict[
 
 
 def _factor_rows(reached: dict[str, list[float | None]]) -> list[Row]:
+    if "ReLU" not in reached:
+        return []
     return [
         Row(f"{kind} over ReLU", _factors(reached[kind], reached["ReLU"]), paper, "×")
         for kind, paper in (("tanh", 6.0), ("sigmoid", None))
+        if kind in reached
     ]
 
 
@@ -143,7 +146,7 @@ def _factors(slow: Sequence[float | None], fast: Sequence[float | None]) -> tupl
 
 def _slower(kind: str, reached: dict[str, list[float | None]]) -> Verdict:
     claim = f"{kind} needs more epochs than ReLU to {LEVEL_IN_WORDS} training error"
-    slow, fast = ([epochs for epochs in reached[name] if epochs is not None] for name in (kind, "ReLU"))
+    slow, fast = ([epochs for epochs in reached.get(name, ()) if epochs is not None] for name in (kind, "ReLU"))
     if not slow or not fast:
         return unmeasured(claim, f"{kind if fast else 'ReLU'} did not reach it in the epochs given")
     return higher(claim, slow, fast, unit="epochs")

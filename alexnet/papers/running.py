@@ -1,4 +1,4 @@
-"""One experiment from its claim to its result file: results/ID-STORE.json and the figures beside it."""
+"""One experiment from its claim to its result file, results/ID-STORE.json (behind it what --only chose), and figures."""
 
 import platform
 import re
@@ -40,7 +40,8 @@ def run_experiment(experiment: Experiment, lab: Lab) -> Path:
 
 def write_result(experiment: Experiment, lab: Lab, finding: Finding, seconds: dict[str, float]) -> Path:
     """The result and its figures into the lab's results/."""
-    name = f"{slug(experiment.id)}-{slug(lab.store.path.resolve().name.removesuffix('.store'))}"
+    store = lab.store.path.resolve().name.removesuffix(".store")
+    name = slug("-".join(filter(None, (experiment.id, store, lab.settings.only))))
     folder = lab.folder / RESULTS
     with faults_named(folder):
         folder.mkdir(parents=True, exist_ok=True)

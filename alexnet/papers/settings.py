@@ -27,7 +27,7 @@ class Settings:
     patience: int = 5
     """Epochs without a better validation error before the rate is divided by 10 (plateau rule)."""
     only: str = ""
-    """A/cifar, A/recipes: just these nets or runs, separated by commas. Default: all."""
+    """A/fig1, A/cifar, A/recipes: just these units, nets or runs, separated by commas. Default: all."""
     threads: int = 0
     """CPU threads; 0: as many as cores."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"

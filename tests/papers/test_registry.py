@@ -108,10 +108,18 @@ def test_response_normalisation_on_cifar_trains_the_cifar_nets(make_lab: MakeLab
 
 def test_only_some_of_the_cifar_nets_and_runs(make_lab: MakeLab) -> None:
     lab = make_lab(only="cifar-18pct", seeds=1)
-    rows = json.loads(running.run_experiment(find("cifar"), lab).read_text())["rows"]
+    path = running.run_experiment(find("cifar"), lab)
+    assert path.name == "A-cifar-drawn-cifar-18pct.json"
+    rows = json.loads(path.read_text())["rows"]
     assert [row["what"] for row in rows] == ["cifar-18pct: error, whole pictures"]
     with pytest.raises(UsageError, match=r"--only 151: there is no '151' here. There are: 145, "):
         running.run_experiment(find("A/recipes"), make_lab(only="151"))
+
+
+def test_only_some_units_of_figure_1(make_lab: MakeLab) -> None:
+    result = json.loads(running.run_experiment(find("fig1"), make_lab(only="ReLU,tanh", seeds=1)).read_text())
+    assert list(result["extra"]["curves"]) == ["ReLU", "tanh"]
+    assert len(result["verdicts"]) == 1
 
 
 def test_both_readings_exist_by_name(make_lab: MakeLab) -> None:
