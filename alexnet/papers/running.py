@@ -1,4 +1,4 @@
-"""One experiment from its claim to its result file, results/ID-STORE.json (behind it what --only chose), and figures."""
+"""One experiment from its claim to its result file: results/ID-STORE.json, what --only chose behind it, and figures."""
 
 import platform
 import re
