@@ -26,26 +26,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from types import TracebackType
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
 
+from alexnet.data.resample import Resample, square
 from alexnet.errors import UserError
-
-Resample = Literal["bicubic", "bilinear", "lanczos", "box"]
 
 LIMIT_PIXELS = 178_956_970
 """A larger picture is taken for a decompression bomb, by its header alone. This is Pillow's own limit."""
-
-FILTERS: dict[str, Image.Resampling] = {
-    "bicubic": Image.Resampling.BICUBIC,
-    "bilinear": Image.Resampling.BILINEAR,
-    "lanczos": Image.Resampling.LANCZOS,
-    "box": Image.Resampling.BOX,
-}
-
-FILTER_REACH = 3  # of Lanczos, the widest of them
 
 # Raster pictures only, recognised by their first bytes, decoded in this process.
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "PPM", "ICO", "JPEG2000", "AVIF")
@@ -124,53 +114,21 @@ def decode_record(
     """``to_record(decode(…).pixels)`` to the last bit, and the notes; without the whole picture as an array between."""
     _check_size(size)
     with _faults_as_undecodable(data, name) as notes:
-        record = _record(_rgb_picture(data, name, exif, limit_pixels, notes), size, FILTERS[resample])
+        record = square(_rgb_picture(data, name, exif, limit_pixels, notes), size, resample)
     return record, tuple(notes)
 
 
 def to_record(pixels: np.ndarray, size: int = 256, resample: Resample = "bicubic") -> np.ndarray:
-    """The record of a picture: shorter side made ``size`` (up-sampled where smaller), centre square cut out.
-
-    ``pixels`` (H, W, 3) uint8 → (S, S, 3) uint8. [A] §2. The longer side becomes size · longer / shorter,
-    rounded to the nearest integer (halves up); the crop begins at half of what is over, rounded down. Columns
-    are resampled first, then rows (Pillow alone chooses the order by cost). Only what lies under the crop and
-    the filter is resampled: 2000 × 3 needs no 170,667 × 256 pixels on the way.
-    """
+    """The record of a picture, ``pixels`` (H, W, 3) uint8 → (S, S, 3) uint8, as ``resample.square`` makes it."""
     if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8 or 0 in pixels.shape:
         raise ValueError(f"pixels must be uint8 (H, W, 3) and not empty, got {pixels.dtype} {pixels.shape}")
     _check_size(size)
-    return _record(Image.fromarray(np.ascontiguousarray(pixels)), size, FILTERS[resample])
+    return square(Image.fromarray(np.ascontiguousarray(pixels)), size, resample)
 
 
 def _check_size(size: int) -> None:
     if size < 1:
         raise ValueError(f"size must be at least 1, got {size}")
-
-
-def _record(picture: Image.Image, size: int, resampling: Image.Resampling) -> np.ndarray:
-    width, height = picture.size
-    if height == width == size:
-        return np.array(picture)
-    columns, left, right = _span_under_crop(width, min(height, width), size)
-    rows, upper, lower = _span_under_crop(height, min(height, width), size)
-    if (columns, rows) != (slice(0, width), slice(0, height)):
-        picture = picture.crop((columns.start, rows.start, columns.stop, rows.stop))
-    narrow = picture.resize((size, picture.height), resampling, box=(left, 0, right, picture.height))
-    return np.array(narrow.resize((size, size), resampling, box=(0, upper, size, lower)))
-
-
-def _span_under_crop(length: int, shorter: int, size: int) -> tuple[slice, float, float]:
-    """Which pixels of one side the crop needs, and between which places among those it lies.
-
-    The resized side is cut to its centre ``size``; a filter reaches FILTER_REACH pixels further on either side,
-    pixels of the coarser of the two scales.
-    """
-    resized = (2 * length * size + shorter) // (2 * shorter)
-    start = (resized - size) // 2
-    begin, end = start * length / resized, (start + size) * length / resized
-    reach = FILTER_REACH * max(1, -(-length // resized)) + 1
-    first, last = max(0, int(begin) - reach), min(length, int(end) + 1 + reach)
-    return slice(first, last), begin - first, min(end - first, last - first)
 
 
 @contextmanager
@@ -295,7 +253,7 @@ def _to_rgb(picture: Image.Image, samples: _Samples, notes: list[str]) -> Image.
     words = {"1": "black and white", "L": "grey", "P": "palette", "CMYK": "CMYK"}
     if picture.mode in words:
         notes.append(f"{words[picture.mode]} to RGB")
-    return picture.convert("RGB")
+    return picture if picture.mode == "RGB" else picture.convert("RGB")
 
 
 def _wide_grey_to_eight(picture: Image.Image, samples: _Samples) -> Image.Image:

@@ -22,10 +22,10 @@ from typing import Any
 import PIL
 
 from alexnet.data import layout
-from alexnet.data.decode import Resample
 from alexnet.data.description import promise, read_description, sealed
 from alexnet.data.journal import Chunk, State, Writer, first_state, load_journal, refusal_in_words, save_journal
 from alexnet.data.records import Options, make_chunk
+from alexnet.data.resample import Resample
 from alexnet.data.sources import Source
 from alexnet.data.store import Store, cores
 from alexnet.errors import UsageError, UserError

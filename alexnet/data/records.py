@@ -6,8 +6,9 @@ from typing import Any, get_args
 import numpy as np
 
 from alexnet.data import layout
-from alexnet.data.decode import Resample, Undecodable, decode_record, to_record
+from alexnet.data.decode import Undecodable, decode_record, to_record
 from alexnet.data.journal import Chunk
+from alexnet.data.resample import Resample
 from alexnet.data.sources import Item, Source
 from alexnet.data.statistics import sums_of
 from alexnet.errors import UsageError, UserError

@@ -17,7 +17,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFile
 
-from alexnet.data.decode import FILTERS, Decoded, Resample, Undecodable, decode, decode_record, to_record
+from alexnet.data.decode import Decoded, Undecodable, decode, decode_record, to_record
+from alexnet.data.resample import FILTERS, Resample
 from alexnet.errors import UserError
 
 sys.path.insert(0, str(Path(__file__).parent))
