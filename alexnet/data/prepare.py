@@ -24,7 +24,7 @@ import PIL
 from alexnet.data import layout
 from alexnet.data.description import promise, read_description, sealed
 from alexnet.data.journal import Chunk, State, Writer, first_state, load_journal, refusal_in_words, save_journal
-from alexnet.data.records import Options, make_chunk
+from alexnet.data.records import Decode, Options, make_chunk
 from alexnet.data.resample import Resample
 from alexnet.data.sources import Source
 from alexnet.data.store import Store, cores
@@ -45,7 +45,7 @@ Say = Callable[[str], None]
 """Receives a line for the user."""
 
 JOURNAL_SECONDS = 5.0
-CHUNK_BYTES, CHUNK_ITEMS = 4 << 20, 64
+CHUNK_BYTES, CHUNK_ITEMS = 2 << 20, 64
 SMALL_CHANGE_BYTES = 8 << 20  # journal, statistics, report and descriptions
 
 
@@ -101,6 +101,7 @@ def prepare(
     resample: Resample = "bicubic",
     format: layout.Format = "raw",
     exif: bool = False,
+    decode: Decode = "full",
     strict: bool = False,
     max_bad: float = 0.01,
     workers: int | None = None,
@@ -110,7 +111,8 @@ def prepare(
     """Make the store of ``source`` in folder ``destination``, or go on making it, or find it finished.
 
     ``size`` is the side of a record in pixels; ``format`` "raw" (size² · 3 bytes a picture) or "jpeg"; ``resample`` the
-    filter; ``exif`` turns pictures as their EXIF says. ``strict`` stops at the first file that cannot be decoded;
+    filter; ``exif`` turns pictures as their EXIF says; ``decode`` "scaled" lets libjpeg scale pictures that are much
+    larger than a record (faster, other pixels). ``strict`` stops at the first file that cannot be decoded;
     otherwise such files are left out and listed in report.json, as long as they are no more than the share
     ``max_bad`` of all. ``workers`` threads (default: one per core). ``progress`` and ``say`` tell the user.
 
@@ -118,7 +120,7 @@ def prepare(
     by another process, a source that changed since the last try, a file or disk that cannot be read or written. All
     that was done until then is kept; the same call goes on from there. UsageError: an option out of range.
     """
-    options, destination = Options(size, resample, format, exif), Path(destination)
+    options, destination = Options(size, resample, format, exif, decode), Path(destination)
     _check_limits(max_bad, workers)
     _check_source(source)
     say = say or _say_nothing
@@ -126,7 +128,8 @@ def prepare(
     busy = f"{destination}: another `alexnet prepare` is writing it; wait for it to end"
     with locked(destination / layout.LOCK, busy):
         rules = Rules(destination, sum(map(len, source.parts.values())), strict, max_bad)
-        settings = {**options.as_json(), "source": source_fingerprint(source), "pillow": PIL.__version__}
+        decoder = {"decode": options.decode, "pillow": PIL.__version__}
+        settings = {**options.as_json(), **decoder, "source": source_fingerprint(source)}
         if _is_finished(destination):
             _check_finished(destination, settings, rules)
             say(f"{destination}: already prepared from this source with these options")
@@ -352,8 +355,9 @@ def _is_begun(destination: Path) -> bool:
 def _check_finished(destination: Path, settings: dict[str, Any], rules: "Rules") -> None:
     """UserError unless the finished store in ``destination`` is the one that was asked for."""
     description = read_description(destination)
-    there = {**{field: description.get(field) for field in settings}, "source": description["source"]["fingerprint"]}
-    _refuse_other(destination, there, {**settings, "pillow": there["pillow"]}, "holds a finished store made with")
+    there = {field: description[field] for field in settings if field in description}
+    there |= {"source": description["source"]["fingerprint"], "pillow": settings["pillow"]}
+    _refuse_other(destination, there, settings, "holds a finished store made with")
     if any(part["refused"] for part in description["parts"].values()):
         refused = [entry for entry in Store.open(destination).report() if entry["outcome"] == "refused"]
         rules.check(len(refused), [refusal_in_words(entry) for entry in refused])
@@ -385,6 +389,7 @@ def _refuse_other(destination: Path, there: dict[str, Any], asked: dict[str, Any
             f"{destination}: {holds} another source (other files, names, labels or sizes; or the source has "
             f"changed since). Choose another place, or remove the folder {destination}"
         )
+    there = {"decode": "full", **there}  # a store that does not say was decoded in full
     for field, value in asked.items():
         if there.get(field) != value:
             raise UserError(
