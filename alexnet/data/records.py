@@ -75,7 +75,7 @@ def make_chunk(source: Source, name: str, start: int, end: int, *, options: Opti
         keys=keys,
         digests=[layout.digest_of(record) for record in records],
         odd_files=odd_files,
-        sums=sums_of(np.stack(read_back)) if read_back and name == "train" else None,
+        sums=sums_of(read_back, options.size) if name == "train" else None,
     )
 
 

@@ -1,25 +1,21 @@
 """A picture → the square record of a store: shorter side to S, centre cut out ([A] §2). To the last bit as Pillow.
 
-Two forms that agree: Pillow's own resizing, and the same integer sums in C++ (``resample.cpp``), five times as fast.
+Two forms that agree: Pillow's own resizing, and the same integer sums in C++ (``records.cpp``), five times as fast.
 The second is built at first use, believed once it has given Pillow's pixels on a trial, and left where it cannot be
 had.
 
 H, W rows and columns of the picture · S side of a record.
 """
 
-import ctypes
 import functools
-import os
 import platform
-import threading
 from collections.abc import Callable
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from PIL import Image
 
-from alexnet import native
+from alexnet.data import compiled
 
 Resample = Literal["bicubic", "bilinear", "lanczos", "box"]
 
@@ -31,10 +27,11 @@ FILTERS: dict[Resample, Image.Resampling] = {
 }
 FILTER_REACH = 3  # of Lanczos, the widest of them
 
-SOURCE = Path(__file__).with_name("resample.cpp")
-PLACES = ("box", "bilinear", "bicubic", "lanczos")  # of the filters in resample.cpp
-EXACT = ("-ffp-contract=off",)  # a fused product and sum would round the weights otherwise than Pillow's do
-PROCESSORS = ("x86_64", "AMD64")  # elsewhere Pillow's own compiler may have fused them
+PLACES = ("box", "bilinear", "bicubic", "lanczos")  # of the filters in records.cpp
+PROCESSORS = (
+    "x86_64",
+    "AMD64",
+)  # elsewhere Pillow's own compiler may have fused products and sums
 
 Form = Callable[[Image.Image, int, Resample], np.ndarray]
 _Window = tuple[slice, float, float]
@@ -52,31 +49,18 @@ def square(picture: Image.Image, size: int, resample: Resample) -> np.ndarray:
     return fastest()(picture, size, resample)
 
 
-def fastest() -> Form:
-    """The form that is used in this process: built, if it has to be, by the first thread that asks."""
-    with _ASKING:
-        return _decided()
-
-
-_ASKING = threading.Lock()
-
-
 @functools.cache
-def _decided() -> Form:
-    if os.environ.get("ALEXNET_KERNELS") == "reference" or platform.machine() not in PROCESSORS:
-        return by_pillow
-    try:
-        _library()
-    except native.UnavailableError:
-        return by_pillow
-    return compiled if _agree() else by_pillow
+def fastest() -> Form:
+    """The form that is used in this process."""
+    exact = platform.machine() in PROCESSORS and compiled.library() is not None
+    return by_library if exact and _agree() else by_pillow
 
 
 def _agree() -> bool:
     """Whether this Pillow gives the same pixels: enlarged, made smaller and cut, with each filter."""
     pixels = np.random.default_rng(0).integers(0, 256, (37, 53, 3), np.uint8)
     return all(
-        np.array_equal(by_pillow(picture, size, name), compiled(picture, size, name))
+        np.array_equal(by_pillow(picture, size, name), by_library(picture, size, name))
         for picture in (Image.fromarray(pixels), Image.fromarray(pixels.transpose(1, 0, 2).copy()))
         for size in (9, 24, 50)
         for name in FILTERS
@@ -92,28 +76,18 @@ def by_pillow(picture: Image.Image, size: int, resample: Resample) -> np.ndarray
     return np.array(narrow.resize((size, size), FILTERS[resample], box=(0, upper, size, lower)))
 
 
-def compiled(picture: Image.Image, size: int, resample: Resample) -> np.ndarray:
-    """As ``square``, by the compiled form. Other threads run meanwhile."""
+def by_library(picture: Image.Image, size: int, resample: Resample) -> np.ndarray:
+    """As ``square``, by the compiled library, which has to be there. Other threads run meanwhile."""
     (columns, left, right), (rows, upper, lower) = _windows(picture, size)
     pixels = np.asarray(picture)[rows, columns]
     out = np.empty((size, size, 3), np.uint8)
-    _library().alexnet_resample(
+    functions = compiled.library()
+    assert functions is not None
+    functions.alexnet_resample(
         *(pixels.ctypes.data, *pixels.shape[:2], pixels.strides[0], left, right, upper, lower),
         *(size, PLACES.index(resample), out.ctypes.data),
     )
     return out
-
-
-@functools.cache
-def _library() -> ctypes.CDLL:
-    functions, _ = native.library("resample", "the resizing of pictures", (SOURCE,), flags=EXACT)
-    pointer, whole, place = ctypes.c_void_p, ctypes.c_int64, ctypes.c_float
-    functions.alexnet_resample.argtypes = [
-        *(pointer, whole, whole, whole, place, place, place, place),
-        *(whole, ctypes.c_int32, pointer),
-    ]
-    functions.alexnet_resample.restype = None
-    return functions
 
 
 def _windows(picture: Image.Image, size: int) -> tuple[_Window, _Window]:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from alexnet.data import journal, layout
+from alexnet.data import compiled, journal, layout
 from alexnet.data import prepare as module
 from alexnet.data.decode import Undecodable, decode, to_record
 from alexnet.data.description import fingerprint_of
@@ -417,26 +417,25 @@ def test_progress_counts(tmp_path: Path, make_source: MakeSource) -> None:
     assert threading.active_count() == 1 or all(not t.name.startswith("prepare") for t in threading.enumerate())
 
 
-def test_sums_are_exact_and_add_up() -> None:
-    records = np.random.default_rng(0).integers(0, 256, (20, 7, 7, 3), np.uint8)
-    records[3:9] = 255
-    whole, pieces = sums_of(records), no_sums(7)
-    for start in (0, 1, 8, 19):
-        pieces = pieces + sums_of(records[start : {0: 1, 1: 8, 8: 19, 19: 20}[start]])
-    wide = records.astype(object)
-    assert np.array_equal(whole.pixels, wide.sum(axis=0).astype(np.int64))
-    flat = wide.reshape(-1, 3)
-    assert np.array_equal(whole.products, (flat.T @ flat).astype(np.int64))
-    assert pieces.count == 20
-    assert np.array_equal(pieces.pixels, whole.pixels)
-    assert np.array_equal(pieces.products, whole.products)
-    assert sums_of(np.full((257, 2, 2, 3), 255, np.uint8)).pixels.max() == 65535
-    with pytest.raises(ValueError, match="at most 257"):
-        sums_of(np.zeros((258, 2, 2, 3), np.uint8))
+@pytest.mark.parametrize("library", [compiled.library(), None], ids=["as here", "numpy"])
+def test_sums_are_exact_and_add_up(library: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiled, "library", lambda: library)
+    for size in (7, 200):  # 40,000 pixels: more than have their products summed in 32 bits at once
+        records = np.random.default_rng(0).integers(0, 256, (20, size, size, 3), np.uint8)
+        records[3:9] = 255
+        whole, pieces = sums_of(records, size), no_sums(size)
+        for start, end in ((0, 1), (1, 8), (8, 8), (8, 19), (19, 20)):
+            pieces = pieces + sums_of(records[start:end], size)
+        assert np.array_equal(whole.pixels, records.sum(axis=0, dtype=np.int64))
+        flat = records.reshape(-1, 3).astype(np.int64)
+        assert np.array_equal(whole.products, flat.T @ flat)
+        assert pieces.count == 20
+        assert np.array_equal(pieces.pixels, whole.pixels)
+        assert np.array_equal(pieces.products, whole.products)
 
 
 def test_statistics_of_one_colour() -> None:
-    statistics = sums_of(np.full((3, 5, 5, 3), 77, np.uint8)).statistics()
+    statistics = sums_of(np.full((3, 5, 5, 3), 77, np.uint8), 5).statistics()
     assert (statistics.mean_image == 77).all()
     assert statistics.eigenvalues.tolist() == [0, 0, 0]
     assert np.isfinite(statistics.eigenvectors).all()

@@ -11,19 +11,16 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from alexnet import native
-from alexnet.data import resample
-from alexnet.data.resample import FILTERS, Resample, by_pillow, compiled, fastest, square
+from alexnet.data import compiled, resample
+from alexnet.data.resample import FILTERS, Resample, by_library, by_pillow, square
 
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
 def built() -> None:
-    try:
-        resample._library()
-    except native.UnavailableError as reason:
-        pytest.skip(str(reason))
+    if compiled.library() is None:
+        pytest.skip("no C++ compiler here")
 
 
 def noise(height: int, width: int, seed: int = 0) -> Image.Image:
@@ -39,7 +36,7 @@ def noise(height: int, width: int, seed: int = 0) -> Image.Image:
 @example(256, 300, 256, "lanczos", 0)
 def test_the_compiled_form_gives_pillows_bytes(height: int, width: int, size: int, name: Resample, seed: int) -> None:
     picture = noise(height, width, seed)
-    assert np.array_equal(compiled(picture, size, name), by_pillow(picture, size, name))
+    assert np.array_equal(by_library(picture, size, name), by_pillow(picture, size, name))
 
 
 @pytest.mark.usefixtures("built")
@@ -47,12 +44,13 @@ def test_the_compiled_form_gives_pillows_bytes(height: int, width: int, size: in
 @pytest.mark.parametrize("shape", [(375, 500), (500, 333), (129, 97), (1300, 1100)])
 def test_the_compiled_form_gives_pillows_bytes_at_full_size(shape: tuple[int, int], name: Resample) -> None:
     sharp = Image.fromarray(np.where(np.asarray(noise(*shape)) < 128, 0, 255).astype(np.uint8))  # sums leave 0–255
-    assert np.array_equal(compiled(sharp, 256, name), by_pillow(sharp, 256, name))
+    assert np.array_equal(by_library(sharp, 256, name), by_pillow(sharp, 256, name))
 
 
+@pytest.mark.usefixtures("built")
 def test_a_form_that_differs_from_this_pillow_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert resample._agree() or fastest() is by_pillow
-    monkeypatch.setattr(resample, "compiled", lambda *order: by_pillow(*order) ^ np.uint8(1))
+    assert resample._agree()
+    monkeypatch.setattr(resample, "by_library", lambda *order: by_pillow(*order) ^ np.uint8(1))
     assert not resample._agree()
 
 

@@ -1,5 +1,6 @@
-// Pillow's resampling of 8-bit RGB, bit for bit: the same weights in 22-bit fixed point, the same sums of integers, columns
-// first, 8 bits between the two passes. What Pillow does value by value is done here for four pixels at once.
+// Pillow's resampling of 8-bit RGB, bit for bit: the same weights in 22-bit fixed point, the same sums of integers,
+// columns first, 8 bits between the two passes. What Pillow does value by value is done here for four pixels at once.
+// And the sums that the statistics of a store are made of.
 //
 // To be compiled with -ffp-contract=off: the weights are worked out in double precision as Pillow works them out.
 
@@ -17,6 +18,7 @@ typedef int32_t Ints __attribute__((vector_size(64)));
 constexpr int kPixelBytes = 4;
 constexpr int kGroup = sizeof(Bytes) / kPixelBytes;
 constexpr int kFractionBits = 22;
+constexpr int64_t kExact = 1 << 15;  // pixels whose products (255² at most) have a sum in 32 bits
 constexpr double kPi = 3.14159265358979323846;
 
 inline Ints load(const uint8_t* from) {
@@ -119,5 +121,20 @@ extern "C" void alexnet_resample(const uint8_t* pixels, int64_t height, int64_t 
             store(&sums[group], weighted(down, row, &narrow[group], line));
         for (int64_t column = 0; column < size; ++column)
             std::memcpy(out + (row * size + column) * 3, &sums[column * kPixelBytes], 3);
+    }
+}
+
+// Adds a record of `count` pixels to the sums of a chunk: `pixels` (count × 3) += x, `products` (3 × 3) += Σ x·xᵀ.
+extern "C" void alexnet_add(const uint8_t* record, int64_t count, int32_t* pixels, int64_t* products) {
+    for (int64_t value = 0; value < count * 3; ++value) pixels[value] += record[value];
+    for (int64_t first = 0; first < count; first += kExact) {
+        const uint8_t* from = record + first * 3;
+        uint32_t rr = 0, rg = 0, rb = 0, gg = 0, gb = 0, bb = 0;
+        for (int64_t pixel = 0; pixel < std::min(kExact, count - first); ++pixel) {
+            uint32_t r = from[pixel * 3], g = from[pixel * 3 + 1], b = from[pixel * 3 + 2];
+            rr += r * r, rg += r * g, rb += r * b, gg += g * g, gb += g * b, bb += b * b;
+        }
+        const uint32_t sums[9] = {rr, rg, rb, rg, gg, gb, rb, gb, bb};
+        for (int place = 0; place < 9; ++place) products[place] += sums[place];
     }
 }
