@@ -146,7 +146,7 @@ class Prepare:
     """Keep the clutter of a Caltech set as a class."""
     decode: Literal["full", "scaled"] = "full"
     """scaled: JPEGs with a shorter side of 4 · PIXELS or more are decoded at 1/2, 1/4 or 1/8 of their size: faster, and
-    half a level of 255 off."""
+    about one level of 255 off."""
     exif: bool = False
     """Turn pictures as their EXIF orientation says; in 2012 they were not."""
     strict: bool = False

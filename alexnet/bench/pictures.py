@@ -181,13 +181,14 @@ def _large_rows(bench: Bench) -> list[Row]:
     report = bench.progress_of(f"data: a store of {IMAGENET:,} records")
     found = []
     for done in range(bench.rounds):
-        found.append(_opened_elsewhere(folder, bench.batch))
+        found.append(opened_elsewhere(folder, bench.batch))
         if report:
             report(done + 1, bench.rounds)
     return _limited(found, f"{IMAGENET:,} records, a fresh process, median of {bench.rounds}")
 
 
-def _opened_elsewhere(folder: Path, batch: int) -> dict[str, float]:
+def opened_elsewhere(folder: Path, batch: int) -> dict[str, float]:
+    """The figures of ``large.measured_opening``, of a process of its own."""
     command = [sys.executable, "-m", "alexnet.bench.large", str(folder), str(batch)]
     return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
