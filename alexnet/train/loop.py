@@ -95,12 +95,11 @@ def run_epochs(job: Job, log: Log, listeners: Listener) -> None:
     with stop_signals() as stop:
         while not job.finished:
             start = time.monotonic()
-            rates = job.schedule.rates(job.cursor.epoch)
             trained = train_epoch(job, log, listeners, stop)
             seconds = time.monotonic() - start
             counts = validate(job)
             refuse_unsound(job, counts)
-            tell_epoch(job, rates, counts, trained / seconds, listeners)
+            tell_epoch(job, counts, trained / seconds, listeners)
             warn_if_stuck(job, listeners)
             if change := job.schedule.after(job.cursor.epoch, counts.top1):
                 listeners.event("note", text=change)
@@ -306,13 +305,13 @@ def running_figures(job: Job, seconds_per_batch: float, batches: int) -> dict[st
     }
 
 
-def tell_epoch(job: Job, rates: Rates, counts: Counts, pace: float, listeners: Listener) -> None:
+def tell_epoch(job: Job, counts: Counts, pace: float, listeners: Listener) -> None:
     cursor = job.cursor
     listeners.event(
         "epoch",
         epoch=cursor.epoch,
         step=cursor.step,
-        rate=rates.weights,
+        rate=job.schedule.rates(cursor.epoch, 1 - 1 / cursor.batch).weights,  # its last update's
         train_loss=cursor.loss_sum / cursor.pictures,
         train_top1_error=cursor.errors / cursor.pictures,
         val_nll=counts.mean_nll,
