@@ -11,7 +11,7 @@ from alexnet import kernels
 from alexnet.errors import UserError
 from alexnet.nets import zoo
 from alexnet.nets.init import Initialisation, initialise
-from alexnet.nets.layers import Convolution, DropUnits, MaxPool, Place, ResponseNorm, module_for
+from alexnet.nets.layers import Convolution, DropUnits, MaxPool, Place, ResponseNorm, WeightedLayer, module_for
 from alexnet.nets.table import Activation, Layer, Norm, Pool, Table, trace, with_width
 
 
@@ -71,6 +71,13 @@ class Network(nn.Module):
             if isinstance(module, Convolution):
                 module.weight.data = module.weight.data.contiguous(memory_format=torch.channels_last)
         return self
+
+    def learn_by_copies(self, wish: bool = True) -> None:
+        """In half precision, let gradients arrive at the layers' copies of their weights: see `WeightedLayer`. Not
+        where several gradients are added up, which wants float32, or where torch looks for them in the parameters."""
+        for module in self.children():
+            if isinstance(module, WeightedLayer):
+                module.learns_by_copies = wish
 
     def set_place(self, place: Place | None) -> None:
         """Make the dropout masks of the following passes functions of `place`; None: draw them from torch."""
