@@ -18,7 +18,7 @@ from torch import Tensor
 
 from alexnet.bench.machine import describe
 from alexnet.bench.subject import Bench, Subject
-from alexnet.nets.layers import Place
+from alexnet.nets.layers import Place, WeightedLayer
 
 
 def seconds(act: Callable[[], object], rounds: int) -> float:
@@ -38,19 +38,26 @@ def layer_rows(ours: Subject, rounds: int) -> list[tuple[str, float, float]]:
     x, names = ours.ready_inputs(), [layer.row.name for layer in network.layers]
     for step in network._steps:
         name = names.pop(0)
-        if isinstance(step, partial):  # a run of rows as one kernel, the pool its last
-            while not name.rpartition("+")[2].startswith("pool"):
+        if isinstance(step, partial):  # rows in a row as one kernel, a pool its last
+            while "pool" not in name and names[0].startswith(("relu", "norm", "pool")):
                 name += "+" + names.pop(0)
         x = x.detach().requires_grad_(bool(rows))
         forward = seconds(lambda step=step, x=x: step(x), rounds)
         y = step(x)
-        learns = [x, *step.parameters()] if isinstance(step, torch.nn.Module) else [x]
-        learns = [tensor for tensor in learns if tensor.requires_grad]
+        learns = [tensor for tensor in (x, *learned(step)) if tensor.requires_grad]
         gradient = torch.randn_like(y)
         backward = seconds(lambda: torch.autograd.grad(y, learns, gradient, retain_graph=True), rounds)  # noqa: B023
         rows.append((name, forward, backward))
         x = y
     return [*rows, ("loss", *loss_seconds(x.detach(), ours.labels, rounds))]
+
+
+def learned(step: object) -> list[Tensor]:
+    """What the gradients of a step's weights arrive at: the weights, or the copies that the layer works with."""
+    if not isinstance(step, torch.nn.Module):
+        return []
+    copies = step.copies if isinstance(step, WeightedLayer) else {}
+    return [copies[name].values if name in copies else weight for name, weight in step.named_parameters()]
 
 
 def loss_seconds(logits: Tensor, labels: Tensor, rounds: int) -> tuple[float, float]:

@@ -283,7 +283,7 @@ def test_prepare_shows_progress_on_stderr_and_the_outcome_on_stdout(
 def test_prepare_hands_every_option_on(monkeypatch: pytest.MonkeyPatch) -> None:
     handed: dict[str, object] = {}
     monkeypatch.setattr("alexnet.data.sources.open_source", lambda source, **options: handed.update(options, of=source))
-    monkeypatch.setattr(cli, "prepare_shown", lambda source, to, **options: handed.update(options, to=to))
+    monkeypatch.setattr(cli, "prepare_shown", lambda source, to, make, **options: handed.update(options, to=to))
     monkeypatch.setattr(cli, "in_words", lambda store: "done")
     line = "prepare a b --size 8 --resample box --format jpeg --decode scaled --holdout 0.5 --seed 3 --background"
     assert cli.main([*line.split(), "--exif", "--strict", "--max-bad", "0.2", "--workers", "7"]) == 0

@@ -65,6 +65,16 @@ def read_description(store: Path) -> dict[str, Any]:
     return description
 
 
+def is_store(folder: Path) -> bool:
+    """Whether a store is there, finished or not."""
+    return any((folder / name).exists() for name in (layout.DESCRIPTION, layout.JOURNAL)) or has_shards(folder)
+
+
+def has_shards(folder: Path) -> bool:
+    """Whether the folder holds parts of a store that are to be joined."""
+    return folder.is_dir() and any(layout.SHARD.fullmatch(path.name) for path in folder.iterdir())
+
+
 def check_file(path: Path, promised: dict[str, Any]) -> None:
     """UserError unless ``path`` is a regular file of the promised size."""
     if fault := _fault_of_size(path, promised):
@@ -107,6 +117,10 @@ def _refuse_what_is_no_store(store: Path, path: Path) -> None:
         raise UserError(f"{store}: no such folder; make a store with `alexnet prepare SOURCE {store}`")
     if path.is_file():
         return
+    if has_shards(store):
+        raise UserError(
+            f"{store}: holds parts of a store; put them together with `alexnet prepare SOURCE {store} --join`"
+        )
     if (store / layout.JOURNAL).exists():
         raise UserError(f"{store}: the store is not finished; run the same `alexnet prepare` again, it continues")
     raise UserError(f"{store}: is not a store (no {layout.DESCRIPTION}); make one with `alexnet prepare SOURCE STORE`")
@@ -156,7 +170,7 @@ class _Checker:
         files = self._need(f"parts.{name}.files", part.get("files"), _table)
         self._need(f"parts.{name}.files", files, lambda value: set(value) == set(layout.files_of(format)))
         for file, promised in files.items():
-            large = file in (layout.PICTURES, layout.RECORDS)
+            large = file in layout.LARGE
             self._check_promise(f"{name}/{file}", promised, digest=not large)
             if file.endswith(".npy"):
                 expected = layout.array_bytes(file, part["count"], size)

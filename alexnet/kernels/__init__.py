@@ -25,6 +25,7 @@ __all__ = [
     "NormSpec",
     "augment",
     "available",
+    "cells",
     "choose",
     "local_response_norm",
     "max_pool",
@@ -153,17 +154,55 @@ def relu_norm_pool(
     )
 
 
-def update_(weight: Tensor, velocity: Tensor, gradient: Tensor, *, rate: float, momentum: float, decay: float) -> None:
-    """The rule of [A] §5, in place: v ← momentum · v − decay · rate · w − rate · g; w ← w + v.
+def cells(x_bchw: Tensor, stride: int, before: int, rows: int, columns: int) -> Tensor:
+    """Fold pixels into maps: each cell of stride × stride pixels becomes stride · stride · C values of one place.
 
-    Weight and velocity of one shape and dtype; the gradient may be of half precision. Not recorded by autograd.
+    B × C × H × W, taken with `before` rows and columns of zeros in front and zeros behind (pixels beyond the last cell
+    are left out) → B × (stride · stride · C) × rows × columns; a cell's values row, column, map. Differentiable.
     """
-    if not weight.shape == velocity.shape == gradient.shape:
-        raise ValueError(f"shapes differ: {weight.shape}, {velocity.shape}, {gradient.shape}")
-    form = _form(weight)
-    if form is not reference and not form.can_update(weight, velocity, gradient):
-        form = reference
-    form.update_(weight, velocity, gradient, rate=rate, momentum=momentum, decay=decay)
+    _check_maps(x_bchw, None)
+    differentiable = torch.is_grad_enabled() and x_bchw.requires_grad
+    form = _form(x_bchw) if x_bchw.device.type == "cpu" and not differentiable else reference
+    return form.cells(x_bchw, stride, before, rows, columns)
+
+
+def update_(
+    weight: Tensor,
+    velocity: Tensor,
+    gradient: Tensor,
+    *,
+    rate: float,
+    momentum: float,
+    decay: float,
+    copy: Tensor | None = None,
+) -> None:
+    """The rule of [A] §5, in place: v ← momentum · v − decay · rate · w − rate · g; w ← w + v; copy ← w, rounded.
+
+    All of one shape; weight and velocity of one dtype. The gradient may be of half precision, and so is `copy`, the
+    weight as its layer reads it: written here, it costs no pass of its own. Not recorded by autograd.
+    """
+    written = (weight, velocity) if copy is None else (weight, velocity, copy)
+    if any(tensor.shape != weight.shape for tensor in (*written, gradient)):
+        raise ValueError(f"shapes differ: {', '.join(str(tuple(tensor.shape)) for tensor in (*written, gradient))}")
+    form = _form(weight) if _can_update(written, gradient) else reference
+    if form is not reference and gradient.stride() != weight.stride():
+        gradient = torch.empty_like(weight, dtype=gradient.dtype, memory_format=torch.preserve_format).copy_(gradient)
+    tensors = [tensor.detach() for tensor in (weight, velocity, gradient)]
+    lean = None if copy is None else copy.detach()
+    form.update_(*tensors, rate=rate, momentum=momentum, decay=decay, copy=lean)
+    torch.autograd.graph.increment_version(written)
+
+
+def _can_update(written: tuple[Tensor, ...], gradient: Tensor) -> bool:
+    """Whether a compiled form takes these: float32 state, gradient and copy in what the device's kernels know, and the
+    n-th value in memory of all that is written belongs to the same place."""
+    (weight, velocity, *copy), reach = written, _REACH.get(written[0].device.type)
+    if reach is None or any(tensor.device != weight.device for tensor in (*written, gradient)):
+        return False
+    known = gradient.dtype in reach.dtypes and all(tensor.dtype in reach.dtypes[1:] for tensor in copy)
+    dense = weight.is_contiguous() or (weight.dim() == 4 and weight.is_contiguous(memory_format=torch.channels_last))
+    alike = all(tensor.stride() == weight.stride() for tensor in written)
+    return weight.dtype == velocity.dtype == torch.float32 and known and dense and alike
 
 
 def augment(

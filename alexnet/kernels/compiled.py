@@ -78,7 +78,8 @@ _SIGNATURES: dict[str, list[Any]] = {
     "alexnet_forward": [_PROBLEM, _POINTER, _POINTER, _POINTER],
     "alexnet_backward": [_PROBLEM, _POINTER, _POINTER, _POINTER, _POINTER],
     "alexnet_spatial": [_PROBLEM, _POINTER, _POINTER, _POINTER],
-    "alexnet_update": [_POINTER, _POINTER, _POINTER, _INT, _LONG, _FLOAT, _FLOAT, _FLOAT, _LONG],
+    "alexnet_update": [_POINTER, _POINTER, _POINTER, _POINTER, _INT, _LONG, _FLOAT, _FLOAT, _FLOAT, _LONG],
+    "alexnet_cells": [_POINTER, *[_LONG] * 9, _POINTER, _LONG],
     "alexnet_augment": [
         *(_POINTER, _LONG, _LONG, _LONG, _POINTER, _POINTER),
         *(_POINTER, _LONG, _INT, _POINTER, _FLOAT, _LONG, _INT, _POINTER, _LONG),
@@ -86,16 +87,6 @@ _SIGNATURES: dict[str, list[Any]] = {
 }  # fmt: skip
 
 # ---- Calling ----------------------------------------------------------------------------------------------------
-
-
-def serves(x: Tensor) -> bool:
-    """Whether this form can take `x`: an ordinary CPU tensor of float32 or bfloat16, outside compilers and tracers."""
-    return (
-        x.device.type == "cpu"
-        and x.dtype in DTYPES
-        and type(x) in (Tensor, torch.nn.Parameter)
-        and not torch.compiler.is_compiling()
-    )
 
 
 def local_response_norm(x_bchw: Tensor, spec: NormSpec) -> Tensor:
@@ -142,6 +133,18 @@ def _empty(pictures: int, maps: int, height: int, width: int, dtype: torch.dtype
 
 def _outputs(size: int, kernel: int, stride: int) -> int:
     return 1 + -(-(size - kernel) // stride)
+
+
+def cells(x_bchw: Tensor, stride: int, before: int, rows: int, columns: int) -> Tensor:
+    """As `reference.cells`, in one pass; not differentiable."""
+    x = _channels_last(x_bchw)
+    pictures, maps, height, width = x.shape
+    out = _empty(pictures, stride * stride * maps, rows, columns, x.dtype)
+    library().functions.alexnet_cells(
+        *(x.data_ptr(), pictures, height, width, maps, x.element_size()),
+        *(stride, before, rows, columns, out.data_ptr(), torch.get_num_threads()),
+    )
+    return out
 
 
 class _NormPool(torch.autograd.Function):
@@ -211,24 +214,21 @@ def _pointer(tensor: Tensor | None = None) -> int | None:
     return None if tensor is None else tensor.data_ptr()
 
 
-def update_(weight: Tensor, velocity: Tensor, gradient: Tensor, *, rate: float, momentum: float, decay: float) -> None:
-    """As `reference.update_`, in one pass. `weight` and `velocity`: float32, dense, laid out alike."""
-    gradient = gradient.detach()
-    if gradient.stride() != weight.stride():
-        gradient = torch.empty_like(weight, dtype=gradient.dtype, memory_format=torch.preserve_format).copy_(gradient)
+def update_(
+    weight: Tensor,
+    velocity: Tensor,
+    gradient: Tensor,
+    *,
+    rate: float,
+    momentum: float,
+    decay: float,
+    copy: Tensor | None = None,
+) -> None:
+    """As `reference.update_`, in one pass. Float32 state, all laid out alike without holes."""
     library().functions.alexnet_update(
-        *(weight.data_ptr(), velocity.data_ptr(), gradient.data_ptr()),
+        *(weight.data_ptr(), velocity.data_ptr(), gradient.data_ptr(), _pointer(copy)),
         *(gradient.dtype == torch.bfloat16, weight.numel(), rate, momentum, decay, torch.get_num_threads()),
     )
-    torch.autograd.graph.increment_version((weight, velocity))
-
-
-def can_update(weight: Tensor, velocity: Tensor, gradient: Tensor) -> bool:
-    """Whether `update_` here can take these: float32 state laid out alike without holes, on the CPU."""
-    dense = weight.is_contiguous() or (weight.dim() == 4 and weight.is_contiguous(memory_format=torch.channels_last))
-    alike = weight.shape == velocity.shape == gradient.shape and weight.stride() == velocity.stride()
-    full = weight.dtype == velocity.dtype == torch.float32
-    return dense and alike and full and serves(weight) and serves(velocity) and serves(gradient)
 
 
 def augment(

@@ -61,7 +61,7 @@ inline Floats at_least(Floats value, float floor) { return value < floor ? floor
 float floor_of(bool relu) { return relu ? 0.0f : -std::numeric_limits<float>::infinity(); }
 
 struct Layout {  // of a padded row
-    long below, above, pad, block, step, place, groups, length;
+    long below, above, pad, block, step, place, groups;
 
     explicit Layout(const Problem& p) {
         bool norm = p.size > 0;
@@ -73,15 +73,19 @@ struct Layout {  // of a padded row
         step = block + pad;
         place = blocks * step;
         groups = p.width * blocks;
-        length = groups * step;
     }
-    // A row with room to read `pad` before its start and a register beyond its end. All zero.
-    Row row() const { return Row(length + 2 * pad + 2 * kLanes, 0.0f); }
+    // Some groups, with room to read `pad` before their start and a register beyond their end. All zero.
+    Row row(long groups) const { return Row(groups * step + 2 * pad + 2 * kLanes, 0.0f); }
 };
 
+// Groups worked on at a time: what lies between input and output stays in the first-level cache, and registers full of
+// lanes end where the last group ends.
+constexpr long kChunk = 16;
+static_assert(kChunk % kLanes == 0, "a chunk is whole registers");
+
 template <class T>
-void unpack(const T* from, const Layout& at, float floor, float* padded) {
-    for (long group = 0; group < at.groups; ++group, from += at.block, padded += at.step)
+void unpack(const T* from, long groups, const Layout& at, float floor, float* padded) {
+    for (long group = 0; group < groups; ++group, from += at.block, padded += at.step)
         for (long i = 0; i < at.block; i += kLanes) {
             long left = at.block - i;
             store_up_to(padded + i, at_least(load_up_to(from + i, left), floor), left);
@@ -107,16 +111,17 @@ inline Floats denominator(const float* a, const Layout& at, const Problem& p) {
 }
 
 template <bool Usual>
-void normalise(const float* a, const Layout& at, const Problem& p, float* out) {
+void normalise(const float* a, long groups, const Layout& at, const Problem& p, float* out) {
     float floor = floor_of(p.relu_last);
-    for (long i = 0; i < at.length; i += kLanes)
+    for (long i = 0; i < groups * at.step; i += kLanes)
         store(out + i, at_least(load(a + i) * powers<Usual>(denominator<Usual>(a + i, at, p), p).power, floor));
 }
 
 // On entry `gradient` is that of the output, on return that of the input before the first ReLU. `shared` is scratch.
 template <bool Usual>
-void normalise_backward(const float* a, const Layout& at, const Problem& p, float* gradient, float* shared) {
-    for (long i = 0; i < at.length; i += kLanes) {
+void normalise_backward(const float* a, long groups, const Layout& at, const Problem& p, float* gradient, float* shared) {
+    const long length = groups * at.step;
+    for (long i = 0; i < length; i += kLanes) {
         Floats value = load(a + i), upper = load(gradient + i);
         Powers s = powers<Usual>(denominator<Usual>(a + i, at, p), p);
         if (p.relu_last) upper = value <= 0.0f ? Floats{} : upper;
@@ -124,12 +129,12 @@ void normalise_backward(const float* a, const Layout& at, const Problem& p, floa
         store(gradient + i, scaled);
         store(shared + i, scaled * value * s.reciprocal);
     }
-    for (long group = 0; group < at.groups; ++group)  // a NaN must not leak through the zeros between groups
+    for (long group = 0; group < groups; ++group)  // a NaN must not leak through the zeros between groups
         std::fill_n(shared + group * at.step + at.block, at.pad, 0.0f);
-    std::fill_n(shared + at.length, kLanes, 0.0f);
+    std::fill_n(shared + length, kLanes, 0.0f);
     const float factor = 2 * p.alpha * p.beta;
     const long below = Usual ? 2 : at.below, above = Usual ? 2 : at.above;
-    for (long i = 0; i < at.length; i += kLanes) {
+    for (long i = 0; i < length; i += kLanes) {
         Floats sum{};
         for (long step = -above; step <= below; ++step) sum += load(shared + i + step);
         store(gradient + i, load(gradient + i) - factor * load(a + i) * sum);
@@ -172,8 +177,8 @@ void pool_along(const float* row, const Layout& at, const Problem& p, PooledRow&
 template <class T, bool Usual>
 void forward_rows(const Problem& p, const T* x, T* out, uint8_t* switches, long first, long last) {
     const Layout at(p);
-    Row a_row = at.row(), z_row = at.row();
-    float *a = a_row.data() + at.pad, *z = p.size ? z_row.data() + at.pad : a;
+    Row a_row = at.row(kChunk), z_row = at.row(at.groups);
+    float *a = a_row.data() + at.pad, *z = z_row.data() + at.pad;
     const long pooled_length = p.out_width * at.place;
     PooledRow blank{-1, Row(pooled_length + kLanes), std::vector<int32_t>(pooled_length + kLanes)};
     std::vector<PooledRow> ring(p.kernel, blank);
@@ -184,8 +189,13 @@ void forward_rows(const Problem& p, const T* x, T* out, uint8_t* switches, long 
     const float floor = floor_of(p.relu_first || (p.size == 0 && p.relu_last));
 
     auto transform = [&](long row) {  // row counts through all pictures
-        unpack(x + row * p.width * p.maps, at, floor, a);
-        if (p.size) normalise<Usual>(a, at, p, z);
+        const T* from = x + row * p.width * p.maps;
+        for (long first = 0; first < at.groups; first += kChunk) {
+            long groups = std::min(kChunk, at.groups - first);
+            float* to = z + first * at.step;
+            unpack(from + first * at.block, groups, at, floor, p.size ? a : to);
+            if (p.size) normalise<Usual>(a, groups, at, p, to);
+        }
     };
     for (long row = first; row < last; ++row) {
         if (!pools) {
@@ -245,7 +255,7 @@ void unpool(const T* upper, const uint8_t* switches, const Layout& at, const Pro
 template <class T, bool Usual>
 void backward_rows(const Problem& p, const T* x, const T* upper, const uint8_t* switches, T* out, long first, long last) {
     const Layout at(p);
-    Row a_row = at.row(), gradient_row = at.row(), shared_row = at.row();
+    Row a_row = at.row(kChunk), gradient_row = at.row(at.groups), shared_row = at.row(kChunk);
     float *a = a_row.data() + at.pad, *gradient = gradient_row.data() + at.pad, *shared = shared_row.data() + at.pad;
     const bool pools = p.kernel > 1 || p.stride > 1;
     const bool masks = p.relu_first || (p.size == 0 && p.relu_last);
@@ -253,9 +263,8 @@ void backward_rows(const Problem& p, const T* x, const T* upper, const uint8_t* 
     const long out_stride = p.out_width * p.maps;
 
     for (long row = first; row < last; ++row) {
-        unpack(x + row * p.width * p.maps, at, floor, a);
         if (!pools) {
-            unpack(upper + row * out_stride, at, none, gradient);
+            unpack(upper + row * out_stride, at.groups, at, none, gradient);
         } else {
             std::fill(gradient_row.begin(), gradient_row.end(), 0.0f);
             long picture = row / p.height, place = row % p.height;
@@ -266,9 +275,16 @@ void backward_rows(const Problem& p, const T* x, const T* upper, const uint8_t* 
                 unpool(upper + offset, switches + offset, at, p, place - window * p.stride, gradient);
             }
         }
-        if (p.size) normalise_backward<Usual>(a, at, p, gradient, shared);
-        if (masks) mask_backward(a, at.length, gradient);
-        pack(gradient, at.groups, at, out + row * p.width * p.maps);
+        const T* from = x + row * p.width * p.maps;
+        T* below = out + row * p.width * p.maps;
+        for (long first = 0; first < at.groups; first += kChunk) {
+            long groups = std::min(kChunk, at.groups - first);
+            float* part = gradient + first * at.step;
+            unpack(from + first * at.block, groups, at, floor, a);
+            if (p.size) normalise_backward<Usual>(a, groups, at, p, part, shared);
+            if (masks) mask_backward(a, groups * at.step, part);
+            pack(part, groups, at, below + first * at.block);
+        }
     }
 }
 
@@ -401,17 +417,20 @@ void spatial(const Problem& p, const void* x, const void* upper, void* out) {
 
 // ---- Update and augmentation -------------------------------------------------------------------------------------
 
+// copy: the weights rounded to bfloat16, or null.
 template <class T>
-void update(float* weight, float* velocity, const T* gradient, long count, float rate, float momentum, float decay,
-            long threads) {
+void update(float* weight, float* velocity, const T* gradient, bfloat16* copy, long count, float rate, float momentum,
+            float decay, long threads) {
     const float shrink = decay * rate;
     in_parallel((count + kLanes - 1) / kLanes, threads, [&](long first, long last) {
         for (long i = first * kLanes; i < last * kLanes; i += kLanes) {
             long left = count - i;
             Floats w = load_up_to(weight + i, left), v = load_up_to(velocity + i, left);
             v = momentum * v - shrink * w - rate * load_up_to(gradient + i, left);
+            w += v;
             store_up_to(velocity + i, v, left);
-            store_up_to(weight + i, w + v, left);
+            store_up_to(weight + i, w, left);
+            if (copy) store_up_to(copy + i, w, left);
         }
     });
 }
@@ -439,10 +458,38 @@ void alexnet_spatial(const Problem* p, const void* x, const void* upper, void* o
     else spatial<float>(*p, x, upper, out);
 }
 
-void alexnet_update(float* weight, float* velocity, const void* gradient, int32_t is_bfloat16, int64_t count, float rate,
-                    float momentum, float decay, int64_t threads) {
-    if (is_bfloat16) update(weight, velocity, (const bfloat16*)gradient, count, rate, momentum, decay, threads);
-    else update(weight, velocity, (const float*)gradient, count, rate, momentum, decay, threads);
+void alexnet_update(float* weight, float* velocity, const void* gradient, void* copy, int32_t is_bfloat16, int64_t count,
+                    float rate, float momentum, float decay, int64_t threads) {
+    bfloat16* lean = (bfloat16*)copy;
+    if (is_bfloat16) update(weight, velocity, (const bfloat16*)gradient, lean, count, rate, momentum, decay, threads);
+    else update(weight, velocity, (const float*)gradient, lean, count, rate, momentum, decay, threads);
+}
+
+// Pixels → cells. x: B × H × W × maps values of `bytes` bytes, with `before` rows and columns of zeros in front and as
+// many behind as are needed → out: B × rows × columns × (stride × stride × maps), a cell's pixels row by row.
+void alexnet_cells(const char* x, int64_t pictures, int64_t height, int64_t width, int64_t maps, int64_t bytes,
+                   int64_t stride, int64_t before, int64_t rows, int64_t columns, char* out, int64_t threads) {
+    const long pixel = maps * bytes, span = stride * pixel;
+    in_parallel(pictures * rows, threads, [&](long first, long last) {
+        for (long line = first; line < last; ++line)
+            for (long step = 0; step < stride; ++step) {
+                const long row = line % rows * stride + step - before;
+                const char* from = x + (line / rows * height + row) * width * pixel;
+                char* to = out + (line * columns * stride + step) * span;
+                for (long cell = 0; cell < columns; ++cell, to += stride * span) {
+                    const long left = cell * stride - before, right = left + stride;
+                    const bool inside = row >= 0 && row < height;
+                    if (inside && left >= 0 && right <= width) {
+                        std::memcpy(to, from + left * pixel, span);
+                        continue;
+                    }
+                    std::memset(to, 0, span);
+                    const long begin = std::max(0L, left), end = std::min<long>(width, right);
+                    if (inside && begin < end)
+                        std::memcpy(to + (begin - left) * pixel, from + begin * pixel, (end - begin) * pixel);
+                }
+            }
+    });
 }
 
 // pictures: B × H × W × 3 bytes → out: B × size × size × 3. mean: mean_height × mean_width × 3 floats; where it is as

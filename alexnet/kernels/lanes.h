@@ -7,6 +7,10 @@
 #include <cstring>
 
 #if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
+
+#if defined(__AVX512F__)
 constexpr int kLanes = 16;
 #elif defined(__AVX2__)
 constexpr int kLanes = 8;
@@ -46,10 +50,14 @@ inline Ints load(const uint8_t* from) { return __builtin_convertvector(read<Byte
 // Floats → memory. bfloat16 rounds to nearest, ties to even; NaN stays NaN (rounding must not carry it into infinity).
 inline void store(float* to, Floats value) { write(to, value); }
 inline void store(bfloat16* to, Floats value) {
+#if defined(__AVX512BF16__) && defined(__AVX512F__)
+    write(to, _mm512_cvtneps_pbh((__m512)value));
+#else
     Words bits = (Words)value;
     Words rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
     Words quiet = (bits >> 16) | 0x40;
     write(to, __builtin_convertvector(value == value ? rounded : quiet, Halves));
+#endif
 }
 inline void store(uint8_t* to, Ints value) { write(to, __builtin_convertvector((Words)value, Bytes)); }
 

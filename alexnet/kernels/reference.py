@@ -69,7 +69,16 @@ def relu_norm_pool(
         x_bchw = local_response_norm(x_bchw, norm)
     if relu_last:
         x_bchw = F.relu(x_bchw)
-    return F.max_pool2d(x_bchw, kernel, stride, ceil_mode=True)
+    return x_bchw if kernel == stride == 1 else F.max_pool2d(x_bchw, kernel, stride, ceil_mode=True)
+
+
+def cells(x_bchw: Tensor, stride: int, before: int, rows: int, columns: int) -> Tensor:
+    """Cells of stride × stride pixels as maps, `before` zeros in front: B × (stride · stride · C) × rows × columns."""
+    height, width = x_bchw.shape[2:]
+    after = columns * stride - width - before, rows * stride - height - before
+    padded = F.pad(x_bchw, (before, after[0], before, after[1]))
+    cells_bhywxc = padded.permute(0, 2, 3, 1).unflatten(2, (-1, stride)).unflatten(1, (-1, stride))
+    return cells_bhywxc.transpose(2, 3).flatten(3).permute(0, 3, 1, 2)
 
 
 def max_pool(x_bchw: Tensor, kernel: int, stride: int) -> tuple[Tensor, Tensor]:
@@ -81,10 +90,21 @@ def max_pool(x_bchw: Tensor, kernel: int, stride: int) -> tuple[Tensor, Tensor]:
 
 
 @torch.no_grad()
-def update_(weight: Tensor, velocity: Tensor, gradient: Tensor, *, rate: float, momentum: float, decay: float) -> None:
-    """The rule of [A] §5, in place: v ← momentum · v − decay · rate · w − rate · g; w ← w + v."""
+def update_(
+    weight: Tensor,
+    velocity: Tensor,
+    gradient: Tensor,
+    *,
+    rate: float,
+    momentum: float,
+    decay: float,
+    copy: Tensor | None = None,
+) -> None:
+    """The rule of [A] §5, in place: v ← momentum · v − decay · rate · w − rate · g; w ← w + v; copy ← w, rounded."""
     velocity.mul_(momentum).add_(weight, alpha=-decay * rate).add_(gradient, alpha=-rate)
     weight.add_(velocity)
+    if copy is not None:
+        copy.copy_(weight)
 
 
 def augment(
@@ -138,7 +158,7 @@ class _MapNorm(torch.autograd.Function):
         out = torch.empty_like(x_bchw)
         for part in _parts(x_bchw):
             a = _wide(x_bchw[part])
-            out[part] = _powers(_denominator(a, spec), spec.beta)[0].mul_(a)
+            out[part] = _powers(_denominator(a, spec), spec.beta, spec.k)[0].mul_(a)
         return out
 
     @staticmethod
@@ -148,7 +168,7 @@ class _MapNorm(torch.autograd.Function):
         out = torch.empty_like(x_bchw)
         for part in _parts(x_bchw):
             a = _wide(x_bchw[part])
-            power, reciprocal = _powers(_denominator(a, spec), spec.beta)
+            power, reciprocal = _powers(_denominator(a, spec), spec.beta, spec.k)
             scaled = power.mul_(_wide(gradient_bchw[part]))
             shared = _map_sums(reciprocal.mul_(a).mul_(scaled), spec, transposed=True)
             out[part] = scaled.addcmul_(a, shared, value=-2 * spec.alpha * spec.beta)
@@ -165,7 +185,7 @@ class _PlaceNorm(torch.autograd.Function):
         out = torch.empty_like(x_bchw)
         for part in _parts(x_bchw):
             a = _wide(x_bchw[part])
-            out[part] = _powers(_place_sums(a * a, size).mul_(alpha).add_(k), beta)[0].mul_(a)
+            out[part] = _powers(_place_sums(a * a, size).mul_(alpha).add_(k), beta, k)[0].mul_(a)
         return out
 
     @staticmethod
@@ -175,7 +195,7 @@ class _PlaceNorm(torch.autograd.Function):
         out = torch.empty_like(x_bchw)
         for part in _parts(x_bchw):
             a = _wide(x_bchw[part])
-            power, reciprocal = _powers(_place_sums(a * a, size).mul_(alpha).add_(k), beta)
+            power, reciprocal = _powers(_place_sums(a * a, size).mul_(alpha).add_(k), beta, k)
             scaled = power.mul_(_wide(gradient_bchw[part]))
             shared = _place_sums(reciprocal.mul_(a).mul_(scaled), size, transposed=True)
             out[part] = scaled.addcmul_(a, shared, value=-2 * alpha * beta)
@@ -194,8 +214,9 @@ def _wide(x: Tensor) -> Tensor:
     return x if x.dtype in (torch.float32, torch.float64) else x.float()
 
 
-def _powers(s: Tensor, beta: float) -> tuple[Tensor, Tensor]:
-    """(s^−beta, 1 / s), both 0 where s is EMPTY (NaN stays NaN). `pow` is many times slower than square roots."""
+def _powers(s: Tensor, beta: float, k: float) -> tuple[Tensor, Tensor]:
+    """(s^−beta, 1 / s), both 0 where s is EMPTY (NaN stays NaN): no s is that whose `k` is larger. `pow` is many
+    times slower than square roots."""
     if beta == 0.75:
         root = s.rsqrt()
         power = root.sqrt().mul_(root)
@@ -203,6 +224,8 @@ def _powers(s: Tensor, beta: float) -> tuple[Tensor, Tensor]:
     else:
         reciprocal = s.reciprocal()
         power = reciprocal.clone() if beta == 1.0 else s.pow(-beta)
+    if k >= EMPTY:
+        return power, reciprocal
     empty = s < EMPTY
     return power.masked_fill_(empty, 0.0), reciprocal.masked_fill_(empty, 0.0)
 

@@ -232,7 +232,9 @@ def relu_norm_pool(
 
 
 @jit
-def _update(weight, velocity, gradient, count, rate, momentum, shrink, BLOCK: tl.constexpr):  # noqa: N803
+def _update(
+    weight, velocity, gradient, copy, count, rate, momentum, shrink, COPIES: tl.constexpr, BLOCK: tl.constexpr  # noqa: N803
+):  # fmt: skip
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     there = at < count
     w = tl.load(weight + at, mask=there)
@@ -240,24 +242,25 @@ def _update(weight, velocity, gradient, count, rate, momentum, shrink, BLOCK: tl
     v -= rate * tl.load(gradient + at, mask=there).to(tl.float32)
     tl.store(velocity + at, v, mask=there)
     tl.store(weight + at, w + v, mask=there)
-
-
-def can_update(weight: Tensor, velocity: Tensor, gradient: Tensor) -> bool:
-    """Whether `update_` here can take these: float32 state laid out alike without holes; any gradient of DTYPES."""
-    dense = weight.is_contiguous() or (weight.dim() == 4 and weight.is_contiguous(memory_format=torch.channels_last))
-    full = weight.dtype == velocity.dtype == torch.float32 and gradient.dtype in DTYPES
-    return dense and full and weight.stride() == velocity.stride()
+    if COPIES:
+        tl.store(copy + at, (w + v).to(copy.dtype.element_ty), mask=there)
 
 
 @torch.no_grad()
-def update_(weight: Tensor, velocity: Tensor, gradient: Tensor, *, rate: float, momentum: float, decay: float) -> None:
-    """As `reference.update_`, in one pass."""
-    gradient = gradient.detach()
-    if gradient.stride() != weight.stride():
-        gradient = torch.empty_like(weight, dtype=gradient.dtype, memory_format=torch.preserve_format).copy_(gradient)
-    state = weight.detach(), velocity.detach()
-    _launch(_update, weight.numel(), *state, gradient, weight.numel(), rate, momentum, decay * rate, BLOCK=BLOCK)
-    torch.autograd.graph.increment_version((weight, velocity))
+def update_(
+    weight: Tensor,
+    velocity: Tensor,
+    gradient: Tensor,
+    *,
+    rate: float,
+    momentum: float,
+    decay: float,
+    copy: Tensor | None = None,
+) -> None:
+    """As `reference.update_`, in one pass. Float32 state, all laid out alike without holes."""
+    count, copies = weight.numel(), copy is not None
+    tensors = (weight, velocity, gradient, copy if copies else weight)
+    _launch(_update, count, *tensors, count, rate, momentum, decay * rate, COPIES=copies, BLOCK=BLOCK)
 
 
 # ---- Augmentation -----------------------------------------------------------------------------------------------

@@ -5,11 +5,11 @@ to `y`, a signal at the layer's output; `x` is what entered the layer. For convo
 the deconvnet's step down ([Z] §2.1).
 
 B pictures · C maps · H, W rows and columns · U units · P positions. Weights stay float32; a layer works in the type of
-what enters it (float32 or bfloat16), casting its weights itself.
+what enters it (float32 or bfloat16), in half precision with a copy of its weights.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -37,7 +37,64 @@ Maps = Float[Tensor, "B C H W"]
 # ── layers with weights ──────────────────────────────────────────────────────────────────────────────────────────
 
 
-class Convolution(nn.Module):
+@dataclass
+class WorkingCopy:
+    """A weight in the type that its layer works in, and which state of the weight it was copied from."""
+
+    values: Tensor
+    state: tuple[int, int]
+
+
+class WeightedLayer(nn.Module):
+    """A layer with weights: float32 `weight` and `bias`, read by `in_type` in the type of what enters.
+
+    In half precision the layer reads a copy, made once and made anew when the weight has changed (edits through `.data`
+    go unseen). Casting 61 million weights at every pass would cost more than some layers do. With `learns_by_copies`
+    gradients arrive at the copies, in half precision, and `train.update` writes weight and copy in one pass.
+    """
+
+    weight: nn.Parameter
+    bias: nn.Parameter
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.copies: dict[str, WorkingCopy] = {}
+        self.learns_by_copies = False
+
+    def in_type(self, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """(weight, bias) as values of `dtype`."""
+        return self._in_type("weight", dtype), self._in_type("bias", dtype)
+
+    def _in_type(self, name: str, dtype: torch.dtype) -> Tensor:
+        weight = self.get_parameter(name)
+        learns = torch.is_grad_enabled() and weight.requires_grad
+        plain = type(weight) is nn.Parameter and not torch.compiler.is_compiling()
+        if weight.dtype == dtype or not plain or (learns and not self.learns_by_copies):
+            return weight.to(dtype)
+        return self._current_copy(name, weight, dtype).requires_grad_(self.learns_by_copies and weight.requires_grad)
+
+    @torch.inference_mode(mode=False)
+    @torch.no_grad()
+    def _current_copy(self, name: str, weight: nn.Parameter, dtype: torch.dtype) -> Tensor:
+        copy = self.copies.get(name)
+        if copy is None or copy.values.dtype != dtype or copy.values.device != weight.device:
+            copy = self.copies[name] = WorkingCopy(weight.detach().to(dtype), state_of(weight))
+        elif copy.state != state_of(weight):
+            copy.values.copy_(weight)
+            copy.state = state_of(weight)
+        return copy.values
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Copies stay behind when the layer itself is copied."""
+        return self.__dict__ | {"copies": {}, "learns_by_copies": False}
+
+
+def state_of(weight: Tensor) -> tuple[int, int]:
+    """What tells that a weight has changed: its place in memory, and torch's count of its changes."""
+    return weight.data_ptr(), weight._version
+
+
+class Convolution(WeightedLayer):
     """Convolution of columns: each reads the columns of the map below that its wiring names ([A] §3.2).
 
     weight (C, C_read, kernel, kernel), bias (C). Column after column along C.
@@ -61,7 +118,7 @@ class Convolution(nn.Module):
         return len(self.reads) if self.reads == tuple((c,) for c in range(len(self.reads))) else None
 
     def forward(self, x: Maps) -> Maps:
-        weight, bias = _cast(self, x.dtype)
+        weight, bias = self.in_type(x.dtype)
         if self.window.stride > 1 and x.shape[1] < THIN:
             return convolve_by_cells(x, weight, bias, self.window)
         x, padding = self._ready(x)
@@ -76,7 +133,7 @@ class Convolution(nn.Module):
 
     def adjoint(self, y: Maps, x: Maps) -> Maps:
         """The transposed convolution: filters flipped, maps of all readers added."""
-        weight, _ = _cast(self, y.dtype)
+        weight, _ = self.in_type(y.dtype)
         padded = self._pad(x[:0]).shape[-1]
         if self.groups is not None:
             below = F.conv_transpose2d(y, weight, stride=self.window.stride, groups=self.groups)
@@ -123,19 +180,15 @@ def convolve_by_cells(x: Maps, weight: Tensor, bias: Tensor, window: Window) -> 
     stride 4 over 3 maps is 3×3 with stride 1 over 48. The same sums, several times as fast in the backward pass.
     """
     stride, cells = window.stride, -(-window.kernel // window.stride)
-    outputs = [window.outputs(side) for side in x.shape[2:]]
-    rows, columns = (stride * (count - 1 + cells) for count in outputs)
-    before = window.before
-    x = F.pad(x, (before, columns - x.shape[3] - before, before, rows - x.shape[2] - before))
-    cells_bhywxc = x.permute(0, 2, 3, 1).unflatten(2, (-1, stride)).unflatten(1, (-1, stride))
-    folded = cells_bhywxc.transpose(2, 3).flatten(3).permute(0, 3, 1, 2)
+    rows, columns = (window.outputs(side) - 1 + cells for side in x.shape[2:])
+    folded = kernels.cells(x, stride, window.before, rows, columns)
     weight = F.pad(weight, (0, cells * stride - window.kernel) * 2)
     cells_ockyly = weight.unflatten(3, (cells, stride)).unflatten(2, (cells, stride))
     weight = cells_ockyly.permute(0, 3, 5, 1, 2, 4).flatten(1, 3).contiguous(memory_format=torch.channels_last)
     return F.conv2d(folded, weight, bias)
 
 
-class LocallyConnected(nn.Module):
+class LocallyConnected(WeightedLayer):
     """A convolution whose positions have weights of their own. weight (P, C, C_below·kernel²), bias (P, C)."""
 
     def __init__(self, layer: Layer) -> None:
@@ -148,13 +201,13 @@ class LocallyConnected(nn.Module):
         self.bias = nn.Parameter(torch.empty(self.side**2, row.maps))
 
     def forward(self, x: Maps) -> Maps:
-        weight, bias = _cast(self, x.dtype)
+        weight, bias = self.in_type(x.dtype)
         patches_bfp = F.unfold(self._pad(x), self.window.kernel, stride=self.window.stride)
         out_bcp = torch.einsum("bfp,pcf->bcp", patches_bfp, weight) + bias.T
         return out_bcp.unflatten(-1, (self.side, self.side))
 
     def adjoint(self, y: Maps, x: Maps) -> Maps:
-        weight, _ = _cast(self, y.dtype)
+        weight, _ = self.in_type(y.dtype)
         patches_bfp = torch.einsum("bcp,pcf->bfp", y.flatten(2), weight)
         padded = self._pad(x[:0]).shape[-2:]
         below = F.fold(patches_bfp, (padded[0], padded[1]), self.window.kernel, stride=self.window.stride)
@@ -166,7 +219,7 @@ class LocallyConnected(nn.Module):
         return F.pad(x, (before, after, before, after))
 
 
-class FullyConnected(nn.Module):
+class FullyConnected(WeightedLayer):
     """Every unit reads all units of the columns that its column is wired to. weight (U, U_read), bias (U).
 
     Maps come in as (B, C, H, W) and are read in the order column, map, row, column of the map, as in 2012.
@@ -183,7 +236,7 @@ class FullyConnected(nn.Module):
         self.bias = nn.Parameter(torch.empty(row.units))
 
     def forward(self, x: Tensor) -> Float[Tensor, "B U"]:
-        flat, (weight, bias) = x.flatten(1), _cast(self, x.dtype)
+        flat, (weight, bias) = x.flatten(1), self.in_type(x.dtype)
         if len(self.reads[0]) == self.columns_below:
             return F.linear(flat, weight, bias)
         columns, readers = flat.chunk(self.columns_below, dim=1), len(self.reads)
@@ -194,7 +247,7 @@ class FullyConnected(nn.Module):
         return torch.cat(parts, dim=1)
 
     def adjoint(self, y: Float[Tensor, "B U"], x: Tensor) -> Tensor:
-        weight, _ = _cast(self, y.dtype)
+        weight, _ = self.in_type(y.dtype)
         if len(self.reads[0]) == self.columns_below:
             return (y @ weight).reshape(x.shape)
         width, readers = x[0].numel() // self.columns_below, len(self.reads)
@@ -203,10 +256,6 @@ class FullyConnected(nn.Module):
             for column, share in zip(read, (part @ w).split(width, dim=1), strict=True):
                 below[:, column] += share
         return below.reshape(x.shape)
-
-
-def _cast(layer: nn.Module, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    return layer.get_parameter("weight").to(dtype), layer.get_parameter("bias").to(dtype)
 
 
 # ── pooling and normalisation ────────────────────────────────────────────────────────────────────────────────────

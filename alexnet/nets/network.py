@@ -11,7 +11,7 @@ from alexnet import kernels
 from alexnet.errors import UserError
 from alexnet.nets import zoo
 from alexnet.nets.init import Initialisation, initialise
-from alexnet.nets.layers import Convolution, DropUnits, MaxPool, Place, ResponseNorm, module_for
+from alexnet.nets.layers import Convolution, DropUnits, MaxPool, Place, ResponseNorm, WeightedLayer, module_for
 from alexnet.nets.table import Activation, Layer, Norm, Pool, Table, trace, with_width
 
 
@@ -72,6 +72,13 @@ class Network(nn.Module):
                 module.weight.data = module.weight.data.contiguous(memory_format=torch.channels_last)
         return self
 
+    def learn_by_copies(self, wish: bool = True) -> None:
+        """In half precision, let gradients arrive at the layers' copies of their weights: see `WeightedLayer`. Not
+        where several gradients are added up, which wants float32, or where torch looks for them in the parameters."""
+        for module in self.children():
+            if isinstance(module, WeightedLayer):
+                module.learns_by_copies = wish
+
     def set_place(self, place: Place | None) -> None:
         """Make the dropout masks of the following passes functions of `place`; None: draw them from torch."""
         for module in self.children():
@@ -95,31 +102,28 @@ def at_least_float32(x: Tensor) -> Tensor:
 
 
 def _fuse(network: Network) -> list[nn.Module | partial[Tensor]]:
-    """The steps of `forward`: each row's module, runs of ReLU, response norm and max-pooling as one kernel."""
+    """The steps of `forward`: each row's module; ReLU, response norm and max-pooling in a row as one kernel."""
     steps: list[nn.Module | partial[Tensor]] = []
     layers = list(network.layers)
     while layers:
         run = _fusible(layers)
-        steps.append(_fused(network, run) if len(run) > 1 else network.get_submodule(layers[0].row.name))
+        steps.append(_fused(network, run) if run else network.get_submodule(layers[0].row.name))
         del layers[: max(1, len(run))]
     return steps
 
 
 def _fusible(layers: list[Layer]) -> list[Layer]:
-    """The leading rows that are [ReLU] [norm] [ReLU] max-pool with the ceil rule, or none."""
-    expected = ["relu", "norm", "relu", "pool"]
+    """The leading rows that follow [ReLU] [norm] [ReLU] [max-pool by the ceil rule], if norm or pool is among them."""
+    order = ["relu", "norm", "relu", "pool"]
     run: list[Layer] = []
     for layer in layers:
-        kind = _kind(layer)
-        while expected and expected[0] != kind:
-            expected.pop(0)
-        if not expected:
-            return []
-        expected.pop(0)
+        while order and order[0] != _kind(layer):
+            order.pop(0)
+        if not order:
+            break
+        order.pop(0)
         run.append(layer)
-        if kind == "pool":
-            return run
-    return []
+    return run if {_kind(layer) for layer in run} & {"norm", "pool"} else []
 
 
 def _kind(layer: Layer) -> str:
@@ -136,16 +140,15 @@ def _kind(layer: Layer) -> str:
 
 def _fused(network: Network, run: list[Layer]) -> partial[Tensor]:
     kinds = [_kind(layer) for layer in run]
-    modules = [network.get_submodule(layer.row.name) for layer in run]
-    norms = [module.spec for module in modules if isinstance(module, ResponseNorm)]
-    window = run[-1].window
+    norms = [network.get_submodule(layer.row.name) for layer in run if _kind(layer) == "norm"]
+    pools = [layer.window for layer in run if _kind(layer) == "pool"]
     return partial(
         kernels.relu_norm_pool,
         relu_first=kinds[0] == "relu",
-        norm=norms[0] if norms else None,
-        relu_last=kinds[-2] == "relu" and len(kinds) > 2,
-        kernel=window.kernel,
-        stride=window.stride,
+        norm=next((norm.spec for norm in norms if isinstance(norm, ResponseNorm)), None),
+        relu_last="relu" in kinds[1:],
+        kernel=pools[0].kernel if pools else 1,
+        stride=pools[0].stride if pools else 1,
     )
 
 

@@ -27,9 +27,9 @@ from alexnet.runs import RunFolder, disk_needed, snapshot_epochs
 from alexnet.terminal import in_bytes
 from alexnet.train import precision
 from alexnet.train.options import TrainOptions
-from alexnet.train.recipes import Recipe, find
-from alexnet.train.schedule import Logged, Plateau, Schedule
-from alexnet.train.update import Update
+from alexnet.train.recipes import Recipe, find, in_words
+from alexnet.train.schedule import Logged, Plateau, Polynomial, Schedule
+from alexnet.train.update import Lars, Update
 
 FEW_UPDATES, SMALL_BATCH = 10, 16
 
@@ -64,6 +64,7 @@ class Job:
     augmentation: Augmentation
     epochs: int
     batch: int
+    accumulate: int
     seed: int
     device: torch.device
     dtype: torch.dtype
@@ -71,6 +72,11 @@ class Job:
     snapshots: bool
     cursor: Cursor = field(default_factory=Cursor)
     saved_at: float = field(default_factory=time.monotonic)
+
+    @property
+    def piece(self) -> int:
+        """Pictures that are computed at once."""
+        return self.batch // self.accumulate
 
     @property
     def finished(self) -> bool:
@@ -118,7 +124,7 @@ def new_job(
     Raises UserError or UsageError for options, store or folder that can't be used; nothing is left behind then.
     """
     recipe = with_options(find(options.recipe), options)
-    _check_numbers(options)
+    _check_numbers(options, recipe)
     network = _new_network(store, recipe, options)
     inputs = _inputs(store, network, recipe)
     device, threads = find_device(options.device), set_threads(options.threads)
@@ -141,21 +147,34 @@ def new_job(
         f"{len(store.parts['train']):,} pictures of {len(store.class_names)} classes; on {device.type}, "
         f"{threads} threads, {choice.precision} ({choice.reason}); kernels: {machine['kernels']}",
         disk,
-        *few_updates(store, options),
+        *large_batch_notes(network, recipe, options),
+        *few_updates(store, recipe.batch),
     ]
     return _job(run, store, network, inputs, recipe, options, machine), notes
 
 
 def check_options(options: TrainOptions) -> None:
     """Raises UsageError for options that no store could make right: before pictures are prepared for hours."""
-    zoo.find(with_options(find(options.recipe), options).net)
-    _check_numbers(options)
+    recipe = with_options(find(options.recipe), options)
+    zoo.find(recipe.net)
+    _check_numbers(options, recipe)
 
 
-def few_updates(store: Store, options: TrainOptions) -> list[str]:
+def large_batch_notes(network: Network, recipe: Recipe, options: TrainOptions) -> list[str]:
+    """What to know of LARS or of batches computed in pieces."""
+    if recipe.trust is None and options.accumulate == 1:
+        return []
+    notes = [in_words(recipe, options.epochs or recipe.epochs, options.accumulate)]
+    if options.accumulate > 1 and any(isinstance(row, BatchNorm) for row in network.table.rows):
+        piece = recipe.batch // options.accumulate
+        notes.append(f"batch norms see one piece at a time, {piece:,} pictures, as on as many devices")
+    return notes
+
+
+def few_updates(store: Store, batch: int) -> list[str]:
     """Advice where an epoch has so few updates that the plateau rule drops the rate before anything is learned."""
-    updates = -(-len(store.parts["train"]) // options.batch)
-    if updates >= FEW_UPDATES or options.batch <= SMALL_BATCH:
+    updates = -(-len(store.parts["train"]) // batch)
+    if updates >= FEW_UPDATES or batch <= SMALL_BATCH:
         return []
     return [
         f"only {updates} updates an epoch: with so few pictures a smaller batch learns more, "
@@ -177,7 +196,10 @@ def _check_disk(folder: Path, network: Network, epochs: int, *, snapshots: bool)
 
 def with_options(recipe: Recipe, options: TrainOptions) -> Recipe:
     """The recipe with what the options change of it."""
+    epochs = options.epochs or recipe.epochs
     given = {
+        "batch": options.batch,
+        "warmup": recipe.warmup * epochs / recipe.epochs if options.warmup is None else options.warmup,
         "rate": options.rate,
         "momentum": options.momentum,
         "decay": options.decay,
@@ -197,9 +219,25 @@ def with_options(recipe: Recipe, options: TrainOptions) -> Recipe:
     )
 
 
-def _check_numbers(options: TrainOptions) -> None:
+def _check_numbers(options: TrainOptions, recipe: Recipe) -> None:
+    """Raises UsageError for a number that is out of its range, or does not go with the recipe."""
+    _check_ranges(options)
+    if recipe.batch % options.accumulate:
+        raise UsageError(
+            f"--accumulate {options.accumulate}: it must divide the batch, {recipe.batch:,} pictures, in equal pieces."
+        )
+    if options.warmup and recipe.power is None:
+        raise UsageError(
+            f"--warmup {options.warmup:g}: the rates of recipe {recipe.name} know no warm-up. Leave it out."
+        )
+    if recipe.power is not None and recipe.warmup >= (epochs := options.epochs or recipe.epochs):
+        raise UsageError(f"--warmup {recipe.warmup:g}: the run has only {epochs} epochs. Give fewer.")
+
+
+def _check_ranges(options: TrainOptions) -> None:
     for name, number in (
         ("threshold", options.threshold),
+        ("warmup", options.warmup),
         ("save-minutes", options.save_minutes),
         ("decay", options.decay),
     ):
@@ -208,6 +246,8 @@ def _check_numbers(options: TrainOptions) -> None:
     for name, value, least in (
         ("epochs", options.epochs, 1),
         ("batch", options.batch, 1),
+        ("accumulate", options.accumulate, 1),
+        ("warmup", options.warmup, 0),
         ("patience", options.patience, 1),
         ("threads", options.threads, 0),
         ("cutout", options.cutout, 0),
@@ -315,6 +355,7 @@ def _config(
             "exif": store.description["exif"],
             "pictures": {name: len(part) for name, part in store.parts.items()},
         },
+        "rule": in_words(recipe, options.epochs or recipe.epochs, options.accumulate),
         "recipe": asdict(recipe),
         "options": {name: str(value) if isinstance(value, Path) else value for name, value in asdict(options).items()},
         "machine": machine,
@@ -334,10 +375,10 @@ def resumed_job(store: Store, folder: Path, given: TrainOptions) -> tuple[Job, l
     run = RunFolder.open(folder)
     options = recorded_options(run, given)
     check_same_store(run, store)
-    _check_numbers(options)
+    recipe = with_options(find(options.recipe), options)
+    _check_numbers(options, recipe)
     machine = run.value("machine")
     _keep_choices(folder, machine)
-    recipe = with_options(find(options.recipe), options)
     network = run.empty_network()
     freeze(network, options.freeze)
     job = _job(run, store, network, run.inputs, recipe, options, machine)
@@ -364,9 +405,9 @@ def _check_epochs(run: RunFolder, recipe: Recipe, job: Job) -> None:
     trained, recorded = job.cursor.epoch - 1, run.value("options", "epochs") or recipe.epochs
     if job.epochs < trained:
         raise UsageError(f"--epochs {job.epochs}: the run in {run.path} has trained {trained} epochs already.")
-    if recipe.stages and job.epochs != recorded:
+    if (recipe.stages or recipe.power is not None) and job.epochs != recorded:
         raise UsageError(
-            f"--epochs {job.epochs}: the logged schedule of recipe {recipe.name} was laid out over {recorded} epochs "
+            f"--epochs {job.epochs}: the schedule of recipe {recipe.name} was laid out over {recorded} epochs "
             "and can't be stretched while it runs. Leave --epochs out, or start a new run."
         )
 
@@ -433,12 +474,14 @@ def _job(
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS repeats itself only with this
         torch.use_deterministic_algorithms(True)
     network = network.to(device)
+    network.learn_by_copies(options.accumulate == 1)
     update = Update.of(
         network,
         momentum=recipe.momentum,
         decay=recipe.decay,
         decay_biases=recipe.decay_biases,
         rms_limit=recipe.rms_limit,
+        lars=None if recipe.trust is None else Lars(recipe.trust),
     )
     return Job(
         run=run,
@@ -449,7 +492,8 @@ def _job(
         inputs=inputs.to(device),
         augmentation=recipe.augmentation,
         epochs=epochs,
-        batch=options.batch,
+        batch=recipe.batch,
+        accumulate=options.accumulate,
         seed=options.seed,
         device=device,
         dtype=DTYPES[machine["precision"]],
@@ -459,6 +503,8 @@ def _job(
 
 
 def _schedule(recipe: Recipe, options: TrainOptions, epochs: int) -> Schedule:
+    if recipe.power is not None:
+        return Polynomial(recipe.rate, recipe.bias_factor, epochs, recipe.warmup, recipe.power)
     if recipe.stages:
         rate = recipe.rate
         return Logged(find(recipe.name).staged(epochs, rate))

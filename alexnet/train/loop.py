@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -94,12 +95,11 @@ def run_epochs(job: Job, log: Log, listeners: Listener) -> None:
     with stop_signals() as stop:
         while not job.finished:
             start = time.monotonic()
-            rates = job.schedule.rates(job.cursor.epoch)
-            trained = train_epoch(job, rates, log, listeners, stop)
+            trained = train_epoch(job, log, listeners, stop)
             seconds = time.monotonic() - start
             counts = validate(job)
             refuse_unsound(job, counts)
-            tell_epoch(job, rates, counts, trained / seconds, listeners)
+            tell_epoch(job, counts, trained / seconds, listeners)
             warn_if_stuck(job, listeners)
             if change := job.schedule.after(job.cursor.epoch, counts.top1):
                 listeners.event("note", text=change)
@@ -108,7 +108,7 @@ def run_epochs(job: Job, log: Log, listeners: Listener) -> None:
     finish(job, listeners)
 
 
-def train_epoch(job: Job, rates: Rates, log: Log, listeners: Listener, stop: "Stop") -> int:
+def train_epoch(job: Job, log: Log, listeners: Listener, stop: "Stop") -> int:
     """The rest of the epoch that the cursor stands in. Gives the pictures trained on here."""
     part, cursor = job.store.parts["train"], job.cursor
     pictures_before = cursor.pictures
@@ -116,14 +116,17 @@ def train_epoch(job: Job, rates: Rates, log: Log, listeners: Listener, stop: "St
     batches, first, start = math.ceil(len(part) / job.batch), cursor.batch, time.monotonic()
     waiting: list[Outcome] = []
     allocate = pinned if job.device.type == "cuda" else None
-    with Stream(part, job.batch, order, start=cursor.batch, allocate=allocate) as stream:
-        for batch in stream:
-            waiting.append(train_batch(job, batch, rates))
+    with Stream(part, job.piece, order, start=cursor.batch * job.accumulate, allocate=allocate) as stream:
+        for place, piece in enumerate(stream):
+            rates = job.schedule.rates(cursor.epoch, cursor.batch / batches)
+            span = Span.of_piece(place % job.accumulate, piece, job, len(part))
+            waiting.append(train_batch(job, piece, rates, span))
+            saves = span.last and cursor.batch + 1 < batches and (job.save_is_due or stop.asked)
+            ends = span.last and cursor.batch + 1 == batches
+            count_all(job, waiting, stay=1 if works_behind(job.device) and not (saves or ends) else 0)
+            if not span.last:
+                continue
             cursor.batch, cursor.step = cursor.batch + 1, cursor.step + 1
-            saves = cursor.batch < batches and (job.save_is_due or stop.asked)
-            stay = 1 if works_behind(job.device) and cursor.batch < batches and not saves else 0
-            while len(waiting) > stay:
-                count_in(job, waiting.pop(0))
             seconds = (time.monotonic() - start) / (cursor.batch - first)
             if cursor.pictures:
                 listeners.step(cursor.epoch, cursor.batch, batches, running_figures(job, seconds, batches))
@@ -138,10 +141,38 @@ def works_behind(device: torch.device) -> bool:
     return device.type == "cuda"
 
 
-class Outcome:
-    """What an update showed: the batch's mean loss and its count of top-1 errors, on their way from the device.
+@dataclass(frozen=True)
+class Span:
+    """A piece of a batch of `of` pictures: `pictures` of them, behind the `before` first ones."""
 
-    On a GPU they are looked at one update later: they are copied here behind its work, and `read` waits for that copy
+    before: int
+    pictures: int
+    of: int
+
+    @classmethod
+    def of_piece(cls, number: int, piece: Batch, job: Job, pictures: int) -> "Span":
+        """That of piece `number` (from 0) of the batch at the cursor; the last batch of an epoch may be short."""
+        return cls(number * job.piece, len(piece), min(job.batch, pictures - job.cursor.batch * job.batch))
+
+    @property
+    def first(self) -> bool:
+        return self.before == 0
+
+    @property
+    def last(self) -> bool:
+        return self.before + self.pictures == self.of
+
+    @property
+    def weight(self) -> float:
+        """The piece's part in the batch's mean loss, and so in its gradient."""
+        return self.pictures / self.of
+
+
+class Outcome:
+    """What a batch (or a piece of one) showed: its mean loss and its count of top-1 errors, on their way from the
+    device.
+
+    On a GPU they are looked at one later: they are copied here behind its work, and `read` waits for that copy
     only. When it returns, the batch's pictures are no longer needed: the stream may fill their buffer.
     """
 
@@ -173,28 +204,46 @@ def count_in(job: Job, outcome: Outcome) -> None:
     job.cursor.pictures += outcome.pictures
 
 
-def train_batch(job: Job, batch: Batch, rates: Rates) -> Outcome:
-    """One update."""
+def count_all(job: Job, waiting: list[Outcome], stay: int) -> None:
+    """Add all but the `stay` newest of the waiting outcomes to the epoch's sums."""
+    while len(waiting) > stay:
+        count_in(job, waiting.pop(0))
+
+
+def train_batch(job: Job, batch: Batch, rates: Rates, span: Span | None = None) -> Outcome:
+    """One update; or, for a `span` of a batch, its share of the gradient, and the update behind the last one."""
+    span = span or Span(0, len(batch), len(batch))
     pictures, labels = upload(batch.pictures, job.device), upload(batch.labels, job.device)
-    return learn(job, augmented(job, batch.indices, pictures, rates), labels, batch.indices, rates)
+    inputs = augmented(job, batch.indices, pictures, rates, before=span.before)
+    return learn(job, inputs, labels, batch.indices, rates, span)
 
 
-def learn(job: Job, inputs: Tensor, labels: Tensor, indices: np.ndarray, rates: Rates) -> Outcome:
-    """One update from a batch that is augmented already. On the CPU a loss that is no number is seen before it."""
+def learn(
+    job: Job, inputs: Tensor, labels: Tensor, indices: np.ndarray, rates: Rates, span: Span | None = None
+) -> Outcome:
+    """The same with pictures that are augmented already. On the CPU a loss that is no number is seen before the update.
+
+    Nothing depends on how a batch is cut but the order of additions: each picture has its own crop, noise and dropout
+    masks, and the mean over the batch is the weighted mean over its pieces.
+    """
+    span = span or Span(0, len(labels), len(labels))
     job.network.train()
     job.network.set_place(Place(job.seed, job.cursor.epoch, upload(indices, job.device)))
-    logits_bk = job.network(inputs).float()
+    logits_bk = job.network(inputs)
     loss = F.cross_entropy(logits_bk, labels)
     if not works_behind(job.device) and not math.isfinite(loss.item()):
         raise UserError(went_wrong(job, job.cursor.batch, noticed_in=inputs))
-    job.network.zero_grad()
-    loss.backward()
-    job.update.step(rates)
+    if span.first:
+        job.update.forget_gradients()
+    (loss * span.weight).backward()
+    if span.last:
+        job.update.step(rates)
     errors = (rank_of_truth(logits_bk.detach(), labels) > 0).sum()
     return Outcome(loss, errors, job.cursor.batch, len(labels))
 
 
-def augmented(job: Job, indices: np.ndarray, pictures: Tensor, rates: Rates) -> Tensor:
+def augmented(job: Job, indices: np.ndarray, pictures: Tensor, rates: Rates, before: int = 0) -> Tensor:
+    """The pictures as the network takes them; `before`: how many of their batch came before them."""
     augmentation = job.augmentation if rates.colour else job.augmentation.without_colour()
     return augmentation.apply(
         pictures,
@@ -202,7 +251,7 @@ def augmented(job: Job, indices: np.ndarray, pictures: Tensor, rates: Rates) -> 
         seed=job.seed,
         epoch=job.cursor.epoch,
         indices=indices,
-        first=job.cursor.batch * job.batch,
+        first=job.cursor.batch * job.batch + before,
         dtype=job.dtype,
     )
 
@@ -256,13 +305,13 @@ def running_figures(job: Job, seconds_per_batch: float, batches: int) -> dict[st
     }
 
 
-def tell_epoch(job: Job, rates: Rates, counts: Counts, pace: float, listeners: Listener) -> None:
+def tell_epoch(job: Job, counts: Counts, pace: float, listeners: Listener) -> None:
     cursor = job.cursor
     listeners.event(
         "epoch",
         epoch=cursor.epoch,
         step=cursor.step,
-        rate=rates.weights,
+        rate=job.schedule.rates(cursor.epoch, 1 - 1 / cursor.batch).weights,  # its last update's
         train_loss=cursor.loss_sum / cursor.pictures,
         train_top1_error=cursor.errors / cursor.pictures,
         val_nll=counts.mean_nll,

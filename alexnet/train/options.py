@@ -10,7 +10,8 @@ class TrainOptions:
     """Options of one training run. None: what the recipe says."""
 
     recipe: str = "paper"
-    """paper ([A] §5), 145, 145-2010, 145-half (logged 2012 runs) or zf ([Z] §3)."""
+    """paper ([A] §5), 145, 145-2010, 145-half (logged 2012 runs), zf ([Z] §3); for large batches bn-512 and, with LARS,
+    bn-8k, bn-16k, bn-32k."""
     net: str | None = None
     """Network of the zoo (`alexnet nets` lists them). Default: the recipe's, alexnet for "paper"."""
     width: float = 1.0
@@ -19,12 +20,17 @@ class TrainOptions:
     """Side of the crops in pixels. Default: the network's, 224 for alexnet."""
     epochs: int | None = None
     """Passes over the training pictures, at most. Default: the recipe's, 90. A logged schedule is scaled to it."""
-    batch: int = 128
-    """Pictures in a batch."""
+    batch: int | None = None
+    """Pictures in a batch: between two updates, on all devices together. Default: the recipe's, 128 for "paper"."""
+    accumulate: int = 1
+    """Pieces in which a batch is computed, one after the other, for want of memory: it must divide the batch. Their
+    gradients add up to the batch's."""
     rate: float | None = None
     """Learning rate at the start. Default: the recipe's, 0.01."""
     momentum: float | None = None
     """Share of the velocity kept at each update. Default: the recipe's, 0.9."""
+    warmup: float | None = None
+    """Epochs over which the rate rises from 0 (recipes with a polynomial decay). Default: the recipe's."""
     decay: float | None = None
     """Weight decay. Default: the recipe's, 0.0005."""
     patience: int = 5

@@ -1,5 +1,6 @@
 """Each kernel, in both forms, against its naive float64 twin on awkward sizes."""
 
+import itertools
 import math
 
 import kernel_twins as twins
@@ -303,6 +304,27 @@ def test_the_stock_layer_computes_the_same():
         )
 
 
+@both_forms
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("stride", [2, 3, 4])
+@pytest.mark.parametrize(("before", "rows", "columns"), [(0, 4, 3), (2, 4, 3), (1, 2, 6)])
+@pytest.mark.parametrize("shape", [(2, 3, 9, 7), (1, 1, 5, 8), (0, 3, 9, 7)])
+def test_cells(shape, before, rows, columns, stride, dtype):
+    x = signed(shape, dtype=dtype)
+    padded = np.zeros((*shape[:2], 40, 40))
+    padded[:, :, before : before + shape[2], before : before + shape[3]] = double(x)
+    got = double(kernels.cells(x, stride, before, rows, columns))
+    assert got.shape == (shape[0], stride * stride * shape[1], rows, columns)
+    for row, column in itertools.product(range(rows), range(columns)):
+        window = padded[:, :, stride * row : stride * (row + 1), stride * column : stride * (column + 1)]
+        assert np.array_equal(got[:, :, row, column], window.transpose(0, 2, 3, 1).reshape(shape[0], got.shape[1]))
+
+
+def test_cells_are_differentiable():
+    x = signed((1, 2, 5, 5), dtype=torch.float64).requires_grad_(True)
+    assert torch.autograd.gradcheck(lambda x: kernels.cells(x, 2, 1, 3, 3), x)
+
+
 # ---- Update ------------------------------------------------------------------------------------------------------
 
 
@@ -313,9 +335,10 @@ LAYOUTS = [
 
 
 @both_forms
+@pytest.mark.parametrize("copies", [True, False])
 @pytest.mark.parametrize("gradient_dtype", DTYPES)
 @pytest.mark.parametrize(("shape", "layout"), LAYOUTS)
-def test_update(shape, layout, gradient_dtype):
+def test_update(shape, layout, gradient_dtype, copies):
     generator = torch.Generator().manual_seed(0)
     weight, velocity, gradient = (torch.randn(shape, generator=generator) for _ in range(3))
     gradient = gradient.to(gradient_dtype)
@@ -327,10 +350,20 @@ def test_update(shape, layout, gradient_dtype):
         gradient = gradient[:1].expand(shape)
     wanted = twins.update(double(weight), double(velocity), double(gradient), 0.01, 0.9, 5e-4)
     version = weight._version
-    kernels.update_(weight, velocity, gradient, rate=0.01, momentum=0.9, decay=5e-4)
+    copy = torch.zeros_like(weight, dtype=torch.bfloat16) if copies else None
+    kernels.update_(weight, velocity, gradient, rate=0.01, momentum=0.9, decay=5e-4, copy=copy)
     assert_close(weight, wanted[0])
     assert_close(velocity, wanted[1])
     assert weight._version > version  # autograd must see that a saved weight has changed
+    assert copy is None or torch.equal(copy, weight.bfloat16())
+
+
+@both_forms
+def test_update_of_a_copy_laid_out_otherwise():
+    weight, velocity, gradient = (torch.randn(6, 3, 5, 5) for _ in range(3))
+    copy = torch.zeros_like(weight, dtype=torch.bfloat16, memory_format=torch.channels_last)
+    kernels.update_(weight, velocity, gradient, rate=0.01, momentum=0.9, decay=5e-4, copy=copy)
+    assert torch.equal(copy, weight.bfloat16())
 
 
 @both_forms
