@@ -31,6 +31,8 @@ def fingerprint_of(description: dict[str, Any]) -> str:
         for name, part in description["parts"].items()
     }
     content = {field: description[field] for field in ("size", "format", "class_ids", "class_order")}
+    if "decode" in description:
+        content["decode"] = description["decode"]
     return canonical_digest({**content, "parts": parts})
 
 
@@ -145,6 +147,7 @@ class _Checker:
         self._need("format", description.get("format"), lambda value: value in layout.FORMATS)
         for field in ("resample", "class_order", "fingerprint"):
             self._need(field, description.get(field), _text)
+        self._need("decode", description.get("decode", "full"), _text)
         self._need("exif", description.get("exif"), lambda value: isinstance(value, bool))
         for field in ("class_ids", "class_names"):
             self._need(field, description.get(field), _texts)

@@ -22,7 +22,6 @@ from typing import Any
 import PIL
 
 from alexnet.data import layout
-from alexnet.data.decode import Resample
 from alexnet.data.description import promise, read_description, sealed
 from alexnet.data.journal import (
     Chunk,
@@ -34,7 +33,8 @@ from alexnet.data.journal import (
     refusal_in_words,
     save_journal,
 )
-from alexnet.data.records import Options, make_chunk
+from alexnet.data.records import Decode, Options, make_chunk
+from alexnet.data.resample import Resample
 from alexnet.data.sources import Source
 from alexnet.data.store import Store, cores
 from alexnet.errors import UsageError, UserError
@@ -54,7 +54,7 @@ Say = Callable[[str], None]
 """Receives a line for the user."""
 
 JOURNAL_SECONDS = 5.0
-CHUNK_BYTES, CHUNK_ITEMS = 4 << 20, 64
+CHUNK_BYTES, CHUNK_ITEMS = 2 << 20, 64
 SMALL_CHANGE_BYTES = 8 << 20  # journal, statistics, report and descriptions
 
 
@@ -110,6 +110,7 @@ def prepare(
     resample: Resample = "bicubic",
     format: layout.Format = "raw",
     exif: bool = False,
+    decode: Decode = "full",
     strict: bool = False,
     max_bad: float = 0.01,
     workers: int | None = None,
@@ -119,7 +120,8 @@ def prepare(
     """Make the store of ``source`` in folder ``destination``, or go on making it, or find it finished.
 
     ``size`` is the side of a record in pixels; ``format`` "raw" (size² · 3 bytes a picture) or "jpeg"; ``resample`` the
-    filter; ``exif`` turns pictures as their EXIF says. ``strict`` stops at the first file that cannot be decoded;
+    filter; ``exif`` turns pictures as their EXIF says; ``decode`` "scaled" lets libjpeg scale pictures that are much
+    larger than a record (faster, other pixels). ``strict`` stops at the first file that cannot be decoded;
     otherwise such files are left out and listed in report.json, as long as they are no more than the share
     ``max_bad`` of all. ``workers`` threads (default: one per core). ``progress`` and ``say`` tell the user.
 
@@ -127,7 +129,7 @@ def prepare(
     by another process, a source that changed since the last try, a file or disk that cannot be read or written. All
     that was done until then is kept; the same call goes on from there. UsageError: an option out of range.
     """
-    options, destination = Options(size, resample, format, exif), Path(destination)
+    options, destination = Options(size, resample, format, exif, decode), Path(destination)
     check_limits(max_bad, workers)
     check_source(source)
     say = say or say_nothing
@@ -150,8 +152,8 @@ def prepare(
 def settings_of(source: Source, options: Options, part: str | None = None) -> dict[str, Any]:
     """What two tries must have in common for the second to go on with the first. ``part``: of the source, as in "3/8";
     None: all of it."""
-    fingerprint = source_fingerprint(source)
-    return {**options.as_json(), "source": fingerprint, "pillow": PIL.__version__, "part": part}
+    decoder = {"decode": options.decode, "pillow": PIL.__version__}
+    return {**options.as_json(), **decoder, "source": source_fingerprint(source), "part": part}
 
 
 def source_fingerprint(source: Source) -> str:
@@ -386,9 +388,9 @@ def _is_begun(destination: Path) -> bool:
 def check_finished(destination: Path, settings: dict[str, Any], rules: "Rules", say: Say) -> None:
     """UserError unless the finished store in ``destination`` is the one that was asked for."""
     description = read_description(destination)
-    there = {**{field: description.get(field) for field in settings}, "source": description["source"]["fingerprint"]}
-    asked = {**settings, "pillow": there["pillow"], "part": None}
-    refuse_other(destination, there, asked, "holds a finished store made with")
+    there = {field: description[field] for field in settings if field in description}
+    there |= {"source": description["source"]["fingerprint"], "pillow": settings["pillow"]}
+    refuse_other(destination, there, {**settings, "part": None}, "holds a finished store made with")
     if any(part["refused"] for part in description["parts"].values()):
         refused = [entry for entry in Store.open(destination).report() if entry["outcome"] == "refused"]
         rules.check(len(refused), [refusal_in_words(entry) for entry in refused])
@@ -430,6 +432,7 @@ def refuse_other(destination: Path, there: dict[str, Any], asked: dict[str, Any]
             f"{destination}: {holds} another source (other files, names, labels or sizes; or the source has "
             f"changed since). Choose another place, or remove the folder {destination}"
         )
+    there = {"decode": "full", **there}  # a store that does not say was decoded in full
     for field, value in asked.items():
         if there.get(field) != value:
             raise UserError(

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 
 from alexnet.data import layout
-from alexnet.data.decode import Resample
 from alexnet.data.description import has_shards
 from alexnet.data.journal import State, Writer, load_journal, odd_files_of
 from alexnet.data.prepare import (
@@ -40,7 +39,8 @@ from alexnet.data.prepare import (
     say_nothing,
     settings_of,
 )
-from alexnet.data.records import Options
+from alexnet.data.records import Decode, Options
+from alexnet.data.resample import Resample
 from alexnet.data.sources import Source
 from alexnet.data.store import Store, cores
 from alexnet.errors import UsageError, UserError
@@ -94,6 +94,7 @@ def prepare_shard(
     resample: Resample = "bicubic",
     format: layout.Format = "raw",
     exif: bool = False,
+    decode: Decode = "full",
     strict: bool = False,
     max_bad: float = 0.01,
     workers: int | None = None,
@@ -107,7 +108,7 @@ def prepare_shard(
     UserError as in ``prepare``, and if another shard there is of another source, made with other options, or one of
     another number of shards.
     """
-    options, destination, say = Options(size, resample, format, exif), Path(destination), say or say_nothing
+    options, destination, say = Options(size, resample, format, exif, decode), Path(destination), say or say_nothing
     check_limits(max_bad, workers)
     check_source(source)
     _make_folder(destination)
@@ -140,6 +141,7 @@ def join(
     resample: Resample = "bicubic",
     format: layout.Format = "raw",
     exif: bool = False,
+    decode: Decode = "full",
     strict: bool = False,
     max_bad: float = 0.01,
     progress: Progress | None = None,
@@ -151,7 +153,7 @@ def join(
     the user. UserError, before anything is changed: shards missing, unfinished (all of them are named) or not of this
     source and these options; too many refused files in all; too little disk.
     """
-    options, destination, say = Options(size, resample, format, exif), Path(destination), say or say_nothing
+    options, destination, say = Options(size, resample, format, exif, decode), Path(destination), say or say_nothing
     check_limits(max_bad, workers=None)
     check_source(source)
     _make_folder(destination)
