@@ -285,12 +285,12 @@ def test_prepare_hands_every_option_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("alexnet.data.sources.open_source", lambda source, **options: handed.update(options, of=source))
     monkeypatch.setattr(cli, "prepare_shown", lambda source, to, make, **options: handed.update(options, to=to))
     monkeypatch.setattr(cli, "in_words", lambda store: "done")
-    line = "prepare a b --size 8 --resample box --format jpeg --decode scaled --holdout 0.5 --seed 3 --background"
-    assert cli.main([*line.split(), "--exif", "--strict", "--max-bad", "0.2", "--workers", "7"]) == 0
+    line = "prepare a b --size 8 --resample box --format jpeg --holdout 0.5 --seed 3 --background --exif --strict"
+    assert cli.main([*line.split(), "--max-bad", "0.2", "--workers", "7", "--decode", "scaled"]) == 0
     assert callable(handed.pop("progress")), "the built-in set shows how far its drawing is"
     assert handed == {
-        "of": "a", "to": Path("b"), "size": 8, "resample": "box", "format": "jpeg", "decode": "scaled",
-        "holdout": 0.5, "seed": 3, "background": True, "exif": True, "strict": True, "max_bad": 0.2, "workers": 7,
+        "of": "a", "to": Path("b"), "size": 8, "resample": "box", "format": "jpeg", "holdout": 0.5, "seed": 3,
+        "background": True, "exif": True, "strict": True, "max_bad": 0.2, "workers": 7, "decode": "scaled",
     }  # fmt: skip
 
 

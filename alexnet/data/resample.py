@@ -28,10 +28,8 @@ FILTERS: dict[Resample, Image.Resampling] = {
 FILTER_REACH = 3  # of Lanczos, the widest of them
 
 PLACES = ("box", "bilinear", "bicubic", "lanczos")  # of the filters in records.cpp
-PROCESSORS = (
-    "x86_64",
-    "AMD64",
-)  # elsewhere Pillow's own compiler may have fused products and sums
+PROCESSORS = ("x86_64", "AMD64")
+"""Elsewhere the compiler that Pillow was built with may have fused products and sums."""
 
 Form = Callable[[Image.Image, int, Resample], np.ndarray]
 _Window = tuple[slice, float, float]
