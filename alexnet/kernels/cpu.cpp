@@ -281,7 +281,7 @@ void backward_rows(const Problem& p, const T* x, const T* upper, const uint8_t* 
             long groups = std::min(kChunk, at.groups - first), offset = (row * at.groups + first) * at.block;
             const float* part = pools ? gradient + first * at.step : gradient;
             if (!pools) unpack(upper + offset, groups, at, none, gradient);
-            unpack(x + offset, groups, at, floor, a);
+            if (p.size || masks) unpack(x + offset, groups, at, floor, a);  // a pool alone knows its switches
             if (p.size) {
                 normalise_backward<T, Usual>(a, part, groups, at, p, out + offset, scaled, shared);
             } else {
