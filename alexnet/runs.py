@@ -204,7 +204,9 @@ def fill(network: Network, weights: dict[str, Tensor], where: Path | str) -> Non
     """Put `weights` into the network; layers in `network.missing` become NaN, so that nothing can use them unseen.
     Raises UserError naming the layer and both shapes if they do not fit."""
     wanted = network.state_dict()
-    absent = {name: torch.full_like(t, torch.nan) for name, t in wanted.items() if name.split(".")[0] in network.missing}
+    absent = {
+        name: torch.full_like(t, torch.nan) for name, t in wanted.items() if name.split(".")[0] in network.missing
+    }
     weights = weights | absent
     for name, tensor in wanted.items():
         if name not in weights:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from alexnet.measure.figures import LIGHT, blank_figure, plain_axes, shortened
@@ -22,8 +23,10 @@ def invariance_figure(found: Invariance) -> Figure:
     """[Z] Fig. 5: a row for each transformation; the pictures at some steps, the distance at each layer, and the
     probability of the true class, one curve for each picture."""
     wide = 3 + len(found.layers)
-    figure = blank_figure(2.75 * wide, 2.35 * len(found.curves) + 0.4, LIGHT)
-    ratios = [2.0, *[1.0] * (len(found.layers) + 1)]
+    pictures = samples(found.curves[0])
+    shape = max(0.6, min(2.5, pictures.shape[1] / pictures.shape[0]))
+    figure = blank_figure(2.75 * (wide - 2 + 0.72 * shape), 2.35 * len(found.curves) + 0.4, LIGHT)
+    ratios = [0.72 * shape, *[1.0] * (len(found.layers) + 1)]
     grid = figure.subplots(len(found.curves), len(ratios), squeeze=False, width_ratios=ratios)
     names = [shortened(f"{name}", 24) for name in found.classes]
     for row, (one, axes) in enumerate(zip(found.curves, grid, strict=True)):
@@ -40,7 +43,7 @@ def invariance_figure(found: Invariance) -> Figure:
     return figure
 
 
-def _lines(axes, one: Curves, curves: np.ndarray, what: str, names: Sequence[str]) -> None:  # noqa: ANN001
+def _lines(axes: Axes, one: Curves, curves: np.ndarray, what: str, names: Sequence[str]) -> None:
     plain_axes(axes, LIGHT)
     for number, (values, name) in enumerate(zip(curves, names, strict=True)):
         axes.plot(one.amounts, values, color=COLOURS[number % len(COLOURS)], linewidth=1.2, label=name)
@@ -55,7 +58,7 @@ def samples(one: Curves, side: int = 72) -> np.ndarray:
     pictures, steps = one.views.shape[:2]
     chosen = np.unique(np.linspace(0, steps - 1, SAMPLES).round().astype(int))
     views = one.views.numpy()
-    tiles = [tile(views[p, t], side, views.shape[2]) for p in range(pictures) for t in chosen]
+    tiles = [tile(views[p, t], side) for p in range(pictures) for t in chosen]
     return mosaic(tiles, len(chosen))
 
 

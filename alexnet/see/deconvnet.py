@@ -20,7 +20,7 @@ from alexnet.nets.layers import unpool
 from alexnet.nets.network import Network
 from alexnet.nets.table import Activation, Norm, Pool, SpatialNorm
 from alexnet.see.sight import Sight
-from alexnet.see.units import Unit, box_of, check_unit
+from alexnet.see.units import Unit, box_of, check_unit, frame_of
 
 Method = Literal["deconvnet", "guided", "gradient"]
 NormRule = Literal["pass", "adjoint"]
@@ -57,12 +57,13 @@ RULES: dict[Method, Rules] = {
 class Projections:
     """What N units look at. `pixels` (N, 3, S, S), on no scale in particular; `values` (N,) the activations that were
     projected (of a whole map: their sum); `pictures` (N,) the numbers of the pictures in the batch; `boxes` the
-    pixels each unit can see."""
+    pixels each unit can see, `frames` the same with what lies beyond the picture."""
 
     units: tuple[Unit, ...]
     pictures: tuple[int, ...]
     values: Float[Tensor, "N"]
     boxes: tuple[Box, ...]
+    frames: tuple[Box, ...]
     pixels: Float[Tensor, "N 3 S S"]
 
 
@@ -94,8 +95,8 @@ def project(
         signal, value = starting_signal(sight, some, of, rules)
         values.append(value)
         pixels.append(descend(sight, units[0].layer, signal, of, rules, overlap))
-    boxes = tuple(box_of(sight.network, unit) for unit in units)
-    return Projections(tuple(units), tuple(of_n.tolist()), torch.cat(values), boxes, torch.cat(pixels))
+    boxes, frames = (tuple(see(sight.network, unit) for unit in units) for see in (box_of, frame_of))
+    return Projections(tuple(units), tuple(of_n.tolist()), torch.cat(values), boxes, frames, torch.cat(pixels))
 
 
 def starting_signal(

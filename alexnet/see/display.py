@@ -7,21 +7,20 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-import torch.nn.functional as F
-from jaxtyping import Float
 from PIL import Image
-from torch import Tensor
 
 from alexnet.geometry import Box
 
 GREY, WHITE = 128, 255
+SATURATED = 0.005
 
 
 def contrast(signal_chw: np.ndarray) -> np.ndarray:
-    """A signal (3, H, W) as a picture uint8 (H, W, 3): 0 becomes mid-grey, its own largest magnitude fills the range
-    ([Z] Fig. 2: "contrast enhanced")."""
-    largest = np.abs(signal_chw).max(initial=0.0)
-    levels = signal_chw / largest if largest > 0 else np.zeros_like(signal_chw)
+    """A signal (3, H, W) as a picture uint8 (H, W, 3): 0 becomes mid-grey, and all but its few largest magnitudes
+    (SATURATED of the pixels) fill the range. [Z] enhances the contrast too, without saying how."""
+    largest = np.quantile(np.abs(signal_chw).max(axis=0), 1 - SATURATED) if signal_chw.size else 0.0
+    largest = largest or np.abs(signal_chw).max(initial=0.0)  # a signal in a few pixels only
+    levels = (signal_chw / largest).clip(-1, 1) if largest > 0 else np.zeros_like(signal_chw)
     return np.rint(127.5 + 127.5 * levels).astype(np.uint8).transpose(1, 2, 0)
 
 
@@ -31,16 +30,17 @@ def cut(picture_hwc: np.ndarray, box: Box) -> np.ndarray:
     return picture_hwc[top:bottom, left:right]
 
 
-def tile(picture_hwc: np.ndarray, side: int, full: int) -> np.ndarray:
-    """A patch as a square tile of `side` pixels; `full` pixels of the patch fill it. A smaller patch (its unit looks
-    beyond the picture's edge) leaves grey at its right and bottom."""
-    scale = side / max(1, full)
-    size = (max(1, round(picture_hwc.shape[1] * scale)), max(1, round(picture_hwc.shape[0] * scale)))
-    smooth = Image.Resampling.NEAREST if scale >= 3 else Image.Resampling.BICUBIC
-    small = np.asarray(Image.fromarray(picture_hwc).resize(size, smooth))[:side, :side]
-    canvas = np.full((side, side, 3), GREY, np.uint8)
-    canvas[: small.shape[0], : small.shape[1]] = small
-    return canvas
+def tile(picture_hwc: np.ndarray, side: int, box: Box | None = None, frame: Box | None = None) -> np.ndarray:
+    """A patch as a square tile of `side` pixels. `box`: where the patch lies, `frame`: what its unit sees, beyond the
+    picture's edge too; there the tile is grey."""
+    if box is not None and frame is not None and box != frame:
+        whole = np.full((frame[3] - frame[1], frame[2] - frame[0], 3), GREY, np.uint8)
+        down, right = box[1] - frame[1], box[0] - frame[0]
+        whole[down : down + picture_hwc.shape[0], right : right + picture_hwc.shape[1]] = picture_hwc
+        picture_hwc = whole
+    coarse = side >= 3 * max(picture_hwc.shape[:2])
+    how = Image.Resampling.NEAREST if coarse else Image.Resampling.BICUBIC
+    return np.asarray(Image.fromarray(picture_hwc).resize((side, side), how))
 
 
 def mosaic(tiles: Sequence[np.ndarray], per_row: int, gap: int = 2) -> np.ndarray:
@@ -52,9 +52,3 @@ def mosaic(tiles: Sequence[np.ndarray], per_row: int, gap: int = 2) -> np.ndarra
         top, left = place // per_row * (height + gap), place % per_row * (width + gap)
         sheet[top : top + height, left : left + width] = one
     return sheet
-
-
-def enlarged(signal: Float[Tensor, "H W"], side: int) -> np.ndarray:
-    """A map of a coarse grid, (H, W), smoothly enlarged to (side, side): for laying it over the picture."""
-    grown = F.interpolate(signal[None, None].float(), (side, side), mode="bilinear", align_corners=False)
-    return grown[0, 0].numpy()

@@ -34,6 +34,9 @@ def grid_of(rows: int, columns: int, width: float, height: float) -> tuple[Figur
     """A figure with `rows` × `columns` axes of so many inches each, all blank."""
     figure = blank_figure(columns * width, rows * height, LIGHT)
     axes = figure.subplots(rows, columns, squeeze=False)
+    engine = figure.get_layout_engine()
+    assert engine is not None
+    engine.set(h_pad=0.08)  # pyright: ignore[reportCallIssue] - of the constrained layout, which ours is
     for one in axes.flat:
         one.set_axis_off()
     return figure, axes
@@ -49,81 +52,89 @@ def projection_figure(picture: np.ndarray, seen: Projections, method: str) -> Fi
     pixels = seen.pixels.cpu().numpy()
     for number, (unit, value, box) in enumerate(zip(seen.units, seen.values.tolist(), seen.boxes, strict=True)):
         row, column = 2 * (number // per_row), number % per_row + 1
-        left, top, right, bottom = box
-        full = max(right - left, bottom - top)
-        below = contrast(pixels[number][:, top:bottom, left:right])
-        show(axes[row, column], tile(below, 2 * TILE, full), f"{unit.layer} · {unit.channel}\n{value:.3g}")
-        show(axes[row + 1, column], tile(cut(picture, box), 2 * TILE, full))
+        below = contrast(cut(pixels[number].transpose(1, 2, 0), box).transpose(2, 0, 1))
+        frame = seen.frames[number]
+        show(axes[row, column], tile(below, 2 * TILE, box, frame), f"{unit.layer} · {unit.channel}\n{value:.3g}")
+        show(axes[row + 1, column], tile(cut(picture, box), 2 * TILE, box, frame))
     figure.suptitle(method, fontsize=TITLE + 1, color=LIGHT.ink)
     return figure
 
 
-def portrait_tiles(some: Sequence[Portrait], full: int, side: int = TILE) -> tuple[np.ndarray, np.ndarray]:
+def portrait_tiles(some: Sequence[Portrait]) -> tuple[np.ndarray, np.ndarray]:
     """Projections and patches of one channel, each a mosaic of three in a row."""
-    projections = mosaic([tile(contrast(one.projection), side, full) for one in some], 3)
-    patches = mosaic([tile(one.patch, side, full) for one in some], 3)
+    projections = mosaic([tile(contrast(one.projection), TILE, one.box, one.frame) for one in some], 3)
+    patches = mosaic([tile(one.patch, TILE, one.box, one.frame) for one in some], 3)
     return projections, patches
 
 
-def top_figure(found: Mapping[int, Sequence[Portrait]], layer: str, field: int) -> Figure:
+def top_figure(found: Mapping[int, Sequence[Portrait]], layer: str) -> Figure:
     """[Z] Fig. 2 for one layer: for each channel the projections of its strongest pictures, and beside them the patches
-    that the units saw. `field`: the pixels that a unit sees when no edge cuts it off."""
+    that the units saw."""
     channels = [channel for channel, some in found.items() if some]
     per_row = min(4, max(1, len(channels)))
     figure, axes = grid_of(-(-len(channels) // per_row), per_row, 3.3, 1.85)
     for place, channel in enumerate(channels):
-        projections, patches = portrait_tiles(found[channel], field)
+        projections, patches = portrait_tiles(found[channel])
         gap = np.full((len(projections), 8, 3), 255, np.uint8)
         both = np.concatenate([projections, gap, patches], axis=1)
         show(axes.flat[place], both, f"{layer} · {channel}")
     return figure
 
 
-def evolution_figure(found: Evolution, fields: Mapping[str, int]) -> Figure:
-    """[Z] Fig. 4: a row for each map, a column for each epoch, a block for each layer. `fields`: the pixels that a unit
-    of each layer sees."""
+def evolution_figure(found: Evolution) -> Figure:
+    """[Z] Fig. 4: a row for each map, a column for each epoch, a block for each layer."""
     layers = list(found.features)
     most = max(len(channels) for channels in found.features.values())
-    height = most * 0.62 + 0.5
+    height = most * 0.62 + 0.85
     figure, axes = grid_of(1, len(layers), 0.62 * len(found.epochs) + 0.45, height)
-    for one, layer in zip(axes.flat, layers, strict=True):
+    for place, layer in zip(axes.flat, layers, strict=True):
         channels = found.features[layer]
         tiles = [
-            tile(contrast(portrait.projection), TILE, fields[layer])
-            for portraits in channels.values()
-            for portrait in portraits
+            tile(contrast(one.projection), TILE, one.box, one.frame)
+            for over_time in channels.values()
+            for one in over_time
         ]
-        show(one, mosaic(tiles, len(found.epochs)), layer)
-        one.set_axis_on()
+        show(place, mosaic(tiles, len(found.epochs)), layer)
+        place.set_axis_on()
         step = TILE + 2
-        one.set_xticks([n * step + TILE / 2 for n in range(len(found.epochs))], [str(epoch) for epoch in found.epochs])
-        one.set_yticks([n * step + TILE / 2 for n in range(len(channels))], [str(channel) for channel in channels])
-        one.tick_params(length=0, labelsize=8, colors=LIGHT.ink)
-        one.spines[:].set_visible(False)
-        one.set_xlabel("epoch", fontsize=TITLE, color=LIGHT.ink)
-        one.set_ylabel("map", fontsize=TITLE, color=LIGHT.ink)
+        place.set_xticks(
+            [n * step + TILE / 2 for n in range(len(found.epochs))], [str(epoch) for epoch in found.epochs]
+        )
+        place.set_yticks([n * step + TILE / 2 for n in range(len(channels))], [str(channel) for channel in channels])
+        place.tick_params(length=0, labelsize=8, colors=LIGHT.ink)
+        place.spines[:].set_visible(False)
+        place.set_xlabel("epoch", fontsize=TITLE, color=LIGHT.ink)
+        place.set_ylabel("map", fontsize=TITLE, color=LIGHT.ink)
     return figure
 
 
 def filters_figure(named: Sequence[tuple[str, Filters, np.ndarray]]) -> Figure:
     """[Z] Fig. 6 for one run or two side by side: the first layer's filters, each scaled alone and all scaled together,
     and the second layer's linear patterns, uint8 (rows, columns, 3)."""
-    figure, axes = grid_of(3, len(named), 5.2, 2.6)
-    for column, (name, filters, patterns) in enumerate(named):
-        weights = filters.weights.numpy()
-        told = filters.as_json()
-        size = f"{told['filters']} of {told['size']}×{told['size']}, stride {filters.stride}"
-        shares = told["mean_share"]
-        show(
-            axes[0, column],
-            kernel_mosaic(weights),
-            f"{name}: {filters.layer}, {size}\n{told['dead']} dead · very low {shares['very_low']:.0%} · very high "
-            f"{shares['very_high']:.0%} · aliased {shares['aliased']:.0%}",
-        )
-        dominance = f"all on one scale: the largest RMS is {told['dominance']:.1f} × the median"
-        show(axes[1, column], kernel_mosaic(weights, together=True), dominance)
-        show(axes[2, column], patterns, "second layer, as linear patterns")
+    drawn = [
+        (kernel_mosaic(w), kernel_mosaic(w, together=True), p)
+        for w, p in ((filters.weights.numpy(), patterns) for _, filters, patterns in named)
+    ]
+    heights = [max(5.2 * one[row].shape[0] / one[row].shape[1] for one in drawn) + 0.45 for row in range(3)]
+    figure = blank_figure(5.4 * len(named), sum(heights), LIGHT)
+    axes = figure.subplots(3, len(named), squeeze=False, height_ratios=heights)
+    for column, ((name, filters, _), mosaics) in enumerate(zip(named, drawn, strict=True)):
+        for row, (one, title) in enumerate(zip(mosaics, titles_of(name, filters), strict=True)):
+            show(axes[row, column], one, title)
     return figure
+
+
+def titles_of(name: str, filters: Filters) -> tuple[str, str, str]:
+    """What stands above the three mosaics of a run."""
+    told = filters.as_json()
+    shares = told["mean_share"]
+    return (
+        f"{name}: {filters.layer}, {told['filters']} of {told['size']}×{told['size']}, stride {filters.stride}\n"
+        f"{told['dead']} dead · very low {shares['very_low']:.0%} · very high {shares['very_high']:.0%} · "
+        f"aliased {shares['aliased']:.0%}",
+        f"all on one scale: the largest RMS is {told['dominance']:.1f} × the median",
+        "second layer, as linear patterns",
+    )
 
 
 def pattern_mosaic(patterns: np.ndarray, per_row: int = 16) -> np.ndarray:
@@ -132,7 +143,7 @@ def pattern_mosaic(patterns: np.ndarray, per_row: int = 16) -> np.ndarray:
     if not len(rows) or not len(columns):
         return np.full((TILE, TILE, 3), 128, np.uint8)
     inner = patterns[:, :, rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    return mosaic([tile(contrast(one), TILE, max(one.shape[1:])) for one in inner], per_row)
+    return mosaic([tile(contrast(one), TILE) for one in inner], per_row)
 
 
 # ── occlusion ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -144,15 +155,15 @@ def occlusion_figure(
     projection: np.ndarray,
     class_names: Sequence[str],
     best: Sequence[Portrait] = (),
-    field: int = 0,
 ) -> Figure:
-    """[Z] Fig. 7 for one picture: (a) the picture, with the square to scale; (b) the watched map's total; (c) that map's
+    """[Z] Fig. 7 for one picture: (a) the picture, with the square to scale; (b) the watched map's total; (c) its
     projection, and if known its strongest patches; (d) probability of the true class; (e) most probable class."""
     columns = 6 if best else 5
-    figure, axes = grid_of(1, columns, 2.75, 3.0)
+    figure, axes = grid_of(1, columns, 2.3, 2.95)
     side = picture.shape[0]
-    half, corners = found.square.size / 2, found.corners
-    extent = (corners[0] + half, corners[-1] + half, corners[-1] + half, corners[0] + half)
+    near, far = (corner + found.square.size / 2 for corner in (found.corners[0], found.corners[-1]))
+    half = (far - near) / max(1, len(found.corners) - 1) / 2  # a place fills the room to its neighbours
+    extent = (near - half, far + half, far + half, near - half)
     shown = picture.copy()
     shown[: found.square.size, : found.square.size] = round(found.square.grey)
     show(axes[0, 0], shown, f"a  {shortened(class_names[found.label], 22)}\nsquare of {found.square.size} px")
@@ -160,7 +171,7 @@ def occlusion_figure(
     _heat(figure, axes[0, 1], found.total.numpy(), extent, side, f"b  {unit.layer} · {unit.channel}\ntotal")
     show(axes[0, 2], contrast(projection), f"c  {unit.layer} · {unit.channel}\nprojection")
     if best:
-        show(axes[0, 3], portrait_tiles(best, field)[1], f"{unit.layer} · {unit.channel}\nstrongest patches")
+        show(axes[0, 3], portrait_tiles(best)[1], f"{unit.layer} · {unit.channel}\nstrongest patches")
     probability = found.probability.numpy()
     title = f"d  probability of the class\n{found.clean_probability:.3f} without square"
     _heat(figure, axes[0, -2], probability, extent, side, title, top=1.0)
@@ -174,7 +185,8 @@ def _frame(axes: Axes, side: int) -> None:
     axes.set_xticks([])
     axes.set_yticks([])
     axes.set_axis_on()
-    axes.spines[:].set_color(LIGHT.faint)
+    axes.set_facecolor(LIGHT.faint)
+    axes.spines[:].set_visible(False)
 
 
 def _heat(

@@ -27,8 +27,8 @@ PICTURES = 32
 @dataclass(frozen=True, eq=False)
 class Portrait:
     """A unit excited by a picture: `value`, its activation; `picture`, the number in the part, `key` and `label` the
-    picture's; `box`, the pixels of the centre view that it saw; `patch` uint8 (h, w, 3) and `projection` float32
-    (3, h, w), both inside that box."""
+    picture's; `box`, the pixels of the centre view that it saw, `frame` the same with what lies beyond the edge;
+    `patch` uint8 (h, w, 3) and `projection` float32 (3, h, w), both inside the box."""
 
     unit: Unit
     value: float
@@ -36,6 +36,7 @@ class Portrait:
     key: str
     label: int
     box: Box
+    frame: Box
     patch: np.ndarray
     projection: np.ndarray
 
@@ -93,6 +94,7 @@ def portraits(
                 key=part.keys[picture],
                 label=int(part.labels[picture]),
                 box=box,
+                frame=seen.frames[number],
                 patch=cut(views[of[number]], box),
                 projection=pixels[number][:, top_edge:bottom, left:right],
             )

@@ -53,6 +53,16 @@ def box_of(network: Network, unit: Unit) -> Box:
     return unit_box(layer.field, unit.row, unit.column, size)
 
 
+def frame_of(network: Network, unit: Unit) -> Box:
+    """Like `box_of`, but what lies beyond the picture's edges is not cut off: all frames of a layer are of one size."""
+    layer, size = check_unit(network, unit), network.input_size
+    if unit.row is None or unit.column is None or layer.field.jump == 0:
+        return 0, 0, size, size
+    field = layer.field
+    left, top = field.start + unit.column * field.jump, field.start + unit.row * field.jump
+    return left, top, left + field.size, top + field.size
+
+
 def peaks(maps: Tensor) -> tuple[Float[Tensor, "B C"], Int[Tensor, "B C"]]:
     """The largest value of each map of each picture, and where it stands: row · W + column. 0 for dense layers."""
     if maps.ndim == 2:

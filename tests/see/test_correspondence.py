@@ -21,7 +21,9 @@ def test_the_printed_formula_and_the_normalised_one() -> None:
     """Δ_l = Σ_{i≠j} H(sign ε_i, sign ε_j), written as it stands."""
     viewer = viewer_of(small("toy"))
     inputs = noise(4, 32)
-    found = correspondence(viewer, inputs, POINTS, names=NAMES, parts=["eye", "nose"], layers=["relu5", "relu7"], mask=6)
+    found = correspondence(
+        viewer, inputs, POINTS, names=NAMES, parts=["eye", "nose"], layers=["relu5", "relu7"], mask=6
+    )
     for part in ("eye", "nose"):
         covered = inputs.clone()
         for n in range(4):

@@ -40,7 +40,9 @@ def test_by_hand() -> None:
         for x in range(3):
             up[y, x] = max(0.0, float((picture[0, 0, y : y + 2, x : x + 2] * c).sum()))
     # Down by hand: activation times d, each value to where the maximum of its 2×2 stood, ReLU, c laid at each place.
-    pooled = {(y, x): max((float(up[y + i, x + j]), -i, -j) for i in (0, 1) for j in (0, 1)) for y in (0, 1) for x in (0, 1)}
+    pooled = {
+        (y, x): max((float(up[y + i, x + j]), -i, -j) for i in (0, 1) for j in (0, 1)) for y in (0, 1) for x in (0, 1)
+    }
     activation = sum(pooled[y, x][0] * float(d[y, x]) for y in (0, 1) for x in (0, 1))
     unpooled = torch.zeros(3, 3, dtype=torch.double)
     for (y, x), (_, i, j) in pooled.items():
@@ -68,7 +70,9 @@ def test_the_gradient_is_autograd_s_and_guided_only_drops_what_is_negative(name:
         for unit, pixels in zip(units, found, strict=True):
             total = network.activations(picture)[layer][number, unit.channel].sum()
             (expected,) = torch.autograd.grad(total, picture)
-            torch.testing.assert_close(pixels, expected[number].float(), rtol=1e-4, atol=1e-6 * float(expected.abs().max()))
+            torch.testing.assert_close(
+                pixels, expected[number].float(), rtol=1e-4, atol=1e-6 * float(expected.abs().max())
+            )
             assert float(expected.abs().max()) > 0, "the test's signal must not die"
 
 
@@ -169,7 +173,9 @@ def test_a_whole_map_is_the_sum_of_its_units_where_nothing_is_rectified() -> Non
     whole = project(sight, [Unit("relu5", 3)], method="gradient").pixels
     side = network.layer("relu5").leaving.side
     units = [Unit("relu5", 3, y, x) for y in range(side) for x in range(side)]
-    torch.testing.assert_close(whole[0], project(sight, units, method="gradient").pixels.sum(dim=0), rtol=1e-4, atol=1e-8)
+    torch.testing.assert_close(
+        whole[0], project(sight, units, method="gradient").pixels.sum(dim=0), rtol=1e-4, atol=1e-8
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Invariance: transformations against shifts, enlargements and quarter turns of arrays, distances against the formulas."""
+"""Invariance: transformations against shifts and quarter turns of arrays, distances against the formulas."""
 
 import numpy as np
 import pytest
@@ -109,7 +109,9 @@ def test_the_whole_figure_of_some_pictures(run: Run, store: Store) -> None:
     told = found.as_json()
     assert [line["transformation"] for line in told["summary"]] == ["translation", "scale", "rotation"]
     for one in told["curves"]:
-        place = min(range(len(one["amounts"])), key=lambda n: abs(one["amounts"][n] - (1 if one["unit"] == "times" else 0)))
+        place = min(
+            range(len(one["amounts"])), key=lambda n: abs(one["amounts"][n] - (1 if one["unit"] == "times" else 0))
+        )
         for layer in found.layers:
             assert all(distance[place] < 1e-3 for distance in one["distances"][layer]), "unmoved, nothing changes"
     with pytest.raises(UserError, match="has no layer 'relu9'"):

@@ -101,7 +101,9 @@ def test_the_maps_are_those_of_a_loop_over_covered_pictures(name: str) -> None:
             maps = network.activations(covered.permute(2, 0, 1)[None].float() - viewer.inputs.mean_image)
             probabilities = maps[network.layers[-1].row.name][0].flatten().softmax(dim=0).detach()
             assert float(found.probability[row, column]) == pytest.approx(float(probabilities[3]), rel=1e-3, abs=1e-6)
-            assert float(found.total[row, column]) == pytest.approx(float(maps[layer][0, channel].sum().detach()), rel=1e-3)
+            assert float(found.total[row, column]) == pytest.approx(
+                float(maps[layer][0, channel].sum().detach()), rel=1e-3
+            )
             assert probabilities[int(found.predicted[row, column])] >= probabilities.max() - 1e-5
     assert float(found.probability.std()) > 1e-3, "the test's square must matter"
 
@@ -166,5 +168,3 @@ def test_a_map_that_there_is_not() -> None:
     viewer = viewer_of(small("toy"))
     with pytest.raises(UserError, match="conv5 has no map 99"):
         occlude(viewer, record_for(viewer), watched=Unit("conv5", 99))
-
-

@@ -1,4 +1,4 @@
-"""The strongest pictures of every channel: against sorting everything at once; merged; and what their portraits show."""
+"""The strongest pictures of every channel: against sorting everything at once; merged; what their portraits show."""
 
 from collections.abc import Callable
 from itertools import permutations
