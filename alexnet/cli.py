@@ -29,6 +29,7 @@ from alexnet.errors import UsageError, UserError
 from alexnet.files import file_fault
 from alexnet.train.options import TrainOptions
 from alexnet.verbs.arguments import Device, Precision, RunFolderArgument, Verb
+from alexnet.verbs.bring import Import
 from alexnet.verbs.see import See
 
 if TYPE_CHECKING:
@@ -495,6 +496,7 @@ VERBS: dict[str, type[Verb]] = {
     "predict": Predict,
     "report": Report,
     "see": See,
+    "import": Import,
     "demo": Demo,
     "bench": Bench,
     "completion": Completion,

@@ -86,6 +86,11 @@ class Network(nn.Module):
                 break
         return found
 
+    def adjoint(self, name: str, y: Tensor, x: Tensor) -> Tensor:
+        """Row `name` crossed downwards: its transpose (at `x`, where it is not linear) applied to `y`, a signal at its
+        output; `x` is what entered it."""
+        return self.get_submodule(name).adjoint(y, x)  # pyright: ignore[reportCallIssue] - every row's module has one
+
     @property
     def present(self) -> tuple[Layer, ...]:
         """The layers that can be computed: all, or those before the first whose weights are missing."""

@@ -126,19 +126,18 @@ def descend(
 def step_down(sight: Sight, place: int, signal: Tensor, of: Int[Tensor, "N"], rules: Rules, overlap: Overlap) -> Tensor:
     """One row down: from the output of row number `place` to what entered it."""
     row, below = sight.network.layers[place].row, sight.entering(place)
-    module = sight.network.get_submodule(row.name)
     match row:
         case Activation():
             # tanh units are negative half of the time: there is nothing to rectify.
             signal = signal.relu() if rules.rectify and row.kind != "tanh" else signal
-            return module.adjoint(signal, below[of]) if rules.mask else signal
+            return sight.network.adjoint(row.name, signal, below[of]) if rules.mask else signal
         case Norm() | SpatialNorm():
-            return module.adjoint(signal, below[of]) if rules.norms == "adjoint" else signal
+            return sight.network.adjoint(row.name, signal, below[of]) if rules.norms == "adjoint" else signal
         case Pool(kind="max"):
             switches = sight.activations.switches[row.name][of]
             return unpool(signal, switches, (below.shape[-2], below.shape[-1]), overlap)
         case _:  # linear: what entered matters by its shape alone
-            return module.adjoint(signal, below[:1].expand(len(signal), *below.shape[1:]))
+            return sight.network.adjoint(row.name, signal, below[:1].expand(len(signal), *below.shape[1:]))
 
 
 def place_of(network: Network, layer: str) -> int:

@@ -13,7 +13,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from alexnet.errors import UserError
-from alexnet.nets.layers import Convolution
 from alexnet.nets.network import Network
 from alexnet.nets.table import Activation, Conv, Norm, Pool, SpatialNorm
 from alexnet.see.deconvnet import place_of
@@ -124,7 +123,6 @@ def linear_pattern(network: Network, layer: str, channels: Sequence[int]) -> Flo
     signal[range(len(channels)), list(channels), shape.side // 2, shape.side // 2] = 1
     for place in range(place_of(network, layer), -1, -1):
         below = network.layers[place].entering
-        module = network.get_submodule(network.layers[place].row.name)
         entering = torch.zeros(1, below.maps, below.side, below.side).expand(len(channels), -1, -1, -1)
         match network.layers[place].row:
             case Activation() | Norm() | SpatialNorm():
@@ -132,8 +130,7 @@ def linear_pattern(network: Network, layer: str, channels: Sequence[int]) -> Flo
             case Pool(kernel=kernel, stride=stride):
                 signal = middle_of_windows(signal, kernel, stride, below.side)
             case _:
-                assert isinstance(module, Convolution) or hasattr(module, "adjoint")
-                signal = module.adjoint(signal, entering)
+                signal = network.adjoint(network.layers[place].row.name, signal, entering)
     return signal
 
 

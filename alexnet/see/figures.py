@@ -216,5 +216,5 @@ def _classes(
     axes.imshow(drawn, extent=extent, cmap=colours, vmin=0, vmax=len(CLASS_COLOURS) - 1, interpolation="nearest")
     _frame(axes, side)
     axes.set_title("e  most probable class\n", fontsize=TITLE, color=LIGHT.ink)
-    named = [Patch(color=CLASS_COLOURS[places[int(n)]], label=shortened(class_names[n], 20)) for n in frequent[:6]]
+    named = [Patch(color=CLASS_COLOURS[places[int(n)]], label=shortened(class_names[int(n)], 20)) for n in frequent[:6]]
     axes.legend(handles=named, loc="upper center", bbox_to_anchor=(0.5, -0.02), fontsize=7.5, frameon=False, ncols=2)
