@@ -7,14 +7,14 @@
 Everything walks the table of rows; nothing uses hooks. Figures are drawn by `alexnet.see.figures`.
 """
 
-from alexnet.see.correspondence import Correspondence, correspondence
+from alexnet.see.correspondence import Correspondence, correspondence_of
 from alexnet.see.deconvnet import RULES, Projections, Rules, descend, project
 from alexnet.see.diagnosis import Filters, diagnose, linear_pattern
 from alexnet.see.evolution import Evolution, evolve
-from alexnet.see.invariance import Invariance, invariance
+from alexnet.see.invariance import Invariance, invariance_of
 from alexnet.see.keypoints import read_keypoints
 from alexnet.see.occlusion import Occluder, Occlusion, Square, occlude
-from alexnet.see.portraits import Portrait, portraits
+from alexnet.see.portraits import Portrait, portraits_of
 from alexnet.see.sight import Sight, inputs_of, look, records_of
 from alexnet.see.top import Strongest, Top, find_top, merge
 from alexnet.see.units import Unit, box_of, feature_row, strongest_units
@@ -36,19 +36,19 @@ __all__ = [
     "Top",
     "Unit",
     "box_of",
-    "correspondence",
+    "correspondence_of",
     "descend",
     "diagnose",
     "evolve",
     "feature_row",
     "find_top",
     "inputs_of",
-    "invariance",
+    "invariance_of",
     "linear_pattern",
     "look",
     "merge",
     "occlude",
-    "portraits",
+    "portraits_of",
     "project",
     "read_keypoints",
     "records_of",

@@ -100,7 +100,7 @@ def default_layers(network: Network) -> tuple[str, str]:
     return (fifth, hidden_row(network)) if whole else (fifth, feature_row(network, 4))
 
 
-def correspondence(
+def correspondence_of(
     viewer: Viewer,
     inputs: Float[Tensor, "P 3 S S"],
     points: Sequence[Points],

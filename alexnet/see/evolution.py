@@ -12,7 +12,7 @@ from alexnet.errors import UserError
 from alexnet.measure.evaluation import Progress
 from alexnet.measure.run import Run
 from alexnet.runs import SNAPSHOT_EPOCHS
-from alexnet.see.portraits import Portrait, portraits
+from alexnet.see.portraits import Portrait, portraits_of
 from alexnet.see.top import find_top
 
 
@@ -76,7 +76,7 @@ def evolve(
 
         top = find_top(viewer, part, list(channels), kept=1, progress=report)
         for layer, some in channels.items():
-            for channel, found in portraits(viewer, part, top, layer, some).items():
+            for channel, found in portraits_of(viewer, part, top, layer, some).items():
                 features[layer][channel] += found
     return Evolution(tuple(chosen), features, part.folder.name, len(part))
 

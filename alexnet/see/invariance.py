@@ -159,7 +159,7 @@ def default_layers(network: Network) -> tuple[str, str]:
     return feature_row(network, 1), hidden_row(network)
 
 
-def invariance(
+def invariance_of(
     viewer: Viewer,
     records: UInt8[Tensor, "P S S 3"],
     labels: Sequence[int],

@@ -52,7 +52,7 @@ class Portrait:
         }
 
 
-def portraits(
+def portraits_of(
     viewer: Viewer,
     part: Part,
     top: Top,

@@ -19,14 +19,14 @@ from alexnet.measure.evaluation import Progress, check_size, part_of
 from alexnet.measure.figures import png_of
 from alexnet.measure.run import Run
 from alexnet.see import charts, figures
-from alexnet.see.correspondence import Correspondence, correspondence
+from alexnet.see.correspondence import Correspondence, correspondence_of
 from alexnet.see.deconvnet import Method, NormRule, Overlap, Projections, project
 from alexnet.see.diagnosis import PATTERNS, Filters, diagnose, linear_pattern
 from alexnet.see.evolution import Evolution, evolve
-from alexnet.see.invariance import Fill, Invariance, Normalisation, Transformation, invariance
+from alexnet.see.invariance import Fill, Invariance, Normalisation, Transformation, invariance_of
 from alexnet.see.keypoints import Annotated, in_view
 from alexnet.see.occlusion import Occlusion, Square, occlude
-from alexnet.see.portraits import portraits
+from alexnet.see.portraits import portraits_of
 from alexnet.see.sight import centre_views, inputs_of, look, records_of
 from alexnet.see.top import Top, find_top
 from alexnet.see.units import Unit, strongest_units
@@ -140,7 +140,7 @@ def write_occlusion(
         check_size(run.folder, store)
         pictures = part_of(store, part)
         top = find_top(run.viewer, pictures, [unit.layer])
-        best = portraits(run.viewer, pictures, top, unit.layer, [unit.channel])[unit.channel]
+        best = portraits_of(run.viewer, pictures, top, unit.layer, [unit.channel])[unit.channel]
     view = centre_views(record, run.inputs.size)[0]
     drawn = figures.occlusion_figure(view, found, projection, run.class_names, best)
     told = {"picture": picture} | found.as_json(run.class_names)
@@ -167,7 +167,7 @@ def write_invariance(
         labels = [class_number(run, words) for words in true]
     else:
         labels = run.viewer.probabilities(records).argmax(dim=1).tolist()
-    found = invariance(
+    found = invariance_of(
         run.viewer,
         records,
         labels,
@@ -224,7 +224,7 @@ def write_top(
             raise UsageError(f"these strongest pictures are of another {name}. Look for them again.")
     for layer, best in top.layers.items():
         chosen = (channels or {}).get(layer) or spread_over(len(best.values))
-        found = portraits(run.viewer, pictures, top, layer, chosen, method=method, norms=norms)
+        found = portraits_of(run.viewer, pictures, top, layer, chosen, method=method, norms=norms)
         told = {
             "layer": layer,
             "part": part,
@@ -288,7 +288,7 @@ def write_correspondence(
     names = [one.file.name for one in annotated]
     records = records_of(run, [str(one.file) for one in annotated])
     inputs = inputs_of(run.viewer, torch.from_numpy(records))
-    found = correspondence(
+    found = correspondence_of(
         run.viewer, inputs, points, names=names, parts=parts, layers=layers, mask=mask, grey=grey, seed=seed
     )
     out.put("correspondence", None, found.as_json())

@@ -10,7 +10,7 @@ from PIL import Image
 
 from alexnet.data import synthetic
 from alexnet.errors import UserError
-from alexnet.see.correspondence import Consistency, correspondence, default_layers, hamming, masked
+from alexnet.see.correspondence import Consistency, correspondence_of, default_layers, hamming, masked
 from alexnet.see.keypoints import in_view, read_keypoints
 
 POINTS = [{"eye": (10.0 + n, 12.0), "nose": (16.0, 20.0 - n), "tail": (3.0, 3.0)} for n in range(4)]
@@ -21,7 +21,7 @@ def test_the_printed_formula_and_the_normalised_one() -> None:
     """Δ_l = Σ_{i≠j} H(sign ε_i, sign ε_j), written as it stands."""
     viewer = viewer_of(small("toy"))
     inputs = noise(4, 32)
-    found = correspondence(
+    found = correspondence_of(
         viewer, inputs, POINTS, names=NAMES, parts=["eye", "nose"], layers=["relu5", "relu7"], mask=6
     )
     for part in ("eye", "nose"):
@@ -70,7 +70,7 @@ def test_masks_lie_about_their_points_and_are_cut_at_the_edge() -> None:
 
 def test_the_control_depends_on_its_seed_alone() -> None:
     viewer, inputs = viewer_of(small("toy")), noise(4, 32)
-    found = [correspondence(viewer, inputs, POINTS, names=NAMES, seed=seed).as_json() for seed in (0, 0, 1)]
+    found = [correspondence_of(viewer, inputs, POINTS, names=NAMES, seed=seed).as_json() for seed in (0, 0, 1)]
     assert found[0] == found[1]
     assert found[0] != found[2]
     assert {row["draws"] for row in found[0]["table"] if row["part"] == "random"} == {10}
@@ -97,7 +97,7 @@ def test_layers_without_the_classifier() -> None:
 def test_what_can_t_be_compared(points: list[dict[str, tuple[float, float]]], options: dict, message: str) -> None:
     viewer = viewer_of(small("toy"))
     with pytest.raises(UserError, match=message):
-        correspondence(viewer, noise(len(points), 32), points, names=NAMES[: len(points)], **options)
+        correspondence_of(viewer, noise(len(points), 32), points, names=NAMES[: len(points)], **options)
 
 
 # ── key points in files ──────────────────────────────────────────────────────────────────────────────────────────

@@ -11,7 +11,7 @@ from alexnet.data.store import Store
 from alexnet.errors import UserError
 from alexnet.measure.accuracy import Viewer
 from alexnet.measure.run import Run
-from alexnet.see.invariance import curve, default_layers, distances, invariance, steps_of, transformed
+from alexnet.see.invariance import curve, default_layers, distances, invariance_of, steps_of, transformed
 from alexnet.see.sight import inputs_of
 
 
@@ -102,7 +102,7 @@ def test_curves_are_what_a_loop_finds(viewer: Viewer, record: Tensor) -> None:
 def test_the_whole_figure_of_some_pictures(run: Run, store: Store) -> None:
     part = store.parts["val"]
     records = torch.from_numpy(part.pictures[:3].copy())
-    found = invariance(
+    found = invariance_of(
         run.viewer, records, part.labels[:3].tolist(), names=["a", "b", "c"], class_names=run.class_names
     )
     assert found.layers == default_layers(run.network) == ("relu1", "relu7")
@@ -115,7 +115,7 @@ def test_the_whole_figure_of_some_pictures(run: Run, store: Store) -> None:
         for layer in found.layers:
             assert all(distance[place] < 1e-3 for distance in one["distances"][layer]), "unmoved, nothing changes"
     with pytest.raises(UserError, match="has no layer 'relu9'"):
-        invariance(run.viewer, records, [0, 0, 0], names="abc", class_names=run.class_names, layers=["relu9"])
+        invariance_of(run.viewer, records, [0, 0, 0], names="abc", class_names=run.class_names, layers=["relu9"])
 
 
 def test_layers_of_the_paper_on_every_network() -> None:

@@ -13,7 +13,7 @@ from alexnet.data.store import Store
 from alexnet.errors import UsageError, UserError
 from alexnet.measure.run import Run
 from alexnet.see.evolution import evolve
-from alexnet.see.portraits import portraits
+from alexnet.see.portraits import portraits_of
 from alexnet.see.sight import centre_views, inputs_of, look
 from alexnet.see.top import NONE, Strongest, Top, find_top, merge
 from alexnet.see.units import Unit, box_of
@@ -103,7 +103,7 @@ def test_what_can_t_be_merged_or_asked(top: Top, run: Run, store: Store, tmp_pat
 
 def test_portraits_show_the_exact_patch_of_the_unit(top: Top, run: Run, store: Store) -> None:
     part = store.parts["val"]
-    found = portraits(run.viewer, part, top, "conv1", [3, 0])
+    found = portraits_of(run.viewer, part, top, "conv1", [3, 0])
     views = centre_views(part.pictures[:], run.inputs.size)
     assert list(found) == [3, 0]
     for channel, some in found.items():

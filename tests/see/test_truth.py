@@ -1,6 +1,6 @@
 """What the methods say against what is known to be true: on the built-in pictures with a trained run, and on real
-weights. By hand: `pytest -m long tests/see/test_truth.py`. A run trained before is taken from ALEXNET_SEE_RUN (its folder)
-and ALEXNET_SEE_STORE, ALEXNET_SEE_PICTURES (what it was trained on); else a thin one is trained."""
+weights. By hand: `pytest -m long tests/see/test_truth.py`. A run trained before is taken from ALEXNET_SEE_RUN, its
+folder, and ALEXNET_SEE_STORE and ALEXNET_SEE_PICTURES, what it was trained on; else a thin one is trained."""
 
 import os
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from alexnet.data.store import Store
 from alexnet.data.synthetic import Annotation
 from alexnet.errors import UserError
 from alexnet.measure.run import Run
-from alexnet.see.correspondence import correspondence
+from alexnet.see.correspondence import correspondence_of
 from alexnet.see.deconvnet import project
 from alexnet.see.keypoints import in_view, read_keypoints
 from alexnet.see.occlusion import Square, occlude
@@ -99,7 +99,7 @@ def test_projections_lie_on_the_object(trained: Trained) -> None:
         share = float(energy[top:bottom, left:right].sum() / energy.sum())
         ratios.append(share / ((right - left) * (bottom - top) / SIZE**2))
     print(
-        f"\nenergy in the box over the box's share of the area: mean {np.mean(ratios):.2f}, median {np.median(ratios):.2f}"
+        f"\nenergy in the box over the box's share of the area: {np.mean(ratios):.2f}, median {np.median(ratios):.2f}"
     )
     assert np.mean(ratios) >= 2
 
@@ -113,7 +113,7 @@ def test_a_map_s_strongest_pictures_share_a_class(trained: Trained) -> None:
     random = np.random.default_rng(0)
     chance = [np.bincount(part.labels[random.choice(len(part), 9, replace=False)]).max() / 9 for _ in range(2000)]
     print(
-        f"\nlargest class's share of the nine: {np.mean(shares):.2f}, by chance {np.mean(chance):.2f}; {len(alive)} maps"
+        f"\nlargest class's share of the nine, {len(alive)} maps: {np.mean(shares):.2f}, chance {np.mean(chance):.2f}"
     )
     assert np.mean(shares) > np.mean(chance) + 3 * np.std(chance) / len(alive) ** 0.5
 
@@ -124,7 +124,7 @@ def test_true_parts_correspond_more_than_random_places(trained: Trained) -> None
     inputs = inputs_of(trained.run.viewer, torch.from_numpy(records_of(trained.run, [str(f.file) for f in faces])))
     points = [in_view(one, SIDE, SIZE) for one in faces]
     names = [one.file.name for one in faces]
-    found = correspondence(trained.run.viewer, inputs, points, names=names, layers=["relu5"])
+    found = correspondence_of(trained.run.viewer, inputs, points, names=names, layers=["relu5"])
     told = {part: found.cells[part, "relu5"] for part in found.parts}
     for part, cell in told.items():
         print(f"\n{part:12} {cell.normalised:.3f} ± {cell.deviation:.3f}", end="")
@@ -166,7 +166,7 @@ def test_real_dogs_are_measured_whatever_comes_out(real: Run, shared_pack: Pack)
     dogs = read_keypoints(shared_pack("pets-dogs") / "frontal" / "keypoints.json")
     inputs = inputs_of(real.viewer, torch.from_numpy(records_of(real, [str(dog.file) for dog in dogs])))
     points = [in_view(dog, real.inputs.side, real.inputs.size) for dog in dogs]
-    found = correspondence(real.viewer, inputs, points, names=[dog.file.name for dog in dogs], layers=["relu5"])
+    found = correspondence_of(real.viewer, inputs, points, names=[dog.file.name for dog in dogs], layers=["relu5"])
     for part in found.parts:
         print(
             f"\n{part:12} {found.cells[part, 'relu5'].normalised:.3f} ± {found.cells[part, 'relu5'].deviation:.3f}",
