@@ -8,7 +8,7 @@ P pictures · F features of a layer · S side of a view.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -27,6 +27,8 @@ DRAWS = 10
 
 Points = Mapping[str, tuple[float, float]]
 """A picture's parts: x and y in pixels of its view; 0 is the left or upper edge of the first pixel."""
+Region = tuple[float, float, float, float]
+"""Left, top, right, bottom, in pixels of the view."""
 
 
 def hamming(signs_pf: Int[Tensor, "P F"]) -> Int[Tensor, "P P"]:
@@ -75,12 +77,14 @@ class Consistency:
 
 @dataclass(frozen=True, eq=False)
 class Correspondence:
-    """Table 1: rows are `parts`, "random" last; columns are layers. `mask` is the square's side in pixels."""
+    """Table 1: rows are `parts`, "random" last; columns are layers. `mask` is the square's side in pixels; `control`:
+    random places of the object, or of the whole picture."""
 
     parts: tuple[str, ...]
     layers: tuple[str, ...]
     mask: int
     grey: float | None
+    control: Literal["object", "picture"]
     pictures: tuple[str, ...]
     cells: dict[tuple[str, str], Consistency]
 
@@ -89,6 +93,7 @@ class Correspondence:
             "pictures": list(self.pictures),
             "mask": self.mask,
             "grey": "mean" if self.grey is None else self.grey,
+            "control": self.control,
             "table": [self.cells[part, layer].as_json() for part in self.parts for layer in self.layers],
         }
 
@@ -110,6 +115,7 @@ def correspondence_of(
     layers: Sequence[str] = (),
     mask: int | None = None,
     grey: float | None = None,
+    regions: Sequence[Region] | None = None,
     seed: int = 0,
     draws: int = DRAWS,
 ) -> Correspondence:
@@ -117,8 +123,9 @@ def correspondence_of(
 
     `points`: each picture's key points; `parts`: which of them (default: those that all pictures have); `mask`: side of
     the square in pixels (default: a seventh of the view, 32 of 224); `grey`: its level 0–255 (default: the mean, so
-    that the network sees 0). The control masks random places, `draws` times. Raises UserError for fewer than two
-    pictures, an absent part, or a point outside the picture.
+    that the network sees 0). The control masks random places, `draws` times: inside `regions`, where each picture's
+    object is, as in [Z]; without them anywhere. Raises UserError for fewer than two pictures, an absent part, or a point
+    outside the picture.
     """
     size = viewer.inputs.size
     mask = max(1, round(size / 7)) if mask is None else mask
@@ -132,21 +139,17 @@ def correspondence_of(
         pairs = _pairs(viewer, inputs, clean, centres, mask, grey)
         cells |= {(part, layer): Consistency(part, layer, pairs[layer], clean[layer].shape[1]) for layer in layers}
     random = np.random.default_rng(seed)
-    drawn = [
-        _pairs(
-            viewer,
-            inputs,
-            clean,
-            torch.from_numpy(random.uniform(mask / 2, size - mask / 2, (len(points), 2))),
-            mask,
-            grey,
-        )
-        for _ in range(draws)
-    ]
+    inner = (mask / 2, mask / 2, size - mask / 2, size - mask / 2)
+    spans = np.array([inner] * len(points) if regions is None else regions).clip(0, size)
+    drawn = []
+    for _ in range(draws):
+        places = torch.from_numpy(random.uniform(spans[:, :2], spans[:, 2:]))
+        drawn.append(_pairs(viewer, inputs, clean, places, mask, grey))
     for layer in layers:
         pairs = torch.cat([found[layer] for found in drawn])
         cells[RANDOM, layer] = Consistency(RANDOM, layer, pairs, clean[layer].shape[1], draws)
-    return Correspondence((*parts, RANDOM), layers, mask, grey, tuple(names), cells)
+    control = "picture" if regions is None else "object"
+    return Correspondence((*parts, RANDOM), layers, mask, grey, control, tuple(names), cells)
 
 
 def masked(

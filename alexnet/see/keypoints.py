@@ -1,7 +1,8 @@
 """Key points of pictures in a JSON file, and where they lie in what the network sees.
 
-Two forms are read: {"cat.jpg": {"left_eye": [x, y], …}, …}, where values that are no points are passed over; and the
-built-in set's {"pictures": [{"file": …, "keypoints": {…}}, …]}. x and y in pixels of the picture's file.
+Two forms are read: {"cat.jpg": {"left_eye": [x, y], …, "box": [x0, y0, x1, y1]}, …}, where the object's box may be
+absent and other values are passed over; and the built-in set's {"pictures": [{"file": …, "keypoints": {…}, "box": …},
+…]}. x and y in pixels of the picture's file.
 """
 
 from dataclasses import dataclass
@@ -11,18 +12,20 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from alexnet.data.synthetic import to_crop
+from alexnet.data.synthetic import box_in_crop, to_crop
 from alexnet.errors import UserError
 from alexnet.files import faults_named, read_json
-from alexnet.see.correspondence import Points
+from alexnet.see.correspondence import Points, Region
 
 
 @dataclass(frozen=True)
 class Annotated:
-    """A picture file and its key points, in pixels of the file."""
+    """A picture file, its key points and its object's box, in pixels of the file. Where no box is known it is the one
+    around the key points, doubled about its middle."""
 
     file: Path
     points: Points
+    box: Region
 
 
 def read_keypoints(path: Path, folder: Path | None = None) -> list[Annotated]:
@@ -33,12 +36,25 @@ def read_keypoints(path: Path, folder: Path | None = None) -> list[Annotated]:
         if isinstance(value.get("pictures"), list):
             part = path.stem.removeprefix("annotations-")
             folder = folder or path.parent / part
-            return [Annotated(folder / entry["file"], points_in(entry["keypoints"])) for entry in value["pictures"]]
-        return [Annotated((folder or path.parent) / name, points_in(entry)) for name, entry in value.items()]
+            return [annotated(folder / entry["file"], entry["keypoints"], entry) for entry in value["pictures"]]
+        return [annotated((folder or path.parent) / name, entry, entry) for name, entry in value.items()]
     except (KeyError, TypeError, AttributeError) as fault:
         raise UserError(
             f'{path}: no key points ({fault!r}). Expected is {{"cat.jpg": {{"left_eye": [x, y], …}}, …}}.'
         ) from None
+
+
+def annotated(file: Path, points: dict[str, Any], entry: dict[str, Any]) -> Annotated:
+    found = points_in(points)
+    given = entry.get("box")
+    return Annotated(file, found, tuple(map(float, given)) if given else around(found))
+
+
+def around(points: Points) -> Region:
+    """The box around key points, doubled about its middle: more of the object than its parts."""
+    x, y = (np.array([point[axis] for point in points.values()] or [0.0]) for axis in (0, 1))
+    wide, high = np.ptp(x) / 2, np.ptp(y) / 2
+    return float(x.min() - wide), float(y.min() - high), float(x.max() + wide), float(y.max() + high)
 
 
 def points_in(entry: dict[str, Any]) -> dict[str, tuple[float, float]]:
@@ -55,8 +71,7 @@ def in_view(annotated: Annotated, side: int, size: int) -> dict[str, tuple[float
 
     Raises UserError for one that lies outside the picture, or if the file can't be read.
     """
-    with faults_named(annotated.file), Image.open(annotated.file) as picture:
-        width, height = picture.size
+    width, height = size_of(annotated.file)
     for name, (x, y) in annotated.points.items():
         if not (0 <= x <= width and 0 <= y <= height):
             raise UserError(
@@ -66,3 +81,15 @@ def in_view(annotated: Annotated, side: int, size: int) -> dict[str, tuple[float
     names, points = list(annotated.points), np.array(list(annotated.points.values())).reshape(-1, 2)
     placed = to_crop(points, width, height, side, size)
     return {name: (float(x), float(y)) for name, (x, y) in zip(names, placed, strict=True)}
+
+
+def region_in_view(annotated: Annotated, side: int, size: int) -> Region:
+    """The object's box in the centre view, cut at its edges."""
+    left, top, right, bottom = box_in_crop(annotated.box, *size_of(annotated.file), side, size)
+    return max(0.0, left), max(0.0, top), min(float(size), right), min(float(size), bottom)
+
+
+def size_of(file: Path) -> tuple[int, int]:
+    """Width and height in pixels. Raises UserError if the file can't be read."""
+    with faults_named(file), Image.open(file) as picture:
+        return picture.size

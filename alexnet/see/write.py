@@ -6,7 +6,7 @@ Every function looks, writes `NAME.png` and `NAME.json` into the folder `out` an
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -24,7 +24,7 @@ from alexnet.see.deconvnet import Method, NormRule, Overlap, Projections, projec
 from alexnet.see.diagnosis import PATTERNS, Filters, diagnose, linear_pattern
 from alexnet.see.evolution import Evolution, evolve
 from alexnet.see.invariance import Fill, Invariance, Normalisation, Transformation, invariance_of
-from alexnet.see.keypoints import Annotated, in_view
+from alexnet.see.keypoints import Annotated, in_view, region_in_view
 from alexnet.see.occlusion import Occlusion, Square, occlude
 from alexnet.see.portraits import portraits_of
 from alexnet.see.sight import centre_views, inputs_of, look, records_of
@@ -281,15 +281,26 @@ def write_correspondence(
     layers: Sequence[str] = (),
     mask: int | None = None,
     grey: float | None = None,
+    control: Literal["object", "picture"] = "object",
     seed: int = 0,
 ) -> Correspondence:
-    """[Z] Table 1 for pictures with key points."""
+    """[Z] Table 1 for pictures with key points. `control`: random places of the object, or of the whole picture."""
     points = [in_view(one, run.inputs.side, run.inputs.size) for one in annotated]
+    regions = [region_in_view(one, run.inputs.side, run.inputs.size) for one in annotated]
     names = [one.file.name for one in annotated]
     records = records_of(run, [str(one.file) for one in annotated])
     inputs = inputs_of(run.viewer, torch.from_numpy(records))
     found = correspondence_of(
-        run.viewer, inputs, points, names=names, parts=parts, layers=layers, mask=mask, grey=grey, seed=seed
+        run.viewer,
+        inputs,
+        points,
+        names=names,
+        parts=parts,
+        layers=layers,
+        mask=mask,
+        grey=grey,
+        regions=regions if control == "object" else None,
+        seed=seed,
     )
     out.put("correspondence", None, found.as_json())
     return found

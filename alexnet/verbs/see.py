@@ -394,6 +394,8 @@ class PartsOfPictures:
     """Side of the mask, pixels of the network's input."""
     grey: Annotated[float | None, arg(metavar="LEVEL", help_behavior_hint="(default: the mean)")] = None
     """Level of the mask, 0–255."""
+    control: Literal["object", "picture"] = "object"
+    """Where the control's random places lie: on the object as in [Z] (its box, or around the key points), or anywhere."""
     seed: Annotated[int, arg(metavar="N")] = 0
     """Of the random places of the control."""
     out: Out = None
@@ -418,6 +420,7 @@ class PartsOfPictures:
                 layers=layers_in(run.network, self.layers),
                 mask=self.mask,
                 grey=self.grey,
+                control=self.control,
                 seed=self.seed,
             )
             print(correspondence_in_words(found))

@@ -11,7 +11,7 @@ from PIL import Image
 from alexnet.data import synthetic
 from alexnet.errors import UserError
 from alexnet.see.correspondence import Consistency, correspondence_of, default_layers, hamming, masked
-from alexnet.see.keypoints import in_view, read_keypoints
+from alexnet.see.keypoints import in_view, read_keypoints, region_in_view
 
 POINTS = [{"eye": (10.0 + n, 12.0), "nose": (16.0, 20.0 - n), "tail": (3.0, 3.0)} for n in range(4)]
 NAMES = ["a", "b", "c", "d"]
@@ -77,6 +77,18 @@ def test_the_control_depends_on_its_seed_alone() -> None:
     assert {row["part"] for row in found[0]["table"]} == {"eye", "nose", "tail", "random"}
 
 
+def test_the_control_lies_on_the_object() -> None:
+    """Masking a corner that all pictures share, and only there: the control is that part."""
+    viewer, inputs = viewer_of(small("toy")), noise(3, 32)
+    points = [{"spot": (6.0, 6.0)}] * 3
+    found = correspondence_of(viewer, inputs, points, names="abc", mask=4, regions=[(6, 6, 6, 6)] * 3, draws=2)
+    for layer in found.layers:
+        spot, random = found.cells["spot", layer], found.cells["random", layer]
+        assert random.normalised == pytest.approx(spot.normalised)
+        assert random.delta == pytest.approx(spot.delta)
+    assert found.as_json()["control"] == "object"
+
+
 def test_layers_without_the_classifier() -> None:
     network = small("toy")
     assert default_layers(network) == ("relu5", "relu7")
@@ -110,6 +122,8 @@ def test_both_forms_of_files(tmp_path: Path) -> None:
     (found,) = read_keypoints(tmp_path / "plain.json")
     assert found.file == tmp_path / "cat.png"
     assert found.points == {"left_eye": (40, 30), "nose": (20.5, 0)}
+    assert found.box == (20.5 - 9.75, -15, 40 + 9.75, 45)
+    assert region_in_view(found, 40, 32) == pytest.approx((0, 0, 49.75 * 53 / 80 - 10, 26))
     # 80 × 60 → 53 × 40, of which columns 6 … 45 and then 32 of 40 remain.
     placed = in_view(found, 40, 32)
     assert placed["left_eye"] == pytest.approx((40 * 53 / 80 - 6 - 4, 30 * 40 / 60 - 4))
@@ -117,6 +131,7 @@ def test_both_forms_of_files(tmp_path: Path) -> None:
     drawn = read_keypoints(folder / "annotations-val.json")
     assert len(drawn) == 12
     assert all(entry.file.is_file() for entry in drawn)
+    assert [entry.box for entry in drawn] == [known.box for known in synthetic.read_annotations(folder, "val")]
 
 
 def test_files_that_are_none_and_points_outside(tmp_path: Path) -> None:
