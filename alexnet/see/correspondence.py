@@ -124,8 +124,8 @@ def correspondence_of(
     `points`: each picture's key points; `parts`: which of them (default: those that all pictures have); `mask`: side of
     the square in pixels (default: a seventh of the view, 32 of 224); `grey`: its level 0–255 (default: the mean, so
     that the network sees 0). The control masks random places, `draws` times: inside `regions`, where each picture's
-    object is, as in [Z]; without them anywhere. Raises UserError for fewer than two pictures, an absent part, or a point
-    outside the picture.
+    object is, as in [Z]; without them anywhere. Raises UserError for fewer than two pictures, an absent part, or a
+    point outside the picture.
     """
     size = viewer.inputs.size
     mask = max(1, round(size / 7)) if mask is None else mask

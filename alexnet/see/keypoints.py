@@ -38,7 +38,7 @@ def read_keypoints(path: Path, folder: Path | None = None) -> list[Annotated]:
             folder = folder or path.parent / part
             return [annotated(folder / entry["file"], entry["keypoints"], entry) for entry in value["pictures"]]
         return [annotated((folder or path.parent) / name, entry, entry) for name, entry in value.items()]
-    except (KeyError, TypeError, AttributeError) as fault:
+    except (KeyError, TypeError, AttributeError, ValueError) as fault:
         raise UserError(
             f'{path}: no key points ({fault!r}). Expected is {{"cat.jpg": {{"left_eye": [x, y], …}}, …}}.'
         ) from None
@@ -46,8 +46,10 @@ def read_keypoints(path: Path, folder: Path | None = None) -> list[Annotated]:
 
 def annotated(file: Path, points: dict[str, Any], entry: dict[str, Any]) -> Annotated:
     found = points_in(points)
-    given = entry.get("box")
-    return Annotated(file, found, tuple(map(float, given)) if given else around(found))
+    if "box" not in entry:
+        return Annotated(file, found, around(found))
+    left, top, right, bottom = map(float, entry["box"])
+    return Annotated(file, found, (left, top, right, bottom))
 
 
 def around(points: Points) -> Region:

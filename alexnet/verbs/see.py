@@ -395,7 +395,7 @@ class PartsOfPictures:
     grey: Annotated[float | None, arg(metavar="LEVEL", help_behavior_hint="(default: the mean)")] = None
     """Level of the mask, 0–255."""
     control: Literal["object", "picture"] = "object"
-    """Where the control's random places lie: on the object as in [Z] (its box, or around the key points), or anywhere."""
+    """Where the control masks: on the object as in [Z] (in its box, or around the key points), or anywhere."""
     seed: Annotated[int, arg(metavar="N")] = 0
     """Of the random places of the control."""
     out: Out = None

@@ -135,9 +135,14 @@ def test_both_forms_of_files(tmp_path: Path) -> None:
 
 
 def test_files_that_are_none_and_points_outside(tmp_path: Path) -> None:
-    (tmp_path / "list.json").write_text('{"cat.png": 3}')
-    with pytest.raises(UserError, match=r"list.json: no key points .* Expected is"):
-        read_keypoints(tmp_path / "list.json")
+    for content in (
+        '{"cat.png": 3}',
+        '{"cat.png": {"eye": [1, 2], "box": [3, 4]}}',
+        '{"pictures": [{"file": "cat.png"}]}',
+    ):
+        (tmp_path / "list.json").write_text(content)
+        with pytest.raises(UserError, match=r"list.json: no key points .* Expected is"):
+            read_keypoints(tmp_path / "list.json")
     Image.new("RGB", (80, 60)).save(tmp_path / "cat.png")
     (tmp_path / "far.json").write_text('{"cat.png": {"eye": [90, 3]}, "dog.png": {"eye": [1, 1]}}')
     cat, dog = read_keypoints(tmp_path / "far.json")
