@@ -19,7 +19,7 @@ from contextlib import redirect_stdout, suppress
 from dataclasses import dataclass, fields, make_dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_type_hints
 
 import tyro
 from tyro.conf import DisallowNone, Positional, arg
@@ -28,25 +28,18 @@ import alexnet
 from alexnet.errors import UsageError, UserError
 from alexnet.files import file_fault
 from alexnet.train.options import TrainOptions
+from alexnet.verbs.arguments import Device, Precision, RunFolderArgument, Verb
+from alexnet.verbs.bring import Import
+from alexnet.verbs.see import See
 
 if TYPE_CHECKING:
     from alexnet.data.sources import Source
     from alexnet.data.store import Store
 
-RunFolderArgument = Annotated[Positional[Path], arg(metavar="RUN")]
-Device = Literal["auto", "cpu", "cuda", "mps"]
-Precision = Literal["auto", "fp32", "bf16"]
-
 Made = TypeVar("Made")
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 UNREAD = 141  # 128 + SIGPIPE
-
-
-class Verb(Protocol):
-    """The options of a verb, as a dataclass, and what it does with them. The docstring is its help."""
-
-    def run(self) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -560,6 +553,8 @@ VERBS: dict[str, type[Verb]] = {
     "evaluate": Evaluate,
     "predict": Predict,
     "report": Report,
+    "see": See,
+    "import": Import,
     "demo": Demo,
     "bench": Bench,
     "completion": Completion,

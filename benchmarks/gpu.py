@@ -180,7 +180,7 @@ def table(bench: Bench) -> list[Row]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--batch", type=int, default=512)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--repeats", dest="rounds", type=int, default=5)
     parser.add_argument("--compile", action="store_true", help="the peers through torch.compile (takes minutes more)")
     options = parser.parse_args()
     if not torch.cuda.is_available():

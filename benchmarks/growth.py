@@ -39,7 +39,7 @@ def main() -> None:
     parser.add_argument("--batches", type=int, nargs="*", default=BATCHES)
     parser.add_argument("--classes", type=int, nargs="*", default=CLASSES)
     parser.add_argument("--pictures", type=int, nargs="*", default=PICTURES)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--repeats", dest="rounds", type=int, default=5)
     options = parser.parse_args()
     torch.manual_seed(0)
     with tempfile.TemporaryDirectory() as folder:

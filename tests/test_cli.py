@@ -30,6 +30,8 @@ POSITIONALS = {
     "evaluate": ["run", "store"],
     "predict": ["run", "picture"],
     "report": ["run"],
+    "see": ["filters", "run"],
+    "import": ["file", "run"],
 }
 HEAVY = ("torch", "matplotlib", "numpy", "PIL", "rich", "tensorboard", "scipy", "sklearn")
 

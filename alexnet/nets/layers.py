@@ -118,10 +118,18 @@ class Convolution(WeightedLayer):
         return len(self.reads) if self.reads == tuple((c,) for c in range(len(self.reads))) else None
 
     def forward(self, x: Maps) -> Maps:
-        weight, bias = self.in_type(x.dtype)
         if self.window.stride > 1 and x.shape[1] < THIN:
-            return convolve_by_cells(x, weight, bias, self.window)
-        x, padding = self._ready(x)
+            return convolve_by_cells(x, *self.in_type(x.dtype), self.window)
+        return self._convolve(*self._ready(x))
+
+    def without_padding(self, x: Maps) -> Maps:
+        """The convolution of a part of the map that has all that its windows read, zeros beyond the edges included."""
+        if self.window.stride > 1 and x.shape[1] < THIN:
+            return convolve_by_cells(x, *self.in_type(x.dtype), Window(self.window.kernel, self.window.stride))
+        return self._convolve(x, 0)
+
+    def _convolve(self, x: Maps, padding: int) -> Maps:
+        weight, bias = self.in_type(x.dtype)
         if self.groups is not None:
             return F.conv2d(x, weight, bias, self.window.stride, padding, groups=self.groups)
         columns = x.chunk(self.columns_below, dim=1)

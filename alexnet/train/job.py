@@ -294,6 +294,11 @@ def take_weights(network: Network, source: RunFolder) -> None:
     """Give the network the weights of another run, the last layer's apart. Raises UserError if a layer differs."""
     last = network.table.weighted[-1].name
     theirs = source.network.state_dict()
+    if source.network.missing:
+        raise UserError(
+            f"--from {source.path}: it has no weights for {', '.join(source.network.missing)} (it was imported without "
+            "them); there is nothing to start those from."
+        )
     for name, tensor in network.state_dict().items():
         if name.split(".")[0] == last:
             continue
