@@ -142,15 +142,15 @@ class RunFolder:
         fill(network, load_tensors(path)[0], path)
         return network.eval()
 
-    def save_model(self, network: Network) -> None:
-        save_tensors(self.path / "model.safetensors", network.state_dict())
+    def save_model(self, weights: dict[str, Tensor]) -> None:
+        save_tensors(self.path / "model.safetensors", weights)
 
     # ── snapshots and training state ─────────────────────────────────────────────────────────────────────────────
 
-    def save_snapshot(self, network: Network, epoch: int) -> None:
+    def save_snapshot(self, weights: dict[str, Tensor], epoch: int) -> None:
         with faults_named(self.path):
             (self.path / "snapshots").mkdir(exist_ok=True)
-        save_tensors(self.path / "snapshots" / f"epoch-{epoch:04}.safetensors", network.state_dict(), {"epoch": epoch})
+        save_tensors(self.path / "snapshots" / f"epoch-{epoch:04}.safetensors", weights, {"epoch": epoch})
 
     @property
     def snapshots(self) -> dict[int, Path]:

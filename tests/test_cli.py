@@ -297,7 +297,7 @@ def test_prepare_hands_every_option_on(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_train_hands_every_option_on(monkeypatch: pytest.MonkeyPatch) -> None:
     handed: list[TrainOptions] = []
     monkeypatch.setattr(cli, "ready_store", lambda pictures, run: (pictures, run))
-    monkeypatch.setattr("alexnet.train.loop.train", lambda store, run, options, resume: handed.append(options))
+    monkeypatch.setattr("alexnet.train.loop.train", lambda store, run, options, resume, team: handed.append(options))
     line = (
         "train s --out r --net zfnet --rate 0.5 --from other --no-mirror --colour-noise off --freeze conv1 --snapshots"
     )

@@ -1,5 +1,6 @@
 """A table as an `nn.Module`: logits from `forward`, every map and switch from `activations`."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -43,13 +44,13 @@ class Network(nn.Module):
         self.layers: tuple[Layer, ...] = trace(table, self.input_size)
         for layer in self.layers:
             self.add_module(layer.row.name, module_for(layer))
-        self._steps = _fuse(self)
+        self.steps = fused_steps(self)
 
     def forward(self, x: Float[Tensor, "B 3 S S"]) -> Float[Tensor, "B K"]:
         self._check(x)
-        for step in self._steps[:-1]:
+        for step in self.steps[:-1]:
             x = step(x)
-        return self._steps[-1](at_least_float32(x)).flatten(1)
+        return self.steps[-1](at_least_float32(x)).flatten(1)
 
     def activations(self, x: Float[Tensor, "B 3 S S"]) -> Activations:
         """Every row's output and every max-pooling row's switches, row by row, by the same modules as `forward`."""
@@ -94,9 +95,9 @@ def at_least_float32(x: Tensor) -> Tensor:
     return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
 
 
-def _fuse(network: Network) -> list[nn.Module | partial[Tensor]]:
+def fused_steps(network: Network) -> list[Callable[[Tensor], Tensor]]:
     """The steps of `forward`: each row's module, runs of ReLU, response norm and max-pooling as one kernel."""
-    steps: list[nn.Module | partial[Tensor]] = []
+    steps: list[Callable[[Tensor], Tensor]] = []
     layers = list(network.layers)
     while layers:
         run = _fusible(layers)
