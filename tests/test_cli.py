@@ -338,7 +338,7 @@ def test_train_says_with_which_command_lines_to_allow_more_bad_files(
     assert cli.main([*shlex.split(prepare), "--max-bad", "0.2"]) == 0
     handed: list[Path] = []
     monkeypatch.setattr(
-        "alexnet.train.loop.train", lambda store, run, options, resume: handed.extend([store.path, run])
+        "alexnet.train.loop.train", lambda store, run, options, resume, team: handed.extend([store.path, run])
     )
     assert cli.main(shlex.split(train)) == 0
     assert handed == [tmp_path / "run.store", run]
