@@ -66,7 +66,11 @@ def train(
         if not team.leads:
             job, keep_log, notes = joined_job(store, folder, options, team), 0, []
         else:
-            found = lay_out(store, folder, options, resume, team, stack)
+            try:
+                found = lay_out(store, folder, options, resume, team, stack)
+            except UserError as fault:
+                tell_ended(team, fault.exit_code)
+                raise
             if isinstance(found, RunFolder):
                 tell_ended(team)
                 return found

@@ -3,19 +3,14 @@
 import multiprocessing
 import os
 import queue
-import socket
 import traceback
 from collections.abc import Callable
 from typing import Any
 
+import torch.distributed as dist
+
 PATIENCE = 100.0
 """Seconds for all of them to end: far more than they need, and less than pytest's user has."""
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def together(processes: int, work: Callable[..., Any], *arguments: Any, each: list[tuple] | None = None) -> list[Any]:
@@ -24,10 +19,11 @@ def together(processes: int, work: Callable[..., Any], *arguments: Any, each: li
     Raises RuntimeError with the traces of those that failed, and for those that do not end."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["alexnet.train.loop", "alexnet.cli", "torch._dynamo"])
-    port, results = free_port(), context.Queue()
+    store = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)  # as torchrun keeps one
+    results = context.Queue()
     own = each or [()] * processes
     ranks = [
-        context.Process(target=_rank, args=(rank, processes, port, results, work, (*own[rank], *arguments)))
+        context.Process(target=_rank, args=(rank, processes, store.port, results, work, (*own[rank], *arguments)))
         for rank in range(processes)
     ]
     for rank in ranks:
@@ -52,6 +48,7 @@ def _rank(rank: int, processes: int, port: int, results: Any, work: Callable[...
     names = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": processes, "LOCAL_WORLD_SIZE": processes}
     os.environ |= {name: str(value) for name, value in names.items()}
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1"}
+    os.environ["TORCHELASTIC_USE_AGENT_STORE"] = "True"
     try:
         results.put((rank, (True, work(*arguments))))
     except BaseException:

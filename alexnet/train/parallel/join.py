@@ -20,9 +20,9 @@ from alexnet.train.recipes import find
 INPUTS = ("mean_image", "eigenvalues", "eigenvectors")
 
 
-def tell_ended(team: Team) -> None:
-    """The leader: there is nothing left to do."""
-    team.from_leader(None)
+def tell_ended(team: Team, code: int = 0) -> None:
+    """The leader: there is nothing to do, the run has ended or (exit code `code`) can't begin. It speaks for all."""
+    team.from_leader({"ended": code})
 
 
 def tell_team(job: Job, team: Team) -> None:
@@ -36,9 +36,12 @@ def tell_team(job: Job, team: Team) -> None:
 
 
 def joined_job(store: Store, folder: Path, options: TrainOptions, team: Team) -> Job | None:
-    """The others: the job that the leader tells of, the network whole; None if the run has ended."""
+    """The others: the job that the leader tells of, the network whole; None if the run has ended. SystemExit, without a
+    word, if the leader could not begin."""
     told = team.from_leader(None)
-    if told is None:
+    if told.get("ended"):
+        raise SystemExit(told["ended"])
+    if "ended" in told:
         return None
     tensors = team.tensors_from_leader({})
     run = RunFolder(folder, told["config"])
