@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch.distributed.rendezvous import rendezvous
+from torch._C._distributed_c10d import PrefixStore, TCPStore
 
 import alexnet
 from alexnet import kernels
@@ -23,7 +23,7 @@ from alexnet.train.options import TrainOptions
 from alexnet.train.parallel.exchange import Meter
 from alexnet.train.parallel.layout import Layout
 from alexnet.train.parallel.team import Groups, Team
-from alexnet.train.parallel.watch import Watch, one_message
+from alexnet.train.parallel.watch import Watch, common_name, one_message
 
 
 def is_launched() -> bool:
@@ -46,12 +46,13 @@ def launched(options: TrainOptions) -> Iterator[Team]:
         yield Team(Layout.of(options, 1))
         return
     rank, processes = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
-    store, *_ = next(rendezvous("env://", timeout=timedelta(seconds=options.timeout)))
-    watch = Watch(store, rank, processes, socket.gethostname())
+    stores = [_store(rank, processes, options.timeout) for _ in range(2)]  # torch keeps its own busy for minutes
+    name = common_name(stores[0], rank, processes, options.timeout)
+    watch = Watch(PrefixStore(name, stores[0]), rank, processes, socket.gethostname())
     watch.begin()
     try:
         with one_message(watch):
-            team = _gather(options, rank, processes)
+            team = _gather(options, rank, processes, PrefixStore(f"{name}/groups", stores[1]))
             watch.steps = lambda: team.progress
             yield team
             dist.destroy_process_group()
@@ -59,11 +60,26 @@ def launched(options: TrainOptions) -> Iterator[Team]:
         watch.close()
 
 
-def _gather(options: TrainOptions, rank: int, processes: int) -> Team:
+def _store(rank: int, processes: int, seconds: float) -> TCPStore:
+    """A connection to the rendezvous' store; torchrun keeps it, where there is none rank 0 does."""
+    keeps = rank == 0 and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True"
+    return TCPStore(
+        os.environ["MASTER_ADDR"],
+        int(os.environ["MASTER_PORT"]),
+        processes,
+        is_master=keeps,
+        timeout=timedelta(seconds=seconds),
+        wait_for_workers=False,
+        multi_tenant=True,
+    )
+
+
+def _gather(options: TrainOptions, rank: int, processes: int, store: PrefixStore) -> Team:
     layout, local = Layout.of(options, processes), int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     device = _own_device(options, local)
     timeout = timedelta(seconds=options.timeout)
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=timeout)
+    backend = "nccl" if device.type == "cuda" else "gloo"
+    dist.init_process_group(backend, timeout=timeout, store=store, rank=rank, world_size=processes)
     control = dist.new_group(backend="gloo", timeout=timeout) if device.type == "cuda" else dist.group.WORLD
     groups = Groups(control, *_groups(layout, rank, timeout))
     return Team(layout, rank, local, groups, Meter(), socket.gethostname())

@@ -5,16 +5,20 @@ number of steps taken, even while the process computes. Whoever does not answer 
 the others is stuck. Of all who have something to say only the first speaks; the others end silently.
 """
 
+import signal
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 import torch.distributed as dist
 
 from alexnet.errors import UserError
+from alexnet.terminal import counted
 
 ANSWER_SECONDS = 4.0
 """How long a roll call waits for answers. torchrun ends the others half a minute after it saw one dying."""
@@ -62,6 +66,14 @@ class Watch:
         """Say that this process lives, and how far it is."""
         self.store.set(f"here/{self.rank}", str(self.steps()))
 
+    def ends(self, code: int) -> None:
+        """SystemExit unless this process is the first with something to say; that one is deaf to torchrun from here on,
+        which ends the others when it sees one of them end."""
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        if not self.speaks():
+            raise SystemExit(code)
+
     def speaks(self) -> bool:
         """Whether this process is the first with something to say. If the rendezvous is gone, all speak."""
         try:
@@ -69,11 +81,20 @@ class Watch:
         except (RuntimeError, dist.DistError):
             return True
 
-    def present(self) -> bool:
-        """After a loss: answer the roll, then see whether it is up to this process to call it and to speak."""
+    def loss(self, fault: RuntimeError) -> Lost:
+        """What to say of a loss. SystemExit if another process says it, once it has called the roll."""
         with suppress(RuntimeError, dist.DistError):
             self.answer()
-        return self.speaks()
+        try:
+            self.ends(Lost.exit_code)
+        except SystemExit:
+            with suppress(RuntimeError, dist.DistError):
+                self.store.wait(["roll called"], timedelta(seconds=ANSWER_SECONDS + 1))
+            raise
+        missing = self.missing()
+        with suppress(RuntimeError, dist.DistError):
+            self.store.set("roll called", "1")
+        return Lost(f"lost: {missing}. The last saved state is kept. (rank {self.rank}: {_gist(fault)})")
 
     def missing(self) -> str:
         """Call the roll and say in words who is gone, or who is stuck."""
@@ -116,23 +137,51 @@ def one_message(watch: Watch) -> Iterator[None]:
     try:
         yield
     except UserError as fault:
-        if not watch.speaks():
-            raise SystemExit(fault.exit_code) from None
+        watch.ends(fault.exit_code)
         if fault.exit_code == UserError.exit_code:
             raise UserError(f"rank {watch.rank} of {watch.processes} on {watch.host}: {fault}") from fault
         raise
     except RuntimeError as fault:
-        if not is_loss(fault):
-            watch.speaks()
-            raise
-        if not watch.present():
-            raise SystemExit(Lost.exit_code) from None
-        raise Lost(
-            f"lost: {watch.missing()}. The last saved state is kept. (rank {watch.rank}: {_gist(fault)})"
-        ) from None
-    except Exception:
-        watch.speaks()  # its trace is told, nobody else's
+        if is_loss(fault):
+            raise watch.loss(fault) from None
+        watch.ends(UserError.exit_code)
         raise
+    except Exception:
+        watch.ends(UserError.exit_code)  # its trace is told, nobody else's
+        raise
+
+
+def common_name(store: Any, rank: int, processes: int, seconds: float) -> str:
+    """A name that only the processes of this start know, to put before all keys: torchrun may keep one store over
+    restarts, full of what the dead have left in it. Each says hello with a fresh word; rank 0 answers with the name.
+
+    Raises Lost for ranks that have not come after `seconds`."""
+    word = uuid.uuid4().hex
+    store.set(f"hello/{rank}", word)
+    if rank == 0:
+        _welcome(store, word, processes, seconds)
+        return word
+    try:
+        store.wait([f"welcome/{word}"], timedelta(seconds=seconds))
+    except (RuntimeError, dist.DistError):
+        raise Lost(f"rank 0 did not come within {seconds:g} s") from None
+    name = store.get(f"welcome/{word}").decode()
+    store.set(f"joined/{name}/{rank}", "1")
+    return name
+
+
+def _welcome(store: Any, name: str, processes: int, seconds: float) -> None:
+    """Give everybody the name. A hello may be a dead one's: it is answered until the living one has joined."""
+    expected, end = set(range(1, processes)), time.monotonic() + seconds
+    while expected:
+        for rank in sorted(expected):
+            if store.check([f"hello/{rank}"]):
+                store.set(f"welcome/{store.get(f'hello/{rank}').decode()}", name)
+            if store.check([f"joined/{name}/{rank}"]):
+                expected.discard(rank)
+        if time.monotonic() > end:
+            raise Lost(f"{counted(len(expected), 'rank')} did not come within {seconds:g} s: {sorted(expected)[:4]}")
+        time.sleep(0.01)
 
 
 def _gist(fault: RuntimeError) -> str:
