@@ -317,7 +317,7 @@ class MapBatchNorm(nn.BatchNorm2d):
         return super().train(mode and self.weight.requires_grad)
 
     def forward(self, input: Maps) -> Maps:
-        return super().forward(input.float()).to(input.dtype)
+        return super().forward(input.to(self.weight.dtype)).to(input.dtype)
 
     def adjoint(self, y: Maps, x: Maps) -> Maps:  # noqa: ARG002 - the signature of every adjoint
         """With the running statistics, as in evaluation."""

@@ -9,7 +9,7 @@ from processes import together
 from steps import Case, Outcome, toy, train, train_apart
 
 from alexnet.nets import zoo
-from alexnet.nets.table import Table, change
+from alexnet.nets.table import BatchNorm, Table, change, insert_after
 from alexnet.train.options import TrainOptions
 
 COLUMNS, FOUR, DATA = TrainOptions(columns=2), TrainOptions(columns=4), TrainOptions()
@@ -22,6 +22,11 @@ def unmet() -> Table:
     for name in ("conv3", "fc6", "fc7"):
         table = change(table, name, reads="own")
     return table
+
+
+def normed() -> Table:
+    """With batch normalisation: of the whole batch, however it is dealt out."""
+    return insert_after(insert_after(toy(), "conv2", BatchNorm("batch2")), "conv4", BatchNorm("batch4"))
 
 
 def largest_difference(one: Outcome, other: Outcome) -> float:
@@ -41,10 +46,14 @@ def largest_difference(one: Outcome, other: Outcome) -> float:
         (4, Case(toy(), COLUMNS)),
         (2, Case(toy(), HYBRID)),
         (3, Case(toy(), HYBRID, classes=10)),
+        (3, Case(normed(), DATA)),
+        (4, Case(normed(), COLUMNS)),
+        (2, Case(normed(), HYBRID)),
         (2, Case(toy(), COLUMNS, frozen="conv1,conv2,conv3")),
         (2, Case(toy(), HYBRID, frozen="conv1,conv2,conv3,conv4,conv5")),
     ],
     ids=["columns", "4-columns", "no-communication", "data-2", "data-4", "columns×data", "hybrid-2", "hybrid-3",
+         "batch-norm-data", "batch-norm-both", "batch-norm-hybrid",
          "columns-frozen", "hybrid-frozen"],
 )  # fmt: skip
 def test_twenty_updates_in_float64(processes: int, case: Case) -> None:

@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+import two_hosts
 from torchrun import PATIENCE, saved_step, started, until, workers
 
 from alexnet.data.store import Store
@@ -101,3 +102,22 @@ def test_a_full_disk_is_told_once(store: Store, tmp_path: Path) -> None:
     messages = [words for words in said.read_text().splitlines() if words.startswith("alexnet: ")]
     assert len(messages) == 1
     assert f"rank 0 of 2 on {socket.gethostname()}: {run}" in messages[0]
+
+
+def test_two_hosts_lose_one_and_it_comes_back(store: Store, tmp_path: Path) -> None:
+    """Columns on two hosts (network namespaces): one is killed whole and started again; the weights are those of two
+    processes on one host that nobody killed."""
+    options = line(store, tmp_path, "--columns", "2", "--threads", "1")[4:]
+    try:
+        code, said = two_hosts.train_lose_and_come_back(store.path, tmp_path, options)
+    except two_hosts.Absent as reason:
+        pytest.skip(f"no network namespaces here: {reason}")
+    assert code == 0, said
+    starts = RunFolder.open(tmp_path / "run").config["starts"]
+    assert len(starts) == 2
+    assert starts[1]["step"] > 3
+    with started(
+        tmp_path / "one.txt", 2, line(store, tmp_path / "one", "--columns", "2", "--threads", "1")
+    ) as torchrun:
+        assert torchrun.wait(PATIENCE) == 0
+    assert digest(tmp_path / "run") == digest(tmp_path / "one")

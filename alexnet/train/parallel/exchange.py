@@ -113,9 +113,11 @@ class ReadOthers(nn.Module):
 
 @dataclass
 class Sizes:
-    """Pictures of each share in the batch that is under way: a batch dealt out sets it before it is computed."""
+    """Of the batch under way: pictures of each share and of all, and whether the own ones count (see `Deal`)."""
 
     of_shares: tuple[int, ...] = ()
+    total: int = 0
+    counts: bool = True
 
 
 class GatherPictures(nn.Module):

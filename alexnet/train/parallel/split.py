@@ -64,7 +64,7 @@ class Part:
 
     def take_place(self, seed: int, epoch: int, deal: Deal, device: torch.device) -> None:
         """Make ready for a batch: its shares' sizes, and dropout masks by place."""
-        self.sizes.of_shares = deal.sizes
+        self.sizes.of_shares, self.sizes.total, self.sizes.counts = deal.sizes, deal.total, deal.counts
         self.network.set_place(Place(seed, epoch, torch.from_numpy(deal.indices).to(device)))
         everyone = Place(seed, epoch, torch.from_numpy(np.concatenate(deal.shares)).to(device))
         for module in self.whole_batch:
@@ -150,14 +150,14 @@ def _narrow(network: Network, whole: Layer, layer: Layer, part: Part) -> None:
 def _part_of(module: nn.Module, layer: Layer, part: Part) -> nn.Module:
     """The layer's module with a part of the whole module's weights, learning where that one does."""
     name = layer.row.name
-    narrow = module_for(layer)
+    example = module.get_parameter("weight")
+    narrow = module_for(layer).to(example.device, example.dtype)
     own = part.cut({f"{name}.{key}": value for key, value in module.state_dict().items()})
     narrow.load_state_dict({key.removeprefix(f"{name}."): value for key, value in own.items()})
     for key, weight in module.named_parameters():
         copy = narrow.get_parameter(key)
-        copy.data = own[f"{name}.{key}"]  # in the whole one's order in memory, on its device and in its type
+        copy.data = own[f"{name}.{key}"]  # in the whole one's order in memory
         copy.requires_grad_(weight.requires_grad)
-        narrow.to(weight.device)  # its running statistics
     return narrow
 
 

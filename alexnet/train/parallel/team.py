@@ -15,11 +15,13 @@ from torch import Tensor
 
 from alexnet.data.store import Part as StorePart
 from alexnet.measure.accuracy import BATCH, Counts, Viewer, count
+from alexnet.nets.layers import MapBatchNorm
 from alexnet.nets.network import Network
 from alexnet.train.parallel import layout as layouts
 from alexnet.train.parallel.exchange import HALVES, Meter, Wires
 from alexnet.train.parallel.gradients import Learners, summed
 from alexnet.train.parallel.layout import Deal, Layout, dense_rows
+from alexnet.train.parallel.norms import WholeBatchNorm
 from alexnet.train.parallel.split import Member, Part, split
 
 
@@ -112,7 +114,13 @@ class Team:
         """Cut the network down, in place, to what this process holds."""
         number = self.layout.member_of(self.rank)
         half = HALVES.get(self.layout.wire)
-        return split(network, self.layout, Member(number, self._members, self._wires(half)))
+        part = split(network, self.layout, Member(number, self._members, self._wires(half)))
+        if self.layout.shares > 1:
+            network.steps = [
+                WholeBatchNorm(step, self.groups.twins, part.sizes) if isinstance(step, MapBatchNorm) else step
+                for step in network.steps
+            ]
+        return part
 
     def _wires(self, half: torch.dtype | None) -> Wires:
         return Wires((), (), self.groups.members, half, self.meter)

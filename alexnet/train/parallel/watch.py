@@ -5,6 +5,7 @@ number of steps taken, even while the process computes. Whoever does not answer 
 the others is stuck. Of all who have something to say only the first speaks; the others end silently.
 """
 
+import os
 import signal
 import threading
 import time
@@ -75,11 +76,11 @@ class Watch:
             raise SystemExit(code)
 
     def speaks(self) -> bool:
-        """Whether this process is the first with something to say. If the rendezvous is gone, all speak."""
+        """Whether this process is the first with something to say. If the rendezvous is gone, one of each host does."""
         try:
             return self.store.add("spoken", 1) == 1
         except (RuntimeError, dist.DistError):
-            return True
+            return os.environ.get("LOCAL_RANK", "0") == "0"
 
     def loss(self, fault: RuntimeError) -> Lost:
         """What to say of a loss. SystemExit if another process says it, once it has called the roll."""
