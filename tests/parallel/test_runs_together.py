@@ -25,6 +25,7 @@ from alexnet.errors import UsageError
 from alexnet.measure.accuracy import Counts, Viewer, evaluate
 from alexnet.nets import zoo
 from alexnet.nets.network import build
+from alexnet.nets.table import trace, with_width
 from alexnet.runs import RunFolder
 from alexnet.tensor_files import load_tensors, tensor_digest
 from alexnet.train import loop
@@ -228,6 +229,62 @@ def test_what_is_sent_is_what_the_table_says() -> None:
     for column in (0, 1):
         floats = sum(c.floats for c in crossing if column in (c.sender, c.reader))
         assert sent[column] == 8 * floats
+
+
+def test_the_hybrid_sends_what_the_table_says_and_far_less_than_data_parallel() -> None:
+    """Both processes, forward and backward: last maps, units between the dense layers, logits."""
+    from steps import Case, toy, train_apart
+
+    case = Case(toy(), TrainOptions(hybrid=True), updates=1, batches=(8,))
+    sent = sum(outcome.sent for outcome in together(2, train_apart, case))
+    layers = {layer.row.name: layer for layer in trace(toy())}
+    assert sent == 8 * 2 * (sum(layers[name].entering.units for name in ("fc6", "fc7", "fc8")) + 12 // 2)
+    layers = {layer.row.name: layer for layer in trace(zoo.ALEXNET)}
+    # [A] at a batch of 128, of each of two processes: 64 pictures' maps and half of the units of 128 there and back.
+    activations = 2 * 64 * (9216 + 4096 + 4096 + 500)
+    convolutions = sum(layer.parameters for name, layer in layers.items() if name.startswith("conv"))
+    assert round(60_965_224 / (convolutions + activations), 1) == 13.2
+
+
+def leaving_order(case: object) -> list[set[str]]:
+    """Names of the weights in the buckets of data parallel's gradients, bucket after bucket as they leave."""
+    from steps import job_of, pictures_of
+
+    from alexnet.train.parallel import gradients
+
+    order: list[set[str]] = []
+    plain = gradients._adder
+
+    def recording(*arguments):
+        add = plain(*arguments)
+
+        def seen(state, bucket):
+            names = {id(weight): name for name, weight in job.network.named_parameters()}
+            order.append({names[id(weight)] for weight in bucket.parameters() if id(weight) in names})
+            return add(state, bucket)
+
+        return seen
+
+    gradients._adder = recording
+    with launched(case.options) as team:
+        job = job_of(case, team)
+        dealt = team.deal(np.arange(2))
+        for _ in range(3):
+            loop.learn(job, *pictures_of(dealt.indices, job.network, case), dealt, case.rates)
+    return order
+
+
+def test_the_gradient_of_fc6_leaves_first() -> None:
+    """At each update, the first one included, whose order torch chooses otherwise."""
+    from steps import Case
+
+    case = Case(with_width(zoo.ALEXNET, 0.25), dtype=torch.float32)
+    order = together(2, leaving_order, case)[0]
+    count = len(order) // 3
+    assert order[:count] == order[count : 2 * count] == order[2 * count :]
+    place = {name: place for place, bucket in enumerate(order[:count]) for name in bucket}
+    assert max(place["fc6.weight"], place["fc6.bias"]) < place["fc7.weight"]
+    assert all(place["fc6.weight"] <= where for name, where in place.items() if name != "fc6.bias")
 
 
 # ── refusals ─────────────────────────────────────────────────────────────────────────────────────────────────────
