@@ -104,6 +104,7 @@ def test_a_full_disk_is_told_once(store: Store, tmp_path: Path) -> None:
     assert f"rank 0 of 2 on {socket.gethostname()}: {run}" in messages[0]
 
 
+@pytest.mark.long
 def test_two_hosts_lose_one_and_it_comes_back(store: Store, tmp_path: Path) -> None:
     """Columns on two hosts (network namespaces): one is killed whole and started again; the weights are those of two
     processes on one host that nobody killed."""
