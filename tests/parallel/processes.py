@@ -9,7 +9,7 @@ from typing import Any
 
 import torch.distributed as dist
 
-PATIENCE = 100.0
+PATIENCE = 400.0
 """Seconds for all of them to end: far more than they need, and less than pytest's user has."""
 
 

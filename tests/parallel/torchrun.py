@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-PATIENCE = 90.0
+PATIENCE = 400.0
+"""Seconds: on a machine where others want the cores too, a run of seconds has taken minutes."""
 
 
 @contextmanager
