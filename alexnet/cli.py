@@ -35,6 +35,7 @@ from alexnet.verbs.see import See
 if TYPE_CHECKING:
     from alexnet.data.sources import Source
     from alexnet.data.store import Store
+    from alexnet.train.parallel.layout import Layout
 
 Made = TypeVar("Made")
 
@@ -246,16 +247,36 @@ class Train:
     """The run folder to make (or to go on with)."""
     resume: bool = False
     """Go on with the run in RUN, with the options it was started with."""
+    show_traffic: bool = False
+    """First print the numbers that cross between processes: for each picture and layer, forward and backward."""
     options: Annotated[TrainArguments, arg(name="")] = TrainArguments()
 
     def run(self) -> None:
+        from alexnet.data.store import Store
         from alexnet.train.job import check_options
         from alexnet.train.loop import train
+        from alexnet.train.parallel.launch import launched
 
         options = TrainOptions(**vars(self.options))
-        check_options(options)
-        train(ready_store(self.store, self.out), self.out, options, resume=self.resume)
-        print(self.out)
+        with launched(options) as team:
+            check_options(options)
+            if self.show_traffic and team.leads:
+                show_traffic(options, team.layout)
+            store = ready_store(self.store, self.out) if team.alone else Store.open(self.store)
+            train(store, self.out, options, resume=self.resume, team=team)
+        if team.leads:
+            print(self.out)
+
+
+def show_traffic(options: TrainOptions, layout: "Layout") -> None:
+    from alexnet.nets.table import with_width
+    from alexnet.nets.zoo import find
+    from alexnet.train.job import with_options
+    from alexnet.train.parallel import traffic
+    from alexnet.train.recipes import find as find_recipe
+
+    network = with_width(find(with_options(find_recipe(options.recipe), options).net), options.width)
+    print(traffic.in_words(network, layout, options.input_size), flush=True)
 
 
 def ready_store(pictures: Path, run: Path) -> "Store":

@@ -40,7 +40,7 @@ def import_run(source: Path, destination: Path) -> RunFolder:
         "finished": True,
     }
     folder = RunFolder.create(destination, config, Inputs(foreign.mean_image, foreign.table.input_size))
-    folder.save_model(network)
+    folder.save_model(network.state_dict(), network.missing)
     return folder
 
 

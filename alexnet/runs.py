@@ -11,6 +11,7 @@
 Files are written whole or not at all and carry checksums.
 """
 
+from collections.abc import Collection
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -143,18 +144,17 @@ class RunFolder:
         fill(network, load_tensors(path)[0], path)
         return network.eval()
 
-    def save_model(self, network: Network) -> None:
+    def save_model(self, weights: dict[str, Tensor], missing: Collection[str] = ()) -> None:
         """Write the weights, those of missing layers left out."""
-        weights = network.state_dict()
-        there = {name: tensor for name, tensor in weights.items() if name.split(".")[0] not in network.missing}
+        there = {name: tensor for name, tensor in weights.items() if name.split(".")[0] not in missing}
         save_tensors(self.path / "model.safetensors", there)
 
     # ── snapshots and training state ─────────────────────────────────────────────────────────────────────────────
 
-    def save_snapshot(self, network: Network, epoch: int) -> None:
+    def save_snapshot(self, weights: dict[str, Tensor], epoch: int) -> None:
         with faults_named(self.path):
             (self.path / "snapshots").mkdir(exist_ok=True)
-        save_tensors(self.path / "snapshots" / f"epoch-{epoch:04}.safetensors", network.state_dict(), {"epoch": epoch})
+        save_tensors(self.path / "snapshots" / f"epoch-{epoch:04}.safetensors", weights, {"epoch": epoch})
 
     @property
     def snapshots(self) -> dict[int, Path]:

@@ -299,7 +299,7 @@ def test_prepare_hands_every_option_on(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_train_hands_every_option_on(monkeypatch: pytest.MonkeyPatch) -> None:
     handed: list[TrainOptions] = []
     monkeypatch.setattr(cli, "ready_store", lambda pictures, run: (pictures, run))
-    monkeypatch.setattr("alexnet.train.loop.train", lambda store, run, options, resume: handed.append(options))
+    monkeypatch.setattr("alexnet.train.loop.train", lambda store, run, options, resume, team: handed.append(options))
     line = (
         "train s --out r --net zfnet --rate 0.5 --from other --no-mirror --colour-noise off --freeze conv1 --snapshots"
     )
@@ -340,7 +340,7 @@ def test_train_says_with_which_command_lines_to_allow_more_bad_files(
     assert cli.main([*shlex.split(prepare), "--max-bad", "0.2"]) == 0
     handed: list[Path] = []
     monkeypatch.setattr(
-        "alexnet.train.loop.train", lambda store, run, options, resume: handed.extend([store.path, run])
+        "alexnet.train.loop.train", lambda store, run, options, resume, team: handed.extend([store.path, run])
     )
     assert cli.main(shlex.split(train)) == 0
     assert handed == [tmp_path / "run.store", run]

@@ -25,6 +25,8 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 IN_LINE = re.compile(r"`([^`\n]+)`")
+TORCHRUN = re.compile(r"torchrun (?:[^`\n]|\\\n)* -m alexnet ((?:[^`\n\\]|\\\n)+)")
+OPTIONS_OF_TORCHRUN = {"--max-restarts"}
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
 SIDE = 40
 
@@ -72,7 +74,8 @@ def command_lines(page: Path) -> list[list[str]]:
             words = shlex.split(command, comments=True)
             if words[:1] == ["alexnet"] and len(words) > 1 and "…" not in command:
                 found.append(words[1 : words.index(">") if ">" in words else None])
-    return found
+    lines = (line.replace("\\\n", " ") for line in TORCHRUN.findall(page.read_text()))
+    return found + [shlex.split(line) for line in lines if "…" not in line]
 
 
 def options_of(verb: str) -> set[str]:
@@ -114,7 +117,7 @@ def test_command_lines_parse(page: Path, words: list[str]) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=names)
 def test_options_named_in_the_text_exist(page: Path) -> None:
-    known = {"--help", "--version"}.union(*map(options_of, cli.VERBS))
+    known = {"--help", "--version"}.union(OPTIONS_OF_TORCHRUN, *map(options_of, cli.VERBS))
     named = {option for phrase in phrases(page) for option in OPTION.findall(phrase)}
     assert named - known == set()
 

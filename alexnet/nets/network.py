@@ -46,14 +46,15 @@ class Network(nn.Module):
         """Layers whose weights nobody has (`alexnet import` of files that lack them): nothing behind them computes."""
         for layer in self.layers:
             self.add_module(layer.row.name, module_for(layer))
-        self._steps = [step for _, step in _fuse(self)]
+        self.steps = [step for _, step in fused_steps(self)]
 
     def forward(self, x: Float[Tensor, "B 3 S S"]) -> Float[Tensor, "B K"]:
         self._check(x)
-        self.refuse_behind_missing(self.layers[-1].row.name)
-        for step in self._steps[:-1]:
+        if self.missing:
+            self.refuse_behind_missing(self.layers[-1].row.name)
+        for step in self.steps[:-1]:
             x = step(x)
-        return self._steps[-1](at_least_float32(x)).flatten(1)
+        return self.steps[-1](at_least_float32(x)).flatten(1)
 
     def activations(self, x: Float[Tensor, "B 3 S S"]) -> Activations:
         """Every row's output and every max-pooling row's switches, row by row, by the same modules as `forward`.
@@ -78,7 +79,7 @@ class Network(nn.Module):
         for name in names:
             self.refuse_behind_missing(name)
         found: dict[str, Tensor] = {}
-        for name, step in _fuse(self, names):
+        for name, step in fused_steps(self, names):
             x = step(at_least_float32(x) if name == self.layers[-1].row.name else x)
             if name in names:
                 found[name] = x
@@ -142,7 +143,7 @@ def at_least_float32(x: Tensor) -> Tensor:
     return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
 
 
-def _fuse(network: Network, stops: Collection[str] = ()) -> list[tuple[str, Callable[[Tensor], Tensor]]]:
+def fused_steps(network: Network, stops: Collection[str] = ()) -> list[tuple[str, Callable[[Tensor], Tensor]]]:
     """The steps of `forward`, each with the name of its last row: each row's module; ReLU, response norm and
     max-pooling in a row as one kernel, which ends at any row among `stops`."""
     steps: list[tuple[str, Callable[[Tensor], Tensor]]] = []

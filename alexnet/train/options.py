@@ -68,3 +68,14 @@ class TrainOptions:
     """Where to train; auto: the first of cuda, mps, cpu that is there."""
     deterministic: bool = False
     """On CUDA: bit-identical repeats, slower. On the CPU they always are."""
+    columns: int = 1
+    """Under torchrun: processes that share one network, a column each ([A] §3.2: 2). Batches are dealt out over the
+    other processes."""
+    hybrid: bool = False
+    """Under torchrun: dense layers split over all processes, convolutions data parallel (One Weird Trick)."""
+    wire: Literal["same", "bf16", "fp16"] = "same"
+    """Type of the activations, and of their gradients, between processes; same: as they are computed."""
+    gradients: Literal["same", "bf16"] = "same"
+    """Type of the weight gradients that data-parallel processes add up; same: as they are computed."""
+    timeout: float = 600.0
+    """Seconds after which a process that does not answer is given up and named."""

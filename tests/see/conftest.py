@@ -41,8 +41,8 @@ def make_run(folder: Path, store: Store, *, snapshots: tuple[int, ...] = ()) -> 
     made = RunFolder.create(folder, config, inputs)
     for epoch in snapshots:
         (folder / "snapshots").mkdir(exist_ok=True)
-        made.save_snapshot(lively(build("toy", len(store.class_ids), input_size=SIZE), seed=epoch), epoch)
-    made.save_model(network)
+        made.save_snapshot(lively(build("toy", len(store.class_ids), input_size=SIZE), seed=epoch).state_dict(), epoch)
+    made.save_model(network.state_dict())
     return Run.open(folder, device="cpu")
 
 
