@@ -125,6 +125,7 @@ def job_of(team: Team, batch: int, width: float, dtype: torch.dtype) -> Job:
         schedule=Logged(()),
         epochs=1,
         batch=batch,
+        accumulate=1,
         seed=0,
         device=torch.device("cpu"),
         dtype=dtype,

@@ -189,8 +189,7 @@ def test_a_part_killed_in_the_middle_leaves_the_others_alone(tmp_path: Path) -> 
     ) as process:
         journal = many / "part-2-of-2" / layout.JOURNAL
         while process.poll() is None and not journal.exists():
-            time.sleep(0.005)
-        time.sleep(0.1)
+            time.sleep(0.001)
         process.send_signal(signal.SIGKILL)
         killed = process.wait() == -signal.SIGKILL
     if killed:

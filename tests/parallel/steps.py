@@ -86,6 +86,7 @@ def job_of(case: Case, team: Team) -> Job:
         schedule=Logged(()),
         epochs=1,
         batch=8,
+        accumulate=1,
         seed=3,
         device=torch.device("cpu"),
         dtype=case.dtype,
