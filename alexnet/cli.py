@@ -14,12 +14,12 @@ import shlex
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout, suppress
 from dataclasses import dataclass, fields, make_dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_type_hints
 
 import tyro
 from tyro.conf import DisallowNone, Positional, arg, subcommand
@@ -29,23 +29,19 @@ from alexnet.errors import UsageError, UserError
 from alexnet.files import file_fault
 from alexnet.papers.settings import Settings
 from alexnet.train.options import TrainOptions
+from alexnet.verbs.arguments import Device, Precision, RunFolderArgument, Verb
+from alexnet.verbs.bring import Import
+from alexnet.verbs.see import See
 
 if TYPE_CHECKING:
     from alexnet.data.sources import Source
     from alexnet.data.store import Store
+    from alexnet.train.parallel.layout import Layout
 
-RunFolderArgument = Annotated[Positional[Path], arg(metavar="RUN")]
-Device = Literal["auto", "cpu", "cuda", "mps"]
-Precision = Literal["auto", "fp32", "bf16"]
+Made = TypeVar("Made")
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 UNREAD = 141  # 128 + SIGPIPE
-
-
-class Verb(Protocol):
-    """The options of a verb, as a dataclass, and what it does with them. The docstring is its help."""
-
-    def run(self) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -123,6 +119,8 @@ class Prepare:
 
     Example:
         alexnet prepare photos/ photos.store --holdout 0.1    # a folder per class, a tenth kept for validation
+        alexnet prepare photos/ photos.store --part 1/2    # on one machine, 2/2 on another; then once:
+        alexnet prepare photos/ photos.store --join
     """
 
     source: Annotated[Positional[str], arg(metavar="SOURCE")]
@@ -145,6 +143,9 @@ class Prepare:
     """Which pictures --holdout takes."""
     background: bool = False
     """Keep the clutter of a Caltech set as a class."""
+    decode: Literal["full", "scaled"] = "full"
+    """scaled: JPEGs with a shorter side of 4 · PIXELS or more are decoded at 1/2, 1/4 or 1/8 of their size: faster, and
+    about one level of 255 off."""
     exif: bool = False
     """Turn pictures as their EXIF orientation says; in 2012 they were not."""
     strict: bool = False
@@ -153,21 +154,28 @@ class Prepare:
     """Stop when more than this share of the files, 0 to 1, cannot be decoded; below, they are left out and listed."""
     workers: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: one per core)")] = None
     """Threads that decode."""
+    part: Annotated[str | None, arg(metavar="I/N", help_behavior_hint="(default: all of it)")] = None
+    """Prepare part I of N only, as one of N machines that share STORE and do the rest."""
+    join: bool = False
+    """Make one store of the N parts: the same bytes as one machine makes."""
 
     def run(self) -> None:
+        from alexnet.data.prepare import prepare
+        from alexnet.data.shards import Shard, join, prepare_shard
+
+        if self.part is not None and self.join:
+            raise UsageError("--part and --join: give one of them; parts are joined when all are there.")
+        shard = None if self.part is None else Shard.parse(self.part)
         source = open_shown(self.source, holdout=self.holdout, seed=self.seed, background=self.background)
-        store = prepare_shown(
-            source,
-            self.store,
-            size=self.size,
-            resample=self.resample,
-            format=self.format,
-            exif=self.exif,
-            strict=self.strict,
-            max_bad=self.max_bad,
-            workers=self.workers,
-        )
-        print(in_words(store))
+        names = ("size", "resample", "format", "decode", "exif", "strict", "max_bad", "workers")
+        options = {name: getattr(self, name) for name in names}
+        if shard is not None:
+            print(prepare_shown(source, self.store, partial(prepare_shard, shard=shard), **options))
+        elif self.join:
+            del options["workers"]
+            print(in_words(prepare_shown(source, self.store, join, **options)))
+        else:
+            print(in_words(prepare_shown(source, self.store, prepare, **options)))
 
 
 def open_shown(spec: str | Path, **options: Any) -> "Source":
@@ -179,9 +187,8 @@ def open_shown(spec: str | Path, **options: Any) -> "Source":
         return open_source(spec, progress=partial(report, "drawing"), **options)
 
 
-def prepare_shown(source: "Source", destination: Path, **options: Any) -> "Store":
-    """`alexnet.data.prepare.prepare`, its progress and what it has to say on stderr."""
-    from alexnet.data.prepare import prepare
+def prepare_shown(source: "Source", destination: Path, make: Callable[..., Made], **options: Any) -> Made:
+    """What `make` (`alexnet.data.prepare.prepare` or one like it) makes, its progress and its words on stderr."""
     from alexnet.terminal import progress, say
 
     with progress("pictures") as report:
@@ -189,7 +196,7 @@ def prepare_shown(source: "Source", destination: Path, **options: Any) -> "Store
         def follow(part: str, done: int, total: int, refused: int) -> None:
             report(part, done, total, f"{refused:,} refused" if refused else "")
 
-        return prepare(source, destination, progress=follow, say=say, **options)
+        return make(source, destination, progress=follow, say=say, **options)
 
 
 def in_words(store: "Store") -> str:
@@ -243,36 +250,100 @@ class Train:
     """The run folder to make (or to go on with)."""
     resume: bool = False
     """Go on with the run in RUN, with the options it was started with."""
+    show_traffic: bool = False
+    """First print the numbers that cross between processes: for each picture and layer, forward and backward."""
     options: Annotated[TrainArguments, arg(name="")] = TrainArguments()
 
     def run(self) -> None:
+        from alexnet.data.store import Store
         from alexnet.train.job import check_options
         from alexnet.train.loop import train
+        from alexnet.train.parallel.launch import launched
 
         options = TrainOptions(**vars(self.options))
-        check_options(options)
-        train(ready_store(self.store, self.out), self.out, options, resume=self.resume)
-        print(self.out)
+        with launched(options) as team:
+            check_options(options)
+            if self.show_traffic and team.leads:
+                show_traffic(options, team.layout)
+            store = ready_store(self.store, self.out) if team.alone else Store.open(self.store)
+            train(store, self.out, options, resume=self.resume, team=team)
+        if team.leads:
+            print(self.out)
+
+
+def show_traffic(options: TrainOptions, layout: "Layout") -> None:
+    from alexnet.nets.table import with_width
+    from alexnet.nets.zoo import find
+    from alexnet.train.job import with_options
+    from alexnet.train.parallel import traffic
+    from alexnet.train.recipes import find as find_recipe
+
+    network = with_width(find(with_options(find_recipe(options.recipe), options).net), options.width)
+    print(traffic.in_words(network, layout, options.input_size), flush=True)
 
 
 def ready_store(pictures: Path, run: Path) -> "Store":
     """The store at `pictures`, or the one made of the pictures there, with a tenth held out if there is no "val"."""
-    from alexnet.data import layout
-    from alexnet.data.prepare import OptionNeeded
+    from alexnet.data.description import is_store
+    from alexnet.data.prepare import OptionNeeded, prepare
     from alexnet.data.store import Store
 
-    if any((pictures / name).exists() for name in (layout.DESCRIPTION, layout.JOURNAL)):
+    if is_store(pictures):
         return Store.open(pictures)
     source, holdout = open_shown(pictures), []
     if "val" not in source.parts:
         source, holdout = open_shown(pictures, holdout=0.1), ["--holdout", "0.1"]
     store = run.resolve().with_name(run.resolve().name + ".store")
     try:
-        return prepare_shown(source, store)
+        return prepare_shown(source, store, prepare)
     except OptionNeeded as fault:
-        prepare = shlex.join(["alexnet", "prepare", str(pictures), str(store), *holdout])
+        command = shlex.join(["alexnet", "prepare", str(pictures), str(store), *holdout])
         train = shlex.join(["alexnet", "train", str(store), "--out", str(run)])
-        raise UserError(f"{fault}. To give options: {prepare} {fault.option}; then: {train} …") from None
+        raise UserError(f"{fault}. To give options: {command} {fault.option}; then: {train} …") from None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Predict step and epoch time on many devices: data parallel, by columns, hybrid.
+
+    From the bytes that each layout sends, the speed of one device and of its link. Nothing is hidden or waited for in
+    this model: it compares layouts and shows what the link costs.
+
+    Examples:
+        alexnet plan alexnet --devices 8 --link 12.5 --speed 3000
+        alexnet plan --run runs/photos --devices 4 --link 1.2 --batch 512 --json
+    """
+
+    devices: Annotated[int, arg(metavar="N")]
+    """How many devices."""
+    link: Annotated[float, arg(metavar="GB/S")]
+    """What a device sends in a second, in GB, while it receives as much: 1.25 for 10 Gbit Ethernet."""
+    name: Annotated[
+        Positional[str | None], arg(metavar="[NET]", help_behavior_hint="(default: the run's, or alexnet)")
+    ] = None
+    """The network."""
+    speed: Annotated[float | None, arg(metavar="IMG/S", help_behavior_hint="(default: the run's)")] = None
+    """Pictures a second in training on one device, as `alexnet bench train` or a run's log has it."""
+    run_folder: Annotated[Path | None, arg(name="run", metavar="RUN", help_behavior_hint="(default: none)")] = None
+    """A run on one device: its network and its measured speed."""
+    batch: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: 128 for each device)")] = None
+    """Pictures in a batch, on all devices together."""
+    pictures: Annotated[int, arg(metavar="N")] = 1_281_167
+    """Pictures of an epoch; as many as ILSVRC-2012 has, if not said."""
+    wire: Literal["fp32", "bf16", "fp16"] = "fp32"
+    """Numbers as they are sent."""
+    width: Annotated[float, arg(metavar="FACTOR")] = 1.0
+    """Factor on the maps and units of every layer but the last."""
+    json: bool = False
+    """Print a JSON list: seconds, bytes, pictures a second of each layout."""
+
+    def run(self) -> None:
+        from alexnet.train import plan
+
+        subject = plan.Subject.of(self.name, self.run_folder, self.width, self.speed)
+        cluster = plan.Cluster(self.devices, self.link * 1e9, subject.speed, plan.NUMBER_BYTES[self.wire])
+        found = plan.forecasts(subject, cluster, batch=self.batch, pictures=self.pictures)
+        print(json.dumps(plan.as_json(found), indent=1) if self.json else plan.in_words(found))
 
 
 @dataclass(frozen=True)
@@ -657,11 +728,14 @@ VERBS: dict[str, type[Verb]] = {
     "nets": Nets,
     "prepare": Prepare,
     "train": Train,
+    "plan": Plan,
     "evaluate": Evaluate,
     "predict": Predict,
     "average": Average,
     "report": Report,
     "paper": Paper,
+    "see": See,
+    "import": Import,
     "demo": Demo,
     "bench": Bench,
     "completion": Completion,

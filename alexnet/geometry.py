@@ -37,6 +37,20 @@ class Window:
         """Zeros read past the far edge: `after`, and the overhang of the last window. Negative: units never read."""
         return (self.outputs(size) - 1) * self.stride + self.kernel - size - self.before
 
+    def reached(self, first: int, end: int, size: int) -> tuple[int, int]:
+        """Of the windows on a map of `size` units, which read any of the units first … end − 1: the first window and
+        one past the last. Empty (equal) where none does."""
+        lowest = -(-(first + self.before - self.kernel + 1) // self.stride)
+        highest = (end - 1 + self.before) // self.stride
+        lowest = max(0, lowest)
+        return lowest, max(lowest, min(self.outputs(size), highest + 1))
+
+    def read_by(self, first: int, count: int) -> tuple[int, int]:
+        """The units that `count` windows from number `first` on read: the first, and one past the last. Below 0 and
+        beyond the map lie the zeros around it."""
+        start = first * self.stride - self.before
+        return start, start + (count - 1) * self.stride + self.kernel
+
 
 @dataclass(frozen=True)
 class Field:

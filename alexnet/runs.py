@@ -11,10 +11,12 @@
 Files are written whole or not at all and carry checksums.
 """
 
+from collections.abc import Collection
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from alexnet.data.augment import Inputs
@@ -60,14 +62,13 @@ class RunFolder:
             if set(path.iterdir()) - leftovers:
                 raise UserError(f"{path}: not empty. Name a new folder, or go on with a run there with --resume.")
         run = cls(path, {"format_version": FORMAT_VERSION, **config})
-        assert inputs.eigenvalues is not None
-        assert inputs.eigenvectors is not None
         statistics = {
             "mean_image": inputs.mean_image,
             "eigenvalues": inputs.eigenvalues,
             "eigenvectors": inputs.eigenvectors,
         }
-        save_tensors(path / "inputs.safetensors", statistics)
+        known = {name: tensor for name, tensor in statistics.items() if tensor is not None}
+        save_tensors(path / "inputs.safetensors", known)
         run.write_config()
         return run
 
@@ -139,18 +140,21 @@ class RunFolder:
     def load_weights(self, path: Path) -> Network:
         """The run's network with the weights in `path`, in evaluation mode."""
         network = self.empty_network()
+        network.missing = tuple(self.config.get("missing_layers", ()))
         fill(network, load_tensors(path)[0], path)
         return network.eval()
 
-    def save_model(self, network: Network) -> None:
-        save_tensors(self.path / "model.safetensors", network.state_dict())
+    def save_model(self, weights: dict[str, Tensor], missing: Collection[str] = ()) -> None:
+        """Write the weights, those of missing layers left out."""
+        there = {name: tensor for name, tensor in weights.items() if name.split(".")[0] not in missing}
+        save_tensors(self.path / "model.safetensors", there)
 
     # ── snapshots and training state ─────────────────────────────────────────────────────────────────────────────
 
-    def save_snapshot(self, network: Network, epoch: int) -> None:
+    def save_snapshot(self, weights: dict[str, Tensor], epoch: int) -> None:
         with faults_named(self.path):
             (self.path / "snapshots").mkdir(exist_ok=True)
-        save_tensors(self.path / "snapshots" / f"epoch-{epoch:04}.safetensors", network.state_dict(), {"epoch": epoch})
+        save_tensors(self.path / "snapshots" / f"epoch-{epoch:04}.safetensors", weights, {"epoch": epoch})
 
     @property
     def snapshots(self) -> dict[int, Path]:
@@ -197,8 +201,13 @@ class RunFolder:
 
 
 def fill(network: Network, weights: dict[str, Tensor], where: Path | str) -> None:
-    """Put `weights` into the network. Raises UserError naming the layer and both shapes if they do not fit."""
+    """Put `weights` into the network; layers in `network.missing` become NaN, so that nothing can use them unseen.
+    Raises UserError naming the layer and both shapes if they do not fit."""
     wanted = network.state_dict()
+    absent = {
+        name: torch.full_like(t, torch.nan) for name, t in wanted.items() if name.split(".")[0] in network.missing
+    }
+    weights = weights | absent
     for name, tensor in wanted.items():
         if name not in weights:
             raise UserError(f"{where}: {name} is missing (needed: {tuple(tensor.shape)}).")

@@ -27,6 +27,7 @@ from alexnet.bench.training import noise
 from alexnet.data.stream import Stream
 from alexnet.data.upload import pinned, upload
 from alexnet.train.loop import Outcome, augmented, learn, train_batch
+from alexnet.train.parallel.layout import deal
 
 STEPS = 20
 """Training steps, or batches looked at, in one round: a GPU is only waited for at a round's ends."""
@@ -84,13 +85,14 @@ def train_rows(bench: Bench) -> list[Row]:
     """Whole training steps, augmentation and update with them, on records that lie on the device and from a store."""
     ours = Subject(bench, "alexnet")
     job, indices, rates = ours.job, ours.batch.indices, ours.rates
+    dealt = deal(indices)
     pictures, labels = upload(ours.batch.pictures, job.device), ours.labels
     allocate = pinned if bench.device == "cuda" else None
     batches = (bench.rounds + 1) * STEPS
     order = endless_order(ours.store, batches * bench.batch)
     with Stream(ours.store.parts["train"], bench.batch, order, allocate=allocate) as stream:
         contenders: dict[str, Act] = {
-            "resident": Late(lambda: learn(job, augmented(job, indices, pictures, rates), labels, indices, rates)),
+            "resident": Late(lambda: learn(job, augmented(job, indices, pictures, rates), labels, dealt, rates)),
             "store": Late(lambda: train_batch(job, next(stream), rates)),
         }
         for name in PEERS:
@@ -180,7 +182,7 @@ def table(bench: Bench) -> list[Row]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--batch", type=int, default=512)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--repeats", dest="rounds", type=int, default=5)
     parser.add_argument("--compile", action="store_true", help="the peers through torch.compile (takes minutes more)")
     options = parser.parse_args()
     if not torch.cuda.is_available():

@@ -14,6 +14,8 @@ from pathlib import Path
 from statistics import mean, stdev
 
 PRECISIONS = ("fp32", "bf16")
+STEADY = 5
+"""Epochs whose mean is steadier than the last one's error, where the rate has not been dropped."""
 
 
 def train(store: Path, folder: Path, precision: str, seed: int, options: list[str]) -> None:
@@ -57,13 +59,20 @@ def main() -> None:
             train(given.store, folder, precision, seed, options)
             curves[precision].append([100 * epoch["val_top1_error"] for epoch in curve(folder)])
     draw(curves, given.out / "precision.png")
-    print("| seed | fp32, final error | bf16, final error |\n|---|---|---|")
-    finals = {name: [errors[-1] for errors in runs] for name, runs in curves.items()}
-    for seed in range(given.seeds):
-        print(f"| {seed} | {finals['fp32'][seed]:.2f} % | {finals['bf16'][seed]:.2f} % |")
-    difference = mean(finals["bf16"]) - mean(finals["fp32"])
-    error = sum(stdev(runs) ** 2 / len(runs) for runs in finals.values()) ** 0.5
-    print(f"| mean | {mean(finals['fp32']):.2f} % | {mean(finals['bf16']):.2f} % |")
+    for last in (1, STEADY):
+        tell({name: [mean(errors[-last:]) for errors in runs] for name, runs in curves.items()}, last)
+
+
+def tell(errors: dict[str, list[float]], last: int) -> None:
+    """The errors of each seed, their means, and whether these differ. `last`: epochs that an error is the mean of."""
+    what = "final error" if last == 1 else f"mean of the last {last} epochs"
+    print(f"\n| seed | fp32, {what} | bf16, {what} |\n|---|---|---|")
+    for seed, pair in enumerate(zip(*errors.values(), strict=True)):
+        print(f"| {seed} | {pair[0]:.2f} % | {pair[1]:.2f} % |")
+    means = {name: mean(values) for name, values in errors.items()}
+    difference = means["bf16"] - means["fp32"]
+    error = sum(stdev(values) ** 2 / len(values) for values in errors.values()) ** 0.5
+    print(f"| mean | {means['fp32']:.2f} % | {means['bf16']:.2f} % |")
     print(f"\nbf16 − fp32: {difference:+.2f} points, standard error of the difference {error:.2f}:", end=" ")
     print("equal" if abs(difference) < 2 * error else "different")
 

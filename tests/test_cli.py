@@ -32,6 +32,8 @@ POSITIONALS = {
     "average": ["one"],
     "report": ["run"],
     "paper": ["list"],
+    "see": ["filters", "run"],
+    "import": ["file", "run"],
 }
 HEAVY = ("torch", "matplotlib", "numpy", "PIL", "rich", "tensorboard", "scipy", "sklearn")
 
@@ -285,21 +287,21 @@ def test_prepare_shows_progress_on_stderr_and_the_outcome_on_stdout(
 def test_prepare_hands_every_option_on(monkeypatch: pytest.MonkeyPatch) -> None:
     handed: dict[str, object] = {}
     monkeypatch.setattr("alexnet.data.sources.open_source", lambda source, **options: handed.update(options, of=source))
-    monkeypatch.setattr(cli, "prepare_shown", lambda source, to, **options: handed.update(options, to=to))
+    monkeypatch.setattr(cli, "prepare_shown", lambda source, to, make, **options: handed.update(options, to=to))
     monkeypatch.setattr(cli, "in_words", lambda store: "done")
     line = "prepare a b --size 8 --resample box --format jpeg --holdout 0.5 --seed 3 --background --exif --strict"
-    assert cli.main([*line.split(), "--max-bad", "0.2", "--workers", "7"]) == 0
+    assert cli.main([*line.split(), "--max-bad", "0.2", "--workers", "7", "--decode", "scaled"]) == 0
     assert callable(handed.pop("progress")), "the built-in set shows how far its drawing is"
     assert handed == {
         "of": "a", "to": Path("b"), "size": 8, "resample": "box", "format": "jpeg", "holdout": 0.5, "seed": 3,
-        "background": True, "exif": True, "strict": True, "max_bad": 0.2, "workers": 7,
+        "background": True, "exif": True, "strict": True, "max_bad": 0.2, "workers": 7, "decode": "scaled",
     }  # fmt: skip
 
 
 def test_train_hands_every_option_on(monkeypatch: pytest.MonkeyPatch) -> None:
     handed: list[TrainOptions] = []
     monkeypatch.setattr(cli, "ready_store", lambda pictures, run: (pictures, run))
-    monkeypatch.setattr("alexnet.train.loop.train", lambda store, run, options, resume: handed.append(options))
+    monkeypatch.setattr("alexnet.train.loop.train", lambda store, run, options, resume, team: handed.append(options))
     line = (
         "train s --out r --net zfnet --rate 0.5 --from other --no-mirror --colour-noise off --freeze conv1 --snapshots"
     )
@@ -340,7 +342,7 @@ def test_train_says_with_which_command_lines_to_allow_more_bad_files(
     assert cli.main([*shlex.split(prepare), "--max-bad", "0.2"]) == 0
     handed: list[Path] = []
     monkeypatch.setattr(
-        "alexnet.train.loop.train", lambda store, run, options, resume: handed.extend([store.path, run])
+        "alexnet.train.loop.train", lambda store, run, options, resume, team: handed.extend([store.path, run])
     )
     assert cli.main(shlex.split(train)) == 0
     assert handed == [tmp_path / "run.store", run]

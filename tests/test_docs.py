@@ -18,12 +18,15 @@ from alexnet.measure.evaluation import evaluate_run
 from alexnet.measure.run import Run
 from alexnet.train.loop import train
 from alexnet.train.options import TrainOptions
+from alexnet.verbs.see import METHODS
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 IN_LINE = re.compile(r"`([^`\n]+)`")
+TORCHRUN = re.compile(r"torchrun (?:[^`\n]|\\\n)* -m alexnet ((?:[^`\n\\]|\\\n)+)")
+OPTIONS_OF_TORCHRUN = {"--max-restarts"}
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
 SIDE = 40
 
@@ -71,10 +74,11 @@ def command_lines(page: Path) -> list[list[str]]:
             words = shlex.split(command, comments=True)
             if words[:1] == ["alexnet"] and len(words) > 1 and "…" not in command:
                 found.append(words[1 : words.index(">") if ">" in words else None])
-    return found
+    lines = (line.replace("\\\n", " ") for line in TORCHRUN.findall(page.read_text()))
+    return found + [shlex.split(line) for line in lines if "…" not in line]
 
 
-ACTIONS = {"paper": ("list", "runs", "run", "report")}
+ACTIONS = {"paper": ("list", "runs", "run", "report"), "see": METHODS}
 """Verbs whose options are those of their actions."""
 
 
@@ -107,7 +111,7 @@ def test_command_lines_parse(page: Path, words: list[str]) -> None:
     name, *rest = words
     if name.startswith("-"):
         assert name in ("--help", "--version")
-    elif is_placeholder(words) or not rest:
+    elif is_placeholder(words) or not rest or rest in ([method] for method in METHODS):
         assert set(OPTION.findall(" ".join(rest))) <= options_of(name)
     elif "--help" in rest:
         cli.find_verb(name)
@@ -117,7 +121,7 @@ def test_command_lines_parse(page: Path, words: list[str]) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=names)
 def test_options_named_in_the_text_exist(page: Path) -> None:
-    known = {"--help", "--version"}.union(*map(options_of, cli.VERBS))
+    known = {"--help", "--version"}.union(OPTIONS_OF_TORCHRUN, *map(options_of, cli.VERBS))
     named = {option for phrase in phrases(page) for option in OPTION.findall(phrase)}
     assert named - known == set()
 

@@ -78,8 +78,8 @@ def test_a_save_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pyte
 
 def test_a_run_folder_is_read_back(tmp_path: Path) -> None:
     run, network = new_run(tmp_path / "run"), build("toy", seed=5)
-    run.save_model(network)
-    run.save_snapshot(network, 2)
+    run.save_model(network.state_dict())
+    run.save_snapshot(network.state_dict(), 2)
     again = RunFolder.open(tmp_path / "run")
     assert again.table == ZOO["toy"]
     assert again.class_names[3] == "class 3"

@@ -13,9 +13,11 @@ from alexnet.data import layout
 from alexnet.data.description import promise, sealed
 from alexnet.data.order import epoch_order
 from alexnet.data.statistics import Sums
-from alexnet.data.store import Store
+from alexnet.data.store import Part, Store
 from alexnet.data.stream import Stream
 from alexnet.files import json_bytes
+
+RECORDS_READ = 1000
 
 
 def make_sparse_store(folder: Path, count: int, classes: int = 1000, size: int = 256) -> None:
@@ -25,7 +27,8 @@ def make_sparse_store(folder: Path, count: int, classes: int = 1000, size: int =
     _write_array(part / layout.LABELS, np.arange(count, dtype=np.int64) % classes, count, size)
     digest = np.frombuffer(layout.digest_of(bytes(size * size * 3)), np.uint8)
     _write_array(part / layout.DIGESTS, np.broadcast_to(digest, (count, layout.DIGEST_BYTES)), count, size)
-    (part / layout.KEYS).write_bytes(b"".join(b"train/%d.jpg\n" % index for index in range(count)))
+    with open(part / layout.KEYS, "wb") as file:
+        file.writelines(b"train/%d.jpg\n" % index for index in range(count))
     with open(part / layout.PICTURES, "wb") as file:
         file.write(layout.npy_header(*layout.array_of(layout.PICTURES, count, size)))
         file.truncate(layout.array_bytes(layout.PICTURES, count, size))
@@ -61,7 +64,8 @@ def _description(folder: Path, count: int, classes: int, size: int) -> dict:
 
 def measured_opening(folder: Path, batch: int) -> dict[str, float]:
     """Open the store as a fresh process does: seconds to open it, to order an epoch and to read its first batch; bytes
-    of memory that opening adds (VmRSS: all of it, what is mapped included)."""
+    of memory that opening adds (VmRSS: all of it, what is mapped included); seconds to read a record from the page
+    cache, of RECORDS_READ that lie anywhere in the store."""
     before, start = memory_of(os.getpid(), "VmRSS"), time.perf_counter()
     store = Store.open(folder)
     opened, after = time.perf_counter(), memory_of(os.getpid(), "VmRSS")
@@ -71,7 +75,25 @@ def measured_opening(folder: Path, batch: int) -> dict[str, float]:
     with Stream(part, batch, order) as stream:
         next(stream)
         first = time.perf_counter()
-    return {"open": opened - start, "memory": after - before, "order": ordered - opened, "first_batch": first - ordered}
+    return {
+        "open": opened - start,
+        "memory": after - before,
+        "order": ordered - opened,
+        "first_batch": first - ordered,
+        "record": _seconds_to_read(part, batch, order[:RECORDS_READ]),
+    }
+
+
+def _seconds_to_read(part: Part, batch: int, order: np.ndarray) -> float:
+    """Of a record; all of them were read before."""
+    took = 0.0
+    for _ in range(2):
+        start = time.perf_counter()
+        with Stream(part, batch, order) as stream:
+            for _ in stream:
+                pass
+        took = time.perf_counter() - start
+    return took / len(order)
 
 
 if __name__ == "__main__":  # the process that is measured

@@ -17,6 +17,7 @@ from alexnet.bench import large
 from alexnet.bench.subject import Bench, endless_order
 from alexnet.bench.timing import Act, Row, compare, race, reaching, within
 from alexnet.data.prepare import prepare
+from alexnet.data.records import Decode
 from alexnet.data.sources import Item, Source, open_source
 from alexnet.data.sources.base import FileReader, Part
 from alexnet.data.store import cores
@@ -29,6 +30,7 @@ SIZE = 256
 JPEG_QUALITY = 90
 SHAPES = ((500, 375), (375, 500), (500, 333), (640, 480))
 """Width and height of the pictures made here: ImageNet's commonest, and one larger."""
+MADE_LARGE, LARGE_SHAPES = 40, ((2048, 1536), (1536, 2048))
 RECORDS_ASKED = 8000
 RECORDS_READ = 8192
 IMAGENET = 1_281_167
@@ -39,13 +41,20 @@ LIMITS = {"open": ("s", 0.5), "memory": ("MB", 80.0), "order": ("s", 0.5), "firs
 
 
 def prepare_rows(bench: Bench) -> list[Row]:
-    """prepare: pictures a second of `prepare` beside those of one Pillow thread times the cores."""
+    """prepare: pictures a second of `prepare` beside those of one Pillow thread times the cores; prepare.scaled: the
+    same of pictures as a camera makes them, decoded at a reduced scale."""
     source = _source(bench)
+    large = source if bench.pictures else made_pictures(bench.folder / "large", MADE_LARGE, LARGE_SHAPES)
+    scaled = _prepare_row(bench, "prepare.scaled", large, "scaled", None)
+    return [_prepare_row(bench, "prepare", source, "full", 0.9), scaled]
+
+
+def _prepare_row(bench: Bench, name: str, source: Source, decode: Decode, at_least: float | None) -> Row:
     items = list(source.parts["train"])
     numbers = itertools.count()
 
     def ours() -> None:
-        prepare(source, bench.folder / f"prepared-{next(numbers)}.store", size=SIZE)
+        prepare(source, bench.folder / f"{name}-{next(numbers)}.store", size=SIZE, decode=decode)
 
     def one_thread() -> None:
         for item in items:
@@ -54,18 +63,25 @@ def prepare_rows(bench: Bench) -> list[Row]:
     times = race(
         {"ours": ours, "Pillow": one_thread},
         bench.rounds,
-        progress=bench.progress_of(f"prepare: {len(items):,} pictures, beside one Pillow thread"),
+        progress=bench.progress_of(f"{name}: {len(items):,} pictures, beside one Pillow thread"),
     )
     row = compare(
-        "prepare",
+        name,
         "pictures/s",
         times["ours"],
         times["Pillow"],
         work=len(items),
         peer_work=len(items) * cores(),
-        at_least=0.9,
+        at_least=at_least,
     )
-    return [replace(row, note=f"the peer is one Pillow thread × {cores()} cores")]
+    width, height = np.mean([_size_of(item) for item in items], axis=0)
+    return replace(row, note=f"the peer is one Pillow thread × {cores()} cores; {width:.0f} × {height:.0f} on average")
+
+
+def _size_of(item: Item) -> tuple[int, int]:
+    data = item.read()
+    assert isinstance(data, bytes)
+    return Image.open(io.BytesIO(data)).size
 
 
 def record_by_pillow(item: Item) -> np.ndarray:
@@ -94,18 +110,18 @@ def _source(bench: Bench) -> Source:
     return replace(source, parts={"train": train.take(chosen)})
 
 
-def made_pictures(folder: Path, count: int) -> Source:
+def made_pictures(folder: Path, count: int, shapes: Sequence[tuple[int, int]] = SHAPES) -> Source:
     """JPEG files of soft colour fields under fine grain, about as large as ImageNet's (110 kB on average)."""
     folder.mkdir()
     names = [f"{number:05}.jpg" for number in range(count)]
     for number, name in enumerate(names):
-        _made_picture(number).save(folder / name, quality=JPEG_QUALITY)
+        _made_picture(number, *shapes[number % len(shapes)]).save(folder / name, quality=JPEG_QUALITY)
     part = Part(names, np.arange(count) % 2, FileReader(folder, names))
     return Source("made", ("even", "odd"), ("even", "odd"), "by number", {"train": part})
 
 
-def _made_picture(number: int) -> Image.Image:
-    rng, (width, height) = np.random.default_rng(number), SHAPES[number % len(SHAPES)]
+def _made_picture(number: int, width: int, height: int) -> Image.Image:
+    rng = np.random.default_rng(number)
     field = Image.fromarray(rng.integers(0, 256, (8, 8, 3), np.uint8)).resize((width, height), Image.Resampling.BICUBIC)
     pixels = np.asarray(field) + rng.normal(0, 12, (height, width, 1))
     return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
@@ -165,13 +181,14 @@ def _large_rows(bench: Bench) -> list[Row]:
     report = bench.progress_of(f"data: a store of {IMAGENET:,} records")
     found = []
     for done in range(bench.rounds):
-        found.append(_opened_elsewhere(folder, bench.batch))
+        found.append(opened_elsewhere(folder, bench.batch))
         if report:
             report(done + 1, bench.rounds)
     return _limited(found, f"{IMAGENET:,} records, a fresh process, median of {bench.rounds}")
 
 
-def _opened_elsewhere(folder: Path, batch: int) -> dict[str, float]:
+def opened_elsewhere(folder: Path, batch: int) -> dict[str, float]:
+    """The figures of ``large.measured_opening``, of a process of its own."""
     command = [sys.executable, "-m", "alexnet.bench.large", str(folder), str(batch)]
     return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 

@@ -25,6 +25,7 @@ from alexnet.measure.accuracy import Viewer
 from alexnet.train.job import Job, new_job
 from alexnet.train.loop import augmented, learn, train_batch
 from alexnet.train.options import TrainOptions
+from alexnet.train.parallel.layout import deal
 
 RATE = 1e-4
 """Of the measured steps: noise teaches nothing, and must not make the loss run away."""
@@ -118,7 +119,7 @@ class Subject:
 
     def step_on(self, inputs: Tensor) -> None:
         """A training step on a batch that was augmented before."""
-        learn(self.job, inputs, self.labels, self.batch.indices, self.rates)
+        learn(self.job, inputs, self.labels, deal(self.batch.indices), self.rates)
 
     def look(self, views: int) -> Tensor:
         """Probabilities (B, K) of the batch's records, from as many views."""

@@ -31,6 +31,8 @@ def fingerprint_of(description: dict[str, Any]) -> str:
         for name, part in description["parts"].items()
     }
     content = {field: description[field] for field in ("size", "format", "class_ids", "class_order")}
+    if "decode" in description:
+        content["decode"] = description["decode"]
     return canonical_digest({**content, "parts": parts})
 
 
@@ -61,6 +63,16 @@ def read_description(store: Path) -> dict[str, Any]:
     if description["fingerprint"] != fingerprint_of(description):
         raise UserError(f"{path}: the fingerprint does not fit the content; {ANEW}")
     return description
+
+
+def is_store(folder: Path) -> bool:
+    """Whether a store is there, finished or not."""
+    return any((folder / name).exists() for name in (layout.DESCRIPTION, layout.JOURNAL)) or has_shards(folder)
+
+
+def has_shards(folder: Path) -> bool:
+    """Whether the folder holds parts of a store that are to be joined."""
+    return folder.is_dir() and any(layout.SHARD.fullmatch(path.name) for path in folder.iterdir())
 
 
 def check_file(path: Path, promised: dict[str, Any]) -> None:
@@ -105,6 +117,10 @@ def _refuse_what_is_no_store(store: Path, path: Path) -> None:
         raise UserError(f"{store}: no such folder; make a store with `alexnet prepare SOURCE {store}`")
     if path.is_file():
         return
+    if has_shards(store):
+        raise UserError(
+            f"{store}: holds parts of a store; put them together with `alexnet prepare SOURCE {store} --join`"
+        )
     if (store / layout.JOURNAL).exists():
         raise UserError(f"{store}: the store is not finished; run the same `alexnet prepare` again, it continues")
     raise UserError(f"{store}: is not a store (no {layout.DESCRIPTION}); make one with `alexnet prepare SOURCE STORE`")
@@ -131,6 +147,7 @@ class _Checker:
         self._need("format", description.get("format"), lambda value: value in layout.FORMATS)
         for field in ("resample", "class_order", "fingerprint"):
             self._need(field, description.get(field), _text)
+        self._need("decode", description.get("decode", "full"), _text)
         self._need("exif", description.get("exif"), lambda value: isinstance(value, bool))
         for field in ("class_ids", "class_names"):
             self._need(field, description.get(field), _texts)
@@ -153,7 +170,7 @@ class _Checker:
         files = self._need(f"parts.{name}.files", part.get("files"), _table)
         self._need(f"parts.{name}.files", files, lambda value: set(value) == set(layout.files_of(format)))
         for file, promised in files.items():
-            large = file in (layout.PICTURES, layout.RECORDS)
+            large = file in layout.LARGE
             self._check_promise(f"{name}/{file}", promised, digest=not large)
             if file.endswith(".npy"):
                 expected = layout.array_bytes(file, part["count"], size)

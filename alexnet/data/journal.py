@@ -24,6 +24,7 @@ from alexnet.files import faults_named, sync_folder, write_atomically
 
 REPORT_HEAD = b'{"odd_files": ['
 REMEMBERED_REFUSALS = 5
+COPY_BYTES = 8 << 20
 
 
 @dataclass(frozen=True)
@@ -133,6 +134,26 @@ def _checksum(text: str, sums: Sums) -> str:
     return sha256(text.encode() + sums.pixels.tobytes() + sums.products.tobytes()).hexdigest()
 
 
+def odd_files_of(folder: Path, state: State) -> list[dict[str, Any]]:
+    """The entries of an unfinished store's report, as far as its journal speaks of them. UserError if damaged."""
+    path = folder / layout.REPORT
+    with faults_named(path):
+        text = path.read_bytes()[: state.report_length]
+    try:
+        return json.loads(text + b"]}")["odd_files"]
+    except ValueError as error:
+        raise UserError(f"{path}: damaged ({error}); remove the folder {folder} and prepare that part anew") from None
+
+
+def _ends_of(path: Path, count: int, before: int) -> bytes:
+    """The places where the ``count`` records of another offsets file end, moved by ``before`` bytes."""
+    with faults_named(path):
+        ends = np.fromfile(path, "<i8", count, offset=layout.NPY_HEADER_BYTES + 8)
+    if len(ends) != count:
+        raise UserError(f"{path}: cut short; remove the folder {path.parents[1]} and prepare that part anew")
+    return (ends + before).astype("<i8").tobytes()
+
+
 class GrowingFile:
     """A file that is only appended to, from a length that is known to be sound."""
 
@@ -160,6 +181,20 @@ class GrowingFile:
         """Write at the end."""
         self.write_at(self.length, data)
         self.length += len(data)
+
+    def append_from(self, path: Path, start: int, end: int) -> None:
+        """Write the bytes ``start`` to ``end`` of another file at the end. UserError if it is shorter."""
+        with faults_named(path), open(path, "rb", buffering=0) as other:
+            other.seek(start)
+            while start < end:
+                block = other.read(min(COPY_BYTES, end - start))
+                if not block:
+                    raise UserError(
+                        f"{path}: has {start:,} bytes, its journal speaks of {end:,}; "
+                        f"remove the folder {path.parents[1]} and prepare that part anew"
+                    )
+                self.append(block)
+                start += len(block)
 
     def write_at(self, place: int, data: bytes | memoryview) -> None:
         """Write over what is there."""
@@ -210,13 +245,27 @@ class Writer:
 
     def append(self, chunk: Chunk) -> None:
         """Append one chunk. The state changes only when all of it is written."""
-        files, part = self.files[chunk.part], self.state.parts[chunk.part]
+        files = self.files[chunk.part]
         self._append_records(chunk.records, files)
         files[layout.LABELS].append(np.array(chunk.labels, "<i8").tobytes())
         files[layout.DIGESTS].append(b"".join(chunk.digests))
         files[layout.KEYS].append(b"".join(map(layout.key_to_line, chunk.keys)))
         self._append_report(chunk.odd_files)
-        self.state = self._state_after(chunk, part)
+        self.state = self._state_after(chunk.part, chunk.items, len(chunk.records), chunk.odd_files, chunk.sums)
+
+    def append_part(self, name: str, folder: Path, there: State, odd_files: list[dict[str, Any]]) -> None:
+        """Append part ``name`` of the store in ``folder``, finished up to its headers, whose journal says ``there``."""
+        files, part = self.files[name], there.parts[name]
+        records_before = files[layout.RECORDS].length if self.format == "jpeg" else 0
+        for file, head in heads(self.format).items():
+            path, start, end = folder / name / file, len(head), part.lengths[file]
+            if file == layout.OFFSETS:
+                files[file].append(_ends_of(path, part.count, records_before))
+            else:
+                files[file].append_from(path, start, end)
+        self._append_report(odd_files)
+        sums = there.sums if name == "train" else None
+        self.state = self._state_after(name, part.cursor, part.count, odd_files, sums)
 
     def save_soon(self) -> None:
         """Begin to save the state as it is now, unless the last saving is still under way."""
@@ -255,21 +304,23 @@ class Writer:
             comma = b"\n" if self.report.length == len(REPORT_HEAD) else b",\n"
             self.report.append(comma + json.dumps(entry).encode())
 
-    def _state_after(self, chunk: Chunk, part: PartState) -> State:
-        refused = [refusal_in_words(entry) for entry in chunk.odd_files if entry["outcome"] == "refused"]
+    def _state_after(
+        self, name: str, items: int, records: int, odd_files: list[dict[str, Any]], sums: Sums | None
+    ) -> State:
+        part, refused = self.state.parts[name], [entry for entry in odd_files if entry["outcome"] == "refused"]
         after = PartState(
-            cursor=part.cursor + chunk.items,
-            count=part.count + len(chunk.records),
+            cursor=part.cursor + items,
+            count=part.count + records,
             refused=part.refused + len(refused),
-            noted=part.noted + len(chunk.odd_files) - len(refused),
-            lengths={name: file.length for name, file in self.files[chunk.part].items()},
+            noted=part.noted + len(odd_files) - len(refused),
+            lengths={file: growing.length for file, growing in self.files[name].items()},
         )
         return replace(
             self.state,
-            parts={**self.state.parts, chunk.part: after},
+            parts={**self.state.parts, name: after},
             report_length=self.report.length,
-            first_refused=(*self.state.first_refused, *refused)[:REMEMBERED_REFUSALS],
-            sums=self.state.sums + chunk.sums if chunk.sums else self.state.sums,
+            first_refused=(*self.state.first_refused, *map(refusal_in_words, refused))[:REMEMBERED_REFUSALS],
+            sums=self.state.sums + sums if sums else self.state.sums,
         )
 
     def _save(self, state: State) -> None:

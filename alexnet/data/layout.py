@@ -34,8 +34,11 @@ FORMATS: tuple[Format, ...] = ("raw", "jpeg")
 DESCRIPTION, REPORT, STATISTICS = "store.json", "report.json", "statistics.safetensors"
 JOURNAL, LOCK = "journal.safetensors", "prepare.lock"  # only while the store is being made
 PICTURES, RECORDS, OFFSETS = "pictures.npy", "records.bin", "offsets.npy"
+LARGE = (PICTURES, RECORDS)
 LABELS, DIGESTS, KEYS = "labels.npy", "digests.npy", "keys.txt"
 
+SHARD = re.compile(r"part-([1-9][0-9]*)-of-([1-9][0-9]*)")
+"""The folder in a store's where one of several machines works (see ``shards``), until all are joined."""
 PART_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 MAXIMUM_SIZE = 4096
 MAXIMUM_COUNT = 1 << 31

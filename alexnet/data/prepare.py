@@ -22,10 +22,19 @@ from typing import Any
 import PIL
 
 from alexnet.data import layout
-from alexnet.data.decode import Resample
 from alexnet.data.description import promise, read_description, sealed
-from alexnet.data.journal import Chunk, State, Writer, first_state, load_journal, refusal_in_words, save_journal
-from alexnet.data.records import Options, make_chunk
+from alexnet.data.journal import (
+    Chunk,
+    PartState,
+    State,
+    Writer,
+    first_state,
+    load_journal,
+    refusal_in_words,
+    save_journal,
+)
+from alexnet.data.records import Decode, Options, make_chunk
+from alexnet.data.resample import Resample
 from alexnet.data.sources import Source
 from alexnet.data.store import Store, cores
 from alexnet.errors import UsageError, UserError
@@ -45,7 +54,7 @@ Say = Callable[[str], None]
 """Receives a line for the user."""
 
 JOURNAL_SECONDS = 5.0
-CHUNK_BYTES, CHUNK_ITEMS = 4 << 20, 64
+CHUNK_BYTES, CHUNK_ITEMS = 2 << 20, 64
 SMALL_CHANGE_BYTES = 8 << 20  # journal, statistics, report and descriptions
 
 
@@ -101,6 +110,7 @@ def prepare(
     resample: Resample = "bicubic",
     format: layout.Format = "raw",
     exif: bool = False,
+    decode: Decode = "full",
     strict: bool = False,
     max_bad: float = 0.01,
     workers: int | None = None,
@@ -110,7 +120,8 @@ def prepare(
     """Make the store of ``source`` in folder ``destination``, or go on making it, or find it finished.
 
     ``size`` is the side of a record in pixels; ``format`` "raw" (size² · 3 bytes a picture) or "jpeg"; ``resample`` the
-    filter; ``exif`` turns pictures as their EXIF says. ``strict`` stops at the first file that cannot be decoded;
+    filter; ``exif`` turns pictures as their EXIF says; ``decode`` "scaled" lets libjpeg scale pictures that are much
+    larger than a record (faster, other pixels). ``strict`` stops at the first file that cannot be decoded;
     otherwise such files are left out and listed in report.json, as long as they are no more than the share
     ``max_bad`` of all. ``workers`` threads (default: one per core). ``progress`` and ``say`` tell the user.
 
@@ -118,28 +129,31 @@ def prepare(
     by another process, a source that changed since the last try, a file or disk that cannot be read or written. All
     that was done until then is kept; the same call goes on from there. UsageError: an option out of range.
     """
-    options, destination = Options(size, resample, format, exif), Path(destination)
-    _check_limits(max_bad, workers)
-    _check_source(source)
-    say = say or _say_nothing
+    options, destination = Options(size, resample, format, exif, decode), Path(destination)
+    check_limits(max_bad, workers)
+    check_source(source)
+    say = say or say_nothing
     _make_folder(destination)
     busy = f"{destination}: another `alexnet prepare` is writing it; wait for it to end"
     with locked(destination / layout.LOCK, busy):
         rules = Rules(destination, sum(map(len, source.parts.values())), strict, max_bad)
-        settings = {**options.as_json(), "source": source_fingerprint(source), "pillow": PIL.__version__}
-        if _is_finished(destination):
-            _check_finished(destination, settings, rules)
-            say(f"{destination}: already prepared from this source with these options")
+        settings = settings_of(source, options)
+        if is_finished(destination):
+            check_finished(destination, settings, rules, say)
         else:
-            begun = _begun_state(source, destination, settings, say)
-            _check_disk(plan(source, destination, size=size, format=format), destination, say)
-            state = begun or _begin(source, destination, options, settings)
-            with Writer(destination, format, size, settings, state) as writer:
-                _pass_over(source, writer, options, workers or cores(), progress, rules)
-                _finish(source, writer, options, settings)
+            with begun_writer(source, destination, options, settings, say) as writer:
+                pass_over(source, writer, options, workers or cores(), progress, rules)
+                finish(source, writer, options, settings)
         remove_temporaries(destination)
         (destination / layout.JOURNAL).unlink(missing_ok=True)
     return Store.open(destination)
+
+
+def settings_of(source: Source, options: Options, part: str | None = None) -> dict[str, Any]:
+    """What two tries must have in common for the second to go on with the first. ``part``: of the source, as in "3/8";
+    None: all of it."""
+    decoder = {"decode": options.decode, "pillow": PIL.__version__}
+    return {**options.as_json(), **decoder, "source": source_fingerprint(source), "part": part}
 
 
 def source_fingerprint(source: Source) -> str:
@@ -185,7 +199,7 @@ class Rules:
 # --- the pass -------------------------------------------------------------------------------------------------------
 
 
-def _pass_over(
+def pass_over(
     source: Source,
     writer: Writer,
     options: Options,
@@ -247,18 +261,22 @@ def _chunks(source: Source, name: str, start: int, options: Options, workers: in
             pool.shutdown(cancel_futures=True)
 
 
-def _finish(source: Source, writer: Writer, options: Options, settings: dict[str, Any]) -> None:
+def finish(source: Source, writer: Writer, options: Options, settings: dict[str, Any]) -> None:
     """Complete the files and, last of all, write store.json."""
-    folder, state = writer.folder, writer.state
-    for name, part in state.parts.items():
-        if part.count == 0:
-            raise UserError(
-                f"{folder}: not one of the {part.cursor:,} files of part '{name}' can be decoded; "
-                f"see the reasons in {folder / layout.REPORT}"
-            )
+    for name, part in writer.state.parts.items():
+        refuse_empty(writer.folder, name, part)
     writer.finish(source.ignored)
     description = _description(source, writer, options, settings)
-    write_atomically(folder / layout.DESCRIPTION, json_bytes(sealed(description)))
+    write_atomically(writer.folder / layout.DESCRIPTION, json_bytes(sealed(description)))
+
+
+def refuse_empty(folder: Path, name: str, part: PartState) -> None:
+    """UserError if no file of the part became a record."""
+    if part.count == 0:
+        raise UserError(
+            f"{folder}: not one of the {part.cursor:,} files of part '{name}' can be decoded; "
+            f"see the reasons in {folder / layout.REPORT}"
+        )
 
 
 def _description(source: Source, writer: Writer, options: Options, settings: dict[str, Any]) -> dict[str, Any]:
@@ -282,7 +300,7 @@ def _description(source: Source, writer: Writer, options: Options, settings: dic
             "refused": part.refused,
             "noted": part.noted,
             "files": {
-                file: promise(folder / name / file, digest=file not in (layout.PICTURES, layout.RECORDS))
+                file: promise(folder / name / file, digest=file not in layout.LARGE)
                 for file in layout.files_of(options.format)
             },
         }
@@ -303,21 +321,21 @@ def _statistics_in_words(state: State) -> dict[str, Any]:
     }
 
 
-def _say_nothing(line: str) -> None:
+def say_nothing(line: str) -> None:
     del line
 
 
 # --- before the pass ------------------------------------------------------------------------------------------------
 
 
-def _check_limits(max_bad: float, workers: int | None) -> None:
+def check_limits(max_bad: float, workers: int | None) -> None:
     if not 0 <= max_bad <= 1:
         raise UsageError(f"--max-bad {max_bad}: a share of all files from 0 to 1, for example 0.01")
     if workers is not None and workers < 1:
         raise UsageError(f"--workers {workers}: at least 1")
 
 
-def _check_source(source: Source) -> None:
+def check_source(source: Source) -> None:
     for name, part in source.parts.items():
         if not layout.PART_NAME.fullmatch(name):
             raise ValueError(f"a part cannot be called {name!r}")
@@ -329,19 +347,37 @@ def _check_source(source: Source) -> None:
 
 def _make_folder(destination: Path) -> None:
     """Make the folder, or make sure that what is in it is ours."""
+    entries = folder_made(destination)
+    if is_finished(destination):
+        return
+    if any(map(layout.SHARD.fullmatch, entries)):
+        raise UserError(
+            f"{destination}: holds parts of a store, made with --part. Put them together with --join, or choose "
+            "another place"
+        )
+    if entries and not _is_begun(destination):
+        refuse_foreign(destination, entries)
+
+
+def folder_made(destination: Path) -> list[str]:
+    """Make the folder if it is not there; the names of what is in it, locks and temporary files apart."""
     with faults_named(destination):
         if destination.exists() and not destination.is_dir():
             raise UserError(f"{destination}: is a file; choose another place for the store")
         destination.mkdir(parents=True, exist_ok=True)
-        foreign = [path.name for path in destination.iterdir() if path.name != layout.LOCK and not is_temporary(path)]
-    if foreign and not _is_begun(destination) and not _is_finished(destination):
-        raise UserError(
-            f"{destination}: holds other things ({layout.in_words(sorted(foreign))}); "
-            "choose an empty or new folder for the store"
+        return sorted(
+            path.name for path in destination.iterdir() if path.name != layout.LOCK and not is_temporary(path)
         )
 
 
-def _is_finished(destination: Path) -> bool:
+def refuse_foreign(destination: Path, entries: Sequence[str]) -> None:
+    """UserError: the folder holds what is not ours."""
+    raise UserError(
+        f"{destination}: holds other things ({layout.in_words(entries)}); choose an empty or new folder for the store"
+    )
+
+
+def is_finished(destination: Path) -> bool:
     return (destination / layout.DESCRIPTION).exists()
 
 
@@ -349,42 +385,54 @@ def _is_begun(destination: Path) -> bool:
     return (destination / layout.JOURNAL).exists()
 
 
-def _check_finished(destination: Path, settings: dict[str, Any], rules: "Rules") -> None:
+def check_finished(destination: Path, settings: dict[str, Any], rules: "Rules", say: Say) -> None:
     """UserError unless the finished store in ``destination`` is the one that was asked for."""
     description = read_description(destination)
-    there = {**{field: description.get(field) for field in settings}, "source": description["source"]["fingerprint"]}
-    _refuse_other(destination, there, {**settings, "pillow": there["pillow"]}, "holds a finished store made with")
+    there = {field: description[field] for field in settings if field in description}
+    there |= {"source": description["source"]["fingerprint"], "pillow": settings["pillow"]}
+    refuse_other(destination, there, {**settings, "part": None}, "holds a finished store made with")
     if any(part["refused"] for part in description["parts"].values()):
         refused = [entry for entry in Store.open(destination).report() if entry["outcome"] == "refused"]
         rules.check(len(refused), [refusal_in_words(entry) for entry in refused])
+    say(f"{destination}: already prepared from this source with these options")
 
 
-def _begun_state(source: Source, destination: Path, settings: dict[str, Any], say: Say) -> State | None:
+def begun_writer(source: Source, destination: Path, options: Options, settings: dict[str, Any], say: Say) -> Writer:
+    """A writer that goes on where the journal in ``destination`` says, or begins if the disk has room for it all."""
+    state = begun_state(destination, settings)
+    if state is not None:
+        done = sum(part.cursor for part in state.parts.values())
+        say(f"{destination}: goes on behind the first {done:,} of {sum(map(len, source.parts.values())):,} pictures")
+    _check_disk(plan(source, destination, size=options.size, format=options.format), destination, say)
+    state = state or begin(source, destination, options, settings)
+    return Writer(destination, options.format, options.size, settings, state)
+
+
+def begun_state(destination: Path, settings: dict[str, Any]) -> State | None:
     """The state to go on from; None if there is none."""
     remove_temporaries(destination)
     begun = load_journal(destination)
     if begun is None:
         return None
     there, state = begun
-    _refuse_other(destination, there, settings, "holds an unfinished store begun with")
-    done = sum(part.cursor for part in state.parts.values())
-    say(f"{destination}: goes on behind the first {done:,} of {sum(map(len, source.parts.values())):,} pictures")
+    refuse_other(destination, there, settings, "holds an unfinished store begun with")
     return state
 
 
-def _begin(source: Source, destination: Path, options: Options, settings: dict[str, Any]) -> State:
+def begin(source: Source, destination: Path, options: Options, settings: dict[str, Any]) -> State:
     """The first state, its journal written before any data."""
     state = first_state(list(source.parts), options.format, options.size)
     save_journal(destination, settings, state)
     return state
 
 
-def _refuse_other(destination: Path, there: dict[str, Any], asked: dict[str, Any], holds: str) -> None:
+def refuse_other(destination: Path, there: dict[str, Any], asked: dict[str, Any], holds: str) -> None:
     if there["source"] != asked["source"]:
         raise UserError(
             f"{destination}: {holds} another source (other files, names, labels or sizes; or the source has "
             f"changed since). Choose another place, or remove the folder {destination}"
         )
+    there = {"decode": "full", **there}  # a store that does not say was decoded in full
     for field, value in asked.items():
         if there.get(field) != value:
             raise UserError(

@@ -1,17 +1,20 @@
 """Items of a source → records of a store: what ``prepare`` has its threads do. No file of the store is touched here."""
 
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 from alexnet.data import layout
-from alexnet.data.decode import Resample, Undecodable, decode_record, to_record
+from alexnet.data.decode import Undecodable, decode_record, to_record
 from alexnet.data.journal import Chunk
+from alexnet.data.resample import Resample
 from alexnet.data.sources import Item, Source
 from alexnet.data.statistics import sums_of
 from alexnet.errors import UsageError, UserError
 from alexnet.files import file_fault
+
+Decode = Literal["full", "scaled"]
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,7 @@ class Options:
     resample: Resample = "bicubic"
     format: layout.Format = "raw"
     exif: bool = False
+    decode: Decode = "full"
 
     def __post_init__(self) -> None:
         if type(self.size) is not int or not 1 <= self.size <= layout.MAXIMUM_SIZE:
@@ -30,11 +34,15 @@ class Options:
             raise UsageError(f"--resample {self.resample}: choose one of {', '.join(get_args(Resample))}")
         if self.format not in layout.FORMATS:
             raise UsageError(f"--format {self.format}: choose one of {', '.join(layout.FORMATS)}")
+        if self.decode not in get_args(Decode):
+            raise UsageError(f"--decode {self.decode}: choose one of {', '.join(get_args(Decode))}")
 
     def as_json(self) -> dict[str, Any]:
-        """As they stand in store.json and in the journal."""
+        """As they stand in store.json, which says how pictures were decoded only where it was not in full."""
         jpeg = layout.JPEG_SETTINGS if self.format == "jpeg" else None
-        return {"size": self.size, "format": self.format, "jpeg": jpeg, "resample": self.resample, "exif": self.exif}
+        decode = {} if self.decode == "full" else {"decode": self.decode}
+        fields = {"size": self.size, "format": self.format, "jpeg": jpeg, "resample": self.resample, "exif": self.exif}
+        return fields | decode
 
 
 def make_chunk(source: Source, name: str, start: int, end: int, *, options: Options) -> Chunk:
@@ -67,7 +75,7 @@ def make_chunk(source: Source, name: str, start: int, end: int, *, options: Opti
         keys=keys,
         digests=[layout.digest_of(record) for record in records],
         odd_files=odd_files,
-        sums=sums_of(np.stack(read_back)) if read_back and name == "train" else None,
+        sums=sums_of(read_back, options.size) if name == "train" else None,
     )
 
 
@@ -77,7 +85,14 @@ def _record(item: Item, options: Options) -> tuple[np.ndarray, tuple[str, ...]]:
         data = item.read()
         if isinstance(data, np.ndarray):
             return to_record(data, options.size, options.resample), ()
-        return decode_record(data, item.key, exif=options.exif, size=options.size, resample=options.resample)
+        return decode_record(
+            data,
+            item.key,
+            exif=options.exif,
+            size=options.size,
+            resample=options.resample,
+            scaled=options.decode == "scaled",
+        )
     except (OSError, MemoryError, Undecodable) as error:
         fault = _fault_of_machine(error)
         if fault is None:

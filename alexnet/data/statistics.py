@@ -6,14 +6,13 @@ restarts or machines; sums of parts are added by ``+``.
 Shapes: N records · S side of a record · 3 colours R, G, B on the scale 0–255.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations_with_replacement
 
 import numpy as np
 
-from alexnet.data import layout
-
-PICTURES_IN_16_BITS = 65_535 // 255
+from alexnet.data import compiled, layout
 
 
 @dataclass(frozen=True)
@@ -80,29 +79,30 @@ def no_sums(size: int) -> Sums:
     return Sums(0, np.zeros((size, size, 3), np.int64), np.zeros((3, 3), np.int64))
 
 
-def sums_of(records_nss3: np.ndarray) -> Sums:
-    """The sums over (N, S, S, 3) uint8 records, N ≤ 257 (so that 16 bits hold the sum of a pixel)."""
-    if len(records_nss3) > PICTURES_IN_16_BITS:
-        raise ValueError(f"at most {PICTURES_IN_16_BITS} records at once, got {len(records_nss3)}")
-    pixels = records_nss3.sum(axis=0, dtype=np.uint16).astype(np.int64)
-    products = np.zeros((3, 3), np.int64)
-    for record in records_nss3:
-        products += _products_of(record)
-    return Sums(len(records_nss3), pixels, products)
+def sums_of(records: Sequence[np.ndarray], size: int) -> Sums:
+    """The sums over uint8 records (S, S, 3) of side ``size``, 2²³ of them at most (32 bits hold the sum of a pixel)."""
+    pixels, products = np.zeros((size, size, 3), np.int32), np.zeros((3, 3), np.int64)
+    functions = compiled.library()
+    for record in map(np.ascontiguousarray, records):
+        if functions is None:
+            _add_by_numpy(record, pixels, products)
+        else:
+            functions.alexnet_add(record.ctypes.data, size * size, pixels.ctypes.data, products.ctypes.data)
+    return Sums(len(records), pixels.astype(np.int64), products)
 
 
-def _products_of(record_ss3: np.ndarray) -> np.ndarray:
-    """Σ x·xᵀ over one record's pixels: 32 bits hold a row's sum (S ≤ 4096: under 2²⁸), 64 bits the rest.
+def _add_by_numpy(record_ss3: np.ndarray, pixels: np.ndarray, products: np.ndarray) -> None:
+    """Σ x and Σ x·xᵀ: 32 bits hold a row's sum of products (S ≤ 4096: under 2²⁸), 64 bits the rest.
 
     By einsum, not by a matrix product: BLAS would start threads of its own beside those of ``prepare``, and was
     seen to make the whole pass six times slower on two busy cores.
     """
+    pixels += record_ss3
     planes_3ss = record_ss3.transpose(2, 0, 1).astype(np.int32, order="C")
-    products = np.zeros((3, 3), np.int64)
     for i, j in combinations_with_replacement(range(3), 2):
-        rows = np.einsum("rp,rp->r", planes_3ss[i], planes_3ss[j])
-        products[i, j] = products[j, i] = rows.sum(dtype=np.int64)
-    return products
+        total = np.einsum("rp,rp->r", planes_3ss[i], planes_3ss[j]).sum(dtype=np.int64)
+        products[i, j] += total
+        products[j, i] += total * (i != j)
 
 
 def _principal_axes(covariance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -16,6 +16,7 @@ from types import ModuleType
 import torch
 from torch import Tensor
 
+from alexnet import native
 from alexnet.errors import UserError
 from alexnet.kernels import compiled, reference
 from alexnet.kernels.reference import NormSpec, max_pool
@@ -65,7 +66,7 @@ def _decide(kind: str) -> tuple[ModuleType, str]:
         return reference, f"reference (no other kernels for {kind})"
     try:
         return _compiled_for(kind)
-    except compiled.UnavailableError as reason:
+    except native.UnavailableError as reason:
         if choice == "compiled":
             wanted, remedy = ("Triton", "Install triton") if kind == "cuda" else ("compiled CPU", "Install g++")
             raise UserError(
@@ -85,7 +86,7 @@ def _compiled_for(kind: str) -> tuple[ModuleType, str]:
         return triton_kernels, triton_kernels.describe(torch.device(kind))
     except Exception as fault:  # whatever driver, compiler or installation have to say
         first = next(iter(str(fault).splitlines()), "")
-        raise compiled.UnavailableError(f"Triton does not work here ({type(fault).__name__}: {first})") from fault
+        raise native.UnavailableError(f"Triton does not work here ({type(fault).__name__}: {first})") from fault
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,6 @@ the OpenMP runtime that PyTorch itself has loaded, and works in that pool with `
 
 import ctypes
 import functools
-import hashlib
-import os
-import platform
-import shutil
-import subprocess
-import sys
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,17 +13,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from alexnet import native
 from alexnet.kernels.reference import NormSpec, is_aligned
 
-COMPILERS = ("g++", "c++", "clang++")
 SOURCES = (Path(__file__).with_name("lanes.h"), Path(__file__).with_name("cpu.cpp"))
-FLAGS = ("-std=c++17", "-O3", "-fPIC", "-shared", "-fno-math-errno", "-fno-trapping-math")
 DTYPES = (torch.float32, torch.bfloat16)
 LARGEST_KERNEL = 16  # a switch inside its window is kept in one byte
-
-
-class UnavailableError(Exception):
-    """Why there is no compiled form here: one line."""
 
 
 @dataclass(frozen=True)
@@ -59,23 +47,10 @@ class Problem(ctypes.Structure):
 @functools.cache
 def library() -> Library:
     """The library, built where the cache has none for this source, compiler, CPU and PyTorch; or `UnavailableError`."""
-    compiler, version = _compiler()
     runtime = _openmp_runtime()
-    key = hashlib.sha256()
-    for part in (*(source.read_bytes() for source in SOURCES), version.encode(), _cpu().encode()):
-        key.update(hashlib.sha256(part).digest())
-    key.update(f"{torch.__version__} {runtime} {FLAGS}".encode())
-    path = _cache_folder() / f"kernels-{key.hexdigest()[:16]}.so"
-    if not path.exists():
-        _build(compiler, version, runtime, path)
-    try:
-        functions = ctypes.CDLL(str(path))
-    except OSError:  # cut short by a full disk, or of another system: build it once more
-        _build(compiler, version, runtime, path)
-        try:
-            functions = ctypes.CDLL(str(path))
-        except OSError as error:
-            raise UnavailableError(f"the library built by {compiler} does not load: {error}") from error
+    functions, version = native.library(
+        "kernels", "the CPU kernels", SOURCES, links=(runtime,), key=str(torch.__version__)
+    )
     for name, arguments in _SIGNATURES.items():
         function = getattr(functions, name)
         function.argtypes, function.restype = arguments, None
@@ -83,74 +58,18 @@ def library() -> Library:
     return Library(functions, f"{version}, {lanes} floats at a time")
 
 
-def _compiler() -> tuple[str, str]:
-    """The first compiler of COMPILERS that answers, and the first line it says about its version."""
-    for name in COMPILERS:
-        path = shutil.which(name)
-        if path is None:
-            continue
-        try:
-            answer = subprocess.run([path, "--version"], capture_output=True, text=True, check=True, timeout=60)
-        except (OSError, subprocess.SubprocessError):
-            continue
-        return path, answer.stdout.partition("\n")[0].strip()
-    raise UnavailableError(f"no C++ compiler found (looked for {', '.join(COMPILERS)} on PATH)")
-
-
 def _openmp_runtime() -> str:
     """The OpenMP library this process has loaded with PyTorch. A second one would bring a second thread pool."""
     try:
         maps = Path("/proc/self/maps").read_text()
     except OSError as error:
-        raise UnavailableError(f"the OpenMP runtime of PyTorch is only looked up on Linux: {error}") from error
+        raise native.UnavailableError(f"the OpenMP runtime of PyTorch is only looked up on Linux: {error}") from error
     loaded = sorted({line.split(maxsplit=5)[5] for line in maps.splitlines() if line.count("/") and "omp" in line})
     runtimes = [path for path in loaded if Path(path).name.startswith(("libgomp", "libomp", "libiomp"))]
     beside_torch = [path for path in runtimes if Path(torch.__path__[0]) in Path(path).parents]
     if not runtimes:
-        raise UnavailableError("this PyTorch has no OpenMP runtime to share")
+        raise native.UnavailableError("this PyTorch has no OpenMP runtime to share")
     return (beside_torch or runtimes)[0]
-
-
-def _cpu() -> str:
-    """What -march=native depends on."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    wanted = ("model name", "flags", "Features", "CPU implementer", "CPU part")
-    described = dict.fromkeys(line for line in lines if line.startswith(wanted))
-    return "\n".join((platform.machine(), platform.processor(), *described))
-
-
-def _cache_folder() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    folder = Path(base) / "alexnet"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UnavailableError(
-            f"the cache folder {folder} cannot be made: {error.strerror} (set XDG_CACHE_HOME)"
-        ) from error
-    return folder
-
-
-def _build(compiler: str, version: str, runtime: str, path: Path) -> None:
-    """Compile to a file of its own, then rename: two processes may build at once, and none loads half a library."""
-    print(f"alexnet: compiling the CPU kernels with {version}, once, into {path}", file=sys.stderr, flush=True)
-    try:
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix="building-") as folder:
-            built = Path(folder) / path.name
-            fault = ""
-            for tuned in (("-march=native",), ("-mcpu=native",), ()):  # some ARM compilers know only the second
-                command = [compiler, *FLAGS, *tuned, "-o", str(built), str(SOURCES[-1]), runtime]
-                answer = subprocess.run(command, capture_output=True, text=True, timeout=600)
-                if answer.returncode == 0:
-                    built.replace(path)
-                    return
-                fault = fault or next(iter(answer.stderr.strip().splitlines()), f"exit code {answer.returncode}")
-    except (OSError, subprocess.SubprocessError) as error:
-        raise UnavailableError(f"{compiler} could not be run into {path.parent}: {error}") from error
-    raise UnavailableError(f"{compiler} failed: {fault}")
 
 
 _POINTER, _LONG, _INT, _FLOAT = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int32, ctypes.c_float

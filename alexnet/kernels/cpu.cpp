@@ -92,11 +92,11 @@ void unpack(const T* from, long groups, const Layout& at, float floor, float* pa
         }
 }
 
-template <class T>
-void pack(const float* padded, long groups, const Layout& at, T* to) {
-    for (long group = 0; group < groups; ++group, to += at.block, padded += at.step)
-        for (long i = 0; i < at.block; i += kLanes)
-            store_up_to(to + i, load(padded + i), at.block - i);
+// Writes value(place in the padded row) for every map of some groups.
+template <class T, class Value>
+void pack(long groups, const Layout& at, T* to, const Value& value) {
+    for (long group = 0; group < groups; ++group, to += at.block)
+        for (long i = 0; i < at.block; i += kLanes) store_up_to(to + i, value(group * at.step + i), at.block - i);
 }
 
 template <bool Usual>
@@ -111,39 +111,34 @@ inline Floats denominator(const float* a, const Layout& at, const Problem& p) {
 }
 
 template <bool Usual>
-void normalise(const float* a, long groups, const Layout& at, const Problem& p, float* out) {
-    float floor = floor_of(p.relu_last);
-    for (long i = 0; i < groups * at.step; i += kLanes)
-        store(out + i, at_least(load(a + i) * powers<Usual>(denominator<Usual>(a + i, at, p), p).power, floor));
+inline Floats normalised(const float* a, const Layout& at, const Problem& p, float floor) {
+    return at_least(load(a) * powers<Usual>(denominator<Usual>(a, at, p), p).power, floor);
 }
 
-// On entry `gradient` is that of the output, on return that of the input before the first ReLU. `shared` is scratch.
-template <bool Usual>
-void normalise_backward(const float* a, long groups, const Layout& at, const Problem& p, float* gradient, float* shared) {
+// The gradient of some groups: `upper`, at the output, in padded rows → `out`, at the input. The others are scratch.
+template <class T, bool Usual>
+void normalise_backward(const float* a, const float* upper, long groups, const Layout& at, const Problem& p, T* out,
+                        float* scaled, float* shared) {
     const long length = groups * at.step;
     for (long i = 0; i < length; i += kLanes) {
-        Floats value = load(a + i), upper = load(gradient + i);
+        Floats value = load(a + i), gradient = load(upper + i);
         Powers s = powers<Usual>(denominator<Usual>(a + i, at, p), p);
-        if (p.relu_last) upper = value <= 0.0f ? Floats{} : upper;
-        Floats scaled = upper * s.power;
-        store(gradient + i, scaled);
-        store(shared + i, scaled * value * s.reciprocal);
+        if (p.relu_last) gradient = value <= 0.0f ? Floats{} : gradient;
+        gradient *= s.power;
+        store(scaled + i, gradient);
+        store(shared + i, gradient * value * s.reciprocal);
     }
     for (long group = 0; group < groups; ++group)  // a NaN must not leak through the zeros between groups
         std::fill_n(shared + group * at.step + at.block, at.pad, 0.0f);
     std::fill_n(shared + length, kLanes, 0.0f);
     const float factor = 2 * p.alpha * p.beta;
     const long below = Usual ? 2 : at.below, above = Usual ? 2 : at.above;
-    for (long i = 0; i < length; i += kLanes) {
-        Floats sum{};
+    pack(groups, at, out, [&](long i) {
+        Floats sum{}, value = load(a + i);
         for (long step = -above; step <= below; ++step) sum += load(shared + i + step);
-        store(gradient + i, load(gradient + i) - factor * load(a + i) * sum);
-    }
-}
-
-void mask_backward(const float* a, long length, float* gradient) {
-    for (long i = 0; i < length; i += kLanes)
-        store(gradient + i, load(a + i) <= 0.0f ? Floats{} : load(gradient + i));
+        Floats gradient = load(scaled + i) - factor * value * sum;
+        return p.relu_first ? (value <= 0.0f ? Floats{} : gradient) : gradient;
+    });
 }
 
 // A pooled place takes the first largest value in row-major order, or the last NaN, as PyTorch does.
@@ -186,21 +181,28 @@ void forward_rows(const Problem& p, const T* x, T* out, uint8_t* switches, long 
     PooledRow& result = blank;
     const bool pools = p.kernel > 1 || p.stride > 1;
     const long out_stride = p.out_width * p.maps;
-    const float floor = floor_of(p.relu_first || (p.size == 0 && p.relu_last));
+    const float floor = floor_of(p.relu_first || (p.size == 0 && p.relu_last)), last_floor = floor_of(p.relu_last);
 
+    auto by_chunks = [&](const auto& work) {
+        for (long first = 0; first < at.groups; first += kChunk) work(first, std::min(kChunk, at.groups - first));
+    };
     auto transform = [&](long row) {  // row counts through all pictures
-        const T* from = x + row * p.width * p.maps;
-        for (long first = 0; first < at.groups; first += kChunk) {
-            long groups = std::min(kChunk, at.groups - first);
+        by_chunks([&](long first, long groups) {
             float* to = z + first * at.step;
-            unpack(from + first * at.block, groups, at, floor, p.size ? a : to);
-            if (p.size) normalise<Usual>(a, groups, at, p, to);
-        }
+            unpack(x + (row * at.groups + first) * at.block, groups, at, floor, p.size ? a : to);
+            if (p.size)
+                for (long i = 0; i < groups * at.step; i += kLanes)
+                    store(to + i, normalised<Usual>(a + i, at, p, last_floor));
+        });
     };
     for (long row = first; row < last; ++row) {
         if (!pools) {
-            transform(row);
-            pack(z, at.groups, at, out + row * out_stride);
+            by_chunks([&](long first, long groups) {
+                long offset = (row * at.groups + first) * at.block;
+                unpack(x + offset, groups, at, floor, a);
+                pack(groups, at, out + offset,
+                     [&](long i) { return p.size ? normalised<Usual>(a + i, at, p, last_floor) : load(a + i); });
+            });
             continue;
         }
         long picture = row / p.out_height, start = row % p.out_height * p.stride;
@@ -224,7 +226,7 @@ void forward_rows(const Problem& p, const T* x, T* out, uint8_t* switches, long 
             write(&result.switches[i], switched);
         }
         long groups = p.out_width * (at.place / at.step);
-        pack(result.values.data(), groups, at, out + row * out_stride);
+        pack(groups, at, out + row * out_stride, [&](long i) { return load(&result.values[i]); });
         if (switches) {
             uint8_t* to = switches + row * out_stride;
             for (long group = 0; group < groups; ++group, to += at.block)
@@ -255,17 +257,17 @@ void unpool(const T* upper, const uint8_t* switches, const Layout& at, const Pro
 template <class T, bool Usual>
 void backward_rows(const Problem& p, const T* x, const T* upper, const uint8_t* switches, T* out, long first, long last) {
     const Layout at(p);
-    Row a_row = at.row(kChunk), gradient_row = at.row(at.groups), shared_row = at.row(kChunk);
-    float *a = a_row.data() + at.pad, *gradient = gradient_row.data() + at.pad, *shared = shared_row.data() + at.pad;
     const bool pools = p.kernel > 1 || p.stride > 1;
     const bool masks = p.relu_first || (p.size == 0 && p.relu_last);
+    Row a_row = at.row(kChunk), gradient_row = at.row(pools ? at.groups : kChunk), scaled_row = at.row(kChunk);
+    Row shared_row = at.row(kChunk);
+    float *a = a_row.data() + at.pad, *gradient = gradient_row.data() + at.pad;
+    float *scaled = scaled_row.data() + at.pad, *shared = shared_row.data() + at.pad;
     const float floor = floor_of(masks), none = floor_of(false);
     const long out_stride = p.out_width * p.maps;
 
     for (long row = first; row < last; ++row) {
-        if (!pools) {
-            unpack(upper + row * out_stride, at.groups, at, none, gradient);
-        } else {
+        if (pools) {
             std::fill(gradient_row.begin(), gradient_row.end(), 0.0f);
             long picture = row / p.height, place = row % p.height;
             long from = std::max(0L, (place - p.kernel + p.stride) / p.stride);
@@ -275,15 +277,19 @@ void backward_rows(const Problem& p, const T* x, const T* upper, const uint8_t* 
                 unpool(upper + offset, switches + offset, at, p, place - window * p.stride, gradient);
             }
         }
-        const T* from = x + row * p.width * p.maps;
-        T* below = out + row * p.width * p.maps;
         for (long first = 0; first < at.groups; first += kChunk) {
-            long groups = std::min(kChunk, at.groups - first);
-            float* part = gradient + first * at.step;
-            unpack(from + first * at.block, groups, at, floor, a);
-            if (p.size) normalise_backward<Usual>(a, groups, at, p, part, shared);
-            if (masks) mask_backward(a, groups * at.step, part);
-            pack(part, groups, at, below + first * at.block);
+            long groups = std::min(kChunk, at.groups - first), offset = (row * at.groups + first) * at.block;
+            const float* part = pools ? gradient + first * at.step : gradient;
+            if (!pools) unpack(upper + offset, groups, at, none, gradient);
+            if (p.size || masks) unpack(x + offset, groups, at, floor, a);  // a pool alone knows its switches
+            if (p.size) {
+                normalise_backward<T, Usual>(a, part, groups, at, p, out + offset, scaled, shared);
+            } else {
+                pack(groups, at, out + offset, [&](long i) {
+                    Floats value = load(part + i);
+                    return masks ? (load(a + i) <= 0.0f ? Floats{} : value) : value;
+                });
+            }
         }
     }
 }

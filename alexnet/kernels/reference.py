@@ -158,7 +158,7 @@ class _MapNorm(torch.autograd.Function):
         out = torch.empty_like(x_bchw)
         for part in _parts(x_bchw):
             a = _wide(x_bchw[part])
-            out[part] = _powers(_denominator(a, spec), spec.beta)[0].mul_(a)
+            out[part] = _powers(_denominator(a, spec), spec.beta, spec.k)[0].mul_(a)
         return out
 
     @staticmethod
@@ -168,7 +168,7 @@ class _MapNorm(torch.autograd.Function):
         out = torch.empty_like(x_bchw)
         for part in _parts(x_bchw):
             a = _wide(x_bchw[part])
-            power, reciprocal = _powers(_denominator(a, spec), spec.beta)
+            power, reciprocal = _powers(_denominator(a, spec), spec.beta, spec.k)
             scaled = power.mul_(_wide(gradient_bchw[part]))
             shared = _map_sums(reciprocal.mul_(a).mul_(scaled), spec, transposed=True)
             out[part] = scaled.addcmul_(a, shared, value=-2 * spec.alpha * spec.beta)
@@ -185,7 +185,7 @@ class _PlaceNorm(torch.autograd.Function):
         out = torch.empty_like(x_bchw)
         for part in _parts(x_bchw):
             a = _wide(x_bchw[part])
-            out[part] = _powers(_place_sums(a * a, size).mul_(alpha).add_(k), beta)[0].mul_(a)
+            out[part] = _powers(_place_sums(a * a, size).mul_(alpha).add_(k), beta, k)[0].mul_(a)
         return out
 
     @staticmethod
@@ -195,7 +195,7 @@ class _PlaceNorm(torch.autograd.Function):
         out = torch.empty_like(x_bchw)
         for part in _parts(x_bchw):
             a = _wide(x_bchw[part])
-            power, reciprocal = _powers(_place_sums(a * a, size).mul_(alpha).add_(k), beta)
+            power, reciprocal = _powers(_place_sums(a * a, size).mul_(alpha).add_(k), beta, k)
             scaled = power.mul_(_wide(gradient_bchw[part]))
             shared = _place_sums(reciprocal.mul_(a).mul_(scaled), size, transposed=True)
             out[part] = scaled.addcmul_(a, shared, value=-2 * alpha * beta)
@@ -214,8 +214,9 @@ def _wide(x: Tensor) -> Tensor:
     return x if x.dtype in (torch.float32, torch.float64) else x.float()
 
 
-def _powers(s: Tensor, beta: float) -> tuple[Tensor, Tensor]:
-    """(s^−beta, 1 / s), both 0 where s is EMPTY (NaN stays NaN). `pow` is many times slower than square roots."""
+def _powers(s: Tensor, beta: float, k: float) -> tuple[Tensor, Tensor]:
+    """(s^−beta, 1 / s), both 0 where s is EMPTY (NaN stays NaN): no s is that whose `k` is larger. `pow` is many
+    times slower than square roots."""
     if beta == 0.75:
         root = s.rsqrt()
         power = root.sqrt().mul_(root)
@@ -223,6 +224,8 @@ def _powers(s: Tensor, beta: float) -> tuple[Tensor, Tensor]:
     else:
         reciprocal = s.reciprocal()
         power = reciprocal.clone() if beta == 1.0 else s.pow(-beta)
+    if k >= EMPTY:
+        return power, reciprocal
     empty = s < EMPTY
     return power.masked_fill_(empty, 0.0), reciprocal.masked_fill_(empty, 0.0)
 

@@ -47,12 +47,12 @@ class Viewer:
         pictures = pictures.to(self.device, non_blocking=True)
         views = all_views(self.inputs.side, self.inputs.size)
         wanted = sorted({number for count in counts for number in VIEW_NUMBERS[count]})
-        totals = {count: torch.zeros(len(pictures), self.network.table.classes, device=self.device) for count in counts}
+        totals: dict[int, Tensor] = {}
         for number in wanted:
             probabilities_bk = self._one_view(pictures, views[number])
             for count in counts:
                 if number in VIEW_NUMBERS[count]:
-                    totals[count] += probabilities_bk
+                    totals[count] = totals[count] + probabilities_bk if count in totals else probabilities_bk
         return {count: (total / count).cpu() for count, total in totals.items()}
 
     def _one_view(self, pictures: Records, view: View) -> Float[Tensor, "B K"]:

@@ -98,9 +98,9 @@ def rate_figure(history: History, theme: Theme = LIGHT) -> Figure:
 
 
 def _curves(history: History, curves: Sequence[tuple[str, str]], what: str, theme: Theme, step: bool = False) -> Figure:
-    figure = new_figure(4.6, 3.1, theme)
+    figure = blank_figure(4.6, 3.1, theme)
     axes = figure.add_subplot()
-    plain(axes, theme)
+    plain_axes(axes, theme)
     for (name, label), colour, dash in zip(curves, theme.lines, ("-", "-", "--"), strict=False):
         epochs, values = history.curve(name)
         marker = "o" if len(epochs) < 20 else None
@@ -114,14 +114,15 @@ def _curves(history: History, curves: Sequence[tuple[str, str]], what: str, them
     return figure
 
 
-def new_figure(width: float, height: float, theme: Theme) -> Figure:
+def blank_figure(width: float, height: float, theme: Theme) -> Figure:
     """An empty figure of so many inches. Its canvas draws into memory."""
     figure = Figure(figsize=(width, height), dpi=DPI, facecolor=theme.ground, layout="constrained")
     FigureCanvasAgg(figure)
     return figure
 
 
-def plain(axes: Axes, theme: Theme) -> None:
+def plain_axes(axes: Axes, theme: Theme) -> None:
+    """Axes of a curve: a faint grid behind it, lines at the left and the bottom only."""
     axes.set_facecolor(theme.ground)
     axes.grid(color=theme.faint, linewidth=0.6)
     axes.set_axisbelow(True)
@@ -134,14 +135,15 @@ def plain(axes: Axes, theme: Theme) -> None:
 # ── kernels ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def kernel_mosaic(kernels: np.ndarray, per_row: int = KERNELS_PER_ROW) -> np.ndarray:
+def kernel_mosaic(kernels: np.ndarray, per_row: int = KERNELS_PER_ROW, *, together: bool = False) -> np.ndarray:
     """Kernels (K, 3, side, side) as one picture, uint8 (rows, columns, 3), `per_row` beside one another.
 
     Each is scaled by its own largest weight, so that its own pattern fills the range: mid-grey is a weight of 0, as in
-    [A] Fig. 3. Enlarged without smoothing, one white line between them.
+    [A] Fig. 3; `together`: all by the largest of all, which shows whether one dominates ([Z] Fig. 6a). Enlarged without
+    smoothing, one white line between them.
     """
     count, _, side, _ = kernels.shape
-    scale = np.abs(kernels).max(axis=(1, 2, 3), keepdims=True)
+    scale = np.abs(kernels).max(axis=None if together else (1, 2, 3), keepdims=True)
     levels = np.divide(kernels, scale, out=np.zeros_like(kernels), where=scale > 0)
     pictures = np.rint(127.5 + 127.5 * levels).astype(np.uint8).transpose(0, 2, 3, 1)
     factor = max(1, -(-KERNEL_PIXELS // side))
@@ -175,7 +177,7 @@ def pictures_figure(
     of its own ([A] Fig. 4, left)."""
     per_row = min(4, len(pictures))
     rows = math.ceil(len(pictures) / per_row)
-    figure = new_figure(2.5 * per_row, 3.9 * rows, LIGHT)
+    figure = blank_figure(2.5 * per_row, 3.9 * rows, LIGHT)
     grid = figure.subplots(2 * rows, per_row, squeeze=False, height_ratios=(2.2, 1.2) * rows)
     for axes in grid.flat:
         axes.set_axis_off()
@@ -216,7 +218,7 @@ def confusion_figure(confusion: np.ndarray, class_names: Sequence[str], theme: T
     pictures = confusion.sum(axis=1, keepdims=True)
     shares = np.divide(confusion, pictures, out=np.zeros(confusion.shape), where=pictures > 0)
     side = min(9.0, 3.4 + 0.28 * classes) if classes <= NAMED_CLASSES else 6.5
-    figure = new_figure(side + 0.6, side, theme)
+    figure = blank_figure(side + 0.6, side, theme)
     axes = figure.add_subplot()
     axes.set_facecolor(theme.ground)
     ramp = LinearSegmentedColormap.from_list("ramp", theme.ramp)

@@ -17,7 +17,8 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps
 
-from alexnet.data.decode import Resample, Undecodable, decode, to_record
+from alexnet.data.decode import Undecodable, decode, to_record
+from alexnet.data.resample import Resample
 from alexnet.data.sources.base import in_order, printable
 from alexnet.data.store import cores
 from alexnet.errors import UserError

@@ -118,10 +118,18 @@ class Convolution(WeightedLayer):
         return len(self.reads) if self.reads == tuple((c,) for c in range(len(self.reads))) else None
 
     def forward(self, x: Maps) -> Maps:
-        weight, bias = self.in_type(x.dtype)
         if self.window.stride > 1 and x.shape[1] < THIN:
-            return convolve_by_cells(x, weight, bias, self.window)
-        x, padding = self._ready(x)
+            return convolve_by_cells(x, *self.in_type(x.dtype), self.window)
+        return self._convolve(*self._ready(x))
+
+    def without_padding(self, x: Maps) -> Maps:
+        """The convolution of a part of the map that has all that its windows read, zeros beyond the edges included."""
+        if self.window.stride > 1 and x.shape[1] < THIN:
+            return convolve_by_cells(x, *self.in_type(x.dtype), Window(self.window.kernel, self.window.stride))
+        return self._convolve(x, 0)
+
+    def _convolve(self, x: Maps, padding: int) -> Maps:
+        weight, bias = self.in_type(x.dtype)
         if self.groups is not None:
             return F.conv2d(x, weight, bias, self.window.stride, padding, groups=self.groups)
         columns = x.chunk(self.columns_below, dim=1)
@@ -366,7 +374,7 @@ class MapBatchNorm(nn.BatchNorm2d):
         return super().train(mode and self.weight.requires_grad)
 
     def forward(self, input: Maps) -> Maps:
-        return super().forward(input.float()).to(input.dtype)
+        return super().forward(input.to(self.weight.dtype)).to(input.dtype)
 
     def adjoint(self, y: Maps, x: Maps) -> Maps:  # noqa: ARG002 - the signature of every adjoint
         """With the running statistics, as in evaluation."""
@@ -418,6 +426,7 @@ class DropUnits(nn.Module):
         assert isinstance(row, Dropout)
         self.keep, self.inverted, self.name = row.keep, row.kind == "inverted", row.name
         self.place: Place | None = None
+        self.first_unit = 0  # where these units begin among all of the layer, if they are a part of them
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:
@@ -425,7 +434,7 @@ class DropUnits(nn.Module):
         if self.place is None:
             kept = torch.rand_like(x, dtype=torch.float32) < self.keep
         else:
-            kept = uniform_by_place(self.place, self.name, x[0].numel()).view(x.shape) < self.keep
+            kept = uniform_by_place(self.place, self.name, x[0].numel(), self.first_unit).view(x.shape) < self.keep
         return x * kept / self.keep if self.inverted else x * kept
 
     def adjoint(self, y: Tensor, x: Tensor) -> Tensor:  # noqa: ARG002 - the signature of every adjoint
@@ -433,12 +442,13 @@ class DropUnits(nn.Module):
         return y if self.inverted else y * self.keep
 
 
-def uniform_by_place(place: Place, layer: str, units: int) -> Float[Tensor, "B U"]:
-    """Uniform numbers in [0, 1), one for each picture and unit: a hash of (seed, epoch, layer, picture, unit).
+def uniform_by_place(place: Place, layer: str, units: int, first: int = 0) -> Float[Tensor, "B U"]:
+    """Uniform numbers in [0, 1), one for each picture and unit: a hash of (seed, epoch, layer, picture, unit), units
+    counted from `first`.
 
     The same on every device, whatever else is in the batch."""
     key = _scramble(place.pictures.to(torch.int64) ^ _string_key(f"{place.seed}:{place.epoch}:{layer}"))
-    unit = torch.arange(units, device=key.device, dtype=torch.int64) * 0x9E3779B9
+    unit = torch.arange(first, first + units, device=key.device, dtype=torch.int64) * 0x9E3779B9
     rows = max(1, FEW // units) if key.device.type == "cpu" else max(1, len(key))
     parts = [_scramble((part[:, None] + unit) & 0xFFFFFFFF).to(torch.float32) for part in key.split(rows)]
     return torch.cat(parts) / 2**32

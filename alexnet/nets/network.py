@@ -1,5 +1,6 @@
 """A table as an `nn.Module`: logits from `forward`, every map and switch from `activations`."""
 
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -11,7 +12,7 @@ from alexnet import kernels
 from alexnet.errors import UserError
 from alexnet.nets import zoo
 from alexnet.nets.init import Initialisation, initialise
-from alexnet.nets.layers import Convolution, DropUnits, MaxPool, Place, ResponseNorm, module_for
+from alexnet.nets.layers import Convolution, DropUnits, MaxPool, Place, ResponseNorm, WeightedLayer, module_for
 from alexnet.nets.table import Activation, Layer, Norm, Pool, Table, trace, with_width
 
 
@@ -41,21 +42,27 @@ class Network(nn.Module):
         self.table = table
         self.input_size = table.input_size if input_size is None else input_size
         self.layers: tuple[Layer, ...] = trace(table, self.input_size)
+        self.missing: tuple[str, ...] = ()
+        """Layers whose weights nobody has (`alexnet import` of files that lack them): nothing behind them computes."""
         for layer in self.layers:
             self.add_module(layer.row.name, module_for(layer))
-        self._steps = _fuse(self)
+        self.steps = [step for _, step in fused_steps(self)]
 
     def forward(self, x: Float[Tensor, "B 3 S S"]) -> Float[Tensor, "B K"]:
         self._check(x)
-        for step in self._steps[:-1]:
+        if self.missing:
+            self.refuse_behind_missing(self.layers[-1].row.name)
+        for step in self.steps[:-1]:
             x = step(x)
-        return self._steps[-1](at_least_float32(x)).flatten(1)
+        return self.steps[-1](at_least_float32(x)).flatten(1)
 
     def activations(self, x: Float[Tensor, "B 3 S S"]) -> Activations:
-        """Every row's output and every max-pooling row's switches, row by row, by the same modules as `forward`."""
+        """Every row's output and every max-pooling row's switches, row by row, by the same modules as `forward`.
+
+        Ends before a layer whose weights are missing."""
         self._check(x)
         seen = Activations()
-        for layer in self.layers:
+        for layer in self.present:
             name, module = layer.row.name, self.get_submodule(layer.row.name)
             x = at_least_float32(x) if layer is self.layers[-1] else x
             if isinstance(module, MaxPool):
@@ -65,12 +72,54 @@ class Network(nn.Module):
             seen.maps[name] = x
         return seen
 
+    def maps(self, x: Float[Tensor, "B 3 S S"], names: Collection[str]) -> dict[str, Tensor]:
+        """The outputs of the named rows, by the fused steps of `forward` cut at these rows; what lies behind the last
+        of them is not computed. Raises UserError for a name that there is not, or that can't be computed."""
+        self._check(x)
+        for name in names:
+            self.refuse_behind_missing(name)
+        found: dict[str, Tensor] = {}
+        for name, step in fused_steps(self, names):
+            x = step(at_least_float32(x) if name == self.layers[-1].row.name else x)
+            if name in names:
+                found[name] = x
+            if len(found) == len(set(names)):
+                break
+        return found
+
+    def adjoint(self, name: str, y: Tensor, x: Tensor) -> Tensor:
+        """Row `name` crossed downwards: its transpose (at `x`, where it is not linear) applied to `y`, a signal at its
+        output; `x` is what entered it."""
+        return self.get_submodule(name).adjoint(y, x)  # pyright: ignore[reportCallIssue] - every row's module has one
+
+    @property
+    def present(self) -> tuple[Layer, ...]:
+        """The layers that can be computed: all, or those before the first whose weights are missing."""
+        absent = [place for place, layer in enumerate(self.layers) if layer.row.name in self.missing]
+        return self.layers[: min(absent, default=len(self.layers))]
+
+    def refuse_behind_missing(self, name: str) -> None:
+        """Raises UserError if the row `name` is not there, or needs weights that are missing."""
+        if self.layer(name) not in self.present:
+            last = self.present[-1].row.name if self.present else "none"
+            raise UserError(
+                f"{name} can't be computed: the weights of {', '.join(self.missing)} are missing (the imported files "
+                f"lack them). The layers up to {last} can."
+            )
+
     def channels_last(self) -> "Network":
         """The same network with its filters in channels-last order in memory, the faster one here."""
         for module in self.children():
             if isinstance(module, Convolution):
                 module.weight.data = module.weight.data.contiguous(memory_format=torch.channels_last)
         return self
+
+    def learn_by_copies(self, wish: bool = True) -> None:
+        """In half precision, let gradients arrive at the layers' copies of their weights: see `WeightedLayer`. Not
+        where several gradients are added up, which wants float32, or where torch looks for them in the parameters."""
+        for module in self.children():
+            if isinstance(module, WeightedLayer):
+                module.learns_by_copies = wish
 
     def set_place(self, place: Place | None) -> None:
         """Make the dropout masks of the following passes functions of `place`; None: draw them from torch."""
@@ -94,19 +143,22 @@ def at_least_float32(x: Tensor) -> Tensor:
     return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
 
 
-def _fuse(network: Network) -> list[nn.Module | partial[Tensor]]:
-    """The steps of `forward`: each row's module; ReLU, response norm and max-pooling in a row as one kernel."""
-    steps: list[nn.Module | partial[Tensor]] = []
+def fused_steps(network: Network, stops: Collection[str] = ()) -> list[tuple[str, Callable[[Tensor], Tensor]]]:
+    """The steps of `forward`, each with the name of its last row: each row's module; ReLU, response norm and
+    max-pooling in a row as one kernel, which ends at any row among `stops`."""
+    steps: list[tuple[str, Callable[[Tensor], Tensor]]] = []
     layers = list(network.layers)
     while layers:
-        run = _fusible(layers)
-        steps.append(_fused(network, run) if run else network.get_submodule(layers[0].row.name))
+        run = _fusible(layers, stops)
+        step = _fused(network, run) if run else network.get_submodule(layers[0].row.name)
+        steps.append(((run or layers[:1])[-1].row.name, step))
         del layers[: max(1, len(run))]
     return steps
 
 
-def _fusible(layers: list[Layer]) -> list[Layer]:
-    """The leading rows that follow [ReLU] [norm] [ReLU] [max-pool by the ceil rule], if norm or pool is among them."""
+def _fusible(layers: list[Layer], stops: Collection[str]) -> list[Layer]:
+    """The leading rows that follow [ReLU] [norm] [ReLU] [max-pool by the ceil rule], if norm or pool is among them;
+    none behind a row among `stops`."""
     order = ["relu", "norm", "relu", "pool"]
     run: list[Layer] = []
     for layer in layers:
@@ -116,6 +168,8 @@ def _fusible(layers: list[Layer]) -> list[Layer]:
             break
         order.pop(0)
         run.append(layer)
+        if layer.row.name in stops:
+            break
     return run if {_kind(layer) for layer in run} & {"norm", "pool"} else []
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from alexnet.measure.figures import LIGHT, new_figure, plain, png_of, shortened
+from alexnet.measure.figures import LIGHT, blank_figure, plain_axes, png_of, shortened
 from alexnet.papers.finding import Drawing, Row
 
 DASHES = ("-", "--", ":")  # [A] Fig. 1: ReLU solid, tanh dashed
@@ -18,9 +18,9 @@ def drawing(name: str, figure: Figure | np.ndarray, caption: str, *, photographs
 
 def bars(rows: Sequence[Row]) -> Figure:
     """A bar for each row of errors, its mean beside it, a dot for each seed."""
-    figure = new_figure(6.8, 0.8 + 0.42 * len(rows), LIGHT)
+    figure = blank_figure(6.8, 0.8 + 0.42 * len(rows), LIGHT)
     axes = figure.add_subplot()
-    plain(axes, LIGHT)
+    plain_axes(axes, LIGHT)
     places = range(len(rows))
     means = [row.mean or 0.0 for row in rows]
     axes.barh(places, means, color=LIGHT.other, alpha=0.35, height=0.7)
@@ -40,9 +40,9 @@ def bars(rows: Sequence[Row]) -> Figure:
 
 def curves(lines: Sequence[tuple[str, Sequence[Sequence[float]]]], what: str, level: float) -> Figure:
     """Error over epochs, a colour and dash for each kind, a line for each seed, and a dashed `level` ([A] Fig. 1)."""
-    figure = new_figure(4.6, 3.4, LIGHT)
+    figure = blank_figure(4.6, 3.4, LIGHT)
     axes = figure.add_subplot()
-    plain(axes, LIGHT)
+    plain_axes(axes, LIGHT)
     for (label, seeds), colour, dash in zip(lines, LIGHT.lines, DASHES, strict=False):
         for number, values in enumerate(seeds):
             name = label if number == 0 else None
@@ -63,7 +63,7 @@ def neighbours(queries: np.ndarray, found: np.ndarray, same: np.ndarray) -> Figu
     """Queries (Q, S, S, 3) in the first column, their nearest (Q, M, S, S, 3) beside them ([A] Fig. 4, right); those of
     the query's class, `same` (Q, M), in a frame of the true class's colour."""
     count, most = found.shape[:2]
-    figure = new_figure(1.0 * (most + 1) + 0.3, 1.0 * count + 0.25, LIGHT)
+    figure = blank_figure(1.0 * (most + 1) + 0.3, 1.0 * count + 0.25, LIGHT)
     grid = figure.subplots(count, most + 1, squeeze=False)
     for row in range(count):
         pictures = [queries[row], *found[row]]

@@ -27,11 +27,16 @@ from alexnet.runs import RunFolder, disk_needed, snapshot_epochs
 from alexnet.terminal import in_bytes
 from alexnet.train import precision
 from alexnet.train.options import TrainOptions
-from alexnet.train.recipes import Recipe, find
-from alexnet.train.schedule import Logged, Plateau, Schedule
-from alexnet.train.update import Update
+from alexnet.train.parallel.layout import Layout
+from alexnet.train.parallel.split import Part
+from alexnet.train.parallel.team import ALONE, Team
+from alexnet.train.recipes import Recipe, find, in_words
+from alexnet.train.schedule import Logged, Plateau, Polynomial, Schedule
+from alexnet.train.update import Lars, Update
 
 FEW_UPDATES, SMALL_BATCH = 10, 16
+LAYOUT_OPTIONS = ("columns", "hybrid", "wire", "gradients", "timeout")
+"""Options that a run taken up again does not keep: they belong to the line of torchrun that starts it."""
 
 
 @dataclass
@@ -64,6 +69,7 @@ class Job:
     augmentation: Augmentation
     epochs: int
     batch: int
+    accumulate: int
     seed: int
     device: torch.device
     dtype: torch.dtype
@@ -71,18 +77,49 @@ class Job:
     snapshots: bool
     cursor: Cursor = field(default_factory=Cursor)
     saved_at: float = field(default_factory=time.monotonic)
+    team: Team = field(default_factory=Team)
+    part: Part = field(init=False)
+    forward: Callable[[Tensor], Tensor] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.part, self.forward = Part(self.network), self.network
+
+    def take_part(self, team: Team) -> None:
+        """Keep what this process holds of the network, of the whole one it has now."""
+        if not team.alone:
+            self.network.learn_by_copies(False)
+        self.team, self.part = team, team.part_of(self.network)
+        self.update.velocities = self.part.cut(self.update.velocities)
+        self.forward = team.learning(self.part)
+
+    @property
+    def piece(self) -> int:
+        """Pictures that are computed at once."""
+        return self.batch // self.accumulate
 
     @property
     def finished(self) -> bool:
         return self.cursor.epoch > self.epochs or self.schedule.finished
 
     def save_state(self, log_bytes: int) -> None:
-        """Keep the state on disk. The log's length goes with it: what comes after is dropped when going on."""
-        tensors: dict[str, Tensor] = {f"weight/{name}": value for name, value in self.network.state_dict().items()}
-        tensors |= {f"velocity/{name}": value for name, value in self.update.velocities.items()}
-        about = {"cursor": asdict(self.cursor), "schedule": self.schedule.state(), "log_bytes": log_bytes}
-        self.run.save_state(self.cursor.step, tensors, about)
+        """Keep the state on disk. The log's length goes with it: what comes after is dropped when going on.
+
+        The whole network's, as one process has it: all bring their parts, the leader writes."""
+        tensors, about = self.state(log_bytes)
+        if self.team.leads:
+            self.run.save_state(self.cursor.step, tensors, about)
         self.saved_at = time.monotonic()
+
+    def state(self, log_bytes: int = 0) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """All that changes in training: tensors (on the leader, whole) and plain values."""
+        tensors = {f"weight/{name}": value for name, value in self.weights().items()}
+        velocities = self.team.whole(self.part, self.update.velocities)
+        tensors |= {f"velocity/{name}": value for name, value in velocities.items()}
+        return tensors, {"cursor": asdict(self.cursor), "schedule": self.schedule.state(), "log_bytes": log_bytes}
+
+    def weights(self) -> dict[str, Tensor]:
+        """The whole network's weights, on the leader; all bring their parts."""
+        return self.team.whole(self.part, self.network.state_dict())
 
     def restore(self, tensors: dict[str, Tensor], about: dict[str, Any]) -> None:
         """Take up the state that `save_state` kept."""
@@ -109,19 +146,25 @@ def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def new_job(
-    store: Store, folder: Path, options: TrainOptions, claim: Callable[[], None] = lambda: None
+    store: Store,
+    folder: Path,
+    options: TrainOptions,
+    claim: Callable[[], None] = lambda: None,
+    team: Team = ALONE,
 ) -> tuple[Job, list[str]]:
     """A run from its beginning, its folder made, and what a person should know of the choices made.
 
-    `claim` is called once the folder is there and before anything is written into it: it takes the folder's lock.
+    `claim` is called once the folder is there and before anything is written into it: it takes the folder's lock. The
+    job is that of one process still, with the whole network; `team` will train it.
 
     Raises UserError or UsageError for options, store or folder that can't be used; nothing is left behind then.
     """
     recipe = with_options(find(options.recipe), options)
-    _check_numbers(options)
+    _check_numbers(options, recipe)
     network = _new_network(store, recipe, options)
+    check_team(team, network, recipe, options)
     inputs = _inputs(store, network, recipe)
-    device, threads = find_device(options.device), set_threads(options.threads)
+    device, threads = find_device(options.device), set_threads(options.threads, team.local)
     choice = precision.choose(network.to(device), device, options.precision)
     machine = {
         "device": device.type,
@@ -131,7 +174,7 @@ def new_job(
         "kernels": kernels.available(device),
     }
     disk = _check_disk(folder, network, options.epochs or recipe.epochs, snapshots=options.snapshots)
-    config = _config(store, network, recipe, options, machine)
+    config = _config(store, network, recipe, options, machine) | {"starts": [_start(team, 0, threads)]}
     with faults_named(folder):
         folder.mkdir(parents=True, exist_ok=True)
     claim()
@@ -141,21 +184,51 @@ def new_job(
         f"{len(store.parts['train']):,} pictures of {len(store.class_names)} classes; on {device.type}, "
         f"{threads} threads, {choice.precision} ({choice.reason}); kernels: {machine['kernels']}",
         disk,
-        *few_updates(store, options),
+        *large_batch_notes(network, recipe, options),
+        *few_updates(store, recipe.batch),
+        *_laid_out(team, threads),
     ]
-    return _job(run, store, network, inputs, recipe, options, machine), notes
+    return make_job(run, store, network, inputs, recipe, options, machine), notes
+
+
+def check_team(team: Team, network: Network, recipe: Recipe, options: TrainOptions) -> None:
+    """Raises UsageError for what the processes of `team` can't do together."""
+    layout = team.layout
+    if options.accumulate > 1 and layout.shares > 1:
+        raise UsageError(
+            f"--accumulate {options.accumulate}: {layout.in_words()} share each batch already and can't take it in "
+            "pieces too. Leave it out, or start more processes."
+        )
+    if recipe.trust is not None and (layout.columns > 1 or layout.hybrid):
+        raise UsageError(
+            f"--recipe {recipe.name}: LARS needs the norms of whole layers, and {layout.in_words()} hold parts of "
+            "them. Train data parallel: leave --columns or --hybrid out."
+        )
+    layout.check(network.table, recipe.batch // options.accumulate)
 
 
 def check_options(options: TrainOptions) -> None:
     """Raises UsageError for options that no store could make right: before pictures are prepared for hours."""
-    zoo.find(with_options(find(options.recipe), options).net)
-    _check_numbers(options)
+    recipe = with_options(find(options.recipe), options)
+    zoo.find(recipe.net)
+    _check_numbers(options, recipe)
 
 
-def few_updates(store: Store, options: TrainOptions) -> list[str]:
+def large_batch_notes(network: Network, recipe: Recipe, options: TrainOptions) -> list[str]:
+    """What to know of LARS or of batches computed in pieces."""
+    if recipe.trust is None and options.accumulate == 1:
+        return []
+    notes = [in_words(recipe, options.epochs or recipe.epochs, options.accumulate)]
+    if options.accumulate > 1 and any(isinstance(row, BatchNorm) for row in network.table.rows):
+        piece = recipe.batch // options.accumulate
+        notes.append(f"batch norms see one piece at a time, {piece:,} pictures, as on as many devices")
+    return notes
+
+
+def few_updates(store: Store, batch: int) -> list[str]:
     """Advice where an epoch has so few updates that the plateau rule drops the rate before anything is learned."""
-    updates = -(-len(store.parts["train"]) // options.batch)
-    if updates >= FEW_UPDATES or options.batch <= SMALL_BATCH:
+    updates = -(-len(store.parts["train"]) // batch)
+    if updates >= FEW_UPDATES or batch <= SMALL_BATCH:
         return []
     return [
         f"only {updates} updates an epoch: with so few pictures a smaller batch learns more, "
@@ -177,7 +250,10 @@ def _check_disk(folder: Path, network: Network, epochs: int, *, snapshots: bool)
 
 def with_options(recipe: Recipe, options: TrainOptions) -> Recipe:
     """The recipe with what the options change of it."""
+    epochs = options.epochs or recipe.epochs
     given = {
+        "batch": options.batch,
+        "warmup": recipe.warmup * epochs / recipe.epochs if options.warmup is None else options.warmup,
         "rate": options.rate,
         "momentum": options.momentum,
         "decay": options.decay,
@@ -198,9 +274,25 @@ def with_options(recipe: Recipe, options: TrainOptions) -> Recipe:
     )
 
 
-def _check_numbers(options: TrainOptions) -> None:
+def _check_numbers(options: TrainOptions, recipe: Recipe) -> None:
+    """Raises UsageError for a number that is out of its range, or does not go with the recipe."""
+    _check_ranges(options)
+    if recipe.batch % options.accumulate:
+        raise UsageError(
+            f"--accumulate {options.accumulate}: it must divide the batch, {recipe.batch:,} pictures, in equal pieces."
+        )
+    if options.warmup and recipe.power is None:
+        raise UsageError(
+            f"--warmup {options.warmup:g}: the rates of recipe {recipe.name} know no warm-up. Leave it out."
+        )
+    if recipe.power is not None and recipe.warmup >= (epochs := options.epochs or recipe.epochs):
+        raise UsageError(f"--warmup {recipe.warmup:g}: the run has only {epochs} epochs. Give fewer.")
+
+
+def _check_ranges(options: TrainOptions) -> None:
     for name, number in (
         ("threshold", options.threshold),
+        ("warmup", options.warmup),
         ("save-minutes", options.save_minutes),
         ("decay", options.decay),
     ):
@@ -209,6 +301,8 @@ def _check_numbers(options: TrainOptions) -> None:
     for name, value, least in (
         ("epochs", options.epochs, 1),
         ("batch", options.batch, 1),
+        ("accumulate", options.accumulate, 1),
+        ("warmup", options.warmup, 0),
         ("patience", options.patience, 1),
         ("threads", options.threads, 0),
         ("cutout", options.cutout, 0),
@@ -263,6 +357,11 @@ def take_weights(network: Network, source: RunFolder, take: str, class_ids: Sequ
     if last in taken and list(class_ids) != source.value("classes", "ids"):
         raise UserError(f"--take {take}: the classes are not those of {source.path}, in that order; leave out {last}.")
     theirs = source.network.state_dict()
+    if source.network.missing:
+        raise UserError(
+            f"--from {source.path}: it has no weights for {', '.join(source.network.missing)} (it was imported without "
+            "them); there is nothing to start those from."
+        )
     for name, tensor in network.state_dict().items():
         if name.split(".")[0] not in taken:
             continue
@@ -336,6 +435,7 @@ def _config(
             "exif": store.description["exif"],
             "pictures": {name: len(part) for name, part in store.parts.items()},
         },
+        "rule": in_words(recipe, options.epochs or recipe.epochs, options.accumulate),
         "recipe": asdict(recipe),
         "options": {name: str(value) if isinstance(value, Path) else value for name, value in asdict(options).items()},
         "machine": machine,
@@ -346,7 +446,9 @@ def _config(
 # ── going on with a run ──────────────────────────────────────────────────────────────────────────────────────────
 
 
-def resumed_job(store: Store, folder: Path, given: TrainOptions) -> tuple[Job, list[str], int | None]:
+def resumed_job(
+    store: Store, folder: Path, given: TrainOptions, team: Team = ALONE
+) -> tuple[Job, list[str], int | None]:
     """A run taken up again from its last undamaged state, notes for a person, and the bytes of its log that stand.
 
     Its recorded options and choices hold. Raises UsageError if other options are given (more epochs may be), UserError
@@ -355,23 +457,31 @@ def resumed_job(store: Store, folder: Path, given: TrainOptions) -> tuple[Job, l
     run = RunFolder.open(folder)
     options = recorded_options(run, given)
     check_same_store(run, store)
-    _check_numbers(options)
-    machine = run.value("machine")
-    _keep_choices(folder, machine)
     recipe = with_options(find(options.recipe), options)
+    _check_numbers(options, recipe)
+    machine, remarks = _keep_choices(run, options, team)
     network = run.empty_network()
+    check_team(team, network, recipe, options)
     freeze(network, options.freeze)
-    job = _job(run, store, network, run.inputs, recipe, options, machine)
+    job = make_job(run, store, network, run.inputs, recipe, options, machine)
     tensors, about, notes = run.latest_state()
     if tensors is None:
         if notes or (folder / "model.safetensors").exists():
             raise UserError(f"{folder}: no undamaged state to go on from. Start a new run, --from {folder}.")
-        return _from_the_start(job, recipe, options), [*notes, "no state was saved yet: from the start"], 0
+        return _from_the_start(job, recipe, options), [*notes, *remarks, "no state was saved yet: from the start"], 0
     job.restore(tensors, about)
     _check_epochs(run, recipe, job)
-    run.write_config(options=run.value("options") | {"epochs": options.epochs})
+    run.write_config(
+        options=run.value("options") | {"epochs": options.epochs},
+        machine=machine,
+        starts=[*run.config.get("starts", []), _start(team, job.cursor.step, machine["threads"])],
+    )
     where = f"going on in epoch {job.cursor.epoch} after {job.cursor.step} updates"
-    return job, [*notes, *changed_machine(run), where], about["log_bytes"]
+    return (
+        job,
+        [*notes, *remarks, *changed_machine(run), *_laid_out(team, machine["threads"]), where],
+        about["log_bytes"],
+    )
 
 
 def check_same_store(run: RunFolder, store: Store) -> None:
@@ -385,9 +495,9 @@ def _check_epochs(run: RunFolder, recipe: Recipe, job: Job) -> None:
     trained, recorded = job.cursor.epoch - 1, run.value("options", "epochs") or recipe.epochs
     if job.epochs < trained:
         raise UsageError(f"--epochs {job.epochs}: the run in {run.path} has trained {trained} epochs already.")
-    if recipe.stages and job.epochs != recorded:
+    if (recipe.stages or recipe.power is not None) and job.epochs != recorded:
         raise UsageError(
-            f"--epochs {job.epochs}: the logged schedule of recipe {recipe.name} was laid out over {recorded} epochs "
+            f"--epochs {job.epochs}: the schedule of recipe {recipe.name} was laid out over {recorded} epochs "
             "and can't be stretched while it runs. Leave --epochs out, or start a new run."
         )
 
@@ -397,7 +507,7 @@ def recorded_options(run: RunFolder, given: TrainOptions) -> TrainOptions:
     recorded, default = run.value("options"), asdict(TrainOptions())
     for name, value in asdict(given).items():
         plain = str(value) if isinstance(value, Path) else value
-        if name != "epochs" and value != default[name] and plain != recorded.get(name):
+        if name not in ("epochs", *LAYOUT_OPTIONS) and value != default[name] and plain != recorded.get(name):
             option = "from" if name == "start_from" else name.replace("_", "-")
             raise UsageError(
                 f"--{option} {plain}: the run in {run.path} was started with {recorded.get(name)}. "
@@ -405,13 +515,23 @@ def recorded_options(run: RunFolder, given: TrainOptions) -> TrainOptions:
             )
     start_from = recorded.get("start_from")
     epochs = given.epochs if given.epochs is not None else recorded.get("epochs")
-    return TrainOptions(**recorded | {"start_from": Path(start_from) if start_from else None, "epochs": epochs})
+    changed = {"start_from": Path(start_from) if start_from else None, "epochs": epochs}
+    return TrainOptions(**recorded | changed | {name: getattr(given, name) for name in LAYOUT_OPTIONS})
 
 
-def _keep_choices(folder: Path, machine: dict[str, Any]) -> None:
-    """Make the run's recorded choices hold here, or say why they can't."""
+def _keep_choices(run: RunFolder, options: TrainOptions, team: Team) -> tuple[dict[str, Any], list[str]]:
+    """Make the run's recorded choices hold here, or say why they can't. In another layout of processes the threads are
+    chosen anew, and a remark says so."""
+    folder, machine, remarks = run.path, run.value("machine"), []
     device = find_device(machine["device"])
-    set_threads(machine["threads"])
+    starts = run.config.get("starts", [])
+    before = starts[-1]["layout"] if starts else Layout().as_json()
+    if before == team.layout.as_json():
+        set_threads(machine["threads"], team.local)
+    else:
+        machine = machine | {"threads": set_threads(options.threads, team.local)}
+        was, now = Layout(**before).in_words(), team.layout.in_words()
+        remarks.append(f"laid out anew ({was} before, {now} now): sums round otherwise, the last bits may differ")
     there_are = kernels.available(device)
     recorded, here = machine["kernels"].split()[0], there_are.split()[0]
     if recorded != here:
@@ -419,6 +539,18 @@ def _keep_choices(folder: Path, machine: dict[str, Any]) -> None:
             f"{folder}: trained with the {recorded} kernels; here are only the {here} ones ({there_are}). "
             "Going on would not give the same weights. Go on where it was trained, or start a new run with --from."
         )
+    return machine, remarks
+
+
+def _start(team: Team, step: int, threads: int) -> dict[str, Any]:
+    """For the config: from which update on, in which layout, with how many threads each."""
+    return {"step": step, "layout": team.layout.as_json(), "threads": threads}
+
+
+def _laid_out(team: Team, threads: int) -> list[str]:
+    if team.alone:
+        return []
+    return [f"{team.layout.in_words()}; {team.local} on {team.host}, OMP_NUM_THREADS={threads} for each of them"]
 
 
 def changed_machine(run: RunFolder) -> list[str]:
@@ -440,7 +572,7 @@ def _from_the_start(job: Job, recipe: Recipe, options: TrainOptions) -> Job:
     return job
 
 
-def _job(
+def make_job(
     run: RunFolder,
     store: Store,
     network: Network,
@@ -449,11 +581,13 @@ def _job(
     options: TrainOptions,
     machine: dict[str, Any],
 ) -> Job:
+    """The job of one process: the whole network, at rest at its beginning."""
     device, epochs = torch.device(machine["device"]), options.epochs or recipe.epochs
     if options.deterministic and device.type == "cuda":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS repeats itself only with this
         torch.use_deterministic_algorithms(True)
     network = network.to(device)
+    network.learn_by_copies(options.accumulate == 1)
     update = Update.of(
         network,
         momentum=recipe.momentum,
@@ -461,6 +595,7 @@ def _job(
         decay_biases=recipe.decay_biases,
         rms_limit=recipe.rms_limit,
         layer_decays=recipe.layer_decays,
+        lars=None if recipe.trust is None else Lars(recipe.trust),
     )
     return Job(
         run=run,
@@ -471,7 +606,8 @@ def _job(
         inputs=inputs.to(device),
         augmentation=recipe.augmentation,
         epochs=epochs,
-        batch=options.batch,
+        batch=recipe.batch,
+        accumulate=options.accumulate,
         seed=options.seed,
         device=device,
         dtype=DTYPES[machine["precision"]],
@@ -481,6 +617,8 @@ def _job(
 
 
 def _schedule(recipe: Recipe, options: TrainOptions, epochs: int) -> Schedule:
+    if recipe.power is not None:
+        return Polynomial(recipe.rate, recipe.bias_factor, epochs, recipe.warmup, recipe.power)
     if recipe.stages:
         rate = recipe.rate
         return Logged(find(recipe.name).staged(epochs, rate))
@@ -490,10 +628,14 @@ def _schedule(recipe: Recipe, options: TrainOptions, epochs: int) -> Schedule:
 # ── the machine ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def set_threads(wish: int) -> int:
-    """Use `wish` CPU threads (0: one for each core that this process may use) and say how many. Raises UsageError for
-    more than there are cores: they would wait for each other."""
-    if wish > cores():
-        raise UsageError(f"--threads {wish}: there are {cores()} cores here. 0 takes them all.")
-    torch.set_num_threads(wish or cores())
-    return wish or cores()
+def set_threads(wish: int, processes: int = 1) -> int:
+    """Use `wish` CPU threads (0: one for each core that this process may use, its share of them if there are several
+    `processes` on the host) and say how many. Raises UsageError for more than that: they would wait for each other."""
+    share = max(1, cores() // processes)
+    if wish > share:
+        among = "" if processes == 1 else f" for {processes} processes, {share} for each"
+        raise UsageError(f"--threads {wish}: there are {cores()} cores here{among}. 0 takes them all.")
+    torch.set_num_threads(wish or share)
+    if processes > 1:
+        os.environ["OMP_NUM_THREADS"] = str(wish or share)  # torchrun says 1, also where there are more cores
+    return wish or share

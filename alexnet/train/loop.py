@@ -22,12 +22,15 @@ from alexnet.data.stream import Batch, Stream
 from alexnet.data.upload import pinned, upload
 from alexnet.errors import UserError
 from alexnet.files import locked
-from alexnet.measure.accuracy import Counts, Viewer, evaluate, rank_of_truth
-from alexnet.nets.layers import Place
+from alexnet.measure.accuracy import Counts, Viewer, rank_of_truth
 from alexnet.runs import RunFolder, snapshot_epochs
 from alexnet.train.job import Job, check_same_store, new_job, recorded_options, resumed_job
 from alexnet.train.options import TrainOptions
-from alexnet.train.record import Curves, Everyone, Listener, Log, Screen
+from alexnet.train.parallel.join import joined_job, tell_ended, tell_team
+from alexnet.train.parallel.launch import agree
+from alexnet.train.parallel.layout import Deal, deal
+from alexnet.train.parallel.team import ALONE, Team
+from alexnet.train.record import Curves, Everyone, Listener, Log, Screen, Unwritten
 from alexnet.train.schedule import Rates
 
 SHORT_EPOCH_SECONDS = 15.0
@@ -47,29 +50,42 @@ class Diverged(UserError):
     """The loss, or a weight, is not a number."""
 
 
-def train(store: Store, folder: Path, options: TrainOptions, *, resume: bool = False, quiet: bool = False) -> RunFolder:
+def train(
+    store: Store,
+    folder: Path,
+    options: TrainOptions,
+    *,
+    resume: bool = False,
+    quiet: bool = False,
+    team: Team = ALONE,
+) -> RunFolder:
     """Train a network on `store` into the run folder `folder`; with `resume` go on with the run that is there, if any
-    (a run that has ended is given back as it is).
+    (a run that has ended is given back as it is). Each process of a `team` calls this; only its leader uses the folder.
 
     Raises UserError (UsageError for an option) for what a user can mend: see `new_job`, `resumed_job`; a loss that is
     no number; a full disk. Whatever happens, the last saved state stays.
     """
+    resume = agree(team, store, options) or resume
     with ExitStack() as stack:
-        lock = locked(
-            folder / ".lock", f"{folder}: another process is training in this folder. Wait for it, or end it."
-        )
-        if resume and (folder / "config.json").exists():
-            stack.enter_context(lock)
-            run = RunFolder.open(folder)
-            run.sweep()
-            if run.value("finished"):
-                return ended(run, store, options)
-            job, notes, keep_log = resumed_job(store, folder, options)
+        if not team.leads:
+            job, keep_log, notes = joined_job(store, folder, options, team), 0, []
         else:
-            job, notes = new_job(store, folder, options, claim=lambda: stack.enter_context(lock))
-            keep_log = 0
-            if resume:
-                notes = [f"{folder}: there is no run to go on with; this is a new one", *notes]
+            try:
+                found = lay_out(store, folder, options, resume, team, stack)
+            except UserError as fault:
+                tell_ended(team, fault.exit_code)
+                raise
+            if isinstance(found, RunFolder):
+                tell_ended(team)
+                return found
+            job, notes, keep_log = found
+            tell_team(job, team)
+        if job is None:
+            return RunFolder(folder, {})
+        job.take_part(team)
+        if not team.leads:
+            run_epochs(job, Unwritten(), Everyone())
+            return job.run
         log = Log(folder / "log.jsonl", keep_log)
         listeners = Everyone(log, Curves(folder / "tensorboard"), *([] if quiet else [Screen(job.epochs)]))
         try:
@@ -79,6 +95,25 @@ def train(store: Store, folder: Path, options: TrainOptions, *, resume: bool = F
         finally:
             listeners.close()
     return job.run
+
+
+def lay_out(
+    store: Store, folder: Path, options: TrainOptions, resume: bool, team: Team, stack: ExitStack
+) -> tuple[Job, list[str], int | None] | RunFolder:
+    """A job, new or taken up again, with notes and the bytes of its log that stand; or a run that has ended. The
+    folder's lock is held until `stack` is left."""
+    lock = locked(folder / ".lock", f"{folder}: another process is training in this folder. Wait for it, or end it.")
+    if resume and (folder / "config.json").exists():
+        stack.enter_context(lock)
+        run = RunFolder.open(folder)
+        run.sweep()
+        if run.value("finished"):
+            return ended(run, store, options)
+        return resumed_job(store, folder, options, team)
+    job, notes = new_job(store, folder, options, claim=lambda: stack.enter_context(lock), team=team)
+    if resume:
+        notes = [f"{folder}: there is no run to go on with; this is a new one", *notes]
+    return job, notes, 0
 
 
 def ended(run: RunFolder, store: Store, options: TrainOptions) -> RunFolder:
@@ -93,41 +128,45 @@ def ended(run: RunFolder, store: Store, options: TrainOptions) -> RunFolder:
     return run
 
 
-def run_epochs(job: Job, log: Log, listeners: Listener) -> None:
+def run_epochs(job: Job, log: Log | Unwritten, listeners: Listener) -> None:
     """Every epoch that is left: train, validate, let the schedule hear of it, save."""
-    with stop_signals() as stop:
+    with stop_signals(quiet=not job.team.alone) as stop:
         while not job.finished:
             start = time.monotonic()
-            rates = job.schedule.rates(job.cursor.epoch)
-            trained = train_epoch(job, rates, log, listeners, stop)
+            trained = train_epoch(job, log, listeners, stop)
             seconds = time.monotonic() - start
             counts = validate(job)
             refuse_unsound(job, counts)
-            tell_epoch(job, rates, counts, trained / seconds, listeners)
+            tell_epoch(job, counts, trained / seconds, listeners)
             warn_if_stuck(job, listeners)
             if change := job.schedule.after(job.cursor.epoch, counts.top1):
                 listeners.event("note", text=change)
+            stop.agree(job)
             end_epoch(job, log, stop)
             stop.obey(job)
     finish(job, listeners)
 
 
-def train_epoch(job: Job, rates: Rates, log: Log, listeners: Listener, stop: "Stop") -> int:
+def train_epoch(job: Job, log: Log | Unwritten, listeners: Listener, stop: "Stop") -> int:
     """The rest of the epoch that the cursor stands in. Gives the pictures trained on here."""
-    part, cursor = job.store.parts["train"], job.cursor
+    part, cursor, team = job.store.parts["train"], job.cursor, job.team
     pictures_before = cursor.pictures
     order = epoch_order(len(part), job.seed, cursor.epoch)
     batches, first, start = math.ceil(len(part) / job.batch), cursor.batch, time.monotonic()
     waiting: list[Outcome] = []
     allocate = pinned if job.device.type == "cuda" else None
-    with Stream(part, job.batch, order, start=cursor.batch, allocate=allocate) as stream:
-        for batch in stream:
-            waiting.append(train_batch(job, batch, rates))
+    own, size = team.own_order(order, job.piece), job.piece // team.layout.shares
+    with Stream(part, size, own, start=cursor.batch * job.accumulate, allocate=allocate) as stream:
+        for place, piece in enumerate(stream):
+            rates = job.schedule.rates(cursor.epoch, cursor.batch / batches)
+            dealt = dealt_out(job, order, place % job.accumulate)
+            waiting.append(train_batch(job, piece, rates, dealt))
+            ends = dealt.ends and cursor.batch + 1 == batches
+            saves = dealt.ends and (stop.agree(job, job.save_is_due) or stop.agreed) and not ends
+            count_all(job, waiting, stay=1 if works_behind(job.device) and not (saves or ends) else 0)
+            if not dealt.ends:
+                continue
             cursor.batch, cursor.step = cursor.batch + 1, cursor.step + 1
-            saves = cursor.batch < batches and (job.save_is_due or stop.asked)
-            stay = 1 if works_behind(job.device) and cursor.batch < batches and not saves else 0
-            while len(waiting) > stay:
-                count_in(job, waiting.pop(0))
             seconds = (time.monotonic() - start) / (cursor.batch - first)
             if cursor.pictures:
                 listeners.step(cursor.epoch, cursor.batch, batches, running_figures(job, seconds, batches))
@@ -143,18 +182,19 @@ def works_behind(device: torch.device) -> bool:
 
 
 class Outcome:
-    """What an update showed: the batch's mean loss and its count of top-1 errors, on their way from the device.
+    """What a batch (or a piece of one) showed: its mean loss and its count of top-1 errors, on their way from the
+    device.
 
-    On a GPU they are looked at one update later: they are copied here behind its work, and `read` waits for that copy
+    On a GPU they are looked at one later: they are copied here behind its work, and `read` waits for that copy
     only. When it returns, the batch's pictures are no longer needed: the stream may fill their buffer.
     """
 
-    def __init__(self, loss: Tensor, errors: Tensor, batch: int, pictures: int) -> None:
+    def __init__(self, figures: Tensor, batch: int, pictures: int) -> None:
+        """`figures`: loss and errors, (2,)."""
         self.batch, self.pictures = batch, pictures
-        behind = works_behind(loss.device)
-        self._figures = torch.stack((loss.detach(), errors.to(loss.dtype))).to("cpu", non_blocking=behind)
+        self._figures = figures.to("cpu", non_blocking=works_behind(figures.device))
         self._arrived = None
-        if loss.device.type == "cuda":
+        if figures.device.type == "cuda":
             self._arrived = torch.cuda.Event()
             self._arrived.record()
 
@@ -177,28 +217,62 @@ def count_in(job: Job, outcome: Outcome) -> None:
     job.cursor.pictures += outcome.pictures
 
 
-def train_batch(job: Job, batch: Batch, rates: Rates) -> Outcome:
-    """One update."""
+def count_all(job: Job, waiting: list[Outcome], stay: int) -> None:
+    """Add all but the `stay` newest of the waiting outcomes to the epoch's sums."""
+    while len(waiting) > stay:
+        count_in(job, waiting.pop(0))
+
+
+def dealt_out(job: Job, order: np.ndarray, number: int) -> Deal:
+    """Piece `number` (from 0) of the batch at the cursor, dealt out over the processes; the last batch of an epoch may
+    be short."""
+    whole = order[job.cursor.batch * job.batch : (job.cursor.batch + 1) * job.batch]
+    before = number * job.piece
+    return job.team.deal(whole[before : before + job.piece], before=before, of=len(whole))
+
+
+def train_batch(job: Job, batch: Batch, rates: Rates, dealt: Deal | None = None) -> Outcome:
+    """One update; or, for a piece of a batch, its share of the gradient, and the update behind the last one. `batch` is
+    the own share of what is `dealt` out; without, it is a whole batch."""
+    dealt = dealt or deal(batch.indices)
     pictures, labels = upload(batch.pictures, job.device), upload(batch.labels, job.device)
-    return learn(job, augmented(job, batch.indices, pictures, rates), labels, batch.indices, rates)
+    return learn(job, augmented(job, batch.indices, pictures, rates, dealt.first), labels, dealt, rates)
 
 
-def learn(job: Job, inputs: Tensor, labels: Tensor, indices: np.ndarray, rates: Rates) -> Outcome:
-    """One update from a batch that is augmented already. On the CPU a loss that is no number is seen before it."""
+def learn(job: Job, inputs: Tensor, labels: Tensor, dealt: Deal, rates: Rates) -> Outcome:
+    """The same with pictures that are augmented already. On the CPU a loss that is no number is seen before the update.
+
+    Nothing depends on how a batch is cut but the order of additions: each picture has its own crop, noise and dropout
+    masks, and the mean over the batch is the weighted mean over its pieces.
+    """
     job.network.train()
-    job.network.set_place(Place(job.seed, job.cursor.epoch, upload(indices, job.device)))
-    logits_bk = job.network(inputs).float()
-    loss = F.cross_entropy(logits_bk, labels)
-    if not works_behind(job.device) and not math.isfinite(loss.item()):
-        raise Diverged(went_wrong(job, job.cursor.batch, noticed_in=inputs))
-    job.update.forget_gradients()
-    loss.backward()
-    job.update.step(rates)
-    errors = (rank_of_truth(logits_bk.detach(), labels) > 0).sum()
-    return Outcome(loss, errors, job.cursor.batch, len(labels))
+    job.part.take_place(job.seed, job.cursor.epoch, dealt, job.device)
+    logits_bk = job.forward(inputs)
+    loss, errors = own_loss(logits_bk, labels, dealt)
+    figures = job.team.sum(torch.stack((loss.detach(), errors.to(loss.dtype))))
+    if not works_behind(job.device) and not math.isfinite(figures[0].item()):
+        raise Diverged(went_wrong(job, job.cursor.batch, noticed_in=inputs if job.team.alone else None))
+    if dealt.begins:
+        job.update.forget_gradients()
+    if loss.requires_grad:  # where only the last layer learns, columns without it have nothing to do
+        (loss * dealt.weight).backward()
+    if dealt.ends:
+        job.update.step(rates)
+    return Outcome(figures, job.cursor.batch, dealt.total)
 
 
-def augmented(job: Job, indices: np.ndarray, pictures: Tensor, rates: Rates) -> Tensor:
+def own_loss(logits_bk: Tensor, labels: Tensor, dealt: Deal) -> tuple[Tensor, Tensor]:
+    """What the own pictures add to the mean loss of those dealt out, and how many of them are wrong. Nothing comes from
+    a stand-in for no picture, and from a column that has no last layer, (b, 0) logits."""
+    if logits_bk.shape[1] == 0:
+        return logits_bk.sum(), torch.zeros((), device=logits_bk.device)
+    counts = float(dealt.counts)
+    loss = F.cross_entropy(logits_bk, labels, reduction="sum") * counts / dealt.total
+    return loss, (rank_of_truth(logits_bk.detach(), labels) > 0).sum() * counts
+
+
+def augmented(job: Job, indices: np.ndarray, pictures: Tensor, rates: Rates, first: int = 0) -> Tensor:
+    """The pictures as the network takes them; `first`: the place of the first of them in their batch."""
     augmentation = job.augmentation if rates.colour else job.augmentation.without_colour()
     return augmentation.apply(
         pictures,
@@ -206,7 +280,7 @@ def augmented(job: Job, indices: np.ndarray, pictures: Tensor, rates: Rates) -> 
         seed=job.seed,
         epoch=job.cursor.epoch,
         indices=indices,
-        first=job.cursor.batch * job.batch,
+        first=job.cursor.batch * job.batch + first,
         dtype=job.dtype,
     )
 
@@ -215,35 +289,46 @@ def validate(job: Job) -> Counts:
     """The centre view of every validation picture."""
     job.network.eval()
     viewer = Viewer(job.network, job.inputs, job.device, job.dtype)
-    return evaluate(viewer, job.store.parts["val"])
+    return job.team.evaluate(viewer, job.part, job.store.parts["val"])
 
 
-def end_epoch(job: Job, log: Log, stop: "Stop") -> None:
+def end_epoch(job: Job, log: Log | Unwritten, stop: "Stop") -> None:
     """Move to the next epoch; keep the weights, a snapshot where one is due, and the state.
 
     Epochs of a few seconds are not all kept: writing a large network would take longer than training it."""
     epoch = job.cursor.epoch
     job.cursor.next_epoch()
     if job.snapshots and (epoch in snapshot_epochs(job.epochs) or job.finished):
-        job.run.save_snapshot(job.network, epoch)
-    if epoch == 1 or job.finished or stop.asked or job.save_is_due or job.seconds_since_save > SHORT_EPOCH_SECONDS:
+        weights = job.weights()
+        if job.team.leads:
+            job.run.save_snapshot(weights, epoch)
+    due = epoch == 1 or job.finished or job.save_is_due or job.seconds_since_save > SHORT_EPOCH_SECONDS
+    if stop.agree(job, due) or stop.agreed:
         # The state first: whoever finds a model.safetensors finds a state to go on from, or a run that has ended.
         job.save_state(log.size)
-        job.run.save_model(job.network)
+        save_model(job)
+
+
+def save_model(job: Job) -> None:
+    weights = job.weights()
+    if job.team.leads:
+        job.run.save_model(weights)
 
 
 def refuse_unsound(job: Job, counts: Counts) -> None:
     """Raises UserError if the validation gave no number or a weight is none: such weights are not saved."""
-    if not math.isfinite(counts.nll) or not all(bool(torch.isfinite(w).all()) for w in job.network.parameters()):
+    spoilt = not math.isfinite(counts.nll) or not all(bool(torch.isfinite(w).all()) for w in job.network.parameters())
+    if any(job.team.any(spoilt)):
         raise Diverged(went_wrong(job, job.cursor.batch - 1, noticed_in=None))
 
 
 def finish(job: Job, listeners: Listener) -> None:
     """Say that the run has ended. Its states go: the weights are in model.safetensors."""
-    job.run.save_model(job.network)
+    save_model(job)
     listeners.event("end", epochs=job.cursor.epoch - 1)
-    job.run.write_config(finished=True, epochs_trained=job.cursor.epoch - 1)
-    job.run.drop_states()
+    if job.team.leads:
+        job.run.write_config(finished=True, epochs_trained=job.cursor.epoch - 1)
+        job.run.drop_states()
 
 
 # ── what a person should know ────────────────────────────────────────────────────────────────────────────────────
@@ -260,13 +345,13 @@ def running_figures(job: Job, seconds_per_batch: float, batches: int) -> dict[st
     }
 
 
-def tell_epoch(job: Job, rates: Rates, counts: Counts, pace: float, listeners: Listener) -> None:
+def tell_epoch(job: Job, counts: Counts, pace: float, listeners: Listener) -> None:
     cursor = job.cursor
     listeners.event(
         "epoch",
         epoch=cursor.epoch,
         step=cursor.step,
-        rate=rates.weights,
+        rate=job.schedule.rates(cursor.epoch, 1 - 1 / cursor.batch).weights,  # its last update's
         train_loss=cursor.loss_sum / cursor.pictures,
         train_top1_error=cursor.errors / cursor.pictures,
         val_nll=counts.mean_nll,
@@ -297,7 +382,7 @@ def went_wrong(job: Job, batch: int, *, noticed_in: Tensor | None) -> str:
     where = (
         f"it first went wrong in {_culprit(job, noticed_in)}"
         if noticed_in is not None
-        else ("in which layer it went wrong is not known on a GPU (a run with --device cpu tells)")
+        else "in which layer it went wrong is told by one process on the CPU only (--device cpu)"
     )
     return (
         f"the loss is not a number in epoch {job.cursor.epoch}, batch {batch + 1}; {where}. "
@@ -321,15 +406,22 @@ class Stop:
     """Whether the run was asked to stop; it does so between two batches, its state saved."""
 
     asked = False
+    agreed = False
+
+    def agree(self, job: Job, due: bool = False) -> bool:
+        """Hear whether any process was asked to stop, and tell whether a save is `due` for any."""
+        due, self.agreed = job.team.any(due, self.asked)
+        return due
 
     def obey(self, job: Job) -> None:
-        if self.asked:
-            command = f"alexnet train {job.store.path} --out {job.run.path} --resume"
+        if self.agreed:
+            alone = f"alexnet train {job.store.path} --out {job.run.path} --resume"
+            command = alone if job.team.alone else "the same line of torchrun and --resume"
             raise Interrupted(f"stopped, all is saved. Go on with: {command}")
 
 
 @contextmanager
-def stop_signals() -> Iterator[Stop]:
+def stop_signals(quiet: bool = False) -> Iterator[Stop]:
     """Turn Ctrl-C and SIGTERM into a wish to stop; a second one stops at once."""
     stop = Stop()
 
@@ -337,7 +429,8 @@ def stop_signals() -> Iterator[Stop]:
         if stop.asked:
             raise KeyboardInterrupt
         stop.asked = True
-        print("stopping after this batch; once more stops at once", file=sys.stderr, flush=True)
+        if not quiet:
+            print("stopping after this batch; once more stops at once", file=sys.stderr, flush=True)
 
     try:
         before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}

@@ -11,7 +11,8 @@ class TrainOptions:
 
     recipe: str = "paper"
     """paper ([A] §5), zf ([Z] §3), a logged run of 2012 by its number (145, 145-2010, … 180: `alexnet paper runs` lists
-    them) or one of the authors' CIFAR nets (cifar-18pct …)."""
+    them), one of the authors' CIFAR nets (cifar-18pct …); for large batches bn-512 and, with LARS, bn-8k, bn-16k,
+    bn-32k."""
     net: str | None = None
     """Network of the zoo (`alexnet nets` lists them). Default: the recipe's, alexnet for "paper"."""
     width: float = 1.0
@@ -20,12 +21,17 @@ class TrainOptions:
     """Side of the crops in pixels. Default: the network's, 224 for alexnet."""
     epochs: int | None = None
     """Passes over the training pictures, at most. Default: the recipe's, 90. A logged schedule is scaled to it."""
-    batch: int = 128
-    """Pictures in a batch."""
+    batch: int | None = None
+    """Pictures in a batch: between two updates, on all devices together. Default: the recipe's, 128 for "paper"."""
+    accumulate: int = 1
+    """Pieces in which a batch is computed, one after the other, for want of memory: it must divide the batch. Their
+    gradients add up to the batch's."""
     rate: float | None = None
     """Learning rate at the start. Default: the recipe's, 0.01."""
     momentum: float | None = None
     """Share of the velocity kept at each update. Default: the recipe's, 0.9."""
+    warmup: float | None = None
+    """Epochs over which the rate rises from 0 (recipes with a polynomial decay). Default: the recipe's."""
     decay: float | None = None
     """Weight decay. Default: the recipe's, 0.0005."""
     patience: int = 5
@@ -66,3 +72,14 @@ class TrainOptions:
     """Where to train; auto: the first of cuda, mps, cpu that is there."""
     deterministic: bool = False
     """On CUDA: bit-identical repeats, slower. On the CPU they always are."""
+    columns: int = 1
+    """Under torchrun: processes that share one network, a column each ([A] §3.2: 2). Batches are dealt out over the
+    other processes."""
+    hybrid: bool = False
+    """Under torchrun: dense layers split over all processes, convolutions data parallel (One Weird Trick)."""
+    wire: Literal["same", "bf16", "fp16"] = "same"
+    """Type of the activations, and of their gradients, between processes; same: as they are computed."""
+    gradients: Literal["same", "bf16"] = "same"
+    """Type of the weight gradients that data-parallel processes add up; same: as they are computed."""
+    timeout: float = 600.0
+    """Seconds after which a process that does not answer is given up and named."""

@@ -12,6 +12,14 @@ MOMENTUM = 0.9  # [A] §5
 DECAY = 0.0005  # [A] §5
 DROPS = 3  # [A] §5: the rate was divided by 10 three times
 RMS_LIMIT = 0.1  # [Z] §3
+BATCH = 128  # [A] §5
+
+# Large batches: the LARS authors' solver files (`facts`, papers.md E).
+LARS_TRUST = 0.001
+POWER = 2.0
+LARGE_EPOCHS = 100
+IMAGENET = 1_281_167  # training pictures of ILSVRC-2012: their warm-ups are given in updates
+BIAS_SHARE = 0.01  # ours: as large as plain SGD's rates for these networks, where LARS's 10 to 32 would be wild
 
 
 @dataclass(frozen=True)
@@ -28,8 +36,9 @@ class Stage:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to train. `stages` empty: the plateau rule ([A] §5). `bias_factor`: the biases' rate over the weights'.
-    `layer_decays`: weight decay of single layers; of the others it is `decay`."""
+    """How to train. `power`: of a polynomial decay behind `warmup` epochs; None: by `stages`, or where these are empty
+    by the plateau rule ([A] §5). `bias_factor`: the biases' rate over the weights'. `layer_decays`: weight decay of
+    single layers; of the others it is `decay`. `trust`: of LARS; None: without."""
 
     name: str
     about: str
@@ -46,6 +55,10 @@ class Recipe:
     mean: MeanMode = "aligned"
     augmentation: Augmentation = Augmentation()
     rms_limit: float | None = None
+    batch: int = BATCH
+    trust: float | None = None
+    warmup: float = 0.0
+    power: float | None = None
 
     def staged(self, epochs: int, rate: float) -> tuple[Stage, ...]:
         """The stages scaled to another number of epochs and another first rate."""
@@ -109,6 +122,24 @@ def of_2012(
     )
 
 
+def large_batch(name: str, batch: int, rate: float, ramp: int) -> Recipe:
+    """AlexNet-BN with LARS; `ramp`: updates of warm-up on ImageNet."""
+    return Recipe(
+        name=name,
+        about=f"AlexNet-BN with LARS in batches of {batch:,}: rate {rate:g} after a warm-up, then (1 − t)².",
+        net="alexnet-bn",
+        epochs=LARGE_EPOCHS,
+        rate=rate,
+        decay_biases=False,
+        bias_factor=BIAS_SHARE,
+        augmentation=Augmentation(colour="off"),
+        batch=batch,
+        trust=LARS_TRUST,
+        warmup=ramp * batch / IMAGENET,
+        power=POWER,
+    )
+
+
 RECIPES: dict[str, Recipe] = {
     recipe.name: recipe
     for recipe in (
@@ -127,6 +158,20 @@ RECIPES: dict[str, Recipe] = {
             augmentation=Augmentation(crops="ten", mirror=False, colour="off"),
             rms_limit=RMS_LIMIT,
         ),
+        Recipe(
+            name="bn-512",
+            about="AlexNet-BN in batches of 512 by the 2012 rule, the small end of the LARS authors' table.",
+            net="alexnet-bn",
+            epochs=LARGE_EPOCHS,
+            rate=0.08,
+            decay_biases=False,
+            augmentation=Augmentation(colour="off"),
+            batch=512,
+            power=POWER,
+        ),
+        large_batch("bn-8k", 8_192, 10, ramp=600),
+        large_batch("bn-16k", 16_384, 24, ramp=400),
+        large_batch("bn-32k", 32_768, 32, ramp=400),
     )
 }
 
@@ -137,6 +182,28 @@ def every_recipe() -> dict[str, Recipe]:
     from alexnet.train.numbered import NUMBERED
 
     return RECIPES | NUMBERED | CIFAR_RECIPES
+
+
+def in_words(recipe: Recipe, epochs: int, accumulate: int) -> str:
+    """The rule, its rates and its batches, for a person who reads a run's config."""
+    rule = "the rule of 2012"
+    if recipe.trust is not None:
+        rule = (
+            f"LARS: each weight tensor at {recipe.trust:g}·‖w‖ / (‖g‖ + {recipe.decay:g}·‖w‖) times the rate, biases "
+            f"and batch norms at {recipe.bias_factor:g} times it"
+        )
+    rate = f"rate {recipe.rate:g}"
+    if recipe.power is not None:
+        warmup = f"a line up to it over {recipe.warmup:.3g} epochs, then " if recipe.warmup else ""
+        rate += f": {warmup}times (1 − t)^{recipe.power:g}, t from 0 to 1 over {epochs} epochs"
+    elif recipe.stages:
+        rate += ", as logged"
+    else:
+        rate += ", divided by 10 when validation stalls"
+    batches = f"batches of {recipe.batch:,} pictures"
+    if accumulate > 1:
+        batches += f", each computed in {accumulate} pieces of {recipe.batch // accumulate:,} whose gradients add up"
+    return f"{rule}; {rate}; {batches}"
 
 
 def find(name: str) -> Recipe:

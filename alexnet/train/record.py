@@ -54,6 +54,12 @@ class Log:
         self.file.close()
 
 
+class Unwritten:
+    """The log of a process that writes none."""
+
+    size = 0
+
+
 class Curves:
     """TensorBoard's event file: each epoch's figures."""
 

@@ -1,4 +1,5 @@
-"""Learning rates over a run: the plateau rule of [A] §5, or the stages of a logged 2012 run."""
+"""Learning rates over a run: the plateau rule of [A] §5, the stages of a logged 2012 run, or the polynomial decay of
+large batches."""
 
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -25,9 +26,9 @@ class Rates:
 
 
 class Schedule(Protocol):
-    """Says the rates of an epoch and hears, after it, how the validation went."""
+    """Says the rates in an epoch, when a `share` of it (0 to 1) is done, and hears after it how the validation went."""
 
-    def rates(self, epoch: int) -> Rates: ...
+    def rates(self, epoch: int, share: float = 0.0) -> Rates: ...
     def after(self, epoch: int, error: float) -> str | None: ...
     @property
     def finished(self) -> bool: ...
@@ -51,7 +52,7 @@ class Plateau:
     waited: int = 0
     drops: int = 0
 
-    def rates(self, epoch: int) -> Rates:  # noqa: ARG002 - the plateau rule looks at errors, not at the clock
+    def rates(self, epoch: int, share: float = 0.0) -> Rates:  # noqa: ARG002 - it looks at errors, not at the clock
         rate = self.rate / DROP_FACTOR**self.drops
         return Rates(rate, rate * self.bias_factor)
 
@@ -87,7 +88,7 @@ class Logged:
 
     stages: tuple[Stage, ...]
 
-    def rates(self, epoch: int) -> Rates:
+    def rates(self, epoch: int, share: float = 0.0) -> Rates:  # noqa: ARG002 - a stage is whole epochs
         reached = [stage for stage in self.stages if stage.epoch <= epoch]
         now = reached[-1]
         biases = [stage.bias_rate for stage in reached if stage.bias_rate is not None]
@@ -99,6 +100,37 @@ class Logged:
             return None
         single = "".join(f", {name} {rate:g}" for name, rate in change.layer_rates.items())
         return f"epoch {epoch + 1}: rate {change.rate:g}{single}{'' if change.colour else ', colour noise off'}"
+
+    @property
+    def finished(self) -> bool:
+        return False
+
+    def state(self) -> dict[str, Any]:
+        return {}
+
+    def restore(self, state: dict[str, Any]) -> None: ...
+
+
+@dataclass(frozen=True)
+class Polynomial:
+    """rate · (1 − t)^power, t from 0 to 1 over `epochs`; over the first `warmup` epochs a line from 0 to `rate`.
+
+    By the update, not by the epoch. As in the LARS authors' code, the decay counts from the run's start, so behind the
+    warm-up the rate is below `rate` already. Knows no state.
+    """
+
+    rate: float
+    bias_factor: float
+    epochs: int
+    warmup: float
+    power: float
+
+    def rates(self, epoch: int, share: float = 0.0) -> Rates:
+        done = epoch - 1 + share
+        factor = done / self.warmup if done < self.warmup else max(0.0, 1 - done / self.epochs) ** self.power
+        return Rates(self.rate * factor, self.rate * factor * self.bias_factor)
+
+    def after(self, epoch: int, error: float) -> str | None: ...
 
     @property
     def finished(self) -> bool:

@@ -1,8 +1,11 @@
 """The update of [A] §5:  v ← 0.9·v − 0.0005·ε·w − ε·∂L/∂w;  w ← w + v.
 
 The rate ε stands inside the velocity: unlike torch.optim.SGD's, an old velocity keeps its size when the rate drops.
+
+With LARS, for large batches, ε is scaled for each weight tensor; all else stays.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,11 +16,32 @@ from alexnet.nets.layers import Convolution, WeightedLayer, WorkingCopy, state_o
 from alexnet.train.schedule import Rates
 
 
+@dataclass(frozen=True)
+class Lars:
+    """Layer-wise adaptive rates (You, Gitman, Ginsburg 2017, arXiv:1708.03888): a weight tensor's rate is multiplied by
+    trust · ‖w‖ / (‖g‖ + decay · ‖w‖), so that an update changes each by a like share of its norm.
+
+    Not for biases and the vectors of batch norms: these learn at the rate of biases.
+    """
+
+    trust: float
+
+    def ratios(self, weights: Sequence[Tensor], gradients: Sequence[Tensor], decay: float) -> list[float]:
+        """The factor for each tensor; 1 where weights or gradient are all 0 (as in the authors' code). The device is
+        waited for once."""
+        norms = [norm(tensor) for tensor in (*weights, *gradients)]
+        found = torch.stack(norms).tolist() if norms else []
+        return [
+            self.trust * w / (g + decay * w) if w > 0 and g > 0 else 1.0
+            for w, g in zip(found[: len(weights)], found[len(weights) :], strict=True)
+        ]
+
+
 @dataclass
 class Update:
-    """The rule with its velocities, one for each weight that learns, by the weight's name.
+    """The rule with its velocities, one for each weight that learns, by the weight's name. `lars`: see there.
 
-    Layers that work in half precision learn by their copies: see `WeightedLayer`."""
+    Where layers learn by their copies in half precision, the gradients lie there: see `WeightedLayer`."""
 
     network: nn.Module
     momentum: float
@@ -26,6 +50,7 @@ class Update:
     rms_limit: float | None
     velocities: dict[str, Tensor]
     layer_decays: dict[str, float]
+    lars: Lars | None = None
 
     @classmethod
     def of(
@@ -37,14 +62,12 @@ class Update:
         decay_biases: bool,
         rms_limit: float | None = None,
         layer_decays: dict[str, float] | None = None,
+        lars: Lars | None = None,
     ) -> "Update":
         """The rule at rest: all velocities 0. Frozen weights (requires_grad False) have none."""
-        for layer in network.children():
-            if isinstance(layer, WeightedLayer):
-                layer.learns_by_copies = True
         learning = {name: weight for name, weight in network.named_parameters() if weight.requires_grad}
         velocities = {name: torch.zeros_like(weight) for name, weight in learning.items()}
-        return cls(network, momentum, decay, decay_biases, rms_limit, velocities, layer_decays or {})
+        return cls(network, momentum, decay, decay_biases, rms_limit, velocities, layer_decays or {}, lars)
 
     def forget_gradients(self) -> None:
         """Before a backward pass: those of the last one go."""
@@ -56,11 +79,11 @@ class Update:
     @torch.no_grad()
     def step(self, rates: Rates) -> None:
         """Apply the gradients that lie in the network's parameters, or in the copies that its layers learn by."""
+        ratios = self._ratios()
         for name, velocity in self.velocities.items():
-            layer, bias = name.split(".")[0], name.endswith(".bias")
-            weight, copy = self.network.get_parameter(name), self._copy(name)
-            gradient = weight.grad if copy is None or copy.values.grad is None else copy.values.grad
-            if gradient is not None and (rate := rates.of(layer, bias=bias)) > 0:
+            weight, copy, gradient = self.network.get_parameter(name), self._copy(name), self._gradient(name)
+            layer, bias = name.split(".")[0], is_bias(name, weight)
+            if gradient is not None and (rate := rates.of(layer, bias=bias) * ratios.get(name, 1.0)) > 0:
                 kernels.update_(
                     weight,
                     velocity,
@@ -82,6 +105,32 @@ class Update:
         layer, _, weight = name.rpartition(".")
         module = self.network.get_submodule(layer)
         return module.copies.get(weight) if isinstance(module, WeightedLayer) else None
+
+    def _gradient(self, name: str) -> Tensor | None:
+        copy = self._copy(name)
+        return self.network.get_parameter(name).grad if copy is None or copy.values.grad is None else copy.values.grad
+
+    def _ratios(self) -> dict[str, float]:
+        """LARS's factor for each weight tensor, by its name; none for biases, and none without LARS."""
+        if self.lars is None:
+            return {}
+        weights, gradients = {}, []
+        for name in self.velocities:
+            weight, gradient = self.network.get_parameter(name), self._gradient(name)
+            if gradient is not None and not is_bias(name, weight):
+                weights[name] = weight
+                gradients.append(gradient)
+        return dict(zip(weights, self.lars.ratios(list(weights.values()), gradients, self.decay), strict=True))
+
+
+def norm(tensor: Tensor) -> Tensor:
+    """Euclidean norm of all values, in float32 at least."""
+    return torch.linalg.vector_norm(tensor, dtype=torch.promote_types(tensor.dtype, torch.float32))
+
+
+def is_bias(name: str, weight: Tensor) -> bool:
+    """Whether a weight is a bias or, what is treated alike, a vector of a batch norm."""
+    return name.endswith(".bias") or weight.ndim == 1
 
 
 @torch.no_grad()

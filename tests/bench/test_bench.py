@@ -28,7 +28,9 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(subject, "STORE_RECORDS", 16)
     monkeypatch.setattr(pictures, "RECORDS_READ", 20)
     monkeypatch.setattr(pictures, "MADE_PICTURES", 5)
+    monkeypatch.setattr(pictures, "MADE_LARGE", 2)
     monkeypatch.setattr(pictures, "IMAGENET", 3000)
+    monkeypatch.setattr(large, "RECORDS_READ", 50)
     monkeypatch.setattr(training, "CIFAR_STEPS", 2)
     monkeypatch.setattr(norms, "MAPS", {"conv1": (12, 5)})
 
@@ -59,13 +61,15 @@ def test_data(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_prepare_on_made_and_on_given_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    _, (row,) = asked(capsys, "prepare", "--repeats", "1")
-    assert (row["name"], row["at_least"], row["unit"]) == ("prepare", 0.9, "pictures/s")
+    _, rows = asked(capsys, "prepare", "--repeats", "1")
+    assert [(row["name"], row["at_least"]) for row in rows] == [("prepare", 0.9), ("prepare.scaled", None)]
+    assert {row["unit"] for row in rows} == {"pictures/s"}
+    assert rows[1]["note"].endswith("1792 × 1792 on average")
     for label in ("a", "b"):
         (tmp_path / label).mkdir()
         Image.new("RGB", (30, 20)).save(tmp_path / label / "one.jpg")
-    _, (row,) = asked(capsys, "prepare", "--repeats", "1", "--pictures", str(tmp_path))
-    assert row["ratio"] > 0
+    _, rows = asked(capsys, "prepare", "--repeats", "1", "--pictures", str(tmp_path))
+    assert all(row["ratio"] > 0 and row["note"].endswith("30 × 20 on average") for row in rows)
 
 
 @pytest.mark.parametrize("group", ["train", "infer", "views"])
@@ -239,7 +243,8 @@ def test_a_sparse_store_is_a_store(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert len(store.parts["train"]) == 1000
     assert not store.verify()
     found = large.measured_opening(tmp_path / "large", 16)
-    assert set(found) == {"open", "memory", "order", "first_batch"} == set(pictures.LIMITS)
+    assert set(found) == {"open", "memory", "order", "first_batch", "record"} == {*pictures.LIMITS, "record"}
+    assert 0 < found["record"] < 1
 
 
 def test_where_no_sparse_file_can_be_made_it_is_said(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

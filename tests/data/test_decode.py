@@ -17,7 +17,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFile
 
-from alexnet.data.decode import FILTERS, Decoded, Resample, Undecodable, decode, decode_record, to_record
+from alexnet.data.decode import Decoded, Undecodable, decode, decode_record, to_record
+from alexnet.data.resample import FILTERS, Resample
 from alexnet.errors import UserError
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -304,6 +305,23 @@ def test_a_record_is_resize_then_crop(height: int, width: int, size: int, resamp
     assert record.dtype == np.uint8
     assert np.abs(record.astype(int) - full).max() <= 1
     assert (record != full).mean() < 0.02
+
+
+@pytest.mark.parametrize(
+    ("shape", "half"), [((95, 200), False), ((96, 96), True), ((300, 130), True), ((95, 95), False)]
+)
+def test_only_pictures_four_times_the_record_are_scaled(shape: tuple[int, int], half: bool) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8)
+    for file_format in ("JPEG", "PNG"):
+        data = encoded(Image.fromarray(pixels), file_format)
+        whole, scaled = (decode_record(data, size=24, scaled=scaled)[0] for scaled in (False, True))
+        assert np.array_equal(whole, scaled) is not (half and file_format == "JPEG")
+
+
+def test_a_bomb_is_refused_by_its_full_size() -> None:
+    data = encoded(Image.new("RGB", (800, 800)), "JPEG")
+    with pytest.raises(Undecodable, match="800 × 800"):
+        decode_record(data, size=8, scaled=True, limit_pixels=100_000)
 
 
 def test_a_record_of_the_right_size_is_the_picture() -> None:

@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from alexnet.data import journal, layout
+from alexnet.data import compiled, journal, layout
 from alexnet.data import prepare as module
 from alexnet.data.decode import Undecodable, decode, to_record
+from alexnet.data.description import fingerprint_of
 from alexnet.data.prepare import plan, prepare
 from alexnet.data.records import make_chunk
 from alexnet.data.sources import Source, open_source
@@ -117,6 +118,32 @@ def litter(folder: Path) -> None:
     (folder / layout.LOCK).touch()
 
 
+@pytest.mark.usefixtures("small_chunks")
+def test_decoded_at_a_reduced_scale(tmp_path: Path) -> None:
+    """Near the pictures decoded in full, said in description and fingerprint, never mixed with the others."""
+    folder, rng = tmp_path / "pictures", np.random.default_rng(0)
+    for number in range(8):
+        path = folder / "ab"[number % 2] / f"{number}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        small = Image.fromarray(rng.integers(0, 256, (12, 16, 3), np.uint8))
+        small.resize((200, 150), Image.Resampling.BICUBIC).save(path, quality=95)
+    source = open_source(folder)
+    full = prepare(source, tmp_path / "full", size=SIZE)
+    with pytest.raises(KeyboardInterrupt):
+        prepare(source, tmp_path / "scaled", size=SIZE, decode="scaled", progress=failing_at(2))
+    with pytest.raises(UserError, match="unfinished store begun with decode scaled, not full"):
+        prepare(source, tmp_path / "scaled", size=SIZE)
+    scaled = prepare(source, tmp_path / "scaled", size=SIZE, decode="scaled")
+    with pytest.raises(UserError, match="finished store made with decode scaled, not full"):
+        prepare(source, tmp_path / "scaled", size=SIZE)
+    assert tree(scaled.path) == tree(prepare(source, tmp_path / "whole", size=SIZE, decode="scaled").path)
+    assert "decode" not in full.description
+    assert scaled.description["decode"] == "scaled"
+    difference = np.abs(scaled.parts["train"].pictures.astype(int) - full.parts["train"].pictures)
+    assert 0 < difference.mean() < 1
+    assert fingerprint_of(scaled.description) != fingerprint_of({**scaled.description, "decode": "full"})
+
+
 def test_a_finished_store_is_found_finished(tmp_path: Path, make_source: MakeSource) -> None:
     prepare(make_source(), tmp_path / "store", size=SIZE)
     before, said = tree(tmp_path / "store"), []
@@ -133,6 +160,7 @@ def test_a_finished_store_is_found_finished(tmp_path: Path, make_source: MakeSou
         ({"format": "jpeg"}, {}, "format raw, not jpeg"),
         ({"exif": True}, {}, "exif False, not True"),
         ({"resample": "lanczos"}, {}, "resample bicubic, not lanczos"),
+        ({"decode": "scaled"}, {}, "decode full, not scaled"),
         ({}, {"train": 41, "val": 11}, "another source"),
         ({}, {"train": 40}, "another source"),
     ],
@@ -356,8 +384,8 @@ def test_data_shorter_than_the_journal_says_is_named(tmp_path: Path, make_source
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"size": 0}, {"size": 10_000}, {"size": 2.5}, {"format": "png"}, {"resample": "nearest"}, {"max_bad": -1},
-     {"max_bad": 1.5}, {"max_bad": float("nan")}, {"workers": 0}],
+    [{"size": 0}, {"size": 10_000}, {"size": 2.5}, {"format": "png"}, {"resample": "nearest"}, {"decode": "half"},
+     {"max_bad": -1}, {"max_bad": 1.5}, {"max_bad": float("nan")}, {"workers": 0}],
 )  # fmt: skip
 def test_wrong_options(tmp_path: Path, make_source: MakeSource, wrong: dict) -> None:
     option = next(iter(wrong)).replace("_", "-")
@@ -389,26 +417,25 @@ def test_progress_counts(tmp_path: Path, make_source: MakeSource) -> None:
     assert threading.active_count() == 1 or all(not t.name.startswith("prepare") for t in threading.enumerate())
 
 
-def test_sums_are_exact_and_add_up() -> None:
-    records = np.random.default_rng(0).integers(0, 256, (20, 7, 7, 3), np.uint8)
-    records[3:9] = 255
-    whole, pieces = sums_of(records), no_sums(7)
-    for start in (0, 1, 8, 19):
-        pieces = pieces + sums_of(records[start : {0: 1, 1: 8, 8: 19, 19: 20}[start]])
-    wide = records.astype(object)
-    assert np.array_equal(whole.pixels, wide.sum(axis=0).astype(np.int64))
-    flat = wide.reshape(-1, 3)
-    assert np.array_equal(whole.products, (flat.T @ flat).astype(np.int64))
-    assert pieces.count == 20
-    assert np.array_equal(pieces.pixels, whole.pixels)
-    assert np.array_equal(pieces.products, whole.products)
-    assert sums_of(np.full((257, 2, 2, 3), 255, np.uint8)).pixels.max() == 65535
-    with pytest.raises(ValueError, match="at most 257"):
-        sums_of(np.zeros((258, 2, 2, 3), np.uint8))
+@pytest.mark.parametrize("library", [compiled.library(), None], ids=["as here", "numpy"])
+def test_sums_are_exact_and_add_up(library: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiled, "library", lambda: library)
+    for size in (7, 200):  # 40,000 pixels: more than have their products summed in 32 bits at once
+        records = np.random.default_rng(0).integers(0, 256, (20, size, size, 3), np.uint8)
+        records[3:9] = 255
+        whole, pieces = sums_of(records, size), no_sums(size)
+        for start, end in ((0, 1), (1, 8), (8, 8), (8, 19), (19, 20)):
+            pieces = pieces + sums_of(records[start:end], size)
+        assert np.array_equal(whole.pixels, records.sum(axis=0, dtype=np.int64))
+        flat = records.reshape(-1, 3).astype(np.int64)
+        assert np.array_equal(whole.products, flat.T @ flat)
+        assert pieces.count == 20
+        assert np.array_equal(pieces.pixels, whole.pixels)
+        assert np.array_equal(pieces.products, whole.products)
 
 
 def test_statistics_of_one_colour() -> None:
-    statistics = sums_of(np.full((3, 5, 5, 3), 77, np.uint8)).statistics()
+    statistics = sums_of(np.full((3, 5, 5, 3), 77, np.uint8), 5).statistics()
     assert (statistics.mean_image == 77).all()
     assert statistics.eigenvalues.tolist() == [0, 0, 0]
     assert np.isfinite(statistics.eigenvectors).all()

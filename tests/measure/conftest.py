@@ -67,7 +67,7 @@ def make_run(tmp_path: Path, store: Store) -> MakeRun:
         }
         folder = RunFolder.create(tmp_path / name, config | changes, inputs)
         if weights:
-            folder.save_model(network)
+            folder.save_model(network.state_dict())
         return Run.open(folder.path, device="cpu")
 
     return make

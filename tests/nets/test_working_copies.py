@@ -58,7 +58,7 @@ def test_copies_follow_their_weights(network: Network) -> None:
 
 
 def test_a_copied_network_learns_for_itself(network: Network) -> None:
-    Update.of(network, momentum=0.9, decay=0.0, decay_biases=True)
+    network.learn_by_copies()
     other = copy.deepcopy(network)
     other(pictures(network)).sum().backward()
     assert all(weight.grad is not None for weight in other.parameters())
@@ -67,8 +67,7 @@ def test_a_copied_network_learns_for_itself(network: Network) -> None:
 def step_of(network: Network, *, by_copies: bool) -> dict[str, Tensor]:
     """The weights after three updates in bf16."""
     update = Update.of(network, momentum=0.9, decay=5e-4, decay_biases=True)
-    for layer in weighted(network):
-        layer.learns_by_copies = by_copies
+    network.learn_by_copies(by_copies)
     for number in range(3):
         update.forget_gradients()
         network(pictures(network) / (number + 1)).square().mean().backward()
@@ -87,6 +86,7 @@ def test_updates_by_copies_are_updates_by_casts() -> None:
 
 def test_filters_held_at_an_rms_are_held_in_the_copies_too() -> None:
     network = build("toy", seed=1)
+    network.learn_by_copies()
     update = Update.of(network, momentum=0.9, decay=0.0, decay_biases=True, rms_limit=1e-3)
     network(pictures(network)).square().mean().backward()
     update.step(Rates(1e-3, 1e-3))

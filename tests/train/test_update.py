@@ -5,9 +5,9 @@ import torch
 
 from alexnet.errors import UsageError
 from alexnet.nets.network import build
-from alexnet.train.recipes import RECIPES, Stage, find
-from alexnet.train.schedule import Logged, Plateau, Rates
-from alexnet.train.update import Update, limit_filters
+from alexnet.train.recipes import RECIPES, Stage, find, in_words
+from alexnet.train.schedule import Logged, Plateau, Polynomial, Rates
+from alexnet.train.update import Lars, Update, limit_filters
 
 
 def rule(w: torch.Tensor, v: torch.Tensor, g: torch.Tensor, rate: float) -> tuple[torch.Tensor, torch.Tensor]:
@@ -83,6 +83,104 @@ def test_filters_are_held_at_an_rms() -> None:
     assert float(weight[0].square().mean().sqrt()) == pytest.approx(0.1)
     assert torch.equal(weight[1], small)
     assert torch.equal(frozen, kept)
+
+
+# ── LARS and its schedule ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def lars_rule(
+    w: torch.Tensor, v: torch.Tensor, g: torch.Tensor, rate: float, *, adapted: bool
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """arXiv:1708.03888, algorithm 1, in the paper's signs: v ← m·v + γ·λ·(g + β·w); w ← w − v. Biases: λ = 1, β = 0."""
+    decay = 0.0005 if adapted else 0.0
+    local = 0.001 * w.norm() / (g.norm() + decay * w.norm()) if adapted else 1.0
+    v = 0.9 * v + rate * local * (g + decay * w)
+    return w - v, v
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("net", ["toy", "alexnet-bn"])
+def test_lars_against_the_paper_in_float64(net: str, dtype: torch.dtype) -> None:
+    """Weights by their trust ratio; biases and batch norms at their own plain rate. ‖w‖ spans seven decades."""
+    network = build(net, classes=4, width=1.0 if net == "toy" else 0.05, seed=1).to(dtype)
+    update = Update.of(network, momentum=0.9, decay=0.0005, decay_biases=False, lars=Lars(0.001))
+    names = dict(network.named_parameters())
+    expected = {name: (w.detach().clone().double(), torch.zeros_like(w).double()) for name, w in names.items()}
+    for step, rate in enumerate((0.0, 10.0, 25.0, 3.0)):
+        for place, (name, weight) in enumerate(names.items()):
+            noise = torch.randn(weight.shape, generator=torch.Generator().manual_seed(100 * step + place))
+            weight.grad = (noise * 10.0 ** (place % 7 - 4)).to(dtype)
+            adapted = weight.ndim > 1
+            each = rate if adapted else 0.01 * rate
+            expected[name] = lars_rule(*expected[name], weight.grad.double(), each, adapted=adapted)
+        update.step(Rates(rate, 0.01 * rate))
+    tolerance = 1e-12 if dtype == torch.float64 else 1e-5
+    for name, weight in names.items():
+        # The norms are float32 sums: their rounding is the update's, 1e-7 of it.
+        torch.testing.assert_close(weight.detach().double(), expected[name][0], rtol=tolerance, atol=1e-6)
+
+
+def test_lars_changes_every_weight_tensor_by_the_same_share() -> None:
+    network = build("toy", seed=1)
+    update = Update.of(network, momentum=0.9, decay=0.0, decay_biases=False, lars=Lars(0.001))
+    before = {name: weight.detach().clone() for name, weight in network.named_parameters()}
+    for place, weight in enumerate(network.parameters()):
+        weight.grad = torch.randn(weight.shape) * 10.0**-place
+    update.step(Rates(8.0, 0.0))
+    for name, weight in network.named_parameters():
+        share = float((weight.detach() - before[name]).norm() / before[name].norm().clamp_min(1e-9))
+        assert share == pytest.approx(0 if name.endswith(".bias") else 0.008, rel=1e-3), name
+
+
+def test_lars_where_a_norm_is_nothing() -> None:
+    zeros, ones = torch.zeros(3, 3), torch.ones(3, 3)
+    assert Lars(0.001).ratios([zeros, ones, zeros, ones], [ones, zeros, zeros, ones], 0.0)[:3] == [1.0, 1.0, 1.0]
+    assert Lars(0.001).ratios([2 * ones], [3 * ones.bfloat16()], 0.5) == pytest.approx([0.001 * 2 / (3 + 0.5 * 2)])
+    assert Lars(0.001).ratios([], [], 0.5) == []
+
+
+def test_warm_up_and_polynomial_decay() -> None:
+    """By hand, as the authors' solver has it: 100 updates an epoch, 10 epochs, 2 of them warm-up, rate 8, power 2."""
+    schedule = Polynomial(8.0, 0.5, 10, 2.0, 2.0)
+    at = {update: schedule.rates(1 + update // 100, update % 100 / 100) for update in (0, 50, 199, 200, 500, 999)}
+    expected = [0.0, 8 * 50 / 200, 8 * 199 / 200, 8 * 0.8**2, 8 * 0.5**2, 8 * 0.001**2]
+    assert [rates.weights for rates in at.values()] == pytest.approx(expected)
+    assert at[50].biases == pytest.approx(1.0)
+    assert schedule.rates(11).weights == 0
+    assert Polynomial(8.0, 1.0, 10, 0.0, 2.0).rates(1).weights == 8.0
+
+
+def test_recipes_for_large_batches_are_the_solver_files() -> None:
+    """Updates of warm-up and in all on ImageNet, base rates (`facts`, papers.md E)."""
+    for name, batch, rate, ramp, updates in (
+        ("bn-8k", 8192, 10, 600, 15_639),
+        ("bn-16k", 16384, 24, 400, 7_820),
+        ("bn-32k", 32768, 32, 400, 3_910),
+    ):
+        recipe = RECIPES[name]
+        an_epoch = 1_281_167 / batch
+        assert (recipe.net, recipe.batch, recipe.rate, recipe.trust, recipe.power) == (
+            "alexnet-bn", batch, rate, 0.001, 2,
+        )  # fmt: skip
+        assert recipe.warmup * an_epoch == pytest.approx(ramp)
+        assert recipe.epochs * an_epoch == pytest.approx(updates, abs=1)
+        assert recipe.rate * recipe.bias_factor < 0.5
+    assert (RECIPES["bn-512"].rate, RECIPES["bn-512"].trust) == (0.08, None)
+
+
+def test_the_rule_is_told_in_words() -> None:
+    assert in_words(RECIPES["paper"], 90, 1) == (
+        "the rule of 2012; rate 0.01, divided by 10 when validation stalls; batches of 128 pictures"
+    )
+    assert in_words(RECIPES["bn-8k"], 100, 64) == (
+        "LARS: each weight tensor at 0.001·‖w‖ / (‖g‖ + 0.0005·‖w‖) times the rate, biases and batch norms at 0.01 "
+        "times it; rate 10: a line up to it over 3.84 epochs, then times (1 − t)^2, t from 0 to 1 over 100 epochs; "
+        "batches of 8,192 pictures, each computed in 64 pieces of 128 whose gradients add up"
+    )
+    assert "as logged" in in_words(RECIPES["145"], 91, 1)
+
+
+# ── schedules ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def errors_to_drops(errors: list[float], patience: int = 2) -> tuple[list[int], Plateau]:

@@ -1,0 +1,140 @@
+// Pillow's resampling of 8-bit RGB, bit for bit: the same weights in 22-bit fixed point, the same sums of integers,
+// columns first, 8 bits between the two passes. What Pillow does value by value is done here for four pixels at once.
+// And the sums that the statistics of a store are made of.
+//
+// To be compiled with -ffp-contract=off: the weights are worked out in double precision as Pillow works them out.
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <vector>
+
+namespace {
+
+typedef uint8_t Bytes __attribute__((vector_size(16)));  // four pixels of four bytes: R, G, B and one that is not used
+typedef int32_t Ints __attribute__((vector_size(64)));
+
+constexpr int kPixelBytes = 4;
+constexpr int kGroup = sizeof(Bytes) / kPixelBytes;
+constexpr int kFractionBits = 22;
+constexpr int64_t kExact = 1 << 15;  // pixels whose products (255² at most) have a sum in 32 bits
+constexpr double kPi = 3.14159265358979323846;
+
+inline Ints load(const uint8_t* from) {
+    Ints values;
+    for (int lane = 0; lane < 16; ++lane) values[lane] = from[lane];
+    return values;
+}
+
+inline void store(uint8_t* to, Ints sums) {
+    Ints value = sums >> kFractionBits, low = Ints{}, high = 255 + Ints{};
+    value = value < low ? low : value;
+    value = value > high ? high : value;
+    Bytes bytes = __builtin_convertvector(value, Bytes);
+    std::memcpy(to, &bytes, sizeof bytes);
+}
+
+// ---- Weights: where along one side each output pixel looks, and how much each place counts ----
+
+struct Filter {
+    double (*weight)(double);
+    double support;
+};
+
+double box(double x) { return x > -0.5 && x <= 0.5 ? 1.0 : 0.0; }
+
+double bilinear(double x) { return std::max(0.0, 1.0 - std::fabs(x)); }
+
+double bicubic(double x) {
+    constexpr double a = -0.5;
+    x = std::fabs(x);
+    if (x < 1.0) return ((a + 2.0) * x - (a + 3.0)) * x * x + 1;
+    return x < 2.0 ? (((x - 5) * x + 8) * x - 4) * a : 0.0;
+}
+
+double sinc(double x) { return x == 0.0 ? 1.0 : std::sin(x * kPi) / (x * kPi); }
+
+double lanczos(double x) { return x >= -3.0 && x < 3.0 ? sinc(x) * sinc(x / 3) : 0.0; }
+
+constexpr Filter kFilters[] = {{box, 0.5}, {bilinear, 1.0}, {bicubic, 2.0}, {lanczos, 3.0}};
+
+struct Weights {
+    std::vector<int64_t> first, count;  // of the places that an output pixel looks at
+    std::vector<int32_t> values;        // `most` for each output pixel
+    int64_t most;
+
+    Weights(int64_t length, float begin, float end, int64_t size, const Filter& filter) : first(size), count(size) {
+        double scale = static_cast<double>(end - begin) / size, widened = std::max(scale, 1.0);
+        double support = filter.support * widened, reciprocal = 1.0 / widened;
+        most = static_cast<int64_t>(std::ceil(support)) * 2 + 1;
+        values.assign(size * most, 0);
+        std::vector<double> exact(most);
+        for (int64_t place = 0; place < size; ++place) {
+            double centre = begin + (place + 0.5) * scale, sum = 0.0;
+            first[place] = std::max<int64_t>(static_cast<int64_t>(centre - support + 0.5), 0);
+            count[place] = std::min(static_cast<int64_t>(centre + support + 0.5), length) - first[place];
+            for (int64_t tap = 0; tap < count[place]; ++tap)
+                sum += exact[tap] = filter.weight((tap + first[place] - centre + 0.5) * reciprocal);
+            for (int64_t tap = 0; tap < count[place]; ++tap) {
+                double share = (sum != 0.0 ? exact[tap] / sum : exact[tap]) * (1 << kFractionBits);
+                values[place * most + tap] = static_cast<int32_t>(share < 0 ? share - 0.5 : share + 0.5);
+            }
+        }
+    }
+};
+
+// The weighted sum at `place` over groups that lie `step` bytes apart.
+inline Ints weighted(const Weights& weights, int64_t place, const uint8_t* groups, int64_t step) {
+    const int32_t* values = &weights.values[place * weights.most];
+    groups += weights.first[place] * step;
+    Ints sums = (1 << (kFractionBits - 1)) + Ints{};
+    for (int64_t tap = 0; tap < weights.count[place]; ++tap) sums += load(groups + tap * step) * values[tap];
+    return sums;
+}
+
+}  // namespace
+
+// `pixels`: `height` rows of `width` × 3 bytes, `stride` bytes from row to row → `out`: size × size × 3. Columns `left`
+// to `right` and rows `upper` to `lower` are what is looked at. `filter`: place in kFilters.
+extern "C" void alexnet_resample(const uint8_t* pixels, int64_t height, int64_t width, int64_t stride, float left,
+                                 float right, float upper, float lower, int64_t size, int32_t filter, uint8_t* out) {
+    Weights across(width, left, right, size, kFilters[filter]), down(height, upper, lower, size, kFilters[filter]);
+    int64_t line = (size + kGroup - 1) / kGroup * sizeof(Bytes);  // of `narrow`: a row of pixels
+    std::vector<uint8_t> narrow(height * line), columns(width * sizeof(Bytes)), sums(line);
+    for (int64_t row = 0; row < height; row += kGroup) {  // four rows side by side, so that a place of all is one group
+        int64_t rows = std::min<int64_t>(kGroup, height - row);
+        for (int64_t each = 0; each < rows; ++each) {
+            const uint8_t* from = pixels + (row + each) * stride;
+            for (int64_t column = 0; column < width; ++column)
+                std::memcpy(&columns[column * sizeof(Bytes) + each * kPixelBytes], from + column * 3, 3);
+        }
+        for (int64_t place = 0; place < size; ++place) {
+            uint8_t group[sizeof(Bytes)];
+            store(group, weighted(across, place, columns.data(), sizeof(Bytes)));
+            for (int64_t each = 0; each < rows; ++each)
+                std::memcpy(&narrow[(row + each) * line + place * kPixelBytes], group + each * kPixelBytes, kPixelBytes);
+        }
+    }
+    for (int64_t row = 0; row < size; ++row) {
+        for (int64_t group = 0; group < line; group += sizeof(Bytes))
+            store(&sums[group], weighted(down, row, &narrow[group], line));
+        for (int64_t column = 0; column < size; ++column)
+            std::memcpy(out + (row * size + column) * 3, &sums[column * kPixelBytes], 3);
+    }
+}
+
+// Adds a record of `count` pixels to the sums of a chunk: `pixels` (count × 3) += x, `products` (3 × 3) += Σ x·xᵀ.
+extern "C" void alexnet_add(const uint8_t* record, int64_t count, int32_t* pixels, int64_t* products) {
+    for (int64_t value = 0; value < count * 3; ++value) pixels[value] += record[value];
+    for (int64_t first = 0; first < count; first += kExact) {
+        const uint8_t* from = record + first * 3;
+        uint32_t rr = 0, rg = 0, rb = 0, gg = 0, gb = 0, bb = 0;
+        for (int64_t pixel = 0; pixel < std::min(kExact, count - first); ++pixel) {
+            uint32_t r = from[pixel * 3], g = from[pixel * 3 + 1], b = from[pixel * 3 + 2];
+            rr += r * r, rg += r * g, rb += r * b, gg += g * g, gb += g * b, bb += b * b;
+        }
+        const uint32_t sums[9] = {rr, rg, rb, rg, gg, gb, rb, gb, bb};
+        for (int place = 0; place < 9; ++place) products[place] += sums[place];
+    }
+}

@@ -1,0 +1,56 @@
+"""Looking inside: every method of Zeiler & Fergus 2014, on any network of the zoo and any run folder.
+
+    run = alexnet.load("runs/photos")
+    sight = look(run.network, inputs_of(run.viewer, torch.from_numpy(records_of(run, ["cat.jpg"]))))
+    seen = project(sight, strongest_units(run.network, sight["conv5"], "conv5", 9))
+
+Everything walks the table of rows; nothing uses hooks. Figures are drawn by `alexnet.see.figures`.
+"""
+
+from alexnet.see.correspondence import Correspondence, correspondence_of
+from alexnet.see.deconvnet import RULES, Projections, Rules, descend, project
+from alexnet.see.diagnosis import Filters, diagnose, linear_pattern
+from alexnet.see.evolution import Evolution, evolve
+from alexnet.see.invariance import Invariance, invariance_of
+from alexnet.see.keypoints import read_keypoints
+from alexnet.see.occlusion import Occluder, Occlusion, Square, occlude
+from alexnet.see.portraits import Portrait, portraits_of
+from alexnet.see.sight import Sight, inputs_of, look, records_of
+from alexnet.see.top import Strongest, Top, find_top, merge
+from alexnet.see.units import Unit, box_of, feature_row, strongest_units
+
+__all__ = [
+    "RULES",
+    "Correspondence",
+    "Evolution",
+    "Filters",
+    "Invariance",
+    "Occluder",
+    "Occlusion",
+    "Portrait",
+    "Projections",
+    "Rules",
+    "Sight",
+    "Square",
+    "Strongest",
+    "Top",
+    "Unit",
+    "box_of",
+    "correspondence_of",
+    "descend",
+    "diagnose",
+    "evolve",
+    "feature_row",
+    "find_top",
+    "inputs_of",
+    "invariance_of",
+    "linear_pattern",
+    "look",
+    "merge",
+    "occlude",
+    "portraits_of",
+    "project",
+    "read_keypoints",
+    "records_of",
+    "strongest_units",
+]

@@ -1,0 +1,94 @@
+"""The figures of [Z] that are made of curves: invariance; and the table of correspondences in words."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from alexnet.measure.figures import LIGHT, blank_figure, plain_axes, shortened
+from alexnet.nets.summary import columns
+from alexnet.see.correspondence import Correspondence
+from alexnet.see.display import mosaic, tile
+from alexnet.see.invariance import UNITS, Curves, Invariance
+
+COLOURS = ("#1d4ed8", "#b4232f", "#15803d", "#8a5a00", "#7e22ce", "#0e7490", "#be185d", "#4d5560")
+SAMPLES = 5
+"""Steps shown as pictures."""
+TITLE = 9.5
+LETTERS = "abcdefgh"
+
+
+def invariance_figure(found: Invariance) -> Figure:
+    """[Z] Fig. 5: a row for each transformation; the pictures at some steps, the distance at each layer, and the
+    probability of the true class, one curve for each picture."""
+    wide = 3 + len(found.layers)
+    pictures = samples(found.curves[0])
+    shape = max(0.6, min(2.5, pictures.shape[1] / pictures.shape[0]))
+    figure = blank_figure(2.75 * (wide - 2 + 0.72 * shape), 2.35 * len(found.curves) + 0.4, LIGHT)
+    ratios = [0.72 * shape, *[1.0] * (len(found.layers) + 1)]
+    grid = figure.subplots(len(found.curves), len(ratios), squeeze=False, width_ratios=ratios)
+    names = [shortened(f"{name}", 24) for name in found.classes]
+    for row, (one, axes) in enumerate(zip(found.curves, grid, strict=True)):
+        axes[0].imshow(samples(one), interpolation="nearest")
+        axes[0].set_axis_off()
+        axes[0].set_title(f"{LETTERS[row]}  {one.kind}", fontsize=TITLE, color=LIGHT.ink, loc="left")
+        for place, layer in enumerate(found.layers, 1):
+            curves = one.distances[layer].numpy()
+            _lines(axes[place], one, curves, f"distance at {layer}", names)
+        _lines(axes[-1], one, one.probability.numpy(), "P(true class)", names)
+        axes[-1].set_ylim(-0.02, 1.02)
+    handles, labels = grid[0, -1].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=min(5, len(names)), fontsize=8.5, frameon=False)
+    return figure
+
+
+def _lines(axes: Axes, one: Curves, curves: np.ndarray, what: str, names: Sequence[str]) -> None:
+    plain_axes(axes, LIGHT)
+    for number, (values, name) in enumerate(zip(curves, names, strict=True)):
+        axes.plot(one.amounts, values, color=COLOURS[number % len(COLOURS)], linewidth=1.2, label=name)
+    axes.set_xlabel(UNITS[one.kind], fontsize=TITLE - 1, color=LIGHT.ink)
+    axes.set_title(what, fontsize=TITLE, color=LIGHT.ink)
+    axes.set_ylim(bottom=0)
+    axes.tick_params(labelsize=8)
+
+
+def samples(one: Curves, side: int = 72) -> np.ndarray:
+    """Each picture (a row) at some steps, the first and the last among them."""
+    pictures, steps = one.views.shape[:2]
+    chosen = np.unique(np.linspace(0, steps - 1, SAMPLES).round().astype(int))
+    views = one.views.numpy()
+    tiles = [tile(views[p, t], side) for p in range(pictures) for t in chosen]
+    return mosaic(tiles, len(chosen))
+
+
+def invariance_in_words(found: Invariance) -> str:
+    """The summary as a table."""
+    heading = ("", *(f"distance at {layer}" for layer in found.layers), "P(true class)", "lowest", "stays right")
+    rows = [
+        (
+            line["transformation"],
+            *(f"{line['mean_distance'][layer]:.3f}" for layer in found.layers),
+            f"{line['mean_probability']:.3f}",
+            f"{line['lowest_probability']:.3f}",
+            f"{line['stays_right']:.0%}",
+        )
+        for line in found.summary()
+    ]
+    return columns([heading, *rows], left=1)
+
+
+def correspondence_in_words(found: Correspondence) -> str:
+    """[Z] Table 1: Δ per pair and feature, ± its deviation over the pairs."""
+    heading = ("masked part", *found.layers)
+    rows = [
+        (
+            part,
+            *(
+                f"{found.cells[part, layer].normalised:.3f} ± {found.cells[part, layer].deviation:.3f}"
+                for layer in found.layers
+            ),
+        )
+        for part in found.parts
+    ]
+    return columns([heading, *rows], left=1)

@@ -1,0 +1,212 @@
+"""Do the same parts of different pictures change the features alike? ([Z] §4.3, Fig. 8, Table 1)
+
+A part (an eye) is masked in every picture; ε = features − features with the mask. Where the signs of ε agree between
+pictures, the network sees the part as the same thing.
+
+P pictures · F features of a layer · S side of a view.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from alexnet.errors import UserError
+from alexnet.measure.accuracy import Viewer
+from alexnet.nets.network import Network
+from alexnet.see.sight import centre_mean
+from alexnet.see.units import feature_row, hidden_row, last_convolution
+
+RANDOM = "random"
+DRAWS = 10
+"""Random places of each picture that the control is the mean of."""
+
+Points = Mapping[str, tuple[float, float]]
+"""A picture's parts: x and y in pixels of its view; 0 is the left or upper edge of the first pixel."""
+Region = tuple[float, float, float, float]
+"""Left, top, right, bottom, in pixels of the view."""
+
+
+def hamming(signs_pf: Int[Tensor, "P F"]) -> Int[Tensor, "P P"]:
+    """H between every two rows of signs (−1, 0, 1): in how many places they differ."""
+    return torch.stack([(signs_pf != one).sum(dim=1) for one in signs_pf])
+
+
+@dataclass(frozen=True, eq=False)
+class Consistency:
+    """One part at one layer. `pairs`: H of each unordered pair of pictures (of each draw, for the control);
+    `features` F; `draws` how often all pictures were masked."""
+
+    part: str
+    layer: str
+    pairs: Int[Tensor, "pairs"]
+    features: int
+    draws: int = 1
+
+    @property
+    def delta(self) -> float:
+        """Δ_l as printed: Σ over ordered pairs i ≠ j of H(sign ε_i, sign ε_j); of the control the mean over draws."""
+        return 2 * float(self.pairs.sum()) / self.draws
+
+    @property
+    def normalised(self) -> float:
+        """Δ_l per ordered pair and feature, 0 to 1: the share of features whose signs differ. Table 1's scale."""
+        return float(self.pairs.double().mean()) / self.features
+
+    @property
+    def deviation(self) -> float:
+        """Standard deviation of that share over the pairs."""
+        return float(self.pairs.double().std()) / self.features if len(self.pairs) > 1 else 0.0
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "part": self.part,
+            "layer": self.layer,
+            "delta": self.delta,
+            "normalised": self.normalised,
+            "deviation": self.deviation,
+            "features": self.features,
+            "pairs": len(self.pairs),
+            "draws": self.draws,
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Correspondence:
+    """Table 1: rows are `parts`, "random" last; columns are layers. `mask` is the square's side in pixels; `control`:
+    random places of the object, or of the whole picture."""
+
+    parts: tuple[str, ...]
+    layers: tuple[str, ...]
+    mask: int
+    grey: float | None
+    control: Literal["object", "picture"]
+    pictures: tuple[str, ...]
+    cells: dict[tuple[str, str], Consistency]
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "pictures": list(self.pictures),
+            "mask": self.mask,
+            "grey": "mean" if self.grey is None else self.grey,
+            "control": self.control,
+            "table": [self.cells[part, layer].as_json() for part in self.parts for layer in self.layers],
+        }
+
+
+def default_layers(network: Network) -> tuple[str, str]:
+    """[Z]'s layers 5 and 7; of a network whose last layers are missing, layer 5 and the layer before it."""
+    whole = network.present == network.layers
+    fifth = last_convolution(network)
+    return (fifth, hidden_row(network)) if whole else (fifth, feature_row(network, 4))
+
+
+def correspondence_of(
+    viewer: Viewer,
+    inputs: Float[Tensor, "P 3 S S"],
+    points: Sequence[Points],
+    *,
+    names: Sequence[str],
+    parts: Sequence[str] = (),
+    layers: Sequence[str] = (),
+    mask: int | None = None,
+    grey: float | None = None,
+    regions: Sequence[Region] | None = None,
+    seed: int = 0,
+    draws: int = DRAWS,
+) -> Correspondence:
+    """Mask each part in every picture and compare the signs of what changes.
+
+    `points`: each picture's key points; `parts`: which of them (default: those that all pictures have); `mask`: side of
+    the square in pixels (default: a seventh of the view, 32 of 224); `grey`: its level 0–255 (default: the mean, so
+    that the network sees 0). The control masks random places, `draws` times: inside `regions`, where each picture's
+    object is, as in [Z]; without them anywhere. Raises UserError for fewer than two pictures, an absent part, or a
+    point outside the picture.
+    """
+    size = viewer.inputs.size
+    mask = max(1, round(size / 7)) if mask is None else mask
+    layers = tuple(layers) or default_layers(viewer.network)
+    parts = tuple(parts) or common_parts(points)
+    check(points, names, parts, size, mask)
+    clean = _features(viewer, inputs, layers)
+    cells: dict[tuple[str, str], Consistency] = {}
+    for part in parts:
+        centres = torch.tensor([found[part] for found in points], dtype=torch.float64)
+        pairs = _pairs(viewer, inputs, clean, centres, mask, grey)
+        cells |= {(part, layer): Consistency(part, layer, pairs[layer], clean[layer].shape[1]) for layer in layers}
+    random = np.random.default_rng(seed)
+    inner = (mask / 2, mask / 2, size - mask / 2, size - mask / 2)
+    spans = np.array([inner] * len(points) if regions is None else regions).clip(0, size)
+    drawn = []
+    for _ in range(draws):
+        places = torch.from_numpy(random.uniform(spans[:, :2], spans[:, 2:]))
+        drawn.append(_pairs(viewer, inputs, clean, places, mask, grey))
+    for layer in layers:
+        pairs = torch.cat([found[layer] for found in drawn])
+        cells[RANDOM, layer] = Consistency(RANDOM, layer, pairs, clean[layer].shape[1], draws)
+    control = "picture" if regions is None else "object"
+    return Correspondence((*parts, RANDOM), layers, mask, grey, control, tuple(names), cells)
+
+
+def masked(
+    viewer: Viewer, inputs: Float[Tensor, "P 3 S S"], centres: Float[Tensor, "P 2"], mask: int, grey: float | None
+) -> Float[Tensor, "P 3 S S"]:
+    """The pictures, each with a square of `mask` pixels about its centre (x, y); what falls outside is cut off."""
+    covered = inputs.clone()
+    fill = torch.zeros_like(inputs[0]) if grey is None else (grey - centre_mean(viewer)).to(inputs.dtype)
+    for number, (x, y) in enumerate(centres.tolist()):
+        left, top = round(x - mask / 2), round(y - mask / 2)
+        rows, columns = slice(max(0, top), max(0, top + mask)), slice(max(0, left), max(0, left + mask))
+        covered[number, :, rows, columns] = fill[:, rows, columns]
+    return covered
+
+
+def _pairs(
+    viewer: Viewer,
+    inputs: Float[Tensor, "P 3 S S"],
+    clean: dict[str, Float[Tensor, "P F"]],
+    centres: Float[Tensor, "P 2"],
+    mask: int,
+    grey: float | None,
+) -> dict[str, Int[Tensor, "pairs"]]:
+    """For each layer H of every unordered pair of pictures."""
+    hidden = _features(viewer, masked(viewer, inputs, centres, mask, grey), list(clean))
+    upper = torch.triu_indices(len(inputs), len(inputs), offset=1)
+    return {
+        layer: hamming((before - hidden[layer]).sign().to(torch.int8))[upper[0], upper[1]]
+        for layer, before in clean.items()
+    }
+
+
+@torch.inference_mode()
+def _features(viewer: Viewer, inputs: Tensor, layers: Sequence[str]) -> dict[str, Float[Tensor, "P F"]]:
+    return {name: maps.flatten(1).float().cpu() for name, maps in viewer.network.maps(inputs, layers).items()}
+
+
+def common_parts(points: Sequence[Points]) -> tuple[str, ...]:
+    """The parts that every picture has, in the first one's order."""
+    return tuple(name for name in (points[0] if points else ()) if all(name in found for found in points))
+
+
+def check(points: Sequence[Points], names: Sequence[str], parts: Sequence[str], size: int, mask: int) -> None:
+    """Raises UserError for what can't be compared."""
+    if len(points) < 2:
+        raise UserError(f"{len(points)} picture with key points: at least two are compared. Name more pictures.")
+    if not parts:
+        raise UserError("the pictures have no key point in common. Name the parts that are to be masked.")
+    if not 1 <= mask <= size:
+        raise UserError(f"a mask of {mask} pixels: between 1 and {size}, the side of what the network sees.")
+    for name, found in zip(names, points, strict=True):
+        for part in parts:
+            if part not in found:
+                raise UserError(f"{name}: has no key point {part!r}; it has: {', '.join(found)}.")
+            x, y = found[part]
+            if not (0 <= x <= size and 0 <= y <= size):
+                raise UserError(
+                    f"{name}: its key point {part!r} lies outside what the network sees of it (at {x:.0f}, {y:.0f} of "
+                    f"{size} × {size} pixels). Leave the picture out, or give one with the part nearer to its middle."
+                )

@@ -1,0 +1,95 @@
+"""How features form in training: the strongest activation of chosen maps over the snapshots of a run, projected
+([Z] Fig. 4).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any
+
+from alexnet.data.store import Part
+from alexnet.errors import UserError
+from alexnet.measure.evaluation import Progress
+from alexnet.measure.run import Run
+from alexnet.runs import SNAPSHOT_EPOCHS
+from alexnet.see.portraits import Portrait, portraits_of
+from alexnet.see.top import find_top
+
+
+@dataclass(frozen=True, eq=False)
+class Evolution:
+    """`epochs` of the snapshots; `features[layer][channel]`: for each epoch what excited the map most. `part`, of how
+    many `pictures`."""
+
+    epochs: tuple[int, ...]
+    features: dict[str, dict[int, list[Portrait]]]
+    part: str
+    pictures: int
+
+    def jumps(self, layer: str, channel: int) -> int:
+        """How often the map's strongest picture changed from one snapshot to the next ([Z] §4.1)."""
+        found = [portrait.picture for portrait in self.features[layer][channel]]
+        return sum(one != next_one for one, next_one in pairwise(found))
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "epochs": list(self.epochs),
+            "part": self.part,
+            "pictures": self.pictures,
+            "features": [
+                {
+                    "layer": layer,
+                    "channel": channel,
+                    "jumps": self.jumps(layer, channel),
+                    "strongest": [portrait.as_json() for portrait in over_time],
+                }
+                for layer, channels in self.features.items()
+                for channel, over_time in channels.items()
+            ],
+        }
+
+
+def evolve(
+    run: Run,
+    part: Part,
+    channels: Mapping[str, Sequence[int]],
+    *,
+    epochs: Sequence[int] = (),
+    progress: Progress | None = None,
+) -> Evolution:
+    """Look at every picture of `part` with each snapshot's network and project each map's strongest activation.
+
+    `channels`: the maps of each layer; `epochs`: which snapshots (default: all). Raises UserError if there is none.
+    """
+    chosen = chosen_epochs(run, epochs)
+    features: dict[str, dict[int, list[Portrait]]] = {
+        layer: {channel: [] for channel in some} for layer, some in channels.items()
+    }
+    for number, epoch in enumerate(chosen):
+        network = run.folder.load_weights(run.folder.snapshots[epoch]).to(run.arithmetic.device)
+        viewer = replace(run.viewer, network=network)
+        done = number * len(part)
+
+        def report(pictures: int, _: int, done: int = done) -> None:
+            if progress:
+                progress(done + pictures, len(chosen) * len(part))
+
+        top = find_top(viewer, part, list(channels), kept=1, progress=report)
+        for layer, some in channels.items():
+            for channel, found in portraits_of(viewer, part, top, layer, some).items():
+                features[layer][channel] += found
+    return Evolution(tuple(chosen), features, part.folder.name, len(part))
+
+
+def chosen_epochs(run: Run, epochs: Sequence[int]) -> list[int]:
+    """The snapshots to look at. Raises UserError, saying how to make them, if there is none or one is not there."""
+    there = sorted(run.folder.snapshots)
+    if not there:
+        usual = ", ".join(map(str, SNAPSHOT_EPOCHS))
+        raise UserError(
+            f"{run.path}: has no snapshots. Train with `alexnet train STORE --out RUN --snapshots`, which keeps the "
+            f"weights after epochs {usual} and the last."
+        )
+    if absent := [epoch for epoch in epochs if epoch not in there]:
+        raise UserError(f"{run.path}: no snapshot of epoch {absent[0]}; there are: {', '.join(map(str, there))}.")
+    return list(epochs) or there

@@ -1,0 +1,227 @@
+"""What moves, scaled and turned pictures do to a network ([Z] §4.2, Fig. 5).
+
+T steps of a transformation · P pictures · S side of a record · C side of a view · 2×3 an affine map of the plane.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from alexnet.measure.accuracy import Viewer
+from alexnet.nets.network import Network
+from alexnet.see.sight import centre_mean
+from alexnet.see.units import feature_row, hidden_row
+
+Transformation = Literal["translation", "scale", "rotation"]
+Normalisation = Literal["relative", "none", "unit"]
+Fill = Literal["mean", "edge"]
+
+BATCH = 32
+UNITS = {"translation": "pixels down", "scale": "times", "rotation": "degrees"}
+REACH = 60 / 224  # [Z] Fig. 5: ±60 pixels of a view of 224
+
+
+def steps_of(kind: Transformation, size: int) -> list[float]:
+    """The amounts of [Z] Fig. 5: −60 … 60 pixels of 224 (of another `size` in proportion, whole pixels), 1 … 1.8 times,
+    0 … 350 degrees."""
+    if kind == "translation":
+        reach = round(REACH * size)
+        step = max(1, round(reach / 12))
+        return sorted({float(sign * amount) for amount in range(0, reach + 1, step) for sign in (-1, 1)})
+    if kind == "scale":
+        return [1 + 0.05 * step for step in range(17)]
+    return [10.0 * step for step in range(36)]
+
+
+def affine(kind: Transformation, amount: float, size: int) -> Float[Tensor, "2 3"]:
+    """Where each pixel of the transformed view of `size` pixels comes from, in coordinates of −1 … 1 about its centre.
+
+    Positive amounts move the content down, enlarge it, turn it counter-clockwise.
+    """
+    if kind == "translation":
+        return torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, -2 * amount / size]])
+    if kind == "scale":
+        return torch.tensor([[1 / amount, 0.0, 0.0], [0.0, 1 / amount, 0.0]])
+    cosine, sine = math.cos(math.radians(amount)), math.sin(math.radians(amount))
+    return torch.tensor([[cosine, -sine, 0.0], [sine, cosine, 0.0]])
+
+
+def transformed(
+    viewer: Viewer, record: UInt8[Tensor, "S S 3"], kind: Transformation, amounts: Sequence[float], fill: Fill = "mean"
+) -> Float[Tensor, "T 3 C C"]:
+    """The centre view of a record, transformed about its centre by each amount, bilinear; minus the mean.
+
+    What a view reaches beyond its frame is there in the record as far as that goes; beyond it lies the mean ("mean":
+    the network sees 0) or the record's outermost pixels ("edge").
+    """
+    size, side = viewer.inputs.size, viewer.inputs.side
+    edge = (side - size) // 2
+    matrices_t23 = torch.stack([affine(kind, amount, size) for amount in amounts])
+    grid_tcc2 = F.affine_grid(matrices_t23, [len(amounts), 3, size, size], align_corners=False)
+    # From coordinates of the view to those of the record around it.
+    centre = (edge + size / 2) * 2 / side - 1
+    grid_tcc2 = grid_tcc2 * (size / side) + centre
+    picture = record.permute(2, 0, 1)[None].float().expand(len(amounts), 3, side, side)
+    if fill == "edge":
+        pixels = F.grid_sample(picture, grid_tcc2, padding_mode="border", align_corners=False)
+        inputs = pixels - centre_mean(viewer).cpu()
+    else:
+        pixels = F.grid_sample(picture, grid_tcc2, padding_mode="zeros", align_corners=False)
+        covered = F.grid_sample(torch.ones_like(picture[:, :1]), grid_tcc2, padding_mode="zeros", align_corners=False)
+        inputs = pixels - covered * centre_mean(viewer).cpu()
+    return inputs.to(viewer.device, viewer.dtype)
+
+
+def distances(
+    features_tf: Float[Tensor, "T F"], original_f: Float[Tensor, "F"], normalisation: Normalisation
+) -> Float[Tensor, "T"]:
+    """Euclidean distance of each feature vector to the original's.
+
+    "none": as it is. "relative": divided by the original's length. "unit": both scaled to length 1 first. [Z] does not
+    say which it is.
+    """
+    features_tf, original_f = features_tf.double(), original_f.double()
+    length = original_f.norm().clamp_min(1e-12)
+    if normalisation == "unit":
+        lengths = features_tf.norm(dim=1, keepdim=True).clamp_min(1e-12)
+        return (features_tf / lengths - original_f / length).norm(dim=1)
+    found = (features_tf - original_f).norm(dim=1)
+    return found / length if normalisation == "relative" else found
+
+
+@dataclass(frozen=True, eq=False)
+class Curves:
+    """How one transformation tells. `distances[layer]` (P, T); `probability` (P, T) of each picture's true class;
+    `right` (P, T) whether it is the most probable one; `views` uint8 (P, T, C, C, 3), what the network saw."""
+
+    kind: Transformation
+    amounts: tuple[float, ...]
+    distances: dict[str, Float[Tensor, "P T"]]
+    probability: Float[Tensor, "P T"]
+    right: Tensor
+    views: UInt8[Tensor, "P T C C 3"]
+
+
+@dataclass(frozen=True, eq=False)
+class Invariance:
+    """Fig. 5 for some pictures: `names` of the pictures, `classes` true classes in words, and the curves."""
+
+    names: tuple[str, ...]
+    classes: tuple[str, ...]
+    layers: tuple[str, ...]
+    normalisation: Normalisation
+    fill: Fill
+    curves: tuple[Curves, ...]
+
+    def summary(self) -> list[dict[str, Any]]:
+        """For each transformation: mean distance of each layer, of the largest and smallest; mean probability of the
+        true class, and the share of steps at which it stays the most probable."""
+        return [
+            {
+                "transformation": one.kind,
+                "mean_distance": {layer: float(one.distances[layer].mean()) for layer in self.layers},
+                "largest_distance": {layer: float(one.distances[layer].amax()) for layer in self.layers},
+                "mean_probability": float(one.probability.mean()),
+                "lowest_probability": float(one.probability.amin()),
+                "stays_right": float(one.right.float().mean()),
+            }
+            for one in self.curves
+        ]
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "pictures": [{"name": n, "class": c} for n, c in zip(self.names, self.classes, strict=True)],
+            "layers": list(self.layers),
+            "normalisation": self.normalisation,
+            "fill": self.fill,
+            "summary": self.summary(),
+            "curves": [
+                {
+                    "transformation": one.kind,
+                    "unit": UNITS[one.kind],
+                    "amounts": list(one.amounts),
+                    "distances": {layer: one.distances[layer].tolist() for layer in self.layers},
+                    "probability": one.probability.tolist(),
+                }
+                for one in self.curves
+            ],
+        }
+
+
+def default_layers(network: Network) -> tuple[str, str]:
+    """[Z]'s layers 1 and 7: the first layer's features, and those below the classifier."""
+    return feature_row(network, 1), hidden_row(network)
+
+
+def invariance_of(
+    viewer: Viewer,
+    records: UInt8[Tensor, "P S S 3"],
+    labels: Sequence[int],
+    *,
+    names: Sequence[str],
+    class_names: Sequence[str],
+    layers: Sequence[str] = (),
+    kinds: Sequence[Transformation] = ("translation", "scale", "rotation"),
+    normalisation: Normalisation = "relative",
+    fill: Fill = "mean",
+) -> Invariance:
+    """Transform each picture by every step and see what changes. `layers`: whose distance is taken, default
+    `default_layers`. Raises UserError for a layer that there is not."""
+    layers = tuple(layers) or default_layers(viewer.network)
+    size = viewer.inputs.size
+    curves = tuple(
+        curve(viewer, records, labels, kind, steps_of(kind, size), layers, normalisation, fill) for kind in kinds
+    )
+    classes = tuple(class_names[label] for label in labels)
+    return Invariance(tuple(names), classes, layers, normalisation, fill, curves)
+
+
+def curve(
+    viewer: Viewer,
+    records: UInt8[Tensor, "P S S 3"],
+    labels: Sequence[int],
+    kind: Transformation,
+    amounts: Sequence[float],
+    layers: Sequence[str],
+    normalisation: Normalisation = "relative",
+    fill: Fill = "mean",
+) -> Curves:
+    """One transformation by any amounts, for each picture."""
+    found: dict[str, list[Tensor]] = {layer: [] for layer in layers}
+    probability, right, views = [], [], []
+    for record, label in zip(records, labels, strict=True):
+        still = features(viewer, transformed(viewer, record, "translation", [0.0], fill), layers)
+        inputs = transformed(viewer, record, kind, amounts, fill)
+        moved = features(viewer, inputs, layers)
+        for layer in layers:
+            found[layer].append(distances(moved[layer], still[layer][0], normalisation))
+        probabilities_tk = moved[LOGITS].softmax(dim=1)
+        probability.append(probabilities_tk[:, label])
+        right.append(probabilities_tk.argmax(dim=1) == label)
+        shown = (inputs.float().cpu() + centre_mean(viewer).cpu()).round().clamp(0, 255)
+        views.append(shown.to(torch.uint8).permute(0, 2, 3, 1))
+    stacked = {layer: torch.stack(values) for layer, values in found.items()}
+    return Curves(kind, tuple(amounts), stacked, torch.stack(probability), torch.stack(right), torch.stack(views))
+
+
+LOGITS = "logits"
+
+
+@torch.inference_mode()
+def features(
+    viewer: Viewer, inputs: Float[Tensor, "T 3 C C"], layers: Sequence[str]
+) -> dict[str, Float[Tensor, "T F"]]:
+    """The flattened features of `layers`, and the outputs under LOGITS; float32 on the CPU."""
+    last = viewer.network.layers[-1].row.name
+    batches = []
+    for some in inputs.split(BATCH):
+        maps = viewer.network.maps(some, {*layers, last})
+        batches.append({name: value.flatten(1).float().cpu() for name, value in maps.items()})
+    joined = {name: torch.cat([batch[name] for batch in batches]) for name in batches[0]}
+    return joined | {LOGITS: joined[last]}

@@ -1,0 +1,204 @@
+"""What happens when a grey square covers part of a picture ([Z] §4.2, Fig. 7).
+
+N places of the square · C maps · S side of a view · R, Q rows and columns of places · K classes.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from alexnet.errors import UsageError, UserError
+from alexnet.measure.accuracy import Viewer
+from alexnet.see.local import Local, Part
+from alexnet.see.sight import Sight, centre_mean, inputs_of, look
+from alexnet.see.units import Unit, check_unit, last_convolution
+
+BATCH = 128
+"""Places of the square computed together."""
+GREY = 128.0
+
+
+@dataclass(frozen=True)
+class Square:
+    """The square: `size` and `stride` in pixels of the view, `grey` its level on 0–255. [Z] gives none of the three."""
+
+    size: int
+    stride: int
+    grey: float = GREY
+
+    @classmethod
+    def fitting(
+        cls, view: int, size: int | None = None, stride: int | None = None, grey: float | None = None
+    ) -> "Square":
+        """A square for views of `view` pixels; unnamed values: a seventh of the view (32 of 224), a quarter of that
+        (8), and 128. Raises UserError for a square that is larger than the picture."""
+        size = max(1, round(view / 7)) if size is None else size
+        stride = max(1, round(size / 4)) if stride is None else stride
+        if stride < 1 or size < 1:
+            raise UsageError(f"a square of {size} pixels moved by {stride}: at least 1 each.")
+        if size > view:
+            raise UserError(
+                f"the square of {size} pixels is larger than the picture the network sees ({view} × {view})."
+            )
+        return cls(size, stride, GREY if grey is None else grey)
+
+    def corners(self, view: int) -> list[int]:
+        """Where its upper (or left) edge stands: every `stride` pixels, and flush with the far edge."""
+        return sorted({*range(0, view - self.size + 1, self.stride), view - self.size})
+
+
+@dataclass(frozen=True, eq=False)
+class Occlusion:
+    """Fig. 7's three maps, one value for each place of the square: rows from top to bottom, columns from left to right.
+
+    `corners` pixels of the square's upper (left) edge; `total` the watched map's sum; `probability` of the true class;
+    `predicted` the most probable class; `clean_…` without a square. `watched`: the map, strongest on the clean
+    picture.
+    """
+
+    square: Square
+    label: int
+    watched: Unit
+    corners: tuple[int, ...]
+    total: Float[Tensor, "R Q"]
+    probability: Float[Tensor, "R Q"]
+    predicted: Int[Tensor, "R Q"]
+    clean_total: float
+    clean_probability: float
+    clean_predicted: int
+
+    @property
+    def weakest(self) -> tuple[float, float]:
+        """Row and column, in pixels, of the centre of the square that hurts the true class most."""
+        row, column = divmod(int(self.probability.argmin()), len(self.corners))
+        half = self.square.size / 2
+        return self.corners[row] + half, self.corners[column] + half
+
+    def as_json(self, class_names: tuple[str, ...]) -> dict[str, Any]:
+        return {
+            "square": {"size": self.square.size, "stride": self.square.stride, "grey": self.square.grey},
+            "corners": list(self.corners),
+            "class": class_names[self.label],
+            "watched": {"layer": self.watched.layer, "channel": self.watched.channel},
+            "clean": {
+                "total": self.clean_total,
+                "probability": self.clean_probability,
+                "most_probable": class_names[self.clean_predicted],
+            },
+            "weakest": list(self.weakest),
+            "total": self.total.tolist(),
+            "probability": self.probability.tolist(),
+            "most_probable": [[class_names[k] for k in row] for row in self.predicted.tolist()],
+        }
+
+
+class Occluder:
+    """Covers one picture, prepared once, at any places: coarse ones first, if someone is waiting.
+
+    `input`: (1, 3, S, S), as the network takes it. `watched`: the map whose total is taken. The square moves in front
+    of the picture, so what it covers becomes grey minus the mean there. `places` computes what the square reaches
+    only (`alexnet.see.local`), `places_plainly` everything.
+    """
+
+    def __init__(self, viewer: Viewer, sight: Sight, square: Square, watched: Unit) -> None:
+        check_unit(viewer.network, watched)
+        self.network, self.sight, self.square, self.watched = viewer.network, sight, square, watched
+        self.last = viewer.network.layers[-1].row.name
+        self.grey = square.grey - centre_mean(viewer).to(sight.inputs.dtype)
+        self.local = Local(sight)
+
+    @torch.inference_mode()
+    def places(self, tops: Int[Tensor, "N"], lefts: Int[Tensor, "N"]) -> tuple[Tensor, Tensor]:
+        """(totals (N,), probabilities (N, K)) with the square at these corners."""
+        totals = logits = torch.empty(0)
+        for name, found in self.local.follow(Part(self._patches(tops, lefts), tops, lefts)):
+            if name == self.watched.layer:
+                totals = self._total(found)
+            if name == self.last:
+                logits = found.onto(self.sight[name]) if isinstance(found, Part) else found
+        return totals, logits.flatten(1).float().softmax(dim=1)
+
+    @torch.inference_mode()
+    def places_plainly(self, tops: Int[Tensor, "N"], lefts: Int[Tensor, "N"]) -> tuple[Tensor, Tensor]:
+        """The same from whole pictures through the whole network."""
+        pictures = Part(self._patches(tops, lefts), tops, lefts).onto(self.sight.inputs)
+        maps = self.network.maps(pictures, {self.watched.layer, self.last})
+        probabilities = maps[self.last].flatten(1).float().softmax(dim=1)
+        return self._total(maps[self.watched.layer]), probabilities
+
+    def _patches(self, tops: Int[Tensor, "N"], lefts: Int[Tensor, "N"]) -> Float[Tensor, "N 3 h w"]:
+        size = self.square.size
+        unfolded = self.grey.unfold(1, size, 1).unfold(2, size, 1)
+        return unfolded[:, tops, lefts].transpose(0, 1)
+
+    def _total(self, found: Part | Tensor) -> Float[Tensor, "N"]:
+        channel = self.watched.channel
+        if isinstance(found, Part):
+            part = Part(found.values[:, channel : channel + 1], found.tops, found.lefts)
+            maps = part.onto(self.sight[self.watched.layer][:, channel : channel + 1])
+        else:
+            maps = found[:, channel : channel + 1]
+        return maps.float().flatten(1).sum(dim=1)
+
+
+def strongest_map(sight: Sight, layer: str) -> Unit:
+    """The map of `layer` with the largest total on the (first) picture."""
+    totals = sight[layer][0].float().flatten(1).sum(dim=1)
+    return Unit(layer, int(totals.argmax()))
+
+
+def occlude(
+    viewer: Viewer,
+    record: Tensor,
+    label: int | None = None,
+    *,
+    square: Square | None = None,
+    watched: Unit | None = None,
+    plainly: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> Occlusion:
+    """Slide the square over the centre view of a record, uint8 (S, S, 3).
+
+    `label`: the true class (default: the most probable one without the square); `watched`: the map whose total is
+    taken (default: the last convolution's strongest). Raises UserError for a square larger than the picture, or a map
+    that there is not.
+    """
+    sight = look(viewer.network, inputs_of(viewer, record[None]))
+    square = square or Square.fitting(viewer.inputs.size)
+    watched = watched or strongest_map(sight, last_convolution(viewer.network))
+    occluder = Occluder(viewer, sight, square, watched)
+    clean_k = sight.probabilities[0]
+    label = int(clean_k.argmax()) if label is None else label
+    corners = square.corners(viewer.inputs.size)
+    totals, probabilities = [], []
+    for tops, lefts in batches(corners, sight.inputs.device):
+        total, found = (occluder.places_plainly if plainly else occluder.places)(tops, lefts)
+        totals.append(total.cpu())
+        probabilities.append(found.cpu())
+        if progress:
+            progress(sum(map(len, totals)), len(corners) ** 2)
+    probabilities_rqk = torch.cat(probabilities).unflatten(0, (len(corners), len(corners)))
+    return Occlusion(
+        square=square,
+        label=label,
+        watched=watched,
+        corners=tuple(corners),
+        total=torch.cat(totals).unflatten(0, (len(corners), len(corners))),
+        probability=probabilities_rqk[..., label],
+        predicted=probabilities_rqk.argmax(dim=2),
+        clean_total=float(sight[watched.layer][0, watched.channel].float().sum()),
+        clean_probability=float(clean_k[label]),
+        clean_predicted=int(clean_k.argmax()),
+    )
+
+
+def batches(corners: list[int], device: torch.device) -> Iterator[tuple[Int[Tensor, "N"], Int[Tensor, "N"]]]:
+    """Every place of the square, row by row, some at a time: tops and lefts."""
+    edges = torch.tensor(corners, device=device)
+    places = torch.cartesian_prod(edges, edges)
+    for some in places.split(BATCH):
+        yield some[:, 0], some[:, 1]

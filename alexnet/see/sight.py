@@ -1,0 +1,82 @@
+"""A network looking at pictures: the inputs, every map and every switch, kept for the way back.
+
+B pictures · S side of a record · C side of the centre view that the network takes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from alexnet.data.augment import Records, views_of
+from alexnet.measure.accuracy import Viewer
+from alexnet.measure.predict import Picture
+from alexnet.measure.run import Run
+from alexnet.nets.network import Activations, Network
+
+
+@dataclass(frozen=True, eq=False)
+class Sight:
+    """What a network made of a batch of inputs: `activations` has every map and switch. `look` makes one."""
+
+    network: Network
+    inputs: Float[Tensor, "B 3 C C"]
+    activations: Activations
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def __getitem__(self, layer: str) -> Tensor:
+        """The output of a row, (B, maps, rows, columns) or (B, units). Raises UserError for an unknown or uncomputed
+        layer."""
+        self.network.refuse_behind_missing(layer)
+        return self.activations[layer]
+
+    def entering(self, place: int) -> Tensor:
+        """What entered row number `place` of the table."""
+        return self.inputs if place == 0 else self.activations[self.network.layers[place - 1].row.name]
+
+    @cached_property
+    def probabilities(self) -> Float[Tensor, "B K"]:
+        """Softmax of the last layer. Raises UserError if it can't be computed."""
+        return self[self.network.layers[-1].row.name].flatten(1).float().softmax(dim=1)
+
+
+# Not inference mode: guided backpropagation and the gradient differentiate through what was seen.
+@torch.no_grad()
+def look(network: Network, inputs: Float[Tensor, "B 3 C C"]) -> Sight:
+    """Run the network over `inputs` (RGB 0–255 minus the mean) and keep everything that it makes of them."""
+    return Sight(network, inputs, network.activations(inputs))
+
+
+def inputs_of(viewer: Viewer, records: Records) -> Float[Tensor, "B 3 C C"]:
+    """The centre views of records as the network takes them, on its device."""
+    records = records.to(viewer.device)
+    row, column, _ = views_of(viewer.inputs.side, viewer.inputs.size, 1)[0]
+    corners_b2: Int[Tensor, "B 2"] = torch.tensor([[row, column]], device=viewer.device).expand(len(records), 2)
+    mirror_b = torch.zeros(len(records), dtype=torch.bool, device=viewer.device)
+    return viewer.inputs.crop(records, corners_b2.contiguous(), mirror_b, dtype=viewer.dtype)
+
+
+def centre_mean(viewer: Viewer) -> Float[Tensor, "3 C C"]:
+    """The mean that a centre view loses."""
+    size, edge = viewer.inputs.size, (viewer.inputs.side - viewer.inputs.size) // 2
+    return viewer.inputs.mean_image[:, edge : edge + size, edge : edge + size]
+
+
+def centre_views(records: np.ndarray, size: int) -> np.ndarray:
+    """Records uint8 (B, S, S, 3) → what their centre views show, uint8 (B, size, size, 3)."""
+    edge = (records.shape[1] - size) // 2
+    return records[:, edge : edge + size, edge : edge + size]
+
+
+def records_of(run: Run, pictures: Sequence[Picture], names: Sequence[str] = ()) -> np.ndarray:
+    """Pictures of any kind as records of the run, uint8 (B, S, S, 3). Raises Undecodable, naming the picture."""
+    names = names or [
+        str(p) if isinstance(p, str) or hasattr(p, "__fspath__") else f"picture {i + 1}" for i, p in enumerate(pictures)
+    ]
+    return np.stack([run.predictor.record(p, name).pixels for p, name in zip(pictures, names, strict=True)])

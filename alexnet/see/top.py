@@ -1,0 +1,168 @@
+"""What excites each channel most: the nine strongest pictures of every channel of every layer, in one pass over a store
+([Z] Fig. 2), merged from as many processes as took part.
+
+B pictures of a batch · C channels of a layer · T strongest kept (9) · H, W rows and columns of a map.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from alexnet.data.store import Part
+from alexnet.errors import UsageError, UserError
+from alexnet.measure.accuracy import BATCH, Viewer
+from alexnet.measure.evaluation import Progress
+from alexnet.see.sight import inputs_of
+from alexnet.tensor_files import load_tensors, save_tensors
+
+KEPT = 9  # [Z] Fig. 2
+NONE = -1
+
+
+@dataclass(frozen=True, eq=False)
+class Strongest:
+    """The strongest activations of each channel of a layer, the strongest first, at most one for each picture.
+
+    `values` float32 (C, T), −inf where there were fewer pictures; `pictures` (C, T) their numbers in the part, −1 for
+    none; `places` (C, T) where in the map: row · W + column. Of equal values the earlier picture comes first.
+    """
+
+    values: Float[Tensor, "C T"]
+    pictures: Int[Tensor, "C T"]
+    places: Int[Tensor, "C T"]
+
+    @classmethod
+    def none(cls, channels: int, kept: int) -> "Strongest":
+        nowhere = torch.full((channels, kept), NONE)
+        return cls(torch.full((channels, kept), -torch.inf), nowhere, nowhere.clone())
+
+    @property
+    def dead(self) -> Int[Tensor, "D"]:
+        """The channels that no picture ever excited above 0."""
+        return torch.nonzero(self.values[:, 0] <= 0)[:, 0]
+
+    def merged(self, other: "Strongest") -> "Strongest":
+        """The strongest of both; which of the two comes first makes no difference."""
+        kept = self.values.shape[1]
+        values = torch.cat([self.values, other.values], dim=1)
+        pictures = torch.cat([self.pictures, other.pictures], dim=1)
+        places = torch.cat([self.places, other.places], dim=1)
+        by_picture = torch.where(pictures == NONE, torch.iinfo(torch.int64).max, pictures).argsort(dim=1)
+        by_value = values.gather(1, by_picture).argsort(dim=1, descending=True, stable=True)[:, :kept]
+        order = by_picture.gather(1, by_value)
+        return Strongest(values.gather(1, order), pictures.gather(1, order), places.gather(1, order))
+
+    def with_batch(self, maps: Tensor, numbers: Int[Tensor, "B"]) -> "Strongest":
+        """The strongest of these and of a batch's maps, (B, C, H, W) or (B, C); `numbers`: the pictures'."""
+        values_bc = (maps if maps.ndim == 2 else maps.amax(dim=(2, 3))).float()
+        rising = torch.nonzero(values_bc.amax(dim=0).cpu() >= self.values[:, -1])[:, 0]
+        if not len(rising):
+            return self
+        order = values_bc[:, rising].argsort(dim=0, descending=True, stable=True)[: self.values.shape[1]].T
+        values = values_bc.T[rising[:, None].to(order.device), order].cpu()
+        news = Strongest(values, numbers[order.cpu()], peak_places(maps, order, rising))
+        better = self.only(rising).merged(news)
+        changed = Strongest(self.values.clone(), self.pictures.clone(), self.places.clone())
+        changed.values[rising], changed.pictures[rising] = better.values, better.pictures
+        changed.places[rising] = better.places
+        return changed
+
+    def only(self, channels: Int[Tensor, "D"]) -> "Strongest":
+        return Strongest(self.values[channels], self.pictures[channels], self.places[channels])
+
+
+def peak_places(maps: Tensor, pictures: Int[Tensor, "D T"], channels: Int[Tensor, "D"]) -> Int[Tensor, "D T"]:
+    """Where in its map the maximum stands, for chosen pictures of the batch in chosen channels; 0 in dense layers."""
+    if maps.ndim == 2:
+        return torch.zeros(pictures.shape, dtype=torch.int64)
+    chosen = maps[pictures.to(maps.device), channels.to(maps.device)[:, None]]
+    return chosen.flatten(2).argmax(dim=2).cpu()
+
+
+@dataclass(frozen=True, eq=False)
+class Top:
+    """The strongest pictures of each channel of several layers; `about` says of which run, store and pictures."""
+
+    layers: dict[str, Strongest]
+    about: dict[str, Any]
+
+    def __getitem__(self, layer: str) -> Strongest:
+        """Raises UserError for a layer that was not looked at."""
+        if layer not in self.layers:
+            raise UserError(
+                f"the strongest pictures of {layer} were not looked for; there are: {', '.join(self.layers)}."
+            )
+        return self.layers[layer]
+
+    def save(self, path: Path) -> None:
+        """Write a safetensors file. Raises UserError if it can't be written."""
+        tensors = {
+            f"{name}/{what}": getattr(found, what)
+            for name, found in self.layers.items()
+            for what in ("values", "pictures", "places")
+        }
+        save_tensors(path, tensors, self.about | {"layers": list(self.layers)})
+
+    @classmethod
+    def load(cls, path: Path) -> "Top":
+        """What `save` wrote. Raises UserError if the file is damaged or holds something else."""
+        tensors, about = load_tensors(path)
+        try:
+            layers = {
+                name: Strongest(*(tensors[f"{name}/{what}"] for what in ("values", "pictures", "places")))
+                for name in about.pop("layers")
+            }
+        except KeyError as fault:
+            raise UserError(f"{path}: holds no strongest pictures ({fault} is missing).") from None
+        return cls(layers, about)
+
+
+def find_top(
+    viewer: Viewer,
+    part: Part,
+    layers: Sequence[str],
+    *,
+    kept: int = KEPT,
+    shard: tuple[int, int] = (0, 1),
+    about: dict[str, Any] | None = None,
+    progress: Progress | None = None,
+) -> Top:
+    """Look at every picture of a part of a store once (centre view) and keep the strongest of each channel of `layers`.
+
+    `shard` (i, n): look at the i-th of n equal spans of the part only, to be merged later. Raises UserError for a layer
+    that there is not, UsageError for a shard that there is not.
+    """
+    if not 0 <= shard[0] < shard[1]:
+        raise UsageError(f"shard {shard[0] + 1} of {shard[1]}: number them 1 … {max(1, shard[1])}.")
+    network = viewer.network
+    found = {name: Strongest.none(network.layer(name).leaving.maps, kept) for name in layers}
+    start, end = (len(part) * (shard[0] + step) // shard[1] for step in (0, 1))
+    for first in range(start, end, BATCH):
+        numbers = np.arange(first, min(first + BATCH, end))
+        records = torch.from_numpy(part.read(numbers))
+        with torch.inference_mode():
+            maps = network.maps(inputs_of(viewer, records), layers)
+        found = {name: best.with_batch(maps[name], torch.from_numpy(numbers)) for name, best in found.items()}
+        if progress:
+            progress(int(numbers[-1]) + 1 - start, end - start)
+    return Top(found, (about or {}) | {"kept": kept, "pictures": end - start})
+
+
+def merge(tops: Iterable[Top]) -> Top:
+    """The strongest of several parts of one pass. Raises UserError if they are of different runs, stores or layers."""
+    first, *others = tops
+    merged, pictures = dict(first.layers), first.about["pictures"]
+    for other in others:
+        mine, theirs = ({k: v for k, v in top.about.items() if k != "pictures"} for top in (first, other))
+        if mine != theirs or list(merged) != list(other.layers):
+            differ = [name for name in mine | theirs if mine.get(name) != theirs.get(name)] or ["layers"]
+            raise UserError(f"these parts can't be merged: they differ in {', '.join(differ)}. Give parts of one pass.")
+        merged = {name: found.merged(other[name]) for name, found in merged.items()}
+        pictures += other.about["pictures"]
+    return Top(merged, first.about | {"pictures": pictures})

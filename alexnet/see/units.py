@@ -1,0 +1,148 @@
+"""Naming units: which layer, which map, which place in it; what a unit sees of the picture; which are strongest.
+
+B pictures · C maps (or units of a fully connected layer) · H, W rows and columns.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from alexnet.errors import UsageError, UserError
+from alexnet.geometry import Box, unit_box
+from alexnet.nets.network import Network
+from alexnet.nets.table import Activation, Conv, Layer, Local, Weighted
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A unit of a layer: `channel` is its map, `row` and `column` its place there. Without a place: the whole map, or
+    the unit itself in a fully connected layer."""
+
+    layer: str
+    channel: int
+    row: int | None = None
+    column: int | None = None
+
+    def __str__(self) -> str:
+        place = "" if self.row is None else f" at {self.row},{self.column}"
+        return f"{self.layer} · {self.channel}{place}"
+
+
+def check_unit(network: Network, unit: Unit) -> Layer:
+    """The unit's layer. Raises UserError, saying which there are, if there is no such layer, map or place."""
+    layer = network.layer(unit.layer)
+    maps, side = layer.leaving.maps, layer.leaving.side
+    if not 0 <= unit.channel < maps:
+        raise UserError(f"{unit.layer} has no map {unit.channel}; it has {maps}: 0 … {maps - 1}.")
+    if unit.row is not None and not (0 <= unit.row < side and 0 <= (unit.column or 0) < side):
+        raise UserError(
+            f"{unit.layer}'s maps have no place {unit.row},{unit.column}; rows and columns are 0 … {side - 1}."
+        )
+    return layer
+
+
+def box_of(network: Network, unit: Unit) -> Box:
+    """The pixels (left, top, right, bottom; the last two exclusive) that the unit can see. All for a whole map."""
+    layer = check_unit(network, unit)
+    size = network.input_size
+    if unit.row is None or unit.column is None or layer.field.jump == 0:
+        return 0, 0, size, size
+    return unit_box(layer.field, unit.row, unit.column, size)
+
+
+def frame_of(network: Network, unit: Unit) -> Box:
+    """Like `box_of`, but what lies beyond the picture's edges is not cut off: all frames of a layer are of one size."""
+    layer, size = check_unit(network, unit), network.input_size
+    if unit.row is None or unit.column is None or layer.field.jump == 0:
+        return 0, 0, size, size
+    field = layer.field
+    left, top = field.start + unit.column * field.jump, field.start + unit.row * field.jump
+    return left, top, left + field.size, top + field.size
+
+
+def peaks(maps: Tensor) -> tuple[Float[Tensor, "B C"], Int[Tensor, "B C"]]:
+    """The largest value of each map of each picture, and where it stands: row · W + column. 0 for dense layers."""
+    if maps.ndim == 2:
+        return maps, torch.zeros_like(maps, dtype=torch.int64)
+    values, places = maps.flatten(2).max(dim=2)
+    return values, places
+
+
+def unit_at(network: Network, layer: str, channel: int, place: int) -> Unit:
+    """The unit at `place` (row · W + column) of a map; without a place in layers that have no rows and columns."""
+    side = network.layer(layer).leaving.side
+    return Unit(layer, channel) if side == 1 else Unit(layer, channel, *divmod(place, side))
+
+
+def strongest_units(network: Network, maps: Tensor, layer: str, channels: Sequence[int] | int) -> list[Unit]:
+    """Of one picture's output of `layer`, (1, C, H, W) or (1, U): the unit at the peak of each of `channels`; for a
+    number, of the so many channels whose peaks are highest."""
+    values, places = peaks(maps)
+    if isinstance(channels, int):
+        channels = values[0].argsort(descending=True, stable=True)[:channels].tolist()
+    for channel in channels:
+        check_unit(network, Unit(layer, channel))
+    return [unit_at(network, layer, channel, int(places[0, channel])) for channel in channels]
+
+
+def numbers_in(words: str, count: int, what: str) -> list[int]:
+    """Numbers in words such as "3,17-20". Raises UsageError if they can't be read or reach beyond `count` − 1."""
+    found: list[int] = []
+    for part in filter(None, words.split(",")):
+        first, _, last = part.partition("-")
+        if not first.isdecimal() or (last and not last.isdecimal()):
+            raise UsageError(f"{part!r}: name {what} by number, as in 3,17-20; there are 0 … {count - 1}.")
+        found += range(int(first), int(last or first) + 1)
+    if bad := [number for number in found if number >= count]:
+        raise UsageError(f"there is no {what.removesuffix('s')} {bad[0]}; there are 0 … {count - 1}.")
+    return found
+
+
+# ── layers by their number ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def feature_row(network: Network, number: int) -> str:
+    """The row whose output is "layer n" of the papers: the n-th row with weights (from 1), past its non-linearity.
+
+    Raises UserError if there are fewer.
+    """
+    rows = [layer.row for layer in network.layers]
+    weighted = [place for place, row in enumerate(rows) if isinstance(row, Weighted)]
+    if not 1 <= number <= len(weighted):
+        raise UserError(f"{network.table.name} has no layer {number}; its layers with weights are 1 … {len(weighted)}.")
+    start = weighted[number - 1]
+    end = weighted[number] if number < len(weighted) else len(rows)
+    return next((row.name for row in rows[start:end] if isinstance(row, Activation)), rows[start].name)
+
+
+def hidden_row(network: Network) -> str:
+    """The papers' "layer 7": the features below the classifier, past their non-linearity."""
+    return feature_row(network, max(1, len(network.table.weighted) - 1))
+
+
+def last_convolution(network: Network) -> str:
+    """The papers' "layer 5": the last convolution's output past its non-linearity."""
+    weighted = network.table.weighted
+    convolutions = [place for place, row in enumerate(weighted, 1) if isinstance(row, Conv | Local)]
+    if not convolutions:
+        raise UserError(f"{network.table.name} has no convolution to look at.")
+    return feature_row(network, convolutions[-1])
+
+
+def layers_in(network: Network, words: str) -> list[str]:
+    """Layers in words such as "conv1-conv5,relu7": names, and spans over the rows with weights. Raises UserError for a
+    name that there is not, UsageError for a span that runs backwards."""
+    weighted = [row.name for row in network.table.weighted]
+    found: list[str] = []
+    for part in filter(None, words.split(",")):
+        if any(row.name == part for row in network.table.rows) or "-" not in part:
+            found.append(network.layer(part).row.name)
+            continue
+        first, last = (network.layer(name).row.name for name in part.split("-", 1))
+        if first not in weighted or last not in weighted or weighted.index(first) > weighted.index(last):
+            raise UsageError(f"{part}: a span runs from one layer with weights to a later one: {', '.join(weighted)}.")
+        found += weighted[weighted.index(first) : weighted.index(last) + 1]
+    return list(dict.fromkeys(found))

@@ -1,0 +1,306 @@
+"""Each method from a run and pictures to a PNG and a JSON file: what `alexnet see` does, for any caller.
+
+Every function looks, writes `NAME.png` and `NAME.json` into the folder `out` and gives what it found.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+
+from alexnet.data.store import Store
+from alexnet.errors import UsageError
+from alexnet.files import faults_named, json_bytes, write_atomically
+from alexnet.measure.evaluation import Progress, check_size, part_of
+from alexnet.measure.figures import png_of
+from alexnet.measure.run import Run
+from alexnet.see import charts, figures
+from alexnet.see.correspondence import Correspondence, correspondence_of
+from alexnet.see.deconvnet import Method, NormRule, Overlap, Projections, project
+from alexnet.see.diagnosis import PATTERNS, Filters, diagnose, linear_pattern
+from alexnet.see.evolution import Evolution, evolve
+from alexnet.see.invariance import Fill, Invariance, Normalisation, Transformation, invariance_of
+from alexnet.see.keypoints import Annotated, in_view, region_in_view
+from alexnet.see.occlusion import Occlusion, Square, occlude
+from alexnet.see.portraits import portraits_of
+from alexnet.see.sight import centre_views, inputs_of, look, records_of
+from alexnet.see.top import Top, find_top
+from alexnet.see.units import Unit, strongest_units
+from alexnet.tensor_files import tensor_digest
+
+EVENLY = 12
+"""Channels shown where none are named."""
+
+
+@dataclass
+class Folder:
+    """Where figures and numbers go; `written` lists them."""
+
+    path: Path
+    written: list[Path] = field(default_factory=list)
+
+    def put(self, name: str, drawing: Figure | np.ndarray | None, numbers: Any) -> None:
+        """Write NAME.png, if there is something drawn, and NAME.json. Raises UserError if that can't be done."""
+        with faults_named(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+        if drawing is not None:
+            self._write(f"{name}.png", png_of(drawing))
+        self._write(f"{name}.json", json_bytes(numbers))
+
+    def _write(self, name: str, data: bytes) -> None:
+        write_atomically(self.path / name, data)
+        self.written.append(self.path / name)
+
+
+def spread_over(count: int, wanted: int = EVENLY) -> list[int]:
+    """So many numbers, evenly spread over 0 … count − 1."""
+    return np.unique(np.linspace(0, count - 1, min(wanted, count)).round().astype(int)).tolist()
+
+
+def class_number(run: Run, words: str) -> int:
+    """The output of a class given by its id or name. Raises UsageError, naming some, if there is none."""
+    for known in (run.class_ids, run.class_names):
+        if words in known:
+            return known.index(words)
+    some = ", ".join(run.class_names[:5])
+    raise UsageError(f"there is no class {words!r}. The run's classes are: {some}, …")
+
+
+# ── single pictures ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def write_projection(
+    run: Run,
+    picture: str,
+    out: Folder,
+    *,
+    layer: str,
+    channels: Sequence[int] | int = 9,
+    place: tuple[int, int] | None = None,
+    whole: bool = False,
+    method: Method = "deconvnet",
+    norms: NormRule | None = None,
+    overlap: Overlap = "add",
+) -> Projections:
+    """Units of one layer on one picture. `channels`: which, or how many of the strongest; `place`: row and column,
+    default: each map's peak; `whole`: all units of each map at once."""
+    records = records_of(run, [picture])
+    sight = look(run.network, inputs_of(run.viewer, torch.from_numpy(records)))
+    units = strongest_units(run.network, sight[layer], layer, channels)
+    if whole or place is not None:
+        units = [Unit(layer, unit.channel, *(place or ())) for unit in units]
+    seen = project(sight, units, method=method, norms=norms, overlap=overlap)
+    view = centre_views(records, run.inputs.size)[0]
+    told = {
+        "picture": picture,
+        "layer": layer,
+        "method": method,
+        "units": [
+            {
+                "channel": unit.channel,
+                "at": None if unit.row is None else [unit.row, unit.column],
+                "value": float(value),
+                "box": list(box),
+                "energy": float(pixels.square().sum()),
+            }
+            for unit, value, box, pixels in zip(seen.units, seen.values, seen.boxes, seen.pixels, strict=True)
+        ],
+    }
+    out.put(f"project-{layer}-{Path(picture).stem}", figures.projection_figure(view, seen, method), told)
+    return seen
+
+
+def write_occlusion(
+    run: Run,
+    picture: str,
+    out: Folder,
+    *,
+    true: str | None = None,
+    square: Square | None = None,
+    channel: int | None = None,
+    layer: str | None = None,
+    store: Store | None = None,
+    part: str = "val",
+    progress: Progress | None = None,
+) -> Occlusion:
+    """[Z] Fig. 7 for one picture. `true`: its class, by id or name (default: the most probable); `layer`, `channel`:
+    the watched map; with a `store`, the map's strongest patches in its `part` are shown too."""
+    record = records_of(run, [picture])
+    label = None if true is None else class_number(run, true)
+    watched = None if layer is None or channel is None else Unit(layer, channel)
+    found = occlude(run.viewer, torch.from_numpy(record[0]), label, square=square, watched=watched, progress=progress)
+    sight = look(run.network, inputs_of(run.viewer, torch.from_numpy(record)))
+    projection = project(sight, [found.watched]).pixels[0].cpu().numpy()
+    best, unit = [], found.watched
+    if store is not None:
+        check_size(run.folder, store)
+        pictures = part_of(store, part)
+        top = find_top(run.viewer, pictures, [unit.layer])
+        best = portraits_of(run.viewer, pictures, top, unit.layer, [unit.channel])[unit.channel]
+    view = centre_views(record, run.inputs.size)[0]
+    drawn = figures.occlusion_figure(view, found, projection, run.class_names, best)
+    told = {"picture": picture} | found.as_json(run.class_names)
+    out.put(f"occlusion-{Path(picture).stem}", drawn, told)
+    return found
+
+
+def write_invariance(
+    run: Run,
+    pictures: Sequence[str],
+    out: Folder,
+    *,
+    true: Sequence[str] = (),
+    layers: Sequence[str] = (),
+    kinds: Sequence[Transformation] = ("translation", "scale", "rotation"),
+    normalisation: Normalisation = "relative",
+    fill: Fill = "mean",
+) -> Invariance:
+    """[Z] Fig. 5. `true`: the pictures' classes, by id or name (default: the most probable ones)."""
+    if true and len(true) != len(pictures):
+        raise UsageError(f"{len(true)} classes for {len(pictures)} pictures: name one for each, or none.")
+    records = torch.from_numpy(records_of(run, pictures))
+    if true:
+        labels = [class_number(run, words) for words in true]
+    else:
+        labels = run.viewer.probabilities(records).argmax(dim=1).tolist()
+    found = invariance_of(
+        run.viewer,
+        records,
+        labels,
+        names=[Path(picture).name for picture in pictures],
+        class_names=run.class_names,
+        layers=layers,
+        kinds=kinds,
+        normalisation=normalisation,
+        fill=fill,
+    )
+    out.put("invariance", charts.invariance_figure(found), found.as_json())
+    return found
+
+
+# ── stores ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def about(run: Run, store: Store, part: str) -> dict[str, Any]:
+    """What parts of one pass have in common."""
+    return {"run": tensor_digest(run.network.state_dict()), "store": store.fingerprint, "part": part}
+
+
+def look_for_top(
+    run: Run,
+    store: Store,
+    part: str,
+    layers: Sequence[str],
+    *,
+    shard: tuple[int, int] = (0, 1),
+    progress: Progress | None = None,
+) -> Top:
+    """`find_top` on a part of a store, marked so that only parts of the same pass merge."""
+    check_size(run.folder, store)
+    pictures = part_of(store, part)
+    return find_top(run.viewer, pictures, layers, shard=shard, about=about(run, store, part), progress=progress)
+
+
+def write_top(
+    run: Run,
+    store: Store,
+    top: Top,
+    out: Folder,
+    *,
+    part: str = "val",
+    channels: Mapping[str, Sequence[int]] | None = None,
+    method: Method = "deconvnet",
+    norms: NormRule | None = None,
+) -> None:
+    """[Z] Fig. 2 for each layer of `top`: a figure of some channels (`channels[layer]`, default: 12 evenly spread), the
+    strongest pictures of all in the JSON. Raises UserError if `top` is of another run, store or part."""
+    pictures = part_of(store, part)
+    for name, value in about(run, store, part).items():
+        if top.about.get(name) != value:
+            raise UsageError(f"these strongest pictures are of another {name}. Look for them again.")
+    for layer, best in top.layers.items():
+        chosen = (channels or {}).get(layer) or spread_over(len(best.values))
+        found = portraits_of(run.viewer, pictures, top, layer, chosen, method=method, norms=norms)
+        told = {
+            "layer": layer,
+            "part": part,
+            "pictures": top.about["pictures"],
+            "dead": best.dead.tolist(),
+            "shown": {str(channel): [portrait.as_json() for portrait in some] for channel, some in found.items()},
+            "strongest": best.pictures.tolist(),
+            "values": [[value for value in row if value > -np.inf] for row in best.values.tolist()],
+        }
+        out.put(f"top-{layer}", figures.top_figure(found, layer), told)
+
+
+def write_evolution(
+    run: Run,
+    store: Store,
+    out: Folder,
+    *,
+    part: str = "train",
+    channels: Mapping[str, Sequence[int]],
+    epochs: Sequence[int] = (),
+    progress: Progress | None = None,
+) -> Evolution:
+    """[Z] Fig. 4: chosen maps of each layer over the run's snapshots."""
+    check_size(run.folder, store)
+    found = evolve(run, part_of(store, part), channels, epochs=epochs, progress=progress)
+    out.put("evolution", figures.evolution_figure(found), found.as_json())
+    return found
+
+
+# ── networks and key points ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def write_filters(runs: Sequence[Run], out: Folder) -> list[Filters]:
+    """[Z] Fig. 6 for one run, or two side by side."""
+    named, told = [], []
+    for run in runs:
+        filters = diagnose(run.network)
+        second = run.network.table.weighted[1].name
+        maps = run.network.layer(second).leaving.maps
+        patterns = linear_pattern(run.network.cpu(), second, spread_over(maps, PATTERNS))
+        name = run.path.resolve().name
+        named.append((name, filters, figures.pattern_mosaic(patterns.numpy())))
+        told.append({"run": name, "network": run.folder.table.name} | filters.as_json())
+    out.put("filters", figures.filters_figure(named), told)
+    return [filters for _, filters, _ in named]
+
+
+def write_correspondence(
+    run: Run,
+    annotated: Sequence[Annotated],
+    out: Folder,
+    *,
+    parts: Sequence[str] = (),
+    layers: Sequence[str] = (),
+    mask: int | None = None,
+    grey: float | None = None,
+    control: Literal["object", "picture"] = "object",
+    seed: int = 0,
+) -> Correspondence:
+    """[Z] Table 1 for pictures with key points. `control`: random places of the object, or of the whole picture."""
+    points = [in_view(one, run.inputs.side, run.inputs.size) for one in annotated]
+    regions = [region_in_view(one, run.inputs.side, run.inputs.size) for one in annotated]
+    names = [one.file.name for one in annotated]
+    records = records_of(run, [str(one.file) for one in annotated])
+    inputs = inputs_of(run.viewer, torch.from_numpy(records))
+    found = correspondence_of(
+        run.viewer,
+        inputs,
+        points,
+        names=names,
+        parts=parts,
+        layers=layers,
+        mask=mask,
+        grey=grey,
+        regions=regions if control == "object" else None,
+        seed=seed,
+    )
+    out.put("correspondence", None, found.as_json())
+    return found

@@ -1,0 +1,150 @@
+"""Activations on their way to other processes, and their gradients on the way back.
+
+B pictures of the whole batch · b of the own share · C maps or units. One primitive, `swap`: some tensors leave, others
+arrive; in the backward pass the gradients of what arrived go back, and those of what left come in. Weights and weight
+gradients never pass here.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+HALVES: dict[str, torch.dtype] = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@dataclass
+class Meter:
+    """Numbers and bytes that this process has sent: activations and their gradients, and weight gradients."""
+
+    activations: int = 0
+    activation_bytes: int = 0
+    gradient_bytes: int = 0
+
+    def sent(self, tensor: Tensor) -> None:
+        self.activations += tensor.numel()
+        self.activation_bytes += tensor.numel() * tensor.element_size()
+
+
+@dataclass(frozen=True)
+class Wires:
+    """Who sends to whom at one place of the network, as one process sees it: one tensor to each rank of `to`, one from
+    each rank of `come`. `half`: what is sent is rounded to this type (run 170-quant)."""
+
+    to: tuple[int, ...]
+    come: tuple[int, ...]
+    group: Any = None
+    half: torch.dtype | None = None
+    meter: Meter = field(default_factory=Meter, compare=False)
+
+    @property
+    def back(self) -> "Wires":
+        return replace(self, to=self.come, come=self.to)
+
+    def carry(
+        self, leaving: Sequence[Tensor], shapes: Sequence[torch.Size], like: Tensor, *, means: bool
+    ) -> list[Tensor]:
+        """Send `leaving`, receive tensors of `shapes`, of type and device of `like`. `means`: gradients of a mean over
+        the pictures; in fp16 they would fall below its smallest numbers, so sums travel, as in 2012."""
+        dtype = self.half or like.dtype
+        scaled = means and dtype == torch.float16
+        sent = [_rows_last(tensor * len(tensor) if scaled else tensor).to(dtype) for tensor in leaving]
+        arriving = [torch.empty(_shape_rows_last(shape), dtype=dtype, device=like.device) for shape in shapes]
+        work = [dist.P2POp(dist.isend, *pair, self.group) for pair in zip(sent, self.to, strict=True)]
+        work += [dist.P2POp(dist.irecv, *pair, self.group) for pair in zip(arriving, self.come, strict=True)]
+        for pending in dist.batch_isend_irecv(work) if work else []:
+            pending.wait()
+        for tensor in sent:
+            self.meter.sent(tensor)
+        arrived = [_rows_first(tensor).to(like.dtype) for tensor in arriving]
+        return [tensor / len(tensor) for tensor in arrived] if scaled else arrived
+
+
+def _rows_last(x: Tensor) -> Tensor:
+    """The tensor in the order in which maps are sent, whatever its order in memory: B, H, W, C."""
+    return (x.permute(0, 2, 3, 1) if x.ndim == 4 else x).contiguous()
+
+
+def _rows_first(x: Tensor) -> Tensor:
+    return x.permute(0, 3, 1, 2) if x.ndim == 4 else x
+
+
+def _shape_rows_last(shape: torch.Size) -> list[int]:
+    return [shape[0], *shape[2:], shape[1]] if len(shape) == 4 else list(shape)
+
+
+class _Swap(torch.autograd.Function):
+    """See `swap`."""
+
+    @staticmethod
+    def forward(ctx: Any, wires: Wires, shapes: Sequence[torch.Size], x: Tensor, *leaving: Tensor) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx.wires, ctx.shapes = wires, [tensor.shape for tensor in leaving]
+        return x.new_zeros(len(x), 0), *wires.carry(leaving, shapes, x, means=False)
+
+    @staticmethod
+    def backward(ctx: Any, anchor: Tensor, *gradients: Tensor) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return None, None, None, *ctx.wires.back.carry(gradients, ctx.shapes, anchor, means=True)
+
+
+def swap(wires: Wires, x: Tensor, leaving: Sequence[Tensor], shapes: Sequence[torch.Size]) -> tuple[Tensor, ...]:
+    """An empty tensor (B, 0), then what arrives. Both ends call it in the forward pass, and so both take part in the
+    backward pass: the empty tensor ties `x` in where nothing arrives."""
+    return _Swap.apply(wires, shapes, x, *leaving)  # pyright: ignore[reportReturnType]
+
+
+class ReadOthers(nn.Module):
+    """x (B, own C, …) → the maps of all members that this one reads, (B, C read, …), in the order of `reads`; what it
+    reads of nobody is (B, 0). `widths`: maps of each member; `reads`: for each member those it reads."""
+
+    def __init__(self, wires: Wires, own: int, reads: tuple[int, ...], widths: tuple[int, ...]) -> None:
+        super().__init__()
+        self.wires, self.own, self.reads, self.widths = wires, own, reads, widths
+
+    def forward(self, x: Tensor) -> Tensor:
+        shapes = [torch.Size((len(x), self.widths[m], *x.shape[2:])) for m in self.reads if m != self.own]
+        nothing, *arrived = swap(self.wires, x, [x] * len(self.wires.to), shapes)
+        others = iter(arrived)
+        parts = [x if member == self.own else next(others) for member in self.reads]
+        return torch.cat(parts, dim=1) if parts else nothing
+
+
+@dataclass
+class Sizes:
+    """Of the batch under way: pictures of each share and of all, and whether the own ones count (see `Deal`)."""
+
+    of_shares: tuple[int, ...] = ()
+    total: int = 0
+    counts: bool = True
+
+
+class GatherPictures(nn.Module):
+    """x (b, C, …), the own share → the whole batch, (B, C, …), share after share."""
+
+    def __init__(self, wires: Wires, own: int, sizes: Sizes) -> None:
+        super().__init__()
+        self.wires, self.own, self.sizes = wires, own, sizes
+
+    def forward(self, x: Tensor) -> Tensor:
+        shapes = [torch.Size((size, *x.shape[1:])) for m, size in enumerate(self.sizes.of_shares) if m != self.own]
+        _, *parts = swap(self.wires, x, [x] * len(self.wires.to), shapes)
+        parts.insert(self.own, x)
+        return torch.cat(parts)
+
+
+class ReturnPictures(nn.Module):
+    """x (B, own units) of the whole batch → all units of the own share, (b, U). `widths`: units of each member."""
+
+    def __init__(self, wires: Wires, own: int, widths: tuple[int, ...], sizes: Sizes) -> None:
+        super().__init__()
+        self.wires, self.own, self.widths, self.sizes = wires, own, widths, sizes
+
+    def forward(self, x: Tensor) -> Tensor:
+        shares = list(x.split(self.sizes.of_shares))
+        mine = shares.pop(self.own)
+        shapes = [torch.Size((len(mine), width)) for m, width in enumerate(self.widths) if m != self.own]
+        _, *parts = swap(self.wires, x, shares, shapes)
+        parts.insert(self.own, mine)
+        return torch.cat(parts, dim=1)

@@ -1,0 +1,195 @@
+"""When one of many processes fails, hangs or dies: one message, naming it and its host.
+
+Every process keeps a line to the rendezvous' store, over which a roll can be called: a thread answers for it with the
+number of steps taken, even while the process computes. Whoever does not answer is gone; who has taken fewer steps than
+the others is stuck. Of all who have something to say only the first speaks; the others end silently.
+"""
+
+import os
+import signal
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import torch.distributed as dist
+
+from alexnet.errors import UserError
+from alexnet.terminal import counted
+
+ANSWER_SECONDS = 4.0
+"""How long a roll call waits for answers. torchrun ends the others half a minute after it saw one dying."""
+LISTEN_SECONDS = 0.5
+LOST_WORDS = ("gloo", "connection closed", "connection reset", "broken pipe", "timed out", "timeout", "nccl", "socket")
+
+
+class Lost(UserError):
+    """Another process of the run is gone or does not answer."""
+
+
+@dataclass
+class Watch:
+    """One process's ear and voice. `steps`: says how far it is; `store`: a connection of its own to the rendezvous."""
+
+    store: Any
+    rank: int
+    processes: int
+    host: str
+    steps: Callable[[], int] = lambda: 0
+    _closed: threading.Event = field(default_factory=threading.Event)
+    _listener: threading.Thread | None = None
+
+    def begin(self) -> None:
+        """Say who is here, and listen."""
+        self.store.set(f"host/{self.rank}", self.host)
+        self._listener = threading.Thread(target=self._listen, name="watch", daemon=True)
+        self._listener.start()
+
+    def close(self) -> None:
+        """End the thread and wait for it: inside torch's store at the end of Python it would abort the process."""
+        self._closed.set()
+        if self._listener is not None:
+            self._listener.join()
+
+    def _listen(self) -> None:
+        try:
+            while not self._closed.wait(LISTEN_SECONDS):
+                if self.store.check(["roll call"]):
+                    return self.answer()
+        except (RuntimeError, dist.DistError):
+            return None  # the rendezvous itself is gone: nobody calls
+
+    def answer(self) -> None:
+        """Say that this process lives, and how far it is."""
+        self.store.set(f"here/{self.rank}", str(self.steps()))
+
+    def ends(self, code: int) -> None:
+        """SystemExit unless this process is the first with something to say; that one is deaf to torchrun from here on,
+        which ends the others when it sees one of them end."""
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        if not self.speaks():
+            raise SystemExit(code)
+
+    def speaks(self) -> bool:
+        """Whether this process is the first with something to say. If the rendezvous is gone, one of each host does."""
+        try:
+            return self.store.add("spoken", 1) == 1
+        except (RuntimeError, dist.DistError):
+            return os.environ.get("LOCAL_RANK", "0") == "0"
+
+    def loss(self, fault: RuntimeError) -> Lost:
+        """What to say of a loss. SystemExit if another process says it, once it has called the roll."""
+        with suppress(RuntimeError, dist.DistError):
+            self.answer()
+        try:
+            self.ends(Lost.exit_code)
+        except SystemExit:
+            with suppress(RuntimeError, dist.DistError):
+                self.store.wait(["roll called"], timedelta(seconds=ANSWER_SECONDS + 1))
+            raise
+        missing = self.missing()
+        with suppress(RuntimeError, dist.DistError):
+            self.store.set("roll called", "1")
+        return Lost(f"lost: {missing}. The last saved state is kept. (rank {self.rank}: {_gist(fault)})")
+
+    def missing(self) -> str:
+        """Call the roll and say in words who is gone, or who is stuck."""
+        try:
+            steps = self._call()
+        except (RuntimeError, dist.DistError):
+            return "the rendezvous is gone, and with it the host it ran on"
+        gone = [rank for rank in range(self.processes) if rank not in steps]
+        if gone:
+            return f"{self._named(gone)}: gone, or hanging"
+        behind = [rank for rank, count in steps.items() if count < max(steps.values())]
+        if behind:
+            return f"{self._named(behind)}: stuck at step {steps[behind[0]]}, the others are at {max(steps.values())}"
+        return "all processes are there, a connection between them broke"
+
+    def _call(self) -> dict[int, int]:
+        """Steps of those who answer."""
+        self.store.set("roll call", "1")
+        end = time.monotonic() + ANSWER_SECONDS
+        steps: dict[int, int] = {}
+        while len(steps) < self.processes and time.monotonic() < end:
+            for rank in range(self.processes):
+                if rank not in steps and self.store.check([f"here/{rank}"]):
+                    steps[rank] = int(self.store.get(f"here/{rank}"))
+            time.sleep(0.05)
+        return steps
+
+    def _named(self, ranks: list[int]) -> str:
+        shown = [f"rank {rank} on {self._host_of(rank)}" for rank in ranks[:4]]
+        return ", ".join(shown) + (f" and {len(ranks) - 4} more" if len(ranks) > 4 else "")
+
+    def _host_of(self, rank: int) -> str:
+        known = self.store.check([f"host/{rank}"])
+        return self.store.get(f"host/{rank}").decode() if known else "a host that never came"
+
+
+@contextmanager
+def one_message(watch: Watch) -> Iterator[None]:
+    """Inside, of all processes' faults one is told. The others end with SystemExit: silently, with exit code 1."""
+    try:
+        yield
+    except UserError as fault:
+        watch.ends(fault.exit_code)
+        if fault.exit_code == UserError.exit_code:
+            raise UserError(f"rank {watch.rank} of {watch.processes} on {watch.host}: {fault}") from fault
+        raise
+    except RuntimeError as fault:
+        if is_loss(fault):
+            raise watch.loss(fault) from None
+        watch.ends(UserError.exit_code)
+        raise
+    except Exception:
+        watch.ends(UserError.exit_code)  # its trace is told, nobody else's
+        raise
+
+
+def common_name(store: Any, rank: int, processes: int, seconds: float) -> str:
+    """A name that only the processes of this start know, to put before all keys: torchrun may keep one store over
+    restarts, full of what the dead have left in it. Each says hello with a fresh word; rank 0 answers with the name.
+
+    Raises Lost for ranks that have not come after `seconds`."""
+    word = uuid.uuid4().hex
+    store.set(f"hello/{rank}", word)
+    if rank == 0:
+        _welcome(store, word, processes, seconds)
+        return word
+    try:
+        store.wait([f"welcome/{word}"], timedelta(seconds=seconds))
+    except (RuntimeError, dist.DistError):
+        raise Lost(f"rank 0 did not come within {seconds:g} s") from None
+    name = store.get(f"welcome/{word}").decode()
+    store.set(f"joined/{name}/{rank}", "1")
+    return name
+
+
+def _welcome(store: Any, name: str, processes: int, seconds: float) -> None:
+    """Give everybody the name. A hello may be a dead one's: it is answered until the living one has joined."""
+    expected, end = set(range(1, processes)), time.monotonic() + seconds
+    while expected:
+        for rank in sorted(expected):
+            if store.check([f"hello/{rank}"]):
+                store.set(f"welcome/{store.get(f'hello/{rank}').decode()}", name)
+            if store.check([f"joined/{name}/{rank}"]):
+                expected.discard(rank)
+        if time.monotonic() > end:
+            raise Lost(f"{counted(len(expected), 'rank')} did not come within {seconds:g} s: {sorted(expected)[:4]}")
+        time.sleep(0.01)
+
+
+def _gist(fault: RuntimeError) -> str:
+    """The first sentence of torch's words, without the places in its sources."""
+    return str(fault).strip().split("\n")[0].split("] ", 1)[-1].split(". ")[0]
+
+
+def is_loss(fault: RuntimeError) -> bool:
+    """Whether the fault says that others could not be reached, rather than that something here is wrong."""
+    return isinstance(fault, dist.DistError) or any(word in str(fault).lower() for word in LOST_WORDS)

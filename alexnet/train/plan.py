@@ -1,0 +1,262 @@
+"""What many devices would bring, reckoned from the table of rows before any of them is rented.
+
+The model is small on purpose. A step is computing, then sending:
+
+- computing: a device's share of the batch at the speed that one device was measured to have alone;
+- sending: the bytes that the busiest device sends (or receives, if more) over its link, each way at full speed. Nothing
+  of it is hidden behind the computing, nothing waits: a real step lies between this and the larger of the two alone.
+
+Layouts, N devices, B pictures of the whole batch:
+
+- data parallel: each device has the whole network and B/N pictures; the gradients of all P parameters meet in a ring
+  all-reduce: 2·(N − 1)/N·P numbers from each device.
+- columns ([A] §3.2), C of them: each device has one column and all pictures of its group; where a column reads others
+  it receives their maps, and sends back the gradients. N/C groups are data parallel with each other.
+- hybrid (One Weird Trick, arXiv:1404.5997): convolutions data parallel; of each fully connected layer a device has 1/N
+  of the units, for all pictures: what enters the first and what leaves each is gathered, (N − 1)/N·B·units numbers from
+  each device, and as many come back as gradients.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from math import ceil
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from alexnet.errors import UsageError, UserError
+from alexnet.measure.history import read_history
+from alexnet.nets import summary, zoo
+from alexnet.nets.table import Dense, Layer, Norm, Table, Weighted, trace, with_width
+from alexnet.runs import RunFolder
+from alexnet.terminal import duration, in_bytes
+from alexnet.train.recipes import BATCH
+
+NUMBER_BYTES = {"fp32": 4, "bf16": 2, "fp16": 2}
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is planned: a network, the side of its pictures (None: the table's), and one device's pictures a second."""
+
+    table: Table
+    input_size: int | None
+    speed: float
+
+    @classmethod
+    def of(cls, net: str | None, run: Path | None, width: float, speed: float | None) -> "Subject":
+        """From the zoo's network `net`, or from a run. Raises UsageError unless there is one of them and a speed."""
+        if run is None:
+            if speed is None:
+                raise UsageError("give --speed, pictures a second on one device, or a run there with --run.")
+            return cls(with_width(zoo.find(net or "alexnet"), width), None, speed)
+        if net is not None or width != 1:
+            raise UsageError("--run: the run says which network it is; leave its name and --width out.")
+        folder = RunFolder.open(run)
+        size = int(folder.value("network", "input_size"))
+        return cls(folder.table, size, measured_speed(folder) if speed is None else speed)
+
+
+def measured_speed(run: RunFolder) -> float:
+    """Pictures a second of a run, the median of its epochs. Raises UserError before the first has ended."""
+    epochs = read_history(run.path / "log.jsonl").epochs
+    if not epochs:
+        raise UserError(f"{run.path}: no epoch has ended yet, so there is no speed. Try again later, or give --speed.")
+    return median(float(epoch["pictures_per_second"]) for epoch in epochs)
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """`devices` that each compute `speed` pictures a second alone, and send `link` bytes a second while they receive as
+    many; a number takes `number_bytes` on the way."""
+
+    devices: int
+    link: float
+    speed: float
+    number_bytes: int = 4
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """One layout: seconds of computing and of sending in a step, and the bytes that the busiest device sends (or
+    receives) for it; pictures of a batch and of an epoch."""
+
+    layout: str
+    devices: int
+    computing: float
+    sending: float
+    sent: int
+    batch: int
+    pictures: int
+
+    @property
+    def step(self) -> float:
+        """Seconds from one update to the next."""
+        return self.computing + self.sending
+
+    @property
+    def epoch(self) -> float:
+        """Seconds of a pass over all pictures, validation apart."""
+        return ceil(self.pictures / self.batch) * self.step
+
+    @property
+    def speed(self) -> float:
+        """Pictures a second, of all devices together."""
+        return self.batch / self.step
+
+
+@dataclass(frozen=True)
+class Impossible:
+    """A layout that can't be had, and why."""
+
+    layout: str
+    reason: str
+
+
+# ── numbers on their way ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def all_reduced(numbers: int, devices: int) -> float:
+    """Numbers that each device sends, and receives, in a ring all-reduce of `numbers`: reduce-scatter, then gather."""
+    return 2 * gathered(numbers, devices)
+
+
+def gathered(numbers: float, devices: int) -> float:
+    """Numbers that each device sends, and receives, until all have `numbers` that lie spread over them in equal parts.
+    The gradients of these go the same way back."""
+    return (devices - 1) / devices * numbers
+
+
+def exchanged(layers: Sequence[Layer]) -> dict[str, int]:
+    """Where columns meet: numbers a picture that the busiest column sends or receives, forward and as gradients back.
+
+    The last layer is column 0's alone, as in the 2012 code: the others send to it and get their gradients back.
+    """
+    last = [layer for layer in layers if isinstance(layer.row, Weighted)][-1]
+    found: dict[str, int] = {}
+    for layer in layers[1:]:  # the picture is whole for every column
+        reads = layer.reads[:1] if layer is last else layer.reads
+        pairs = [(giver, taker) for taker, read in enumerate(reads) for giver in read if giver != taker]
+        busiest = max((max(_count(pairs, 0, c), _count(pairs, 1, c)) for c in range(layer.columns)), default=0)
+        if busiest:
+            found[layer.row.name] = 2 * busiest * layer.entering.units // layer.columns
+    return found
+
+
+def _count(pairs: Sequence[tuple[int, int]], end: int, column: int) -> int:
+    return sum(pair[end] == column for pair in pairs)
+
+
+# ── layouts ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def data_parallel(layers: Sequence[Layer], cluster: Cluster, batch: int) -> tuple[str, float]:  # noqa: ARG001
+    """The layout's name, and the numbers that a device sends in a step."""
+    return "data parallel", all_reduced(sum(layer.parameters for layer in layers), cluster.devices)
+
+
+def columns(layers: Sequence[Layer], cluster: Cluster, batch: int) -> tuple[str, float] | Impossible:
+    """Likewise for columns; with more devices than columns, for as many groups as there are."""
+    count = layers[0].columns
+    if count == 1:
+        return Impossible("columns", "the network has only one")
+    if cluster.devices % count:
+        return Impossible("columns", f"the network has {count}; {cluster.devices} devices are no multiple")
+    if any(isinstance(layer.row, Norm) and layer.row.span == "all" for layer in layers):
+        return Impossible("columns", "its norms reach over them")
+    groups = cluster.devices // count
+    last = [layer for layer in layers if isinstance(layer.row, Weighted)][-1]
+    parameters = sum(layer.parameters for layer in layers if layer is not last) // count + last.parameters
+    name = f"{count} columns" if groups == 1 else f"{count} columns × {groups} data"
+    return name, ceil(batch / groups) * sum(exchanged(layers).values()) + all_reduced(parameters, groups)
+
+
+def hybrid(layers: Sequence[Layer], cluster: Cluster, batch: int) -> tuple[str, float] | Impossible:
+    """Likewise for convolutions data parallel, fully connected layers model parallel."""
+    dense = [layer for layer in layers if isinstance(layer.row, Dense)]
+    if not dense:
+        return Impossible("hybrid", "the network has no fully connected layers")
+    shared = sum(layer.parameters for layer in layers if not isinstance(layer.row, Dense))
+    units = dense[0].entering.units + sum(layer.leaving.units for layer in dense)
+    return "hybrid", all_reduced(shared, cluster.devices) + 2 * gathered(batch * units, cluster.devices)
+
+
+Layout = Callable[[Sequence[Layer], Cluster, int], tuple[str, float] | Impossible]
+LAYOUTS: tuple[Layout, ...] = (data_parallel, columns, hybrid)
+
+
+def forecasts(subject: Subject, cluster: Cluster, *, batch: int | None, pictures: int) -> list[Forecast | Impossible]:
+    """One device alone, then every layout of `cluster`. `batch`: on all devices together (None: 128 on each);
+    `pictures`: of an epoch. Raises UsageError for numbers that can't be."""
+    batch = BATCH * cluster.devices if batch is None else batch
+    _check(cluster, batch, pictures)
+    layers = trace(subject.table, subject.input_size)
+    found: list[Forecast | Impossible] = [
+        Forecast("one device", 1, batch / cluster.speed, 0.0, 0, batch, pictures),
+    ]
+    for layout in LAYOUTS if cluster.devices > 1 else ():
+        reckoned = layout(layers, cluster, batch)
+        found.append(reckoned if isinstance(reckoned, Impossible) else _forecast(*reckoned, cluster, batch, pictures))
+    return found
+
+
+def _forecast(name: str, numbers: float, cluster: Cluster, batch: int, pictures: int) -> Forecast:
+    sent = round(numbers * cluster.number_bytes)
+    computing = ceil(batch / cluster.devices) / cluster.speed
+    return Forecast(name, cluster.devices, computing, sent / cluster.link, sent, batch, pictures)
+
+
+def _check(cluster: Cluster, batch: int, pictures: int) -> None:
+    for name, value in (("devices", cluster.devices), ("pictures", pictures)):
+        if value < 1:
+            raise UsageError(f"--{name} {value}: at least 1 is needed.")
+    for name, value in (("link", cluster.link), ("speed", cluster.speed)):
+        if not 0 < value < float("inf"):
+            raise UsageError(f"--{name}: a number above 0 is needed.")
+    if batch < cluster.devices:
+        raise UsageError(f"--batch {batch}: {cluster.devices} devices need a picture each at least.")
+
+
+# ── in words ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def as_json(found: Sequence[Forecast | Impossible]) -> list[dict[str, Any]]:
+    """Plain values: seconds, bytes, pictures a second."""
+    return [
+        asdict(layout)
+        if isinstance(layout, Impossible)
+        else asdict(layout)
+        | {
+            "step": layout.step,
+            "sending_share": layout.sending / layout.step,
+            "epoch": layout.epoch,
+            "speed": layout.speed,
+        }
+        for layout in found
+    ]
+
+
+def in_words(found: Sequence[Forecast | Impossible]) -> str:
+    """A line for each layout; below, those that can't be had and why."""
+    possible = [layout for layout in found if isinstance(layout, Forecast)]
+    alone = possible[0].speed
+    heading = ("layout", "step", "of it sending", "a device sends", "epoch", "img/s", "of one device")
+    rows = [
+        (
+            layout.layout,
+            in_seconds(layout.step),
+            f"{layout.sending / layout.step:.0%}",
+            in_bytes(layout.sent),
+            duration(layout.epoch),
+            f"{layout.speed:,.0f}",
+            f"{layout.speed / alone:.2f}×",
+        )
+        for layout in possible
+    ]
+    refused = [f"{layout.layout}: {layout.reason}" for layout in found if isinstance(layout, Impossible)]
+    return "\n".join([summary.columns([heading, *rows], left=1), *refused])
+
+
+def in_seconds(seconds: float) -> str:
+    """A step's time: 12.3 ms, 1.23 s."""
+    return f"{seconds * 1000:.3g} ms" if seconds < 1 else f"{seconds:.3g} s"

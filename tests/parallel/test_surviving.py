@@ -1,0 +1,124 @@
+"""Workers killed and stopped under torchrun: the job comes back to the same bits, or says in one line who is lost."""
+
+import os
+import shutil
+import signal
+import socket
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+import two_hosts
+from torchrun import PATIENCE, saved_step, started, until, workers
+
+from alexnet.data.store import Store
+from alexnet.runs import RunFolder
+from alexnet.tensor_files import tensor_digest
+
+BATCHES = 7  # of an epoch
+
+
+def line(store: Store, run: Path, *options: str) -> list[str]:
+    shared = ["--net", "toy", "--epochs", "4", "--batch", "32", "--precision", "fp32", "--save-minutes", "0.0002"]
+    return ["train", str(store.path), "--out", str(run), *shared, *options]
+
+
+def digest(run: Path) -> str:
+    return tensor_digest(RunFolder.open(run).network.state_dict())
+
+
+def in_mid_epoch(run: Path) -> bool:
+    return saved_step(run) % BATCHES in range(1, BATCHES - 2)
+
+
+@pytest.mark.parametrize(
+    ("processes", "options", "victims"),
+    [
+        (2, ["--columns", "2"], [1]),
+        pytest.param(3, ["--hybrid", "--batch", "30"], [0, 2, 1], marks=pytest.mark.long),
+        pytest.param(4, ["--columns", "2"], [3, 0], marks=pytest.mark.long),
+        pytest.param(3, ["--batch", "30"], [0, 1], marks=pytest.mark.long),
+    ],
+    ids=["columns", "hybrid", "both", "data"],
+)
+def test_a_killed_worker_brings_the_job_back(
+    store: Store, tmp_path: Path, processes: int, options: list[str], victims: list[int]
+) -> None:
+    """SIGKILL in mid-epoch, once for each victim: the job finishes by itself, with the weights of an unbroken one."""
+    with started(tmp_path / "unbroken.txt", processes, line(store, tmp_path / "unbroken", *options)) as torchrun:
+        assert torchrun.wait(PATIENCE) == 0
+    run, said = tmp_path / "killed", tmp_path / "killed.txt"
+    with started(said, processes, line(store, run, *options), ["--max-restarts", "5"]) as torchrun:
+        for victim in victims:
+            before = saved_step(run)
+            until(lambda: saved_step(run) > before and in_mid_epoch(run), torchrun, "a state in mid-epoch")  # noqa: B023
+            os.kill(workers(torchrun)[victim], signal.SIGKILL)
+            restarts = said.read_text().count("going on in epoch")
+            until(lambda: said.read_text().count("going on in epoch") > restarts, torchrun, "the restart")  # noqa: B023
+        assert torchrun.wait(PATIENCE) == 0
+    assert digest(run) == digest(tmp_path / "unbroken")
+    assert len(RunFolder.open(run).config["starts"]) == 1 + len(victims)
+    assert "Traceback" not in said.read_text()
+
+
+def test_a_stopped_worker_is_named(store: Store, tmp_path: Path) -> None:
+    """SIGSTOP: it hangs, with its connections open. After --timeout seconds one message names it and its host."""
+    run, said = tmp_path / "run", tmp_path / "said.txt"
+    with started(said, 3, line(store, run, "--batch", "30", "--epochs", "500", "--timeout", "4")) as torchrun:
+        until(lambda: saved_step(run) > 0, torchrun, "a state")
+        victim = workers(torchrun)[1]
+        os.kill(victim, signal.SIGSTOP)
+        until(lambda: "alexnet: " in said.read_text(), torchrun, "a message")
+        os.kill(victim, signal.SIGKILL)
+        assert torchrun.wait(PATIENCE) == 1
+    messages = [words for words in said.read_text().splitlines() if words.startswith("alexnet: ")]
+    assert len(messages) == 1
+    assert f"lost: rank 1 on {socket.gethostname()}: gone, or hanging. The last saved state is kept." in messages[0]
+    assert said.read_text().count("Traceback") == 1  # torchrun's own, about workers that failed
+
+
+def test_sigterm_to_torchrun_saves(store: Store, tmp_path: Path) -> None:
+    """SIGTERM to torchrun: all stop after the same batch, all is saved, one says so."""
+    run, said = tmp_path / "run", tmp_path / "said.txt"
+    with started(said, 2, line(store, run, "--hybrid", "--epochs", "500")) as torchrun:
+        until(lambda: saved_step(run) > 2, torchrun, "a state")
+        torchrun.send_signal(signal.SIGTERM)
+        torchrun.wait(PATIENCE)
+    told = [words for words in said.read_text().splitlines() if "stopped, all is saved" in words]
+    assert len(told) == 1
+    assert "the same line of torchrun and --resume" in told[0]
+    assert not (run / ".lock").exists()
+
+
+def test_a_full_disk_is_told_once(store: Store, tmp_path: Path) -> None:
+    """The leader's fault in mid-run: one line, from it; the others end silently."""
+    run, said = tmp_path / "run", tmp_path / "said.txt"
+    with started(said, 2, line(store, run, "--columns", "2", "--epochs", "500")) as torchrun:
+        until(lambda: saved_step(run) > 0, torchrun, "a state")
+        shutil.rmtree(run / "state", ignore_errors=True)
+        with suppress(OSError):
+            (run / "state").write_text("no folder")
+        assert torchrun.wait(PATIENCE) == 1
+    messages = [words for words in said.read_text().splitlines() if words.startswith("alexnet: ")]
+    assert len(messages) == 1
+    assert f"rank 0 of 2 on {socket.gethostname()}: {run}" in messages[0]
+
+
+@pytest.mark.long
+def test_two_hosts_lose_one_and_it_comes_back(store: Store, tmp_path: Path) -> None:
+    """Columns on two hosts (network namespaces): one is killed whole and started again; the weights are those of two
+    processes on one host that nobody killed."""
+    options = line(store, tmp_path, "--columns", "2", "--threads", "1")[4:]
+    try:
+        code, said = two_hosts.train_lose_and_come_back(store.path, tmp_path, options)
+    except two_hosts.Absent as reason:
+        pytest.skip(f"no network namespaces here: {reason}")
+    assert code == 0, said
+    starts = RunFolder.open(tmp_path / "run").config["starts"]
+    assert len(starts) == 2
+    assert starts[1]["step"] > 3
+    with started(
+        tmp_path / "one.txt", 2, line(store, tmp_path / "one", "--columns", "2", "--threads", "1")
+    ) as torchrun:
+        assert torchrun.wait(PATIENCE) == 0
+    assert digest(tmp_path / "run") == digest(tmp_path / "one")

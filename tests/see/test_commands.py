@@ -1,0 +1,163 @@
+"""`alexnet see …` on a run folder: what is printed, written and refused."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from alexnet import cli
+from alexnet.data.store import Store
+from alexnet.measure.run import Run
+from alexnet.verbs.see import METHODS
+
+
+@pytest.fixture
+def see(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, list[Path], str]]:
+    """Runs `alexnet see METHOD RUN …` → exit code, files written, the rest of what was told."""
+
+    def call(method: str, *options: object, of: Path | None = None) -> tuple[int, list[Path], str]:
+        line = ["see", method, str(of or run.path), *map(str, options), "--out", str(tmp_path / "out")]
+        code = cli.main(line)
+        output = capsys.readouterr()
+        lines = output.out.splitlines()
+        files = [Path(one) for one in lines if one.startswith(str(tmp_path / "out"))]
+        return code, files, "\n".join(one for one in lines if Path(one) not in files) + output.err
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def picture(tmp_path_factory: pytest.TempPathFactory, store: Store) -> Path:
+    path = tmp_path_factory.mktemp("picture") / "stripes.png"
+    Image.fromarray(store.parts["val"].pictures[7]).resize((90, 70)).save(path)
+    return path
+
+
+def content_of(files: list[Path]) -> dict[str, object]:
+    """The JSON file of those written, which hold together: every PNG can be opened and is no blank."""
+    for file in files:
+        if file.suffix == ".png":
+            with Image.open(file) as drawn:
+                assert np.asarray(drawn.convert("L")).std() > 5
+    (numbers,) = (file for file in files if file.suffix == ".json")
+    return json.loads(numbers.read_text())
+
+
+def test_project(see: Callable, picture: Path) -> None:
+    code, files, _ = see("project", picture, "--layer", "conv3", "--channels", "1,4-5", "--method", "guided")
+    assert code == 0
+    told = content_of(files)
+    assert [unit["channel"] for unit in told["units"]] == [1, 4, 5]
+    assert (told["method"], told["layer"]) == ("guided", "conv3")
+    _, files, _ = see("project", picture, "--layer", "relu5", "--strongest", "2", "--whole", "--overlap", "overwrite")
+    assert [unit["at"] for unit in content_of(files)["units"]] == [None, None]
+    _, files, _ = see("project", picture, "--layer", "conv2", "--channels", "3", "--at", "2", "1", "--norms", "adjoint")
+    assert content_of(files)["units"][0]["at"] == [2, 1]
+
+
+def test_top_whole_and_in_shares(see: Callable, store: Store, tmp_path: Path) -> None:
+    code, files, _ = see("top", store.path, "--layers", "conv5", "--channels", "0-2")
+    assert code == 0
+    whole = json.loads((tmp_path / "out" / "top-conv5.json").read_text())
+    assert [file.name for file in files] == ["top.safetensors", "top-conv5.png", "top-conv5.json"]
+    assert list(whole["shown"]) == ["0", "1", "2"]
+    assert len(whole["strongest"]) == 32
+    shares = []
+    for number in (1, 2):
+        _, (share,), _ = see("top", store.path, "--layers", "conv5", "--shard", f"{number}/2")
+        shares.append(share)
+    code, files, _ = see("top", store.path, "--channels", "0-2", "--merge", *shares)
+    assert code == 0
+    merged = json.loads((tmp_path / "out" / "top-conv5.json").read_text())
+    assert merged["strongest"] == whole["strongest"]
+    assert merged["pictures"] == 60
+
+
+def test_evolution(see: Callable, store: Store) -> None:
+    code, files, _ = see("evolution", store.path, "--layers", "conv1,conv3", "--channels", "0,1", "--part", "val")
+    assert code == 0
+    told = content_of(files)
+    assert told["epochs"] == [1, 2, 5]
+    assert len(told["features"]) == 4
+
+
+def test_invariance(see: Callable, picture: Path) -> None:
+    code, files, words = see("invariance", picture, "--true", "angle1", "--normalise", "unit", "--fill", "edge")
+    assert code == 0
+    told = content_of(files)
+    assert (told["normalisation"], told["fill"], told["layers"]) == ("unit", "edge", ["relu1", "relu7"])
+    assert told["pictures"] == [{"name": "stripes.png", "class": "angle1"}]
+    assert "stays right" in words
+
+
+def test_filters_of_two_runs(see: Callable, run: Run) -> None:
+    code, files, _ = see("filters", "--beside", run.path)
+    assert code == 0
+    one, two = content_of(files)
+    assert one == two
+    assert one["filters"] == 16
+
+
+def test_occlusion(see: Callable, picture: Path, store: Store) -> None:
+    code, files, told = see(
+        "occlusion", picture, "--true", "angle0", "--size", "8", "--stride", "8", "--store", store.path
+    )
+    assert code == 0
+    assert "square: 16 of 16 places" in told
+    content = content_of(files)
+    assert content["square"] == {"size": 8, "stride": 8, "grey": 128.0}
+    assert content["class"] == "angle0"
+    assert np.array(content["probability"]).shape == (4, 4)
+
+
+def test_parts(see: Callable, picture: Path, tmp_path: Path) -> None:
+    points = {f"{n}.png": {"left": [20 + n, 30], "right": [60, 30 + n]} for n in range(3)}
+    for name in points:
+        (tmp_path / name).write_bytes(picture.read_bytes())
+    (tmp_path / "points.json").write_text(json.dumps(points))
+    code, files, words = see("parts", tmp_path / "points.json", "--mask", "6", "--most", "2")
+    assert code == 0
+    told = content_of(files)
+    assert told["pictures"] == ["0.png", "1.png"]
+    assert "random" in words
+    assert "±" in words
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "code", "message"),
+    [
+        ("project", ["PICTURE", "--layer", "conv9"], 1, "toy has no layer 'conv9'. It has: conv1, relu1"),
+        ("project", ["PICTURE", "--layer", "conv3", "--channels", "48"], 2, "there is no channel 48; there are 0 … 47"),
+        ("project", ["absent.jpg", "--layer", "conv3"], 1, "absent.jpg: No such file"),
+        ("occlusion", ["PICTURE", "--size", "40"], 1, "the square of 40 pixels is larger than the picture"),
+        ("occlusion", ["PICTURE", "--true", "zebra"], 2, "there is no class 'zebra'. The run's classes are: angle0"),
+        ("occlusion", ["PICTURE", "--channel", "3"], 2, "--layer and --channel name the watched map together"),
+        ("top", ["STORE", "--shard", "3/2"], 2, "--shard 3/2: I/N is expected"),
+        ("top", ["STORE", "--part", "test"], 1, "no pictures in a part 'test'"),
+        ("evolution", ["STORE", "--epochs", "3"], 1, "no snapshot of epoch 3; there are: 1, 2, 5"),
+        ("invariance", ["PICTURE", "--true", "angle0", "angle1"], 2, "2 classes for 1 pictures"),
+        ("parts", ["absent.json"], 1, "absent.json: no such file or folder"),
+    ],
+)
+def test_what_is_refused_in_a_sentence(
+    see: Callable, picture: Path, store: Store, method: str, options: list[str], code: int, message: str
+) -> None:
+    places = {"PICTURE": picture, "STORE": store.path}
+    found, _, told = see(method, *(places.get(option, option) for option in options))
+    assert found == code
+    assert message in told
+    assert "Traceback" not in told
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_s_help_has_an_example(method: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        cli.main(["see", method, "--help"])
+    told = capsys.readouterr().out
+    assert end.value.code == 0
+    assert f"alexnet see {method} " in told
+    assert "(default: None)" not in told
+    assert "(default: )" not in told

@@ -1,0 +1,170 @@
+"""Occlusion: the part that a square reaches, computed alone, against the whole; the maps against a loop."""
+
+import pytest
+import torch
+from made_networks import noise, small, viewer_of
+from torch import Tensor
+
+from alexnet.errors import UsageError, UserError
+from alexnet.geometry import Window
+from alexnet.measure.accuracy import Viewer
+from alexnet.see.local import Local, Part
+from alexnet.see.occlusion import BATCH, Occluder, Square, occlude, strongest_map
+from alexnet.see.sight import look
+from alexnet.see.units import Unit, last_convolution
+
+ZOO = ["toy", "alexnet", "alexnet-145", "alexnet-4col", "alexnet-nocomm", "alexnet-pad12", "alexnet-pool2x2", "zfnet"]
+ZOO += ["torchvision", "bvlc-alexnet", "caffenet", "alexnet-owt", "alexnet-bn", "cifar-11pct", "cifar-18pct"]
+ZOO += ["alexnet-no-conv2", "alexnet-tanh"]
+
+
+def record_for(viewer: Viewer, seed: int = 0) -> Tensor:
+    """A picture of many levels as a record as large as the view, uint8 (S, S, 3)."""
+    size = viewer.inputs.size
+    pixels = noise(1, size, seed)[0] * 0.8 + 128
+    return pixels.clamp(0, 255).round().to(torch.uint8).permute(1, 2, 0)
+
+
+@pytest.mark.parametrize("window", [Window(3, 2), Window(11, 4), Window(5, 1, 2, 2), Window(2, 2), Window(3, 1, 1, 1)])
+@pytest.mark.parametrize("rounding", ["ceil", "floor"])
+def test_windows_that_a_span_reaches(window: Window, rounding: str) -> None:
+    """Against every window looked at in turn."""
+    window = Window(window.kernel, window.stride, window.before, window.after, rounding)  # type: ignore[arg-type]
+    size = 17
+    for first in range(size):
+        for end in range(first + 1, size + 1):
+            reads = [
+                any(first <= unit < end for unit in range(*window.read_by(number, 1)))
+                for number in range(window.outputs(size))
+            ]
+            start, stop = window.reached(first, end, size)
+            assert reads == [start <= number < stop for number in range(len(reads))]
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", ZOO)
+def test_every_map_is_the_whole_computation_s(name: str) -> None:
+    """In float64 to its rounding, squares in the middle, at all edges and over them all at once."""
+    network = small(name)
+    network = network if name == "alexnet-bn" else network.double()  # its norm works in float32
+    size = network.input_size
+    picture = noise(1, size).to(next(network.parameters()).dtype)
+    sight = look(network, picture)
+    side = max(3, size // 7)
+    far = size - side
+    tops = torch.tensor([0, 0, far, far, size // 3, far - 1, 1])
+    lefts = torch.tensor([0, far, 0, far, size // 2, 5, 2])
+    part = Part(noise(7, side, seed=5).to(picture.dtype), tops, lefts)
+    occluded = picture.repeat(7, 1, 1, 1)
+    for number, (top, left) in enumerate(zip(tops.tolist(), lefts.tolist(), strict=True)):
+        occluded[number, :, top : top + side, left : left + side] = part.values[number]
+    expected = network.activations(occluded)
+    tolerance = 1e-4 if name == "alexnet-bn" else 1e-9
+    parts = 0
+    for layer, found in Local(sight).follow(part):
+        parts += isinstance(found, Part)
+        whole = found.onto(sight[layer]) if isinstance(found, Part) else found
+        scale = float(expected[layer].abs().max())
+        torch.testing.assert_close(whole, expected[layer], rtol=tolerance, atol=tolerance * scale)
+    assert parts > 3, "most rows are computed in part"
+
+
+def test_far_less_is_computed() -> None:
+    network = small("alexnet", input_size=224)
+    sight = look(network, noise(1, 224))
+    part = Part(torch.zeros(1, 3, 32, 32), torch.tensor([96]), torch.tensor([96]))
+    sides = {name: found.values.shape[2] for name, found in Local(sight).follow(part) if isinstance(found, Part)}
+    assert sides["conv1"] <= 11
+    assert sides["conv2"] <= 11
+    assert sides["conv3"] <= 9
+
+
+@pytest.mark.parametrize("name", ["toy", "alexnet", "zfnet", "cifar-18pct"])
+def test_the_maps_are_those_of_a_loop_over_covered_pictures(name: str) -> None:
+    network = small(name, classes=7)
+    viewer = viewer_of(network)
+    size = network.input_size
+    record = record_for(viewer)
+    square = Square(size // 5, size // 6, 100)
+    found = occlude(viewer, record, label=3, square=square)
+    corners = list(range(0, size - square.size + 1, square.stride))
+    corners += [size - square.size] * (corners[-1] != size - square.size)
+    assert list(found.corners) == corners
+    clean = network.activations(record.permute(2, 0, 1)[None].float() - viewer.inputs.mean_image)
+    layer = last_convolution(network)
+    channel = int(clean[layer][0].flatten(1).sum(dim=1).argmax())
+    assert found.watched == Unit(layer, channel)
+    for row, top in enumerate(corners):
+        for column, left in enumerate(corners):
+            covered = record.clone()
+            covered[top : top + square.size, left : left + square.size] = 100
+            maps = network.activations(covered.permute(2, 0, 1)[None].float() - viewer.inputs.mean_image)
+            probabilities = maps[network.layers[-1].row.name][0].flatten().softmax(dim=0).detach()
+            assert float(found.probability[row, column]) == pytest.approx(float(probabilities[3]), rel=1e-3, abs=1e-6)
+            assert float(found.total[row, column]) == pytest.approx(
+                float(maps[layer][0, channel].sum().detach()), rel=1e-3
+            )
+            assert probabilities[int(found.predicted[row, column])] >= probabilities.max() - 1e-5
+    assert float(found.probability.std()) > 1e-3, "the test's square must matter"
+
+
+@pytest.mark.parametrize("name", ["toy", "alexnet-145"])
+def test_fast_and_plain_agree(name: str) -> None:
+    viewer = viewer_of(small(name))
+    fast, plain = (occlude(viewer, record_for(viewer), plainly=plainly) for plainly in (False, True))
+    torch.testing.assert_close(fast.probability, plain.probability, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(fast.total, plain.total, rtol=1e-4, atol=1e-4)
+    assert torch.equal(fast.predicted, plain.predicted)
+
+
+def test_places_can_be_asked_in_any_order() -> None:
+    viewer = viewer_of(small("toy"))
+    record = record_for(viewer)
+    whole = occlude(viewer, record)
+    sight = look(viewer.network, record.permute(2, 0, 1)[None].float() - viewer.inputs.mean_image)
+    watched = strongest_map(sight, "relu5")
+    occluder = Occluder(viewer, sight, whole.square, watched)
+    tops, lefts = torch.tensor([whole.corners[4], 0]), torch.tensor([whole.corners[2], whole.corners[-1]])
+    totals, probabilities = occluder.places(tops, lefts)
+    assert float(totals[0]) == pytest.approx(float(whole.total[4, 2]), rel=1e-4)
+    assert float(probabilities[1, whole.label]) == pytest.approx(float(whole.probability[0, -1]), rel=1e-4)
+
+
+def test_defaults_are_those_of_a_view_of_224_in_proportion() -> None:
+    assert Square.fitting(224) == Square(32, 8, 128)
+    assert Square.fitting(32) == Square(5, 1, 128)
+    assert len(Square.fitting(224).corners(224)) == 25
+    assert Square(32, 50).corners(224) == [0, 50, 100, 150, 192]
+
+
+def test_progress_and_summary() -> None:
+    viewer = viewer_of(small("toy"))
+    told: list[tuple[int, int]] = []
+    found = occlude(viewer, record_for(viewer), progress=lambda done, total: told.append((done, total)))
+    places = len(found.corners) ** 2
+    assert told[-1] == (places, places)
+    assert [done for done, _ in told] == [min(BATCH * (n + 1), places) for n in range(len(told))]
+    row, column = divmod(int(found.probability.argmin()), len(found.corners))
+    assert found.weakest == (found.corners[row] + 2.5, found.corners[column] + 2.5)
+    told_json = found.as_json(tuple("abcde"))
+    assert told_json["clean"]["most_probable"] in "abcde"
+    assert len(told_json["most_probable"]) == len(found.corners)
+
+
+@pytest.mark.parametrize(
+    ("options", "fault", "message"),
+    [
+        ({"size": 33}, UserError, "the square of 33 pixels is larger than the picture"),
+        ({"size": 0}, UsageError, "at least 1 each"),
+        ({"stride": 0}, UsageError, "at least 1 each"),
+    ],
+)
+def test_squares_that_can_t_be(options: dict[str, int], fault: type[Exception], message: str) -> None:
+    with pytest.raises(fault, match=message):
+        Square.fitting(32, **options)
+
+
+def test_a_map_that_there_is_not() -> None:
+    viewer = viewer_of(small("toy"))
+    with pytest.raises(UserError, match="conv5 has no map 99"):
+        occlude(viewer, record_for(viewer), watched=Unit("conv5", 99))
