@@ -75,7 +75,7 @@ class Local:
             pool = lambda x: F.max_pool2d(x, window.kernel, window.stride)  # noqa: E731
             return self._windows(part, place, window, pool, -torch.inf)
         if isinstance(module, SpatialResponseNorm):
-            size = module.row.size
+            size = module.spec.size
             window = Window(size, before=size // 2, after=(size - 1) // 2)
             inner = slice(window.before, -window.after or None)
             return self._windows(part, place, window, lambda x: module(x)[..., inner, inner], 0.0)
