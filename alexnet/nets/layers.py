@@ -120,16 +120,20 @@ class Convolution(WeightedLayer):
     def forward(self, x: Maps) -> Maps:
         if self.window.stride > 1 and x.shape[1] < THIN:
             return convolve_by_cells(x, *self.in_type(x.dtype), self.window)
-        return self._convolve(*self._ready(x))
+        return self._convolve(*self._ready(x), *self.in_type(x.dtype))
 
     def without_padding(self, x: Maps) -> Maps:
         """The convolution of a part of the map that has all that its windows read, zeros beyond the edges included."""
         if self.window.stride > 1 and x.shape[1] < THIN:
             return convolve_by_cells(x, *self.in_type(x.dtype), Window(self.window.kernel, self.window.stride))
-        return self._convolve(x, 0)
+        return self._convolve(x, 0, *self.in_type(x.dtype))
 
-    def _convolve(self, x: Maps, padding: int) -> Maps:
+    def change(self, x: Maps) -> Maps:
+        """What a change below, zero outside `x`, changes: the maps of every place that reads any of `x`, of stride 1."""
         weight, bias = self.in_type(x.dtype)
+        return self._convolve(x, self.window.kernel - 1, weight, torch.zeros_like(bias))
+
+    def _convolve(self, x: Maps, padding: int, weight: Tensor, bias: Tensor) -> Maps:
         if self.groups is not None:
             return F.conv2d(x, weight, bias, self.window.stride, padding, groups=self.groups)
         columns = x.chunk(self.columns_below, dim=1)

@@ -1,5 +1,7 @@
 """Occlusion: the part that a square reaches, computed alone, against the whole; the maps against a loop."""
 
+from collections.abc import Iterator
+
 import pytest
 import torch
 from made_networks import noise, small, viewer_of
@@ -41,6 +43,14 @@ def test_windows_that_a_span_reaches(window: Window, rounding: str) -> None:
             assert reads == [start <= number < stop for number in range(len(reads))]
 
 
+def followed(local: Local, part: Part) -> Iterator[tuple[str, Part | Tensor]]:
+    """All rows: parts as long as there are any, whole outputs behind them."""
+    for name, found in local.parts(part):
+        part = found
+        yield name, found
+    yield from local.rest(part.onto(local.sight.entering(local.whole)))
+
+
 @torch.no_grad()
 @pytest.mark.parametrize("name", ZOO)
 def test_every_map_is_the_whole_computation_s(name: str) -> None:
@@ -61,7 +71,7 @@ def test_every_map_is_the_whole_computation_s(name: str) -> None:
     expected = network.activations(occluded)
     tolerance = 1e-4 if name == "alexnet-bn" else 1e-9
     parts = 0
-    for layer, found in Local(sight).follow(part):
+    for layer, found in followed(Local(sight), part):
         parts += isinstance(found, Part)
         whole = found.onto(sight[layer]) if isinstance(found, Part) else found
         scale = float(expected[layer].abs().max())
@@ -73,7 +83,7 @@ def test_far_less_is_computed() -> None:
     network = small("alexnet", input_size=224)
     sight = look(network, noise(1, 224))
     part = Part(torch.zeros(1, 3, 32, 32), torch.tensor([96]), torch.tensor([96]))
-    sides = {name: found.values.shape[2] for name, found in Local(sight).follow(part) if isinstance(found, Part)}
+    sides = {name: found.values.shape[2] for name, found in followed(Local(sight), part) if isinstance(found, Part)}
     assert sides["conv1"] <= 11
     assert sides["conv2"] <= 11
     assert sides["conv3"] <= 9
