@@ -19,7 +19,7 @@ from alexnet.see.units import Unit, check_unit, last_convolution
 
 BATCH = 640
 """Places of the square computed together where every unit reads all of the map."""
-BLOCK = 5
+BLOCK = 7
 """Neighbouring places of the square along each axis whose windows are computed together."""
 GREY = 128.0
 
@@ -119,7 +119,10 @@ class Occluder:
 
         Neighbours go up together as long as rows are computed in part; what has to be whole, all at once."""
         groups = neighbours(tops, lefts)
-        parts = [self._followed(Part(self._patches(tops[group], lefts[group]), tops[group], lefts[group])) for group in groups]
+        parts = [
+            self._followed(Part(self._patches(tops[group], lefts[group]), tops[group], lefts[group]))
+            for group in groups
+        ]
         order = torch.cat(groups).argsort()
         totals, entering = (torch.cat(found)[order] for found in zip(*parts, strict=True))
         for name, found in self.local.rest(entering):
