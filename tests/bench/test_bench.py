@@ -73,7 +73,7 @@ def test_prepare_on_made_and_on_given_pictures(tmp_path: Path, capsys: pytest.Ca
     assert all(row["ratio"] > 0 and row["note"].endswith("30 × 20 on average") for row in rows)
 
 
-@pytest.mark.parametrize("group", ["train", "infer", "views", "see"])
+@pytest.mark.parametrize("group", ["train", "infer", "views"])
 def test_groups_of_whole_networks_hand_their_rows_on(
     group: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
