@@ -1,7 +1,7 @@
 """A change in a small part of a picture, followed up through the network: only what it can reach is computed again.
 
 A square of the picture reaches a square of the next map, a little larger; everywhere else the map is as it was. So each
-row works on the small part, fetched from the clean map with what surrounds it, until the part is as large as the map.
+row works on the small part, read from the clean map with what surrounds it, until a row reads all of the map.
 The values are those of the whole computation, but for the order in which a product is summed.
 
 N changed pictures · C maps · h, w rows and columns of a part · H, W those of a map · K classes.

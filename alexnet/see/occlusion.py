@@ -19,6 +19,8 @@ from alexnet.see.units import Unit, check_unit, last_convolution
 
 BATCH = 640
 """Places of the square computed together where every unit reads all of the map."""
+WHOLE_PICTURES = 64
+"""Places together where nothing is computed in part."""
 BLOCK = 7
 """Neighbouring places of the square along each axis whose windows are computed together."""
 GREY = 128.0
@@ -137,7 +139,7 @@ class Occluder:
         for name, found in self.local.parts(part):
             part = found
             if name == self.watched.layer:
-                totals = self._total_of(part)
+                totals = self._total(part)
         return totals, part.onto(self.sight.entering(self.local.whole))
 
     @torch.inference_mode()
@@ -153,17 +155,14 @@ class Occluder:
         unfolded = self.grey.unfold(1, size, 1).unfold(2, size, 1)
         return unfolded[:, tops, lefts].transpose(0, 1)
 
-    def _total_of(self, part: Part) -> Float[Tensor, "N"]:
+    def _total(self, found: Part | Tensor) -> Float[Tensor, "N"]:
         channel = slice(self.watched.channel, self.watched.channel + 1)
-        watched = Part(part.values[:, channel], part.tops, part.lefts)
-        return _totals(watched.onto(self.sight[self.watched.layer][:, channel]))
-
-    def _total(self, maps: Tensor) -> Float[Tensor, "N"]:
-        return _totals(maps[:, self.watched.channel])
-
-
-def _totals(map_: Tensor) -> Float[Tensor, "N"]:
-    return map_.float().flatten(1).sum(dim=1)
+        if isinstance(found, Part):
+            watched = Part(found.values[:, channel], found.tops, found.lefts)
+            maps = watched.onto(self.sight[self.watched.layer][:, channel])
+        else:
+            maps = found[:, channel]
+        return maps.float().flatten(1).sum(dim=1)
 
 
 def strongest_map(sight: Sight, layer: str) -> Unit:
@@ -196,7 +195,7 @@ def occlude(
     label = int(clean_k.argmax()) if label is None else label
     corners = square.corners(viewer.inputs.size)
     totals, probabilities = [], []
-    for tops, lefts in batches(corners, sight.inputs.device):
+    for tops, lefts in batches(corners, sight.inputs.device, WHOLE_PICTURES if plainly else BATCH):
         total, found = (occluder.places_plainly if plainly else occluder.places)(tops, lefts)
         totals.append(total.cpu())
         probabilities.append(found.cpu())
@@ -217,11 +216,13 @@ def occlude(
     )
 
 
-def batches(corners: list[int], device: torch.device) -> Iterator[tuple[Int[Tensor, "N"], Int[Tensor, "N"]]]:
-    """Every place of the square, row by row, some at a time: tops and lefts."""
+def batches(
+    corners: list[int], device: torch.device, together: int
+) -> Iterator[tuple[Int[Tensor, "N"], Int[Tensor, "N"]]]:
+    """Every place of the square, row by row, so many `together`: tops and lefts."""
     edges = torch.tensor(corners, device=device)
     places = torch.cartesian_prod(edges, edges)
-    for some in places.split(BATCH):
+    for some in places.split(together):
         yield some[:, 0], some[:, 1]
 
 

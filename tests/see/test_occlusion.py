@@ -164,6 +164,16 @@ def test_captum_s_map_is_ours() -> None:
     torch.testing.assert_close(fall / count, theirs.float(), rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("watched", [Unit("conv2", 3), Unit("norm1", 1), Unit("fc7", 4), Unit("fc8", 2)])
+def test_any_layer_can_be_watched(watched: Unit) -> None:
+    viewer = viewer_of(small("alexnet"))
+    fast, plain = (
+        occlude(viewer, record_for(viewer), square=Square(20, 30), watched=watched, plainly=plainly)
+        for plainly in (False, True)
+    )
+    assert float((fast.total - plain.total).abs().max()) <= 1e-5 * float(plain.total.abs().max())
+
+
 def test_neighbours_are_every_place_once() -> None:
     edges = torch.arange(0, 40, 2)
     places = torch.cartesian_prod(edges, edges)[torch.randperm(400, generator=torch.Generator().manual_seed(0))]
