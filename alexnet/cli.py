@@ -675,7 +675,7 @@ class Bench:
     """Measure speed, each figure beside what you would use instead, both taken in turn.
 
     Beside the networks written plainly in PyTorch and the torchvision shape; with what this machine can do at best.
-    The exit code is 1 if a figure that is asked for is missed. All of it takes about ten minutes on two cores.
+    The exit code is 1 if a figure that is asked for is missed. All of it takes about a quarter of an hour on two cores.
 
     Examples:
         alexnet bench
@@ -683,8 +683,8 @@ class Bench:
     """
 
     groups: Annotated[
-        Positional[tuple[Literal["train", "infer", "views", "lrn", "prepare", "data"], ...]],
-        arg(metavar="[train|infer|views|lrn|prepare|data ...]", help_behavior_hint="(default: all)"),
+        Positional[tuple[Literal["train", "infer", "views", "lrn", "prepare", "data", "see"], ...]],
+        arg(metavar="[train|infer|views|lrn|prepare|data|see ...]", help_behavior_hint="(default: all)"),
     ] = ()
     """What to measure."""
     batch: Annotated[int, arg(metavar="N")] = 128
