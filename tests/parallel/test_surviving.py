@@ -35,9 +35,9 @@ def in_mid_epoch(run: Path) -> bool:
     ("processes", "options", "victims"),
     [
         (2, ["--columns", "2"], [1]),
-        pytest.param(3, ["--hybrid", "--batch", "30"], [0, 2, 1], marks=pytest.mark.long),
+        pytest.param(3, ["--hybrid"], [0, 2, 1], marks=pytest.mark.long),
         pytest.param(4, ["--columns", "2"], [3, 0], marks=pytest.mark.long),
-        pytest.param(3, ["--batch", "30"], [0, 1], marks=pytest.mark.long),
+        pytest.param(3, [], [0, 1], marks=pytest.mark.long),
     ],
     ids=["columns", "hybrid", "both", "data"],
 )
@@ -64,7 +64,7 @@ def test_a_killed_worker_brings_the_job_back(
 def test_a_stopped_worker_is_named(store: Store, tmp_path: Path) -> None:
     """SIGSTOP: it hangs, with its connections open. After --timeout seconds one message names it and its host."""
     run, said = tmp_path / "run", tmp_path / "said.txt"
-    with started(said, 3, line(store, run, "--batch", "30", "--epochs", "500", "--timeout", "4")) as torchrun:
+    with started(said, 3, line(store, run, "--epochs", "500", "--timeout", "4")) as torchrun:
         until(lambda: saved_step(run) > 0, torchrun, "a state")
         victim = workers(torchrun)[1]
         os.kill(victim, signal.SIGSTOP)
