@@ -87,10 +87,9 @@ class Job:
 
     def take_part(self, team: Team) -> None:
         """Keep what this process holds of the network, of the whole one it has now."""
-        if not team.alone:
-            self.network.learn_by_copies(False)
         names = self.update.scaled_names
         self.team, self.part = team, team.part_of(self.network)
+        self.network.learn_by_copies(self.accumulate == 1, but=team.summed_layers(self.part))
         self.update.velocities = self.part.cut(self.update.velocities)
         if self.update.lars is not None:
             self.update.lars = replace(self.update.lars, of_whole=team.norms_of_whole(self.part, names))

@@ -51,7 +51,7 @@ def run_until(store: Path, folder: Path, options: TrainOptions, step: int | None
     plain = loop.train_batch
 
     def signalled(job, *rest):
-        if job.cursor.step == step and job.team.rank == job.team.layout.processes - 1:
+        if job.cursor.step == step and rest[-1].begins and job.team.rank == job.team.layout.processes - 1:
             os.kill(os.getpid(), signal.SIGTERM)
         return plain(job, *rest)
 

@@ -67,7 +67,6 @@ def summed(learners: Learners, group: Any, meter: Meter, half: torch.dtype | Non
         bucket_cap_mb=BUCKET_MB,
         find_unused_parameters=True,
         init_sync=False,
-        broadcast_buffers=False,
         gradient_as_bucket_view=True,
     )
     together.register_comm_hook(None, _adder(group, meter, half))

@@ -139,17 +139,22 @@ class Team:
         network, half = part.network, HALVES.get(self.layout.gradients)
         if self.layout.shares == 1:
             return Learning(network)
-        layers, dense = dict(network.named_children()), dense_rows(network.table)
+        layers = {name: network.get_submodule(name) for name in self.summed_layers(part)}
+        dense = dense_rows(network.table)
         first = dense[0].name if dense else ""
         if not self.layout.hybrid:
             summing = summed(Learners(layers, network, first), self.groups.twins, self.meter, half)
             return Learning(summing or network, summing)
-        layers = {name: module for name, module in layers.items() if name not in part.spans}
         place = network.steps.index(network.get_submodule(first)) - 1  # where all pictures come together
         below = network.steps[:place]
         summing = summed(Learners(layers, lambda x: _through(below, x), ""), self.groups.twins, self.meter, half)
         network.steps[:place] = below if summing is None else [summing]
         return Learning(network, summing)
+
+    def summed_layers(self, part: Part) -> list[str]:
+        """The layers whose gradients are summed over processes: each of these has other pictures for them."""
+        names = [name for name, _ in part.network.named_children()] if self.layout.shares > 1 else []
+        return [name for name in names if not (self.layout.hybrid and name in part.spans)]
 
     def norms_of_whole(self, part: Part, names: Sequence[str]) -> Callable[[Norms], Norms]:
         """For `Lars`: squares add up over those that hold parts of the same layers. All have the same `names`, of the
