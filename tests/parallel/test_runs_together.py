@@ -2,11 +2,11 @@
 
 import contextlib
 import io
+import json
 import os
 import shutil
 import signal
 import socket
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -168,6 +168,19 @@ def test_a_thousand_pictures_are_counted_once(thousand: Store, processes: int, o
     assert (found[0].top1_errors, found[0].top5_errors) == (alone.top1_errors, alone.top5_errors)
     assert 0 < alone.top5_errors < alone.top1_errors < 1000
     assert abs(found[0].mean_nll - alone.mean_nll) < 1e-6
+
+
+def test_evaluate_by_three_processes_says_what_one_says(thousand: Store, tmp_path: Path) -> None:
+    """The whole verb: the same figures, classes, confusions and probabilities to the bit, said once."""
+    options = TrainOptions(net="toy", epochs=1, batch=8, precision="fp32", threads=1)
+    run = train(thousand, tmp_path / "run", options, quiet=True)
+    words = ["evaluate", str(run.path), str(thousand.path), "--json", "--views", "5", "--save-probabilities"]
+    alone = command([*words, str(tmp_path / "alone.safetensors")])
+    apart = together(3, command, [*words, str(tmp_path / "apart.safetensors")])
+    assert alone[0] == 0
+    assert json.loads(alone[1])["views"]["5"]["pictures"] == 1000
+    assert [(code, said) for code, said, _ in apart] == [(0, alone[1]), (0, ""), (0, "")]
+    assert (tmp_path / "apart.safetensors").read_bytes() == (tmp_path / "alone.safetensors").read_bytes()
 
 
 @pytest.mark.parametrize("shares", [1, 2, 3, 4, 7])
@@ -410,6 +423,3 @@ def test_layouts_that_no_network_can_have() -> None:
 def test_torchrun_is_there() -> None:
     """What the pages' lines begin with: here, or on the path where this environment takes its torch from another."""
     assert shutil.which("torchrun", path=Path(sys.executable).parent) or shutil.which("torchrun")
-    words = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "alexnet", "--version"]
-    done = subprocess.run([sys.executable, *words], capture_output=True, text=True, timeout=60, check=False)
-    assert done.stdout.count("alexnet 0.") == 2
