@@ -124,12 +124,13 @@ class Network(nn.Module):
                 module.weight.data = module.weight.data.contiguous(memory_format=torch.channels_last)
         return self
 
-    def learn_by_copies(self, wish: bool = True) -> None:
+    def learn_by_copies(self, wish: bool = True, *, but: Collection[str] = ()) -> None:
         """In half precision, let gradients arrive at the layers' copies of their weights: see `WeightedLayer`. Not
-        where several gradients are added up, which wants float32, or where torch looks for them in the parameters."""
-        for module in self.children():
+        where several gradients are added up, which wants float32; not in the layers `but`, in whose parameters torch
+        looks for them."""
+        for name, module in self.named_children():
             if isinstance(module, WeightedLayer):
-                module.learns_by_copies = wish
+                module.learns_by_copies = wish and name not in but
 
     def set_place(self, place: Place | None) -> None:
         """Make the dropout masks of the following passes functions of `place`; None: draw them from torch."""
