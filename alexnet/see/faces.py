@@ -4,6 +4,7 @@
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import count
 
 import numpy as np
@@ -38,6 +39,7 @@ def mask_over(size: int, side: int) -> int:
     return max(1, round(eye)) if size < 64 else 8 * -(-round(eye) // 8)
 
 
+@lru_cache(maxsize=1)
 def drawn_faces(wanted: int, side: int, size: int, seed: int = 1) -> Faces:
     """So many faces that no store of the usual built-in set has (its seed is 0), of backgrounds that training never
     shows; those too near to their picture's edge are passed over."""
