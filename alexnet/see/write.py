@@ -261,17 +261,21 @@ def write_evolution(
 
 def write_filters(runs: Sequence[Run], out: Folder) -> list[Filters]:
     """[Z] Fig. 6 for one run, or two side by side."""
-    named, told = [], []
-    for run in runs:
-        filters = diagnose(run.network)
-        second = run.network.table.weighted[1].name
-        maps = run.network.layer(second).leaving.maps
-        patterns = linear_pattern(run.network.cpu(), second, spread_over(maps, PATTERNS))
-        name = run.path.resolve().name
-        named.append((name, filters, figures.pattern_mosaic(patterns.numpy())))
-        told.append({"run": name, "network": run.folder.table.name} | filters.as_json())
+    named = [filters_of(run, run.path.resolve().name) for run in runs]
+    told = [
+        {"run": name, "network": run.folder.table.name} | filters.as_json()
+        for run, (name, filters, _) in zip(runs, named, strict=True)
+    ]
     out.put("filters", figures.filters_figure(named), told)
     return [filters for _, filters, _ in named]
+
+
+def filters_of(run: Run, name: str) -> tuple[str, Filters, np.ndarray]:
+    """What `figures.filters_figure` draws of a run called `name`: its first layer's filters, its second's patterns."""
+    second = run.network.table.weighted[1].name
+    maps = run.network.layer(second).leaving.maps
+    patterns = linear_pattern(run.network.cpu(), second, spread_over(maps, PATTERNS))
+    return name, diagnose(run.network), figures.pattern_mosaic(patterns.numpy())
 
 
 def write_correspondence(
