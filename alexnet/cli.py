@@ -31,6 +31,7 @@ from alexnet.papers.settings import Settings
 from alexnet.train.options import TrainOptions
 from alexnet.verbs.arguments import Device, Precision, RunFolderArgument, Verb
 from alexnet.verbs.bring import Import
+from alexnet.verbs.reuse import Features
 from alexnet.verbs.see import See
 
 if TYPE_CHECKING:
@@ -748,6 +749,7 @@ VERBS: dict[str, type[Verb]] = {
     "report": Report,
     "paper": Paper,
     "see": See,
+    "features": Features,
     "import": Import,
     "demo": Demo,
     "bench": Bench,
