@@ -31,6 +31,7 @@ from alexnet.papers.settings import Settings
 from alexnet.train.options import TrainOptions
 from alexnet.verbs.arguments import Device, Precision, RunFolderArgument, Verb
 from alexnet.verbs.bring import Import
+from alexnet.verbs.export import Export
 from alexnet.verbs.see import See
 
 if TYPE_CHECKING:
@@ -736,6 +737,7 @@ VERBS: dict[str, type[Verb]] = {
     "paper": Paper,
     "see": See,
     "import": Import,
+    "export": Export,
     "demo": Demo,
     "bench": Bench,
     "completion": Completion,
