@@ -163,6 +163,8 @@ def _torch_export(run: RunFolder, out: Path, preprocessing: bool) -> tuple[str, 
 class FromRecords(nn.Module):
     """A network that takes records, uint8 (B, S, S, 3): the mean off, the centre crop, logits."""
 
+    mean_image: Tensor
+
     def __init__(self, network: Network, inputs: Inputs) -> None:
         super().__init__()
         self.network, self.size, self.edge = network, inputs.size, (inputs.side - inputs.size) // 2

@@ -110,7 +110,7 @@ def _dense(graph: _Graph, layer: Layer, network: Network, here: str) -> str:
     name = layer.row.name
     module = network.get_submodule(name)
     assert isinstance(module, FullyConnected)
-    if layer.entering.side > 1:
+    if layer is next(other for other in network.layers if isinstance(other.row, Dense)):
         here = graph.add("Flatten", [here], f"{name}/flat", axis=1)
     if len(module.reads[0]) == module.columns_below:
         weight, bias = (graph.hold(f"{name}.{kind}", getattr(module, kind)) for kind in ("weight", "bias"))
@@ -232,9 +232,8 @@ def _dropout(graph: _Graph, layer: Layer, network: Network, here: str) -> str:  
     row = layer.row
     assert isinstance(row, Dropout)
     if row.kind == "inverted":
-        return graph.add(
-            "Dropout", [here, graph.hold(f"{row.name}/ratio", np.array(1 - row.keep, np.float32))], row.name
-        )
+        ratio = graph.hold(f"{row.name}/ratio", np.array(1 - row.keep, np.float32))
+        return graph.add("Dropout", [here, ratio], row.name)
     return graph.add("Mul", [here, graph.hold(f"{row.name}/keep", np.array(row.keep, np.float32))], row.name)
 
 
