@@ -31,6 +31,7 @@ from alexnet.papers.settings import Settings
 from alexnet.train.options import TrainOptions
 from alexnet.verbs.arguments import Device, Precision, RunFolderArgument, Verb
 from alexnet.verbs.bring import Import
+from alexnet.verbs.export import Export
 from alexnet.verbs.reuse import Features
 from alexnet.verbs.see import See
 
@@ -751,6 +752,7 @@ VERBS: dict[str, type[Verb]] = {
     "see": See,
     "features": Features,
     "import": Import,
+    "export": Export,
     "demo": Demo,
     "bench": Bench,
     "completion": Completion,

@@ -204,7 +204,10 @@ class _PlaceNorm(torch.autograd.Function):
 
 
 def _parts(x_bchw: Tensor) -> list[slice]:
-    """A few pictures at a time on the CPU, so that what lies between input and output stays in the cache."""
+    """A few pictures at a time on the CPU, so that what lies between input and output stays in the cache. All at once
+    where a tracer watches: to `torch.export` the number of pictures is a symbol."""
+    if torch.compiler.is_compiling():
+        return [slice(None)]
     pictures = x_bchw.shape[0]
     step = max(1, PART // max(1, x_bchw[:1].numel())) if x_bchw.device.type == "cpu" else max(1, pictures)
     return [slice(start, start + step) for start in range(0, pictures, step)]
