@@ -373,11 +373,10 @@ class SpatialResponseNorm(nn.Module):
         super().__init__()
         row = layer.row
         assert isinstance(row, SpatialNorm)
-        self.row = row
+        self.spec = kernels.NormSpec(row.k, row.coefficient, row.beta, row.size)
 
     def forward(self, x: Maps) -> Maps:
-        row = self.row
-        return kernels.spatial_response_norm(x, row.k, row.coefficient, row.beta, row.size)
+        return kernels.spatial_response_norm(x, self.spec)
 
     def adjoint(self, y: Maps, x: Maps) -> Maps:
         return _vector_jacobian(self, y, x)

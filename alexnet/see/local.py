@@ -84,7 +84,7 @@ class Local:
                 pool = partial(_max_pool, kernel=window.kernel, stride=window.stride)
                 return self._windows(part, place, window, pool, -torch.inf)
             case SpatialResponseNorm():
-                size = module.row.size
+                size = module.spec.size
                 window = Window(size, before=size // 2, after=(size - 1) // 2)
                 inner = slice(window.before, -window.after or None)
                 return self._windows(part, place, window, lambda x: module(x)[..., inner, inner], 0.0)
