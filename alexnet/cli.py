@@ -31,6 +31,8 @@ from alexnet.papers.settings import Settings
 from alexnet.train.options import TrainOptions
 from alexnet.verbs.arguments import Device, Precision, RunFolderArgument, Verb
 from alexnet.verbs.bring import Import
+from alexnet.verbs.export import Export
+from alexnet.verbs.reuse import Features
 from alexnet.verbs.see import See
 
 if TYPE_CHECKING:
@@ -590,26 +592,29 @@ class PaperRun:
     """
 
     id: Annotated[Positional[str], arg(metavar="ID")]
-    """The result, as `alexnet paper list` names it; A/ may be left out. all: every one after the other."""
+    """The result, as `alexnet paper list` names it; A/ or Z/ may be left out where only one paper has it. all, A/all,
+    Z/all: every one after the other."""
     store: Annotated[Positional[Path], arg(metavar="STORE")]
     """The pictures, prepared."""
     out: Annotated[Path, arg(metavar="FOLDER")]
     """Where networks, measurements and results go."""
     pretrain: Annotated[Path | None, arg(metavar="STORE", help_behavior_hint="(default: none)")] = None
     """A store of a larger label set, for the results that pre-train."""
+    keypoints: Annotated[Path | None, arg(metavar="JSON", help_behavior_hint="(default: drawn faces)")] = None
+    """Pictures with key points for Z/table1, as `alexnet see parts` takes them."""
     settings: Annotated[SettingsArguments, arg(name="")] = SettingsArguments()
 
     def run(self) -> None:
         from alexnet.data.store import Store
         from alexnet.papers import report, running
         from alexnet.papers.lab import Lab
-        from alexnet.papers.registry import every_result, find
+        from alexnet.papers.registry import chosen
         from alexnet.terminal import say
 
-        experiments = list(every_result().values()) if self.id == "all" else [find(self.id)]
+        experiments = chosen(self.id)
         settings = Settings(**vars(self.settings))
         pretraining = None if self.pretrain is None else Store.open(self.pretrain)
-        lab = Lab(self.out, Store.open(self.store), settings, pretraining, say)
+        lab = Lab(self.out, Store.open(self.store), settings, pretraining, say, keypoints=self.keypoints)
         for experiment in experiments:
             path = running.run_experiment(experiment, lab)
             print(f"{report.in_words(running.read_result(path))}\n\n{path}\n", flush=True)
@@ -685,7 +690,7 @@ class Bench:
     """Measure speed, each figure beside what you would use instead, both taken in turn.
 
     Beside the networks written plainly in PyTorch and the torchvision shape; with what this machine can do at best.
-    The exit code is 1 if a figure that is asked for is missed. All of it takes about ten minutes on two cores.
+    The exit code is 1 if a figure that is asked for is missed. All of it takes about a quarter of an hour on two cores.
 
     Examples:
         alexnet bench
@@ -693,8 +698,8 @@ class Bench:
     """
 
     groups: Annotated[
-        Positional[tuple[Literal["train", "infer", "views", "lrn", "prepare", "data"], ...]],
-        arg(metavar="[train|infer|views|lrn|prepare|data ...]", help_behavior_hint="(default: all)"),
+        Positional[tuple[Literal["train", "infer", "views", "lrn", "prepare", "data", "see"], ...]],
+        arg(metavar="[train|infer|views|lrn|prepare|data|see ...]", help_behavior_hint="(default: all)"),
     ] = ()
     """What to measure."""
     batch: Annotated[int, arg(metavar="N")] = 128
@@ -745,7 +750,9 @@ VERBS: dict[str, type[Verb]] = {
     "report": Report,
     "paper": Paper,
     "see": See,
+    "features": Features,
     "import": Import,
+    "export": Export,
     "demo": Demo,
     "bench": Bench,
     "completion": Completion,

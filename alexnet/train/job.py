@@ -246,6 +246,7 @@ def with_options(recipe: Recipe, options: TrainOptions) -> Recipe:
         "decay": options.decay,
         "init": options.init,
         "mean": options.mean,
+        "rms_limit": options.rms_limit,
         "layer_decays": None if options.decay is None else {},
     }
     augmentation = {"colour": options.colour_noise, "crops": options.crops, "mirror": options.mirror}
@@ -282,6 +283,7 @@ def _check_ranges(options: TrainOptions) -> None:
         ("warmup", options.warmup),
         ("save-minutes", options.save_minutes),
         ("decay", options.decay),
+        ("rms-limit", options.rms_limit),
     ):
         if number is not None and not math.isfinite(number):
             raise UsageError(f"--{name} {number}: a finite number is needed.")
@@ -294,6 +296,7 @@ def _check_ranges(options: TrainOptions) -> None:
         ("threads", options.threads, 0),
         ("cutout", options.cutout, 0),
         ("threshold", options.threshold, 0),
+        ("rms-limit", options.rms_limit, 0),
         ("save-minutes", options.save_minutes, 0),
         ("decay", options.decay, 0),
     ):
@@ -580,7 +583,7 @@ def make_job(
         momentum=recipe.momentum,
         decay=recipe.decay,
         decay_biases=recipe.decay_biases,
-        rms_limit=recipe.rms_limit,
+        rms_limit=recipe.rms_limit or None,
         layer_decays=recipe.layer_decays,
         lars=None if recipe.trust is None else Lars(recipe.trust),
     )
