@@ -20,6 +20,7 @@ from alexnet.data.prepare import prepare
 from alexnet.data.sources.base import Part, Source, printable, split
 from alexnet.data.store import Store
 from alexnet.errors import UserError
+from alexnet.measure.arithmetic import DeviceWish, PrecisionWish
 from alexnet.measure.predict import Failure, Named, Picture, Prediction, file_of, read_file
 from alexnet.measure.run import Run, check_views
 from alexnet.nets import zoo
@@ -34,7 +35,9 @@ try:
     from sklearn.utils.multiclass import check_classification_targets
     from sklearn.utils.validation import check_is_fitted
 except ImportError as fault:
-    raise ImportError(f"alexnet.Classifier stands on scikit-learn: pip install 'alexnet[sklearn]' ({fault})") from fault
+    raise UserError(
+        f"scikit-learn is needed for this, and is not here ({fault}): pip install 'alexnet[sklearn]'"
+    ) from fault
 
 Pictures = np.ndarray | Sequence[Picture]
 """uint8 (N, H, W, 3), RGB; or N files, arrays (H, W, 3) of any sizes, bytes of files or Pillow images."""
@@ -83,8 +86,8 @@ class Classifier(ClassifierMixin, BaseEstimator):
         views: Literal[1, 5, 9, 10] = 10,
         folder: str | PathLike[str] | None = None,
         random_state: int = 0,
-        device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
-        precision: Literal["auto", "fp32", "bf16"] = "auto",
+        device: DeviceWish = "auto",
+        precision: PrecisionWish = "auto",
         threads: int = 0,
         verbose: bool = False,
     ) -> None:
@@ -104,8 +107,8 @@ class Classifier(ClassifierMixin, BaseEstimator):
         self.views = views
         self.folder = folder
         self.random_state = random_state
-        self.device = device
-        self.precision = precision
+        self.device: DeviceWish = device
+        self.precision: PrecisionWish = precision
         self.threads = threads
         self.verbose = verbose
 
@@ -205,7 +208,7 @@ class Classifier(ClassifierMixin, BaseEstimator):
 
     def __getstate__(self) -> dict[str, Any]:
         """A fitted one carries its run: the weights, and how pictures become inputs."""
-        state: dict[str, Any] = dict(super().__getstate__())  # pyright: ignore[reportAssignmentType] - of object's
+        state: dict[str, Any] = {**super().__getstate__()}  # pyright: ignore[reportGeneralTypeIssues] - a dictionary
         if (run := state.pop("run_", None)) is not None:
             state["_run_files"] = {name: (run.path / name).read_bytes() for name in KEPT if (run.path / name).exists()}
         return state

@@ -11,8 +11,9 @@ from typing import Protocol
 
 import numpy as np
 
+from alexnet.data.decode import Undecodable
 from alexnet.data.store import Part, cores
-from alexnet.measure.predict import KINDS_OF_PICTURE, Picture
+from alexnet.measure.predict import KINDS_OF_PICTURE, Failure, Picture
 from alexnet.measure.run import Run
 
 
@@ -64,30 +65,41 @@ class Pool:
 
 @dataclass(frozen=True, eq=False)
 class Loose:
-    """Files, bytes, Pillow images or arrays, made records as the run's own pictures were when they are asked for."""
+    """Files, bytes, Pillow images or arrays, made records as the run's own pictures were when they are asked for.
+    `names`: what they go by in messages; by default the file's path, or a number."""
 
     run: Run
     pictures: Sequence[Picture]
+    names: Sequence[str] = ()
 
     def __len__(self) -> int:
         return len(self.pictures)
 
-    def name(self, index: int) -> str:
-        """What a picture goes by in messages."""
-        picture = self.pictures[index]
-        return str(picture) if isinstance(picture, str | PathLike) else f"picture {index + 1}"
-
-    def record(self, index: int) -> np.ndarray:
-        """One record, uint8 (S, S, 3). Raises Undecodable, naming the picture."""
-        return self.run.predictor.record(self.pictures[index], self.name(index)).pixels
-
     def read(self, indices: np.ndarray) -> np.ndarray:
         """The records at `indices` (B,), in that order: uint8 (B, S, S, 3), RGB. Raises Undecodable, naming the first
         picture that can't be read."""
+        records, failures = self.sound(indices)
+        if failures:
+            raise Undecodable(failures[0].reason, failures[0].name)
+        return records
+
+    def sound(self, indices: np.ndarray) -> tuple[np.ndarray, list[Failure]]:
+        """The records of those at `indices` that can be read, in that order, and why the others can't."""
         with ThreadPoolExecutor(cores()) as pool:
-            records = list(pool.map(self.record, indices.tolist()))
+            found = list(pool.map(self._record, indices.tolist()))
+        records = [record for record in found if not isinstance(record, Failure)]
         side = self.run.inputs.side
-        return np.stack(records) if records else np.empty((0, side, side, 3), np.uint8)
+        shaped = np.stack(records) if records else np.empty((0, side, side, 3), np.uint8)
+        return shaped, [failure for failure in found if isinstance(failure, Failure)]
+
+    def _record(self, index: int) -> np.ndarray | Failure:
+        picture = self.pictures[index]
+        path = str(picture) if isinstance(picture, str | PathLike) else f"picture {index + 1}"
+        name = self.names[index] if self.names else path
+        try:
+            return self.run.predictor.record(picture, name).pixels
+        except Undecodable as fault:
+            return Failure(name, fault.reason)
 
 
 def as_pictures(run: Run, pictures: "Pictures | Picture | Sequence[Picture]") -> Pictures:

@@ -1,5 +1,4 @@
-"""Short binary codes for features, by an auto-encoder, as [A] §6.1 suggests ("training an auto-encoder to compress these
-vectors to short binary codes").
+"""Short binary codes for features, by an auto-encoder, as [A] §6.1 suggests.
 
     values → 512 rectified units → one logistic unit for each bit → 512 rectified units → the values again
 

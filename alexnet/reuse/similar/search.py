@@ -1,4 +1,4 @@
-"""The nearest of many vectors, by searches that compute every distance: Euclidean between values, Hamming between codes.
+"""The nearest of many vectors: every distance is computed, Euclidean between values, Hamming between codes.
 
 N queries · M known vectors · D values of a vector · W words of a code.
 """
