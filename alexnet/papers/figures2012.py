@@ -198,6 +198,7 @@ def _kernels(run: Run) -> np.ndarray:
 # ── Figure 4 ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 QUERIES, NEIGHBOURS = 5, 6  # [A] Fig. 4, right
+FIG4_HEADS = ("test", "nearest training pictures →")
 
 
 @result(

@@ -1,4 +1,4 @@
-"""Similar pictures: searches against naive ones, codes that keep neighbours, an index that is built, killed, damaged."""
+"""Similar pictures: searches against naive ones, codes that keep neighbours, an index built, killed, damaged."""
 
 import json
 import shutil
@@ -87,7 +87,7 @@ def clusters() -> np.ndarray:
     """600 vectors around 30 centres, half of their values 0 as behind ReLU."""
     random = np.random.default_rng(1)
     centres = random.normal(size=(30, 80))
-    return np.maximum(np.repeat(centres, 20, axis=0) + 0.25 * random.normal(size=(600, 80)), 0).astype(np.float32)
+    return np.maximum(np.repeat(centres, 20, axis=0) + 0.6 * random.normal(size=(600, 80)), 0).astype(np.float32)
 
 
 def test_codes_keep_neighbours_better_than_random_planes(clusters: np.ndarray) -> None:

@@ -77,7 +77,7 @@ class Coder:
 
 
 def normal(values_bd: np.ndarray, mean: Tensor, scale: float) -> Float[Tensor, "B D"]:
-    return (torch.from_numpy(np.asarray(values_bd, np.float32)) - mean) / scale
+    return (torch.from_numpy(np.array(values_bd, np.float32)) - mean) / scale
 
 
 def encoding_half(values: int, bits: int) -> nn.Sequential:
