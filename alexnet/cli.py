@@ -15,7 +15,7 @@ import shutil
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import redirect_stdout, suppress
+from contextlib import nullcontext, redirect_stdout, suppress
 from dataclasses import dataclass, fields, make_dataclass
 from functools import partial
 from pathlib import Path
@@ -31,6 +31,8 @@ from alexnet.papers.settings import Settings
 from alexnet.train.options import TrainOptions
 from alexnet.verbs.arguments import Device, Precision, RunFolderArgument, Verb
 from alexnet.verbs.bring import Import
+from alexnet.verbs.export import Export
+from alexnet.verbs.reuse import Features
 from alexnet.verbs.see import See
 
 if TYPE_CHECKING:
@@ -353,6 +355,7 @@ class Evaluate:
     Examples:
         alexnet evaluate runs/photos photos.store
         alexnet evaluate runs/photos photos.store --part test --json > figures.json
+        torchrun --nproc-per-node 4 -m alexnet evaluate runs/photos photos.store    # shared among four processes
     """
 
     run_folder: RunFolderArgument
@@ -376,24 +379,33 @@ class Evaluate:
     def run(self) -> None:
         from alexnet.data.store import Store
         from alexnet.measure import words
-        from alexnet.measure.evaluation import evaluate_run, is_reordered
+        from alexnet.measure.evaluation import Sharing, evaluate_run, is_reordered
         from alexnet.measure.run import Run
         from alexnet.terminal import progress, say
+        from alexnet.train.job import set_threads
+        from alexnet.train.parallel.launch import agree, launched
 
-        run = Run.open(self.run_folder, device=self.device, precision=self.precision)
-        store = Store.open(self.store)
-        if is_reordered(run.folder, store):
-            say(f"{store.path}: has the classes in another order than {run.path}; they are told by their ids")
-        with progress("pictures") as report:
-            evaluations, probabilities = evaluate_run(
-                run.folder,
-                run.viewer,
-                store,
-                part=self.part,
-                views=sorted({1, self.views}),
-                progress=partial(report, self.part),
-                keep_probabilities=self.save_probabilities is not None,
-            )
+        with launched(options := TrainOptions(device=self.device)) as team:
+            run = Run.open(self.run_folder, device=self.device, precision=self.precision)
+            store = Store.open(self.store)
+            agree(team, store, options)
+            if not team.alone:
+                set_threads(0, team.local)
+            if is_reordered(run.folder, store) and team.leads:
+                say(f"{store.path}: has the classes in another order than {run.path}; they are told by their ids")
+            with progress("pictures") if team.leads else nullcontext() as report:
+                evaluations, probabilities = evaluate_run(
+                    run.folder,
+                    run.viewer,
+                    store,
+                    part=self.part,
+                    views=sorted({1, self.views}),
+                    progress=None if report is None else partial(report, self.part),
+                    keep_probabilities=self.save_probabilities is not None,
+                    sharing=Sharing(team.rank, team.layout.processes, team.everyones),
+                )
+        if not team.leads:
+            return
         if probabilities is not None and self.save_probabilities is not None:
             probabilities.save(self.save_probabilities)
         if self.json:
@@ -678,7 +690,7 @@ class Bench:
     """Measure speed, each figure beside what you would use instead, both taken in turn.
 
     Beside the networks written plainly in PyTorch and the torchvision shape; with what this machine can do at best.
-    The exit code is 1 if a figure that is asked for is missed. All of it takes about ten minutes on two cores.
+    The exit code is 1 if a figure that is asked for is missed. All of it takes about a quarter of an hour on two cores.
 
     Examples:
         alexnet bench
@@ -686,8 +698,8 @@ class Bench:
     """
 
     groups: Annotated[
-        Positional[tuple[Literal["train", "infer", "views", "lrn", "prepare", "data"], ...]],
-        arg(metavar="[train|infer|views|lrn|prepare|data ...]", help_behavior_hint="(default: all)"),
+        Positional[tuple[Literal["train", "infer", "views", "lrn", "prepare", "data", "see"], ...]],
+        arg(metavar="[train|infer|views|lrn|prepare|data|see ...]", help_behavior_hint="(default: all)"),
     ] = ()
     """What to measure."""
     batch: Annotated[int, arg(metavar="N")] = 128
@@ -738,7 +750,9 @@ VERBS: dict[str, type[Verb]] = {
     "report": Report,
     "paper": Paper,
     "see": See,
+    "features": Features,
     "import": Import,
+    "export": Export,
     "demo": Demo,
     "bench": Bench,
     "completion": Completion,

@@ -27,6 +27,7 @@ from alexnet.runs import RunFolder, disk_needed, snapshot_epochs
 from alexnet.terminal import in_bytes
 from alexnet.train import precision
 from alexnet.train.options import TrainOptions
+from alexnet.train.parallel.gradients import Learning
 from alexnet.train.parallel.layout import Layout
 from alexnet.train.parallel.split import Part
 from alexnet.train.parallel.team import ALONE, Team
@@ -79,18 +80,20 @@ class Job:
     saved_at: float = field(default_factory=time.monotonic)
     team: Team = field(default_factory=Team)
     part: Part = field(init=False)
-    forward: Callable[[Tensor], Tensor] = field(init=False)
+    learning: Learning = field(init=False)
 
     def __post_init__(self) -> None:
-        self.part, self.forward = Part(self.network), self.network
+        self.part, self.learning = Part(self.network), Learning(self.network)
 
     def take_part(self, team: Team) -> None:
         """Keep what this process holds of the network, of the whole one it has now."""
-        if not team.alone:
-            self.network.learn_by_copies(False)
+        names = self.update.scaled_names
         self.team, self.part = team, team.part_of(self.network)
+        self.network.learn_by_copies(self.accumulate == 1, but=team.summed_layers(self.part))
         self.update.velocities = self.part.cut(self.update.velocities)
-        self.forward = team.learning(self.part)
+        if self.update.lars is not None:
+            self.update.lars = replace(self.update.lars, of_whole=team.norms_of_whole(self.part, names))
+        self.learning = team.learning(self.part)
 
     @property
     def piece(self) -> int:
@@ -162,7 +165,7 @@ def new_job(
     recipe = with_options(find(options.recipe), options)
     _check_numbers(options, recipe)
     network = _new_network(store, recipe, options)
-    check_team(team, network, recipe, options)
+    team.layout.check(network.table, recipe.batch, options.accumulate)
     inputs = _inputs(store, network, recipe)
     device, threads = find_device(options.device), set_threads(options.threads, team.local)
     choice = precision.choose(network.to(device), device, options.precision)
@@ -189,22 +192,6 @@ def new_job(
         *_laid_out(team, threads),
     ]
     return make_job(run, store, network, inputs, recipe, options, machine), notes
-
-
-def check_team(team: Team, network: Network, recipe: Recipe, options: TrainOptions) -> None:
-    """Raises UsageError for what the processes of `team` can't do together."""
-    layout = team.layout
-    if options.accumulate > 1 and layout.shares > 1:
-        raise UsageError(
-            f"--accumulate {options.accumulate}: {layout.in_words()} share each batch already and can't take it in "
-            "pieces too. Leave it out, or start more processes."
-        )
-    if recipe.trust is not None and (layout.columns > 1 or layout.hybrid):
-        raise UsageError(
-            f"--recipe {recipe.name}: LARS needs the norms of whole layers, and {layout.in_words()} hold parts of "
-            "them. Train data parallel: leave --columns or --hybrid out."
-        )
-    layout.check(network.table, recipe.batch // options.accumulate)
 
 
 def check_options(options: TrainOptions) -> None:
@@ -464,7 +451,7 @@ def resumed_job(
     _check_numbers(options, recipe)
     machine, remarks = _keep_choices(run, options, team)
     network = run.empty_network()
-    check_team(team, network, recipe, options)
+    team.layout.check(network.table, recipe.batch, options.accumulate)
     freeze(network, options.freeze)
     job = make_job(run, store, network, run.inputs, recipe, options, machine)
     tensors, about, notes = run.latest_state()
