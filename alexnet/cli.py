@@ -34,6 +34,7 @@ from alexnet.verbs.bring import Import
 from alexnet.verbs.export import Export
 from alexnet.verbs.reuse import Features
 from alexnet.verbs.see import See
+from alexnet.verbs.similar import Similar, SimilarBuild
 
 if TYPE_CHECKING:
     from alexnet.data.sources import Source
@@ -751,6 +752,8 @@ VERBS: dict[str, type[Verb]] = {
     "paper": Paper,
     "see": See,
     "features": Features,
+    "similar build": SimilarBuild,
+    "similar": Similar,
     "import": Import,
     "export": Export,
     "demo": Demo,
@@ -790,7 +793,7 @@ def obey(arguments: list[str]) -> int:
     if not arguments:
         print(overview(), file=sys.stderr)
         return UsageError.exit_code
-    name, *options = arguments
+    name, options = parted(arguments)
     if name in ("-h", "--help"):
         print(overview())
     elif name == "--version":
@@ -798,6 +801,12 @@ def obey(arguments: list[str]) -> int:
     else:
         parse(find_verb(name), name, options).run()
     return 0
+
+
+def parted(arguments: Sequence[str]) -> tuple[str, list[str]]:
+    """The verb, of one word or of two, and what follows it."""
+    two = " ".join(arguments[:2])
+    return (two, list(arguments[2:])) if two in VERBS else (arguments[0], list(arguments[1:]))
 
 
 def find_verb(name: str) -> type[Verb]:

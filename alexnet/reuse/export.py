@@ -83,7 +83,7 @@ def _safetensors(run: RunFolder, out: Path, preprocessing: bool) -> tuple[str, .
     weights, _ = load_tensors(run.path / "model.safetensors")
     inputs, _ = load_tensors(run.path / "inputs.safetensors")
     about = {"kind": KIND, "alexnet": alexnet.__version__, "missing_layers": run.config.get("missing_layers", [])}
-    about |= {key: run.value(key) for key in RUN_KEYS}
+    about |= {key: run.public_config()[key] for key in RUN_KEYS}
     save_tensors(out, weights | {f"{INPUTS}{name}": tensor for name, tensor in inputs.items()}, about)
     return ()
 
@@ -148,7 +148,10 @@ def _onnx(run: RunFolder, out: Path, preprocessing: bool) -> tuple[str, ...]:
 
 def _torch_export(run: RunFolder, out: Path, preprocessing: bool) -> tuple[str, ...]:
     """The graph of plain torch operators that `torch.export` traces; the compiled kernels stand aside for it."""
-    module = FromRecords(run.network, run.inputs) if preprocessing else run.network
+    network = run.load_weights(run.path / "model.safetensors")
+    for parameter in network.parameters():
+        parameter.data = parameter.data.contiguous()  # not channels last: the archive would warn of parts of tensors
+    module = FromRecords(network, run.inputs) if preprocessing else network
     side = run.inputs.side if preprocessing else run.network.input_size
     example = torch.zeros(2, side, side, 3, dtype=torch.uint8) if preprocessing else torch.zeros(2, 3, side, side)
     program = torch.export.export(module, (example,), dynamic_shapes=({0: torch.export.Dim("batch")},))
@@ -202,7 +205,7 @@ def description(run: RunFolder, std: Tensor) -> dict[str, Any]:
             **mean,
             "std": [float(value) for value in std],
         },
-        **{key: run.value(key) for key in RUN_KEYS},
+        **{key: run.public_config()[key] for key in RUN_KEYS},
     }
 
 

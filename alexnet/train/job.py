@@ -166,7 +166,7 @@ def new_job(
     _check_numbers(options, recipe)
     network = _new_network(store, recipe, options)
     team.layout.check(network.table, recipe.batch, options.accumulate)
-    inputs = _inputs(store, network, recipe)
+    inputs = _inputs(store, network, recipe, options)
     device, threads = find_device(options.device), set_threads(options.threads, team.local)
     choice = precision.choose(network.to(device), device, options.precision)
     machine = {
@@ -187,6 +187,7 @@ def new_job(
         f"{len(store.parts['train']):,} pictures of {len(store.class_names)} classes; on {device.type}, "
         f"{threads} threads, {choice.precision} ({choice.reason}); kernels: {machine['kernels']}",
         disk,
+        *starting_notes(store, network, options),
         *large_batch_notes(network, recipe, options),
         *few_updates(store, recipe.batch),
         *_laid_out(team, threads),
@@ -342,16 +343,16 @@ def take_weights(network: Network, source: RunFolder, take: str, class_ids: Sequ
 
     Raises UserError if a layer differs, or if the last one is taken for other classes.
     """
-    weighted, last = _layers_with_weights(network), network.table.weighted[-1].name
-    taken = spanned("take", take, weighted) if take else [name for name in weighted if name != last]
+    last = network.table.weighted[-1].name
+    taken = taken_layers(network, source, take)
     if last in taken and list(class_ids) != source.value("classes", "ids"):
         raise UserError(f"--take {take}: the classes are not those of {source.path}, in that order; leave out {last}.")
-    theirs = source.network.state_dict()
-    if source.network.missing:
+    if lacking := [name for name in taken if name in source.missing]:
         raise UserError(
-            f"--from {source.path}: it has no weights for {', '.join(source.network.missing)} (it was imported without "
-            "them); there is nothing to start those from."
+            f"--take {take}: {source.path} has no weights for {', '.join(lacking)} (it was imported without them); "
+            "there is nothing to start those from. Leave them out."
         )
+    theirs = source.network.state_dict()
     for name, tensor in network.state_dict().items():
         if name.split(".")[0] not in taken:
             continue
@@ -363,6 +364,32 @@ def take_weights(network: Network, source: RunFolder, take: str, class_ids: Sequ
                 "--take takes some layers only."
             )
         tensor.copy_(theirs[name])
+
+
+def taken_layers(network: Network, source: RunFolder, take: str) -> list[str]:
+    """The layers that `take` names; by default all but the last and those that `source` has no weights for."""
+    weighted = _layers_with_weights(network)
+    if take:
+        return spanned("take", take, weighted)
+    return [name for name in weighted if name not in (network.table.weighted[-1].name, *source.missing)]
+
+
+def starting_notes(store: Store, network: Network, options: TrainOptions) -> list[str]:
+    """What a run that starts from another takes of it, what keeps still, and what begins anew."""
+    if options.start_from is None:
+        return []
+    source = RunFolder.open(options.start_from)
+    weighted, taken = _layers_with_weights(network), taken_layers(network, source, options.take)
+    still = spanned("freeze", options.freeze, weighted)
+    kinds = {
+        "learning on": [name for name in taken if name not in still],
+        "taken and frozen": [name for name in taken if name in still],
+        "new": [name for name in weighted if name not in taken and name not in still],
+        "new and frozen": [name for name in still if name not in taken],
+    }
+    told = "; ".join(f"{kind}: {', '.join(names)}" for kind, names in kinds.items() if names)
+    mean = ["its mean image too, which its frozen first layer knows"] if _keeps_mean(store, network, options) else []
+    return ["; ".join([f"from {source.path}: {told}", *mean])]
 
 
 def freeze(network: Network, names: str) -> None:
@@ -393,10 +420,23 @@ def _layers_with_weights(network: Network) -> list[str]:
     return [row.name for row in network.table.rows if isinstance(row, Weighted | BatchNorm)]
 
 
-def _inputs(store: Store, network: Network, recipe: Recipe) -> Inputs:
+def _keeps_mean(store: Store, network: Network, options: TrainOptions) -> bool:
+    """Whether the source's mean image is taken off here too: its first layer is kept as it is, and the records have one
+    size. A layer that does not learn can't get used to another mean, and that of some hundred pictures is mottled."""
+    if options.start_from is None:
+        return False
+    source, first = RunFolder.open(options.start_from), _layers_with_weights(network)[0]
+    kept = not any(weight.requires_grad for weight in network.get_submodule(first).parameters())
+    return kept and first in taken_layers(network, source, options.take) and source.inputs.side == store.size
+
+
+def _inputs(store: Store, network: Network, recipe: Recipe, options: TrainOptions) -> Inputs:
     statistics = store.statistics
+    mean_image = torch.from_numpy(statistics.mean_image.copy()).permute(2, 0, 1).contiguous().float()
+    if options.start_from is not None and _keeps_mean(store, network, options):
+        mean_image = RunFolder.open(options.start_from).inputs.mean_image
     return Inputs(
-        mean_image=torch.from_numpy(statistics.mean_image.copy()).permute(2, 0, 1).contiguous().float(),
+        mean_image=mean_image,
         size=network.input_size,
         mean_mode=recipe.mean,
         eigenvalues=torch.from_numpy(statistics.eigenvalues.copy()),

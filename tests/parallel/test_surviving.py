@@ -144,8 +144,5 @@ def test_two_hosts_lose_one_and_it_comes_back(store: Store, tmp_path: Path) -> N
     starts = RunFolder.open(tmp_path / "run").config["starts"]
     assert len(starts) == 2
     assert starts[1]["step"] > 3
-    with started(
-        tmp_path / "one.txt", 2, line(store, tmp_path / "one", "--columns", "2", "--threads", "1")
-    ) as torchrun:
-        assert torchrun.wait(PATIENCE) == 0
+    together(2, cli.main, line(store, tmp_path / "one", "--columns", "2", "--threads", "1"))
     assert digest(tmp_path / "run") == digest(tmp_path / "one")
