@@ -122,6 +122,11 @@ class RunFolder:
         """What a person calls the classes, in the order of the outputs."""
         return tuple(self.value("classes", "names"))
 
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Layers that it has no weights for: an import of files that lack them."""
+        return tuple(self.config.get("missing_layers", ()))
+
     @cached_property
     def inputs(self) -> Inputs:
         """How a record becomes an input of this run's network."""
@@ -148,7 +153,7 @@ class RunFolder:
     def load_weights(self, path: Path) -> Network:
         """The run's network with the weights in `path`, in evaluation mode."""
         network = self.empty_network()
-        network.missing = tuple(self.config.get("missing_layers", ()))
+        network.missing = self.missing
         fill(network, load_tensors(path)[0], path)
         return network.eval()
 

@@ -68,6 +68,10 @@ class Run:
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r}, {self.folder.table.name}, {len(self.class_names)} classes, {self.arithmetic})"
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled, a run is its folder and its arithmetic; whoever unpickles it opens that again."""
+        return _reopened, (self.path.resolve(), self.arithmetic.device.type, self.arithmetic.precision)
+
     # ── what is in it ────────────────────────────────────────────────────────────────────────────────────────────
 
     @property
@@ -172,6 +176,10 @@ class Run:
 
 def load(path: str | PathLike[str], *, device: DeviceWish = "auto", precision: PrecisionWish = "auto") -> Run:
     """`Run.open`: the run in the folder `path`, ready to be asked."""
+    return Run.open(path, device=device, precision=precision)
+
+
+def _reopened(path: Path, device: DeviceWish, precision: PrecisionWish) -> Run:
     return Run.open(path, device=device, precision=precision)
 
 
