@@ -31,7 +31,7 @@ from alexnet.papers.settings import Settings
 from alexnet.train.options import TrainOptions
 from alexnet.verbs.arguments import Device, Precision, RunFolderArgument, Verb
 from alexnet.verbs.bring import Import
-from alexnet.verbs.reuse import Features
+from alexnet.verbs.reuse import Features, Transfer
 from alexnet.verbs.see import See
 
 if TYPE_CHECKING:
@@ -737,6 +737,7 @@ VERBS: dict[str, type[Verb]] = {
     "paper": Paper,
     "see": See,
     "features": Features,
+    "transfer": Transfer,
     "import": Import,
     "demo": Demo,
     "bench": Bench,

@@ -49,16 +49,16 @@ def result(
 
 def every_result() -> dict[str, Experiment]:
     """All results by id, in the papers' order. (The modules that define them fill the register.)"""
-    from alexnet.papers import ablations2012, figures2012, tables2012
+    from alexnet.papers import ablations2012, figures2012, tables2012, transfer2013
 
-    order = (*figures2012.ORDER, *ablations2012.ORDER, *tables2012.ORDER)
+    order = (*figures2012.ORDER, *ablations2012.ORDER, *tables2012.ORDER, *transfer2013.ORDER)
     return {id: REGISTER[id] for id in sorted(order, key=_place)}
 
 
 def find(id: str) -> Experiment:
-    """The result called `id`; A/ may be left out. Raises UsageError, with the nearest, if there is none."""
+    """The result called `id`; A/ or Z/ may be left out. Raises UsageError, with the nearest, if there is none."""
     known = every_result()
-    for name in (id, f"A/{id}"):
+    for name in (id, f"A/{id}", f"Z/{id}"):
         if name in known:
             return known[name]
     near = get_close_matches(id, known, n=3, cutoff=0.3)
@@ -69,6 +69,7 @@ def find(id: str) -> Experiment:
 IN_PAPER = (
     *("A/fig1", "A/s3.2", "A/s3.3", "A/s3.4", "A/s4.1", "A/s4.2", "A/s5", "A/fig3", "A/fig4", "A/s7"),
     *("A/table1", "A/table2", "A/2009", "A/cifar", "A/recipes"),
+    *("Z/table4", "Z/table5", "Z/table7", "Z/fig9"),
 )
 
 
