@@ -151,7 +151,7 @@ def fitted(features_nd: np.ndarray, labels_n: np.ndarray, kind: ProbeKind, stren
     if kind == "softmax":
         model: Any = LogisticRegression(C=strength, max_iter=2000)
     else:
-        model = LinearSVC(C=strength, dual=True, max_iter=5000, random_state=0)
+        model = LinearSVC(C=strength, max_iter=5000, random_state=0)
     # One thread: these matrices are small, and several threads on a busy machine wait for each other.
     with threadpool_limits(1), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # the last passes change no prediction

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from alexnet.data.store import Store
 from alexnet.errors import UsageError, UserError
 from alexnet.files import faults_named, json_bytes, read_json, write_atomically
 from alexnet.measure.accuracy import BATCH, VIEW_NUMBERS, Viewer, all_views
+from alexnet.measure.arithmetic import DeviceWish
 from alexnet.measure.evaluation import check_size
 from alexnet.measure.run import Run, check_views
 from alexnet.nets.network import build
@@ -103,7 +104,9 @@ class Study:
         """A probe of each kind on each layer, for each number of training pictures."""
         wish, found = self.wish, []
         rows = [layer_named(viewer.network, layer) for layer in wish.layers]
-        jobs = [(k, n, row) for k in wish.kinds for n in wish.per_class for row in rows]
+        jobs: list[tuple[ProbeKind, int, str]] = [
+            (k, n, row) for k in wish.kinds for n in wish.per_class for row in rows
+        ]
         names = {job: f"{prefix}{job[0]} on {job[2]}" for job in jobs}
         if all(self._file(names[job], job[1]).exists() for job in jobs):
             return [self._kept(names[job], job[1]) for job in jobs]
@@ -149,7 +152,8 @@ class Study:
         options = fold_options(self.run, beside, self.wish.epochs, self.wish.seed + number)
         begun = (path / "config.json").exists()
         train(store, path, TrainOptions() if begun else options, resume=begun, quiet=True)
-        accuracy = accuracy_of(Run.open(path, device=self.run.arithmetic.device.type), store, self.wish.views)
+        trained = Run.open(path, device=device_of(self.run))
+        accuracy = accuracy_of(trained, store, self.wish.views)
         write_atomically(kept, json_bytes({"accuracy": accuracy}))
         shutil.rmtree(store.path)
         shutil.rmtree(path)
@@ -262,9 +266,14 @@ def fold_options(run: Run, beside: Beside, epochs: int, seed: int) -> TrainOptio
         patience=epochs + 1,
         start_from=None if fresh else run.path,
         seed=seed,
-        device=run.arithmetic.device.type,  # pyright: ignore[reportArgumentType] - one of those a run can have
+        device=device_of(run),
         save_minutes=1.0,
     )
+
+
+def device_of(run: Run) -> DeviceWish:
+    """The kind of device that a run computes on."""
+    return cast(DeviceWish, run.arithmetic.device.type)
 
 
 def accuracy_of(run: Run, store: Store, views: int = 1) -> float:

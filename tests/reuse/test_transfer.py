@@ -93,7 +93,7 @@ def test_duplicates_are_found_moved_mirrored_and_recoded(run: Run, store: Store)
     others = Loose(run, [stranger, dimmer, mirrored, noisy, grey])
     found = find_duplicates(part, others)
     assert [(one.first, one.second) for one in found] == [(5, 1), (17, 2), (40, 3)]
-    assert all(one.correlation > 0.95 for one in found)
+    assert all(one.correlation > 0.985 for one in found)
 
 
 def test_first_weights_are_the_training_s(run: Run, trained: Path) -> None:
