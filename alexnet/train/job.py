@@ -27,6 +27,7 @@ from alexnet.runs import RunFolder, disk_needed, snapshot_epochs
 from alexnet.terminal import in_bytes
 from alexnet.train import precision
 from alexnet.train.options import TrainOptions
+from alexnet.train.parallel.gradients import Learning
 from alexnet.train.parallel.layout import Layout
 from alexnet.train.parallel.split import Part
 from alexnet.train.parallel.team import ALONE, Team
@@ -79,18 +80,20 @@ class Job:
     saved_at: float = field(default_factory=time.monotonic)
     team: Team = field(default_factory=Team)
     part: Part = field(init=False)
-    forward: Callable[[Tensor], Tensor] = field(init=False)
+    learning: Learning = field(init=False)
 
     def __post_init__(self) -> None:
-        self.part, self.forward = Part(self.network), self.network
+        self.part, self.learning = Part(self.network), Learning(self.network)
 
     def take_part(self, team: Team) -> None:
         """Keep what this process holds of the network, of the whole one it has now."""
-        if not team.alone:
-            self.network.learn_by_copies(False)
+        names = self.update.scaled_names
         self.team, self.part = team, team.part_of(self.network)
+        self.network.learn_by_copies(self.accumulate == 1, but=team.summed_layers(self.part))
         self.update.velocities = self.part.cut(self.update.velocities)
-        self.forward = team.learning(self.part)
+        if self.update.lars is not None:
+            self.update.lars = replace(self.update.lars, of_whole=team.norms_of_whole(self.part, names))
+        self.learning = team.learning(self.part)
 
     @property
     def piece(self) -> int:
@@ -162,8 +165,8 @@ def new_job(
     recipe = with_options(find(options.recipe), options)
     _check_numbers(options, recipe)
     network = _new_network(store, recipe, options)
-    check_team(team, network, recipe, options)
-    inputs = _inputs(store, network, recipe)
+    team.layout.check(network.table, recipe.batch, options.accumulate)
+    inputs = _inputs(store, network, recipe, options)
     device, threads = find_device(options.device), set_threads(options.threads, team.local)
     choice = precision.choose(network.to(device), device, options.precision)
     machine = {
@@ -184,27 +187,12 @@ def new_job(
         f"{len(store.parts['train']):,} pictures of {len(store.class_names)} classes; on {device.type}, "
         f"{threads} threads, {choice.precision} ({choice.reason}); kernels: {machine['kernels']}",
         disk,
+        *starting_notes(store, network, options),
         *large_batch_notes(network, recipe, options),
         *few_updates(store, recipe.batch),
         *_laid_out(team, threads),
     ]
     return make_job(run, store, network, inputs, recipe, options, machine), notes
-
-
-def check_team(team: Team, network: Network, recipe: Recipe, options: TrainOptions) -> None:
-    """Raises UsageError for what the processes of `team` can't do together."""
-    layout = team.layout
-    if options.accumulate > 1 and layout.shares > 1:
-        raise UsageError(
-            f"--accumulate {options.accumulate}: {layout.in_words()} share each batch already and can't take it in "
-            "pieces too. Leave it out, or start more processes."
-        )
-    if recipe.trust is not None and (layout.columns > 1 or layout.hybrid):
-        raise UsageError(
-            f"--recipe {recipe.name}: LARS needs the norms of whole layers, and {layout.in_words()} hold parts of "
-            "them. Train data parallel: leave --columns or --hybrid out."
-        )
-    layout.check(network.table, recipe.batch // options.accumulate)
 
 
 def check_options(options: TrainOptions) -> None:
@@ -259,6 +247,7 @@ def with_options(recipe: Recipe, options: TrainOptions) -> Recipe:
         "decay": options.decay,
         "init": options.init,
         "mean": options.mean,
+        "rms_limit": options.rms_limit,
         "layer_decays": None if options.decay is None else {},
     }
     augmentation = {"colour": options.colour_noise, "crops": options.crops, "mirror": options.mirror}
@@ -295,6 +284,7 @@ def _check_ranges(options: TrainOptions) -> None:
         ("warmup", options.warmup),
         ("save-minutes", options.save_minutes),
         ("decay", options.decay),
+        ("rms-limit", options.rms_limit),
     ):
         if number is not None and not math.isfinite(number):
             raise UsageError(f"--{name} {number}: a finite number is needed.")
@@ -307,6 +297,7 @@ def _check_ranges(options: TrainOptions) -> None:
         ("threads", options.threads, 0),
         ("cutout", options.cutout, 0),
         ("threshold", options.threshold, 0),
+        ("rms-limit", options.rms_limit, 0),
         ("save-minutes", options.save_minutes, 0),
         ("decay", options.decay, 0),
     ):
@@ -352,16 +343,16 @@ def take_weights(network: Network, source: RunFolder, take: str, class_ids: Sequ
 
     Raises UserError if a layer differs, or if the last one is taken for other classes.
     """
-    weighted, last = _layers_with_weights(network), network.table.weighted[-1].name
-    taken = spanned("take", take, weighted) if take else [name for name in weighted if name != last]
+    last = network.table.weighted[-1].name
+    taken = taken_layers(network, source, take)
     if last in taken and list(class_ids) != source.value("classes", "ids"):
         raise UserError(f"--take {take}: the classes are not those of {source.path}, in that order; leave out {last}.")
-    theirs = source.network.state_dict()
-    if source.network.missing:
+    if lacking := [name for name in taken if name in source.missing]:
         raise UserError(
-            f"--from {source.path}: it has no weights for {', '.join(source.network.missing)} (it was imported without "
-            "them); there is nothing to start those from."
+            f"--take {take}: {source.path} has no weights for {', '.join(lacking)} (it was imported without them); "
+            "there is nothing to start those from. Leave them out."
         )
+    theirs = source.network.state_dict()
     for name, tensor in network.state_dict().items():
         if name.split(".")[0] not in taken:
             continue
@@ -373,6 +364,32 @@ def take_weights(network: Network, source: RunFolder, take: str, class_ids: Sequ
                 "--take takes some layers only."
             )
         tensor.copy_(theirs[name])
+
+
+def taken_layers(network: Network, source: RunFolder, take: str) -> list[str]:
+    """The layers that `take` names; by default all but the last and those that `source` has no weights for."""
+    weighted = _layers_with_weights(network)
+    if take:
+        return spanned("take", take, weighted)
+    return [name for name in weighted if name not in (network.table.weighted[-1].name, *source.missing)]
+
+
+def starting_notes(store: Store, network: Network, options: TrainOptions) -> list[str]:
+    """What a run that starts from another takes of it, what keeps still, and what begins anew."""
+    if options.start_from is None:
+        return []
+    source = RunFolder.open(options.start_from)
+    weighted, taken = _layers_with_weights(network), taken_layers(network, source, options.take)
+    still = spanned("freeze", options.freeze, weighted)
+    kinds = {
+        "learning on": [name for name in taken if name not in still],
+        "taken and frozen": [name for name in taken if name in still],
+        "new": [name for name in weighted if name not in taken and name not in still],
+        "new and frozen": [name for name in still if name not in taken],
+    }
+    told = "; ".join(f"{kind}: {', '.join(names)}" for kind, names in kinds.items() if names)
+    mean = ["its mean image too, which its frozen first layer knows"] if _keeps_mean(store, network, options) else []
+    return ["; ".join([f"from {source.path}: {told}", *mean])]
 
 
 def freeze(network: Network, names: str) -> None:
@@ -403,10 +420,23 @@ def _layers_with_weights(network: Network) -> list[str]:
     return [row.name for row in network.table.rows if isinstance(row, Weighted | BatchNorm)]
 
 
-def _inputs(store: Store, network: Network, recipe: Recipe) -> Inputs:
+def _keeps_mean(store: Store, network: Network, options: TrainOptions) -> bool:
+    """Whether the source's mean image is taken off here too: its first layer is kept as it is, and the records have one
+    size. A layer that does not learn can't get used to another mean, and that of some hundred pictures is mottled."""
+    if options.start_from is None:
+        return False
+    source, first = RunFolder.open(options.start_from), _layers_with_weights(network)[0]
+    kept = not any(weight.requires_grad for weight in network.get_submodule(first).parameters())
+    return kept and first in taken_layers(network, source, options.take) and source.inputs.side == store.size
+
+
+def _inputs(store: Store, network: Network, recipe: Recipe, options: TrainOptions) -> Inputs:
     statistics = store.statistics
+    mean_image = torch.from_numpy(statistics.mean_image.copy()).permute(2, 0, 1).contiguous().float()
+    if options.start_from is not None and _keeps_mean(store, network, options):
+        mean_image = RunFolder.open(options.start_from).inputs.mean_image
     return Inputs(
-        mean_image=torch.from_numpy(statistics.mean_image.copy()).permute(2, 0, 1).contiguous().float(),
+        mean_image=mean_image,
         size=network.input_size,
         mean_mode=recipe.mean,
         eigenvalues=torch.from_numpy(statistics.eigenvalues.copy()),
@@ -461,7 +491,7 @@ def resumed_job(
     _check_numbers(options, recipe)
     machine, remarks = _keep_choices(run, options, team)
     network = run.empty_network()
-    check_team(team, network, recipe, options)
+    team.layout.check(network.table, recipe.batch, options.accumulate)
     freeze(network, options.freeze)
     job = make_job(run, store, network, run.inputs, recipe, options, machine)
     tensors, about, notes = run.latest_state()
@@ -593,7 +623,7 @@ def make_job(
         momentum=recipe.momentum,
         decay=recipe.decay,
         decay_biases=recipe.decay_biases,
-        rms_limit=recipe.rms_limit,
+        rms_limit=recipe.rms_limit or None,
         layer_decays=recipe.layer_decays,
         lars=None if recipe.trust is None else Lars(recipe.trust),
     )

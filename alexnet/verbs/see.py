@@ -28,11 +28,11 @@ NormRule = Annotated[
 ]
 
 
-def opened(path: Path, device: Device) -> "Run":
-    """The run, in fp32: these are looked at, not counted."""
+def opened(path: Path, device: Device, precision: Literal["auto", "fp32"] = "fp32") -> "Run":
+    """The run, in fp32 unless something else is asked for: these are looked at, not counted."""
     from alexnet.measure.run import Run
 
-    return Run.open(path, device=device, precision="fp32")
+    return Run.open(path, device=device, precision=precision)
 
 
 @contextmanager
@@ -336,6 +336,8 @@ class OcclusionOfPicture:
     """Prepared pictures in which the watched map's strongest patches are looked for."""
     part: Annotated[str, arg(metavar="NAME")] = "val"
     """Which part of that store."""
+    precision: Literal["auto", "fp32"] = "auto"
+    """What the maps are computed in; auto: as the run was trained."""
     out: Out = None
     """Where the PNG and the JSON file go."""
     device: Device = "auto"
@@ -347,7 +349,7 @@ class OcclusionOfPicture:
         from alexnet.see.write import write_occlusion
         from alexnet.terminal import progress
 
-        run = opened(self.run_folder, self.device)
+        run = opened(self.run_folder, self.device, self.precision)
         if (self.layer is None) != (self.channel is None):
             raise UsageError("--layer and --channel name the watched map together: give both, or neither.")
         square = Square.fitting(run.inputs.size, self.size, self.stride, self.grey)

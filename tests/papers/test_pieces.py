@@ -2,11 +2,10 @@
 
 import numpy as np
 import pytest
-import torch
 
 from alexnet.papers.colour import colourfulness, specialisation
 from alexnet.papers.figures2012 import epochs_to
-from alexnet.papers.nearest import nearest, share_of_same_class
+from alexnet.papers.nearest import share_of_same_class
 
 
 def test_epochs_to_a_level_lie_between_two_by_a_straight_line() -> None:
@@ -37,17 +36,6 @@ def test_columns_that_differ_are_told_from_a_random_deal() -> None:
     assert apart.chance_of_as_much == 0
     alike = specialisation(colourful, 2)
     assert alike.chance_of_as_much > 0.01
-
-
-def test_nearest_against_every_distance() -> None:
-    generator = torch.Generator().manual_seed(0)
-    known, queries = (torch.randn(n, 7, generator=generator) for n in (300, 270))
-    known[200] = known[3]  # of equals the first
-    order = nearest(queries, known, 6)
-    distances = ((queries[:, None].double() - known[None].double()) ** 2).sum(dim=2)
-    for row, found in zip(distances, order, strict=True):
-        expected = sorted(range(300), key=lambda i: (round(float(row[i]), 9), i))[:6]
-        assert found.tolist() == expected
 
 
 def test_share_of_the_same_class() -> None:
