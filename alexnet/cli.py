@@ -35,6 +35,7 @@ from alexnet.verbs.export import Export
 from alexnet.verbs.reuse import Features, Transfer
 from alexnet.verbs.see import See
 from alexnet.verbs.similar import Similar, SimilarBuild
+from alexnet.verbs.trust import Verify
 
 if TYPE_CHECKING:
     from alexnet.data.sources import Source
@@ -755,6 +756,7 @@ VERBS: dict[str, type[Verb]] = {
     "transfer": Transfer,
     "similar build": SimilarBuild,
     "similar": Similar,
+    "verify": Verify,
     "import": Import,
     "export": Export,
     "demo": Demo,
