@@ -35,7 +35,7 @@ from alexnet.verbs.export import Export
 from alexnet.verbs.reuse import Features, Transfer
 from alexnet.verbs.see import See
 from alexnet.verbs.similar import Similar, SimilarBuild
-from alexnet.verbs.trust import Verify
+from alexnet.verbs.trust import Check, Verify
 
 if TYPE_CHECKING:
     from alexnet.data.sources import Source
@@ -744,6 +744,7 @@ class Bench:
 VERBS: dict[str, type[Verb]] = {
     "nets": Nets,
     "prepare": Prepare,
+    "check": Check,
     "train": Train,
     "plan": Plan,
     "evaluate": Evaluate,

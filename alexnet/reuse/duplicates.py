@@ -36,13 +36,18 @@ def thumbnails(pictures: Pictures, progress: Progress | None = None) -> np.ndarr
     found = []
     for first in range(0, len(pictures), BATCH):
         indices = np.arange(first, min(first + BATCH, len(pictures)))
-        records = torch.from_numpy(pictures.read(indices)).permute(0, 3, 1, 2).float()
-        small = F.adaptive_avg_pool2d(records, min(SIDE, records.shape[-1])).flatten(1)
-        small = small - small.mean(dim=1, keepdim=True)
-        found.append((small / small.norm(dim=1, keepdim=True).clamp_min(1e-6)).numpy())
+        found.append(thumbnails_of(pictures.read(indices)))
         if progress:
             progress(int(indices[-1]) + 1, len(pictures))
     return np.concatenate(found)
+
+
+def thumbnails_of(records_bss3: np.ndarray) -> np.ndarray:
+    """The same of records at hand: uint8 (B, S, S, 3) in, float32 (B, 3·32·32) out."""
+    records = torch.from_numpy(records_bss3).permute(0, 3, 1, 2).float()
+    small = F.adaptive_avg_pool2d(records, min(SIDE, records.shape[-1])).flatten(1)
+    small = small - small.mean(dim=1, keepdim=True)
+    return (small / small.norm(dim=1, keepdim=True).clamp_min(1e-6)).numpy()
 
 
 def find_duplicates(

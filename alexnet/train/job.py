@@ -15,6 +15,7 @@ from torch import Tensor
 import alexnet
 from alexnet import kernels
 from alexnet.data.augment import Augmentation, Inputs
+from alexnet.data.check import remarks_on
 from alexnet.data.store import Store, cores
 from alexnet.errors import UsageError, UserError
 from alexnet.files import faults_named
@@ -182,6 +183,7 @@ def new_job(
         f"{len(store.parts['train']):,} pictures of {len(store.class_names)} classes; on {device.type}, "
         f"{threads} threads, {choice.precision} ({choice.reason}); kernels: {machine['kernels']}",
         disk,
+        *(remark.words for remark in remarks_on(store)),
         *starting_notes(store, network, options),
         *large_batch_notes(network, recipe, options),
         *few_updates(store, recipe.batch),
