@@ -33,6 +33,8 @@ POSITIONALS = {
     "report": ["run"],
     "paper": ["list"],
     "see": ["filters", "run"],
+    "similar build": ["run", "store"],
+    "similar": ["run", "picture"],
     "import": ["file", "run"],
 }
 HEAVY = ("torch", "matplotlib", "numpy", "PIL", "rich", "tensorboard", "scipy", "sklearn")
@@ -215,7 +217,7 @@ def test_a_verb_s_help_has_an_example_and_says_what_is_required_or_default(
 @pytest.mark.parametrize("name", cli.VERBS)
 def test_an_unknown_option_is_a_usage_mistake(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
-        cli.main([name, *POSITIONALS.get(name, []), "--no-such-option"])
+        cli.main([*name.split(), *POSITIONALS.get(name, []), "--no-such-option"])
     assert end.value.code == 2
     output = capsys.readouterr()
     assert not output.out
