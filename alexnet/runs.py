@@ -30,6 +30,7 @@ FORMAT_VERSION = 1
 KEPT_STATES = 2
 STATE_FILES = KEPT_STATES + 1
 """States on disk while a new one is written."""
+PRIVATE = ("options", "machine", "starts")
 FIRST_FILES = ("inputs.safetensors", ".lock")
 SNAPSHOT_EPOCHS = (1, 2, 5, 10, 20, 30, 40, 64)  # [Z] Fig. 4
 
@@ -101,6 +102,13 @@ class RunFolder:
                 raise UserError(f"{self.path / 'config.json'}: damaged, {'.'.join(keys)} is missing.")
             found = found[key]
         return found
+
+    def public_config(self) -> dict[str, Any]:
+        """The config without what is of this machine and its owner alone: paths, options, the machine."""
+        kept = {name: value for name, value in self.config.items() if name not in PRIVATE}
+        if "data" in kept:
+            kept["data"] = {name: value for name, value in kept["data"].items() if name != "path"}
+        return kept
 
     # ── the network and its inputs ───────────────────────────────────────────────────────────────────────────────
 

@@ -33,6 +33,8 @@ POSITIONALS = {
     "report": ["run"],
     "paper": ["list"],
     "see": ["filters", "run"],
+    "features": ["run", "picture", "--out", "f.npy"],
+    "export": ["run", "--to", "safetensors"],
     "similar build": ["run", "store"],
     "similar": ["run", "picture"],
     "import": ["file", "run"],
@@ -200,7 +202,7 @@ def test_a_verb_s_help_has_an_example_and_says_what_is_required_or_default(
     name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as end:
-        cli.main([name, "--help"])
+        cli.main([*name.split(), "--help"])
     help_text = capsys.readouterr().out
     assert end.value.code == 0
     assert f"usage: alexnet {name} " in help_text

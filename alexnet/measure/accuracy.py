@@ -122,11 +122,17 @@ def rank_of_truth(probabilities: Float[Tensor, "B K"], labels: Int[Tensor, "B"])
 
 
 def probabilities_of(
-    viewer: Viewer, part: Part, views: Sequence[int], progress: Callable[[int, int], None] | None = None
+    viewer: Viewer,
+    part: Part,
+    views: Sequence[int],
+    progress: Callable[[int, int], None] | None = None,
+    *,
+    rank: int = 0,
+    processes: int = 1,
 ) -> Iterator[tuple[dict[int, Float[Tensor, "B K"]], slice]]:
     """Probabilities of a part of a store with each number of views, batch by batch in the store's order, and the
-    batch's place in it. `progress(done, total)`."""
-    for first in range(0, len(part), BATCH):
+    batch's place in it; of several `processes` each takes every so many-th batch. `progress(done, total)`."""
+    for first in range(BATCH * rank, len(part), BATCH * processes):
         place = slice(first, min(first + BATCH, len(part)))
         pictures = torch.from_numpy(part.read(np.arange(place.start, place.stop)))
         yield viewer.probabilities_by_views(pictures, views), place

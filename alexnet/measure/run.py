@@ -16,6 +16,7 @@ from alexnet.errors import UsageError
 from alexnet.measure.accuracy import VIEW_NUMBERS, Viewer
 from alexnet.measure.arithmetic import Arithmetic, DeviceWish, PrecisionWish, arithmetic_for
 from alexnet.measure.evaluation import Evaluation, Progress, evaluate_run
+from alexnet.measure.hub import fetch, push, save_folder
 from alexnet.measure.predict import KINDS_OF_PICTURE, Failure, Named, Picture, Prediction, Predictor
 from alexnet.nets.network import Network
 from alexnet.runs import RunFolder
@@ -42,6 +43,27 @@ class Run:
         fp32. Raises UserError if it is no run folder or the device is not here."""
         folder = RunFolder.open(Path(path))
         return cls(folder, arithmetic_for(folder, device, precision))
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name: str | PathLike[str],
+        *,
+        revision: str | None = None,
+        device: DeviceWish = "auto",
+        precision: PrecisionWish = "auto",
+    ) -> "Run":
+        """A run in a folder or, if there is none of this name, in the Hugging Face Hub ("owner/name"; downloaded once).
+        Raises UserError if there is neither."""
+        return cls.open(fetch(str(name), revision), device=device, precision=precision)
+
+    def save_pretrained(self, folder: str | PathLike[str]) -> Path:
+        """Write weights, config, mean and a model card into a folder that others can take; no paths, no options."""
+        return save_folder(self.folder, Path(folder))
+
+    def push_to_hub(self, repo_id: str, *, private: bool = False, token: str | None = None) -> str:
+        """Upload what `save_pretrained` writes to the Hugging Face Hub as `repo_id` ("owner/name"); the address."""
+        return push(self.folder, repo_id, private=private, token=token)
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r}, {self.folder.table.name}, {len(self.class_names)} classes, {self.arithmetic})"

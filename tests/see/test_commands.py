@@ -108,6 +108,7 @@ def test_occlusion(see: Callable, picture: Path, store: Store) -> None:
     assert code == 0
     assert "square: 16 of 16 places" in told
     content = content_of(files)
+    assert content["precision"] == "fp32"
     assert content["square"] == {"size": 8, "stride": 8, "grey": 128.0}
     assert content["class"] == "angle0"
     assert np.array(content["probability"]).shape == (4, 4)

@@ -295,6 +295,14 @@ def test_logged_recipe_and_zeilers_recipe_run(store: Store, run_folder: Path) ->
     assert run.value("recipe", "rms_limit") == 0.1
     rms = run.network.get_parameter("conv1.weight").detach().square().mean(dim=(1, 2, 3)).sqrt()
     assert float(rms.max()) <= 0.1 + 1e-6
+    low = train(store, run_folder / "low", options(recipe="zf", rms_limit=0.002), quiet=True)
+    rms = low.network.get_parameter("conv1.weight").detach().square().mean(dim=(1, 2, 3)).sqrt()
+    assert float(rms.max()) == pytest.approx(0.002, rel=1e-3)
+    bare = train(store, run_folder / "bare", options(recipe="zf", rms_limit=0.0), quiet=True)
+    rms = bare.network.get_parameter("conv1.weight").detach().square().mean(dim=(1, 2, 3)).sqrt()
+    assert float(rms.min()) > 0.002, "nothing is cut back to 0"
+    with pytest.raises(UserError, match="--rms-limit -1"):
+        train(store, run_folder / "negative", options(recipe="zf", rms_limit=-1.0), quiet=True)
 
 
 def test_two_at_once_in_one_folder_are_refused(store: Store, run_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -568,7 +576,7 @@ def test_frozen_layers_stay_to_the_bit_also_taken_up_again(
 
 def test_nothing_is_computed_backwards_through_a_frozen_beginning(store: Store, unbroken: Path) -> None:
     """No gradient graph, so nothing kept for it: the output of the last frozen layer requires none."""
-    from alexnet.train.job import freeze
+    from alexnet.train.first import freeze
 
     network = RunFolder.open(unbroken).network.train()
     freeze(network, "conv1-conv5")
