@@ -32,7 +32,7 @@ from alexnet.train.options import TrainOptions
 from alexnet.verbs.arguments import Device, Precision, RunFolderArgument, Verb
 from alexnet.verbs.bring import Import
 from alexnet.verbs.export import Export
-from alexnet.verbs.reuse import Features
+from alexnet.verbs.reuse import Features, Transfer
 from alexnet.verbs.see import See
 from alexnet.verbs.similar import Similar, SimilarBuild
 
@@ -752,6 +752,7 @@ VERBS: dict[str, type[Verb]] = {
     "paper": Paper,
     "see": See,
     "features": Features,
+    "transfer": Transfer,
     "similar build": SimilarBuild,
     "similar": Similar,
     "import": Import,

@@ -59,9 +59,17 @@ def result(
 
 def every_result() -> dict[str, Experiment]:
     """All results by id, in the papers' order. (The modules that define them fill the register.)"""
-    from alexnet.papers import ablations2012, figures2012, figures2013, pictures2013, tables2012, tables2013
+    from alexnet.papers import (
+        ablations2012,
+        figures2012,
+        figures2013,
+        pictures2013,
+        tables2012,
+        tables2013,
+        transfer2013,
+    )
 
-    modules = (figures2012, ablations2012, tables2012, figures2013, pictures2013, tables2013)
+    modules = (figures2012, ablations2012, tables2012, figures2013, pictures2013, tables2013, transfer2013)
     order = [id for module in modules for id in module.ORDER]
     return {id: REGISTER[id] for id in sorted(order, key=_place)}
 
@@ -92,7 +100,7 @@ IN_PAPER = (
     *("A/fig1", "A/s3.2", "A/s3.3", "A/s3.4", "A/s4.1", "A/s4.2", "A/s5", "A/fig3", "A/fig4", "A/s7"),
     *("A/table1", "A/table2", "A/2009", "A/cifar", "A/recipes"),
     *("Z/fig2", "Z/fig4", "Z/fig5", "Z/fig6", "Z/fig7", "Z/table1", "Z/table2", "Z/table3"),
-    # Z/table4 to Z/table7 and Z/fig9, features used again, belong here.
+    *("Z/table4", "Z/table5", "Z/table7", "Z/fig9"),
 )
 
 

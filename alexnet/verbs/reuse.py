@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import Positional, arg
 
@@ -90,3 +90,76 @@ def collected(run: "Run", pictures: tuple[str, ...], parts: tuple[str, ...]) -> 
     if parts:
         raise UsageError(f"--parts {parts[0]}: only a store has parts, and these are pictures.")
     return Collection.of_files(run, list(found_pictures(pictures)))
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """Measure what a run's layers are worth on other pictures: probes on each, by folds, beside other ways ([Z] §5.2).
+
+    All pictures of the store are pooled, and folds drawn from them: so many training pictures of each class, up to 50
+    of the others to test. Of an annotated folder (Pascal VOC, LabelMe) the average precision of each class is measured.
+    Stopped, the same command goes on.
+
+    Examples:
+        alexnet transfer runs/photos caltech.store --per-class 15 30 --out transfer
+        alexnet transfer runs/photos caltech.store --beside random target fine-tune --seen photos.store --out transfer
+        alexnet transfer runs/photos VOCdevkit/VOC2012/ --layers 7 --out transfer
+    """
+
+    run_folder: RunFolderArgument
+    """The run."""
+    store: Annotated[Positional[Path], arg(metavar="STORE|VOC")]
+    """The other pictures, prepared; or a folder with Annotations/ beside JPEGImages/ or Images/."""
+    out: Annotated[Path, arg(metavar="FOLDER")]
+    """Where what was measured, the table and the figure go."""
+    layers: Annotated[tuple[str, ...], arg(metavar="NAME ...")] = ("1", "2", "3", "4", "5", "7")
+    """Rows of the network, or layers by their numbers as the papers count."""
+    probes: Annotated[tuple[Literal["svm", "softmax"], ...], arg(metavar="{svm,softmax} ...")] = ("svm", "softmax")
+    """What is trained on a layer: a linear SVM for each class, softmax regression."""
+    per_class: Annotated[tuple[int, ...], arg(metavar="N ...")] = (15, 30)
+    """Training pictures of each class."""
+    beside: Annotated[tuple[Literal["random", "target", "fine-tune"], ...], arg(metavar="WHAT ...")] = ("random",)
+    """random: the same probes on the network untrained; target: the network trained on these pictures only; fine-tune:
+    all its layers trained on."""
+    folds: int = 5
+    """How often pictures are drawn anew."""
+    views: Annotated[Literal[1, 5, 9, 10], arg(metavar="{1,5,9,10}")] = 1
+    """Views that are averaged."""
+    epochs: int = 60
+    """Of the trainings that target and fine-tune ask for."""
+    seen: Annotated[Path | None, arg(metavar="STORE", help_behavior_hint="(default: not looked for)")] = None
+    """What the run was trained on: pictures that are there too, by normalised correlation, are left out."""
+    seed: int = 0
+    """Of the draws."""
+    device: Device = "auto"
+    """Where to compute; auto: the first of cuda, mps, cpu that is there."""
+    precision: Precision = "auto"
+    """Arithmetic of the layers; auto: as in the training, on another kind of device fp32."""
+
+    def run(self) -> None:
+        from alexnet.data.sources.labelme import is_labelme
+        from alexnet.measure.run import Run
+        from alexnet.reuse.report import transfer_in_words, voc_in_words, write_transfer, write_voc
+        from alexnet.reuse.transfer import Wish
+        from alexnet.terminal import progress
+
+        run = Run.open(self.run_folder, device=self.device, precision=self.precision)
+        with progress("steps") as report:
+            if is_labelme(self.store):
+                written = write_voc(run, self.store, self.out, self.layers, self.views, seed=self.seed)
+                in_words: Any = voc_in_words
+            else:
+                wish = Wish(
+                    layers=self.layers,
+                    kinds=self.probes,
+                    per_class=self.per_class,
+                    beside=self.beside,
+                    folds=self.folds,
+                    views=self.views,
+                    epochs=self.epochs,
+                    seed=self.seed,
+                )
+                written = write_transfer(run, self.store, self.out, wish, seen=self.seen, progress=report)
+                in_words = transfer_in_words
+        print(in_words(written))
+        print(self.out / "transfer.json")

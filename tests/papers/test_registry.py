@@ -28,6 +28,7 @@ ISSUE = (
     *("A/fig1", "A/s3.2", "A/s3.3", "A/s3.4", "A/s4.1", "A/s4.2", "A/s5", "A/fig3", "A/fig4", "A/s7"),
     *("A/table1", "A/table2", "A/2009", "A/cifar", "A/recipes"),
     *("Z/fig2", "Z/fig4", "Z/fig5", "Z/fig6", "Z/fig7", "Z/table1", "Z/table2", "Z/table3"),
+    *("Z/table4", "Z/table5", "Z/table7", "Z/fig9"),
 )
 
 
