@@ -259,7 +259,7 @@ class Train:
 
     def run(self) -> None:
         from alexnet.data.store import Store
-        from alexnet.train.job import check_options
+        from alexnet.train.checks import check_options
         from alexnet.train.loop import train
         from alexnet.train.parallel.launch import launched
 
@@ -277,7 +277,7 @@ class Train:
 def show_traffic(options: TrainOptions, layout: "Layout") -> None:
     from alexnet.nets.table import with_width
     from alexnet.nets.zoo import find
-    from alexnet.train.job import with_options
+    from alexnet.train.checks import with_options
     from alexnet.train.parallel import traffic
     from alexnet.train.recipes import find as find_recipe
 

@@ -26,7 +26,7 @@ from alexnet.measure.run import Run, check_views
 from alexnet.nets import zoo
 from alexnet.runs import RunFolder
 from alexnet.terminal import progress, say
-from alexnet.train.job import check_options
+from alexnet.train.checks import check_options
 from alexnet.train.loop import Interrupted, train
 from alexnet.train.options import TrainOptions
 

@@ -24,13 +24,14 @@ from alexnet.errors import UserError
 from alexnet.files import locked
 from alexnet.measure.accuracy import Counts, Viewer, rank_of_truth
 from alexnet.runs import RunFolder, snapshot_epochs
-from alexnet.train.job import Job, check_same_store, new_job, recorded_options, resumed_job
+from alexnet.train.job import Job, new_job
 from alexnet.train.options import TrainOptions
 from alexnet.train.parallel.join import joined_job, tell_ended, tell_team
 from alexnet.train.parallel.launch import agree
 from alexnet.train.parallel.layout import Deal, deal
 from alexnet.train.parallel.team import ALONE, Team
 from alexnet.train.record import Curves, Everyone, Listener, Log, Screen, Unwritten
+from alexnet.train.resume import check_same_store, recorded_options, resumed_job
 from alexnet.train.schedule import Rates
 
 SHORT_EPOCH_SECONDS = 15.0

@@ -119,7 +119,7 @@ def test_what_can_t_be_read(made: tuple[Path, dict[str, np.ndarray]], tmp_path: 
         ((made[0] / conv2).read_bytes()[:-7], "is cut short or no list"),
         (b"\xff" * 40, "first bytes are no list of dimensions"),
         (packed(np.full((256, 5, 5, 6), 31), 5), "codebook of conv2 and its list of words don't belong together"),
-        (packed(np.zeros((250, 5, 5, 6), int), 5), r"conv2.weight is \(250, 48, 5, 5\), bvlc-alexnet needs \(256"),
+        (packed(np.zeros((250, 5, 5, 6), int), 5), r"conv2.weight is \(250, 48, 5, 5\); bvlc-alexnet needs \(256"),
     ):
         damaged = tmp_path / f"damaged{len(list(tmp_path.iterdir()))}"
         damaged.mkdir()

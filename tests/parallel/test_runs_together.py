@@ -151,9 +151,9 @@ def network():
 
 
 def inputs(store: Store):
-    from alexnet.train.job import _inputs
+    from alexnet.train.first import first_inputs
 
-    return _inputs(store, network(), find("paper"))
+    return first_inputs(store, network(), find("paper"), TrainOptions())
 
 
 @pytest.mark.parametrize(

@@ -576,7 +576,7 @@ def test_frozen_layers_stay_to_the_bit_also_taken_up_again(
 
 def test_nothing_is_computed_backwards_through_a_frozen_beginning(store: Store, unbroken: Path) -> None:
     """No gradient graph, so nothing kept for it: the output of the last frozen layer requires none."""
-    from alexnet.train.job import freeze
+    from alexnet.train.first import freeze
 
     network = RunFolder.open(unbroken).network.train()
     freeze(network, "conv1-conv5")

@@ -57,12 +57,13 @@ def _layer(arrays: dict[str, np.ndarray], layer: Layer, columns: int, where: str
     if not isinstance(row, Conv | Dense):
         raise UserError(f"{where}: {row.name} has weights for each place; such layers are not read from this layout.")
     known = {name.split(".")[0] for name in arrays}
-    whole = next((name for name in (row.name, IN_CFG.get(row.name, "")) if name in known), None)
-    below = tuple(sorted({column for read in layer.reads for column in read}))
-    if whole is not None:
+    own, in_cfg = row.name, IN_CFG.get(row.name, row.name)
+    towers = [in_cfg + TOWERS[column] for column in range(columns)] if columns > 1 else [own]
+    whole = next((name for name in (own, in_cfg) if name in known), None)
+    if whole is not None and (columns == 1 or not known.issuperset(towers)):  # fc2048b is no fc7, it is fc6's tower b
+        below = tuple(sorted({column for read in layer.reads for column in read}))
         parts = [_part(arrays, whole, row, below, where)]
     else:
-        towers = [IN_CFG.get(row.name, row.name) + TOWERS[column] for column in range(columns)]
         parts = [_part(arrays, name, row, layer.reads[column], where) for column, name in enumerate(towers)]
     weights, biases = zip(*parts, strict=True)
     return torch.cat(weights), torch.cat(biases)
