@@ -35,6 +35,7 @@ POSITIONALS = {
     "see": ["filters", "run"],
     "features": ["run", "picture", "--out", "f.npy"],
     "export": ["run", "--to", "safetensors"],
+    "transfer": ["run", "store", "--out", "folder"],
     "similar build": ["run", "store"],
     "similar": ["run", "picture"],
     "import": ["file", "run"],
