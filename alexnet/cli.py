@@ -32,6 +32,7 @@ from alexnet.train.options import TrainOptions
 from alexnet.verbs.arguments import Device, Precision, RunFolderArgument, Verb
 from alexnet.verbs.bring import Import
 from alexnet.verbs.see import See
+from alexnet.verbs.serve import Serve
 
 if TYPE_CHECKING:
     from alexnet.data.sources import Source
@@ -735,6 +736,7 @@ VERBS: dict[str, type[Verb]] = {
     "report": Report,
     "paper": Paper,
     "see": See,
+    "serve": Serve,
     "import": Import,
     "demo": Demo,
     "bench": Bench,
