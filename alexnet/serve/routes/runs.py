@@ -114,6 +114,6 @@ async def filters(
     """Both sides' filters, as `alexnet see filters` draws them."""
 
     def draw(side: Any, _: object) -> bytes:
-        return compare.filters_png([side, explorer.sides[right]])
+        return compare.filters_png([side] if left == right else [side, explorer.sides[right]])
 
     return await about_side(request, explorer, left, ("filters", right, explorer.stamp(right)), draw, PNG)
