@@ -1,6 +1,7 @@
 """What moves, scaled and turned pictures do to a network ([Z] §4.2, Fig. 5).
 
-T steps of a transformation · P pictures · K classes · S side of a record · C side of a view · 2×3 an affine map of the plane.
+T steps of a transformation · P pictures · K classes · S side of a record · C side of a view · 2×3 an affine map of the
+plane.
 """
 
 import math

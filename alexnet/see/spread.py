@@ -27,8 +27,8 @@ MOST = 1000
 
 @dataclass(frozen=True, eq=False)
 class Spread:
-    """`peaks[layer]` float32 (N, C): the largest value of each channel on each picture; `about` says of which run, store
-    and pictures."""
+    """`peaks[layer]` float32 (N, C): the largest value of each channel on each picture; `about` says of which run,
+    store and pictures."""
 
     peaks: dict[str, Float[Tensor, "N C"]]
     about: dict[str, Any]
@@ -40,6 +40,12 @@ class Spread:
             raise UserError(f"the activations of {layer} · {channel} were not looked at.")
         counts, edges = np.histogram(self.peaks[layer][:, channel].numpy(), bins)
         return edges.tolist(), counts.tolist()
+
+    def as_json(self, layer: str, channel: int) -> dict[str, Any]:
+        """The histogram, and the share of pictures that the channel answers."""
+        edges, counts = self.histogram(layer, channel)
+        active = float(self.active(layer)[channel])
+        return {"layer": layer, "channel": channel, "active": active, "edges": edges, "counts": counts}
 
     def active(self, layer: str) -> Float[Tensor, "C"]:
         """The share of pictures, 0 to 1, on which each channel is above 0 somewhere."""

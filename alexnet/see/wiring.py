@@ -18,8 +18,8 @@ def weighted_layers(network: Network) -> list[Layer]:
 
 
 def strengths(network: Network, name: str) -> Float[Tensor, "C M"]:
-    """For each channel the length of its weights to each channel below (of the picture: to red, green and blue); 0 where
-    it is in a column that it does not read. Raises UserError for a layer without shared or dense weights."""
+    """For each channel the length of its weights to each channel below (of the picture: to red, green and blue); 0 for
+    those in a column that it does not read. Raises UserError for a layer without shared or dense weights."""
     layer = network.layer(name)
     if not isinstance(layer.row, Conv | Dense):
         raise UserError(f"{name}: its weights join no channels (convolutions and fully connected layers do).")
@@ -36,8 +36,8 @@ def strengths(network: Network, name: str) -> Float[Tensor, "C M"]:
 
 
 def filters_of(network: Network, name: str, channel: int) -> Float[Tensor, "M k k"]:
-    """The filters of one channel of a convolution, one for each channel that it reads. Raises UserError for a layer that
-    is no convolution."""
+    """The filters of one channel of a convolution, one for each channel that it reads. Raises UserError for a layer
+    that is no convolution."""
     if not isinstance(network.layer(name).row, Conv):
         raise UserError(f"{name}: no convolution, so it has no filters to show.")
     return network.get_parameter(f"{name}.weight").detach().float().cpu()[channel]

@@ -111,8 +111,7 @@ async def _events(waiting: Waiting) -> AsyncIterator[bytes]:
 
 def event(kind: str, value: Any) -> bytes:
     """One server-sent event."""
-    data = b"".join(as_json_bytes(value).split(b"\n"))
-    return b"event: %b\ndata: %b\n\n" % (kind.encode(), data)
+    return b"event: %b\ndata: %b\n\n" % (kind.encode(), as_json_bytes(value))
 
 
 def event_stream(events: AsyncIterator[bytes]) -> StreamingResponse:

@@ -27,8 +27,8 @@ def create_app(explorer: Explorer, door: Door) -> Guard:
     app = FastAPI(
         title="alexnet serve",
         version=alexnet.__version__,
-        description="A run folder, looked into. Addresses that compute answer with server-sent events: place, progress, "
-        "part, then done or failed.",
+        description="A run folder, looked into. Addresses that compute answer with server-sent events: place, "
+        "progress, part, then done or failed.",
         docs_url=None,  # its page loads scripts from another host
         redoc_url=None,
         openapi_url="/api/openapi.json",

@@ -1,5 +1,7 @@
 """What the explorer holds: the runs, the prepared pictures, the pictures that people bring, and the answers it has."""
 
+import json
+from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from functools import cached_property
 from pathlib import Path
@@ -7,13 +9,15 @@ from typing import Any
 
 from alexnet.data.store import Store
 from alexnet.errors import UserError
-from alexnet.files import json_bytes
 from alexnet.serve.kept import Kept
 from alexnet.serve.looks import Sights
 from alexnet.serve.shelf import Shelf
-from alexnet.serve.sides import OWN, Pictures, Side, Sides, find_store, version_of
+from alexnet.serve.sides import OWN, Absent, Pictures, Side, Sides, find_store, version_of
 from alexnet.serve.uploads import Held, Making, Uploads
 from alexnet.serve.worker import Desk, Worker
+
+REMEMBERED = 8
+"""Findings kept for their figures: occlusion, invariance."""
 
 
 class Explorer:
@@ -26,6 +30,7 @@ class Explorer:
         self.pictures = None if found is None else Pictures(found, part_to_look_at(found))
         self.worker, self.shelf, self.uploads, self.sights = Worker(), Shelf(), Uploads(), Sights()
         self._kept: dict[str, Kept] = {}
+        self._found: OrderedDict[Hashable, Any] = OrderedDict()
 
     @cached_property
     def makings(self) -> list[Making]:
@@ -56,6 +61,18 @@ class Explorer:
         """Raises Absent for a picture that is not held."""
         return self.uploads[ident]
 
+    def remember(self, key: Hashable, found: Any) -> None:
+        """Keep what was found for a figure that may be asked for later; the last few. For the worker's thread."""
+        self._found[key] = found
+        while len(self._found) > REMEMBERED:
+            self._found.popitem(last=False)
+
+    def remembered(self, key: Hashable) -> Any:
+        """Raises Absent for what was not asked for, or is forgotten."""
+        if key not in self._found:
+            raise Absent("this was not asked for yet, or is forgotten; ask again")
+        return self._found[key]
+
     def shelved(self, key: Hashable, make: Callable[[Desk], bytes]) -> Callable[[Desk], bytes]:
         """`make`, but for what lies on the shelf."""
 
@@ -77,7 +94,7 @@ def part_to_look_at(store: Store) -> str:
 
 def as_json_bytes(value: Any) -> bytes:
     """Values as JSON, numbers that are none as null."""
-    return json_bytes(_without_nan(value))
+    return json.dumps(_without_nan(value), separators=(",", ":"), allow_nan=False).encode()
 
 
 def _without_nan(value: Any) -> Any:

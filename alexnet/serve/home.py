@@ -99,7 +99,7 @@ def curve_png(side: Side, name: str, dark: bool) -> bytes:
 
 
 def state_of(side: Side, history: History) -> dict[str, Any]:
-    """Whether the run is "finished", "training" or "stopped", how far it is, and when it will be done if it goes on so."""
+    """Whether the run is "finished", "training" or "stopped", how far it is, and when it will be done at this pace."""
     config, epochs = side.run.config, history.epochs
     planned = config.get("options", {}).get("epochs") or config.get("recipe", {}).get("epochs")
     seconds = _seconds_of_epoch(history)

@@ -101,20 +101,20 @@ def _layer_seen(side: Side, sight: Sight, name: str) -> dict[str, Any]:
     }
 
 
-def maps_png(side: Side, sight: Sight, name: str) -> bytes:
+def maps_png(sight: Sight, name: str) -> bytes:
     """All maps of a row, white the largest value of the row and black 0 (or the smallest, if that is less)."""
-    return png_of(maps_sheet(_maps(side, sight, name)))
+    return png_of(maps_sheet(_maps(sight, name)))
 
 
-def map_png(side: Side, sight: Sight, name: str, channel: int) -> bytes:
+def map_png(sight: Sight, name: str, channel: int) -> bytes:
     """One map, white its own largest value. Raises Absent if there is no such map."""
-    maps_chw = _maps(side, sight, name)
+    maps_chw = _maps(sight, name)
     if not 0 <= channel < len(maps_chw):
         raise Absent(f"{name} has maps 0 … {len(maps_chw) - 1}")
     return png_of(maps_sheet(maps_chw[channel : channel + 1]))
 
 
-def _maps(side: Side, sight: Sight, name: str) -> np.ndarray:
+def _maps(sight: Sight, name: str) -> np.ndarray:
     """(C, H, W) float32; units of dense layers are maps of one place."""
     if name not in sight.activations.maps:
         raise Absent("there is no such layer")
@@ -207,7 +207,7 @@ BATCH = 64
 
 
 def rounds(count: int) -> Iterator[tuple[int, Tensor, Tensor]]:
-    """Every place of a grid of `count` × `count` once, coarse ones first: (how coarse, rows, columns), some at a time."""
+    """Every place of a grid of `count` × `count` once, coarse ones first: how coarse, rows, columns; some at a time."""
     seen = torch.zeros(count, count, dtype=torch.bool)
     for step in (COARSE, COARSE // 2, 1):
         along = torch.tensor(sorted({*range(0, count, step), count - 1}))
@@ -274,8 +274,8 @@ def invariance_figure_png(found: Invariance) -> bytes:
 
 
 def neighbours(side: Side, sight: Sight, kept: Kept) -> list[dict[str, Any]]:
-    """The training pictures nearest in the last hidden layer ([A] Fig. 4, right). Raises Absent if those were not looked
-    at."""
+    """The training pictures nearest in the last hidden layer ([A] Fig. 4, right). Raises Absent if those were not
+    looked at."""
     features = kept.features
     if features is None:
         raise Absent("the training pictures were not looked at yet")

@@ -4,6 +4,7 @@ C channels of a layer · M channels of the layer below.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,15 +13,15 @@ import torch
 from alexnet.measure.figures import kernel_mosaic, png_of
 from alexnet.nets import summary
 from alexnet.nets.network import Network
-from alexnet.nets.table import Conv, Layer
+from alexnet.nets.table import Conv, Dense, Layer
 from alexnet.see import figures
 from alexnet.see.diagnosis import diagnose
-from alexnet.see.display import contrast, tile
+from alexnet.see.display import contrast, cut, tile
 from alexnet.see.evolution import Evolution
 from alexnet.see.portraits import Portrait, portraits_of
 from alexnet.see.sight import centre_views
 from alexnet.see.top import NONE, Strongest
-from alexnet.see.units import Unit, unit_at
+from alexnet.see.units import Unit, box_of, frame_of, unit_at
 from alexnet.see.wiring import filters_of, strengths, weighted_layers
 from alexnet.serve.kept import Kept
 from alexnet.serve.sides import Absent, Side
@@ -108,9 +109,6 @@ def unit_tile(side: Side, kept: Kept | None, name: str, channel: int) -> bytes:
 
 def patch_of(side: Side, kept: Kept, unit: Unit, picture: int) -> np.ndarray:
     """What a unit sees of a picture of the store, as a tile."""
-    from alexnet.see.display import cut
-    from alexnet.see.units import box_of, frame_of
-
     view = centre_views(kept.part.read(np.array([picture])), side.run.inputs.size)[0]
     box = box_of(side.network, unit)
     return tile(cut(view, box), TILE, box, frame_of(side.network, unit))
@@ -130,18 +128,18 @@ def unit_page(side: Side, kept: Kept | None, name: str, channel: int) -> dict[st
         "filters": isinstance(layer.row, Conv),
         "hears": hears(side.network, name, channel),
         "heard_by": heard_by(side.network, name, channel),
-        "strongest": strongest(side, kept, name, channel) if kept else None,
+        "strongest": strongest(kept, name, channel) if kept else None,
         "histogram": histogram(kept, name, channel) if kept else None,
-        "evolution": evolution_page(side, kept, name, channel) if kept else None,
+        "evolution": evolution_page(kept, name, channel) if kept else None,
         "snapshots": list(side.run.folder.snapshots),
     }
 
 
 def hears(network: Network, name: str, channel: int) -> dict[str, Any] | None:
-    """The unit's connections down: their strengths, and the strongest by number. None where weights join no channels."""
+    """The unit's connections down: strengths, and the strongest by number; None where weights join no channels."""
     layers = [layer.row.name for layer in weighted_layers(network)]
     place = layers.index(name)
-    if not isinstance(network.layer(name).row, Conv) and type(network.layer(name).row).__name__ != "Dense":
+    if not isinstance(network.layer(name).row, Conv | Dense):
         return None
     return _connections(strengths(network, name)[channel], layers[place - 1] if place else "picture")
 
@@ -150,7 +148,7 @@ def heard_by(network: Network, name: str, channel: int) -> dict[str, Any] | None
     """The unit's connections up."""
     layers = [layer.row.name for layer in weighted_layers(network)]
     place = layers.index(name) + 1
-    if place == len(layers) or type(network.layer(layers[place]).row).__name__ not in ("Conv", "Dense"):
+    if place == len(layers) or not isinstance(network.layer(layers[place]).row, Conv | Dense):
         return None
     return _connections(strengths(network, layers[place])[:, channel], layers[place])
 
@@ -164,13 +162,13 @@ def _connections(lengths: torch.Tensor, layer: str) -> dict[str, Any]:
     }
 
 
-def strongest(side: Side, kept: Kept, name: str, channel: int) -> list[dict[str, Any]] | None:
+def strongest(kept: Kept, name: str, channel: int) -> list[dict[str, Any]] | None:
     """The pictures that excite the unit most; None if they were not looked for."""
     top = kept.top
-    return None if top is None else _ranks(kept, top[name], channel, side.run.class_names)
+    return None if top is None else _ranks(kept, top[name], channel)
 
 
-def _ranks(kept: Kept, best: Strongest, channel: int, class_names: Sequence[str]) -> list[dict[str, Any]]:
+def _ranks(kept: Kept, best: Strongest, channel: int) -> list[dict[str, Any]]:
     return [
         {
             "rank": rank,
@@ -188,20 +186,15 @@ def histogram(kept: Kept, name: str, channel: int) -> dict[str, Any] | None:
     spread = kept.spread
     if spread is None or name not in spread.peaks:
         return None
-    edges, counts = spread.histogram(name, channel)
-    active = float(spread.active(name)[channel])
-    return {"edges": edges, "counts": counts, "active": active, "pictures": spread.about["pictures"]}
+    return spread.as_json(name, channel) | {"pictures": spread.about["pictures"]}
 
 
-def evolution_page(side: Side, kept: Kept, name: str, channel: int) -> list[dict[str, Any]] | None:
+def evolution_page(kept: Kept, name: str, channel: int) -> list[dict[str, Any]] | None:
     """The picture that excited the unit most after each snapshot; None if that was not looked at."""
     tops = kept.evolution()
     if tops is None:
         return None
-    names = side.run.class_names
-    return [
-        {"epoch": epoch} | ranks[0] for epoch, top in tops.items() if (ranks := _ranks(kept, top[name], channel, names))
-    ]
+    return [{"epoch": epoch} | ranks[0] for epoch, top in tops.items() if (ranks := _ranks(kept, top[name], channel))]
 
 
 def filters_png(side: Side, name: str, channel: int) -> bytes:
@@ -237,8 +230,6 @@ def top_portraits(side: Side, kept: Kept, name: str, channel: int) -> list[Portr
 
 def evolution_portraits(side: Side, kept: Kept, name: str, channel: int) -> Evolution:
     """The unit after each snapshot. Raises Absent if the snapshots were not looked at."""
-    from dataclasses import replace
-
     unit_of(side, name, channel)
     tops = kept.evolution()
     if not tops:

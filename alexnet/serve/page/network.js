@@ -26,18 +26,18 @@ function scales(network, picture, longest) {
 const isDense = (layer) => layer.side === 1;
 
 function rightwards(network) {
-  const columns = network.columns, gap = 52, height = columns === 1 ? 300 : 200 + 165 * columns;
+  const columns = network.columns, gap = 54, bottom = columns === 1 ? 270 : 185 + 165 * (columns - 1), height = bottom + 62;
   const scale = scales(network, 150, columns === 1 ? 210 : 145);
-  const middle = (column) => (columns === 1 ? height / 2 - 20 : 105 + 165 * column + (column > 0 ? 8 : 0));
+  const middle = (column) => (columns === 1 ? 145 : 92 + 165 * column);
   let x = 12;
-  const picture = { x, y: height / 2 - 20, side: network.input * scale.pixel, thick: 3, tall: network.input * scale.pixel, layer: null, column: -1 };
-  x += 3 + picture.side * OBLIQUE.x + gap;
+  const picture = { x, y: (columns === 1 ? 145 : 92 + (165 * (columns - 1)) / 2) + 14, side: network.input * scale.pixel, thick: 3, tall: network.input * scale.pixel, layer: null, column: -1 };
+  x += 3 + picture.side * OBLIQUE.x + 96;
   const stages = network.layers.map((layer) => {
     const dense = isDense(layer), side = dense ? 0 : layer.side * scale.pixel, own = layer.maps / layer.columns;
     const thick = dense ? 9 : Math.max(2, own * scale.map);
     const boxes = Array.from({ length: columns }, (_, column) => ({ x, y: middle(column), side, thick, tall: dense ? Math.max(6, own * scale.map) : side, layer, column }));
-    const stage = { layer, boxes, label: { x: x + (thick + side * OBLIQUE.x) / 2, y: height - 48 } };
-    x += thick + side * OBLIQUE.x + Math.max(gap, 40);
+    const stage = { layer, boxes, label: { x: x + (thick + side * OBLIQUE.x) / 2, y: bottom + 16 } };
+    x += Math.max(thick + side * OBLIQUE.x + gap, 78);
     return stage;
   });
   return plate(network, picture, stages, { width: x - gap + 34, height, labelBelow: true, scale });
@@ -67,7 +67,7 @@ function plate(network, picture, stages, { width, height, labelBelow, scale }) {
     "svg",
     { viewBox: `0 0 ${Math.ceil(width)} ${Math.ceil(height)}`, role: "group", "aria-label": words, class: labelBelow ? "network" : "network narrow" },
     lines,
-    s("g", { class: "picture" }, faces(picture), s("text", { x: picture.x + 20, y: picture.y + picture.tall / 2 + 16 }, `${network.input} × ${network.input}`)),
+    s("g", { class: "picture" }, faces(picture), s("text", { x: picture.x + 24, y: picture.y + picture.tall / 2 + 16 }, `3 × ${network.input}²`)),
     stages.map((stage) => linked(stage, labelBelow)),
     legend(scale, height),
   );
@@ -121,7 +121,7 @@ function faces({ x, y, side, thick, tall }) {
 function linked({ layer, boxes, label }, sideways) {
   const left = Math.min(...boxes.map((box) => box.x)), right = Math.max(...boxes.map((box) => box.x + box.thick + box.side * OBLIQUE.x));
   const high = Math.min(...boxes.map((box) => box.y - box.tall / 2 - box.side * OBLIQUE.y)), low = Math.max(label.y + 28, ...boxes.map((box) => box.y + box.tall / 2));
-  const size = layer.side > 1 ? `${layer.maps} × ${layer.side} × ${layer.side}` : `${whole(layer.maps)}`;
+  const size = layer.side > 1 ? `${layer.maps} × ${layer.side}²` : whole(layer.maps);
   const wide = Math.max(right - left, 74), middle = sideways ? (left + right) / 2 : label.x;
   return s(
     "a",

@@ -28,7 +28,7 @@ export async function show({ run, signal, query }) {
 
 function looks(run, held, name, signal) {
   const api = `api/sides/own/pictures/${held.id}`, told = { run, held, name, api, signal };
-  return [answer(told), layers(told), occlusion(told), neighbours(told), invariance(told)];
+  return [answer(told), occlusion(told), layers(told), neighbours(told), invariance(told)];
 }
 
 /** Fill a place with what comes of a computation. */
@@ -72,27 +72,50 @@ function answer({ run, held, name, api, signal }) {
 function layers(told) {
   const place = h("div", { class: "rows" });
   filled(place, "Layers", `${told.api}/layers`, told.signal, {
-    done: (found) => place.replaceChildren(...found.map((layer, number) => row(told, layer, number === 0))),
+    done: (found) => place.replaceChildren(...grouped(told, found)),
   });
   return h("section", { id: "layers" }, h("h2", {}, "Layer by layer"), h("p", { class: "soft" }, "The units that answer most, and all maps on one scale. Choose a unit to see what in the picture excites it."), place);
 }
 
-function row(told, layer, open) {
+/** A row for each layer with weights; what follows it until the next is folded below. */
+function grouped(told, found) {
+  const weighted = new Set(told.run.network.layers.map((layer) => layer.name));
+  const groups = [];
+  for (const layer of found) {
+    if (weighted.has(layer.name) || !groups.length) groups.push([layer]);
+    else groups.at(-1).push(layer);
+  }
+  return groups.map(([layer, ...then]) => h("div", { class: "row" }, ...row(told, layer), then.length > 0 && folded(`then ${then.map((one) => one.name).join(", ")}`, () => then.map((one) => h("div", { class: "then" }, row(told, one))))));
+}
+
+/** Content that is made when it is opened first. */
+function folded(words, make) {
+  const details = h("details", {}, h("summary", {}, words));
+  details.addEventListener("toggle", () => details.open && details.children.length === 1 && details.append(...[make()].flat()));
+  return details;
+}
+
+function row(told, layer) {
   const projection = h("div", { class: "projected", "aria-live": "polite" });
   const units = layer.strongest.map(({ unit, value }) =>
     h(
       "button",
       { type: "button", class: `map c${Math.floor((unit * layer.columns) / layer.maps)}`, "aria-label": `${layer.name} unit ${unit}, ${short(value)}: project it`, onclick: () => project(told, layer, unit, projection) },
-      h("img", { src: address(`${told.api}/maps/${layer.name}/${unit}.png`), loading: "lazy", width: 56, height: 56, alt: "" }),
-      h("span", {}, unit, h("small", {}, short(value))),
+      layer.side > 1 && h("img", { src: address(`${told.api}/maps/${layer.name}/${unit}.png`), loading: "lazy", width: 56, height: 56, alt: "" }),
+      h("span", {}, unitName(told.run, layer, unit), h("small", {}, short(value))),
     ),
   );
-  const sheet = () => h("img", { class: "maps", src: address(`${told.api}/maps/${layer.name}.png`), loading: "lazy", alt: `All ${layer.maps} maps of ${layer.name}`, onclick: (event) => project(told, layer, unitAt(event, layer), projection) });
-  const all = h("details", {}, h("summary", {}, `all ${layer.maps} ${layer.side > 1 ? "maps" : "units"}`));
-  all.addEventListener("toggle", () => all.open && !all.querySelector("img") && all.append(sheet(), h("a", { class: "button", href: address(`${told.api}/maps/${layer.name}.png`), download: `${layer.name}.png` }, "PNG")));
-  if (open) all.open = true;
-  return h("div", { class: "row" }, h("h3", {}, layer.name, h("small", {}, layer.side > 1 ? `${layer.maps} × ${layer.side} × ${layer.side}` : `${layer.maps}`, `, ${percent(layer.active, 0)} answer`)), h("div", { class: "strongest" }, units), projection, all);
+  const path = `${told.api}/maps/${layer.name}.png`;
+  const sheet = () => [h("img", { class: "maps", src: address(path), alt: `All ${layer.maps} maps of ${layer.name}`, onclick: (event) => project(told, layer, unitAt(event, layer), projection) }), h("a", { class: "button", href: address(path), download: `${layer.name}.png` }, "PNG")];
+  return [
+    h("h3", {}, layer.name, h("small", {}, layer.side > 1 ? `${layer.maps} × ${layer.side} × ${layer.side}` : `${layer.maps}`, `, ${percent(layer.active, 0)} answer`)),
+    h("div", { class: "strongest" }, units),
+    projection,
+    folded(`all ${layer.maps} ${layer.side > 1 ? "maps" : "units"}`, sheet),
+  ];
 }
+
+const unitName = (run, layer, unit) => (layer.name === run.network.layers.at(-1).name ? run.classes[unit] : unit);
 
 /** Which map of the sheet was clicked. */
 function unitAt(event, layer) {

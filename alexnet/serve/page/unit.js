@@ -68,7 +68,7 @@ function strongest(run, unit, api) {
 
 function activations(run, unit) {
   const drawn = histogram({ ...unit.histogram, xName: "largest activation in a picture", yName: "pictures" });
-  return figure(drawn, { title: "How often it answers", words: "Before the non-linearity: at 0 or below the unit is silent.", png: () => drawn.querySelector("svg"), json: () => unit.histogram, command: command("see", "spread", run.commands.run, run.store.path, "--layers", unit.layer.name, "--channels", String(unit.unit)), name: `${run.name}-${unit.layer.name}-${unit.unit}-activations` });
+  return figure(drawn, { title: "How often it answers", words: "Before the non-linearity: at 0 or below the unit is silent.", png: () => drawn.querySelector("svg"), json: () => unit.histogram, command: command("see", "activations", run.commands.run, run.store.path, "--layers", unit.layer.name, "--channels", String(unit.unit)), name: `${run.name}-${unit.layer.name}-${unit.unit}-activations` });
 }
 
 function spreadWanting(signal) {

@@ -120,11 +120,8 @@ async def ask(explorer: The, side: SideKey, ident: Ident, asked: Asked) -> Strea
 
 
 def _occlusion(explorer: Explorer, side: Side, held: Held, desk: Desk) -> Occlusion:
-    sight = explorer.sights.of(side, held)
-    found = looks.occlusion(side, sight, desk)
-    key = ("occlusion", held.id, side.key, side.version)
-    explorer.shelf.put((*key, "numbers"), looks.occlusion_numbers(side, found))
-    explorer.shelf.put((*key, "figure"), looks.occlusion_figure_png(side, held, sight, found))
+    found = looks.occlusion(side, explorer.sights.of(side, held), desk)
+    explorer.remember(("occlusion", held.id, side.key, side.version), found)
     return found
 
 
@@ -132,7 +129,7 @@ def _invariance(explorer: Explorer, side: Side, held: Held) -> dict[str, Any]:
     label = int(explorer.sights.of(side, held).probabilities[0].argmax())
     found = looks.invariance(side, held, label)
     key = ("invariance", held.id, side.key, side.version)
-    explorer.shelf.put((*key, "figure"), looks.invariance_figure_png(found))
+    explorer.remember(key, found)
     return looks.invariance_page(side, found, explorer.shelf, key)
 
 
@@ -145,7 +142,7 @@ async def maps(request: Request, explorer: The, side: SideKey, ident: Ident, lay
         side,
         ident,
         ("maps", layer),
-        lambda found, held: looks.maps_png(found, explorer.sights.of(found, held), layer),
+        lambda found, held: looks.maps_png(explorer.sights.of(found, held), layer),
     )
 
 
@@ -160,7 +157,7 @@ async def one_map(
         side,
         ident,
         ("map", layer, unit),
-        lambda found, held: looks.map_png(found, explorer.sights.of(found, held), layer, unit),
+        lambda found, held: looks.map_png(explorer.sights.of(found, held), layer, unit),
     )
 
 
@@ -188,16 +185,28 @@ async def projection(
 
 
 @router.get("/sides/{side}/pictures/{ident}/{what}.png")
-async def figure(explorer: The, side: SideKey, ident: Ident, what: Literal["occlusion", "invariance"]) -> Response:
+async def figure(
+    request: Request, explorer: The, side: SideKey, ident: Ident, what: Literal["occlusion", "invariance"]
+) -> Response:
     """The figure of `alexnet see occlusion` or `invariance`, once that was asked for."""
-    return Response(_shelved(explorer, (what, ident, side, explorer.sides.version(side), "figure")), media_type=PNG)
+
+    def draw(found: Side, held: Held) -> bytes:
+        seen = explorer.remembered((what, held.id, found.key, found.version))
+        if what == "invariance":
+            return looks.invariance_figure_png(seen)
+        return looks.occlusion_figure_png(found, held, explorer.sights.of(found, held), seen)
+
+    return await _about_picture(request, explorer, side, ident, ("figure", what), draw)
 
 
 @router.get("/sides/{side}/pictures/{ident}/occlusion.json")
-async def occlusion_numbers(explorer: The, side: SideKey, ident: Ident) -> Response:
+async def occlusion_numbers(request: Request, explorer: The, side: SideKey, ident: Ident) -> Response:
     """The numbers of `alexnet see occlusion`, once that was asked for."""
-    found = _shelved(explorer, ("occlusion", ident, side, explorer.sides.version(side), "numbers"))
-    return Response(found, media_type="application/json")
+
+    def numbers(found: Side, held: Held) -> bytes:
+        return looks.occlusion_numbers(found, explorer.remembered(("occlusion", held.id, found.key, found.version)))
+
+    return await _about_picture(request, explorer, side, ident, ("occlusion-numbers",), numbers, "application/json")
 
 
 @router.get("/sides/{side}/pictures/{ident}/invariance/{kind}/{step}.jpg")
@@ -205,15 +214,10 @@ async def moved(
     explorer: The, side: SideKey, ident: Ident, kind: Literal["translation", "scale", "rotation"], step: Number
 ) -> Response:
     """What the network saw at one step of a transformation, once invariance was asked for."""
-    found = _shelved(explorer, ("invariance", ident, side, explorer.sides.version(side), kind, step))
-    return Response(found, media_type=JPEG, headers={"cache-control": "no-store"})
-
-
-def _shelved(explorer: Explorer, key: tuple[Any, ...]) -> bytes:
-    found = explorer.shelf.get(key)
+    found = explorer.shelf.get(("invariance", ident, side, explorer.sides.version(side), kind, step))
     if found is None:
         raise Absent("this was not asked for, or is forgotten; ask again")
-    return found
+    return Response(found, media_type=JPEG, headers={"cache-control": "no-store"})
 
 
 async def _about_picture(
