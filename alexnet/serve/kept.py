@@ -44,8 +44,12 @@ class Kept:
     def __init__(self, side: Side, pictures: Pictures) -> None:
         self.side, self.pictures = side, pictures
         self.part: Part = part_of(pictures.store, pictures.part)
-        self.layers = [layer.row.name for layer in weighted_layers(side.network)]
         self._read: dict[Path, tuple[str, Any]] = {}
+
+    @cached_property
+    def layers(self) -> list[str]:
+        """Those that are looked at."""
+        return [layer.row.name for layer in weighted_layers(self.side.network)]
 
     @cached_property
     def about(self) -> dict[str, Any]:
