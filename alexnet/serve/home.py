@@ -1,5 +1,6 @@
 """A run in one look: what it is, how far it came, its network as the drawing needs it."""
 
+import shlex
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -45,8 +46,19 @@ def home_page(side: Side) -> dict[str, Any]:
         "snapshots": list(run.folder.snapshots),
         "state": state_of(side, history),
         "recipe": recipe_words(side),
-        "commands": {"train": sections.repeating_command(run, None), "run": str(run.path)},
+        "commands": {
+            "train": sections.repeating_command(run, None),
+            "nets": nets_command(side),
+            "run": str(run.path),
+        },
     }
+
+
+def nets_command(side: Side) -> str:
+    """The command that describes the network, thinned as in the training."""
+    table, options = side.run.folder.table, side.run.config.get("options", {})
+    sizes = {"classes": table.classes, "width": options.get("width") or 1, "input": side.run.inputs.size}
+    return shlex.join(["alexnet", "nets", table.name, *(f"--{name}={value:g}" for name, value in sizes.items())])
 
 
 def network_words(side: Side) -> list[dict[str, Any]]:

@@ -24,7 +24,7 @@ export async function show({ run, signal }) {
       words: `To scale, as in [A] Fig. 2: a box is as high and deep as its maps have pixels, and as thick as a column has maps. Lines go from the window that a unit reads to the unit${run.network.columns > 1 ? "; where they cross, the columns talk" : ""}. Choose a layer to enter it.`,
       png: () => drawing.querySelector("svg"),
       json: () => run.network,
-      command: command("nets", run.network.name),
+      command: run.commands.nets,
       name: `${run.name}-network`,
     }),
     history.epochs.length > 0 && curveFigures(run, history),
