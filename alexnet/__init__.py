@@ -5,7 +5,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["Run", "Store", "__version__", "build", "load"]
+__all__ = ["Classifier", "Features", "Run", "Store", "__version__", "build", "load"]
 
 # torch reads this once, when it is first imported: large tensors then lie on pages of 2 MB (where Linux has them on
 # "madvise" or "always"). A training step meets 8,000 page faults instead of 180,000, a tenth of its processor time.
@@ -15,9 +15,13 @@ if TYPE_CHECKING:
     from alexnet.data.store import Store
     from alexnet.measure.run import Run, load
     from alexnet.nets.network import build
+    from alexnet.reuse.estimator import Classifier
+    from alexnet.reuse.transformer import Features
 
 # Imported when first asked for: `import alexnet` alone must not wait for torch.
 HOMES = {
+    "Classifier": "alexnet.reuse.estimator",
+    "Features": "alexnet.reuse.transformer",
     "Run": "alexnet.measure.run",
     "Store": "alexnet.data.store",
     "build": "alexnet.nets.network",

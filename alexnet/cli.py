@@ -15,7 +15,7 @@ import shutil
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import redirect_stdout, suppress
+from contextlib import nullcontext, redirect_stdout, suppress
 from dataclasses import dataclass, fields, make_dataclass
 from functools import partial
 from pathlib import Path
@@ -31,8 +31,11 @@ from alexnet.papers.settings import Settings
 from alexnet.train.options import TrainOptions
 from alexnet.verbs.arguments import Device, Precision, RunFolderArgument, Verb
 from alexnet.verbs.bring import Import
+from alexnet.verbs.export import Export
+from alexnet.verbs.reuse import Features, Transfer
 from alexnet.verbs.see import See
 from alexnet.verbs.serve import Serve
+from alexnet.verbs.similar import Similar, SimilarBuild
 
 if TYPE_CHECKING:
     from alexnet.data.sources import Source
@@ -257,7 +260,7 @@ class Train:
 
     def run(self) -> None:
         from alexnet.data.store import Store
-        from alexnet.train.job import check_options
+        from alexnet.train.checks import check_options
         from alexnet.train.loop import train
         from alexnet.train.parallel.launch import launched
 
@@ -275,7 +278,7 @@ class Train:
 def show_traffic(options: TrainOptions, layout: "Layout") -> None:
     from alexnet.nets.table import with_width
     from alexnet.nets.zoo import find
-    from alexnet.train.job import with_options
+    from alexnet.train.checks import with_options
     from alexnet.train.parallel import traffic
     from alexnet.train.recipes import find as find_recipe
 
@@ -354,6 +357,7 @@ class Evaluate:
     Examples:
         alexnet evaluate runs/photos photos.store
         alexnet evaluate runs/photos photos.store --part test --json > figures.json
+        torchrun --nproc-per-node 4 -m alexnet evaluate runs/photos photos.store    # shared among four processes
     """
 
     run_folder: RunFolderArgument
@@ -377,24 +381,33 @@ class Evaluate:
     def run(self) -> None:
         from alexnet.data.store import Store
         from alexnet.measure import words
-        from alexnet.measure.evaluation import evaluate_run, is_reordered
+        from alexnet.measure.evaluation import Sharing, evaluate_run, is_reordered
         from alexnet.measure.run import Run
         from alexnet.terminal import progress, say
+        from alexnet.train.job import set_threads
+        from alexnet.train.parallel.launch import agree, launched
 
-        run = Run.open(self.run_folder, device=self.device, precision=self.precision)
-        store = Store.open(self.store)
-        if is_reordered(run.folder, store):
-            say(f"{store.path}: has the classes in another order than {run.path}; they are told by their ids")
-        with progress("pictures") as report:
-            evaluations, probabilities = evaluate_run(
-                run.folder,
-                run.viewer,
-                store,
-                part=self.part,
-                views=sorted({1, self.views}),
-                progress=partial(report, self.part),
-                keep_probabilities=self.save_probabilities is not None,
-            )
+        with launched(options := TrainOptions(device=self.device)) as team:
+            run = Run.open(self.run_folder, device=self.device, precision=self.precision)
+            store = Store.open(self.store)
+            agree(team, store, options)
+            if not team.alone:
+                set_threads(0, team.local)
+            if is_reordered(run.folder, store) and team.leads:
+                say(f"{store.path}: has the classes in another order than {run.path}; they are told by their ids")
+            with progress("pictures") if team.leads else nullcontext() as report:
+                evaluations, probabilities = evaluate_run(
+                    run.folder,
+                    run.viewer,
+                    store,
+                    part=self.part,
+                    views=sorted({1, self.views}),
+                    progress=None if report is None else partial(report, self.part),
+                    keep_probabilities=self.save_probabilities is not None,
+                    sharing=Sharing(team.rank, team.layout.processes, team.everyones),
+                )
+        if not team.leads:
+            return
         if probabilities is not None and self.save_probabilities is not None:
             probabilities.save(self.save_probabilities)
         if self.json:
@@ -581,26 +594,29 @@ class PaperRun:
     """
 
     id: Annotated[Positional[str], arg(metavar="ID")]
-    """The result, as `alexnet paper list` names it; A/ may be left out. all: every one after the other."""
+    """The result, as `alexnet paper list` names it; A/ or Z/ may be left out where only one paper has it. all, A/all,
+    Z/all: every one after the other."""
     store: Annotated[Positional[Path], arg(metavar="STORE")]
     """The pictures, prepared."""
     out: Annotated[Path, arg(metavar="FOLDER")]
     """Where networks, measurements and results go."""
     pretrain: Annotated[Path | None, arg(metavar="STORE", help_behavior_hint="(default: none)")] = None
     """A store of a larger label set, for the results that pre-train."""
+    keypoints: Annotated[Path | None, arg(metavar="JSON", help_behavior_hint="(default: drawn faces)")] = None
+    """Pictures with key points for Z/table1, as `alexnet see parts` takes them."""
     settings: Annotated[SettingsArguments, arg(name="")] = SettingsArguments()
 
     def run(self) -> None:
         from alexnet.data.store import Store
         from alexnet.papers import report, running
         from alexnet.papers.lab import Lab
-        from alexnet.papers.registry import every_result, find
+        from alexnet.papers.registry import chosen
         from alexnet.terminal import say
 
-        experiments = list(every_result().values()) if self.id == "all" else [find(self.id)]
+        experiments = chosen(self.id)
         settings = Settings(**vars(self.settings))
         pretraining = None if self.pretrain is None else Store.open(self.pretrain)
-        lab = Lab(self.out, Store.open(self.store), settings, pretraining, say)
+        lab = Lab(self.out, Store.open(self.store), settings, pretraining, say, keypoints=self.keypoints)
         for experiment in experiments:
             path = running.run_experiment(experiment, lab)
             print(f"{report.in_words(running.read_result(path))}\n\n{path}\n", flush=True)
@@ -676,7 +692,7 @@ class Bench:
     """Measure speed, each figure beside what you would use instead, both taken in turn.
 
     Beside the networks written plainly in PyTorch and the torchvision shape; with what this machine can do at best.
-    The exit code is 1 if a figure that is asked for is missed. All of it takes about ten minutes on two cores.
+    The exit code is 1 if a figure that is asked for is missed. All of it takes about a quarter of an hour on two cores.
 
     Examples:
         alexnet bench
@@ -684,8 +700,8 @@ class Bench:
     """
 
     groups: Annotated[
-        Positional[tuple[Literal["train", "infer", "views", "lrn", "prepare", "data"], ...]],
-        arg(metavar="[train|infer|views|lrn|prepare|data ...]", help_behavior_hint="(default: all)"),
+        Positional[tuple[Literal["train", "infer", "views", "lrn", "prepare", "data", "see"], ...]],
+        arg(metavar="[train|infer|views|lrn|prepare|data|see ...]", help_behavior_hint="(default: all)"),
     ] = ()
     """What to measure."""
     batch: Annotated[int, arg(metavar="N")] = 128
@@ -737,7 +753,12 @@ VERBS: dict[str, type[Verb]] = {
     "paper": Paper,
     "see": See,
     "serve": Serve,
+    "features": Features,
+    "transfer": Transfer,
+    "similar build": SimilarBuild,
+    "similar": Similar,
     "import": Import,
+    "export": Export,
     "demo": Demo,
     "bench": Bench,
     "completion": Completion,
@@ -775,7 +796,7 @@ def obey(arguments: list[str]) -> int:
     if not arguments:
         print(overview(), file=sys.stderr)
         return UsageError.exit_code
-    name, *options = arguments
+    name, options = parted(arguments)
     if name in ("-h", "--help"):
         print(overview())
     elif name == "--version":
@@ -783,6 +804,12 @@ def obey(arguments: list[str]) -> int:
     else:
         parse(find_verb(name), name, options).run()
     return 0
+
+
+def parted(arguments: Sequence[str]) -> tuple[str, list[str]]:
+    """The verb, of one word or of two, and what follows it."""
+    two = " ".join(arguments[:2])
+    return (two, list(arguments[2:])) if two in VERBS else (arguments[0], list(arguments[1:]))
 
 
 def find_verb(name: str) -> type[Verb]:

@@ -1,49 +1,90 @@
 """Other people's weights as a run folder of ours: from then on it is a run like any other."""
 
 import platform
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
 import alexnet
 from alexnet.data.augment import Inputs
+from alexnet.data.classes import ClassList
+from alexnet.errors import UserError
 from alexnet.nets import table
 from alexnet.nets.network import Network
-from alexnet.nets.weights import read_weights
+from alexnet.nets.weights import Asked, Foreign, read_weights
+from alexnet.nets.weights.foreign import SORTED_SYNSETS
 from alexnet.runs import RunFolder, fill
+from alexnet.tensor_files import save_tensors
+
+UNFOLDED = "imported.safetensors"
+"""In the run folder: a first layer's weights as they were in the file, where the inputs' deviation went into ours."""
 
 
-def import_run(source: Path, destination: Path) -> RunFolder:
-    """Make a run folder of the weights in `source` (a folder or an archive of a known format).
+def import_run(
+    source: Path, destination: Path, asked: Asked | None = None, classes: ClassList | None = None
+) -> RunFolder:
+    """Make a run folder of the weights in `source` (a file, a folder or an archive of a known format).
 
-    Layers whose weights are not in it are named in config.json under "missing_layers"; what needs them is refused
-    later. Raises UserError if the format is not known, a file is damaged, or the folder is not empty.
+    `asked`: what the files do not say; `classes`: the names of the outputs. Layers whose weights are not in it are
+    named in config.json under "missing_layers"; what needs them is refused later. Raises UserError if the format is
+    not known, a file is damaged, weights or classes do not fit, or the folder is not empty.
     """
-    foreign = read_weights(source)
-    network = Network(foreign.table)
+    foreign = read_weights(source, asked)
+    size = int(foreign.config.get("network", {}).get("input_size", foreign.table.input_size))
+    network = Network(foreign.table, size)
     network.missing = foreign.missing
     fill(network, foreign.weights, source)
-    names = list(foreign.class_names) or [f"class {number}" for number in range(foreign.table.classes)]
+    inputs = Inputs(foreign.mean_image, size, foreign.mean_mode, *(foreign.eigen or (None, None)))
+    if inputs.side < size:
+        raise UserError(f"{source}: its mean image has {inputs.side} pixels a side, the network takes {size}.")
+    folder = RunFolder.create(destination, _config(foreign, source, size, classes), inputs)
+    folder.save_model(network.state_dict(), network.missing)
+    if foreign.unfolded is not None:
+        weight, std = foreign.unfolded
+        save_tensors(folder.path / UNFOLDED, {"weight": weight, "std": std})
+    return folder
+
+
+def _config(foreign: Foreign, source: Path, size: int, classes: ClassList | None) -> dict[str, Any]:
+    """What config.json says: what the file knows of itself first, then what it was made of."""
     config = {
         "alexnet": alexnet.__version__,
         "torch": str(torch.__version__),
         "python": platform.python_version(),
         "network": {
             "table": table.to_json(foreign.table),
-            "input_size": foreign.table.input_size,
-            "mean": "aligned",  # Caffe takes the mean off before it crops
+            "input_size": size,
+            "mean": foreign.mean_mode,
         },
-        "classes": {"names": names, "ids": unlike(names), "order": f"as in {source.name}"},
         "data": {"size": foreign.mean_image.shape[-1]},
+        **foreign.config,
         "imported": {"from": source.name, "format": foreign.format, "notes": list(foreign.notes)},
         "missing_layers": list(foreign.missing),
         "finished": True,
     }
-    folder = RunFolder.create(destination, config, Inputs(foreign.mean_image, foreign.table.input_size))
-    folder.save_model(network.state_dict(), network.missing)
-    return folder
+    if classes is not None or "classes" not in config:
+        config["classes"] = _classes(foreign, source, classes)
+    if len(config["classes"]["ids"]) != foreign.table.classes:
+        raise UserError(
+            f"{source}: {len(config['classes']['ids']):,} classes are named, the network has {foreign.table.classes:,} "
+            "outputs. Give the list that belongs to these weights (--classes)."
+        )
+    return config
 
 
-def unlike(names: list[str]) -> list[str]:
+def _classes(foreign: Foreign, source: Path, given: ClassList | None) -> dict[str, Any]:
+    """Names, ids and order of the outputs: of the list given, the set of files, or plain numbers."""
+    if given is not None:
+        listed = given.arranged(foreign.order)
+        return {"names": list(listed.names), "ids": list(listed.ids), "order": listed.order}
+    names = list(foreign.class_names) or [f"class {number}" for number in range(foreign.table.classes)]
+    known = foreign.order == SORTED_SYNSETS and foreign.table.classes == 1000
+    order = foreign.order if known or foreign.class_names else f"as in {source.name}"
+    return {"names": names, "ids": unlike(names), "order": order}
+
+
+def unlike(names: Sequence[str]) -> list[str]:
     """The names as identifiers: one that occurs before gets its number behind it (ImageNet has two cranes)."""
     return [name if names.index(name) == number else f"{name} {number}" for number, name in enumerate(names)]

@@ -31,6 +31,7 @@ FORMAT_VERSION = 1
 KEPT_STATES = 2
 STATE_FILES = KEPT_STATES + 1
 """States on disk while a new one is written."""
+PRIVATE = ("options", "machine", "starts")
 FIRST_FILES = ("inputs.safetensors", ".lock")
 SNAPSHOT_EPOCHS = (1, 2, 5, 10, 20, 30, 40, 64)  # [Z] Fig. 4
 
@@ -103,6 +104,13 @@ class RunFolder:
             found = found[key]
         return found
 
+    def public_config(self) -> dict[str, Any]:
+        """The config without what is of this machine and its owner alone: paths, options, the machine."""
+        kept = {name: value for name, value in self.config.items() if name not in PRIVATE}
+        if "data" in kept:
+            kept["data"] = {name: value for name, value in kept["data"].items() if name != "path"}
+        return kept
+
     # ── the network and its inputs ───────────────────────────────────────────────────────────────────────────────
 
     @cached_property
@@ -114,6 +122,11 @@ class RunFolder:
     def class_names(self) -> tuple[str, ...]:
         """What a person calls the classes, in the order of the outputs."""
         return tuple(self.value("classes", "names"))
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Layers that it has no weights for: an import of files that lack them."""
+        return tuple(self.config.get("missing_layers", ()))
 
     @cached_property
     def inputs(self) -> Inputs:
@@ -141,7 +154,7 @@ class RunFolder:
     def load_weights(self, path: Path) -> Network:
         """The run's network with the weights in `path`, in evaluation mode."""
         network = self.empty_network()
-        network.missing = tuple(self.config.get("missing_layers", ()))
+        network.missing = self.missing
         fill(network, load_tensors(path)[0], path)
         return network.eval()
 

@@ -36,7 +36,7 @@ def layer_rows(ours: Subject, rounds: int) -> list[tuple[str, float, float]]:
     network, rows = ours.job.network.train(), []
     network.set_place(Place(0, 1, torch.from_numpy(ours.batch.indices)))
     x, names = ours.ready_inputs(), [layer.row.name for layer in network.layers]
-    for step in network._steps:
+    for step in network.steps:
         name = names.pop(0)
         if isinstance(step, partial):  # rows in a row as one kernel, a pool its last
             while "pool" not in name and names[0].startswith(("relu", "norm", "pool")):

@@ -40,6 +40,11 @@ from alexnet.train.update import Update
 
 COUNTERS = Path("/proc/self/net/dev")
 RATES = Rates(1e-4, 1e-4)
+LAYOUTS: dict[str, dict[str, Any]] = {
+    "hybrid": {"hybrid": True},
+    "data parallel": {},
+    "data parallel, bf16 gradients": {"gradients": "bf16"},
+}
 AT_LEAST_SPEED, AT_LEAST_FEWER = 0.85, 10.0
 
 
@@ -61,6 +66,7 @@ def main() -> None:
     parser.add_argument("--large", type=int, default=512, help="global batch of data parallel with bf16 gradients")
     parser.add_argument("--rounds", type=int, default=5, help="turns of each that count; 0: bytes only")
     parser.add_argument("--precision", choices=list(DTYPES), default="bf16", help="of the layers, in the timings")
+    parser.add_argument("--only", choices=["bytes", *LAYOUTS], help="one measurement of them (beside one process)")
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.worker:
@@ -95,8 +101,9 @@ def environment() -> dict[str, str]:
 
 def work(arguments: Any) -> None:
     with launched(TrainOptions()) as world:
-        print_bytes(arguments, world)
-        if arguments.rounds > 0:
+        if arguments.only in (None, "bytes"):
+            print_bytes(arguments, world)
+        if arguments.only != "bytes" and arguments.rounds > 0:
             print_speed(arguments, world)
 
 
@@ -176,10 +183,10 @@ def bytes_on_loopback() -> int:
 
 def print_speed(arguments: Any, world: Team) -> None:
     small, large, precision = arguments.small, arguments.large, arguments.precision
-    for batch, layouts in (
-        (small, {"hybrid": {"hybrid": True}, "data parallel": {}}),
-        (large, {"data parallel, bf16 gradients": {"gradients": "bf16"}}),
-    ):
+    for batch, names in ((small, ("hybrid", "data parallel")), (large, ("data parallel, bf16 gradients",))):
+        layouts = {name: LAYOUTS[name] for name in names if arguments.only in (None, name)}
+        if not layouts:
+            continue
         alone = contender("one process", world, batch, arguments, precision, processes=1) if world.leads else None
         others = [contender(name, world, batch, arguments, precision, **changes) for name, changes in layouts.items()]
         times = race(alone, others, arguments.rounds, world)

@@ -6,7 +6,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from alexnet.bench import inference, machine, norms, pictures, training
+from alexnet.bench import inference, machine, norms, pictures, seeing, training
 from alexnet.bench.subject import Bench
 from alexnet.bench.timing import Row
 
@@ -17,6 +17,7 @@ GROUPS: dict[str, Callable[[Bench], list[Row]]] = {
     "lrn": norms.rows,
     "prepare": pictures.prepare_rows,
     "data": pictures.data_rows,
+    "see": seeing.rows,
 }
 NEED_PRODUCTS = ("train", "infer", "views")
 """Groups beside which the ceilings of matrix products are measured."""

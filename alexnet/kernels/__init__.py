@@ -128,30 +128,45 @@ def local_response_norm(x_bchw: Tensor, spec: NormSpec) -> Tensor:
     return _form(x_bchw, norm=spec).local_response_norm(x_bchw, spec)
 
 
-def spatial_response_norm(x_bchw: Tensor, k: float, alpha: float, beta: float, size: int) -> Tensor:
+def spatial_response_norm(x_bchw: Tensor, spec: NormSpec) -> Tensor:
     """Normalisation over a size × size window of the same map, clipped at the borders (2012 code, `rnorm`).
 
     x · (k + alpha · Σ x²)^−beta; the window reaches size // 2 up and left, (size − 1) // 2 down and right.
     """
     _check_maps(x_bchw, None)
     form = _form(x_bchw) if x_bchw.device.type == "cpu" else reference
-    return form.spatial_response_norm(x_bchw, k, alpha, beta, size)
+    return form.spatial_response_norm(x_bchw, spec)
 
 
 def relu_norm_pool(
-    x_bchw: Tensor, *, relu_first: bool, norm: NormSpec | None, relu_last: bool, kernel: int, stride: int
+    x_bchw: Tensor,
+    *,
+    relu_first: bool,
+    norm: NormSpec | None,
+    relu_last: bool,
+    kernel: int,
+    stride: int,
+    inside: NormSpec | None = None,
 ) -> Tensor:
-    """[ReLU] → [normalisation] → [ReLU] → max-pool; compiled in one pass forward and one backward.
+    """[ReLU] → [normalisation] → [that inside each map] → [ReLU] → max-pool; compiled in one pass forward and one
+    backward (on CUDA in three, where there is a norm inside each map).
 
     B × C × H × W → B × C × h × w with h = 1 + ceil((H − kernel) / stride). [A]: ReLU first; the 2012 code's conv1:
-    ReLU last. The gradient of a pooled value goes to the first maximum of its window in row-major order.
-    ValueError if the maps do not divide into the norm's blocks.
+    ReLU last; its conv2: both norms. The gradient of a pooled value goes to the first maximum of its window in
+    row-major order. ValueError if the maps do not divide into the norm's blocks.
     """
     _check_maps(x_bchw, norm)
     form = _form(x_bchw, norm=norm, kernel=kernel, stride=stride)
-    return form.relu_norm_pool(
-        x_bchw, relu_first=relu_first, norm=norm, relu_last=relu_last, kernel=kernel, stride=stride
-    )
+    pool = {"kernel": kernel, "stride": stride}
+    if form is compiled:
+        return compiled.relu_norm_pool(
+            x_bchw, relu_first=relu_first, norm=norm, inside=inside, relu_last=relu_last, **pool
+        )
+    if inside is None:
+        return form.relu_norm_pool(x_bchw, relu_first=relu_first, norm=norm, relu_last=relu_last, **pool)
+    x_bchw = form.relu_norm_pool(x_bchw, relu_first=relu_first, norm=norm, relu_last=False, kernel=1, stride=1)
+    x_bchw = spatial_response_norm(x_bchw, inside)
+    return form.relu_norm_pool(x_bchw, relu_first=relu_last, norm=None, relu_last=False, **pool)
 
 
 def cells(x_bchw: Tensor, stride: int, before: int, rows: int, columns: int) -> Tensor:

@@ -29,14 +29,24 @@ class Library:
     description: str
 
 
+class Norm(ctypes.Structure):
+    """`struct Norm` of cpu.cpp."""
+
+    _fields_ = (
+        ("size", ctypes.c_int64),
+        *((name, ctypes.c_float) for name in ("k", "alpha", "beta")),
+        ("quarters", ctypes.c_int32),
+    )
+
+
 class Problem(ctypes.Structure):
     """`struct Problem` of cpu.cpp."""
 
     _fields_ = (
         *((name, ctypes.c_int64) for name in ("pictures", "height", "width", "maps")),
-        *((name, ctypes.c_int64) for name in ("out_height", "out_width", "kernel", "stride", "size", "blocks")),
-        *((name, ctypes.c_float) for name in ("k", "alpha", "beta")),
-        *((name, ctypes.c_int32) for name in ("relu_first", "relu_last", "is_bfloat16", "quarters")),
+        *((name, ctypes.c_int64) for name in ("out_height", "out_width", "kernel", "stride", "blocks")),
+        *((name, Norm) for name in ("across", "inside")),
+        *((name, ctypes.c_int32) for name in ("relu_first", "relu_last", "is_bfloat16")),
         ("threads", ctypes.c_int64),
     )
 
@@ -77,7 +87,6 @@ _PROBLEM = ctypes.POINTER(Problem)
 _SIGNATURES: dict[str, list[Any]] = {
     "alexnet_forward": [_PROBLEM, _POINTER, _POINTER, _POINTER],
     "alexnet_backward": [_PROBLEM, _POINTER, _POINTER, _POINTER, _POINTER],
-    "alexnet_spatial": [_PROBLEM, _POINTER, _POINTER, _POINTER],
     "alexnet_update": [_POINTER, _POINTER, _POINTER, _POINTER, _INT, _LONG, _FLOAT, _FLOAT, _FLOAT, _LONG],
     "alexnet_cells": [_POINTER, *[_LONG] * 9, _POINTER, _LONG],
     "alexnet_augment": [
@@ -91,34 +100,61 @@ _SIGNATURES: dict[str, list[Any]] = {
 
 def local_response_norm(x_bchw: Tensor, spec: NormSpec) -> Tensor:
     """As `reference.local_response_norm`."""
-    return _NormPool.apply(x_bchw, False, spec, False, 1, 1)  # pyright: ignore[reportReturnType]
+    return _NormPool.apply(x_bchw, _problem(x_bchw, across=_norm(spec), blocks=spec.blocks))  # pyright: ignore[reportReturnType]
 
 
 def relu_norm_pool(
-    x_bchw: Tensor, *, relu_first: bool, norm: NormSpec | None, relu_last: bool, kernel: int, stride: int
+    x_bchw: Tensor,
+    *,
+    relu_first: bool,
+    norm: NormSpec | None,
+    inside: NormSpec | None,
+    relu_last: bool,
+    kernel: int,
+    stride: int,
 ) -> Tensor:
-    """As `reference.relu_norm_pool`, in one pass forward and one backward; `kernel` ≤ LARGEST_KERNEL."""
-    return _NormPool.apply(x_bchw, relu_first, norm, relu_last, kernel, stride)  # pyright: ignore[reportReturnType]
+    """As `kernels.relu_norm_pool`, in one pass forward and one backward; `kernel` ≤ LARGEST_KERNEL."""
+    problem = _problem(
+        x_bchw,
+        kernel=kernel,
+        stride=stride,
+        blocks=1 if norm is None else norm.blocks,
+        across=_norm(norm),
+        inside=_norm(inside),
+        relu_first=relu_first,
+        relu_last=relu_last,
+    )
+    return _NormPool.apply(x_bchw, problem)  # pyright: ignore[reportReturnType]
 
 
-def spatial_response_norm(x_bchw: Tensor, k: float, alpha: float, beta: float, size: int) -> Tensor:
+def spatial_response_norm(x_bchw: Tensor, spec: NormSpec) -> Tensor:
     """As `reference.spatial_response_norm`."""
-    return _PlaceNorm.apply(x_bchw, k, alpha, beta, size)  # pyright: ignore[reportReturnType]
+    return _NormPool.apply(x_bchw, _problem(x_bchw, inside=_norm(spec)))  # pyright: ignore[reportReturnType]
 
 
-def _problem(x_bchw: Tensor, **fields: float) -> Problem:
-    """`fields` in place of: no normalisation, no ReLU, no pooling."""
+def _norm(spec: NormSpec | None) -> Norm:
+    if spec is None:
+        return Norm()
+    quarters = {0.25: 1, 0.5: 2, 0.75: 3, 1.0: 4}.get(spec.beta, 0)
+    return Norm(size=spec.size, k=spec.k, alpha=spec.alpha, beta=spec.beta, quarters=quarters)
+
+
+def _problem(x_bchw: Tensor, *, kernel: int = 1, stride: int = 1, blocks: int = 1, **fields: Any) -> Problem:
+    """`fields` in place of: no normalisation, no ReLU."""
     pictures, maps, height, width = x_bchw.shape
-    shape = {"out_height": height, "out_width": width, "kernel": 1, "stride": 1, "blocks": 1} | fields
     return Problem(
         pictures=pictures,
         height=height,
         width=width,
         maps=maps,
+        out_height=_outputs(height, kernel, stride),
+        out_width=_outputs(width, kernel, stride),
+        kernel=kernel,
+        stride=stride,
+        blocks=blocks,
         is_bfloat16=x_bchw.dtype == torch.bfloat16,
-        quarters={0.25: 1, 0.5: 2, 0.75: 3, 1.0: 4}.get(shape.get("beta", 0.0), 0),
         threads=torch.get_num_threads(),
-        **shape,
+        **fields,
     )
 
 
@@ -151,22 +187,12 @@ class _NormPool(torch.autograd.Function):
     """Saves the input as it came and, where it pools, one byte per output: the place of the maximum in its window."""
 
     @staticmethod
-    def forward(
-        ctx: Any, x: Tensor, relu_first: bool, norm: NormSpec | None, relu_last: bool, kernel: int, stride: int
-    ) -> Tensor:
+    def forward(ctx: Any, x: Tensor, problem: Problem) -> Tensor:
         x = _channels_last(x)
-        pictures, maps, height, width = x.shape
-        rows, columns = _outputs(height, kernel, stride), _outputs(width, kernel, stride)
-        fields: dict[str, float] = {"out_height": rows, "out_width": columns, "kernel": kernel, "stride": stride}
-        fields |= {"relu_first": relu_first, "relu_last": relu_last}
-        if norm is not None:
-            fields |= {"k": norm.k, "alpha": norm.alpha, "beta": norm.beta, "size": norm.size, "blocks": norm.blocks}
-        problem = _problem(x, **fields)
-        out = _empty(pictures, maps, rows, columns, x.dtype)
-        pools = kernel > 1 or stride > 1
-        switches = None
-        if pools and ctx.needs_input_grad[0]:
-            switches = _empty(pictures, maps, rows, columns, torch.uint8)
+        shape = problem.pictures, problem.maps, problem.out_height, problem.out_width
+        out = _empty(*shape, x.dtype)
+        pools = problem.kernel > 1 or problem.stride > 1
+        switches = _empty(*shape, torch.uint8) if pools and ctx.needs_input_grad[0] else None
         library().functions.alexnet_forward(problem, x.data_ptr(), out.data_ptr(), _pointer(switches))
         if ctx.needs_input_grad[0]:
             ctx.save_for_backward(x, *([] if switches is None else [switches]))
@@ -175,7 +201,7 @@ class _NormPool(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None, None, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
         x, *switches = ctx.saved_tensors
         gradient = _channels_last(gradient.to(x.dtype))
         out = torch.empty_like(x, memory_format=torch.channels_last)
@@ -183,31 +209,7 @@ class _NormPool(torch.autograd.Function):
         library().functions.alexnet_backward(
             ctx.problem, x.data_ptr(), gradient.data_ptr(), _pointer(*switches), out.data_ptr()
         )
-        return out, None, None, None, None, None
-
-
-class _PlaceNorm(torch.autograd.Function):
-    """Saves its input only."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, k: float, alpha: float, beta: float, size: int) -> Tensor:
-        x = _channels_last(x)
-        problem = _problem(x, k=k, alpha=alpha, beta=beta, size=size)
-        out = torch.empty_like(x, memory_format=torch.channels_last)
-        library().functions.alexnet_spatial(problem, x.data_ptr(), None, out.data_ptr())
-        ctx.save_for_backward(x)
-        ctx.problem = problem
-        return out
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        (x,) = ctx.saved_tensors
-        gradient = _channels_last(gradient.to(x.dtype))
-        out = torch.empty_like(x, memory_format=torch.channels_last)
-        ctx.problem.threads = torch.get_num_threads()
-        library().functions.alexnet_spatial(ctx.problem, x.data_ptr(), gradient.data_ptr(), out.data_ptr())
-        return out, None, None, None, None
+        return out, None
 
 
 def _pointer(tensor: Tensor | None = None) -> int | None:

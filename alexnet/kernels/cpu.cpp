@@ -24,33 +24,40 @@ using Row = std::vector<float>;
 }  // namespace
 
 // Mirrored field by field in compiled.py.
+struct Norm {
+    int64_t size;  // of the window; 0: no normalisation
+    float k, alpha, beta;
+    int32_t quarters;  // beta · 4 where that is 1 … 4, otherwise 0: any beta, slowly
+};
+
+// [ReLU] → [norm across neighbouring maps] → [norm inside each map, over places] → [ReLU] → [max-pool]
 struct Problem {
     int64_t pictures, height, width, maps;  // of the input
     int64_t out_height, out_width, kernel, stride;
-    int64_t size, blocks;  // of the normalisation; size 0: none
-    float k, alpha, beta;
+    int64_t blocks;  // of maps, for the norm across them
+    Norm across, inside;
     int32_t relu_first, relu_last;
     int32_t is_bfloat16;
-    int32_t quarters;  // beta · 4 where that is 1 … 4, otherwise 0: any beta, slowly
     int64_t threads;
 };
 
 namespace {
 
-// s^−beta and 1 / s. `Usual` here and below: beta = 3/4 and a window of 5, as in both papers, known to the compiler.
+// s^−beta and 1 / s. `Usual` here and below: beta = 3/4, and a window of 5 across maps, as in both papers, known to
+// the compiler.
 struct Powers {
     Floats power, reciprocal;
 };
 
 template <bool Usual>
-inline Powers powers(Floats s, const Problem& p) {
+inline Powers powers(Floats s, const Norm& norm) {
     Floats root = fourth_root_reciprocal(s), square = root * root, reciprocal = square * square, power = root;
     if (Usual) {
         power = square * root;
-    } else if (p.quarters) {
-        for (int quarter = 1; quarter < p.quarters; ++quarter) power *= root;
+    } else if (norm.quarters) {
+        for (int quarter = 1; quarter < norm.quarters; ++quarter) power *= root;
     } else {
-        for (int lane = 0; lane < kLanes; ++lane) power[lane] = std::pow(s[lane], -p.beta);
+        for (int lane = 0; lane < kLanes; ++lane) power[lane] = std::pow(s[lane], -norm.beta);
     }
     Ints empty = s < kEmpty;  // false for NaN: it stays
     return {empty ? Floats{} : power, empty ? Floats{} : reciprocal};
@@ -64,11 +71,10 @@ struct Layout {  // of a padded row
     long below, above, pad, block, step, place, groups;
 
     explicit Layout(const Problem& p) {
-        bool norm = p.size > 0;
-        long blocks = norm ? p.blocks : 1;
+        const long size = std::max<long>(p.across.size, 1), blocks = p.across.size ? p.blocks : 1;
         block = p.maps / blocks;
-        below = norm ? std::min(p.size / 2, block - 1) : 0;
-        above = norm ? std::min((p.size - 1) / 2, block - 1) : 0;
+        below = std::min(size / 2, block - 1);
+        above = std::min((size - 1) / 2, block - 1);
         pad = std::max(below, above);
         step = block + pad;
         place = blocks * step;
@@ -100,30 +106,31 @@ void pack(long groups, const Layout& at, T* to, const Value& value) {
 }
 
 template <bool Usual>
-inline Floats denominator(const float* a, const Layout& at, const Problem& p) {
+inline Floats denominator(const float* a, const Layout& at, const Norm& norm) {
     const long below = Usual ? 2 : at.below, above = Usual ? 2 : at.above;
     Floats sum{};
     for (long step = -below; step <= above; ++step) {
         Floats value = load(a + step);
         sum += value * value;
     }
-    return p.k + p.alpha * sum;
+    return norm.k + norm.alpha * sum;
 }
 
 template <bool Usual>
-inline Floats normalised(const float* a, const Layout& at, const Problem& p, float floor) {
-    return at_least(load(a) * powers<Usual>(denominator<Usual>(a, at, p), p).power, floor);
+inline Floats normalised(const float* a, const Layout& at, const Norm& norm, float floor) {
+    return at_least(load(a) * powers<Usual>(denominator<Usual>(a, at, norm), norm).power, floor);
 }
 
 // The gradient of some groups: `upper`, at the output, in padded rows → `out`, at the input. The others are scratch.
 template <class T, bool Usual>
 void normalise_backward(const float* a, const float* upper, long groups, const Layout& at, const Problem& p, T* out,
                         float* scaled, float* shared) {
+    const bool masks = p.relu_last && !p.inside.size;  // behind a norm inside each map that norm's gradient is masked
     const long length = groups * at.step;
     for (long i = 0; i < length; i += kLanes) {
         Floats value = load(a + i), gradient = load(upper + i);
-        Powers s = powers<Usual>(denominator<Usual>(a + i, at, p), p);
-        if (p.relu_last) gradient = value <= 0.0f ? Floats{} : gradient;
+        Powers s = powers<Usual>(denominator<Usual>(a + i, at, p.across), p.across);
+        if (masks) gradient = value <= 0.0f ? Floats{} : gradient;
         gradient *= s.power;
         store(scaled + i, gradient);
         store(shared + i, gradient * value * s.reciprocal);
@@ -131,7 +138,7 @@ void normalise_backward(const float* a, const float* upper, long groups, const L
     for (long group = 0; group < groups; ++group)  // a NaN must not leak through the zeros between groups
         std::fill_n(shared + group * at.step + at.block, at.pad, 0.0f);
     std::fill_n(shared + length, kLanes, 0.0f);
-    const float factor = 2 * p.alpha * p.beta;
+    const float factor = 2 * p.across.alpha * p.across.beta;
     const long below = Usual ? 2 : at.below, above = Usual ? 2 : at.above;
     pack(groups, at, out, [&](long i) {
         Floats sum{}, value = load(a + i);
@@ -140,6 +147,139 @@ void normalise_backward(const float* a, const float* upper, long groups, const L
         return p.relu_first ? (value <= 0.0f ? Floats{} : gradient) : gradient;
     });
 }
+
+// ---- Normalisation inside each map, over a window of places ------------------------------------------------------
+
+// Padded rows after ReLU and the norm across maps, each computed once while windows need it. Rows count through all
+// pictures.
+template <class T, bool Usual>
+class AcrossRows {
+    struct Kept {
+        long tag = -1;
+        Row values;
+    };
+    const Problem& p;
+    const Layout& at;
+    const T* x;
+    Row scratch;
+    std::vector<Kept> ring;
+
+  public:
+    AcrossRows(const Problem& p, const Layout& at, const T* x, long rows)
+        : p(p), at(at), x(x), scratch(at.row(kChunk)), ring(rows, Kept{-1, at.row(at.groups)}) {}
+
+    const float* operator[](long row) {
+        Kept& kept = ring[row % ring.size()];
+        float *to = kept.values.data() + at.pad, *a = scratch.data() + at.pad;
+        if (kept.tag == row) return to;
+        kept.tag = row;
+        for (long first = 0; first < at.groups; first += kChunk, to += kChunk * at.step) {
+            const long groups = std::min(kChunk, at.groups - first);
+            unpack(x + (row * at.groups + first) * at.block, groups, at, floor_of(p.relu_first), p.across.size ? a : to);
+            for (long i = 0; p.across.size && i < groups * at.step; i += kLanes)
+                store(to + i, normalised<Usual>(a + i, at, p.across, floor_of(false)));
+        }
+        return kept.values.data() + at.pad;
+    }
+};
+
+// Sums over a window of rows and places, clipped at the borders.
+struct PlaceWindow {
+    long before, after, place, length;
+    Row column_sums;  // `before` places of zeros, the row, `after` places of zeros
+
+    PlaceWindow(long before, long after, const Problem& p, const Layout& at)
+        : before(before), after(after), place(at.place), length(p.width * at.place),
+          column_sums(length + (before + after) * at.place + kLanes, 0.0f) {}
+
+    template <class Addend>  // addend(row, i): lanes i … of it
+    void sum(long row, long height, float* out, const Addend& addend) {
+        float* sums = column_sums.data() + before * place;
+        const long start = row - row % height;
+        const long first = std::max(start, row - before), last = std::min(start + height - 1, row + after);
+        for (long i = 0; i < length; i += kLanes) {
+            Floats sum{};
+            for (long r = first; r <= last; ++r) sum += addend(r, i);
+            store_up_to(sums + i, sum, length - i);
+        }
+        for (long i = 0; i < length; i += kLanes) {
+            Floats sum{};
+            for (long step = -before; step <= after; ++step) sum += load(sums + i + step * place);
+            store(out + i, sum);
+        }
+    }
+};
+
+// Rows of the norm inside each map, and of its gradient.
+template <class T, bool Usual>
+class InsideRows {
+    struct Kept {
+        long tag = -1;
+        Row scaled, shared;
+    };
+    const Problem& p;
+    const long before, after;
+    AcrossRows<T, Usual> across;
+    PlaceWindow window, adjoint;
+    Row sums;
+    std::vector<Kept> ring;
+
+    Powers powers_at(long i) const {
+        return powers<Usual>(p.inside.k + p.inside.alpha * load(&sums[i]), p.inside);
+    }
+    void sum_squares(long row) {
+        std::vector<const float*> near(p.inside.size);
+        for (long r = row - before; r <= row + after; ++r)
+            if (r >= row - row % p.height && r < row - row % p.height + p.height) near[r - row + before] = across[r];
+        window.sum(row, p.height, sums.data(), [&](long r, long i) {
+            Floats value = load(near[r - row + before] + i);
+            return value * value;
+        });
+    }
+
+  public:
+    InsideRows(const Problem& p, const Layout& at, const T* x, bool backward)
+        : p(p), before(p.inside.size / 2), after((p.inside.size - 1) / 2),
+          across(p, at, x, backward ? 2 * p.inside.size - 1 : p.inside.size), window(before, after, p, at),
+          adjoint(after, before, p, at), sums(at.row(at.groups)),
+          ring(backward ? p.inside.size : 0, Kept{-1, at.row(at.groups), at.row(at.groups)}) {}
+
+    void forward(long row, float floor, float* out) {
+        sum_squares(row);
+        const float* value = across[row];
+        for (long i = 0; i < window.length; i += kLanes)
+            store(out + i, at_least(load(value + i) * powers_at(i).power, floor));
+    }
+
+    // upper(row, out): the gradient at the output → `out`: the gradient of what the norm across maps has made.
+    template <class Upper>
+    void backward(long row, float* out, const Upper& upper) {
+        const long start = row - row % p.height;
+        for (long r = std::max(start, row - after); r <= std::min<long>(start + p.height - 1, row + before); ++r) {
+            Kept& kept = ring[r % p.inside.size];
+            if (kept.tag == r) continue;
+            kept.tag = r;
+            upper(r, kept.scaled.data());
+            sum_squares(r);
+            const float* values = across[r];
+            for (long i = 0; i < window.length; i += kLanes) {
+                Floats value = load(values + i), gradient = load(&kept.scaled[i]);
+                Powers s = powers_at(i);
+                if (p.relu_last) gradient = value <= 0.0f ? Floats{} : gradient;
+                store(&kept.scaled[i], gradient * s.power);
+                store(&kept.shared[i], gradient * s.power * value * s.reciprocal);
+            }
+        }
+        adjoint.sum(row, p.height, sums.data(),
+                    [&](long r, long i) { return load(&ring[r % p.inside.size].shared[i]); });
+        const float factor = 2 * p.inside.alpha * p.inside.beta, *values = across[row];
+        const Row& scaled = ring[row % p.inside.size].scaled;
+        for (long i = 0; i < window.length; i += kLanes)
+            store(out + i, load(&scaled[i]) - factor * load(values + i) * load(&sums[i]));
+    }
+};
+
+// ---- All of it ---------------------------------------------------------------------------------------------------
 
 // A pooled place takes the first largest value in row-major order, or the last NaN, as PyTorch does.
 inline void take_larger(Floats value, Ints index, Floats& best, Ints& switches) {
@@ -179,29 +319,36 @@ void forward_rows(const Problem& p, const T* x, T* out, uint8_t* switches, long 
     std::vector<PooledRow> ring(p.kernel, blank);
     std::vector<PooledRow*> window(p.kernel);
     PooledRow& result = blank;
-    const bool pools = p.kernel > 1 || p.stride > 1;
+    const bool pools = p.kernel > 1 || p.stride > 1, norms = p.across.size > 0;
     const long out_stride = p.out_width * p.maps;
-    const float floor = floor_of(p.relu_first || (p.size == 0 && p.relu_last)), last_floor = floor_of(p.relu_last);
+    const float floor = floor_of(p.relu_first || (!norms && p.relu_last)), last_floor = floor_of(p.relu_last);
+    InsideRows<T, Usual> inside(p, at, x, false);
 
     auto by_chunks = [&](const auto& work) {
         for (long first = 0; first < at.groups; first += kChunk) work(first, std::min(kChunk, at.groups - first));
     };
     auto transform = [&](long row) {  // row counts through all pictures
+        if (p.inside.size) return inside.forward(row, last_floor, z);
         by_chunks([&](long first, long groups) {
             float* to = z + first * at.step;
-            unpack(x + (row * at.groups + first) * at.block, groups, at, floor, p.size ? a : to);
-            if (p.size)
+            unpack(x + (row * at.groups + first) * at.block, groups, at, floor, norms ? a : to);
+            if (norms)
                 for (long i = 0; i < groups * at.step; i += kLanes)
-                    store(to + i, normalised<Usual>(a + i, at, p, last_floor));
+                    store(to + i, normalised<Usual>(a + i, at, p.across, last_floor));
         });
     };
     for (long row = first; row < last; ++row) {
+        if (!pools && p.inside.size) {
+            transform(row);
+            pack(at.groups, at, out + row * out_stride, [&](long i) { return load(z + i); });
+            continue;
+        }
         if (!pools) {
             by_chunks([&](long first, long groups) {
                 long offset = (row * at.groups + first) * at.block;
                 unpack(x + offset, groups, at, floor, a);
                 pack(groups, at, out + offset,
-                     [&](long i) { return p.size ? normalised<Usual>(a + i, at, p, last_floor) : load(a + i); });
+                     [&](long i) { return norms ? normalised<Usual>(a + i, at, p.across, last_floor) : load(a + i); });
             });
             continue;
         }
@@ -257,32 +404,36 @@ void unpool(const T* upper, const uint8_t* switches, const Layout& at, const Pro
 template <class T, bool Usual>
 void backward_rows(const Problem& p, const T* x, const T* upper, const uint8_t* switches, T* out, long first, long last) {
     const Layout at(p);
-    const bool pools = p.kernel > 1 || p.stride > 1;
-    const bool masks = p.relu_first || (p.size == 0 && p.relu_last);
-    Row a_row = at.row(kChunk), gradient_row = at.row(pools ? at.groups : kChunk), scaled_row = at.row(kChunk);
+    const bool pools = p.kernel > 1 || p.stride > 1, norms = p.across.size > 0;
+    const bool masks = p.relu_first || (!norms && !p.inside.size && p.relu_last), whole = pools || p.inside.size;
+    Row a_row = at.row(kChunk), gradient_row = at.row(whole ? at.groups : kChunk), scaled_row = at.row(kChunk);
     Row shared_row = at.row(kChunk);
     float *a = a_row.data() + at.pad, *gradient = gradient_row.data() + at.pad;
     float *scaled = scaled_row.data() + at.pad, *shared = shared_row.data() + at.pad;
     const float floor = floor_of(masks), none = floor_of(false);
     const long out_stride = p.out_width * p.maps;
+    InsideRows<T, Usual> inside(p, at, x, p.inside.size > 0);
 
-    for (long row = first; row < last; ++row) {
-        if (pools) {
-            std::fill(gradient_row.begin(), gradient_row.end(), 0.0f);
-            long picture = row / p.height, place = row % p.height;
-            long from = std::max(0L, (place - p.kernel + p.stride) / p.stride);
-            long to = std::min<long>(place / p.stride, p.out_height - 1);
-            for (long window = from; window <= to; ++window) {
-                long offset = (picture * p.out_height + window) * out_stride;
-                unpool(upper + offset, switches + offset, at, p, place - window * p.stride, gradient);
-            }
+    auto unpooled = [&](long row, float* to) {  // the gradient at what was pooled, in a padded row
+        if (!pools) return unpack(upper + row * out_stride, at.groups, at, none, to);
+        std::fill_n(to, at.groups * at.step, 0.0f);
+        long picture = row / p.height, place = row % p.height;
+        long from = std::max(0L, (place - p.kernel + p.stride) / p.stride);
+        long until = std::min<long>(place / p.stride, p.out_height - 1);
+        for (long window = from; window <= until; ++window) {
+            long offset = (picture * p.out_height + window) * out_stride;
+            unpool(upper + offset, switches + offset, at, p, place - window * p.stride, to);
         }
+    };
+    for (long row = first; row < last; ++row) {
+        if (p.inside.size) inside.backward(row, gradient, unpooled);
+        else if (pools) unpooled(row, gradient);
         for (long first = 0; first < at.groups; first += kChunk) {
             long groups = std::min(kChunk, at.groups - first), offset = (row * at.groups + first) * at.block;
-            const float* part = pools ? gradient + first * at.step : gradient;
-            if (!pools) unpack(upper + offset, groups, at, none, gradient);
-            if (p.size || masks) unpack(x + offset, groups, at, floor, a);  // a pool alone knows its switches
-            if (p.size) {
+            const float* part = whole ? gradient + first * at.step : gradient;
+            if (!whole) unpack(upper + offset, groups, at, none, gradient);
+            if (norms || masks) unpack(x + offset, groups, at, floor, a);  // a pool alone knows its switches
+            if (norms) {
                 normalise_backward<T, Usual>(a, part, groups, at, p, out + offset, scaled, shared);
             } else {
                 pack(groups, at, out + offset, [&](long i) {
@@ -300,11 +451,14 @@ void as_usual_or_not(bool usual, const Call& call) {
     else call(std::false_type{});
 }
 
-bool usual_norm(const Problem& p) { return p.size == 5 && p.quarters == 3 && p.maps / p.blocks > 2; }
+bool usual_norms(const Problem& p) {
+    const bool across = p.across.size == 5 && p.across.quarters == 3 && p.maps / p.blocks > 2;
+    return (across || !p.across.size) && (p.inside.quarters == 3 || !p.inside.size);
+}
 
 template <class T>
 void forward(const Problem& p, const void* x, void* out, uint8_t* switches) {
-    as_usual_or_not(usual_norm(p), [&](auto usual) {
+    as_usual_or_not(usual_norms(p), [&](auto usual) {
         in_parallel(p.pictures * p.out_height, p.threads, [&](long first, long last) {
             forward_rows<T, usual.value>(p, (const T*)x, (T*)out, switches, first, last);
         });
@@ -313,110 +467,9 @@ void forward(const Problem& p, const void* x, void* out, uint8_t* switches) {
 
 template <class T>
 void backward(const Problem& p, const void* x, const void* upper, const uint8_t* switches, void* out) {
-    as_usual_or_not(usual_norm(p), [&](auto usual) {
+    as_usual_or_not(usual_norms(p), [&](auto usual) {
         in_parallel(p.pictures * p.height, p.threads, [&](long first, long last) {
             backward_rows<T, usual.value>(p, (const T*)x, (const T*)upper, switches, (T*)out, first, last);
-        });
-    });
-}
-
-// ---- Normalisation over places of the same map -------------------------------------------------------------------
-
-// Sums over a window of rows and columns: `rows` gives each row's addend; `before`/`after` the window's reach.
-struct PlaceWindow {
-    long before, after, width, maps;
-    Row column_sums;  // `before` places of zeros, the row, `after` places of zeros
-
-    PlaceWindow(long before, long after, long width, long maps)
-        : before(before), after(after), width(width), maps(maps),
-          column_sums((width + before + after) * maps + kLanes, 0.0f) {}
-
-    template <class AddRow>  // add_row(row, i): lanes i … of the addend
-    void sum(long row, long height, float* out, const AddRow& add_row) {
-        float* sums = column_sums.data() + before * maps;
-        long first = std::max(0L, row - before), last = std::min(height - 1, row + after), length = width * maps;
-        for (long i = 0; i < length; i += kLanes) {
-            Floats sum{};
-            for (long r = first; r <= last; ++r) sum += add_row(r, i);
-            store_up_to(sums + i, sum, length - i);
-        }
-        for (long i = 0; i < length; i += kLanes) {
-            Floats sum{};
-            for (long step = -before; step <= after; ++step) sum += load(sums + i + step * maps);
-            store(out + i, sum);
-        }
-    }
-};
-
-template <class T, bool Usual>
-void spatial_forward_rows(const Problem& p, const T* x, T* out, long first, long last) {
-    const long length = p.width * p.maps;
-    PlaceWindow window(p.size / 2, (p.size - 1) / 2, p.width, p.maps);
-    Row sums(length + kLanes);
-    for (long row = first; row < last; ++row) {
-        const T* picture = x + row / p.height * p.height * length;
-        window.sum(row % p.height, p.height, sums.data(), [&](long r, long i) {
-            Floats value = load_up_to(picture + r * length + i, length - i);
-            return value * value;
-        });
-        for (long i = 0; i < length; i += kLanes) {
-            Floats s = p.k + p.alpha * load(&sums[i]);
-            Floats value = load_up_to(x + row * length + i, length - i);
-            store_up_to(out + row * length + i, value * powers<Usual>(s, p).power, length - i);
-        }
-    }
-}
-
-template <class T, bool Usual>
-void spatial_backward_rows(const Problem& p, const T* x, const T* upper, T* out, long first, long last) {
-    const long length = p.width * p.maps, before = p.size / 2, after = (p.size - 1) / 2;
-    PlaceWindow window(before, after, p.width, p.maps), adjoint(after, before, p.width, p.maps);
-    Row sums(length + kLanes);
-    struct Slot {
-        long tag = -1;
-        Row scaled, shared;
-    };
-    std::vector<Slot> ring(p.size, Slot{-1, Row(length + kLanes), Row(length + kLanes)});
-
-    auto fill = [&](long row) -> Slot& {  // row counts through all pictures
-        Slot& slot = ring[row % p.size];
-        if (slot.tag == row) return slot;
-        const T* picture = x + row / p.height * p.height * length;
-        window.sum(row % p.height, p.height, sums.data(), [&](long r, long i) {
-            Floats value = load_up_to(picture + r * length + i, length - i);
-            return value * value;
-        });
-        for (long i = 0; i < length; i += kLanes) {
-            Floats s = p.k + p.alpha * load(&sums[i]);
-            Floats value = load_up_to(x + row * length + i, length - i);
-            Powers of_s = powers<Usual>(s, p);
-            Floats scaled = load_up_to(upper + row * length + i, length - i) * of_s.power;
-            store(&slot.scaled[i], scaled);
-            store(&slot.shared[i], scaled * value * of_s.reciprocal);
-        }
-        slot.tag = row;
-        return slot;
-    };
-    float factor = 2 * p.alpha * p.beta;
-    for (long row = first; row < last; ++row) {
-        long start = row / p.height * p.height, place = row % p.height;
-        for (long r = std::max(0L, place - after); r <= std::min<long>(p.height - 1, place + before); ++r) fill(start + r);
-        adjoint.sum(place, p.height, sums.data(),
-                    [&](long r, long i) { return load(&ring[(start + r) % p.size].shared[i]); });
-        const Row& scaled = ring[row % p.size].scaled;
-        for (long i = 0; i < length; i += kLanes) {
-            Floats value = load_up_to(x + row * length + i, length - i);
-            store_up_to(out + row * length + i, load(&scaled[i]) - factor * value * load(&sums[i]), length - i);
-        }
-    }
-}
-
-template <class T>
-void spatial(const Problem& p, const void* x, const void* upper, void* out) {
-    as_usual_or_not(p.quarters == 3, [&](auto usual) {
-        in_parallel(p.pictures * p.height, p.threads, [&](long first, long last) {
-                        if (upper) spatial_backward_rows<T, usual.value>(p, (const T*)x, (const T*)upper, (T*)out, first, last);
-            else spatial_forward_rows<T, usual.value>(p, (const T*)x, (T*)out, first, last);
         });
     });
 }
@@ -456,12 +509,6 @@ void alexnet_forward(const Problem* p, const void* x, void* out, uint8_t* switch
 void alexnet_backward(const Problem* p, const void* x, const void* upper, const uint8_t* switches, void* out) {
     if (p->is_bfloat16) backward<bfloat16>(*p, x, upper, switches, out);
     else backward<float>(*p, x, upper, switches, out);
-}
-
-// `upper` null: forward.
-void alexnet_spatial(const Problem* p, const void* x, const void* upper, void* out) {
-    if (p->is_bfloat16) spatial<bfloat16>(*p, x, upper, out);
-    else spatial<float>(*p, x, upper, out);
 }
 
 void alexnet_update(float* weight, float* velocity, const void* gradient, void* copy, int32_t is_bfloat16, int64_t count,

@@ -31,6 +31,7 @@ class NormSpec:
     PyTorch, clipped to the block of maps (tower) that i lies in. `alpha` multiplies the plain sum, as printed;
     for the other convention (Caffe, PyTorch, the 2012 parameter files) pass their alpha / size.
     A `size` of 2·C − 1 or more takes in every map of the block. With k = 0, maps that are all zero stay zero.
+    Of a norm inside each map (`spatial_response_norm`) the window is `size` × `size` places, `blocks` says nothing.
     """
 
     k: float
@@ -51,12 +52,12 @@ def local_response_norm(x_bchw: Tensor, spec: NormSpec) -> Tensor:
     return _MapNorm.apply(x_bchw, spec)  # pyright: ignore[reportReturnType]
 
 
-def spatial_response_norm(x_bchw: Tensor, k: float, alpha: float, beta: float, size: int) -> Tensor:
+def spatial_response_norm(x_bchw: Tensor, spec: NormSpec) -> Tensor:
     """Normalisation over a size × size window of the same map, clipped at the borders (2012 code, `rnorm`).
 
     x · (k + alpha · Σ x²)^−beta; the window reaches size // 2 up and left, (size − 1) // 2 down and right.
     """
-    return _PlaceNorm.apply(x_bchw, k, alpha, beta, size)  # pyright: ignore[reportReturnType]
+    return _PlaceNorm.apply(x_bchw, spec)  # pyright: ignore[reportReturnType]
 
 
 def relu_norm_pool(
@@ -179,31 +180,34 @@ class _PlaceNorm(torch.autograd.Function):
     """Saves its input only."""
 
     @staticmethod
-    def forward(ctx: Any, x_bchw: Tensor, k: float, alpha: float, beta: float, size: int) -> Tensor:
+    def forward(ctx: Any, x_bchw: Tensor, spec: NormSpec) -> Tensor:
         ctx.save_for_backward(x_bchw)
-        ctx.constants = k, alpha, beta, size
+        ctx.spec = spec
         out = torch.empty_like(x_bchw)
         for part in _parts(x_bchw):
             a = _wide(x_bchw[part])
-            out[part] = _powers(_place_sums(a * a, size).mul_(alpha).add_(k), beta, k)[0].mul_(a)
+            out[part] = _powers(_place_denominator(a, spec), spec.beta, spec.k)[0].mul_(a)
         return out
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, gradient_bchw: Tensor) -> tuple[Tensor, None, None, None, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        (x_bchw,), (k, alpha, beta, size) = ctx.saved_tensors, ctx.constants
+    def backward(ctx: Any, gradient_bchw: Tensor) -> tuple[Tensor, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        (x_bchw,), spec = ctx.saved_tensors, ctx.spec
         out = torch.empty_like(x_bchw)
         for part in _parts(x_bchw):
             a = _wide(x_bchw[part])
-            power, reciprocal = _powers(_place_sums(a * a, size).mul_(alpha).add_(k), beta, k)
+            power, reciprocal = _powers(_place_denominator(a, spec), spec.beta, spec.k)
             scaled = power.mul_(_wide(gradient_bchw[part]))
-            shared = _place_sums(reciprocal.mul_(a).mul_(scaled), size, transposed=True)
-            out[part] = scaled.addcmul_(a, shared, value=-2 * alpha * beta)
-        return out, None, None, None, None
+            shared = _place_sums(reciprocal.mul_(a).mul_(scaled), spec.size, transposed=True)
+            out[part] = scaled.addcmul_(a, shared, value=-2 * spec.alpha * spec.beta)
+        return out, None
 
 
 def _parts(x_bchw: Tensor) -> list[slice]:
-    """A few pictures at a time on the CPU, so that what lies between input and output stays in the cache."""
+    """A few pictures at a time on the CPU, so that what lies between input and output stays in the cache. All at once
+    where a tracer watches: to `torch.export` the number of pictures is a symbol."""
+    if torch.compiler.is_compiling():
+        return [slice(None)]
     pictures = x_bchw.shape[0]
     step = max(1, PART // max(1, x_bchw[:1].numel())) if x_bchw.device.type == "cpu" else max(1, pictures)
     return [slice(start, start + step) for start in range(0, pictures, step)]
@@ -266,6 +270,10 @@ def _band(maps: int, size: int, like: Tensor, *, transposed: bool) -> Tensor:
     if transposed:
         offset = -offset
     return ((offset >= -(size // 2)) & (offset <= (size - 1) // 2)).to(like.dtype)
+
+
+def _place_denominator(a_bchw: Tensor, spec: NormSpec) -> Tensor:
+    return _place_sums(a_bchw * a_bchw, spec.size).mul_(spec.alpha).add_(spec.k)
 
 
 def _place_sums(q_bchw: Tensor, size: int, *, transposed: bool = False) -> Tensor:

@@ -1,6 +1,6 @@
 """How well a network does: exact counts of top-1 and top-5 errors, and the mean negative log-probability.
 
-N pictures · B pictures of a batch · V views · K classes.
+N pictures · B pictures of a batch · V views · K classes · C side of a view.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -55,13 +55,16 @@ class Viewer:
                     totals[count] = totals[count] + probabilities_bk if count in totals else probabilities_bk
         return {count: (total / count).cpu() for count, total in totals.items()}
 
-    def _one_view(self, pictures: Records, view: View) -> Float[Tensor, "B K"]:
+    def view(self, pictures: Records, view: View) -> Float[Tensor, "B 3 C C"]:
+        """One view of records that are on the device, as the network takes it."""
         row, column, mirrored = view
         corners = [torch.full((len(pictures),), place, device=self.device) for place in (row, column)]
         offsets_b2 = torch.stack(corners, dim=1)  # made there: a copy from here would wait for the device
         mirror_b = torch.full((len(pictures),), mirrored, device=self.device)
-        batch = self.inputs.crop(pictures, offsets_b2, mirror_b, dtype=self.dtype)
-        return self.network(batch).float().softmax(dim=1)
+        return self.inputs.crop(pictures, offsets_b2, mirror_b, dtype=self.dtype)
+
+    def _one_view(self, pictures: Records, view: View) -> Float[Tensor, "B K"]:
+        return self.network(self.view(pictures, view)).float().softmax(dim=1)
 
 
 @dataclass(frozen=True)
@@ -119,11 +122,17 @@ def rank_of_truth(probabilities: Float[Tensor, "B K"], labels: Int[Tensor, "B"])
 
 
 def probabilities_of(
-    viewer: Viewer, part: Part, views: Sequence[int], progress: Callable[[int, int], None] | None = None
+    viewer: Viewer,
+    part: Part,
+    views: Sequence[int],
+    progress: Callable[[int, int], None] | None = None,
+    *,
+    rank: int = 0,
+    processes: int = 1,
 ) -> Iterator[tuple[dict[int, Float[Tensor, "B K"]], slice]]:
     """Probabilities of a part of a store with each number of views, batch by batch in the store's order, and the
-    batch's place in it. `progress(done, total)`."""
-    for first in range(0, len(part), BATCH):
+    batch's place in it; of several `processes` each takes every so many-th batch. `progress(done, total)`."""
+    for first in range(BATCH * rank, len(part), BATCH * processes):
         place = slice(first, min(first + BATCH, len(part)))
         pictures = torch.from_numpy(part.read(np.arange(place.start, place.stop)))
         yield viewer.probabilities_by_views(pictures, views), place

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +20,8 @@ from alexnet.measure.probabilities import Probabilities
 from alexnet.runs import RunFolder
 from alexnet.tensor_files import tensor_digest
 
+Judged = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Of a batch: most probable classes, ranks of the true ones, −ln p of the true ones; (B,) each."""
 Progress = Callable[[int, int], None]
 """Receives pictures done and pictures in all."""
 
@@ -143,6 +146,16 @@ def judge(probabilities: torch.Tensor, labels: torch.Tensor) -> tuple[np.ndarray
     return predicted, rank_of_truth(probabilities, labels).numpy(), nll_of_truth(probabilities, labels).numpy()
 
 
+@dataclass(frozen=True)
+class Sharing:
+    """How several processes judge a part together: this one is number `rank` of them. `everyones`: what each of them
+    has to say, in the order of ranks."""
+
+    rank: int = 0
+    processes: int = 1
+    everyones: Callable[[Any], list[Any]] = lambda own: [own]
+
+
 def evaluate_run(
     folder: RunFolder,
     viewer: Viewer,
@@ -152,8 +165,10 @@ def evaluate_run(
     views: Sequence[int] = (1,),
     progress: Progress | None = None,
     keep_probabilities: bool = False,
+    sharing: Sharing = Sharing(),
 ) -> tuple[dict[int, Evaluation], Probabilities | None]:
-    """Judge every picture of a part of a store with each number of `views` (1, 5, 9 or 10), in one pass.
+    """Judge every picture of a part of a store with each number of `views` (1, 5, 9 or 10), in one pass. Processes that
+    are `sharing` it each judge whole batches, the same ones as one process: all get the whole, to the same bits.
 
     With `keep_probabilities` also the probabilities of the largest number of views (4·N·K bytes of memory).
     Raises UserError if the store's classes or picture size are not the run's, if it has no such part, or if an output
@@ -163,18 +178,20 @@ def evaluate_run(
     classes = class_map(folder, store)
     check_size(folder, store)
     labels = classes[pictures.labels]
-    judged: dict[int, list[tuple[np.ndarray, np.ndarray, np.ndarray]]] = {count: [] for count in views}
-    kept = np.empty((len(labels) if keep_probabilities else 0, len(classes)), np.float32)
-    for found, place in probabilities_of(viewer, pictures, views, progress):
+    own: list[tuple[int, dict[int, Judged], np.ndarray | None]] = []
+    shared = {"rank": sharing.rank, "processes": sharing.processes}
+    for found, place in probabilities_of(viewer, pictures, views, progress, **shared):
+        judged: dict[int, Judged] = {}
         for count, probabilities_bk in found.items():
             check_numbers(folder, pictures, probabilities_bk, place)
-            judged[count].append(judge(probabilities_bk, torch.from_numpy(labels[place])))
-        if keep_probabilities:
-            kept[place] = found[max(views)].numpy()
+            judged[count] = judge(probabilities_bk, torch.from_numpy(labels[place]))
+        own.append((place.start, judged, found[max(views)].numpy() if keep_probabilities else None))
+    whole = sorted((batch for batches in sharing.everyones(own) for batch in batches), key=lambda batch: batch[0])
     ids = tuple(folder.value("classes", "ids"))
     evaluations = {
         count: Evaluation(count, folder.class_names, ids, labels, *map(np.concatenate, zip(*batches, strict=True)))
-        for count, batches in judged.items()
+        for count in views
+        for batches in [[judged[count] for _, judged, _ in whole]]
     }
     if not keep_probabilities:
         return evaluations, None
@@ -185,6 +202,7 @@ def evaluate_run(
         "run": tensor_digest(viewer.network.state_dict()),
         "class_ids": list(ids),
     }
+    kept = np.concatenate([probabilities for _, _, probabilities in whole if probabilities is not None])
     return evaluations, Probabilities(kept, labels, tuple(pictures.keys), about)
 
 

@@ -124,7 +124,7 @@ class Predictor:
                 raise ValueError(f"{name}: pixels must be uint8 (H, W, 3), RGB, not {picture.dtype} {picture.shape}")
             return picture, ()
         if isinstance(picture, Image.Image):
-            data = _file_of(picture, name, self.exif)
+            data = file_of(picture, name, self.exif)
         else:
             data = picture if isinstance(picture, bytes) else read_file(os.fspath(picture))
         decoded = decode(data, name, exif=self.exif)
@@ -137,7 +137,7 @@ class _Record:
     notes: tuple[str, ...]
 
 
-def _file_of(image: Image.Image, name: str, exif: bool) -> bytes:
+def file_of(image: Image.Image, name: str, exif: bool) -> bytes:
     """A Pillow image as the bytes of a lossless file, so that every mode is treated as in files."""
     data = io.BytesIO()
     try:

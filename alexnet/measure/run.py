@@ -16,6 +16,7 @@ from alexnet.errors import UsageError
 from alexnet.measure.accuracy import VIEW_NUMBERS, Viewer
 from alexnet.measure.arithmetic import Arithmetic, DeviceWish, PrecisionWish, arithmetic_for
 from alexnet.measure.evaluation import Evaluation, Progress, evaluate_run
+from alexnet.measure.hub import fetch, push, save_folder
 from alexnet.measure.predict import KINDS_OF_PICTURE, Failure, Named, Picture, Prediction, Predictor
 from alexnet.nets.network import Network
 from alexnet.runs import RunFolder
@@ -43,8 +44,33 @@ class Run:
         folder = RunFolder.open(Path(path))
         return cls(folder, arithmetic_for(folder, device, precision))
 
+    @classmethod
+    def from_pretrained(
+        cls,
+        name: str | PathLike[str],
+        *,
+        revision: str | None = None,
+        device: DeviceWish = "auto",
+        precision: PrecisionWish = "auto",
+    ) -> "Run":
+        """A run in a folder or, if there is none of this name, in the Hugging Face Hub ("owner/name"; downloaded once).
+        Raises UserError if there is neither."""
+        return cls.open(fetch(str(name), revision), device=device, precision=precision)
+
+    def save_pretrained(self, folder: str | PathLike[str]) -> Path:
+        """Write weights, config, mean and a model card into a folder that others can take; no paths, no options."""
+        return save_folder(self.folder, Path(folder))
+
+    def push_to_hub(self, repo_id: str, *, private: bool = False, token: str | None = None) -> str:
+        """Upload what `save_pretrained` writes to the Hugging Face Hub as `repo_id` ("owner/name"); the address."""
+        return push(self.folder, repo_id, private=private, token=token)
+
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r}, {self.folder.table.name}, {len(self.class_names)} classes, {self.arithmetic})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled, a run is its folder and its arithmetic; whoever unpickles it opens that again."""
+        return _reopened, (self.path.resolve(), self.arithmetic.device.type, self.arithmetic.precision)
 
     # ── what is in it ────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -150,6 +176,10 @@ class Run:
 
 def load(path: str | PathLike[str], *, device: DeviceWish = "auto", precision: PrecisionWish = "auto") -> Run:
     """`Run.open`: the run in the folder `path`, ready to be asked."""
+    return Run.open(path, device=device, precision=precision)
+
+
+def _reopened(path: Path, device: DeviceWish, precision: PrecisionWish) -> Run:
     return Run.open(path, device=device, precision=precision)
 
 

@@ -120,16 +120,20 @@ class Convolution(WeightedLayer):
     def forward(self, x: Maps) -> Maps:
         if self.window.stride > 1 and x.shape[1] < THIN:
             return convolve_by_cells(x, *self.in_type(x.dtype), self.window)
-        return self._convolve(*self._ready(x))
+        return self._convolve(*self._ready(x), *self.in_type(x.dtype))
 
     def without_padding(self, x: Maps) -> Maps:
         """The convolution of a part of the map that has all that its windows read, zeros beyond the edges included."""
         if self.window.stride > 1 and x.shape[1] < THIN:
             return convolve_by_cells(x, *self.in_type(x.dtype), Window(self.window.kernel, self.window.stride))
-        return self._convolve(x, 0)
+        return self._convolve(x, 0, *self.in_type(x.dtype))
 
-    def _convolve(self, x: Maps, padding: int) -> Maps:
+    def change(self, x: Maps) -> Maps:
+        """What a change below that is zero outside `x` changes: every place that reads any of `x`. Of stride 1."""
         weight, bias = self.in_type(x.dtype)
+        return self._convolve(x, self.window.kernel - 1, weight, torch.zeros_like(bias))
+
+    def _convolve(self, x: Maps, padding: int, weight: Tensor, bias: Tensor) -> Maps:
         if self.groups is not None:
             return F.conv2d(x, weight, bias, self.window.stride, padding, groups=self.groups)
         columns = x.chunk(self.columns_below, dim=1)
@@ -143,7 +147,9 @@ class Convolution(WeightedLayer):
         """The transposed convolution: filters flipped, maps of all readers added."""
         weight, _ = self.in_type(y.dtype)
         padded = self._pad(x[:0]).shape[-1]
-        if self.groups is not None:
+        if self.window.stride > 1 and x.shape[1] < THIN and self.groups == 1:
+            below = spread_by_cells(y, weight, self.window.stride)
+        elif self.groups is not None:
             below = F.conv_transpose2d(y, weight, stride=self.window.stride, groups=self.groups)
         else:
             below = self._scatter_to_columns(y, weight, x.shape[1])
@@ -187,13 +193,27 @@ def convolve_by_cells(x: Maps, weight: Tensor, bias: Tensor, window: Window) -> 
     Cells of stride×stride pixels become maps, and so do the weights' (padded with zeros to whole cells): 11×11 with
     stride 4 over 3 maps is 3×3 with stride 1 over 48. The same sums, several times as fast in the backward pass.
     """
-    stride, cells = window.stride, -(-window.kernel // window.stride)
-    rows, columns = (window.outputs(side) - 1 + cells for side in x.shape[2:])
-    folded = kernels.cells(x, stride, window.before, rows, columns)
-    weight = F.pad(weight, (0, cells * stride - window.kernel) * 2)
+    weight = _in_cells(weight, window.stride)
+    rows, columns = (window.outputs(side) - 1 + weight.shape[-1] for side in x.shape[2:])
+    return F.conv2d(kernels.cells(x, window.stride, window.before, rows, columns), weight, bias)
+
+
+def spread_by_cells(y: Maps, weight: Tensor, stride: int) -> Maps:
+    """The transpose of `convolve_by_cells`, before any padding is cut off."""
+    kernel = weight.shape[-1]
+    folded = F.conv_transpose2d(y, _in_cells(weight, stride))
+    cells_bcrylx = folded.unflatten(1, (stride, stride, weight.shape[1])).permute(0, 3, 4, 1, 5, 2)
+    below = cells_bcrylx.flatten(4, 5).flatten(2, 3)
+    rows, columns = ((side - 1) * stride + kernel for side in y.shape[2:])
+    return below[..., :rows, :columns]
+
+
+def _in_cells(weight: Tensor, stride: int) -> Tensor:
+    """Weights (C, C_below, kernel, kernel) as those of cells: (C, stride · stride · C_below, cells, cells)."""
+    cells = -(-weight.shape[-1] // stride)
+    weight = F.pad(weight, (0, cells * stride - weight.shape[-1]) * 2)
     cells_ockyly = weight.unflatten(3, (cells, stride)).unflatten(2, (cells, stride))
-    weight = cells_ockyly.permute(0, 3, 5, 1, 2, 4).flatten(1, 3).contiguous(memory_format=torch.channels_last)
-    return F.conv2d(folded, weight, bias)
+    return cells_ockyly.permute(0, 3, 5, 1, 2, 4).flatten(1, 3).contiguous(memory_format=torch.channels_last)
 
 
 class LocallyConnected(WeightedLayer):
@@ -353,11 +373,10 @@ class SpatialResponseNorm(nn.Module):
         super().__init__()
         row = layer.row
         assert isinstance(row, SpatialNorm)
-        self.row = row
+        self.spec = kernels.NormSpec(row.k, row.coefficient, row.beta, row.size)
 
     def forward(self, x: Maps) -> Maps:
-        row = self.row
-        return kernels.spatial_response_norm(x, row.k, row.coefficient, row.beta, row.size)
+        return kernels.spatial_response_norm(x, self.spec)
 
     def adjoint(self, y: Maps, x: Maps) -> Maps:
         return _vector_jacobian(self, y, x)

@@ -10,10 +10,20 @@ from torch import Tensor, nn
 
 from alexnet import kernels
 from alexnet.errors import UserError
+from alexnet.geometry import Window
 from alexnet.nets import zoo
 from alexnet.nets.init import Initialisation, initialise
-from alexnet.nets.layers import Convolution, DropUnits, MaxPool, Place, ResponseNorm, WeightedLayer, module_for
-from alexnet.nets.table import Activation, Layer, Norm, Pool, Table, trace, with_width
+from alexnet.nets.layers import (
+    Convolution,
+    DropUnits,
+    MaxPool,
+    Place,
+    ResponseNorm,
+    SpatialResponseNorm,
+    WeightedLayer,
+    module_for,
+)
+from alexnet.nets.table import Activation, Layer, Norm, Pool, SpatialNorm, Table, trace, with_width
 
 
 @dataclass
@@ -114,12 +124,13 @@ class Network(nn.Module):
                 module.weight.data = module.weight.data.contiguous(memory_format=torch.channels_last)
         return self
 
-    def learn_by_copies(self, wish: bool = True) -> None:
+    def learn_by_copies(self, wish: bool = True, *, but: Collection[str] = ()) -> None:
         """In half precision, let gradients arrive at the layers' copies of their weights: see `WeightedLayer`. Not
-        where several gradients are added up, which wants float32, or where torch looks for them in the parameters."""
-        for module in self.children():
+        where several gradients are added up, which wants float32; not in the layers `but`, in whose parameters torch
+        looks for them."""
+        for name, module in self.named_children():
             if isinstance(module, WeightedLayer):
-                module.learns_by_copies = wish
+                module.learns_by_copies = wish and name not in but
 
     def set_place(self, place: Place | None) -> None:
         """Make the dropout masks of the following passes functions of `place`; None: draw them from torch."""
@@ -144,7 +155,7 @@ def at_least_float32(x: Tensor) -> Tensor:
 
 
 def fused_steps(network: Network, stops: Collection[str] = ()) -> list[tuple[str, Callable[[Tensor], Tensor]]]:
-    """The steps of `forward`, each with the name of its last row: each row's module; ReLU, response norm and
+    """The steps of `forward`, each with the name of its last row: each row's module; ReLU, response norms and
     max-pooling in a row as one kernel, which ends at any row among `stops`."""
     steps: list[tuple[str, Callable[[Tensor], Tensor]]] = []
     layers = list(network.layers)
@@ -157,9 +168,9 @@ def fused_steps(network: Network, stops: Collection[str] = ()) -> list[tuple[str
 
 
 def _fusible(layers: list[Layer], stops: Collection[str]) -> list[Layer]:
-    """The leading rows that follow [ReLU] [norm] [ReLU] [max-pool by the ceil rule], if norm or pool is among them;
-    none behind a row among `stops`."""
-    order = ["relu", "norm", "relu", "pool"]
+    """The leading rows that follow [ReLU] [norm] [norm inside each map] [ReLU] [max-pool by the ceil rule], if norm or
+    pool is among them; none behind a row among `stops`."""
+    order = ["relu", "norm", "inside", "relu", "pool"]
     run: list[Layer] = []
     for layer in layers:
         while order and order[0] != _kind(layer):
@@ -170,7 +181,7 @@ def _fusible(layers: list[Layer], stops: Collection[str]) -> list[Layer]:
         run.append(layer)
         if layer.row.name in stops:
             break
-    return run if {_kind(layer) for layer in run} & {"norm", "pool"} else []
+    return run if {_kind(layer) for layer in run} & {"norm", "inside", "pool"} else []
 
 
 def _kind(layer: Layer) -> str:
@@ -179,6 +190,8 @@ def _kind(layer: Layer) -> str:
             return "relu"
         case Norm():
             return "norm"
+        case SpatialNorm():
+            return "inside"
         case Pool(kind="max", rounding="ceil"):
             return "pool"
         case _:
@@ -187,15 +200,16 @@ def _kind(layer: Layer) -> str:
 
 def _fused(network: Network, run: list[Layer]) -> partial[Tensor]:
     kinds = [_kind(layer) for layer in run]
-    norms = [network.get_submodule(layer.row.name) for layer in run if _kind(layer) == "norm"]
-    pools = [layer.window for layer in run if _kind(layer) == "pool"]
+    modules = [network.get_submodule(layer.row.name) for layer in run]
+    pool = next((layer.window for layer in run if _kind(layer) == "pool"), Window(1))
     return partial(
         kernels.relu_norm_pool,
         relu_first=kinds[0] == "relu",
-        norm=next((norm.spec for norm in norms if isinstance(norm, ResponseNorm)), None),
+        norm=next((module.spec for module in modules if isinstance(module, ResponseNorm)), None),
+        inside=next((module.spec for module in modules if isinstance(module, SpatialResponseNorm)), None),
         relu_last="relu" in kinds[1:],
-        kernel=pools[0].kernel if pools else 1,
-        stride=pools[0].stride if pools else 1,
+        kernel=pool.kernel,
+        stride=pool.stride,
     )
 
 

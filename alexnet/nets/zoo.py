@@ -145,9 +145,25 @@ def unit_kind(kind: str) -> Derivation:
     return lambda table: change_each(table, Activation, kind=kind)
 
 
-def dense_units(units: int) -> Derivation:
+def dense_times(factor: float) -> Derivation:
     """[Z] Table 3: layers 6 and 7 narrower or wider."""
-    return lambda table: change(change(table, "fc6", units=units), "fc7", units=units)
+
+    def widen(table: Table) -> Table:
+        for row in table.rows:
+            if isinstance(row, Dense) and row.name in ("fc6", "fc7"):
+                table = change(table, row.name, units=round(row.units * factor))
+        return table
+
+    return widen
+
+
+def wider_middle(table: Table) -> Table:
+    """[Z] Tables 2 and 3: layers 3, 4, 5 of 512, 1024, 512 maps for 384, 384, 256; of other networks in proportion."""
+    for name, factor in {"conv3": 4 / 3, "conv4": 8 / 3, "conv5": 2}.items():
+        row = table[name]
+        assert isinstance(row, Conv)
+        table = change(table, name, maps=round(row.maps * factor))
+    return table
 
 
 def one_after_the_other(*derivations: Derivation) -> Derivation:
@@ -208,8 +224,15 @@ ABLATIONS_OF_Z: dict[str, tuple[Derivation, str]] = {
         one_after_the_other(no_convolution(3), no_convolution(4), no_dense(6), no_dense(7)),
         "without layers 3, 4, 6 and 7",
     ),
-    "fc2048": (dense_units(2048), "layers 6 and 7 of 2048 units"),
-    "fc8192": (dense_units(8192), "layers 6 and 7 of 8192 units"),
+    "fc2048": (dense_times(1 / 2), "layers 6 and 7 of 2048 units for 4096"),
+    "fc8192": (dense_times(2), "layers 6 and 7 of 8192 units for 4096"),
+}
+LARGER_OF_Z: dict[str, tuple[Derivation, str]] = {
+    "512": (wider_middle, "model (b), layers 3, 4, 5 of 512, 1024, 512 maps"),
+    "512-fc8192": (
+        one_after_the_other(wider_middle, dense_times(2)),
+        "layers 3, 4, 5 of 512, 1024, 512 maps, layers 6 and 7 of 8192 units",
+    ),
 }
 
 
@@ -271,13 +294,6 @@ def as_zfnet(table: Table) -> Table:
     return replace(change_each(table, Conv, reads="all"), columns=1)
 
 
-def middle_512_1024_512(table: Table) -> Table:
-    """[Z] Tables 2 and 3: layers 3, 4, 5 of 512, 1024, 512 maps."""
-    for name, maps in {"conv3": 512, "conv4": 1024, "conv5": 512}.items():
-        table = change(table, name, maps=maps)
-    return table
-
-
 ALEXNET_145 = rename(
     as_in_code(ALEXNET), "alexnet-145", "The authors' code that produced the published numbers (net 145)."
 )
@@ -286,7 +302,6 @@ ALEXNET_OWT = rename(
 )
 BVLC_ALEXNET = rename(in_caffe(ALEXNET), "bvlc-alexnet", "Caffe's bvlc_alexnet.")
 ZFNET = rename(as_zfnet(ALEXNET), "zfnet", "[Z] Fig. 3.")
-ZFNET_512 = rename(middle_512_1024_512(ZFNET), "zfnet-512", "[Z] model (b): 512, 1024, 512 maps in layers 3, 4, 5.")
 
 FIRST_LAYER_READINGS = (
     rename(replace(ALEXNET, input_size=227), "alexnet-227", "[A] read with 227-pixel crops: 55 without overhang."),
@@ -434,9 +449,7 @@ def _register() -> dict[str, Table]:
             "AlexNet-BN in nvcaffe's train_val2 form: batch norm on the inputs of conv2–conv5.",
         ),
         ZFNET,
-        ZFNET_512,
-        *_variants(ZFNET, ABLATIONS_OF_Z),
-        rename(dense_units(8192)(ZFNET_512), "zfnet-512-fc8192", "zfnet-512: layers 6 and 7 of 8192 units."),
+        *_variants(ZFNET, LARGER_OF_Z | ABLATIONS_OF_Z),
         *CIFAR_TABLES,
         TOY,
     ]
@@ -447,8 +460,8 @@ ZOO: dict[str, Table] = _register()
 
 
 def find(name: str, classes: int | None = None) -> Table:
-    """The zoo's table called `name`, with another number of classes if given. An ablation of [A] is found for any
-    table by its suffix, as in toy-no-norm.
+    """The zoo's table called `name`, with another number of classes if given. A change that [A] or [Z] made is found
+    for any table by its suffix, as in toy-no-norm.
 
     Raises UsageError, with the nearest names, if there is none.
     """
@@ -460,8 +473,8 @@ def find(name: str, classes: int | None = None) -> Table:
 
 
 def _ablated(name: str) -> Table | None:
-    """The table called BASE-SUFFIX, derived from BASE as `ABLATIONS_OF_A` says; None if there is no such pair."""
-    for suffix, (derive, what) in ABLATIONS_OF_A.items():
+    """The table called BASE-SUFFIX, derived from BASE as [A] or [Z] did; None if there is no such pair."""
+    for suffix, (derive, what) in (ABLATIONS_OF_A | ABLATIONS_OF_Z | LARGER_OF_Z).items():
         base = name.removesuffix(f"-{suffix}")
         if base != name and base in ZOO:
             return rename(derive(ZOO[base]), name, f"{base}: {what}.")

@@ -57,24 +57,3 @@ def curves(lines: Sequence[tuple[str, Sequence[Sequence[float]]]], what: str, le
     axes.set_ylabel(what, color=LIGHT.ink)
     axes.legend(frameon=False, labelcolor=LIGHT.ink, fontsize=9.5)
     return figure
-
-
-def neighbours(queries: np.ndarray, found: np.ndarray, same: np.ndarray) -> Figure:
-    """Queries (Q, S, S, 3) in the first column, their nearest (Q, M, S, S, 3) beside them ([A] Fig. 4, right); those of
-    the query's class, `same` (Q, M), in a frame of the true class's colour."""
-    count, most = found.shape[:2]
-    figure = blank_figure(1.0 * (most + 1) + 0.3, 1.0 * count + 0.25, LIGHT)
-    grid = figure.subplots(count, most + 1, squeeze=False)
-    for row in range(count):
-        pictures = [queries[row], *found[row]]
-        for place, (axes, picture) in enumerate(zip(grid[row], pictures, strict=True)):
-            axes.imshow(picture, interpolation="nearest")
-            axes.set_xticks([])
-            axes.set_yticks([])
-            framed = place > 0 and same[row, place - 1]
-            for spine in axes.spines.values():
-                spine.set_color(LIGHT.true if framed else LIGHT.ground)
-                spine.set_linewidth(2.2 if framed else 0)
-    grid[0, 0].set_title("test", fontsize=9, color=LIGHT.ink)
-    grid[0, 1].set_title("nearest training pictures →", fontsize=9, color=LIGHT.ink, loc="left")
-    return figure

@@ -16,9 +16,12 @@ from alexnet.papers.ablations2012 import in_words
 from alexnet.papers.colour import specialisation
 from alexnet.papers.finding import Finding, Row, Verdict
 from alexnet.papers.lab import Lab, Trial
-from alexnet.papers.nearest import features_of, nearest, share_of_same_class, thumbnails_of
+from alexnet.papers.nearest import share_of_same_class, thumbnails_of
 from alexnet.papers.registry import result
 from alexnet.papers.statistics import above_zero, higher, reaches, unmeasured
+from alexnet.reuse.features import features_of
+from alexnet.reuse.similar.search import nearest
+from alexnet.reuse.similar.sheet import contact_sheet
 from alexnet.train.cifar import CIFAR_RECIPES
 
 ORDER = ("A/fig1", "A/fig3", "A/fig4", "A/cifar")
@@ -195,6 +198,7 @@ def _kernels(run: Run) -> np.ndarray:
 # ── Figure 4 ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 QUERIES, NEIGHBOURS = 5, 6  # [A] Fig. 4, right
+FIG4_HEADS = ("test", "nearest training pictures →")
 
 
 @result(
@@ -231,7 +235,7 @@ def _neighbourhood(lab: Lab, base: Trial, seed: int) -> dict[str, float]:
         run, train, test = lab.opened(base, seed), lab.store.parts["train"], lab.store.parts[lab.part]
         shares = {}
         for name, describe in (("features", features_of), ("pixels", thumbnails_of)):
-            order = nearest(describe(run, test), describe(run, train), NEIGHBOURS)
+            order, _ = nearest(describe(run, test), describe(run, train), NEIGHBOURS)
             shares[name] = share_of_same_class(order, test.labels, train.labels)
         return shares
 
@@ -248,14 +252,14 @@ def _fig4_drawings(lab: Lab, base: Trial) -> list[charts.Drawing]:
         [s.true_name for s in shown],
     )
     chosen = np.linspace(0, len(test) - 1, QUERIES).astype(int)
-    order = nearest(features_of(run, test, chosen), features_of(run, train), NEIGHBOURS)
+    order, _ = nearest(features_of(run, test, indices=chosen), features_of(run, train), NEIGHBOURS)
     found = np.stack([train.read(row) for row in order])
     same = train.labels[order] == test.labels[chosen][:, None]
     strangers = not lab.built_in
     return [
         charts.drawing("labels", labels, "Test pictures with their five most probable classes; the true one in red",
                        photographs=strangers),
-        charts.drawing("nearest", charts.neighbours(test.read(chosen), found, same),
+        charts.drawing("nearest", contact_sheet(test.read(chosen), found, same, FIG4_HEADS),
                        "Test pictures and the training pictures nearest to them in fc7; of the same class framed",
                        photographs=strangers),
     ]  # fmt: skip

@@ -13,7 +13,8 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -23,14 +24,14 @@ from alexnet.data.store import Store
 from alexnet.data.synthetic import CLASSES
 from alexnet.errors import UserError
 from alexnet.files import canonical_digest, faults_named, json_bytes, read_json, write_atomically
-from alexnet.measure.evaluation import evaluate_run
+from alexnet.measure.evaluation import Progress, evaluate_run
 from alexnet.measure.history import History, read_history
 from alexnet.measure.probabilities import Probabilities
 from alexnet.measure.run import Run
 from alexnet.nets import zoo
 from alexnet.nets.table import Table, trace, with_width
 from alexnet.papers.settings import Settings
-from alexnet.runs import STATE_FILES, RunFolder
+from alexnet.runs import STATE_FILES, RunFolder, snapshot_epochs
 from alexnet.terminal import counted, duration, in_bytes, progress
 from alexnet.train import loop
 from alexnet.train.options import TrainOptions
@@ -68,6 +69,11 @@ class Trial:
     @property
     def weight_bytes(self) -> int:
         return WEIGHT_BYTES * sum(layer.parameters for layer in trace(self.table, self.options.input_size))
+
+    @property
+    def kept_bytes(self) -> int:
+        """What stays on disk when it is trained: the weights, and those of its snapshots."""
+        return self.weight_bytes * (1 + (len(snapshot_epochs(self.epochs)) if self.options.snapshots else 0))
 
     def options_for(self, seed: int, start: Path | None) -> TrainOptions:
         return replace(self.options, seed=seed, start_from=start)
@@ -118,7 +124,8 @@ class Errors:
 
 @dataclass
 class Lab:
-    """A folder, a store, settings. `pretraining`: the store of a larger label set. `say` tells a person a line."""
+    """A folder, a store, settings. `pretraining`: the store of a larger label set; `keypoints`: a file of pictures with
+    key points. `say` tells a person a line."""
 
     folder: Path
     store: Store
@@ -126,6 +133,7 @@ class Lab:
     pretraining: Store | None = None
     say: Callable[[str], None] = lambda _: None
     quiet: bool = False
+    keypoints: Path | None = None
     used: dict[str, RunFolder] = field(default_factory=dict)
     planned: dict[str, int] = field(default_factory=dict)  # run name → pictures to go through
     paces: dict[str, tuple[float, int]] = field(default_factory=dict)  # run name → seconds, pictures trained here
@@ -159,6 +167,7 @@ class Lab:
             epochs=settings.epochs,
             batch=settings.batch,
             rate=settings.rate,
+            init=settings.init,
             patience=settings.patience,
             threads=settings.threads,
             precision=settings.precision,
@@ -175,10 +184,11 @@ class Lab:
         return self.trial(label, net=f"{self.base_net}-{suffix}")
 
     def stand_in(self, net: str) -> str:
-        """A network of the 145 family, or where the settings name another base the same change of that."""
+        """A network of the families alexnet, alexnet-145 and zfnet, or where the settings name another base the same
+        change of that."""
         if self.settings.net is None:
             return net
-        return self.settings.net + net.removeprefix("alexnet-145").removeprefix("alexnet")
+        return self.settings.net + net.removeprefix("alexnet-145").removeprefix("alexnet").removeprefix("zfnet")
 
     # ── saying what it costs ─────────────────────────────────────────────────────────────────────────────────────
 
@@ -195,9 +205,10 @@ class Lab:
         self.say(f"{counted(len(open_jobs), 'network')} to train, {found} there already; {self._disk(open_jobs)}")
 
     def _disk(self, open_jobs: dict[str, Trial]) -> str:
-        weights = [trial.weight_bytes for trial in open_jobs.values()]
+        kept = [trial.kept_bytes for trial in open_jobs.values()]
+        largest = max((trial.weight_bytes for trial in open_jobs.values()), default=0)
         # Finished runs keep their weights; the one in training has states and a second copy besides.
-        needed = sum(weights) + (1 + 2 * STATE_FILES) * max(weights, default=0) + (len(weights) << 20)
+        needed = sum(kept) + (1 + 2 * STATE_FILES) * largest + (len(kept) << 20)
         with faults_named(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(self.folder).free
@@ -293,6 +304,19 @@ class Lab:
     def opened(self, trial: Trial, seed: int) -> Run:
         return Run.open(self.trained(trial, seed).path, device=self.settings.device)
 
+    def looked_into(self, trial: Trial, seed: int) -> Run:
+        """The run in fp32, as `alexnet see` opens one: it is looked at, not counted."""
+        return Run.open(self.trained(trial, seed).path, device=self.settings.device, precision="fp32")
+
+    @contextmanager
+    def watched(self, what: str, unit: str = "pictures") -> Iterator[Progress | None]:
+        """Inside, how far a measurement is can be reported: done, of how many. None where the lab is quiet."""
+        if self.quiet:
+            yield None
+            return
+        with progress(unit) as report:
+            yield partial(report, what)
+
     def errors(self, trial: Trial, seed: int, views: int = 10, part: str | None = None) -> Errors:
         """Measured once and kept."""
         part = part or self.part
@@ -328,10 +352,8 @@ class Lab:
         judge = partial(
             evaluate_run, run.folder, run.viewer, trial.store, part=part, views=views, keep_probabilities=keep
         )
-        if self.quiet:
-            return judge()
-        with progress("pictures") as report:
-            return judge(progress=partial(report, f"{run.path.name}, {part}"))
+        with self.watched(f"{run.path.name}, {part}") as report:
+            return judge(progress=report)
 
     def names(self, trial: Trial) -> tuple[str, ...]:
         """The run folders of a trial, one for each seed."""

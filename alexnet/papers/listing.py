@@ -20,7 +20,8 @@ def results_in_words(seeds: int, width: int) -> str:
         lines = [
             f"claim: {experiment.claim}",
             f"needs: {experiment.needs}",
-            f"cost:  {experiment.cost(seeds)}, about {duration(count * seconds)} *; in 2012: {experiment.full_scale}",
+            f"cost:  {experiment.cost(seeds)}, about {duration(count * seconds)} *; "
+            f"its authors: {experiment.full_scale}",
         ]
         folded = [
             textwrap.fill(line, max(60, width - 2), initial_indent="  ", subsequent_indent="    ") for line in lines

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Experiment:
     """A table, figure or statement of a paper. `needs`: of pictures; `trainings`: networks to train for each seed
-    (`once`: in all, whatever the seeds); `full_scale`: what it cost its authors."""
+    (`once`: in all, whatever the seeds); `full_scale`: what it cost its authors; `keypoints`: whether it looks at
+    pictures with key points."""
 
     id: str
     title: str
@@ -25,6 +26,7 @@ class Experiment:
     full_scale: str
     run: "Callable[[Lab], Finding]"
     once: int = 0
+    keypoints: bool = False
 
     def cost(self, seeds: int) -> str:
         """Trainings in words."""
@@ -36,12 +38,20 @@ REGISTER: dict[str, Experiment] = {}
 
 
 def result(
-    id: str, title: str, *, claim: str, needs: str, full_scale: str, trainings: int = 0, once: int = 0
+    id: str,
+    title: str,
+    *,
+    claim: str,
+    needs: str,
+    full_scale: str,
+    trainings: int = 0,
+    once: int = 0,
+    keypoints: bool = False,
 ) -> "Callable[[Callable[[Lab], Finding]], Callable[[Lab], Finding]]":
     """Put the function below into the register under `id`."""
 
     def register(run: "Callable[[Lab], Finding]") -> "Callable[[Lab], Finding]":
-        REGISTER[id] = Experiment(id, title, claim, needs, trainings, full_scale, run, once)
+        REGISTER[id] = Experiment(id, title, claim, needs, trainings, full_scale, run, once, keypoints)
         return run
 
     return register
@@ -49,26 +59,48 @@ def result(
 
 def every_result() -> dict[str, Experiment]:
     """All results by id, in the papers' order. (The modules that define them fill the register.)"""
-    from alexnet.papers import ablations2012, figures2012, tables2012
+    from alexnet.papers import (
+        ablations2012,
+        figures2012,
+        figures2013,
+        pictures2013,
+        tables2012,
+        tables2013,
+        transfer2013,
+    )
 
-    order = (*figures2012.ORDER, *ablations2012.ORDER, *tables2012.ORDER)
+    modules = (figures2012, ablations2012, tables2012, figures2013, pictures2013, tables2013, transfer2013)
+    order = [id for module in modules for id in module.ORDER]
     return {id: REGISTER[id] for id in sorted(order, key=_place)}
 
 
 def find(id: str) -> Experiment:
-    """The result called `id`; A/ may be left out. Raises UsageError, with the nearest, if there is none."""
+    """The result called `id`; A/ or Z/ may be left out where only one paper has it. Raises UsageError, with the
+    nearest, if there is none, or if both papers have one."""
     known = every_result()
-    for name in (id, f"A/{id}"):
-        if name in known:
-            return known[name]
+    found = [name for name in (id, f"A/{id}", f"Z/{id}") if name in known]
+    if len(found) == 1:
+        return known[found[0]]
+    if found:
+        raise UsageError(f"{id!r} is in both papers. Say which: {' or '.join(found)}.")
     near = get_close_matches(id, known, n=3, cutoff=0.3)
     hint = f"Near it: {', '.join(near)}. " if near else ""
     raise UsageError(f"There is no result {id!r}. {hint}`alexnet paper list` lists all.")
 
 
+def chosen(id: str) -> list[Experiment]:
+    """The results that `id` means: one, "all", or all of a paper: "A/all", "Z/all"."""
+    paper, _, rest = id.rpartition("/")
+    if rest != "all" or paper not in ("", "A", "Z"):
+        return [find(id)]
+    return [experiment for name, experiment in every_result().items() if name.startswith(paper)]
+
+
 IN_PAPER = (
     *("A/fig1", "A/s3.2", "A/s3.3", "A/s3.4", "A/s4.1", "A/s4.2", "A/s5", "A/fig3", "A/fig4", "A/s7"),
     *("A/table1", "A/table2", "A/2009", "A/cifar", "A/recipes"),
+    *("Z/fig2", "Z/fig4", "Z/fig5", "Z/fig6", "Z/fig7", "Z/table1", "Z/table2", "Z/table3"),
+    *("Z/table4", "Z/table5", "Z/table7", "Z/fig9"),
 )
 
 

@@ -27,7 +27,7 @@ def run_experiment(experiment: Experiment, lab: Lab) -> Path:
     """Say the claim and the cost, run, write the result; gives its file. Raises UserError for what a user can mend;
     `Interrupted` when asked to stop: the same call goes on."""
     lab.say(f"{experiment.id}, {experiment.title}\nclaim: {experiment.claim}")
-    lab.say(f"cost: {experiment.cost(lab.settings.seeds)}; in 2012: {experiment.full_scale}")
+    lab.say(f"cost: {experiment.cost(lab.settings.seeds)}; its authors: {experiment.full_scale}")
     lab.used.clear()
     lab.planned.clear()
     began, trained_before = time.monotonic(), sum(seconds for seconds, _ in lab.paces.values())
@@ -94,6 +94,8 @@ def command(experiment: Experiment, lab: Lab) -> str:
             words += [f"--{name.replace('_', '-')}", str(value)]
     if lab.pretraining is not None and lab.pretrained_here:
         words += ["--pretrain", lab.pretraining.path.resolve().name]
+    if lab.keypoints is not None and experiment.keypoints:
+        words += ["--keypoints", lab.keypoints.name]
     return shlex.join([*words, "--out", lab.folder.resolve().name])
 
 

@@ -22,6 +22,8 @@ class Settings:
     """Pictures in a batch."""
     rate: float | None = None
     """Learning rate at the start. Default: the recipe's."""
+    init: Literal["code", "paper", "zf"] | None = None
+    """Initial weights of all networks alike: code, paper or zf (see `alexnet train --help`). Default: the recipe's."""
     input_size: int | None = None
     """Side of the crops in pixels. Default: the network's."""
     patience: int = 5

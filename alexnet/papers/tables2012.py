@@ -137,14 +137,14 @@ def _table2_rows(
             ("1 CNN*", [[star] for star in stars], (0.390, 0.166), star_names, ""),
             (f"{len(everyone)} CNNs*", [everyone], (0.367, 0.154), names + star_names, "all weighed alike"),
         ]
-    rows = [row for group in groups for row in _error_rows(lab, *group)]
+    rows = [row for group in groups for row in error_rows(lab, *group)]
     found = search_weights(singles, by="top1")
     note = "weights " + ", ".join(f"{weight:g}" for weight in found.weights)
     searched = judged(lab, average(singles, found.weights)).top1_error
     return (*rows, Row(f"{SINGLES} CNNs, weights searched: top-1 error", (searched,), None, "%", names, note))
 
 
-def _error_rows(
+def error_rows(
     lab: Lab,
     what: str,
     members: Sequence[Sequence[Probabilities]],

@@ -8,6 +8,7 @@ P pictures · F features of a layer · S side of a view.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import permutations
 from typing import Any, Literal
 
 import numpy as np
@@ -21,9 +22,10 @@ from alexnet.nets.network import Network
 from alexnet.see.sight import centre_mean
 from alexnet.see.units import feature_row, hidden_row, last_convolution
 
-RANDOM = "random"
+RANDOM, OTHER = "random", "other parts"
 DRAWS = 10
 """Random places of each picture that the control is the mean of."""
+BATCH = 32
 
 Points = Mapping[str, tuple[float, float]]
 """A picture's parts: x and y in pixels of its view; 0 is the left or upper edge of the first pixel."""
@@ -31,15 +33,20 @@ Region = tuple[float, float, float, float]
 """Left, top, right, bottom, in pixels of the view."""
 
 
-def hamming(signs_pf: Int[Tensor, "P F"]) -> Int[Tensor, "P P"]:
-    """H between every two rows of signs (−1, 0, 1): in how many places they differ."""
-    return torch.stack([(signs_pf != one).sum(dim=1) for one in signs_pf])
+Signs = Int[Tensor, "P F"]
+"""Of ε: −1, 0 or 1 for each picture and feature."""
+
+
+def hamming(signs_pf: Signs, others_pf: Signs | None = None) -> Int[Tensor, "P P"]:
+    """H between every two rows of signs, or every row and every one of `others_pf`: in how many places they differ."""
+    others_pf = signs_pf if others_pf is None else others_pf
+    return torch.stack([(others_pf != one).sum(dim=1) for one in signs_pf])
 
 
 @dataclass(frozen=True, eq=False)
 class Consistency:
-    """One part at one layer. `pairs`: H of each unordered pair of pictures (of each draw, for the control);
-    `features` F; `draws` how often all pictures were masked."""
+    """One part at one layer. `pairs`: H of each unordered pair of pictures (of each draw, for a control); `features` F;
+    `draws` how often each pair of pictures was compared."""
 
     part: str
     layer: str
@@ -77,8 +84,8 @@ class Consistency:
 
 @dataclass(frozen=True, eq=False)
 class Correspondence:
-    """Table 1: rows are `parts`, "random" last; columns are layers. `mask` is the square's side in pixels; `control`:
-    random places of the object, or of the whole picture."""
+    """Table 1: rows are `parts`, then "random" and, of two parts or more, "other parts"; columns are layers. `mask` is
+    the square's side in pixels; `control`: random places of the object, or of the whole picture."""
 
     parts: tuple[str, ...]
     layers: tuple[str, ...]
@@ -123,9 +130,13 @@ def correspondence_of(
 
     `points`: each picture's key points; `parts`: which of them (default: those that all pictures have); `mask`: side of
     the square in pixels (default: a seventh of the view, 32 of 224); `grey`: its level 0–255 (default: the mean, so
-    that the network sees 0). The control masks random places, `draws` times: inside `regions`, where each picture's
-    object is, as in [Z]; without them anywhere. Raises UserError for fewer than two pictures, an absent part, or a
-    point outside the picture.
+    that the network sees 0).
+
+    Two controls. "random", as in [Z], masks another random place of each picture's object, `draws` times: inside
+    `regions`, where the objects are; without them anywhere. "other parts", ours, compares an eye of one picture with
+    the nose of another: masks that stir as much as the parts do, because they are parts, but not the same one.
+
+    Raises UserError for fewer than two pictures, an absent part, or a point outside the picture.
     """
     size = viewer.inputs.size
     mask = max(1, round(size / 7)) if mask is None else mask
@@ -133,23 +144,36 @@ def correspondence_of(
     parts = tuple(parts) or common_parts(points)
     check(points, names, parts, size, mask)
     clean = _features(viewer, inputs, layers)
+
+    def signs_at(centres_p2: Tensor) -> dict[str, Signs]:
+        hidden = _features(viewer, masked(viewer, inputs, centres_p2, mask, grey), layers)
+        return {layer: (clean[layer] - hidden[layer]).sign().to(torch.int8) for layer in layers}
+
+    of_parts = [signs_at(torch.tensor([found[part] for found in points], dtype=torch.float64)) for part in parts]
+    places = _random_places(len(inputs), regions, size, mask, draws, seed)
+    of_places = [{layer: pairs_of(found) for layer, found in signs_at(centres).items()} for centres in places]
     cells: dict[tuple[str, str], Consistency] = {}
-    for part in parts:
-        centres = torch.tensor([found[part] for found in points], dtype=torch.float64)
-        pairs = _pairs(viewer, inputs, clean, centres, mask, grey)
-        cells |= {(part, layer): Consistency(part, layer, pairs[layer], clean[layer].shape[1]) for layer in layers}
+    for layer in layers:
+        features, signs = clean[layer].shape[1], [found[layer] for found in of_parts]
+        for part, one in zip(parts, signs, strict=True):
+            cells[part, layer] = Consistency(part, layer, pairs_of(one), features)
+        random = torch.cat([found[layer] for found in of_places])
+        cells[RANDOM, layer] = Consistency(RANDOM, layer, random, features, draws)
+        if others := [pairs_of(one, other) for one, other in permutations(signs, 2)]:
+            cells[OTHER, layer] = Consistency(OTHER, layer, torch.cat(others), features, len(others))
+    rows = (*parts, RANDOM, OTHER) if len(parts) > 1 else (*parts, RANDOM)
+    control = "picture" if regions is None else "object"
+    return Correspondence(rows, layers, mask, grey, control, tuple(names), cells)
+
+
+def _random_places(
+    count: int, regions: Sequence[Region] | None, size: int, mask: int, draws: int, seed: int
+) -> list[Float[Tensor, "P 2"]]:
+    """For each draw a place of each picture's own, x and y: inside its region, or anywhere that holds a whole mask."""
     random = np.random.default_rng(seed)
     inner = (mask / 2, mask / 2, size - mask / 2, size - mask / 2)
-    spans = np.array([inner] * len(points) if regions is None else regions).clip(0, size)
-    drawn = []
-    for _ in range(draws):
-        places = torch.from_numpy(random.uniform(spans[:, :2], spans[:, 2:]))
-        drawn.append(_pairs(viewer, inputs, clean, places, mask, grey))
-    for layer in layers:
-        pairs = torch.cat([found[layer] for found in drawn])
-        cells[RANDOM, layer] = Consistency(RANDOM, layer, pairs, clean[layer].shape[1], draws)
-    control = "picture" if regions is None else "object"
-    return Correspondence((*parts, RANDOM), layers, mask, grey, control, tuple(names), cells)
+    spans = np.array([inner] * count if regions is None else regions).clip(0, size)
+    return [torch.from_numpy(random.uniform(spans[:, :2], spans[:, 2:])) for _ in range(draws)]
 
 
 def masked(
@@ -165,26 +189,16 @@ def masked(
     return covered
 
 
-def _pairs(
-    viewer: Viewer,
-    inputs: Float[Tensor, "P 3 S S"],
-    clean: dict[str, Float[Tensor, "P F"]],
-    centres: Float[Tensor, "P 2"],
-    mask: int,
-    grey: float | None,
-) -> dict[str, Int[Tensor, "pairs"]]:
-    """For each layer H of every unordered pair of pictures."""
-    hidden = _features(viewer, masked(viewer, inputs, centres, mask, grey), list(clean))
-    upper = torch.triu_indices(len(inputs), len(inputs), offset=1)
-    return {
-        layer: hamming((before - hidden[layer]).sign().to(torch.int8))[upper[0], upper[1]]
-        for layer, before in clean.items()
-    }
+def pairs_of(signs: Signs, others: Signs | None = None) -> Int[Tensor, "pairs"]:
+    """H of every two pictures i < j: of `signs` of both, or of `signs` of i and `others` of j."""
+    first, second = torch.triu_indices(len(signs), len(signs), offset=1)
+    return hamming(signs, others)[first, second]
 
 
 @torch.inference_mode()
 def _features(viewer: Viewer, inputs: Tensor, layers: Sequence[str]) -> dict[str, Float[Tensor, "P F"]]:
-    return {name: maps.flatten(1).float().cpu() for name, maps in viewer.network.maps(inputs, layers).items()}
+    batches = [viewer.network.maps(some, layers) for some in inputs.split(BATCH)]
+    return {name: torch.cat([maps[name].flatten(1).float().cpu() for maps in batches]) for name in layers}
 
 
 def common_parts(points: Sequence[Points]) -> tuple[str, ...]:

@@ -1,11 +1,17 @@
 """How features form in training: the strongest activation of chosen maps over the snapshots of a run, projected
 ([Z] Fig. 4).
+
+E epochs · C maps of a layer.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
 
 from alexnet.data.store import Part
 from alexnet.errors import UserError
@@ -18,13 +24,20 @@ from alexnet.see.top import find_top
 
 @dataclass(frozen=True, eq=False)
 class Evolution:
-    """`epochs` of the snapshots; `features[layer][channel]`: for each epoch what excited the map most. `part`, of how
-    many `pictures`."""
+    """`epochs` of the snapshots; `features[layer][channel]`: for each epoch what excited the map most, for chosen maps;
+    `strongest[layer]` (E, C): the picture behind it, for all. `part`, of how many `pictures`."""
 
     epochs: tuple[int, ...]
     features: dict[str, dict[int, list[Portrait]]]
+    strongest: dict[str, Int[Tensor, "E C"]]
     part: str
     pictures: int
+
+    def settled(self, layer: str) -> Float[Tensor, "C"]:
+        """For each map the epoch from which on its strongest picture is that of the last epoch."""
+        same_ec = (self.strongest[layer] == self.strongest[layer][-1]).flip(0).cumprod(dim=0)
+        epochs = torch.tensor(self.epochs, dtype=torch.float64)
+        return epochs[len(epochs) - same_ec.sum(dim=0)]
 
     def jumps(self, layer: str, channel: int) -> int:
         """How often the map's strongest picture changed from one snapshot to the next ([Z] §4.1)."""
@@ -36,6 +49,7 @@ class Evolution:
             "epochs": list(self.epochs),
             "part": self.part,
             "pictures": self.pictures,
+            "settled": {layer: float(self.settled(layer).mean()) for layer in self.strongest},
             "features": [
                 {
                     "layer": layer,
@@ -65,6 +79,7 @@ def evolve(
     features: dict[str, dict[int, list[Portrait]]] = {
         layer: {channel: [] for channel in some} for layer, some in channels.items()
     }
+    strongest: dict[str, list[Tensor]] = {layer: [] for layer in channels}
     for number, epoch in enumerate(chosen):
         network = run.folder.load_weights(run.folder.snapshots[epoch]).to(run.arithmetic.device)
         viewer = replace(run.viewer, network=network)
@@ -76,9 +91,11 @@ def evolve(
 
         top = find_top(viewer, part, list(channels), kept=1, progress=report)
         for layer, some in channels.items():
+            strongest[layer].append(top[layer].pictures[:, 0])
             for channel, found in portraits_of(viewer, part, top, layer, some).items():
                 features[layer][channel] += found
-    return Evolution(tuple(chosen), features, part.folder.name, len(part))
+    stacked = {layer: torch.stack(found) for layer, found in strongest.items()}
+    return Evolution(tuple(chosen), features, stacked, part.folder.name, len(part))
 
 
 def chosen_epochs(run: Run, epochs: Sequence[int]) -> list[int]:

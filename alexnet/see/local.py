@@ -1,7 +1,7 @@
 """A change in a small part of a picture, followed up through the network: only what it can reach is computed again.
 
 A square of the picture reaches a square of the next map, a little larger; everywhere else the map is as it was. So each
-row works on the small part, fetched from the clean map with what surrounds it, until the part is as large as the map.
+row works on the small part, read from the clean map with what surrounds it, until a row reads all of the map.
 The values are those of the whole computation, but for the order in which a product is summed.
 
 N changed pictures · C maps · h, w rows and columns of a part · H, W those of a map · K classes.
@@ -9,20 +9,19 @@ N changed pictures · C maps · h, w rows and columns of a part · H, W those of
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property, partial
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
-from torch import Tensor
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
 
+from alexnet import kernels
 from alexnet.geometry import Window
 from alexnet.nets.layers import Convolution, MaxPool, SpatialResponseNorm
 from alexnet.nets.network import at_least_float32
-from alexnet.nets.table import Activation, BatchNorm, Dropout, Layer, Norm
+from alexnet.nets.table import Activation, BatchNorm, Conv, Dropout, Layer, Norm, Pool, SpatialNorm
 from alexnet.see.sight import Sight
-
-POINTWISE = (Activation, Norm, BatchNorm, Dropout)
-"""Rows whose units read one place of the map below."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,12 +34,11 @@ class Part:
 
     def onto(self, clean: Float[Tensor, "1 C H W"]) -> Float[Tensor, "N C H W"]:
         """The whole maps: `clean` with the parts laid over it."""
-        height, width = self.values.shape[2:]
-        if (height, width) == tuple(clean.shape[2:]):
+        height, width = clean.shape[2:]
+        if (height, width) == tuple(self.values.shape[2:]):
             return self.values
-        whole = clean.permute(0, 2, 3, 1).expand(len(self.values), -1, -1, -1).contiguous()
-        _paste(whole, self.values, self.tops, self.lefts)
-        return whole.permute(0, 3, 1, 2)
+        nowhere = torch.zeros_like(self.tops)
+        return _read(clean[0].permute(1, 2, 0), self, (nowhere, height), (nowhere, width))
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,36 +49,47 @@ class Local:
     surroundings: dict[str, Tensor] = field(default_factory=dict)
     """Clean maps with what lies around them, (H', W', C), by the row that reads them."""
 
-    def follow(self, part: Part) -> Iterator[tuple[str, Part | Tensor]]:
-        """Row by row what changes: (name, part), and from the first row that reads everything (fully connected, local)
-        on (name, whole output)."""
-        found: Part | Tensor = part
-        for place, layer in enumerate(self.sight.network.present):
-            module = self.sight.network.get_submodule(layer.row.name)
-            if isinstance(found, Part):
-                found = self._partly(found, place, layer)
-            else:
-                last = layer is self.sight.network.layers[-1]
-                found = module(at_least_float32(found) if last else found)
-            yield layer.row.name, found
+    @cached_property
+    def whole(self) -> int:
+        """The number of the first row that has to be computed whole, or how many rows there are."""
+        rows = self.sight.network.present
+        wholes = (place for place, layer in enumerate(rows) if not _in_parts(layer))
+        return next(wholes, len(rows))
 
-    def _partly(self, part: Part, place: int, layer: Layer) -> Part | Tensor:
-        module = self.sight.network.get_submodule(layer.row.name)
-        if isinstance(layer.row, POINTWISE):
-            return Part(module(part.values), part.tops, part.lefts)
-        if isinstance(module, Convolution):
-            return self._windows(part, place, module.window, module.without_padding, 0.0)
-        if isinstance(module, MaxPool):
-            window = module.window
-            pool = lambda x: F.max_pool2d(x, window.kernel, window.stride)  # noqa: E731
-            return self._windows(part, place, window, pool, -torch.inf)
-        if isinstance(module, SpatialResponseNorm):
-            size = module.row.size
-            window = Window(size, before=size // 2, after=(size - 1) // 2)
-            inner = slice(window.before, -window.after or None)
-            return self._windows(part, place, window, lambda x: module(x)[..., inner, inner], 0.0)
-        entering = part.onto(self.sight.entering(place))
-        return module(at_least_float32(entering) if layer is self.sight.network.layers[-1] else entering)
+    def parts(self, part: Part) -> Iterator[tuple[str, Part]]:
+        """Row by row what changes: (name, part), of the rows before number `whole`."""
+        for place, layer in enumerate(self.sight.network.present[: self.whole]):
+            part = self._partly(part, place, self._module(layer))
+            yield layer.row.name, part
+
+    def rest(self, entering: Tensor) -> Iterator[tuple[str, Tensor]]:
+        """(name, output) of row number `whole` and those behind it, from the whole maps that enter it."""
+        network = self.sight.network
+        for layer in network.present[self.whole :]:
+            last = layer is network.layers[-1]
+            entering = self._module(layer)(at_least_float32(entering) if last else entering)
+            yield layer.row.name, entering
+
+    def _module(self, layer: Layer) -> nn.Module:
+        return self.sight.network.get_submodule(layer.row.name)
+
+    def _partly(self, part: Part, place: int, module: nn.Module) -> Part:
+        match module:
+            case Convolution() if module.window.stride == 1:
+                return self._by_difference(part, place, module)
+            case Convolution():
+                return self._windows(part, place, module.window, module.without_padding, 0.0)
+            case MaxPool():
+                window = module.window
+                pool = partial(_max_pool, kernel=window.kernel, stride=window.stride)
+                return self._windows(part, place, window, pool, -torch.inf)
+            case SpatialResponseNorm():
+                size = module.spec.size
+                window = Window(size, before=size // 2, after=(size - 1) // 2)
+                inner = slice(window.before, -window.after or None)
+                return self._windows(part, place, window, lambda x: module(x)[..., inner, inner], 0.0)
+            case _:
+                return Part(module(part.values), part.tops, part.lefts)
 
     def _windows(
         self, part: Part, place: int, window: Window, apply: Callable[[Tensor], Tensor], outside: float
@@ -91,8 +100,29 @@ class Local:
         tops, rows = _reached(window, part.tops, height, size)
         lefts, columns = _reached(window, part.lefts, width, size)
         around = self._around(place, window, outside)
-        values = apply(_fetched(around, part, window, (tops, rows), (lefts, columns)))
+        high, wide = ((count - 1) * window.stride + window.kernel for count in (rows, columns))
+        inside = Part(part.values, part.tops + window.before, part.lefts + window.before)
+        values = apply(_read(around, inside, (tops * window.stride, high), (lefts * window.stride, wide)))
         return Part(values, tops, lefts)
+
+    def _by_difference(self, part: Part, place: int, convolution: Convolution) -> Part:
+        """A convolution is linear: what the part's difference from the clean map makes of it is added to its clean
+        output. No sum is taken over what did not change."""
+        clean_in, clean_out = self.sight.entering(place), self.sight[self.sight.network.layers[place].row.name]
+        window, (height, width) = convolution.window, part.values.shape[2:]
+        before = _read(_by_places(clean_in), None, (part.tops, height), (part.lefts, width))
+        change = convolution.change(part.values - before)
+        beyond = window.kernel - 1 - window.before  # of the part's corner, where the change begins
+        changed = Part(change, part.tops - beyond, part.lefts - beyond)
+        tops, rows = _reached(window, part.tops, height, clean_in.shape[-1])
+        lefts, columns = _reached(window, part.lefts, width, clean_in.shape[-1])
+        values = _read(_by_places(clean_out), None, (tops, rows), (lefts, columns))
+        as_it_is = (rows, columns) == tuple(change.shape[2:])
+        if not (as_it_is and torch.equal(tops, changed.tops) and torch.equal(lefts, changed.lefts)):
+            # Some of it lies beyond the map.
+            nothing = change.new_zeros(*clean_out.shape[2:], change.shape[1])
+            change = _read(nothing, changed, (tops, rows), (lefts, columns))
+        return Part(values.add_(change), tops, lefts)
 
     def _around(self, place: int, window: Window, outside: float) -> Float[Tensor, "H2 W2 C"]:
         """The clean map that enters a row, with what its windows read beyond the edges."""
@@ -105,6 +135,21 @@ class Local:
         return self.surroundings[name]
 
 
+def _max_pool(x: Float[Tensor, "N C m m2"], kernel: int, stride: int) -> Float[Tensor, "N C h w"]:
+    return kernels.relu_norm_pool(x, relu_first=False, norm=None, relu_last=False, kernel=kernel, stride=stride)
+
+
+def _in_parts(layer: Layer) -> bool:
+    """Whether each unit of a row reads a window of the map below, or one place of it."""
+    match layer.row:
+        case Conv() | SpatialNorm() | Activation() | Norm() | BatchNorm() | Dropout():
+            return True
+        case Pool(kind=kind):
+            return kind == "max"
+        case _:
+            return False
+
+
 def _reached(window: Window, firsts: Int[Tensor, "N"], extent: int, size: int) -> tuple[Int[Tensor, "N"], int]:
     """Along one axis: the first window that reads any of the units firsts … firsts + extent − 1, for each part, and how
     many there are at most. Those that have fewer, at the edges, get some unchanged ones too."""
@@ -114,53 +159,36 @@ def _reached(window: Window, firsts: Int[Tensor, "N"], extent: int, size: int) -
     return torch.tensor([min(spans[first][0], latest) for first in firsts.tolist()], device=firsts.device), count
 
 
-def _fetched(
-    around: Float[Tensor, "H2 W2 C"],
-    part: Part,
-    window: Window,
+def _by_places(clean: Float[Tensor, "1 C H W"]) -> Float[Tensor, "H W C"]:
+    return clean[0].permute(1, 2, 0)
+
+
+def _read(
+    around: Float[Tensor, "H W C"],
+    part: Part | None,
     vertical: tuple[Int[Tensor, "N"], int],
     horizontal: tuple[Int[Tensor, "N"], int],
 ) -> Float[Tensor, "N C m m2"]:
-    """What the windows read: the clean map there, with the parts laid over it."""
-    (tops, rows), (lefts, columns) = vertical, horizontal
-    top_places, extra_rows = _places(tops, rows, window, part.tops, part.values.shape[2])
-    left_places, extra_columns = _places(lefts, columns, window, part.lefts, part.values.shape[3])
-    height, width = around.shape[:2]
-    read = around[
-        top_places.clamp(0, height - 1)[:, :, None],
-        left_places.clamp(0, width - 1)[:, None, :],
-    ]
-    _paste(
-        read,
-        part.values,
-        part.tops + window.before - top_places[:, 0],
-        part.lefts + window.before - left_places[:, 0],
+    """Of N maps that are alike but for their parts, one rectangle each (where it begins along both axes, and how long
+    it is): the part where it lies, and elsewhere the map `around` it."""
+    rows, columns = (
+        begins[:, None] + torch.arange(length, device=begins.device) for begins, length in (vertical, horizontal)
     )
-    high, wide = ((count - 1) * window.stride + window.kernel for count in (rows, columns))
-    read = read[:, extra_rows : extra_rows + high, extra_columns : extra_columns + wide]
-    return read.permute(0, 3, 1, 2)
+    places = (rows * around.shape[1])[:, :, None] + columns[:, None, :]
+    values_pc = around.flatten(0, 1)
+    if part is not None:
+        values_pc = torch.cat([values_pc, part.values.permute(0, 2, 3, 1).flatten(0, 2)])
+        inside, numbers = _places_in(part, rows, columns)
+        places = torch.where(inside, around.shape[0] * around.shape[1] + numbers, places)
+    return values_pc.index_select(0, places.flatten()).unflatten(0, places.shape).permute(0, 3, 1, 2)
 
 
-def _places(
-    firsts: Int[Tensor, "N"], count: int, window: Window, parts: Int[Tensor, "N"], extent: int
-) -> tuple[Int[Tensor, "N m"], int]:
-    """Along one axis of the padded map: the units that `count` windows read, with a margin (the same for all) so that
-    the whole part finds room, and that margin's width at the near side."""
-    starts = firsts * window.stride
-    length = (count - 1) * window.stride + window.kernel
-    begins = parts + window.before
-    near = max(0, int((starts - begins).max()))
-    far = max(0, int((begins + extent - starts - length).max()))
-    return starts[:, None] - near + torch.arange(near + length + far, device=firsts.device), near
-
-
-def _paste(
-    onto: Float[Tensor, "N m m2 C"], values: Float[Tensor, "N C h w"], tops: Int[Tensor, "N"], lefts: Int[Tensor, "N"]
-) -> None:
-    """Lay values over maps, each at a place of its own."""
-    height, width = values.shape[2:]
-    device = values.device
-    rows = tops[:, None] + torch.arange(height, device=device)
-    columns = lefts[:, None] + torch.arange(width, device=device)
-    numbers = torch.arange(len(values), device=device)[:, None, None]
-    onto[numbers, rows[:, :, None], columns[:, None, :]] = values.permute(0, 2, 3, 1)
+def _places_in(
+    part: Part, rows: Int[Tensor, "N m"], columns: Int[Tensor, "N m2"]
+) -> tuple[Bool[Tensor, "N m m2"], Int[Tensor, "N m m2"]]:
+    """Which of these places lie inside the parts, and their numbers among all values of the parts."""
+    count, _, high, wide = part.values.shape
+    row, column = rows - part.tops[:, None], columns - part.lefts[:, None]
+    inside = ((row >= 0) & (row < high))[:, :, None] & ((column >= 0) & (column < wide))[:, None, :]
+    first = torch.arange(count, device=rows.device)[:, None] * high * wide
+    return inside, (first + row * wide)[:, :, None] + column[:, None, :]

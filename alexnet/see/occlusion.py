@@ -17,8 +17,12 @@ from alexnet.see.local import Local, Part
 from alexnet.see.sight import Sight, centre_mean, inputs_of, look
 from alexnet.see.units import Unit, check_unit, last_convolution
 
-BATCH = 128
-"""Places of the square computed together."""
+BATCH = 640
+"""Places of the square computed together where every unit reads all of the map."""
+WHOLE_PICTURES = 64
+"""Places together where nothing is computed in part."""
+BLOCK = 7
+"""Neighbouring places of the square along each axis whose windows are computed together."""
 GREY = 128.0
 
 
@@ -113,14 +117,30 @@ class Occluder:
 
     @torch.inference_mode()
     def places(self, tops: Int[Tensor, "N"], lefts: Int[Tensor, "N"]) -> tuple[Tensor, Tensor]:
-        """(totals (N,), probabilities (N, K)) with the square at these corners."""
-        totals = logits = torch.empty(0)
-        for name, found in self.local.follow(Part(self._patches(tops, lefts), tops, lefts)):
+        """(totals (N,), probabilities (N, K)) with the square at these corners.
+
+        Neighbours go up together as long as rows are computed in part; what has to be whole, all at once."""
+        groups = neighbours(tops, lefts)
+        parts = [
+            self._followed(Part(self._patches(tops[group], lefts[group]), tops[group], lefts[group]))
+            for group in groups
+        ]
+        order = torch.cat(groups).argsort()
+        totals, entering = (torch.cat(found)[order] for found in zip(*parts, strict=True))
+        for name, found in self.local.rest(entering):
             if name == self.watched.layer:
                 totals = self._total(found)
-            if name == self.last:
-                logits = found.onto(self.sight[name]) if isinstance(found, Part) else found
-        return totals, logits.flatten(1).float().softmax(dim=1)
+            entering = found
+        return totals, entering.flatten(1).float().softmax(dim=1)
+
+    def _followed(self, part: Part) -> tuple[Float[Tensor, "N"], Float[Tensor, "N C H W"]]:
+        """The watched map's totals (0 if it comes later), and the whole maps where parts end."""
+        totals = torch.zeros(len(part.values), device=part.values.device)
+        for name, found in self.local.parts(part):
+            part = found
+            if name == self.watched.layer:
+                totals = self._total(part)
+        return totals, part.onto(self.sight.entering(self.local.whole))
 
     @torch.inference_mode()
     def places_plainly(self, tops: Int[Tensor, "N"], lefts: Int[Tensor, "N"]) -> tuple[Tensor, Tensor]:
@@ -136,12 +156,12 @@ class Occluder:
         return unfolded[:, tops, lefts].transpose(0, 1)
 
     def _total(self, found: Part | Tensor) -> Float[Tensor, "N"]:
-        channel = self.watched.channel
+        channel = slice(self.watched.channel, self.watched.channel + 1)
         if isinstance(found, Part):
-            part = Part(found.values[:, channel : channel + 1], found.tops, found.lefts)
-            maps = part.onto(self.sight[self.watched.layer][:, channel : channel + 1])
+            watched = Part(found.values[:, channel], found.tops, found.lefts)
+            maps = watched.onto(self.sight[self.watched.layer][:, channel])
         else:
-            maps = found[:, channel : channel + 1]
+            maps = found[:, channel]
         return maps.float().flatten(1).sum(dim=1)
 
 
@@ -175,7 +195,7 @@ def occlude(
     label = int(clean_k.argmax()) if label is None else label
     corners = square.corners(viewer.inputs.size)
     totals, probabilities = [], []
-    for tops, lefts in batches(corners, sight.inputs.device):
+    for tops, lefts in batches(corners, sight.inputs.device, WHOLE_PICTURES if plainly else BATCH):
         total, found = (occluder.places_plainly if plainly else occluder.places)(tops, lefts)
         totals.append(total.cpu())
         probabilities.append(found.cpu())
@@ -196,9 +216,19 @@ def occlude(
     )
 
 
-def batches(corners: list[int], device: torch.device) -> Iterator[tuple[Int[Tensor, "N"], Int[Tensor, "N"]]]:
-    """Every place of the square, row by row, some at a time: tops and lefts."""
+def batches(
+    corners: list[int], device: torch.device, together: int
+) -> Iterator[tuple[Int[Tensor, "N"], Int[Tensor, "N"]]]:
+    """Every place of the square, row by row, so many `together`: tops and lefts."""
     edges = torch.tensor(corners, device=device)
     places = torch.cartesian_prod(edges, edges)
-    for some in places.split(BATCH):
+    for some in places.split(together):
         yield some[:, 0], some[:, 1]
+
+
+def neighbours(tops: Int[Tensor, "N"], lefts: Int[Tensor, "N"]) -> list[Int[Tensor, "M"]]:
+    """Places grouped by nearness, `BLOCK` × `BLOCK` or fewer: their numbers. A square near an edge of the picture
+    reaches less of every map than one in the middle, so those that reach alike are best computed together."""
+    row, column = ((axis.unique(return_inverse=True)[1] // BLOCK) for axis in (tops, lefts))
+    group = row * (int(column.max()) + 1) + column
+    return [torch.nonzero(group == number)[:, 0] for number in group.unique()]

@@ -9,7 +9,7 @@ from functools import cached_property
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from alexnet.data.augment import Records, views_of
@@ -55,11 +55,7 @@ def look(network: Network, inputs: Float[Tensor, "B 3 C C"]) -> Sight:
 
 def inputs_of(viewer: Viewer, records: Records) -> Float[Tensor, "B 3 C C"]:
     """The centre views of records as the network takes them, on its device."""
-    records = records.to(viewer.device)
-    row, column, _ = views_of(viewer.inputs.side, viewer.inputs.size, 1)[0]
-    corners_b2: Int[Tensor, "B 2"] = torch.tensor([[row, column]], device=viewer.device).expand(len(records), 2)
-    mirror_b = torch.zeros(len(records), dtype=torch.bool, device=viewer.device)
-    return viewer.inputs.crop(records, corners_b2.contiguous(), mirror_b, dtype=viewer.dtype)
+    return viewer.view(records.to(viewer.device), views_of(viewer.inputs.side, viewer.inputs.size, 1)[0])
 
 
 def centre_mean(viewer: Viewer) -> Float[Tensor, "3 C C"]:

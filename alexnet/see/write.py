@@ -4,7 +4,7 @@ Every function looks, writes `NAME.png` and `NAME.json` into the folder `out` an
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -129,22 +129,24 @@ def write_occlusion(
     progress: Progress | None = None,
 ) -> Occlusion:
     """[Z] Fig. 7 for one picture. `true`: its class, by id or name (default: the most probable); `layer`, `channel`:
-    the watched map; with a `store`, the map's strongest patches in its `part` are shown too."""
+    the watched map; with a `store`, the map's strongest patches in its `part` are shown too. The maps are computed as
+    the run computes, projection and patches in float32."""
+    exact = replace(run.viewer, dtype=torch.float32)
     record = records_of(run, [picture])
     label = None if true is None else class_number(run, true)
     watched = None if layer is None or channel is None else Unit(layer, channel)
     found = occlude(run.viewer, torch.from_numpy(record[0]), label, square=square, watched=watched, progress=progress)
-    sight = look(run.network, inputs_of(run.viewer, torch.from_numpy(record)))
+    sight = look(run.network, inputs_of(exact, torch.from_numpy(record)))
     projection = project(sight, [found.watched]).pixels[0].cpu().numpy()
     best, unit = [], found.watched
     if store is not None:
         check_size(run.folder, store)
         pictures = part_of(store, part)
-        top = find_top(run.viewer, pictures, [unit.layer])
-        best = portraits_of(run.viewer, pictures, top, unit.layer, [unit.channel])[unit.channel]
+        top = find_top(exact, pictures, [unit.layer])
+        best = portraits_of(exact, pictures, top, unit.layer, [unit.channel])[unit.channel]
     view = centre_views(record, run.inputs.size)[0]
     drawn = figures.occlusion_figure(view, found, projection, run.class_names, best)
-    told = {"picture": picture} | found.as_json(run.class_names)
+    told = {"picture": picture, "precision": run.arithmetic.precision} | found.as_json(run.class_names)
     out.put(f"occlusion-{Path(picture).stem}", drawn, told)
     return found
 
@@ -283,17 +285,21 @@ def write_evolution(
 
 def write_filters(runs: Sequence[Run], out: Folder) -> list[Filters]:
     """[Z] Fig. 6 for one run, or two side by side."""
-    named, told = [], []
-    for run in runs:
-        filters = diagnose(run.network)
-        second = run.network.table.weighted[1].name
-        maps = run.network.layer(second).leaving.maps
-        patterns = linear_pattern(run.network.cpu(), second, spread_over(maps, PATTERNS))
-        name = run.path.resolve().name
-        named.append((name, filters, figures.pattern_mosaic(patterns.numpy())))
-        told.append({"run": name, "network": run.folder.table.name} | filters.as_json())
+    named = [filters_of(run, run.path.resolve().name) for run in runs]
+    told = [
+        {"run": name, "network": run.folder.table.name} | filters.as_json()
+        for run, (name, filters, _) in zip(runs, named, strict=True)
+    ]
     out.put("filters", figures.filters_figure(named), told)
     return [filters for _, filters, _ in named]
+
+
+def filters_of(run: Run, name: str) -> tuple[str, Filters, np.ndarray]:
+    """What `figures.filters_figure` draws of a run called `name`: its first layer's filters, its second's patterns."""
+    second = run.network.table.weighted[1].name
+    maps = run.network.layer(second).leaving.maps
+    patterns = linear_pattern(run.network.cpu(), second, spread_over(maps, PATTERNS))
+    return name, diagnose(run.network), figures.pattern_mosaic(patterns.numpy())
 
 
 def write_correspondence(

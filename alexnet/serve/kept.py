@@ -5,37 +5,33 @@
     RUN/explorer/spread-val.safetensors how strongly each channel answers
     RUN/explorer/evaluation-val.json    errors by class, centre and ten views
     RUN/explorer/epochs-val/            the strongest picture of every channel after each snapshot
-    RUN/explorer/features-train.safetensors   the last hidden layer's values of the training pictures
+    RUN/explorer/similar/               an index of the training pictures, as `alexnet similar build` makes it
 
 Each says of which weights and pictures it is; what is of others is made anew.
 """
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-import torch
-from torch import Tensor
-
 from alexnet.data.store import Part
 from alexnet.errors import UserError
 from alexnet.files import faults_named, json_bytes, read_json, write_atomically
 from alexnet.measure.evaluation import Progress, evaluate_run, part_of
 from alexnet.measure.words import evaluation_as_json
-from alexnet.papers.nearest import features_of
+from alexnet.reuse.similar.index import DESCRIPTION, Index, build
 from alexnet.see.spread import Spread, spread_of
 from alexnet.see.top import Top, find_top
 from alexnet.see.wiring import weighted_layers
 from alexnet.serve.sides import Absent, Pictures, Side, version_of
-from alexnet.tensor_files import digest_in, load_tensors, save_tensors
+from alexnet.tensor_files import digest_in
 
 What = Literal["top", "spread", "evaluation", "evolution", "neighbours"]
 VIEWS = (1, 10)
 NEIGHBOURS_OF = "train"
-FEATURE_STEP = 512
 
 
 class Kept:
@@ -67,7 +63,7 @@ class Kept:
         return self.folder / {
             "evolution": f"epochs-{part}",
             "evaluation": f"{name}-{part}.json",
-            "neighbours": f"features{of}-{NEIGHBOURS_OF}.safetensors",
+            "neighbours": f"similar{of}",
         }.get(what, f"{name}-{part}.safetensors")
 
     # ── what is there ────────────────────────────────────────────────────────────────────────────────────────────
@@ -88,10 +84,16 @@ class Kept:
         return found and found.numbers
 
     @property
-    def features(self) -> Tensor | None:
-        """The last hidden layer's values of the training pictures, (M, D)."""
-        found = self._known(self.path("neighbours"), _Features.load)
-        return found and found.values
+    def index(self) -> Index | None:
+        """Of similar training pictures."""
+        path = self.path("neighbours")
+        version = version_of(path / DESCRIPTION)
+        if self._read.get(path, ("", None))[0] != version:
+            try:
+                self._read[path] = version, Index.open(path, self.side.looking)
+            except UserError:
+                self._read[path] = version, None
+        return self._read[path][1]
 
     def evolution(self) -> dict[int, Top] | None:
         """The strongest picture of every channel after each snapshot, if all are there."""
@@ -143,8 +145,8 @@ class Kept:
             case "evolution":
                 self._follow_epochs(progress)
             case "neighbours":
-                if self.features is None:
-                    self._describe(progress)
+                if self.index is None:
+                    self._build_index(progress)
 
     def _evaluate(self, progress: Progress) -> None:
         run, pictures = self.side.run, self.pictures
@@ -175,14 +177,17 @@ class Kept:
             )
             found.save(self._of_epoch(epoch))
 
-    def _describe(self, progress: Progress) -> None:
-        part = part_of(self.pictures.store, NEIGHBOURS_OF)
-        found = []
-        for first in range(0, len(part), FEATURE_STEP):
-            numbers = np.arange(first, min(first + FEATURE_STEP, len(part)))
-            found.append(features_of(self.side.looking, part, numbers))
-            progress(int(numbers[-1]) + 1, len(part))
-        save_tensors(self.path("neighbours"), {"features": torch.cat(found)}, self.about)
+    def _build_index(self, progress: Progress) -> None:
+        path = self.path("neighbours")
+        if (path / DESCRIPTION).exists():  # of other weights
+            shutil.rmtree(path)
+        build(
+            self.side.looking,
+            self.pictures.store,
+            path,
+            parts=(NEIGHBOURS_OF,),
+            progress=lambda _, done, total: progress(done, total),
+        )
 
 
 class _Judged:
@@ -195,15 +200,3 @@ class _Judged:
     def load(cls, path: Path) -> "_Judged":
         told = read_json(path)
         return cls(told.get("about", {}), told.get("numbers", {}))
-
-
-class _Features:
-    """Features as they are kept."""
-
-    def __init__(self, about: dict[str, Any], values: Tensor) -> None:
-        self.about, self.values = about, values
-
-    @classmethod
-    def load(cls, path: Path) -> "_Features":
-        tensors, about = load_tensors(path)
-        return cls(about, tensors["features"])

@@ -17,7 +17,6 @@ from alexnet.files import json_bytes
 from alexnet.measure.figures import png_of
 from alexnet.measure.predict import Named, Prediction
 from alexnet.measure.words import prediction_as_json
-from alexnet.papers.nearest import last_hidden, nearest
 from alexnet.see import figures
 from alexnet.see.charts import invariance_figure
 from alexnet.see.deconvnet import Method, project
@@ -273,20 +272,15 @@ def invariance_figure_png(found: Invariance) -> bytes:
 # ── neighbours ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def neighbours(side: Side, sight: Sight, kept: Kept) -> list[dict[str, Any]]:
+def neighbours(sight: Sight, kept: Kept) -> list[dict[str, Any]]:
     """The training pictures nearest in the last hidden layer ([A] Fig. 4, right). Raises Absent if those were not
     looked at."""
-    features = kept.features
-    if features is None:
+    index = kept.index
+    if index is None:
         raise Absent("the training pictures were not looked at yet")
-    query = sight[last_hidden(side.run)].float().flatten(1).cpu()
-    part = kept.pictures.store.parts["train"]
-    names = kept.pictures.store.class_names
+    query = sight[index.layer].float().flatten(1).cpu().numpy()
+    places, distances = index.search(query, SHOWN_NEIGHBOURS)
     return [
-        {
-            "picture": int(number),
-            "class": names[int(part.labels[number])],
-            "distance": float((features[number] - query[0]).norm()),
-        }
-        for number in nearest(query, features, SHOWN_NEIGHBOURS)[0]
+        {"picture": int(place), "class": index.class_names[int(index.labels[place])], "distance": float(distance)}
+        for place, distance in zip(places[0], distances[0], strict=True)
     ]

@@ -239,7 +239,9 @@ def evolution_portraits(side: Side, kept: Kept, name: str, channel: int) -> Evol
         network = folder.load_weights(folder.snapshots[epoch]).to(looking.arithmetic.device)
         viewer = replace(looking.viewer, network=network)
         found += portraits_of(viewer, kept.part, top, name, [channel])[channel]
-    return Evolution(tuple(tops), {name: {channel: found}}, kept.pictures.part, len(kept.part))
+    strongest_ec = torch.stack([top[name].pictures[:, 0] for top in tops.values()])
+    features = {name: {channel: found}}
+    return Evolution(tuple(tops), features, {name: strongest_ec}, kept.pictures.part, len(kept.part))
 
 
 def top_figure_png(side: Side, kept: Kept, name: str, channel: int) -> bytes:

@@ -1,11 +1,10 @@
 """A training run, laid out: everything `loop` works with, made new or taken up again, and saved as one value."""
 
-import math
 import os
 import platform
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -20,23 +19,20 @@ from alexnet.data.store import Store, cores
 from alexnet.errors import UsageError, UserError
 from alexnet.files import faults_named
 from alexnet.measure.arithmetic import DTYPES, find_device
-from alexnet.nets import table, zoo
-from alexnet.nets.network import Network, build
-from alexnet.nets.table import BatchNorm, Weighted
+from alexnet.nets import table
+from alexnet.nets.network import Network
 from alexnet.runs import RunFolder, disk_needed, snapshot_epochs
 from alexnet.terminal import in_bytes
 from alexnet.train import precision
+from alexnet.train.checks import check_numbers, few_updates, large_batch_notes, with_options
+from alexnet.train.first import first_inputs, first_network, starting_notes
 from alexnet.train.options import TrainOptions
-from alexnet.train.parallel.layout import Layout
+from alexnet.train.parallel.gradients import Learning
 from alexnet.train.parallel.split import Part
 from alexnet.train.parallel.team import ALONE, Team
 from alexnet.train.recipes import Recipe, find, in_words
 from alexnet.train.schedule import Logged, Plateau, Polynomial, Schedule
 from alexnet.train.update import Lars, Update
-
-FEW_UPDATES, SMALL_BATCH = 10, 16
-LAYOUT_OPTIONS = ("columns", "hybrid", "wire", "gradients", "timeout")
-"""Options that a run taken up again does not keep: they belong to the line of torchrun that starts it."""
 
 
 @dataclass
@@ -79,18 +75,20 @@ class Job:
     saved_at: float = field(default_factory=time.monotonic)
     team: Team = field(default_factory=Team)
     part: Part = field(init=False)
-    forward: Callable[[Tensor], Tensor] = field(init=False)
+    learning: Learning = field(init=False)
 
     def __post_init__(self) -> None:
-        self.part, self.forward = Part(self.network), self.network
+        self.part, self.learning = Part(self.network), Learning(self.network)
 
     def take_part(self, team: Team) -> None:
         """Keep what this process holds of the network, of the whole one it has now."""
-        if not team.alone:
-            self.network.learn_by_copies(False)
+        names = self.update.scaled_names
         self.team, self.part = team, team.part_of(self.network)
+        self.network.learn_by_copies(self.accumulate == 1, but=team.summed_layers(self.part))
         self.update.velocities = self.part.cut(self.update.velocities)
-        self.forward = team.learning(self.part)
+        if self.update.lars is not None:
+            self.update.lars = replace(self.update.lars, of_whole=team.norms_of_whole(self.part, names))
+        self.learning = team.learning(self.part)
 
     @property
     def piece(self) -> int:
@@ -160,10 +158,10 @@ def new_job(
     Raises UserError or UsageError for options, store or folder that can't be used; nothing is left behind then.
     """
     recipe = with_options(find(options.recipe), options)
-    _check_numbers(options, recipe)
-    network = _new_network(store, recipe, options)
-    check_team(team, network, recipe, options)
-    inputs = _inputs(store, network, recipe)
+    check_numbers(options, recipe)
+    network = first_network(store, recipe, options)
+    team.layout.check(network.table, recipe.batch, options.accumulate)
+    inputs = first_inputs(store, network, recipe, options)
     device, threads = find_device(options.device), set_threads(options.threads, team.local)
     choice = precision.choose(network.to(device), device, options.precision)
     machine = {
@@ -174,7 +172,7 @@ def new_job(
         "kernels": kernels.available(device),
     }
     disk = _check_disk(folder, network, options.epochs or recipe.epochs, snapshots=options.snapshots)
-    config = _config(store, network, recipe, options, machine) | {"starts": [_start(team, 0, threads)]}
+    config = _config(store, network, recipe, options, machine) | {"starts": [start_in(team, 0, threads)]}
     with faults_named(folder):
         folder.mkdir(parents=True, exist_ok=True)
     claim()
@@ -184,56 +182,12 @@ def new_job(
         f"{len(store.parts['train']):,} pictures of {len(store.class_names)} classes; on {device.type}, "
         f"{threads} threads, {choice.precision} ({choice.reason}); kernels: {machine['kernels']}",
         disk,
+        *starting_notes(store, network, options),
         *large_batch_notes(network, recipe, options),
         *few_updates(store, recipe.batch),
-        *_laid_out(team, threads),
+        *laid_out(team, threads),
     ]
     return make_job(run, store, network, inputs, recipe, options, machine), notes
-
-
-def check_team(team: Team, network: Network, recipe: Recipe, options: TrainOptions) -> None:
-    """Raises UsageError for what the processes of `team` can't do together."""
-    layout = team.layout
-    if options.accumulate > 1 and layout.shares > 1:
-        raise UsageError(
-            f"--accumulate {options.accumulate}: {layout.in_words()} share each batch already and can't take it in "
-            "pieces too. Leave it out, or start more processes."
-        )
-    if recipe.trust is not None and (layout.columns > 1 or layout.hybrid):
-        raise UsageError(
-            f"--recipe {recipe.name}: LARS needs the norms of whole layers, and {layout.in_words()} hold parts of "
-            "them. Train data parallel: leave --columns or --hybrid out."
-        )
-    layout.check(network.table, recipe.batch // options.accumulate)
-
-
-def check_options(options: TrainOptions) -> None:
-    """Raises UsageError for options that no store could make right: before pictures are prepared for hours."""
-    recipe = with_options(find(options.recipe), options)
-    zoo.find(recipe.net)
-    _check_numbers(options, recipe)
-
-
-def large_batch_notes(network: Network, recipe: Recipe, options: TrainOptions) -> list[str]:
-    """What to know of LARS or of batches computed in pieces."""
-    if recipe.trust is None and options.accumulate == 1:
-        return []
-    notes = [in_words(recipe, options.epochs or recipe.epochs, options.accumulate)]
-    if options.accumulate > 1 and any(isinstance(row, BatchNorm) for row in network.table.rows):
-        piece = recipe.batch // options.accumulate
-        notes.append(f"batch norms see one piece at a time, {piece:,} pictures, as on as many devices")
-    return notes
-
-
-def few_updates(store: Store, batch: int) -> list[str]:
-    """Advice where an epoch has so few updates that the plateau rule drops the rate before anything is learned."""
-    updates = -(-len(store.parts["train"]) // batch)
-    if updates >= FEW_UPDATES or batch <= SMALL_BATCH:
-        return []
-    return [
-        f"only {updates} updates an epoch: with so few pictures a smaller batch learns more, "
-        f"--batch {SMALL_BATCH} --patience 10"
-    ]
 
 
 def _check_disk(folder: Path, network: Network, epochs: int, *, snapshots: bool) -> str:
@@ -246,172 +200,6 @@ def _check_disk(folder: Path, network: Network, epochs: int, *, snapshots: bool)
     if free < needed:
         raise UserError(f"{folder}: {words}. Free some, or train elsewhere.")
     return words
-
-
-def with_options(recipe: Recipe, options: TrainOptions) -> Recipe:
-    """The recipe with what the options change of it."""
-    epochs = options.epochs or recipe.epochs
-    given = {
-        "batch": options.batch,
-        "warmup": recipe.warmup * epochs / recipe.epochs if options.warmup is None else options.warmup,
-        "rate": options.rate,
-        "momentum": options.momentum,
-        "decay": options.decay,
-        "init": options.init,
-        "mean": options.mean,
-        "layer_decays": None if options.decay is None else {},
-    }
-    augmentation = {"colour": options.colour_noise, "crops": options.crops, "mirror": options.mirror}
-    return replace(
-        recipe,
-        net=options.net or recipe.net,
-        **{name: value for name, value in given.items() if value is not None},
-        augmentation=replace(
-            recipe.augmentation,
-            cutout=options.cutout,
-            **{name: value for name, value in augmentation.items() if value is not None},
-        ),
-    )
-
-
-def _check_numbers(options: TrainOptions, recipe: Recipe) -> None:
-    """Raises UsageError for a number that is out of its range, or does not go with the recipe."""
-    _check_ranges(options)
-    if recipe.batch % options.accumulate:
-        raise UsageError(
-            f"--accumulate {options.accumulate}: it must divide the batch, {recipe.batch:,} pictures, in equal pieces."
-        )
-    if options.warmup and recipe.power is None:
-        raise UsageError(
-            f"--warmup {options.warmup:g}: the rates of recipe {recipe.name} know no warm-up. Leave it out."
-        )
-    if recipe.power is not None and recipe.warmup >= (epochs := options.epochs or recipe.epochs):
-        raise UsageError(f"--warmup {recipe.warmup:g}: the run has only {epochs} epochs. Give fewer.")
-
-
-def _check_ranges(options: TrainOptions) -> None:
-    for name, number in (
-        ("threshold", options.threshold),
-        ("warmup", options.warmup),
-        ("save-minutes", options.save_minutes),
-        ("decay", options.decay),
-    ):
-        if number is not None and not math.isfinite(number):
-            raise UsageError(f"--{name} {number}: a finite number is needed.")
-    for name, value, least in (
-        ("epochs", options.epochs, 1),
-        ("batch", options.batch, 1),
-        ("accumulate", options.accumulate, 1),
-        ("warmup", options.warmup, 0),
-        ("patience", options.patience, 1),
-        ("threads", options.threads, 0),
-        ("cutout", options.cutout, 0),
-        ("threshold", options.threshold, 0),
-        ("save-minutes", options.save_minutes, 0),
-        ("decay", options.decay, 0),
-    ):
-        if value is not None and value < least:
-            raise UsageError(f"--{name} {value}: at least {least} is needed.")
-    if options.rate is not None and not 0 < options.rate < float("inf"):
-        raise UsageError(f"--rate {options.rate}: a number above 0 is needed.")
-    if options.momentum is not None and not 0 <= options.momentum < 1:
-        raise UsageError(f"--momentum {options.momentum}: a number from 0 to below 1 is needed.")
-
-
-def _new_network(store: Store, recipe: Recipe, options: TrainOptions) -> Network:
-    for part in ("train", "val"):
-        if part not in store.parts or not len(store.parts[part]):
-            raise UserError(f"{store.path}: no {part} pictures. Prepare it with --holdout 0.1 or from train/ and val/.")
-    source = None if options.start_from is None else RunFolder.open(options.start_from)
-    inherits = source is not None and options.net is None and options.width == 1
-    network = build(
-        source.table if source is not None and inherits else recipe.net,
-        len(store.class_names),
-        width=options.width,
-        input_size=options.input_size
-        or (int(source.value("network", "input_size")) if source is not None and inherits else None),
-        init=recipe.init,
-        seed=options.seed,
-    )
-    if network.input_size > store.size:
-        raise UserError(
-            f"{store.path}: its pictures have {store.size} pixels a side, {network.table.name} takes crops of "
-            f"{network.input_size}. Prepare with --size, or train with --input-size {store.size} or less."
-        )
-    if source is not None:
-        take_weights(network, source, options.take, store.class_ids)
-    elif options.take:
-        raise UsageError(f"--take {options.take}: say from which run, with --from.")
-    freeze(network, options.freeze)
-    return network
-
-
-@torch.no_grad()
-def take_weights(network: Network, source: RunFolder, take: str, class_ids: Sequence[str]) -> None:
-    """Give the network weights of another run: of the layers that `take` names, by default of all but the last.
-
-    Raises UserError if a layer differs, or if the last one is taken for other classes.
-    """
-    weighted, last = _layers_with_weights(network), network.table.weighted[-1].name
-    taken = spanned("take", take, weighted) if take else [name for name in weighted if name != last]
-    if last in taken and list(class_ids) != source.value("classes", "ids"):
-        raise UserError(f"--take {take}: the classes are not those of {source.path}, in that order; leave out {last}.")
-    theirs = source.network.state_dict()
-    if source.network.missing:
-        raise UserError(
-            f"--from {source.path}: it has no weights for {', '.join(source.network.missing)} (it was imported without "
-            "them); there is nothing to start those from."
-        )
-    for name, tensor in network.state_dict().items():
-        if name.split(".")[0] not in taken:
-            continue
-        if name not in theirs or theirs[name].shape != tensor.shape:
-            found = tuple(theirs[name].shape) if name in theirs else "absent"
-            raise UserError(
-                f"--from {source.path}: {name} is {found} there, {tuple(tensor.shape)} here. "
-                "Without --net and --width its own network is taken; --input-size must leave the same maps; "
-                "--take takes some layers only."
-            )
-        tensor.copy_(theirs[name])
-
-
-def freeze(network: Network, names: str) -> None:
-    """Stop the named layers from learning. `names`: layers or spans of layers, as in "conv1-conv5,fc6"."""
-    for name in spanned("freeze", names, _layers_with_weights(network)):
-        network.get_submodule(name).requires_grad_(False)
-    if not any(weight.requires_grad for weight in network.parameters()):
-        raise UsageError(f"--freeze {names}: leaves nothing to learn.")
-
-
-def spanned(option: str, names: str, layers: Sequence[str]) -> list[str]:
-    """The layers that `names` means: names and spans of them, as in "conv1-conv5,fc6", or "all". Raises UsageError,
-    naming the `option`, for a layer that is not there."""
-    found: list[str] = []
-    for part in layers if names == "all" else filter(None, names.split(",")):
-        first, _, last = part.partition("-")
-        for name in (first, last or first):
-            if name not in layers:
-                raise UsageError(f"--{option} {names}: there is no layer {name!r}. There are: {', '.join(layers)}.")
-        span = layers[layers.index(first) : layers.index(last or first) + 1]
-        if not span:
-            raise UsageError(f"--{option} {names}: {last} comes before {first}; write {last}-{first}.")
-        found += span
-    return found
-
-
-def _layers_with_weights(network: Network) -> list[str]:
-    return [row.name for row in network.table.rows if isinstance(row, Weighted | BatchNorm)]
-
-
-def _inputs(store: Store, network: Network, recipe: Recipe) -> Inputs:
-    statistics = store.statistics
-    return Inputs(
-        mean_image=torch.from_numpy(statistics.mean_image.copy()).permute(2, 0, 1).contiguous().float(),
-        size=network.input_size,
-        mean_mode=recipe.mean,
-        eigenvalues=torch.from_numpy(statistics.eigenvalues.copy()),
-        eigenvectors=torch.from_numpy(statistics.eigenvectors.copy()),
-    )
 
 
 def _config(
@@ -443,133 +231,15 @@ def _config(
     }
 
 
-# ── going on with a run ──────────────────────────────────────────────────────────────────────────────────────────
-
-
-def resumed_job(
-    store: Store, folder: Path, given: TrainOptions, team: Team = ALONE
-) -> tuple[Job, list[str], int | None]:
-    """A run taken up again from its last undamaged state, notes for a person, and the bytes of its log that stand.
-
-    Its recorded options and choices hold. Raises UsageError if other options are given (more epochs may be), UserError
-    if the store is another one or a choice can't be kept on this machine.
-    """
-    run = RunFolder.open(folder)
-    options = recorded_options(run, given)
-    check_same_store(run, store)
-    recipe = with_options(find(options.recipe), options)
-    _check_numbers(options, recipe)
-    machine, remarks = _keep_choices(run, options, team)
-    network = run.empty_network()
-    check_team(team, network, recipe, options)
-    freeze(network, options.freeze)
-    job = make_job(run, store, network, run.inputs, recipe, options, machine)
-    tensors, about, notes = run.latest_state()
-    if tensors is None:
-        if notes or (folder / "model.safetensors").exists():
-            raise UserError(f"{folder}: no undamaged state to go on from. Start a new run, --from {folder}.")
-        return _from_the_start(job, recipe, options), [*notes, *remarks, "no state was saved yet: from the start"], 0
-    job.restore(tensors, about)
-    _check_epochs(run, recipe, job)
-    run.write_config(
-        options=run.value("options") | {"epochs": options.epochs},
-        machine=machine,
-        starts=[*run.config.get("starts", []), _start(team, job.cursor.step, machine["threads"])],
-    )
-    where = f"going on in epoch {job.cursor.epoch} after {job.cursor.step} updates"
-    return (
-        job,
-        [*notes, *remarks, *changed_machine(run), *_laid_out(team, machine["threads"]), where],
-        about["log_bytes"],
-    )
-
-
-def check_same_store(run: RunFolder, store: Store) -> None:
-    """Raises UserError if the run was trained on another store."""
-    if store.fingerprint != run.value("data", "fingerprint"):
-        raise UserError(f"{store.path}: not the store that {run.path} was trained on. Give that one to go on.")
-
-
-def _check_epochs(run: RunFolder, recipe: Recipe, job: Job) -> None:
-    """Raises UsageError where another number of epochs makes no sense for a run taken up again."""
-    trained, recorded = job.cursor.epoch - 1, run.value("options", "epochs") or recipe.epochs
-    if job.epochs < trained:
-        raise UsageError(f"--epochs {job.epochs}: the run in {run.path} has trained {trained} epochs already.")
-    if (recipe.stages or recipe.power is not None) and job.epochs != recorded:
-        raise UsageError(
-            f"--epochs {job.epochs}: the schedule of recipe {recipe.name} was laid out over {recorded} epochs "
-            "and can't be stretched while it runs. Leave --epochs out, or start a new run."
-        )
-
-
-def recorded_options(run: RunFolder, given: TrainOptions) -> TrainOptions:
-    """The options that a run was started with; `given` may differ from the defaults only where it agrees with them."""
-    recorded, default = run.value("options"), asdict(TrainOptions())
-    for name, value in asdict(given).items():
-        plain = str(value) if isinstance(value, Path) else value
-        if name not in ("epochs", *LAYOUT_OPTIONS) and value != default[name] and plain != recorded.get(name):
-            option = "from" if name == "start_from" else name.replace("_", "-")
-            raise UsageError(
-                f"--{option} {plain}: the run in {run.path} was started with {recorded.get(name)}. "
-                "With --resume its own options hold; leave this one out, or start a new run."
-            )
-    start_from = recorded.get("start_from")
-    epochs = given.epochs if given.epochs is not None else recorded.get("epochs")
-    changed = {"start_from": Path(start_from) if start_from else None, "epochs": epochs}
-    return TrainOptions(**recorded | changed | {name: getattr(given, name) for name in LAYOUT_OPTIONS})
-
-
-def _keep_choices(run: RunFolder, options: TrainOptions, team: Team) -> tuple[dict[str, Any], list[str]]:
-    """Make the run's recorded choices hold here, or say why they can't. In another layout of processes the threads are
-    chosen anew, and a remark says so."""
-    folder, machine, remarks = run.path, run.value("machine"), []
-    device = find_device(machine["device"])
-    starts = run.config.get("starts", [])
-    before = starts[-1]["layout"] if starts else Layout().as_json()
-    if before == team.layout.as_json():
-        set_threads(machine["threads"], team.local)
-    else:
-        machine = machine | {"threads": set_threads(options.threads, team.local)}
-        was, now = Layout(**before).in_words(), team.layout.in_words()
-        remarks.append(f"laid out anew ({was} before, {now} now): sums round otherwise, the last bits may differ")
-    there_are = kernels.available(device)
-    recorded, here = machine["kernels"].split()[0], there_are.split()[0]
-    if recorded != here:
-        raise UserError(
-            f"{folder}: trained with the {recorded} kernels; here are only the {here} ones ({there_are}). "
-            "Going on would not give the same weights. Go on where it was trained, or start a new run with --from."
-        )
-    return machine, remarks
-
-
-def _start(team: Team, step: int, threads: int) -> dict[str, Any]:
+def start_in(team: Team, step: int, threads: int) -> dict[str, Any]:
     """For the config: from which update on, in which layout, with how many threads each."""
     return {"step": step, "layout": team.layout.as_json(), "threads": threads}
 
 
-def _laid_out(team: Team, threads: int) -> list[str]:
+def laid_out(team: Team, threads: int) -> list[str]:
     if team.alone:
         return []
     return [f"{team.layout.in_words()}; {team.local} on {team.host}, OMP_NUM_THREADS={threads} for each of them"]
-
-
-def changed_machine(run: RunFolder) -> list[str]:
-    """A warning where other versions or another compiler may round differently: then resuming is not bit-identical."""
-    there = {"torch": run.value("torch"), "kernels": run.value("machine", "kernels")}
-    device = run.value("machine", "device")
-    here = {"torch": str(torch.__version__), "kernels": kernels.available(device)}
-    return [
-        f"{name} was {there[name]!r} when this run was started, here it is {here[name]!r}: the weights may differ from "
-        "those of an unbroken run in the last bits"
-        for name in there
-        if there[name] != here[name]
-    ]
-
-
-def _from_the_start(job: Job, recipe: Recipe, options: TrainOptions) -> Job:
-    """A run that was killed before its first state: its first weights again."""
-    job.network.load_state_dict(_new_network(job.store, recipe, options).state_dict())
-    return job
 
 
 def make_job(
@@ -593,7 +263,7 @@ def make_job(
         momentum=recipe.momentum,
         decay=recipe.decay,
         decay_biases=recipe.decay_biases,
-        rms_limit=recipe.rms_limit,
+        rms_limit=recipe.rms_limit or None,
         layer_decays=recipe.layer_decays,
         lars=None if recipe.trust is None else Lars(recipe.trust),
     )

@@ -24,13 +24,14 @@ from alexnet.errors import UserError
 from alexnet.files import locked
 from alexnet.measure.accuracy import Counts, Viewer, rank_of_truth
 from alexnet.runs import RunFolder, snapshot_epochs
-from alexnet.train.job import Job, check_same_store, new_job, recorded_options, resumed_job
+from alexnet.train.job import Job, new_job
 from alexnet.train.options import TrainOptions
 from alexnet.train.parallel.join import joined_job, tell_ended, tell_team
 from alexnet.train.parallel.launch import agree
 from alexnet.train.parallel.layout import Deal, deal
 from alexnet.train.parallel.team import ALONE, Team
 from alexnet.train.record import Curves, Everyone, Listener, Log, Screen, Unwritten
+from alexnet.train.resume import check_same_store, recorded_options, resumed_job
 from alexnet.train.schedule import Rates
 
 SHORT_EPOCH_SECONDS = 15.0
@@ -155,7 +156,7 @@ def train_epoch(job: Job, log: Log | Unwritten, listeners: Listener, stop: "Stop
     batches, first, start = math.ceil(len(part) / job.batch), cursor.batch, time.monotonic()
     waiting: list[Outcome] = []
     allocate = pinned if job.device.type == "cuda" else None
-    own, size = team.own_order(order, job.piece), job.piece // team.layout.shares
+    own, size = team.own_order(order, job.piece), len(team.deal(np.arange(job.piece)).indices)
     with Stream(part, size, own, start=cursor.batch * job.accumulate, allocate=allocate) as stream:
         for place, piece in enumerate(stream):
             rates = job.schedule.rates(cursor.epoch, cursor.batch / batches)
@@ -247,15 +248,15 @@ def learn(job: Job, inputs: Tensor, labels: Tensor, dealt: Deal, rates: Rates) -
     """
     job.network.train()
     job.part.take_place(job.seed, job.cursor.epoch, dealt, job.device)
-    logits_bk = job.forward(inputs)
-    loss, errors = own_loss(logits_bk, labels, dealt)
-    figures = job.team.sum(torch.stack((loss.detach(), errors.to(loss.dtype))))
-    if not works_behind(job.device) and not math.isfinite(figures[0].item()):
-        raise Diverged(went_wrong(job, job.cursor.batch, noticed_in=inputs if job.team.alone else None))
     if dealt.begins:
         job.update.forget_gradients()
-    if loss.requires_grad:  # where only the last layer learns, columns without it have nothing to do
-        (loss * dealt.weight).backward()
+    with job.learning.piece(last=dealt.ends):
+        loss, errors = own_loss(job.learning.forward(inputs), labels, dealt)
+        figures = job.team.sum(torch.stack((loss.detach(), errors.to(loss.dtype))))
+        if not works_behind(job.device) and not math.isfinite(figures[0].item()):
+            raise Diverged(went_wrong(job, job.cursor.batch, noticed_in=inputs if job.team.alone else None))
+        if loss.requires_grad:  # where only the last layer learns, columns without it have nothing to do
+            (loss * dealt.weight).backward()
     if dealt.ends:
         job.update.step(rates)
     return Outcome(figures, job.cursor.batch, dealt.total)

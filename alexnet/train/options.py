@@ -47,6 +47,9 @@ class TrainOptions:
     in the 2012 code). Default: the recipe's, aligned for "paper"."""
     crops: Literal["random", "ten", "centre"] | None = None
     """Training crops: random places, [Z]'s ten fixed ones or the centre. Default: the recipe's, random."""
+    rms_limit: float | None = None
+    """RMS to which convolution filters are cut back after each update ([Z] §3); 0 for none. Default: the recipe's, 0.1
+    for "zf"."""
     mirror: bool | None = None
     """Mirror half of the pictures. Default: yes."""
     cutout: int = 0

@@ -5,7 +5,7 @@ The rate ε stands inside the velocity: unlike torch.optim.SGD's, an old velocit
 With LARS, for large batches, ε is scaled for each weight tensor; all else stays.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -15,26 +15,35 @@ from alexnet import kernels
 from alexnet.nets.layers import Convolution, WeightedLayer, WorkingCopy, state_of
 from alexnet.train.schedule import Rates
 
+Norms = dict[str, Tensor]
+"""By the name of a weight tensor, the norms of its values and of its gradient, (2,)."""
+
+
+def as_they_are(norms: Norms) -> Norms:
+    return norms
+
 
 @dataclass(frozen=True)
 class Lars:
     """Layer-wise adaptive rates (You, Gitman, Ginsburg 2017, arXiv:1708.03888): a weight tensor's rate is multiplied by
     trust · ‖w‖ / (‖g‖ + decay · ‖w‖), so that an update changes each by a like share of its norm.
 
-    Not for biases and the vectors of batch norms: these learn at the rate of biases.
+    Not for biases and the vectors of batch norms: these learn at the rate of biases. `of_whole`: where processes hold
+    parts of layers, the norms of the whole ones, from those of the own parts.
     """
 
     trust: float
+    of_whole: Callable[[Norms], Norms] = as_they_are
 
-    def ratios(self, weights: Sequence[Tensor], gradients: Sequence[Tensor], decay: float) -> list[float]:
-        """The factor for each tensor; 1 where weights or gradient are all 0 (as in the authors' code). The device is
-        waited for once."""
-        norms = [norm(tensor) for tensor in (*weights, *gradients)]
-        found = torch.stack(norms).tolist() if norms else []
-        return [
-            self.trust * w / (g + decay * w) if w > 0 and g > 0 else 1.0
-            for w, g in zip(found[: len(weights)], found[len(weights) :], strict=True)
-        ]
+    def ratios(self, norms: Norms, decays: dict[str, float]) -> dict[str, float]:
+        """The factor for each tensor, by its name. The device is waited for once."""
+        norms = self.of_whole(norms)
+        found = torch.stack(list(norms.values())).tolist() if norms else []
+        return {name: self.ratio(w, g, decays[name]) for name, (w, g) in zip(norms, found, strict=True)}
+
+    def ratio(self, weight: float, gradient: float, decay: float) -> float:
+        """From two norms; 1 where weights or gradient are all 0 (as in the authors' code)."""
+        return self.trust * weight / (gradient + decay * weight) if weight > 0 and gradient > 0 else 1.0
 
 
 @dataclass
@@ -114,13 +123,17 @@ class Update:
         """LARS's factor for each weight tensor, by its name; none for biases, and none without LARS."""
         if self.lars is None:
             return {}
-        weights, gradients = {}, []
-        for name in self.velocities:
+        norms: Norms = {}
+        for name in self.scaled_names:
             weight, gradient = self.network.get_parameter(name), self._gradient(name)
-            if gradient is not None and not is_bias(name, weight):
-                weights[name] = weight
-                gradients.append(gradient)
-        return dict(zip(weights, self.lars.ratios(list(weights.values()), gradients, self.decay), strict=True))
+            if gradient is not None:
+                norms[name] = torch.stack((norm(weight), norm(gradient)))
+        return self.lars.ratios(norms, {name: self.decay_of(name.split(".")[0]) for name in norms})
+
+    @property
+    def scaled_names(self) -> list[str]:
+        """The weight tensors whose rate LARS scales."""
+        return [name for name, velocity in self.velocities.items() if not is_bias(name, velocity)]
 
 
 def norm(tensor: Tensor) -> Tensor:

@@ -12,13 +12,14 @@ import torch
 from PIL import Image
 
 from alexnet import cli
-from alexnet.bench import large, machine, norms, peers, pictures, subject, suite, training
+from alexnet.bench import large, machine, norms, peers, pictures, seeing, subject, suite, training
 from alexnet.bench.subject import Bench, Subject
 from alexnet.bench.timing import Row
 from alexnet.data.prepare import prepare
 from alexnet.data.store import Store
 from alexnet.data.stream import Stream
 from alexnet.errors import UserError
+from alexnet.see.occlusion import Square
 
 
 @pytest.fixture(autouse=True)
@@ -105,7 +106,7 @@ def test_without_a_name_every_group_runs(monkeypatch: pytest.MonkeyPatch) -> Non
     for name in suite.GROUPS:
         monkeypatch.setitem(suite.GROUPS, name, lambda bench, name=name: ran.append(name) or [])
     assert cli.main(["bench"]) == 0
-    assert ran == ["train", "infer", "views", "lrn", "prepare", "data"]
+    assert ran == ["train", "infer", "views", "lrn", "prepare", "data", "see"]
 
 
 @pytest.mark.parametrize("arguments", [["--batch", "0"], ["--repeats", "0"]])
@@ -118,6 +119,27 @@ def test_a_group_that_is_none() -> None:
     with pytest.raises(SystemExit) as end:
         cli.main(["bench", "nonsense"])
     assert end.value.code == 2
+
+
+def test_seeing_s_rows(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("captum.attr", reason="captum is not installed (pip install captum)")
+    monkeypatch.setattr(seeing, "CAPTUM_BATCHES", (2, 3))
+    ours = Subject(bench, "cifar-18pct", store=bench.small_store)
+    scene = seeing.Scene(bench, ours, peers.cifar().eval(), Square(16, 8))
+    first, *rest = seeing.occlusion_rows(scene)
+    assert (first.name, first.unit, first.at_least) == ("see.occlusion", "maps/s", 12)
+    assert [(row.name, row.at_least) for row in rest] == [
+        ("see.occlusion.batch", 6),
+        ("see.occlusion.own", 1),
+        ("see.occlusion.fp32", None),
+        ("see.occlusion.batch.fp32", None),
+    ]
+    (first,), tops, (projected,) = seeing.first_rows(scene), seeing.top_rows(scene), seeing.project_rows(scene)
+    assert (first.name, first.peer, first.at_least) == ("see.first", 2.0, 1)
+    assert [(row.name, row.at_least) for row in tops] == [("see.top", 0.7), ("see.top.fp32", 0.7)]
+    assert (projected.name, projected.at_least) == ("see.project", 0.25)
+    assert projected.note.startswith("4 projections from conv3, fp32")
+    assert all(row.ours > 0 and row.ratio for row in (first, *rest, *tops, projected))
 
 
 # ── what whole networks are measured with ────────────────────────────────────────────────────────────────────────

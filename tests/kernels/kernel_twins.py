@@ -76,10 +76,11 @@ def pool(x: np.ndarray, kernel: int, stride: int) -> tuple[np.ndarray, np.ndarra
     return values, switches
 
 
-def relu_norm_pool(x, g, *, relu_first, norm, relu_last, kernel, stride):
+def relu_norm_pool(x, g, *, relu_first, norm, relu_last, kernel, stride, inside=None):
     """(values, gradient at x of Σ g · values); `g` is a function of the shape of the values."""
     a = np.maximum(x, 0) if relu_first else x
-    b = map_norm(a, *norm) if norm else a
+    across = map_norm(a, *norm) if norm else a
+    b = place_norm(across, *inside) if inside else across
     c = np.maximum(b, 0) if relu_last else b
     values, switches = pool(c, kernel, stride)
     upper, gradient = g(values.shape), np.zeros(c.shape)
@@ -87,6 +88,8 @@ def relu_norm_pool(x, g, *, relu_first, norm, relu_last, kernel, stride):
         gradient[place[0], place[1]].flat[switches[place]] += upper[place]
     if relu_last:
         gradient = gradient * (c > 0)
+    if inside:
+        gradient = place_norm_gradient(across, gradient, *inside)
     if norm:
         gradient = map_norm_gradient(a, gradient, *norm)
     if relu_first:

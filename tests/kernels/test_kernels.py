@@ -80,7 +80,7 @@ def test_local_response_norm(spec, maps, dtype):
 def test_spatial_response_norm(shape, size, dtype):
     x = signed(shape, dtype=dtype)
     constants = (1.0, 4e-5, 0.75, size)
-    y, gradient, g = value_and_gradient(lambda x: kernels.spatial_response_norm(x, *constants), x)
+    y, gradient, g = value_and_gradient(lambda x: kernels.spatial_response_norm(x, NormSpec(*constants)), x)
     assert_close(y, twins.place_norm(double(x), *constants))
     assert_close(gradient, twins.place_norm_gradient(double(x), double(g), *constants))
 
@@ -103,6 +103,26 @@ def test_relu_norm_pool(form, height, width, kernel, stride, relu_first, relu_la
     values, wanted = twins.relu_norm_pool(double(x), lambda _: double(g), norm=norm, **rows)
     assert_close(y, values)
     assert_close(gradient, wanted)
+
+
+@both_forms
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("norm", [None, (*PAPER, 2), (1.0, 1e-3, 0.6, 4, 1)])
+@pytest.mark.parametrize("inside", [(1.0, 4e-5, 0.75, 5), (1.0, 1e-3, 0.5, 4), (2.0, 1e-4, 0.75, 1)])
+@pytest.mark.parametrize(("height", "width", "kernel", "stride"), [(7, 6, 3, 2), (1, 3, 1, 1), (9, 4, 4, 3)])
+def test_with_a_norm_inside_each_map(height, width, kernel, stride, norm, inside, dtype):
+    for relu_first, relu_last in ORDERS:
+        rows = {"relu_first": relu_first, "relu_last": relu_last, "kernel": kernel, "stride": stride}
+        x = signed((3, 38, height, width), dtype=dtype)
+        specs = {"norm": NormSpec(*norm) if norm else None, "inside": NormSpec(*inside)}
+        y, gradient, g = value_and_gradient(
+            lambda x, specs=specs, rows=rows: kernels.relu_norm_pool(x, **specs, **rows), x
+        )
+        norms = {"norm": norm, "inside": inside}
+        values, wanted = twins.relu_norm_pool(double(x), lambda _, g=g: double(g), **norms, **rows)
+        assert_close(y, values)
+        if dtype == torch.float32 or kernel == 1:  # else values rounded before the pool may tie
+            assert_close(gradient, wanted)
 
 
 @both_forms
@@ -139,7 +159,7 @@ def test_all_zero_maps_stay_finite(norm, dtype):
     x[0, 3, 2, 2] = 3.0
     for function in (
         lambda x: kernels.local_response_norm(x, NormSpec(*norm)),
-        lambda x: kernels.spatial_response_norm(x, *norm[:3], 3),
+        lambda x: kernels.spatial_response_norm(x, NormSpec(*norm[:3], 3)),
         lambda x: kernels.relu_norm_pool(x, relu_first=True, norm=NormSpec(*norm), relu_last=False, kernel=3, stride=2),
     ):
         y, gradient, _ = value_and_gradient(function, x)
@@ -169,7 +189,7 @@ def test_nan_is_not_hidden(place, dtype):
         y = kernels.relu_norm_pool(x, relu_first=first, norm=spec, relu_last=last, kernel=3, stride=2)
         assert y[place[0], place[1], place[2] // 2 - (place[2] == 6), place[3] // 2 - (place[3] == 6)].isnan()
     assert kernels.local_response_norm(x, norm)[place].isnan()
-    assert kernels.spatial_response_norm(x, 1, 4e-5, 0.75, 5)[place].isnan()
+    assert kernels.spatial_response_norm(x, NormSpec(1, 4e-5, 0.75, 5))[place].isnan()
 
 
 @both_forms
@@ -195,7 +215,7 @@ def test_batches_of_none_and_one(batch, dtype):
     assert y.shape == (batch, 10, 2, 2)
     assert gradient.shape == x.shape
     assert kernels.local_response_norm(x, norm).shape == x.shape
-    assert kernels.spatial_response_norm(x, 1, 1, 1, 3).shape == x.shape
+    assert kernels.spatial_response_norm(x, NormSpec(1, 1, 1, 3)).shape == x.shape
 
 
 def layouts(x: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -219,7 +239,7 @@ def test_any_memory_layout_of_input_and_gradient(shape, name):
     norm = NormSpec(*PAPER)
     for function in (
         lambda x: kernels.local_response_norm(x, norm),
-        lambda x: kernels.spatial_response_norm(x, 1, 1e-4, 0.75, 3),
+        lambda x: kernels.spatial_response_norm(x, NormSpec(1, 1e-4, 0.75, 3)),
         lambda x: kernels.relu_norm_pool(x, relu_first=True, norm=norm, relu_last=False, kernel=1, stride=1),
     ):
         leaf = x.clone(memory_format=torch.channels_last).requires_grad_()
@@ -235,12 +255,14 @@ def test_any_memory_layout_of_input_and_gradient(shape, name):
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_bit_identical_for_every_run_and_number_of_threads(form, dtype):
     x = signed((5, 96, 13, 11), dtype=dtype)
-    norm = NormSpec(*PAPER, 2)
+    norm, inside = NormSpec(*PAPER, 2), NormSpec(1, 4e-5, 0.75, 5)
     threads = torch.get_num_threads()
+    rows = {"relu_first": True, "norm": norm, "relu_last": False, "kernel": 3, "stride": 2}
     functions = (
-        lambda x: kernels.relu_norm_pool(x, relu_first=True, norm=norm, relu_last=False, kernel=3, stride=2),
+        lambda x: kernels.relu_norm_pool(x, **rows),
+        lambda x: kernels.relu_norm_pool(x, **rows, inside=inside),
         lambda x: kernels.local_response_norm(x, norm),
-        lambda x: kernels.spatial_response_norm(x, 1, 4e-5, 0.75, 5),
+        lambda x: kernels.spatial_response_norm(x, inside),
     )
     try:
         for function in functions:
@@ -284,8 +306,8 @@ def test_gradients_of_the_reference_in_float64():
         NormSpec(0.5, 1, 0.5, 3, 7),
     ):
         assert torch.autograd.gradcheck(lambda x, spec=spec: reference.local_response_norm(x, spec), x)
-    assert torch.autograd.gradcheck(lambda x: reference.spatial_response_norm(x, 1, 0.3, 0.75, 3), x)
-    assert torch.autograd.gradcheck(lambda x: reference.spatial_response_norm(x, 1, 0.3, 0.75, 4), x)
+    assert torch.autograd.gradcheck(lambda x: reference.spatial_response_norm(x, NormSpec(1, 0.3, 0.75, 3)), x)
+    assert torch.autograd.gradcheck(lambda x: reference.spatial_response_norm(x, NormSpec(1, 0.3, 0.75, 4)), x)
     assert torch.autograd.gradcheck(
         lambda x: reference.relu_norm_pool(
             x, relu_first=True, norm=NormSpec(2, 0.3, 0.75, 5), relu_last=False, kernel=2, stride=2

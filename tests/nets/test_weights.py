@@ -11,7 +11,8 @@ import torch
 from alexnet.errors import UserError
 from alexnet.imported import import_run, unlike
 from alexnet.measure.run import Run
-from alexnet.nets.weights import QUANTISED_LAYERS, read_weights, shapes_of
+from alexnet.nets.weights import read_weights, shapes_of
+from alexnet.nets.weights.quantised import QUANTISED_LAYERS
 from alexnet.nets.zoo import find
 
 PREFIX = "bvlc_alexnet_aCaF."
@@ -106,7 +107,7 @@ def test_names_that_occur_twice_are_told_apart() -> None:
 
 def test_what_can_t_be_read(made: tuple[Path, dict[str, np.ndarray]], tmp_path: Path) -> None:
     (tmp_path / "text.txt").write_text("no weights")
-    with pytest.raises(UserError, match="no folder, and no tar archive"):
+    with pytest.raises(UserError, match="of no format that is known"):
         read_weights(tmp_path / "text.txt")
     with pytest.raises(UserError, match=r"of no format that is known\. Known are: Caffe"):
         read_weights(tmp_path)
@@ -118,7 +119,7 @@ def test_what_can_t_be_read(made: tuple[Path, dict[str, np.ndarray]], tmp_path: 
         ((made[0] / conv2).read_bytes()[:-7], "is cut short or no list"),
         (b"\xff" * 40, "first bytes are no list of dimensions"),
         (packed(np.full((256, 5, 5, 6), 31), 5), "codebook of conv2 and its list of words don't belong together"),
-        (packed(np.zeros((250, 5, 5, 6), int), 5), r"conv2.weight is \(250, 48, 5, 5\), bvlc-alexnet has \(256"),
+        (packed(np.zeros((250, 5, 5, 6), int), 5), r"conv2.weight is \(250, 48, 5, 5\); bvlc-alexnet needs \(256"),
     ):
         damaged = tmp_path / f"damaged{len(list(tmp_path.iterdir()))}"
         damaged.mkdir()

@@ -32,6 +32,8 @@ def totals(name: str) -> tuple[int, int, int]:
         ("torchvision", 61_100_840, None, 714_188_480),
         ("zfnet", 62_357_608, None, 1_168_032_896),
         ("zfnet-512", 107_627_624, None, 2_476_704_896),
+        ("zfnet-fc2048", 28_848_232, None, None),
+        ("zfnet-512-fc8192", 237_560_936, None, None),
     ],
 )
 def test_totals_are_the_published_ones(name: str, parameters: int, units: int | None, macs: int | None) -> None:

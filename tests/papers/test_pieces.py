@@ -2,12 +2,10 @@
 
 import numpy as np
 import pytest
-import torch
 
-from alexnet.nets.zoo import find
 from alexnet.papers.colour import colourfulness, specialisation
 from alexnet.papers.figures2012 import epochs_to
-from alexnet.papers.nearest import last_hidden, nearest, share_of_same_class
+from alexnet.papers.nearest import share_of_same_class
 
 
 def test_epochs_to_a_level_lie_between_two_by_a_straight_line() -> None:
@@ -40,28 +38,6 @@ def test_columns_that_differ_are_told_from_a_random_deal() -> None:
     assert alike.chance_of_as_much > 0.01
 
 
-def test_nearest_against_every_distance() -> None:
-    generator = torch.Generator().manual_seed(0)
-    known, queries = (torch.randn(n, 7, generator=generator) for n in (300, 270))
-    known[200] = known[3]  # of equals the first
-    order = nearest(queries, known, 6)
-    distances = ((queries[:, None].double() - known[None].double()) ** 2).sum(dim=2)
-    for row, found in zip(distances, order, strict=True):
-        expected = sorted(range(300), key=lambda i: (round(float(row[i]), 9), i))[:6]
-        assert found.tolist() == expected
-
-
 def test_share_of_the_same_class() -> None:
     order = np.array([[0, 1], [2, 0]])
     assert share_of_same_class(order, np.array([5, 6]), np.array([5, 7, 6])) == 0.5
-
-
-@pytest.mark.parametrize(("net", "row"), [("alexnet", "relu7"), ("alexnet-no-fc7", "relu6"), ("toy", "relu7")])
-def test_the_last_hidden_layer(net: str, row: str) -> None:
-    class Folder:
-        table = find(net)
-
-    class Opened:
-        folder = Folder()
-
-    assert last_hidden(Opened()) == row  # type: ignore[arg-type]

@@ -13,8 +13,15 @@ PATIENCE = 400.0
 """Seconds for all of them to end: far more than they need, and less than pytest's user has."""
 
 
-def together(processes: int, work: Callable[..., Any], *arguments: Any, each: list[tuple] | None = None) -> list[Any]:
-    """What `work(*arguments)` returns in each of so many ranks; `each`: arguments of their own, put in front.
+def together(
+    processes: int,
+    work: Callable[..., Any],
+    *arguments: Any,
+    each: list[tuple] | None = None,
+    lost: tuple[int, ...] = (),
+) -> list[Any]:
+    """What `work(*arguments)` returns in each of so many ranks; `each`: arguments of their own, put in front. The ranks
+    `lost` never end: they are killed when all others have, and return None.
 
     Raises RuntimeError with the traces of those that failed, and for those that do not end."""
     context = multiprocessing.get_context("forkserver")
@@ -29,12 +36,13 @@ def together(processes: int, work: Callable[..., Any], *arguments: Any, each: li
     for rank in ranks:
         rank.start()
     try:
-        found = dict(results.get(timeout=PATIENCE) for _ in ranks)
+        found = dict.fromkeys(lost, (True, None))
+        found |= dict(results.get(timeout=PATIENCE) for _ in range(processes - len(lost)))
     except queue.Empty:
         raise RuntimeError("some ranks did not end") from None
     finally:
-        for rank in ranks:
-            rank.join(timeout=10)
+        for number, rank in enumerate(ranks):
+            rank.join(timeout=0 if number in lost else 10)
             rank.kill()
     if failed := {rank: said for rank, (good, said) in found.items() if not good}:
         raise RuntimeError("\n".join(f"rank {rank}: {said}" for rank, said in failed.items()))

@@ -16,7 +16,7 @@ from alexnet.train.options import TrainOptions
 from alexnet.train.parallel.launch import launched
 from alexnet.train.parallel.team import Team
 from alexnet.train.schedule import Logged, Rates
-from alexnet.train.update import Update
+from alexnet.train.update import Lars, Update
 
 UNEVEN = (8, 8, 8, 5, 1)
 """Pictures of each batch, again and again: the fourth can't be dealt out evenly, the fifth leaves most with none."""
@@ -34,6 +34,8 @@ class Case:
     classes: int = 12
     rates: Rates = field(default_factory=lambda: Rates(0.01, 0.02))
     frozen: str = ""
+    lars: Lars | None = None
+    decays: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -62,11 +64,12 @@ def train(case: Case, team: Team | None = None) -> Outcome:
     job = job_of(case, team or Team())
     losses, seen = [], 0
     for step in range(case.updates):
-        count = case.batches[step % len(case.batches)]
-        dealt = job.team.deal(np.arange(seen, seen + count))
-        inputs, labels = pictures_of(dealt.indices, job.network, case)
-        losses.append(learn(job, inputs, labels, dealt, case.rates).read()[0])
-        job.cursor.step, seen = step + 1, seen + count
+        batch = np.arange(seen, seen + case.batches[step % len(case.batches)])
+        for before in range(0, len(batch), job.piece):
+            dealt = job.team.deal(batch[before : before + job.piece], before=before, of=len(batch))
+            inputs, labels = pictures_of(dealt.indices, job.network, case)
+            losses.append(learn(job, inputs, labels, dealt, case.rates).read()[0])
+        job.cursor.step, seen = step + 1, seen + len(batch)
     tensors, _ = job.state()
     weights = {name: tensor.detach().numpy() for name, tensor in tensors.items()}
     return Outcome(losses, weights, team.meter.activations if team else 0, team.meter.activation_bytes if team else 0)
@@ -77,7 +80,8 @@ def job_of(case: Case, team: Team) -> Job:
     for name in filter(None, case.frozen.split(",")):
         network.get_submodule(name).requires_grad_(False)
     team.layout.check(network.table, 24)
-    update = Update.of(network, momentum=0.9, decay=0.0005, decay_biases=True)
+    rule = {"layer_decays": case.decays, "lars": case.lars}
+    update = Update.of(network, momentum=0.9, decay=0.0005, decay_biases=True, **rule)
     stand_ins: dict = dict.fromkeys(("store", "inputs", "augmentation"))
     job = Job(
         run=RunFolder(Path("nowhere"), {}),
@@ -86,7 +90,7 @@ def job_of(case: Case, team: Team) -> Job:
         schedule=Logged(()),
         epochs=1,
         batch=8,
-        accumulate=1,
+        accumulate=case.options.accumulate,
         seed=3,
         device=torch.device("cpu"),
         dtype=case.dtype,

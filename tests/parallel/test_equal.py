@@ -11,9 +11,12 @@ from steps import Case, Outcome, toy, train, train_apart
 from alexnet.nets import zoo
 from alexnet.nets.table import BatchNorm, Table, change, insert_after
 from alexnet.train.options import TrainOptions
+from alexnet.train.schedule import Rates
+from alexnet.train.update import Lars
 
 COLUMNS, FOUR, DATA = TrainOptions(columns=2), TrainOptions(columns=4), TrainOptions()
-HYBRID = TrainOptions(hybrid=True)
+HYBRID, PIECES = TrainOptions(hybrid=True), TrainOptions(accumulate=2)
+LARS, LARGE = Lars(0.001), Rates(10.0, 0.02)
 
 
 def unmet() -> Table:
@@ -51,10 +54,14 @@ def largest_difference(one: Outcome, other: Outcome) -> float:
         (2, Case(normed(), HYBRID)),
         (2, Case(toy(), COLUMNS, frozen="conv1,conv2,conv3")),
         (2, Case(toy(), HYBRID, frozen="conv1,conv2,conv3,conv4,conv5")),
+        (3, Case(toy(), PIECES)),
+        (4, Case(normed(), replace(PIECES, columns=2))),
+        (2, Case(normed(), replace(PIECES, hybrid=True), lars=LARS, rates=LARGE)),
+        (4, Case(toy(), COLUMNS, lars=LARS, rates=LARGE, decays={"conv3": 0.1, "fc7": 0.05, "fc8": 0.02})),
     ],
     ids=["columns", "4-columns", "no-communication", "data-2", "data-4", "columns×data", "hybrid-2", "hybrid-3",
          "batch-norm-data", "batch-norm-both", "batch-norm-hybrid",
-         "columns-frozen", "hybrid-frozen"],
+         "columns-frozen", "hybrid-frozen", "pieces-data", "pieces-both", "pieces-hybrid-lars", "lars-both"],
 )  # fmt: skip
 def test_twenty_updates_in_float64(processes: int, case: Case) -> None:
     """Dropout on, over units and over maps; batches that can't be dealt out evenly among them."""

@@ -2,11 +2,11 @@
 
 import contextlib
 import io
+import json
 import os
 import shutil
 import signal
 import socket
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 from processes import together
 
@@ -23,6 +25,7 @@ from alexnet.data.sources import open_source
 from alexnet.data.store import Store
 from alexnet.errors import UsageError
 from alexnet.measure.accuracy import Counts, Viewer, evaluate
+from alexnet.measure.probabilities import Probabilities
 from alexnet.nets import zoo
 from alexnet.nets.network import build
 from alexnet.nets.table import trace, with_width
@@ -49,7 +52,7 @@ def run_until(store: Path, folder: Path, options: TrainOptions, step: int | None
     plain = loop.train_batch
 
     def signalled(job, *rest):
-        if job.cursor.step == step and job.team.rank == job.team.layout.processes - 1:
+        if job.cursor.step == step and rest[-1].begins and job.team.rank == job.team.layout.processes - 1:
             os.kill(os.getpid(), signal.SIGTERM)
         return plain(job, *rest)
 
@@ -67,24 +70,23 @@ def run_until(store: Path, folder: Path, options: TrainOptions, step: int | None
 
 
 LAYOUTS = {
-    "columns": (2, replace(SMALL, columns=2)),
-    "data": (3, replace(SMALL, batch=30)),
-    "hybrid": (2, replace(SMALL, hybrid=True)),
-    "both": (4, replace(SMALL, columns=2)),
+    "data": (3, replace(SMALL, accumulate=2)),
+    "hybrid": (3, replace(SMALL, hybrid=True)),
 }
 
 
 def test_a_run_goes_on_in_every_layout_and_alone(store: Store, tmp_path: Path) -> None:
-    """21 updates: alone, in columns, with shares, hybrid, both, alone again; as good as unbroken. One rank alone hears
-    of each stop; the config tells of every start."""
-    unbroken = train(store, tmp_path / "unbroken", SMALL, quiet=True)
-    two = replace(SMALL, columns=2), replace(SMALL, hybrid=True), SMALL
-    assert run_until(store.path, tmp_path / "run", SMALL, 2) == STOPPED
+    """21 updates, each in two pieces: alone, in columns, with shares, hybrid, both, alone again; as good as unbroken.
+    One rank alone hears of each stop; the config tells of every start."""
+    pieces = replace(SMALL, accumulate=2)
+    unbroken = train(store, tmp_path / "unbroken", pieces, quiet=True)
+    two = replace(pieces, columns=2), replace(pieces, hybrid=True), pieces
+    assert run_until(store.path, tmp_path / "run", pieces, 2) == STOPPED
     stops = [4, 8, 11]  # 8: the first batch of the second epoch
     for options, step in zip(two, stops, strict=True):
         assert together(2, run_until, store.path, tmp_path / "run", options, step) == [STOPPED, STOPPED]
     assert together(4, run_until, store.path, tmp_path / "run", two[0], 15) == [STOPPED] * 4
-    assert run_until(store.path, tmp_path / "run", SMALL, None) == 0
+    assert run_until(store.path, tmp_path / "run", pieces, None) == 0
     run = RunFolder.open(tmp_path / "run")
     ours, theirs = run.network.state_dict(), unbroken.network.state_dict()
     assert max(float((ours[name] - theirs[name]).abs().max()) for name in theirs) < 1e-5
@@ -104,8 +106,9 @@ def test_the_state_on_disk_is_that_of_one_process(store: Store, tmp_path: Path) 
 
 @pytest.mark.parametrize("layout", ["data", "hybrid"])
 def test_two_runs_of_one_layout_are_the_same_to_the_bit(store: Store, tmp_path: Path, layout: str) -> None:
-    """Also where one of them was stopped on the way; three processes, whose sums depend on their order."""
-    processes, options = LAYOUTS[layout][0] + (layout == "hybrid"), replace(LAYOUTS[layout][1], epochs=2, batch=30)
+    """Also where one of them was stopped on the way; three processes, whose sums depend on their order, and by which
+    neither a batch of 32 nor its pieces can be divided."""
+    processes, options = LAYOUTS[layout][0], replace(LAYOUTS[layout][1], epochs=2)
     together(processes, run_until, store.path, tmp_path / "unbroken", options, None)
     for stop, code in ((4, STOPPED), (None, 0)):
         assert together(processes, run_until, store.path, tmp_path / "stopped", options, stop) == [code] * processes
@@ -148,9 +151,9 @@ def network():
 
 
 def inputs(store: Store):
-    from alexnet.train.job import _inputs
+    from alexnet.train.first import first_inputs
 
-    return _inputs(store, network(), find("paper"))
+    return first_inputs(store, network(), find("paper"), TrainOptions())
 
 
 @pytest.mark.parametrize(
@@ -168,6 +171,21 @@ def test_a_thousand_pictures_are_counted_once(thousand: Store, processes: int, o
     assert abs(found[0].mean_nll - alone.mean_nll) < 1e-6
 
 
+def test_evaluate_by_three_processes_says_what_one_says(thousand: Store, tmp_path: Path) -> None:
+    """The whole verb: the same figures, classes, confusions and probabilities to the bit, said once."""
+    options = TrainOptions(net="toy", epochs=1, batch=8, precision="fp32", threads=1)
+    run = train(thousand, tmp_path / "run", options, quiet=True)
+    words = ["evaluate", str(run.path), str(thousand.path), "--json", "--views", "5", "--save-probabilities"]
+    alone = command([*words, str(tmp_path / "alone.safetensors")])
+    apart = together(3, command, [*words, str(tmp_path / "apart.safetensors")])
+    assert alone[0] == 0
+    assert [result["pictures"] for result in json.loads(alone[1])["results"]] == [1000, 1000]
+    assert [(code, said) for code, said, _ in apart] == [(0, alone[1]), (0, ""), (0, "")]
+    ours, theirs = (Probabilities.load(tmp_path / f"{name}.safetensors") for name in ("apart", "alone"))
+    assert np.array_equal(ours.values, theirs.values)
+    assert (ours.keys, ours.about) == (theirs.keys, theirs.about)
+
+
 @pytest.mark.parametrize("shares", [1, 2, 3, 4, 7])
 def test_a_batch_is_dealt_out_without_gaps_or_doubles(shares: int) -> None:
     for count in (1, 2, 6, 7, 28):
@@ -181,10 +199,22 @@ def test_a_batch_is_dealt_out_without_gaps_or_doubles(shares: int) -> None:
 def test_an_epoch_is_dealt_out_batch_by_batch() -> None:
     order = np.random.default_rng(0).permutation(29)
     parts = [own_order(order, 8, 4, own) for own in range(4)]
-    assert [len(part) for part in parts] == [7, 7, 7, 8]
+    assert [len(part) for part in parts] == [8, 7, 7, 7]
     for batch in range(3):
         together_again = np.concatenate([part[2 * batch : 2 * batch + 2] for part in parts])
         assert together_again.tolist() == order[8 * batch : 8 * batch + 8].tolist()
+
+
+@given(count=st.integers(1, 60), batch=st.integers(1, 20), shares=st.integers(1, 7))
+def test_of_all_but_the_last_batch_each_share_has_equally_many(count: int, batch: int, shares: int) -> None:
+    """A stream cuts a share's pictures of an epoch into pieces of one size: they are those of the batches."""
+    order = np.arange(count)
+    for own in range(shares):
+        size = len(deal(np.arange(batch), shares, own).indices)
+        cut = own_order(order, batch, shares, own)
+        streamed = [cut[place : place + size].tolist() for place in range(0, len(cut), size)]
+        dealt = [deal(order[place : place + batch], shares, own).indices.tolist() for place in range(0, count, batch)]
+        assert streamed == dealt
 
 
 # ── traffic ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -321,7 +351,8 @@ def line(store: Store | Path, run: Path, *options: str) -> list[str]:
     ("processes", "options", "code", "words"),
     [
         (3, ["--columns", "2"], 2, "3 processes can't be laid out so. Start 2 or a multiple"),
-        (3, ["--batch", "32"], 2, "can't be dealt out evenly over 3 processes. Take --batch 33"),
+        (3, ["--batch", "2"], 2, "--batch 2: 3 processes that share it need a picture each. Take --batch 3 or more."),
+        (3, ["--accumulate", "16"], 2, "of 2 pictures a piece: 3 processes that share it need a picture each"),
         (2, ["--columns", "2", "--hybrid"], 2, "choose one"),
         (2, ["--columns", "2", "--net", "cifar-19pct"], 2, "has one column"),
         (4, ["--columns", "4"], 2, "toy has 2 columns"),
@@ -395,6 +426,3 @@ def test_layouts_that_no_network_can_have() -> None:
 def test_torchrun_is_there() -> None:
     """What the pages' lines begin with: here, or on the path where this environment takes its torch from another."""
     assert shutil.which("torchrun", path=Path(sys.executable).parent) or shutil.which("torchrun")
-    words = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "alexnet", "--version"]
-    done = subprocess.run([sys.executable, *words], capture_output=True, text=True, timeout=60, check=False)
-    assert done.stdout.count("alexnet 0.") == 2

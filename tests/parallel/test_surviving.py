@@ -1,19 +1,25 @@
 """Workers killed and stopped under torchrun: the job comes back to the same bits, or says in one line who is lost."""
 
+import io
 import os
 import shutil
 import signal
 import socket
-from contextlib import suppress
+from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
 import two_hosts
+from processes import together
 from torchrun import PATIENCE, saved_step, started, until, workers
 
+from alexnet import cli
 from alexnet.data.store import Store
 from alexnet.runs import RunFolder
 from alexnet.tensor_files import tensor_digest
+from alexnet.train import loop
+from alexnet.train.job import Job
 
 BATCHES = 7  # of an epoch
 
@@ -35,9 +41,9 @@ def in_mid_epoch(run: Path) -> bool:
     ("processes", "options", "victims"),
     [
         (2, ["--columns", "2"], [1]),
-        pytest.param(3, ["--hybrid", "--batch", "30"], [0, 2, 1], marks=pytest.mark.long),
+        pytest.param(3, ["--hybrid"], [0, 2, 1], marks=pytest.mark.long),
         pytest.param(4, ["--columns", "2"], [3, 0], marks=pytest.mark.long),
-        pytest.param(3, ["--batch", "30"], [0, 1], marks=pytest.mark.long),
+        pytest.param(3, [], [0, 1], marks=pytest.mark.long),
     ],
     ids=["columns", "hybrid", "both", "data"],
 )
@@ -45,8 +51,7 @@ def test_a_killed_worker_brings_the_job_back(
     store: Store, tmp_path: Path, processes: int, options: list[str], victims: list[int]
 ) -> None:
     """SIGKILL in mid-epoch, once for each victim: the job finishes by itself, with the weights of an unbroken one."""
-    with started(tmp_path / "unbroken.txt", processes, line(store, tmp_path / "unbroken", *options)) as torchrun:
-        assert torchrun.wait(PATIENCE) == 0
+    together(processes, cli.main, line(store, tmp_path / "unbroken", *options))
     run, said = tmp_path / "killed", tmp_path / "killed.txt"
     with started(said, processes, line(store, run, *options), ["--max-restarts", "5"]) as torchrun:
         for victim in victims:
@@ -61,20 +66,56 @@ def test_a_killed_worker_brings_the_job_back(
     assert "Traceback" not in said.read_text()
 
 
+def command_but(step: int, rank: int, hinder: Callable[[Job], None], arguments: list[str]) -> tuple[int, str]:
+    """(exit code, stderr) of a command line in which one rank is hindered before an update."""
+    plain, said = loop.train_batch, io.StringIO()
+
+    def hindered(job: Job, *rest):
+        if (job.cursor.step, job.team.rank) == (step, rank):
+            hinder(job)
+        return plain(job, *rest)
+
+    loop.train_batch = hindered
+    with redirect_stdout(io.StringIO()), redirect_stderr(said):
+        try:
+            code = cli.main(arguments)
+        except SystemExit as end:
+            code = int(end.code or 0)
+    return code, said.getvalue()
+
+
+def stop_yourself(_: Job) -> None:
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+
+def lose_the_disk(job: Job) -> None:
+    """No state can be written any more."""
+    shutil.rmtree(job.run.path / "state", ignore_errors=True)
+    (job.run.path / "state").write_text("no folder")
+
+
+def the_message(found: list[tuple[int, str]]) -> str:
+    """What the ranks have said: one of them, in one line; all end with exit code 1."""
+    messages = [words for _, said in found for words in said.splitlines() if words.startswith("alexnet: ")]
+    assert len(messages) == 1, messages
+    assert {code for code, _ in found} == {1}
+    assert not any("Traceback" in said for _, said in found)
+    return messages[0]
+
+
 def test_a_stopped_worker_is_named(store: Store, tmp_path: Path) -> None:
     """SIGSTOP: it hangs, with its connections open. After --timeout seconds one message names it and its host."""
-    run, said = tmp_path / "run", tmp_path / "said.txt"
-    with started(said, 3, line(store, run, "--batch", "30", "--epochs", "500", "--timeout", "4")) as torchrun:
-        until(lambda: saved_step(run) > 0, torchrun, "a state")
-        victim = workers(torchrun)[1]
-        os.kill(victim, signal.SIGSTOP)
-        until(lambda: "alexnet: " in said.read_text(), torchrun, "a message")
-        os.kill(victim, signal.SIGKILL)
-        assert torchrun.wait(PATIENCE) == 1
-    messages = [words for words in said.read_text().splitlines() if words.startswith("alexnet: ")]
-    assert len(messages) == 1
-    assert f"lost: rank 1 on {socket.gethostname()}: gone, or hanging. The last saved state is kept." in messages[0]
-    assert said.read_text().count("Traceback") == 1  # torchrun's own, about workers that failed
+    words = line(store, tmp_path / "run", "--timeout", "3")
+    found = together(3, command_but, 3, 1, stop_yourself, words, lost=(1,))
+    lost = f"lost: rank 1 on {socket.gethostname()}: gone, or hanging. The last saved state is kept."
+    assert lost in the_message([found[0], found[2]])
+
+
+def test_a_full_disk_is_told_once(store: Store, tmp_path: Path) -> None:
+    """The leader's fault in mid-run: one line, from it; the others end silently."""
+    run = tmp_path / "run"
+    found = together(2, command_but, 3, 0, lose_the_disk, line(store, run, "--columns", "2"))
+    assert f"rank 0 of 2 on {socket.gethostname()}: {run}" in the_message(found)
 
 
 def test_sigterm_to_torchrun_saves(store: Store, tmp_path: Path) -> None:
@@ -90,20 +131,6 @@ def test_sigterm_to_torchrun_saves(store: Store, tmp_path: Path) -> None:
     assert not (run / ".lock").exists()
 
 
-def test_a_full_disk_is_told_once(store: Store, tmp_path: Path) -> None:
-    """The leader's fault in mid-run: one line, from it; the others end silently."""
-    run, said = tmp_path / "run", tmp_path / "said.txt"
-    with started(said, 2, line(store, run, "--columns", "2", "--epochs", "500")) as torchrun:
-        until(lambda: saved_step(run) > 0, torchrun, "a state")
-        shutil.rmtree(run / "state", ignore_errors=True)
-        with suppress(OSError):
-            (run / "state").write_text("no folder")
-        assert torchrun.wait(PATIENCE) == 1
-    messages = [words for words in said.read_text().splitlines() if words.startswith("alexnet: ")]
-    assert len(messages) == 1
-    assert f"rank 0 of 2 on {socket.gethostname()}: {run}" in messages[0]
-
-
 @pytest.mark.long
 def test_two_hosts_lose_one_and_it_comes_back(store: Store, tmp_path: Path) -> None:
     """Columns on two hosts (network namespaces): one is killed whole and started again; the weights are those of two
@@ -117,8 +144,5 @@ def test_two_hosts_lose_one_and_it_comes_back(store: Store, tmp_path: Path) -> N
     starts = RunFolder.open(tmp_path / "run").config["starts"]
     assert len(starts) == 2
     assert starts[1]["step"] > 3
-    with started(
-        tmp_path / "one.txt", 2, line(store, tmp_path / "one", "--columns", "2", "--threads", "1")
-    ) as torchrun:
-        assert torchrun.wait(PATIENCE) == 0
+    together(2, cli.main, line(store, tmp_path / "one", "--columns", "2", "--threads", "1"))
     assert digest(tmp_path / "run") == digest(tmp_path / "one")

@@ -55,7 +55,8 @@ def host(name: str, number: int, said: Path, words: list[str]) -> subprocess.Pop
     command = ["ip", "netns", "exec", name, sys.executable, "-m", "torch.distributed.run"]
     command += ["--nnodes", "2", "--nproc-per-node", "1", "--max-restarts", "3", "--local-addr", f"10.77.0.{number}"]
     command += ["--rdzv-id", "two", "--rdzv-backend", "c10d", "--rdzv-endpoint", f"10.77.0.1:{PORT}"]
-    command += ["--rdzv-conf", f"is_host={int(number == 1)}"]  # both namespaces have the machine's one host name
+    # Both namespaces have the machine's one host name; a lost host is given up after 3 s rather than 15.
+    command += ["--rdzv-conf", f"is_host={int(number == 1)},keep_alive_interval=1"]
     environment = {**os.environ, "GLOO_SOCKET_IFNAME": "cable", "OMP_NUM_THREADS": "1"}
     environment["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"  # with one store for all rounds no new host is let in
     with open(said, "ab") as file:

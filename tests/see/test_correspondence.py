@@ -44,7 +44,7 @@ def test_the_printed_formula_and_the_normalised_one() -> None:
             assert delta > 0
             assert cell.normalised == pytest.approx(delta / (4 * 3 * len(signs[0])))
             assert cell.deviation == pytest.approx(float(torch.tensor(pairs).std()), rel=1e-5)
-    assert found.parts == ("eye", "nose", "random")
+    assert found.parts == ("eye", "nose", "random", "other parts")
     assert 0 < found.cells["random", "relu5"].normalised < 1
 
 
@@ -52,6 +52,31 @@ def test_hamming_and_three_valued_signs() -> None:
     signs = torch.tensor([[1, 0, -1, 0], [1, 0, 1, 1], [0, 0, 0, 0]])
     assert hamming(signs).tolist() == [[0, 2, 2], [2, 0, 3], [2, 3, 0]]
     assert Consistency("part", "layer", torch.tensor([2, 2, 3]), 4).delta == 14
+
+
+def test_the_control_of_other_parts_compares_each_with_each() -> None:
+    """H(sign ε of one part of i, sign ε of another of j) over all ordered pairs of parts, i ≠ j."""
+    viewer, inputs = viewer_of(small("toy")), noise(4, 32)
+    found = correspondence_of(viewer, inputs, POINTS, names=NAMES, layers=["relu7"], mask=6)
+    clean = viewer.network.activations(inputs)["relu7"]
+    signs = {}
+    for part in POINTS[0]:
+        centres = torch.tensor([points[part] for points in POINTS])
+        hidden = viewer.network.activations(masked(viewer, inputs, centres, 6, None))["relu7"]
+        signs[part] = (clean - hidden).sign()
+    differ = [
+        float((signs[one][i] != signs[other][j]).double().mean())
+        for one in signs
+        for other in signs
+        for i in range(4)
+        for j in range(4)
+        if one != other and i != j
+    ]
+    cell = found.cells["other parts", "relu7"]
+    assert cell.normalised == pytest.approx(sum(differ) / len(differ))
+    assert cell.draws == 6
+    alone = correspondence_of(viewer, inputs, POINTS, names=NAMES, parts=["eye"], layers=["relu7"], mask=6)
+    assert alone.parts == ("eye", "random")
 
 
 def test_masks_lie_about_their_points_and_are_cut_at_the_edge() -> None:
@@ -74,7 +99,7 @@ def test_the_control_depends_on_its_seed_alone() -> None:
     assert found[0] == found[1]
     assert found[0] != found[2]
     assert {row["draws"] for row in found[0]["table"] if row["part"] == "random"} == {10}
-    assert {row["part"] for row in found[0]["table"]} == {"eye", "nose", "tail", "random"}
+    assert {row["part"] for row in found[0]["table"]} == {"eye", "nose", "tail", "random", "other parts"}
 
 
 def test_the_control_lies_on_the_object() -> None:

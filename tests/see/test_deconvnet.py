@@ -222,7 +222,8 @@ def test_captum_s_methods_agree_where_their_assumptions_hold() -> None:
     picture = noise(1, 15).double()
     sight = look(network, picture)
     for method, theirs in (("guided", attr.GuidedBackprop), ("deconvnet", attr.Deconvolution)):
-        expected = theirs(plain).attribute(picture.clone().requires_grad_(), target=1)
+        with pytest.warns(UserWarning, match="Setting backward hooks on ReLU"):
+            expected = theirs(plain).attribute(picture.clone().requires_grad_(), target=1)
         found = project(sight, [Unit("c", 1)], method=method).pixels.double()
         found = found / float(sight["c"][0, 1]) if method == "deconvnet" else found
         torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-8)

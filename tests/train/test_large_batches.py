@@ -8,16 +8,12 @@ import torch
 
 from alexnet.data.store import Store
 from alexnet.errors import UsageError
-from alexnet.nets.network import build
 from alexnet.runs import RunFolder
 from alexnet.tensor_files import tensor_digest
 from alexnet.train import loop
-from alexnet.train.job import Job, check_team, new_job
+from alexnet.train.job import Job, new_job
 from alexnet.train.loop import Stop, train, train_epoch
 from alexnet.train.options import TrainOptions
-from alexnet.train.parallel.layout import Layout
-from alexnet.train.parallel.team import Team
-from alexnet.train.recipes import find
 from alexnet.train.record import Everyone, Log
 from alexnet.train.schedule import Rates
 
@@ -178,15 +174,3 @@ def test_a_decay_laid_out_over_epochs_is_not_stretched(
             train(store, run_folder, options(**LARGE), quiet=True)
     with pytest.raises(UsageError, match="can't be stretched"):
         train(store, run_folder, options(**LARGE | {"epochs": 4}), resume=True, quiet=True)
-
-
-def test_what_processes_cannot_do_together_is_refused() -> None:
-    """Several processes can't take shared batches in pieces, nor train parts of layers by LARS."""
-    shared, columns = Team(Layout(processes=2)), Team(Layout(processes=2, columns=2))
-    paper, large, network = find("paper"), find("bn-8k"), build("alexnet", 10, width=0.1)
-    with pytest.raises(UsageError, match=r"--accumulate 2: .* share each batch already"):
-        check_team(shared, network, paper, TrainOptions(accumulate=2))
-    check_team(columns, network, paper, TrainOptions(accumulate=2))
-    with pytest.raises(UsageError, match="--recipe bn-8k: LARS needs the norms of whole layers"):
-        check_team(columns, network, large, TrainOptions())
-    check_team(shared, network, large, TrainOptions())

@@ -12,7 +12,7 @@ import torch
 from alexnet.data.store import Store
 from alexnet.errors import UsageError, UserError
 from alexnet.runs import RunFolder, disk_needed
-from alexnet.tensor_files import load_tensors, tensor_digest
+from alexnet.tensor_files import load_tensors, save_tensors, tensor_digest
 from alexnet.train import loop
 from alexnet.train.loop import Interrupted, train
 from alexnet.train.options import TrainOptions
@@ -295,6 +295,14 @@ def test_logged_recipe_and_zeilers_recipe_run(store: Store, run_folder: Path) ->
     assert run.value("recipe", "rms_limit") == 0.1
     rms = run.network.get_parameter("conv1.weight").detach().square().mean(dim=(1, 2, 3)).sqrt()
     assert float(rms.max()) <= 0.1 + 1e-6
+    low = train(store, run_folder / "low", options(recipe="zf", rms_limit=0.002), quiet=True)
+    rms = low.network.get_parameter("conv1.weight").detach().square().mean(dim=(1, 2, 3)).sqrt()
+    assert float(rms.max()) == pytest.approx(0.002, rel=1e-3)
+    bare = train(store, run_folder / "bare", options(recipe="zf", rms_limit=0.0), quiet=True)
+    rms = bare.network.get_parameter("conv1.weight").detach().square().mean(dim=(1, 2, 3)).sqrt()
+    assert float(rms.min()) > 0.002, "nothing is cut back to 0"
+    with pytest.raises(UserError, match="--rms-limit -1"):
+        train(store, run_folder / "negative", options(recipe="zf", rms_limit=-1.0), quiet=True)
 
 
 def test_two_at_once_in_one_folder_are_refused(store: Store, run_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -511,3 +519,68 @@ def test_take_refuses_what_it_can_t_do(
     with pytest.raises(UserError, match=message):
         train(store, run_folder, options(**given), quiet=True)
     assert not run_folder.exists()
+
+
+def test_an_import_that_lacks_layers_is_started_from(store: Store, run_folder: Path, unbroken: Path) -> None:
+    """As of product-quantised files without fc6: what is there is taken, the rest begins anew."""
+    shutil.copytree(unbroken, run_folder / "lacking")
+    source = RunFolder.open(run_folder / "lacking")
+    weights = {name: tensor for name, tensor in source.network.state_dict().items() if not name.startswith("fc6")}
+    source.write_config(missing_layers=["fc6"])
+    source.save_model(weights, ["fc6"])
+    start = options(start_from=source.path, freeze="conv1-conv5", epochs=1, seed=7)
+    run = train(store, run_folder / "a", start, quiet=True)
+    ours, theirs = weights_of(run.path), weights_of(unbroken)
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours if name.startswith("conv"))
+    assert torch.isfinite(ours["fc6.weight"]).all()
+    notes = " ".join(note["text"] for note in events(run.path, "note"))
+    assert "taken and frozen: conv1" in notes
+    assert "new: fc6, fc8" in notes
+    with pytest.raises(UserError, match=r"--take conv1-fc7: .* no weights for fc6"):
+        train(store, run_folder / "b", options(start_from=source.path, take="conv1-fc7"), quiet=True)
+
+
+@pytest.mark.parametrize(("freeze", "kept"), [("conv1", True), ("conv2", False), ("", False)])
+def test_a_frozen_first_layer_keeps_the_mean_it_knows(
+    store: Store, run_folder: Path, unbroken: Path, freeze: str, kept: bool
+) -> None:
+    shutil.copytree(unbroken, run_folder / "source")
+    mean, about = load_tensors(run_folder / "source" / "inputs.safetensors")
+    mean["mean_image"] += 5
+    save_tensors(run_folder / "source" / "inputs.safetensors", mean, about)
+    start = options(start_from=run_folder / "source", freeze=freeze, epochs=1)
+    run = train(store, run_folder / "a", start, quiet=True)
+    own = RunFolder.open(unbroken).inputs.mean_image
+    assert torch.equal(run.inputs.mean_image, own + 5 if kept else own)
+    told = any("its mean image too" in note["text"] for note in events(run.path, "note"))
+    assert told == kept
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_frozen_layers_stay_to_the_bit_also_taken_up_again(
+    store: Store, run_folder: Path, unbroken: Path, monkeypatch: pytest.MonkeyPatch, precision: str
+) -> None:
+    """With decay and the limit on filters, in both arithmetics (bf16 learns by copies), killed in between."""
+    start = options(start_from=unbroken, freeze="conv1-conv3,fc6", recipe="zf", decay=0.01, precision=precision)
+    whole = train(store, run_folder / "whole", start, quiet=True)
+    kill_at(monkeypatch, 9)
+    with pytest.raises(Killed):
+        train(store, run_folder / "a", start, quiet=True)
+    monkeypatch.undo()
+    train(store, run_folder / "a", start, resume=True, quiet=True)
+    ours, theirs = weights_of(run_folder / "a"), weights_of(unbroken)
+    still = {name for name in ours if name in theirs and torch.equal(ours[name], theirs[name])}
+    assert still == {f"{layer}.{kind}" for layer in ("conv1", "conv2", "conv3", "fc6") for kind in ("weight", "bias")}
+    assert digest(run_folder / "a") == digest(whole.path)
+
+
+def test_nothing_is_computed_backwards_through_a_frozen_beginning(store: Store, unbroken: Path) -> None:
+    """No gradient graph, so nothing kept for it: the output of the last frozen layer requires none."""
+    from alexnet.train.first import freeze
+
+    network = RunFolder.open(unbroken).network.train()
+    freeze(network, "conv1-conv5")
+    maps = network.activations(torch.randn(2, 3, network.input_size, network.input_size)).maps
+    behind = [name for name, values in maps.items() if values.requires_grad]
+    assert behind[0] == "fc6"
+    assert not any(name.startswith(("conv", "pool", "norm")) for name in behind)

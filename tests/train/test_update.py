@@ -133,10 +133,26 @@ def test_lars_changes_every_weight_tensor_by_the_same_share() -> None:
 
 
 def test_lars_where_a_norm_is_nothing() -> None:
-    zeros, ones = torch.zeros(3, 3), torch.ones(3, 3)
-    assert Lars(0.001).ratios([zeros, ones, zeros, ones], [ones, zeros, zeros, ones], 0.0)[:3] == [1.0, 1.0, 1.0]
-    assert Lars(0.001).ratios([2 * ones], [3 * ones.bfloat16()], 0.5) == pytest.approx([0.001 * 2 / (3 + 0.5 * 2)])
-    assert Lars(0.001).ratios([], [], 0.5) == []
+    lars = Lars(0.001)
+    assert [lars.ratio(0.0, 1.0, 0.0), lars.ratio(1.0, 0.0, 0.0), lars.ratio(0.0, 0.0, 0.5)] == [1.0, 1.0, 1.0]
+    assert lars.ratios({"a": torch.tensor([2.0, 3.0])}, {"a": 0.5}) == pytest.approx({"a": 0.001 * 2 / (3 + 0.5 * 2)})
+    assert lars.ratios({}, {}) == {}
+
+
+def test_lars_heeds_a_layer_s_own_decay() -> None:
+    """conv1 without decay, the others with the rule's: in λ and in the velocity alike."""
+    network = build("toy", seed=1).double()
+    update = Update.of(
+        network, momentum=0.9, decay=0.5, decay_biases=False, layer_decays={"conv1": 0.0}, lars=Lars(0.001)
+    )
+    before = {name: weight.detach().clone() for name, weight in network.named_parameters()}
+    for weight in network.parameters():
+        weight.grad = torch.ones_like(weight)
+    update.step(Rates(2.0, 0.0))
+    for name, decay in (("conv1.weight", 0.0), ("conv2.weight", 0.5)):
+        w, g = before[name], torch.ones_like(before[name])
+        ratio = 0.001 * w.norm() / (g.norm() + decay * w.norm())
+        torch.testing.assert_close(network.get_parameter(name).detach(), w - 2 * ratio * (g + decay * w))
 
 
 def test_warm_up_and_polynomial_decay() -> None:

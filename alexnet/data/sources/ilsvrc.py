@@ -132,14 +132,14 @@ class Kit:
                     f"{root}: {name} of the development kit is missing; download {edition.kit} "
                     f"from image-net.org (ILSVRC{edition.year}) into this folder"
                 )
-        leaves = _leaves(files["meta.mat"], edition, root)
+        leaves = leaves_of(files["meta.mat"], edition, root)
         ids, wnids, words, counts = zip(*sorted(leaves, key=lambda leaf: leaf[1]), strict=True)
         label_of_id = {ilsvrc_id: label for label, ilsvrc_id in enumerate(ids)}
         val, test = (_truth(files.get(name), name, root, label_of_id) for name in wanted[1:])
         return Kit(wnids, words, counts, label_of_id, val, test)
 
 
-def _leaves(meta: bytes, edition: Edition, root: Path) -> list[tuple[int, str, str, int]]:
+def leaves_of(meta: bytes, edition: Edition, root: Path) -> list[tuple[int, str, str, int]]:
     """(ILSVRC id, wnid, words, number of training pictures) of each synset of ``meta.mat`` without children."""
     where = f"{root}: meta.mat"
     synsets = read_mat(meta, where).get("synsets")

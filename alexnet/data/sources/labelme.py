@@ -46,6 +46,34 @@ def open_labelme(root: Path) -> Source:
     return check(source, str(root))
 
 
+@dataclass(frozen=True)
+class Annotated:
+    """A whole picture below the root, and the names of what is in it. `difficult`: names of which only objects marked
+    as difficult are there; Pascal VOC counts them neither for nor against."""
+
+    picture: str
+    names: frozenset[str]
+    difficult: frozenset[str]
+
+
+def annotated_pictures(root: Path) -> list[Annotated]:
+    """Every annotated picture of a VOC or LabelMe folder, in the order of the annotations' names, objects deleted by
+    their annotator and empty ones left out. Raises UserError for an annotation that can't be read."""
+    pictures = next(name for name in PICTURES if (root / name).is_dir())
+    return [_annotated(root, path, pictures) for path in _annotation_files(root, [])]
+
+
+def _annotated(root: Path, path: str, pictures: str) -> Annotated:
+    where = f"{ANNOTATIONS}/{printable(path)}"
+    tree = parse_xml(_bounded(root / ANNOTATIONS / path), str(root / where))
+    counted, difficult = set(), set()
+    for element in tree.findall("object"):
+        if (name := " ".join(_text(element, "name").split())) and _text(element, "deleted") != "1":
+            (difficult if _text(element, "difficult") == "1" else counted).add(name)
+    picture = _picture(root, path, pictures, _text(tree, "filename"), where)
+    return Annotated(picture, frozenset(counted), frozenset(difficult - counted))
+
+
 class ObjectReader:
     """Decodes a picture and cuts one object out of it. Boxes are (left, top, right, bottom) in pixels."""
 

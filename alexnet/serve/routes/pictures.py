@@ -114,7 +114,7 @@ async def ask(explorer: The, side: SideKey, ident: Ident, asked: Asked) -> Strea
             case "invariance":
                 return _invariance(explorer, found, held)
             case "neighbours":
-                return looks.neighbours(found, explorer.sights.of(found, held), needed(explorer.kept(found)))
+                return looks.neighbours(explorer.sights.of(found, held), needed(explorer.kept(found)))
 
     return stream(explorer, (asked, ident, side, explorer.sides.version(side)), work)
 

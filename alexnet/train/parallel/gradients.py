@@ -4,6 +4,8 @@ Each process's loss is its share of the batch's mean, so gradients are added, no
 """
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -42,10 +44,23 @@ def _device_of(layers: dict[str, nn.Module]) -> torch.device:
     return next(weight for layer in layers.values() for weight in layer.parameters()).device
 
 
-def summed(learners: Learners, group: Any, meter: Meter, half: torch.dtype | None) -> Callable[[Tensor], Tensor]:
-    """The function of the learners; its backward pass leaves gradients that are sums over the group."""
+@dataclass(frozen=True)
+class Learning:
+    """A network as a function whose backward pass also sums the gradients of weights that are held several times.
+    `summing`: what does so, or None where nothing is to be summed."""
+
+    forward: Callable[[Tensor], Tensor]
+    summing: DistributedDataParallel | None = None
+
+    def piece(self, *, last: bool) -> AbstractContextManager[None]:
+        """For the passes of a piece of a batch: but behind the `last` one gradients only add up here, none is sent."""
+        return nullcontext() if last or self.summing is None else self.summing.no_sync()
+
+
+def summed(learners: Learners, group: Any, meter: Meter, half: torch.dtype | None) -> DistributedDataParallel | None:
+    """The learners; their backward pass leaves gradients that are sums over the group. None: nothing learns there."""
     if not any(weight.requires_grad for name, weight in learners.named_parameters() if name != "idle"):
-        return learners
+        return None
     together = DistributedDataParallel(
         learners,
         process_group=group,

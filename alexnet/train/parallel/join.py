@@ -12,7 +12,9 @@ from torch import Tensor
 from alexnet.data.augment import Inputs
 from alexnet.data.store import Store, cores
 from alexnet.runs import RunFolder
-from alexnet.train.job import Job, freeze, make_job, with_options
+from alexnet.train.checks import with_options
+from alexnet.train.first import freeze
+from alexnet.train.job import Job, make_job
 from alexnet.train.options import TrainOptions
 from alexnet.train.parallel.team import Team
 from alexnet.train.recipes import find

@@ -5,6 +5,7 @@ of one network are neighbours, as a rule on one host.
 """
 
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -64,12 +65,15 @@ class Layout:
     def member_of(self, rank: int) -> int:
         return rank if self.hybrid else self.column_of(rank)
 
-    def check(self, table: Table, batch: int) -> None:
-        """Raises UsageError if the network or the batch can't be dealt out so."""
-        if batch % self.shares:
-            fitting = max(1, round(batch / self.shares)) * self.shares
+    def check(self, table: Table, batch: int, pieces: int = 1) -> None:
+        """Raises UsageError if the network, or a batch computed in `pieces`, can't be dealt out so."""
+        if (piece := batch // pieces) < self.shares:
+            what = (
+                f"--batch {batch}" if pieces == 1 else f"--accumulate {pieces}: of {counted(piece, 'picture')} a piece"
+            )
             raise UsageError(
-                f"--batch {batch}: can't be dealt out evenly over {self.shares} processes. Take --batch {fitting}."
+                f"{what}: {self.shares} processes that share it need a picture each. Take "
+                f"{'--batch' if pieces == 1 else 'fewer pieces, or --batch'} {self.shares * pieces} or more."
             )
         if self.columns > 1:
             _check_columns(table, self.columns)
@@ -160,8 +164,10 @@ def _column_spans(table: Table, columns: int) -> Spans:
 
 
 def bounds(count: int, parts: int) -> tuple[slice, ...]:
-    """`count` things in order dealt out to `parts`: equally, or one apart; of few things some get none."""
-    return tuple(slice(part * count // parts, (part + 1) * count // parts) for part in range(parts))
+    """`count` things in order dealt out to `parts`: equally, or one more to the first ones; of few some get none."""
+    each, more = divmod(count, parts)
+    edges = [part * each + min(part, more) for part in range(parts + 1)]
+    return tuple(slice(*edge) for edge in pairwise(edges))
 
 
 def readers(table: Table, row: Conv | Dense) -> tuple[tuple[int, ...], ...]:
@@ -238,6 +244,6 @@ def deal(pictures: np.ndarray, shares: int = 1, own: int = 0, *, before: int = 0
 
 
 def own_order(order: np.ndarray, batch: int, shares: int, own: int) -> np.ndarray:
-    """The pictures of one share in an epoch, batch after batch, each `batch / shares` long but the last."""
+    """The pictures of one share in an epoch, batch after batch: of all but the last batch equally many."""
     starts = range(0, len(order), batch)
     return np.concatenate([deal(order[start : start + batch], shares, own).indices for start in starts])

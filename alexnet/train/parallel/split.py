@@ -46,6 +46,10 @@ class Part:
     sizes: Sizes = field(default_factory=Sizes)
     whole_batch: tuple[DropUnits, ...] = ()
 
+    @property
+    def device(self) -> torch.device:
+        return next(self.network.parameters()).device
+
     def cut(self, tensors: dict[str, Tensor], number: int | None = None) -> dict[str, Tensor]:
         """The own (or another member's) part of whole tensors, by name; layers of which it holds nothing left out."""
         found = {}

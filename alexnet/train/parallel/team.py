@@ -19,10 +19,11 @@ from alexnet.nets.layers import MapBatchNorm
 from alexnet.nets.network import Network
 from alexnet.train.parallel import layout as layouts
 from alexnet.train.parallel.exchange import HALVES, Meter, Wires
-from alexnet.train.parallel.gradients import Learners, summed
+from alexnet.train.parallel.gradients import Learners, Learning, summed
 from alexnet.train.parallel.layout import Deal, Layout, dense_rows
 from alexnet.train.parallel.norms import WholeBatchNorm
 from alexnet.train.parallel.split import Member, Part, split
+from alexnet.train.update import Norms, as_they_are
 
 
 @dataclass(frozen=True)
@@ -133,21 +134,41 @@ class Team:
         first = self.layout.share_of(self.rank) * self.layout.members if not self.layout.hybrid else 0
         return tuple(range(first, first + self.layout.members))
 
-    def learning(self, part: Part) -> Callable[[Tensor], Tensor]:
-        """The network as a function whose backward pass also sums the gradients of weights held several times."""
+    def learning(self, part: Part) -> Learning:
+        """The network as it learns in this layout."""
         network, half = part.network, HALVES.get(self.layout.gradients)
         if self.layout.shares == 1:
-            return network
-        layers, dense = dict(network.named_children()), dense_rows(network.table)
+            return Learning(network)
+        layers = {name: network.get_submodule(name) for name in self.summed_layers(part)}
+        dense = dense_rows(network.table)
         first = dense[0].name if dense else ""
         if not self.layout.hybrid:
-            return summed(Learners(layers, network, first), self.groups.twins, self.meter, half)
-        layers = {name: module for name, module in layers.items() if name not in part.spans}
+            summing = summed(Learners(layers, network, first), self.groups.twins, self.meter, half)
+            return Learning(summing or network, summing)
         place = network.steps.index(network.get_submodule(first)) - 1  # where all pictures come together
         below = network.steps[:place]
-        learners = Learners(layers, lambda x: _through(below, x), "")
-        network.steps[:place] = [summed(learners, self.groups.twins, self.meter, half)]
-        return network
+        summing = summed(Learners(layers, lambda x: _through(below, x), ""), self.groups.twins, self.meter, half)
+        network.steps[:place] = below if summing is None else [summing]
+        return Learning(network, summing)
+
+    def summed_layers(self, part: Part) -> list[str]:
+        """The layers whose gradients are summed over processes: each of these has other pictures for them."""
+        names = [name for name, _ in part.network.named_children()] if self.layout.shares > 1 else []
+        return [name for name in names if not (self.layout.hybrid and name in part.spans)]
+
+    def norms_of_whole(self, part: Part, names: Sequence[str]) -> Callable[[Norms], Norms]:
+        """For `Lars`: squares add up over those that hold parts of the same layers. All have the same `names`, of the
+        whole network's weight tensors, whatever they hold of it."""
+        split_here = [name for name in names if name.split(".")[0] in part.spans]
+
+        def of_whole(norms: Norms) -> Norms:
+            nothing = torch.zeros(2, dtype=torch.float64, device=part.device)  # of layers that it has no part of
+            squares = torch.stack([norms.get(name, nothing).double().square() for name in split_here])
+            dist.all_reduce(squares, group=self.groups.members)
+            whole = dict(zip(split_here, squares.sqrt(), strict=True))
+            return {name: whole.get(name, own.double()) for name, own in norms.items()}
+
+        return of_whole if split_here else as_they_are
 
     def whole(self, part: Part, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         """On the leader the whole tensors, of which each process has a part, on the CPU; elsewhere nothing."""

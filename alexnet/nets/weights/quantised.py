@@ -1,120 +1,18 @@
-"""Other people's weights, turned into ours: which network they belong to, its tensors, the mean it was trained with.
-
-Each format is an entry of `FORMATS`: a function that knows its files by what only they have, and one that reads them. A
-new format is a module of such two functions and a line in that table.
+"""Product-quantised weights of Caffe's AlexNet (Wu et al. 2016, Quantized CNN).
 
 C, C_below maps · k side of a filter · M sub-spaces of d values each, W words of a codebook.
 """
 
 import io
-import tarfile
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from alexnet.errors import UserError
-from alexnet.files import faults_named
-from alexnet.nets.network import Network
-from alexnet.nets.table import Dense, Table, Weighted
+from alexnet.nets.table import Dense, Weighted
+from alexnet.nets.weights.foreign import SORTED_SYNSETS, Asked, Files, Foreign, shapes_of
 from alexnet.nets.zoo import find
-
-LIMIT_BYTES = 1 << 31
-"""No file of weights of these networks is as large."""
-
-
-@dataclass(frozen=True, eq=False)
-class Foreign:
-    """What was read. `weights` under our names, `missing` the layers that the files lack; `mean_image` (3, S, S), RGB
-    0–255; `class_names` in the order of the outputs, empty if unknown; `format` and `notes` for the run's config."""
-
-    table: Table
-    weights: dict[str, Tensor]
-    missing: tuple[str, ...]
-    mean_image: Float[Tensor, "3 S S"]
-    class_names: tuple[str, ...]
-    format: str
-    notes: tuple[str, ...] = field(default=())
-
-
-class Files:
-    """The files of a folder or of a tar archive, by their names without folders."""
-
-    def __init__(self, path: Path) -> None:
-        """Raises UserError if there is no such file or folder, or it is neither a folder nor a tar archive."""
-        self.path = path
-        with faults_named(path):
-            path.stat()
-        self._places = dict(self._found())
-
-    def _found(self) -> Iterator[tuple[str, Path | tarfile.TarInfo]]:
-        if self.path.is_dir():
-            yield from ((file.name, file) for file in sorted(self.path.rglob("*")) if file.is_file())
-            return
-        try:
-            with tarfile.open(self.path) as archive:
-                yield from ((Path(member.name).name, member) for member in archive if member.isfile())
-        except (tarfile.TarError, EOFError, OSError) as fault:
-            raise UserError(
-                f"{self.path}: no folder, and no tar archive that can be read ({fault}). Give the archive as it was "
-                "downloaded, or the folder it was unpacked into."
-            ) from None
-
-    @property
-    def names(self) -> list[str]:
-        return list(self._places)
-
-    def __contains__(self, name: str) -> bool:
-        return name in self._places
-
-    def read(self, name: str) -> bytes:
-        """The bytes of a file. Raises UserError if it is not there or can't be read."""
-        place = self._places.get(name)
-        if place is None:
-            raise UserError(f"{self.path}: {name} is not in it. Give the whole set of files.")
-        if isinstance(place, Path):
-            with faults_named(place):
-                return place.read_bytes()
-        if place.size > LIMIT_BYTES:
-            raise UserError(f"{self.path}: {name} is larger than any file of these networks; it is not one of them.")
-        with tarfile.open(self.path) as archive:
-            member = archive.extractfile(place)
-            assert member is not None
-            return member.read()
-
-
-def read_weights(path: Path) -> Foreign:
-    """The weights in a folder or archive, of whatever known format. Raises UserError if it is of none, or damaged."""
-    files = Files(path)
-    for name, (is_ours, read) in FORMATS.items():
-        if is_ours(files):
-            foreign = read(files)
-            check(foreign, f"{path} ({name})")
-            return foreign
-    known = ", ".join(FORMATS)
-    raise UserError(f"{path}: of no format that is known. Known are: {known}.")
-
-
-def check(foreign: Foreign, where: str) -> None:
-    """Raises UserError naming the layer if a shape is not the network's."""
-    wanted = shapes_of(foreign.table)
-    for name, tensor in foreign.weights.items():
-        if tuple(tensor.shape) != wanted.get(name):
-            shape = wanted.get(name, "no such weights")
-            raise UserError(f"{where}: {name} is {tuple(tensor.shape)}, {foreign.table.name} has {shape}.")
-
-
-def shapes_of(table: Table) -> dict[str, tuple[int, ...]]:
-    """The shape of each of a network's tensors, without making them."""
-    with torch.device("meta"):
-        return {name: tuple(tensor.shape) for name, tensor in Network(table).state_dict().items()}
-
-
-# ── product-quantised weights of Caffe's AlexNet (Wu et al. 2016) ────────────────────────────────────────────────
 
 QUANTISED_LAYERS = {"conv1": 1, "conv2": 5, "conv3": 9, "conv4": 11, "conv5": 13, "fc6": 16, "fc7": 19, "fc8": 22}
 """Caffe's number of each layer, which the files' names carry."""
@@ -122,18 +20,20 @@ CODEBOOK, ASSIGNMENT, BIAS = "ctrdLst.{:02}.bin", "asmtLst.{:02}.cbn", "biasVec.
 PREFIX = "bvlc_alexnet_aCaF."
 MEAN, CLASSES, EXACT_CONV1 = "imagenet_mean.single.bin", "class_names.txt", "conv1_bvlc_alexnet_OIHW.npy"
 BLOCK_BYTES = 4096
+ALREADY = "the set holds its mean and the colours are known"
 
 
 def is_quantised(files: Files) -> bool:
     return PREFIX + CODEBOOK.format(1) in files
 
 
-def read_quantised(files: Files) -> Foreign:
+def read_quantised(files: Files, asked: Asked) -> Foreign:
     """Caffe's bvlc_alexnet, product-quantised: each run of d inputs of a unit is a word of a codebook. A conv1 in full,
     where the set has it, takes the quantised one's place. Layers without their list of words are `missing`.
 
     Raises UserError for files that are damaged.
     """
+    asked.refuse(("net", "mean", "std", "colours"), str(files.path), ALREADY)
     table, weights, missing, notes = find("bvlc-alexnet"), {}, [], []
     shapes = shapes_of(table)
     for row in table.weighted:
@@ -151,7 +51,16 @@ def read_quantised(files: Files) -> Foreign:
     weights["conv1.weight"] = weights["conv1.weight"].flip(1).contiguous()  # Caffe reads BGR
     mean = torch.from_numpy(array_in(files, MEAN).reshape(3, 256, 256)).flip(0).contiguous()
     names = files.read(CLASSES).decode().splitlines() if CLASSES in files else []
-    return Foreign(table, weights, tuple(missing), mean, tuple(names), "product-quantised", tuple(notes))
+    return Foreign(
+        table,
+        weights,
+        mean,
+        "product-quantised",
+        missing=tuple(missing),
+        class_names=tuple(names),
+        order=SORTED_SYNSETS,
+        notes=tuple(notes),
+    )
 
 
 def _unquantised(files: Files, row: Weighted, codebook: np.ndarray, words: np.ndarray) -> Tensor:
@@ -205,8 +114,3 @@ def _plain_npy(files: Files, name: str) -> np.ndarray:
         return np.load(io.BytesIO(files.read(name)), allow_pickle=False).astype(np.float32)
     except (ValueError, EOFError) as fault:
         raise UserError(f"{files.path}: {name} is damaged ({fault}).") from None
-
-
-FORMATS: dict[str, tuple[Callable[[Files], bool], Callable[[Files], Foreign]]] = {
-    "Caffe's AlexNet, product-quantised": (is_quantised, read_quantised),
-}

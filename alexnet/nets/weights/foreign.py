@@ -1,0 +1,194 @@
+"""Weights made elsewhere: the files they come in, what was read of them, and the check that they fit a network."""
+
+import tarfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from alexnet.errors import UserError
+from alexnet.files import faults_named
+from alexnet.nets.network import Network
+from alexnet.nets.table import Table
+
+LIMIT_BYTES = 1 << 31
+"""No file of weights of these networks is as large."""
+SIDE = 256
+"""Side of a record, where the files do not say it ([A] §2)."""
+Colours = Literal["rgb", "bgr"]
+Order = Literal["sorted", "devkit", "listed"]
+SORTED_SYNSETS = "sorted synset"
+"""The order of the outputs in Caffe's and torchvision's files; also what a prepared ImageNet store calls it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """What a person says of weights, where the file does not.
+
+    `mean`: an RGB colour (3,), or an image (3, S, S) in the colours that the weights read, on the scale 0–255;
+    `colours`: what these are; `std`: what the inputs were divided by, RGB (3,), on the same scale; `net`: a name in
+    the zoo.
+    """
+
+    net: str | None = None
+    mean: Tensor | None = None
+    std: Float[Tensor, "3"] | None = None
+    colours: Colours | None = None
+
+    def refuse(self, names: tuple[str, ...], where: str, why: str) -> None:
+        """Raises UserError if one of the named options was given, which the files make needless."""
+        for name in names:
+            if getattr(self, name) is not None:
+                raise UserError(f"{where}: {why}; leave out --{name}.")
+
+
+@dataclass(frozen=True, eq=False)
+class Foreign:
+    """What was read. `weights` under our names, `missing` the layers that the files lack.
+
+    `mean_image`: (3, S, S), RGB 0–255. `class_names`: in the order of the outputs, empty if unknown; `order`: what is
+    known of that order. `called`: our names → the file's, for messages. `unfolded`: the first layer's weights as they
+    were before the inputs' deviation went into them, and that deviation (3,). `config`: what the file says for the
+    run's config.json, put over the rest.
+    """
+
+    table: Table
+    weights: dict[str, Tensor]
+    mean_image: Float[Tensor, "3 S S"]
+    format: str
+    missing: tuple[str, ...] = ()
+    class_names: tuple[str, ...] = ()
+    order: str = ""
+    notes: tuple[str, ...] = ()
+    called: Mapping[str, str] = field(default_factory=dict)
+    unfolded: tuple[Tensor, Tensor] | None = None
+    eigen: tuple[Tensor, Tensor] | None = None
+    mean_mode: Literal["aligned", "centre"] = "aligned"
+    config: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """The weights as float32. Raises UserError for what is no number."""
+        for name, tensor in self.weights.items():
+            if isinstance(tensor, Tensor) and name.endswith("num_batches_tracked"):
+                continue
+            if not isinstance(tensor, Tensor) or not tensor.dtype.is_floating_point:
+                raise UserError(f"{self.format}: {self.called.get(name, name)} holds no real numbers.")
+            self.weights[name] = tensor.to(torch.float32)
+
+
+class Files:
+    """The files of a folder or of a tar archive, or one file, by their names without folders."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises UserError if there is no such file or folder, or it can't be read."""
+        self.path = path
+        with faults_named(path):
+            path.stat()
+            self._archive = path.is_file() and tarfile.is_tarfile(path)
+        self._places = dict(self._found())
+
+    def _found(self) -> Iterator[tuple[str, Path | tarfile.TarInfo]]:
+        if self.path.is_dir():
+            yield from ((file.name, file) for file in sorted(self.path.rglob("*")) if file.is_file())
+        elif not self._archive:
+            yield self.path.name, self.path
+        else:
+            try:
+                with tarfile.open(self.path) as archive:
+                    yield from ((Path(member.name).name, member) for member in archive if member.isfile())
+            except (tarfile.TarError, EOFError, OSError) as fault:
+                raise UserError(f"{self.path}: the archive is damaged ({fault}). Download it again.") from None
+
+    @property
+    def names(self) -> list[str]:
+        return list(self._places)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._places
+
+    def ending(self, *ends: str) -> list[str]:
+        """The names with one of these ends."""
+        return [name for name in self._places if name.lower().endswith(ends)]
+
+    def only(self, *ends: str) -> str:
+        """The one name with one of these ends. Raises UserError if there are several."""
+        found = self.ending(*ends)
+        if len(found) > 1:
+            raise UserError(f"{self.path}: {', '.join(found[:3])} are in it; give the one file that is meant.")
+        return found[0]
+
+    def beside(self, name: str, end: str) -> bytes | None:
+        """The bytes of NAME + `end`, a small file beside the file NAME; None if there is none."""
+        if name + end in self._places:
+            return self.read(name + end)
+        place = self._places[name]
+        other = place.with_name(name + end) if isinstance(place, Path) else None
+        if other is None or not other.is_file():
+            return None
+        with faults_named(other):
+            return other.read_bytes()
+
+    def is_on_disk(self, name: str) -> bool:
+        return isinstance(self._places[name], Path)
+
+    def on_disk(self, name: str) -> Path:
+        """Where a file lies. Raises UserError if it is inside an archive."""
+        place = self._places[name]
+        if not isinstance(place, Path):
+            raise UserError(f"{self.path}: unpack the archive and give {name} itself.")
+        return place
+
+    def read(self, name: str) -> bytes:
+        """The bytes of a file. Raises UserError if it is not there, too large or can't be read."""
+        place = self._places.get(name)
+        if place is None:
+            raise UserError(f"{self.path}: {name} is not in it. Give the whole set of files.")
+        with faults_named(place if isinstance(place, Path) else self.path):
+            if (place.stat().st_size if isinstance(place, Path) else place.size) > LIMIT_BYTES:
+                raise UserError(
+                    f"{self.path}: {name} is larger than any file of these networks; it is not one of them."
+                )
+            if isinstance(place, Path):
+                return place.read_bytes()
+            with tarfile.open(self.path) as archive:
+                member = archive.extractfile(place)
+                assert member is not None
+                return member.read()
+
+
+def check(foreign: Foreign, where: str) -> None:
+    """Raises UserError naming the layer, the shape found and the shape needed, if the weights are not all the
+    network's."""
+    wanted = shapes_of(foreign.table)
+    absent = {name for name in wanted if name.split(".")[0] in foreign.missing}
+    for name, shape in wanted.items():
+        called = f"{name} ({foreign.called[name]})" if name in foreign.called else name
+        if name not in foreign.weights and name not in absent:
+            raise UserError(f"{where}: {called} is missing; {foreign.table.name} needs {shape}.")
+        if name in foreign.weights and tuple(foreign.weights[name].shape) != shape:
+            found = tuple(foreign.weights[name].shape)
+            raise UserError(f"{where}: {called} is {found}; {foreign.table.name} needs {shape}.")
+    if strange := sorted(set(foreign.weights) - set(wanted)):
+        raise UserError(f"{where}: {', '.join(strange[:3])} belong to no layer of {foreign.table.name}.")
+
+
+def shapes_of(table: Table) -> dict[str, tuple[int, ...]]:
+    """The shape of each of a network's tensors, without making them."""
+    with torch.device("meta"):
+        return {name: tuple(tensor.shape) for name, tensor in Network(table).state_dict().items()}
+
+
+def as_image(mean: Tensor, colours: Colours = "rgb") -> Float[Tensor, "3 S S"]:
+    """A mean as an RGB image: of a colour (3,), which is RGB, or of an image (3, S, S) in the colours named."""
+    if mean.numel() == 3:
+        return mean.float().reshape(3, 1, 1).repeat(1, SIDE, SIDE)
+    return (mean.float().flip(0) if colours == "bgr" else mean.float()).contiguous()
+
+
+def fold_std(weight: Tensor, std: Float[Tensor, "3"]) -> Tensor:
+    """A first layer's weights (C, 3, k, k) for inputs that are not divided by `std`: rounded once."""
+    return (weight.double() / std.double()[:, None, None]).float()

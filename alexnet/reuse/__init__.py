@@ -1,0 +1,1 @@
+"""A trained network put to other uses: features, probes on other pictures, transfer."""

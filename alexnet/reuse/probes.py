@@ -1,0 +1,185 @@
+"""Classifiers on fixed features, as [Z] §5.2 tests a layer: softmax regression or a linear SVM, by folds.
+
+n training pictures · m test pictures · D values of a picture · K classes.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import mean, stdev
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from alexnet.errors import UsageError, UserError
+
+try:
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.svm import LinearSVC
+    from threadpoolctl import threadpool_limits
+except ImportError as fault:
+    raise UserError(f"scikit-learn is needed for probes ({fault}): pip install 'alexnet[sklearn]'") from fault
+
+ProbeKind = Literal["svm", "softmax"]
+KINDS: tuple[ProbeKind, ...] = get_args(ProbeKind)
+MOST_TEST = 50  # [Z] §5.2: pictures tested of a class, at most
+FOLDS = 5  # [Z] Tables 4–7
+STRENGTHS: dict[ProbeKind, tuple[float, ...]] = {"svm": (0.1, 1.0, 10.0), "softmax": (1.0, 10.0, 100.0)}
+"""The values of C that are tried: [Z] gives none. Features have a mean square of 1 about their mean."""
+HELD_OUT = 5
+"""C is chosen with one in five of the training pictures set apart."""
+ROUNDING = 1e-7
+BLOCK = 4096
+
+
+@dataclass(frozen=True, eq=False)
+class Fold:
+    """Numbers of the pictures trained on and of those tested on."""
+
+    train: np.ndarray
+    test: np.ndarray
+
+
+def fold_of(labels: np.ndarray, per_class: int, fold: int, *, seed: int = 0, most_test: int = MOST_TEST) -> Fold:
+    """`per_class` training pictures of each class, drawn by (seed, fold, class), and up to `most_test` of the others
+    ([Z] §5.2). Smaller training sets are parts of larger ones. Raises UserError for a class that has too few."""
+    train, test = [], []
+    for label in range(int(labels.max()) + 1):
+        members = np.flatnonzero(labels == label)
+        if len(members) <= per_class:
+            raise UserError(
+                f"{per_class} training pictures per class leave none to test on: class number {label} has "
+                f"{len(members)}. Ask for fewer."
+            )
+        drawn = np.random.default_rng([seed, fold, label]).permutation(members)
+        train.append(drawn[:per_class])
+        test.append(drawn[per_class:][-most_test:])
+    return Fold(np.concatenate(train), np.concatenate(test))
+
+
+def largest_per_class(labels: np.ndarray) -> int:
+    """How many training pictures every class can give and keep one to test on."""
+    return int(np.bincount(labels).min()) - 1
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Accuracies of the folds: means over the classes of each class's accuracy, shares 0 to 1. `strengths`: the C
+    chosen in each fold, where there was one to choose."""
+
+    what: str
+    per_class: int
+    accuracies: tuple[float, ...]
+    strengths: tuple[float, ...] = ()
+
+    @property
+    def mean(self) -> float:
+        return mean(self.accuracies)
+
+    @property
+    def spread(self) -> float:
+        """The standard deviation over the folds; 0 of one."""
+        return stdev(self.accuracies) if len(self.accuracies) > 1 else 0.0
+
+
+def probe(
+    features_nd: np.ndarray,
+    labels: np.ndarray,
+    kind: ProbeKind,
+    per_class: int,
+    *,
+    what: str = "",
+    folds: int = FOLDS,
+    seed: int = 0,
+    progress: Callable[[], None] | None = None,
+) -> Outcome:
+    """Train and test a probe on each fold. `features_nd`: of all pictures, in memory or memory-mapped."""
+    accuracies, strengths = [], []
+    for number in range(folds):
+        fold = fold_of(labels, per_class, number, seed=seed)
+        train_nd, test_md = rotated(features_nd, fold)
+        strength = chosen_strength(train_nd, labels[fold.train], kind)
+        predicted_m = fitted(train_nd, labels[fold.train], kind, strength).predict(test_md)
+        accuracies.append(mean_per_class(predicted_m, labels[fold.test]))
+        strengths.append(strength)
+        if progress:
+            progress()
+    return Outcome(what or kind, per_class, tuple(accuracies), tuple(strengths))
+
+
+def mean_per_class(predicted_m: np.ndarray, labels_m: np.ndarray) -> float:
+    """The mean over the classes of the share that was right ([Z] §5.2)."""
+    return float(np.mean([np.mean(predicted_m[labels_m == label] == label) for label in np.unique(labels_m)]))
+
+
+def rotated(features_nd: np.ndarray, fold: Fold) -> tuple[np.ndarray, np.ndarray]:
+    """Training and test features about the training pictures' mean, scaled to a mean square of 1, float64; where there
+    are more values than training pictures, turned into the space that these span, (n, ≤ n) and (m, ≤ n).
+
+    A linear classifier with a quadratic penalty sees inner products alone: turning changes nothing but the time.
+    """
+    train_nd, test_md = (
+        np.asarray(features_nd[places].reshape(len(places), -1), np.float32) for places in (fold.train, fold.test)
+    )
+    centre_d = train_nd.mean(axis=0)
+    train_nd, test_md = train_nd - centre_d, test_md - centre_d
+    scale = float(np.sqrt(np.mean(np.einsum("nd,nd->n", train_nd, train_nd, dtype=np.float64)))) or 1.0
+    if len(train_nd) >= train_nd.shape[1]:
+        return train_nd.astype(np.float64) / scale, test_md.astype(np.float64) / scale
+    products_nn, across_mn = _products(train_nd, train_nd) / scale**2, _products(test_md, train_nd) / scale**2
+    squares, directions_nr = np.linalg.eigh(products_nn)
+    kept = squares > ROUNDING * squares.max()
+    lengths, directions_nr = np.sqrt(squares[kept]), directions_nr[:, kept]
+    return directions_nr * lengths, across_mn @ (directions_nr / lengths)
+
+
+def _products(a_nd: np.ndarray, b_md: np.ndarray) -> np.ndarray:
+    """Inner products, float64 sums of float32 blocks: (n, m)."""
+    total = np.zeros((len(a_nd), len(b_md)))
+    for first in range(0, a_nd.shape[1], BLOCK):
+        total += a_nd[:, first : first + BLOCK] @ b_md[:, first : first + BLOCK].T
+    return total
+
+
+def fitted(features_nd: np.ndarray, labels_n: np.ndarray, kind: ProbeKind, strength: float) -> Any:
+    """A trained probe: softmax regression, or one linear SVM against the rest for each class, with a quadratic
+    penalty of 1/C."""
+    import warnings
+
+    if kind not in KINDS:
+        raise UsageError(f"--probe {kind}: choose one of {', '.join(KINDS)}.")
+    if kind == "softmax":
+        model: Any = LogisticRegression(C=strength, max_iter=2000)
+    else:
+        model = LinearSVC(C=strength, max_iter=5000, random_state=0)
+    # One thread: these matrices are small, and several threads on a busy machine wait for each other.
+    with threadpool_limits(1), warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # the last passes change no prediction
+        return model.fit(features_nd, labels_n)
+
+
+def chosen_strength(features_nd: np.ndarray, labels_n: np.ndarray, kind: ProbeKind) -> float:
+    """The C with the best mean per-class accuracy on every fifth training picture of each class, the smaller of equals;
+    the middle one where a class has a single picture."""
+    rank_n = np.zeros(len(labels_n), int)
+    for label in np.unique(labels_n):
+        members = np.flatnonzero(labels_n == label)
+        rank_n[members] = np.arange(len(members))
+    apart = rank_n % HELD_OUT == 1
+    if not apart.any():
+        return STRENGTHS[kind][1]
+    scores = [
+        mean_per_class(
+            fitted(features_nd[~apart], labels_n[~apart], kind, strength).predict(features_nd[apart]), labels_n[apart]
+        )
+        for strength in STRENGTHS[kind]
+    ]
+    return STRENGTHS[kind][int(np.argmax(scores))]
+
+
+def outcomes_in_rows(outcomes: Sequence[Outcome]) -> list[tuple[str, ...]]:
+    """A table for people: what, pictures per class, accuracy ± deviation over the folds."""
+    return [("", "per class", "accuracy", "±", "folds")] + [
+        (one.what, str(one.per_class), f"{one.mean:.1%}", f"{one.spread:.1%}", str(len(one.accuracies)))
+        for one in outcomes
+    ]

@@ -1,0 +1,93 @@
+"""What a search found, for people and programs: a sheet of pictures like [A] Fig. 4, right; a table; JSON.
+
+N queries · C pictures found for each · S side of a picture.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from alexnet.files import json_bytes, write_atomically
+from alexnet.measure.figures import LIGHT, blank_figure, png_of, shortened
+from alexnet.nets.summary import columns
+
+MOST_ROWS = 24
+"""Queries on one sheet."""
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """What a search found for the query called `query`, the nearest first: the pictures' paths in their source, class
+    names, and distances (Euclidean, or bits that differ)."""
+
+    query: str
+    keys: tuple[str, ...]
+    classes: tuple[str, ...]
+    distances: tuple[float, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values."""
+        three = zip(self.keys, self.classes, self.distances, strict=True)
+        return {
+            "query": self.query,
+            "nearest": [{"picture": key, "class": name, "distance": distance} for key, name, distance in three],
+        }
+
+
+def in_words(found: Sequence[Found]) -> str:
+    """For each query a heading and a line for each picture."""
+    return "\n\n".join(f"{one.query}\n{_lines(one)}" for one in found)
+
+
+def _lines(one: Found) -> str:
+    three = zip(one.distances, one.classes, one.keys, strict=True)
+    rows = [(f"{distance:.4g}", name, key) for distance, name, key in three]
+    return columns([("distance", "class", "picture"), *rows], left=3)
+
+
+def contact_sheet(
+    queries_nssc: np.ndarray,
+    found_ncssc: np.ndarray,
+    framed_nc: np.ndarray | None = None,
+    heads: tuple[str, str] = ("query", "nearest →"),
+    words: Sequence[Sequence[str]] | None = None,
+) -> Figure:
+    """Queries in the first column, the pictures found for each beside them ([A] Fig. 4, right). `framed_nc`: which have
+    a frame of the true class's colour; `words`: a line below each picture found."""
+    count, most = found_ncssc.shape[:2]
+    figure = blank_figure(1.0 * (most + 1) + 0.3, (1.0 if words is None else 1.15) * count + 0.25, LIGHT)
+    grid = figure.subplots(count, most + 1, squeeze=False)
+    for row in range(count):
+        pictures = [queries_nssc[row], *found_ncssc[row]]
+        for place, (axes, picture) in enumerate(zip(grid[row], pictures, strict=True)):
+            axes.imshow(picture, interpolation="nearest")
+            axes.set_xticks([])
+            axes.set_yticks([])
+            framed = framed_nc is not None and place > 0 and framed_nc[row, place - 1]
+            for spine in axes.spines.values():
+                spine.set_color(LIGHT.true if framed else LIGHT.ground)
+                spine.set_linewidth(2.2 if framed else 0)
+            if words is not None and place > 0:
+                axes.set_xlabel(shortened(words[row][place - 1], 18), fontsize=6, color=LIGHT.ink, parse_math=False)
+    for place, head in enumerate(heads):
+        grid[0, place].set_title(head, fontsize=9, color=LIGHT.ink, loc="left" if place else "center")
+    return figure
+
+
+def write_sheets(folder: Path, found: Sequence[Found], queries: np.ndarray, pictures: np.ndarray) -> list[Path]:
+    """similar.png (similar-2.png … for more than 24 queries) and similar.json in `folder`; gives their paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    data = folder / "similar.json"
+    write_atomically(data, json_bytes([one.as_json() for one in found]))
+    written = [data]
+    for number, first in enumerate(range(0, len(found), MOST_ROWS), 1):
+        rows = slice(first, first + MOST_ROWS)
+        path = folder / ("similar.png" if number == 1 else f"similar-{number}.png")
+        sheet = contact_sheet(queries[rows], pictures[rows], words=[one.classes for one in found[rows]])
+        write_atomically(path, png_of(sheet))
+        written.append(path)
+    return written
