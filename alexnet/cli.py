@@ -352,7 +352,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Evaluate:
-    """Measure a run on a part of a store: nll, top-1 and top-5 error, errors by class, the most confused classes.
+    """Measure a run on a part of a store: nll, top-1 and top-5 error, errors by class, confusions.
 
     Examples:
         alexnet evaluate runs/photos photos.store
@@ -665,7 +665,7 @@ class Paper:
 
 @dataclass(frozen=True)
 class Demo:
-    """Draw pictures, train on them, measure, ask, report: the whole way in some minutes, each command line shown.
+    """Draw pictures, train on them, measure, ask, report: the whole way in some minutes, each line shown.
 
     Stopped, the same command goes on.
 

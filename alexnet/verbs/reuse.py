@@ -19,7 +19,7 @@ Layer = Annotated[str | None, arg(metavar="NAME", help_behavior_hint="(default: 
 
 @dataclass(frozen=True)
 class Features:
-    """Write what a layer makes of pictures into an .npy file, and beside it a JSON file that says what is in it.
+    """Write what a layer makes of pictures into an .npy file, and a JSON file that says what is in it.
 
     The file can be memory-mapped: numpy.load(F, mmap_mode="r"). Stopped, the same command goes on.
 

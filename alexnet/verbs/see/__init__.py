@@ -39,7 +39,7 @@ else:
 
 @dataclass(frozen=True)
 class See:
-    """Look inside a run by the methods of Zeiler and Fergus: projections, strongest pictures, occlusion and more.
+    """Look inside a run by the methods of Zeiler and Fergus: projections, strongest pictures, occlusion …
 
     Each writes a PNG and a JSON file. `alexnet see METHOD --help` has a method's options.
 
