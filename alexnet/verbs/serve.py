@@ -12,7 +12,7 @@ from alexnet.verbs.arguments import RunFolderArgument
 
 @dataclass(frozen=True)
 class Serve:
-    """Explore a run in the browser: its units, your pictures, two runs side by side, a training as it goes.
+    """Explore a run in the browser: units, your pictures, two runs side by side, a training live.
 
     Nothing is loaded from other hosts. It listens to this machine alone unless --host says otherwise; then the address
     that it prints begins with a token.
