@@ -34,6 +34,7 @@ from alexnet.verbs.bring import Import
 from alexnet.verbs.export import Export
 from alexnet.verbs.reuse import Features, Transfer
 from alexnet.verbs.see import See
+from alexnet.verbs.serve import Serve
 from alexnet.verbs.similar import Similar, SimilarBuild
 
 if TYPE_CHECKING:
@@ -751,6 +752,7 @@ VERBS: dict[str, type[Verb]] = {
     "report": Report,
     "paper": Paper,
     "see": See,
+    "serve": Serve,
     "features": Features,
     "transfer": Transfer,
     "similar build": SimilarBuild,

@@ -39,6 +39,7 @@ POSITIONALS = {
     "similar build": ["run", "store"],
     "similar": ["run", "picture"],
     "import": ["file", "run"],
+    "serve": ["run"],
 }
 HEAVY = ("torch", "matplotlib", "numpy", "PIL", "rich", "tensorboard", "scipy", "sklearn")
 

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 from tyro.conf import OmitSubcommandPrefixes, arg, subcommand
 
 from alexnet.verbs.arguments import Verb
-from alexnet.verbs.see.networks import EvolutionOfFeatures, FiltersOfLayers, TopNine
+from alexnet.verbs.see.networks import ActivationsOfMaps, EvolutionOfFeatures, FiltersOfLayers, TopNine
 from alexnet.verbs.see.pictures import InvarianceOfFeatures, OcclusionOfPicture, PartsOfPictures, Project
 
 METHODS: dict[str, type] = {
     "project": Project,
     "top": TopNine,
     "evolution": EvolutionOfFeatures,
+    "activations": ActivationsOfMaps,
     "invariance": InvarianceOfFeatures,
     "filters": FiltersOfLayers,
     "occlusion": OcclusionOfPicture,
