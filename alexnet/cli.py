@@ -36,6 +36,7 @@ from alexnet.verbs.reuse import Features, Transfer
 from alexnet.verbs.see import See
 from alexnet.verbs.serve import Serve
 from alexnet.verbs.similar import Similar, SimilarBuild
+from alexnet.verbs.trust import Verify
 
 if TYPE_CHECKING:
     from alexnet.data.sources import Source
@@ -757,6 +758,7 @@ VERBS: dict[str, type[Verb]] = {
     "transfer": Transfer,
     "similar build": SimilarBuild,
     "similar": Similar,
+    "verify": Verify,
     "import": Import,
     "export": Export,
     "demo": Demo,

@@ -12,6 +12,7 @@
 Files are written whole or not at all and carry checksums.
 """
 
+import json
 from collections.abc import Collection
 from functools import cached_property
 from pathlib import Path
@@ -22,7 +23,15 @@ from torch import Tensor
 
 from alexnet.data.augment import Inputs
 from alexnet.errors import UserError
-from alexnet.files import faults_named, is_temporary, json_bytes, read_json, remove_temporaries, write_atomically
+from alexnet.files import (
+    canonical_digest,
+    faults_named,
+    is_temporary,
+    json_bytes,
+    read_json,
+    remove_temporaries,
+    write_atomically,
+)
 from alexnet.nets import table
 from alexnet.nets.network import Network
 from alexnet.tensor_files import DamagedFile, load_tensors, save_tensors
@@ -92,7 +101,7 @@ class RunFolder:
 
     def write_config(self, **news: Any) -> None:
         """Write config.json, `news` put in."""
-        self.config |= news
+        self.config = sealed(self.config | news)
         write_atomically(self.path / "config.json", json_bytes(self.config))
 
     def value(self, *keys: str) -> Any:
@@ -109,7 +118,7 @@ class RunFolder:
         kept = {name: value for name, value in self.config.items() if name not in PRIVATE}
         if "data" in kept:
             kept["data"] = {name: value for name, value in kept["data"].items() if name != "path"}
-        return kept
+        return sealed(kept)
 
     # ── the network and its inputs ───────────────────────────────────────────────────────────────────────────────
 
@@ -181,13 +190,13 @@ class RunFolder:
         with faults_named(folder):
             folder.mkdir(exist_ok=True)
         save_tensors(folder / f"step-{step:09}.safetensors", tensors, about)
-        for old in self._states()[KEPT_STATES:]:
+        for old in self.states()[KEPT_STATES:]:
             old.unlink(missing_ok=True)
 
     def latest_state(self) -> tuple[dict[str, Tensor] | None, dict[str, Any], list[str]]:
         """The newest undamaged state (None if there is none), what it says, and a complaint for each damaged one."""
         complaints = []
-        for path in self._states():
+        for path in self.states():
             try:
                 return *load_tensors(path), complaints
             except DamagedFile as fault:
@@ -195,7 +204,7 @@ class RunFolder:
         return None, {}, complaints
 
     def drop_states(self) -> None:
-        for path in self._states():
+        for path in self.states():
             path.unlink(missing_ok=True)
         if (self.path / "state").is_dir() and not any((self.path / "state").iterdir()):
             (self.path / "state").rmdir()
@@ -209,9 +218,15 @@ class RunFolder:
         if self.value("finished"):
             self.drop_states()
 
-    def _states(self) -> list[Path]:
-        """Newest first."""
+    def states(self) -> list[Path]:
+        """The files of the training state, newest first."""
         return sorted(self.path.glob("state/step-*.safetensors"), reverse=True)
+
+
+def sealed(config: dict[str, Any]) -> dict[str, Any]:
+    """The config with, last, the checksum over all the rest. Only `alexnet verify` asks for it: a person may edit."""
+    rest = {name: value for name, value in config.items() if name != "checksum"}
+    return {**rest, "checksum": canonical_digest(json.loads(json_bytes(rest)))}
 
 
 def fill(network: Network, weights: dict[str, Tensor], where: Path | str) -> None:
@@ -221,12 +236,16 @@ def fill(network: Network, weights: dict[str, Tensor], where: Path | str) -> Non
     absent = {
         name: torch.full_like(t, torch.nan) for name, t in wanted.items() if name.split(".")[0] in network.missing
     }
-    weights = weights | absent
+    check_fits(wanted, weights | absent, where, network.table.name)
+    network.load_state_dict(weights | absent)
+
+
+def check_fits(wanted: dict[str, Tensor], weights: dict[str, Tensor], where: Path | str, network: str) -> None:
+    """Raises UserError, naming the layer and both shapes, unless `weights` are those that the network wants."""
     for name, tensor in wanted.items():
         if name not in weights:
             raise UserError(f"{where}: {name} is missing (needed: {tuple(tensor.shape)}).")
         if weights[name].shape != tensor.shape:
             raise UserError(f"{where}: {name} is {tuple(weights[name].shape)}, needed is {tuple(tensor.shape)}.")
     if strange := sorted(set(weights) - set(wanted)):
-        raise UserError(f"{where}: {', '.join(strange[:3])} belong to no layer of {network.table.name}.")
-    network.load_state_dict(weights)
+        raise UserError(f"{where}: {', '.join(strange[:3])} belong to no layer of {network}.")

@@ -1,0 +1,222 @@
+"""Is a run folder what was written? Every checksum anew, config and weights held against each other, the accuracy."""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from alexnet.data.store import Store
+from alexnet.errors import UserError
+from alexnet.files import is_temporary
+from alexnet.measure.accuracy import Counts
+from alexnet.measure.arithmetic import DeviceWish, PrecisionWish
+from alexnet.measure.evaluation import Progress
+from alexnet.measure.history import read_history
+from alexnet.measure.run import Run
+from alexnet.runs import RunFolder, check_fits, sealed
+from alexnet.tensor_files import load_tensors
+
+UNSOUND = (UserError, KeyError, TypeError, ValueError, RuntimeError, AttributeError, IndexError)
+"""What a damaged config or file can make a check raise."""
+NLL_TOLERANCE = {"fp32": 1e-3, "bf16": 2e-2}
+"""Relative, of the mean −ln p where another machine computes it."""
+ERRORS_TOLERANCE = {"fp32": 1e-3, "bf16": 1e-2}
+"""Share of the pictures, beside one, whose error may come out otherwise on another machine."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was found of one file, or of the accuracy, in words; `sound`: whether it is as was written."""
+
+    what: str
+    words: str
+    sound: bool
+
+    def as_json(self) -> dict[str, Any]:
+        return {"what": self.what, "finding": self.words, "sound": self.sound}
+
+
+def verify_run(
+    path: Path,
+    store: Store | None = None,
+    *,
+    device: DeviceWish = "auto",
+    precision: PrecisionWish = "auto",
+    progress: Progress | None = None,
+) -> Iterator[Finding]:
+    """Everything the run folder knows, a finding for each; with the `store` of the training also its accuracy.
+
+    Raises UserError if it is no run folder, or of a newer format.
+    """
+    run = RunFolder.open(path)
+    config = _found("config.json", partial(config_in_words, run))
+    yield config
+    yield _found("inputs.safetensors", partial(inputs_in_words, run))
+    for name, check in _files(run):
+        yield _found(name, check) if config.sound else Finding(name, "not compared: config.json is not sound", False)
+    yield _found("log.jsonl", partial(log_in_words, run))
+    if store is not None:
+        measure = partial(accuracy_in_words, run, store, device, precision, progress)
+        yield _found(f"accuracy on {store.path}", measure)
+
+
+def _files(run: RunFolder) -> Iterator[tuple[str, Callable[[], str]]]:
+    """The run's files of weights and states by name, each with its check."""
+    yield "model.safetensors", partial(model_in_words, run)
+    for epoch, path in run.snapshots.items():
+        yield f"snapshots/{path.name}", partial(snapshot_in_words, run, path, epoch)
+    for path in run.states():
+        yield f"state/{path.name}", partial(state_in_words, run, path)
+    for path in sorted(run.path.glob("*.safetensors")):
+        if path.name not in ("model.safetensors", "inputs.safetensors"):
+            yield path.name, partial(other_in_words, path)
+
+
+def _found(what: str, check: Callable[[], str]) -> Finding:
+    try:
+        return Finding(what, check(), True)
+    except UserError as fault:
+        return Finding(what, str(fault), False)
+    except UNSOUND as fault:
+        return Finding(what, f"damaged or edited ({type(fault).__name__}: {fault})", False)
+
+
+# ── each kind of file ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def config_in_words(run: RunFolder) -> str:
+    """Checksum, table, shapes, classes."""
+    where, recorded = run.path / "config.json", run.config.get("checksum")
+    if recorded is not None and recorded != sealed(run.config)["checksum"]:
+        raise UserError(f"{where}: edited or damaged, its checksum does not fit")
+    ids, names, outputs = run.value("classes", "ids"), run.class_names, run.table.classes
+    if not len(ids) == len(names) == outputs:
+        raise UserError(f"{where}: {len(names)} class names and {len(ids)} ids for {outputs} outputs")
+    if len(set(ids)) < len(ids):
+        raise UserError(f"{where}: classes share an id")
+    count = sum(tensor.numel() for tensor in _wanted(run).values())
+    unsealed = "" if recorded is not None else "; no checksum, an older alexnet wrote it"
+    return f"{run.table.name}, {count:,} numbers, {outputs:,} classes{unsealed}"
+
+
+def inputs_in_words(run: RunFolder) -> str:
+    """Checksum, shapes, finite numbers."""
+    path, inputs = run.path / "inputs.safetensors", run.inputs
+    tensors = [inputs.mean_image, inputs.eigenvalues, inputs.eigenvectors]
+    shapes = [None if tensor is None else tuple(tensor.shape) for tensor in tensors]
+    if shapes[0] != (3, inputs.side, inputs.side) or shapes[1:] not in ([(3,), (3, 3)], [None, None]):
+        raise UserError(f"{path}: mean image {shapes[0]}, eigenvalues {shapes[1]}, eigenvectors {shapes[2]}")
+    _refuse_strange_numbers(path, {str(place): tensor for place, tensor in enumerate(tensors) if tensor is not None})
+    if inputs.side < inputs.size:
+        raise UserError(f"{path}: a mean image of {inputs.side} pixels, the network takes {inputs.size}")
+    size = run.config.get("data", {}).get("size", inputs.side)
+    if size != inputs.side:
+        raise UserError(f"{path}: a mean image of {inputs.side} pixels, config.json says {size}")
+    return f"checksum fits; mean image of {inputs.side} pixels a side"
+
+
+def model_in_words(run: RunFolder) -> str:
+    """Checksum, layers, shapes, finite numbers."""
+    path = run.path / "model.safetensors"
+    if not path.exists() and not run.value("finished"):
+        return "none yet, the first epoch has not ended"
+    return _weights_in_words(run, path, load_tensors(path)[0])
+
+
+def snapshot_in_words(run: RunFolder, path: Path, epoch: int) -> str:
+    weights, about = load_tensors(path)
+    if about["epoch"] != epoch:
+        raise UserError(f"{path}: holds epoch {about['epoch']}")
+    return _weights_in_words(run, path, weights)
+
+
+def state_in_words(run: RunFolder, path: Path) -> str:
+    """Weights, and velocities of their shapes; the update in its name."""
+    tensors, about = load_tensors(path)
+    kinds: dict[str, dict[str, Tensor]] = {"weight": {}, "velocity": {}}
+    for name, tensor in tensors.items():
+        kind, _, layer = name.partition("/")
+        kinds[kind][layer] = tensor
+    step = about["cursor"]["step"]
+    if path.stem != f"step-{step:09}":
+        raise UserError(f"{path}: holds the state after update {step:,}")
+    velocities = kinds["velocity"]
+    check_fits({name: kinds["weight"][name] for name in velocities}, velocities, path, run.table.name)
+    _refuse_strange_numbers(path, velocities)
+    return f"{_weights_in_words(run, path, kinds['weight'])}; after {step:,} updates"
+
+
+def other_in_words(path: Path) -> str:
+    return f"checksum fits; {len(load_tensors(path)[0])} tensors"
+
+
+def log_in_words(run: RunFolder) -> str:
+    """Every line can be read, epochs rise by one, a run that has ended is there to its last."""
+    path = run.path / "log.jsonl"
+    epochs = [event["epoch"] for event in read_history(path).epochs]
+    if any(later != before + 1 for before, later in zip([0, *epochs], epochs, strict=False)):
+        raise UserError(f"{path}: its epochs are {epochs}, which is not one after the other")
+    trained = run.config.get("epochs_trained")
+    if path.exists() and trained is not None and len(epochs) != trained:
+        raise UserError(f"{path}: tells of {len(epochs)} epochs, config.json of {trained}")
+    unfinished = sum(map(is_temporary, run.path.rglob("*")))
+    left = f"; {unfinished} half-written files of killed processes lie about, no harm" if unfinished else ""
+    return (f"{len(epochs):,} epochs" if path.exists() else "none, it was not trained here") + left
+
+
+def _weights_in_words(run: RunFolder, path: Path, weights: dict[str, Tensor]) -> str:
+    wanted = _wanted(run)
+    absent = {name: tensor for name, tensor in wanted.items() if name.split(".")[0] in run.missing}
+    check_fits(wanted, absent | weights, path, run.table.name)
+    _refuse_strange_numbers(path, weights)
+    return f"checksum fits; {len(weights)} tensors"
+
+
+def _wanted(run: RunFolder) -> dict[str, Tensor]:
+    """What the table wants, shapes only."""
+    with torch.device("meta"):
+        return run.empty_network().state_dict()
+
+
+def _refuse_strange_numbers(path: Path, tensors: dict[str, Tensor]) -> None:
+    for name, tensor in tensors.items():
+        if not bool(torch.isfinite(tensor).all()):
+            raise UserError(f"{path}: {name} holds numbers that are none (NaN or infinite)")
+
+
+# ── the accuracy ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def accuracy_in_words(
+    run: RunFolder, store: Store, device: DeviceWish, precision: PrecisionWish, progress: Progress | None
+) -> str:
+    """The validation pictures judged anew, the centre view, beside what the last epoch's line of the log says."""
+    if store.fingerprint != run.value("data", "fingerprint"):
+        raise UserError(f"{store.path}: not the store that {run.path} was trained on; its accuracy was another's")
+    epochs = read_history(run.path / "log.jsonl").epochs
+    if not run.value("finished") or not epochs:
+        return "not compared: only a run that has ended keeps the weights that its log's last line tells of"
+    asked = Run.open(run.path, device=device, precision=precision)
+    counts = asked.evaluate(store, views=1, progress=progress).counts
+    return compared(counts, epochs[-1], asked.arithmetic.precision)
+
+
+def compared(counts: Counts, recorded: dict[str, Any], precision: str) -> str:
+    """What was counted now beside what was recorded, in words. Raises UserError if they differ by more than another
+    machine's rounding."""
+    errors = {name: round(recorded[f"val_{name}_error"] * counts.pictures) for name in ("top1", "top5")}
+    now = f"nll {counts.mean_nll:.6f}, {counts.top1_errors:,} and {counts.top5_errors:,} of {counts.pictures:,} wrong"
+    then = f"nll {recorded['val_nll']:.6f}, {errors['top1']:,} and {errors['top5']:,} wrong"
+    off = (abs(counts.top1_errors - errors["top1"]), abs(counts.top5_errors - errors["top5"]))
+    if off == (0, 0) and counts.mean_nll == recorded["val_nll"]:
+        return f"{now} (top-1, top-5): as recorded, to the last bit"
+    allowed = 1 + ERRORS_TOLERANCE[precision] * counts.pictures
+    near = math.isclose(counts.mean_nll, recorded["val_nll"], rel_tol=NLL_TOLERANCE[precision])
+    if not near or max(off) > allowed:
+        raise UserError(f"{now} (top-1, top-5); recorded was {then}")
+    return f"{now} (top-1, top-5); recorded was {then}: within the rounding of another machine"
