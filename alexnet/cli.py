@@ -34,6 +34,7 @@ from alexnet.verbs.bring import Import
 from alexnet.verbs.export import Export
 from alexnet.verbs.reuse import Features, Transfer
 from alexnet.verbs.see import See
+from alexnet.verbs.serve import Serve
 from alexnet.verbs.similar import Similar, SimilarBuild
 from alexnet.verbs.trust import Check, Verify
 
@@ -352,7 +353,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Evaluate:
-    """Measure a run on a part of a store: nll, top-1 and top-5 error, errors by class, the most confused classes.
+    """Measure a run on a part of a store: nll, top-1 and top-5 error, errors by class, confusions.
 
     Examples:
         alexnet evaluate runs/photos photos.store
@@ -665,7 +666,7 @@ class Paper:
 
 @dataclass(frozen=True)
 class Demo:
-    """Draw pictures, train on them, measure, ask, report: the whole way in some minutes, each command line shown.
+    """Draw pictures, train on them, measure, ask, report: the whole way in some minutes, each line shown.
 
     Stopped, the same command goes on.
 
@@ -753,6 +754,7 @@ VERBS: dict[str, type[Verb]] = {
     "report": Report,
     "paper": Paper,
     "see": See,
+    "serve": Serve,
     "features": Features,
     "transfer": Transfer,
     "similar build": SimilarBuild,

@@ -7,6 +7,7 @@
     snapshots/           weights at chosen epochs, for [Z] Fig. 4
     log.jsonl            one line for each thing that happened
     report.html          made by `alexnet report`
+    explorer/            what `alexnet serve` looked at (`alexnet.serve.kept`)
 
 Files are written whole or not at all and carry checksums.
 """

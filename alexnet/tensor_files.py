@@ -41,6 +41,16 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise DamagedFile(f"{path}: damaged or cut short ({fault}). Restore it from a copy.") from fault
 
 
+def digest_in(path: Path) -> str:
+    """The checksum that a file of tensors says of itself, without reading the tensors. Raises DamagedFile if there is
+    none."""
+    try:
+        with faults_named(path), safe_open(path, "pt") as file:
+            return (file.metadata() or {})["sha256"]
+    except (SafetensorError, KeyError) as fault:
+        raise DamagedFile(f"{path}: damaged or cut short ({fault}). Restore it from a copy.") from fault
+
+
 def tensor_digest(tensors: dict[str, Tensor]) -> str:
     """sha256 hex over names, types, shapes and values: equal for equal weights, whatever file they lie in."""
     return _digest(tensors, "")

@@ -1,13 +1,12 @@
 """Searches for similar pictures measured: recall@10 against the exact search, size, and time of one query.
 
     python benchmarks/similar.py RUN STORE       real features: the store's val part asks its train part
-    python benchmarks/similar.py --made 1281167  made-up codes of 256 bits and, in --folder, float16 vectors
+    python benchmarks/similar.py --made 1281167  made-up codes of 256 bits; 100,000 float16 vectors in --folder
 
 One table each. Times are medians over the queries of one at a time; building them is timed once.
 """
 
 import argparse
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +18,7 @@ from alexnet.data.store import Store
 from alexnet.measure.run import Run
 from alexnet.nets.summary import columns
 from alexnet.reuse.features import features_of
-from alexnet.reuse.similar.codes import learn_coder
+from alexnet.reuse.similar.codes import Coder, learn_coder
 from alexnet.reuse.similar.index import LEAST_SHORTLIST, find_faiss
 from alexnet.reuse.similar.search import hamming_nearest, nearest, recall
 from alexnet.terminal import in_bytes
@@ -29,21 +28,21 @@ ROW = tuple[str, str, str, str, str, str]
 HEAD = ("search", "recall@10", "same class", "size", "build", "a query")
 
 
-def timed(ask: Callable[[int], np.ndarray], queries: int, some: int = 100) -> tuple[np.ndarray, float]:
-    """The answers to all queries, each asked alone, and the median seconds of `some` of them."""
-    found, seconds = [], []
-    for number in range(queries):
+def timed(ask: Callable[[np.ndarray], np.ndarray], asked: np.ndarray, some: int = 50) -> tuple[np.ndarray, float]:
+    """The answers to all that is asked, and the median seconds of `some` of it asked one at a time."""
+    seconds = []
+    for number in range(min(some, len(asked))):
         start = time.perf_counter()
-        found.append(ask(number))
+        ask(asked[number : number + 1])
         seconds.append(time.perf_counter() - start)
-    return np.stack(found), median(seconds[:some])
+    return ask(asked), median(seconds)
 
 
 def real(run: Run, store: Store, lengths: list[int]) -> list[ROW]:
     """A row for each search, over the features of a store's training pictures in float16."""
     train, val = store.parts["train"], store.parts["val"]
     known, asked = features_of(run, train).astype(np.float16), features_of(run, val)
-    true, far = timed(lambda n: nearest(asked[n : n + 1], known, COUNT)[0][0], len(asked))
+    true, far = timed(lambda q: nearest(q, known, COUNT)[0], asked)
 
     def row(name: str, found: np.ndarray, size: int, build: float, seconds: float) -> ROW:
         same = (train.labels[found] == val.labels[:, None]).mean()
@@ -55,15 +54,15 @@ def real(run: Run, store: Store, lengths: list[int]) -> list[ROW]:
         start = time.perf_counter()
         coder = learn_coder(known, bits)
         codes, build = coder.codes(known), time.perf_counter() - start
-        queries = coder.codes(asked)
-        found, seconds = timed(lambda n, q=queries, c=codes: hamming_nearest(q[n : n + 1], c, COUNT)[0][0], len(asked))
+        found, seconds = timed(lambda q, k=coder, c=codes: hamming_nearest(k.codes(q), c, COUNT)[0], asked)
         rows.append(row(f"{bits} bits, Hamming", found, codes.nbytes, build, seconds))
 
-        def decided(n: int, q: np.ndarray = queries, c: np.ndarray = codes) -> np.ndarray:
-            chosen = np.sort(hamming_nearest(q[n : n + 1], c, LEAST_SHORTLIST)[0][0])
-            return chosen[nearest(asked[n : n + 1], known[chosen], COUNT)[0][0]]
+        def decided(queries: np.ndarray, coder: Coder = coder, codes: np.ndarray = codes) -> np.ndarray:
+            shortlists = np.sort(hamming_nearest(coder.codes(queries), codes, LEAST_SHORTLIST)[0], axis=1)
+            pairs = zip(queries, shortlists, strict=True)
+            return np.stack([chosen[nearest(query[None], known[chosen], COUNT)[0][0]] for query, chosen in pairs])
 
-        found, seconds = timed(decided, len(asked))
+        found, seconds = timed(decided, asked)
         rows.append(
             row(f"{bits} bits, then the {LEAST_SHORTLIST} nearest exactly", found, codes.nbytes, build, seconds)
         )
@@ -75,20 +74,18 @@ def real(run: Run, store: Store, lengths: list[int]) -> list[ROW]:
     index.train(wide)
     index.add(wide)
     build, index.nprobe = time.perf_counter() - start, 16
-    found, seconds = timed(lambda n: index.search(asked[n : n + 1], COUNT)[1][0], len(asked))
+    found, seconds = timed(lambda q: index.search(q, COUNT)[1], asked)
     rows.append(row(f"faiss, 16 of {lists} lists", found, known.nbytes, build, seconds))
     return rows
 
 
-def made(count: int, folder: Path, values: int) -> list[ROW]:
-    """A row for codes, and one for float16 vectors on disk where they fit (else for 10⁵ of them)."""
+def made(count: int, kept: int, folder: Path, values: int) -> list[ROW]:
+    """A row for `count` codes, and rows for `kept` float16 vectors on disk."""
     random = np.random.default_rng(0)
     codes = random.integers(0, 256, (count, 32), np.uint8)
     queries = random.integers(0, 256, (20, 32), np.uint8)
-    _, seconds = timed(lambda n: hamming_nearest(queries[n : n + 1], codes, COUNT)[0][0], len(queries))
+    _, seconds = timed(lambda q: hamming_nearest(q, codes, COUNT)[0], queries)
     rows = [(f"{count:,} codes of 256 bits", "", "", in_bytes(codes.nbytes), "", f"{1000 * seconds:.1f} ms")]
-    free = os.statvfs(folder)
-    kept = count if 1.2 * count * values * 2 < free.f_bavail * free.f_frsize else 100_000
     path = folder / "made.npy"
     try:
         known = np.lib.format.open_memmap(path, "w+", np.float16, (kept, values))
@@ -97,7 +94,7 @@ def made(count: int, folder: Path, values: int) -> list[ROW]:
             known[first : first + 4096] = block[: kept - first]
         known.flush()
         asked = random.standard_normal((3, values), np.float32)
-        _, seconds = timed(lambda n: nearest(asked[n : n + 1], known, COUNT)[0][0], len(asked))
+        _, seconds = timed(lambda q: nearest(q, known, COUNT)[0], asked)
         start = time.perf_counter()
         nearest(np.repeat(asked, 32, axis=0), known, COUNT)
         together = (time.perf_counter() - start) / 96
@@ -114,11 +111,12 @@ if __name__ == "__main__":
     parser.add_argument("places", nargs="*", metavar="RUN STORE")
     parser.add_argument("--bits", type=int, nargs="*", default=[32, 64, 128, 256])
     parser.add_argument("--made", type=int, metavar="N")
+    parser.add_argument("--vectors", type=int, default=100_000, metavar="N")
     parser.add_argument("--values", type=int, default=4096)
     parser.add_argument("--folder", type=Path, default=Path("."))
     given = parser.parse_args()
     table = (
-        made(given.made, given.folder, given.values)
+        made(given.made, given.vectors, given.folder, given.values)
         if given.made
         else real(Run.open(given.places[0]), Store.open(given.places[1]), given.bits)
     )

@@ -33,7 +33,15 @@ POSITIONALS = {
     "report": ["run"],
     "paper": ["list"],
     "see": ["filters", "run"],
+    "features": ["run", "picture", "--out", "f.npy"],
+    "export": ["run", "--to", "safetensors"],
+    "transfer": ["run", "store", "--out", "folder"],
+    "similar build": ["run", "store"],
+    "check": ["store"],
+    "verify": ["run"],
+    "similar": ["run", "picture"],
     "import": ["file", "run"],
+    "serve": ["run"],
 }
 HEAVY = ("torch", "matplotlib", "numpy", "PIL", "rich", "tensorboard", "scipy", "sklearn")
 
@@ -198,7 +206,7 @@ def test_a_verb_s_help_has_an_example_and_says_what_is_required_or_default(
     name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as end:
-        cli.main([name, "--help"])
+        cli.main([*name.split(), "--help"])
     help_text = capsys.readouterr().out
     assert end.value.code == 0
     assert f"usage: alexnet {name} " in help_text
@@ -215,7 +223,7 @@ def test_a_verb_s_help_has_an_example_and_says_what_is_required_or_default(
 @pytest.mark.parametrize("name", cli.VERBS)
 def test_an_unknown_option_is_a_usage_mistake(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
-        cli.main([name, *POSITIONALS.get(name, []), "--no-such-option"])
+        cli.main([*name.split(), *POSITIONALS.get(name, []), "--no-such-option"])
     assert end.value.code == 2
     output = capsys.readouterr()
     assert not output.out

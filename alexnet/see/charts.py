@@ -1,6 +1,6 @@
-"""The figures of [Z] that are made of curves: invariance; and the table of correspondences in words."""
+"""The figures that are made of curves: invariance, activations; and the table of correspondences in words."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -11,6 +11,7 @@ from alexnet.nets.summary import columns
 from alexnet.see.correspondence import Correspondence
 from alexnet.see.display import mosaic, tile
 from alexnet.see.invariance import UNITS, Curves, Invariance
+from alexnet.see.spread import Spread
 
 COLOURS = ("#1d4ed8", "#b4232f", "#15803d", "#8a5a00", "#7e22ce", "#0e7490", "#be185d", "#4d5560")
 SAMPLES = 5
@@ -51,6 +52,25 @@ def _lines(axes: Axes, one: Curves, curves: np.ndarray, what: str, names: Sequen
     axes.set_title(what, fontsize=TITLE, color=LIGHT.ink)
     axes.set_ylim(bottom=0)
     axes.tick_params(labelsize=8)
+
+
+def activations_figure(found: Spread, channels: Mapping[str, Sequence[int]]) -> Figure:
+    """How many pictures each map answers how strongly: a row of histograms for each layer."""
+    widest = max(map(len, channels.values()))
+    figure = blank_figure(2.2 * widest, 1.9 * len(channels), LIGHT)
+    grid = figure.subplots(len(channels), widest, squeeze=False)
+    for row, (layer, some) in zip(grid, channels.items(), strict=True):
+        for axes in row[len(some) :]:
+            axes.set_axis_off()
+        for axes, channel in zip(row, some, strict=False):
+            edges, counts = found.histogram(layer, channel)
+            plain_axes(axes, LIGHT)
+            axes.stairs(counts, edges, fill=True, color=COLOURS[0], alpha=0.75)
+            axes.set_title(f"{layer} · {channel}", fontsize=TITLE, color=LIGHT.ink)
+            axes.tick_params(labelsize=8)
+    figure.supxlabel("largest activation in a picture", fontsize=TITLE, color=LIGHT.ink)
+    figure.supylabel("pictures", fontsize=TITLE, color=LIGHT.ink)
+    return figure
 
 
 def samples(one: Curves, side: int = 72) -> np.ndarray:

@@ -1,6 +1,7 @@
 """What moves, scaled and turned pictures do to a network ([Z] §4.2, Fig. 5).
 
-T steps of a transformation · P pictures · S side of a record · C side of a view · 2×3 an affine map of the plane.
+T steps of a transformation · P pictures · K classes · S side of a record · C side of a view · 2×3 an affine map of the
+plane.
 """
 
 import math
@@ -98,13 +99,15 @@ def distances(
 @dataclass(frozen=True, eq=False)
 class Curves:
     """How one transformation tells. `distances[layer]` (P, T); `probability` (P, T) of each picture's true class;
-    `right` (P, T) whether it is the most probable one; `views` uint8 (P, T, C, C, 3), what the network saw."""
+    `right` (P, T) whether it is the most probable one; `outputs` (P, T, K), the probabilities of all classes; `views`
+    uint8 (P, T, C, C, 3), what the network saw."""
 
     kind: Transformation
     amounts: tuple[float, ...]
     distances: dict[str, Float[Tensor, "P T"]]
     probability: Float[Tensor, "P T"]
     right: Tensor
+    outputs: Float[Tensor, "P T K"]
     views: UInt8[Tensor, "P T C C 3"]
 
 
@@ -194,7 +197,7 @@ def curve(
 ) -> Curves:
     """One transformation by any amounts, for each picture."""
     found: dict[str, list[Tensor]] = {layer: [] for layer in layers}
-    probability, right, views = [], [], []
+    probability, right, outputs, views = [], [], [], []
     for record, label in zip(records, labels, strict=True):
         still = features(viewer, transformed(viewer, record, "translation", [0.0], fill), layers)
         inputs = transformed(viewer, record, kind, amounts, fill)
@@ -204,10 +207,12 @@ def curve(
         probabilities_tk = moved[LOGITS].softmax(dim=1)
         probability.append(probabilities_tk[:, label])
         right.append(probabilities_tk.argmax(dim=1) == label)
+        outputs.append(probabilities_tk)
         shown = (inputs.float().cpu() + centre_mean(viewer).cpu()).round().clamp(0, 255)
         views.append(shown.to(torch.uint8).permute(0, 2, 3, 1))
     stacked = {layer: torch.stack(values) for layer, values in found.items()}
-    return Curves(kind, tuple(amounts), stacked, torch.stack(probability), torch.stack(right), torch.stack(views))
+    answers = (torch.stack(one) for one in (probability, right, outputs, views))
+    return Curves(kind, tuple(amounts), stacked, *answers)
 
 
 LOGITS = "logits"

@@ -28,6 +28,7 @@ from alexnet.see.keypoints import Annotated, in_view, region_in_view
 from alexnet.see.occlusion import Occlusion, Square, occlude
 from alexnet.see.portraits import portraits_of
 from alexnet.see.sight import centre_views, inputs_of, look, records_of
+from alexnet.see.spread import Spread, spread_of
 from alexnet.see.top import Top, find_top
 from alexnet.see.units import Unit, strongest_units
 from alexnet.tensor_files import tensor_digest
@@ -237,6 +238,29 @@ def write_top(
             "values": [[value for value in row if value > -np.inf] for row in best.values.tolist()],
         }
         out.put(f"top-{layer}", figures.top_figure(found, layer), told)
+
+
+def write_activations(
+    run: Run,
+    store: Store,
+    out: Folder,
+    *,
+    part: str = "val",
+    channels: Mapping[str, Sequence[int]],
+    progress: Progress | None = None,
+) -> Spread:
+    """How strongly chosen maps of each layer answer the pictures of a part: histograms of each picture's peak."""
+    check_size(run.folder, store)
+    found = spread_of(
+        run.viewer, part_of(store, part), list(channels), about=about(run, store, part), progress=progress
+    )
+    told = {
+        "part": part,
+        "pictures": found.about["pictures"],
+        "features": [found.as_json(layer, channel) for layer, some in channels.items() for channel in some],
+    }
+    out.put("activations", charts.activations_figure(found, channels), told)
+    return found
 
 
 def write_evolution(

@@ -19,7 +19,7 @@ Layer = Annotated[str | None, arg(metavar="NAME", help_behavior_hint="(default: 
 
 @dataclass(frozen=True)
 class Features:
-    """Write what a layer makes of pictures into an .npy file, and beside it a JSON file that says what is in it.
+    """Write what a layer makes of pictures into an .npy file, and a JSON file that says what is in it.
 
     The file can be memory-mapped: numpy.load(F, mmap_mode="r"). Stopped, the same command goes on.
 
@@ -94,7 +94,7 @@ def collected(run: "Run", pictures: tuple[str, ...], parts: tuple[str, ...]) -> 
 
 @dataclass(frozen=True)
 class Transfer:
-    """Measure what a run's layers are worth on other pictures: probes on each, by folds, beside other ways ([Z] §5.2).
+    """Measure what a run's layers are worth on other pictures: probes on each, by folds ([Z] §5.2).
 
     All pictures of the store are pooled, and folds drawn from them: so many training pictures of each class, up to 50
     of the others to test. Of an annotated folder (Pascal VOC, LabelMe) the average precision of each class is measured.

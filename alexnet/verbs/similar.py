@@ -23,7 +23,7 @@ IndexFolder = Annotated[Path | None, arg(name="index", metavar="FOLDER", help_be
 
 @dataclass(frozen=True)
 class SimilarBuild:
-    """Build an index of a store's pictures, in which `alexnet similar` finds those that look alike to the network.
+    """Build an index of a store's pictures, for `alexnet similar` to search.
 
     It holds a layer's values of every picture; with --bits short binary codes, by an auto-encoder; with --lists what
     faiss needs. Stopped, the same command goes on.
@@ -85,7 +85,9 @@ class SimilarBuild:
 
 @dataclass(frozen=True)
 class Similar:
-    """Find the pictures nearest to yours in an index: a table, a sheet of pictures (PNG) and JSON ([A] Fig. 4).
+    """Find the pictures of an index that look like yours to a run ([A] Fig. 4).
+
+    A table on stdout; in the index folder a sheet of pictures, similar.png, and similar.json.
 
     `alexnet similar build` makes the index first.
 

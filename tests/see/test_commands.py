@@ -84,6 +84,19 @@ def test_evolution(see: Callable, store: Store) -> None:
     assert len(told["features"]) == 4
 
 
+def test_activations(see: Callable, store: Store) -> None:
+    code, files, _ = see("activations", store.path, "--layers", "conv1,conv3", "--channels", "0,1")
+    assert code == 0
+    told = content_of(files)
+    assert [(one["layer"], one["channel"]) for one in told["features"]] == [
+        ("conv1", 0),
+        ("conv1", 1),
+        ("conv3", 0),
+        ("conv3", 1),
+    ]
+    assert {sum(one["counts"]) for one in told["features"]} == {told["pictures"]} == {60}
+
+
 def test_invariance(see: Callable, picture: Path) -> None:
     code, files, words = see("invariance", picture, "--true", "angle1", "--normalise", "unit", "--fill", "edge")
     assert code == 0

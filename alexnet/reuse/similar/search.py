@@ -46,7 +46,7 @@ def _nearest_of_block(
     best = torch.empty((len(queries), 0), dtype=torch.float64)
     places = torch.empty((len(queries), 0), dtype=torch.int64)
     for first in range(0, len(known_md), KNOWN_AT_ONCE):
-        known = torch.from_numpy(np.array(known_md[first : first + KNOWN_AT_ONCE], np.float64))
+        known = torch.from_numpy(np.array(known_md[first : first + KNOWN_AT_ONCE])).double()
         squares = known.square().sum(dim=1) - 2 * queries @ known.T  # less the query's own square, the same for all
         here = torch.arange(first, first + len(known)).expand(len(queries), -1)
         both, both_places = torch.cat([best, squares], dim=1), torch.cat([places, here], dim=1)

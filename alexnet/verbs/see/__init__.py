@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 from tyro.conf import OmitSubcommandPrefixes, arg, subcommand
 
 from alexnet.verbs.arguments import Verb
-from alexnet.verbs.see.networks import EvolutionOfFeatures, FiltersOfLayers, TopNine
+from alexnet.verbs.see.networks import ActivationsOfMaps, EvolutionOfFeatures, FiltersOfLayers, TopNine
 from alexnet.verbs.see.pictures import InvarianceOfFeatures, OcclusionOfPicture, PartsOfPictures, Project
 
 METHODS: dict[str, type] = {
     "project": Project,
     "top": TopNine,
     "evolution": EvolutionOfFeatures,
+    "activations": ActivationsOfMaps,
     "invariance": InvarianceOfFeatures,
     "filters": FiltersOfLayers,
     "occlusion": OcclusionOfPicture,
@@ -38,7 +39,7 @@ else:
 
 @dataclass(frozen=True)
 class See:
-    """Look inside a run by the methods of Zeiler and Fergus: projections, strongest pictures, occlusion and more.
+    """Look inside a run by the methods of Zeiler and Fergus: projections, strongest pictures, occlusion …
 
     Each writes a PNG and a JSON file. `alexnet see METHOD --help` has a method's options.
 

@@ -3,13 +3,16 @@
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import arg
 
 from alexnet.errors import UsageError
 from alexnet.verbs.arguments import Device, RunFolderArgument
 from alexnet.verbs.see.common import Method, NormRule, Out, StoreArgument, folder, opened
+
+if TYPE_CHECKING:
+    from alexnet.measure.run import Run
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,15 @@ def share_of(words: str) -> tuple[int, int]:
     return int(first) - 1, int(last)
 
 
+def chosen_channels(run: "Run", layers: str, channels: str) -> dict[str, list[int]]:
+    """The channels that the words name in each of the layers; without any, six of each."""
+    from alexnet.see.units import layers_in, numbers_in
+    from alexnet.see.write import spread_over
+
+    counts = {layer: run.network.layer(layer).leaving.maps for layer in layers_in(run.network, layers)}
+    return {layer: numbers_in(channels, count, "channels") or spread_over(count, 6) for layer, count in counts.items()}
+
+
 @dataclass(frozen=True)
 class EvolutionOfFeatures:
     """Show how maps formed in training: their strongest activation over the snapshots, projected ([Z] Fig. 4).
@@ -117,16 +129,11 @@ class EvolutionOfFeatures:
 
     def run(self) -> None:
         from alexnet.data.store import Store
-        from alexnet.see.units import layers_in, numbers_in
-        from alexnet.see.write import spread_over, write_evolution
+        from alexnet.see.write import write_evolution
         from alexnet.terminal import progress
 
         run, store = opened(self.run_folder, self.device), Store.open(self.store)
-        counts = {layer: run.network.layer(layer).leaving.maps for layer in layers_in(run.network, self.layers)}
-        channels = {
-            layer: numbers_in(self.channels, count, "channels") or spread_over(count, 6)
-            for layer, count in counts.items()
-        }
+        channels = chosen_channels(run, self.layers, self.channels)
         with folder(self.out, self.run_folder) as out, progress("pictures") as report:
             write_evolution(
                 run,
@@ -137,6 +144,42 @@ class EvolutionOfFeatures:
                 epochs=self.epochs,
                 progress=partial(report, self.part),
             )
+
+
+@dataclass(frozen=True)
+class ActivationsOfMaps:
+    """Show how strongly, and how often, maps answer pictures: histograms of each picture's largest activation.
+
+    Of at most 1,000 pictures, evenly spread over the part.
+
+    Example:
+        alexnet see activations runs/photos photos.store --layers conv3 --channels 12
+    """
+
+    run_folder: RunFolderArgument
+    """The run."""
+    store: StoreArgument
+    """The pictures, prepared."""
+    layers: Annotated[str, arg(metavar="NAMES")] = "conv1-conv5"
+    """Which rows, as in conv2-conv5."""
+    channels: Annotated[str, arg(metavar="NUMBERS", help_behavior_hint="(default: 6, evenly spread)")] = ""
+    """Which maps of each, as in 3,17-20."""
+    part: Annotated[str, arg(metavar="NAME")] = "val"
+    """Which part of the store."""
+    out: Out = None
+    """Where the PNG and the JSON file go."""
+    device: Device = "auto"
+    """Where to compute; auto: the first of cuda, mps, cpu that is there."""
+
+    def run(self) -> None:
+        from alexnet.data.store import Store
+        from alexnet.see.write import write_activations
+        from alexnet.terminal import progress
+
+        run, store = opened(self.run_folder, self.device), Store.open(self.store)
+        chosen = chosen_channels(run, self.layers, self.channels)
+        with folder(self.out, self.run_folder) as out, progress("pictures") as report:
+            write_activations(run, store, out, part=self.part, channels=chosen, progress=partial(report, self.part))
 
 
 @dataclass(frozen=True)

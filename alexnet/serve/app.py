@@ -1,0 +1,72 @@
+"""The addresses: pages, and a JSON API that is described at /api/openapi.json.
+
+No path that a client gives reaches the file system: layers, units, sides and pictures are looked up by name or number,
+the page's own files are held in memory.
+"""
+
+from importlib import resources
+
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+import alexnet
+from alexnet.errors import UserError
+from alexnet.serve.answers import refusal
+from alexnet.serve.explorer import Explorer
+from alexnet.serve.guard import Door, Guard
+from alexnet.serve.routes import pictures, runs, units
+from alexnet.serve.sides import Absent
+
+PAGES = ("/", "/layer/{layer}", "/layer/{layer}/unit/{unit}", "/picture", "/compare", "/training")
+TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
+
+
+def create_app(explorer: Explorer, door: Door) -> Guard:
+    """The explorer as an ASGI application, its guard in front."""
+    app = FastAPI(
+        title="alexnet serve",
+        version=alexnet.__version__,
+        description="A run folder, looked into. Addresses that compute answer with server-sent events: place, "
+        "progress, part, then done or failed.",
+        docs_url=None,  # its page loads scripts from another host
+        redoc_url=None,
+        openapi_url="/api/openapi.json",
+    )
+    app.state.explorer = explorer
+    app.add_exception_handler(UserError, _say_fault)
+    app.add_exception_handler(HTTPException, _say_http)
+    for routes in (runs, units, pictures):
+        app.include_router(routes.router, prefix="/api")
+    _add_page(app, door)
+    return Guard(app, door)
+
+
+async def _say_fault(_: Request, fault: Exception) -> Response:
+    assert isinstance(fault, UserError)
+    return refusal(fault)
+
+
+async def _say_http(_: Request, fault: Exception) -> Response:
+    assert isinstance(fault, HTTPException)
+    return JSONResponse({"error": fault.detail}, fault.status_code)
+
+
+def _add_page(app: FastAPI, door: Door) -> None:
+    """The page's own files, read once."""
+    folder = resources.files("alexnet.serve").joinpath("page")
+    files = {file.name: file.read_bytes() for file in folder.iterdir() if file.name.rpartition(".")[2] in TYPES}
+    index = files.pop("index.html").replace(b"{{base}}", door.base.encode())
+
+    async def page() -> Response:
+        return Response(index, media_type="text/html", headers={"cache-control": "no-cache"})
+
+    for address in PAGES:
+        app.add_api_route(address, page, include_in_schema=False)
+
+    @app.get("/page/{name}", include_in_schema=False)
+    async def file(name: str) -> Response:
+        if name not in files:
+            raise Absent("there is no such file")
+        kind = TYPES[name.rpartition(".")[2]]
+        return Response(files[name], media_type=kind, headers={"cache-control": "no-cache"})

@@ -1,0 +1,148 @@
+"""A run in one look: what it is, how far it came, its network as the drawing needs it."""
+
+import shlex
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from alexnet.measure import figures, sections
+from alexnet.measure.figures import DARK, LIGHT, Theme, png_of
+from alexnet.measure.history import History, day, read_history
+from alexnet.nets.table import Weighted, trace
+from alexnet.serve.sides import Absent, Side
+from alexnet.serve.units import layer_words
+from alexnet.terminal import counted
+
+CURVES: dict[str, Callable[[History, Theme], Any]] = {
+    "loss": figures.loss_figure,
+    "error": figures.error_figure,
+    "rate": figures.rate_figure,
+}
+QUIET_EPOCHS = 3
+QUIET_SECONDS = 900.0
+"""A run that said nothing for so many epochs' time, and at least so long, is taken for stopped."""
+
+
+def home_page(side: Side) -> dict[str, Any]:
+    """What the first page shows of a run; there may be no weights yet."""
+    run, history = side.run, history_of(side)
+    config = run.config
+    counts = config.get("data", {}).get("pictures", {})
+    return {
+        "side": side.key,
+        "name": side.name,
+        "version": side.version,
+        "network": {
+            "name": run.folder.table.name,
+            "about": run.folder.table.about,
+            "columns": run.folder.table.columns,
+            "input": run.inputs.size,
+            "layers": network_words(side),
+        },
+        "classes": list(run.class_names),
+        "pictures": counts,
+        "weights": side.version != "none",
+        "snapshots": list(run.folder.snapshots),
+        "state": state_of(side, history),
+        "recipe": recipe_words(side),
+        "commands": {
+            "train": sections.repeating_command(run, None),
+            "nets": nets_command(side),
+            "run": str(run.path),
+        },
+    }
+
+
+def nets_command(side: Side) -> str:
+    """The command that describes the network, thinned as in the training."""
+    table, options = side.run.folder.table, side.run.config.get("options", {})
+    sizes = {"classes": table.classes, "width": options.get("width") or 1, "input": side.run.inputs.size}
+    return shlex.join(["alexnet", "nets", table.name, *(f"--{name}={value:g}" for name, value in sizes.items())])
+
+
+def network_words(side: Side) -> list[dict[str, Any]]:
+    """The rows with weights, each with the rows that follow it until the next."""
+    found: list[dict[str, Any]] = []
+    for layer in trace(side.run.folder.table, side.run.inputs.size):
+        if isinstance(layer.row, Weighted):
+            found.append(layer_words(layer) | {"then": []})
+        elif found:
+            found[-1]["then"].append(layer_words(layer))
+    return found
+
+
+def recipe_words(side: Side) -> dict[str, str]:
+    """The recipe in a few lines."""
+    config = side.run.config
+    recipe, machine, data = (config.get(name, {}) for name in ("recipe", "machine", "data"))
+    options = config.get("options", {})
+    told = {
+        "Recipe": recipe.get("about", ""),
+        "Rate, momentum, decay": " · ".join(f"{recipe[n]:g}" for n in ("rate", "momentum", "decay") if n in recipe),
+        "Batch": str(options.get("batch", "")),
+        "Pictures": ", ".join(f"{name} {count:,}" for name, count in data.get("pictures", {}).items()),
+        "Classes": counted(len(side.run.class_names), "class", "classes"),
+        "Arithmetic": f"{machine.get('precision')} on {machine.get('device')}" if machine else "",
+        "Versions": f"alexnet {config.get('alexnet')}, torch {config.get('torch')}" if "torch" in config else "",
+    }
+    return {name: value for name, value in told.items() if value}
+
+
+# ── training, as it goes ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def history_of(side: Side) -> History:
+    """What the log says now."""
+    return read_history(side.run.path / "log.jsonl")
+
+
+def curves_page(side: Side) -> dict[str, Any]:
+    """Every epoch's figures, the notes, and how the training stands."""
+    history = history_of(side)
+    return {"epochs": list(history.epochs), "notes": list(history.notes), "state": state_of(side, history)}
+
+
+def curve_png(side: Side, name: str, dark: bool) -> bytes:
+    """A curve as the report draws it."""
+    if name not in CURVES:
+        raise Absent(f"there are curves of {', '.join(CURVES)}")
+    return png_of(CURVES[name](history_of(side), DARK if dark else LIGHT))
+
+
+def state_of(side: Side, history: History) -> dict[str, Any]:
+    """Whether the run is "finished", "training" or "stopped", how far it is, and when it will be done at this pace."""
+    config, epochs = side.run.config, history.epochs
+    planned = config.get("options", {}).get("epochs") or config.get("recipe", {}).get("epochs")
+    seconds = _seconds_of_epoch(history)
+    alive = max(history.last or 0.0, _last_sign(side.run.path))
+    quiet = time.time() - alive
+    if config.get("finished"):
+        word = "finished"
+    else:
+        going = (side.run.path / ".lock").exists() and quiet < max(QUIET_SECONDS, QUIET_EPOCHS * (seconds or 0))
+        word = "training" if going else "stopped"
+    left = seconds * max(0, planned - len(epochs)) if word == "training" and seconds and planned else None
+    return {
+        "word": word,
+        "epochs": len(epochs),
+        "planned": planned,
+        "seconds_of_epoch": seconds,
+        "seconds_left": left,
+        "pictures_per_second": epochs[-1].get("pictures_per_second") if epochs else None,
+        "last": day(alive) if alive else "",
+        "quiet": quiet if word == "stopped" else None,
+        "val": {k: epochs[-1].get(f"val_{k}") for k in ("nll", "top1_error", "top5_error")} if epochs else None,
+    }
+
+
+def _seconds_of_epoch(history: History) -> float | None:
+    times = [event["time"] for event in history.epochs[-5:]]
+    if len(times) > 1:
+        return (times[-1] - times[0]) / (len(times) - 1)
+    return times[0] - history.began if times and history.began else None
+
+
+def _last_sign(run: Path) -> float:
+    signs = [run / "log.jsonl", *run.glob("state/*")]
+    return max((path.stat().st_mtime for path in signs if path.exists()), default=0.0)

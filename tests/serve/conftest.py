@@ -1,0 +1,82 @@
+"""An explorer on the loopback: two small runs trained with snapshots, a store of six classes, a server in a thread."""
+
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from alexnet.data.prepare import prepare
+from alexnet.data.sources import open_source
+from alexnet.train.loop import train
+from alexnet.train.options import TrainOptions
+
+pytest.importorskip("fastapi", reason="the explorer's packages are not installed: pip install '.[serve]'")
+pytest.importorskip("uvicorn", reason="the explorer's packages are not installed: pip install '.[serve]'")
+
+import uvicorn
+
+sys.path.insert(0, str(Path(__file__).parent))  # test folders are not packages
+from explored import CLASSES, SIDE, Place, Site, png, stripes
+
+from alexnet.serve.app import create_app
+from alexnet.serve.explorer import Explorer
+from alexnet.serve.guard import Door
+from alexnet.serve.server import listening
+
+
+@pytest.fixture(scope="session")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    folder = tmp_path_factory.mktemp("explored")
+    for part, count in (("train", 20), ("val", 10)):
+        for label in range(CLASSES):
+            target = folder / "pictures" / part / f"angle{label}"
+            target.mkdir(parents=True)
+            for number in range(count):
+                Image.fromarray(stripes(label, number + 1000 * (part == "val"))).save(target / f"{number:03}.png")
+    store = prepare(open_source(folder / "pictures"), folder / "store", size=SIDE)
+    for number, name in enumerate(("first", "second")):
+        options = TrainOptions(
+            net="toy", epochs=3, batch=16, threads=1, precision="fp32", device="cpu", snapshots=True, seed=number
+        )
+        train(store, folder / name, options, quiet=True)
+    return Place(folder / "first", folder / "second", store.path)
+
+
+@pytest.fixture(scope="session")
+def serve() -> Iterator[Callable[..., Site]]:
+    """A function that starts an explorer at any free port of the loopback."""
+    servers: list[tuple[uvicorn.Server, threading.Thread]] = []
+
+    def start(place: Place, *, token: str = "") -> Site:
+        listener = listening("127.0.0.1", 0)
+        door = Door("127.0.0.1", listener.getsockname()[1], token)
+        explorer = Explorer(place.run, place.store, place.beside)
+        config = uvicorn.Config(create_app(explorer, door), log_level="warning", access_log=False, lifespan="off")
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+        thread.start()
+        servers.append((server, thread))
+        while not server.started:
+            time.sleep(0.01)
+        return Site(explorer, door, place)
+
+    yield start
+    for server, thread in servers:
+        server.should_exit = True
+        thread.join(10)
+
+
+@pytest.fixture(scope="session")
+def site(place: Place, serve: Callable[..., Site]) -> Site:
+    return serve(place)
+
+
+@pytest.fixture(scope="session")
+def picture() -> bytes:
+    """A drawn picture as the bytes of a file, not square."""
+    return png(np.concatenate([stripes(2, 77, 90), stripes(2, 78, 90)], axis=1))

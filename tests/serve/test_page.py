@@ -1,0 +1,221 @@
+"""The five pages in a browser: what a person does on them, and that nothing leaves the machine."""
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from explored import Site
+from PIL import Image
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install '.[test]'")
+CHROMIUM = shutil.which(os.environ.get("ALEXNET_CHROMIUM", "chromium"))
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt-get install chromium")
+ARGUMENTS = ["--no-sandbox", "--disable-background-networking"]
+PATIENCE = 20_000  # milliseconds
+PAGES = ("", "layer/conv2", "layer/conv2/unit/3", "picture", "compare", "training")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator["sync_api.Browser"]:
+    with sync_api.sync_playwright() as playwright:
+        yield playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+
+
+class Visit:
+    """A page opened at the explorer, with all that went wrong and all that was asked for."""
+
+    def __init__(self, browser: "sync_api.Browser", site: Site, **options: object) -> None:
+        self.context = browser.new_context(**options)  # pyright: ignore[reportArgumentType]
+        self.page, self.base = self.context.new_page(), site.door.address
+        self.page.set_default_timeout(PATIENCE)
+        self.faults: list[str] = []
+        self.asked: list[str] = []
+        self.page.on("console", lambda told: told.type in ("error", "warning") and self.faults.append(told.text))
+        self.page.on("pageerror", lambda fault: self.faults.append(str(fault)))
+        self.page.on("request", lambda request: self.asked.append(request.url))
+
+    def open(self, path: str = "") -> "sync_api.Page":
+        self.page.goto(self.base + path)
+        self.page.wait_for_selector("h1")
+        return self.page
+
+
+@pytest.fixture
+def visit(browser: "sync_api.Browser", site: Site) -> Iterator[Callable[..., Visit]]:
+    """Opens a visit; at its end nothing may have gone wrong or been asked of others."""
+    visits: list[Visit] = []
+
+    def begin(**options: object) -> Visit:
+        visits.append(Visit(browser, site, **options))
+        return visits[-1]
+
+    yield begin
+    for one in visits:
+        one.context.close()
+        assert one.faults == []
+        assert [url for url in one.asked if not url.startswith((one.base, "blob:", "data:"))] == []
+
+
+def test_home_draws_the_network_and_a_layer_is_entered_by_a_click(visit: Callable[..., Visit]) -> None:
+    page = visit().open()
+    drawn = page.locator("svg.network")
+    assert drawn.locator("a.layer .name").all_text_contents() == [
+        "conv1",
+        "conv2",
+        "conv3",
+        "conv4",
+        "conv5",
+        "fc6",
+        "fc7",
+        "fc8",
+    ]
+    assert drawn.locator("a.layer").first.locator("g.box").count() == 2  # two columns
+    heights = [box["height"] for box in (one.bounding_box() for one in drawn.locator("g.box.c0 .face").all()) if box]
+    assert heights == sorted(heights, reverse=True)
+    assert drawn.locator(".crossing").count() > 0
+    page.locator("img[alt*='kernels']").first.wait_for()
+    drawn.locator("a.layer", has_text="conv3").click()
+    page.wait_for_url("**/layer/conv3")
+    page.locator("h1", has_text="conv3").wait_for()
+
+
+def test_units_by_address_with_the_slider_and_the_keys(visit: Callable[..., Visit], tmp_path: Path) -> None:
+    here = visit()
+    page = here.open("layer/conv2/unit/3")
+    if page.get_by_role("button", name="Look at the pictures").count():
+        page.get_by_role("button", name="Look at the pictures").click()
+    page.locator(".portraits li").nth(8).wait_for()
+    if page.get_by_role("button", name="Look at the snapshots").count():
+        page.get_by_role("button", name="Look at the snapshots").click()
+    slider = page.get_by_role("slider", name="Epoch")
+    slider.wait_for()
+    assert "epoch 3" in page.locator("output").inner_text()
+    before = page.locator(".slider img").first.get_attribute("src")
+    slider.focus()
+    page.keyboard.press("ArrowLeft")
+    assert "epoch 2" in page.locator("output").inner_text()
+    assert page.locator(".slider img").first.get_attribute("src") != before
+    with page.expect_download() as saved:
+        page.locator("figure", has_text="What excites it most").get_by_role("link", name="PNG").click()
+    saved.value.save_as(tmp_path / "unit.png")
+    with Image.open(tmp_path / "unit.png") as drawn:
+        assert drawn.width > 300
+    with page.expect_download() as saved:
+        page.locator("figure", has_text="How often it answers").get_by_role("button", name="PNG").click()
+    with Image.open(saved.value.path()) as drawn:
+        assert len(np.unique(np.asarray(drawn.convert("L").resize((40, 20))))) > 3
+    assert "alexnet see top" in page.locator(".command code").first.inner_text()
+    page.locator("h1").click()
+    page.keyboard.press("ArrowRight")
+    page.locator("h1", has_text="conv2 · 4").wait_for()
+    page.keyboard.press("u")
+    page.locator("h1", has_text="3×3").wait_for()
+
+
+def photograph(shared_pack: Callable[[str], Path]) -> Path:
+    return sorted(shared_pack("imagenet-sample").rglob("*.JPEG"))[3]
+
+
+def test_a_photograph_gets_five_labels_maps_occlusion_and_moves(
+    visit: Callable[..., Visit], shared_pack: Callable[[str], Path]
+) -> None:
+    walk_picture(visit, photograph(shared_pack).read_bytes(), "photograph.jpg")
+
+
+def test_a_drawn_picture_gets_five_labels_maps_occlusion_and_moves(visit: Callable[..., Visit], picture: bytes) -> None:
+    walk_picture(visit, picture, "drawn.png")
+
+
+def walk_picture(visit: Callable[..., Visit], data: bytes, name: str) -> None:
+    page = visit().open("picture")
+    page.set_input_files("#file", {"name": name, "mimeType": "image/*", "buffer": data})
+    page.locator(".answer[data-views='10'] li").nth(4).wait_for()
+    assert page.locator(".answer[data-views='1'] li").count() == 5
+    assert page.locator("#answer h2").inner_text() == name
+    page.locator("#layers .map").first.click()
+    page.locator(".projected img").first.wait_for()
+    page.locator("#occlusion .save a").first.wait_for()
+    page.get_by_role("button", name="Shift, scale and turn it").click()
+    page.get_by_role("button", name="Turn", exact=True).click()
+    slider = page.get_by_role("slider", name="Turn")
+    slider.focus()
+    page.keyboard.press("ArrowRight")
+    assert "10 degrees" in page.locator(".moved output").inner_text()
+    with page.expect_download() as saved:
+        page.locator("#invariance").get_by_role("button", name="JSON").click()
+    assert [one["kind"] for one in json.loads(Path(saved.value.path()).read_text())["curves"]] == [
+        "translation",
+        "scale",
+        "rotation",
+    ]
+
+
+def test_what_is_no_picture_is_refused_on_the_page(visit: Callable[..., Visit]) -> None:
+    here = visit()
+    page = here.open("picture")
+    page.set_input_files("#file", {"name": "x.png", "mimeType": "image/png", "buffer": b"<svg onload='alert(1)'/>"})
+    page.locator(".fault", has_text="an SVG drawing").wait_for()
+    here.faults[:] = [fault for fault in here.faults if "415" not in fault]  # the browser notes the refusal
+
+
+def test_two_runs_side_by_side(visit: Callable[..., Visit], picture: bytes) -> None:
+    page = visit().open("compare")
+    assert page.locator("select[name='Right']").input_value() == "beside"
+    page.set_input_files("#file", {"name": "x.png", "mimeType": "image/png", "buffer": picture})
+    page.locator("#same .answer").nth(1).locator("li").nth(4).wait_for()
+    if page.get_by_role("button", name="Measure both").count():
+        page.get_by_role("button", name="Measure both").click()
+    page.locator("table.accuracy tbody tr").nth(6).wait_for()
+    page.select_option("select[name='Right']", "epoch-1")
+    page.wait_for_url("**right=epoch-1")
+
+
+def test_training_shows_its_curves(visit: Callable[..., Visit]) -> None:
+    page = visit().open("training")
+    assert page.locator("#live svg.chart").count() == 3
+    page.locator("#live svg.chart").first.focus()
+    page.keyboard.press("ArrowLeft")
+    assert "epoch 2" in page.locator("#live .read").first.text_content()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_page_fits_a_phone_and_is_read_easily(visit: Callable[..., Visit], scheme: str) -> None:
+    here = visit(viewport={"width": 390, "height": 844}, color_scheme=scheme)
+    for path in PAGES:
+        page = here.open(path)
+        page.wait_for_timeout(150)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390, path
+        assert page.evaluate(FAINT) == [], path
+        assert page.locator("img:not([alt])").count() == 0
+
+
+# Text whose contrast with its ground is below WCAG AA's 4.5 (3 for large text).
+FAINT = """() => {
+  const parts = (colour) => (colour.match(/[\\d.]+/g) ?? []).map(Number);
+  const linear = (value) => (value <= 10 ? value / 3294.6 : ((value / 255 + 0.055) / 1.055) ** 2.4);
+  const luminance = ([r, g, b]) => 0.2126 * linear(r) + 0.7152 * linear(g) + 0.0722 * linear(b);
+  const ground = (element) => {
+    for (let one = element; one; one = one.parentElement) {
+      const colour = parts(getComputedStyle(one).backgroundColor);
+      if (colour.length === 3 || colour[3] > 0.99) return colour;
+    }
+    return [255, 255, 255];
+  };
+  const found = [];
+  for (const element of document.querySelectorAll("body *")) {
+    const own = [...element.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim());
+    const aside = element.closest("[aria-hidden=true], svg, .unseen, .skip, option");
+    if (!own || aside || !element.checkVisibility()) continue;
+    const style = getComputedStyle(element);
+    const [a, b] = [luminance(parts(style.color)), luminance(ground(element))];
+    const contrast = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+    const least = parseFloat(style.fontSize) >= 24 ? 3 : 4.5;
+    const words = `${element.tagName} ${element.textContent.slice(0, 30)}`;
+    if (contrast < least) found.push(`${words}: ${contrast.toFixed(2)}`);
+  }
+  return found;
+}"""
