@@ -35,6 +35,7 @@ POSITIONALS = {
     "see": ["filters", "run"],
     "features": ["run", "picture", "--out", "f.npy"],
     "export": ["run", "--to", "safetensors"],
+    "verify": ["run"],
     "transfer": ["run", "store", "--out", "folder"],
     "similar build": ["run", "store"],
     "similar": ["run", "picture"],
