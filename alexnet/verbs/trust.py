@@ -14,7 +14,7 @@ from alexnet.verbs.arguments import Device, Precision, RunFolderArgument
 
 @dataclass(frozen=True)
 class Verify:
-    """Hold a run folder against itself: checksums, config, weights, states, log; with its store the accuracy too.
+    """Hold a run folder against itself: checksums, config, weights, states, log; with its store its accuracy.
 
     The exit code is 1 if anything is not as it was written.
 
