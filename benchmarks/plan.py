@@ -1,7 +1,7 @@
 """`alexnet plan` held against runs: what it reckons for 2 and 4 processes of this machine, beside what they take.
 
     python benchmarks/plan.py                      # alexnet, 224 pixels, fp32; about 5 minutes
-    python benchmarks/plan.py --processes 2 --width 0.25 --rounds 3
+    python benchmarks/plan.py --processes 2 --width 0.25 --repeats 3
 
 A device is a process with one thread. The plan is given what it asks for, measured here: the speed of a process while
 all of them compute and nothing is sent, and the link's speed, by an all-reduce of 64 MB. Then each layout makes whole
@@ -41,7 +41,7 @@ def main() -> None:
     parser.add_argument("--processes", type=int, nargs="+", default=[2, 4])
     parser.add_argument("--width", type=float, default=1.0, help="factor on maps and units")
     parser.add_argument("--batch", type=int, default=64, help="pictures of a step, of all processes together")
-    parser.add_argument("--rounds", type=int, default=5, help="turns of each that count")
+    parser.add_argument("--repeats", dest="rounds", type=int, default=5, help="turns of each that count")
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.worker:
@@ -51,7 +51,7 @@ def main() -> None:
     print("|---|---|---|---|---|---|", flush=True)
     for count in arguments.processes:
         words = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count)]
-        plain = ["--width", arguments.width, "--batch", arguments.batch, "--rounds", arguments.rounds]
+        plain = ["--width", arguments.width, "--batch", arguments.batch, "--repeats", arguments.rounds]
         environment = {**os.environ, "GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"}
         command = [*words, __file__, "--worker", *map(str, plain)]
         if code := subprocess.run(command, env=environment, check=False).returncode:
