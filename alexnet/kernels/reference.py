@@ -8,6 +8,7 @@ cache: several times faster than `nn.LocalResponseNorm`, which pools a five-dime
 precision is squared and summed in float32 (65504 < 256²: activations on the 0–255 scale overflow float16).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,9 @@ from torch import Tensor
 EMPTY = 1e-24
 SHIFTED = 9  # the widest window summed by shifting; wider ones by a product with a band matrix
 PART = 1 << 18  # values worked on at a time on the CPU
+
+Sums = Callable[..., Tensor]
+"""Over each value's window: (values BCHW, spec, *, transposed) → BCHW."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,9 @@ class NormSpec:
 
 def local_response_norm(x_bchw: Tensor, spec: NormSpec) -> Tensor:
     """Normalisation over neighbouring maps ([A] §3.3). BCHW in, BCHW out, same dtype; differentiable (once)."""
-    return _MapNorm.apply(x_bchw, spec)  # pyright: ignore[reportReturnType]
+    if x_bchw.shape[1] % spec.blocks:
+        raise ValueError(f"{x_bchw.shape[1]} maps do not divide into {spec.blocks} equal blocks")
+    return _Norm.apply(x_bchw, spec, _map_sums)  # pyright: ignore[reportReturnType]
 
 
 def spatial_response_norm(x_bchw: Tensor, spec: NormSpec) -> Tensor:
@@ -57,7 +63,7 @@ def spatial_response_norm(x_bchw: Tensor, spec: NormSpec) -> Tensor:
 
     x · (k + alpha · Σ x²)^−beta; the window reaches size // 2 up and left, (size − 1) // 2 down and right.
     """
-    return _PlaceNorm.apply(x_bchw, spec)  # pyright: ignore[reportReturnType]
+    return _Norm.apply(x_bchw, spec, _place_sums)  # pyright: ignore[reportReturnType]
 
 
 def relu_norm_pool(
@@ -147,60 +153,32 @@ def is_aligned(mean: Tensor, height: int, width: int, size: int) -> bool:
     )
 
 
-class _MapNorm(torch.autograd.Function):
-    """Saves its input only; the sums are taken again in the backward pass."""
+class _Norm(torch.autograd.Function):
+    """x · (k + alpha · Σ x²)^−beta, Σ being `sums`: over neighbouring maps or places. Saves its input only; sums are
+    taken again in the backward pass."""
 
     @staticmethod
-    def forward(ctx: Any, x_bchw: Tensor, spec: NormSpec) -> Tensor:
-        if x_bchw.shape[1] % spec.blocks:
-            raise ValueError(f"{x_bchw.shape[1]} maps do not divide into {spec.blocks} equal blocks")
+    def forward(ctx: Any, x_bchw: Tensor, spec: NormSpec, sums: Sums) -> Tensor:
         ctx.save_for_backward(x_bchw)
-        ctx.spec = spec
+        ctx.spec, ctx.sums = spec, sums
         out = torch.empty_like(x_bchw)
         for part in _parts(x_bchw):
             a = _wide(x_bchw[part])
-            out[part] = _powers(_denominator(a, spec), spec.beta, spec.k)[0].mul_(a)
+            out[part] = _powers(_denominator(a, spec, sums), spec.beta, spec.k)[0].mul_(a)
         return out
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, gradient_bchw: Tensor) -> tuple[Tensor, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        (x_bchw,), spec = ctx.saved_tensors, ctx.spec
+    def backward(ctx: Any, gradient_bchw: Tensor) -> tuple[Tensor, None, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        (x_bchw,), spec, sums = ctx.saved_tensors, ctx.spec, ctx.sums
         out = torch.empty_like(x_bchw)
         for part in _parts(x_bchw):
             a = _wide(x_bchw[part])
-            power, reciprocal = _powers(_denominator(a, spec), spec.beta, spec.k)
+            power, reciprocal = _powers(_denominator(a, spec, sums), spec.beta, spec.k)
             scaled = power.mul_(_wide(gradient_bchw[part]))
-            shared = _map_sums(reciprocal.mul_(a).mul_(scaled), spec, transposed=True)
+            shared = sums(reciprocal.mul_(a).mul_(scaled), spec, transposed=True)
             out[part] = scaled.addcmul_(a, shared, value=-2 * spec.alpha * spec.beta)
-        return out, None
-
-
-class _PlaceNorm(torch.autograd.Function):
-    """Saves its input only."""
-
-    @staticmethod
-    def forward(ctx: Any, x_bchw: Tensor, spec: NormSpec) -> Tensor:
-        ctx.save_for_backward(x_bchw)
-        ctx.spec = spec
-        out = torch.empty_like(x_bchw)
-        for part in _parts(x_bchw):
-            a = _wide(x_bchw[part])
-            out[part] = _powers(_place_denominator(a, spec), spec.beta, spec.k)[0].mul_(a)
-        return out
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, gradient_bchw: Tensor) -> tuple[Tensor, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        (x_bchw,), spec = ctx.saved_tensors, ctx.spec
-        out = torch.empty_like(x_bchw)
-        for part in _parts(x_bchw):
-            a = _wide(x_bchw[part])
-            power, reciprocal = _powers(_place_denominator(a, spec), spec.beta, spec.k)
-            scaled = power.mul_(_wide(gradient_bchw[part]))
-            shared = _place_sums(reciprocal.mul_(a).mul_(scaled), spec.size, transposed=True)
-            out[part] = scaled.addcmul_(a, shared, value=-2 * spec.alpha * spec.beta)
-        return out, None
+        return out, None, None
 
 
 def _parts(x_bchw: Tensor) -> list[slice]:
@@ -234,8 +212,8 @@ def _powers(s: Tensor, beta: float, k: float) -> tuple[Tensor, Tensor]:
     return power.masked_fill_(empty, 0.0), reciprocal.masked_fill_(empty, 0.0)
 
 
-def _denominator(a_bchw: Tensor, spec: NormSpec) -> Tensor:
-    return _map_sums(a_bchw * a_bchw, spec).mul_(spec.alpha).add_(spec.k)
+def _denominator(a_bchw: Tensor, spec: NormSpec, sums: Sums) -> Tensor:
+    return sums(a_bchw * a_bchw, spec).mul_(spec.alpha).add_(spec.k)
 
 
 def _map_sums(q_bchw: Tensor, spec: NormSpec, *, transposed: bool = False) -> Tensor:
@@ -272,22 +250,18 @@ def _band(maps: int, size: int, like: Tensor, *, transposed: bool) -> Tensor:
     return ((offset >= -(size // 2)) & (offset <= (size - 1) // 2)).to(like.dtype)
 
 
-def _place_denominator(a_bchw: Tensor, spec: NormSpec) -> Tensor:
-    return _place_sums(a_bchw * a_bchw, spec.size).mul_(spec.alpha).add_(spec.k)
-
-
-def _place_sums(q_bchw: Tensor, size: int, *, transposed: bool = False) -> Tensor:
+def _place_sums(q_bchw: Tensor, spec: NormSpec, *, transposed: bool = False) -> Tensor:
     """Sums over each place's size × size window, zero beyond the borders: rows, then columns."""
-    before, after = size // 2, (size - 1) // 2
+    before, after = spec.size // 2, (spec.size - 1) // 2
     if transposed:
         before, after = after, before
     padded = F.pad(q_bchw, (0, 0, before, after))
     height, width = q_bchw.shape[2:]
     sums = torch.zeros_like(q_bchw)
-    for step in range(size):
+    for step in range(spec.size):
         sums += padded[:, :, step : step + height]
     padded = F.pad(sums, (before, after))
     sums = torch.zeros_like(q_bchw)
-    for step in range(size):
+    for step in range(spec.size):
         sums += padded[:, :, :, step : step + width]
     return sums
