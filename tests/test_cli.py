@@ -22,6 +22,7 @@ from alexnet import cli
 from alexnet.data import synthetic
 from alexnet.errors import UsageError, UserError
 from alexnet.train.options import TrainOptions
+from alexnet.verbs.prepare import ready_store
 
 POSITIONALS = {
     "completion": ["bash"],
@@ -329,11 +330,11 @@ def test_train_hands_every_option_on(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_train_prepares_a_folder_of_pictures_once_beside_the_run(photos: Path, tmp_path: Path) -> None:
     (photos / "cat" / "broken.jpg").unlink()
-    store = cli.ready_store(photos, tmp_path / "run")
+    store = ready_store(photos, tmp_path / "run")
     assert store.path == tmp_path / "run.store"
     assert {name: len(part) for name, part in store.parts.items()} == {"train": 18, "val": 2}
-    assert cli.ready_store(photos, tmp_path / "run").fingerprint == store.fingerprint
-    assert cli.ready_store(store.path, tmp_path / "other").path == store.path
+    assert ready_store(photos, tmp_path / "run").fingerprint == store.fingerprint
+    assert ready_store(store.path, tmp_path / "other").path == store.path
 
 
 @pytest.mark.parametrize("parts", [[""], ["train", "val"]])
@@ -377,7 +378,7 @@ def test_the_drawing_of_the_built_in_set_shows_its_progress(
     assert cli.main(["prepare", source, str(tmp_path / "store"), "--size", "16"]) == 0
     assert "drawing: " not in capsys.readouterr().err, "what was drawn already is not drawn again"
     shutil.rmtree(tmp_path / "drawn")
-    cli.ready_store(Path(source), tmp_path / "run")
+    ready_store(Path(source), tmp_path / "run")
     assert "drawing: 36 of 36 pictures" in capsys.readouterr().err
 
 

@@ -21,6 +21,7 @@ from alexnet.papers.registry import IN_PAPER, chosen, every_result, find
 from alexnet.papers.report import write_report
 from alexnet.papers.runs2012 import by_recipe
 from alexnet.train import loop
+from alexnet.verbs.paper import Paper
 
 MakeLab = Callable[..., Lab]
 
@@ -71,7 +72,7 @@ def test_it_runs_at_toy_scale_and_says_whether_the_direction_agrees(
     for figure in result["figures"]:
         assert path.with_name(figure["file"]).read_bytes().startswith(b"\x89PNG")
         assert not figure["photographs"], "built-in pictures"
-    assert cli.parse(cli.Paper, "paper", result["command"].split()[2:])
+    assert cli.parse(Paper, "paper", result["command"].split()[2:])
 
 
 def test_results_share_networks(make_lab: MakeLab) -> None:
