@@ -70,21 +70,22 @@ class Prepare:
 
     def run(self) -> None:
         from alexnet.data.prepare import prepare
+        from alexnet.data.records import Options
         from alexnet.data.shards import Shard, join, prepare_shard
 
         if self.part is not None and self.join:
             raise UsageError("--part and --join: give one of them; parts are joined when all are there.")
         shard = None if self.part is None else Shard.parse(self.part)
         source = open_shown(self.source, holdout=self.holdout, seed=self.seed, background=self.background)
-        names = ("size", "resample", "format", "decode", "exif", "strict", "max_bad", "workers")
-        options = {name: getattr(self, name) for name in names}
+        records = {name: getattr(self, name) for name in ("size", "resample", "format", "decode", "exif")}
+        limits = {"strict": self.strict, "max_bad": self.max_bad}
         if shard is not None:
-            print(prepare_shown(source, self.store, partial(prepare_shard, shard=shard), **options))
+            make = partial(prepare_shard, shard=shard, options=Options(**records), workers=self.workers)
+            print(prepare_shown(source, self.store, make, **limits))
         elif self.join:
-            del options["workers"]
-            print(in_words(prepare_shown(source, self.store, join, **options)))
+            print(in_words(prepare_shown(source, self.store, join, options=Options(**records), **limits)))
         else:
-            print(in_words(prepare_shown(source, self.store, prepare, **options)))
+            print(in_words(prepare_shown(source, self.store, prepare, workers=self.workers, **records, **limits)))
 
 
 def open_shown(spec: str | Path, **options: Any) -> "Source":
