@@ -142,7 +142,7 @@ def test_a_join_stopped_anywhere_goes_on(
 ) -> None:
     """Before each part is appended or saved, and before the parts are removed."""
     prepare(make_source(ODD), tmp_path / "one", size=SIZE, format=format, max_bad=0.1)
-    make_all(make_source(ODD), tmp_path / "many", 2, format=format)
+    make_all(make_source(ODD), tmp_path / "many", 2, Options(SIZE, format=format))
     calls = iter(range(moment))
 
     def dying(call: Callable[..., object]) -> Callable[..., object]:
@@ -220,7 +220,7 @@ def test_done_parts_and_finished_stores_are_found(tmp_path: Path, make_source: M
     assert said[1:] == [f"{tmp_path / 'many'}: already prepared from this source with these options"]
     assert tree(tmp_path / "many") == joined
     with pytest.raises(UserError, match="size 24, not 32"):
-        join(make_source(), tmp_path / "many", size=32)
+        join(make_source(), tmp_path / "many", Options(32))
 
 
 # ── what does not fit ────────────────────────────────────────────────────────────────────────────────────────────
