@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from alexnet.papers.colour import colourfulness, specialisation
-from alexnet.papers.figures2012 import epochs_to
+from alexnet.papers.figures2012 import epochs_to, slower
 from alexnet.papers.nearest import share_of_same_class
 
 
@@ -14,6 +14,14 @@ def test_epochs_to_a_level_lie_between_two_by_a_straight_line() -> None:
     assert epochs_to([0.5, 0.25, 0.1], 0.25) == 2
     assert epochs_to([0.5, 0.4], 0.25) is None
     assert epochs_to([], 0.25) is None
+
+
+def test_a_unit_that_does_not_reach_the_level_needs_more_than_the_epochs_given() -> None:
+    assert slower("tanh", {"ReLU": [6.9, 6.8, 6.9], "tanh": [None, None, None]}, 40).agrees == "yes"
+    assert slower("tanh", {"ReLU": [9.0, 2.0], "tanh": [None, None]}, 10).agrees == "undecided", "10 might be too few"
+    assert slower("tanh", {"ReLU": [6.9, None], "tanh": [None, None]}, 40).agrees == "undecided"
+    assert slower("tanh", {"tanh": [None, 20.0]}, 40).agrees == "undecided"
+    assert slower("tanh", {"ReLU": [9.0, 9.1], "tanh": [3.0, 3.1]}, 40).agrees == "no"
 
 
 def test_grey_kernels_have_no_colour_and_opposed_ones_only_colour() -> None:
