@@ -51,7 +51,8 @@ class Log:
             self.file.flush()
 
     def close(self) -> None:
-        self.file.close()
+        with faults_named(self.path):
+            self.file.close()
 
 
 class Unwritten:
