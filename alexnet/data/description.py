@@ -83,8 +83,9 @@ def check_file(path: Path, promised: dict[str, Any]) -> None:
 
 
 def check_digest(path: Path, promised: dict[str, Any]) -> None:
-    """UserError unless ``path`` has the promised size and content."""
-    if fault := fault_of(path, promised):
+    """UserError unless ``path`` can be read and has the promised size and content."""
+    check_file(path, promised)
+    if fault := _fault_of_content(path, promised):
         raise UserError(f"{fault}; {ANEW_OR_COPIED}")
 
 
@@ -93,9 +94,13 @@ def fault_of(path: Path, promised: dict[str, Any]) -> str | None:
     if fault := _fault_of_size(path, promised):
         return fault
     try:
-        damaged = sha256_of(path) != promised.get("sha256")
+        return _fault_of_content(path, promised)
     except UserError as error:
         return str(error)
+
+
+def _fault_of_content(path: Path, promised: dict[str, Any]) -> str | None:
+    damaged = sha256_of(path) != promised.get("sha256")
     return f"{path}: damaged, its content has changed since the store was made" if damaged else None
 
 

@@ -51,6 +51,11 @@ class Rows:
             found[row] = self._read(place, 1)[0]
         return found
 
+    def __array__(self, dtype: np.dtype | None = None, copy: bool | None = None) -> np.ndarray:
+        """All of them, in memory."""
+        del copy
+        return self[:].astype(dtype or self.dtype, copy=False)
+
     def _read(self, first: int, count: int) -> np.ndarray:
         width = self.shape[1] * self.dtype.itemsize
         rows = np.empty((count, self.shape[1]), self.dtype)

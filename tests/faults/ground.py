@@ -219,9 +219,28 @@ class Ground:
             try:
                 if found := self._tried(verb, fault, chance):
                     return Survived(seed, verb.name, fault.name, *found, time.monotonic() - began)
-            except (AssertionError, UserError) as fault_found:
+            except Exception as fault_found:
                 raise AssertionError(f"seed {seed}: {fault.name} in {verb.name}: {fault_found}") from fault_found
         raise AssertionError(f"seed {seed}: {kind.name} in {verb.name}: hit nothing at {TRIES} moments")
+
+    def survive_again_and_again(self, verb: Verb, seed: int, kills: int) -> int:
+        """Kill a command, go on with it, kill it again, …; the number of kills. AssertionError if what it had saved is
+        lost at any of them, or if it ends otherwise than unbroken."""
+        chance, calls = random.Random(seed), self.unbroken(verb).counts[0]["all"]
+        self.lay_out(verb)
+        hits, before = 0, 0
+        for _ in range(kills):
+            go = self.go(verb, kind="all", at=chance.randint(1, max(2, 2 * calls // kills)), action="stop")
+            struck = go.until_struck()
+            before = max(before, verb.saved(self.place))
+            hits += struck
+            for child in go.children:
+                end(child)
+            self._nothing_lost(verb, before)
+            if not struck:
+                break
+        self._same_end(verb)
+        return hits
 
     def made(self, kind: type[Fault]) -> Fault:
         if kind is Full and not self.mounted:

@@ -2,8 +2,8 @@
 
 It has no threads. Asked on stdin, a line of JSON at a time, it answers on stdout likewise:
 
-    {"start": [words], "watch": folder, "told": file, "out": file, "err": file, "kind", "at", "action", "error"}  → {"pid"}
-    {"look": pid}                                   → {"state": "running" | "stopped" | "ended", "code"}
+    {"start": [words], "watch": folder, "told": file, "out": file, "err": file, …}  → {"pid"}
+    {"look": pid}  → {"state": "running" | "stopped" | "ended", "code"}
 
 `kind`, `at`, `action`, `error`: what `shim.cpp` is told, which has to be preloaded. `counts`: a file that receives how
 many calls the child made. `obey`: permissions bind it though it is root's. `environment`: variables of its own.
@@ -12,6 +12,7 @@ many calls the child made. `obey`: permissions bind it though it is root's. `env
 import atexit
 import ctypes
 import gc
+import importlib
 import json
 import os
 import signal
@@ -20,6 +21,16 @@ from pathlib import Path
 from typing import Any
 
 KINDS = ("reads", "writes", "all")
+HEAVY = (
+    "torch._dynamo",
+    "torch.utils.tensorboard.writer",
+    "alexnet.serve.server",
+    "alexnet.train.loop",
+    "alexnet.reuse.similar.index",
+    "alexnet.reuse.similar.sheet",
+    "matplotlib.pyplot",
+)
+"""What the verbs import when they run."""
 ACTIONS = ("count", "stop", "fail once", "fail on")
 
 
@@ -80,19 +91,17 @@ def write_counts(shim: ctypes.CDLL, path: Path) -> None:
 def prepare() -> None:
     """Import what the verbs import, and make small work small: often saved, so that every moment differs."""
     import torch
-    import torch._dynamo  # noqa: F401 - several processes use it
-    import torch.utils.tensorboard.writer  # noqa: F401
     from PIL import Image
 
-    import alexnet.serve.server
-    import alexnet.train.loop
     from alexnet import kernels
     from alexnet.data import prepare as preparing
     from alexnet.measure import accuracy
     from alexnet.reuse import feature_file
-    from alexnet.reuse.similar import codes, index, sheet  # noqa: F401
+    from alexnet.reuse.similar import codes
     from alexnet.train.parallel import watch
 
+    for name in HEAVY:
+        importlib.import_module(name)
     Image.init()
     torch.set_num_threads(1)
     kernels.available("cpu")

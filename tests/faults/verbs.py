@@ -17,7 +17,6 @@ import numpy as np
 from PIL import Image
 
 from alexnet.data import layout
-from alexnet.data.description import is_store
 from alexnet.data.journal import load_journal
 from alexnet.data.prepare import prepare
 from alexnet.data.shards import Shard, prepare_shard
@@ -73,9 +72,9 @@ def make_inputs(inputs: Path) -> None:
     train(store, inputs / "run", TrainOptions(epochs=2, snapshots=True, **SMALL), quiet=True)
 
 
-def tree(folder: Path) -> dict[str, str]:
-    """Every file below a folder with a digest of its bytes."""
-    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+def tree(folder: Path, *, leftovers: bool = True) -> dict[str, str]:
+    """Every file below a folder with a digest of its bytes; what a killed writer has left only if asked for."""
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file() and (leftovers or not is_temporary(path)))
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
@@ -122,6 +121,8 @@ class Prepare(Verb):
     """`alexnet prepare`."""
 
     format: layout.Format = "raw"
+    source: Path | None = None
+    """Other pictures than those that are drawn."""
     makes = "store"
 
     @property
@@ -130,7 +131,7 @@ class Prepare(Verb):
 
     def words(self, place: Place) -> list[str]:
         fixed = ["--size", str(SIDE), "--max-bad", "0.1", "--format", self.format, "--workers", "2"]
-        return ["prepare", str(place.pictures), str(place.case / "store"), *fixed]
+        return ["prepare", str(self.source or place.pictures), str(place.case / "store"), *fixed]
 
     def saved(self, place: Place) -> int:
         return made_of_store(place.case / "store")
@@ -249,7 +250,7 @@ class Evaluate(Verb):
         return int(kept.exists() and bool(load_tensors(kept)))
 
     def result(self, place: Place, said: str) -> Any:
-        return {"said": said, "kept": tree(place.case / "kept")}
+        return {"said": said, "kept": tree(place.case / "kept", leftovers=False)}
 
 
 class SimilarBuild(Verb):
@@ -303,7 +304,7 @@ class Similar(Verb):
         return int(found.exists() and bool(json.loads(found.read_bytes())))
 
     def result(self, place: Place, said: str) -> Any:
-        return {"said": said, "found": tree(place.case / "found")}
+        return {"said": said, "found": tree(place.case / "found", leftovers=False)}
 
 
 class Serve(Verb):

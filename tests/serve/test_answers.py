@@ -121,7 +121,7 @@ def test_a_run_in_training_is_followed(place: Place, serve: Callable[..., Site],
     run = tmp_path / "growing"
     shutil.copytree(place.run, run, ignore=shutil.ignore_patterns("snapshots", "model.safetensors", "explorer"))
     log = (run / "log.jsonl").read_text().splitlines(keepends=True)
-    config = json.loads((run / "config.json").read_text()) | {"finished": False}
+    config = json.loads((run / "config.json").read_text()) | {"finished": False, "checksum": ""}
     (run / "config.json").write_text(json.dumps(config))
     (run / "log.jsonl").write_text(log[0])
     site = serve(Place(run, place.beside, place.store))
