@@ -69,6 +69,16 @@ def test_a_pass_is_made_once_and_kept_in_the_run_folder(site: Site, place: Place
     assert site.ask("GET", "/api/sides/own/layers/conv2/units/99999")[0] == 404
 
 
+def test_a_kept_evaluation_that_changed_is_made_anew(site: Site, place: Place) -> None:
+    path = place.run / "explorer" / "evaluation-val.json"
+    assert site.compute("/api/sides/own/kept/evaluation")[-1] == ("done", {"made": True})
+    made = path.read_bytes()
+    path.write_bytes(made.replace(b'"pictures": 60', b'"pictures": 61', 1))
+    assert path.read_bytes() != made
+    assert site.compute("/api/sides/own/kept/evaluation")[-1] == ("done", {"made": True})
+    assert path.read_bytes() == made
+
+
 def test_activations_evolution_neighbours_and_errors_by_class(site: Site, place: Place, picture: bytes) -> None:
     for what in ("spread", "evolution", "neighbours", "evaluation"):
         assert site.compute(f"/api/sides/own/kept/{what}")[-1] == ("done", {"made": True})
