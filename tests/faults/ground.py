@@ -403,7 +403,7 @@ def ground(root: Path, stop_seconds: float = 0.2) -> Iterator[Ground]:
     finally:
         if mounted:
             with suppress(subprocess.SubprocessError):
-                subprocess.run(["umount", str(place.case)], check=True, capture_output=True)
+                subprocess.run(["umount", "--lazy", str(place.case)], check=True, capture_output=True)
 
 
 def mount(folder: Path) -> bool:

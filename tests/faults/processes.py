@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ class Forks:
     process: subprocess.Popen[str]
     folder: Path
     watch: Path
-    started: int = 0
+    children: list["Child"] = field(default_factory=list)
 
     def ask(self, asked: dict[str, Any]) -> dict[str, Any]:
         assert self.process.stdin is not None
@@ -39,11 +39,11 @@ class Forks:
 
     def start(self, words: list[str], **asked: Any) -> "Child":
         """A command line. The keywords are those of `server.py`."""
-        self.started += 1
-        files = {name: self.folder / f"{self.started}.{name}" for name in ("out", "err", "told", "counts")}
+        files = {name: self.folder / f"{len(self.children)}.{name}" for name in ("out", "err", "told", "counts")}
         asked |= {name: str(path) for name, path in files.items()}
         pid = self.ask({"start": words, "watch": str(self.watch), **asked})["pid"]
-        return Child(self, pid, **files)
+        self.children.append(Child(self, pid, **files))
+        return self.children[-1]
 
 
 @dataclass
@@ -114,6 +114,8 @@ def forks(folder: Path, watch: Path) -> Iterator[Forks]:
         try:
             yield found
         finally:
+            for child in found.children:
+                end(child)
             process.stdin.close()
             process.wait(PATIENCE)
 

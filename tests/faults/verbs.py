@@ -19,6 +19,7 @@ from PIL import Image
 from alexnet.data import layout
 from alexnet.data.journal import load_journal
 from alexnet.data.prepare import prepare
+from alexnet.data.records import Options
 from alexnet.data.shards import Shard, prepare_shard
 from alexnet.data.sources import open_source
 from alexnet.data.store import Store
@@ -32,7 +33,7 @@ from alexnet.train.loop import train
 from alexnet.train.options import TrainOptions
 
 SIDE, CLASSES = 40, 3
-LAYOUT = {"size": SIDE, "max_bad": 0.1}
+MAX_BAD = 0.1
 FINISHED = 1 << 40
 """How far a command is that has ended: further than any other."""
 SMALL = {"net": "toy", "batch": 32, "precision": "fp32", "threads": 1, "device": "cpu"}
@@ -66,9 +67,9 @@ def make_inputs(inputs: Path) -> None:
         pixels = 128 + stripes[:, None, None] + noise.normal(0, 25, (SIDE + 10, SIDE + 10, 3))
         Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8)).save(path)
     source = open_source(inputs / "pictures")
-    store = prepare(source, inputs / "store", **LAYOUT)
+    store = prepare(source, inputs / "store", size=SIDE, max_bad=MAX_BAD)
     for number in (1, 2):
-        prepare_shard(source, inputs / "shards", Shard(number, 2), **LAYOUT)
+        prepare_shard(source, inputs / "shards", Shard(number, 2), Options(size=SIDE), max_bad=MAX_BAD)
     train(store, inputs / "run", TrainOptions(epochs=2, snapshots=True, **SMALL), quiet=True)
 
 
