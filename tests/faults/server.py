@@ -23,7 +23,7 @@ from typing import Any
 KINDS = ("reads", "writes", "all")
 HEAVY = (
     "torch._dynamo",
-    "torch.utils.tensorboard.writer",
+    "tensorboard.compat.proto.event_pb2",
     "alexnet.serve.server",
     "alexnet.train.loop",
     "alexnet.reuse.similar.index",
