@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -165,10 +165,11 @@ def is_temporary(path: Path) -> bool:
     return path.name.startswith(".") and path.name.endswith(TEMPORARY_SUFFIX)
 
 
-def remove_temporaries(folder: Path) -> None:
-    """Remove what killed processes left behind in ``folder``. Only for the one who holds the folder's lock."""
+def remove_temporaries(folder: Path, of: Collection[str] | None = None) -> None:
+    """Remove what killed processes left behind in ``folder``; with ``of``, only what was to become files of these
+    names. Only for the one who holds the folder's lock."""
     for path in folder.iterdir():
-        if is_temporary(path):
+        if is_temporary(path) and (of is None or path.name[1:].rsplit(".", 2)[0] in of):
             path.unlink(missing_ok=True)
 
 

@@ -134,6 +134,15 @@ def test_a_lock_that_cannot_be_removed_hides_no_fault(tmp_path: Path, monkeypatc
         pass
 
 
+def test_only_what_was_to_become_certain_files_is_removed(tmp_path: Path) -> None:
+    names = (".a.npy.journal.0123abcd", ".a.npy.0123abcd", ".b.json.0123abcd", "a.npy")
+    for name in names:
+        (tmp_path / f"{name}.unfinished").touch()
+    remove_temporaries(tmp_path, ("a.npy", "c"))
+    left = sorted(path.name.removesuffix(".unfinished") for path in tmp_path.iterdir())
+    assert left == sorted({*names} - {".a.npy.0123abcd"})
+
+
 def test_a_sealed_table_shows_every_change() -> None:
     table = sealed({"a": (1, 2), "name": "café", "deep": {"b": None}})
     read = json.loads(json_bytes(table))

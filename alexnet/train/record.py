@@ -9,7 +9,7 @@ import os
 import socket
 import sys
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -119,7 +119,8 @@ class Now:
     def event(self, kind: str, **facts: Any) -> None: ...
 
     def close(self) -> None:
-        self.path.unlink(missing_ok=True)
+        with suppress(OSError):  # a folder that was closed to us keeps it
+            self.path.unlink(missing_ok=True)
 
 
 class Screen:
@@ -193,8 +194,9 @@ class Everyone:
             listener.event(kind, **facts)
 
     def close(self) -> None:
-        for listener in self.listeners:
-            listener.close()
+        with ExitStack() as all_of_them:  # also if one fails
+            for listener in self.listeners:
+                all_of_them.callback(listener.close)
 
 
 def _left(seconds: float) -> str:

@@ -30,8 +30,8 @@ class Fault:
     """Whether permissions must bind the process though it is root's."""
     mortal: ClassVar[bool] = False
     """Whether the process is killed by it."""
-    names: ClassVar[str] = ""
-    """What the message must say."""
+    names: ClassVar[tuple[str, ...]] = ()
+    """What the message must say, one of these."""
 
     def strikes(self, child: Child, verb: Verb, place: Place, chance: random.Random) -> None: ...
     def heals(self, place: Place) -> None: ...
@@ -61,7 +61,7 @@ class Stop(Fault):
 class Cut(Fault):
     """SIGKILL to any one of several processes, wherever it is when the one that is watched comes to the call."""
 
-    name, names = "cut a worker", "lost: rank"
+    name, names = "cut a worker", ("lost: rank",)
 
     def strikes(self, child: Child, verb: Verb, place: Place, chance: random.Random) -> None:
         child.send(signal.SIGKILL)
@@ -71,7 +71,7 @@ class Cut(Fault):
 class Full(Fault):
     """The disk is filled by another file until nothing, or a few kilobytes, fit onto it any more."""
 
-    name, kind, names = "disk full", "writes", "disk is full"
+    name, kind, names = "disk full", "writes", ("disk is full",)
 
     def strikes(self, child: Child, verb: Verb, place: Place, chance: random.Random) -> None:
         fill(place.case / "ballast", leave=chance.choice((0, 0, 4096, 16384)))
@@ -84,7 +84,7 @@ class Full(Fault):
 class FullByShim(Fault):
     """The same where no file system can be mounted: every write fails with ENOSPC."""
 
-    name, kind, action, error, names = "disk full", "writes", "fail on", errno.ENOSPC, "disk is full"
+    name, kind, action, error, names = "disk full", "writes", "fail on", errno.ENOSPC, ("disk is full",)
 
 
 def fill(ballast: Path, leave: int) -> None:
@@ -95,10 +95,13 @@ def fill(ballast: Path, leave: int) -> None:
         file.truncate(max(0, file.tell() - leave))
 
 
+FAILED = ("read or write error", "Input/output error")
+
+
 class ReadsFailOnce(Fault):
     """One read, open or mapping fails (EIO)."""
 
-    name, kind, action, error, names = "failing read", "reads", "fail once", errno.EIO, "read or write error"
+    name, kind, action, error, names = "failing read", "reads", "fail once", errno.EIO, FAILED
 
 
 class ReadsFail(ReadsFailOnce):
@@ -110,7 +113,7 @@ class ReadsFail(ReadsFailOnce):
 class WritesFailOnce(Fault):
     """One write, fsync or rename fails (EIO)."""
 
-    name, kind, action, error, names = "failing write", "writes", "fail once", errno.EIO, "read or write error"
+    name, kind, action, error, names = "failing write", "writes", "fail once", errno.EIO, FAILED
 
 
 class WritesFail(WritesFailOnce):
@@ -123,7 +126,7 @@ class WritesFail(WritesFailOnce):
 class NoPermission(Fault):
     """The folder that it works in is no longer to be written to."""
 
-    name, kind, obey, names = "no permission", "writes", True, "permi"  # permission denied; operation not permitted
+    name, kind, obey, names = "no permission", "writes", True, ("permission denied", "not permitted")
     before: dict[Path, int] = field(default_factory=dict)
 
     def strikes(self, child: Child, verb: Verb, place: Place, chance: random.Random) -> None:

@@ -20,7 +20,7 @@ import torch
 
 from alexnet.data.store import Store
 from alexnet.errors import UsageError, UserError
-from alexnet.files import faults_named, json_bytes, locked, read_json, sha256_of, write_atomically
+from alexnet.files import faults_named, json_bytes, locked, read_json, remove_temporaries, sha256_of, write_atomically
 from alexnet.measure.evaluation import part_of
 from alexnet.measure.run import Run
 from alexnet.reuse.feature_file import Collection, open_features, write_features
@@ -32,6 +32,7 @@ from alexnet.tensor_files import load_tensors, save_tensors, tensor_digest
 
 FORMAT_VERSION = 1
 FEATURES, CODES, LISTS, DESCRIPTION = "features.npy", "codes.safetensors", "lists.faiss", "index.json"
+OWN = (FEATURES, f"{FEATURES}.journal", "features.json", CODES, LISTS, DESCRIPTION)
 SHORTLIST = 20
 """Pictures that codes choose, for each that is wanted, before distances between values decide."""
 LEAST_SHORTLIST = 200
@@ -76,6 +77,7 @@ def build(
         folder.mkdir(parents=True, exist_ok=True)
     with locked(folder / ".lock", f"{folder}: another process is building this index. Wait for it to end."):
         tell = progress or _nobody
+        remove_temporaries(folder, OWN)  # only these: searches write into it too
         about = write_features(
             run,
             Collection.of_store(run, store, parts),
