@@ -6,19 +6,18 @@ import re
 import shutil
 import signal
 import subprocess
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
 import torch.distributed as dist
 from faults import Cut, Fault, Flip, Full, FullByShim, NoPermission, Stop, faults_of
-from processes import PATIENCE, Child, Forks, end, forks
-from verbs import VERBS, Place, Serve, Verb, converse, make_inputs, port_in
+from goes import Go, Talk
+from processes import Child, Forks, end, forks
+from verbs import VERBS, Place, Serve, Verb, make_inputs
 
 from alexnet.errors import UserError
 
@@ -45,116 +44,6 @@ class Survived:
     hit: str
     ended: str
     seconds: float
-
-
-# ── one go of a command ──────────────────────────────────────────────────────────────────────────────────────────
-
-
-@dataclass
-class Go:
-    """The processes of a command line, from start to end. `struck`: the one whose calls are counted."""
-
-    children: list[Child]
-    struck: Child
-
-    def until_struck(self) -> bool:
-        """Whether it came to the call that it is stopped at."""
-        return self.struck.until("stopped", "ended")["state"] == "stopped"
-
-    def codes(self) -> list[int]:
-        """Exit codes, once all have ended."""
-        return [child.ended() for child in self.children]
-
-    @property
-    def said(self) -> str:
-        return self.children[0].said
-
-    @property
-    def errors(self) -> str:
-        return "".join(child.errors for child in self.children)
-
-    def result(self, verb: Verb, place: Place) -> Any:
-        return verb.result(place, self.said)
-
-    def sees_it_through(self) -> bool:
-        """Whether, with the fault gone, the same process is of use again: one that has ended is not."""
-        return True
-
-    def trouble(self) -> list[str]:
-        """What it has told of faults."""
-        return [line for line in self.errors.splitlines() if line.startswith("alexnet: ")]
-
-
-@dataclass
-class Talk(Go):
-    """The explorer, asked by somebody; it is ended when all is asked."""
-
-    answers: list[tuple[int, Any]] = field(default_factory=list)
-    gone: bool = False
-    asker: threading.Thread | None = None
-
-    def begin(self) -> "Talk":
-        self.asker = threading.Thread(target=self._ask, daemon=True)
-        self.asker.start()
-        return self
-
-    def _ask(self) -> None:
-        try:
-            end_at = time.monotonic() + PATIENCE
-            while port_in(self.struck.errors) is None:
-                if self.gone or time.monotonic() > end_at:
-                    return
-                time.sleep(0.01)
-            self.answers = converse(port_in(self.struck.errors) or 0, lambda: not self.gone)
-        except (OSError, HTTPException):
-            self.gone = True
-
-    def until_struck(self) -> bool:
-        assert self.asker is not None
-        while self.asker.is_alive():
-            state = self.struck.look()["state"]
-            self.gone = state == "ended"
-            if state == "stopped":
-                return True
-            time.sleep(0.002)
-        return self.struck.look()["state"] == "stopped"
-
-    def codes(self) -> list[int]:
-        assert self.asker is not None
-        while self.asker.is_alive():
-            self.gone = self.gone or self.struck.look()["state"] == "ended"
-            time.sleep(0.002)
-        self.struck.send(signal.SIGINT)
-        return super().codes()
-
-    def sees_it_through(self) -> bool:
-        assert self.asker is not None
-        self.until_struck()
-        port = port_in(self.struck.errors)
-        first, self.answers = self.answers, []
-        if port is None or self.struck.look()["state"] == "ended":
-            self.answers = first
-            return True
-        again = converse(port)
-        self.answers = first
-        return again == self.unbroken
-
-    unbroken: Any = None
-
-    def result(self, verb: Verb, place: Place) -> Any:
-        return self.answers
-
-    def trouble(self) -> list[str]:
-        told = super().trouble()
-        for status, content in self.answers:
-            if isinstance(content, dict) and "error" in content:
-                told.append(f"{status}: {content['error']}")
-            elif isinstance(content, list):
-                told += [f"{status}: {event[1]['error']}" for event in content if event[0] == "failed"]
-        return told
-
-
-# ── the ground ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @dataclass
