@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from http.client import HTTPException
 from typing import Any
 
+from asking import converse, port_in
 from processes import PATIENCE, Child
-from verbs import Place, Verb, converse, port_in
+from verbs import Place, Verb
 
 
 @dataclass
@@ -17,6 +18,8 @@ class Go:
 
     children: list[Child]
     struck: Child
+    rendezvous: Any = None
+    """The store over which several processes find each other; it lives as long as this."""
 
     def until_struck(self) -> bool:
         """Whether it came to the call that it is stopped at."""

@@ -91,9 +91,7 @@ class Ground:
         if isinstance(verb, Serve):
             known = self.known.get(verb.name)
             return Talk(children, children[0], unbroken=known and known.result).begin()
-        found = Go(children, children[struck])
-        found.keeps = store  # type: ignore[attr-defined]
-        return found
+        return Go(children, children[struck], store)
 
     def survive(self, seed: int, verbs: list[str] | None = None, faults: list[str] | None = None) -> Survived:
         """Let a fault strike that the seed chooses, at moments that it chooses, until it hits. AssertionError, with the
