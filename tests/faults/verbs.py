@@ -323,7 +323,7 @@ class Serve(Verb):
         return sum(bool(load_tensors(path)) for path in kept)
 
     def result(self, place: Place, said: str) -> Any:
-        raise NotImplementedError("answers are what it ends with: see converse")
+        raise NotImplementedError("its answers are what it ends with: see asking")
 
 
 VERBS: dict[str, Verb] = {
