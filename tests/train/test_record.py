@@ -11,7 +11,7 @@ from alexnet.files import TEMPORARY_SUFFIX
 from alexnet.runs import RunFolder
 from alexnet.train.loop import train
 from alexnet.train.options import TrainOptions
-from alexnet.train.record import Curves, Log
+from alexnet.train.record import Curves, Everyone, Log, Now
 
 
 def test_tensorboard_reads_the_curves(tmp_path: Path) -> None:
@@ -40,6 +40,39 @@ def test_a_full_disk_is_told_by_log_and_curves_and_again_when_they_are_closed(tm
     for fails in (lambda: curves.event("epoch", epoch=1, loss=0.5), curves.close):
         with pytest.raises(UserError, match="/dev/full: the disk is full"):
             fails()
+
+
+def test_all_are_closed_though_one_fails() -> None:
+    class Ear:
+        closed = False
+
+        def __init__(self, fault: str = "") -> None:
+            self.fault = fault
+
+        def close(self) -> None:
+            self.closed = True
+            if self.fault:
+                raise UserError(self.fault)
+
+    ears = [Ear(), Ear("full"), Ear()]
+    with pytest.raises(UserError, match="full"):
+        Everyone(*ears).close()  # type: ignore[arg-type] - nothing else is asked of them
+    assert all(ear.closed for ear in ears)
+
+
+def test_a_place_that_cannot_be_removed_hides_no_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = Now(tmp_path / "now.json")
+    now.step(1, 2, 3, {"loss": 0.5})
+    assert now.path.exists()
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as closed:
+        closed.setattr(Path, "unlink", refuse)
+        now.close()
+    now.close()
+    assert not now.path.exists()
 
 
 def test_what_a_run_killed_in_its_first_moment_left_is_swept(store: Store, run_folder: Path) -> None:
