@@ -8,8 +8,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # test folders are not packages
 
+from children import Absent
 from ground import Ground, ground
-from processes import Absent
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
-from processes import Child
+from children import Child
 from verbs import Place, Verb
 
 

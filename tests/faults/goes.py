@@ -8,7 +8,7 @@ from http.client import HTTPException
 from typing import Any
 
 from asking import converse, port_in
-from processes import PATIENCE, Child
+from children import PATIENCE, Child
 from verbs import Place, Verb
 
 

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import torch.distributed as dist
+from children import Child, Forks, end, forks
 from faults import Cut, Fault, Flip, Full, FullByShim, NoPermission, Stop, faults_of
 from goes import Go, Talk
-from processes import Child, Forks, end, forks
 from verbs import VERBS, Place, Serve, Verb, make_inputs
 
 from alexnet.errors import UserError
