@@ -6,15 +6,17 @@ import hashlib
 import json
 import os
 import secrets
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from alexnet.errors import UserError
 
 TEMPORARY_SUFFIX = ".unfinished"
 READ_BYTES = 1 << 20
+LARGEST_HEADER = 100_000_000
+"""Bytes that safetensors itself allows."""
 
 REMEDIES: dict[int, str] = {
     errno.ENOSPC: "the disk is full; free some space and run the same command again",
@@ -80,6 +82,20 @@ def canonical_digest(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def sealed(table: dict[str, Any]) -> dict[str, Any]:
+    """The table with, last, "checksum" over all the rest, as it will be read back from JSON."""
+    rest = {name: value for name, value in table.items() if name != "checksum"}
+    return {**rest, "checksum": canonical_digest(json.loads(json_bytes(rest)))}
+
+
+def is_altered(table: dict[str, Any]) -> bool:
+    """Whether a table that was read has a checksum, and that of something else."""
+    try:
+        return bool(table.get("checksum")) and sealed(table)["checksum"] != table["checksum"]
+    except (ValueError, RecursionError):  # what was never written by us
+        return True
+
+
 def read_json(path: Path, limit_bytes: int = 1 << 26) -> dict[str, Any]:
     """The JSON object in ``path``. UserError where it is absent, larger than ``limit_bytes`` or no JSON object."""
     with faults_named(path), open(path, "rb") as file:
@@ -95,6 +111,21 @@ def read_json(path: Path, limit_bytes: int = 1 << 26) -> dict[str, Any]:
     return value
 
 
+def metadata_in(file: BinaryIO) -> dict[str, str]:
+    """What a safetensors file, at its beginning, says beside its tensors. ValueError if it is none."""
+    length = int.from_bytes(file.read(8), "little")
+    if length > LARGEST_HEADER:
+        raise ValueError(f"a header of {length:,} bytes")
+    try:
+        header = json.loads(file.read(length))
+    except RecursionError:
+        raise ValueError("a header without end") from None
+    metadata = header.get("__metadata__", {}) if isinstance(header, dict) else None
+    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
+        raise ValueError("no header of safetensors")
+    return metadata
+
+
 def sha256_of(path: Path, progress: Callable[[int], None] | None = None) -> str:
     """sha256 hex of a file's content. ``progress`` receives the bytes of each step. UserError if unreadable."""
     digest = hashlib.sha256()
@@ -104,6 +135,17 @@ def sha256_of(path: Path, progress: Callable[[int], None] | None = None) -> str:
             if progress:
                 progress(len(block))
     return digest.hexdigest()
+
+
+def sha256_between(path: Path, start: int, end: int) -> "hashlib._Hash":
+    """sha256, to be gone on with, of the bytes ``start`` to ``end`` of a file. UserError if it can't be read."""
+    digest = hashlib.sha256()
+    with faults_named(path), open(path, "rb", buffering=0) as file:
+        file.seek(start)
+        while start < end and (block := file.read(min(READ_BYTES, end - start))):
+            digest.update(block)
+            start += len(block)
+    return digest
 
 
 def sync_folder(folder: Path) -> None:
@@ -123,10 +165,11 @@ def is_temporary(path: Path) -> bool:
     return path.name.startswith(".") and path.name.endswith(TEMPORARY_SUFFIX)
 
 
-def remove_temporaries(folder: Path) -> None:
-    """Remove what killed processes left behind in ``folder``. Only for the one who holds the folder's lock."""
+def remove_temporaries(folder: Path, of: Collection[str] | None = None) -> None:
+    """Remove what killed processes left behind in ``folder``; with ``of``, only what was to become files of these
+    names. Only for the one who holds the folder's lock."""
     for path in folder.iterdir():
-        if is_temporary(path):
+        if is_temporary(path) and (of is None or path.name[1:].rsplit(".", 2)[0] in of):
             path.unlink(missing_ok=True)
 
 
@@ -147,7 +190,8 @@ def locked(path: Path, busy: str) -> Iterator[None]:
                 try:
                     yield
                 finally:
-                    path.unlink(missing_ok=True)
+                    with suppress(OSError):  # a folder that was closed to us keeps the file; the lock goes all the same
+                        path.unlink(missing_ok=True)
                 return
         finally:
             os.close(descriptor)

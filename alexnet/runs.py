@@ -13,7 +13,6 @@
 Files are written whole or not at all and carry checksums.
 """
 
-import json
 from collections.abc import Collection
 from functools import cached_property
 from pathlib import Path
@@ -25,12 +24,13 @@ from torch import Tensor
 from alexnet.data.augment import Inputs
 from alexnet.errors import UserError
 from alexnet.files import (
-    canonical_digest,
     faults_named,
+    is_altered,
     is_temporary,
     json_bytes,
     read_json,
     remove_temporaries,
+    sealed,
     write_atomically,
 )
 from alexnet.nets import table
@@ -85,8 +85,8 @@ class RunFolder:
         return run
 
     @classmethod
-    def open(cls, path: str | Path) -> "RunFolder":
-        """The run folder at `path`."""
+    def open(cls, path: str | Path, *, altered: bool = False) -> "RunFolder":
+        """The run folder at `path`. `altered`: open it also if its config is not as it was written."""
         path = Path(path)
         if not path.is_dir():
             raise UserError(f"{path}: no such run folder. `alexnet train … --out {path}` makes one.")
@@ -97,6 +97,11 @@ class RunFolder:
         if version != FORMAT_VERSION:
             raise UserError(
                 f"{path}: run format {version}, this version of alexnet reads {FORMAT_VERSION}. Update alexnet."
+            )
+        if is_altered(config) and not altered:
+            raise UserError(
+                f"{path / 'config.json'}: damaged or edited, its checksum does not fit. Restore it from a copy; or, if "
+                'you edited it, end it with "checksum": "".'
             )
         return cls(path, config)
 
@@ -222,12 +227,6 @@ class RunFolder:
     def states(self) -> list[Path]:
         """The files of the training state, newest first."""
         return sorted(self.path.glob("state/step-*.safetensors"), reverse=True)
-
-
-def sealed(config: dict[str, Any]) -> dict[str, Any]:
-    """The config with, last, the checksum over all the rest. Only `alexnet verify` asks for it: a person may edit."""
-    rest = {name: value for name, value in config.items() if name != "checksum"}
-    return {**rest, "checksum": canonical_digest(json.loads(json_bytes(rest)))}
 
 
 def fill(network: Network, weights: dict[str, Tensor], where: Path | str) -> None:

@@ -1,17 +1,21 @@
-"""Tensors in one file with what must be known about them: safetensors, checksummed, written whole or not at all."""
+"""Tensors in one file with what must be known about them: safetensors, checksummed, written whole or not at all.
+
+Files are read, not mapped: where a disk fails, a read is an error that can be told, a mapped page kills the process.
+"""
 
 import hashlib
+import io
 import json
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 from torch import Tensor
 
 from alexnet.errors import UserError
-from alexnet.files import faults_named, write_atomically
+from alexnet.files import faults_named, metadata_in, write_atomically
 
 
 class DamagedFile(UserError):
@@ -29,11 +33,10 @@ def save_tensors(path: Path, tensors: dict[str, Tensor], about: dict[str, Any] |
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """The tensors in `path` and what was said about them. Raises DamagedFile, naming the file, if a byte differs."""
     with faults_named(path):
-        path.stat()
+        data = path.read_bytes()
     try:
-        with safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dictionary
+        metadata, tensors = metadata_in(io.BytesIO(data)), load(data)
+        del data
         if _digest(tensors, metadata["about"]) != metadata["sha256"]:
             raise DamagedFile(f"{path}: damaged, its checksum does not match. Restore it from a copy.")
         return tensors, json.loads(metadata["about"])
@@ -45,9 +48,9 @@ def digest_in(path: Path) -> str:
     """The checksum that a file of tensors says of itself, without reading the tensors. Raises DamagedFile if there is
     none."""
     try:
-        with faults_named(path), safe_open(path, "pt") as file:
-            return (file.metadata() or {})["sha256"]
-    except (SafetensorError, KeyError) as fault:
+        with faults_named(path), open(path, "rb") as file:
+            return metadata_in(file)["sha256"]
+    except (KeyError, ValueError) as fault:
         raise DamagedFile(f"{path}: damaged or cut short ({fault}). Restore it from a copy.") from fault
 
 

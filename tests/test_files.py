@@ -2,21 +2,31 @@
 
 import errno
 import hashlib
+import io
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.numpy import save
 
 from alexnet import files
 from alexnet.errors import UserError
 from alexnet.files import (
     canonical_digest,
+    is_altered,
     json_bytes,
     locked,
+    metadata_in,
     read_json,
     remove_temporaries,
+    sealed,
+    sha256_between,
     sha256_of,
     write_atomically,
 )
@@ -104,3 +114,71 @@ def test_a_lock_goes_with_its_process(tmp_path: Path) -> None:
     with locked(lock, "taken"):
         pass
     assert not lock.exists()
+
+
+def test_a_lock_that_cannot_be_removed_hides_no_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder that was closed to us while it was held: what is told is what happened, not that the lock stays."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(tmp_path / ".lock"))
+
+    def work() -> None:
+        with locked(tmp_path / ".lock", "busy"):
+            monkeypatch.setattr(Path, "unlink", refuse)
+            raise UserError("the fault itself")
+
+    with pytest.raises(UserError, match="the fault itself"):
+        work()
+    monkeypatch.undo()
+    with locked(tmp_path / ".lock", "busy"):
+        pass
+
+
+def test_only_what_was_to_become_certain_files_is_removed(tmp_path: Path) -> None:
+    names = (".a.npy.journal.0123abcd", ".a.npy.0123abcd", ".b.json.0123abcd", "a.npy")
+    for name in names:
+        (tmp_path / f"{name}.unfinished").touch()
+    remove_temporaries(tmp_path, ("a.npy", "c"))
+    left = sorted(path.name.removesuffix(".unfinished") for path in tmp_path.iterdir())
+    assert left == sorted({*names} - {".a.npy.0123abcd"})
+
+
+def test_a_sealed_table_shows_every_change() -> None:
+    table = sealed({"a": (1, 2), "name": "café", "deep": {"b": None}})
+    read = json.loads(json_bytes(table))
+    assert list(read)[-1] == "checksum"
+    assert not is_altered(read)
+    for change in ({"a": [1, 3]}, {"more": 1}, {"deep": {"b": float("nan")}}):
+        assert is_altered(read | change)
+    assert not is_altered({"a": 1})  # an older one, or a person has taken it off
+    assert not is_altered(read | {"a": 5, "checksum": ""})
+
+
+def test_a_digest_goes_on_from_any_byte(tmp_path: Path) -> None:
+    data = bytes(range(256)) * 9000
+    (tmp_path / "a").write_bytes(data)
+    for start, end in ((0, len(data)), (7, 1_500_001), (128, 128)):
+        digest = sha256_between(tmp_path / "a", start, end)
+        digest.update(b"more")
+        assert digest.hexdigest() == hashlib.sha256(data[start:end] + b"more").hexdigest()
+
+
+@given(st.dictionaries(st.text(max_size=8), st.text(max_size=20), max_size=4))
+def test_what_safetensors_say_beside_their_tensors(about: dict[str, str]) -> None:
+    data = save({"x": np.zeros(3, np.float32)}, about)
+    assert metadata_in(io.BytesIO(data)) == about
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\xff" * 8,
+        (4).to_bytes(8, "little") + b"[12]",
+        (200_000).to_bytes(8, "little") + b"[" * 200_000,
+        (24).to_bytes(8, "little") + b'{"__metadata__":{"a":1}}',
+    ],
+)
+def test_what_is_no_safetensors_file_is_a_value_error(data: bytes) -> None:
+    with pytest.raises(ValueError, match=r".*"):
+        metadata_in(io.BytesIO(data))

@@ -1,5 +1,6 @@
 """Run folders and files of tensors: read back as written, and every damage named."""
 
+import errno
 import json
 from pathlib import Path
 
@@ -104,7 +105,7 @@ def test_what_is_no_run_folder_is_said(tmp_path: Path) -> None:
     config.write_text(json.dumps(whole | {"format_version": 99}))
     with pytest.raises(UserError, match="run format 99"):
         RunFolder.open(tmp_path / "run")
-    config.write_text(json.dumps(whole | {"network": {}}))
+    config.write_text(json.dumps(whole | {"network": {}, "checksum": ""}))
     with pytest.raises(UserError, match=r"network\.table is missing"):
         _ = RunFolder.open(tmp_path / "run").table
     config.write_text("{")
@@ -134,3 +135,36 @@ def test_weights_that_do_not_fit_are_named() -> None:
         fill(network, weights | {"fc8.bias": torch.zeros(7)}, "w.pth")
     with pytest.raises(UserError, match=r"conv9\.weight belong to no layer of toy"):
         fill(network, weights | {"conv9.weight": torch.zeros(7)}, "w.pth")
+
+
+def test_a_config_that_changed_is_refused_unless_a_person_says_so(tmp_path: Path) -> None:
+    new_run(tmp_path / "run")
+    config = tmp_path / "run" / "config.json"
+    edited = json.loads(config.read_text()) | {"finished": True}
+    config.write_text(json.dumps(edited))
+    with pytest.raises(UserError, match=r'config\.json: damaged or edited.*end it with "checksum": ""'):
+        RunFolder.open(tmp_path / "run")
+    assert RunFolder.open(tmp_path / "run", altered=True).value("finished")
+    config.write_text(json.dumps(edited | {"checksum": ""}))
+    run = RunFolder.open(tmp_path / "run")
+    run.write_config(more=1)  # sealed again
+    config.write_text(config.read_text().replace('"more": 1', '"more": 2'))
+    with pytest.raises(UserError, match="damaged or edited"):
+        RunFolder.open(tmp_path / "run")
+
+
+def test_a_read_that_fails_is_told_with_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tensors are read, not mapped: there a failing disk would kill the process without a word."""
+    run = new_run(tmp_path / "run")
+    run.save_model({"a": torch.zeros(3)})
+
+    def fail(path: Path) -> bytes:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(Path, "read_bytes", fail)
+    with pytest.raises(UserError, match=r"model\.safetensors: the disk reports a read or write error"):
+        load_tensors(run.path / "model.safetensors")
+    monkeypatch.undo()
+    (run.path / "model.safetensors").unlink()
+    with pytest.raises(UserError, match=r"model\.safetensors: no such file"):
+        load_tensors(run.path / "model.safetensors")

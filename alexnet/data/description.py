@@ -15,6 +15,7 @@ from alexnet.errors import UserError
 from alexnet.files import canonical_digest, faults_named, read_json, sha256_of
 
 ANEW = "prepare the store anew"
+ANEW_OR_COPIED = f"{ANEW}, or copy it again if it was copied"
 
 
 def sealed(description: dict[str, Any]) -> dict[str, Any]:
@@ -78,13 +79,14 @@ def has_shards(folder: Path) -> bool:
 def check_file(path: Path, promised: dict[str, Any]) -> None:
     """UserError unless ``path`` is a regular file of the promised size."""
     if fault := _fault_of_size(path, promised):
-        raise UserError(f"{fault}; {ANEW}, or copy it again if it was copied")
+        raise UserError(f"{fault}; {ANEW_OR_COPIED}")
 
 
 def check_digest(path: Path, promised: dict[str, Any]) -> None:
-    """UserError unless ``path`` has the promised size and content."""
-    if fault := fault_of(path, promised):
-        raise UserError(f"{fault}; {ANEW}, or copy it again if it was copied")
+    """UserError unless ``path`` can be read and has the promised size and content."""
+    check_file(path, promised)
+    if fault := _fault_of_content(path, promised):
+        raise UserError(f"{fault}; {ANEW_OR_COPIED}")
 
 
 def fault_of(path: Path, promised: dict[str, Any]) -> str | None:
@@ -92,9 +94,13 @@ def fault_of(path: Path, promised: dict[str, Any]) -> str | None:
     if fault := _fault_of_size(path, promised):
         return fault
     try:
-        damaged = sha256_of(path) != promised.get("sha256")
+        return _fault_of_content(path, promised)
     except UserError as error:
         return str(error)
+
+
+def _fault_of_content(path: Path, promised: dict[str, Any]) -> str | None:
+    damaged = sha256_of(path) != promised.get("sha256")
     return f"{path}: damaged, its content has changed since the store was made" if damaged else None
 
 

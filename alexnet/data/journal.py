@@ -5,11 +5,12 @@ disk. It holds the place in the source, the length of every data file and the in
 those lengths is of a chunk that was not finished; it is cut off at the next start. Nothing else is needed to go on.
 """
 
+import io
 import json
 import os
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
@@ -20,7 +21,7 @@ import numpy as np
 from alexnet.data import layout
 from alexnet.data.statistics import Sums, no_sums
 from alexnet.errors import UserError
-from alexnet.files import faults_named, sync_folder, write_atomically
+from alexnet.files import faults_named, metadata_in, sha256_between, sync_folder, write_atomically
 
 REPORT_HEAD = b'{"odd_files": ['
 REMEMBERED_REFUSALS = 5
@@ -29,13 +30,15 @@ COPY_BYTES = 8 << 20
 
 @dataclass(frozen=True)
 class PartState:
-    """How far one part is: ``cursor`` items of the source seen, of which ``count`` became records."""
+    """How far one part is: ``cursor`` items of the source seen, of which ``count`` became records. ``digests``: sha256
+    hex of each small file as far as it is, without its head."""
 
     cursor: int
     count: int
     refused: int
     noted: int
     lengths: dict[str, int]
+    digests: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,7 @@ class State:
     report_length: int
     first_refused: tuple[str, ...]
     sums: Sums
+    report_digest: str = ""
 
     @property
     def refused(self) -> int:
@@ -98,6 +102,7 @@ def save_journal(folder: Path, settings: dict[str, Any], state: State) -> None:
             "settings": settings,
             "parts": {name: asdict(part) for name, part in state.parts.items()},
             "report_length": state.report_length,
+            "report_digest": state.report_digest,
             "first_refused": state.first_refused,
             "sums_count": state.sums.count,
         }
@@ -109,22 +114,25 @@ def save_journal(folder: Path, settings: dict[str, Any], state: State) -> None:
 
 def load_journal(folder: Path) -> tuple[dict[str, Any], State] | None:
     """Settings and state of an unfinished store; None where there is no journal. UserError if it is damaged."""
-    from safetensors import SafetensorError, safe_open
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
 
     path = folder / layout.JOURNAL
     if not path.exists():
         return None
     try:
-        with faults_named(path), safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-            journal = json.loads(metadata["journal"])
-            sums = Sums(journal["sums_count"], file.get_tensor("pixels"), file.get_tensor("products"))
+        with faults_named(path):
+            data = path.read_bytes()
+        metadata, tensors = metadata_in(io.BytesIO(data)), load(data)
+        journal = json.loads(metadata["journal"])
+        sums = Sums(journal["sums_count"], tensors["pixels"], tensors["products"])
         if metadata["checksum"] != _checksum(metadata["journal"], sums):
             raise ValueError("its checksum does not fit")
         if journal["format_version"] != layout.FORMAT_VERSION:
             raise ValueError(f"format {journal['format_version']}, begun by another version of alexnet")
         parts = {name: PartState(**part) for name, part in journal["parts"].items()}
-        state = State(parts, journal["report_length"], tuple(journal["first_refused"]), sums)
+        report = journal["report_length"], tuple(journal["first_refused"]), sums, journal.get("report_digest", "")
+        state = State(parts, *report)
         return journal["settings"], state
     except (SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path}: cannot be used ({error}); remove the folder {folder} and prepare anew") from None
@@ -137,6 +145,7 @@ def _checksum(text: str, sums: Sums) -> str:
 def odd_files_of(folder: Path, state: State) -> list[dict[str, Any]]:
     """The entries of an unfinished store's report, as far as its journal speaks of them. UserError if damaged."""
     path = folder / layout.REPORT
+    _check_sound(path, folder, len(REPORT_HEAD), state.report_length, state.report_digest)
     with faults_named(path):
         text = path.read_bytes()[: state.report_length]
     try:
@@ -145,21 +154,36 @@ def odd_files_of(folder: Path, state: State) -> list[dict[str, Any]]:
         raise UserError(f"{path}: damaged ({error}); remove the folder {folder} and prepare that part anew") from None
 
 
+def _check_sound(path: Path, folder: Path, start: int, end: int, digest: str) -> None:
+    """UserError if the bytes ``start`` to ``end`` of a file in an unfinished store are not those that its journal
+    speaks of. An empty ``digest``, of a journal that has none, is not looked at."""
+    if digest and sha256_between(path, start, end).hexdigest() != digest:
+        raise _damaged(path, folder)
+
+
+def _damaged(path: Path, folder: Path) -> UserError:
+    words = "damaged, its bytes are not those that the journal speaks of"
+    return UserError(f"{path}: {words}; remove the folder {folder} and prepare anew")
+
+
 def _ends_of(path: Path, count: int, before: int) -> bytes:
     """The places where the ``count`` records of another offsets file end, moved by ``before`` bytes."""
+    first = layout.NPY_HEADER_BYTES + 8
     with faults_named(path):
-        ends = np.fromfile(path, "<i8", count, offset=layout.NPY_HEADER_BYTES + 8)
-    if len(ends) != count:
+        data = path.read_bytes()[first : first + 8 * count]
+    if len(data) != 8 * count:
         raise UserError(f"{path}: cut short; remove the folder {path.parents[1]} and prepare that part anew")
-    return (ends + before).astype("<i8").tobytes()
+    return (np.frombuffer(data, "<i8") + before).astype("<i8").tobytes()
 
 
 class GrowingFile:
     """A file that is only appended to, from a length that is known to be sound."""
 
-    def __init__(self, path: Path, head: bytes, length: int) -> None:
-        """Open or create it and cut off what lies behind ``length``. ``head`` is what a new file begins with."""
+    def __init__(self, path: Path, head: bytes, length: int, *, digested: bool = False) -> None:
+        """Open or create it and cut off what lies behind ``length``. ``head`` is what an unfinished file begins with;
+        ``digested``: keep a digest of all that follows it."""
         self.path = path
+        self._digest = sha256() if digested else None
         with faults_named(path):
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
             try:
@@ -171,8 +195,9 @@ class GrowingFile:
                     )
                 self.length = length
                 os.ftruncate(self._descriptor, length)
-                if length == len(head):
-                    self.write_at(0, head)
+                self.write_at(0, head)  # also over what a killed run made of it in finishing
+                if self._digest is not None:
+                    self._digest = sha256_between(path, len(head), length)
             except BaseException:
                 os.close(self._descriptor)
                 raise
@@ -181,6 +206,14 @@ class GrowingFile:
         """Write at the end."""
         self.write_at(self.length, data)
         self.length += len(data)
+        if self._digest is not None:
+            self._digest.update(data)
+
+    @property
+    def digest(self) -> str:
+        """sha256 hex of what follows the head. Only of a file that was opened with ``digested``."""
+        assert self._digest is not None
+        return self._digest.hexdigest()
 
     def append_from(self, path: Path, start: int, end: int) -> None:
         """Write the bytes ``start`` to ``end`` of another file at the end. UserError if it is shorter."""
@@ -227,7 +260,7 @@ class Writer:
         self._saving: Future[None] | None = None
         self._open: list[GrowingFile] = []
         try:
-            self.report = self._opened(folder / layout.REPORT, REPORT_HEAD, state.report_length)
+            self.report = self._opened(folder / layout.REPORT, REPORT_HEAD, state.report_length, state.report_digest)
             self.files = {name: self._open_part(name, part) for name, part in state.parts.items()}
             for made in (folder, *(folder / name for name in state.parts)):
                 sync_folder(made)
@@ -259,6 +292,7 @@ class Writer:
         records_before = files[layout.RECORDS].length if self.format == "jpeg" else 0
         for file, head in heads(self.format).items():
             path, start, end = folder / name / file, len(head), part.lengths[file]
+            _check_sound(path, folder, start, end, part.digests.get(file, ""))
             if file == layout.OFFSETS:
                 files[file].append(_ends_of(path, part.count, records_before))
             else:
@@ -314,11 +348,13 @@ class Writer:
             refused=part.refused + len(refused),
             noted=part.noted + len(odd_files) - len(refused),
             lengths={file: growing.length for file, growing in self.files[name].items()},
+            digests={file: grown.digest for file, grown in self.files[name].items() if file not in layout.LARGE},
         )
         return replace(
             self.state,
             parts={**self.state.parts, name: after},
             report_length=self.report.length,
+            report_digest=self.report.digest,
             first_refused=(*self.state.first_refused, *map(refusal_in_words, refused))[:REMEMBERED_REFUSALS],
             sums=self.state.sums + sums if sums else self.state.sums,
         )
@@ -340,11 +376,15 @@ class Writer:
         with faults_named(folder):
             folder.mkdir(exist_ok=True)
         return {
-            file: self._opened(folder / file, head, part.lengths[file]) for file, head in heads(self.format).items()
+            file: self._opened(folder / file, head, part.lengths[file], part.digests.get(file, ""))
+            for file, head in heads(self.format).items()
         }
 
-    def _opened(self, path: Path, head: bytes, length: int) -> GrowingFile:
-        self._open.append(GrowingFile(path, head, length))
+    def _opened(self, path: Path, head: bytes, length: int, digest: str) -> GrowingFile:
+        """``digest``: what the journal says of it; "" if nothing."""
+        self._open.append(GrowingFile(path, head, length, digested=path.name not in layout.LARGE))
+        if digest and self._open[-1].digest != digest:
+            raise _damaged(path, self.folder)
         return self._open[-1]
 
     def _close(self) -> None:

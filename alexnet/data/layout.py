@@ -83,7 +83,7 @@ def npy_header(dtype: str, shape: tuple[int, ...]) -> bytes:
     return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text
 
 
-def digest_of(record: bytes) -> bytes:
+def digest_of(record: bytes | memoryview) -> bytes:
     """The first 16 bytes of the sha256 of a record's bytes (raw: its pixels; JPEG: its file)."""
     return hashlib.sha256(record).digest()[:DIGEST_BYTES]
 

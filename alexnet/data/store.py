@@ -17,7 +17,7 @@ from typing import Any, overload
 import numpy as np
 
 from alexnet.data import layout
-from alexnet.data.description import check_digest, check_file, fault_of, read_description
+from alexnet.data.description import ANEW_OR_COPIED, check_digest, check_file, fault_of, read_description
 from alexnet.data.statistics import Statistics, Sums
 from alexnet.errors import UserError
 from alexnet.files import faults_named, read_json
@@ -146,6 +146,7 @@ class Part:
         self._name_of_pictures = layout.PICTURES if format == "raw" else layout.RECORDS
         self._descriptor = open_for_reading(folder / self._name_of_pictures)
         weakref.finalize(self, os.close, self._descriptor)
+        self._sound = np.zeros(self._count, bool)
 
     def __len__(self) -> int:
         return self._count
@@ -156,26 +157,34 @@ class Part:
     @cached_property
     def keys(self) -> "Keys":
         """The pictures' paths in the source."""
+        check_digest(self.folder / layout.KEYS, self._files[layout.KEYS])
         return Keys(self.folder / layout.KEYS, self._count)
 
     @cached_property
     def digests(self) -> np.ndarray:
         """The first 16 bytes of each record's sha256, uint8 (N, 16): equal rows are equal pictures."""
-        return self._array(layout.DIGESTS)
+        check_digest(self.folder / layout.DIGESTS, self._files[layout.DIGESTS])
+        return read_array(self.folder / layout.DIGESTS, *layout.array_of(layout.DIGESTS, self._count, self.size))
 
     @cached_property
     def pictures(self) -> np.ndarray:
         """All pictures of a raw store, uint8 (N, S, S, 3), memory-mapped and read-only. UserError for a JPEG store."""
         if self.format != "raw":
             raise UserError(f"{self.folder}: the pictures of a JPEG store are not an array; use Part.read")
-        return self._array(layout.PICTURES)
+        dtype, shape = layout.array_of(layout.PICTURES, self._count, self.size)
+        if self._count == 0:
+            return np.zeros(shape, dtype)
+        path = self.folder / layout.PICTURES
+        with faults_named(path):
+            return np.memmap(path, dtype, "r", layout.NPY_HEADER_BYTES, shape)
 
     def read(self, indices: np.ndarray, out: np.ndarray | None = None, *, threads: int | None = None) -> np.ndarray:
         """The pictures at ``indices`` (B,), in that order, repeats allowed: uint8 (B, S, S, 3), RGB.
 
         ``out``, of that shape, receives them without a copy. ``threads`` share the work; by default 1 for raw
-        records, all cores for JPEG records. IndexError for an index outside 0 … N − 1; UserError for a record that
-        cannot be read or decoded.
+        records, all cores for JPEG records. A record that is read for the first time is held against its digest.
+        IndexError for an index outside 0 … N − 1; UserError for a record that cannot be read or decoded, or whose
+        bytes have changed.
         """
         indices_b = self._checked_indices(indices)
         out_bss3 = self._checked_out(out, len(indices_b))
@@ -227,10 +236,22 @@ class Part:
             if end > start:  # a run of neighbours is one read
                 place = layout.NPY_HEADER_BYTES + int(indices_b[start]) * bytes_each
                 self._fill(rows[start * bytes_each : end * bytes_each], place)
+        for number in np.flatnonzero(~self._sound[indices_b]).tolist():
+            self._check_record(int(indices_b[number]), rows[number * bytes_each : (number + 1) * bytes_each])
+
+    def _check_record(self, index: int, record: bytes | memoryview) -> None:
+        """Hold a record against its digest, unless this process has done so. UserError if its bytes have changed."""
+        if self._sound[index]:
+            return
+        if layout.digest_of(record) != self.digests[index].tobytes():
+            raise UserError(f"{self._picture_name(index)} is damaged: its bytes have changed; {ANEW_OR_COPIED}")
+        self._sound[index] = True
 
     def _decoded(self, index: int) -> np.ndarray:
+        record = self.record(index)
+        self._check_record(index, record)
         try:
-            return layout.decode_jpeg(self.record(index), self.size)
+            return layout.decode_jpeg(record, self.size)
         except ValueError as error:
             raise UserError(f"{self._picture_name(index)} is damaged ({error}); prepare the store anew") from None
 
@@ -281,14 +302,6 @@ class Part:
             if file.read(layout.NPY_HEADER_BYTES) != expected:
                 raise UserError(f"{path}: its header is damaged; prepare the store anew")
 
-    def _array(self, name: str) -> np.ndarray:
-        dtype, shape = layout.array_of(name, self._count, self.size)
-        if self._count == 0:
-            return np.zeros(shape, dtype)
-        path = self.folder / name
-        with faults_named(path):
-            return np.memmap(path, dtype, "r", layout.NPY_HEADER_BYTES, shape)
-
     def _checked_labels(self, classes: int) -> np.ndarray:
         path = self.folder / layout.LABELS
         check_digest(path, self._files[layout.LABELS])
@@ -311,11 +324,11 @@ class Part:
 
 
 class Keys(Sequence[str]):
-    """The lines of keys.txt as a sequence, memory-mapped: a line is decoded when it is asked for."""
+    """The lines of keys.txt as a sequence: a line is decoded when it is asked for."""
 
     def __init__(self, path: Path, count: int) -> None:
         with faults_named(path):
-            self._bytes = np.memmap(path, np.uint8, "r") if count else np.zeros(0, np.uint8)
+            self._bytes = np.frombuffer(path.read_bytes(), np.uint8)
         self._ends = np.flatnonzero(self._bytes == ord("\n"))
         if len(self._ends) != count:
             raise UserError(f"{path}: {len(self._ends):,} lines for {count:,} pictures; prepare the store anew")
@@ -352,6 +365,5 @@ def open_for_reading(path: Path) -> int:
 def read_array(path: Path, dtype: str, shape: tuple[int, ...]) -> np.ndarray:
     """The whole array of a file whose size and header were checked, read-only, in memory."""
     with faults_named(path):
-        array = np.fromfile(path, dtype, offset=layout.NPY_HEADER_BYTES).reshape(shape)
-    array.flags.writeable = False
-    return array
+        data = path.read_bytes()  # np.fromfile takes a failing read for the file's end
+    return np.frombuffer(data, dtype, offset=layout.NPY_HEADER_BYTES).reshape(shape)

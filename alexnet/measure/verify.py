@@ -12,13 +12,13 @@ from torch import Tensor
 
 from alexnet.data.store import Store
 from alexnet.errors import UserError
-from alexnet.files import is_temporary
+from alexnet.files import is_altered, is_temporary
 from alexnet.measure.accuracy import Counts
 from alexnet.measure.arithmetic import DeviceWish, PrecisionWish
 from alexnet.measure.evaluation import Progress
 from alexnet.measure.history import read_history
 from alexnet.measure.run import Run
-from alexnet.runs import RunFolder, check_fits, sealed
+from alexnet.runs import RunFolder, check_fits
 from alexnet.tensor_files import load_tensors
 
 UNSOUND = (UserError, KeyError, TypeError, ValueError, RuntimeError, AttributeError, IndexError)
@@ -53,7 +53,7 @@ def verify_run(
 
     Raises UserError if it is no run folder, or of a newer format.
     """
-    run = RunFolder.open(path)
+    run = RunFolder.open(path, altered=True)
     config = _found("config.json", partial(config_in_words, run))
     yield config
     yield _found("inputs.safetensors", partial(inputs_in_words, run))
@@ -91,8 +91,8 @@ def _found(what: str, check: Callable[[], str]) -> Finding:
 
 def config_in_words(run: RunFolder) -> str:
     """Checksum, table, shapes, classes."""
-    where, recorded = run.path / "config.json", run.config.get("checksum")
-    if recorded is not None and recorded != sealed(run.config)["checksum"]:
+    where = run.path / "config.json"
+    if is_altered(run.config):
         raise UserError(f"{where}: edited or damaged, its checksum does not fit")
     ids, names, outputs = run.value("classes", "ids"), run.class_names, run.table.classes
     if not len(ids) == len(names) == outputs:
@@ -100,7 +100,7 @@ def config_in_words(run: RunFolder) -> str:
     if len(set(ids)) < len(ids):
         raise UserError(f"{where}: classes share an id")
     count = sum(tensor.numel() for tensor in _wanted(run).values())
-    unsealed = "" if recorded is not None else "; no checksum, an older alexnet wrote it"
+    unsealed = "" if run.config.get("checksum") else "; no checksum: an older alexnet wrote it, or a person edited it"
     return f"{run.table.name}, {count:,} numbers, {outputs:,} classes{unsealed}"
 
 

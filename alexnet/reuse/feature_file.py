@@ -7,6 +7,7 @@
 N pictures · D values of a picture.
 """
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -22,13 +23,24 @@ from alexnet.data.journal import GrowingFile
 from alexnet.data.layout import NPY_HEADER_BYTES, npy_header
 from alexnet.data.store import Store
 from alexnet.errors import UsageError, UserError
-from alexnet.files import canonical_digest, faults_named, json_bytes, locked, read_json, write_atomically
+from alexnet.files import (
+    canonical_digest,
+    faults_named,
+    is_altered,
+    json_bytes,
+    locked,
+    read_json,
+    sealed,
+    sha256_between,
+    write_atomically,
+)
 from alexnet.measure.accuracy import BATCH
 from alexnet.measure.evaluation import check_size, part_of
 from alexnet.measure.predict import Failure, Named
 from alexnet.measure.run import Run
 from alexnet.reuse.features import Describer, Progress, describer
 from alexnet.reuse.pictures import Loose, Pool
+from alexnet.reuse.rows import Rows
 from alexnet.tensor_files import tensor_digest
 
 FORMAT_VERSION = 1
@@ -134,6 +146,7 @@ def _finished(path: Path, fingerprint: str) -> dict[str, Any]:
     if there.get("fingerprint") != fingerprint:
         what = f"{there.get('layer')} of {there.get('run')}" if there else "an array of another origin"
         raise UserError(f"{path}: holds other features ({what}). Name another file, or remove this one.")
+    check_features(path, there)
     for left in (_journal(path), _unfinished(path)):
         left.unlink(missing_ok=True)
     return there
@@ -144,14 +157,16 @@ def _written(
 ) -> dict[str, Any]:
     cursor = _taken_up(path, about)
     width = describe.size * np.dtype(about["type"]).itemsize
-    file = GrowingFile(_unfinished(path), bytes(NPY_HEADER_BYTES), NPY_HEADER_BYTES + cursor.rows * width)
+    head = bytes(NPY_HEADER_BYTES)
+    file = GrowingFile(_unfinished(path), head, len(head) + cursor.rows * width, digested=True)
     with ExitStack() as stack:
         stack.callback(file.close)
         _fill(file, describe, collection, about, cursor, lambda: _save(path, file, about, cursor), progress)
         shape = (cursor.rows, *describe.shape)
         file.write_at(0, npy_header(np.dtype(about["type"]).str, shape))
         file.sync()
-    told = {**about, "count": cursor.rows, "left_out": cursor.left_out, **_listed(collection, cursor)}
+    found = {"count": cursor.rows, "sha256": file.digest, "left_out": cursor.left_out}
+    told = sealed({**about, **found, **_listed(collection, cursor)})
     write_atomically(path.with_suffix(".json"), json_bytes(told))
     _unfinished(path).replace(path)
     _journal(path).unlink(missing_ok=True)
@@ -212,15 +227,45 @@ def load_features(path: str | Path) -> tuple[np.ndarray, dict[str, Any]]:
     """The array, memory-mapped and read-only, and the content of the JSON file beside it. Raises UserError if one of
     them is absent or if they do not belong together."""
     path = Path(path)
+    dtype, shape, start, about = _header(path)
     with faults_named(path):
-        about = read_json(path.with_suffix(".json"), LARGEST_JSON)
-        try:
-            values = np.load(path, mmap_mode="r")
-        except ValueError as fault:
-            raise UserError(f"{path}: damaged or no .npy file ({fault}). Make it anew.") from fault
-    if list(values.shape) != [about.get("count"), *about.get("shape", ())] or values.dtype != about.get("type"):
-        raise UserError(f"{path}: {values.dtype} {values.shape} is not what {path.with_suffix('.json')} says it holds.")
-    return values, about
+        return np.memmap(path, dtype, "r", start, shape), about
+
+
+def open_features(path: Path) -> tuple[Rows, dict[str, Any]]:
+    """The same, the values as vectors that are read when they are asked for."""
+    dtype, shape, start, about = _header(path)
+    return Rows(path, dtype, shape, start), about
+
+
+def _header(path: Path) -> tuple[np.dtype, tuple[int, ...], int, dict[str, Any]]:
+    """Type, shape and first byte of the array, and what the JSON file says of it."""
+    about = read_json(path.with_suffix(".json"), LARGEST_JSON)
+    try:
+        with faults_named(path), open(path, "rb") as file:
+            np.lib.format.read_magic(file)
+            shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+            start, size = file.tell(), os.fstat(file.fileno()).st_size
+    except ValueError as fault:
+        raise UserError(f"{path}: damaged or no .npy file ({fault}). Make it anew.") from fault
+    if list(shape) != [about.get("count"), *about.get("shape", ())] or dtype != about.get("type"):
+        raise UserError(f"{path}: {dtype} {shape} is not what {path.with_suffix('.json')} says it holds.")
+    if size != start + int(np.prod(shape)) * dtype.itemsize:
+        raise UserError(f"{path}: damaged, it has {size:,} bytes. Make it anew.")
+    return dtype, shape, start, about
+
+
+def check_features(path: Path, about: dict[str, Any]) -> None:
+    """Raises UserError unless values and JSON file (`about`) are as they were written. Those of an older version that
+    says nothing of it are taken."""
+    if is_altered(about):
+        words = f"damaged or edited, its checksum does not fit. Remove it and {path}, and make both anew."
+        raise UserError(f"{path.with_suffix('.json')}: {words}")
+    with faults_named(path):
+        size = path.stat().st_size
+    promised = about.get("sha256")
+    if promised and sha256_between(path, NPY_HEADER_BYTES, size).hexdigest() != promised:
+        raise UserError(f"{path}: damaged, its bytes have changed. Remove it and make it anew.")
 
 
 # ── going on ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -236,15 +281,20 @@ def _journal(path: Path) -> Path:
 
 def _save(path: Path, file: GrowingFile, about: dict[str, Any], cursor: Cursor) -> None:
     file.sync()
-    write_atomically(_journal(path), json_bytes({"fingerprint": about["fingerprint"], **asdict(cursor)}))
+    told = {"fingerprint": about["fingerprint"], **asdict(cursor), "sha256": file.digest}
+    write_atomically(_journal(path), json_bytes(sealed(told)))
 
 
 def _taken_up(path: Path, about: dict[str, Any]) -> Cursor:
-    """Where to go on: at the start where nothing, or less than the journal says, is there. Raises UserError if other
-    features were begun."""
+    """Where to go on: at the start where nothing, or less than the journal says, or damaged bytes are there. Raises
+    UserError if other features were begun."""
     if not (_journal(path).exists() and _unfinished(path).exists()):
         return Cursor(0, 0, [])
     known = read_json(_journal(path))
+    if is_altered(known):
+        return Cursor(0, 0, [])
+    known.pop("checksum", None)
+    digest = known.pop("sha256", None)
     if known.pop("fingerprint", None) != about["fingerprint"]:
         raise UserError(
             f"{path}: other features were begun there (another run, layer or other pictures). Go on with those, name "
@@ -252,5 +302,6 @@ def _taken_up(path: Path, about: dict[str, Any]) -> Cursor:
         )
     cursor = Cursor(**known)
     bytes_each = int(np.prod(about["shape"])) * np.dtype(about["type"]).itemsize
-    sound = _unfinished(path).stat().st_size >= NPY_HEADER_BYTES + cursor.rows * bytes_each
+    end = NPY_HEADER_BYTES + cursor.rows * bytes_each
+    sound = sha256_between(_unfinished(path), NPY_HEADER_BYTES, end).hexdigest() == digest
     return cursor if sound else Cursor(0, 0, [])

@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 from alexnet.data.store import Part
 from alexnet.errors import UserError
-from alexnet.files import faults_named, json_bytes, read_json, write_atomically
+from alexnet.files import faults_named, is_altered, json_bytes, read_json, sealed, write_atomically
 from alexnet.measure.evaluation import Progress, evaluate_run, part_of
 from alexnet.measure.words import evaluation_as_json
 from alexnet.reuse.similar.index import DESCRIPTION, Index, build
@@ -153,7 +153,7 @@ class Kept:
         found, _ = evaluate_run(
             run.folder, run.viewer, pictures.store, part=pictures.part, views=VIEWS, progress=progress
         )
-        told = {"about": self.about, "numbers": evaluation_as_json(found)}
+        told = sealed({"about": self.about, "numbers": evaluation_as_json(found)})
         write_atomically(self.path("evaluation"), json_bytes(told))
 
     def _follow_epochs(self, progress: Progress) -> None:
@@ -199,4 +199,6 @@ class _Judged:
     @classmethod
     def load(cls, path: Path) -> "_Judged":
         told = read_json(path)
+        if not told.get("checksum") or is_altered(told):
+            raise UserError(f"{path}: damaged, or of an older alexnet. Ask for it again.")
         return cls(told.get("about", {}), told.get("numbers", {}))

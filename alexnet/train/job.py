@@ -18,7 +18,7 @@ from alexnet.data.augment import Augmentation, Inputs
 from alexnet.data.check import remarks_on
 from alexnet.data.store import Store, cores
 from alexnet.errors import UsageError, UserError
-from alexnet.files import faults_named
+from alexnet.files import faults_named, remove_temporaries
 from alexnet.measure.arithmetic import DTYPES, find_device
 from alexnet.nets import table
 from alexnet.nets.network import Network
@@ -177,6 +177,7 @@ def new_job(
     with faults_named(folder):
         folder.mkdir(parents=True, exist_ok=True)
     claim()
+    remove_temporaries(folder)
     run = RunFolder.create(folder, config, inputs)
     notes = [
         f"{network.table.name}: {sum(p.numel() for p in network.parameters()):,} parameters, "

@@ -5,9 +5,11 @@ there while the run goes on: epoch, batch, batches, loss, top1_error, speed (pic
 """
 
 import json
+import os
+import socket
 import sys
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -56,7 +58,8 @@ class Log:
             self.file.flush()
 
     def close(self) -> None:
-        self.file.close()
+        with faults_named(self.path):
+            self.file.close()
 
 
 class Unwritten:
@@ -66,24 +69,38 @@ class Unwritten:
 
 
 class Curves:
-    """TensorBoard's event file: each epoch's figures."""
+    """TensorBoard's event file: each epoch's figures. Written here and now, not by a thread as SummaryWriter does: a
+    full disk is then told like any other."""
 
     def __init__(self, folder: Path) -> None:
-        from torch.utils.tensorboard.writer import SummaryWriter
+        from tensorboard.summary.writer.record_writer import RecordWriter
 
-        self.writer = SummaryWriter(str(folder))
+        self.path = folder / f"events.out.tfevents.{int(time.time()):010}.{socket.gethostname()}.{os.getpid()}.0"
+        with faults_named(self.path):
+            folder.mkdir(exist_ok=True)
+            self.writer = RecordWriter(open(self.path, "ab"))  # noqa: SIM115 - closed by close()
+        self._write(file_version="brain.Event:2")
+
+    def _write(self, **content: Any) -> None:
+        from tensorboard.compat.proto.event_pb2 import Event  # pyright: ignore[reportAttributeAccessIssue] - made at import
+
+        with faults_named(self.path):
+            self.writer.write(Event(wall_time=time.time(), **content).SerializeToString())
+            self.writer.flush()
 
     def step(self, epoch: int, batch: int, batches: int, figures: dict[str, float]) -> None: ...
 
     def event(self, kind: str, **facts: Any) -> None:
+        from tensorboard.compat.proto.summary_pb2 import Summary  # pyright: ignore[reportAttributeAccessIssue]
+
         if kind == "epoch":
-            for name, value in facts.items():
-                if isinstance(value, int | float) and name != "epoch":
-                    self.writer.add_scalar(name, value, facts["epoch"])
-            self.writer.flush()
+            figures = {name: value for name, value in facts.items() if isinstance(value, int | float)}
+            values = [Summary.Value(tag=name, simple_value=figures[name]) for name in figures if name != "epoch"]
+            self._write(step=facts["epoch"], summary=Summary(value=values))
 
     def close(self) -> None:
-        self.writer.close()
+        with faults_named(self.path):
+            self.writer.close()
 
 
 class Now:
@@ -102,7 +119,8 @@ class Now:
     def event(self, kind: str, **facts: Any) -> None: ...
 
     def close(self) -> None:
-        self.path.unlink(missing_ok=True)
+        with suppress(OSError):  # a folder that was closed to us keeps it
+            self.path.unlink(missing_ok=True)
 
 
 class Screen:
@@ -176,8 +194,9 @@ class Everyone:
             listener.event(kind, **facts)
 
     def close(self) -> None:
-        for listener in self.listeners:
-            listener.close()
+        with ExitStack() as all_of_them:  # also if one fails
+            for listener in self.listeners:
+                all_of_them.callback(listener.close)
 
 
 def _left(seconds: float) -> str:

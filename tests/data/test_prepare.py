@@ -6,7 +6,7 @@ import json
 import os
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -371,6 +371,40 @@ def test_a_damaged_journal_is_named(tmp_path: Path, make_source: MakeSource) -> 
             prepare(make_source(), tmp_path / "store", size=SIZE)
     path.write_bytes(whole)
     prepare(make_source(), tmp_path / "store", size=SIZE)
+
+
+@pytest.mark.usefixtures("small_chunks")
+@pytest.mark.parametrize("name", ["train/labels.npy", "train/digests.npy", "train/keys.txt", "report.json"])
+def test_data_that_changed_since_the_journal_was_written_is_named(
+    tmp_path: Path, make_source: MakeSource, name: str
+) -> None:
+    """store.json would promise the changed bytes."""
+    source = make_source({("train", 2): BAD})
+    with pytest.raises(KeyboardInterrupt):
+        prepare(source, tmp_path / "store", size=SIZE, max_bad=0.1, progress=failing_at(6))
+    path = tmp_path / "store" / name
+    data = bytearray(path.read_bytes())
+    assert len(data) > 140 or name in ("report.json", "train/keys.txt")
+    data[len(data) - 9] ^= 4
+    path.write_bytes(data)
+    with pytest.raises(UserError, match=rf"{name}: damaged, its bytes are not those .* remove the folder"):
+        prepare(source, tmp_path / "store", size=SIZE, max_bad=0.1)
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_a_journal_without_digests_is_gone_on_with(
+    tmp_path: Path, make_source: MakeSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that an older version wrote."""
+    whole = prepare(make_source(), tmp_path / "whole", size=SIZE)
+    with pytest.raises(KeyboardInterrupt):
+        prepare(make_source(), tmp_path / "store", size=SIZE, progress=failing_at(6))
+    settings, state = journal.load_journal(tmp_path / "store") or ({}, None)
+    assert state is not None
+    parts = {name: replace(part, digests={}) for name, part in state.parts.items()}
+    journal.save_journal(tmp_path / "store", settings, replace(state, parts=parts, report_digest=""))
+    assert prepare(make_source(), tmp_path / "store", size=SIZE).fingerprint == whole.fingerprint
+    assert tree(tmp_path / "store") == tree(tmp_path / "whole")
 
 
 @pytest.mark.usefixtures("small_chunks")

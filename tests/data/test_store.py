@@ -1,5 +1,6 @@
 """Reading a store: right pictures, and every kind of damage named."""
 
+import errno
 import json
 import os
 import shutil
@@ -210,16 +211,43 @@ def test_a_damaged_picture_is_named(copy: Path) -> None:
     assert store.verify() == [f"{file}: picture 4 (val/class1/pic ture_0004.jpg) is damaged: its bytes have changed"]
 
 
-def test_a_destroyed_jpeg_record_is_named_when_read(copy: Path) -> None:
+@pytest.mark.parametrize("threads", [1, 3])
+def test_a_damaged_record_is_named_when_it_is_read(copy: Path, threads: int) -> None:
+    """By whoever trains or measures on it: one changed bit in one picture, among others, in any place of the batch."""
     val = Store.open(copy).parts["val"]
-    if val.format == "raw":
-        return
-    start, end = val._span(4)
-    with open(copy / "val" / "records.bin", "r+b") as file:
-        file.seek(start)
-        file.write(bytes(end - start))
-    with pytest.raises(UserError, match=r"picture 4 .*damaged"):
-        val.read(np.array([4]))
+    flip(copy / "val" / val._name_of_pictures, val._span(4)[1] - 7)
+    val.read(np.array([0, 1, 2, 3, 5, 10]), threads=threads)
+    for batch in ([4], [10, 4, 3], [2, 3, 4, 5]):
+        with pytest.raises(UserError, match=r"picture 4 \(val/class1/pic ture_0004.jpg\) is damaged: .* anew"):
+            val.read(np.array(batch), threads=threads)
+
+
+def test_a_record_is_held_against_its_digest_once(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    train, taken = Store.open(copy).parts["train"], []
+    plain = layout.digest_of
+    monkeypatch.setattr(layout, "digest_of", lambda record: taken.append(1) or plain(record))
+    for _ in range(3):
+        train.read(np.array([5, 6, 5, 30]), threads=1)
+    assert len(taken) == 3 or (len(taken), train.format) == (4, "raw")  # 5 twice in one batch
+
+
+def test_damaged_keys_and_digests_are_named_when_they_are_used(copy: Path) -> None:
+    for name, use in (("keys.txt", lambda part: part.keys), ("digests.npy", lambda part: part.read(np.array([0])))):
+        flip(copy / "val" / name, 150)
+        with pytest.raises(UserError, match=rf"{name}: damaged, its content has changed"):
+            use(Store.open(copy).parts["val"])
+
+
+def test_a_read_that_fails_is_not_taken_for_the_files_end(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(path: Path) -> bytes:
+        raise OSError(errno.EIO, "Input/output error", str(path))
+
+    part = Store.open(copy).parts["val"]
+    monkeypatch.setattr(Path, "read_bytes", fail)
+    with pytest.raises(UserError, match=r"keys\.txt: the disk reports a read or write error"):
+        _ = part.keys
+    with pytest.raises(UserError, match=r"labels\.npy: the disk reports a read or write error"):
+        Store.open(copy)
 
 
 def test_a_file_shortened_behind_our_back_is_an_error_not_a_crash(copy: Path) -> None:

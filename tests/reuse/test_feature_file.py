@@ -69,6 +69,48 @@ def test_killed_it_goes_on_to_the_same_bytes(
     assert not list(tmp_path.glob("*unfinished")) + list(tmp_path.glob("*journal"))
 
 
+@pytest.mark.parametrize("name", ["f.npy.unfinished", "f.npy.journal"])
+def test_features_that_changed_since_they_were_saved_are_made_anew(
+    run: Run, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(feature_file, "BATCH", 32)
+    monkeypatch.setattr(feature_file, "SAVE_SECONDS", 0.0)
+    collection = Collection.of_store(run, store)
+    write_features(run, collection, tmp_path / "whole.npy")
+
+    def die(done: int, _: int) -> None:
+        if done >= 96:
+            raise Killed
+
+    with pytest.raises(Killed):
+        write_features(run, collection, tmp_path / "f.npy", progress=die)
+    flip(tmp_path / name, b'"rows": 9' if name.endswith("journal") else b"")
+    seen: list[int] = []
+    write_features(run, collection, tmp_path / "f.npy", progress=lambda done, _: seen.append(done))
+    assert seen[0] == 32
+    assert (tmp_path / "f.npy").read_bytes() == (tmp_path / "whole.npy").read_bytes()
+
+
+def test_finished_features_that_changed_are_named(run: Run, store: Store, tmp_path: Path) -> None:
+    collection, path = Collection.of_store(run, store, ["val"]), tmp_path / "f.npy"
+    write_features(run, collection, path)
+    flip(path)
+    with pytest.raises(UserError, match=r"f\.npy: damaged, its bytes have changed"):
+        write_features(run, collection, path)
+    path.unlink()
+    write_features(run, collection, path)
+    flip(path.with_suffix(".json"), b"val/angle1")
+    with pytest.raises(UserError, match=r"f\.json: damaged or edited"):
+        write_features(run, collection, path)
+
+
+def flip(path: Path, behind: bytes = b"") -> None:
+    """Change a bit: of the byte behind the first `behind`, or in the middle."""
+    data = bytearray(path.read_bytes())
+    data[data.index(behind) + len(behind) - 1 if behind else len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
 def test_other_features_are_never_written_over(run: Run, store: Store, tmp_path: Path) -> None:
     collection, path = Collection.of_store(run, store, ["val"]), tmp_path / "f.npy"
     write_features(run, collection, path)

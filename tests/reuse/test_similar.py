@@ -187,7 +187,10 @@ def test_killed_while_building_it_ends_alike(
             build(run, store, tmp_path / "a", **again)  # type: ignore[arg-type]
         with pytest.raises(UserError, match="similar build"):
             Index.open(tmp_path / "a", run)
+    for name in (".codes.safetensors.0123abcd", ".features.npy.journal.0123abcd", ".similar.png.0123abcd"):
+        (tmp_path / "a" / f"{name}.unfinished").touch()  # a killed writer's; the last one is a search's, perhaps alive
     whole = build(run, store, tmp_path / "a", **again)  # type: ignore[arg-type]
+    (tmp_path / "a" / ".similar.png.0123abcd.unfinished").unlink()
     assert np.array_equal(whole.values, index.values)
     assert np.array_equal(whole.codes, index.codes)
     assert {path.name for path in whole.folder.iterdir()} == {path.name for path in index.folder.iterdir()}

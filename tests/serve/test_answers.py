@@ -71,6 +71,16 @@ def test_a_pass_is_made_once_and_kept_in_the_run_folder(site: Site, place: Place
     assert site.ask("GET", "/api/sides/own/layers/conv2/units/99999")[0] == 404
 
 
+def test_a_kept_evaluation_that_changed_is_made_anew(site: Site, place: Place) -> None:
+    path = place.run / "explorer" / "evaluation-val.json"
+    assert site.compute("/api/sides/own/kept/evaluation")[-1] == ("done", {"made": True})
+    made = path.read_bytes()
+    path.write_bytes(made.replace(b'"pictures": 60', b'"pictures": 61', 1))
+    assert path.read_bytes() != made
+    assert site.compute("/api/sides/own/kept/evaluation")[-1] == ("done", {"made": True})
+    assert path.read_bytes() == made
+
+
 def test_activations_evolution_neighbours_and_errors_by_class(site: Site, place: Place, picture: bytes) -> None:
     for what in ("spread", "evolution", "neighbours", "evaluation"):
         assert site.compute(f"/api/sides/own/kept/{what}")[-1] == ("done", {"made": True})
@@ -123,7 +133,7 @@ def test_a_run_in_training_is_followed(place: Place, serve: Callable[..., Site],
     run = tmp_path / "growing"
     shutil.copytree(place.run, run, ignore=shutil.ignore_patterns("snapshots", "model.safetensors", "explorer"))
     log = (run / "log.jsonl").read_text().splitlines(keepends=True)
-    config = json.loads((run / "config.json").read_text()) | {"finished": False}
+    config = json.loads((run / "config.json").read_text()) | {"finished": False, "checksum": ""}
     (run / "config.json").write_text(json.dumps(config))
     (run / "log.jsonl").write_text(log[0])
     site = serve(Place(run, place.beside, place.store))

@@ -185,7 +185,7 @@ def test_other_options_are_refused_when_going_on(
     with pytest.raises(UsageError, match=r"--seed 5: the run in .* was started with 0"):
         train(store, run_folder, options(seed=5), resume=True, quiet=True)
     config = json.loads((run_folder / "config.json").read_text())
-    config["data"]["fingerprint"] = "another"
+    config["data"]["fingerprint"], config["checksum"] = "another", ""
     (run_folder / "config.json").write_text(json.dumps(config))
     with pytest.raises(UserError, match="not the store"):
         train(store, run_folder, options(), resume=True, quiet=True)
@@ -380,7 +380,7 @@ def test_going_on_with_another_torch_is_said(store: Store, run_folder: Path, mon
         train(store, run_folder, options(), quiet=True)
     monkeypatch.undo()
     config = json.loads((run_folder / "config.json").read_text())
-    (run_folder / "config.json").write_text(json.dumps(config | {"torch": "1.0"}))
+    (run_folder / "config.json").write_text(json.dumps(config | {"torch": "1.0", "checksum": ""}))
     train(store, run_folder, options(), resume=True, quiet=True)
     assert any("torch was '1.0'" in note["text"] for note in events(run_folder, "note"))
 
@@ -451,7 +451,7 @@ def test_another_store_or_option_is_refused_for_an_ended_run_too(store: Store, u
         train(store, unbroken, options(seed=9), resume=True, quiet=True)
     config = json.loads((unbroken / "config.json").read_text())
     shutil.copytree(unbroken, tmp_path / "copy")
-    config["data"]["fingerprint"] = "another"
+    config["data"]["fingerprint"], config["checksum"] = "another", ""
     (tmp_path / "copy" / "config.json").write_text(json.dumps(config))
     with pytest.raises(UserError, match="not the store"):
         train(store, tmp_path / "copy", options(), resume=True, quiet=True)

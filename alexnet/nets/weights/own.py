@@ -2,9 +2,8 @@
 
 import json
 
-from safetensors import SafetensorError, safe_open
-
 from alexnet.errors import UserError
+from alexnet.files import metadata_in
 from alexnet.nets import table
 from alexnet.nets.weights.foreign import Asked, Files, Foreign
 from alexnet.tensor_files import load_tensors
@@ -19,9 +18,9 @@ def is_own(files: Files) -> bool:
     if len(found) != 1 or not files.is_on_disk(found[0]):
         return False
     try:
-        with safe_open(files.on_disk(found[0]), "pt") as file:
-            return "network" in json.loads((file.metadata() or {}).get("about", "{}"))
-    except (SafetensorError, ValueError, OSError):
+        with open(files.on_disk(found[0]), "rb") as file:
+            return "network" in json.loads(metadata_in(file).get("about", "{}"))
+    except (ValueError, OSError):
         return False
 
 

@@ -20,6 +20,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from alexnet.errors import UserError
+from alexnet.reuse.rows import Vectors
 
 BITS = (32, 64, 128, 256)
 HIDDEN = 512
@@ -49,7 +50,7 @@ class Coder:
         return len(self.medians)
 
     @torch.inference_mode()
-    def codes(self, values_md: np.ndarray, progress: Progress | None = None) -> np.ndarray:
+    def codes(self, values_md: Vectors, progress: Progress | None = None) -> np.ndarray:
         """The codes, uint8 (M, K / 8), bit 0 of the code the highest of the first byte."""
         found = np.empty((len(values_md), self.bits // 8), np.uint8)
         for first in range(0, len(values_md), AT_ONCE):
@@ -89,9 +90,9 @@ def decoding_half(values: int, bits: int) -> nn.Sequential:
 
 
 def learn_coder(
-    values_md: np.ndarray, bits: int, *, epochs: int = EPOCHS, seed: int = 0, progress: Progress | None = None
+    values_md: Vectors, bits: int, *, epochs: int = EPOCHS, seed: int = 0, progress: Progress | None = None
 ) -> Coder:
-    """An auto-encoder trained on the vectors (float, memory-mapped or not; on MOST of them if there are more).
+    """An auto-encoder trained on the vectors (float, in memory or on disk; on MOST of them if there are more).
 
     The same vectors and seed give the same coder on one machine. Raises UserError for too few vectors, or for vectors
     that are all the same. `progress` receives batches done and batches in all."""

@@ -20,17 +20,19 @@ import torch
 
 from alexnet.data.store import Store
 from alexnet.errors import UsageError, UserError
-from alexnet.files import faults_named, json_bytes, locked, read_json, sha256_of, write_atomically
+from alexnet.files import faults_named, json_bytes, locked, read_json, remove_temporaries, sha256_of, write_atomically
 from alexnet.measure.evaluation import part_of
 from alexnet.measure.run import Run
-from alexnet.reuse.feature_file import Collection, load_features, write_features
+from alexnet.reuse.feature_file import Collection, open_features, write_features
 from alexnet.reuse.pictures import Pool
+from alexnet.reuse.rows import Rows, Vectors
 from alexnet.reuse.similar.codes import BITS, Coder, learn_coder
 from alexnet.reuse.similar.search import hamming_nearest, nearest
 from alexnet.tensor_files import load_tensors, save_tensors, tensor_digest
 
 FORMAT_VERSION = 1
 FEATURES, CODES, LISTS, DESCRIPTION = "features.npy", "codes.safetensors", "lists.faiss", "index.json"
+OWN = (FEATURES, f"{FEATURES}.journal", "features.json", CODES, LISTS, DESCRIPTION)
 SHORTLIST = 20
 """Pictures that codes choose, for each that is wanted, before distances between values decide."""
 LEAST_SHORTLIST = 200
@@ -75,6 +77,7 @@ def build(
         folder.mkdir(parents=True, exist_ok=True)
     with locked(folder / ".lock", f"{folder}: another process is building this index. Wait for it to end."):
         tell = progress or _nobody
+        remove_temporaries(folder, OWN)  # only these: searches write into it too
         about = write_features(
             run,
             Collection.of_store(run, store, parts),
@@ -88,7 +91,7 @@ def build(
         if (folder / DESCRIPTION).exists() and read_json(folder / DESCRIPTION).get("options") == options:
             return Index.open(folder, run)
         (folder / DESCRIPTION).unlink(missing_ok=True)
-        values_md = _flat(load_features(folder / FEATURES)[0])
+        values_md, _ = open_features(folder / FEATURES)
         if bits is not None:
             _write_codes(folder, values_md, bits, seed, tell)
         if faiss is not None and lists is not None:
@@ -101,18 +104,13 @@ def _nobody(what: str, done: int, total: int) -> None:
     del what, done, total
 
 
-def _flat(values: np.ndarray) -> np.ndarray:
-    """Maps as vectors: (M, D), still on disk."""
-    return values.reshape(len(values), -1)
-
-
-def _write_codes(folder: Path, values_md: np.ndarray, bits: int, seed: int, tell: Progress) -> None:
+def _write_codes(folder: Path, values_md: Vectors, bits: int, seed: int, tell: Progress) -> None:
     coder = learn_coder(values_md, bits, seed=seed, progress=lambda d, t: tell("learning codes", d, t))
     codes = coder.codes(values_md, progress=lambda done, total: tell("codes", done, total))
     save_tensors(folder / CODES, {"codes": torch.from_numpy(codes), **coder.tensors()}, {"bits": bits})
 
 
-def _write_lists(faiss: Any, folder: Path, values_md: np.ndarray, lists: int, tell: Progress) -> None:
+def _write_lists(faiss: Any, folder: Path, values_md: Vectors, lists: int, tell: Progress) -> None:
     """faiss's IndexIVFScalarQuantizer, values in half precision."""
     if not 1 <= lists <= len(values_md):
         raise UsageError(f"--lists {lists}: from 1 to the {len(values_md):,} pictures; about the square root is usual.")
@@ -158,12 +156,12 @@ def find_faiss() -> Any:
 
 @dataclass(frozen=True, eq=False)
 class Index:
-    """A finished index: `values` (M, D), memory-mapped; `keys`, the pictures' paths in their source; `labels` (M,) and
+    """A finished index: `values` (M, D), on disk; `keys`, the pictures' paths in their source; `labels` (M,) and
     `class_names`; `layer` and `views` that a query must be described by."""
 
     folder: Path
     description: dict[str, Any]
-    values: np.ndarray
+    values: Rows
     about: dict[str, Any]
 
     @classmethod
@@ -186,8 +184,8 @@ class Index:
                 f"{folder}: was built with other weights than {run.path} has now. Build another one, with --index, "
                 "or remove this one and build it anew."
             )
-        values, about = load_features(folder / FEATURES)
-        return cls(folder, description, _flat(values), about)
+        values, about = open_features(folder / FEATURES)
+        return cls(folder, description, values, about)
 
     def __len__(self) -> int:
         return len(self.values)

@@ -8,6 +8,8 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
+from alexnet.reuse.rows import Vectors
+
 QUERIES_AT_ONCE = 256
 KNOWN_AT_ONCE = 4096
 WORDS_AT_ONCE = 1 << 16
@@ -17,12 +19,12 @@ Progress = Callable[[int, int], None]
 
 
 def nearest(
-    queries_nd: np.ndarray, known_md: np.ndarray, count: int, progress: Progress | None = None
+    queries_nd: np.ndarray, known_md: Vectors, count: int, progress: Progress | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """For each query the places of the `count` nearest of the known by Euclidean distance, the nearest first, int64
     (N, count), and the distances, float64. Of equals the first; fewer than `count` where fewer are known.
 
-    Exact: every distance is computed, in float64. `known_md` may be memory-mapped, of any float type: it is read block
+    Exact: every distance is computed, in float64. `known_md` may be on disk, of any float type: it is read block
     by block, once for every 256 queries. `progress` receives known vectors compared, and how many there are to compare.
     """
     count = min(count, len(known_md))
@@ -38,7 +40,7 @@ def nearest(
 
 
 def _nearest_of_block(
-    queries_nd: np.ndarray, known_md: np.ndarray, count: int, progress: Callable[[int], None] | None
+    queries_nd: np.ndarray, known_md: Vectors, count: int, progress: Callable[[int], None] | None
 ) -> tuple[np.ndarray, np.ndarray]:
     """The same for a few queries, with squared distances: the best so far against one block of the known after the
     other. What was found before stands before its equals, so of equals the first stays."""
