@@ -1,9 +1,9 @@
 """Make the virtual environment for the Makefile: `python tools/environment.py .venv test`.
 
-What pip installs is in requirements/: versions with hashes, of which it takes no other file. Only torch goes without, by
-its version alone: its CPU and CUDA builds are different files. A torch that is there already, in the environment or
-beside the interpreter that runs this, is kept. Without `test`, `extras` or `core` the environment is only made, or found
-to be of this Python. Standard library only, and old syntax: it has to tell an old Python that it is too old.
+What pip installs is in requirements/: versions, and the hashes of the files it may take. Only torch goes by its version
+alone: its CPU and CUDA builds are different files. A torch that is there already, in the environment or beside the
+interpreter that runs this, is kept. Without `core`, `extras` or `test` the environment is only made, or found to be of
+this Python. Standard library only, and old syntax: it has to tell an old Python that it is too old.
 """
 
 import pathlib
@@ -27,7 +27,7 @@ THIS_PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}"
 
 
 def main():
-    if len(sys.argv) not in (2, 3) or sys.argv[2:] and sys.argv[2] not in GROUPS:
+    if len(sys.argv) not in (2, 3) or (sys.argv[2:] and sys.argv[2] not in GROUPS):
         sys.exit("usage: python tools/environment.py ENVIRONMENT [core|extras|test]")
     if sys.version_info < OLDEST_PYTHON:
         sys.exit(f"Python 3.11 or newer is needed, this is {THIS_PYTHON}: try make PYTHON=python3.12 ...")

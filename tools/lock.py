@@ -39,7 +39,9 @@ def main() -> None:
         sys.exit("uv is not on the path; it knows the hashes of releases: pip install uv")
     for name, entries in locked().items():
         path = ROOT / "requirements" / f"{name}.txt"
-        path.write_text(f"# {ABOUT[name]}; written by tools/lock.py from constraints.txt.\n" + "".join(entries.values()))
+        path.write_text(
+            f"# {ABOUT[name]}; written by tools/lock.py from constraints.txt.\n" + "".join(entries.values())
+        )
         print(f"{path.relative_to(ROOT)}: {len(entries)} packages")
 
 
@@ -63,7 +65,7 @@ def locked() -> dict[str, Entries]:
 
 
 def resolved(arguments: list[str], *requirements: str, without: tuple[str, ...] = ()) -> Entries:
-    """All that pip would install for the project (its `arguments`) and the `requirements`, at the constraints' versions.
+    """All that pip would install for the project (its `arguments`) and the `requirements`, as constraints.txt says.
     Ends the program for a release that constraints.txt has no version of."""
     with tempfile.TemporaryDirectory() as folder:
         wanted, excluded = Path(folder, "wanted.in"), Path(folder, "excluded.in")

@@ -5,7 +5,7 @@ import sys
 import tomllib
 import zipfile
 from hashlib import sha256
-from importlib.metadata import PackageNotFoundError, requires
+from importlib.metadata import PackageNotFoundError, requires, version
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
@@ -65,8 +65,8 @@ def test_a_lock_holds_all_that_its_extras_ask_for(group: str, extras: tuple[str,
     given = {*here, *pins(ROOT / "requirements" / "torch.txt"), "torch", "triton", "alexnet", BROWSER}
     assert sorted(closure(map(Requirement, wanted), project) - given) == []
     for requirement in map(Requirement, wanted):
-        version = CONSTRAINTS.get(canonicalize_name(requirement.name))
-        assert version is None or version in requirement.specifier
+        pinned = CONSTRAINTS.get(canonicalize_name(requirement.name))
+        assert pinned is None or pinned in requirement.specifier
 
 
 def closure(wanted: "map[Requirement]", project: dict) -> set[str]:
@@ -98,6 +98,24 @@ def needs(name: str, extras: tuple[str, ...], project: dict) -> list[tuple[str, 
         if marker is None or any(marker.evaluate({"extra": extra}) for extra in ("", *extras)):
             found.append((canonicalize_name(requirement.name), tuple(requirement.extras)))
     return found
+
+
+def test_the_licence_of_each_is_listed_as_its_metadata_say() -> None:
+    licences = tool("licences")
+    listed = {found[1]: found[0] for found in licences.ROW.finditer(licences.PAGE.read_text())}
+    purposes = licences.purposes()
+    assert listed.keys() == purposes.keys() == CONSTRAINTS.keys()
+    for name, purpose in purposes.items():
+        if is_installed(name):
+            assert listed[name] == licences.row(name, purpose)
+
+
+def is_installed(name: str) -> bool:
+    """At the version that the list was made of."""
+    try:
+        return version(name).partition("+")[0] == CONSTRAINTS[name]
+    except PackageNotFoundError:
+        return False
 
 
 # ── a file that is another one ───────────────────────────────────────────────────────────────────────────────────

@@ -6,7 +6,6 @@ import sys
 import tarfile
 import venv
 import zipfile
-from collections.abc import Iterator
 from email.parser import Parser
 from importlib import metadata
 from pathlib import Path
@@ -16,7 +15,9 @@ import pytest
 import alexnet
 
 ROOT = Path(__file__).parents[2]
-pytest.importorskip("hatchling", reason="hatchling, which builds the project, is not installed: make .venv/installed-test")
+pytest.importorskip(
+    "hatchling", reason="hatchling, which builds the project, is not installed: make .venv/installed-test"
+)
 
 
 def build(source: Path, target: Path, *kinds: str) -> None:
@@ -47,7 +48,12 @@ def contents(wheel: Path) -> dict[str, bytes]:
 
 def of_the_package() -> list[str]:
     """Every file of the package that the repository has or would take."""
-    done = subprocess.run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "alexnet"], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "alexnet"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
     if done.returncode != 0:
         pytest.skip(f"no checkout to compare with: {done.stderr.strip()}")
     return done.stdout.split("\0")[:-1]
@@ -86,7 +92,7 @@ def test_the_metadata_say_what_an_index_shows(wheel: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The interpreter of a new environment: the core's releases from the locks, the wheel, and torch alone of here."""
     folder = tmp_path_factory.mktemp("fresh")
     venv.create(folder, with_pip=True, symlinks=True)
@@ -96,7 +102,7 @@ def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pa
     subprocess.run([*install, "--require-hashes", *locks], check=True)
     lend_torch(folder)
     subprocess.run([*install, wheel], check=True)
-    yield python
+    return python
 
 
 def lend_torch(environment: Path) -> None:
