@@ -21,7 +21,7 @@ FOR = {
 }
 """What a package is for, by the first of requirements/ that it stands in."""
 PIN = re.compile(r"^([a-z0-9-]+)==", re.MULTILINE)
-ROW = re.compile(r"^\| ([a-z0-9-]+) \| .*\n", re.MULTILINE)
+ROW = re.compile(r"^\| (?!package )([a-z0-9-]+) \| .*\n", re.MULTILINE)
 
 COPYLEFT = re.compile(r"\b(A?GPL|LGPL|MPL|EPL|CDDL|EUPL)\b|GNU|Mozilla")
 CLOSED = re.compile("proprietary|NVIDIA", re.IGNORECASE)
