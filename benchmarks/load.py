@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
 from serve import Site, photograph  # benchmarks/serve.py
 
@@ -96,17 +97,20 @@ def serve(folder: Path, options: argparse.Namespace) -> Watched:
 
 
 def train(folder: Path, options: argparse.Namespace) -> Watched:
-    """Watched from outside: the training is a process of its own, whose log tells the updates."""
+    """Watched from outside, by its log, but for an epoch at its end, when the run is finished and saved."""
     store = drawn_store(folder, options.side)
-    epochs = -(-options.calls // -(-len(store.parts["train"]) // BATCH))
+    epochs = -(-options.calls // -(-len(store.parts["train"]) // BATCH)) + 1
     words = ["train", str(store.path), "--out", str(folder / "run"), "--net", options.net, "--batch", str(BATCH)]
     words += ["--width", str(options.width), "--epochs", str(epochs), "--patience", str(epochs)]
-    process = subprocess.Popen([sys.executable, "-m", "alexnet", *words], stderr=subprocess.DEVNULL)
+    words += ["--threads", str(torch.get_num_threads())]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "alexnet", *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     seen = 0
     while process.poll() is None:
         time.sleep(0.02)
         updates = updates_logged(folder / "run" / "log.jsonl")
-        if updates > seen:
+        if seen < updates <= options.calls:
             with contextlib.suppress(ProcessLookupError):  # it ended meanwhile
                 yield updates, memory_of(process.pid, "VmRSS")
             seen = updates

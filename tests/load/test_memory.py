@@ -17,13 +17,15 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="memory is only 
 
 LOAD = Path(__file__).parents[2] / "benchmarks" / "load.py"
 SMALL = ("--net", "toy", "--width", "1", "--side", "40")
-SHORT = {"predict": ("400", "100"), "serve": ("300", "100"), "train": ("900", "300")}
+SHORT = {"predict": ("400", "100"), "serve": ("300", "100"), "train": ("600", "200")}
+SMALL_PAGES = {"THP_MEM_ALLOC_ENABLE": "0"}
+"""For short measurements: a large page more or less is 2 MB."""
 RECORD = 40 * 40 * 3
 """Bytes."""
 
 
-def start(what: str, calls: str, warm: str, threads: int = 1) -> subprocess.Popen[str]:
-    environment = {**os.environ, "PYTHONPATH": str(LOAD.parents[1]), "OMP_NUM_THREADS": str(threads)}
+def start(what: str, calls: str, warm: str, threads: int = 1, **variables: str) -> subprocess.Popen[str]:
+    environment = {**os.environ, "PYTHONPATH": str(LOAD.parents[1]), "OMP_NUM_THREADS": str(threads), **variables}
     command = [sys.executable, str(LOAD), what, "--calls", calls, "--warm", warm, *SMALL]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
 
@@ -39,7 +41,7 @@ def bytes_a_call(process: subprocess.Popen[str]) -> float:
 def started() -> Iterator[dict[str, subprocess.Popen[str]]]:
     pytest.importorskip("sklearn", reason="scikit-learn is not installed: pip install '.[sklearn]'")
     pytest.importorskip("uvicorn", reason="the explorer's packages are not installed: pip install '.[serve]'")
-    processes = {what: start(what, *numbers) for what, numbers in SHORT.items()}
+    processes = {what: start(what, *numbers, **SMALL_PAGES) for what, numbers in SHORT.items()}
     yield processes
     for process in processes.values():
         process.kill()
