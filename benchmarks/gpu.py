@@ -26,8 +26,8 @@ from alexnet.bench.timing import Act, Row, Times, compare, race
 from alexnet.bench.training import noise
 from alexnet.data.stream import Stream
 from alexnet.data.upload import pinned, upload
-from alexnet.train.loop import Outcome, augmented, learn, train_batch
 from alexnet.train.parallel.layout import deal
+from alexnet.train.step import Outcome, augmented, learn, train_batch
 
 STEPS = 20
 """Training steps, or batches looked at, in one round: a GPU is only waited for at a round's ends."""

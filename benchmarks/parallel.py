@@ -29,13 +29,13 @@ from alexnet.measure.arithmetic import DTYPES
 from alexnet.nets.network import build
 from alexnet.runs import RunFolder
 from alexnet.train.job import Job
-from alexnet.train.loop import learn
 from alexnet.train.options import TrainOptions
 from alexnet.train.parallel.exchange import Meter
 from alexnet.train.parallel.launch import launched
 from alexnet.train.parallel.layout import Layout
 from alexnet.train.parallel.team import Team
 from alexnet.train.schedule import Logged, Rates
+from alexnet.train.step import learn
 from alexnet.train.update import Update
 
 COUNTERS = Path("/proc/self/net/dev")

@@ -25,12 +25,12 @@ from parallel import RATES, job_of
 from alexnet.nets import zoo
 from alexnet.nets.table import with_width
 from alexnet.train import plan
-from alexnet.train.loop import learn
 from alexnet.train.options import TrainOptions
 from alexnet.train.parallel.exchange import Meter
 from alexnet.train.parallel.launch import launched
 from alexnet.train.parallel.layout import Layout
 from alexnet.train.parallel.team import Team
+from alexnet.train.step import learn
 
 LINK_NUMBERS = 1 << 24
 Act = Callable[[], object]

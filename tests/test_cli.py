@@ -22,6 +22,7 @@ from alexnet import cli
 from alexnet.data import synthetic
 from alexnet.errors import UsageError, UserError
 from alexnet.train.options import TrainOptions
+from alexnet.verbs.prepare import ready_store
 
 POSITIONALS = {
     "completion": ["bash"],
@@ -295,8 +296,10 @@ def test_prepare_shows_progress_on_stderr_and_the_outcome_on_stdout(
 def test_prepare_hands_every_option_on(monkeypatch: pytest.MonkeyPatch) -> None:
     handed: dict[str, object] = {}
     monkeypatch.setattr("alexnet.data.sources.open_source", lambda source, **options: handed.update(options, of=source))
-    monkeypatch.setattr(cli, "prepare_shown", lambda source, to, make, **options: handed.update(options, to=to))
-    monkeypatch.setattr(cli, "in_words", lambda store: "done")
+    monkeypatch.setattr(
+        "alexnet.verbs.prepare.prepare_shown", lambda source, to, make, **options: handed.update(options, to=to)
+    )
+    monkeypatch.setattr("alexnet.verbs.prepare.in_words", lambda store: "done")
     line = "prepare a b --size 8 --resample box --format jpeg --holdout 0.5 --seed 3 --background --exif --strict"
     assert cli.main([*line.split(), "--max-bad", "0.2", "--workers", "7", "--decode", "scaled"]) == 0
     assert callable(handed.pop("progress")), "the built-in set shows how far its drawing is"
@@ -308,7 +311,7 @@ def test_prepare_hands_every_option_on(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_train_hands_every_option_on(monkeypatch: pytest.MonkeyPatch) -> None:
     handed: list[TrainOptions] = []
-    monkeypatch.setattr(cli, "ready_store", lambda pictures, run: (pictures, run))
+    monkeypatch.setattr("alexnet.verbs.train.ready_store", lambda pictures, run: (pictures, run))
     monkeypatch.setattr("alexnet.train.loop.train", lambda store, run, options, resume, team: handed.append(options))
     line = (
         "train s --out r --net zfnet --rate 0.5 --from other --no-mirror --colour-noise off --freeze conv1 --snapshots"
@@ -329,11 +332,11 @@ def test_train_hands_every_option_on(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_train_prepares_a_folder_of_pictures_once_beside_the_run(photos: Path, tmp_path: Path) -> None:
     (photos / "cat" / "broken.jpg").unlink()
-    store = cli.ready_store(photos, tmp_path / "run")
+    store = ready_store(photos, tmp_path / "run")
     assert store.path == tmp_path / "run.store"
     assert {name: len(part) for name, part in store.parts.items()} == {"train": 18, "val": 2}
-    assert cli.ready_store(photos, tmp_path / "run").fingerprint == store.fingerprint
-    assert cli.ready_store(store.path, tmp_path / "other").path == store.path
+    assert ready_store(photos, tmp_path / "run").fingerprint == store.fingerprint
+    assert ready_store(store.path, tmp_path / "other").path == store.path
 
 
 @pytest.mark.parametrize("parts", [[""], ["train", "val"]])
@@ -377,7 +380,7 @@ def test_the_drawing_of_the_built_in_set_shows_its_progress(
     assert cli.main(["prepare", source, str(tmp_path / "store"), "--size", "16"]) == 0
     assert "drawing: " not in capsys.readouterr().err, "what was drawn already is not drawn again"
     shutil.rmtree(tmp_path / "drawn")
-    cli.ready_store(Path(source), tmp_path / "run")
+    ready_store(Path(source), tmp_path / "run")
     assert "drawing: 36 of 36 pictures" in capsys.readouterr().err
 
 

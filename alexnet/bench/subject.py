@@ -23,9 +23,9 @@ from alexnet.data.stream import Batch, Stream
 from alexnet.data.upload import upload
 from alexnet.measure.accuracy import Viewer
 from alexnet.train.job import Job, new_job
-from alexnet.train.loop import augmented, learn, train_batch
 from alexnet.train.options import TrainOptions
 from alexnet.train.parallel.layout import deal
+from alexnet.train.step import augmented, learn, train_batch
 
 RATE = 1e-4
 """Of the measured steps: noise teaches nothing, and must not make the loss run away."""

@@ -39,8 +39,7 @@ from alexnet.data.prepare import (
     say_nothing,
     settings_of,
 )
-from alexnet.data.records import Decode, Options
-from alexnet.data.resample import Resample
+from alexnet.data.records import Options
 from alexnet.data.sources import Source
 from alexnet.data.store import Store, cores
 from alexnet.errors import UsageError, UserError
@@ -48,6 +47,7 @@ from alexnet.files import faults_named, locked, remove_temporaries
 from alexnet.terminal import in_bytes
 
 MOST_SHARDS = 1_000
+PLAIN = Options()
 
 
 @dataclass(frozen=True, order=True)
@@ -89,12 +89,8 @@ def prepare_shard(
     source: Source,
     destination: str | Path,
     shard: Shard,
+    options: Options = PLAIN,
     *,
-    size: int = 256,
-    resample: Resample = "bicubic",
-    format: layout.Format = "raw",
-    exif: bool = False,
-    decode: Decode = "full",
     strict: bool = False,
     max_bad: float = 0.01,
     workers: int | None = None,
@@ -103,12 +99,12 @@ def prepare_shard(
 ) -> Path:
     """Make one shard of the store of ``source`` in folder ``destination``, or go on making it, or find it made.
 
-    Options as in ``prepare``; ``max_bad`` is a share of the whole source's files. Other shards may be made at the same
-    time, by other machines. Gives the shard's folder, or the store's if that is finished.
-    UserError as in ``prepare``, and if another shard there is of another source, made with other options, or one of
-    another number of shards.
+    ``options`` decide the records' bytes, the others are as in ``prepare``; ``max_bad`` is a share of the whole
+    source's files. Other shards may be made at the same time, by other machines. Gives the shard's folder, or the
+    store's if that is finished. UserError as in ``prepare``, and if another shard there is of another source, made with
+    other options, or one of another number of shards.
     """
-    options, destination, say = Options(size, resample, format, exif, decode), Path(destination), say or say_nothing
+    destination, say = Path(destination), say or say_nothing
     check_limits(max_bad, workers)
     check_source(source)
     _make_folder(destination)
@@ -136,12 +132,8 @@ def prepare_shard(
 def join(
     source: Source,
     destination: str | Path,
+    options: Options = PLAIN,
     *,
-    size: int = 256,
-    resample: Resample = "bicubic",
-    format: layout.Format = "raw",
-    exif: bool = False,
-    decode: Decode = "full",
     strict: bool = False,
     max_bad: float = 0.01,
     progress: Progress | None = None,
@@ -149,11 +141,11 @@ def join(
 ) -> Store:
     """Make one store of the shards in ``destination``, or go on, or find it made. The shards are removed.
 
-    ``source`` and options are those that the shards were made with. Nothing is decoded; ``progress`` and ``say`` tell
-    the user. UserError, before anything is changed: shards missing, unfinished (all of them are named) or not of this
-    source and these options; too many refused files in all; too little disk.
+    ``source`` and ``options`` are those that the shards were made with. Nothing is decoded; ``progress`` and ``say``
+    tell the user. UserError, before anything is changed: shards missing, unfinished (all of them are named) or not of
+    this source and these options; too many refused files in all; too little disk.
     """
-    options, destination, say = Options(size, resample, format, exif, decode), Path(destination), say or say_nothing
+    destination, say = Path(destination), say or say_nothing
     check_limits(max_bad, workers=None)
     check_source(source)
     _make_folder(destination)
@@ -168,7 +160,7 @@ def join(
             state = begun_state(destination, settings)
             _check_disk(destination, states, say)
             state = state or begin(source, destination, options, settings)
-            with Writer(destination, format, size, settings, state) as writer:
+            with Writer(destination, options.format, options.size, settings, state) as writer:
                 _append_all(source, writer, states, progress)
                 finish(source, writer, options, settings)
         _sweep(destination)

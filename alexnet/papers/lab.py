@@ -36,6 +36,8 @@ from alexnet.terminal import counted, duration, in_bytes, progress
 from alexnet.train import loop
 from alexnet.train.options import TrainOptions
 from alexnet.train.recipes import find as find_recipe
+from alexnet.train.step import Diverged
+from alexnet.train.stop import Interrupted
 
 READINGS = {"paper": ("alexnet", "paper"), "code": ("alexnet-145", "145")}
 """Network and recipe of each reading."""
@@ -239,8 +241,8 @@ class Lab:
             path.parent.mkdir(parents=True, exist_ok=True)
         try:
             loop.train(trial.store, path, options, resume=begun, quiet=self.quiet)
-        except loop.Interrupted:
-            raise loop.Interrupted("stopped, all is saved. The same command goes on.") from None
+        except Interrupted:
+            raise Interrupted("stopped, all is saved. The same command goes on.") from None
         pictures = self.planned.pop(path.name, trial.epochs * len(trial.store.parts["train"]))
         if not begun:
             self.paces[path.name] = (time.monotonic() - began, pictures)
@@ -263,7 +265,7 @@ class Lab:
             return []
         try:
             return self.history(trial, seed).curve("train_top1_error")[1]
-        except loop.Diverged as fault:
+        except Diverged as fault:
             self.say(str(fault))
             self.planned.pop(trial.name(seed), None)
             self.kept(name, lambda: {"why": str(fault)})

@@ -27,8 +27,9 @@ from alexnet.nets import zoo
 from alexnet.runs import RunFolder
 from alexnet.terminal import progress, say
 from alexnet.train.checks import check_options
-from alexnet.train.loop import Interrupted, train
+from alexnet.train.loop import train
 from alexnet.train.options import TrainOptions
+from alexnet.train.stop import Interrupted
 
 try:
     from sklearn.base import BaseEstimator, ClassifierMixin

@@ -1,54 +1,37 @@
-"""Training, as [A] §5 tells it: batches of 128, momentum, decay, the rate divided by 10 when validation stalls.
-
-B pictures of a batch · K classes.
-"""
+"""Training, as [A] §5 tells it: batches of 128, momentum, decay, the rate divided by 10 when validation stalls."""
 
 import math
-import signal
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from torch import Tensor
 
 from alexnet.data.order import epoch_order
 from alexnet.data.store import Store
-from alexnet.data.stream import Batch, Stream
-from alexnet.data.upload import pinned, upload
+from alexnet.data.stream import Stream
+from alexnet.data.upload import pinned
 from alexnet.errors import UserError
 from alexnet.files import locked
-from alexnet.measure.accuracy import Counts, Viewer, rank_of_truth
+from alexnet.measure.accuracy import Counts, Viewer
 from alexnet.runs import RunFolder, snapshot_epochs
 from alexnet.train.job import Job, new_job
 from alexnet.train.options import TrainOptions
 from alexnet.train.parallel.join import joined_job, tell_ended, tell_team
 from alexnet.train.parallel.launch import agree
-from alexnet.train.parallel.layout import Deal, deal
+from alexnet.train.parallel.layout import Deal
 from alexnet.train.parallel.team import ALONE, Team
 from alexnet.train.record import Curves, Everyone, Listener, Log, Screen, Unwritten
 from alexnet.train.resume import check_same_store, recorded_options, resumed_job
-from alexnet.train.schedule import Rates
+from alexnet.train.step import Diverged, Outcome, train_batch, went_wrong, works_behind
+from alexnet.train.stop import Stop, stop_signals
 
 SHORT_EPOCH_SECONDS = 15.0
 """An epoch that ends sooner after the last save is not saved itself."""
 STUCK_STEPS = 200
 """Updates after which a loss that still stands at ln(classes) is worth a warning."""
 STUCK_SHARE = 0.98
-
-
-class Interrupted(UserError):
-    """The user (or the system) asked the run to stop; its state is saved."""
-
-    exit_code = 130
-
-
-class Diverged(UserError):
-    """The loss, or a weight, is not a number."""
 
 
 def train(
@@ -148,7 +131,7 @@ def run_epochs(job: Job, log: Log | Unwritten, listeners: Listener) -> None:
     finish(job, listeners)
 
 
-def train_epoch(job: Job, log: Log | Unwritten, listeners: Listener, stop: "Stop") -> int:
+def train_epoch(job: Job, log: Log | Unwritten, listeners: Listener, stop: Stop) -> int:
     """The rest of the epoch that the cursor stands in. Gives the pictures trained on here."""
     part, cursor, team = job.store.parts["train"], job.cursor, job.team
     pictures_before = cursor.pictures
@@ -177,36 +160,6 @@ def train_epoch(job: Job, log: Log | Unwritten, listeners: Listener, stop: "Stop
     return cursor.pictures - pictures_before
 
 
-def works_behind(device: torch.device) -> bool:
-    """Whether the device works behind the program that feeds it, and should never wait for it."""
-    return device.type == "cuda"
-
-
-class Outcome:
-    """What a batch (or a piece of one) showed: its mean loss and its count of top-1 errors, on their way from the
-    device.
-
-    On a GPU they are looked at one later: they are copied here behind its work, and `read` waits for that copy
-    only. When it returns, the batch's pictures are no longer needed: the stream may fill their buffer.
-    """
-
-    def __init__(self, figures: Tensor, batch: int, pictures: int) -> None:
-        """`figures`: loss and errors, (2,)."""
-        self.batch, self.pictures = batch, pictures
-        self._figures = figures.to("cpu", non_blocking=works_behind(figures.device))
-        self._arrived = None
-        if figures.device.type == "cuda":
-            self._arrived = torch.cuda.Event()
-            self._arrived.record()
-
-    def read(self) -> tuple[float, int]:
-        """(mean loss, errors)."""
-        if self._arrived is not None:
-            self._arrived.synchronize()
-        loss, errors = self._figures.tolist()
-        return loss, int(errors)
-
-
 def count_in(job: Job, outcome: Outcome) -> None:
     """Add an update's outcome to the epoch's sums. Raises UserError if the loss is no number: that is before any state
     made from it is saved, since nothing is saved while an outcome waits."""
@@ -232,60 +185,6 @@ def dealt_out(job: Job, order: np.ndarray, number: int) -> Deal:
     return job.team.deal(whole[before : before + job.piece], before=before, of=len(whole))
 
 
-def train_batch(job: Job, batch: Batch, rates: Rates, dealt: Deal | None = None) -> Outcome:
-    """One update; or, for a piece of a batch, its share of the gradient, and the update behind the last one. `batch` is
-    the own share of what is `dealt` out; without, it is a whole batch."""
-    dealt = dealt or deal(batch.indices)
-    pictures, labels = upload(batch.pictures, job.device), upload(batch.labels, job.device)
-    return learn(job, augmented(job, batch.indices, pictures, rates, dealt.first), labels, dealt, rates)
-
-
-def learn(job: Job, inputs: Tensor, labels: Tensor, dealt: Deal, rates: Rates) -> Outcome:
-    """The same with pictures that are augmented already. On the CPU a loss that is no number is seen before the update.
-
-    Nothing depends on how a batch is cut but the order of additions: each picture has its own crop, noise and dropout
-    masks, and the mean over the batch is the weighted mean over its pieces.
-    """
-    job.network.train()
-    job.part.take_place(job.seed, job.cursor.epoch, dealt, job.device)
-    if dealt.begins:
-        job.update.forget_gradients()
-    with job.learning.piece(last=dealt.ends):
-        loss, errors = own_loss(job.learning.forward(inputs), labels, dealt)
-        figures = job.team.sum(torch.stack((loss.detach(), errors.to(loss.dtype))))
-        if not works_behind(job.device) and not math.isfinite(figures[0].item()):
-            raise Diverged(went_wrong(job, job.cursor.batch, noticed_in=inputs if job.team.alone else None))
-        if loss.requires_grad:  # where only the last layer learns, columns without it have nothing to do
-            (loss * dealt.weight).backward()
-    if dealt.ends:
-        job.update.step(rates)
-    return Outcome(figures, job.cursor.batch, dealt.total)
-
-
-def own_loss(logits_bk: Tensor, labels: Tensor, dealt: Deal) -> tuple[Tensor, Tensor]:
-    """What the own pictures add to the mean loss of those dealt out, and how many of them are wrong. Nothing comes from
-    a stand-in for no picture, and from a column that has no last layer, (b, 0) logits."""
-    if logits_bk.shape[1] == 0:
-        return logits_bk.sum(), torch.zeros((), device=logits_bk.device)
-    counts = float(dealt.counts)
-    loss = F.cross_entropy(logits_bk, labels, reduction="sum") * counts / dealt.total
-    return loss, (rank_of_truth(logits_bk.detach(), labels) > 0).sum() * counts
-
-
-def augmented(job: Job, indices: np.ndarray, pictures: Tensor, rates: Rates, first: int = 0) -> Tensor:
-    """The pictures as the network takes them; `first`: the place of the first of them in their batch."""
-    augmentation = job.augmentation if rates.colour else job.augmentation.without_colour()
-    return augmentation.apply(
-        pictures,
-        job.inputs,
-        seed=job.seed,
-        epoch=job.cursor.epoch,
-        indices=indices,
-        first=job.cursor.batch * job.batch + first,
-        dtype=job.dtype,
-    )
-
-
 def validate(job: Job) -> Counts:
     """The centre view of every validation picture."""
     job.network.eval()
@@ -293,7 +192,7 @@ def validate(job: Job) -> Counts:
     return job.team.evaluate(viewer, job.part, job.store.parts["val"])
 
 
-def end_epoch(job: Job, log: Log | Unwritten, stop: "Stop") -> None:
+def end_epoch(job: Job, log: Log | Unwritten, stop: Stop) -> None:
     """Move to the next epoch; keep the weights, a snapshot where one is due, and the state.
 
     Epochs of a few seconds are not all kept: writing a large network would take longer than training it."""
@@ -375,71 +274,3 @@ def warn_if_stuck(job: Job, listeners: Listener) -> None:
             "can take some hundred updates more."
         )
         listeners.event("note", text=text)
-
-
-def went_wrong(job: Job, batch: int, *, noticed_in: Tensor | None) -> str:
-    """What to tell of a loss that is no number: the first layer whose output is none, or whose weights are, for the
-    inputs it was `noticed_in`. None: it was noticed after the update, which has spoilt all weights."""
-    where = (
-        f"it first went wrong in {_culprit(job, noticed_in)}"
-        if noticed_in is not None
-        else "in which layer it went wrong is told by one process on the CPU only (--device cpu)"
-    )
-    return (
-        f"the loss is not a number in epoch {job.cursor.epoch}, batch {batch + 1}; {where}. "
-        f"The last good state is kept in {job.run.path}. Try a smaller --rate, or --precision fp32."
-    )
-
-
-def _culprit(job: Job, inputs: Tensor) -> str:
-    for name, weight in job.network.named_parameters():
-        if not torch.isfinite(weight).all():
-            return name
-    with torch.no_grad():
-        maps = job.network.activations(inputs).maps
-    return next((name for name, values in maps.items() if not torch.isfinite(values).all()), "the loss itself")
-
-
-# ── being asked to stop ──────────────────────────────────────────────────────────────────────────────────────────
-
-
-class Stop:
-    """Whether the run was asked to stop; it does so between two batches, its state saved."""
-
-    asked = False
-    agreed = False
-
-    def agree(self, job: Job, due: bool = False) -> bool:
-        """Hear whether any process was asked to stop, and tell whether a save is `due` for any."""
-        due, self.agreed = job.team.any(due, self.asked)
-        return due
-
-    def obey(self, job: Job) -> None:
-        if self.agreed:
-            alone = f"alexnet train {job.store.path} --out {job.run.path} --resume"
-            command = alone if job.team.alone else "the same line of torchrun and --resume"
-            raise Interrupted(f"stopped, all is saved. Go on with: {command}")
-
-
-@contextmanager
-def stop_signals(quiet: bool = False) -> Iterator[Stop]:
-    """Turn Ctrl-C and SIGTERM into a wish to stop; a second one stops at once."""
-    stop = Stop()
-
-    def ask(_number: int, _frame: object) -> None:
-        if stop.asked:
-            raise KeyboardInterrupt
-        stop.asked = True
-        if not quiet:
-            print("stopping after this batch; once more stops at once", file=sys.stderr, flush=True)
-
-    try:
-        before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    except ValueError:  # not the main thread: signals stay with whoever handles them
-        yield stop
-        return
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -1,1 +1,1 @@
-"""Verbs of the command line that have a page of their own. Nothing heavy is imported before a verb runs."""
+"""The verbs of the command line. Nothing heavy is imported before a verb runs."""

@@ -16,6 +16,7 @@ from alexnet.data import layout, shards
 from alexnet.data import prepare as preparing
 from alexnet.data.journal import Writer
 from alexnet.data.prepare import prepare
+from alexnet.data.records import Options
 from alexnet.data.shards import Shard, join, prepare_shard
 from alexnet.data.sources import Source, open_source
 from alexnet.data.store import Store
@@ -23,6 +24,7 @@ from alexnet.errors import UsageError, UserError
 
 MakeSource = Callable[..., Source]
 SIZE = 24
+SMALL = Options(SIZE)
 BAD = b"<html>not a picture</html>"
 ODD = {("train", 4): BAD, ("train", 39): BAD, ("val", 2): b""}
 
@@ -31,10 +33,10 @@ def tree(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
-def make_all(source: Source, store: Path, of: int, **options: object) -> None:
+def make_all(source: Source, store: Path, of: int, options: Options = SMALL) -> None:
     """Every part, the last one first."""
     for number in range(of, 0, -1):
-        prepare_shard(source, store, Shard(number, of), size=SIZE, max_bad=0.1, **options)  # type: ignore[arg-type]
+        prepare_shard(source, store, Shard(number, of), options, max_bad=0.1)
 
 
 @pytest.fixture(autouse=True)
@@ -52,8 +54,8 @@ def test_joined_parts_are_the_bytes_of_one_machine(
 ) -> None:
     """Odd files in some parts; of 16 parts five have no validation picture, one of them only a refused one."""
     one = prepare(make_source(ODD), tmp_path / "one", size=SIZE, format=format, max_bad=0.1)
-    make_all(make_source(ODD), tmp_path / "many", of, format=format)
-    many = join(make_source(ODD), tmp_path / "many", size=SIZE, format=format, max_bad=0.1)
+    make_all(make_source(ODD), tmp_path / "many", of, Options(SIZE, format=format))
+    many = join(make_source(ODD), tmp_path / "many", Options(SIZE, format=format), max_bad=0.1)
     assert tree(many.path) == tree(one.path)
     assert many.verify() == []
     assert [entry["key"][-8:] for entry in many.report()] == ["0004.jpg", "0039.jpg", "0002.jpg"]
@@ -64,7 +66,7 @@ def test_a_holdout_is_split_before_the_parts_are(tmp_path: Path, make_source: Ma
 
     source = split(make_source(train=40), 0.25, 7, "here")
     make_all(source, tmp_path / "many", 3)
-    join(source, tmp_path / "many", size=SIZE)
+    join(source, tmp_path / "many", SMALL)
     assert tree(tmp_path / "many") == tree(prepare(source, tmp_path / "one", size=SIZE).path)
 
 
@@ -80,7 +82,7 @@ def test_at_the_same_time_on_several_machines(tmp_path: Path, make_source: MakeS
 
     def work(number: int) -> None:
         try:
-            prepare_shard(make_source(ODD), tmp_path / "many", Shard(number, 4), size=SIZE, max_bad=0.1)
+            prepare_shard(make_source(ODD), tmp_path / "many", Shard(number, 4), SMALL, max_bad=0.1)
         except BaseException as fault:  # shown below
             faults.append(fault)
 
@@ -90,16 +92,16 @@ def test_at_the_same_time_on_several_machines(tmp_path: Path, make_source: MakeS
     for thread in threads:
         thread.join()
     assert faults == []
-    join(make_source(ODD), tmp_path / "many", size=SIZE, max_bad=0.1)
+    join(make_source(ODD), tmp_path / "many", SMALL, max_bad=0.1)
     prepare(make_source(ODD), tmp_path / "one", size=SIZE, max_bad=0.1)
     assert tree(tmp_path / "many") == tree(tmp_path / "one")
 
 
 def test_a_part_writes_nowhere_but_in_its_folder(tmp_path: Path, make_source: MakeSource) -> None:
-    prepare_shard(make_source(), tmp_path / "many", Shard(1, 2), size=SIZE)
+    prepare_shard(make_source(), tmp_path / "many", Shard(1, 2), SMALL)
     first = tree(tmp_path / "many")
     assert {name.split("/")[0] for name in first} == {"part-1-of-2"}
-    prepare_shard(make_source(), tmp_path / "many", Shard(2, 2), size=SIZE)
+    prepare_shard(make_source(), tmp_path / "many", Shard(2, 2), SMALL)
     assert first.items() <= tree(tmp_path / "many").items()
 
 
@@ -120,8 +122,8 @@ def test_a_part_stopped_anywhere_goes_on(tmp_path: Path, make_source: MakeSource
                     raise KeyboardInterrupt
 
             try:
-                make = {"size": SIZE, "format": format, "max_bad": 0.1, "progress": stop}
-                prepare_shard(make_source(ODD), tmp_path / "many", Shard(number, 2), **make)  # type: ignore[arg-type]
+                own, options = Shard(number, 2), Options(SIZE, format=format)
+                prepare_shard(make_source(ODD), tmp_path / "many", own, options, max_bad=0.1, progress=stop)
                 break
             except KeyboardInterrupt:
                 stops += 1
@@ -129,7 +131,7 @@ def test_a_part_stopped_anywhere_goes_on(tmp_path: Path, make_source: MakeSource
                     with open(path, "ab") as file:
                         file.write(b"half a chunk")
     assert stops >= 6
-    join(make_source(ODD), tmp_path / "many", size=SIZE, format=format, max_bad=0.1)
+    join(make_source(ODD), tmp_path / "many", Options(SIZE, format=format), max_bad=0.1)
     assert tree(tmp_path / "many") == tree(tmp_path / "one")
 
 
@@ -140,7 +142,7 @@ def test_a_join_stopped_anywhere_goes_on(
 ) -> None:
     """Before each part is appended or saved, and before the parts are removed."""
     prepare(make_source(ODD), tmp_path / "one", size=SIZE, format=format, max_bad=0.1)
-    make_all(make_source(ODD), tmp_path / "many", 2, format=format)
+    make_all(make_source(ODD), tmp_path / "many", 2, Options(SIZE, format=format))
     calls = iter(range(moment))
 
     def dying(call: Callable[..., object]) -> Callable[..., object]:
@@ -156,22 +158,23 @@ def test_a_join_stopped_anywhere_goes_on(
             patch.setattr(Writer, name, dying(getattr(Writer, name)))
         patch.setattr(shards, "_sweep", dying(shards._sweep))
         with pytest.raises(KeyboardInterrupt):
-            join(make_source(ODD), tmp_path / "many", size=SIZE, format=format, max_bad=0.1)
+            join(make_source(ODD), tmp_path / "many", Options(SIZE, format=format), max_bad=0.1)
     if not (tmp_path / "many" / layout.DESCRIPTION).exists():
         with pytest.raises(UserError, match=r"holds parts of a store.*--join"):
             Store.open(tmp_path / "many")
-    join(make_source(ODD), tmp_path / "many", size=SIZE, format=format, max_bad=0.1)
+    join(make_source(ODD), tmp_path / "many", Options(SIZE, format=format), max_bad=0.1)
     assert tree(tmp_path / "many") == tree(tmp_path / "one")
 
 
 KILLED = """
 import sys
 from alexnet.data import prepare, shards
+from alexnet.data.records import Options
 from alexnet.data.sources import open_source
 prepare.JOURNAL_SECONDS, prepare.CHUNK_ITEMS = 0.01, 2
 print("ready", flush=True)
 source, store, part = sys.argv[1:]
-shards.prepare_shard(open_source(source), store, shards.Shard.parse(part), size=48, workers=1)
+shards.prepare_shard(open_source(source), store, shards.Shard.parse(part), Options(48), workers=1)
 """
 
 
@@ -183,7 +186,7 @@ def test_a_part_killed_in_the_middle_leaves_the_others_alone(tmp_path: Path) -> 
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.effect_noise((400, 300), 60 + index).convert("RGB").save(path)
     source, many = open_source(tmp_path / "pictures"), tmp_path / "many"
-    prepare_shard(source, many, Shard(1, 2), size=48)
+    prepare_shard(source, many, Shard(1, 2), Options(48))
     with subprocess.Popen(
         [sys.executable, "-c", KILLED, str(tmp_path / "pictures"), str(many), "2/2"], stdout=subprocess.PIPE
     ) as process:
@@ -194,9 +197,9 @@ def test_a_part_killed_in_the_middle_leaves_the_others_alone(tmp_path: Path) -> 
         killed = process.wait() == -signal.SIGKILL
     if killed:
         with pytest.raises(UserError, match=r"part 2/2 is unfinished \(\d+ of 30 pictures\)"):
-            join(source, many, size=48)
-    prepare_shard(source, many, Shard(2, 2), size=48)
-    join(source, many, size=48)
+            join(source, many, Options(48))
+    prepare_shard(source, many, Shard(2, 2), Options(48))
+    join(source, many, Options(48))
     assert tree(many) == tree(prepare(source, tmp_path / "one", size=48).path)
 
 
@@ -204,20 +207,20 @@ def test_done_parts_and_finished_stores_are_found(tmp_path: Path, make_source: M
     said: list[str] = []
     make_all(make_source(), tmp_path / "many", 2)
     before = tree(tmp_path / "many")
-    place = prepare_shard(make_source(), tmp_path / "many", Shard(1, 2), size=SIZE, say=said.append)
+    place = prepare_shard(make_source(), tmp_path / "many", Shard(1, 2), SMALL, say=said.append)
     assert place == tmp_path / "many" / "part-1-of-2"
     assert said == [f"{place}: part 1/2 is done already"]
     assert tree(tmp_path / "many") == before
-    join(make_source(), tmp_path / "many", size=SIZE)
+    join(make_source(), tmp_path / "many", SMALL)
     joined = tree(tmp_path / "many")
-    join(make_source(), tmp_path / "many", size=SIZE, say=said.append)
-    assert prepare_shard(make_source(), tmp_path / "many", Shard(1, 2), size=SIZE) == tmp_path / "many"
-    assert prepare_shard(make_source(), tmp_path / "many", Shard(3, 7), size=SIZE) == tmp_path / "many"
+    join(make_source(), tmp_path / "many", SMALL, say=said.append)
+    assert prepare_shard(make_source(), tmp_path / "many", Shard(1, 2), SMALL) == tmp_path / "many"
+    assert prepare_shard(make_source(), tmp_path / "many", Shard(3, 7), SMALL) == tmp_path / "many"
     prepare(make_source(), tmp_path / "many", size=SIZE)
     assert said[1:] == [f"{tmp_path / 'many'}: already prepared from this source with these options"]
     assert tree(tmp_path / "many") == joined
     with pytest.raises(UserError, match="size 24, not 32"):
-        join(make_source(), tmp_path / "many", size=32)
+        join(make_source(), tmp_path / "many", Options(32))
 
 
 # ── what does not fit ────────────────────────────────────────────────────────────────────────────────────────────
@@ -231,19 +234,19 @@ def test_what_is_no_part_is_refused(text: str) -> None:
 
 def test_missing_and_unfinished_parts_are_all_named(tmp_path: Path, make_source: MakeSource) -> None:
     with pytest.raises(UserError, match="no parts to join"):
-        join(make_source(), tmp_path / "many", size=SIZE)
-    prepare_shard(make_source(), tmp_path / "many", Shard(2, 4), size=SIZE)
+        join(make_source(), tmp_path / "many", SMALL)
+    prepare_shard(make_source(), tmp_path / "many", Shard(2, 4), SMALL)
 
     def stop(name: str, done: int, total: int, refused: int) -> None:
         if done:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        prepare_shard(make_source(), tmp_path / "many", Shard(4, 4), size=SIZE, progress=stop)
+        prepare_shard(make_source(), tmp_path / "many", Shard(4, 4), SMALL, progress=stop)
     before = tree(tmp_path / "many")
     missing = r"part 1/4 is missing, part 3/4 is missing, part 4/4 is unfinished \(3 of 13 pictures\)"
     with pytest.raises(UserError, match=missing):
-        join(make_source(), tmp_path / "many", size=SIZE)
+        join(make_source(), tmp_path / "many", SMALL)
     assert tree(tmp_path / "many") == before
 
 
@@ -261,27 +264,27 @@ def test_missing_and_unfinished_parts_are_all_named(tmp_path: Path, make_source:
 def test_parts_of_other_options_or_sources_are_refused(
     tmp_path: Path, make_source: MakeSource, options: dict, counts: dict[str, int], message: str
 ) -> None:
-    asked = {"size": SIZE, **options}
-    prepare_shard(make_source(), tmp_path / "many", Shard(1, 2), size=SIZE)
+    asked = Options(**{"size": SIZE, **options})
+    prepare_shard(make_source(), tmp_path / "many", Shard(1, 2), SMALL)
     with pytest.raises(UserError, match=rf"part-1-of-2: holds a part made with.*{message}"):
-        prepare_shard(make_source(**counts), tmp_path / "many", Shard(2, 2), **asked)
+        prepare_shard(make_source(**counts), tmp_path / "many", Shard(2, 2), asked)
     # Begun at the same moment, neither saw the other: joining sees both.
-    prepare_shard(make_source(**counts), tmp_path / "apart", Shard(2, 2), **asked)
+    prepare_shard(make_source(**counts), tmp_path / "apart", Shard(2, 2), asked)
     (tmp_path / "apart" / "part-2-of-2").rename(tmp_path / "many" / "part-2-of-2")
     with pytest.raises(UserError, match=r"part-2-of-2: holds a part made with"):
-        join(make_source(), tmp_path / "many", size=SIZE)
+        join(make_source(), tmp_path / "many", SMALL)
 
 
 def test_another_division_and_a_renamed_part_are_refused(tmp_path: Path, make_source: MakeSource) -> None:
     make_all(make_source(), tmp_path / "many", 2)
     with pytest.raises(UserError, match=r"part-1-of-2 beside parts of 3.*one division"):
-        prepare_shard(make_source(), tmp_path / "many", Shard(3, 3), size=SIZE)
+        prepare_shard(make_source(), tmp_path / "many", Shard(3, 3), SMALL)
     first, second = (tmp_path / "many" / f"part-{number}-of-2" for number in (1, 2))
     first.rename(tmp_path / "aside")
     second.rename(first)
     (tmp_path / "aside").rename(second)
     with pytest.raises(UserError, match="part 2/2, not 1/2"):
-        join(make_source(), tmp_path / "many", size=SIZE)
+        join(make_source(), tmp_path / "many", SMALL)
 
 
 def test_parts_and_whole_stores_do_not_mix(tmp_path: Path, make_source: MakeSource) -> None:
@@ -291,7 +294,7 @@ def test_parts_and_whole_stores_do_not_mix(tmp_path: Path, make_source: MakeSour
     with pytest.raises(KeyboardInterrupt):
         prepare(make_source(), tmp_path / "whole", size=SIZE, progress=stop)
     with pytest.raises(UserError, match="begun without --part"):
-        prepare_shard(make_source(), tmp_path / "whole", Shard(1, 2), size=SIZE)
+        prepare_shard(make_source(), tmp_path / "whole", Shard(1, 2), SMALL)
     make_all(make_source(), tmp_path / "many", 2)
     with pytest.raises(UserError, match=r"holds parts of a store.*--join"):
         prepare(make_source(), tmp_path / "many", size=SIZE)
@@ -302,21 +305,21 @@ def test_parts_and_whole_stores_do_not_mix(tmp_path: Path, make_source: MakeSour
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "letter.txt").touch()
     with pytest.raises(UserError, match=r"holds other things \(letter.txt\)"):
-        prepare_shard(make_source(), tmp_path / "other", Shard(1, 2), size=SIZE)
+        prepare_shard(make_source(), tmp_path / "other", Shard(1, 2), SMALL)
 
 
 def test_too_many_bad_files_count_over_all_parts(tmp_path: Path, make_source: MakeSource) -> None:
     """One bad file in each of two parts, one allowed: each part is good enough, both together are not."""
     source = make_source({("train", 1): BAD, ("train", 30): BAD}, train=50, val=50)
     for number in (1, 2):
-        prepare_shard(source, tmp_path / "many", Shard(number, 2), size=SIZE, max_bad=0.01)
+        prepare_shard(source, tmp_path / "many", Shard(number, 2), SMALL, max_bad=0.01)
     before = tree(tmp_path / "many")
     with pytest.raises(UserError, match=r"part-\*-of-2: 2 of 100 files .*more than --max-bad 0.01"):
-        join(source, tmp_path / "many", size=SIZE, max_bad=0.01)
+        join(source, tmp_path / "many", SMALL, max_bad=0.01)
     with pytest.raises(UserError, match="--strict"):
-        join(source, tmp_path / "many", size=SIZE, max_bad=0.1, strict=True)
+        join(source, tmp_path / "many", SMALL, max_bad=0.1, strict=True)
     with pytest.raises(UserError, match="--strict"):
-        prepare_shard(source, tmp_path / "many", Shard(1, 2), size=SIZE, strict=True)
+        prepare_shard(source, tmp_path / "many", Shard(1, 2), SMALL, strict=True)
     assert tree(tmp_path / "many") == before
 
 
@@ -324,7 +327,7 @@ def test_one_at_a_time_in_each_folder(tmp_path: Path, make_source: MakeSource) -
     make_all(make_source(), tmp_path / "many", 2)
     for path, words, again in (
         (tmp_path / "many" / "part-1-of-2", "making part 1/2", lambda: make_all(make_source(), tmp_path / "many", 2)),
-        (tmp_path / "many", "joining it", lambda: join(make_source(), tmp_path / "many", size=SIZE)),
+        (tmp_path / "many", "joining it", lambda: join(make_source(), tmp_path / "many", SMALL)),
     ):
         with open(path / layout.LOCK, "w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
@@ -338,10 +341,10 @@ def test_a_part_cut_short_is_named_and_nothing_is_lost(tmp_path: Path, make_sour
     with open(pictures, "r+b") as file:
         file.truncate(500)
     with pytest.raises(UserError, match=r"part-2-of-2/train/pictures.npy: has 500 bytes"):
-        join(make_source(), tmp_path / "many", size=SIZE)
+        join(make_source(), tmp_path / "many", SMALL)
     (tmp_path / "many" / "part-2-of-2").rename(tmp_path / "damaged")
-    prepare_shard(make_source(), tmp_path / "many", Shard(2, 2), size=SIZE)
-    join(make_source(), tmp_path / "many", size=SIZE)
+    prepare_shard(make_source(), tmp_path / "many", Shard(2, 2), SMALL)
+    join(make_source(), tmp_path / "many", SMALL)
     assert tree(tmp_path / "many") == tree(prepare(make_source(), tmp_path / "one", size=SIZE).path)
 
 
@@ -354,7 +357,7 @@ def test_too_little_disk_is_told_before_joining(
     with monkeypatch.context() as patch:
         patch.setattr(shards.shutil, "disk_usage", lambda _: usage._replace(free=1000))
         with pytest.raises(UserError, match=r"joining 2 parts.*only 1(\.0)? kB are free"):
-            join(make_source(), tmp_path / "many", size=SIZE)
+            join(make_source(), tmp_path / "many", SMALL)
     assert tree(tmp_path / "many") == before
 
 

@@ -14,8 +14,9 @@ from alexnet.errors import UserError
 from alexnet.runs import RunFolder
 from alexnet.train import loop
 from alexnet.train.job import new_job
-from alexnet.train.loop import train, train_batch
+from alexnet.train.loop import train
 from alexnet.train.options import TrainOptions
+from alexnet.train.step import train_batch
 
 pytestmark = pytest.mark.gpu
 

@@ -19,6 +19,7 @@ from alexnet.see.faces import drawn_faces, mask_over
 from alexnet.see.top import Strongest
 from alexnet.train import loop
 from alexnet.train.recipes import find as find_recipe
+from alexnet.train.stop import Interrupted
 
 MakeLab = Callable[..., Lab]
 
@@ -111,13 +112,13 @@ def test_stopped_in_its_second_training_it_goes_on(make_lab: MakeLab, monkeypatc
 
     def stopping(job, *rest):
         if len(steps) == 4:
-            raise loop.Interrupted("stopped")
+            raise Interrupted("stopped")
         steps.append(1)
         return plain(job, *rest)
 
     lab = make_lab(seeds=1)
     monkeypatch.setattr(loop, "train_batch", stopping)
-    with pytest.raises(loop.Interrupted, match="The same command goes on"):
+    with pytest.raises(Interrupted, match="The same command goes on"):
         running.run_experiment(find("Z/fig6"), lab)
     resumed: list[int] = []
     monkeypatch.setattr(loop, "train_batch", lambda job, *rest: (resumed.append(1), plain(job, *rest))[1])

@@ -21,6 +21,9 @@ from alexnet.papers.registry import IN_PAPER, chosen, every_result, find
 from alexnet.papers.report import write_report
 from alexnet.papers.runs2012 import by_recipe
 from alexnet.train import loop
+from alexnet.train.step import Diverged
+from alexnet.train.stop import Interrupted
+from alexnet.verbs.paper import Paper
 
 MakeLab = Callable[..., Lab]
 
@@ -71,7 +74,7 @@ def test_it_runs_at_toy_scale_and_says_whether_the_direction_agrees(
     for figure in result["figures"]:
         assert path.with_name(figure["file"]).read_bytes().startswith(b"\x89PNG")
         assert not figure["photographs"], "built-in pictures"
-    assert cli.parse(cli.Paper, "paper", result["command"].split()[2:])
+    assert cli.parse(Paper, "paper", result["command"].split()[2:])
 
 
 def test_results_share_networks(make_lab: MakeLab) -> None:
@@ -206,10 +209,10 @@ def test_killed_in_a_training_it_goes_on_from_the_last_save(
 
 def test_stopped_it_says_that_the_same_command_goes_on(make_lab: MakeLab, monkeypatch: pytest.MonkeyPatch) -> None:
     def stop(*_: object, **__: object) -> None:
-        raise loop.Interrupted("stopped, all is saved. Go on with: alexnet train …")
+        raise Interrupted("stopped, all is saved. Go on with: alexnet train …")
 
     monkeypatch.setattr(lab_module.loop, "train", stop)
-    with pytest.raises(loop.Interrupted, match="The same command goes on") as end:
+    with pytest.raises(Interrupted, match="The same command goes on") as end:
         running.run_experiment(find("A/fig3"), make_lab())
     assert end.value.exit_code == 130
 
@@ -222,7 +225,7 @@ def test_a_rate_that_makes_the_loss_no_number_is_not_chosen_nor_tried_again(
 
     def diverge(*_: object, **__: object) -> None:
         calls.append(1)
-        raise loop.Diverged("the loss is not a number")
+        raise Diverged("the loss is not a number")
 
     monkeypatch.setattr(lab_module.loop, "train", diverge)
     assert lab.training_errors(trial, 0) == []

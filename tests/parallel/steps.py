@@ -11,11 +11,11 @@ from alexnet.nets.network import Network, build
 from alexnet.nets.table import Dropout, Table, insert_after
 from alexnet.runs import RunFolder
 from alexnet.train.job import Job
-from alexnet.train.loop import learn
 from alexnet.train.options import TrainOptions
 from alexnet.train.parallel.launch import launched
 from alexnet.train.parallel.team import Team
 from alexnet.train.schedule import Logged, Rates
+from alexnet.train.step import learn
 from alexnet.train.update import Lars, Update
 
 UNEVEN = (8, 8, 8, 5, 1)

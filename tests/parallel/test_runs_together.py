@@ -39,9 +39,11 @@ from alexnet.train.parallel import launch, traffic
 from alexnet.train.parallel.launch import launched
 from alexnet.train.parallel.layout import Layout, bounds, deal, own_order
 from alexnet.train.recipes import find
+from alexnet.train.step import learn
+from alexnet.train.stop import Interrupted
 
 SMALL = TrainOptions(net="toy", epochs=3, batch=32, precision="fp32", threads=1, mirror=False)
-STOPPED = loop.Interrupted.exit_code
+STOPPED = Interrupted.exit_code
 
 
 # ── one state for all layouts ────────────────────────────────────────────────────────────────────────────────────
@@ -60,7 +62,7 @@ def run_until(store: Path, folder: Path, options: TrainOptions, step: int | None
     try:
         with launched(options) as team:
             train(Store.open(store), folder, options, resume=True, quiet=True, team=team)
-    except loop.Interrupted as end:
+    except Interrupted as end:
         return end.exit_code
     except SystemExit as end:
         return int(end.code or 0)
@@ -300,7 +302,7 @@ def leaving_order(case: object) -> list[set[str]]:
         job = job_of(case, team)
         dealt = team.deal(np.arange(2))
         for _ in range(3):
-            loop.learn(job, *pictures_of(dealt.indices, job.network, case), dealt, case.rates)
+            learn(job, *pictures_of(dealt.indices, job.network, case), dealt, case.rates)
     return order
 
 

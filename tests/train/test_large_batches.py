@@ -10,12 +10,13 @@ from alexnet.data.store import Store
 from alexnet.errors import UsageError
 from alexnet.runs import RunFolder
 from alexnet.tensor_files import tensor_digest
-from alexnet.train import loop
+from alexnet.train import loop, step
 from alexnet.train.job import Job, new_job
-from alexnet.train.loop import Stop, train, train_epoch
+from alexnet.train.loop import train, train_epoch
 from alexnet.train.options import TrainOptions
 from alexnet.train.record import Everyone, Log
 from alexnet.train.schedule import Rates
+from alexnet.train.stop import Stop
 
 SMALL = {"net": "toy", "epochs": 2, "batch": 36, "precision": "fp32", "threads": 1, "mirror": False}
 LARGE = {"recipe": "bn-8k", "rate": 4.0, "warmup": 0.5}
@@ -90,7 +91,8 @@ def test_killed_within_a_batch_it_goes_on_to_the_same_bits(
     store: Store, run_folder: Path, monkeypatch: pytest.MonkeyPatch, call: int, behind: bool
 ) -> None:
     """9 pieces in 3 batches an epoch; with LARS and a rate of its own for each update."""
-    monkeypatch.setattr(loop, "works_behind", lambda _: behind)
+    for module in (loop, step):
+        monkeypatch.setattr(module, "works_behind", lambda _: behind)
     asked = options(**LARGE | {"batch": 72}, accumulate=3, save_minutes=0)
     train(store, run_folder / "a", asked, quiet=True)
     calls, plain = iter(range(call)), loop.train_batch

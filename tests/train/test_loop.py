@@ -13,9 +13,10 @@ from alexnet.data.store import Store
 from alexnet.errors import UsageError, UserError
 from alexnet.runs import RunFolder, disk_needed
 from alexnet.tensor_files import load_tensors, save_tensors, tensor_digest
-from alexnet.train import loop
-from alexnet.train.loop import Interrupted, train
+from alexnet.train import loop, step
+from alexnet.train.loop import train
 from alexnet.train.options import TrainOptions
+from alexnet.train.stop import Interrupted
 
 # Mirrored, stripes at 45° turn into another class.
 SMALL = {"net": "toy", "epochs": 3, "batch": 32, "precision": "fp32", "threads": 1, "mirror": False}
@@ -194,7 +195,8 @@ def test_a_loss_that_is_no_number_names_the_layer_and_keeps_the_last_state(
 @pytest.fixture
 def behind(monkeypatch: pytest.MonkeyPatch) -> None:
     """Outcomes are looked at one update late, as on a GPU."""
-    monkeypatch.setattr(loop, "works_behind", lambda _: True)
+    for module in (loop, step):
+        monkeypatch.setattr(module, "works_behind", lambda _: True)
 
 
 @pytest.mark.usefixtures("behind")

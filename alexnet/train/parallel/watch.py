@@ -75,6 +75,11 @@ class Watch:
         if not self.speaks():
             raise SystemExit(code)
 
+    def fails(self, code: int) -> None:
+        """The same for a fault of this process's own, which needs no roll call: nobody waits for one."""
+        self.ends(code)
+        self._roll_is_called()
+
     def speaks(self) -> bool:
         """Whether this process is the first with something to say. If the rendezvous is gone, one of each host does."""
         try:
@@ -93,9 +98,13 @@ class Watch:
                 self.store.wait(["roll called"], timedelta(seconds=ANSWER_SECONDS + 1))
             raise
         missing = self.missing()
+        self._roll_is_called()
+        return Lost(f"lost: {missing}. The last saved state is kept. (rank {self.rank}: {_gist(fault)})")
+
+    def _roll_is_called(self) -> None:
+        """Let go those who wait with their end for the roll call."""
         with suppress(RuntimeError, dist.DistError):
             self.store.set("roll called", "1")
-        return Lost(f"lost: {missing}. The last saved state is kept. (rank {self.rank}: {_gist(fault)})")
 
     def missing(self) -> str:
         """Call the roll and say in words who is gone, or who is stuck."""
@@ -138,17 +147,17 @@ def one_message(watch: Watch) -> Iterator[None]:
     try:
         yield
     except UserError as fault:
-        watch.ends(fault.exit_code)
+        watch.fails(fault.exit_code)
         if fault.exit_code == UserError.exit_code:
             raise UserError(f"rank {watch.rank} of {watch.processes} on {watch.host}: {fault}") from fault
         raise
     except RuntimeError as fault:
         if is_loss(fault):
             raise watch.loss(fault) from None
-        watch.ends(UserError.exit_code)
+        watch.fails(UserError.exit_code)
         raise
     except Exception:
-        watch.ends(UserError.exit_code)  # its trace is told, nobody else's
+        watch.fails(UserError.exit_code)  # its trace is told, nobody else's
         raise
 
 
