@@ -47,24 +47,26 @@ def faults_named(path: Path | str) -> Iterator[None]:
         raise file_fault(error, path) from error
 
 
-def write_atomically(path: Path, data: bytes | memoryview) -> None:
+def write_atomically(path: Path, data: bytes | memoryview, durable: bool = True) -> None:
     """Put ``data`` into ``path``: whoever looks sees the old content or the whole new one, also after a power cut.
 
     A temporary file beside it is written, forced to disk and renamed over it. A fault (disk full, no
-    permission) leaves the old file as it was and raises UserError.
+    permission) leaves the old file as it was and raises UserError. Not ``durable``: the disk is not waited for.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{TEMPORARY_SUFFIX}")
     with faults_named(path):
         try:
             with open(temporary, "xb") as file:
                 file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
+                if durable:
+                    file.flush()
+                    os.fsync(file.fileno())
             os.replace(temporary, path)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
-        sync_folder(path.parent)
+        if durable:
+            sync_folder(path.parent)
 
 
 def json_bytes(value: Any) -> bytes:

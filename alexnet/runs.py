@@ -6,6 +6,7 @@
     state/               training state for going on, the last two; gone when the run has ended
     snapshots/           weights at chosen epochs, for [Z] Fig. 4
     log.jsonl            one line for each thing that happened
+    now.json             where a training stands inside its epoch; gone when it has ended
     report.html          made by `alexnet report`
     explorer/            what `alexnet serve` looked at (`alexnet.serve.kept`)
 

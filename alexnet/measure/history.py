@@ -1,6 +1,7 @@
 """What a run's log says of its past: the epochs' figures, the notes, and when it began and ended."""
 
 import json
+import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,6 +9,8 @@ from typing import Any
 
 from alexnet.errors import UserError
 from alexnet.files import faults_named
+
+NOW = ("epoch", "batch", "batches", "loss", "top1_error", "speed", "seconds_left")
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,16 @@ def read_history(log: Path) -> History:
         began=events[0]["time"],
         last=events[-1]["time"],
     )
+
+
+def read_now(file: Path) -> dict[str, float] | None:
+    """Where a run stands inside its epoch (`now.json`, see `alexnet.train.record`); None if it does not say."""
+    try:
+        told = json.loads(file.read_bytes())
+        figures = {name: float(told[name]) for name in NOW}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return figures if all(map(math.isfinite, figures.values())) else None
 
 
 def _event(line: bytes, log: Path, number: int) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import shlex
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -144,5 +145,9 @@ def _seconds_of_epoch(history: History) -> float | None:
 
 
 def _last_sign(run: Path) -> float:
-    signs = [run / "log.jsonl", *run.glob("state/*")]
-    return max((path.stat().st_mtime for path in signs if path.exists()), default=0.0)
+    signs = [run / "log.jsonl", run / "now.json", *run.glob("state/*")]
+    found = [0.0]
+    for path in signs:
+        with suppress(FileNotFoundError):  # a training removes them meanwhile
+            found.append(path.stat().st_mtime)
+    return max(found)

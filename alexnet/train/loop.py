@@ -22,7 +22,7 @@ from alexnet.train.parallel.join import joined_job, tell_ended, tell_team
 from alexnet.train.parallel.launch import agree
 from alexnet.train.parallel.layout import Deal
 from alexnet.train.parallel.team import ALONE, Team
-from alexnet.train.record import Curves, Everyone, Listener, Log, Screen, Unwritten
+from alexnet.train.record import Curves, Everyone, Listener, Log, Now, Screen, Unwritten
 from alexnet.train.resume import check_same_store, recorded_options, resumed_job
 from alexnet.train.step import Diverged, Outcome, train_batch, went_wrong, works_behind
 from alexnet.train.stop import Stop, stop_signals
@@ -71,7 +71,8 @@ def train(
             run_epochs(job, Unwritten(), Everyone())
             return job.run
         log = Log(folder / "log.jsonl", keep_log)
-        listeners = Everyone(log, Curves(folder / "tensorboard"), *([] if quiet else [Screen(job.epochs)]))
+        screen = [] if quiet else [Screen(job.epochs)]
+        listeners = Everyone(log, Now(folder / "now.json"), Curves(folder / "tensorboard"), *screen)
         try:
             for note in notes:
                 listeners.event("note", text=note)

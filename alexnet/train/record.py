@@ -1,21 +1,26 @@
 """What a run says while it trains: JSON lines always, TensorBoard beside them, a progress bar for a person.
 
-`log.jsonl` holds one object a line, each with "event" and "time" (seconds since 1970): note, epoch, end.
+`log.jsonl` holds one object a line, each with "event" and "time" (seconds since 1970): note, epoch, end. `now.json` is
+there while the run goes on: epoch, batch, batches, loss, top1_error, speed (pictures a second), seconds_left.
 """
 
 import json
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from alexnet.files import faults_named
+from alexnet.errors import UserError
+from alexnet.files import faults_named, json_bytes, write_atomically
 
 PLAIN_SECONDS = 20.0
 """Seconds between progress lines where there is no terminal."""
+NOW_SECONDS = 2.0
+"""Seconds between two versions of `now.json`."""
 
 
 class Listener(Protocol):
@@ -79,6 +84,25 @@ class Curves:
 
     def close(self) -> None:
         self.writer.close()
+
+
+class Now:
+    """`now.json`: where the run stands inside its epoch, for who watches it. Gone when the run is."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.last = path, 0.0
+
+    def step(self, epoch: int, batch: int, batches: int, figures: dict[str, float]) -> None:
+        if time.monotonic() - self.last > NOW_SECONDS:
+            self.last = time.monotonic()
+            with suppress(UserError):  # it is a convenience: a disk that is full is told by what must be kept
+                place = {"epoch": epoch, "batch": batch, "batches": batches, **figures}
+                write_atomically(self.path, json_bytes(place), durable=False)
+
+    def event(self, kind: str, **facts: Any) -> None: ...
+
+    def close(self) -> None:
+        self.path.unlink(missing_ok=True)
 
 
 class Screen:

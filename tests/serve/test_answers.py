@@ -1,5 +1,6 @@
 """What the explorer answers is what the command line finds; passes are kept; a run in training is followed."""
 
+import http.client
 import json
 import shutil
 import time
@@ -12,6 +13,7 @@ import torch
 from explored import CLASSES, Place, Site
 
 from alexnet.data.store import Store
+from alexnet.measure.history import NOW
 from alexnet.measure.run import Run
 from alexnet.see.occlusion import occlude
 from alexnet.see.top import find_top
@@ -145,9 +147,30 @@ def test_a_run_in_training_is_followed(place: Place, serve: Callable[..., Site],
     assert site.ask("GET", "/api/sides/own/kernels/0.png")[2] != kernels
 
 
-def test_going_away_ends_the_work(site: Site, picture: bytes) -> None:
-    import http.client
+def test_where_a_training_stands_is_told_as_it_goes(place: Place, serve: Callable[..., Site], tmp_path: Path) -> None:
+    """By `now.json`, each version once; nothing where there is none, or none that can be read."""
+    run = tmp_path / "growing"
+    shutil.copytree(place.run, run, ignore=shutil.ignore_patterns("snapshots", "explorer"))
+    site = serve(Place(run, place.beside, place.store))
+    connection = http.client.HTTPConnection("127.0.0.1", site.door.port, timeout=30)
+    connection.request("GET", "/api/events")
+    answer = connection.getresponse()
 
+    def told() -> dict[str, float] | None:
+        while answer.readline() != b"event: now\n":
+            pass
+        return json.loads(answer.readline().removeprefix(b"data: "))
+
+    assert told() is None
+    stands = dict.fromkeys(NOW, 0.5) | {"epoch": 2.0}
+    (run / "now.json").write_text(json.dumps(stands))
+    assert told() == stands
+    (run / "now.json").write_text('{"epoch": NaN, "batch": []}')
+    assert told() is None
+    connection.close()
+
+
+def test_going_away_ends_the_work(site: Site, picture: bytes) -> None:
     ident = site.bring(picture)
     connection = http.client.HTTPConnection("127.0.0.1", site.door.port, timeout=30)
     connection.request("POST", f"/api/sides/own/pictures/{ident}/occlusion")

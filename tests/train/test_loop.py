@@ -11,9 +11,10 @@ import torch
 
 from alexnet.data.store import Store
 from alexnet.errors import UsageError, UserError
+from alexnet.measure.history import read_now
 from alexnet.runs import RunFolder, disk_needed
 from alexnet.tensor_files import load_tensors, save_tensors, tensor_digest
-from alexnet.train import loop, step
+from alexnet.train import loop, record, step
 from alexnet.train.loop import train
 from alexnet.train.options import TrainOptions
 from alexnet.train.stop import Interrupted
@@ -63,6 +64,31 @@ def test_it_learns(store: Store, run_folder: Path) -> None:
     last = events(run.path, "epoch")[-1]
     assert last["epoch"] == 12
     assert last["val_top1_error"] < 0.25  # chance: 0.75
+
+
+def test_it_says_where_it_stands_while_it_trains(
+    store: Store, run_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`now.json` inside an epoch, with what the progress line has; gone at the end, also of a run that was stopped."""
+    monkeypatch.setattr(record, "NOW_SECONDS", -1.0)
+    told: list[dict[str, float] | None] = []
+    plain = loop.train_batch
+
+    def watched(job, *rest):
+        told.append(read_now(run_folder / "now.json"))
+        if job.cursor.step == 10:
+            raise KeyboardInterrupt
+        return plain(job, *rest)
+
+    monkeypatch.setattr(loop, "train_batch", watched)
+    with pytest.raises(KeyboardInterrupt):
+        train(store, run_folder, options(), quiet=True)
+    assert told[0] is None
+    places = [(now["epoch"], now["batch"]) for now in told[1:] if now]
+    batches = int(told[1]["batches"]) if told[1] else 0
+    assert places == [(1 + step // batches, 1 + step % batches) for step in range(10)]
+    assert all(now and now["speed"] > 0 and now["seconds_left"] > 0 and 0 <= now["top1_error"] <= 1 for now in told[1:])
+    assert not (run_folder / "now.json").exists()
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_other_ones(

@@ -64,9 +64,10 @@ async function* events(response) {
   }
 }
 
-/** Call `changed` whenever the run is new; comes back by itself after the explorer was restarted. @param {() => void} changed @param {AbortSignal} signal */
-export function follow(changed, signal) {
+/** Call `changed` whenever the run is new, `now` with the place of a training inside its epoch, or null; comes back by itself after the explorer was restarted. @param {() => void} changed @param {AbortSignal} signal @param {(place: any) => void} now */
+export function follow(changed, signal, now = () => {}) {
   const source = new EventSource(address("api/events"));
   source.addEventListener("changed", changed);
+  source.addEventListener("now", (told) => now(JSON.parse(told.data)));
   signal.addEventListener("abort", () => source.close());
 }

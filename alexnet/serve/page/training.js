@@ -9,6 +9,7 @@ import { kernels } from "./kernels.js";
 /** @param {{run: any, signal: AbortSignal}} told */
 export async function show({ run, signal }) {
   const place = h("div", { id: "live" });
+  const now = h("dl", { id: "now", class: "readings", hidden: "" });
   let drawn = "";
   async function draw() {
     try {
@@ -21,23 +22,41 @@ export async function show({ run, signal }) {
     }
   }
   await draw();
-  follow(draw, signal);
-  const content = h("article", {}, h("h1", {}, "Training"), place, h("section", { class: "commands" }, h("h2", {}, "On the command line"), copyable(command("report", run.commands.run)), h("p", { class: "soft" }, "To train it again, or to go on with --resume:"), copyable(run.commands.train)));
+  follow(draw, signal, (told) => {
+    now.hidden = told === null;
+    now.replaceChildren(...(told === null ? [] : readings(nowWords(told))));
+  });
+  const content = h("article", {}, h("h1", {}, "Training"), now, place, h("section", { class: "commands" }, h("h2", {}, "On the command line"), copyable(command("report", run.commands.run)), h("p", { class: "soft" }, "To train it again, or to go on with --resume:"), copyable(run.commands.train)));
   return { title: "Training", content, ways: {} };
+}
+
+function readings(words) {
+  return words.map(([what, value, remark]) => h("div", {}, h("dt", {}, what), h("dd", {}, h("strong", {}, value), h("small", {}, remark))));
+}
+
+/** Where the training stands just now. */
+function nowWords(now) {
+  return [
+    ["epoch", whole(now.epoch), "going on"],
+    ["batch", whole(now.batch), `of ${whole(now.batches)}`],
+    ["loss", now.loss.toFixed(3), "this epoch so far"],
+    ["top-1 error", percent(now.top1_error), "in training, this epoch"],
+    ["speed", whole(Math.round(now.speed)), "pictures/s"],
+    ["left", duration(now.seconds_left), "if all epochs are run"],
+  ];
 }
 
 function live(run, history) {
   const { state, epochs, notes } = history;
-  const readings = [
+  const words = [
     ["state", state.word, state.word === "stopped" ? `last sign ${state.last}` : state.last],
-    ["epoch", `${state.epochs}`, state.planned ? `of ${state.planned} at most` : ""],
-    state.pictures_per_second && ["speed", whole(Math.round(state.pictures_per_second)), "pictures/s"],
+    ["epochs done", `${state.epochs}`, state.planned ? `of ${state.planned} at most` : ""],
+    state.word !== "training" && state.pictures_per_second && ["speed", whole(Math.round(state.pictures_per_second)), "pictures/s"],
     state.seconds_of_epoch && ["an epoch", duration(state.seconds_of_epoch), "takes"],
-    state.seconds_left && ["left", duration(state.seconds_left), "if all epochs are run"],
     state.val && ["top-1 error", percent(state.val.top1_error, 2), "centre, validation"],
   ].filter(Boolean);
   return [
-    h("dl", { class: "readings" }, readings.map(([what, value, remark]) => h("div", {}, h("dt", {}, what), h("dd", {}, h("strong", {}, value), h("small", {}, remark))))),
+    h("dl", { class: "readings" }, readings(words)),
     epochs.length ? curveFigures(run, history) : h("p", { class: "wanting" }, "No epoch has ended yet; the curves begin with the first."),
     run.weights ? kernels("own", run, run.version) : h("p", { class: "wanting" }, "No weights yet: they are kept after each epoch."),
     epochs.length > 0 && table(epochs),

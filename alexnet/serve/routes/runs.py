@@ -7,11 +7,12 @@ from typing import Any
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
+from alexnet.measure.history import read_now
 from alexnet.serve import compare, home, units
 from alexnet.serve.answers import event, event_stream, stream
 from alexnet.serve.kept import What
 from alexnet.serve.routes.common import PNG, Number, SideKey, The, about_side, needed
-from alexnet.serve.sides import OWN
+from alexnet.serve.sides import OWN, version_of
 from alexnet.serve.worker import Desk
 
 router = APIRouter(tags=["runs"])
@@ -37,15 +38,20 @@ async def run(request: Request, explorer: The) -> Response:
 
 @router.get("/events")
 async def events(explorer: The) -> StreamingResponse:
-    """ "changed" whenever the run's log or weights are new, as long as somebody listens."""
+    """ "changed" whenever the run's log or weights are new, "now" with the place of a training inside its epoch (null
+    where none goes on), as long as somebody listens."""
+    place = explorer.sides.paths[OWN] / "now.json"
 
     async def changes() -> AsyncIterator[bytes]:
-        known, quiet = "", 0.0
+        known, stood, quiet = "", "", 0.0
         while True:
-            found = explorer.stamp(OWN)
+            found, stands = explorer.stamp(OWN), version_of(place)
             if found != known:
                 known, quiet = found, 0.0
                 yield event("changed", {"version": explorer.sides.version(OWN)})
+            if stands != stood:
+                stood, quiet = stands, 0.0
+                yield event("now", read_now(place))
             elif quiet >= HEARTBEAT:
                 quiet = 0.0
                 yield b": quiet\n\n"
