@@ -1,13 +1,13 @@
-# Everything from a fresh clone: `make demo`, `make test`. Packages go into .venv; `make help` lists the rest.
+# Everything from a fresh clone: `make demo`, `make test`. Packages go into .venv, from requirements/, held against their
+# hashes; `make help` lists the rest.
 # A torch that is there already, in .venv or in $(PYTHON), is kept if it is 2.6 or newer.
 
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-PIP    := $(BIN)/python -m pip --disable-pip-version-check
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo test lint install help clean
+.PHONY: demo test lint install extras help clean
 .DEFAULT_GOAL := help
 
 demo: $(VENV)/installed-core  ## draw pictures, train on them, measure, predict, report
@@ -24,6 +24,8 @@ lint: $(VENV)/installed-test  ## style, types and import directions
 
 install: $(VENV)/installed-core  ## the environment in .venv, without running anything
 
+extras: $(VENV)/installed-extras  ## the same with all that is optional: the explorer, scikit-learn, faiss, ONNX, the Hub
+
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /make \1\t/' | expand -t 15
 	@echo "make PYTHON=python3.12 …   chooses the interpreter (3.11 or newer) on the first run"
@@ -32,16 +34,12 @@ clean:  ## remove the environment and what the tools left (the demo's folder, ru
 	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(VENV)/installed-core: pyproject.toml $(VENV)/constraints.txt
-	$(PIP) install --constraint $(VENV)/constraints.txt --editable .
-	touch $@
-
-$(VENV)/installed-test: pyproject.toml $(VENV)/constraints.txt
-	$(PIP) install --constraint $(VENV)/constraints.txt --editable '.[test]'
+$(VENV)/installed-%: pyproject.toml constraints.txt $(wildcard requirements/*.txt) | $(VENV)/bin/python
+	$(PYTHON) tools/environment.py $(VENV) $*
 	touch $@ $(VENV)/installed-core
 
 # Looked at again where PYTHON= is given: an environment made with another interpreter is not used silently.
-$(VENV)/constraints.txt: constraints.txt $(if $(filter command,$(origin PYTHON)),asked)
+$(VENV)/bin/python: $(if $(filter command,$(origin PYTHON)),asked)
 	$(PYTHON) tools/environment.py $(VENV)
 
 .PHONY: asked

@@ -1,8 +1,9 @@
-"""Make the virtual environment for the Makefile: `python tools/environment.py .venv`.
+"""Make the virtual environment for the Makefile: `python tools/environment.py .venv test`.
 
-A torch that is there already, in the environment or beside the interpreter that runs this, is kept.
-What pip shall obey goes to `.venv/constraints.txt`: all of constraints.txt, but torch's own block only where
-pip installs torch. Standard library only, and old syntax: it has to tell an old Python that it is too old.
+What pip installs is in requirements/: versions, and the hashes of the files it may take. Only torch goes by its version
+alone: its CPU and CUDA builds are different files. A torch that is there already, in the environment or beside the
+interpreter that runs this, is kept. Without `core`, `extras` or `test` the environment is only made, or found to be of
+this Python. Standard library only, and old syntax: it has to tell an old Python that it is too old.
 """
 
 import pathlib
@@ -13,17 +14,21 @@ import sys
 
 OLDEST_PYTHON = (3, 11)
 OLDEST_TORCH = (2, 6)  # as in pyproject.toml
-TORCH_BLOCK = re.compile(r"^# torch and what it brings\n(?:.+\n)+", re.MULTILINE)
+GROUPS = ("core", "extras", "test")
+INSTALL = ["-m", "pip", "--disable-pip-version-check", "install", "--no-deps"]
+HASHED = ["--require-hashes", "--only-binary=:all:"]
+"""For releases of which every file is known; one that has to be built would bring its tools unasked."""
 
 FIND_TORCH = "import os, torch; print(torch.__version__); print(os.path.dirname(torch.__path__[0]))"
 FIND_PACKAGES = "import sysconfig; print(sysconfig.get_path('purelib'))"
 FIND_VERSION = "import sys; print(f'{sys.version_info[0]}.{sys.version_info[1]}')"
+NEEDS_OF_TORCH = "import importlib.metadata; print('\\n'.join(importlib.metadata.requires('torch') or []))"
 THIS_PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}"
 
 
 def main():
-    if len(sys.argv) != 2:
-        sys.exit("usage: python tools/environment.py ENVIRONMENT")
+    if len(sys.argv) not in (2, 3) or (sys.argv[2:] and sys.argv[2] not in GROUPS):
+        sys.exit("usage: python tools/environment.py ENVIRONMENT [core|extras|test]")
     if sys.version_info < OLDEST_PYTHON:
         sys.exit(f"Python 3.11 or newer is needed, this is {THIS_PYTHON}: try make PYTHON=python3.12 ...")
     environment = pathlib.Path(sys.argv[1])
@@ -32,14 +37,10 @@ def main():
         refuse_another_interpreter(environment, python)
     if answer(python, "import pip") is None:
         subprocess.run([sys.executable, "-m", "venv", str(environment)], check=True)
-    torch = find_torch(python) or borrow_torch(python)
-    if torch is None:
-        print(about_download(python), flush=True)
-    wanted = pathlib.Path("constraints.txt").read_text()
-    if torch is not None:
-        print("torch " + torch[0] + " is there and is kept", flush=True)
-        wanted = TORCH_BLOCK.sub("torch==" + torch[0] + "\n", wanted)
-    write_if_new(environment / "constraints.txt", wanted)
+    if find_torch(python) is None:
+        borrow_torch(python)
+    for group in sys.argv[2:]:
+        install(python, group)
 
 
 def refuse_another_interpreter(environment, python):
@@ -49,6 +50,48 @@ def refuse_another_interpreter(environment, python):
             f"{environment} was made with Python {made_with[0]}, not {THIS_PYTHON}: "
             "run `make clean` first, or leave PYTHON= away"
         )
+
+
+# ── installing ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def install(python, group):
+    """A group's releases, torch where there is none, and the project itself, to be edited."""
+    torch = find_torch(python)
+    if torch is None:
+        print(about_download(python), flush=True)
+        install_hashed(python, group, "torch")
+        install_torch(python)
+    else:
+        print("torch " + torch[0] + " is there and is kept", flush=True)
+        install_hashed(python, group)
+    if group == "test" and not torch_needs(python, "triton"):
+        install_hashed(python, "triton")
+    pip(python, ["--no-build-isolation", "--editable", "."])  # what builds it has hashes too
+
+
+def install_torch(python):
+    pip(python, re.findall("^torch==.+", pathlib.Path("constraints.txt").read_text(), re.MULTILINE))
+    if torch_needs(python, "nvidia|cuda"):
+        install_hashed(python, "cuda")
+
+
+def install_hashed(python, *names):
+    pip(python, HASHED + [f"--requirement=requirements/{name}.txt" for name in names])
+
+
+def pip(python, arguments):
+    done = subprocess.run([str(python), *INSTALL, *arguments])
+    if done.returncode != 0:
+        sys.exit(done.returncode)
+
+
+def torch_needs(python, names):
+    """Whether the environment's torch asks for a package whose name begins so."""
+    return any(re.match(names, need) for need in answer(python, NEEDS_OF_TORCH) or [])
+
+
+# ── the torch that is there ──────────────────────────────────────────────────────────────────────────────────────────
 
 
 def find_torch(python):
@@ -64,10 +107,8 @@ def borrow_torch(python):
     """Let the environment see the torch of the interpreter that runs this, by a path file: unlike
     --system-site-packages, that works too where the interpreter is itself in a virtual environment."""
     torch, packages = find_torch(sys.executable), answer(python, FIND_PACKAGES)
-    if torch is None or packages is None:
-        return None
-    (pathlib.Path(packages[0]) / "torch-of-the-interpreter.pth").write_text(torch[1] + "\n")
-    return torch
+    if torch is not None and packages is not None:
+        (pathlib.Path(packages[0]) / "torch-of-the-interpreter.pth").write_text(torch[1] + "\n")
 
 
 def about_download(python):
@@ -88,14 +129,6 @@ def answer(python, program):
     except OSError:
         return None
     return done.stdout.decode().splitlines() if done.returncode == 0 else None
-
-
-def write_if_new(path, text):
-    """Leave the file's date alone where nothing changed, so that make installs nothing again."""
-    source = pathlib.Path("constraints.txt")
-    if path.exists() and path.read_text() == text and path.stat().st_mtime >= source.stat().st_mtime:
-        return
-    path.write_text(text)
 
 
 if __name__ == "__main__":

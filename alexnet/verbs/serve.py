@@ -45,6 +45,6 @@ class Serve:
                 raise
             raise UserError(
                 f"the explorer needs {fault.name}, which is not installed: pip install 'alexnet[serve]', or in a clone "
-                "pip install -c constraints.txt '.[serve]'."
+                "make extras."
             ) from None
         serve(self.run_folder, host=self.host, port=self.port, store=self.store, beside=self.beside)
