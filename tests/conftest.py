@@ -38,7 +38,8 @@ def shared_pack(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Pat
                 pytest.skip(f"real pictures absent: {SHARED / name}.tar[.gz] (set ALEXNET_SHARED to their folder)")
             target = tmp_path_factory.mktemp(name)
             with tarfile.open(archive) as tar:
-                tar.extractall(target, filter="data")
+                tar.extraction_filter = getattr(tarfile, "data_filter", None)  # 3.11.0 to 3.11.3 have none
+                tar.extractall(target)
             only = next(iter(target.iterdir()))
             unpacked[name] = only if only.is_dir() else target
         return unpacked[name]
