@@ -12,27 +12,43 @@
 
 namespace {
 
-typedef uint8_t Bytes __attribute__((vector_size(16)));  // four pixels of four bytes: R, G, B and one that is not used
-typedef int32_t Ints __attribute__((vector_size(64)));
+#ifdef __AVX2__
+constexpr int kLanes = 8;
+#else
+constexpr int kLanes = 4;
+#endif
+// As wide as compilers spread bytes to integers by one instruction: of 16 lanes g++ 12 takes each by itself.
+typedef int32_t Lanes __attribute__((vector_size(kLanes * 4)));
+typedef uint8_t LaneBytes __attribute__((vector_size(kLanes)));
+
+constexpr int kGroupBytes = 16;  // four pixels of four bytes: R, G, B and one that is not used
+
+struct Group {
+    Lanes lanes[kGroupBytes / kLanes];
+};
 
 constexpr int kPixelBytes = 4;
-constexpr int kGroup = sizeof(Bytes) / kPixelBytes;
+constexpr int kGroup = kGroupBytes / kPixelBytes;
 constexpr int kFractionBits = 22;
 constexpr int64_t kExact = 1 << 15;  // pixels whose products (255² at most) have a sum in 32 bits
 constexpr double kPi = 3.14159265358979323846;
 
-inline Ints load(const uint8_t* from) {
-    Ints values;
-    for (int lane = 0; lane < 16; ++lane) values[lane] = from[lane];
+inline Lanes load(const uint8_t* from) {
+    Lanes values;
+    for (int lane = 0; lane < kLanes; ++lane) values[lane] = from[lane];
     return values;
 }
 
-inline void store(uint8_t* to, Ints sums) {
-    Ints value = sums >> kFractionBits, low = Ints{}, high = 255 + Ints{};
-    value = value < low ? low : value;
-    value = value > high ? high : value;
-    Bytes bytes = __builtin_convertvector(value, Bytes);
-    std::memcpy(to, &bytes, sizeof bytes);
+inline void store(uint8_t* to, const Group& sums) {
+    for (Lanes value : sums.lanes) {
+        Lanes low = Lanes{}, high = 255 + Lanes{};
+        value >>= kFractionBits;
+        value = value < low ? low : value;
+        value = value > high ? high : value;
+        LaneBytes bytes = __builtin_convertvector(value, LaneBytes);
+        std::memcpy(to, &bytes, sizeof bytes);
+        to += kLanes;
+    }
 }
 
 // ---- Weights: where along one side each output pixel looks, and how much each place counts ----
@@ -85,11 +101,15 @@ struct Weights {
 };
 
 // The weighted sum at `place` over groups that lie `step` bytes apart.
-inline Ints weighted(const Weights& weights, int64_t place, const uint8_t* groups, int64_t step) {
+inline Group weighted(const Weights& weights, int64_t place, const uint8_t* groups, int64_t step) {
     const int32_t* values = &weights.values[place * weights.most];
     groups += weights.first[place] * step;
-    Ints sums = (1 << (kFractionBits - 1)) + Ints{};
-    for (int64_t tap = 0; tap < weights.count[place]; ++tap) sums += load(groups + tap * step) * values[tap];
+    Group sums;
+    for (Lanes& lanes : sums.lanes) lanes = (1 << (kFractionBits - 1)) + Lanes{};
+    for (int64_t tap = 0; tap < weights.count[place]; ++tap) {
+        const uint8_t* from = groups + tap * step;
+        for (Lanes& lanes : sums.lanes) lanes += load(from) * values[tap], from += kLanes;
+    }
     return sums;
 }
 
@@ -100,24 +120,24 @@ inline Ints weighted(const Weights& weights, int64_t place, const uint8_t* group
 extern "C" void alexnet_resample(const uint8_t* pixels, int64_t height, int64_t width, int64_t stride, float left,
                                  float right, float upper, float lower, int64_t size, int32_t filter, uint8_t* out) {
     Weights across(width, left, right, size, kFilters[filter]), down(height, upper, lower, size, kFilters[filter]);
-    int64_t line = (size + kGroup - 1) / kGroup * sizeof(Bytes);  // of `narrow`: a row of pixels
-    std::vector<uint8_t> narrow(height * line), columns(width * sizeof(Bytes)), sums(line);
+    int64_t line = (size + kGroup - 1) / kGroup * kGroupBytes;  // of `narrow`: a row of pixels
+    std::vector<uint8_t> narrow(height * line), columns(width * kGroupBytes), sums(line);
     for (int64_t row = 0; row < height; row += kGroup) {  // four rows side by side, so that a place of all is one group
         int64_t rows = std::min<int64_t>(kGroup, height - row);
         for (int64_t each = 0; each < rows; ++each) {
             const uint8_t* from = pixels + (row + each) * stride;
             for (int64_t column = 0; column < width; ++column)
-                std::memcpy(&columns[column * sizeof(Bytes) + each * kPixelBytes], from + column * 3, 3);
+                std::memcpy(&columns[column * kGroupBytes + each * kPixelBytes], from + column * 3, 3);
         }
         for (int64_t place = 0; place < size; ++place) {
-            uint8_t group[sizeof(Bytes)];
-            store(group, weighted(across, place, columns.data(), sizeof(Bytes)));
+            uint8_t group[kGroupBytes];
+            store(group, weighted(across, place, columns.data(), kGroupBytes));
             for (int64_t each = 0; each < rows; ++each)
                 std::memcpy(&narrow[(row + each) * line + place * kPixelBytes], group + each * kPixelBytes, kPixelBytes);
         }
     }
     for (int64_t row = 0; row < size; ++row) {
-        for (int64_t group = 0; group < line; group += sizeof(Bytes))
+        for (int64_t group = 0; group < line; group += kGroupBytes)
             store(&sums[group], weighted(down, row, &narrow[group], line));
         for (int64_t column = 0; column < size; ++column)
             std::memcpy(out + (row * size + column) * 3, &sums[column * kPixelBytes], 3);
