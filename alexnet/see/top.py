@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -60,13 +61,13 @@ class Strongest:
 
     def with_batch(self, maps: Tensor, numbers: Int[Tensor, "B"]) -> "Strongest":
         """The strongest of these and of a batch's maps, (B, C, H, W) or (B, C); `numbers`: the pictures'."""
-        values_bc = (maps if maps.ndim == 2 else maps.amax(dim=(2, 3))).float()
-        rising = torch.nonzero(values_bc.amax(dim=0).cpu() >= self.values[:, -1])[:, 0]
+        values_bc, places_bc = (peaks.cpu() for peaks in peaks_of(maps))
+        rising = torch.nonzero(values_bc.amax(dim=0) >= self.values[:, -1])[:, 0]
         if not len(rising):
             return self
-        order = values_bc[:, rising].argsort(dim=0, descending=True, stable=True)[: self.values.shape[1]].T
-        values = values_bc.T[rising[:, None].to(order.device), order].cpu()
-        news = Strongest(values, numbers[order.cpu()], peak_places(maps, order, rising))
+        values_db, places_db = values_bc.T[rising], places_bc.T[rising]
+        order = strongest_first(values_db, self.values.shape[1])
+        news = Strongest(values_db.gather(1, order), numbers[order], places_db.gather(1, order))
         better = self.only(rising).merged(news)
         changed = Strongest(self.values.clone(), self.pictures.clone(), self.places.clone())
         changed.values[rising], changed.pictures[rising] = better.values, better.pictures
@@ -77,12 +78,22 @@ class Strongest:
         return Strongest(self.values[channels], self.pictures[channels], self.places[channels])
 
 
-def peak_places(maps: Tensor, pictures: Int[Tensor, "D T"], channels: Int[Tensor, "D"]) -> Int[Tensor, "D T"]:
-    """Where in its map the maximum stands, for chosen pictures of the batch in chosen channels; 0 in dense layers."""
+def peaks_of(maps: Tensor) -> tuple[Float[Tensor, "B C"], Int[Tensor, "B C"]]:
+    """The maximum of each map, (B, C, H, W) or (B, C), and where it stands: the first place of several, row · W +
+    column; 0 in dense layers. As a pool over the whole map: four times as fast as `amax` over channels that lie last."""
     if maps.ndim == 2:
-        return torch.zeros(pictures.shape, dtype=torch.int64)
-    chosen = maps[pictures.to(maps.device), channels.to(maps.device)[:, None]]
-    return chosen.flatten(2).argmax(dim=2).cpu()
+        return maps.float(), torch.zeros(maps.shape, dtype=torch.int64, device=maps.device)
+    values, places = F.max_pool2d(maps, maps.shape[2:], return_indices=True)
+    return values.flatten(1).float(), places.flatten(1)
+
+
+def strongest_first(values: Float[Tensor, "D B"], count: int) -> Int[Tensor, "D T"]:
+    """The places of the `count` largest of each row, or of all that there are, the largest first and of equal ones the
+    first first. The head of a stable sort, which would sort the rest too."""
+    bits = (values + 0.0).view(torch.int32).long()  # + 0.0: there is one zero
+    rising = torch.where(bits < 0, bits ^ 0x7FFF_FFFF, bits)  # as the values do, negative ones too
+    unlike = (rising << 32) - torch.arange(values.shape[1])
+    return unlike.topk(min(count, values.shape[1]), dim=1).indices
 
 
 @dataclass(frozen=True, eq=False)
