@@ -145,17 +145,20 @@ class Convolution(WeightedLayer):
 
     def adjoint(self, y: Maps, x: Maps) -> Maps:
         """The transposed convolution: filters flipped, maps of all readers added."""
-        weight, _ = self.in_type(y.dtype)
-        padded = self._pad(x[:0]).shape[-1]
-        if self.window.stride > 1 and x.shape[1] < THIN and self.groups == 1:
-            below = spread_by_cells(y, weight, self.window.stride)
-        elif self.groups is not None:
-            below = F.conv_transpose2d(y, weight, stride=self.window.stride, groups=self.groups)
-        else:
-            below = self._scatter_to_columns(y, weight, x.shape[1])
+        padded, below = self._pad(x[:0]).shape[-1], self.spread(y, x.shape[1])
         before = self.window.before
         below = F.pad(below, (0, max(0, padded - below.shape[-1]), 0, max(0, padded - below.shape[-2])))
         return below[..., before : before + x.shape[-2], before : before + x.shape[-1]]
+
+    def spread(self, y: Maps, maps_below: int) -> Maps:
+        """The same of a part of the map: all places that its windows read, zeros beyond the edges included. Further
+        ones, which get nothing, may follow."""
+        weight, _ = self.in_type(y.dtype)
+        if self.window.stride > 1 and maps_below < THIN and self.groups == 1:
+            return spread_by_cells(y, weight, self.window.stride)
+        if self.groups is not None:
+            return F.conv_transpose2d(y, weight, stride=self.window.stride, groups=self.groups)
+        return self._scatter_to_columns(y, weight, maps_below)
 
     def _scatter_to_columns(self, y: Maps, weight: Tensor, maps_below: int) -> Maps:
         width = maps_below // self.columns_below

@@ -1,7 +1,8 @@
 """From a unit back to the pixels: deconvnet, guided backpropagation and gradient, three lines of one table ([Z] §2.1).
 
 The network's rows are walked from the unit's layer down. At every row the signal passes through the row's transpose:
-filters flipped, maxima put back to where their switches say. The three methods differ only in `RULES`.
+filters flipped, maxima put back to where their switches say. The three methods differ only in `RULES`. A unit sends its
+signal to the places that it read, and no others: only that part of each map is computed.
 
 N signals, one for each pair of picture and unit · B pictures · C maps · H, W rows and columns · S side of an input.
 """
@@ -16,9 +17,10 @@ from torch import Tensor
 
 from alexnet.errors import UserError
 from alexnet.geometry import Box
-from alexnet.nets.layers import unpool
+from alexnet.nets.layers import Convolution, unpool
 from alexnet.nets.network import Network
-from alexnet.nets.table import Activation, Norm, Pool, SpatialNorm
+from alexnet.nets.table import Activation, BatchNorm, Conv, Dropout, Norm, Pool, SpatialNorm
+from alexnet.see.local import Part
 from alexnet.see.sight import Sight
 from alexnet.see.units import Unit, box_of, check_unit, frame_of
 
@@ -92,52 +94,101 @@ def project(
     values, pixels = [], []
     for first in range(0, len(units), BATCH):
         some, of = units[first : first + BATCH], of_n[first : first + BATCH]
-        signal, value = starting_signal(sight, some, of, rules)
+        part, value = starting_part(sight, some, of, rules)
         values.append(value)
-        pixels.append(descend(sight, units[0].layer, signal, of, rules, overlap))
+        pixels.append(_descend(sight, units[0].layer, part, of, rules, overlap))
     boxes, frames = (tuple(see(sight.network, unit) for unit in units) for see in (box_of, frame_of))
     return Projections(tuple(units), tuple(of_n.tolist()), torch.cat(values), boxes, frames, torch.cat(pixels))
 
 
-def starting_signal(
+def starting_part(
     sight: Sight, units: Sequence[Unit], of: Int[Tensor, "N"], rules: Rules
-) -> tuple[Tensor, Float[Tensor, "N"]]:
-    """Zero everywhere but at the units, (N, C, H, W) or (N, U), and the units' activations."""
+) -> tuple[Part, Float[Tensor, "N"]]:
+    """The signals at the units, zeros elsewhere, and the units' activations. Where each unit has a place, the part is
+    that place of all maps."""
     output = sight[units[0].layer]
-    chosen = torch.zeros(len(units), *output.shape[1:], dtype=torch.bool, device=output.device)
-    for number, unit in enumerate(units):
+    for unit in units:
         check_unit(sight.network, unit)
-        place = (unit.channel,) if unit.row is None or output.ndim == 2 else (unit.channel, unit.row, unit.column)
-        chosen[(number, *place)] = True
-    activations = output[of] * chosen
+    placed = output.ndim == 4 and all(unit.row is not None for unit in units)
+    tops, lefts = (
+        torch.tensor([number if placed and number else 0 for number in numbers], device=output.device)
+        for numbers in ([unit.row for unit in units], [unit.column for unit in units])
+    )
+    outputs = output[of, :, tops, lefts][..., None, None] if placed else output[of]
+    chosen = torch.zeros_like(outputs, dtype=torch.bool)
+    for number, unit in enumerate(units):
+        whole = placed or unit.row is None or output.ndim == 2
+        chosen[(number, unit.channel) if whole else (number, unit.channel, unit.row, unit.column)] = True
+    activations = outputs * chosen
     signal = activations if rules.starts_with == "activation" else chosen.to(output.dtype)
-    return signal, activations.flatten(1).sum(dim=1)
+    return Part(signal, tops, lefts), activations.flatten(1).sum(dim=1)
 
 
 def descend(
     sight: Sight, layer: str, signal: Tensor, of: Int[Tensor, "N"], rules: Rules, overlap: Overlap = "add"
 ) -> Float[Tensor, "N 3 S S"]:
-    """Bring a signal at the output of `layer` down to the pixels; `of` (N,): each signal's picture in the batch."""
+    """Bring a signal at the output of `layer`, (N, C, H, W) or (N, U), down to the pixels; `of` (N,): each signal's
+    picture in the batch."""
+    return _descend(sight, layer, Part.whole(signal), of, rules, overlap)
+
+
+def _descend(
+    sight: Sight, layer: str, part: Part, of: Int[Tensor, "N"], rules: Rules, overlap: Overlap
+) -> Float[Tensor, "N 3 S S"]:
     for place in range(place_of(sight.network, layer), -1, -1):
-        signal = step_down(sight, place, signal, of, rules, overlap)
-    return signal.float()
+        part = step_down(sight, place, part, of, rules, overlap)
+    return part.onto(torch.zeros_like(sight.inputs[:1])).float()
 
 
-def step_down(sight: Sight, place: int, signal: Tensor, of: Int[Tensor, "N"], rules: Rules, overlap: Overlap) -> Tensor:
+def step_down(sight: Sight, place: int, part: Part, of: Int[Tensor, "N"], rules: Rules, overlap: Overlap) -> Part:
     """One row down: from the output of row number `place` to what entered it."""
     row, below = sight.network.layers[place].row, sight.entering(place)
+
+    def crossed(part: Part, x: Tensor) -> Part:
+        return replace(part, values=sight.network.adjoint(row.name, part.values, x))
+
     match row:
         case Activation():
             # tanh units are negative half of the time: there is nothing to rectify.
-            signal = signal.relu() if rules.rectify and row.kind != "tanh" else signal
-            return sight.network.adjoint(row.name, signal, below[of]) if rules.mask else signal
-        case Norm() | SpatialNorm():
-            return sight.network.adjoint(row.name, signal, below[of]) if rules.norms == "adjoint" else signal
+            rectified = rules.rectify and row.kind != "tanh"
+            part = replace(part, values=part.values.relu()) if rectified else part
+            return crossed(part, part.of(below, of)) if rules.mask else part
+        case Norm() | SpatialNorm() if rules.norms == "pass":
+            return part
+        case Norm():
+            return crossed(part, part.of(below, of))
         case Pool(kind="max"):
-            switches = sight.activations.switches[row.name][of]
-            return unpool(signal, switches, (below.shape[-2], below.shape[-1]), overlap)
-        case _:  # linear: what entered matters by its shape alone
-            return sight.network.adjoint(row.name, signal, below[:1].expand(len(signal), *below.shape[1:]))
+            return _unpooled(sight, place, part, of, overlap)
+        case Conv():
+            return _spread(sight, place, part)
+        case Dropout() | BatchNorm():  # linear, unit by unit: what entered matters by its shape alone
+            return crossed(part, part.values)
+        case _:
+            whole = Part.whole(part.onto(torch.zeros_like(sight[row.name][:1])))
+            linear = not isinstance(row, SpatialNorm)
+            return crossed(whole, below[:1].expand(len(of), *below.shape[1:]) if linear else below[of])
+
+
+def _unpooled(sight: Sight, place: int, part: Part, of: Int[Tensor, "N"], overlap: Overlap) -> Part:
+    """Every value back where its window found it: what the windows of the part read."""
+    layer, (height, width) = sight.network.layers[place], sight.entering(place).shape[2:]
+    kernel, stride = layer.window.kernel, layer.window.stride
+    rows, columns = part.values.shape[2:]
+    high, wide = min(height, (rows - 1) * stride + kernel), min(width, (columns - 1) * stride + kernel)
+    tops, lefts = (part.tops * stride).clamp(max=height - high), (part.lefts * stride).clamp(max=width - wide)
+    # Rows stay as long as the map's, so that switches need no division.
+    switches = part.of(sight.activations.switches[layer.row.name], of) - (tops * width + lefts)[:, None, None, None]
+    return Part(unpool(part.values, switches, (high, width), overlap)[..., :wide], tops, lefts)
+
+
+def _spread(sight: Sight, place: int, part: Part) -> Part:
+    """Filters laid at each place of the part: what they read."""
+    layer, below = sight.network.layers[place], sight.entering(place)
+    convolution = sight.network.get_submodule(layer.row.name)
+    assert isinstance(convolution, Convolution)
+    tops, lefts = (begins * layer.window.stride - layer.window.before for begins in (part.tops, part.lefts))
+    spread = Part(convolution.spread(part.values, below.shape[1]), tops, lefts)
+    return spread.within(below.shape[2], below.shape[3])
 
 
 def place_of(network: Network, layer: str) -> int:

