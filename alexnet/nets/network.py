@@ -1,6 +1,6 @@
 """A table as an `nn.Module`: logits from `forward`, every map and switch from `activations`."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -85,17 +85,21 @@ class Network(nn.Module):
     def maps(self, x: Float[Tensor, "B 3 S S"], names: Collection[str]) -> dict[str, Tensor]:
         """The outputs of the named rows, by the fused steps of `forward` cut at these rows; what lies behind the last
         of them is not computed. Raises UserError for a name that there is not, or that can't be computed."""
+        return dict(self.maps_in_turn(x, names))
+
+    def maps_in_turn(self, x: Float[Tensor, "B 3 S S"], names: Collection[str]) -> Iterator[tuple[str, Tensor]]:
+        """The same one by one, (name, output), as they are computed: who lets go of each needs no memory for all."""
         self._check(x)
         for name in names:
             self.refuse_behind_missing(name)
-        found: dict[str, Tensor] = {}
+        left = set(names)
         for name, step in fused_steps(self, names):
             x = step(at_least_float32(x) if name == self.layers[-1].row.name else x)
-            if name in names:
-                found[name] = x
-            if len(found) == len(set(names)):
+            if name in left:
+                left.remove(name)
+                yield name, x
+            if not left:
                 break
-        return found
 
     def adjoint(self, name: str, y: Tensor, x: Tensor) -> Tensor:
         """Row `name` crossed downwards: its transpose (at `x`, where it is not linear) applied to `y`, a signal at its

@@ -150,8 +150,8 @@ def find_top(
         numbers = np.arange(first, min(first + BATCH, end))
         records = torch.from_numpy(part.read(numbers))
         with torch.inference_mode():
-            maps = network.maps(inputs_of(viewer, records), layers)
-        found = {name: best.with_batch(maps[name], torch.from_numpy(numbers)) for name, best in found.items()}
+            for name, maps in network.maps_in_turn(inputs_of(viewer, records), layers):
+                found[name] = found[name].with_batch(maps, torch.from_numpy(numbers))
         if progress:
             progress(int(numbers[-1]) + 1 - start, end - start)
     return Top(found, (about or {}) | {"kept": kept, "pictures": end - start})
