@@ -200,7 +200,9 @@ def test_a_photograph_is_taken_and_gets_five_labels(equipped: Callable[..., Visi
     page = here.open("picture")
     page.get_by_role("button", name="Use the camera").click()
     page.get_by_role("button", name="Take it").wait_for()
-    width, height = page.evaluate("() => { const v = document.querySelector('video'); return [v.videoWidth, v.videoHeight]; }")
+    width, height = page.evaluate(
+        "() => { const v = document.querySelector('video'); return [v.videoWidth, v.videoHeight]; }"
+    )
     assert width > 0
     assert page.evaluate(LIVE) == 1
     page.keyboard.press("Enter")  # the button that takes it has the focus
