@@ -173,7 +173,10 @@ ALLOWED = "--use-fake-ui-for-media-stream"  # the question whether the page may 
 REMEMBER_STREAMS = """
   const open = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
   window.streams = [];
-  navigator.mediaDevices.getUserMedia = async (wish) => { window.streams.push(await open(wish)); return streams.at(-1); };
+  navigator.mediaDevices.getUserMedia = async (wish) => {
+    streams.push(await open(wish));
+    return streams.at(-1);
+  };
 """
 LIVE = "() => streams.flatMap((stream) => stream.getTracks()).filter((track) => track.readyState === 'live').length"
 
