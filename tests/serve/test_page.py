@@ -144,6 +144,12 @@ def walk_picture(visit: Callable[..., Visit], data: bytes, name: str) -> None:
     assert page.locator("#answer h2").inner_text() == name
     page.locator("#layers .map").first.click()
     page.locator(".projected img").first.wait_for()
+    page.locator(".projected select").first.select_option("guided")
+    assert page.locator(".projected code").first.inner_text().endswith("--method guided")
+    page.locator("#layers summary", has_text="all").first.press("Enter")
+    page.get_by_label("Project unit").first.fill("2")
+    page.keyboard.press("Enter")
+    page.locator(".projected a", has_text="conv1 · 2").wait_for()
     page.locator("#occlusion .save a").first.wait_for()
     page.get_by_role("button", name="Shift, scale and turn it").click()
     page.get_by_role("button", name="Turn", exact=True).click()
@@ -269,6 +275,7 @@ def test_training_shows_its_curves(visit: Callable[..., Visit]) -> None:
     page.locator("#live svg.chart").first.focus()
     page.keyboard.press("ArrowLeft")
     assert "epoch 2" in page.locator("#live .read").first.text_content()
+    assert not page.locator("#now").is_visible()  # nothing goes on any more
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

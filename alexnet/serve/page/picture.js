@@ -106,7 +106,8 @@ function row(told, layer) {
     ),
   );
   const path = `${told.api}/maps/${layer.name}.png`;
-  const sheet = () => [h("img", { class: "maps", src: address(path), alt: `All ${layer.maps} maps of ${layer.name}`, onclick: (event) => project(told, layer, unitAt(event, layer), projection) }), h("a", { class: "button", href: address(path), download: `${layer.name}.png` }, "PNG")];
+  const which = () => h("label", {}, "Project unit ", h("input", { type: "number", min: 0, max: layer.maps - 1, onchange: ({ target }) => target.value !== "" && target.checkValidity() && project(told, layer, Number(target.value), projection) }));
+  const sheet = () => [h("img", { class: "maps", src: address(path), alt: `All ${layer.maps} maps of ${layer.name}`, onclick: (event) => project(told, layer, unitAt(event, layer), projection) }), h("p", { class: "save" }, h("a", { class: "button", href: address(path), download: `${layer.name}.png` }, "PNG"), which())];
   return [
     h("h3", {}, layer.name, h("small", {}, layer.side > 1 ? `${layer.maps} × ${layer.side} × ${layer.side}` : `${layer.maps}`, `, ${percent(layer.active, 0)} answer`)),
     h("div", { class: "strongest" }, units),
