@@ -64,15 +64,20 @@ class RunFolder:
     def __init__(self, path: Path, config: dict[str, Any]) -> None:
         self.path, self.config = path, config
 
+    @staticmethod
+    def refuse_taken(path: Path) -> None:
+        """UserError if a folder holds anything but what a run killed in its first moment leaves."""
+        with faults_named(path):
+            there = set(path.iterdir()) if path.exists() else set()
+        if there - {entry for entry in there if is_temporary(entry) or entry.name in FIRST_FILES}:
+            raise UserError(f"{path}: not empty. Name a new folder, or go on with a run there with --resume.")
+
     @classmethod
     def create(cls, path: Path, config: dict[str, Any], inputs: Inputs) -> "RunFolder":
-        """A new run folder with its config and input statistics. Refuses a folder that holds anything but what a run
-        killed in its first moment leaves."""
+        """A new run folder with its config and input statistics, in a folder that `refuse_taken` lets pass."""
         with faults_named(path):
             path.mkdir(parents=True, exist_ok=True)
-            leftovers = {entry for entry in path.iterdir() if is_temporary(entry) or entry.name in FIRST_FILES}
-            if set(path.iterdir()) - leftovers:
-                raise UserError(f"{path}: not empty. Name a new folder, or go on with a run there with --resume.")
+        cls.refuse_taken(path)
         run = cls(path, {"format_version": FORMAT_VERSION, **config})
         statistics = {
             "mean_image": inputs.mean_image,

@@ -44,7 +44,7 @@ def _bars(unit: str) -> Iterator[Progress]:
         if what not in tasks:
             tasks[what] = bars.add_task(what, total=total, completed=done, speed="", remark="")
         speed = bars.tasks[tasks[what]].speed
-        pace = f"{speed:,.0f} {unit}/s" if speed else ""
+        pace = f"{rate(speed)} {unit}/s" if speed else ""
         bars.update(tasks[what], completed=done, total=total, speed=pace, remark=remark)
 
     with bars:
@@ -64,7 +64,8 @@ def _lines(unit: str, stream: TextIO, clock: Callable[[], float] = time.monotoni
             return
         printed = now
         speed = (done - done_before) / (now - start) if now > start else 0.0
-        pace = f", {speed:,.0f} {unit}/s, {duration((total - done) / speed)} left" if speed else ""
+        left = f", {duration((total - done) / speed)} left" if speed and done < total else ""
+        pace = f", {rate(speed)} {unit}/s{left}" if speed else ""
         print(f"{what}: {done:,} of {total:,} {unit}{pace}{remark and ', ' + remark}", file=stream, flush=True)
 
     yield report
@@ -73,6 +74,11 @@ def _lines(unit: str, stream: TextIO, clock: Callable[[], float] = time.monotoni
 def say(line: str) -> None:
     """Tell the user, beside the results that go to stdout."""
     print(line, file=sys.stderr, flush=True)
+
+
+def rate(a_second: float) -> str:
+    """So many a second, for people: 1,200, 45, 2.5, 0.13."""
+    return f"{a_second:,.0f}" if a_second >= 10 else f"{a_second:.1f}" if a_second >= 1 else f"{a_second:.2g}"
 
 
 def duration(seconds: float) -> str:

@@ -22,13 +22,13 @@ def test_a_line_every_ten_seconds_and_at_the_end() -> None:
     assert lines_of(every_second, 2500) == [
         "train: 1,000 of 2,500 pictures, 100 pictures/s, 15 s left",
         "train: 2,000 of 2,500 pictures, 100 pictures/s, 5 s left",
-        "train: 2,500 of 2,500 pictures, 100 pictures/s, 0 s left",
+        "train: 2,500 of 2,500 pictures, 100 pictures/s",
     ]
 
 
 def test_what_an_earlier_go_did_does_not_count_as_speed() -> None:
     assert lines_of([(0, 900, ""), (10, 910, "2 refused")], 1000) == [
-        "train: 910 of 1,000 pictures, 1 pictures/s, 1 min 30 s left, 2 refused"
+        "train: 910 of 1,000 pictures, 1.0 pictures/s, 1 min 30 s left, 2 refused"
     ]
 
 

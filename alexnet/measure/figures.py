@@ -135,22 +135,27 @@ def plain_axes(axes: Axes, theme: Theme) -> None:
 # ── kernels ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def kernel_mosaic(kernels: np.ndarray, per_row: int = KERNELS_PER_ROW, *, together: bool = False) -> np.ndarray:
+def kernel_mosaic(
+    kernels: np.ndarray, per_row: int = KERNELS_PER_ROW, *, together: bool = False, clear: bool = False
+) -> np.ndarray:
     """Kernels (K, 3, side, side) as one picture, uint8 (rows, columns, 3), `per_row` beside one another.
 
     Each is scaled by its own largest weight, so that its own pattern fills the range: mid-grey is a weight of 0, as in
     [A] Fig. 3; `together`: all by the largest of all, which shows whether one dominates ([Z] Fig. 6a). Enlarged without
-    smoothing, one white line between them.
+    smoothing, one white line between them; `clear`: a transparent one, in a fourth channel.
     """
     count, _, side, _ = kernels.shape
     scale = np.abs(kernels).max(axis=None if together else (1, 2, 3), keepdims=True)
     levels = np.divide(kernels, scale, out=np.zeros_like(kernels), where=scale > 0)
     pictures = np.rint(127.5 + 127.5 * levels).astype(np.uint8).transpose(0, 2, 3, 1)
+    if clear:
+        pictures = np.insert(pictures, 3, 255, axis=3)
     factor = max(1, -(-KERNEL_PIXELS // side))
     large = pictures.repeat(factor, axis=1).repeat(factor, axis=2)
     per_row, gap, cell = min(per_row, count), 4, side * factor
     rows = math.ceil(count / per_row)
-    mosaic = np.full((rows * (cell + gap) - gap, per_row * (cell + gap) - gap, 3), 255, np.uint8)
+    extent = (rows * (cell + gap) - gap, per_row * (cell + gap) - gap, pictures.shape[3])
+    mosaic = np.full(extent, 0 if clear else 255, np.uint8)
     for place, picture in enumerate(large):
         top, left = place // per_row * (cell + gap), place % per_row * (cell + gap)
         mosaic[top : top + cell, left : left + cell] = picture
@@ -254,7 +259,7 @@ def _write_counts(axes: Axes, confusion: np.ndarray, shares: np.ndarray, theme: 
 
 
 def png_of(drawing: Figure | np.ndarray) -> bytes:
-    """A figure, or pixels (rows, columns, 3) uint8, as the bytes of a PNG: the same bytes for the same drawing."""
+    """A figure, or pixels (rows, columns, 3 or 4) uint8, as the bytes of a PNG: the same bytes for the same drawing."""
     data = io.BytesIO()
     if isinstance(drawing, Figure):
         with warnings.catch_warnings():

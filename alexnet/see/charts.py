@@ -30,6 +30,8 @@ def invariance_figure(found: Invariance) -> Figure:
     ratios = [0.72 * shape, *[1.0] * (len(found.layers) + 1)]
     grid = figure.subplots(len(found.curves), len(ratios), squeeze=False, width_ratios=ratios)
     names = [shortened(f"{name}", 24) for name in found.classes]
+    if len(set(names)) < len(names):  # several pictures of a class, from the top
+        names = [f"{number}: {name}" for number, name in enumerate(names, 1)]
     for row, (one, axes) in enumerate(zip(found.curves, grid, strict=True)):
         axes[0].imshow(samples(one), interpolation="nearest")
         axes[0].set_axis_off()

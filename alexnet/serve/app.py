@@ -4,6 +4,7 @@ No path that a client gives reaches the file system: layers, units, sides and pi
 the page's own files are held in memory.
 """
 
+from http import HTTPStatus
 from importlib import resources
 
 from fastapi import FastAPI, Request, Response
@@ -19,6 +20,10 @@ from alexnet.serve.routes import pictures, runs, units
 from alexnet.serve.sides import Absent
 
 PAGES = ("/", "/layer/{layer}", "/layer/{layer}/unit/{unit}", "/picture", "/compare", "/training")
+NOWHERE = (
+    "there is no such address; the pages begin at the one that `alexnet serve` printed, and below it "
+    "api/openapi.json describes the API"
+)
 TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 
 
@@ -49,7 +54,8 @@ async def _say_fault(_: Request, fault: Exception) -> Response:
 
 async def _say_http(_: Request, fault: Exception) -> Response:
     assert isinstance(fault, HTTPException)
-    return JSONResponse({"error": fault.detail}, fault.status_code)
+    nameless = fault.detail == HTTPStatus(fault.status_code).phrase and fault.status_code == HTTPStatus.NOT_FOUND
+    return JSONResponse({"error": NOWHERE if nameless else fault.detail}, fault.status_code)
 
 
 def _add_page(app: FastAPI, door: Door) -> None:

@@ -205,7 +205,7 @@ def filters_png(side: Side, name: str, channel: int) -> bytes:
         return png_of(kernel_mosaic(filters_mkk[None].numpy(), 1))
     order = filters_mkk.flatten(1).norm(dim=1).argsort(descending=True, stable=True)[:FILTERS]
     grey = filters_mkk[order][:, None].expand(-1, 3, -1, -1).numpy()
-    return png_of(kernel_mosaic(grey, 16, together=True))
+    return png_of(kernel_mosaic(grey, 16, together=True, clear=True))
 
 
 def portrait_pngs(some: Sequence[Portrait]) -> list[tuple[bytes, bytes]]:
@@ -260,7 +260,7 @@ def kernels_png(side: Side, column: int) -> bytes:
     if not isinstance(first.row, Conv) or not 0 <= column < first.columns:
         raise Absent("there are no such kernels")
     weights = side.network.get_parameter(f"{first.row.name}.weight").detach().float().cpu().numpy()
-    return png_of(kernel_mosaic(np.split(weights, first.columns)[column]))
+    return png_of(kernel_mosaic(np.split(weights, first.columns)[column], clear=True))
 
 
 def kernels_page(side: Side) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from alexnet.errors import UsageError
 from alexnet.nets import zoo
 from alexnet.nets.network import Network
 from alexnet.nets.table import BatchNorm
+from alexnet.terminal import counted
 from alexnet.train.options import TrainOptions
 from alexnet.train.recipes import Recipe, find, in_words
 
@@ -111,6 +112,6 @@ def few_updates(store: Store, batch: int) -> list[str]:
     if updates >= FEW_UPDATES or batch <= SMALL_BATCH:
         return []
     return [
-        f"only {updates} updates an epoch: with so few pictures a smaller batch learns more, "
+        f"only {counted(updates, 'update')} an epoch: with so few pictures a smaller batch learns more, "
         f"--batch {SMALL_BATCH} --patience 10"
     ]

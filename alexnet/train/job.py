@@ -160,6 +160,7 @@ def new_job(
     """
     recipe = with_options(find(options.recipe), options)
     check_numbers(options, recipe)
+    RunFolder.refuse_taken(folder)  # before anything is computed
     network = first_network(store, recipe, options)
     team.layout.check(network.table, recipe.batch, options.accumulate)
     inputs = first_inputs(store, network, recipe, options)

@@ -16,6 +16,7 @@ from alexnet.errors import UserError
 from alexnet.files import locked
 from alexnet.measure.accuracy import Counts, Viewer
 from alexnet.runs import RunFolder, snapshot_epochs
+from alexnet.terminal import say
 from alexnet.train.job import Job, new_job
 from alexnet.train.options import TrainOptions
 from alexnet.train.parallel.join import joined_job, tell_ended, tell_team
@@ -61,6 +62,8 @@ def train(
                 raise
             if isinstance(found, RunFolder):
                 tell_ended(team)
+                if not quiet:
+                    say(f"{folder}: this run ended after {found.value('epochs_trained')} epochs; nothing is left to do")
                 return found
             job, notes, keep_log = found
             tell_team(job, team)

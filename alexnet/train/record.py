@@ -153,7 +153,8 @@ class Screen:
             self.console.print(
                 f"epoch {epoch}/{self.epochs}  batch {batch}/{batches}  loss {figures['loss']:.3f}  "
                 f"top-1 error {figures['top1_error']:.1%}  {figures['speed']:.0f} img/s  "
-                f"{_left(figures['seconds_left'])} left"
+                f"{_left(figures['seconds_left'])} left",
+                soft_wrap=True,
             )
 
     def _draw(self, epoch: int, batch: int, batches: int, figures: dict[str, float]) -> None:

@@ -104,7 +104,7 @@ def prepare_shown(source: "Source", destination: Path, make: Callable[..., Made]
     with progress("pictures") as report:
 
         def follow(part: str, done: int, total: int, refused: int) -> None:
-            report(part, done, total, f"{refused:,} refused" if refused else "")
+            report(part, done, total, f"{refused:,} refused so far" if refused else "")
 
         return make(source, destination, progress=follow, say=say, **options)
 

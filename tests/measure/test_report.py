@@ -194,6 +194,9 @@ def test_each_kernel_fills_the_range_and_zero_is_mid_grey() -> None:
     second = mosaic[:, cell + 4 : 2 * cell + 4]
     assert second[33, 33].tolist() == [255, 128, 128]
     assert (mosaic[:, 2 * (cell + 4) :] == 128).all(), "a dead kernel is grey"
+    clear = kernel_mosaic(kernels, clear=True)
+    assert (clear[:, cell : cell + 4, 3] == 0).all(), "nothing between them"
+    assert (clear[:, :cell] == np.dstack([mosaic[:, :cell], np.full((cell, cell), 255)])).all()
 
 
 def test_towers_lie_apart_in_their_order() -> None:

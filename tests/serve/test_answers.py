@@ -192,3 +192,9 @@ def test_going_away_ends_the_work(site: Site, picture: bytes) -> None:
     while site.explorer.worker._jobs and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not site.explorer.worker._jobs
+
+
+def test_an_address_that_is_not_there_names_where_to_begin(site: Site) -> None:
+    status, _, body = site.ask("GET", "/photos")
+    assert status == 404
+    assert "the one that `alexnet serve` printed" in json.loads(body)["error"]

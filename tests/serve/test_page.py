@@ -20,9 +20,15 @@ PAGES = ("", "layer/conv2", "layer/conv2/unit/3", "picture", "compare", "trainin
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator["sync_api.Browser"]:
+def launch() -> Iterator[Callable[..., "sync_api.Browser"]]:
+    """A function that starts a browser with arguments of its own."""
     with sync_api.sync_playwright() as playwright:
-        yield playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield lambda *more: playwright.chromium.launch(executable_path=CHROMIUM, args=[*ARGUMENTS, *more])
+
+
+@pytest.fixture(scope="module")
+def browser(launch: Callable[..., "sync_api.Browser"]) -> "sync_api.Browser":
+    return launch()
 
 
 class Visit:
@@ -138,6 +144,12 @@ def walk_picture(visit: Callable[..., Visit], data: bytes, name: str) -> None:
     assert page.locator("#answer h2").inner_text() == name
     page.locator("#layers .map").first.click()
     page.locator(".projected img").first.wait_for()
+    page.locator(".projected select").first.select_option("guided")
+    assert page.locator(".projected code").first.inner_text().endswith("--method guided")
+    page.locator("#layers summary", has_text="all").first.press("Enter")
+    page.get_by_label("Project unit").first.fill("2")
+    page.keyboard.press("Enter")
+    page.locator(".projected a", has_text="conv1 · 2").wait_for()
     page.locator("#occlusion .save a").first.wait_for()
     page.get_by_role("button", name="Shift, scale and turn it").click()
     page.get_by_role("button", name="Turn", exact=True).click()
@@ -162,6 +174,89 @@ def test_what_is_no_picture_is_refused_on_the_page(visit: Callable[..., Visit]) 
     here.faults[:] = [fault for fault in here.faults if "415" not in fault]  # the browser notes the refusal
 
 
+FAKE_CAMERA = "--use-fake-device-for-media-stream"
+ALLOWED = "--use-fake-ui-for-media-stream"  # the question whether the page may use the camera is answered with yes
+REMEMBER_STREAMS = """
+  const open = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+  window.streams = [];
+  navigator.mediaDevices.getUserMedia = async (wish) => {
+    streams.push(await open(wish));
+    return streams.at(-1);
+  };
+"""
+LIVE = "() => streams.flatMap((stream) => stream.getTracks()).filter((track) => track.readyState === 'live').length"
+
+
+@pytest.fixture
+def equipped(launch: Callable[..., "sync_api.Browser"], site: Site) -> Iterator[Callable[..., Visit]]:
+    """Opens a visit with a browser of its own: what it can be asked for depends on its arguments."""
+    visits: list[tuple[sync_api.Browser, Visit]] = []
+
+    def begin(*arguments: str) -> Visit:
+        browser = launch(*arguments)
+        visits.append((browser, Visit(browser, site)))
+        return visits[-1][1]
+
+    yield begin
+    for browser, visit in visits:
+        browser.close()
+        assert visit.faults == []
+
+
+def test_a_photograph_is_taken_and_gets_five_labels(equipped: Callable[..., Visit]) -> None:
+    here = equipped(FAKE_CAMERA, ALLOWED)
+    here.context.add_init_script(REMEMBER_STREAMS)
+    page = here.open("picture")
+    page.get_by_role("button", name="Use the camera").click()
+    page.get_by_role("button", name="Take it").wait_for()
+    width, height = page.evaluate(
+        "() => { const v = document.querySelector('video'); return [v.videoWidth, v.videoHeight]; }"
+    )
+    assert width > 0
+    assert page.evaluate(LIVE) == 1
+    page.keyboard.press("Enter")  # the button that takes it has the focus
+    page.locator(".answer[data-views='10'] li").nth(4).wait_for()
+    assert page.locator("#answer h2").inner_text() == "from the camera"
+    assert f"of {width} × {height} pixels" in page.locator("#answer figcaption").inner_text()
+    assert page.locator("video").count() == 0
+    assert page.evaluate(LIVE) == 0
+
+
+def test_the_camera_goes_off_when_something_else_is_chosen_or_the_page_is_left(equipped: Callable[..., Visit]) -> None:
+    here = equipped(FAKE_CAMERA, ALLOWED)
+    here.context.add_init_script(REMEMBER_STREAMS)
+    page = here.open("picture")
+    for leave in (".prepared button >> nth=0", "text=Use the camera", "nav a[data-page='training']"):
+        page.get_by_role("button", name="Use the camera").click()
+        page.locator("video").wait_for()
+        page.locator(leave).click()
+        page.wait_for_function(f"() => ({LIVE})() === {int('camera' in leave)}")
+    page.locator("h1", has_text="Training").wait_for()
+
+
+def test_without_a_camera_it_is_said_what_to_do(equipped: Callable[..., Visit]) -> None:
+    said = {
+        (FAKE_CAMERA,): "The browser did not allow the camera: allow it in the address bar, or choose a file.",
+        (ALLOWED,): "The browser finds no camera: connect one, or choose a file.",
+    }
+    for arguments, words in said.items():
+        page = equipped(*arguments).open("picture")
+        page.get_by_role("button", name="Use the camera").click()
+        page.locator(".fault").wait_for()
+        assert page.locator(".fault").inner_text() == words
+        page.locator(".prepared button").first.click()  # the page goes on
+        page.locator(".answer[data-views='10'] li").nth(4).wait_for()
+        assert page.locator(".fault").count() == 0
+
+
+def test_where_browsers_lend_no_camera_the_way_through_ssh_is_named(equipped: Callable[..., Visit]) -> None:
+    here = equipped()
+    here.context.add_init_script("Object.defineProperty(Navigator.prototype, 'mediaDevices', { value: undefined })")
+    page = here.open("picture")
+    page.get_by_role("button", name="Use the camera").click()
+    page.locator(".fault", has_text="come through SSH").wait_for()
+
+
 def test_two_runs_side_by_side(visit: Callable[..., Visit], picture: bytes) -> None:
     page = visit().open("compare")
     assert page.locator("select[name='Right']").input_value() == "beside"
@@ -180,6 +275,7 @@ def test_training_shows_its_curves(visit: Callable[..., Visit]) -> None:
     page.locator("#live svg.chart").first.focus()
     page.keyboard.press("ArrowLeft")
     assert "epoch 2" in page.locator("#live .read").first.text_content()
+    assert not page.locator("#now").is_visible()  # nothing goes on any more
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -45,7 +45,8 @@ def in_words(found: Sequence[Found]) -> str:
 
 def _lines(one: Found) -> str:
     three = zip(one.distances, one.classes, one.keys, strict=True)
-    rows = [(f"{distance:.4g}", name, key) for distance, name, key in three]
+    decimals = 0 if all(distance.is_integer() for distance in one.distances) else 3  # bits, or Euclidean
+    rows = [(f"{distance:.{decimals}f}", name, key) for distance, name, key in three]
     return columns([("distance", "class", "picture"), *rows], left=3)
 
 

@@ -2,7 +2,7 @@
 
 import { h, s, short } from "./dom.js";
 
-const WIDTH = 460, HEIGHT = 240, LEFT = 46, BOTTOM = 30, TOP = 10, RIGHT = 12;
+const WIDTH = 460, HEIGHT = 240, LEFT = 58, BOTTOM = 36, TOP = 10, RIGHT = 12;
 
 /** A few round numbers from low to high. */
 function ticks(low, high, most = 5) {
@@ -21,7 +21,8 @@ export function curves({ x, lines, xName, yName, format = short, low, high, mark
   const level = (value) => (logarithmic ? Math.log10(value) : value);
   const values = lines.flatMap((line) => line.y).filter((value) => value !== null && Number.isFinite(value)).map(level);
   let [bottom, top] = [low ?? Math.min(...values), high ?? Math.max(...values)];
-  if (logarithmic) [bottom, top] = [Math.floor(bottom), Math.ceil(top + 1e-9)];
+  if (logarithmic) [bottom, top] = [Math.floor(bottom), Math.ceil(top - 1e-9)];
+  if (logarithmic && top === bottom) [bottom, top] = [bottom - 1, top + 1];
   if (!(top > bottom)) top = bottom + 1;
   const [first, last] = [Math.min(...x), Math.max(...x)];
   const across = (value) => LEFT + ((value - first) / (last - first || 1)) * (WIDTH - LEFT - RIGHT);
@@ -33,8 +34,8 @@ export function curves({ x, lines, xName, yName, format = short, low, high, mark
     "svg",
     { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, class: "chart", tabindex: "0", role: "img", "aria-label": spoken(lines, x, xName, yName, format) },
     rules.map((value) => [s("line", { class: "rule", x1: LEFT, x2: WIDTH - RIGHT, y1: up(value), y2: up(value) }), s("text", { class: "tick y", x: LEFT - 6, y: up(value) + 4 }, format(value))]),
-    xs.map((value) => s("text", { class: "tick x", x: across(value), y: HEIGHT - BOTTOM + 16 }, short(value).replace(/\.0+$/, ""))),
-    s("text", { class: "axis", x: WIDTH - RIGHT, y: HEIGHT - 2 }, xName),
+    xs.map((value) => s("text", { class: "tick x", x: across(value), y: HEIGHT - BOTTOM + 15 }, short(value).replace(/\.0+$/, ""))),
+    s("text", { class: "axis", x: WIDTH - RIGHT, y: HEIGHT - 5 }, xName),
     marked !== undefined && s("line", { class: "marked", x1: across(marked), x2: across(marked), y1: TOP, y2: HEIGHT - BOTTOM }),
     lines.map((line, number) => path(line, number, x, across, up)),
     cursor,
@@ -100,8 +101,8 @@ export function histogram({ edges, counts, xName, yName }) {
       ticks(0, most, 4).map((value) => [s("line", { class: "rule", x1: LEFT, x2: WIDTH - RIGHT, y1: HEIGHT - BOTTOM - (room * value) / most, y2: HEIGHT - BOTTOM - (room * value) / most }), s("text", { class: "tick y", x: LEFT - 6, y: HEIGHT - BOTTOM - (room * value) / most + 4 }, value)]),
       counts.map((count, n) => s("rect", { class: "bar", x: LEFT + n * wide + 0.5, width: Math.max(1, wide - 1), y: HEIGHT - BOTTOM - (room * count) / most, height: (room * count) / most }, s("title", {}, `${short(edges[n])} to ${short(edges[n + 1])}: ${count}`))),
       edges[0] < 0 && edges.at(-1) > 0 && s("line", { class: "marked", x1: across(0), x2: across(0), y1: TOP, y2: HEIGHT - BOTTOM }),
-      ticks(edges[0], edges.at(-1), 6).map((value) => s("text", { class: "tick x", x: across(value), y: HEIGHT - BOTTOM + 16 }, short(value).replace(/\.0+$/, ""))),
-      s("text", { class: "axis", x: WIDTH - RIGHT, y: HEIGHT - 2 }, xName),
+      ticks(edges[0], edges.at(-1), 6).map((value) => s("text", { class: "tick x", x: across(value), y: HEIGHT - BOTTOM + 15 }, short(value).replace(/\.0+$/, ""))),
+      s("text", { class: "axis", x: WIDTH - RIGHT, y: HEIGHT - 5 }, xName),
     ),
   );
 }

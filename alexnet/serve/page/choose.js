@@ -10,27 +10,44 @@ const SHOWN = 8;
  * @param {any} run @param {(held: any, name: string) => void} look is given what was brought @param {AbortSignal} signal
  */
 export function chooser(run, look, signal) {
-  const said = h("div", {});
-  const file = h("input", { type: "file", accept: "image/*", id: "file", onchange: () => file.files[0] && bring(file.files[0]) });
+  const said = h("div", {}), lens = new Lens();
+  const file = h("input", { type: "file", accept: "image/*", id: "file", onclick: () => (file.value = ""), onchange: () => file.files[0] && bring(file.files[0]) });
+  signal.addEventListener("abort", () => lens.close());
 
-  /** @param {Blob} data */
-  async function bring(data) {
-    said.replaceChildren(h("p", { class: "soft" }, "Reading …"));
-    try {
-      const held = await post("api/pictures", data, signal);
-      said.replaceChildren();
-      look(held, data instanceof File ? data.name : "from the camera");
-    } catch (error) {
-      if (!signal.aborted) said.replaceChildren(fault(error));
-    }
+  /** Whatever is said next, the camera goes off. */
+  function say(...words) {
+    lens.close();
+    said.replaceChildren(...words);
   }
 
-  async function choose(part, number) {
+  /** @param {Blob} data */
+  const bring = (data) => asked(async () => {
+    say(h("p", { class: "soft" }, "Reading …"));
+    const held = await post("api/pictures", data, signal);
+    say();
+    look(held, data instanceof File ? data.name : "from the camera");
+  });
+
+  const choose = (part, number) => asked(async () => {
+    say();
+    const held = await post(`api/store/${part}/${number}`, null, signal);
+    look(held, `${held.class}, ${part} ${number}`);
+  });
+
+  const photograph = () => asked(async () => {
+    say();
+    const view = await lens.open();
+    const take = h("button", { type: "button", class: "primary", onclick: async () => bring(await lens.take()) }, "Take it");
+    if (signal.aborted) return lens.close();
+    said.replaceChildren(h("div", { class: "camera" }, view, take));
+    take.focus();
+  });
+
+  async function asked(what) {
     try {
-      const held = await post(`api/store/${part}/${number}`, null, signal);
-      look(held, `${held.class}, ${part} ${number}`);
+      await what();
     } catch (error) {
-      if (!signal.aborted) said.replaceChildren(fault(error));
+      if (!signal.aborted) say(fault(error));
     }
   }
 
@@ -45,33 +62,42 @@ export function chooser(run, look, signal) {
     if (pasted) bring(pasted);
   }, { signal });
 
-  return h("div", { class: "chooser" }, h("label", { class: "button primary", for: "file" }, "Choose a picture"), file, camera(bring, said, signal), prepared(run, choose), said);
+  return h("div", { class: "chooser" }, h("label", { class: "button primary", for: "file" }, "Choose a picture"), file, h("button", { type: "button", onclick: photograph }, "Use the camera"), prepared(run, choose), said);
 }
 
-/** A button for the camera, where the browser has one to give. */
-function camera(bring, said, signal) {
-  if (!navigator.mediaDevices?.getUserMedia) return null;
-  return h("button", { type: "button", onclick: start }, "Use the camera");
-  async function start() {
+const WITHOUT_CAMERA = {
+  NotAllowedError: "The browser did not allow the camera: allow it in the address bar, or choose a file.",
+  NotFoundError: "The browser finds no camera: connect one, or choose a file.",
+  NotReadableError: "Another program has the camera: close it, or choose a file.",
+};
+
+/** The camera: opened it shows what it sees, until it is closed. */
+class Lens {
+  /** @returns {Promise<HTMLVideoElement>} once there is something to see */
+  async open() {
+    if (!navigator.mediaDevices) throw new Error("Browsers lend the camera to HTTPS and to this machine's own addresses only: come through SSH (ssh -L 8012:127.0.0.1:8012 HOST), or choose a file.");
     try {
-      const stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
-      const video = h("video", { autoplay: true, muted: true, playsinline: true });
-      video.srcObject = stream;
-      const stop = () => stream.getTracks().forEach((track) => track.stop());
-      signal.addEventListener("abort", stop);
-      const take = h("button", { type: "button", class: "primary", onclick: () => taken(video, stop, bring) }, "Take it");
-      said.replaceChildren(h("div", { class: "camera" }, video, take));
+      this.stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
+      this.video = h("video", { muted: true, playsinline: true, "aria-label": "What the camera sees" });
+      this.video.srcObject = this.stream;
+      await this.video.play();
+      return this.video;
     } catch (error) {
-      said.replaceChildren(fault(new Error(`The browser gives no camera: ${error.message}`)));
+      throw new Error(WITHOUT_CAMERA[error.name] ?? `The camera shows nothing (${error.message || error.name}): choose a file.`);
     }
   }
-}
 
-function taken(video, stop, bring) {
-  const canvas = h("canvas", { width: video.videoWidth, height: video.videoHeight });
-  canvas.getContext("2d").drawImage(video, 0, 0);
-  stop();
-  canvas.toBlob((blob) => blob && bring(blob), "image/jpeg", 0.92);
+  /** @returns {Promise<Blob>} what it sees now, as a JPEG file */
+  take() {
+    const canvas = h("canvas", { width: this.video.videoWidth, height: this.video.videoHeight });
+    canvas.getContext("2d").drawImage(this.video, 0, 0);
+    return new Promise((resolve) => canvas.toBlob(resolve, "image/jpeg", 0.92));
+  }
+
+  close() {
+    this.stream?.getTracks().forEach((track) => track.stop());
+    this.stream = null;
+  }
 }
 
 /** Some of the prepared pictures. */

@@ -23,7 +23,7 @@ export async function show({ run, signal, query }) {
     h("p", { class: "lead" }, keys.length > 1 ? "Two runs, or two epochs of one." : "There is only one run here. Start the explorer with --beside RUN, or train with --snapshots to compare epochs."),
     pickers(keys, homes, left, right),
     samePicture(run, homes, [left, right], signal),
-    h("div", { class: "beside" }, both.map(([home]) => h("div", {}, h("h3", {}, home.name), kernels(home.side, home, home.version)))),
+    h("div", { class: "beside" }, both.map(([home]) => h("div", {}, kernels(home.side, home, home.version, `First-layer kernels of ${home.name}`)))),
     diagnosis(both, left, right, runs),
     accuracy(run, both, [left, right], signal),
     runs && h("section", { class: "commands" }, h("h2", {}, "This page on the command line"), copyable(command("see", "filters", homes[0].commands.run, ...(left === right ? [] : ["--beside", homes[1].commands.run])))),
@@ -66,10 +66,11 @@ function diagnosis(both, left, right, runs) {
     ["very high frequencies", (page) => page.filters && percent(page.filters.mean_share.very_high, 0)],
     ["aliased", (page) => page.filters && percent(page.filters.mean_share.aliased, 0)],
   ];
+  const unknown = both.filter(([, page]) => !page.dead).map(([home]) => home.name);
   const layers = [...new Set(both.flatMap(([, page]) => Object.keys(page.dead ?? {})))];
-  for (const layer of layers) rows.push([`${layer}: units nothing excited`, (page) => (page.dead?.[layer] === undefined ? "–" : `${page.dead[layer]} of ${whole(page.maps[layer])}`)]);
+  for (const layer of layers) rows.push([`dead units, ${layer}`, (page) => (page.dead?.[layer] === undefined ? "–" : `${page.dead[layer]} of ${whole(page.maps[layer])}`)]);
   const table = h("div", { class: "scroll", tabindex: "0" }, h("table", {}, h("thead", {}, h("tr", {}, h("th", { scope: "col" }, ""), both.map(([home]) => h("th", { scope: "col", class: "number" }, home.name)))), h("tbody", {}, rows.map(([what, of]) => h("tr", {}, h("th", { scope: "row" }, what), both.map(([, page]) => h("td", { class: "number" }, of(page) ?? "–")))))));
-  return figure(table, { title: "Filters and dead units", words: "As in [Z] §4.1 and Fig. 6.", png: `api/filters.png?left=${left}&right=${right}`, json: () => both.map(([, page]) => page), command: runs && left !== right ? command("see", "filters", both[0][0].commands.run, "--beside", both[1][0].commands.run) : undefined, name: "filters" });
+  return figure(table, { title: "Filters and dead units", words: ["As in [Z] §4.1 and Fig. 6. A dead unit is one that no picture excited.", unknown.length > 0 && ` Of ${unknown.join(" and ")} that was not looked for: open ${unknown.length > 1 ? "each" : "it"} with alexnet serve and look at its units.`], png: `api/filters.png?left=${left}&right=${right}`, json: () => both.map(([, page]) => page), command: runs && left !== right ? command("see", "filters", both[0][0].commands.run, "--beside", both[1][0].commands.run) : undefined, name: "filters" });
 }
 
 /** Errors by class, where both were measured; else a button that has it done. */
@@ -78,7 +79,7 @@ function accuracy(run, both, sides, signal) {
   const missing = [...new Set(sides)].filter((_, n) => !both[n][1].evaluation);
   const told = { title: "Errors by class", words: `Top-1 error on part “${run.store.part}”, mean of ten views.`, name: "accuracy", id: "accuracy" };
   if (missing.length) {
-    const paths = missing.map((side) => [`Measuring ${side}`, `api/sides/${side}/kept/evaluation`]);
+    const paths = missing.map((side) => [`Measuring ${both[sides.indexOf(side)][0].name}`, `api/sides/${side}/kept/evaluation`]);
     return figure(looking("Measure both", `Every picture of part “${run.store.part}” is judged by the centre and by ten views; the result is kept in the run folder.`, paths, signal, async () => (await import("./main.js")).go(location.href)), told);
   }
   const classes = both[0][1].evaluation.per_class;
@@ -94,5 +95,5 @@ function accuracy(run, both, sides, signal) {
 function meter(share) {
   const bar = h("i", { class: "meter", "aria-hidden": "true" });
   bar.style.setProperty("--share", `${100 * share}%`);
-  return [bar, percent(share)];
+  return [bar, h("span", { class: "share" }, percent(share))];
 }

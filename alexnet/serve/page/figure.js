@@ -38,7 +38,7 @@ export function copyable(command) {
     announce("copied");
     setTimeout(() => (button.textContent = "Copy"), 1500);
   }
-  return h("span", { class: "command" }, h("code", { tabindex: "0" }, command), button);
+  return h("span", { class: "command" }, h("code", { tabindex: "0" }, command.split(" ").flatMap((word, place) => [place > 0 && " ", h("span", {}, word)])), button); // a line ends between words only
 }
 
 /** The clipboard is there on this machine and over HTTPS only; elsewhere a selection is copied. */

@@ -4,8 +4,8 @@ import { address } from "./api.js";
 import { h } from "./dom.js";
 import { command, figure } from "./figure.js";
 
-/** @param {string} side @param {any} run a side's home @param {string} version */
-export function kernels(side, run, version) {
+/** @param {string} side @param {any} run a side's home @param {string} version @param {string} [title] */
+export function kernels(side, run, version, title = "First-layer kernels") {
   const first = run.network.layers[0], columns = run.network.columns;
   if (first.row !== "Conv") return null;
   const blocks = Array.from({ length: columns }, (_, column) =>
@@ -17,7 +17,7 @@ export function kernels(side, run, version) {
     ),
   );
   return figure(blocks, {
-    title: "First-layer kernels",
+    title,
     words: `${first.maps} kernels of ${first.kernel}×${first.kernel}×3, as in [A] Fig. 3. Each is scaled by its own largest weight; mid-grey is a weight of zero.`,
     png: `api/filters.png?left=${side}&right=${side}`,
     json: `api/sides/${side}/kernels`,

@@ -22,7 +22,7 @@ export async function show({ run, words: [name], signal, query }) {
     h("p", { class: "lead" }, size(layer)),
     !layer.known && wanting(run, signal),
     layer.known && sheetHead(layer, order),
-    h("ol", { class: "sheet" }, sorted(layer, order).map((unit) => cell(run, layer, unit))),
+    h("ol", { class: layer.classes ? "sheet named" : "sheet" }, sorted(layer, order).map((unit) => cell(run, layer, unit))),
     run.store && h("section", { class: "commands" }, h("h2", {}, "This page on the command line"), copyable(command("see", "top", run.commands.run, run.store.path, "--layers", name))),
   );
   return { title: name, content, ways: { left: layers[place - 1] && `layer/${layers[place - 1]}`, right: layers[place + 1] && `layer/${layers[place + 1]}`, up: "." } };

@@ -26,7 +26,7 @@ function scales(network, picture, longest) {
 const isDense = (layer) => layer.side === 1;
 
 function rightwards(network) {
-  const columns = network.columns, gap = 54, bottom = columns === 1 ? 270 : 185 + 165 * (columns - 1), height = bottom + 62;
+  const columns = network.columns, gap = 54, bottom = columns === 1 ? 270 : 185 + 165 * (columns - 1), height = bottom + 92;
   const scale = scales(network, 150, columns === 1 ? 210 : 145);
   const middle = (column) => (columns === 1 ? 145 : 92 + 165 * column);
   let x = 12;
@@ -46,8 +46,8 @@ function rightwards(network) {
 function downwards(network) {
   const columns = network.columns, width = 360, scale = scales(network, 110, columns === 1 ? 260 : 300 / columns);
   const middle = (column) => (columns === 1 ? width / 2 : (width * (column + 0.5)) / columns);
-  const picture = { x: width / 2 - 24, y: 78, side: network.input * scale.pixel, thick: 3, tall: network.input * scale.pixel, layer: null, column: -1 };
-  let y = 165;
+  const picture = { x: width / 2 - 24, y: 90, side: network.input * scale.pixel, thick: 3, tall: network.input * scale.pixel, layer: null, column: -1 };
+  let y = 177;
   const stages = network.layers.map((layer) => {
     const dense = isDense(layer), side = dense ? 0 : layer.side * scale.pixel, own = layer.maps / layer.columns;
     const thick = Math.max(2, own * scale.map), tall = dense ? 9 : side;
@@ -57,7 +57,7 @@ function downwards(network) {
     y += tall / 2 + 62;
     return stage;
   });
-  return plate(network, picture, stages, { width, height: y + 6, labelBelow: false, scale });
+  return plate(network, picture, stages, { width, height: y + 36, labelBelow: false, scale });
 }
 
 function plate(network, picture, stages, { width, height, labelBelow, scale }) {

@@ -3,7 +3,7 @@
 import { address, compute, post } from "./api.js";
 import { bars, curves } from "./chart.js";
 import { announce, h, percent, short } from "./dom.js";
-import { command, fault, figure, looking, progressLine } from "./figure.js";
+import { command, copyable, fault, figure, looking, progressLine } from "./figure.js";
 import { chooser } from "./choose.js";
 
 /** @param {{run: any, signal: AbortSignal, query: URLSearchParams}} told */
@@ -59,7 +59,7 @@ function answer({ run, held, name, api, signal }) {
   const notes = held.notes.length > 0 && h("p", { class: "soft" }, `About the file: ${held.notes.join("; ")}.`);
   return figure(h("div", { class: "answered" }, h("img", { class: "view", src: address(`${api}/view.jpg`), alt: `What the network sees of ${name}` }), place), {
     title: name,
-    words: ["The centre view, ", `of ${held.width} × ${held.height} pixels; the five most probable classes. `, notes],
+    words: [`The centre view of a picture of ${held.width} × ${held.height} pixels; the five most probable classes. `, notes],
     json: () => found,
     command: command("predict", run.commands.run, "PICTURE"),
     name: "answer",
@@ -106,7 +106,8 @@ function row(told, layer) {
     ),
   );
   const path = `${told.api}/maps/${layer.name}.png`;
-  const sheet = () => [h("img", { class: "maps", src: address(path), alt: `All ${layer.maps} maps of ${layer.name}`, onclick: (event) => project(told, layer, unitAt(event, layer), projection) }), h("a", { class: "button", href: address(path), download: `${layer.name}.png` }, "PNG")];
+  const which = () => h("label", {}, "Project unit ", h("input", { type: "number", min: 0, max: layer.maps - 1, onchange: ({ target }) => target.value !== "" && target.checkValidity() && project(told, layer, Number(target.value), projection) }));
+  const sheet = () => [h("img", { class: "maps", src: address(path), alt: `All ${layer.maps} maps of ${layer.name}`, onclick: (event) => project(told, layer, unitAt(event, layer), projection) }), h("p", { class: "save" }, h("a", { class: "button", href: address(path), download: `${layer.name}.png` }, "PNG"), which())];
   return [
     h("h3", {}, layer.name, h("small", {}, layer.side > 1 ? `${layer.maps} × ${layer.side} × ${layer.side}` : `${layer.maps}`, `, ${percent(layer.active, 0)} answer`)),
     h("div", { class: "strongest" }, units),
@@ -129,17 +130,19 @@ function project({ run, api, signal }, layer, unit, place) {
   const image = h("img", { width: 224, height: 224, alt: `What excites ${layer.name} ${unit}` });
   const below = h("img", { width: 224, height: 224, src: address(`${api}/view.jpg`), alt: "The picture" });
   const save = h("a", { class: "button", download: `${layer.name}-${unit}.png` }, "PNG");
+  const same = h("div", {});
   function draw() {
     const path = `${api}/projection/${layer.name}/${unit}.png?method=${method.value}`;
     image.src = address(path);
     save.href = address(`${path}&figure=true`);
+    same.replaceChildren(copyable(command("see", "project", run.commands.run, "PICTURE", "--layer", layer.name, "--channels", String(unit), ...(method.value === "deconvnet" ? [] : ["--method", method.value]))));
   }
   draw();
   const weighted = run.network.layers.some((one) => one.name === layer.name);
   place.replaceChildren(
     h("div", { class: "pair" }, image, below),
     h("p", {}, weighted ? h("a", { href: `layer/${layer.name}/unit/${unit}` }, `${layer.name} · ${unit}`) : `${layer.name} · ${unit}`, " by ", method, " ", save),
-    h("code", { class: "soft" }, command("see", "project", run.commands.run, "PICTURE", "--layer", layer.name, "--channels", String(unit), ...(method.value === "deconvnet" ? [] : ["--method", method.value]))),
+    same,
   );
   if (signal.aborted) place.replaceChildren();
 }
@@ -154,11 +157,14 @@ function occlusion({ run, api, signal }) {
       maps ??= heatmaps(part, api, shown);
       maps.put(part);
     },
-    done: () => saves.hidden = false,
+    done: () => {
+      maps?.readWeakest();
+      saves.hidden = false;
+    },
   });
   place.prepend(shown);
   const saves = h("span", { hidden: true }, h("a", { class: "button", href: address(`${api}/occlusion.png`), download: "occlusion.png" }, "PNG"), " ", h("a", { class: "button", href: address(`${api}/occlusion.json`), download: "occlusion.json" }, "JSON"));
-  return h("figure", { id: "occlusion" }, h("figcaption", {}, h("h2", {}, "What the answer hangs on"), h("p", {}, "A grey square slides over the picture, coarse steps first ([Z] Fig. 7). Where the map is dark, covering the place hurts.")), h("div", { class: "shown" }, place), h("div", { class: "save" }, saves, h("span", { class: "command" }, h("code", {}, command("see", "occlusion", run.commands.run, "PICTURE")))));
+  return h("figure", { id: "occlusion" }, h("figcaption", {}, h("h2", {}, "What the answer hangs on"), h("p", {}, "A grey square slides over the picture, coarse steps first ([Z] Fig. 7). Where the map is dark, covering the place hurts.")), h("div", { class: "shown" }, place), h("div", { class: "save" }, saves, copyable(command("see", "occlusion", run.commands.run, "PICTURE"))));
 }
 
 /** Two maps over the picture that fill as places come in. */
@@ -176,13 +182,16 @@ function heatmaps(first, api, shown) {
   const empty = () => Array.from({ length: count }, () => Array(count).fill(null));
   const predicted = empty(), size = first.corners.at(-1) + first.square;
   const probability = one(`probability of ${first.class}: ${percent(first.clean)} uncovered`, empty(), Math.max(first.clean, 0.001));
-  const total = one(`total of ${first.watched.layer} · ${first.watched.channel}`, empty());
+  const total = one(`total of ${first.watched.layer} · ${first.watched.channel}, the map that answers most`, empty());
   shown.replaceChildren(probability.element, total.element, words);
   probability.canvas.addEventListener("pointermove", (event) => {
     const at = (length, offset) => Math.min(count - 1, Math.max(0, Math.floor((offset / length) * count)));
     const row = at(probability.canvas.clientHeight, event.offsetY), column = at(probability.canvas.clientWidth, event.offsetX);
-    if (predicted[row][column]) words.textContent = `${predicted[row][column]} is most probable there; ${first.class}: ${percent(probability.values[row][column])}`;
+    read(row, column, "Here");
   });
+  function read(row, column, where) {
+    if (predicted[row][column]) words.textContent = `${where}: ${first.class} ${percent(probability.values[row][column])}, most probable ${predicted[row][column]}. Point at the left map to read it elsewhere.`;
+  }
   function paint({ canvas, values, least, most }) {
     const pen = canvas.getContext("2d"), low = least(), high = most();
     for (let row = 0; row < count; row++) for (let column = 0; column < count; column++) {
@@ -200,6 +209,10 @@ function heatmaps(first, api, shown) {
     return null;
   }
   return {
+    readWeakest() {
+      const place = probability.values.flat().indexOf(probability.least());
+      read(Math.floor(place / count), place % count, "Where it is weakest");
+    },
     put(part) {
       part.rows.forEach((row, n) => {
         const column = part.columns[n];

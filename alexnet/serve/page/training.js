@@ -52,7 +52,7 @@ function live(run, history) {
     ["state", state.word, state.word === "stopped" ? `last sign ${state.last}` : state.last],
     ["epochs done", `${state.epochs}`, state.planned ? `of ${state.planned} at most` : ""],
     state.word !== "training" && state.pictures_per_second && ["speed", whole(Math.round(state.pictures_per_second)), "pictures/s"],
-    state.seconds_of_epoch && ["an epoch", duration(state.seconds_of_epoch), "takes"],
+    state.seconds_of_epoch && ["an epoch takes", duration(state.seconds_of_epoch), ""],
     state.val && ["top-1 error", percent(state.val.top1_error, 2), "centre, validation"],
   ].filter(Boolean);
   return [
