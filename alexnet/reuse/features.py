@@ -13,14 +13,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from alexnet.data.augment import Records
-from alexnet.errors import UserError
 from alexnet.measure.accuracy import BATCH, VIEW_NUMBERS, all_views
 from alexnet.measure.predict import Picture
 from alexnet.measure.run import Run, check_views
 from alexnet.nets.network import Network
-from alexnet.nets.table import Dropout, Weighted
 from alexnet.reuse.pictures import Pictures, as_pictures
-from alexnet.see.units import hidden_row
+from alexnet.see.units import hidden_row, output_row
 
 Progress = Callable[[int, int], None]
 """Receives pictures done and pictures in all."""
@@ -34,17 +32,6 @@ def layer_named(network: Network, words: str | int | None = None) -> str:
     if str(words).isdecimal():
         return output_row(network, int(words))
     return network.layer(str(words)).row.name
-
-
-def output_row(network: Network, number: int) -> str:
-    """The row in which "layer n" of [Z] ends (n from 1): the last before the next row with weights, so that
-    non-linearity, pooling and norm belong to it ([Z] Fig. 3); dropout, which does nothing at test, does not."""
-    rows = [layer.row for layer in network.layers]
-    starts = [place for place, row in enumerate(rows) if isinstance(row, Weighted)]
-    if not 1 <= number <= len(starts):
-        raise UserError(f"{network.table.name} has no layer {number}; its layers with weights are 1 … {len(starts)}.")
-    end = starts[number] if number < len(starts) else len(rows)
-    return [row.name for row in rows[starts[number - 1] : end] if not isinstance(row, Dropout)][-1]
 
 
 @dataclass(frozen=True, eq=False)

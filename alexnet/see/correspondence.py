@@ -20,7 +20,7 @@ from alexnet.errors import UserError
 from alexnet.measure.accuracy import Viewer
 from alexnet.nets.network import Network
 from alexnet.see.sight import centre_mean
-from alexnet.see.units import feature_row, hidden_row, last_convolution
+from alexnet.see.units import hidden_row, number_of_last_convolution, output_row
 
 RANDOM, OTHER = "random", "other parts"
 DRAWS = 10
@@ -106,10 +106,10 @@ class Correspondence:
 
 
 def default_layers(network: Network) -> tuple[str, str]:
-    """[Z]'s layers 5 and 7; of a network whose last layers are missing, layer 5 and the layer before it."""
-    whole = network.present == network.layers
-    fifth = last_convolution(network)
-    return (fifth, hidden_row(network)) if whole else (fifth, feature_row(network, 4))
+    """[Z]'s layers 5, with its pooling ([Z] Fig. 3), and 7; of a network whose last layers are missing, layer 5 and the
+    layer before it."""
+    whole, fifth = network.present == network.layers, number_of_last_convolution(network)
+    return output_row(network, fifth), hidden_row(network) if whole else output_row(network, fifth - 1)
 
 
 def correspondence_of(

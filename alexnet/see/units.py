@@ -14,7 +14,7 @@ from torch import Tensor
 from alexnet.errors import UsageError, UserError
 from alexnet.geometry import Box, unit_box
 from alexnet.nets.network import Network
-from alexnet.nets.table import Activation, Conv, Layer, Local, Weighted
+from alexnet.nets.table import Activation, Conv, Dropout, Layer, Local, Row, Weighted
 
 
 @dataclass(frozen=True)
@@ -112,13 +112,24 @@ def feature_row(network: Network, number: int) -> str:
 
     Raises UserError if there are fewer.
     """
+    rows = _rows_of(network, number)
+    return next((row.name for row in rows if isinstance(row, Activation)), rows[0].name)
+
+
+def output_row(network: Network, number: int) -> str:
+    """The row in which "layer n" of [Z] ends (n from 1): the last before the next row with weights, so that
+    non-linearity, pooling and norm belong to it ([Z] Fig. 3); dropout, which does nothing at test, does not. Raises
+    UserError if there are fewer."""
+    return [row.name for row in _rows_of(network, number) if not isinstance(row, Dropout)][-1]
+
+
+def _rows_of(network: Network, number: int) -> list[Row]:
+    """The n-th row with weights and those behind it, before the next one."""
     rows = [layer.row for layer in network.layers]
-    weighted = [place for place, row in enumerate(rows) if isinstance(row, Weighted)]
-    if not 1 <= number <= len(weighted):
-        raise UserError(f"{network.table.name} has no layer {number}; its layers with weights are 1 … {len(weighted)}.")
-    start = weighted[number - 1]
-    end = weighted[number] if number < len(weighted) else len(rows)
-    return next((row.name for row in rows[start:end] if isinstance(row, Activation)), rows[start].name)
+    starts = [place for place, row in enumerate(rows) if isinstance(row, Weighted)]
+    if not 1 <= number <= len(starts):
+        raise UserError(f"{network.table.name} has no layer {number}; its layers with weights are 1 … {len(starts)}.")
+    return rows[starts[number - 1] : starts[number] if number < len(starts) else len(rows)]
 
 
 def hidden_row(network: Network) -> str:
@@ -127,12 +138,16 @@ def hidden_row(network: Network) -> str:
 
 
 def last_convolution(network: Network) -> str:
-    """The papers' "layer 5": the last convolution's output past its non-linearity."""
-    weighted = network.table.weighted
-    convolutions = [place for place, row in enumerate(weighted, 1) if isinstance(row, Conv | Local)]
+    """The papers' "layer 5" as maps: the last convolution's output past its non-linearity."""
+    return feature_row(network, number_of_last_convolution(network))
+
+
+def number_of_last_convolution(network: Network) -> int:
+    """Its number among the layers with weights, from 1. Raises UserError if there is none."""
+    convolutions = [n for n, row in enumerate(network.table.weighted, 1) if isinstance(row, Conv | Local)]
     if not convolutions:
         raise UserError(f"{network.table.name} has no convolution to look at.")
-    return feature_row(network, convolutions[-1])
+    return convolutions[-1]
 
 
 def layers_in(network: Network, words: str) -> list[str]:
