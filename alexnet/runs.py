@@ -13,15 +13,18 @@
 Files are written whole or not at all and carry checksums.
 """
 
+import re
 from collections.abc import Collection
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import Tensor
 
+from alexnet.damage import anything, hold, number, one_of, whole
 from alexnet.data.augment import Inputs
+from alexnet.data.resample import Resample
 from alexnet.errors import UserError
 from alexnet.files import (
     faults_named,
@@ -42,6 +45,49 @@ KEPT_STATES = 2
 STATE_FILES = KEPT_STATES + 1
 """States on disk while a new one is written."""
 PRIVATE = ("options", "machine", "starts")
+LARGEST_SIDE = 4096
+"""Of a record and of a network's input, pixels."""
+SNAPSHOT = re.compile(r"epoch-(\d{4,9})\.safetensors")
+STATE = re.compile(r"step-(\d{9,15})\.safetensors")
+REMEDY = "Restore it from a copy."
+COUNTS = {"*": whole()}
+CONFIG = {
+    "network": {"table": {"*": anything}, "input_size": whole(1, LARGEST_SIDE), "mean?": one_of("aligned", "centre")},
+    "classes?": {"names": [str], "ids": [str], "order?": str},
+    "data?": {
+        "path?": str,
+        "fingerprint?": str,
+        "size?": whole(1, LARGEST_SIDE),
+        "resample?": one_of(*get_args(Resample)),
+        "exif?": bool,
+        "decode?": str,
+        "pictures?": COUNTS,
+    },
+    "machine?": {"device?": one_of("cpu", "cuda", "mps"), "precision?": str, "threads?": whole(1), "kernels?": str},
+    "recipe?": {
+        "name?": str,
+        "about?": str,
+        "init?": str,
+        "rate?": number,
+        "momentum?": number,
+        "decay?": number,
+        "epochs?": whole(),
+        "augmentation?": {"*": anything},
+        "*": anything,
+    },
+    "options?": {"epochs?": whole(), "width?": number, "*": anything},
+    "starts?": [{"layout": {"*": anything}, "*": anything}],
+    "imported?": {"from?": str, "format?": str, "notes?": [str]},
+    "missing_layers?": [str],
+    "finished?": bool,
+    "epochs_trained?": whole(),
+    "alexnet?": str,
+    "torch?": str,
+    "python?": str,
+    "rule?": str,
+    "*": anything,
+}
+"""What stands in config.json, as far as it is read. What a run has not, as an import has no recipe, may be absent."""
 FIRST_FILES = ("inputs.safetensors", ".lock")
 SNAPSHOT_EPOCHS = (1, 2, 5, 10, 20, 30, 40, 64)  # [Z] Fig. 4
 
@@ -103,6 +149,8 @@ class RunFolder:
                 f"{path / 'config.json'}: damaged or edited, its checksum does not fit. Restore it from a copy; or, if "
                 'you edited it, end it with "checksum": "".'
             )
+        if not altered:
+            check_config(config, path / "config.json")
         return cls(path, config)
 
     def write_config(self, **news: Any) -> None:
@@ -146,13 +194,12 @@ class RunFolder:
     @cached_property
     def inputs(self) -> Inputs:
         """How a record becomes an input of this run's network."""
-        statistics, _ = load_tensors(self.path / "inputs.safetensors")
-        try:
-            return Inputs(
-                size=int(self.value("network", "input_size")), mean_mode=self.value("network", "mean"), **statistics
-            )
-        except TypeError as fault:
-            raise UserError(f"{self.path / 'inputs.safetensors'}: not the statistics of a run ({fault}).") from fault
+        path = self.path / "inputs.safetensors"
+        statistics, _ = load_tensors(path)
+        check_statistics(statistics, path)
+        return Inputs(
+            size=int(self.value("network", "input_size")), mean_mode=self.value("network", "mean"), **statistics
+        )
 
     def empty_network(self) -> Network:
         """The run's network with weights yet to be filled in."""
@@ -168,9 +215,14 @@ class RunFolder:
 
     def load_weights(self, path: Path) -> Network:
         """The run's network with the weights in `path`, in evaluation mode."""
+        weights, size = load_tensors(path)[0], int(self.value("network", "input_size"))
+        with torch.device("meta"):  # shapes alone, until it is known that the file has as many numbers
+            empty = Network(self.table, size)
+        empty.missing = self.missing
+        check_fits_network(empty, weights, path)
         network = self.empty_network()
         network.missing = self.missing
-        fill(network, load_tensors(path)[0], path)
+        fill(network, weights, path)
         return network.eval()
 
     def save_model(self, weights: dict[str, Tensor], missing: Collection[str] = ()) -> None:
@@ -188,7 +240,8 @@ class RunFolder:
     @property
     def snapshots(self) -> dict[int, Path]:
         """Epoch → file of the weights kept then."""
-        return {int(path.stem.removeprefix("epoch-")): path for path in sorted(self.path.glob("snapshots/epoch-*"))}
+        found = [(SNAPSHOT.fullmatch(path.name), path) for path in sorted(self.path.glob("snapshots/epoch-*"))]
+        return {int(match[1]): path for match, path in found if match}
 
     def save_state(self, step: int, tensors: dict[str, Tensor], about: dict[str, Any]) -> None:
         """Write the training state after `step` updates and drop all but the last two."""
@@ -226,18 +279,44 @@ class RunFolder:
 
     def states(self) -> list[Path]:
         """The files of the training state, newest first."""
-        return sorted(self.path.glob("state/step-*.safetensors"), reverse=True)
+        return sorted((path for path in self.path.glob("state/step-*") if STATE.fullmatch(path.name)), reverse=True)
 
 
 def fill(network: Network, weights: dict[str, Tensor], where: Path | str) -> None:
     """Put `weights` into the network; layers in `network.missing` become NaN, so that nothing can use them unseen.
     Raises UserError naming the layer and both shapes if they do not fit."""
+    absent = check_fits_network(network, weights, where)
+    network.load_state_dict(weights | absent)
+
+
+def check_fits_network(network: Network, weights: dict[str, Tensor], where: Path | str) -> dict[str, Tensor]:
+    """Raises UserError unless `weights` are the network's, real numbers all; gives NaN for its missing layers."""
     wanted = network.state_dict()
     absent = {
-        name: torch.full_like(t, torch.nan) for name, t in wanted.items() if name.split(".")[0] in network.missing
+        name: torch.full_like(t, torch.nan if t.is_floating_point() else 0)
+        for name, t in wanted.items()
+        if name.split(".")[0] in network.missing
     }
     check_fits(wanted, weights | absent, where, network.table.name)
-    network.load_state_dict(weights | absent)
+    for name, tensor in weights.items():
+        if tensor.dtype.is_floating_point != wanted[name].dtype.is_floating_point or tensor.dtype.is_complex:
+            raise UserError(f"{where}: {name} holds {tensor.dtype}, {wanted[name].dtype} is needed.")
+    return absent
+
+
+def check_config(config: dict[str, Any], where: Path) -> None:
+    """Raises UserError, naming the part, unless what is read of a config is of the form that is written."""
+    hold(config, CONFIG, where, REMEDY)
+
+
+def check_statistics(statistics: dict[str, Tensor], where: Path) -> None:
+    """Raises UserError unless these are a square mean image and, or not, the colours' covariance."""
+    shapes = {name: tuple(tensor.shape) for name, tensor in statistics.items()}
+    mean = shapes.pop("mean_image", ())
+    square = len(mean) == 3 and mean[0] == 3 and mean[1] == mean[2] and 1 <= mean[1] <= LARGEST_SIDE
+    real = all(tensor.dtype.is_floating_point for tensor in statistics.values())
+    if not square or not real or shapes not in ({}, {"eigenvalues": (3,), "eigenvectors": (3, 3)}):
+        raise UserError(f"{where}: not the statistics of a run: a mean image {mean}, {shapes}. {REMEDY}")
 
 
 def check_fits(wanted: dict[str, Tensor], weights: dict[str, Tensor], where: Path | str, network: str) -> None:

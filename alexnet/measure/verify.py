@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from alexnet.data.store import Store
+from alexnet.damage import in_words
 from alexnet.errors import UserError
 from alexnet.files import is_altered, is_temporary
 from alexnet.measure.accuracy import Counts
@@ -18,11 +19,9 @@ from alexnet.measure.arithmetic import DeviceWish, PrecisionWish
 from alexnet.measure.evaluation import Progress
 from alexnet.measure.history import read_history
 from alexnet.measure.run import Run
-from alexnet.runs import RunFolder, check_fits
+from alexnet.runs import RunFolder, check_config, check_fits
 from alexnet.tensor_files import load_tensors
 
-UNSOUND = (UserError, KeyError, TypeError, ValueError, RuntimeError, AttributeError, IndexError)
-"""What a damaged config or file can make a check raise."""
 NLL_TOLERANCE = {"fp32": 1e-3, "bf16": 2e-2}
 """Relative, of the mean −ln p where another machine computes it."""
 ERRORS_TOLERANCE = {"fp32": 1e-3, "bf16": 1e-2}
@@ -82,8 +81,8 @@ def _found(what: str, check: Callable[[], str]) -> Finding:
         return Finding(what, check(), True)
     except UserError as fault:
         return Finding(what, str(fault), False)
-    except UNSOUND as fault:
-        return Finding(what, f"damaged or edited ({type(fault).__name__}: {fault})", False)
+    except Exception as fault:  # of a damaged config or file, whatever it makes a check raise
+        return Finding(what, f"damaged or edited ({in_words(fault)})", False)
 
 
 # ── each kind of file ────────────────────────────────────────────────────────────────────────────────────────────
@@ -94,6 +93,7 @@ def config_in_words(run: RunFolder) -> str:
     where = run.path / "config.json"
     if is_altered(run.config):
         raise UserError(f"{where}: edited or damaged, its checksum does not fit")
+    check_config(run.config, where)
     ids, names, outputs = run.value("classes", "ids"), run.class_names, run.table.classes
     if not len(ids) == len(names) == outputs:
         raise UserError(f"{where}: {len(names)} class names and {len(ids)} ids for {outputs} outputs")

@@ -55,6 +55,8 @@ class Network(nn.Module):
         self.missing: tuple[str, ...] = ()
         """Layers whose weights nobody has (`alexnet import` of files that lack them): nothing behind them computes."""
         for layer in self.layers:
+            if hasattr(self, layer.row.name):
+                raise UserError(f"{table.name}: no layer can be called {layer.row.name!r}; a network has that already.")
             self.add_module(layer.row.name, module_for(layer))
         self.steps = [step for _, step in fused_steps(self)]
 

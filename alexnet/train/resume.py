@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from alexnet import kernels
+from alexnet.damage import any_number, anything, damage_named, hold, number, whole
 from alexnet.data.store import Store
 from alexnet.errors import UsageError, UserError
 from alexnet.measure.arithmetic import find_device
@@ -19,6 +20,26 @@ from alexnet.train.parallel.layout import Layout
 from alexnet.train.parallel.team import ALONE, Team
 from alexnet.train.recipes import Recipe, find
 
+STATE = {
+    "cursor": {
+        "epoch": whole(1),
+        "batch": whole(),
+        "step": whole(),
+        "loss_sum": any_number,
+        "errors": whole(),
+        "pictures": whole(),
+    },
+    "schedule": {"best?": any_number, "waited?": whole(), "drops?": whole(), "*": anything},
+    "log_bytes": whole(),
+    "*": anything,
+}
+RECORDED = {
+    "data": {"fingerprint": str, "*": anything},
+    "machine": {"device": str, "precision": str, "threads": whole(1, 1 << 16), "kernels": str, "*": anything},
+    "torch": str,
+    "*": anything,
+}
+"""What going on needs of a config."""
 LAYOUT_OPTIONS = ("columns", "hybrid", "wire", "gradients", "timeout")
 """Options that a run taken up again does not keep: they belong to the line of torchrun that starts it."""
 
@@ -33,6 +54,7 @@ def resumed_job(
     """
     run = RunFolder.open(folder)
     options = recorded_options(run, given)
+    hold(run.config, RECORDED, folder / "config.json", "Restore it from a copy.")
     check_same_store(run, store)
     recipe = with_options(find(options.recipe), options)
     check_numbers(options, recipe)
@@ -46,7 +68,9 @@ def resumed_job(
         if notes or (folder / "model.safetensors").exists():
             raise UserError(f"{folder}: no undamaged state to go on from. Start a new run, --from {folder}.")
         return _from_the_start(job, recipe, options), [*notes, *remarks, "no state was saved yet: from the start"], 0
-    job.restore(tensors, about)
+    with damage_named(folder / "state", "Remove the newest file there; the one before it is used."):
+        hold(about, STATE, folder / "state", "Remove the newest file there; the one before it is used.")
+        job.restore(tensors, about)
     _check_epochs(run, recipe, job)
     run.write_config(
         options=run.value("options") | {"epochs": options.epochs},
@@ -93,7 +117,21 @@ def recorded_options(run: RunFolder, given: TrainOptions) -> TrainOptions:
     start_from = recorded.get("start_from")
     epochs = given.epochs if given.epochs is not None else recorded.get("epochs")
     changed = {"start_from": Path(start_from) if start_from else None, "epochs": epochs}
+    check_options(recorded, run.path / "config.json")
     return TrainOptions(**recorded | changed | {name: getattr(given, name) for name in LAYOUT_OPTIONS})
+
+
+def check_options(recorded: dict[str, Any], where: Path) -> None:
+    """Raises UserError unless these are options of a training, each of the kind that its default is of."""
+    default = asdict(TrainOptions())
+    for name, value in recorded.items():
+        usual = default.get(name)
+        plain = value is None or isinstance(value, str) or number(value) or isinstance(value, bool)
+        alike = (
+            usual is None or type(value) is type(usual) or (number(value) and number(usual) and type(usual) is float)
+        )
+        if name not in default or not plain or not alike:
+            raise UserError(f"{where}: damaged, options.{name[:40]} is {repr(value)[:60]}. Restore it from a copy.")
 
 
 def _keep_choices(run: RunFolder, options: TrainOptions, team: Team) -> tuple[dict[str, Any], list[str]]:

@@ -73,7 +73,9 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--drawn", action="store_true", help="not by atheris")
     parser.add_argument("--coverage", action="store_true", help="measure the branches of the functions that parse")
     parser.add_argument("--missing", action="store_true", help="name the functions whose branches were not all taken")
-    parser.add_argument("--corpus", help="folder of the cases that reached new code, from an earlier run or for a later one")
+    parser.add_argument(
+        "--corpus", help="folder of the cases that reached new code, from an earlier run or for a later one"
+    )
     parser.add_argument("--out", help="folder for faulty cases")
     parser.add_argument("--measured", type=Path, help=argparse.SUPPRESS)
     return parser.parse_args(given)

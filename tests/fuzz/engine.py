@@ -32,6 +32,8 @@ LARGEST_CASE = 1 << 22
 ADDRESS_SPACE = 4 << 30
 """Bytes that a process may take on top of what it has when its seeds are made."""
 STUCK_SECONDS = 40.0
+
+
 @dataclass(frozen=True)
 class Target:
     """A parser made ready: sound files, a way to change one, and the call that reads it."""
@@ -85,7 +87,9 @@ class Wish:
 # ── in the parser's process ──────────────────────────────────────────────────────────────────────────────────────
 
 
-def fuzz(parser: Parser, wish: Wish, folder: Path, told: Callable[[bytes], None], done: Callable[[Result], None]) -> None:
+def fuzz(
+    parser: Parser, wish: Wish, folder: Path, told: Callable[[bytes], None], done: Callable[[Result], None]
+) -> None:
     """Read `wish.inputs` cases. `told` is given each one before it is read, `done` what came of them all."""
     result, watch, target = Result(parser.name), Watch(folder), parser.ready(folder)
     _warm(target)
@@ -137,8 +141,12 @@ def _driven(parser: Parser, wish: Wish, target: Target, read: Callable[[bytes], 
         return changed if len(changed) <= most else any_bytes(random, data)[:most]
 
     options = ["-timeout=0", "-rss_limit_mb=0", "-verbosity=0", "-len_control=0", f"-max_len={LARGEST_CASE}"]
-    options += [f"-handle_{what}=0" for what in ("segv", "bus", "abrt", "ill", "fpe", "int", "term", "xfsz", "usr1", "usr2")]
-    atheris.Setup(["fuzz", str(kept), f"-seed={wish.seed + 1}", "-mutate_depth=2", *options], one, custom_mutator=change)
+    options += [
+        f"-handle_{what}=0" for what in ("segv", "bus", "abrt", "ill", "fpe", "int", "term", "xfsz", "usr1", "usr2")
+    ]
+    atheris.Setup(
+        ["fuzz", str(kept), f"-seed={wish.seed + 1}", "-mutate_depth=2", *options], one, custom_mutator=change
+    )
     atheris.Fuzz()
 
 
@@ -243,6 +251,7 @@ def _start(parser: Parser, wish: Wish) -> _Child:
 
 def _in_child(parser: Parser, wish: Wish, folder: Path, answer: Path, page: mmap.mmap) -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    _silence(folder.with_suffix(".log"))
     _bound_memory()
     beat = 0
 
@@ -259,6 +268,13 @@ def _in_child(parser: Parser, wish: Wish, folder: Path, answer: Path, page: mmap
 
 def _answered(answer: Path, result: Result) -> None:
     answer.write_text(json.dumps(asdict(result)))
+
+
+def _silence(log: Path) -> None:
+    """What C libraries write of damaged files goes into a log; it is shown where the process dies."""
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
 
 
 def _bound_memory() -> None:
@@ -283,13 +299,19 @@ def _ended(child: _Child, wish: Wish) -> Result | None:
         result = Result(**json.loads(child.answer.read_text()))
     else:
         data = child.page[16 : 16 + int.from_bytes(child.page[8:16], "little")]
+        sys.stderr.write(_last_words(child.folder.with_suffix(".log")))
         what = "hangs" if hung else f"the process died ({os.waitstatus_to_exitcode(status)})"
         result = Result(child.parser.name, beat, faults={what: 1})
         result.kept = {what: keep(wish.out, result.name, data)}
     child.page.close()
     child.answer.unlink(missing_ok=True)
+    child.folder.with_suffix(".log").unlink(missing_ok=True)
     shutil.rmtree(child.folder, ignore_errors=True)
     return result
+
+
+def _last_words(log: Path) -> str:
+    return log.read_text(errors="replace")[-3000:] if log.exists() else ""
 
 
 def all_faults(results: Sequence[Result]) -> Counter[str]:

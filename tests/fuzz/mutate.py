@@ -96,7 +96,19 @@ def spliced(random: Random, first: bytes, second: bytes) -> bytes:
 
 # ── text ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-WORDS = (b"", b"\0", b"\xff\xfe", b"\xed\xa0\x80", b"../../x", b"/etc/passwd", b"9" * 400, b"-1", b"1e309", b"nan", b"\n\n")
+WORDS = (
+    b"",
+    b"\0",
+    b"\xff\xfe",
+    b"\xed\xa0\x80",
+    b"../../x",
+    b"/etc/passwd",
+    b"9" * 400,
+    b"-1",
+    b"1e309",
+    b"nan",
+    b"\n\n",
+)
 WORDS += (b"\r", b"\x85", b"\xe2\x80\xa8", b"\xc2\xb2", b"\xd9\xa3", b" ", b"\t", b"n00000001", b"#", b"%00", b"0" * 40)
 
 
@@ -125,8 +137,37 @@ def text(random: Random, data: bytes) -> bytes:
 # ── JSON ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 DEEP, DIGITS = "<a value nested without end>", "<a number of thousands of digits>"
-PLAIN: tuple[Any, ...] = (None, True, False, 0, 1, -1, 2, 3.5, 1 << 31, 1 << 62, 1 << 64, 10**30, -(10**18), 1e308, -0.0)
-PLAIN += (float("nan"), float("inf"), -float("inf"), "", "x", "1", "../../x", "/dev/zero", "\ud800", "\0", "é\n", "a" * 5000)
+PLAIN: tuple[Any, ...] = (
+    None,
+    True,
+    False,
+    0,
+    1,
+    -1,
+    2,
+    3.5,
+    1 << 31,
+    1 << 62,
+    1 << 64,
+    10**30,
+    -(10**18),
+    1e308,
+    -0.0,
+)
+PLAIN += (
+    float("nan"),
+    float("inf"),
+    -float("inf"),
+    "",
+    "x",
+    "1",
+    "../../x",
+    "/dev/zero",
+    "\ud800",
+    "\0",
+    "é\n",
+    "a" * 5000,
+)
 PLAIN += ([], {}, [[]], [0], [-1], ["a"], [None], {"a": 1}, [1, 2], [1, 2, 3], [[1]], [1 << 62] * 3, DEEP, DIGITS)
 
 
@@ -144,7 +185,9 @@ def json_value(random: Random, value: Any) -> Any:
     if isinstance(value, float) and random.random() < 0.5:
         return random.choice((-value, value * 1e300, 0.0, 1e-320, float("nan"), float("inf"), str(value)))
     if isinstance(value, str) and random.random() < 0.4:
-        return random.choice((value + "x", value[:-1], value.upper(), value * 3, value + "\n", value[::-1], value + "/.."))
+        return random.choice(
+            (value + "x", value[:-1], value.upper(), value * 3, value + "\n", value[::-1], value + "/..")
+        )
     return random.choice(PLAIN)
 
 
@@ -328,7 +371,9 @@ def tar(random: Random, data: bytes) -> bytes:
         name = random.choice(list(TAR_FIELDS))
         start, width = TAR_FIELDS[name]
         if name == "kind":
-            value = random.choice((b"0", b"1", b"2", b"3", b"4", b"5", b"6", b"7", b"g", b"x", b"L", b"K", b"S", b"D", b"\0", b"V"))
+            value = random.choice(
+                (b"0", b"1", b"2", b"3", b"4", b"5", b"6", b"7", b"g", b"x", b"L", b"K", b"S", b"D", b"\0", b"V")
+            )
         elif name in ("size", "mode", "major"):
             value = random.choice(TAR_NUMBERS)
         elif name in ("name", "link", "prefix"):
@@ -344,10 +389,44 @@ def tar(random: Random, data: bytes) -> bytes:
 
 # ── XML ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-XML_PIECES = (b"<!DOCTYPE a>", b'<!DOCTYPE a [<!ENTITY b "cc"><!ENTITY c "&b;&b;">]>', b"&b;", b"&#0;", b"&#x10ffff;", b"&amp;")
-XML_PIECES += (b'<!DOCTYPE a SYSTEM "file:///etc/passwd">', b"<x>" * 40, b"<x>" * 3000 + b"</x>" * 3000, b"<![CDATA[x]]>")
-XML_PIECES += (b"<?xml version='1.1' encoding='utf-16'?>", b"<!-- -->", b"<?x y?>", b"<a:b xmlns:a='c'/>", b"<object/>", b"\0")
-XML_TEXTS = (b"nan", b"inf", b"1e309", b"-5", b"", b"1_000", b"9" * 5000, b"../x", b"a/b", b".", b"..", b"\xc3\xa9", b"&lt;", b" \n ")
+XML_PIECES = (
+    b"<!DOCTYPE a>",
+    b'<!DOCTYPE a [<!ENTITY b "cc"><!ENTITY c "&b;&b;">]>',
+    b"&b;",
+    b"&#0;",
+    b"&#x10ffff;",
+    b"&amp;",
+)
+XML_PIECES += (
+    b'<!DOCTYPE a SYSTEM "file:///etc/passwd">',
+    b"<x>" * 40,
+    b"<x>" * 3000 + b"</x>" * 3000,
+    b"<![CDATA[x]]>",
+)
+XML_PIECES += (
+    b"<?xml version='1.1' encoding='utf-16'?>",
+    b"<!-- -->",
+    b"<?x y?>",
+    b"<a:b xmlns:a='c'/>",
+    b"<object/>",
+    b"\0",
+)
+XML_TEXTS = (
+    b"nan",
+    b"inf",
+    b"1e309",
+    b"-5",
+    b"",
+    b"1_000",
+    b"9" * 5000,
+    b"../x",
+    b"a/b",
+    b".",
+    b"..",
+    b"\xc3\xa9",
+    b"&lt;",
+    b" \n ",
+)
 
 
 def xml(random: Random, data: bytes) -> bytes:
@@ -370,9 +449,36 @@ def xml(random: Random, data: bytes) -> bytes:
 
 # ── arrays, archives of them, MATLAB's files ─────────────────────────────────────────────────────────────────────
 
-NPY_SHAPES = ("()", "(0,)", "(-1,)", "(3,)", "(1, 3)", "(4611686018427387905,)", "(1 << 3,)", "(3, 2, 2, 0)", "(2147483648, 2147483648, 4)")
+NPY_SHAPES = (
+    "()",
+    "(0,)",
+    "(-1,)",
+    "(3,)",
+    "(1, 3)",
+    "(4611686018427387905,)",
+    "(1 << 3,)",
+    "(3, 2, 2, 0)",
+    "(2147483648, 2147483648, 4)",
+)
 NPY_SHAPES += ("(99999999999,)", "(" + "1," * 40 + ")", "(True,)", "(3.0,)", "('a',)", "[3]", "(" * 90 + ")" * 90)
-NPY_TYPES = ("<f4", "<f8", "<f2", "|u1", "<i8", "|O", "<c8", "|S4", "<U3", "<M8[s]", "|V8", "<f16", "|b1", "<i4,<f4", "x", "")
+NPY_TYPES = (
+    "<f4",
+    "<f8",
+    "<f2",
+    "|u1",
+    "<i8",
+    "|O",
+    "<c8",
+    "|S4",
+    "<U3",
+    "<M8[s]",
+    "|V8",
+    "<f16",
+    "|b1",
+    "<i4,<f4",
+    "x",
+    "",
+)
 
 
 def npy(random: Random, data: bytes) -> bytes:
@@ -392,7 +498,13 @@ def npy(random: Random, data: bytes) -> bytes:
     else:
         head = head.replace("False", random.choice(("True", "0", "None", "x")))
     encoded = head.encode("latin-1", "replace")
-    return data[:6] + random.choice((b"\1\0", b"\1\0", b"\2\0", b"\3\0", b"\4\0")) + len(encoded).to_bytes(2, "little") + encoded + data[10 + length :]
+    return (
+        data[:6]
+        + random.choice((b"\1\0", b"\1\0", b"\2\0", b"\3\0", b"\4\0"))
+        + len(encoded).to_bytes(2, "little")
+        + encoded
+        + data[10 + length :]
+    )
 
 
 def zipped(inner: Change) -> Change:
@@ -473,15 +585,21 @@ def arrays(random: Random, tensors: dict[str, np.ndarray]) -> dict[str, np.ndarr
     elif kind == 1:
         changed[random.choice(("x", name + "x", "../x", "", name.rpartition(".")[0]))] = changed.pop(name)
     elif kind == 2:
-        changed[name] = random.choice((array.reshape(-1), array[None], array[:0], array[..., None], np.float32(0) + array.sum(dtype=np.float32)))
+        changed[name] = random.choice(
+            (array.reshape(-1), array[None], array[:0], array[..., None], np.float32(0) + array.sum(dtype=np.float32))
+        )
     elif kind == 3:
         changed[name] = np.nan_to_num(array).astype(random.choice(("f4", "f8", "f2", "u1", "i8", "i4", "bool")))
     elif kind == 4:
-        changed[name] = np.resize(array, random.choice(((3,), (1,), (2, 2), (0,), (3, 4, 4), (1, 1, 1, 1), (0, 3), (7, 1))))
+        changed[name] = np.resize(
+            array, random.choice(((3,), (1,), (2, 2), (0,), (3, 4, 4), (1, 1, 1, 1), (0, 3), (7, 1)))
+        )
     else:
         flat = array.reshape(-1).copy()
         if flat.size:
-            strange = (float("nan"), float("inf"), -1.0, 1e30, 0.0) if array.dtype.kind == "f" else (-1, 0, 1, 100, 1 << 40)
+            strange = (
+                (float("nan"), float("inf"), -1.0, 1e30, 0.0) if array.dtype.kind == "f" else (-1, 0, 1, 100, 1 << 40)
+            )
             with np.errstate(all="ignore"):
                 flat[random.randrange(flat.size)] = np.array(random.choice(strange)).astype(array.dtype)
         changed[name] = flat.reshape(array.shape)
@@ -491,5 +609,3 @@ def arrays(random: Random, tensors: dict[str, np.ndarray]) -> dict[str, np.ndarr
 def one_of(*changes: Change) -> Change:
     """Each of these as often."""
     return lambda random, data: random.choice(changes)(random, data)
-
-

@@ -75,7 +75,12 @@ PICTURES: dict[str, list[Any]] = {
     ],
     "GIF": [partial(picture, "GIF"), lambda: picture("GIF", "P", transparency=0), partial(frames, "GIF")],
     "WebP": [partial(picture, "WEBP"), partial(picture, "WEBP", "RGBA", lossless=True), partial(frames, "WEBP")],
-    "BMP": [partial(picture, "BMP"), partial(picture, "BMP", "P"), partial(picture, "BMP", "1"), partial(picture, "BMP", "RGBA")],
+    "BMP": [
+        partial(picture, "BMP"),
+        partial(picture, "BMP", "P"),
+        partial(picture, "BMP", "1"),
+        partial(picture, "BMP", "RGBA"),
+    ],
     "TIFF": [
         partial(picture, "TIFF"),
         partial(picture, "TIFF", "LAB"),
@@ -96,10 +101,24 @@ PICTURES: dict[str, list[Any]] = {
         lambda: b"Pf\n2 1\n-1.0\n" + struct.pack("<2f", 1, 2),
     ],
     "ICO": [partial(picture, "ICO"), partial(picture, "ICO", "RGBA", bitmap_format="bmp")],
-    "JPEG2000": [partial(picture, "JPEG2000"), partial(picture, "JPEG2000", "LA"), partial(picture, "JPEG2000", "L", no_jp2=True)],
+    "JPEG2000": [
+        partial(picture, "JPEG2000"),
+        partial(picture, "JPEG2000", "LA"),
+        partial(picture, "JPEG2000", "L", no_jp2=True),
+    ],
     "AVIF": [partial(picture, "AVIF", speed=10)],
 }
-OTHERS = [b"", b"\0" * 40, b"<svg xmlns=''>", b"<!doctype html>", b"<?xml version='1'?>", b"%PDF-1", b"%!PS", b"PK\3\4", b"....ftypheic"]
+OTHERS = [
+    b"",
+    b"\0" * 40,
+    b"<svg xmlns=''>",
+    b"<!doctype html>",
+    b"<?xml version='1'?>",
+    b"%PDF-1",
+    b"%!PS",
+    b"PK\3\4",
+    b"....ftypheic",
+]
 
 
 def pictures(kind: str, folder: Path) -> Target:
@@ -128,7 +147,9 @@ def annotations(folder: Path) -> Target:
     voc = b"<annotation><folder>x</folder><filename>a.png</filename>" + objects + b"</annotation>"
     polygon = b"<polygon><pt><x>1</x><y>2</y></pt><pt><x>6</x><y>7</y></pt></polygon>"
     labelme_ = b"<annotation><filename>a.png</filename><object><name>cat</name><deleted>0</deleted>" + polygon
-    labelme_ += b"</object><object><name>tree</name><deleted>1</deleted></object><object><name>car</name></object></annotation>"
+    labelme_ += (
+        b"</object><object><name>tree</name><deleted>1</deleted></object><object><name>car</name></object></annotation>"
+    )
     (folder / "Annotations").mkdir()
     (folder / "JPEGImages").mkdir()
     (folder / "JPEGImages" / "a.png").write_bytes(picture("PNG", side=9))
@@ -354,7 +375,11 @@ def store_files(kind: str, folder: Path) -> Target:
     known |= {name: (store / name).read_bytes() for name in ("report.json", "statistics.safetensors")}
     plain = json.loads((store / "store.json").read_bytes())
     npy, rows = mutate.npy, array_rows
-    changes: dict[str, Any] = {".npy": seeds.either(npy, rows, 0.3), "keys.txt": mutate.text, "records.bin": mutate.any_bytes}
+    changes: dict[str, Any] = {
+        ".npy": seeds.either(npy, rows, 0.3),
+        "keys.txt": mutate.text,
+        "records.bin": mutate.any_bytes,
+    }
     changes |= {"report.json": mutate.json_file, ".safetensors": mutate.safetensors}
 
     def seal(files: Files) -> Files:
@@ -379,7 +404,9 @@ def store_files(kind: str, folder: Path) -> Target:
 
 def array_rows(random: Random, data: bytes) -> bytes:
     """What lies behind an array's header."""
-    return data[:128] + mutate.any_bytes(random, data[128:])[: max(0, len(data) - 128)].ljust(max(0, len(data) - 128), b"\0")
+    return data[:128] + mutate.any_bytes(random, data[128:])[: max(0, len(data) - 128)].ljust(
+        max(0, len(data) - 128), b"\0"
+    )
 
 
 def _promised_anew(store: Path, plain: dict[str, Any], files: Files) -> None:
@@ -394,7 +421,9 @@ def _promised_anew(store: Path, plain: dict[str, Any], files: Files) -> None:
     if records is not None and len(digests) > 144:  # so that a changed record is decoded, not refused before
         ends = np.frombuffer(files.get("train/offsets.npy", b"")[128:144], "<i8")
         if len(ends) == 2:
-            fresh = digests[:128] + layout.digest_of(records[max(0, int(ends[0])) : max(0, int(ends[1]))]) + digests[144:]
+            fresh = (
+                digests[:128] + layout.digest_of(records[max(0, int(ends[0])) : max(0, int(ends[1]))]) + digests[144:]
+            )
             (store / "train" / "digests.npy").write_bytes(fresh)
             told["parts"]["train"]["files"]["digests.npy"] = promise(store / "train" / "digests.npy")
     (store / "store.json").write_bytes(resealed_store(told))
@@ -421,7 +450,11 @@ def journals(folder: Path) -> Target:
         with Writer(folder, "raw", 4, settings, begun[1]) as writer:
             return writer.state
 
-    return Target([packed(known)], of_files({"safetensors": mutate.one_of(mutate.safetensors, journal_words), ".json": mutate.text}, seal), read)
+    return Target(
+        [packed(known)],
+        of_files({"safetensors": mutate.one_of(mutate.safetensors, journal_words), ".json": mutate.text}, seal),
+        read,
+    )
 
 
 def _journal_parts(data: bytes) -> tuple[dict[str, Any], dict[str, np.ndarray]] | None:
@@ -510,20 +543,76 @@ def archives(folder: Path) -> Target:
 SOURCES = "alexnet/data/sources/"
 DATA_PARSERS = [
     *(Parser(f"picture {kind}", partial(pictures, kind), DECODE, "pictures") for kind in PICTURES),
-    Parser("store.json", descriptions, {"alexnet/data/description.py": ("read_description", "_check_checksum", "_Checker", "_whole", "fingerprint_of", "check_file", "check_digest", "_fault_of_size", "_fault_of_content")}),
+    Parser(
+        "store.json",
+        descriptions,
+        {
+            "alexnet/data/description.py": (
+                "read_description",
+                "_check_checksum",
+                "_Checker",
+                "_whole",
+                "fingerprint_of",
+                "check_file",
+                "check_digest",
+                "_fault_of_size",
+                "_fault_of_content",
+            )
+        },
+    ),
     Parser("store raw", partial(store_files, "raw"), {"alexnet/data/store.py": ()}, "stores"),
     Parser("store jpeg", partial(store_files, "jpeg"), {"alexnet/data/store.py": ()}, "stores"),
-    Parser("journal", journals, {"alexnet/data/journal.py": ("load_journal", "odd_files_of", "_check_sound", "GrowingFile.__init__", "Writer._opened")}),
+    Parser(
+        "journal",
+        journals,
+        {
+            "alexnet/data/journal.py": (
+                "load_journal",
+                "odd_files_of",
+                "_check_sound",
+                "GrowingFile.__init__",
+                "Writer._opened",
+            )
+        },
+    ),
     Parser("annotations", annotations, {SOURCES + "labelme.py": ()}),
     Parser("image sets", image_sets, {"alexnet/reuse/voc.py": ("open_pictures", "_presence", "_split", "_listed")}),
-    Parser("devkit", kits, {SOURCES + "ilsvrc.py": ("Kit.read", "_files_of_kit", "_unpacked", "_truth", "leaves_of", "_bounded")}),
-    Parser("tars", tars, {SOURCES + "ilsvrc.py": ("_train_tar", "_by_base_name", "_by_number", "_labelled", "_check_classes"), SOURCES + "archive.py": ()}),
+    Parser(
+        "devkit",
+        kits,
+        {SOURCES + "ilsvrc.py": ("Kit.read", "_files_of_kit", "_unpacked", "_truth", "leaves_of", "_bounded")},
+    ),
+    Parser(
+        "tars",
+        tars,
+        {
+            SOURCES + "ilsvrc.py": ("_train_tar", "_by_base_name", "_by_number", "_labelled", "_check_classes"),
+            SOURCES + "archive.py": (),
+        },
+    ),
     Parser("tar", archives, {SOURCES + "archive.py": ("members", "Window", "TarReader.__call__")}),
     Parser("mat", mat_files, {SOURCES + "mat.py": ()}),
-    Parser("class list", class_lists, {"alexnet/data/classes.py": ("read_classes", "_lines", "ClassList"), SOURCES + "folder.py": ("read_words", "human_names")}),
+    Parser(
+        "class list",
+        class_lists,
+        {
+            "alexnet/data/classes.py": ("read_classes", "_lines", "ClassList"),
+            SOURCES + "folder.py": ("read_words", "human_names"),
+        },
+    ),
     Parser("class index", class_index, {"alexnet/data/classes.py": ("_index",)}),
     Parser("CIFAR-10", cifar_batches, {SOURCES + "cifar.py": ()}),
     Parser("NORB", norb_files, {SOURCES + "norb.py": ()}),
-    Parser("Tiny-ImageNet", tiny, {SOURCES + "tiny_imagenet.py": ("open_tiny_imagenet", "_validation", "_annotations")}),
-    Parser("folders", folders, {SOURCES + "folder.py": (), SOURCES + "base.py": ("check", "_check_class_names", "listed", "printable"), SOURCES + "caltech.py": ()}),
+    Parser(
+        "Tiny-ImageNet", tiny, {SOURCES + "tiny_imagenet.py": ("open_tiny_imagenet", "_validation", "_annotations")}
+    ),
+    Parser(
+        "folders",
+        folders,
+        {
+            SOURCES + "folder.py": (),
+            SOURCES + "base.py": ("check", "_check_class_names", "listed", "printable"),
+            SOURCES + "caltech.py": (),
+        },
+    ),
 ]

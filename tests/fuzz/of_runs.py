@@ -65,7 +65,11 @@ def configs(folder: Path) -> Target:
         opened.load_weights(weights)(torch.zeros(1, 3, opened.inputs.size, opened.inputs.size))
         return opened.snapshots
 
-    return Target([(run / "config.json").read_bytes(), begun], seeds.json_sealed(mutate.json_file), in_file(run / "config.json", read))
+    return Target(
+        [(run / "config.json").read_bytes(), begun],
+        seeds.json_sealed(mutate.json_file),
+        in_file(run / "config.json", read),
+    )
 
 
 def verified(folder: Path) -> Target:
@@ -101,7 +105,7 @@ def tensors_of_run(name: str, folder: Path) -> Target:
 
 def states(folder: Path) -> Target:
     """A state that a training goes on from."""
-    from alexnet.train.loop import resumed_job
+    from alexnet.train.resume import resumed_job
 
     run, store = seeds.copied("begun-run", folder), Store.open(seeds.copied("raw.store", folder))
     path = run / "state" / "step-000000000.safetensors"
@@ -114,6 +118,28 @@ def states(folder: Path) -> Target:
         return job.state(), [str(one.as_json()) for one in verify_run(run)]
 
     return Target([path.read_bytes()], seeds.tensors_sealed, in_file(path, read))
+
+
+def resumed(folder: Path) -> Target:
+    """A config that a training goes on by."""
+    from alexnet.train.resume import resumed_job
+
+    run, store = seeds.copied("begun-run", folder), Store.open(seeds.copied("raw.store", folder))
+    path = run / "config.json"
+    read = in_file(path, lambda _: resumed_job(store, run, TrainOptions())[1])
+    return Target([path.read_bytes()], seeds.json_sealed(options_json), read)
+
+
+def options_json(random: Random, data: bytes) -> bytes:
+    """A change of what going on reads, not of the network's rows, half of the time."""
+    try:
+        value = json.loads(data)
+        part = random.choice(("options", "machine", "starts", "recipe", "data"))
+        if random.random() < 0.5 and part in value:
+            return mutate.json_text(value | {part: mutate.json_value(random, value[part])})
+    except (ValueError, TypeError, RecursionError):
+        pass
+    return mutate.json_file(random, data)
 
 
 def file_names(folder: Path) -> Target:
@@ -179,7 +205,9 @@ def probabilities(folder: Path) -> Target:
     about = {"views": 1, "part": "val", "store": "x", "run": "y", "class_ids": ["a", "b"]}
     found = Probabilities(values, np.array([0, 1, 0]), ("k", "l", "m"), about)
     found.save(path), found.save(other)
-    wide = Probabilities(np.full((2, 7), 1 / 7, np.float32), np.array([-1, -1]), ("k", "l"), about | {"class_ids": list("abcdefg")})
+    wide = Probabilities(
+        np.full((2, 7), 1 / 7, np.float32), np.array([-1, -1]), ("k", "l"), about | {"class_ids": list("abcdefg")}
+    )
     data = path.read_bytes()
     wide.save(path)
 
@@ -197,7 +225,9 @@ def tops(folder: Path) -> Target:
     path = folder / "top.safetensors"
     tensors = {"conv1/values": torch.rand(4, 2), "conv1/pictures": torch.zeros(4, 2, dtype=torch.int64)}
     tensors["conv1/places"] = torch.zeros(4, 2, dtype=torch.int64)
-    save_tensors(path, tensors, {"layers": ["conv1"], "run": "x", "store": "y", "part": "val", "kept": 2, "pictures": 9})
+    save_tensors(
+        path, tensors, {"layers": ["conv1"], "run": "x", "store": "y", "part": "val", "kept": 2, "pictures": 9}
+    )
     data = path.read_bytes()
 
     def read(path: Path) -> object:
@@ -245,7 +275,9 @@ def features(folder: Path) -> Target:
         check_features(path, told)
         return values.sum(), rows[:2], rows[np.array([0] if len(rows) else [], np.int64)]
 
-    return Target([packed(known), packed(seal(known))], of_files({".npy": mutate.npy, ".json": mutate.json_file}, seal), read)
+    return Target(
+        [packed(known), packed(seal(known))], of_files({".npy": mutate.npy, ".json": mutate.json_file}, seal), read
+    )
 
 
 def array_file(array: np.ndarray) -> bytes:
@@ -264,7 +296,13 @@ def unfinished_features(folder: Path) -> Target:
     (folder / "f.npy.unfinished").write_bytes(body)
     from hashlib import sha256
 
-    told = {"fingerprint": "x", "items": 3, "rows": 3, "left_out": [{"key": "a", "why": "b"}], "sha256": sha256(bytes(24)).hexdigest()}
+    told = {
+        "fingerprint": "x",
+        "items": 3,
+        "rows": 3,
+        "left_out": [{"key": "a", "why": "b"}],
+        "sha256": sha256(bytes(24)).hexdigest(),
+    }
     found = seeds.sealed_json(json.dumps(told).encode())
     read = in_file(folder / "f.npy.journal", lambda _: [entry["key"] for entry in _taken_up(path, about).left_out])
     return Target([found], seeds.json_sealed(mutate.json_file), read)
@@ -282,24 +320,41 @@ def indexes(folder: Path) -> Target:
     (folder / "i").mkdir()
     coder = Coder(torch.zeros(4), 1.0, encoding_half(4, 32), torch.zeros(32))
     small = {name: tensor for name, tensor in coder.tensors().items()}
-    save_tensors(folder / "i" / "codes.safetensors", {"codes": torch.zeros(8, 4, dtype=torch.uint8), **small}, {"bits": 32})
+    save_tensors(
+        folder / "i" / "codes.safetensors", {"codes": torch.zeros(8, 4, dtype=torch.uint8), **small}, {"bits": 32}
+    )
     known = {"features.npy": array_file(rows), "features.json": json.dumps(about).encode()}
     known |= {"codes.safetensors": (folder / "i" / "codes.safetensors").read_bytes()}
     lists = faiss_lists(rows)
     known |= {"lists.faiss": lists} if lists else {}
-    described = {"format_version": 1, "run_fingerprint": "r", "layer": "fc7", "views": 1, "pictures": {"fingerprint": "p", "parts": {"train": 8}}}
+    described = {
+        "format_version": 1,
+        "run_fingerprint": "r",
+        "layer": "fc7",
+        "views": 1,
+        "pictures": {"fingerprint": "p", "parts": {"train": 8}},
+    }
     described |= {"options": {"bits": 32, "lists": 2 if lists else None, "seed": 0}, "files": {}}
     known["index.json"] = json.dumps(described).encode()
 
     def seal(files: Files) -> Files:
         try:
             told = json.loads(files["index.json"])
-            told["files"] = {name: {"bytes": len(data), "sha256": sha256(data).hexdigest()} for name, data in files.items() if name != "index.json"}
+            told["files"] = {
+                name: {"bytes": len(data), "sha256": sha256(data).hexdigest()}
+                for name, data in files.items()
+                if name != "index.json"
+            }
             return files | {"index.json": json.dumps(told).encode()}
         except (KeyError, ValueError, TypeError, RecursionError):
             return files
 
-    changes = {"features.npy": mutate.npy, ".json": mutate.json_file, "codes.safetensors": seeds.tensors_sealed, ".faiss": mutate.any_bytes}
+    changes = {
+        "features.npy": mutate.npy,
+        ".json": mutate.json_file,
+        "codes.safetensors": seeds.tensors_sealed,
+        ".faiss": mutate.any_bytes,
+    }
 
     def read(data: bytes) -> object:
         place = folder / "i"
@@ -361,7 +416,9 @@ def measured(folder: Path) -> Target:
 
     def read(path: Path) -> object:
         words = path.read_bytes()
-        return (known_outcome if b"per_class" in words else known_accuracy if b"accuracy" in words else known_errors)(path)
+        return (known_outcome if b"per_class" in words else known_accuracy if b"accuracy" in words else known_errors)(
+            path
+        )
 
     return Target(found, mutate.json_file, in_file(folder / "a.json", read))
 
@@ -370,11 +427,33 @@ def measured(folder: Path) -> Target:
 
 QUERIES = ("GET /api/run", "GET /api/sides/own/home?v=1", "GET /api/sides/own/curves", "GET /api/sides/own/kernels")
 QUERIES += ("GET /api/sides/own/layers/conv1", "GET /api/sides/own/layers/conv1/units/0", "GET /api/sides/epoch-1/home")
-QUERIES += ("GET /api/sides/own/layers/conv1/units/7/tile.png", "GET /api/store/val/0.jpg", "POST /api/store/train/1", "GET /")
-QUERIES += ("GET /api/sides/own/pictures/abc/view.jpg", "GET /api/sides/own/pictures/abc/maps/conv1/0.png", "GET /page/main.js")
-QUERIES += ("GET /api/sides/own/curves/loss.png?dark=true", "POST /api/sides/own/pictures/abc/answer", "GET /api/filters.png?left=own&right=own")
-QUERIES += ("GET /api/sides/own/pictures/abc/projection/conv1/0.png?method=deconvnet&figure=0", "GET /api/sides/own/kernels/0.png")
-QUERIES += ("GET /layer/conv1/unit/3", "GET /token/api/run", "GET /api/openapi.json", "PUT /api/run", "GET /api/sides/own/compare")
+QUERIES += (
+    "GET /api/sides/own/layers/conv1/units/7/tile.png",
+    "GET /api/store/val/0.jpg",
+    "POST /api/store/train/1",
+    "GET /",
+)
+QUERIES += (
+    "GET /api/sides/own/pictures/abc/view.jpg",
+    "GET /api/sides/own/pictures/abc/maps/conv1/0.png",
+    "GET /page/main.js",
+)
+QUERIES += (
+    "GET /api/sides/own/curves/loss.png?dark=true",
+    "POST /api/sides/own/pictures/abc/answer",
+    "GET /api/filters.png?left=own&right=own",
+)
+QUERIES += (
+    "GET /api/sides/own/pictures/abc/projection/conv1/0.png?method=deconvnet&figure=0",
+    "GET /api/sides/own/kernels/0.png",
+)
+QUERIES += (
+    "GET /layer/conv1/unit/3",
+    "GET /token/api/run",
+    "GET /api/openapi.json",
+    "PUT /api/run",
+    "GET /api/sides/own/compare",
+)
 HEADERS = b"\nhost: 127.0.0.1:8000\norigin: http://127.0.0.1:8000\nsec-fetch-site: same-origin\n\n"
 
 
@@ -388,7 +467,20 @@ def request(random: Random, data: bytes) -> bytes:
         cut = random.choice((b"/", b"?", b"=", b" ", b"&", b"."))
         parts = lines[0].split(cut)
         place = random.randrange(len(parts))
-        parts[place] = random.choice((*mutate.WORDS, b"%ff%00", b"own", b"0", b"-1", b"99999999999", b"%2e%2e", b"conv1", b"val", parts[place] * 40))
+        parts[place] = random.choice(
+            (
+                *mutate.WORDS,
+                b"%ff%00",
+                b"own",
+                b"0",
+                b"-1",
+                b"99999999999",
+                b"%2e%2e",
+                b"conv1",
+                b"val",
+                parts[place] * 40,
+            )
+        )
         lines[0] = cut.join(parts)
     elif random.random() < 0.6 and len(lines) > 1:
         place = random.randrange(1, len(lines))
@@ -424,8 +516,18 @@ async def asked(app: Any, data: bytes) -> int:
     address, _, query = target.partition(b"?")
     headers = [(name.strip().lower(), value.strip()) for name, _, value in (line.partition(b":") for line in lines)]
     scope = {"type": "http", "http_version": "1.1", "method": method.decode("latin-1").upper(), "scheme": "http"}
-    scope |= {"path": urllib.parse.unquote(address.decode("latin-1")) or "/", "raw_path": address, "query_string": query}
-    scope |= {"headers": headers, "client": ("127.0.0.1", 5), "server": ("127.0.0.1", 8000), "root_path": "", "asgi": {"version": "3.0", "spec_version": "2.3"}}
+    scope |= {
+        "path": urllib.parse.unquote(address.decode("latin-1")) or "/",
+        "raw_path": address,
+        "query_string": query,
+    }
+    scope |= {
+        "headers": headers,
+        "client": ("127.0.0.1", 5),
+        "server": ("127.0.0.1", 8000),
+        "root_path": "",
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
+    }
     sent, status = 0, 0
 
     async def receive() -> dict[str, Any]:
@@ -446,24 +548,138 @@ async def asked(app: Any, data: bytes) -> int:
 
 
 RUN_PARSERS = [
-    Parser("run: config.json", configs, {"alexnet/runs.py": ("RunFolder.open", "RunFolder.value", "RunFolder.public_config", "RunFolder.inputs", "RunFolder.load_weights", "fill", "check_fits"), "alexnet/nets/table.py": ("from_json", "_row_from_json")}),
-    Parser("run: verify", verified, {"alexnet/measure/verify.py": ("verify_run", "_found", "_files", "config_in_words", "inputs_in_words", "model_in_words")}),
-    Parser("run: inputs.safetensors", partial(tensors_of_run, "inputs.safetensors"), {"alexnet/tensor_files.py": ("load_tensors",), "alexnet/measure/verify.py": ("inputs_in_words", "_refuse_strange_numbers")}),
-    Parser("run: model.safetensors", partial(tensors_of_run, "model.safetensors"), {"alexnet/tensor_files.py": ("load_tensors",), "alexnet/runs.py": ("fill", "check_fits")}),
-    Parser("run: snapshot", partial(tensors_of_run, "snapshots/epoch-0001.safetensors"), {"alexnet/measure/verify.py": ("snapshot_in_words", "_weights_in_words")}),
-    Parser("run: state", states, {"alexnet/train/job.py": ("Job.restore", "_under"), "alexnet/runs.py": ("RunFolder.latest_state",), "alexnet/measure/verify.py": ("state_in_words",)}),
+    Parser(
+        "run: config.json",
+        configs,
+        {
+            "alexnet/runs.py": (
+                "RunFolder.open",
+                "RunFolder.value",
+                "RunFolder.public_config",
+                "RunFolder.inputs",
+                "RunFolder.load_weights",
+                "fill",
+                "check_fits",
+            ),
+            "alexnet/nets/table.py": ("from_json", "_row_from_json"),
+        },
+    ),
+    Parser(
+        "run: verify",
+        verified,
+        {
+            "alexnet/measure/verify.py": (
+                "verify_run",
+                "_found",
+                "_files",
+                "config_in_words",
+                "inputs_in_words",
+                "model_in_words",
+            )
+        },
+    ),
+    Parser(
+        "run: inputs.safetensors",
+        partial(tensors_of_run, "inputs.safetensors"),
+        {
+            "alexnet/tensor_files.py": ("load_tensors",),
+            "alexnet/measure/verify.py": ("inputs_in_words", "_refuse_strange_numbers"),
+        },
+    ),
+    Parser(
+        "run: model.safetensors",
+        partial(tensors_of_run, "model.safetensors"),
+        {"alexnet/tensor_files.py": ("load_tensors",), "alexnet/runs.py": ("fill", "check_fits")},
+    ),
+    Parser(
+        "run: snapshot",
+        partial(tensors_of_run, "snapshots/epoch-0001.safetensors"),
+        {"alexnet/measure/verify.py": ("snapshot_in_words", "_weights_in_words")},
+    ),
+    Parser(
+        "run: state",
+        states,
+        {
+            "alexnet/train/job.py": ("Job.restore", "_under"),
+            "alexnet/runs.py": ("RunFolder.latest_state",),
+            "alexnet/measure/verify.py": ("state_in_words",),
+        },
+    ),
+    Parser(
+        "run: going on",
+        resumed,
+        {
+            "alexnet/train/resume.py": (
+                "resumed_job",
+                "recorded_options",
+                "check_options",
+                "_keep_choices",
+                "changed_machine",
+                "_check_epochs",
+                "check_same_store",
+            )
+        },
+    ),
     Parser("run: file names", file_names, {"alexnet/runs.py": ("RunFolder.snapshots", "RunFolder.states")}),
-    Parser("run: log.jsonl", logs, {"alexnet/measure/history.py": ("read_history", "_event", "History"), "alexnet/measure/verify.py": ("log_in_words",)}),
+    Parser(
+        "run: log.jsonl",
+        logs,
+        {
+            "alexnet/measure/history.py": ("read_history", "_event", "History"),
+            "alexnet/measure/verify.py": ("log_in_words",),
+        },
+    ),
     Parser("run: now.json", nows, {"alexnet/measure/history.py": ("read_now",)}),
-    Parser("probabilities", probabilities, {"alexnet/measure/probabilities.py": ("Probabilities.load",), "alexnet/measure/ensemble.py": ("average", "check_alike", "search_weights", "submission")}),
+    Parser(
+        "probabilities",
+        probabilities,
+        {
+            "alexnet/measure/probabilities.py": ("Probabilities.load",),
+            "alexnet/measure/ensemble.py": ("average", "check_alike", "search_weights", "submission"),
+        },
+    ),
     Parser("strongest pictures", tops, {"alexnet/see/top.py": ("Top.load", "merge")}),
     Parser("spread", spreads, {"alexnet/see/spread.py": ("Spread.load", "Spread.histogram", "Spread.as_json")}),
-    Parser("kept evaluation", judged, {"alexnet/serve/kept.py": ("_Judged.load",), "alexnet/files.py": ("read_json", "is_altered")}),
-    Parser("features", features, {"alexnet/reuse/feature_file.py": ("load_features", "open_features", "_header", "check_features")}),
+    Parser(
+        "kept evaluation",
+        judged,
+        {"alexnet/serve/kept.py": ("_Judged.load",), "alexnet/files.py": ("read_json", "is_altered")},
+    ),
+    Parser(
+        "features",
+        features,
+        {"alexnet/reuse/feature_file.py": ("load_features", "open_features", "_header", "check_features")},
+    ),
     Parser("features begun", unfinished_features, {"alexnet/reuse/feature_file.py": ("_taken_up",)}),
-    Parser("index", indexes, {"alexnet/reuse/similar/index.py": ("Index.open", "Index.verify", "Index._coded", "Index._lists", "Index.search", "_check"), "alexnet/reuse/similar/codes.py": ("Coder.of",)}),
+    Parser(
+        "index",
+        indexes,
+        {
+            "alexnet/reuse/similar/index.py": (
+                "Index.open",
+                "Index.verify",
+                "Index._coded",
+                "Index._lists",
+                "Index.search",
+                "_check",
+            ),
+            "alexnet/reuse/similar/codes.py": ("Coder.of",),
+        },
+    ),
     Parser("key points", keypoints, {"alexnet/see/keypoints.py": ()}),
-    Parser("results", results, {"alexnet/papers/running.py": ("read_results", "read_result"), "alexnet/papers/report.py": ()}),
-    Parser("requests", requests, {"alexnet/serve/guard.py": (), "alexnet/serve/routes/pictures.py": ("bring", "_body", "_refuse_large", "choose", "stored", "_record")}, "requests"),
+    Parser(
+        "results",
+        results,
+        {"alexnet/papers/running.py": ("read_results", "read_result"), "alexnet/papers/report.py": ()},
+    ),
+    Parser(
+        "requests",
+        requests,
+        {
+            "alexnet/serve/guard.py": (),
+            "alexnet/serve/routes/pictures.py": ("bring", "_body", "_refuse_large", "choose", "stored", "_record"),
+        },
+        "requests",
+    ),
     Parser("requests with a token", partial(requests, token="token"), {"alexnet/serve/guard.py": ()}, "requests"),
 ]

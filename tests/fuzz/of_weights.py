@@ -41,7 +41,10 @@ def ones(shape: tuple[int, ...]) -> np.ndarray:
 
 def described(image: bool = False) -> dict[str, Any]:
     rows = table.to_json(find(TOY))
-    config = {"network": {"table": rows, "input_size": 32, "mean": "aligned"}, "classes": {"names": ["a", "b"], "ids": ["a", "b"], "order": "x"}}
+    config = {
+        "network": {"table": rows, "input_size": 32, "mean": "aligned"},
+        "classes": {"names": ["a", "b"], "ids": ["a", "b"], "order": "x"},
+    }
     given = {"mean_image": ".mean.npy"} if image else {"mean": [1.0, 2.0, 3.0]}
     return {"kind": KIND, **config, "data": {"size": 32}, "input": {"std": [1.0, 2.0, 3.0], **given}}
 
@@ -64,9 +67,20 @@ def pth(folder: Path) -> Target:
         return stream.getvalue()
 
     state = {name: tensor for name, tensor in list(small_state().items())[:3]}
-    found = [saved(state), saved({"state_dict": {f"module.{name}": tensor for name, tensor in state.items()}}), saved([1, 2])]
-    found += [saved(state, _use_new_zipfile_serialization=False), pickle.dumps(Evil()), saved(state["features.0.weight"])]
-    evil = {name: zipfile.ZipFile(io.BytesIO(found[0])).read(name) for name in zipfile.ZipFile(io.BytesIO(found[0])).namelist()}
+    found = [
+        saved(state),
+        saved({"state_dict": {f"module.{name}": tensor for name, tensor in state.items()}}),
+        saved([1, 2]),
+    ]
+    found += [
+        saved(state, _use_new_zipfile_serialization=False),
+        pickle.dumps(Evil()),
+        saved(state["features.0.weight"]),
+    ]
+    evil = {
+        name: zipfile.ZipFile(io.BytesIO(found[0])).read(name)
+        for name in zipfile.ZipFile(io.BytesIO(found[0])).namelist()
+    }
     evil[next(name for name in evil if name.endswith("data.pkl"))] = pickle.dumps(Evil())
     found.append(mutate.zip_of(evil))
     return Target(found, mutate.zipped(mutate.any_bytes), in_file(folder / "a.pth", read_weights))
@@ -75,7 +89,10 @@ def pth(folder: Path) -> Target:
 def safetensors_beside(folder: Path) -> Target:
     """torchvision's layout as safetensors, with our description and mean image beside it."""
     known = {"a.safetensors": save(small_state()), "a.safetensors.json": json.dumps(described()).encode()}
-    image = known | {"a.safetensors.json": json.dumps(described(image=True)).encode(), "a.safetensors.mean.npy": npy_of(ones((3, 4, 4)))}
+    image = known | {
+        "a.safetensors.json": json.dumps(described(image=True)).encode(),
+        "a.safetensors.mean.npy": npy_of(ones((3, 4, 4))),
+    }
     changes = {".npy": mutate.npy, ".json": mutate.json_file, ".safetensors": mutate.safetensors}
 
     def read(data: bytes) -> object:
@@ -93,7 +110,11 @@ def own(folder: Path) -> Target:
     rows = find(TOY)
     rows = table.with_classes(table.with_width(rows, 0.25), 2)
     tensors = {name: torch.ones(shape) for name, shape in shapes_of(rows).items()}
-    tensors |= {"inputs.mean_image": torch.ones(3, 32, 32), "inputs.eigenvalues": torch.ones(3), "inputs.eigenvectors": torch.ones(3, 3)}
+    tensors |= {
+        "inputs.mean_image": torch.ones(3, 32, 32),
+        "inputs.eigenvalues": torch.ones(3),
+        "inputs.eigenvectors": torch.ones(3, 3),
+    }
     about = described() | {"missing_layers": []}
     about["network"] = {"table": table.to_json(rows), "input_size": 32, "mean": "aligned"}
     save_tensors(path, tensors, {key: about[key] for key in ("kind", "network", "classes", "data", "missing_layers")})
@@ -149,7 +170,12 @@ def caffemodels(folder: Path) -> Target:
 
 
 def mean_images(folder: Path) -> Target:
-    found = [npy_of(ones((3, 4, 4))), npy_of(ones((1, 3, 2, 2)).astype(np.float64)), blob(ones((3, 4, 4))), blob(ones((1, 3, 2, 2)), "old")]
+    found = [
+        npy_of(ones((3, 4, 4))),
+        npy_of(ones((1, 3, 2, 2)).astype(np.float64)),
+        blob(ones((3, 4, 4))),
+        blob(ones((1, 3, 2, 2)), "old"),
+    ]
     change = lambda random, data: (mutate.npy if data[:1] == b"\x93" else mutate.message)(random, data)  # noqa: E731
     return Target(found, change, lambda data: mean_image_in(data, "a.npy" if data[:1] == b"\x93" else "a.binaryproto"))
 
@@ -189,14 +215,25 @@ def convnets(folder: Path) -> Target:
             for column in range(rows.columns):
                 tower = f"{name}{'ab'[column]}"
                 for number, _ in enumerate(layer.reads[column]):
-                    inputs = 9 if layer.row.name.startswith("conv") and layer.row.name != "conv1" else 75 if layer.row.name == "conv1" else 4
+                    inputs = (
+                        9
+                        if layer.row.name.startswith("conv") and layer.row.name != "conv1"
+                        else 75
+                        if layer.row.name == "conv1"
+                        else 4
+                    )
                     arrays[f"{tower}.weights.{number}"] = ones((inputs, 2))
                 arrays[f"{tower}.biases"] = ones((2,))
                 if len(layer.reads[column]) > 1:
                     arrays[f"{tower}.inputs"] = np.array([f"{name}a", f"{name}b"])
     arrays["data_mean"] = ones((3 * 16,))
-    found = [npz_of(arrays), npz_of({"conv1.weights.0": ones((75, 2)), "conv1.biases": ones((2,)), "data_mean": ones((5,))})]
-    return Target(found, mutate.zipped(mutate.npy), in_file(folder / "a.npz", lambda path: read_weights(path, Asked(net=TOY))))
+    found = [
+        npz_of(arrays),
+        npz_of({"conv1.weights.0": ones((75, 2)), "conv1.biases": ones((2,)), "data_mean": ones((5,))}),
+    ]
+    return Target(
+        found, mutate.zipped(mutate.npy), in_file(folder / "a.npz", lambda path: read_weights(path, Asked(net=TOY)))
+    )
 
 
 # ── ONNX ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -228,7 +265,13 @@ def onnx_graphs(folder: Path) -> Target:
         node("Tanh", ["k"], ["l"]),
         node("Gemm", ["l", "w4"], ["y"]),
     ]
-    constants = {"w1": ones((4, 3, 3, 3)), "b1": ones((4,)), "w2": ones((4, 2, 1, 1)), "s": ones((4,)), "half": np.float32(0.5).reshape(())}
+    constants = {
+        "w1": ones((4, 3, 3, 3)),
+        "b1": ones((4,)),
+        "w2": ones((4, 2, 1, 1)),
+        "s": ones((4,)),
+        "half": np.float32(0.5).reshape(()),
+    }
     constants |= {"r": np.float32(0.5).reshape(()), "w3": ones((5, 36)), "b3": ones((5,)), "w4": ones((5, 2))}
     made = [
         node("Constant", [], ["w"], value=numpy_helper.from_array(ones((2, 3, 3, 3)))),
@@ -248,7 +291,12 @@ def onnx_graphs(folder: Path) -> Target:
     image.graph.initializer.append(numpy_helper.from_array(ones((3, 4, 4)), "mean_image"))
     for model, told in ((ours, about), (image, about | {"input": {"std": [1, 1, 1], "mean_image": ".mean.npy"}})):
         helper.set_model_props(model, {"alexnet": json.dumps(told)})
-    found = [graph(chain, constants), graph(made, {"n": np.array([2])}), ours.SerializeToString(), image.SerializeToString()]
+    found = [
+        graph(chain, constants),
+        graph(made, {"n": np.array([2])}),
+        ours.SerializeToString(),
+        image.SerializeToString(),
+    ]
     asked = [Asked(mean=torch.zeros(3), colours="rgb"), Asked(mean=torch.ones(3), colours="bgr", std=torch.ones(3))]
 
     def read(path: Path) -> object:
@@ -284,14 +332,22 @@ def weight_archives(folder: Path) -> Target:
     from made_sources import tar
 
     state = save(dict(list(small_state().items())[:2]))
-    found = [tar({"x/a.safetensors": state, "x/a.safetensors.json": b"{}"}), tar({"a.npz": b"PK"}), tar({"b.pth": b"x"}, "w:gz")]
+    found = [
+        tar({"x/a.safetensors": state, "x/a.safetensors.json": b"{}"}),
+        tar({"a.npz": b"PK"}),
+        tar({"b.pth": b"x"}, "w:gz"),
+    ]
     found += [tar({"a.caffemodel": b""}, links={"../../x": "/etc/passwd"}), tar({}), tar({"a.onnx": b""}, "w:bz2")]
     return Target(found, mutate.tar, in_file(folder / "a.tar", read_weights))
 
 
 WEIGHT_PARSERS = [
     Parser("weights .pth", pth, {WEIGHTS + "torchvision.py": ("state_dict_in", "plain_names", "_another_network")}),
-    Parser("weights .safetensors", safetensors_beside, {WEIGHTS + "torchvision.py": ("read_torchvision",), WEIGHTS + "description.py": ()}),
+    Parser(
+        "weights .safetensors",
+        safetensors_beside,
+        {WEIGHTS + "torchvision.py": ("read_torchvision",), WEIGHTS + "description.py": ()},
+    ),
     Parser("weights of our own", own, {WEIGHTS + "own.py": (), "alexnet/imported.py": ()}),
     Parser("weights of Caffe", caffemodels, {WEIGHTS + "caffe.py": (), WEIGHTS + "wire.py": ()}),
     Parser("mean image", mean_images, {WEIGHTS + "caffe.py": ("mean_image_in", "blob_in")}),
@@ -300,4 +356,3 @@ WEIGHT_PARSERS = [
     Parser("weights .onnx", onnx_graphs, {WEIGHTS + "onnx_file.py": ()}),
     Parser("weights in a tar", weight_archives, {WEIGHTS + "foreign.py": ("Files", "check")}),
 ]
-

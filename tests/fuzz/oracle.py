@@ -19,9 +19,28 @@ from alexnet.errors import UserError
 SECONDS = 10.0
 GROWTH_BYTES = 512 << 20
 LONGEST_SENTENCE = 2_000
-STARTS = ("os.system", "os.exec", "os.posix_spawn", "os.fork", "os.forkpty", "subprocess.Popen", "pty.spawn", "os.startfile")
+STARTS = (
+    "os.system",
+    "os.exec",
+    "os.posix_spawn",
+    "os.fork",
+    "os.forkpty",
+    "subprocess.Popen",
+    "pty.spawn",
+    "os.startfile",
+)
 CALLS = ("socket.connect", "socket.bind", "socket.sendto", "urllib.Request", "ctypes.dlopen", "pickle.find_class")
-WRITES = ("os.remove", "os.rename", "os.rmdir", "os.mkdir", "os.symlink", "os.link", "os.truncate", "os.chmod", "os.chown")
+WRITES = (
+    "os.remove",
+    "os.rename",
+    "os.rmdir",
+    "os.mkdir",
+    "os.symlink",
+    "os.link",
+    "os.truncate",
+    "os.chmod",
+    "os.chown",
+)
 WRITES += ("os.utime", "shutil.rmtree", "shutil.copyfile", "shutil.move", "shutil.unpack_archive")
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
@@ -78,7 +97,9 @@ class Watch:
         elif event in STARTS or event in CALLS:
             self._refuse(f"{event} {str(arguments)[:80]}")
         elif event in WRITES:
-            within = arguments[-1] if isinstance(arguments[-1], int) and len(arguments) > 1 and arguments[-1] >= 0 else None
+            within = (
+                arguments[-1] if isinstance(arguments[-1], int) and len(arguments) > 1 and arguments[-1] >= 0 else None
+            )
             self._check_place(event, arguments[0], within)
         elif event == "exec":
             self._check_code(arguments[0].co_filename)
@@ -114,7 +135,9 @@ def _as_sentence(fault: UserError) -> tuple[str, str]:
 
 def where_of(fault: BaseException) -> str:
     """The kind of a fault, and the last line of the package that it went through."""
-    frames = [frame for frame in traceback.extract_tb(fault.__traceback__) if f"{os.sep}alexnet{os.sep}" in frame.filename]
+    frames = [
+        frame for frame in traceback.extract_tb(fault.__traceback__) if f"{os.sep}alexnet{os.sep}" in frame.filename
+    ]
     place = f"{Path(frames[-1].filename).name}:{frames[-1].name}" if frames else "outside"
     return f"{type(fault).__name__} in {place}"
 

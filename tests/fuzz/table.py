@@ -68,7 +68,9 @@ def _of_group(members: Sequence[Parser], measured: Path) -> tuple[int, int, list
     for member in members[:1]:
         for name, wanted in member.counts.items():
             for function, about in told[_listed(name, told)]["functions"].items():
-                if not function or (wanted and not any(function == one or function.startswith(f"{one}.") for one in wanted)):
+                if not function or (
+                    wanted and not any(function == one or function.startswith(f"{one}.") for one in wanted)
+                ):
                     continue
                 summary = about["summary"]
                 taken, there = taken + summary["covered_branches"], there + summary["num_branches"]
