@@ -87,7 +87,7 @@ def canonical_digest(value: Any) -> str:
 def sealed(table: dict[str, Any]) -> dict[str, Any]:
     """The table with, last, "checksum" over all the rest, as it will be read back from JSON."""
     rest = {name: value for name, value in table.items() if name != "checksum"}
-    return {**rest, "checksum": canonical_digest(json.loads(json_bytes(rest)))}
+    return {**rest, "checksum": canonical_digest(json.loads(json.dumps(rest, allow_nan=False)))}
 
 
 def is_altered(table: dict[str, Any]) -> bool:

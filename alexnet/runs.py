@@ -14,7 +14,7 @@ Files are written whole or not at all and carry checksums.
 """
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, get_args
@@ -37,7 +37,7 @@ from alexnet.files import (
     write_atomically,
 )
 from alexnet.nets import table
-from alexnet.nets.network import Network
+from alexnet.nets.network import Network, wanted
 from alexnet.tensor_files import DamagedFile, load_tensors, save_tensors
 
 FORMAT_VERSION = 1
@@ -216,10 +216,8 @@ class RunFolder:
     def load_weights(self, path: Path) -> Network:
         """The run's network with the weights in `path`, in evaluation mode."""
         weights, size = load_tensors(path)[0], int(self.value("network", "input_size"))
-        with torch.device("meta"):  # shapes alone, until it is known that the file has as many numbers
-            empty = Network(self.table, size)
-        empty.missing = self.missing
-        check_fits_network(empty, weights, path)
+        # Shapes alone, until it is known that the file has as many numbers.
+        check_weights(wanted(self.table, size), weights, self.missing, path, self.table.name)
         network = self.empty_network()
         network.missing = self.missing
         fill(network, weights, path)
@@ -285,22 +283,21 @@ class RunFolder:
 def fill(network: Network, weights: dict[str, Tensor], where: Path | str) -> None:
     """Put `weights` into the network; layers in `network.missing` become NaN, so that nothing can use them unseen.
     Raises UserError naming the layer and both shapes if they do not fit."""
-    absent = check_fits_network(network, weights, where)
-    network.load_state_dict(weights | absent)
+    needed = network.state_dict()
+    absent = check_weights(needed, weights, network.missing, where, network.table.name)
+    nowhere = {name: torch.full_like(t, torch.nan if t.is_floating_point() else 0) for name, t in absent.items()}
+    network.load_state_dict(weights | nowhere)
 
 
-def check_fits_network(network: Network, weights: dict[str, Tensor], where: Path | str) -> dict[str, Tensor]:
-    """Raises UserError unless `weights` are the network's, real numbers all; gives NaN for its missing layers."""
-    wanted = network.state_dict()
-    absent = {
-        name: torch.full_like(t, torch.nan if t.is_floating_point() else 0)
-        for name, t in wanted.items()
-        if name.split(".")[0] in network.missing
-    }
-    check_fits(wanted, weights | absent, where, network.table.name)
+def check_weights(
+    needed: Mapping[str, Tensor], weights: dict[str, Tensor], missing: Collection[str], where: Path | str, network: str
+) -> dict[str, Tensor]:
+    """Raises UserError unless `weights` are those `needed`, of their kind; gives what is needed of `missing` layers."""
+    absent = {name: tensor for name, tensor in needed.items() if name.split(".")[0] in missing}
+    check_fits(needed, weights | absent, where, network)
     for name, tensor in weights.items():
-        if tensor.dtype.is_floating_point != wanted[name].dtype.is_floating_point or tensor.dtype.is_complex:
-            raise UserError(f"{where}: {name} holds {tensor.dtype}, {wanted[name].dtype} is needed.")
+        if tensor.dtype.is_floating_point != needed[name].dtype.is_floating_point or tensor.dtype.is_complex:
+            raise UserError(f"{where}: {name} holds {tensor.dtype}, {needed[name].dtype} is needed.")
     return absent
 
 
@@ -319,12 +316,12 @@ def check_statistics(statistics: dict[str, Tensor], where: Path) -> None:
         raise UserError(f"{where}: not the statistics of a run: a mean image {mean}, {shapes}. {REMEDY}")
 
 
-def check_fits(wanted: dict[str, Tensor], weights: dict[str, Tensor], where: Path | str, network: str) -> None:
+def check_fits(needed: Mapping[str, Tensor], weights: dict[str, Tensor], where: Path | str, network: str) -> None:
     """Raises UserError, naming the layer and both shapes, unless `weights` are those that the network wants."""
-    for name, tensor in wanted.items():
+    for name, tensor in needed.items():
         if name not in weights:
             raise UserError(f"{where}: {name} is missing (needed: {tuple(tensor.shape)}).")
         if weights[name].shape != tensor.shape:
             raise UserError(f"{where}: {name} is {tuple(weights[name].shape)}, needed is {tuple(tensor.shape)}.")
-    if strange := sorted(set(weights) - set(wanted)):
+    if strange := sorted(set(weights) - set(needed)):
         raise UserError(f"{where}: {', '.join(strange[:3])} belong to no layer of {network}.")

@@ -1,7 +1,7 @@
 """Is a run folder what was written? Every checksum anew, config and weights held against each other, the accuracy."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from alexnet.data.store import Store
 from alexnet.damage import in_words
+from alexnet.data.store import Store
 from alexnet.errors import UserError
 from alexnet.files import is_altered, is_temporary
 from alexnet.measure.accuracy import Counts
@@ -19,6 +19,7 @@ from alexnet.measure.arithmetic import DeviceWish, PrecisionWish
 from alexnet.measure.evaluation import Progress
 from alexnet.measure.history import read_history
 from alexnet.measure.run import Run
+from alexnet.nets.network import wanted
 from alexnet.runs import RunFolder, check_config, check_fits
 from alexnet.tensor_files import load_tensors
 
@@ -177,10 +178,9 @@ def _weights_in_words(run: RunFolder, path: Path, weights: dict[str, Tensor]) ->
     return f"checksum fits; {len(weights)} tensors"
 
 
-def _wanted(run: RunFolder) -> dict[str, Tensor]:
+def _wanted(run: RunFolder) -> Mapping[str, Tensor]:
     """What the table wants, shapes only."""
-    with torch.device("meta"):
-        return run.empty_network().state_dict()
+    return wanted(run.table, int(run.value("network", "input_size")))
 
 
 def _refuse_strange_numbers(path: Path, tensors: dict[str, Tensor]) -> None:

@@ -1,8 +1,9 @@
 """A table as an `nn.Module`: logits from `forward`, every map and switch from `activations`."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
+from types import MappingProxyType
 
 import torch
 from jaxtyping import Float, Int
@@ -39,6 +40,13 @@ class Activations:
         if name not in self.maps:
             raise UserError(f"There is no layer {name!r}. There are: {', '.join(self.maps)}.")
         return self.maps[name]
+
+
+@lru_cache(maxsize=64)
+def wanted(table: Table, input_size: int | None = None) -> Mapping[str, Tensor]:
+    """What a network's state dict holds, as shapes and types alone: no memory is taken."""
+    with torch.device("meta"):
+        return MappingProxyType(Network(table, input_size).state_dict())
 
 
 class Network(nn.Module):

@@ -14,10 +14,10 @@ from typing import Any, Literal, cast
 import numpy as np
 import torch
 
+from alexnet.damage import anything, hold, number, whole
 from alexnet.data.prepare import prepare
 from alexnet.data.sources.base import Part as SourcePart
 from alexnet.data.sources.base import Source
-from alexnet.damage import anything, hold, number, whole
 from alexnet.data.store import Store
 from alexnet.errors import UsageError, UserError
 from alexnet.files import faults_named, json_bytes, read_json, write_atomically
@@ -136,9 +136,9 @@ class Study:
 
         def make() -> Outcome:
             accuracies = []
-            for number in range(self.wish.folds):
-                self.progress(f"{what}, {per_class} per class", number, self.wish.folds)
-                accuracies.append(self._trained_on(beside, per_class, number))
+            for fold in range(self.wish.folds):
+                self.progress(f"{what}, {per_class} per class", fold, self.wish.folds)
+                accuracies.append(self._trained_on(beside, per_class, fold))
             return Outcome(what, per_class, tuple(accuracies))
 
         return self._measured(what, per_class, make)

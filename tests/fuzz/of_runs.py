@@ -14,15 +14,23 @@ import seeds
 import torch
 from bundle import Files, laid_out, of_files, packed, unpacked
 from engine import Parser, Target
+from PIL import Image
 from seeds import in_file
 
 from alexnet.data.store import Store
-from alexnet.measure import ensemble, sections
+from alexnet.measure import ensemble, sections, verify
 from alexnet.measure.history import day, read_history, read_now
 from alexnet.measure.hub import model_card
 from alexnet.measure.probabilities import Probabilities
 from alexnet.measure.run import Run
-from alexnet.measure.verify import verify_run
+from alexnet.measure.verify import (
+    inputs_in_words,
+    log_in_words,
+    model_in_words,
+    snapshot_in_words,
+    state_in_words,
+    verify_run,
+)
 from alexnet.papers import report
 from alexnet.papers.running import read_results
 from alexnet.reuse.feature_file import check_features, load_features, open_features
@@ -38,7 +46,7 @@ from alexnet.serve.home import home_page, recipe_words, state_of
 from alexnet.serve.kept import _Judged
 from alexnet.serve.sides import Side
 from alexnet.serve.uploads import Making
-from alexnet.tensor_files import load_tensors, save_tensors
+from alexnet.tensor_files import save_tensors
 from alexnet.train.options import TrainOptions
 from alexnet.train.plan import Subject
 from alexnet.train.resume import recorded_options
@@ -50,9 +58,8 @@ RESULTS = seeds.FORMATS.parents[2] / "docs" / "results"
 
 
 def configs(folder: Path) -> Target:
-    run = seeds.copied("run", folder)
-    begun = (seeds.FORMATS / "begun-run" / "config.json").read_bytes()
-    weights = run / "model.safetensors"
+    run = seeds.small_run("run", folder)
+    weights, known = run / "model.safetensors", RunFolder.open(run)
 
     def read(path: Path) -> object:
         opened = RunFolder.open(run)
@@ -62,11 +69,12 @@ def configs(folder: Path) -> Target:
         model_card(opened)
         side = Side("own", "run", "1", asked)
         home_page(side), recipe_words(side), sections.repeating_command(asked, None)
-        opened.load_weights(weights)(torch.zeros(1, 3, opened.inputs.size, opened.inputs.size))
+        if opened.table == known.table:  # a table of others has no weights here
+            opened.load_weights(weights)
         return opened.snapshots
 
     return Target(
-        [(run / "config.json").read_bytes(), begun],
+        [(run / "config.json").read_bytes()],
         seeds.json_sealed(mutate.json_file),
         in_file(run / "config.json", read),
     )
@@ -74,7 +82,7 @@ def configs(folder: Path) -> Target:
 
 def verified(folder: Path) -> Target:
     """Config, weights and states held against each other, as `alexnet verify` does; here with no checksum to hide by."""
-    run = seeds.copied("run", folder)
+    run = seeds.small_run("run", folder)
 
     def change(random: Random, data: bytes) -> bytes:
         return seeds.json_sealed(mutate.json_file)(random, data)
@@ -86,36 +94,37 @@ def verified(folder: Path) -> Target:
 
 
 def tensors_of_run(name: str, folder: Path) -> Target:
-    run = seeds.copied("run", folder)
+    run = seeds.small_run("run", folder)
     path = run / name
     opened = RunFolder.open(run)
+    rows = opened.table
 
     def read(path: Path) -> object:
+        asked = RunFolder(run, opened.config)
+        asked.table = rows
         if name.startswith("inputs"):
-            asked = RunFolder(run, opened.config)
-            _ = asked.inputs.mean, asked.inputs.positions
-        elif name.startswith("state"):
-            opened.latest_state()
-        else:
-            opened.load_weights(path)
-        return [str(one.as_json()) for one in verify_run(run)]
+            return asked.inputs.mean, asked.inputs.positions, verify._found("x", partial(inputs_in_words, asked))
+        asked.load_weights(path)
+        return verify._found("x", partial(model_in_words, asked) if name[0] == "m" else partial(snapshot_in_words, asked, path, 1))
 
     return Target([path.read_bytes()], seeds.tensors_sealed, in_file(path, read))
 
 
 def states(folder: Path) -> Target:
     """A state that a training goes on from."""
-    from alexnet.train.resume import resumed_job
+    from alexnet.train.resume import restored, resumed_job
 
-    run, store = seeds.copied("begun-run", folder), Store.open(seeds.copied("raw.store", folder))
+    run, store = seeds.small_run("begun-run", folder), Store.open(seeds.copied("raw.store", folder))
     path = run / "state" / "step-000000000.safetensors"
-    config = (run / "config.json").read_bytes()
-    given = TrainOptions()
+    job, _, _ = resumed_job(store, run, TrainOptions())
 
     def read(path: Path) -> object:
-        (run / "config.json").write_bytes(config)
-        job, _, _ = resumed_job(store, run, given)
-        return job.state(), [str(one.as_json()) for one in verify_run(run)]
+        opened = RunFolder(run, job.run.config)
+        opened.table = job.network.table
+        tensors, about, _ = opened.latest_state()
+        if tensors is not None:
+            restored(job, tensors, about)
+        return verify._found("x", partial(state_in_words, opened, path))
 
     return Target([path.read_bytes()], seeds.tensors_sealed, in_file(path, read))
 
@@ -124,7 +133,7 @@ def resumed(folder: Path) -> Target:
     """A config that a training goes on by."""
     from alexnet.train.resume import resumed_job
 
-    run, store = seeds.copied("begun-run", folder), Store.open(seeds.copied("raw.store", folder))
+    run, store = seeds.small_run("begun-run", folder), Store.open(seeds.copied("raw.store", folder))
     path = run / "config.json"
     read = in_file(path, lambda _: resumed_job(store, run, TrainOptions())[1])
     return Target([path.read_bytes()], seeds.json_sealed(options_json), read)
@@ -144,8 +153,8 @@ def options_json(random: Random, data: bytes) -> bytes:
 
 def file_names(folder: Path) -> Target:
     """Names of snapshots and states."""
-    run = seeds.copied("run", folder)
-    data = (run / "snapshots" / "epoch-0001.safetensors").read_bytes()
+    run = seeds.small_run("run", folder)
+    config, data = RunFolder.open(run).config, b"no file of tensors"
 
     def read(name: bytes) -> object:
         for place in ("snapshots", "state"):
@@ -155,15 +164,14 @@ def file_names(folder: Path) -> Target:
         told = name.decode("utf-8", "surrogateescape").replace("/", "_")[:120].replace("\0", "0").strip(".") or "x"
         (run / "snapshots" / f"epoch-{told}").write_bytes(data)
         (run / "state" / f"step-{told}.safetensors").write_bytes(data)
-        opened = RunFolder.open(run)
-        opened.snapshots, opened.latest_state()
-        return [str(one.as_json()) for one in verify_run(run)]
+        opened = RunFolder(run, config)
+        return opened.snapshots, opened.latest_state()[2]
 
     return Target([b"0001.safetensors", b"12.safetensors", b"000000000"], mutate.text, read)
 
 
 def logs(folder: Path) -> Target:
-    run = seeds.copied("run", folder)
+    run = seeds.small_run("run", folder)
     path = run / "log.jsonl"
     known = path.read_bytes()
     lines = known.splitlines(keepends=True)
@@ -179,7 +187,9 @@ def logs(folder: Path) -> Target:
         Subject.of(None, run, 1, None)
         material = SimpleMaterial(asked, history)
         _ = sections.headline(material), sections.recipe(material, None)  # pyright: ignore
-        return [day(when) for when in (history.began, history.last) if when], list(verify_run(run))
+        return [day(when) for when in (history.began, history.last) if when], verify._found(
+            "x", partial(log_in_words, RunFolder(run, asked.config))
+        )
 
     return Target([known, longer, b"", b"\n"], mutate.json_lines, in_file(path, read))
 
@@ -380,6 +390,7 @@ def faiss_lists(rows: np.ndarray) -> bytes:
 
 
 def keypoints(folder: Path) -> Target:
+    Image.init()
     (folder / "a.png").write_bytes(seeds.picture("PNG", side=9))
     own = {"a.png": {"left": [1, 2], "right": [3.5, 4], "box": [0, 0, 8, 8]}, "b.png": {"left": [1, 2]}}
     built_in = {"pictures": [{"file": "a.png", "keypoints": {"left": [1, 2]}, "box": [0, 1, 5, 6]}]}
@@ -491,7 +502,7 @@ def request(random: Random, data: bytes) -> bytes:
 
 
 def requests(folder: Path, token: str = "") -> Target:
-    run, store = seeds.copied("run", folder), seeds.copied("raw.store", folder)
+    run, store = seeds.small_run("run", folder), seeds.copied("raw.store", folder)
     explorer = Explorer(run, store)
     app = create_app(explorer, Door("127.0.0.1", 8000, "token" if token else ""))
     loop = asyncio.new_event_loop()

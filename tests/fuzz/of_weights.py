@@ -5,7 +5,6 @@ import json
 import pickle
 import struct
 import zipfile
-from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -14,11 +13,11 @@ import mutate
 import numpy as np
 import seeds
 import torch
-from bundle import Files, laid_out, of_files, packed, unpacked
+from bundle import laid_out, of_files, packed, unpacked
 from engine import Parser, Target
 from mutate import _field, _varint
-from seeds import in_file, npy_of, npz_of
 from safetensors.torch import save
+from seeds import in_file, npy_of, npz_of
 
 from alexnet.nets import table
 from alexnet.nets.table import trace

@@ -3,7 +3,6 @@
 import tarfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,7 +13,7 @@ from torch import Tensor
 from alexnet.damage import damage_named
 from alexnet.errors import UserError
 from alexnet.files import faults_named, read_bounded
-from alexnet.nets.network import Network
+from alexnet.nets.network import wanted
 from alexnet.nets.table import Table
 
 AGAIN = "Download it again."
@@ -191,13 +190,7 @@ def check(foreign: Foreign, where: str) -> None:
 
 def shapes_of(table: Table) -> dict[str, tuple[int, ...]]:
     """The shape of each of a network's tensors, without making them."""
-    return dict(_shapes_of(table))
-
-
-@lru_cache(maxsize=64)
-def _shapes_of(table: Table) -> tuple[tuple[str, tuple[int, ...]], ...]:
-    with torch.device("meta"):
-        return tuple((name, tuple(tensor.shape)) for name, tensor in Network(table).state_dict().items())
+    return {name: tuple(tensor.shape) for name, tensor in wanted(table).items()}
 
 
 def as_image(mean: Tensor, colours: Colours = "rgb") -> Float[Tensor, "3 S S"]:

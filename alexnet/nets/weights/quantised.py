@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from alexnet.arrays import array_in
+from alexnet import arrays
 from alexnet.damage import damage_named
 from alexnet.errors import UserError
 from alexnet.nets.table import Dense, Weighted
@@ -123,4 +123,4 @@ def _shape_in(data: bytes, files: Files, name: str) -> tuple[tuple[int, ...], in
 
 def _plain_npy(files: Files, name: str) -> np.ndarray:
     with damage_named(f"{files.path}: {name}", "Download it again."):
-        return array_in(files.read(name)).astype(np.float32)
+        return arrays.array_in(files.read(name)).astype(np.float32)

@@ -292,7 +292,9 @@ class Index:
             follow = None if progress is None else lambda done, total: progress("distances", done, total)
             return nearest(queries_nd, self.values, count, follow)
         if by == "faiss":
-            squares, places = self._lists.search(np.asarray(queries_nd, np.float32), min(count, len(self)))
+            lists = self._lists
+            with damage_named(self.folder / LISTS, REMEDY):
+                squares, places = lists.search(np.asarray(queries_nd, np.float32), min(count, len(self)))
             return places, np.sqrt(np.maximum(squares.astype(np.float64), 0))
         codes, coder = self._coded
         wanted = count if by == "hamming" else max(LEAST_SHORTLIST, SHORTLIST * count)
