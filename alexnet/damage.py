@@ -49,7 +49,7 @@ def in_words(fault: BaseException) -> str:
 
 Form = Any
 """A type; a function that says whether a value will do; a list of one form, for lists; a dictionary of forms by name,
-for tables, where a name that ends in "?" may be absent or null and "*" stands for all others."""
+for tables, where a name that ends in "?" may be absent, one that ends in "??" also null, and "*" is all others."""
 
 
 def hold(value: Any, form: Form, where: Path | str, remedy: str, what: str = "") -> Any:
@@ -70,15 +70,16 @@ def hold(value: Any, form: Form, where: Path | str, remedy: str, what: str = "")
 
 def _hold_table(table: dict[str, Any], form: Mapping[str, Form], where: Path | str, remedy: str, what: str) -> None:
     for name, inner in form.items():
-        plain, path = name.removesuffix("?"), f"{what}.{name.removesuffix('?')}" if what else name.removesuffix("?")
+        plain = name.rstrip("?")
+        path = f"{what}.{plain}" if what else plain
         if name == "*":
-            for other in table.keys() - {known.removesuffix("?") for known in form}:
+            for other in table.keys() - {known.rstrip("?") for known in form}:
                 hold(table[other], inner, where, remedy, f"{what}.{other[:40]}" if what else other[:40])
-        elif table.get(plain) is not None:
+        elif plain not in table:
+            if plain == name:
+                raise UserError(f"{where}: damaged, {path} is missing. {remedy}")
+        elif table[plain] is not None or not name.endswith("??"):
             hold(table[plain], inner, where, remedy, path)
-        elif not name.endswith("?"):
-            words = f"{path} is missing" if plain not in table else f"{path} is null"
-            raise UserError(f"{where}: damaged, {words}. {remedy}")
 
 
 def _need(holds: bool, value: Any, where: Path | str, remedy: str, what: str) -> None:

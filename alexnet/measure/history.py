@@ -18,9 +18,9 @@ def _moment(value: Any) -> bool:
     return type(value) in (int, float) and 0 <= value <= LAST_MOMENT
 
 
-EVENT = {"event": str, "time": _moment, "text?": str}
+EVENT = {"event": str, "time": _moment, "text??": str}
 FIGURES = ("rate", "train_loss", "train_top1_error", "val_nll", "val_top1_error", "val_top5_error")
-EPOCH = {"epoch": whole(0, 1 << 31), "step?": whole(), "pictures_per_second": any_number, "*": anything}
+EPOCH = {"epoch": whole(0, 1 << 31), "step??": whole(), "pictures_per_second": any_number, "*": anything}
 EPOCH |= dict.fromkeys(FIGURES, any_number)
 NOW = ("epoch", "batch", "batches", "loss", "top1_error", "speed", "seconds_left")
 

@@ -21,7 +21,15 @@ from alexnet.errors import UserError
 from alexnet.measure.predict import Prediction
 from alexnet.tensor_files import load_tensors, save_tensors
 
-ABOUT = {"keys": [str], "class_ids": [str], "views?": anything, "part?": str, "store?": str, "run?": str, "*": anything}
+ABOUT = {
+    "keys": [str],
+    "class_ids": [str],
+    "views??": anything,
+    "part??": str,
+    "store??": str,
+    "run??": str,
+    "*": anything,
+}
 
 
 @dataclass(frozen=True, eq=False)

@@ -435,8 +435,6 @@ def _row_from_json(described: dict[str, Any], where: str, remedy: str) -> Row:
     form = ROW | {"kind": one_of(*KINDS.get(described["row"], ()))}
     hold(described, {f"{name}?": one for name, one in form.items()}, where, remedy)
     values = {key: value for key, value in described.items() if key != "row"}
-    if None in values.values():
-        raise UserError(f"{where}: the row {described['name'][:40]!r} has a null. {remedy}")
     for key in ("padding", "reads"):
         if isinstance(values.get(key), list):
             values[key] = tuple(tuple(part) if isinstance(part, list) else part for part in values[key])

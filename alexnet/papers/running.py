@@ -141,17 +141,17 @@ RESULT = {
         {
             "what": str,
             "values": [any_number],
-            "paper?": any_number,
+            "paper??": any_number,
             "unit": str,
             "note": str,
-            "mean?": any_number,
-            "spread?": any_number,
+            "mean??": any_number,
+            "spread??": any_number,
             "*": anything,
         }
     ],
     "verdicts": [{"claim": str, "agrees": one_of(*WORDS), "why": str, "*": anything}],
     "notes": [str],
-    "figures": [{"caption": str, "file?": _file_name, "left_out?": anything, "*": anything}],
+    "figures": [{"caption": str, "file??": _file_name, "left_out??": anything, "*": anything}],
     "*": anything,
 }
 """A result file, as far as it is read."""

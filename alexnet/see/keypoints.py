@@ -31,8 +31,8 @@ def _name(value: Any) -> bool:
     return isinstance(value, str) and 0 < len(value) <= LONGEST_NAME and "\0" not in value
 
 
-PLAIN = {"*": {"box?": _box, "*": anything}}
-BUILT_IN = [{"file": _name, "keypoints": {"*": anything}, "box?": _box, "*": anything}]
+PLAIN = {"*": {"box??": _box, "*": anything}}
+BUILT_IN = [{"file": _name, "keypoints": {"*": anything}, "box??": _box, "*": anything}]
 LONGEST_NAME = 4096
 
 

@@ -30,7 +30,7 @@ STATE = {
         "errors": whole(),
         "pictures": whole(),
     },
-    "schedule": {"best?": any_number, "waited?": whole(), "drops?": whole(), "*": anything},
+    "schedule": {"best??": any_number, "waited??": whole(), "drops??": whole(), "*": anything},
     "log_bytes": whole(),
     "*": anything,
 }

@@ -60,7 +60,7 @@ def _measure(asked: argparse.Namespace, corpus: Path, measured: Path) -> None:
     subprocess.run(words, check=False, stdout=subprocess.DEVNULL)
 
 
-MEASURED_INPUTS = 3000
+MEASURED_INPUTS = 1500
 
 
 def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:

@@ -586,7 +586,13 @@ def arrays(random: Random, tensors: dict[str, np.ndarray]) -> dict[str, np.ndarr
         changed[random.choice(("x", name + "x", "../x", "", name.rpartition(".")[0]))] = changed.pop(name)
     elif kind == 2:
         changed[name] = random.choice(
-            (array.reshape(-1), array[None], array.reshape(-1)[:0], array[..., None], np.float32(0) + array.sum(dtype=np.float32))
+            (
+                array.reshape(-1),
+                array[None],
+                array.reshape(-1)[:0],
+                array[..., None],
+                np.float32(0) + array.sum(dtype=np.float32),
+            )
         )
     elif kind == 3:
         changed[name] = np.nan_to_num(array).astype(random.choice(("f4", "f8", "f2", "u1", "i8", "i4", "bool")))

@@ -299,7 +299,7 @@ def in_tar(change: mutate.Change) -> mutate.Change:
             return mutate.any_bytes(random, data)
         head = random.choice(heads)
         try:
-            size = int(data[head + 124 : head + 135], 8)
+            size = max(0, min(int(data[head + 124 : head + 135], 8), len(data) - head - 512))
         except ValueError:
             return mutate.any_bytes(random, data)
         body = change(random, data[head + 512 : head + 512 + size])[:size].ljust(size, b"\n")
@@ -419,7 +419,7 @@ def _promised_anew(store: Path, plain: dict[str, Any], files: Files) -> None:
     digests = files.get("train/digests.npy", b"")
     records = files.get("train/records.bin")
     if records is not None and len(digests) > 144:  # so that a changed record is decoded, not refused before
-        ends = np.frombuffer(files.get("train/offsets.npy", b"")[128:144], "<i8")
+        ends = np.frombuffer(files.get("train/offsets.npy", b"")[128:144].ljust(16, b"\0")[:16], "<i8")
         if len(ends) == 2:
             fresh = (
                 digests[:128] + layout.digest_of(records[max(0, int(ends[0])) : max(0, int(ends[1]))]) + digests[144:]

@@ -105,7 +105,9 @@ def tensors_of_run(name: str, folder: Path) -> Target:
         if name.startswith("inputs"):
             return asked.inputs.mean, asked.inputs.positions, verify._found("x", partial(inputs_in_words, asked))
         asked.load_weights(path)
-        return verify._found("x", partial(model_in_words, asked) if name[0] == "m" else partial(snapshot_in_words, asked, path, 1))
+        return verify._found(
+            "x", partial(model_in_words, asked) if name[0] == "m" else partial(snapshot_in_words, asked, path, 1)
+        )
 
     return Target([path.read_bytes()], seeds.tensors_sealed, in_file(path, read))
 

@@ -22,10 +22,10 @@ KIND = "alexnet weights"
 REMEDY = "Restore it, or export the run again."
 LARGEST_SIDE = 4096
 FORM = {
-    "network": {"table": {"*": anything}, "input_size": whole(1, LARGEST_SIDE), "mean?": str, "*": anything},
-    "classes": {"names": [str], "ids": [str], "order?": str, "*": anything},
+    "network": {"table": {"*": anything}, "input_size": whole(1, LARGEST_SIDE), "mean??": str, "*": anything},
+    "classes": {"names": [str], "ids": [str], "order??": str, "*": anything},
     "data": {"*": anything},
-    "input": {"mean?": anything, "mean_image?": lambda end: isinstance(end, str) and "/" not in end, "std": [number]},
+    "input": {"mean??": anything, "mean_image??": lambda end: isinstance(end, str) and "/" not in end, "std": [number]},
     "*": anything,
 }
 RUN_KEYS = ("network", "classes", "data")

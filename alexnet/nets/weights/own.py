@@ -7,7 +7,7 @@ from alexnet.nets import table
 from alexnet.nets.weights.foreign import Asked, Files, Foreign
 from alexnet.tensor_files import load_tensors
 
-ABOUT = {"network": {"table": {"*": anything}, "*": anything}, "missing_layers?": [str], "*": anything}
+ABOUT = {"network": {"table": {"*": anything}, "*": anything}, "missing_layers??": [str], "*": anything}
 INPUTS = "inputs."
 """What the names of the tensors begin with that are no weights."""
 

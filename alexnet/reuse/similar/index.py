@@ -50,7 +50,7 @@ INDEX = {
     "layer": str,
     "views": whole(1, 1000),
     "pictures": {"fingerprint": str, "parts": {"*": whole()}, "*": anything},
-    "options": {"bits?": lambda value: value in BITS, "lists?": whole(1), "*": anything},
+    "options": {"bits??": lambda value: value in BITS, "lists??": whole(1), "*": anything},
     "files": {"*": {"bytes": whole(), "sha256": str}},
     "*": anything,
 }
