@@ -107,5 +107,5 @@ def one_of(*values: Any) -> Callable[[Any], bool]:
     return lambda value: isinstance(value, str) and value in values
 
 
-def anything(value: Any) -> bool:
+def anything(value: Any) -> bool:  # noqa: ARG001 - every form's
     return True

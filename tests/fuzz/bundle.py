@@ -1,4 +1,4 @@
-"""Several files as one case: names and contents end to end, so that a change of one, or of the names, is a change of bytes."""
+"""Several files as one case: names and contents end to end, so that any change is one of bytes."""
 
 import struct
 from collections.abc import Callable, Mapping

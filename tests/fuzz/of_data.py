@@ -169,7 +169,8 @@ def image_sets(folder: Path) -> Target:
 
     annotations(folder)
     for name in ("a", "b"):
-        text = f"<a><filename>{name}.png</filename><object><name>cat</name></object><object><name>{name}</name></object></a>"
+        objects = "".join(f"<object><name>{one}</name></object>" for one in ("cat", name))
+        text = f"<a><filename>{name}.png</filename>{objects}</a>"
         (folder / "Annotations" / f"{name}.xml").write_text(text)
         (folder / "JPEGImages" / f"{name}.png").write_bytes(b"")
     (folder / "ImageSets" / "Main").mkdir(parents=True)

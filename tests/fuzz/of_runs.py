@@ -1,4 +1,4 @@
-"""Parsers of run folders and of what lies in them, of what is kept of measurements, and of what the explorer is asked."""
+"""Parsers of run folders and what lies in them, of kept measurements, and of what the explorer is asked."""
 
 import asyncio
 import json
@@ -81,7 +81,7 @@ def configs(folder: Path) -> Target:
 
 
 def verified(folder: Path) -> Target:
-    """Config, weights and states held against each other, as `alexnet verify` does; here with no checksum to hide by."""
+    """Config, weights and states held against each other, as `alexnet verify` does."""
     run = seeds.small_run("run", folder)
 
     def change(random: Random, data: bytes) -> bytes:
@@ -331,7 +331,7 @@ def indexes(folder: Path) -> Target:
     about |= {"class_names": ["x", "y"], "class_ids": ["x", "y"]}
     (folder / "i").mkdir()
     coder = Coder(torch.zeros(4), 1.0, encoding_half(4, 32), torch.zeros(32))
-    small = {name: tensor for name, tensor in coder.tensors().items()}
+    small = dict(coder.tensors())
     save_tensors(
         folder / "i" / "codes.safetensors", {"codes": torch.zeros(8, 4, dtype=torch.uint8), **small}, {"bits": 32}
     )

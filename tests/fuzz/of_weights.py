@@ -65,7 +65,7 @@ def pth(folder: Path) -> Target:
         torch.save(value, stream, **options)
         return stream.getvalue()
 
-    state = {name: tensor for name, tensor in list(small_state().items())[:3]}
+    state = dict(list(small_state().items())[:3])
     found = [
         saved(state),
         saved({"state_dict": {f"module.{name}": tensor for name, tensor in state.items()}}),

@@ -1,4 +1,4 @@
-"""The fuzzer in short: every parser on a few hundred changed files; and the fuzzer itself, which must find what is planted.
+"""The fuzzer in short: every parser on a few hundred changed files; and the fuzzer, which must find what is planted.
 
 The long run: `python -m tests.fuzz`, see docs/reliability.md.
 """
@@ -64,7 +64,7 @@ def refuse(_: bytes) -> None:
 
 
 def missing(_: bytes) -> None:
-    open("/no/such/file")
+    Path("/no/such/file").read_bytes()
 
 
 def test_taken_and_refused(watch: oracle.Watch) -> None:
@@ -97,7 +97,7 @@ FAULTS = {
     "exec of": runs_code,
     "pickle.find_class": lambda _: __import__("pickle").loads(b"cbuiltins\nlen\n."),
     "socket.connect": connects,
-    "open for writing": lambda _: open("/tmp/never-written", "w"),
+    "open for writing": lambda _: Path("/tmp/never-written").write_bytes(b""),
     "os.mkdir": lambda _: os.mkdir("/tmp/never-made"),
     "a sentence of 0 characters": lambda _: (_ for _ in ()).throw(UserError("")),
 }

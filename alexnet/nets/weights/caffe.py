@@ -110,10 +110,7 @@ def _mean(files: Files, asked: Asked) -> tuple[Tensor, tuple[str, ...]]:
 def mean_image_in(data: bytes, name: str) -> Tensor:
     """A mean image as Caffe keeps it, .binaryproto or .npy: (3, S, S) in the file's colours. UserError if damaged."""
     try:
-        if name.endswith(".npy"):
-            image = array_in(data).astype(np.float32)
-        else:
-            image = blob_in(memoryview(data))
+        image = array_in(data).astype(np.float32) if name.endswith(".npy") else blob_in(memoryview(data))
     except (wire.DamagedMessage, ValueError) as fault:
         raise UserError(f"{name}: damaged, no mean image ({in_words(fault)}).") from None
     image = image[0] if image.ndim == 4 else image
