@@ -118,8 +118,7 @@ def read_bounded(path: Path, limit_bytes: int) -> bytes:
             raise UserError(f"{path}: a file was expected here, this is none; remove it")
         if about.st_size > limit_bytes:
             raise UserError(f"{path}: larger than {limit_bytes:,} bytes; this is not a file of ours")
-        with open(path, "rb") as file:
-            return file.read(about.st_size)
+        return path.read_bytes()
 
 
 def parsed(data: bytes | str, *, strange_numbers: bool = False) -> Any:

@@ -452,7 +452,8 @@ def _check_columns(table: Table, where: str, remedy: str) -> None:
         count = row.units if isinstance(row, Dense) else row.maps
         fits = not lists or (len(lists) == table.columns and len({len(one) for one in lists}) == 1)
         sound = all(0 <= column < table.columns for one in lists for column in one) and all(map(len, lists))
-        if not (fits and sound) or count % table.columns or (isinstance(row, Local) and table.columns > 1):
+        dealt = row is table.weighted[-1] or count % table.columns == 0  # outputs are not dealt out
+        if not (fits and sound and dealt) or (isinstance(row, Local) and table.columns > 1):
             raise UserError(f"{where}: {row.name!r} does not fit {table.columns} columns. {remedy}")
 
 

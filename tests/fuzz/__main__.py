@@ -56,6 +56,7 @@ def _measure(asked: argparse.Namespace, corpus: Path, measured: Path) -> None:
     """The branches, in a process of its own: code that atheris watches has other lines."""
     words = [sys.executable, "-m", "tests.fuzz", "--drawn", "--inputs", str(MEASURED_INPUTS), "--corpus", str(corpus)]
     words += ["--measured", str(measured), "--jobs", str(asked.jobs), "--seed", str(asked.seed)]
+    words += ["--seconds", str(asked.seconds)]
     words += [word for name in asked.only or () for word in ("--only", name)]
     subprocess.run(words, check=False, stdout=subprocess.DEVNULL)
 

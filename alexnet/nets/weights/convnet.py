@@ -86,7 +86,7 @@ def _part(
             or (not isinstance(row, Dense) and matrix.shape[0] % row.kernel**2)
         ):
             layout = "(inputs, outputs)" if isinstance(row, Dense) else f"(maps·{row.kernel}·{row.kernel}, filters)"
-            raise UserError(f"{where}: {array} is {matrix.dtype} {matrix.shape}; {row.name} needs {layout}.")
+            raise UserError(f"{where}: {array} is {matrix.shape}{_of(matrix)}; {row.name} needs {layout}.")
     ordered = [matrices[place] for place in _places(arrays, name, reads, where)]
     if len({matrix.shape[1] for matrix in ordered}) != 1:
         raise UserError(
@@ -99,6 +99,11 @@ def _part(
     if biases.dtype != np.float32:
         raise UserError(f"{where}: {wanted[-1]} is {biases.dtype}; numbers are needed.")
     return torch.cat(blocks, dim=1), torch.from_numpy(biases.reshape(-1).copy())
+
+
+def _of(array: np.ndarray) -> str:
+    """What an array is of, where it is not of numbers."""
+    return "" if array.dtype == np.float32 else f" of {array.dtype}"
 
 
 def _places(arrays: dict[str, np.ndarray], name: str, reads: tuple[int, ...], where: str) -> list[int]:
