@@ -120,6 +120,7 @@ def _check_epochs(run: RunFolder, recipe: Recipe, job: Job) -> None:
 def recorded_options(run: RunFolder, given: TrainOptions) -> TrainOptions:
     """The options that a run was started with; `given` may differ from the defaults only where it agrees with them."""
     recorded, default = run.value("options"), asdict(TrainOptions())
+    check_options(recorded, run.path / "config.json")
     for name, value in asdict(given).items():
         plain = str(value) if isinstance(value, Path) else value
         if name not in ("epochs", *LAYOUT_OPTIONS) and value != default[name] and plain != recorded.get(name):
@@ -131,7 +132,6 @@ def recorded_options(run: RunFolder, given: TrainOptions) -> TrainOptions:
     start_from = recorded.get("start_from")
     epochs = given.epochs if given.epochs is not None else recorded.get("epochs")
     changed = {"start_from": Path(start_from) if start_from else None, "epochs": epochs}
-    check_options(recorded, run.path / "config.json")
     return TrainOptions(**recorded | changed | {name: getattr(given, name) for name in LAYOUT_OPTIONS})
 
 

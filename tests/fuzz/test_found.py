@@ -45,6 +45,8 @@ from alexnet.see.keypoints import read_keypoints, size_of
 from alexnet.see.spread import Spread
 from alexnet.see.top import Top
 from alexnet.tensor_files import DamagedFile, load_tensors, save_tensors
+from alexnet.train.options import TrainOptions
+from alexnet.train.resume import recorded_options
 
 RESULTS = Path(__file__).parents[2] / "docs" / "results"
 
@@ -142,6 +144,11 @@ def test_headers_that_lie_take_no_memory(shape: str) -> None:
         arrays.array_in(b"\x93NUMPY\1\0" + len(head).to_bytes(2, "little") + head + bytes(12))
 
 
+def test_no_mean_image_among_none() -> None:
+    with pytest.raises(UserError, match="a mean image is"):
+        mean_image_in(seeds.npy_of(np.zeros((0, 3, 2, 2), np.float32)), "a.npy")
+
+
 def test_objects_are_no_arrays() -> None:
     stream = io.BytesIO()
     np.save(stream, np.array([{}], object), allow_pickle=True)
@@ -174,6 +181,7 @@ CONFIGS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "machine.device": lambda config: config["machine"].update(device="\0"),
     "recipe.rate": lambda config: config["recipe"].update(rate="fast"),
     "options": lambda config: config.update(options=None),
+    "options.width": lambda config: config["options"].update(width="wide"),
     "missing_layers": lambda config: config.update(missing_layers=[1]),
 }
 
@@ -217,6 +225,12 @@ def test_weights_are_compared_before_memory_is_taken(run: Path) -> None:
 
     with pytest.raises(UserError, match=r"conv1\.weight is \(8, 3, 5, 5\), needed is \(1048576, 3, 5, 5\)"):
         _ = edited(run, widen).network
+
+
+def test_options_of_another_kind(run: Path) -> None:
+    opened = edited(run, lambda config: config["options"].update(start_from=True))
+    with pytest.raises(UserError, match=r"options\.start_from"):
+        recorded_options(opened, TrainOptions())
 
 
 def test_weights_of_another_kind(run: Path) -> None:

@@ -113,7 +113,7 @@ def mean_image_in(data: bytes, name: str) -> Tensor:
         image = array_in(data).astype(np.float32) if name.endswith(".npy") else blob_in(memoryview(data))
     except (wire.DamagedMessage, ValueError) as fault:
         raise UserError(f"{name}: damaged, no mean image ({in_words(fault)}).") from None
-    image = image[0] if image.ndim == 4 else image
+    image = image[0] if image.ndim == 4 and len(image) else image
     if image.ndim != 3 or image.shape[0] != 3 or image.shape[1] != image.shape[2] or not image.size:
         raise UserError(f"{name}: a mean image is (3, side, side), this is {image.shape}.")
     return torch.from_numpy(np.ascontiguousarray(image))
