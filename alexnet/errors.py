@@ -1,10 +1,19 @@
 """What a person is told when something is wrong: the file or option, the fault and the remedy."""
 
+LONGEST, KEPT_END = 2_000, 400
+
 
 class UserError(Exception):
-    """A fault that the user can mend. The message says where, what and how; no traceback is shown. Exit code 1."""
+    """A fault that the user can mend. The message says where, what and how; no traceback is shown. Exit code 1.
+
+    Words of a file that it repeats may be of any length: of a long message the middle is left out.
+    """
 
     exit_code = 1
+
+    def __init__(self, words: str) -> None:
+        too_long = len(words) > LONGEST
+        super().__init__(f"{words[: LONGEST - KEPT_END - 3]} … {words[-KEPT_END:]}" if too_long else words)
 
 
 class UsageError(UserError):

@@ -4,12 +4,14 @@ import errno
 import fcntl
 import hashlib
 import json
+import math
 import os
 import secrets
+import stat
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NoReturn
 
 from alexnet.errors import UserError
 
@@ -85,7 +87,7 @@ def canonical_digest(value: Any) -> str:
 def sealed(table: dict[str, Any]) -> dict[str, Any]:
     """The table with, last, "checksum" over all the rest, as it will be read back from JSON."""
     rest = {name: value for name, value in table.items() if name != "checksum"}
-    return {**rest, "checksum": canonical_digest(json.loads(json_bytes(rest)))}
+    return {**rest, "checksum": canonical_digest(json.loads(json.dumps(rest, allow_nan=False)))}
 
 
 def is_altered(table: dict[str, Any]) -> bool:
@@ -98,16 +100,45 @@ def is_altered(table: dict[str, Any]) -> bool:
 
 def read_json(path: Path, limit_bytes: int = 1 << 26) -> dict[str, Any]:
     """The JSON object in ``path``. UserError where it is absent, larger than ``limit_bytes`` or no JSON object."""
-    with faults_named(path), open(path, "rb") as file:
-        data = file.read(limit_bytes + 1)
-    if len(data) > limit_bytes:
-        raise UserError(f"{path}: larger than {limit_bytes:,} bytes; this is not a file of ours")
+    data = read_bounded(path, limit_bytes)
     try:
-        value = json.loads(data)
-    except (ValueError, RecursionError) as error:
+        value = parsed(data)
+    except ValueError as error:
         raise UserError(f"{path}: damaged, not JSON ({error}); restore it or make it anew") from None
     if not isinstance(value, dict):
         raise UserError(f"{path}: damaged, a JSON object was expected; restore it or make it anew")
+    return value
+
+
+def read_bounded(path: Path, limit_bytes: int) -> bytes:
+    """The bytes of a file. UserError where it is absent, no regular file, or larger than ``limit_bytes``."""
+    with faults_named(path):
+        about = path.stat()
+        if not stat.S_ISREG(about.st_mode):  # a pipe would be waited for
+            raise UserError(f"{path}: a file was expected here, this is none; remove it")
+        if about.st_size > limit_bytes:
+            raise UserError(f"{path}: larger than {limit_bytes:,} bytes; this is not a file of ours")
+        return path.read_bytes()
+
+
+def parsed(data: bytes | str, *, strange_numbers: bool = False) -> Any:
+    """The value in JSON text. ValueError for what is none, nested without end, or (unless ``strange_numbers``) holds a
+    number that is NaN or infinite."""
+    try:
+        if strange_numbers:
+            return json.loads(data)
+        return json.loads(data, parse_constant=_refused, parse_float=_finite)
+    except RecursionError:
+        raise ValueError("nested without end") from None
+
+
+def _refused(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number")
+
+
+def _finite(digits: str) -> float:
+    if not math.isfinite(value := float(digits)):
+        raise ValueError(f"{digits[:20]} is too large")
     return value
 
 
@@ -116,10 +147,7 @@ def metadata_in(file: BinaryIO) -> dict[str, str]:
     length = int.from_bytes(file.read(8), "little")
     if length > LARGEST_HEADER:
         raise ValueError(f"a header of {length:,} bytes")
-    try:
-        header = json.loads(file.read(length))
-    except RecursionError:
-        raise ValueError("a header without end") from None
+    header = parsed(file.read(length))
     metadata = header.get("__metadata__", {}) if isinstance(header, dict) else None
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
         raise ValueError("no header of safetensors")

@@ -15,7 +15,7 @@ from alexnet.nets import table
 from alexnet.nets.network import Network
 from alexnet.nets.weights import Asked, Foreign, read_weights
 from alexnet.nets.weights.foreign import SORTED_SYNSETS
-from alexnet.runs import RunFolder, fill
+from alexnet.runs import RunFolder, check_config, check_statistics, fill
 from alexnet.tensor_files import save_tensors
 
 UNFOLDED = "imported.safetensors"
@@ -32,7 +32,10 @@ def import_run(
     not known, a file is damaged, weights or classes do not fit, or the folder is not empty.
     """
     foreign = read_weights(source, asked)
+    check_config({"network": {"table": {}, "input_size": foreign.table.input_size}} | foreign.config, source)
     size = int(foreign.config.get("network", {}).get("input_size", foreign.table.input_size))
+    statistics = dict(zip(("eigenvalues", "eigenvectors"), foreign.eigen or (), strict=False))
+    check_statistics({"mean_image": foreign.mean_image, **statistics}, source)
     network = Network(foreign.table, size)
     network.missing = foreign.missing
     fill(network, foreign.weights, source)

@@ -13,15 +13,18 @@
 Files are written whole or not at all and carry checksums.
 """
 
-from collections.abc import Collection
+import re
+from collections.abc import Collection, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import Tensor
 
+from alexnet.damage import anything, hold, number, one_of, whole
 from alexnet.data.augment import Inputs
+from alexnet.data.resample import Resample
 from alexnet.errors import UserError
 from alexnet.files import (
     faults_named,
@@ -34,7 +37,7 @@ from alexnet.files import (
     write_atomically,
 )
 from alexnet.nets import table
-from alexnet.nets.network import Network
+from alexnet.nets.network import Network, wanted
 from alexnet.tensor_files import DamagedFile, load_tensors, save_tensors
 
 FORMAT_VERSION = 1
@@ -42,6 +45,49 @@ KEPT_STATES = 2
 STATE_FILES = KEPT_STATES + 1
 """States on disk while a new one is written."""
 PRIVATE = ("options", "machine", "starts")
+LARGEST_SIDE = 4096
+"""Of a record and of a network's input, pixels."""
+SNAPSHOT = re.compile(r"epoch-(\d{4,9})\.safetensors")
+STATE = re.compile(r"step-(\d{9,15})\.safetensors")
+REMEDY = "Restore it from a copy."
+COUNTS = {"*": whole()}
+CONFIG = {
+    "network": {"table": {"*": anything}, "input_size": whole(1, LARGEST_SIDE), "mean?": one_of("aligned", "centre")},
+    "classes?": {"names": [str], "ids": [str], "order?": str},
+    "data?": {
+        "path?": str,
+        "fingerprint?": str,
+        "size?": whole(1, LARGEST_SIDE),
+        "resample?": one_of(*get_args(Resample)),
+        "exif?": bool,
+        "decode?": str,
+        "pictures?": COUNTS,
+    },
+    "machine?": {"device?": one_of("cpu", "cuda", "mps"), "precision?": str, "threads?": whole(1), "kernels?": str},
+    "recipe?": {
+        "name??": str,
+        "about??": str,
+        "init??": str,
+        "rate??": number,
+        "momentum??": number,
+        "decay??": number,
+        "epochs??": whole(),
+        "augmentation??": {"*": anything},
+        "*": anything,
+    },
+    "options?": {"epochs??": whole(), "width??": number, "*": anything},
+    "starts?": [{"layout": {"*": anything}, "*": anything}],
+    "imported?": {"from?": str, "format?": str, "notes?": [str]},
+    "missing_layers?": [str],
+    "finished?": bool,
+    "epochs_trained??": whole(),
+    "alexnet?": str,
+    "torch?": str,
+    "python?": str,
+    "rule?": str,
+    "*": anything,
+}
+"""What stands in config.json, as far as it is read. What a run has not, as an import has no recipe, may be absent."""
 FIRST_FILES = ("inputs.safetensors", ".lock")
 SNAPSHOT_EPOCHS = (1, 2, 5, 10, 20, 30, 40, 64)  # [Z] Fig. 4
 
@@ -108,6 +154,8 @@ class RunFolder:
                 f"{path / 'config.json'}: damaged or edited, its checksum does not fit. Restore it from a copy; or, if "
                 'you edited it, end it with "checksum": "".'
             )
+        if not altered:
+            check_config(config, path / "config.json")
         return cls(path, config)
 
     def write_config(self, **news: Any) -> None:
@@ -151,13 +199,12 @@ class RunFolder:
     @cached_property
     def inputs(self) -> Inputs:
         """How a record becomes an input of this run's network."""
-        statistics, _ = load_tensors(self.path / "inputs.safetensors")
-        try:
-            return Inputs(
-                size=int(self.value("network", "input_size")), mean_mode=self.value("network", "mean"), **statistics
-            )
-        except TypeError as fault:
-            raise UserError(f"{self.path / 'inputs.safetensors'}: not the statistics of a run ({fault}).") from fault
+        path = self.path / "inputs.safetensors"
+        statistics, _ = load_tensors(path)
+        check_statistics(statistics, path)
+        return Inputs(
+            size=int(self.value("network", "input_size")), mean_mode=self.value("network", "mean"), **statistics
+        )
 
     def empty_network(self) -> Network:
         """The run's network with weights yet to be filled in."""
@@ -173,9 +220,12 @@ class RunFolder:
 
     def load_weights(self, path: Path) -> Network:
         """The run's network with the weights in `path`, in evaluation mode."""
+        weights, size = load_tensors(path)[0], int(self.value("network", "input_size"))
+        # Shapes alone, until it is known that the file has as many numbers.
+        check_weights(wanted(self.table, size), weights, self.missing, path, self.table.name)
         network = self.empty_network()
         network.missing = self.missing
-        fill(network, load_tensors(path)[0], path)
+        fill(network, weights, path)
         return network.eval()
 
     def save_model(self, weights: dict[str, Tensor], missing: Collection[str] = ()) -> None:
@@ -193,7 +243,8 @@ class RunFolder:
     @property
     def snapshots(self) -> dict[int, Path]:
         """Epoch → file of the weights kept then."""
-        return {int(path.stem.removeprefix("epoch-")): path for path in sorted(self.path.glob("snapshots/epoch-*"))}
+        found = [(SNAPSHOT.fullmatch(path.name), path) for path in sorted(self.path.glob("snapshots/epoch-*"))]
+        return {int(match[1]): path for match, path in found if match}
 
     def save_state(self, step: int, tensors: dict[str, Tensor], about: dict[str, Any]) -> None:
         """Write the training state after `step` updates and drop all but the last two."""
@@ -231,26 +282,51 @@ class RunFolder:
 
     def states(self) -> list[Path]:
         """The files of the training state, newest first."""
-        return sorted(self.path.glob("state/step-*.safetensors"), reverse=True)
+        return sorted((path for path in self.path.glob("state/step-*") if STATE.fullmatch(path.name)), reverse=True)
 
 
 def fill(network: Network, weights: dict[str, Tensor], where: Path | str) -> None:
     """Put `weights` into the network; layers in `network.missing` become NaN, so that nothing can use them unseen.
     Raises UserError naming the layer and both shapes if they do not fit."""
-    wanted = network.state_dict()
-    absent = {
-        name: torch.full_like(t, torch.nan) for name, t in wanted.items() if name.split(".")[0] in network.missing
-    }
-    check_fits(wanted, weights | absent, where, network.table.name)
-    network.load_state_dict(weights | absent)
+    needed = network.state_dict()
+    absent = check_weights(needed, weights, network.missing, where, network.table.name)
+    nowhere = {name: torch.full_like(t, torch.nan if t.is_floating_point() else 0) for name, t in absent.items()}
+    network.load_state_dict(weights | nowhere)
 
 
-def check_fits(wanted: dict[str, Tensor], weights: dict[str, Tensor], where: Path | str, network: str) -> None:
+def check_weights(
+    needed: Mapping[str, Tensor], weights: dict[str, Tensor], missing: Collection[str], where: Path | str, network: str
+) -> dict[str, Tensor]:
+    """Raises UserError unless `weights` are those `needed`, of their kind; gives what is needed of `missing` layers."""
+    absent = {name: tensor for name, tensor in needed.items() if name.split(".")[0] in missing}
+    check_fits(needed, weights | absent, where, network)
+    for name, tensor in weights.items():
+        if tensor.dtype.is_floating_point != needed[name].dtype.is_floating_point or tensor.dtype.is_complex:
+            raise UserError(f"{where}: {name} holds {tensor.dtype}, {needed[name].dtype} is needed.")
+    return absent
+
+
+def check_config(config: dict[str, Any], where: Path) -> None:
+    """Raises UserError, naming the part, unless what is read of a config is of the form that is written."""
+    hold(config, CONFIG, where, REMEDY)
+
+
+def check_statistics(statistics: dict[str, Tensor], where: Path) -> None:
+    """Raises UserError unless these are a square mean image and, or not, the colours' covariance."""
+    shapes = {name: tuple(tensor.shape) for name, tensor in statistics.items()}
+    mean = shapes.pop("mean_image", ())
+    square = len(mean) == 3 and mean[0] == 3 and mean[1] == mean[2] and 1 <= mean[1] <= LARGEST_SIDE
+    real = all(tensor.dtype.is_floating_point for tensor in statistics.values())
+    if not square or not real or shapes not in ({}, {"eigenvalues": (3,), "eigenvectors": (3, 3)}):
+        raise UserError(f"{where}: not the statistics of a run: a mean image {mean}, {shapes}. {REMEDY}")
+
+
+def check_fits(needed: Mapping[str, Tensor], weights: dict[str, Tensor], where: Path | str, network: str) -> None:
     """Raises UserError, naming the layer and both shapes, unless `weights` are those that the network wants."""
-    for name, tensor in wanted.items():
+    for name, tensor in needed.items():
         if name not in weights:
             raise UserError(f"{where}: {name} is missing (needed: {tuple(tensor.shape)}).")
         if weights[name].shape != tensor.shape:
             raise UserError(f"{where}: {name} is {tuple(weights[name].shape)}, needed is {tuple(tensor.shape)}.")
-    if strange := sorted(set(weights) - set(wanted)):
+    if strange := sorted(set(weights) - set(needed)):
         raise UserError(f"{where}: {', '.join(strange[:3])} belong to no layer of {network}.")

@@ -10,12 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
+from alexnet.damage import damage_named
 from alexnet.errors import UserError
-from alexnet.files import faults_named, metadata_in, write_atomically
+from alexnet.files import faults_named, metadata_in, parsed, read_bounded, write_atomically
+
+LARGEST = 1 << 40
+REMEDY = "Restore it from a copy."
 
 
 class DamagedFile(UserError):
@@ -32,26 +35,23 @@ def save_tensors(path: Path, tensors: dict[str, Tensor], about: dict[str, Any] |
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """The tensors in `path` and what was said about them. Raises DamagedFile, naming the file, if a byte differs."""
-    with faults_named(path):
-        data = path.read_bytes()
-    try:
+    data = read_bounded(path, LARGEST)
+    with damage_named(path, REMEDY, DamagedFile):
         metadata, tensors = metadata_in(io.BytesIO(data)), load(data)
         del data
         if _digest(tensors, metadata["about"]) != metadata["sha256"]:
-            raise DamagedFile(f"{path}: damaged, its checksum does not match. Restore it from a copy.")
-        return tensors, json.loads(metadata["about"])
-    except (SafetensorError, KeyError, ValueError) as fault:
-        raise DamagedFile(f"{path}: damaged or cut short ({fault}). Restore it from a copy.") from fault
+            raise DamagedFile(f"{path}: damaged, its checksum does not match. {REMEDY}")
+        about = parsed(metadata["about"])
+        if not isinstance(about, dict):
+            raise ValueError("what is said of the tensors is no table")
+        return tensors, about
 
 
 def digest_in(path: Path) -> str:
     """The checksum that a file of tensors says of itself, without reading the tensors. Raises DamagedFile if there is
     none."""
-    try:
-        with faults_named(path), open(path, "rb") as file:
-            return metadata_in(file)["sha256"]
-    except (KeyError, ValueError) as fault:
-        raise DamagedFile(f"{path}: damaged or cut short ({fault}). Restore it from a copy.") from fault
+    with damage_named(path, REMEDY, DamagedFile), faults_named(path), open(path, "rb") as file:
+        return metadata_in(file)["sha256"]
 
 
 def tensor_digest(tensors: dict[str, Tensor]) -> str:
@@ -64,5 +64,6 @@ def _digest(tensors: dict[str, Tensor], words: str) -> str:
     for name in sorted(tensors):
         tensor = tensors[name].detach().cpu().contiguous()
         digest.update(f"\n{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+        if tensor.numel():
+            digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()

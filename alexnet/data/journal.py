@@ -18,14 +18,36 @@ from typing import Any
 
 import numpy as np
 
+from alexnet.damage import anything, damage_named, hold, one_of, whole
 from alexnet.data import layout
 from alexnet.data.statistics import Sums, no_sums
 from alexnet.errors import UserError
-from alexnet.files import faults_named, metadata_in, sha256_between, sync_folder, write_atomically
+from alexnet.files import faults_named, metadata_in, parsed, read_bounded, sha256_between, sync_folder, write_atomically
 
 REPORT_HEAD = b'{"odd_files": ['
 REMEMBERED_REFUSALS = 5
 COPY_BYTES = 8 << 20
+LARGEST_JOURNAL = 1 << 32
+PART = {
+    "cursor": whole(),
+    "count": whole(),
+    "refused": whole(),
+    "noted": whole(),
+    "lengths": {"*": whole()},
+    "digests??": {"*": str},
+}
+JOURNAL = {
+    "format_version": anything,
+    "settings": {"*": anything},
+    "parts": {"*": PART},
+    "report_length": whole(),
+    "report_digest??": str,
+    "first_refused": [str],
+    "sums_count": whole(),
+    "*": anything,
+}
+ODD_FILE = {"part": str, "key": str, "outcome": one_of("refused", "noted"), "why": [str]}
+"""What a journal and a report hold."""
 
 
 @dataclass(frozen=True)
@@ -114,28 +136,26 @@ def save_journal(folder: Path, settings: dict[str, Any], state: State) -> None:
 
 def load_journal(folder: Path) -> tuple[dict[str, Any], State] | None:
     """Settings and state of an unfinished store; None where there is no journal. UserError if it is damaged."""
-    from safetensors import SafetensorError
     from safetensors.numpy import load
 
     path = folder / layout.JOURNAL
     if not path.exists():
         return None
-    try:
-        with faults_named(path):
-            data = path.read_bytes()
+    with damage_named(path, f"Remove the folder {folder} and prepare anew."):
+        data = read_bounded(path, LARGEST_JOURNAL)
         metadata, tensors = metadata_in(io.BytesIO(data)), load(data)
-        journal = json.loads(metadata["journal"])
+        journal = hold(parsed(metadata["journal"]), JOURNAL, path, f"Remove the folder {folder} and prepare anew.")
         sums = Sums(journal["sums_count"], tensors["pixels"], tensors["products"])
         if metadata["checksum"] != _checksum(metadata["journal"], sums):
             raise ValueError("its checksum does not fit")
         if journal["format_version"] != layout.FORMAT_VERSION:
             raise ValueError(f"format {journal['format_version']}, begun by another version of alexnet")
-        parts = {name: PartState(**part) for name, part in journal["parts"].items()}
+        if not all(map(layout.PART_NAME.fullmatch, journal["parts"])) or sums.pixels.ndim != 3:
+            raise ValueError("parts or sums that are none")
+        parts = {name: PartState(**{"digests": {}, **part}) for name, part in journal["parts"].items()}
         report = journal["report_length"], tuple(journal["first_refused"]), sums, journal.get("report_digest", "")
         state = State(parts, *report)
         return journal["settings"], state
-    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{path}: cannot be used ({error}); remove the folder {folder} and prepare anew") from None
 
 
 def _checksum(text: str, sums: Sums) -> str:
@@ -146,12 +166,10 @@ def odd_files_of(folder: Path, state: State) -> list[dict[str, Any]]:
     """The entries of an unfinished store's report, as far as its journal speaks of them. UserError if damaged."""
     path = folder / layout.REPORT
     _check_sound(path, folder, len(REPORT_HEAD), state.report_length, state.report_digest)
-    with faults_named(path):
-        text = path.read_bytes()[: state.report_length]
-    try:
-        return json.loads(text + b"]}")["odd_files"]
-    except ValueError as error:
-        raise UserError(f"{path}: damaged ({error}); remove the folder {folder} and prepare that part anew") from None
+    text = read_bounded(path, LARGEST_JOURNAL)[: state.report_length]
+    remedy = f"Remove the folder {folder} and prepare that part anew."
+    with damage_named(path, remedy):
+        return hold(parsed(text + b"]}"), {"odd_files": [ODD_FILE]}, path, remedy)["odd_files"]
 
 
 def _check_sound(path: Path, folder: Path, start: int, end: int, digest: str) -> None:
@@ -188,7 +206,7 @@ class GrowingFile:
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
             try:
                 present = os.fstat(self._descriptor).st_size
-                if length > max(present, len(head)):
+                if not len(head) <= length <= max(present, len(head)):
                     raise UserError(
                         f"{path}: has {present:,} bytes, the journal speaks of {length:,}; "
                         f"remove the folder {path.parents[1]} and prepare anew"
@@ -376,7 +394,7 @@ class Writer:
         with faults_named(folder):
             folder.mkdir(exist_ok=True)
         return {
-            file: self._opened(folder / file, head, part.lengths[file], part.digests.get(file, ""))
+            file: self._opened(folder / file, head, part.lengths.get(file, 0), part.digests.get(file, ""))
             for file, head in heads(self.format).items()
         }
 

@@ -16,6 +16,7 @@ from typing import Any, overload
 
 import numpy as np
 
+from alexnet.damage import anything, damage_named, hold
 from alexnet.data import layout
 from alexnet.data.description import ANEW_OR_COPIED, check_digest, check_file, fault_of, read_description
 from alexnet.data.statistics import Statistics, Sums
@@ -88,7 +89,8 @@ class Store:
         """Every odd file: {"part", "key", "outcome": "refused" or "noted", "why": [...]}, in the source's order."""
         path = self.path / layout.REPORT
         check_digest(path, self.description["files"][layout.REPORT])
-        return read_json(path, limit_bytes=1 << 32)["odd_files"]
+        form = {"odd_files": [{"part": str, "key": str, "outcome": str, "why": [str], "*": anything}], "*": anything}
+        return hold(read_json(path, limit_bytes=1 << 32), form, path, "Prepare the store anew.")["odd_files"]
 
     def verify(self, progress: Progress | None = None) -> list[str]:
         """Read everything and hold it against its digests. A sentence per fault; empty if the store is sound."""
@@ -102,18 +104,14 @@ class Store:
         return faults
 
     def _statistics_file(self) -> dict[str, np.ndarray]:
-        from safetensors import SafetensorError
         from safetensors.numpy import load
 
         path = self.path / layout.STATISTICS
         if layout.STATISTICS not in self.description["files"]:
             raise UserError(f"{self.path}: has no training part, so no mean image; give a store with one")
         check_digest(path, self.description["files"][layout.STATISTICS])
-        try:
-            with faults_named(path):
-                tensors = load(path.read_bytes())
-        except SafetensorError as error:
-            raise UserError(f"{path}: damaged ({error}); prepare the store anew") from None
+        with damage_named(path, "Prepare the store anew."):
+            tensors = load(path.read_bytes())
         expected = {
             "mean_image": ("float32", (self.size, self.size, 3)),
             "pixels": ("int64", (self.size, self.size, 3)),

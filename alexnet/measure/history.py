@@ -1,15 +1,27 @@
 """What a run's log says of its past: the epochs' figures, the notes, and when it began and ended."""
 
-import json
-import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from alexnet.damage import any_number, anything, hold, in_words, number, whole
 from alexnet.errors import UserError
-from alexnet.files import faults_named
+from alexnet.files import parsed, read_bounded
 
+LARGEST_LOG, LARGEST_NOW = 1 << 30, 1 << 16
+LAST_MOMENT = 253_402_300_000
+"""Seconds since 1970: the year 9999, the last that can be written as a date."""
+
+
+def _moment(value: Any) -> bool:
+    return type(value) in (int, float) and 0 <= value <= LAST_MOMENT
+
+
+EVENT = {"event": str, "time": _moment, "text??": str}
+FIGURES = ("rate", "train_loss", "train_top1_error", "val_nll", "val_top1_error", "val_top5_error")
+EPOCH = {"epoch": whole(0, 1 << 31), "step??": whole(), "pictures_per_second": any_number, "*": anything}
+EPOCH |= dict.fromkeys(FIGURES, any_number)
 NOW = ("epoch", "batch", "batches", "loss", "top1_error", "speed", "seconds_left")
 
 
@@ -37,8 +49,7 @@ def read_history(log: Path) -> History:
     """
     if not log.exists():
         return History()
-    with faults_named(log):
-        *lines, _unfinished = log.read_bytes().split(b"\n")
+    *lines, _unfinished = read_bounded(log, LARGEST_LOG).split(b"\n")
     events = [_event(line, log, number) for number, line in enumerate(lines, 1)]
     if not events:
         return History()
@@ -53,23 +64,20 @@ def read_history(log: Path) -> History:
 def read_now(file: Path) -> dict[str, float] | None:
     """Where a run stands inside its epoch (`now.json`, see `alexnet.train.record`); None if it does not say."""
     try:
-        told = json.loads(file.read_bytes())
-        figures = {name: float(told[name]) for name in NOW}
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        told = parsed(read_bounded(file, LARGEST_NOW))
+        figures = {name: told[name] for name in NOW}
+    except (UserError, ValueError, KeyError, TypeError):
         return None
-    return figures if all(map(math.isfinite, figures.values())) else None
+    return {name: float(value) for name, value in figures.items()} if all(map(number, figures.values())) else None
 
 
 def _event(line: bytes, log: Path, number: int) -> dict[str, Any]:
+    where, remedy = f"{log}: line {number}", "Restore the log, or delete that line."
     try:
-        event = json.loads(line)
-        needed = (event["event"], event["time"], event["epoch"] if event["event"] == "epoch" else 0)
-        assert all(isinstance(value, str | int | float) for value in needed)
-    except (ValueError, KeyError, TypeError, AssertionError) as fault:
-        raise UserError(
-            f"{log}: line {number} can't be read ({fault!r}). Restore the log, or delete that line."
-        ) from None
-    return event
+        event = hold(parsed(line, strange_numbers=True), EVENT, where, remedy)
+        return hold(event, EPOCH, where, remedy) if event["event"] == "epoch" else event
+    except ValueError as fault:
+        raise UserError(f"{where} can't be read ({in_words(fault)}). {remedy}") from None
 
 
 def day(seconds: float) -> str:

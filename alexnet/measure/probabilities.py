@@ -16,9 +16,20 @@ from typing import Any
 import numpy as np
 import torch
 
+from alexnet.damage import anything, hold
 from alexnet.errors import UserError
 from alexnet.measure.predict import Prediction
 from alexnet.tensor_files import load_tensors, save_tensors
+
+ABOUT = {
+    "keys": [str],
+    "class_ids": [str],
+    "views??": anything,
+    "part??": str,
+    "store??": str,
+    "run??": str,
+    "*": anything,
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,5 +61,17 @@ class Probabilities:
             raise UserError(
                 f"{path}: holds no probabilities. `alexnet evaluate … --save-probabilities` makes such files."
             )
-        keys = tuple(about.pop("keys"))
-        return cls(tensors["probabilities"].numpy(), tensors["labels"].numpy(), keys, about)
+        hold(about, ABOUT, path, "Make it anew.")
+        values, labels = tensors["probabilities"], tensors["labels"]
+        keys, classes = tuple(about.pop("keys")), about["class_ids"]
+        numbers = values.dtype == torch.float32 and labels.dtype == torch.int64 and bool(torch.isfinite(values).all())
+        if (
+            not numbers
+            or values.shape != (len(keys), len(classes))
+            or labels.shape != (len(keys),)
+            or not values.numel()
+        ):
+            raise UserError(f"{path}: damaged, {tuple(values.shape)} numbers for {len(keys):,} pictures. Make it anew.")
+        if not bool(((labels >= -1) & (labels < len(classes))).all()):
+            raise UserError(f"{path}: damaged, a label is none of its {len(classes):,} classes. Make it anew.")
+        return cls(values.numpy(), labels.numpy(), keys, about)

@@ -1,7 +1,7 @@
 """Is a run folder what was written? Every checksum anew, config and weights held against each other, the accuracy."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from alexnet.damage import in_words
 from alexnet.data.store import Store
 from alexnet.errors import UserError
 from alexnet.files import is_altered, is_temporary
@@ -18,11 +19,10 @@ from alexnet.measure.arithmetic import DeviceWish, PrecisionWish
 from alexnet.measure.evaluation import Progress
 from alexnet.measure.history import read_history
 from alexnet.measure.run import Run
-from alexnet.runs import RunFolder, check_fits
+from alexnet.nets.network import wanted
+from alexnet.runs import RunFolder, check_config, check_fits
 from alexnet.tensor_files import load_tensors
 
-UNSOUND = (UserError, KeyError, TypeError, ValueError, RuntimeError, AttributeError, IndexError)
-"""What a damaged config or file can make a check raise."""
 NLL_TOLERANCE = {"fp32": 1e-3, "bf16": 2e-2}
 """Relative, of the mean −ln p where another machine computes it."""
 ERRORS_TOLERANCE = {"fp32": 1e-3, "bf16": 1e-2}
@@ -82,8 +82,8 @@ def _found(what: str, check: Callable[[], str]) -> Finding:
         return Finding(what, check(), True)
     except UserError as fault:
         return Finding(what, str(fault), False)
-    except UNSOUND as fault:
-        return Finding(what, f"damaged or edited ({type(fault).__name__}: {fault})", False)
+    except Exception as fault:  # of a damaged config or file, whatever it makes a check raise
+        return Finding(what, f"damaged or edited ({in_words(fault)})", False)
 
 
 # ── each kind of file ────────────────────────────────────────────────────────────────────────────────────────────
@@ -94,6 +94,7 @@ def config_in_words(run: RunFolder) -> str:
     where = run.path / "config.json"
     if is_altered(run.config):
         raise UserError(f"{where}: edited or damaged, its checksum does not fit")
+    check_config(run.config, where)
     ids, names, outputs = run.value("classes", "ids"), run.class_names, run.table.classes
     if not len(ids) == len(names) == outputs:
         raise UserError(f"{where}: {len(names)} class names and {len(ids)} ids for {outputs} outputs")
@@ -177,10 +178,9 @@ def _weights_in_words(run: RunFolder, path: Path, weights: dict[str, Tensor]) ->
     return f"checksum fits; {len(weights)} tensors"
 
 
-def _wanted(run: RunFolder) -> dict[str, Tensor]:
+def _wanted(run: RunFolder) -> Mapping[str, Tensor]:
     """What the table wants, shapes only."""
-    with torch.device("meta"):
-        return run.empty_network().state_dict()
+    return wanted(run.table, int(run.value("network", "input_size")))
 
 
 def _refuse_strange_numbers(path: Path, tensors: dict[str, Tensor]) -> None:

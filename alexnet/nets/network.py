@@ -1,8 +1,9 @@
 """A table as an `nn.Module`: logits from `forward`, every map and switch from `activations`."""
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
+from types import MappingProxyType
 
 import torch
 from jaxtyping import Float, Int
@@ -41,6 +42,13 @@ class Activations:
         return self.maps[name]
 
 
+@lru_cache(maxsize=64)
+def wanted(table: Table, input_size: int | None = None) -> Mapping[str, Tensor]:
+    """What a network's state dict holds, as shapes and types alone: no memory is taken."""
+    with torch.device("meta"):
+        return MappingProxyType(Network(table, input_size).state_dict())
+
+
 class Network(nn.Module):
     """The module of a table. Takes RGB on the scale 0–255 minus the mean, (B, 3, S, S); gives logits (B, classes).
 
@@ -55,6 +63,8 @@ class Network(nn.Module):
         self.missing: tuple[str, ...] = ()
         """Layers whose weights nobody has (`alexnet import` of files that lack them): nothing behind them computes."""
         for layer in self.layers:
+            if hasattr(self, layer.row.name):
+                raise UserError(f"{table.name}: no layer can be called {layer.row.name!r}; a network has that already.")
             self.add_module(layer.row.name, module_for(layer))
         self.steps = [step for _, step in fused_steps(self)]
 

@@ -20,6 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from alexnet.damage import any_number, anything, hold, number, whole
 from alexnet.data.store import Store
 from alexnet.data.synthetic import CLASSES
 from alexnet.errors import UserError
@@ -329,8 +330,7 @@ class Lab:
             counts = evaluations[views].counts
             kept = Errors(counts.top1, counts.top5, counts.mean_nll, counts.pictures)
             self._write(path, {**asdict(kept), "run": run.path.name, "part": part, "views": views})
-        known = read_json(path)
-        return Errors(**{name: known[name] for name in ("top1", "top5", "nll", "pictures")})
+        return known_errors(path)
 
     def each(self, trial: Trial, views: int = 10, part: str | None = None) -> list[Errors]:
         """The errors of every seed's network."""
@@ -380,6 +380,13 @@ class Lab:
         with faults_named(path):
             os.makedirs(path.parent, exist_ok=True)
         write_atomically(path, json_bytes(content))
+
+
+def known_errors(path: Path) -> Errors:
+    """Errors that were measured before and kept in a file."""
+    form = {"top1": number, "top5": number, "nll": any_number, "pictures": whole(1), "*": anything}
+    known = hold(read_json(path), form, path, "Remove it; it is measured again.")
+    return Errors(**{name: known[name] for name in ("top1", "top5", "nll", "pictures")})
 
 
 def seconds_of(history: History, run: RunFolder) -> float:

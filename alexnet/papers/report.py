@@ -24,8 +24,8 @@ def write_report(folder: Path) -> tuple[Path, Path]:
     place = folder / RESULTS if (folder / RESULTS).is_dir() else folder
     pages = folder / "report.md", folder / "report.html"
     prefix = f"{RESULTS}/" if place != folder else ""
-    write_atomically(pages[0], f"# Results\n\n{markdown(results, prefix)}".encode())
-    write_atomically(pages[1], page(results, place).encode())
+    write_atomically(pages[0], f"# Results\n\n{markdown(results, prefix)}".encode(errors="backslashreplace"))
+    write_atomically(pages[1], page(results, place).encode(errors="backslashreplace"))
     return pages
 
 
@@ -150,8 +150,8 @@ def section_in_html(result: dict[str, Any], place: Path) -> str:
 
 
 def figure_in_html(figure: dict[str, Any], place: Path) -> str:
-    path = place / figure["file"]
-    if not path.exists():
+    path = place / (figure.get("file") or "")
+    if not path.is_file():
         return html.paragraph(f"(not kept here: {figure['caption']})", "soft")
     with faults_named(path):
         return html.figure(html.image(path.read_bytes(), figure["caption"]), figure["caption"])

@@ -12,9 +12,11 @@ from typing import Any
 import torch
 
 import alexnet
+from alexnet.damage import any_number, anything, hold, number, one_of, whole
 from alexnet.data.store import Store
+from alexnet.errors import UserError
 from alexnet.files import faults_named, json_bytes, read_json, write_atomically
-from alexnet.papers.finding import Finding
+from alexnet.papers.finding import WORDS, Finding
 from alexnet.papers.lab import Lab
 from alexnet.papers.registry import Experiment
 from alexnet.papers.settings import Settings
@@ -103,8 +105,69 @@ def slug(name: str) -> str:
     return re.sub(r"[^\w.]+", "-", name).strip("-")
 
 
+def _file_name(value: Any) -> bool:
+    """Of a file beside the result: no path that leads elsewhere."""
+    return (
+        isinstance(value, str) and re.fullmatch(r"[\w.][\w. -]{0,200}", value) is not None and value not in (".", "..")
+    )
+
+
+def _time(value: Any) -> bool:
+    return number(value) and 0 <= value < 1e12
+
+
+RESULT = {
+    "id": str,
+    "title": str,
+    "claim": str,
+    "command": str,
+    "when": str,
+    "data": {
+        "store": str,
+        "fingerprint": str,
+        "classes": whole(),
+        "record": whole(),
+        "pictures": {"*": whole()},
+        "measured on": str,
+        "*": anything,
+    },
+    "versions": {"alexnet": str, "torch": str, "python": str, "kernels": str, "*": anything},
+    "seconds": {"training": _time, "rest": _time, "*": anything},
+    "agrees": one_of(*WORDS),
+    "invalid": str,
+    "reading": str,
+    "recipe": str,
+    "rows": [
+        {
+            "what": str,
+            "values": [any_number],
+            "paper??": any_number,
+            "unit": str,
+            "note": str,
+            "mean??": any_number,
+            "spread??": any_number,
+            "*": anything,
+        }
+    ],
+    "verdicts": [{"claim": str, "agrees": one_of(*WORDS), "why": str, "*": anything}],
+    "notes": [str],
+    "figures": [{"caption": str, "file??": _file_name, "left_out??": anything, "*": anything}],
+    "*": anything,
+}
+"""A result file, as far as it is read."""
+
+
 def read_result(path: Path) -> dict[str, Any]:
-    return {**read_json(path), "file": path.name}
+    """The content of a result file and its name; of other JSON files the content alone counts for nothing."""
+    result = read_json(path)
+    if "verdicts" in result:
+        hold(result, RESULT, path, "Restore it, or run the experiment again.")
+        for row in result["rows"]:
+            row |= {name: row.get(name) for name in ("paper", "mean", "spread")}
+        for figure in result["figures"]:
+            if not figure.get("file") and not figure.get("left_out"):
+                raise UserError(f"{path}: damaged, a figure has no file. Restore it, or run the experiment again.")
+    return {**result, "file": path.name}
 
 
 def read_results(folder: Path) -> list[dict[str, Any]]:

@@ -14,11 +14,13 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
 
+from alexnet.arrays import LONGEST_HEADER, described
+from alexnet.damage import anything, hold, one_of, whole
 from alexnet.data.journal import GrowingFile
 from alexnet.data.layout import NPY_HEADER_BYTES, npy_header
 from alexnet.data.store import Store
@@ -47,6 +49,28 @@ FORMAT_VERSION = 1
 NumberType = Literal["float32", "float16"]
 SAVE_SECONDS = 5.0
 LARGEST_JSON = 1 << 32  # keys of millions of pictures
+ABOUT = {
+    "count": whole(),
+    "shape": [whole()],
+    "type": one_of(*get_args(NumberType)),
+    "layer??": str,
+    "run??": str,
+    "sha256??": str,
+    "keys??": [str],
+    "labels??": [whole()],
+    "class_ids??": [str],
+    "class_names??": [str],
+    "*": anything,
+}
+JOURNAL = {
+    "fingerprint??": str,
+    "items": whole(),
+    "rows": whole(),
+    "left_out": [{"key": str, "why": str}],
+    "sha256": str,
+    "*": anything,
+}
+"""What the JSON files hold, as far as it is read."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -240,19 +264,24 @@ def open_features(path: Path) -> tuple[Rows, dict[str, Any]]:
 
 def _header(path: Path) -> tuple[np.dtype, tuple[int, ...], int, dict[str, Any]]:
     """Type, shape and first byte of the array, and what the JSON file says of it."""
-    about = read_json(path.with_suffix(".json"), LARGEST_JSON)
+    beside = path.with_suffix(".json")
+    about = hold(read_json(beside, LARGEST_JSON), ABOUT, beside, "Make it anew.")
     try:
         with faults_named(path), open(path, "rb") as file:
-            np.lib.format.read_magic(file)
-            shape, _, dtype = np.lib.format.read_array_header_1_0(file)
-            start, size = file.tell(), os.fstat(file.fileno()).st_size
+            head = described(file.read(LONGEST_HEADER))
+            size = os.fstat(file.fileno()).st_size
     except ValueError as fault:
         raise UserError(f"{path}: damaged or no .npy file ({fault}). Make it anew.") from fault
-    if list(shape) != [about.get("count"), *about.get("shape", ())] or dtype != about.get("type"):
-        raise UserError(f"{path}: {dtype} {shape} is not what {path.with_suffix('.json')} says it holds.")
-    if size != start + int(np.prod(shape)) * dtype.itemsize:
+    if list(head.shape) != [about["count"], *about["shape"]] or head.dtype != about["type"] or head.columns_first:
+        raise UserError(f"{path}: {head.dtype} {head.shape} is not what {beside} says it holds.")
+    if size != head.start + head.bytes:
         raise UserError(f"{path}: damaged, it has {size:,} bytes. Make it anew.")
-    return dtype, shape, start, about
+    for name in ("keys", "labels"):
+        if about.get(name) is not None and len(about[name]) != about["count"]:
+            raise UserError(
+                f"{beside}: damaged, {len(about[name]):,} {name} for {about['count']:,} rows. Make it anew."
+            )
+    return head.dtype, head.shape, head.start, about
 
 
 def check_features(path: Path, about: dict[str, Any]) -> None:
@@ -290,18 +319,19 @@ def _taken_up(path: Path, about: dict[str, Any]) -> Cursor:
     UserError if other features were begun."""
     if not (_journal(path).exists() and _unfinished(path).exists()):
         return Cursor(0, 0, [])
-    known = read_json(_journal(path))
+    journal = _journal(path)
+    known = hold(read_json(journal), JOURNAL, journal, f"Remove it and {_unfinished(path)}.")
     if is_altered(known):
         return Cursor(0, 0, [])
-    known.pop("checksum", None)
-    digest = known.pop("sha256", None)
-    if known.pop("fingerprint", None) != about["fingerprint"]:
+    if known.get("fingerprint") != about["fingerprint"]:
         raise UserError(
             f"{path}: other features were begun there (another run, layer or other pictures). Go on with those, name "
             f"another file, or remove {_unfinished(path)}."
         )
-    cursor = Cursor(**known)
+    cursor = Cursor(known["items"], known["rows"], known["left_out"])
     bytes_each = int(np.prod(about["shape"])) * np.dtype(about["type"]).itemsize
     end = NPY_HEADER_BYTES + cursor.rows * bytes_each
-    sound = sha256_between(_unfinished(path), NPY_HEADER_BYTES, end).hexdigest() == digest
+    if end > _unfinished(path).stat().st_size:
+        return Cursor(0, 0, [])
+    sound = sha256_between(_unfinished(path), NPY_HEADER_BYTES, end).hexdigest() == known["sha256"]
     return cursor if sound else Cursor(0, 0, [])

@@ -14,6 +14,7 @@ from typing import Any, Literal, cast
 import numpy as np
 import torch
 
+from alexnet.damage import anything, hold, number, whole
 from alexnet.data.prepare import prepare
 from alexnet.data.sources.base import Part as SourcePart
 from alexnet.data.sources.base import Source
@@ -135,9 +136,9 @@ class Study:
 
         def make() -> Outcome:
             accuracies = []
-            for number in range(self.wish.folds):
-                self.progress(f"{what}, {per_class} per class", number, self.wish.folds)
-                accuracies.append(self._trained_on(beside, per_class, number))
+            for fold in range(self.wish.folds):
+                self.progress(f"{what}, {per_class} per class", fold, self.wish.folds)
+                accuracies.append(self._trained_on(beside, per_class, fold))
             return Outcome(what, per_class, tuple(accuracies))
 
         return self._measured(what, per_class, make)
@@ -146,7 +147,7 @@ class Study:
         path = self.folder / "trainings" / f"{beside}-{per_class}-{number}"
         kept = path.with_suffix(".json")
         if kept.exists():
-            return read_json(kept)["accuracy"]
+            return known_accuracy(kept)
         fold = fold_of(self.labels, per_class, number, seed=self.wish.seed)
         store = fold_store(self.store, self.pool, self.kept, fold, path.with_suffix(".store"))
         options = fold_options(self.run, beside, self.wish.epochs, self.wish.seed + number)
@@ -166,8 +167,7 @@ class Study:
         return self.folder / "measured" / f"{name}.json"
 
     def _kept(self, what: str, per_class: int) -> Outcome:
-        known = read_json(self._file(what, per_class))
-        return Outcome(known["what"], known["per_class"], tuple(known["accuracies"]), tuple(known["strengths"]))
+        return known_outcome(self._file(what, per_class))
 
     def _measured(self, what: str, per_class: int, make: Callable[[], Outcome]) -> Outcome:
         path = self._file(what, per_class)
@@ -176,6 +176,21 @@ class Study:
                 path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(path, json_bytes(asdict(make())))
         return self._kept(what, per_class)
+
+
+AGAIN = "Remove it; it is measured again."
+
+
+def known_accuracy(path: Path) -> float:
+    """The accuracy of a training on one fold, kept in a file."""
+    return hold(read_json(path), {"accuracy": number, "*": anything}, path, AGAIN)["accuracy"]
+
+
+def known_outcome(path: Path) -> Outcome:
+    """What was measured before and kept in a file."""
+    form = {"what": str, "per_class": whole(), "accuracies": [number], "strengths": [number], "*": anything}
+    known = hold(read_json(path), form, path, AGAIN)
+    return Outcome(known["what"], known["per_class"], tuple(known["accuracies"]), tuple(known["strengths"]))
 
 
 def pooled(store: Store) -> Pool:

@@ -11,9 +11,10 @@ import numpy as np
 
 from alexnet.data.sources.labelme import Annotated, annotated_pictures
 from alexnet.errors import UserError
-from alexnet.files import faults_named
+from alexnet.files import read_bounded
 from alexnet.reuse.probes import Fold, chosen_strength, fitted, rotated
 
+LARGEST_LIST = 1 << 26
 SPLITS = (("trainval", "test"), ("train", "val"))
 """Which lists of ImageSets/Main to train on and to test on: the first pair whose pictures are annotated."""
 
@@ -56,8 +57,8 @@ def _split(root: Path, annotated: Sequence[Annotated], seed: int) -> Fold:
 
 
 def _listed(path: Path) -> list[str]:
-    with faults_named(path):
-        return [line.split()[0] for line in path.read_text().splitlines() if line.strip()]
+    text = read_bounded(path, LARGEST_LIST).decode("utf-8", "replace")
+    return [line.split()[0] for line in text.splitlines() if line.strip()]
 
 
 def average_precisions(features_nd: np.ndarray, pictures: PictureSet) -> dict[str, float]:

@@ -5,6 +5,7 @@ absent and other values are passed over; and the built-in set's {"pictures": [{"
 …]}. x and y in pixels of the picture's file.
 """
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,27 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from alexnet.damage import anything, damage_named, hold, number
+from alexnet.data.decode import FORMATS
 from alexnet.data.synthetic import box_in_crop, to_crop
 from alexnet.errors import UserError
 from alexnet.files import faults_named, read_json
 from alexnet.see.correspondence import Points, Region
+
+REMEDY = 'Expected is {"cat.jpg": {"left_eye": [x, y], …}, …}.'
+
+
+def _box(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 4 and all(map(number, value))
+
+
+def _name(value: Any) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= LONGEST_NAME and "\0" not in value
+
+
+PLAIN = {"*": {"box??": _box, "*": anything}}
+BUILT_IN = [{"file": _name, "keypoints": {"*": anything}, "box??": _box, "*": anything}]
+LONGEST_NAME = 4096
 
 
 @dataclass(frozen=True)
@@ -32,21 +50,18 @@ def read_keypoints(path: Path, folder: Path | None = None) -> list[Annotated]:
     """The pictures that a JSON file has key points of; their files lie in `folder` (default: beside it; the built-in
     set's in the part's folder). Raises UserError if the file is no such thing."""
     value = read_json(path)
-    try:
-        if isinstance(value.get("pictures"), list):
-            part = path.stem.removeprefix("annotations-")
-            folder = folder or path.parent / part
-            return [annotated(folder / entry["file"], entry["keypoints"], entry) for entry in value["pictures"]]
-        return [annotated((folder or path.parent) / name, entry, entry) for name, entry in value.items()]
-    except (KeyError, TypeError, AttributeError, ValueError) as fault:
-        raise UserError(
-            f'{path}: no key points ({fault!r}). Expected is {{"cat.jpg": {{"left_eye": [x, y], …}}, …}}.'
-        ) from None
+    if isinstance(value.get("pictures"), list):
+        hold(value["pictures"], BUILT_IN, path, REMEDY)
+        folder = folder or path.parent / path.stem.removeprefix("annotations-")
+        return [annotated(folder / entry["file"], entry["keypoints"], entry) for entry in value["pictures"]]
+    hold(value, PLAIN, path, REMEDY)
+    hold(list(value), [_name], path, REMEDY)
+    return [annotated((folder or path.parent) / name, entry, entry) for name, entry in value.items()]
 
 
 def annotated(file: Path, points: dict[str, Any], entry: dict[str, Any]) -> Annotated:
     found = points_in(points)
-    if "box" not in entry:
+    if entry.get("box") is None:
         return Annotated(file, found, around(found))
     left, top, right, bottom = map(float, entry["box"])
     return Annotated(file, found, (left, top, right, bottom))
@@ -64,7 +79,7 @@ def points_in(entry: dict[str, Any]) -> dict[str, tuple[float, float]]:
     return {
         name: (float(value[0]), float(value[1]))
         for name, value in entry.items()
-        if isinstance(value, list) and len(value) == 2 and all(isinstance(number, int | float) for number in value)
+        if isinstance(value, list) and len(value) == 2 and all(map(number, value))
     }
 
 
@@ -93,5 +108,7 @@ def region_in_view(annotated: Annotated, side: int, size: int) -> Region:
 
 def size_of(file: Path) -> tuple[int, int]:
     """Width and height in pixels. Raises UserError if the file can't be read."""
-    with faults_named(file), Image.open(file) as picture:
-        return picture.size
+    with damage_named(file, "Restore it, or take it out of the key points."), warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # no pixel is decoded here
+        with faults_named(file), Image.open(file, formats=FORMATS) as picture:
+            return picture.size

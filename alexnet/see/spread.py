@@ -58,7 +58,12 @@ class Spread:
     @classmethod
     def load(cls, path: Path) -> "Spread":
         """What `save` wrote. Raises UserError if the file is damaged."""
-        return cls(*load_tensors(path))
+        peaks, about = load_tensors(path)
+        for name, peaks_nc in peaks.items():
+            sound = peaks_nc.dtype == torch.float32 and peaks_nc.ndim == 2 and len(peaks_nc) > 0
+            if not sound or not bool(torch.isfinite(peaks_nc).all()):
+                raise UserError(f"{path}: damaged, what it holds of {name} are no activations. Make it anew.")
+        return cls(peaks, about)
 
 
 def spread_of(

@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from alexnet.damage import anything, hold, whole
 from alexnet.data.store import Part
 from alexnet.errors import UsageError, UserError
 from alexnet.measure.accuracy import BATCH, Viewer
@@ -24,6 +25,7 @@ from alexnet.tensor_files import load_tensors, save_tensors
 
 KEPT = 9  # [Z] Fig. 2
 NONE = -1
+ABOUT = {"layers": [str], "pictures": whole(), "*": anything}
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +44,19 @@ class Strongest:
     def none(cls, channels: int, kept: int) -> "Strongest":
         nowhere = torch.full((channels, kept), NONE)
         return cls(torch.full((channels, kept), -torch.inf), nowhere, nowhere.clone())
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether types and shapes are those of the class, numbers of pictures and places none below what is none."""
+        shapes = {tuple(tensor.shape) for tensor in (self.values, self.pictures, self.places)}
+        types = self.values.dtype, self.pictures.dtype, self.places.dtype
+        alike = len(shapes) == 1 and self.values.ndim == 2 and self.values.shape[1] > 0
+        known = alike and types == (torch.float32, torch.int64, torch.int64)
+        return (
+            known
+            and bool(((self.pictures >= NONE) & (self.places >= NONE)).all())
+            and not bool(self.values.isnan().any())
+        )
 
     @property
     def dead(self) -> Int[Tensor, "D"]:
@@ -116,6 +131,7 @@ class Top:
     def load(cls, path: Path) -> "Top":
         """What `save` wrote. Raises UserError if the file is damaged or holds something else."""
         tensors, about = load_tensors(path)
+        hold(about, ABOUT, path, "Make it anew.")
         try:
             layers = {
                 name: Strongest(*(tensors[f"{name}/{what}"] for what in ("values", "pictures", "places")))
@@ -123,6 +139,9 @@ class Top:
             }
         except KeyError as fault:
             raise UserError(f"{path}: holds no strongest pictures ({fault} is missing).") from None
+        for name, found in layers.items():
+            if not found.is_sound:
+                raise UserError(f"{path}: damaged, what it holds of {name} are no strongest pictures. Make it anew.")
         return cls(layers, about)
 
 

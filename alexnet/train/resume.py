@@ -2,11 +2,13 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import torch
+from torch import Tensor
 
 from alexnet import kernels
+from alexnet.damage import LARGEST_WHOLE, any_number, anything, damage_named, hold, number, one_of, whole
 from alexnet.data.store import Store
 from alexnet.errors import UsageError, UserError
 from alexnet.measure.arithmetic import find_device
@@ -19,6 +21,33 @@ from alexnet.train.parallel.layout import Layout
 from alexnet.train.parallel.team import ALONE, Team
 from alexnet.train.recipes import Recipe, find
 
+STATE = {
+    "cursor": {
+        "epoch": whole(1),
+        "batch": whole(),
+        "step": whole(),
+        "loss_sum": any_number,
+        "errors": whole(),
+        "pictures": whole(),
+    },
+    "schedule": {"best??": any_number, "waited??": whole(), "drops??": whole(), "*": anything},
+    "log_bytes": whole(),
+    "*": anything,
+}
+RECORDED = {
+    "data": {"fingerprint": str, "*": anything},
+    "machine": {
+        "device": str,
+        "precision": one_of("fp32", "bf16"),
+        "threads": whole(1, 1024),
+        "kernels": str,
+        "*": anything,
+    },
+    "options": {"*": anything},
+    "torch": str,
+    "*": anything,
+}
+"""What going on needs of a config."""
 LAYOUT_OPTIONS = ("columns", "hybrid", "wire", "gradients", "timeout")
 """Options that a run taken up again does not keep: they belong to the line of torchrun that starts it."""
 
@@ -33,6 +62,7 @@ def resumed_job(
     """
     run = RunFolder.open(folder)
     options = recorded_options(run, given)
+    hold(run.config, RECORDED, folder / "config.json", "Restore it from a copy.")
     check_same_store(run, store)
     recipe = with_options(find(options.recipe), options)
     check_numbers(options, recipe)
@@ -46,7 +76,7 @@ def resumed_job(
         if notes or (folder / "model.safetensors").exists():
             raise UserError(f"{folder}: no undamaged state to go on from. Start a new run, --from {folder}.")
         return _from_the_start(job, recipe, options), [*notes, *remarks, "no state was saved yet: from the start"], 0
-    job.restore(tensors, about)
+    restored(job, tensors, about)
     _check_epochs(run, recipe, job)
     run.write_config(
         options=run.value("options") | {"epochs": options.epochs},
@@ -59,6 +89,14 @@ def resumed_job(
         [*notes, *remarks, *changed_machine(run), *laid_out(team, machine["threads"]), where],
         about["log_bytes"],
     )
+
+
+def restored(job: Job, tensors: dict[str, Tensor], about: dict[str, Any]) -> None:
+    """Take up a state that was read. Raises UserError if it is not one of this run's."""
+    where, remedy = job.run.path / "state", "Remove the newest file there; the one before it is used."
+    with damage_named(where, remedy):
+        hold(about, STATE, where, remedy)
+        job.restore(tensors, about)
 
 
 def check_same_store(run: RunFolder, store: Store) -> None:
@@ -82,6 +120,7 @@ def _check_epochs(run: RunFolder, recipe: Recipe, job: Job) -> None:
 def recorded_options(run: RunFolder, given: TrainOptions) -> TrainOptions:
     """The options that a run was started with; `given` may differ from the defaults only where it agrees with them."""
     recorded, default = run.value("options"), asdict(TrainOptions())
+    check_options(recorded, run.path / "config.json")
     for name, value in asdict(given).items():
         plain = str(value) if isinstance(value, Path) else value
         if name not in ("epochs", *LAYOUT_OPTIONS) and value != default[name] and plain != recorded.get(name):
@@ -96,6 +135,27 @@ def recorded_options(run: RunFolder, given: TrainOptions) -> TrainOptions:
     return TrainOptions(**recorded | changed | {name: getattr(given, name) for name in LAYOUT_OPTIONS})
 
 
+def check_options(recorded: dict[str, Any], where: Path) -> None:
+    """Raises UserError unless these are options of a training, each of the kind that its default is of."""
+    kinds = get_type_hints(TrainOptions)
+    for name, value in recorded.items():
+        if name not in kinds or not _is_of(value, kinds[name]):
+            raise UserError(f"{where}: damaged, options.{name[:40]} is {repr(value)[:60]}. Restore it from a copy.")
+
+
+def _is_of(value: Any, kind: Any) -> bool:
+    """Whether a value of a config is one of an option's type; a path stands there as text."""
+    if kind is float:
+        return number(value)
+    if kind is int:
+        return whole(-LARGEST_WHOLE)(value)
+    if isinstance(kind, type):
+        return type(value) is (str if kind is Path else kind)
+    if get_origin(kind) is Literal:
+        return value in get_args(kind)
+    return any(_is_of(value, one) for one in get_args(kind))
+
+
 def _keep_choices(run: RunFolder, options: TrainOptions, team: Team) -> tuple[dict[str, Any], list[str]]:
     """Make the run's recorded choices hold here, or say why they can't. In another layout of processes the threads are
     chosen anew, and a remark says so."""
@@ -107,10 +167,11 @@ def _keep_choices(run: RunFolder, options: TrainOptions, team: Team) -> tuple[di
         set_threads(machine["threads"], team.local)
     else:
         machine = machine | {"threads": set_threads(options.threads, team.local)}
-        was, now = Layout(**before).in_words(), team.layout.in_words()
+        with damage_named(folder / "config.json", "Restore it from a copy."):
+            was, now = Layout(**before).in_words(), team.layout.in_words()
         remarks.append(f"laid out anew ({was} before, {now} now): sums round otherwise, the last bits may differ")
     there_are = kernels.available(device)
-    recorded, here = machine["kernels"].split()[0], there_are.split()[0]
+    recorded, here = machine["kernels"].partition(" ")[0], there_are.partition(" ")[0]
     if recorded != here:
         raise UserError(
             f"{folder}: trained with the {recorded} kernels; here are only the {here} ones ({there_are}). "

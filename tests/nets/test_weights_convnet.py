@@ -113,7 +113,7 @@ def test_faults(arrays: dict[str, np.ndarray], tmp_path: Path) -> None:
     for given, message in (
         (dropped, "conv4b.biases is missing; conv4 needs conv4b.weights.0, conv4b.biases"),
         (small | {"conv2a.weights.0": np.zeros((1201, 128))}, r"conv2a.weights.0 is \(1201, 128\); conv2 needs \(maps"),
-        (small | {"conv2a.weights.0": np.array([None])}, "holds what is no plain array"),
+        (small | {"conv2a.weights.0": np.array([None])}, "no plain array"),
         (small, "fc2048a.weights.0 is missing; fc6 needs"),
     ):
         np.savez(tmp_path / "made.npz", **given)

@@ -134,6 +134,7 @@ def test_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_run_gives_network_and_speed(tmp_path: Path) -> None:
+    from alexnet.measure.history import FIGURES
     from alexnet.nets.table import to_json, with_width
 
     thin = with_width(zoo.find("toy"), 0.5)
@@ -141,7 +142,8 @@ def test_a_run_gives_network_and_speed(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(UserError, match="no epoch has ended yet"):
         Subject.of(None, tmp_path, 1.0, None)
-    epochs = [{"event": "epoch", "time": 1.0, "epoch": n, "pictures_per_second": 50.0 * n} for n in (1, 2, 9)]
+    known = {"event": "epoch", "time": 1.0, **dict.fromkeys(FIGURES, 0.5)}
+    epochs = [known | {"epoch": n, "pictures_per_second": 50.0 * n} for n in (1, 2, 9)]
     (tmp_path / "log.jsonl").write_text("".join(json.dumps(epoch) + "\n" for epoch in epochs))
     assert Subject.of(None, tmp_path, 1.0, None) == Subject(thin, 40, 100.0)
     assert Subject.of(None, tmp_path, 1.0, 7.0).speed == 7.0

@@ -76,19 +76,19 @@ def _load(path: Path) -> dict[str, Any]:
         if path.stat().st_size > MOST_BYTES:
             raise UserError(f"{path}: over {MOST_BYTES >> 20} MB, not a batch of CIFAR-10")
         content = _PlainUnpickler(io.BytesIO(path.read_bytes()), encoding="bytes").load()
+        if not isinstance(content, dict):
+            raise ValueError("it holds no dictionary")
+        return {
+            _text(key): value.array() if isinstance(value, _Array) else value
+            for key, value in content.items()
+            if isinstance(key, bytes | str)
+        }
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror or error}") from None
     except UserError:
         raise
     except Exception as error:  # a damaged pickle can fail in any way
         raise UserError(f"{path}: not a batch of CIFAR-10's python version ({error}): download it again") from None
-    if not isinstance(content, dict):
-        raise UserError(f"{path}: holds no dictionary: download it again")
-    return {
-        _text(key): value.array() if isinstance(value, _Array) else value
-        for key, value in content.items()
-        if isinstance(key, bytes | str)
-    }
 
 
 class _Array:
@@ -103,7 +103,7 @@ class _Array:
     def array(self) -> np.ndarray:
         _, shape, dtype, columns_first, data = self.state
         if not isinstance(dtype, _Type) or dtype.name not in ("u1", "|u1", "uint8") or not isinstance(data, bytes):
-            raise UserError("an array of CIFAR-10 that is not of bytes: download it again")
+            raise ValueError("an array that is not of bytes")
         return np.frombuffer(data, np.uint8).reshape(shape, order="F" if columns_first else "C")
 
 

@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from alexnet.arrays import array_in
+from alexnet.damage import in_words
 from alexnet.errors import UserError
 from alexnet.nets.table import Table
 from alexnet.nets.weights import wire
@@ -58,6 +60,8 @@ def read_caffe(files: Files, asked: Asked) -> Foreign:
             f"{files.path}: {name} has weights of {', '.join(strange[:3])}, {table.name} has no such layers."
         )
     if last in with_weights:
+        if with_weights[last].blobs[0].ndim < 2:
+            raise UserError(f"{files.path}: {name}: the weights of {last} are no matrix. Download it again.")
         table = find(table.name, classes=max(2, with_weights[last].blobs[0].shape[-2]))
     weights, called = _named(with_weights)
     if "conv1.weight" in weights and weights["conv1.weight"].ndim == 4:
@@ -105,17 +109,12 @@ def _mean(files: Files, asked: Asked) -> tuple[Tensor, tuple[str, ...]]:
 
 def mean_image_in(data: bytes, name: str) -> Tensor:
     """A mean image as Caffe keeps it, .binaryproto or .npy: (3, S, S) in the file's colours. UserError if damaged."""
-    import io
-
     try:
-        if name.endswith(".npy"):
-            image = np.load(io.BytesIO(data), allow_pickle=False).astype(np.float32)
-        else:
-            image = blob_in(memoryview(data))
-    except (wire.DamagedMessage, ValueError, EOFError, TypeError) as fault:
-        raise UserError(f"{name}: damaged, no mean image ({fault}).") from None
-    image = image[0] if image.ndim == 4 else image
-    if image.ndim != 3 or image.shape[0] != 3 or image.shape[1] != image.shape[2]:
+        image = array_in(data).astype(np.float32) if name.endswith(".npy") else blob_in(memoryview(data))
+    except (wire.DamagedMessage, ValueError) as fault:
+        raise UserError(f"{name}: damaged, no mean image ({in_words(fault)}).") from None
+    image = image[0] if image.ndim == 4 and len(image) else image
+    if image.ndim != 3 or image.shape[0] != 3 or image.shape[1] != image.shape[2] or not image.size:
         raise UserError(f"{name}: a mean image is (3, side, side), this is {image.shape}.")
     return torch.from_numpy(np.ascontiguousarray(image))
 

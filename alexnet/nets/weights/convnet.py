@@ -19,6 +19,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from alexnet.arrays import array_in
+from alexnet.damage import damage_named
 from alexnet.errors import UserError
 from alexnet.nets.table import Conv, Dense, Layer, Weighted, trace
 from alexnet.nets.weights.foreign import LIMIT_BYTES, Asked, Files, Foreign, as_image
@@ -78,9 +80,13 @@ def _part(
         raise UserError(f"{where}: {absent[0]} is missing; {row.name} needs {', '.join(wanted)}.")
     matrices = [arrays[array] for array in wanted[:-1]]
     for array, matrix in zip(wanted, matrices, strict=False):
-        if matrix.ndim != 2 or (not isinstance(row, Dense) and matrix.shape[0] % row.kernel**2):
+        if (
+            matrix.dtype != np.float32
+            or matrix.ndim != 2
+            or (not isinstance(row, Dense) and matrix.shape[0] % row.kernel**2)
+        ):
             layout = "(inputs, outputs)" if isinstance(row, Dense) else f"(maps·{row.kernel}·{row.kernel}, filters)"
-            raise UserError(f"{where}: {array} is {matrix.shape}; {row.name} needs {layout}.")
+            raise UserError(f"{where}: {array} is {matrix.shape}{_of(matrix)}; {row.name} needs {layout}.")
     ordered = [matrices[place] for place in _places(arrays, name, reads, where)]
     if len({matrix.shape[1] for matrix in ordered}) != 1:
         raise UserError(
@@ -89,7 +95,15 @@ def _part(
     blocks = [torch.from_numpy(np.ascontiguousarray(matrix.T)) for matrix in ordered]
     if not isinstance(row, Dense):
         blocks = [block.unflatten(1, (-1, row.kernel, row.kernel)) for block in blocks]
-    return torch.cat(blocks, dim=1), torch.from_numpy(arrays[wanted[-1]].reshape(-1).copy())
+    biases = arrays[wanted[-1]]
+    if biases.dtype != np.float32:
+        raise UserError(f"{where}: {wanted[-1]} is {biases.dtype}; numbers are needed.")
+    return torch.cat(blocks, dim=1), torch.from_numpy(biases.reshape(-1).copy())
+
+
+def _of(array: np.ndarray) -> str:
+    """What an array is of, where it is not of numbers."""
+    return "" if array.dtype == np.float32 else f" of {array.dtype}"
 
 
 def _places(arrays: dict[str, np.ndarray], name: str, reads: tuple[int, ...], where: str) -> list[int]:
@@ -108,23 +122,28 @@ def _mean(arrays: dict[str, np.ndarray], where: str) -> Tensor:
         raise UserError(f"{where}: has no data_mean. Give the mean that was taken off the pictures with --mean.")
     values = arrays["data_mean"].reshape(-1)
     side = isqrt(len(values) // 3)
-    if side < 1 or 3 * side**2 != len(values):
+    if side < 1 or 3 * side**2 != len(values) or values.dtype != np.float32:
         raise UserError(f"{where}: data_mean has {len(values):,} values, a square picture of three colours is needed.")
     return torch.from_numpy(values.reshape(3, side, side).copy())
 
 
 def _arrays(data: bytes, where: str) -> dict[str, np.ndarray]:
     """The arrays of an .npz: numbers as float32, names as they are. Nothing pickled is read."""
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            if sum(member.file_size for member in archive.infolist()) > LIMIT_BYTES:
-                raise UserError(
-                    f"{where}: unpacked it is larger than any file of these networks; it is not one of them."
-                )
-        with np.load(io.BytesIO(data), allow_pickle=False) as found:
-            return {name: _numbers(found[name]) for name in found.files}
-    except (ValueError, EOFError, OSError, KeyError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as fault:
-        raise UserError(f"{where}: damaged, or holds what is no plain array ({fault}).") from None
+    with damage_named(where, "What is in it must be plain arrays."), zipfile.ZipFile(io.BytesIO(data)) as archive:
+        if sum(member.file_size for member in archive.infolist()) > LIMIT_BYTES:
+            raise UserError(f"{where}: unpacked it is larger than any file of these networks; it is not one of them.")
+        names = [name for name in archive.namelist() if name.endswith(".npy")]
+        return {name.removesuffix(".npy"): _numbers(array_in(_unpacked(archive, name))) for name in names}
+
+
+def _unpacked(archive: zipfile.ZipFile, name: str) -> bytes:
+    """A member's bytes, not more of them than its entry says."""
+    with archive.open(name) as member:
+        size = archive.getinfo(name).file_size
+        found = member.read(size)
+    if len(found) != size:
+        raise ValueError(f"{name} is cut short")
+    return found
 
 
 def _numbers(array: np.ndarray) -> np.ndarray:

@@ -5,20 +5,29 @@ input     sides of record and crop, colours, mean and standard deviation on the 
 classes   names and ids in the order of the outputs, and what that order is
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from io import BytesIO
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from alexnet.errors import UserError
+from alexnet.arrays import array_in
+from alexnet.damage import anything, damage_named, hold, number, whole
+from alexnet.files import parsed
 from alexnet.nets.weights.foreign import Files
 
 KIND = "alexnet weights"
+REMEDY = "Restore it, or export the run again."
+LARGEST_SIDE = 4096
+FORM = {
+    "network": {"table": {"*": anything}, "input_size": whole(1, LARGEST_SIDE), "mean??": str, "*": anything},
+    "classes": {"names": [str], "ids": [str], "order??": str, "*": anything},
+    "data": {"*": anything},
+    "input": {"mean??": anything, "mean_image??": lambda end: isinstance(end, str) and "/" not in end, "std": [number]},
+    "*": anything,
+}
 RUN_KEYS = ("network", "classes", "data")
 """The parts of a run's config.json that go with its weights wherever they go."""
 
@@ -37,24 +46,26 @@ def description_beside(files: Files, name: str) -> Description | None:
     beside = files.beside(name, ".json")
     if beside is None:
         return None
-    try:
-        described = json.loads(beside)
-        if described.get("kind") != KIND:
+    where = f"{files.path}: {name}.json"
+    with damage_named(where, REMEDY):
+        described = parsed(beside)
+        if not isinstance(described, dict) or described.get("kind") != KIND:
             return None
-        image = files.beside(name, described["input"]["mean_image"]) if "mean_image" in described["input"] else None
-        return understood(described, image)
-    except (ValueError, KeyError, TypeError, AttributeError) as fault:
-        raise UserError(
-            f"{files.path}: {name}.json is damaged ({fault!r}). Restore it, or export the run again."
-        ) from None
+        hold(described, FORM, where, REMEDY)
+        end = described["input"].get("mean_image")
+        return understood(described, None if end is None else files.beside(name, end))
 
 
 def understood(described: Mapping[str, Any], image: bytes | None) -> Description:
-    """A description from its JSON, and the bytes of its mean image if it has one."""
+    """A description, held against its form before, and the bytes of its mean image if it has one. ValueError for
+    numbers that don't fit."""
     given = described["input"]
-    mean = np.load(BytesIO(image), allow_pickle=False) if image is not None else np.array(given["mean"], np.float32)
+    if image is None and given.get("mean") is None:
+        raise ValueError("no mean")
+    mean = array_in(image) if image is not None else np.array(given["mean"], np.float32)
     config = {key: dict(described[key]) for key in RUN_KEYS}
     std = torch.tensor(given["std"], dtype=torch.float64)
-    if (mean.shape != (3,) and (mean.ndim != 3 or mean.shape[0] != 3)) or std.shape != (3,):
+    square = mean.ndim == 3 and mean.shape[0] == 3 and 1 <= mean.shape[1] == mean.shape[2] <= LARGEST_SIDE
+    if (mean.shape != (3,) and not square) or std.shape != (3,) or not bool((std > 0).all()):
         raise ValueError(f"a mean of shape {mean.shape}, a deviation of shape {tuple(std.shape)}")
     return Description(config, torch.from_numpy(mean.astype(np.float32)), std)

@@ -10,11 +10,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from alexnet.damage import damage_named
 from alexnet.errors import UserError
-from alexnet.files import faults_named
-from alexnet.nets.network import Network
+from alexnet.files import faults_named, read_bounded
+from alexnet.nets.network import wanted
 from alexnet.nets.table import Table
 
+AGAIN = "Download it again."
+LIMIT_BESIDE = 1 << 28
 LIMIT_BYTES = 1 << 31
 """No file of weights of these networks is as large."""
 SIDE = 256
@@ -86,7 +89,7 @@ class Files:
     def __init__(self, path: Path) -> None:
         """Raises UserError if there is no such file or folder, or it can't be read."""
         self.path = path
-        with faults_named(path):
+        with damage_named(path, AGAIN), faults_named(path):
             path.stat()
             self._archive = path.is_file() and tarfile.is_tarfile(path)
         self._places = dict(self._found())
@@ -97,11 +100,18 @@ class Files:
         elif not self._archive:
             yield self.path.name, self.path
         else:
-            try:
-                with tarfile.open(self.path) as archive:
-                    yield from ((Path(member.name).name, member) for member in archive if member.isfile())
-            except (tarfile.TarError, EOFError, OSError) as fault:
-                raise UserError(f"{self.path}: the archive is damaged ({fault}). Download it again.") from None
+            with damage_named(self.path, AGAIN), tarfile.open(self.path) as archive:
+                yield from self._members(archive)
+
+    def _members(self, archive: tarfile.TarFile) -> Iterator[tuple[str, tarfile.TarInfo]]:
+        """The plain files of an archive; what a packed one unpacks to is bounded."""
+        total = 0
+        for member in archive:
+            total += max(0, member.size)
+            if member.size < 0 or total > LIMIT_BYTES:
+                raise UserError(f"{self.path}: it unpacks to more than any network's files. Give the file itself.")
+            if member.isfile() and not member.issparse():
+                yield Path(member.name.replace("\0", "")).name, member
 
     @property
     def names(self) -> list[str]:
@@ -130,7 +140,7 @@ class Files:
         if other is None or not other.is_file():
             return None
         with faults_named(other):
-            return other.read_bytes()
+            return read_bounded(other, LIMIT_BESIDE)
 
     def is_on_disk(self, name: str) -> bool:
         return isinstance(self._places[name], Path)
@@ -154,10 +164,12 @@ class Files:
                 )
             if isinstance(place, Path):
                 return place.read_bytes()
-            with tarfile.open(self.path) as archive:
+            with damage_named(self.path, AGAIN), tarfile.open(self.path) as archive:
                 member = archive.extractfile(place)
-                assert member is not None
-                return member.read()
+                found = b"" if member is None else member.read(place.size)
+                if len(found) != place.size:
+                    raise UserError(f"{self.path}: {name} is cut short. {AGAIN}")
+                return found
 
 
 def check(foreign: Foreign, where: str) -> None:
@@ -178,8 +190,7 @@ def check(foreign: Foreign, where: str) -> None:
 
 def shapes_of(table: Table) -> dict[str, tuple[int, ...]]:
     """The shape of each of a network's tensors, without making them."""
-    with torch.device("meta"):
-        return {name: tuple(tensor.shape) for name, tensor in Network(table).state_dict().items()}
+    return {name: tuple(tensor.shape) for name, tensor in wanted(table).items()}
 
 
 def as_image(mean: Tensor, colours: Colours = "rgb") -> Float[Tensor, "3 S S"]:

@@ -5,7 +5,6 @@ explicit pads become padding or rounding. Weights may be initialisers or be made
 not say must be asked: the mean, and whether it reads RGB or BGR.
 """
 
-import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,11 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from alexnet.damage import damage_named, hold, one_of
 from alexnet.errors import UserError
+from alexnet.files import parsed
 from alexnet.geometry import Window
 from alexnet.nets import table as tables
 from alexnet.nets.table import Activation, BatchNorm, Conv, Dense, Dropout, Norm, Pool, Row, Table, Weighted, trace
-from alexnet.nets.weights.description import KIND, understood
+from alexnet.nets.weights.description import FORM, KIND, understood
 from alexnet.nets.weights.foreign import Asked, Files, Foreign, as_image, fold_std, shapes_of
 from alexnet.nets.zoo import ZOO
 
@@ -49,7 +50,8 @@ def read_onnx(files: Files, asked: Asked) -> Foreign:
             f"{files.path}: an ONNX graph does not say what is taken off its inputs, nor their colours. Give --mean (a "
             "file, or R,G,B from 0 to 255; 0,0,0 for none) and --colours rgb or bgr; and --std if they are divided."
         )
-    reading = _Reading(model.graph, f"{files.path}: {name}")
+    with damage_named(f"{files.path}: {name}", "Download it again, or export it anew."):
+        reading = _Reading(model.graph, f"{files.path}: {name}")
     weights = reading.weights
     first = f"{reading.table.weighted[0].name}.weight"
     if asked.colours == "bgr":
@@ -81,19 +83,17 @@ def _own(model: "onnx.ModelProto", described: str, files: Files, name: str, aske
     """Our own export: the rows are in its metadata, the weights bear our names."""
     asked.refuse(("net", "mean", "std", "colours"), str(files.path), "the graph says that itself")
     constants = _constants(model.graph, f"{files.path}: {name}")
-    try:
-        about = json.loads(described)
-        if about["kind"] != KIND:
-            raise ValueError("not ours")
-        image = files.beside(name, about["input"]["mean_image"]) if "mean_image" in about["input"] else None
-        if image is None and "mean_image" in about["input"]:
+    where, remedy = f"{files.path}: {name}: its metadata", "Export the run again."
+    with damage_named(where, remedy):
+        about = hold(parsed(described), {"kind": one_of(KIND), **FORM}, where, remedy)
+        end = about["input"].get("mean_image")
+        image = None if end is None else files.beside(name, end)
+        if image is None and end is not None:
             if "mean_image" not in constants:
-                raise UserError(f"{files.path}: {name}{about['input']['mean_image']} is missing beside it.")
+                raise UserError(f"{files.path}: {name}{end} is missing beside it.")
             about["input"]["mean"] = constants["mean_image"]
         known = understood(about, image)
         rows = tables.from_json(about["network"]["table"], f"{files.path}: {name}")
-    except (ValueError, KeyError, TypeError, AttributeError) as fault:
-        raise UserError(f"{files.path}: {name}: its metadata is damaged ({fault!r}). Export the run again.") from None
     weights = {key: torch.from_numpy(constants[key]) for key in shapes_of(rows) if key in constants}
     weights |= {key: torch.tensor(0) for key in shapes_of(rows) if key.endswith("num_batches_tracked")}
     return Foreign(rows, weights, as_image(known.mean), "ONNX", config=known.config)

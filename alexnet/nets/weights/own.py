@@ -1,13 +1,13 @@
 """A run that `alexnet export --to safetensors` put into one file: weights, mean, colour statistics, classes."""
 
-import json
-
+from alexnet.damage import anything, hold
 from alexnet.errors import UserError
-from alexnet.files import metadata_in
+from alexnet.files import metadata_in, parsed
 from alexnet.nets import table
 from alexnet.nets.weights.foreign import Asked, Files, Foreign
 from alexnet.tensor_files import load_tensors
 
+ABOUT = {"network": {"table": {"*": anything}, "*": anything}, "missing_layers??": [str], "*": anything}
 INPUTS = "inputs."
 """What the names of the tensors begin with that are no weights."""
 
@@ -19,7 +19,8 @@ def is_own(files: Files) -> bool:
         return False
     try:
         with open(files.on_disk(found[0]), "rb") as file:
-            return "network" in json.loads(metadata_in(file).get("about", "{}"))
+            about = parsed(metadata_in(file).get("about", "{}"))
+            return isinstance(about, dict) and "network" in about
     except (ValueError, OSError):
         return False
 
@@ -29,16 +30,19 @@ def read_own(files: Files, asked: Asked) -> Foreign:
     path = files.on_disk(files.only(".safetensors"))
     asked.refuse(("net", "mean", "std", "colours"), str(path), "the file says that itself")
     tensors, about = load_tensors(path)
+    hold(about, ABOUT, path, "Export the run again.")
     inputs = {name.removeprefix(INPUTS): tensors.pop(name) for name in list(tensors) if name.startswith(INPUTS)}
     if "mean_image" not in inputs:
         raise UserError(f"{path}: {INPUTS}mean_image is missing. Export the run again.")
-    eigen = (inputs["eigenvalues"], inputs["eigenvectors"]) if "eigenvalues" in inputs else None
+    eigen = (
+        (inputs["eigenvalues"], inputs["eigenvectors"]) if inputs.keys() >= {"eigenvalues", "eigenvectors"} else None
+    )
     return Foreign(
-        table.from_json(about["network"].get("table", {}), str(path)),
+        table.from_json(about["network"]["table"], str(path)),
         tensors,
         inputs["mean_image"],
         "alexnet",
-        missing=tuple(about.get("missing_layers", ())),
+        missing=tuple(about.get("missing_layers") or ()),
         eigen=eigen,
-        config={key: about[key] for key in ("network", "classes", "data") if key in about},
+        config={key: about[key] for key in ("network", "classes", "data") if about.get(key) is not None},
     )

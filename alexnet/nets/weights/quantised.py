@@ -3,12 +3,14 @@
 C, C_below maps · k side of a filter · M sub-spaces of d values each, W words of a codebook.
 """
 
-import io
+import math
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from alexnet import arrays
+from alexnet.damage import damage_named
 from alexnet.errors import UserError
 from alexnet.nets.table import Dense, Weighted
 from alexnet.nets.weights.foreign import SORTED_SYNSETS, Asked, Files, Foreign, shapes_of
@@ -34,6 +36,11 @@ def read_quantised(files: Files, asked: Asked) -> Foreign:
     Raises UserError for files that are damaged.
     """
     asked.refuse(("net", "mean", "std", "colours"), str(files.path), ALREADY)
+    with damage_named(files.path, "Download the set again."):
+        return _read(files)
+
+
+def _read(files: Files) -> Foreign:
     table, weights, missing, notes = find("bvlc-alexnet"), {}, [], []
     shapes = shapes_of(table)
     for row in table.weighted:
@@ -48,9 +55,10 @@ def read_quantised(files: Files, asked: Asked) -> Foreign:
     if EXACT_CONV1 in files:
         weights["conv1.weight"] = torch.from_numpy(_plain_npy(files, EXACT_CONV1))
         notes.append("conv1 is exact, not quantised")
-    weights["conv1.weight"] = weights["conv1.weight"].flip(1).contiguous()  # Caffe reads BGR
+    if "conv1.weight" in weights:
+        weights["conv1.weight"] = weights["conv1.weight"].flip(1).contiguous()  # Caffe reads BGR
     mean = torch.from_numpy(array_in(files, MEAN).reshape(3, 256, 256)).flip(0).contiguous()
-    names = files.read(CLASSES).decode().splitlines() if CLASSES in files else []
+    names = files.read(CLASSES).decode("utf-8", "replace").splitlines() if CLASSES in files else []
     return Foreign(
         table,
         weights,
@@ -66,7 +74,12 @@ def read_quantised(files: Files, asked: Asked) -> Foreign:
 def _unquantised(files: Files, row: Weighted, codebook: np.ndarray, words: np.ndarray) -> Tensor:
     """Convolution: words (C, k, k, M) → (C, M·d, k, k). Dense: words (U, M) → (U, M·d). Codebook (M, W, d). M·d may be
     more than the maps below (conv1 has 3): what is over means nothing."""
-    if codebook.ndim != 3 or words.shape[-1] != codebook.shape[0] or words.max(initial=0) >= codebook.shape[1]:
+    if (
+        codebook.ndim != 3
+        or words.shape[-1] != codebook.shape[0]
+        or words.ndim < 2
+        or words.max(initial=0) >= codebook.shape[1]
+    ):
         raise UserError(f"{files.path}: the codebook of {row.name} and its list of words don't belong together.")
     values = codebook[np.arange(codebook.shape[0]), words]  # (…, M, d)
     joined = torch.from_numpy(values.reshape(*values.shape[:-2], -1).astype(np.float32))
@@ -77,10 +90,9 @@ def array_in(files: Files, name: str) -> np.ndarray:
     """int32 number of dimensions, int32 each, float32 values, little endian. Raises UserError for a file cut short."""
     data = files.read(name)
     shape, start = _shape_in(data, files, name)
-    values = np.frombuffer(data, "<f4", offset=start)
-    if len(values) != np.prod(shape):
-        raise UserError(f"{files.path}: {name} is cut short or too long: {len(values):,} values for {shape}.")
-    return values.reshape(shape).copy()
+    if len(data) - start != 4 * math.prod(shape):
+        raise UserError(f"{files.path}: {name} is cut short or too long: {len(data) - start:,} bytes for {shape}.")
+    return np.frombuffer(data, "<f4", offset=start).reshape(shape).copy()
 
 
 def packed_in(files: Files, name: str) -> np.ndarray:
@@ -89,7 +101,7 @@ def packed_in(files: Files, name: str) -> np.ndarray:
     data = files.read(name)
     shape, start = _shape_in(data, files, name)
     bits = int(np.frombuffer(data, "<i4", 1, offset=start)[0])
-    count, body = int(np.prod(shape)), np.frombuffer(data, np.uint8, offset=start + 4)
+    count, body = math.prod(shape), np.frombuffer(data, np.uint8, offset=start + 4)
     if not 1 <= bits <= 16 or len(body) % BLOCK_BYTES:
         raise UserError(f"{files.path}: {name} is cut short or no list of words.")
     each = BLOCK_BYTES * 8 // bits
@@ -110,7 +122,5 @@ def _shape_in(data: bytes, files: Files, name: str) -> tuple[tuple[int, ...], in
 
 
 def _plain_npy(files: Files, name: str) -> np.ndarray:
-    try:
-        return np.load(io.BytesIO(files.read(name)), allow_pickle=False).astype(np.float32)
-    except (ValueError, EOFError) as fault:
-        raise UserError(f"{files.path}: {name} is damaged ({fault}).") from None
+    with damage_named(f"{files.path}: {name}", "Download it again."):
+        return arrays.array_in(files.read(name)).astype(np.float32)

@@ -52,6 +52,8 @@ def read_torchvision(files: Files, asked: Asked) -> Foreign:
     weights = {ours: there.pop(theirs) for ours, theirs in CALLED.items() if theirs in there}
     if not weights or there:
         raise UserError(_another_network(files.path, there))
+    if strange := next((name for name, tensor in weights.items() if not isinstance(tensor, Tensor)), None):
+        raise UserError(f"{files.path}: {name}: {CALLED[strange]} is no tensor. Save the model's state_dict() alone.")
     last = weights.get("fc8.bias")
     known = description_beside(files, name)
     mean = known.mean if asked.mean is None and known else asked.mean
@@ -62,7 +64,7 @@ def read_torchvision(files: Files, asked: Asked) -> Foreign:
         weights["conv1.weight"] = fold_std(first, std)
         unfolded = (first, std) if bool((std != 1).any()) else None
     return Foreign(
-        find("torchvision", classes=None if last is None else max(2, len(last))),
+        find("torchvision", classes=None if last is None or last.ndim != 1 else max(2, len(last))),
         weights,
         as_image(MEAN if mean is None else mean),
         "torchvision",
@@ -80,7 +82,7 @@ def state_dict_in(data: bytes, name: str, where: str) -> Mapping[str, Any]:
             return load_safetensors(data)
         found = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except (SafetensorError, pickle.UnpicklingError) as fault:
-        reason = str(fault).splitlines()[0]
+        reason = next(iter(str(fault).splitlines()), type(fault).__name__)[:200]
         raise UserError(
             f"{where}: {name} can't be read ({reason}). Of a pickle only plain tensors are taken; nothing is run. "
             "Download it again, or save the model's state_dict() alone."
@@ -105,7 +107,7 @@ def plain_names(tensors: Mapping[str, Any]) -> dict[str, Tensor]:
 
 
 def _another_network(path: Path, there: Mapping[str, Any]) -> str:
-    strange = ", ".join(list(there)[:3]) or "nothing"
+    strange = ", ".join(name[:60] for name in list(there)[:3]) or "nothing"
     return (
         f"{path}: not torchvision's alexnet: it holds {strange}, which that network does not have. Its state dict has "
         f"{CALLED['conv1.weight']} … {CALLED['fc8.bias']}."

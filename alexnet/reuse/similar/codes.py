@@ -71,10 +71,20 @@ class Coder:
     @classmethod
     def of(cls, tensors: dict[str, Tensor]) -> "Coder":
         """What `tensors` was made of."""
-        encoder = encoding_half(len(tensors["mean"]), len(tensors["medians"]))
+        mean, medians, scale = tensors["mean"], tensors["medians"], tensors["scale"]
+        if any(tensor.dtype != torch.float32 or not bool(torch.isfinite(tensor).all()) for tensor in tensors.values()):
+            raise ValueError("numbers that are none")
+        if (
+            mean.ndim != 1
+            or medians.ndim != 1
+            or scale.numel() != 1
+            or tensors["encoder.0.weight"].shape != (HIDDEN, len(mean))
+        ):
+            raise ValueError("shapes of no coder")
+        encoder = encoding_half(len(mean), len(medians))
         weights = {name.removeprefix("encoder."): t for name, t in tensors.items() if name.startswith("encoder.")}
         encoder.load_state_dict(weights)
-        return cls(tensors["mean"], float(tensors["scale"]), encoder, tensors["medians"])
+        return cls(mean, float(scale), encoder.requires_grad_(False), medians)
 
 
 def normal(values_bd: np.ndarray, mean: Tensor, scale: float) -> Float[Tensor, "B D"]:

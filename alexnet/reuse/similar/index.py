@@ -18,6 +18,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from alexnet.damage import anything, damage_named, hold, whole
 from alexnet.data.store import Store
 from alexnet.errors import UsageError, UserError
 from alexnet.files import faults_named, json_bytes, locked, read_json, remove_temporaries, sha256_of, write_atomically
@@ -42,6 +43,19 @@ LISTS_LEARN_FROM = 100_000
 ADDED_AT_ONCE = 8192
 CHECKED_AT_ONCE = 1 << 28
 """Bytes up to which a file is held against its checksum whenever the index is opened; `Index.verify` checks all."""
+
+REMEDY = "Remove the folder and build the index anew."
+INDEX = {
+    "run_fingerprint": str,
+    "layer": str,
+    "views": whole(1, 1000),
+    "pictures": {"fingerprint": str, "parts": {"*": whole()}, "*": anything},
+    "options": {"bits??": lambda value: value in BITS, "lists??": whole(1), "*": anything},
+    "files": {"*": {"bytes": whole(), "sha256": str}},
+    "*": anything,
+}
+OF_STORE = {"keys": [str], "labels": [whole()], "class_names": [str], "*": anything}
+"""What index.json, and features.json of a store, hold as far as they are read."""
 
 Way = Literal["exact", "codes", "hamming", "faiss"]
 """exact: every Euclidean distance; codes: Euclidean among those that codes choose; hamming: by codes alone; faiss: its
@@ -125,9 +139,7 @@ def _write_lists(faiss: Any, folder: Path, values_md: Vectors, lists: int, tell:
 
 
 def _describe(folder: Path, about: dict[str, Any], options: dict[str, Any]) -> None:
-    names = [FEATURES, "features.json"]
-    names += [CODES] if options["bits"] is not None else []
-    names += [LISTS] if options["lists"] is not None else []
+    names = [FEATURES, "features.json", *_made_with(options)]
     files = {name: {"bytes": (folder / name).stat().st_size, "sha256": sha256_of(folder / name)} for name in names}
     for name in {CODES, LISTS} - set(names):  # of a build with other options
         (folder / name).unlink(missing_ok=True)
@@ -141,6 +153,11 @@ def _describe(folder: Path, about: dict[str, Any], options: dict[str, Any]) -> N
         "files": files,
     }
     write_atomically(folder / DESCRIPTION, json_bytes(description))
+
+
+def _made_with(options: dict[str, Any]) -> list[str]:
+    """The files that an index has only with these options."""
+    return [name for name, option in ((CODES, "bits"), (LISTS, "lists")) if options.get(option) is not None]
 
 
 def find_faiss() -> Any:
@@ -177,6 +194,10 @@ class Index:
         if description.get("format_version") != FORMAT_VERSION:
             found = description.get("format_version")
             raise UserError(f"{folder}: index format {found}, this version of alexnet reads {FORMAT_VERSION}.")
+        hold(description, INDEX, folder / DESCRIPTION, REMEDY)
+        needed = [FEATURES, "features.json", *_made_with(description["options"])]
+        if sorted(description["files"]) != sorted(needed):
+            raise UserError(f"{folder / DESCRIPTION}: damaged, it does not name {', '.join(needed)}. {REMEDY}")
         for name, promised in description["files"].items():
             _check(folder / name, promised)
         if run is not None and tensor_digest(run.network.state_dict()) != description["run_fingerprint"]:
@@ -185,6 +206,9 @@ class Index:
                 "or remove this one and build it anew."
             )
         values, about = open_features(folder / FEATURES)
+        hold(about, OF_STORE, folder / "features.json", REMEDY)
+        if about["labels"] and max(about["labels"]) >= len(about["class_names"]):
+            raise UserError(f"{folder / 'features.json'}: damaged, a label is no class. {REMEDY}")
         return cls(folder, description, values, about)
 
     def __len__(self) -> int:
@@ -229,8 +253,15 @@ class Index:
     def _coded(self) -> tuple[np.ndarray, Coder]:
         if self.bits is None:
             raise UsageError(f"--by: {self.folder} has no codes. Build it with --bits 64, or search by exact.")
-        tensors, _ = load_tensors(self.folder / CODES)
-        return tensors.pop("codes").numpy(), Coder.of(tensors)
+        path = self.folder / CODES
+        tensors, _ = load_tensors(path)
+        with damage_named(path, REMEDY):
+            codes, coder = tensors.pop("codes").numpy(), Coder.of(tensors)
+            if codes.dtype != np.uint8 or codes.shape != (len(self), self.bits // 8) or coder.bits != self.bits:
+                raise ValueError(f"codes {codes.dtype} {codes.shape} of {coder.bits} bits")
+            if coder.mean.shape != self.values.shape[1:]:
+                raise ValueError(f"a coder of {tuple(coder.mean.shape)} values, pictures have {self.values.shape[1]}")
+        return codes, coder
 
     @property
     def codes(self) -> np.ndarray:
@@ -243,8 +274,12 @@ class Index:
             raise UsageError(
                 f"--by faiss: {self.folder} has no lists of faiss. Build it with --lists, or search exact."
             )
-        found = find_faiss().read_index(str(self.folder / LISTS))
-        found.nprobe = PROBES
+        path, faiss = self.folder / LISTS, find_faiss()
+        with damage_named(path, REMEDY):
+            found = faiss.read_index(str(path))
+            if not isinstance(found, faiss.IndexIVFScalarQuantizer) or found.d != self.values.shape[1]:
+                raise ValueError(f"no lists of vectors of {self.values.shape[1]} values")
+            found.nprobe = PROBES
         return found
 
     def search(
@@ -257,7 +292,9 @@ class Index:
             follow = None if progress is None else lambda done, total: progress("distances", done, total)
             return nearest(queries_nd, self.values, count, follow)
         if by == "faiss":
-            squares, places = self._lists.search(np.asarray(queries_nd, np.float32), min(count, len(self)))
+            lists = self._lists
+            with damage_named(self.folder / LISTS, REMEDY):
+                squares, places = lists.search(np.asarray(queries_nd, np.float32), min(count, len(self)))
             return places, np.sqrt(np.maximum(squares.astype(np.float64), 0))
         codes, coder = self._coded
         wanted = count if by == "hamming" else max(LEAST_SHORTLIST, SHORTLIST * count)

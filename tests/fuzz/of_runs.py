@@ -1,0 +1,698 @@
+"""Parsers of run folders and what lies in them, of kept measurements, and of what the explorer is asked."""
+
+import asyncio
+import json
+import urllib.parse
+from functools import partial
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import mutate
+import numpy as np
+import seeds
+import torch
+from bundle import Files, laid_out, of_files, packed, unpacked
+from engine import Parser, Target
+from PIL import Image
+from seeds import in_file
+
+from alexnet.data.store import Store
+from alexnet.measure import ensemble, sections, verify
+from alexnet.measure.history import day, read_history, read_now
+from alexnet.measure.hub import model_card
+from alexnet.measure.probabilities import Probabilities
+from alexnet.measure.run import Run
+from alexnet.measure.verify import (
+    inputs_in_words,
+    log_in_words,
+    model_in_words,
+    snapshot_in_words,
+    state_in_words,
+    verify_run,
+)
+from alexnet.papers import report
+from alexnet.papers.running import read_results
+from alexnet.reuse.feature_file import check_features, load_features, open_features
+from alexnet.reuse.similar.index import Index
+from alexnet.runs import RunFolder
+from alexnet.see.keypoints import in_view, read_keypoints, region_in_view
+from alexnet.see.spread import Spread
+from alexnet.see.top import Top, merge
+from alexnet.serve.app import create_app
+from alexnet.serve.explorer import Explorer
+from alexnet.serve.guard import Door
+from alexnet.serve.home import home_page, recipe_words, state_of
+from alexnet.serve.kept import _Judged
+from alexnet.serve.sides import Side
+from alexnet.serve.uploads import Making
+from alexnet.tensor_files import save_tensors
+from alexnet.train.options import TrainOptions
+from alexnet.train.plan import Subject
+from alexnet.train.resume import recorded_options
+
+RESULTS = seeds.FORMATS.parents[2] / "docs" / "results"
+
+
+# ── run folders ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def configs(folder: Path) -> Target:
+    run = seeds.small_run("run", folder)
+    weights, known = run / "model.safetensors", RunFolder.open(run)
+
+    def read(path: Path) -> object:
+        opened = RunFolder.open(run)
+        asked = Run.open(run, device="cpu")
+        _ = opened.table, opened.class_names, asked.class_ids, opened.missing, opened.public_config(), Making.of(asked)
+        recorded_options(opened, TrainOptions())
+        model_card(opened)
+        side = Side("own", "run", "1", asked)
+        home_page(side), recipe_words(side), sections.repeating_command(asked, None)
+        if opened.table == known.table:  # a table of others has no weights here
+            opened.load_weights(weights)
+        return opened.snapshots
+
+    return Target(
+        [(run / "config.json").read_bytes()],
+        seeds.json_sealed(mutate.json_file),
+        in_file(run / "config.json", read),
+    )
+
+
+def verified(folder: Path) -> Target:
+    """Config, weights and states held against each other, as `alexnet verify` does."""
+    run = seeds.small_run("run", folder)
+
+    def change(random: Random, data: bytes) -> bytes:
+        return seeds.json_sealed(mutate.json_file)(random, data)
+
+    def read(path: Path) -> object:
+        return [str(one.as_json()) for one in verify_run(run)]
+
+    return Target([(run / "config.json").read_bytes()], change, in_file(run / "config.json", read))
+
+
+def tensors_of_run(name: str, folder: Path) -> Target:
+    run = seeds.small_run("run", folder)
+    path = run / name
+    opened = RunFolder.open(run)
+    rows = opened.table
+
+    def read(path: Path) -> object:
+        asked = RunFolder(run, opened.config)
+        asked.table = rows
+        if name.startswith("inputs"):
+            return asked.inputs.mean, asked.inputs.positions, verify._found("x", partial(inputs_in_words, asked))
+        asked.load_weights(path)
+        return verify._found(
+            "x", partial(model_in_words, asked) if name[0] == "m" else partial(snapshot_in_words, asked, path, 1)
+        )
+
+    return Target([path.read_bytes()], seeds.tensors_sealed, in_file(path, read))
+
+
+def states(folder: Path) -> Target:
+    """A state that a training goes on from."""
+    from alexnet.train.resume import restored, resumed_job
+
+    run, store = seeds.small_run("begun-run", folder), Store.open(seeds.copied("raw.store", folder))
+    path = run / "state" / "step-000000000.safetensors"
+    job, _, _ = resumed_job(store, run, TrainOptions())
+
+    def read(path: Path) -> object:
+        opened = RunFolder(run, job.run.config)
+        opened.table = job.network.table
+        tensors, about, _ = opened.latest_state()
+        if tensors is not None:
+            restored(job, tensors, about)
+        return verify._found("x", partial(state_in_words, opened, path))
+
+    return Target([path.read_bytes()], seeds.tensors_sealed, in_file(path, read))
+
+
+def resumed(folder: Path) -> Target:
+    """A config that a training goes on by."""
+    from alexnet.train.resume import resumed_job
+
+    run, store = seeds.small_run("begun-run", folder), Store.open(seeds.copied("raw.store", folder))
+    path = run / "config.json"
+    read = in_file(path, lambda _: resumed_job(store, run, TrainOptions())[1])
+    return Target([path.read_bytes()], seeds.json_sealed(options_json), read)
+
+
+def options_json(random: Random, data: bytes) -> bytes:
+    """A change of what going on reads, not of the network's rows, half of the time."""
+    try:
+        value = json.loads(data)
+        part = random.choice(("options", "machine", "starts", "recipe", "data"))
+        if random.random() < 0.5 and part in value:
+            return mutate.json_text(value | {part: mutate.json_value(random, value[part])})
+    except (ValueError, TypeError, RecursionError):
+        pass
+    return mutate.json_file(random, data)
+
+
+def file_names(folder: Path) -> Target:
+    """Names of snapshots and states."""
+    run = seeds.small_run("run", folder)
+    config, data = RunFolder.open(run).config, b"no file of tensors"
+
+    def read(name: bytes) -> object:
+        for place in ("snapshots", "state"):
+            (run / place).mkdir(exist_ok=True)
+            for old in (run / place).iterdir():
+                old.unlink()
+        told = name.decode("utf-8", "surrogateescape").replace("/", "_")[:120].replace("\0", "0").strip(".") or "x"
+        (run / "snapshots" / f"epoch-{told}").write_bytes(data)
+        (run / "state" / f"step-{told}.safetensors").write_bytes(data)
+        opened = RunFolder(run, config)
+        return opened.snapshots, opened.latest_state()[2]
+
+    return Target([b"0001.safetensors", b"12.safetensors", b"000000000"], mutate.text, read)
+
+
+def logs(folder: Path) -> Target:
+    run = seeds.small_run("run", folder)
+    path = run / "log.jsonl"
+    known = path.read_bytes()
+    lines = known.splitlines(keepends=True)
+    epoch = lines[2]
+    longer = b"".join([*lines[:3], epoch.replace(b'"epoch": 1', b'"epoch": 2').replace(b'"step": 2', b'"step": 4')])
+    asked = Run.open(run, device="cpu")
+
+    def read(path: Path) -> object:
+        history = read_history(path)
+        for name in ("val_nll", "train_loss", "rate", "val_top1_error"):
+            history.curve(name)
+        state_of(Side("own", "run", "1", asked), history)
+        Subject.of(None, run, 1, None)
+        material = SimpleMaterial(asked, history)
+        _ = sections.headline(material), sections.recipe(material, None)  # pyright: ignore
+        return [day(when) for when in (history.began, history.last) if when], verify._found(
+            "x", partial(log_in_words, RunFolder(run, asked.config))
+        )
+
+    return Target([known, longer, b"", b"\n"], mutate.json_lines, in_file(path, read))
+
+
+class SimpleMaterial:
+    """What a report's sections ask for, without pictures."""
+
+    def __init__(self, run: Run, history: Any) -> None:
+        self.run, self.history, self.store, self.evaluations, self.shown, self.part = run, history, None, {}, (), "val"
+
+
+def nows(folder: Path) -> Target:
+    told = {"epoch": 1, "batch": 2, "batches": 3, "loss": 0.5, "top1_error": 0.5, "speed": 10.0, "seconds_left": 3.5}
+    return Target([json.dumps(told).encode()], mutate.json_file, in_file(folder / "now.json", read_now))
+
+
+# ── what is kept ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def probabilities(folder: Path) -> Target:
+    path, other = folder / "a.safetensors", folder / "b.safetensors"
+    values = np.full((3, 2), 0.5, np.float32)
+    about = {"views": 1, "part": "val", "store": "x", "run": "y", "class_ids": ["a", "b"]}
+    found = Probabilities(values, np.array([0, 1, 0]), ("k", "l", "m"), about)
+    found.save(path), found.save(other)
+    wide = Probabilities(
+        np.full((2, 7), 1 / 7, np.float32), np.array([-1, -1]), ("k", "l"), about | {"class_ids": list("abcdefg")}
+    )
+    data = path.read_bytes()
+    wide.save(path)
+
+    def read(path: Path) -> object:
+        one, two = Probabilities.load(path), Probabilities.load(other)
+        joined = ensemble.average([one, one])
+        ensemble.submission(joined)
+        ensemble.average([one, two], (0.5, 1.0))
+        return ensemble.search_weights([one, two])
+
+    return Target([data, path.read_bytes()], seeds.tensors_sealed, in_file(path, read))
+
+
+def tops(folder: Path) -> Target:
+    path = folder / "top.safetensors"
+    tensors = {"conv1/values": torch.rand(4, 2), "conv1/pictures": torch.zeros(4, 2, dtype=torch.int64)}
+    tensors["conv1/places"] = torch.zeros(4, 2, dtype=torch.int64)
+    save_tensors(
+        path, tensors, {"layers": ["conv1"], "run": "x", "store": "y", "part": "val", "kept": 2, "pictures": 9}
+    )
+    data = path.read_bytes()
+
+    def read(path: Path) -> object:
+        found = Top.load(path)
+        return merge([found, Top.load(path)]), [found[name].dead for name in found.layers]
+
+    return Target([data], seeds.tensors_sealed, in_file(path, read))
+
+
+def spreads(folder: Path) -> Target:
+    path = folder / "spread.safetensors"
+    save_tensors(path, {"conv1": torch.rand(5, 4), "fc6": torch.rand(5, 3)}, {"run": "x", "pictures": 5})
+
+    def read(path: Path) -> object:
+        found = Spread.load(path)
+        return [found.as_json(name, 0) for name in found.peaks]
+
+    return Target([path.read_bytes()], seeds.tensors_sealed, in_file(path, read))
+
+
+def judged(folder: Path) -> Target:
+    told = {"about": {"run": "x", "store": "y", "part": "val"}, "numbers": {"views": {"1": {"top1_error": 0.5}}}}
+    found = seeds.sealed_json(json.dumps(told).encode())
+
+    def read(path: Path) -> object:
+        kept = _Judged.load(path)
+        return all(kept.about.get(name) == "x" for name in ("run", "store")) and kept.numbers
+
+    return Target([found], seeds.json_sealed(mutate.json_file), in_file(folder / "evaluation.json", read))
+
+
+def features(folder: Path) -> Target:
+    path = folder / "f.npy"
+    about = {"count": 3, "shape": [2], "type": "float32", "layer": "fc7", "keys": ["a", "b", "c"], "labels": [0, 1, 1]}
+    about |= {"format_version": 1, "class_ids": ["x", "y"], "class_names": ["x", "y"], "left_out": [], "run": "r"}
+    known = {"f.npy": array_file(np.arange(6, dtype=np.float32).reshape(3, 2)), "f.json": json.dumps(about).encode()}
+
+    def seal(files: Files) -> Files:
+        return files | {"f.json": seeds.sealed_json(files["f.json"])} if "f.json" in files else files
+
+    def read(data: bytes) -> object:
+        laid_out(folder, unpacked(data), known)
+        values, told = load_features(path)
+        rows, _ = open_features(path)
+        check_features(path, told)
+        return values.sum(), rows[:2], rows[np.array([0] if len(rows) else [], np.int64)]
+
+    return Target(
+        [packed(known), packed(seal(known))], of_files({".npy": mutate.npy, ".json": mutate.json_file}, seal), read
+    )
+
+
+def array_file(array: np.ndarray) -> bytes:
+    from alexnet.data.layout import npy_header
+
+    return npy_header(array.dtype.str, array.shape) + array.tobytes()
+
+
+def unfinished_features(folder: Path) -> Target:
+    """Features that were begun: the journal says how far."""
+    from alexnet.reuse.feature_file import _taken_up
+
+    path = folder / "f.npy"
+    about = {"fingerprint": "x", "shape": [2], "type": "float32"}
+    body = bytes(128) + bytes(24)
+    (folder / "f.npy.unfinished").write_bytes(body)
+    from hashlib import sha256
+
+    told = {
+        "fingerprint": "x",
+        "items": 3,
+        "rows": 3,
+        "left_out": [{"key": "a", "why": "b"}],
+        "sha256": sha256(bytes(24)).hexdigest(),
+    }
+    found = seeds.sealed_json(json.dumps(told).encode())
+    read = in_file(folder / "f.npy.journal", lambda _: [entry["key"] for entry in _taken_up(path, about).left_out])
+    return Target([found], seeds.json_sealed(mutate.json_file), read)
+
+
+def indexes(folder: Path) -> Target:
+    """An index of similar pictures: description, features, codes and faiss's lists."""
+    from hashlib import sha256
+
+    from alexnet.reuse.similar.codes import Coder, encoding_half
+
+    rows = np.random.default_rng(0).normal(size=(8, 4)).astype(np.float32)
+    about = {"count": 8, "shape": [4], "type": "float32", "keys": list("abcdefgh"), "labels": [0, 1] * 4}
+    about |= {"class_names": ["x", "y"], "class_ids": ["x", "y"]}
+    (folder / "i").mkdir()
+    coder = Coder(torch.zeros(4), 1.0, encoding_half(4, 32), torch.zeros(32))
+    small = dict(coder.tensors())
+    save_tensors(
+        folder / "i" / "codes.safetensors", {"codes": torch.zeros(8, 4, dtype=torch.uint8), **small}, {"bits": 32}
+    )
+    known = {"features.npy": array_file(rows), "features.json": json.dumps(about).encode()}
+    known |= {"codes.safetensors": (folder / "i" / "codes.safetensors").read_bytes()}
+    lists = faiss_lists(rows)
+    known |= {"lists.faiss": lists} if lists else {}
+    described = {
+        "format_version": 1,
+        "run_fingerprint": "r",
+        "layer": "fc7",
+        "views": 1,
+        "pictures": {"fingerprint": "p", "parts": {"train": 8}},
+    }
+    described |= {"options": {"bits": 32, "lists": 2 if lists else None, "seed": 0}, "files": {}}
+    known["index.json"] = json.dumps(described).encode()
+
+    def seal(files: Files) -> Files:
+        try:
+            told = json.loads(files["index.json"])
+            told["files"] = {
+                name: {"bytes": len(data), "sha256": sha256(data).hexdigest()}
+                for name, data in files.items()
+                if name != "index.json"
+            }
+            return files | {"index.json": json.dumps(told).encode()}
+        except (KeyError, ValueError, TypeError, RecursionError):
+            return files
+
+    changes = {
+        "features.npy": mutate.npy,
+        ".json": mutate.json_file,
+        "codes.safetensors": seeds.tensors_sealed,
+        ".faiss": mutate.any_bytes,
+    }
+
+    def read(data: bytes) -> object:
+        place = folder / "i"
+        laid_out(place, unpacked(data), known)
+        index = Index.open(place)
+        _ = index.keys[:1], index.labels, index.class_names, index.layer, index.views, len(index), index.verify()
+        ways = ("exact", *(["hamming", "codes"] if index.bits is not None else []))
+        ways += ("faiss",) if index.description["options"]["lists"] is not None else ()
+        return [index.search(rows[:1], 2, way) for way in ways]  # pyright: ignore
+
+    return Target([packed(seal(known))], of_files(changes, seal), read)
+
+
+def faiss_lists(rows: np.ndarray) -> bytes:
+    try:
+        import faiss
+    except ImportError:
+        return b""
+    made = faiss.IndexIVFScalarQuantizer(faiss.IndexFlatL2(4), 4, 2, faiss.ScalarQuantizer.QT_fp16)
+    made.train(rows)
+    made.add(rows)
+    return bytes(faiss.serialize_index(made).data)
+
+
+def keypoints(folder: Path) -> Target:
+    Image.init()
+    (folder / "a.png").write_bytes(seeds.picture("PNG", side=9))
+    own = {"a.png": {"left": [1, 2], "right": [3.5, 4], "box": [0, 0, 8, 8]}, "b.png": {"left": [1, 2]}}
+    built_in = {"pictures": [{"file": "a.png", "keypoints": {"left": [1, 2]}, "box": [0, 1, 5, 6]}]}
+
+    def read(path: Path) -> object:
+        found = read_keypoints(path, folder)
+        return [(in_view(one, 8, 6), region_in_view(one, 8, 6)) for one in found]
+
+    found = [json.dumps(value).encode() for value in (own, built_in)]
+    return Target(found, mutate.json_file, in_file(folder / "annotations-val.json", read))
+
+
+def results(folder: Path) -> Target:
+    """What `alexnet paper report` reads."""
+    (folder / "results").mkdir()
+    found = [path.read_bytes() for path in sorted(RESULTS.glob("*.json"))]
+    path = folder / "results" / "a.json"
+
+    def read(path: Path) -> object:
+        report.write_report(folder)
+        return [report.in_words(result) for result in read_results(folder)]
+
+    return Target(sorted(found, key=len)[:2], mutate.json_file, in_file(path, read))
+
+
+def measured(folder: Path) -> Target:
+    """What `alexnet paper run` and `alexnet transfer` have measured before."""
+    from alexnet.papers.lab import known_errors
+    from alexnet.reuse.transfer import known_accuracy, known_outcome
+
+    errors = {"top1": 0.5, "top5": 0.1, "nll": 1.5, "pictures": 8, "run": "x", "part": "val", "views": 1}
+    outcome = {"what": "fc7", "per_class": 5, "accuracies": [0.5, 0.25], "strengths": [1.0, 0.1]}
+    found = [json.dumps(value).encode() for value in (errors, outcome, {"accuracy": 0.5})]
+
+    def read(path: Path) -> object:
+        words = path.read_bytes()
+        return (known_outcome if b"per_class" in words else known_accuracy if b"accuracy" in words else known_errors)(
+            path
+        )
+
+    return Target(found, mutate.json_file, in_file(folder / "a.json", read))
+
+
+# ── the explorer ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+QUERIES = ("GET /api/run", "GET /api/sides/own/home?v=1", "GET /api/sides/own/curves", "GET /api/sides/own/kernels")
+QUERIES += ("GET /api/sides/own/layers/conv1", "GET /api/sides/own/layers/conv1/units/0", "GET /api/sides/epoch-1/home")
+QUERIES += (
+    "GET /api/sides/own/layers/conv1/units/7/tile.png",
+    "GET /api/store/val/0.jpg",
+    "POST /api/store/train/1",
+    "GET /",
+)
+QUERIES += (
+    "GET /api/sides/own/pictures/abc/view.jpg",
+    "GET /api/sides/own/pictures/abc/maps/conv1/0.png",
+    "GET /page/main.js",
+)
+QUERIES += (
+    "GET /api/sides/own/curves/loss.png?dark=true",
+    "POST /api/sides/own/pictures/abc/answer",
+    "GET /api/filters.png?left=own&right=own",
+)
+QUERIES += (
+    "GET /api/sides/own/pictures/abc/projection/conv1/0.png?method=deconvnet&figure=0",
+    "GET /api/sides/own/kernels/0.png",
+)
+QUERIES += (
+    "GET /layer/conv1/unit/3",
+    "GET /token/api/run",
+    "GET /api/openapi.json",
+    "PUT /api/run",
+    "GET /api/sides/own/compare",
+)
+HEADERS = b"\nhost: 127.0.0.1:8000\norigin: http://127.0.0.1:8000\nsec-fetch-site: same-origin\n\n"
+
+
+def request(random: Random, data: bytes) -> bytes:
+    """A part of the address, a header or the body changed."""
+    if random.random() < 0.15:
+        return mutate.any_bytes(random, data)
+    head, _, body = data.partition(b"\n\n")
+    lines = head.split(b"\n")
+    if random.random() < 0.7:
+        cut = random.choice((b"/", b"?", b"=", b" ", b"&", b"."))
+        parts = lines[0].split(cut)
+        place = random.randrange(len(parts))
+        parts[place] = random.choice(
+            (
+                *mutate.WORDS,
+                b"%ff%00",
+                b"own",
+                b"0",
+                b"-1",
+                b"99999999999",
+                b"%2e%2e",
+                b"conv1",
+                b"val",
+                parts[place] * 40,
+            )
+        )
+        lines[0] = cut.join(parts)
+    elif random.random() < 0.6 and len(lines) > 1:
+        place = random.randrange(1, len(lines))
+        lines[place] = mutate.text(random, lines[place])
+    else:
+        body = mutate.any_bytes(random, body)
+    return b"\n".join(lines) + b"\n\n" + body
+
+
+def requests(folder: Path, token: str = "") -> Target:
+    run, store = seeds.small_run("run", folder), seeds.copied("raw.store", folder)
+    explorer = Explorer(run, store)
+    app = create_app(explorer, Door("127.0.0.1", 8000, "token" if token else ""))
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    found = [query.encode() + HEADERS for query in QUERIES]
+    pictures = [b"POST /api/pictures" + HEADERS + seeds.picture(kind) for kind in ("PNG", "JPEG", "WEBP")]
+
+    def read(data: bytes) -> object:
+        status = loop.run_until_complete(asyncio.wait_for(asked(app, data), 9))
+        if status >= 500:
+            raise RuntimeError(f"answered with {status}")
+        return status
+
+    return Target([*found, *pictures], request, read)
+
+
+async def asked(app: Any, data: bytes) -> int:
+    """The status that a request is answered with, what is answered being read to its end or for a while."""
+    head, _, body = data.partition(b"\n\n")
+    first, *lines = head.split(b"\n")
+    method, _, target = first.partition(b" ")
+    address, _, query = target.partition(b"?")
+    headers = [(name.strip().lower(), value.strip()) for name, _, value in (line.partition(b":") for line in lines)]
+    scope = {"type": "http", "http_version": "1.1", "method": method.decode("latin-1").upper(), "scheme": "http"}
+    scope |= {
+        "path": urllib.parse.unquote(address.decode("latin-1")) or "/",
+        "raw_path": address,
+        "query_string": query,
+    }
+    scope |= {
+        "headers": headers,
+        "client": ("127.0.0.1", 5),
+        "server": ("127.0.0.1", 8000),
+        "root_path": "",
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
+    }
+    sent, status = 0, 0
+
+    async def receive() -> dict[str, Any]:
+        nonlocal sent
+        sent += 1
+        if sent == 1:
+            return {"type": "http.request", "body": body, "more_body": False}
+        await asyncio.sleep(0.05)
+        return {"type": "http.disconnect"}
+
+    async def send(message: dict[str, Any]) -> None:
+        nonlocal status
+        if message["type"] == "http.response.start":
+            status = message["status"]
+
+    await app(scope, receive, send)
+    return status
+
+
+RUN_PARSERS = [
+    Parser(
+        "run: config.json",
+        configs,
+        {
+            "alexnet/runs.py": (
+                "RunFolder.open",
+                "RunFolder.value",
+                "RunFolder.public_config",
+                "RunFolder.inputs",
+                "RunFolder.load_weights",
+                "fill",
+                "check_fits",
+            ),
+            "alexnet/nets/table.py": ("from_json", "_row_from_json"),
+        },
+    ),
+    Parser(
+        "run: verify",
+        verified,
+        {
+            "alexnet/measure/verify.py": (
+                "verify_run",
+                "_found",
+                "_files",
+                "config_in_words",
+                "inputs_in_words",
+                "model_in_words",
+            )
+        },
+    ),
+    Parser(
+        "run: inputs.safetensors",
+        partial(tensors_of_run, "inputs.safetensors"),
+        {
+            "alexnet/tensor_files.py": ("load_tensors",),
+            "alexnet/measure/verify.py": ("inputs_in_words", "_refuse_strange_numbers"),
+        },
+    ),
+    Parser(
+        "run: model.safetensors",
+        partial(tensors_of_run, "model.safetensors"),
+        {"alexnet/tensor_files.py": ("load_tensors",), "alexnet/runs.py": ("fill", "check_fits")},
+    ),
+    Parser(
+        "run: snapshot",
+        partial(tensors_of_run, "snapshots/epoch-0001.safetensors"),
+        {"alexnet/measure/verify.py": ("snapshot_in_words", "_weights_in_words")},
+    ),
+    Parser(
+        "run: state",
+        states,
+        {
+            "alexnet/train/job.py": ("Job.restore", "_under"),
+            "alexnet/runs.py": ("RunFolder.latest_state",),
+            "alexnet/measure/verify.py": ("state_in_words",),
+        },
+    ),
+    Parser(
+        "run: going on",
+        resumed,
+        {
+            "alexnet/train/resume.py": (
+                "resumed_job",
+                "recorded_options",
+                "check_options",
+                "_keep_choices",
+                "changed_machine",
+                "_check_epochs",
+                "check_same_store",
+            )
+        },
+    ),
+    Parser("run: file names", file_names, {"alexnet/runs.py": ("RunFolder.snapshots", "RunFolder.states")}),
+    Parser(
+        "run: log.jsonl",
+        logs,
+        {
+            "alexnet/measure/history.py": ("read_history", "_event", "History"),
+            "alexnet/measure/verify.py": ("log_in_words",),
+        },
+    ),
+    Parser("run: now.json", nows, {"alexnet/measure/history.py": ("read_now",)}),
+    Parser(
+        "probabilities",
+        probabilities,
+        {
+            "alexnet/measure/probabilities.py": ("Probabilities.load",),
+            "alexnet/measure/ensemble.py": ("average", "check_alike", "search_weights", "submission"),
+        },
+    ),
+    Parser("strongest pictures", tops, {"alexnet/see/top.py": ("Top.load", "merge")}),
+    Parser("spread", spreads, {"alexnet/see/spread.py": ("Spread.load", "Spread.histogram", "Spread.as_json")}),
+    Parser(
+        "kept evaluation",
+        judged,
+        {"alexnet/serve/kept.py": ("_Judged.load",), "alexnet/files.py": ("read_json", "is_altered")},
+    ),
+    Parser(
+        "features",
+        features,
+        {"alexnet/reuse/feature_file.py": ("load_features", "open_features", "_header", "check_features")},
+    ),
+    Parser("features begun", unfinished_features, {"alexnet/reuse/feature_file.py": ("_taken_up",)}),
+    Parser(
+        "index",
+        indexes,
+        {
+            "alexnet/reuse/similar/index.py": (
+                "Index.open",
+                "Index.verify",
+                "Index._coded",
+                "Index._lists",
+                "Index.search",
+                "_check",
+            ),
+            "alexnet/reuse/similar/codes.py": ("Coder.of",),
+        },
+    ),
+    Parser("key points", keypoints, {"alexnet/see/keypoints.py": ()}),
+    Parser(
+        "results",
+        results,
+        {"alexnet/papers/running.py": ("read_results", "read_result"), "alexnet/papers/report.py": ()},
+    ),
+    Parser(
+        "requests",
+        requests,
+        {
+            "alexnet/serve/guard.py": (),
+            "alexnet/serve/routes/pictures.py": ("bring", "_body", "_refuse_large", "choose", "stored", "_record"),
+        },
+        "requests",
+    ),
+    Parser("requests with a token", partial(requests, token="token"), {"alexnet/serve/guard.py": ()}, "requests"),
+]

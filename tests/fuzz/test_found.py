@@ -1,0 +1,488 @@
+"""What the fuzzer found, each fault once: a sentence now, where there was a traceback, memory taken or a file read."""
+
+import contextlib
+import io
+import json
+import pickle
+import re
+import struct
+import sys
+import tarfile
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save
+
+sys.path.insert(0, str(Path(__file__).parent))  # test folders are not packages
+
+import mutate
+import seeds
+
+from alexnet import arrays
+from alexnet.damage import damage_named, hold, number, whole
+from alexnet.data.journal import first_state, load_journal, odd_files_of, save_journal
+from alexnet.data.sources.cifar import open_cifar
+from alexnet.data.store import Store
+from alexnet.errors import LONGEST, UserError
+from alexnet.files import json_bytes, read_json, sealed
+from alexnet.measure.history import read_history, read_now
+from alexnet.measure.probabilities import Probabilities
+from alexnet.nets import table
+from alexnet.nets.weights import Asked, read_weights
+from alexnet.nets.weights.caffe import mean_image_in
+from alexnet.nets.weights.quantised import PREFIX
+from alexnet.nets.zoo import find
+from alexnet.papers.report import write_report
+from alexnet.reuse.feature_file import load_features
+from alexnet.reuse.voc import _listed
+from alexnet.runs import RunFolder
+from alexnet.see.keypoints import read_keypoints, size_of
+from alexnet.see.spread import Spread
+from alexnet.see.top import Top
+from alexnet.tensor_files import DamagedFile, load_tensors, save_tensors
+from alexnet.train.options import TrainOptions
+from alexnet.train.resume import recorded_options
+
+RESULTS = Path(__file__).parents[2] / "docs" / "results"
+
+
+def file(path: Path, content: Any) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content if isinstance(content, bytes) else json.dumps(content).encode())
+    return path
+
+
+# ── JSON ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    "text", [b'{"a": NaN}', b'{"a": 1e999}', b'{"a": -Infinity}', b"[" * 100_000, b'{"a": ' * 50_000]
+)
+def test_numbers_that_are_none_and_nesting_without_end(tmp_path: Path, text: bytes) -> None:
+    with pytest.raises(UserError, match="not JSON"):
+        read_json(file(tmp_path / "a.json", text))
+
+
+def test_a_file_is_as_large_as_it_is_whatever_its_limit(tmp_path: Path) -> None:
+    """Four gigabytes were asked for, since a report may be as large."""
+    path = file(tmp_path / "a.json", {"a": 1})
+    tracemalloc.start()
+    read_json(path, limit_bytes=1 << 32)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 1 << 20
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    import os
+
+    os.mkfifo(tmp_path / "a.json")
+    with pytest.raises(UserError, match="a file was expected"):
+        read_json(tmp_path / "a.json")
+
+
+def test_a_message_does_not_repeat_a_file_of_any_length() -> None:
+    words = str(UserError("x.json: " + "a" * 50_000 + " Restore it."))
+    assert len(words) <= LONGEST
+    assert words.startswith("x.json: aaa")
+    assert words.endswith("Restore it.")
+
+
+@pytest.mark.parametrize(
+    ("value", "form"),
+    [
+        ({"a": "1"}, {"a": int}),
+        ({"a": True}, {"a": whole()}),
+        ({"a": 10**400}, {"a": number}),
+        ({"a": float("nan")}, {"a": number}),
+        ({}, {"a": str}),
+        ({"a": None}, {"a?": str}),
+        ({"b": 1}, {"*": str}),
+        ([1, "x"], [whole()]),
+        ("text", [str]),
+        ([], {"a?": str}),
+    ],
+)
+def test_values_are_held_against_forms(value: Any, form: Any) -> None:
+    with pytest.raises(UserError, match=r"a\.json: damaged, .* Restore it\."):
+        hold(value, form, "a.json", "Restore it.")
+
+
+@pytest.mark.parametrize(
+    "fault", [struct.error("x"), RecursionError(), MemoryError(), OSError("x"), KeyError("a" * 9999)]
+)
+def test_whatever_a_reader_raises_is_named(fault: Exception) -> None:
+    with pytest.raises(UserError, match=r"^a\.bin: .* Restore it\.$"), damage_named("a.bin", "Restore it."):
+        raise fault
+
+
+# ── arrays ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    "array", [np.arange(6.0).reshape(2, 3), np.float32(3), np.zeros((0, 2)), np.array(["a", "bc"])]
+)
+def test_arrays_come_back(array: np.ndarray) -> None:
+    for order in "CF":
+        again = arrays.array_in(seeds.npy_of(np.array(array, order=order)))
+        assert np.array_equal(again, array)
+        assert again.dtype == np.asarray(array).dtype
+
+
+@pytest.mark.parametrize(
+    "shape", ["(4611686018427387905,)", "(-1,)", "(2147483648, 2147483648, 4)", "(" * 90 + ")" * 90, "('a',)"]
+)
+def test_headers_that_lie_take_no_memory(shape: str) -> None:
+    """NumPy's reader evaluated them: TokenError, MemoryError, arrays of exabytes."""
+    head = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}".encode()
+    with pytest.raises(ValueError, match=r"header|bytes for an array"):
+        arrays.array_in(b"\x93NUMPY\1\0" + len(head).to_bytes(2, "little") + head + bytes(12))
+
+
+def test_no_mean_image_among_none() -> None:
+    with pytest.raises(UserError, match="a mean image is"):
+        mean_image_in(seeds.npy_of(np.zeros((0, 3, 2, 2), np.float32)), "a.npy")
+
+
+def test_objects_are_no_arrays() -> None:
+    stream = io.BytesIO()
+    np.save(stream, np.array([{}], object), allow_pickle=True)
+    with pytest.raises(ValueError, match="no plain array"):
+        arrays.array_in(stream.getvalue())
+    with pytest.raises(UserError, match="no mean image"):
+        mean_image_in(stream.getvalue(), "a.npy")
+
+
+# ── runs ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    return seeds.copied("run", tmp_path)
+
+
+def edited(run: Path, change: Callable[[dict[str, Any]], Any]) -> RunFolder:
+    config = json.loads((run / "config.json").read_bytes())
+    change(config)
+    (run / "config.json").write_bytes(json_bytes(sealed(config)))
+    return RunFolder.open(run)
+
+
+CONFIGS: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "data.pictures": lambda config: config["data"].update(pictures={"train": "many"}),
+    "classes.names": lambda config: config["classes"].update(names=7),
+    "network.input_size": lambda config: config["network"].update(input_size=1 << 40),
+    "network.table": lambda config: config["network"].update(table=[]),
+    "machine.device": lambda config: config["machine"].update(device="\0"),
+    "recipe.rate": lambda config: config["recipe"].update(rate="fast"),
+    "options": lambda config: config.update(options=None),
+    "options.width": lambda config: config["options"].update(width="wide"),
+    "missing_layers": lambda config: config.update(missing_layers=[1]),
+}
+
+
+@pytest.mark.parametrize("part", CONFIGS)
+def test_configs_of_another_form(run: Path, part: str) -> None:
+    with pytest.raises(UserError, match=rf"config\.json: damaged, {re.escape(part)}"):
+        edited(run, CONFIGS[part])
+
+
+ROWS: dict[str, Callable[[list[dict[str, Any]]], Any]] = {
+    "maps": lambda rows: rows[0].update(maps=1 << 60),
+    "kernel": lambda rows: rows[0].update(kernel=-3),
+    "a stride of 0": lambda rows: rows[0].update(stride=0),
+    "padding": lambda rows: rows[0].update(padding=[1, 2, 3]),
+    "reads": lambda rows: rows[0].update(reads=[[9], [9]]),
+    "a row of no kind": lambda rows: rows[0].update(row="Dense8"),
+    "a kind of another row": lambda rows: rows[1].update(kind="max"),
+    "two of one name": lambda rows: rows[1].update(name="conv1"),
+    "a name that modules can't have": lambda rows: rows[1].update(name="a.b"),
+    "none with weights": lambda rows: rows.__delitem__(slice(None)),
+    "a name that networks have": lambda rows: rows[1].update(name="forward"),
+    "more than it can have": lambda rows: rows.extend([dict(rows[1], name=f"r{n}") for n in range(2000)]),
+}
+
+
+@pytest.mark.parametrize("what", ROWS)
+def test_tables_of_another_form(run: Path, what: str) -> None:
+    config = json.loads((run / "config.json").read_bytes())
+    ROWS[what](config["network"]["table"]["rows"])
+    with pytest.raises(UserError):
+        _ = edited(run, lambda there: there.update(config)).network
+
+
+def test_weights_are_compared_before_memory_is_taken(run: Path) -> None:
+    """A table of 2^40 weights beside a file of some thousand."""
+
+    def widen(config: dict[str, Any]) -> None:
+        for row in config["network"]["table"]["rows"]:
+            row.update({name: 1 << 20 for name in ("maps", "units") if name in row and row["name"] != "fc8"})
+
+    with pytest.raises(UserError, match=r"conv1\.weight is \(8, 3, 5, 5\), needed is \(1048576, 3, 5, 5\)"):
+        _ = edited(run, widen).network
+
+
+def test_options_of_another_kind(run: Path) -> None:
+    opened = edited(run, lambda config: config["options"].update(start_from=True))
+    with pytest.raises(UserError, match=r"options\.start_from"):
+        recorded_options(opened, TrainOptions())
+
+
+def test_weights_of_another_kind(run: Path) -> None:
+    tensors, about = load_tensors(run / "model.safetensors")
+    save_tensors(run / "model.safetensors", tensors | {"conv1.bias": torch.zeros(8, dtype=torch.int64)}, about)
+    with pytest.raises(UserError, match="int64"):
+        _ = RunFolder.open(run).network
+
+
+def test_an_empty_tensor_has_a_digest(tmp_path: Path) -> None:
+    save_tensors(tmp_path / "a.safetensors", {"x": torch.zeros(0, 3)})
+    assert load_tensors(tmp_path / "a.safetensors")[0]["x"].shape == (0, 3)
+
+
+def test_what_is_said_of_tensors_must_be_a_table(tmp_path: Path) -> None:
+    from alexnet.tensor_files import _digest
+
+    data = save({}, {"about": "[1]", "sha256": _digest({}, "[1]")})
+    with pytest.raises(DamagedFile, match="no table"):
+        load_tensors(file(tmp_path / "a.safetensors", data))
+
+
+@pytest.mark.parametrize("name", ["epoch-x.safetensors", "epoch-²", "epoch-" + "9" * 200, "epoch-"])
+def test_snapshots_of_other_names_are_passed_over(run: Path, name: str) -> None:
+    (run / "snapshots" / name).write_bytes(b"")
+    assert list(RunFolder.open(run).snapshots) == [1]
+
+
+@pytest.mark.parametrize(
+    "change", [{"mean_image": torch.zeros(3, 4, 5)}, {"eigenvalues": torch.zeros(3)}, {"x": torch.zeros(1)}]
+)
+def test_statistics_of_another_shape(run: Path, change: dict[str, torch.Tensor]) -> None:
+    tensors = {"mean_image": torch.zeros(3, 26, 26)} | change
+    save_tensors(run / "inputs.safetensors", tensors)
+    with pytest.raises(UserError, match="not the statistics of a run"):
+        _ = RunFolder.open(run).inputs
+
+
+@pytest.mark.parametrize(
+    "change", [{"time": 1e300}, {"time": "x"}, {"epoch": [1]}, {"val_nll": "low"}, {"event": None}]
+)
+def test_lines_of_a_log(run: Path, change: dict[str, Any]) -> None:
+    line = json.loads((run / "log.jsonl").read_bytes().splitlines()[2])
+    (run / "log.jsonl").write_text(json.dumps(line | change) + "\n")
+    with pytest.raises(UserError, match="line 1"):
+        read_history(run / "log.jsonl")
+
+
+def test_figures_of_a_training_that_went_astray_are_read(run: Path) -> None:
+    line = json.loads((run / "log.jsonl").read_bytes().splitlines()[2])
+    (run / "log.jsonl").write_text(json.dumps(line | {"train_loss": float("nan")}) + "\n")
+    assert len(read_history(run / "log.jsonl").epochs) == 1
+
+
+def test_where_a_training_stands_with_numbers_of_any_length(tmp_path: Path) -> None:
+    assert read_now(file(tmp_path / "now.json", b'{"epoch": ' + b"9" * 400 + b"}")) is None
+
+
+# ── what is kept ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("labels", "about"),
+    [([5, 0], {}), ([0], {}), ([0, 1], {"keys": [1, 2]}), ([0, 1], {"class_ids": 2}), ([0, 1], {"keys": ["a"]})],
+)
+def test_probabilities_of_another_form(tmp_path: Path, labels: list[int], about: dict[str, Any]) -> None:
+    tensors = {"probabilities": torch.full((2, 2), 0.5), "labels": torch.tensor(labels)}
+    save_tensors(tmp_path / "a", tensors, {"keys": ["a", "b"], "class_ids": ["x", "y"]} | about)
+    with pytest.raises(UserError, match="damaged"):
+        Probabilities.load(tmp_path / "a")
+
+
+def test_strongest_pictures_and_spreads_of_another_form(tmp_path: Path) -> None:
+    tensors = {f"conv1/{what}": torch.zeros(2, 2) for what in ("values", "pictures", "places")}
+    save_tensors(tmp_path / "top", tensors, {"layers": ["conv1"], "pictures": 3})
+    with pytest.raises(UserError, match="no strongest pictures"):
+        Top.load(tmp_path / "top")
+    save_tensors(tmp_path / "top", tensors, {"layers": 7, "pictures": 3})
+    with pytest.raises(UserError, match="layers"):
+        Top.load(tmp_path / "top")
+    save_tensors(tmp_path / "spread", {"conv1": torch.zeros(3)})
+    with pytest.raises(UserError, match="no activations"):
+        Spread.load(tmp_path / "spread")
+
+
+@pytest.mark.parametrize(
+    "about", [{"shape": 3}, {"count": -1}, {"type": "object"}, {"keys": ["a"]}, {"shape": [1 << 62, 1 << 62]}]
+)
+def test_features_of_another_form(tmp_path: Path, about: dict[str, Any]) -> None:
+    (tmp_path / "f.npy").write_bytes(seeds.npy_of(np.zeros((2, 2), np.float32)))
+    file(tmp_path / "f.json", {"count": 2, "shape": [2], "type": "float32"} | about)
+    with pytest.raises(UserError):
+        load_features(tmp_path / "f.npy")
+
+
+def test_a_result_can_show_no_file_from_elsewhere(tmp_path: Path) -> None:
+    """Its figures are put into the report: /etc/passwd, if it says so."""
+    result = json.loads((RESULTS / "A-fig3-imagenette.json").read_bytes())
+    result["figures"] = [{"caption": "x", "file": "../secret.png", "name": "x"}]
+    file(tmp_path / "results" / "a.json", result)
+    (tmp_path / "secret.png").write_bytes(b"secret")
+    with pytest.raises(UserError, match=r"figures\[0\]\.file"):
+        write_report(tmp_path)
+
+
+@pytest.mark.parametrize("part", ["rows", "verdicts", "data", "seconds", "versions", "notes", "agrees", "figures"])
+def test_results_of_another_form(tmp_path: Path, part: str) -> None:
+    result = json.loads((RESULTS / "A-fig3-imagenette.json").read_bytes())
+    file(tmp_path / "a.json", result | {part: [7]})
+    with pytest.raises(UserError, match=rf"a\.json: damaged, {part}"):
+        write_report(tmp_path)
+
+
+def test_a_result_s_broken_text_can_be_written(tmp_path: Path) -> None:
+    result = json.loads((RESULTS / "A-fig3-imagenette.json").read_bytes()) | {"title": "\ud800"}
+    file(tmp_path / "a.json", result)
+    assert all(path.exists() for path in write_report(tmp_path))
+
+
+@pytest.mark.parametrize("entry", [{"a": [10**400, 1]}, {"box": [1, 2]}, 7, {"box": ["x", 0, 1, 1]}])
+def test_key_points_of_another_form(tmp_path: Path, entry: Any) -> None:
+    path = file(tmp_path / "points.json", {"cat.jpg": entry})
+    with contextlib.suppress(UserError):  # refused, or what is no point is passed over
+        assert [one.points for one in read_keypoints(path)] == [{}]
+
+
+def test_key_points_of_what_is_no_picture(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"x\.png"):
+        size_of(file(tmp_path / "x.png", b"P6 x"))
+    with pytest.raises(UserError):
+        read_keypoints(file(tmp_path / "points.json", {"a\0": {}}))
+
+
+# ── stores and sources ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+def journal(folder: Path, change: Callable[[dict[str, Any]], Any]) -> Path:
+    save_journal(folder, {"size": 4}, first_state(("train",), "raw", 4))
+    from of_data import _journal_parts, journal_sealed
+
+    from alexnet.data import layout
+
+    path = folder / layout.JOURNAL
+    found = _journal_parts(path.read_bytes())
+    assert found is not None
+    words = json.loads(found[0]["journal"])
+    change(words)
+    path.write_bytes(journal_sealed(layout.tensor_bytes(found[1], found[0] | {"journal": json.dumps(words)})))
+    return folder
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda words: words.update(parts={"../../x": words["parts"]["train"]}),
+        lambda words: words["parts"]["train"].update(count="many"),
+        lambda words: words.update(report_length=-1),
+        lambda words: words.update(first_refused=7),
+        lambda words: words.update(parts=[]),
+    ],
+)
+def test_journals_of_another_form(tmp_path: Path, change: Callable[[dict[str, Any]], Any]) -> None:
+    with pytest.raises(UserError, match="journal"):
+        load_journal(journal(tmp_path, change))
+
+
+def test_a_journal_that_is_nested_without_end_and_a_report_that_is_none(tmp_path: Path) -> None:
+    begun = load_journal(journal(tmp_path, lambda words: words.update(report_digest="", report_length=16)))
+    assert begun is not None
+    (tmp_path / "report.json").write_bytes(b'{"odd_file": [  ')
+    with pytest.raises(UserError, match="odd_files"):
+        odd_files_of(tmp_path, begun[1])
+
+
+def test_statistics_of_a_store_that_are_none(tmp_path: Path) -> None:
+    from of_data import _promised_anew
+
+    store = seeds.copied("raw.store", tmp_path)
+    plain = json.loads((store / "store.json").read_bytes())
+    (store / "statistics.safetensors").write_bytes(b"x" * 300)
+    _promised_anew(store, plain, {"statistics.safetensors": b""})
+    with pytest.raises(UserError, match=r"statistics\.safetensors: damaged"):
+        _ = Store.open(store).statistics
+
+
+def test_a_batch_of_cifar_whose_array_has_no_such_shape(tmp_path: Path) -> None:
+    from made_sources import cifar
+
+    cifar(tmp_path, each=1)
+    data = (tmp_path / "data_batch_1").read_bytes()
+    (tmp_path / "data_batch_1").write_bytes(data.replace(struct.pack("<H", 3072), struct.pack("<H", 3073), 1))
+    with pytest.raises(UserError, match="not a batch"):
+        open_cifar(tmp_path)
+    (tmp_path / "data_batch_1").write_bytes(pickle.dumps([1], 2))
+    with pytest.raises(UserError, match="no dictionary"):
+        open_cifar(tmp_path)
+
+
+def test_a_list_of_pictures_that_is_no_text(tmp_path: Path) -> None:
+    assert _listed(file(tmp_path / "a.txt", b"\xff\xfe 1\nb\n")) == ["��", "b"]
+
+
+# ── weights ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_archives_that_are_cut_short_or_unpack_without_end(tmp_path: Path) -> None:
+    import gzip
+
+    with pytest.raises(UserError):
+        read_weights(file(tmp_path / "a.tar.gz", gzip.compress(b"x" * 5000)[:40]))
+    head = tarfile.TarInfo("a.pth")
+    head.size = 1 << 40
+    with pytest.raises(UserError, match="unpacks to more"):
+        read_weights(file(tmp_path / "b.tar", head.tobuf() + bytes(1024)))
+
+
+def test_a_caffemodel_whose_last_weights_are_no_matrix(tmp_path: Path) -> None:
+    from of_weights import blob
+
+    layer = mutate._field(1, 2, b"fc8") + mutate._field(7, 2, blob(np.ones(3, np.float32)))
+    with pytest.raises(UserError, match="no matrix"):
+        read_weights(file(tmp_path / "a.caffemodel", mutate._field(100, 2, layer)), Asked(net="toy"))
+
+
+@pytest.mark.parametrize("data", [b"\x93NUMPY", b"PK", pickle.dumps(3)])
+def test_an_npz_of_other_things(tmp_path: Path, data: bytes) -> None:
+    path = file(tmp_path / "a.npz", mutate.zip_of({"conv1.weights.0.npy": data}))
+    with pytest.raises(UserError, match=r"a\.npz"):
+        read_weights(path, Asked(net="toy"))
+
+
+def test_a_quantised_set_that_is_none(tmp_path: Path) -> None:
+    for content in (b"", b"\1\0\0\0", struct.pack("<5i", 4, 1 << 24, 1 << 24, 1 << 24, 1 << 24)):
+        file(tmp_path / f"{PREFIX}ctrdLst.01.bin", content)
+        file(tmp_path / f"{PREFIX}asmtLst.01.cbn", content)
+        with pytest.raises(UserError):
+            read_weights(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "change", [{"input": {"std": [0, 1, 1], "mean": [1, 2, 3]}}, {"network": 7}, {"data": []}, {"input": {}}]
+)
+def test_a_description_beside_weights(tmp_path: Path, change: dict[str, Any]) -> None:
+    from of_weights import described, small_state
+
+    file(tmp_path / "a.safetensors", save(small_state()))
+    file(tmp_path / "a.safetensors.json", described() | change)
+    with pytest.raises(UserError, match=r"a\.safetensors\.json"):
+        read_weights(tmp_path / "a.safetensors")
+
+
+def test_a_table_comes_back_whole() -> None:
+    for name in ("alexnet", "toy", "zfnet"):
+        known = find(name)
+        assert table.from_json(json.loads(json.dumps(table.to_json(known))), "x") == known
