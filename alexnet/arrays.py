@@ -39,7 +39,10 @@ def described(head: bytes) -> Described:
     found = HEADER.fullmatch(head[8 + width : start].decode("latin-1"))
     if start > len(head) or found is None:
         raise ValueError("its header is cut short or no plain array's")
-    dtype = np.dtype(found[1])
+    try:
+        dtype = np.dtype(found[1])
+    except (TypeError, ValueError) as fault:
+        raise ValueError(f"{found[1][:20]} is no type of numbers") from fault
     shape = tuple(int(length) for length in re.findall(r"\d+", found[3]))
     if dtype.kind not in KINDS or not dtype.itemsize or len(shape) > MOST_DIMENSIONS:
         raise ValueError(f"an array of {dtype}, numbers are needed")

@@ -26,7 +26,9 @@ import seeds
 from alexnet import arrays
 from alexnet.damage import damage_named, hold, number, whole
 from alexnet.data.journal import first_state, load_journal, odd_files_of, save_journal
+from alexnet.data.sources.archive import members
 from alexnet.data.sources.cifar import open_cifar
+from alexnet.data.sources.ilsvrc import _unpacked
 from alexnet.data.store import Store
 from alexnet.errors import LONGEST, UserError
 from alexnet.files import json_bytes, read_json, sealed
@@ -431,6 +433,35 @@ def test_a_batch_of_cifar_whose_array_has_no_such_shape(tmp_path: Path) -> None:
 
 def test_a_list_of_pictures_that_is_no_text(tmp_path: Path) -> None:
     assert _listed(file(tmp_path / "a.txt", b"\xff\xfe 1\nb\n")) == ["��", "b"]
+
+
+def tar_of_size(size: bytes) -> bytes:
+    """A tar of one file, whose header has these twelve bytes in its size's place."""
+    info = tarfile.TarInfo("kit/meta.mat")
+    header = bytearray(info.tobuf(tarfile.USTAR_FORMAT))
+    header[124:136], header[148:156] = size, b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    return bytes(header) + bytes(10240 - len(header))
+
+
+def test_a_tar_that_leads_back_for_ever(tmp_path: Path) -> None:
+    path = file(tmp_path / "kit.tar", tar_of_size(b"\xff" * 12))
+    with pytest.raises(UserError, match="damaged"):
+        list(members(path))
+    with contextlib.suppress(UserError):
+        _unpacked(path, {"meta.mat"})
+
+
+def test_a_packed_kit_that_ends_in_its_first_bytes(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="damaged"):
+        _unpacked(file(tmp_path / "kit.tar.gz", b"\x1f\x8b\x08"), {"meta.mat"})
+
+
+@pytest.mark.parametrize("kind", ["<f9", "<f444444444", "<U9999999999999"])
+def test_an_array_of_a_type_that_there_is_not(kind: str) -> None:
+    header = f"{{'descr': '{kind}', 'fortran_order': False, 'shape': (1,), }}".encode()
+    with pytest.raises(ValueError, match=r"type|cut short"):
+        arrays.array_in(arrays.MAGIC + b"\1\0" + struct.pack("<H", len(header)) + header)
 
 
 # ── weights ──────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -68,8 +68,8 @@ def members(path: Path, inside: Member | None = None) -> Iterator[Member]:
                         continue
                     if not info.isreg() or info.issparse():
                         raise UserError(f"{where}: its member {info.name!r} is a link or a device, not a picture")
-                    if info.offset_data + info.size > extent.size:
-                        raise UserError(f"{where}: cut short in {info.name!r}: download it again")
+                    if info.size < 0 or info.offset_data + info.size > extent.size:
+                        raise UserError(f"{where}: damaged or cut short in {info.name!r}: download it again")
                     yield Member(info.name, extent.offset + info.offset_data, info.size)
                 window.seek(archive.offset)
                 if window.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):  # tarfile stops at damage as at the end

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from alexnet.damage import damage_named
 from alexnet.data.sources.archive import Member, TarReader, members
 from alexnet.data.sources.base import Part, Source, check, distinct, in_order, listed, printable
 from alexnet.data.sources.folder import entries, files_part, read_class_folders, visible_folders, why_no_picture
@@ -207,18 +208,15 @@ def _unpacked(path: Path, wanted: set[str]) -> dict[str, bytes]:
     """The wanted files of a small packed tar, in memory; the amount unpacked is bounded."""
     found: dict[str, bytes] = {}
     total = 0
-    try:
-        with tarfile.open(path, "r|*") as archive:
-            for info in archive:
-                total += info.size
-                if total > MOST_BYTES:
-                    raise UserError(f"{path}: unpacks to over {MOST_BYTES >> 20} MB, not a development kit")
-                name = info.name.rpartition("/")[2]
-                stream = archive.extractfile(info) if info.isreg() and name in wanted else None
-                if stream is not None:
-                    found.setdefault(name, stream.read())
-    except (tarfile.TarError, OSError, EOFError) as error:
-        raise UserError(f"{path}: damaged ({error}): download it again") from None
+    with damage_named(path, "Download it again."), tarfile.open(path, "r|*") as archive:
+        for info in archive:
+            total += abs(info.size)  # a size below 0 leads back, for ever
+            if total > MOST_BYTES:
+                raise UserError(f"{path}: unpacks to over {MOST_BYTES >> 20} MB, not a development kit")
+            name = info.name.rpartition("/")[2]
+            stream = archive.extractfile(info) if info.isreg() and name in wanted else None
+            if stream is not None:
+                found.setdefault(name, stream.read())
     return found
 
 
