@@ -166,7 +166,7 @@ def test_files_that_are_none_and_points_outside(tmp_path: Path) -> None:
         '{"pictures": [{"file": "cat.png"}]}',
     ):
         (tmp_path / "list.json").write_text(content)
-        with pytest.raises(UserError, match=r"list.json: no key points .* Expected is"):
+        with pytest.raises(UserError, match=r"list.json: .* Expected is"):
             read_keypoints(tmp_path / "list.json")
     Image.new("RGB", (80, 60)).save(tmp_path / "cat.png")
     (tmp_path / "far.json").write_text('{"cat.png": {"eye": [90, 3]}, "dog.png": {"eye": [1, 1]}}')
