@@ -285,28 +285,10 @@ def kits(folder: Path) -> Target:
     plain = tar(dict(zip(names, (meta, truth, b"x"), strict=True)))
     links = tar({names[0]: meta, names[1]: truth}, links={"data/x": "/etc/passwd"})
     zipped = tar(dict(zip(names, (meta, truth, b"x"), strict=True)), "w:gz")
-    change = seeds.either(mutate.tar, in_tar(mutate.text), 0.8)
+    change = seeds.either(mutate.tar, mutate.in_tar(mutate.text), 0.8)
     return Target(
         [plain, links, zipped], change, in_file(folder / kit, lambda path: ilsvrc.Kit.read(folder, ilsvrc.EDITIONS[0]))
     )
-
-
-def in_tar(change: mutate.Change) -> mutate.Change:
-    """The content of one member changed in place, its length kept."""
-
-    def changed(random: Random, data: bytes) -> bytes:
-        heads = [at for at in range(0, len(data), 512) if data[at + 257 : at + 262] == b"ustar"]
-        if not heads:
-            return mutate.any_bytes(random, data)
-        head = random.choice(heads)
-        try:
-            size = max(0, min(int(data[head + 124 : head + 135], 8), len(data) - head - 512))
-        except ValueError:
-            return mutate.any_bytes(random, data)
-        body = change(random, data[head + 512 : head + 512 + size])[:size].ljust(size, b"\n")
-        return data[: head + 512] + body + data[head + 512 + size :]
-
-    return changed
 
 
 def tars(folder: Path) -> Target:
