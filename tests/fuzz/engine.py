@@ -92,6 +92,9 @@ def fuzz(
 ) -> None:
     """Read `wish.inputs` cases. `told` is given each one before it is read, `done` what came of them all."""
     result, watch, target = Result(parser.name), Watch(folder), parser.ready(folder)
+    meter = None if wish.driven else _meter(parser, wish)
+    if meter is not None:
+        meter.start()  # before any thread of a pool is there, which would not be measured
     _warm(target)
     began = time.monotonic()
 
@@ -103,20 +106,18 @@ def fuzz(
         return result.inputs < wish.inputs and result.seconds < wish.seconds
 
     (_driven if wish.driven else _drawn)(parser, wish, target, read, lambda: done(result))
+    if meter is not None:
+        meter.stop()
+        meter.save()
 
 
 def _drawn(parser: Parser, wish: Wish, target: Target, read: Callable[[bytes], bool], end: Callable[[], None]) -> None:
     """Cases by a seeded generator: the seeds and what the corpus has first, as they are."""
-    random, meter, kept = Random(f"{wish.seed} {parser.name}"), _meter(parser, wish), wish.kept_for(parser)
+    random, kept = Random(f"{wish.seed} {parser.name}"), wish.kept_for(parser)
     cases = [*target.seeds, *(path.read_bytes() for path in (sorted(kept.iterdir()) if kept and kept.is_dir() else ()))]
-    if meter is not None:
-        meter.start()
     number = 0
     while read(cases[number] if number < len(cases) else _case(random, target, cases)):
         number += 1
-    if meter is not None:
-        meter.stop()
-        meter.save()
     end()
 
 
