@@ -397,6 +397,33 @@ def onnx_graphs(folder: Path) -> Target:
     image = onnx.ModelProto()
     image.CopyFrom(ours)
     image.graph.initializer.append(numpy_helper.from_array(ones((3, 4, 4)), "mean_image"))
+    strange = [
+        [node("Conv", ["x", "w1"], ["a"], strides=[1, 2])],
+        [node("Conv", ["x", "w2"], ["a"], group=2)],
+        [node("Gemm", ["x", "w3"], ["a"], transA=1)],
+        [node("MaxPool", ["x"], ["a"], kernel_shape=[3, 2], strides=[2, 2])],
+        [node("MaxPool", ["x"], ["a"], kernel_shape=[2, 2], strides=[2, 2], pads=[0, 0, 7, 7])],
+        [node("AveragePool", ["x"], ["a"], kernel_shape=[2, 2], ceil_mode=1, count_include_pad=1)],
+        [node("MaxPool", ["x"], ["a"], kernel_shape=[3, 3], strides=[2, 2], ceil_mode=1), *made[:3]],
+        [node("LRN", ["x"], ["a"], size=4)],
+        [node("BatchNormalization", ["x", "s", "s", "s", "s"], ["a"], epsilon=1e-3)],
+        [node("Mul", ["x", "s"], ["a"])],
+        [node("Softplus", ["x"], ["a"])],
+        [node("Relu", ["x"], ["a"]), node("Tanh", ["x"], ["b"])],
+        [node("ConstantOfShape", ["huge"], ["b"])],
+        [node("Flatten", ["x"], ["a"]), node("Gemm", ["a", "w5"], ["b"])],
+    ]
+    held_by_all = constants | {"huge": np.array([1 << 20, 1 << 20]), "w5": ones((3 * 144, 2))}
+    odd = [graph(nodes, held_by_all) for nodes in strange]
+    for dimensions in (["B", 3, 12, 11], ["B", 3]):
+        one = onnx.ModelProto()
+        one.ParseFromString(odd[0])
+        one.graph.input.insert(0, helper.make_tensor_value_info("z", TensorProto.FLOAT, dimensions))
+        odd.append(one.SerializeToString())
+    away = onnx.ModelProto()
+    away.ParseFromString(odd[0])
+    away.graph.initializer[0].data_location = TensorProto.EXTERNAL
+    odd.append(away.SerializeToString())
     for model, told in ((ours, about), (image, about | {"input": {"std": [1, 1, 1], "mean_image": ".mean.npy"}})):
         helper.set_model_props(model, {"alexnet": json.dumps(told)})
     found = [
@@ -404,6 +431,7 @@ def onnx_graphs(folder: Path) -> Target:
         graph(made, {"n": np.array([2])}),
         ours.SerializeToString(),
         image.SerializeToString(),
+        *odd,
     ]
     asked = [Asked(mean=torch.zeros(3), colours="rgb"), Asked(mean=torch.ones(3), colours="bgr", std=torch.ones(3))]
 
@@ -456,10 +484,49 @@ def weight_archives(folder: Path) -> Target:
     large[148:156] = b"%06o\0 " % (sum(large[:148]) + 8 * 32 + sum(large[156:512]))
     found += [bytes(large), b"of no archive"]
     found += [tar({"a.caffemodel": b""}, links={"../../x": "/etc/passwd"}), tar({}), tar({"a.onnx": b""}, "w:bz2")]
-    change = seeds.either(mutate.tar, mutate.in_tar(mutate.safetensors), 0.8)
-    return Target(found, change, in_file(folder / "a.tar", thinly(read_weights)))
+    sets = [
+        {"a.safetensors": state, "a.safetensors.json": about},
+        {"a.safetensors": save(small_state() | {"features.0.weight": torch.ones(1)})},
+        {"a.safetensors": extra_layer(folder / "a.safetensors")},
+        {quantised.PREFIX + quantised.CODEBOOK.format(1): b""},
+    ]
+    known = dict.fromkeys(name for one in sets for name in one)
+    place = folder / "set"
+    place.mkdir()
+    packed_tar = seeds.either(mutate.tar, mutate.in_tar(mutate.safetensors), 0.8)
+    in_set = of_files({".json": mutate.json_file, ".safetensors": mutate.safetensors})
+
+    def change(random: Random, data: bytes) -> bytes:
+        return (in_set if is_set(data) else packed_tar)(random, data)
+
+    def read(data: bytes) -> object:
+        if not is_set(data):
+            return in_file(folder / "a.tar", read_weights)(data)
+        laid_out(place, unpacked(data), dict.fromkeys(known, b""))
+        one = place / "a.safetensors"
+        return read_weights(one if one.exists() and len(data) % 2 else place)
+
+    found += [packed(one | {"more": b" " * more}) for one in sets for more in range(2)]
+    return Target(found, change, thinly(read))
 
 
+def is_set(data: bytes) -> bool:
+    """Whether a case is several files, not an archive."""
+    return data[1:2] == b"\0"
+
+
+def extra_layer(path: Path) -> bytes:
+    """A file of our own with weights of a layer that its table has not."""
+    rows = THIN[TOY]
+    tensors = {name: torch.ones(shape) for name, shape in shapes_of(rows).items()}
+    tensors |= {"inputs.mean_image": torch.ones(3, 32, 32), "fc9.weight": torch.ones(1)}
+    save_tensors(path, tensors, {"network": {"table": table.to_json(rows)}})
+    data = path.read_bytes()
+    path.unlink()
+    return data
+
+
+FILES = tuple(f"Files.{name}" for name in ("__init__", "_found", "_members", "ending", "only", "beside", "read"))
 WEIGHT_PARSERS = [
     Parser("weights .pth", pth, {WEIGHTS + "torchvision.py": ("state_dict_in", "plain_names", "_another_network")}),
     Parser(
@@ -473,5 +540,5 @@ WEIGHT_PARSERS = [
     Parser("weights quantised", quantised_sets, {WEIGHTS + "quantised.py": ()}),
     Parser("weights of cuda-convnet", convnets, {WEIGHTS + "convnet.py": ()}),
     Parser("weights .onnx", onnx_graphs, {WEIGHTS + "onnx_file.py": ()}),
-    Parser("weights in a tar", weight_archives, {WEIGHTS + "foreign.py": ("Files", "check")}),
+    Parser("weights in a tar or folder", weight_archives, {WEIGHTS + "foreign.py": (*FILES, "check")}),
 ]
