@@ -465,7 +465,7 @@ def indexes(folder: Path) -> Target:
         _ = index.keys[:1], index.labels, index.class_names, index.layer, index.views, len(index), index.verify()
         asked = len(data) % 2 == 0  # also for what it was not built for
         ways = ("exact", *(["hamming", "codes"] if asked or index.bits is not None else []))
-        ways += ("faiss",) if asked or index.description["options"]["lists"] is not None else ()
+        ways += ("faiss",) if asked or index.description["options"].get("lists") is not None else ()
         ways = tuple(reversed(ways)) if len(data) % 3 == 0 else ways
         return [index.search(rows[:1], 2, way) for way in ways]  # pyright: ignore
 

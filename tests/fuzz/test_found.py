@@ -39,6 +39,7 @@ from alexnet.nets.weights.quantised import PREFIX
 from alexnet.nets.zoo import find
 from alexnet.papers.report import write_report
 from alexnet.reuse.feature_file import load_features
+from alexnet.reuse.similar.index import Index
 from alexnet.reuse.voc import _listed
 from alexnet.runs import RunFolder
 from alexnet.see.keypoints import read_keypoints, size_of
@@ -489,6 +490,14 @@ def test_a_run_without_a_state_whose_options_make_another_network_than_its_table
         state.unlink()
     with pytest.raises(UserError, match=r"config\.json: .*(needed|belong to no layer)"):
         resumed_job(store, run, TrainOptions())
+
+
+def test_an_index_whose_options_say_nothing_of_codes_and_lists(tmp_path: Path) -> None:
+    index = Index(tmp_path, {"options": {}}, np.zeros((1, 2), np.float32), {"keys": ["a"]})
+    assert index.bits is None
+    for by in ("codes", "faiss"):
+        with pytest.raises(UserError, match="Build it with"):
+            index.search(np.zeros((1, 2)), 1, by)
 
 
 def test_a_table_comes_back_whole() -> None:
