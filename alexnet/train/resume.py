@@ -12,7 +12,7 @@ from alexnet.damage import LARGEST_WHOLE, any_number, anything, damage_named, ho
 from alexnet.data.store import Store
 from alexnet.errors import UsageError, UserError
 from alexnet.measure.arithmetic import find_device
-from alexnet.runs import RunFolder
+from alexnet.runs import RunFolder, fill
 from alexnet.train.checks import check_numbers, with_options
 from alexnet.train.first import first_network, freeze
 from alexnet.train.job import Job, laid_out, make_job, set_threads, start_in
@@ -194,6 +194,7 @@ def changed_machine(run: RunFolder) -> list[str]:
 
 
 def _from_the_start(job: Job, recipe: Recipe, options: TrainOptions) -> Job:
-    """A run that was killed before its first state: its first weights again."""
-    job.network.load_state_dict(first_network(job.store, recipe, options).state_dict())
+    """A run that was killed before its first state: its first weights again. Raises UserError if the config's options
+    make another network than its table."""
+    fill(job.network, first_network(job.store, recipe, options).state_dict(), job.run.path / "config.json")
     return job

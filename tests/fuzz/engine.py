@@ -19,7 +19,7 @@ import traceback
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -41,6 +41,8 @@ class Target:
     seeds: Sequence[bytes]
     change: Change
     take: Callable[[bytes], object]
+    sound: Sequence[bytes] = ()
+    """The seeds that are taken."""
 
 
 @dataclass(frozen=True)
@@ -56,13 +58,15 @@ class Parser:
 
 @dataclass
 class Result:
-    """What came of a parser's cases. `faults`: what it was → how often; `kept`: what it was → the file of one case."""
+    """What came of a parser's cases. `sound`: seeds that are taken; `faults`: what it was → how often; `kept`:
+    what it was → the file of one case."""
 
     name: str
     inputs: int = 0
     taken: int = 0
     refused: int = 0
     seconds: float = 0.0
+    sound: int = 0
     faults: dict[str, int] = field(default_factory=dict)
     kept: dict[str, str] = field(default_factory=dict)
 
@@ -92,7 +96,11 @@ def fuzz(
 ) -> None:
     """Read `wish.inputs` cases. `told` is given each one before it is read, `done` what came of them all."""
     result, watch, target = Result(parser.name), Watch(folder), parser.ready(folder)
-    _warm(target)
+    meter = None if wish.driven else _meter(parser, wish)
+    if meter is not None:
+        meter.start()  # before any thread of a pool is there, which would not be measured
+    target = replace(target, sound=_warm(target))
+    result.sound = len(target.sound)
     began = time.monotonic()
 
     def read(data: bytes) -> bool:
@@ -103,20 +111,18 @@ def fuzz(
         return result.inputs < wish.inputs and result.seconds < wish.seconds
 
     (_driven if wish.driven else _drawn)(parser, wish, target, read, lambda: done(result))
+    if meter is not None:
+        meter.stop()
+        meter.save()
 
 
 def _drawn(parser: Parser, wish: Wish, target: Target, read: Callable[[bytes], bool], end: Callable[[], None]) -> None:
     """Cases by a seeded generator: the seeds and what the corpus has first, as they are."""
-    random, meter, kept = Random(f"{wish.seed} {parser.name}"), _meter(parser, wish), wish.kept_for(parser)
+    random, kept = Random(f"{wish.seed} {parser.name}"), wish.kept_for(parser)
     cases = [*target.seeds, *(path.read_bytes() for path in (sorted(kept.iterdir()) if kept and kept.is_dir() else ()))]
-    if meter is not None:
-        meter.start()
     number = 0
     while read(cases[number] if number < len(cases) else _case(random, target, cases)):
         number += 1
-    if meter is not None:
-        meter.stop()
-        meter.save()
     end()
 
 
@@ -150,15 +156,21 @@ def _driven(parser: Parser, wish: Wish, target: Target, read: Callable[[bytes], 
     atheris.Fuzz()
 
 
-def _warm(target: Target) -> None:
-    """What is imported or compiled once, by sound files; their faults are looked at when they are read again."""
+def _warm(target: Target) -> list[bytes]:
+    """What is imported or compiled once, by the seeds; those that are taken. Faults are looked at when they are read
+    again."""
+    sound = []
     for data in target.seeds:
         with suppress(Exception):
             target.take(data)
+            sound.append(data)
+    return sound
 
 
 def _case(random: Random, target: Target, cases: list[bytes]) -> bytes:
-    data = random.choice(cases if random.random() < 0.7 else target.seeds)
+    """Half of the cases come of what is taken, so that changes reach what is read last."""
+    chance = random.random()
+    data = random.choice(target.sound if chance < 0.5 and target.sound else target.seeds if chance < 0.7 else cases)
     if random.random() < 0.03:
         return spliced(random, data, random.choice(cases))
     changed = target.change(random, data)

@@ -615,3 +615,21 @@ def arrays(random: Random, tensors: dict[str, np.ndarray]) -> dict[str, np.ndarr
 def one_of(*changes: Change) -> Change:
     """Each of these as often."""
     return lambda random, data: random.choice(changes)(random, data)
+
+
+def in_tar(change: Change) -> Change:
+    """The content of one member changed in place, its length kept."""
+
+    def changed(random: Random, data: bytes) -> bytes:
+        heads = [at for at in range(0, len(data), 512) if data[at + 257 : at + 262] == b"ustar"]
+        if not heads:
+            return any_bytes(random, data)
+        head = random.choice(heads)
+        try:
+            size = max(0, min(int(data[head + 124 : head + 135], 8), len(data) - head - 512))
+        except ValueError:
+            return any_bytes(random, data)
+        body = change(random, data[head + 512 : head + 512 + size])[:size].ljust(size, b"\n")
+        return data[: head + 512] + body + data[head + 512 + size :]
+
+    return changed

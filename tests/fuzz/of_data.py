@@ -154,7 +154,8 @@ def annotations(folder: Path) -> Target:
     (folder / "JPEGImages").mkdir()
     (folder / "JPEGImages" / "a.png").write_bytes(picture("PNG", side=9))
     other = folder / "Annotations" / "b.xml"
-    other.write_bytes(voc.replace(b"cat", b"bird"))
+    other.write_bytes(voc.replace(b"cat", b"bird").replace(b"a.png", b"b.png"))
+    (folder / "JPEGImages" / "b.png").write_bytes(picture("PNG", side=9))
     (folder / "Annotations" / "notes.md").write_bytes(b"")
 
     def read(path: Path) -> object:
@@ -189,36 +190,70 @@ def mat_files(folder: Path) -> Target:
 
 
 def class_lists(folder: Path) -> Target:
+    """Lists of each form, in each order that can be wished for or known of weights."""
+    from made_sources import mat, synsets
+
     words = b"n00000001 cat, house cat\nn00000003 dog\nn00000002 bird\n"
-    found = [words, b"cat\ndog\ncat\n", b"n00000001 cat\nn00000002\n"]
+    texts = [words, b"n00000001 cat\nn00000002\n", b"cat\ndog\ncat\n", b"cat\n", b"n00000001 x\n" * 2, b"\xff"]
+    texts += [INDEX, INDEX.replace(b"n0", b"m0"), mat({"synsets": synsets(2012, 2)}), mat({"synsets": 3.0})]
+    found = [b"%d" % place + text for text in texts[:3] + texts[6:9] for place in range(8)]
+    found += [b"0" + text for text in texts]
+    return Target(found, behind_a_digit(class_text), partial(take_classes, folder))
 
-    def read(path: Path) -> object:
-        ids = tuple(folder_.read_words(path))[:3] or ("n00000001", "n00000002")
-        folder_.human_names(path.parent, ids)
-        for wish in (None, "sorted", "listed"):
-            found = read_classes(path, wish)
-        return found.arranged("sorted synset")
 
-    folder_ = folder_module
-    return Target(found, mutate.text, in_file(folder / "synset_words.txt", read))
+INDEX = b'{"0": ["n00000001", "cat"], "1": ["n00000003", "dog"], "2": ["n00000002", "cat"]}'
+
+
+def class_index(folder: Path) -> Target:
+    pairs = (b'{"0": ["a", "cat"], "2": ["b", "dog"]}', b'[["a", "b"]]')
+    return Target(
+        [b"%d" % place + text for text in (INDEX, *pairs) for place in range(8)],
+        behind_a_digit(mutate.json_file),
+        partial(take_classes, folder),
+    )
+
+
+def behind_a_digit(change: mutate.Change) -> mutate.Change:
+    """The first byte is not of the file: it says what is asked of it."""
+    return lambda random, data: random.choice(b"01234567").to_bytes(1) + change(random, data[1:])
+
+
+def class_text(random: Random, data: bytes) -> bytes:
+    change = mutate.json_file if data[:1] == b"{" else mutate.mat if data[:6] == b"MATLAB" else mutate.text
+    return change(random, data)
+
+
+def take_classes(folder: Path, data: bytes) -> object:
+    asked, text = int(data[:1]) if data[:1].isdigit() else 0, data[1:]
+    path = folder / ("a.json" if text[:1] == b"{" else "a.mat" if text[:6] == b"MATLAB" else "synset_words.txt")
+    path.write_bytes(text)
+    ids = tuple(folder_module.read_words(path))[:3] or ("n00000001", "n00000002")
+    if path.suffix == ".txt":
+        folder_module.human_names(folder, ids)
+    found = read_classes(path, (None, "sorted", "devkit", "listed")[asked % 4])
+    return found.arranged("sorted synset" if asked % 8 < 4 else "")
 
 
 folder_module = folder
 
 
-def class_index(folder: Path) -> Target:
-    found = [b'{"0": ["n00000001", "cat"], "1": ["n00000002", "dog"], "2": ["n00000003", "cat"]}']
-    return Target(found, mutate.json_file, in_file(folder / "index.json", lambda path: read_classes(path).arranged("")))
-
-
 def cifar_batches(folder: Path) -> Target:
     from made_sources import cifar as make
 
-    make(folder, each=1)
+    make(folder, each=2)
+    (folder / cifar.META).write_bytes(pickle.dumps({b"label_names": [b"cat", b"dog"]}, protocol=2))
     names = (*cifar.TRAIN, cifar.TEST)
-    (folder / "data_batch_2").write_bytes((folder / "data_batch_2").read_bytes())
-    small = pickle.loads((folder / "data_batch_1").read_bytes())
-    columns = pickle.dumps({b"data": np.asfortranarray(np.zeros((2, 3072), np.uint8)), b"labels": [1, 2]}, protocol=2)
+    small, odds = pickle.loads((folder / "data_batch_1").read_bytes()), []
+    columns = pickle.dumps({b"data": np.asfortranarray(np.zeros((2, 3072), np.uint8)), b"labels": [1, 0]}, protocol=2)
+    for odd in (
+        {b"labels": [7, 0]},
+        {b"labels": [0]},
+        {b"data": np.zeros((2, 3072))},
+        {b"data": [1]},
+        {"x": "y", 1: 2},
+    ):
+        odds.append(pickle.dumps(small | odd, protocol=2))
+    odds += [pickle.dumps({"label_names": names}, protocol=2) for names in (["cat", "dog"], [], ["a", 1], "cat")]
     evil = [b"cos\nsystem\n(S'true'\ntR.", pickle.dumps(small, protocol=4), b"\x80\x02}q\0.", pickle.dumps([1], 2)]
     rest = {name: (folder / name).read_bytes() for name in names}
 
@@ -231,7 +266,7 @@ def cifar_batches(folder: Path) -> Target:
         return source
 
     known = (folder / cifar.META).read_bytes()
-    return Target([rest["data_batch_1"], columns, known, *evil], pickle_bytes, read)
+    return Target([rest["data_batch_1"], columns, known, *odds, *evil], pickle_bytes, read)
 
 
 def pickle_bytes(random: Random, data: bytes) -> bytes:
@@ -254,11 +289,13 @@ def norb_files(folder: Path) -> Target:
     known = {f"smallnorb-1-training-{kind}.mat": data for kind, data in (("dat", pictures_), ("cat", labels))}
 
     def read(data: bytes) -> object:
-        files = unpacked(data)
-        laid_out(folder, files, known)
+        laid_out(folder, unpacked(data), known | twice)
         return look(norb.open_norb(folder))
 
-    return Target([packed(known)], of_files({".mat": mutate.any_bytes}), read)
+    twice, dat = {"smallnorb-2-training-dat.mat": pictures_}, "smallnorb-1-training-dat.mat"
+    flat = norb_matrix(np.arange(5 * 6, dtype=np.uint8).reshape(5, 2, 3))
+    cases = [known, known | twice, known | {dat: flat}, known | {dat: labels}]
+    return Target([packed(case) for case in cases], of_files({".mat": mutate.any_bytes}), read)
 
 
 def tiny(folder: Path) -> Target:
@@ -285,28 +322,35 @@ def kits(folder: Path) -> Target:
     plain = tar(dict(zip(names, (meta, truth, b"x"), strict=True)))
     links = tar({names[0]: meta, names[1]: truth}, links={"data/x": "/etc/passwd"})
     zipped = tar(dict(zip(names, (meta, truth, b"x"), strict=True)), "w:gz")
-    change = seeds.either(mutate.tar, in_tar(mutate.text), 0.8)
-    return Target(
-        [plain, links, zipped], change, in_file(folder / kit, lambda path: ilsvrc.Kit.read(folder, ilsvrc.EDITIONS[0]))
-    )
+    packed_kit = seeds.either(mutate.tar, mutate.in_tar(mutate.text), 0.8)
+    rows = synsets(2012, 2)
+    odd = [
+        rows[:2],
+        [row | {"ILSVRC2012_ID": 1} for row in rows],
+        [row | {"WNID": "n1"} for row in rows],
+        [row | {"num_children": number} for number, row in enumerate(rows)],
+        [row | {"num_children": "x"} for row in rows],
+        synsets(2010, 2),
+    ]
+    loose = [meta, *(mat({"synsets": one}) for one in odd)]
+    unpacked_kit = folder / "devkit" / "data"
+    unpacked_kit.mkdir(parents=True)
 
+    def change(random: Random, data: bytes) -> bytes:
+        return (mutate.mat if data[:6] == b"MATLAB" else packed_kit)(random, data)
 
-def in_tar(change: mutate.Change) -> mutate.Change:
-    """The content of one member changed in place, its length kept."""
+    def read(data: bytes) -> object:
+        """A kit as it was downloaded; or, unpacked, its list of classes."""
+        for path in (folder / kit, *unpacked_kit.iterdir()):
+            path.unlink(missing_ok=True)
+        if data[:6] == b"MATLAB":
+            (unpacked_kit / "meta.mat").write_bytes(data)
+            (unpacked_kit / ilsvrc.EDITIONS[0].val_truth).write_bytes(truth)
+        else:
+            (folder / kit).write_bytes(data)
+        return ilsvrc.Kit.read(folder, ilsvrc.EDITIONS[0])
 
-    def changed(random: Random, data: bytes) -> bytes:
-        heads = [at for at in range(0, len(data), 512) if data[at + 257 : at + 262] == b"ustar"]
-        if not heads:
-            return mutate.any_bytes(random, data)
-        head = random.choice(heads)
-        try:
-            size = max(0, min(int(data[head + 124 : head + 135], 8), len(data) - head - 512))
-        except ValueError:
-            return mutate.any_bytes(random, data)
-        body = change(random, data[head + 512 : head + 512 + size])[:size].ljust(size, b"\n")
-        return data[: head + 512] + body + data[head + 512 + size :]
-
-    return changed
+    return Target([plain, links, zipped, *loose], change, read)
 
 
 def tars(folder: Path) -> Target:
@@ -393,10 +437,12 @@ def store_files(kind: str, folder: Path) -> Target:
             _promised_anew(store, plain, files)
         opened = Store.open(store)
         part = opened.parts["train"]
+        if len(data) % 3 == 0:
+            return opened.verify(lambda *_: None)
         _ = opened.statistics, opened.sums, opened.report(), list(part.keys)[:3], part.keys[:2]
         if len(part):
             part.read(np.arange(len(part))[:2], threads=1)
-        if kind == "raw":
+        if kind == "raw" or len(data) % 4 == 1:
             _ = part.pictures.sum()
         return opened.verify() or remarks_on(opened)
 
@@ -542,6 +588,13 @@ def archives(folder: Path) -> Target:
 
 
 SOURCES = "alexnet/data/sources/"
+STORE = (
+    *(f"Store.{name}" for name in ("__init__", "open", "statistics", "sums", "report", "verify", "_statistics_file")),
+    *(f"Part.{name}" for name in ("__init__", "keys", "digests", "pictures", "record", "verify", "_fault_of_record")),
+    *(f"Part.{name}" for name in ("_read_rows", "_check_record", "_decoded", "_fill", "_span", "_check_file")),
+    *("Part._checked_labels", "Part._checked_offsets", "Keys", "read_array"),
+)
+"""What reads a store's files; what checks the arguments of who calls does not belong to it."""
 DATA_PARSERS = [
     *(Parser(f"picture {kind}", partial(pictures, kind), DECODE, "pictures") for kind in PICTURES),
     Parser(
@@ -561,8 +614,8 @@ DATA_PARSERS = [
             )
         },
     ),
-    Parser("store raw", partial(store_files, "raw"), {"alexnet/data/store.py": ()}, "stores"),
-    Parser("store jpeg", partial(store_files, "jpeg"), {"alexnet/data/store.py": ()}, "stores"),
+    Parser("store raw", partial(store_files, "raw"), {"alexnet/data/store.py": STORE}, "stores"),
+    Parser("store jpeg", partial(store_files, "jpeg"), {"alexnet/data/store.py": STORE}, "stores"),
     Parser(
         "journal",
         journals,
@@ -581,7 +634,7 @@ DATA_PARSERS = [
     Parser(
         "devkit",
         kits,
-        {SOURCES + "ilsvrc.py": ("Kit.read", "_files_of_kit", "_unpacked", "_truth", "leaves_of", "_bounded")},
+        {SOURCES + "ilsvrc.py": ("Kit.read", "_files_of_kit", "_unpacked", "_truth", "leaves_of")},
     ),
     Parser(
         "tars",
@@ -597,11 +650,12 @@ DATA_PARSERS = [
         "class list",
         class_lists,
         {
-            "alexnet/data/classes.py": ("read_classes", "_lines", "ClassList"),
+            "alexnet/data/classes.py": ("read_classes", "_lines", "_index", "_kit", "ClassList"),
             SOURCES + "folder.py": ("read_words", "human_names"),
         },
+        "lists of classes",
     ),
-    Parser("class index", class_index, {"alexnet/data/classes.py": ("_index",)}),
+    Parser("class index", class_index, {"alexnet/data/classes.py": ("read_classes", "_index")}, "lists of classes"),
     Parser("CIFAR-10", cifar_batches, {SOURCES + "cifar.py": ()}),
     Parser("NORB", norb_files, {SOURCES + "norb.py": ()}),
     Parser(

@@ -3,10 +3,12 @@
 import asyncio
 import json
 import urllib.parse
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
+from unittest.mock import patch
 
 import mutate
 import numpy as np
@@ -18,6 +20,7 @@ from PIL import Image
 from seeds import in_file
 
 from alexnet.data.store import Store
+from alexnet.files import parsed
 from alexnet.measure import ensemble, sections, verify
 from alexnet.measure.history import day, read_history, read_now
 from alexnet.measure.hub import model_card
@@ -46,9 +49,10 @@ from alexnet.serve.home import home_page, recipe_words, state_of
 from alexnet.serve.kept import _Judged
 from alexnet.serve.sides import Side
 from alexnet.serve.uploads import Making
-from alexnet.tensor_files import save_tensors
+from alexnet.tensor_files import load_tensors, save_tensors
 from alexnet.train.options import TrainOptions
 from alexnet.train.plan import Subject
+from alexnet.train.recipes import RECIPES
 from alexnet.train.resume import recorded_options
 
 RESULTS = seeds.FORMATS.parents[2] / "docs" / "results"
@@ -62,6 +66,9 @@ def configs(folder: Path) -> Target:
     weights, known = run / "model.safetensors", RunFolder.open(run)
 
     def read(path: Path) -> object:
+        if not path.stat().st_size:
+            path.unlink()
+        RunFolder.open(run, altered=True)
         opened = RunFolder.open(run)
         asked = Run.open(run, device="cpu")
         _ = opened.table, opened.class_names, asked.class_ids, opened.missing, opened.public_config(), Making.of(asked)
@@ -73,24 +80,55 @@ def configs(folder: Path) -> Target:
             opened.load_weights(weights)
         return opened.snapshots
 
-    return Target(
-        [(run / "config.json").read_bytes()],
-        seeds.json_sealed(mutate.json_file),
-        in_file(run / "config.json", read),
-    )
+    found = [(run / "config.json").read_bytes(), b"", *odd_tables(known.config)]
+    return Target(found, seeds.json_sealed(mutate.json_file), in_file(run / "config.json", read))
+
+
+def odd_tables(config: dict[str, Any]) -> list[bytes]:
+    """The config with tables that are none, its checksum right."""
+    told = config["network"]["table"]
+    rows = told["rows"]
+    first, last = rows[0], rows[-1]
+    lacking = {key: value for key, value in first.items() if key not in ("maps", "kernel")}
+    odd = [
+        [],
+        [first, *rows],
+        [row for row in rows if row["row"] not in ("Conv", "Dense")],
+        [first | {"row": "x"}, last],
+    ]
+    odd += [[first | {"x": 1}, last], [lacking, last], [first | {"padding": [1, 2], "reads": [[0]]}, *rows[1:]]]
+    return [
+        seeds.sealed_json(
+            json.dumps(config | {"network": config["network"] | {"table": told | {"rows": one}}}).encode()
+        )
+        for one in odd
+    ]
 
 
 def verified(folder: Path) -> Target:
     """Config, weights and states held against each other, as `alexnet verify` does."""
     run = seeds.small_run("run", folder)
-
-    def change(random: Random, data: bytes) -> bytes:
-        return seeds.json_sealed(mutate.json_file)(random, data)
+    opened = RunFolder.open(run)
+    weights = dict(load_tensors(run / "model.safetensors")[0])
+    opened.save_state(
+        2, {f"{kind}/{name}": one.clone() for kind in ("weight", "velocity") for name, one in weights.items()}, {}
+    )
+    save_tensors(run / "kept.safetensors", {"x": torch.ones(1)})
+    config, model = opened.config, (run / "model.safetensors").read_bytes()
 
     def read(path: Path) -> object:
+        """Of a run that has not finished the weights are not there yet."""
+        if b'"finished": false' in path.read_bytes():
+            (run / "model.safetensors").unlink(missing_ok=True)
+        else:
+            (run / "model.safetensors").write_bytes(model)
         return [str(one.as_json()) for one in verify_run(run)]
 
-    return Target([(run / "config.json").read_bytes()], change, in_file(run / "config.json", read))
+    one_id = config["classes"] | {"ids": ["a"] * len(config["classes"]["ids"])}
+    news = ({}, {"finished": False}, {"classes": one_id}, {"classes": one_id | {"ids": ["a"]}})
+    found = [seeds.sealed_json(json.dumps(config | new).encode()) for new in news]
+    found.append(json.dumps(config | {"checksum": ""}).encode())
+    return Target(found, seeds.json_sealed(mutate.json_file), in_file(run / "config.json", read))
 
 
 def tensors_of_run(name: str, folder: Path) -> Target:
@@ -109,7 +147,13 @@ def tensors_of_run(name: str, folder: Path) -> Target:
             "x", partial(model_in_words, asked) if name[0] == "m" else partial(snapshot_in_words, asked, path, 1)
         )
 
-    return Target([path.read_bytes()], seeds.tensors_sealed, in_file(path, read))
+    found = [path.read_bytes()]
+    tensors, about = load_tensors(path)
+    if name.startswith("inputs"):
+        for side in (64, 4):
+            save_tensors(path, tensors | {"mean_image": torch.ones(3, side, side)}, about)
+            found.append(path.read_bytes())
+    return Target(found, seeds.tensors_sealed, in_file(path, read))
 
 
 def states(folder: Path) -> Target:
@@ -136,9 +180,35 @@ def resumed(folder: Path) -> Target:
     from alexnet.train.resume import resumed_job
 
     run, store = seeds.small_run("begun-run", folder), Store.open(seeds.copied("raw.store", folder))
-    path = run / "config.json"
-    read = in_file(path, lambda _: resumed_job(store, run, TrainOptions())[1])
-    return Target([path.read_bytes()], seeds.json_sealed(options_json), read)
+    state = RunFolder.open(run).states()[0]
+    names = "config.json", str(state.relative_to(run))
+    known = {name: (run / name).read_bytes() for name in names}
+    tensors, about = load_tensors(state)
+    save_tensors(state, tensors, about | {"cursor": about["cursor"] | {"epoch": 4}})
+    later, config = state.read_bytes(), json.loads(known["config.json"])
+    wishes = (TrainOptions(), TrainOptions(epochs=2), TrainOptions(), TrainOptions(seed=9), TrainOptions())
+
+    def seal(files: Files) -> Files:
+        return files | {"config.json": seeds.sealed_json(files["config.json"])} if "config.json" in files else files
+
+    def read(data: bytes) -> object:
+        laid_out(run, unpacked(data), known)
+        return resumed_job(store, run, wishes[len(data) % len(wishes)])[1]
+
+    def with_recipe(**news: Any) -> bytes:
+        return seeds.sealed_json(json.dumps(config | {"options": config["options"] | news}).encode())
+
+    cases = [known, {names[0]: known[names[0]]}, known | {names[1]: later}, known | {names[1]: b"x"}]
+    cases += [known | {names[0]: with_recipe(recipe=name)} for name in RECIPES]
+    cases += [
+        known | {names[0]: seeds.sealed_json(json.dumps({k: v for k, v in config.items() if k != "starts"}).encode())}
+    ]
+    other = config["starts"][0] | {"layout": config["starts"][0]["layout"] | {"processes": 2}}
+    cases += [known | {names[0]: seeds.sealed_json(json.dumps(config | {"starts": [other]}).encode())}]
+    machine = config["machine"] | {"kernels": "others"}
+    cases += [known | {names[0]: seeds.sealed_json(json.dumps(config | {"machine": machine}).encode())}]
+    found = [packed(case | {"more": b" " * more}) for case in cases for more in range(len(wishes))]
+    return Target(found, of_files({".json": options_json, ".safetensors": seeds.tensors_sealed}, seal), read)
 
 
 def options_json(random: Random, data: bytes) -> bytes:
@@ -205,7 +275,16 @@ class SimpleMaterial:
 
 def nows(folder: Path) -> Target:
     told = {"epoch": 1, "batch": 2, "batches": 3, "loss": 0.5, "top1_error": 0.5, "speed": 10.0, "seconds_left": 3.5}
-    return Target([json.dumps(told).encode()], mutate.json_file, in_file(folder / "now.json", read_now))
+    long = b" " * ((1 << 16) + 1)  # longer than any that is read
+    found = [json.dumps(told).encode(), json.dumps(told | {"loss": float("nan")}).encode(), long]
+    return Target(found, mutate.json_file, in_file(folder / "now.json", now))
+
+
+def now(path: Path) -> object:
+    """The file; and its text as a log's line is read."""
+    with suppress(ValueError):
+        parsed(path.read_bytes(), strange_numbers=True)
+    return read_now(path)
 
 
 # ── what is kept ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -213,24 +292,35 @@ def nows(folder: Path) -> Target:
 
 def probabilities(folder: Path) -> Target:
     path, other = folder / "a.safetensors", folder / "b.safetensors"
-    values = np.full((3, 2), 0.5, np.float32)
-    about = {"views": 1, "part": "val", "store": "x", "run": "y", "class_ids": ["a", "b"]}
-    found = Probabilities(values, np.array([0, 1, 0]), ("k", "l", "m"), about)
-    found.save(path), found.save(other)
-    wide = Probabilities(
-        np.full((2, 7), 1 / 7, np.float32), np.array([-1, -1]), ("k", "l"), about | {"class_ids": list("abcdefg")}
-    )
-    data = path.read_bytes()
-    wide.save(path)
+    values = np.random.default_rng(0).dirichlet(np.ones(5), 3).astype(np.float32)
+    about = {"views": 1, "part": "val", "store": "x", "run": "y", "class_ids": list("abcde")}
+    keys = ("k", "l", "m")
+
+    def saved(values: np.ndarray, labels: list[int], keys: tuple[str, ...] = keys, **news: Any) -> bytes:
+        Probabilities(values, np.array(labels), keys, about | news).save(path)
+        return path.read_bytes()
+
+    other.write_bytes(saved(np.eye(5, dtype=np.float32)[:3], [0, 1, 4]))
+    narrow = np.full((3, 2), 0.5, np.float32)
+    found = [
+        saved(values, [0, 1, 4]),
+        saved(values, [0, 1, 4], views=10),
+        saved(values, [0, 1, 3]),
+        saved(values, [-1, -1, -1]),
+        saved(values[:2], [0, 1], ("k", "l")),
+        saved(narrow, [0, 1, 0], class_ids=["a", "b"]),
+    ]
 
     def read(path: Path) -> object:
         one, two = Probabilities.load(path), Probabilities.load(other)
-        joined = ensemble.average([one, one])
-        ensemble.submission(joined)
-        ensemble.average([one, two], (0.5, 1.0))
-        return ensemble.search_weights([one, two])
+        if len(one.about) % 2:
+            return ensemble.submission(ensemble.average([one, one]))
+        if path.stat().st_size % 2:
+            ensemble.average([one, two], (0.5, 1.0))
+        with patch.object(ensemble, "GRID", (0.0, 0.5, 1.0)):  # as it searches, with fewer steps
+            return ensemble.search_weights([one, two if path.stat().st_size % 3 else one])
 
-    return Target([data, path.read_bytes()], seeds.tensors_sealed, in_file(path, read))
+    return Target(found, seeds.tensors_sealed, in_file(path, read))
 
 
 def tops(folder: Path) -> Target:
@@ -255,7 +345,7 @@ def spreads(folder: Path) -> Target:
 
     def read(path: Path) -> object:
         found = Spread.load(path)
-        return [found.as_json(name, 0) for name in found.peaks]
+        return [found.as_json(name, len(found.peaks) % 4) for name in (*found.peaks, "conv1")]
 
     return Target([path.read_bytes()], seeds.tensors_sealed, in_file(path, read))
 
@@ -373,11 +463,22 @@ def indexes(folder: Path) -> Target:
         laid_out(place, unpacked(data), known)
         index = Index.open(place)
         _ = index.keys[:1], index.labels, index.class_names, index.layer, index.views, len(index), index.verify()
-        ways = ("exact", *(["hamming", "codes"] if index.bits is not None else []))
-        ways += ("faiss",) if index.description["options"]["lists"] is not None else ()
+        asked = len(data) % 2 == 0  # also for what it was not built for
+        ways = ("exact", *(["hamming", "codes"] if asked or index.bits is not None else []))
+        ways += ("faiss",) if asked or index.description["options"].get("lists") is not None else ()
+        ways = tuple(reversed(ways)) if len(data) % 3 == 0 else ways
         return [index.search(rows[:1], 2, way) for way in ways]  # pyright: ignore
 
-    return Target([packed(seal(known))], of_files(changes, seal), read)
+    plain = described | {"options": described["options"] | {"bits": None, "lists": None}}
+    bare = {"features.npy": known["features.npy"], "features.json": known["features.json"]}
+    exact = [bare | {"index.json": json.dumps(plain).encode() + b" " * more} for more in range(2)]
+    save_tensors(
+        folder / "i" / "codes.safetensors", {"codes": torch.zeros(8, 3, dtype=torch.uint8), **small}, {"bits": 32}
+    )
+    narrow = known | {"codes.safetensors": (folder / "i" / "codes.safetensors").read_bytes()}
+    foreign = [known | {"lists.faiss": b"x"}] if lists else []
+    found = [packed(seal(case)) for case in (known, *exact, narrow, *foreign)]
+    return Target([*found, *(case + b"\0" for case in found)], of_files(changes, seal), read)
 
 
 def faiss_lists(rows: np.ndarray) -> bytes:
@@ -466,6 +567,9 @@ QUERIES += (
     "GET /api/openapi.json",
     "PUT /api/run",
     "GET /api/sides/own/compare",
+    "GET /api/store/val/99.jpg",
+    "GET /api/store/other/0.jpg",
+    "WEBSOCKET /api/run",
 )
 HEADERS = b"\nhost: 127.0.0.1:8000\norigin: http://127.0.0.1:8000\nsec-fetch-site: same-origin\n\n"
 
@@ -518,7 +622,13 @@ def requests(folder: Path, token: str = "") -> Target:
             raise RuntimeError(f"answered with {status}")
         return status
 
-    return Target([*found, *pictures], request, read)
+    large = [b"POST /api/pictures\ncontent-length: 99999999999" + HEADERS]
+    headers = [b"host: localhost:8000\nsec-fetch-site: cross-site\nsec-fetch-mode: navigate\nsec-fetch-dest: document"]
+    headers += [b"host: [::1]:8000", b"host: 192.168.1.5:8000", b"host: evil.org:8000", b"host: 127.0.0.1", b"host: :x"]
+    headers += [b"host: 127.0.0.1:8000\norigin: http://evil.org", b"host: 127.0.0.1:8000\nsec-fetch-site: cross-site"]
+    entered = [b"GET /" + (token.encode() + b"/api/run" if token else b"api/run") + HEADERS]
+    entered += [entered[0].partition(b"\n")[0] + b"\n" + one + b"\n\n" for one in headers]
+    return Target([*found, *pictures, *large, *entered], request, read)
 
 
 async def asked(app: Any, data: bytes) -> int:
@@ -528,12 +638,17 @@ async def asked(app: Any, data: bytes) -> int:
     method, _, target = first.partition(b" ")
     address, _, query = target.partition(b"?")
     headers = [(name.strip().lower(), value.strip()) for name, _, value in (line.partition(b":") for line in lines)]
+    headers = [
+        pair for pair in headers if pair[0] != b"content-length" or pair[1].isdigit()
+    ]  # the server refuses others
     scope = {"type": "http", "http_version": "1.1", "method": method.decode("latin-1").upper(), "scheme": "http"}
     scope |= {
         "path": urllib.parse.unquote(address.decode("latin-1")) or "/",
         "raw_path": address,
         "query_string": query,
     }
+    if method == b"WEBSOCKET":
+        scope |= {"type": "websocket", "scheme": "ws", "subprotocols": []}
     scope |= {
         "headers": headers,
         "client": ("127.0.0.1", 5),
@@ -546,6 +661,8 @@ async def asked(app: Any, data: bytes) -> int:
     async def receive() -> dict[str, Any]:
         nonlocal sent
         sent += 1
+        if method == b"WEBSOCKET":
+            return {"type": "websocket.connect" if sent == 1 else "websocket.disconnect"}
         if sent == 1:
             return {"type": "http.request", "body": body, "more_body": False}
         await asyncio.sleep(0.05)
@@ -571,10 +688,8 @@ RUN_PARSERS = [
                 "RunFolder.public_config",
                 "RunFolder.inputs",
                 "RunFolder.load_weights",
-                "fill",
-                "check_fits",
             ),
-            "alexnet/nets/table.py": ("from_json", "_row_from_json"),
+            "alexnet/nets/table.py": ("from_json", "_row_from_json", "_check_columns"),
         },
     ),
     Parser(
@@ -582,12 +697,11 @@ RUN_PARSERS = [
         verified,
         {
             "alexnet/measure/verify.py": (
-                "verify_run",
                 "_found",
                 "_files",
                 "config_in_words",
-                "inputs_in_words",
                 "model_in_words",
+                "other_in_words",
             )
         },
     ),
@@ -633,7 +747,11 @@ RUN_PARSERS = [
             )
         },
     ),
-    Parser("run: file names", file_names, {"alexnet/runs.py": ("RunFolder.snapshots", "RunFolder.states")}),
+    Parser(
+        "run: file names",
+        file_names,
+        {"alexnet/runs.py": ("RunFolder.snapshots", "RunFolder.states", "RunFolder.latest_state")},
+    ),
     Parser(
         "run: log.jsonl",
         logs,
@@ -642,13 +760,17 @@ RUN_PARSERS = [
             "alexnet/measure/verify.py": ("log_in_words",),
         },
     ),
-    Parser("run: now.json", nows, {"alexnet/measure/history.py": ("read_now",)}),
+    Parser(
+        "run: now.json",
+        nows,
+        {"alexnet/measure/history.py": ("read_now",), "alexnet/files.py": ("parsed",)},
+    ),
     Parser(
         "probabilities",
         probabilities,
         {
             "alexnet/measure/probabilities.py": ("Probabilities.load",),
-            "alexnet/measure/ensemble.py": ("average", "check_alike", "search_weights", "submission"),
+            "alexnet/measure/ensemble.py": ("average", "check_alike", "search_weights", "_improve", "submission"),
         },
     ),
     Parser("strongest pictures", tops, {"alexnet/see/top.py": ("Top.load", "merge")}),
@@ -689,10 +811,12 @@ RUN_PARSERS = [
         "requests",
         requests,
         {
-            "alexnet/serve/guard.py": (),
+            "alexnet/serve/guard.py": ("Door.knows", "_split", "_is_address", "Guard", "_from_elsewhere", "_refuse"),
             "alexnet/serve/routes/pictures.py": ("bring", "_body", "_refuse_large", "choose", "stored", "_record"),
         },
         "requests",
     ),
-    Parser("requests with a token", partial(requests, token="token"), {"alexnet/serve/guard.py": ()}, "requests"),
+    Parser(
+        "requests with a token", partial(requests, token="token"), {"alexnet/serve/guard.py": ("Guard",)}, "requests"
+    ),
 ]

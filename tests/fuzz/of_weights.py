@@ -5,9 +5,12 @@ import json
 import pickle
 import struct
 import zipfile
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
+from unittest.mock import patch
 
 import mutate
 import numpy as np
@@ -19,16 +22,32 @@ from mutate import _field, _varint
 from safetensors.torch import save
 from seeds import in_file, npy_of, npz_of
 
+from alexnet.data.classes import ClassList
 from alexnet.nets import table
 from alexnet.nets.table import trace
 from alexnet.nets.weights import Asked, quantised, read_weights, shapes_of, torchvision
 from alexnet.nets.weights.caffe import mean_image_in
 from alexnet.nets.weights.description import KIND
-from alexnet.nets.zoo import find
+from alexnet.nets.zoo import ZOO, find
 from alexnet.tensor_files import save_tensors
 
 WEIGHTS = "alexnet/nets/weights/"
 TOY = "toy"
+THIN = {
+    name: table.with_classes(table.with_width(find(name), 0.001), 2)
+    for name in ("torchvision", "bvlc-alexnet", "caffenet", "alexnet-145", TOY)
+}
+"""Networks of a few kilobytes under the names of those that files are read for: whole sound files are then small."""
+
+
+def thinly(read: Callable[[Any], object]) -> Callable[[Any], object]:
+    """The call, with thin networks in the zoo."""
+
+    def taken(case: Any) -> object:
+        with patch.dict(ZOO, THIN):
+            return read(case)
+
+    return taken
 
 
 def ones(shape: tuple[int, ...]) -> np.ndarray:
@@ -49,7 +68,9 @@ def described(image: bool = False) -> dict[str, Any]:
 
 
 def small_state() -> dict[str, torch.Tensor]:
-    return {name: torch.ones(2, 3, 1, 1) if "weight" in name else torch.ones(2) for name in torchvision.CALLED.values()}
+    """Of the thin torchvision's, under its names."""
+    shapes = shapes_of(THIN["torchvision"])
+    return {theirs: torch.ones(shapes[ours]) for ours, theirs in torchvision.CALLED.items()}
 
 
 class Evil:
@@ -65,10 +86,16 @@ def pth(folder: Path) -> Target:
         torch.save(value, stream, **options)
         return stream.getvalue()
 
-    state = dict(list(small_state().items())[:3])
+    whole = small_state()
+    state = dict(list(whole.items())[:3])
     found = [
+        saved(whole),
+        saved({"state_dict": {f"module.{name}": tensor for name, tensor in whole.items()}}),
+        saved({"model": {name: tensor.half() for name, tensor in whole.items()}}),
         saved(state),
-        saved({"state_dict": {f"module.{name}": tensor for name, tensor in state.items()}}),
+        saved(whole | {"classifier.6.bias": 1}),
+        saved(whole | {"features.0.weight": whole["features.0.weight"].long()}),
+        saved(whole | {"x": torch.ones(1)}),
         saved([1, 2]),
     ]
     found += [
@@ -82,7 +109,30 @@ def pth(folder: Path) -> Target:
     }
     evil[next(name for name in evil if name.endswith("data.pkl"))] = pickle.dumps(Evil())
     found.append(mutate.zip_of(evil))
-    return Target(found, mutate.zipped(mutate.any_bytes), in_file(folder / "a.pth", read_weights))
+    change = seeds.either(mutate.zipped(mutate.any_bytes), state_changed, 0.7)
+    return Target(found, change, in_file(folder / "a.pth", thinly(read_weights)))
+
+
+def state_changed(random: Random, data: bytes) -> bytes:
+    """A state dict with a tensor more, less or of another shape, where one can be read."""
+    try:
+        found = torch.load(io.BytesIO(data), weights_only=True)
+        tensors = dict(found)
+        name = random.choice(list(tensors))
+        kind = random.randrange(4)
+        if kind == 0:
+            del tensors[name]
+        elif kind == 1:
+            tensors[name] = tensors[name].reshape(-1)
+        elif kind == 2:
+            tensors[name] = tensors[name].to(random.choice((torch.int64, torch.bool, torch.float16, torch.complex64)))
+        else:
+            tensors[random.choice(("x", "module.", "features.1.weight", 3))] = tensors[name]
+        stream = io.BytesIO()
+        torch.save(tensors, stream)
+        return stream.getvalue()
+    except Exception:  # torch's reader has many ways to say that a file is damaged
+        return mutate.any_bytes(random, data)
 
 
 def safetensors_beside(folder: Path) -> Target:
@@ -95,10 +145,14 @@ def safetensors_beside(folder: Path) -> Target:
     changes = {".npy": mutate.npy, ".json": mutate.json_file, ".safetensors": mutate.safetensors}
 
     def read(data: bytes) -> object:
-        laid_out(folder, unpacked(data), image)
-        return read_weights(folder / "a.safetensors")
+        laid_out(folder, unpacked(data), image | two)
+        return read_weights(folder if len(data) % 5 == 0 else folder / "a.safetensors")
 
-    return Target([packed(known), packed(image)], of_files(changes), read)
+    two = {"b.safetensors": known["a.safetensors"]}
+    alone = {"a.safetensors": known["a.safetensors"]}
+    cases = [known, image, alone, alone | {"a.safetensors.json": b"{}"}]
+    cases += [known | two | {"a.safetensors.json": b"[]" + b" " * more} for more in range(5)]
+    return Target([packed(case) for case in cases], of_files(changes), thinly(read))
 
 
 def own(folder: Path) -> Target:
@@ -106,25 +160,49 @@ def own(folder: Path) -> Target:
     from alexnet.imported import import_run
 
     path = folder / "a.safetensors"
-    rows = find(TOY)
-    rows = table.with_classes(table.with_width(rows, 0.25), 2)
+    kept = [row for row in THIN[TOY].rows if row.name in ("conv1", "relu1", "pool1", "dropout7", "fc8")]
+    rows = replace(THIN[TOY], rows=tuple(kept), input_size=16)
     tensors = {name: torch.ones(shape) for name, shape in shapes_of(rows).items()}
     tensors |= {
-        "inputs.mean_image": torch.ones(3, 32, 32),
+        "inputs.mean_image": torch.ones(3, 16, 16),
         "inputs.eigenvalues": torch.ones(3),
         "inputs.eigenvectors": torch.ones(3, 3),
     }
     about = described() | {"missing_layers": []}
-    about["network"] = {"table": table.to_json(rows), "input_size": 32, "mean": "aligned"}
-    save_tensors(path, tensors, {key: about[key] for key in ("kind", "network", "classes", "data", "missing_layers")})
+    about["network"] = {"table": table.to_json(rows), "input_size": 16, "mean": "aligned"}
+    about["data"] = {"size": 16}
+
+    def saved(tensors: dict[str, torch.Tensor], about: dict[str, Any]) -> bytes:
+        told = ("kind", "network", "classes", "data", "missing_layers")
+        save_tensors(path, tensors, {key: about[key] for key in told if key in about})
+        return path.read_bytes()
+
+    plain = {name: tensor for name, tensor in tensors.items() if "eigen" not in name}
+    unnamed = {key: value for key, value in about.items() if key not in ("classes", "data", "missing_layers")}
+    small = tensors | {"inputs.mean_image": torch.ones(3, 15, 15)}
+    fewer = {name: tensor for name, tensor in tensors.items() if not name.startswith("fc8")}
+    three = about | {"classes": {"names": list("abc"), "ids": list("abc"), "order": "x"}}
+    found = [
+        saved(tensors, about),
+        saved(plain, unnamed),
+        saved(small, about),
+        saved(fewer, about | {"missing_layers": ["fc8"]}),
+        saved(tensors, three),
+        saved({name: tensor for name, tensor in tensors.items() if name[:6] != "inputs"}, about),
+        save(tensors),
+        save(tensors, {"about": "[]"}),
+    ]
+    path.unlink()
+
+    listed = ClassList(("n00000002", "n00000001"), ("cat", "dog"), "words.txt", "listed")
 
     def read(path: Path) -> object:
-        import shutil
+        run = folder / "run"
+        for file in run.iterdir() if run.is_dir() else ():
+            file.unlink()
+        return import_run(path, run, classes=listed if path.stat().st_size % 5 == 0 else None)
 
-        shutil.rmtree(folder / "run", ignore_errors=True)
-        return import_run(path, folder / "run")
-
-    return Target([path.read_bytes()], seeds.tensors_sealed, in_file(path, read))
+    return Target(found, seeds.tensors_sealed, in_file(path, thinly(read)))
 
 
 # ── Caffe ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -142,18 +220,19 @@ def blob(values: np.ndarray, kind: str = "new") -> bytes:
 def caffemodels(folder: Path) -> Target:
     def model(v1: bool, kind: str, last: str = "fc8", net: str = TOY) -> bytes:
         name, bottom, blobs, layer = (4, 2, 6, 2) if v1 else (1, 3, 7, 100)
-        rows = table.with_classes(table.with_width(find(net), 0.25), 2) if net == TOY else find(net)
+        rows = THIN[net]
         shapes, parts = shapes_of(rows), []
         for row in ("norm1", *(row.name for row in rows.weighted)):
             message = _field(name, 2, (last if row == "fc8" else row).encode()) + _field(bottom, 2, b"pool1")
             if row != "norm1":
                 for end in ("weight", "bias"):
-                    shape = tuple(min(length, 3) for length in shapes[f"{row}.{end}"])
-                    message += _field(blobs, 2, blob(ones(shape), kind))
+                    message += _field(blobs, 2, blob(ones(shapes[f"{row}.{end}"]), kind))
             parts.append(_field(layer, 2, message))
-        return _field(1, 2, b"net") + b"".join(parts)
+        return _field(1, 2, net.encode()) + b"".join(parts)
 
-    found = [model(False, "new"), model(True, "old"), model(False, "double"), model(True, "old", "fc8_flickr"), b""]
+    nets = (TOY, "caffenet", TOY, "caffenet")
+    forms = ((False, "new", "fc8"), (True, "old", "fc8"), (False, "double", "fc8"), (True, "old", "fc8_flickr"))
+    found = [*(model(*form, net) for form, net in zip(forms, nets, strict=True)), b""]
     found.append(_field(2, 2, _field(1, 2, b"x")))
     mean = blob(ones((3, 4, 4)))
     known = {"a.caffemodel": found[0], "mean.binaryproto": mean}
@@ -161,11 +240,11 @@ def caffemodels(folder: Path) -> Target:
     def read(data: bytes) -> object:
         files = unpacked(data)
         laid_out(folder, files, known)
-        asked = Asked(net=TOY) if len(data) % 2 else None
+        asked = None if b"caffenet" in data else Asked(net=TOY, mean=torch.ones(3) if len(data) % 3 == 0 else None)
         return read_weights(folder if "mean.binaryproto" in files else folder / "a.caffemodel", asked)
 
     seeds_ = [packed(known | {"a.caffemodel": one}) for one in found] + [packed({"a.caffemodel": one}) for one in found]
-    return Target(seeds_, of_files({"a.caffemodel": mutate.message, ".binaryproto": mutate.message}), read)
+    return Target(seeds_, of_files({"a.caffemodel": mutate.message, ".binaryproto": mutate.message}), thinly(read))
 
 
 def mean_images(folder: Path) -> Target:
@@ -183,56 +262,86 @@ def quantised_sets(folder: Path) -> Target:
     def floats(values: np.ndarray) -> bytes:
         return struct.pack(f"<{1 + values.ndim}i", values.ndim, *values.shape) + values.astype("<f4").tobytes()
 
-    codebook, bias = floats(np.zeros((3, 16, 1))), floats(np.zeros((1, 96)))
-    words = struct.pack("<6i", 4, 2, 11, 11, 3, 4) + bytes(4096)
+    shapes = shapes_of(THIN["bvlc-alexnet"])
+    below = shapes["conv2.weight"][1]
+
+    def layer(number: int, name: str, words: tuple[int, ...], inputs: int) -> dict[str, bytes]:
+        """A layer's three files, its codebook of two words."""
+        packed_words = struct.pack(f"<{2 + len(words)}i", len(words), *words, 4) + bytes(quantised.BLOCK_BYTES)
+        return {
+            prefix + quantised.CODEBOOK.format(number): floats(np.zeros((words[-1], 2, inputs))),
+            prefix + quantised.ASSIGNMENT.format(number): packed_words,
+            prefix + quantised.BIAS.format(number): floats(np.zeros((1, shapes[f"{name}.bias"][0]))),
+        }
+
     prefix = quantised.PREFIX
-    known = {prefix + "ctrdLst.01.bin": codebook, prefix + "asmtLst.01.cbn": words, prefix + "biasVec.01.bin": bias}
-    known |= {quantised.CLASSES: b"a\nb\n", quantised.EXACT_CONV1: npy_of(ones((2, 3, 2, 2)))}
+    maps = shapes["conv1.weight"][0]
+    known = layer(1, "conv1", (maps, 11, 11, 1), 4)
+    second = layer(5, "conv2", (shapes["conv2.weight"][0], 5, 5, 1), below)
+    last = layer(22, "fc8", shapes["fc8.weight"], 1)
+    names = {quantised.CLASSES: b"a\nb\n"}
+    exact = {quantised.EXACT_CONV1: npy_of(ones(shapes["conv1.weight"]))}
     mean = struct.pack("<4i", 3, 3, 256, 256) + bytes(3 * 256 * 256 * 4)
     (folder / quantised.MEAN).write_bytes(mean)
     changes = {".bin": mutate.any_bytes, ".cbn": mutate.any_bytes, ".txt": mutate.text, ".npy": mutate.npy}
+    every = known | second | last | names | exact
 
     def read(data: bytes) -> object:
-        files = unpacked(data)
-        laid_out(folder, files, known)
+        laid_out(folder, unpacked(data), every)
         return read_weights(folder)
 
-    without = {name: data for name, data in known.items() if not name.endswith(".npy")}
-    means = {quantised.MEAN: floats(np.zeros((3, 2, 2)))}
-    del means
-    return Target([packed(known), packed(without)], of_files(changes), read)
+    cases = [every, known, known | exact, known | last | names, known | second]
+    return Target([packed(case) for case in cases], of_files(changes), thinly(read))
 
 
 # ── cuda-convnet ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def convnets(folder: Path) -> Target:
-    rows, arrays = find(TOY), {}
-    for layer in trace(rows):
-        if layer.reads:
-            name = {"fc6": "fc2048", "fc7": "fc2048b", "fc8": "fc1000"}.get(layer.row.name, layer.row.name)
-            for column in range(rows.columns):
-                tower = f"{name}{'ab'[column]}"
-                for number, _ in enumerate(layer.reads[column]):
-                    inputs = (
-                        9
-                        if layer.row.name.startswith("conv") and layer.row.name != "conv1"
-                        else 75
-                        if layer.row.name == "conv1"
-                        else 4
-                    )
-                    arrays[f"{tower}.weights.{number}"] = ones((inputs, 2))
-                arrays[f"{tower}.biases"] = ones((2,))
-                if len(layer.reads[column]) > 1:
-                    arrays[f"{tower}.inputs"] = np.array([f"{name}a", f"{name}b"])
-    arrays["data_mean"] = ones((3 * 16,))
-    found = [
-        npz_of(arrays),
-        npz_of({"conv1.weights.0": ones((75, 2)), "conv1.biases": ones((2,)), "data_mean": ones((5,))}),
+    def layer(name: str, columns: tuple[int, ...], shape: tuple[int, ...]) -> dict[str, np.ndarray]:
+        """A layer of a tower, or of all: a matrix for each tower below."""
+        inputs = int(np.prod(shape[1:]))
+        found = {f"{name}.weights.{place}": ones((inputs // len(columns), shape[0])) for place in range(len(columns))}
+        return found | {f"{name}.biases": ones((shape[0],))}
+
+    def arrays_of(net: str, whole: tuple[str, ...] = ()) -> dict[str, np.ndarray]:
+        found, rows = {}, THIN[net]
+        shapes = shapes_of(rows)
+        for one in trace(rows):
+            name, shape = one.row.name, shapes.get(f"{one.row.name}.weight")
+            if shape is None or not one.reads:
+                continue
+            called = {"fc6": "fc2048", "fc7": "fc2048b", "fc8": "fc1000"}.get(name, name)
+            if name == "fc8" or name in whole:
+                below = tuple(sorted({column for read in one.reads for column in read}))
+                found |= layer(called if name == "fc8" else name, below, shape)
+            else:
+                for column in range(rows.columns):
+                    part = (shape[0] // rows.columns, *shape[1:])
+                    found |= layer(f"{called}{'ab'[column]}", one.reads[column], part)
+        return found
+
+    found = arrays_of(TOY)
+    named = found | {"fc2048a.inputs": np.array(["x_b", "x_a"]), "data_mean": ones((3 * 16,))}
+    cases = [
+        named,
+        named | {"fc2048a.inputs": np.array(["x_b", "x_b"])},
+        arrays_of(TOY, ("conv1", "conv3")) | {"data_mean": ones((3, 16)).astype(np.float64)},
+        found,
+        found | {"data_mean": ones((5,))},
+        named | {"conv1a.weights.0": ones((74, 4))},
+        named | {"fc2048a.weights.1": ones((9, 5))},
+        named | {"fc2048a.biases": np.array(["x"])},
+        arrays_of("alexnet-145") | {"data_mean": ones((3 * 16,)), "net145": ones((1,))},
     ]
-    return Target(
-        found, mutate.zipped(mutate.npy), in_file(folder / "a.npz", lambda path: read_weights(path, Asked(net=TOY)))
-    )
+    packed_members = [npz_of(case) for case in cases]
+
+    def read(path: Path) -> object:
+        data = path.read_bytes()
+        net = None if b"net145" in data else TOY
+        return read_weights(path, Asked(net=net, mean=torch.ones(3) if len(data) % 7 == 0 else None))
+
+    return Target(packed_members, mutate.zipped(mutate.npy), in_file(folder / "a.npz", thinly(read)))
 
 
 # ── ONNX ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -271,7 +380,7 @@ def onnx_graphs(folder: Path) -> Target:
         "s": ones((4,)),
         "half": np.float32(0.5).reshape(()),
     }
-    constants |= {"r": np.float32(0.5).reshape(()), "w3": ones((5, 36)), "b3": ones((5,)), "w4": ones((5, 2))}
+    constants |= {"r": np.float32(0.5).reshape(()), "w3": ones((4, 36)), "b3": ones((4,)), "w4": ones((4, 2))}
     made = [
         node("Constant", [], ["w"], value=numpy_helper.from_array(ones((2, 3, 3, 3)))),
         node("ConstantOfShape", ["n"], ["b"], value=numpy_helper.from_array(np.ones(1, np.float32))),
@@ -288,6 +397,33 @@ def onnx_graphs(folder: Path) -> Target:
     image = onnx.ModelProto()
     image.CopyFrom(ours)
     image.graph.initializer.append(numpy_helper.from_array(ones((3, 4, 4)), "mean_image"))
+    strange = [
+        [node("Conv", ["x", "w1"], ["a"], strides=[1, 2])],
+        [node("Conv", ["x", "w2"], ["a"], group=2)],
+        [node("Gemm", ["x", "w3"], ["a"], transA=1)],
+        [node("MaxPool", ["x"], ["a"], kernel_shape=[3, 2], strides=[2, 2])],
+        [node("MaxPool", ["x"], ["a"], kernel_shape=[2, 2], strides=[2, 2], pads=[0, 0, 7, 7])],
+        [node("AveragePool", ["x"], ["a"], kernel_shape=[2, 2], ceil_mode=1, count_include_pad=1)],
+        [node("MaxPool", ["x"], ["a"], kernel_shape=[3, 3], strides=[2, 2], ceil_mode=1), *made[:3]],
+        [node("LRN", ["x"], ["a"], size=4)],
+        [node("BatchNormalization", ["x", "s", "s", "s", "s"], ["a"], epsilon=1e-3)],
+        [node("Mul", ["x", "s"], ["a"])],
+        [node("Softplus", ["x"], ["a"])],
+        [node("Relu", ["x"], ["a"]), node("Tanh", ["x"], ["b"])],
+        [node("ConstantOfShape", ["huge"], ["b"])],
+        [node("Flatten", ["x"], ["a"]), node("Gemm", ["a", "w5"], ["b"])],
+    ]
+    held_by_all = constants | {"huge": np.array([1 << 20, 1 << 20]), "w5": ones((3 * 144, 2))}
+    odd = [graph(nodes, held_by_all) for nodes in strange]
+    for dimensions in (["B", 3, 12, 11], ["B", 3]):
+        one = onnx.ModelProto()
+        one.ParseFromString(odd[0])
+        one.graph.input.insert(0, helper.make_tensor_value_info("z", TensorProto.FLOAT, dimensions))
+        odd.append(one.SerializeToString())
+    away = onnx.ModelProto()
+    away.ParseFromString(odd[0])
+    away.graph.initializer[0].data_location = TensorProto.EXTERNAL
+    odd.append(away.SerializeToString())
     for model, told in ((ours, about), (image, about | {"input": {"std": [1, 1, 1], "mean_image": ".mean.npy"}})):
         helper.set_model_props(model, {"alexnet": json.dumps(told)})
     found = [
@@ -295,6 +431,7 @@ def onnx_graphs(folder: Path) -> Target:
         graph(made, {"n": np.array([2])}),
         ours.SerializeToString(),
         image.SerializeToString(),
+        *odd,
     ]
     asked = [Asked(mean=torch.zeros(3), colours="rgb"), Asked(mean=torch.ones(3), colours="bgr", std=torch.ones(3))]
 
@@ -330,16 +467,66 @@ def onnx_change(random: Random, data: bytes) -> bytes:
 def weight_archives(folder: Path) -> Target:
     from made_sources import tar
 
-    state = save(dict(list(small_state().items())[:2]))
+    state, about = save(small_state()), json.dumps(described()).encode()
+    damaged = save(dict(list(small_state().items())[:2]))
     found = [
-        tar({"x/a.safetensors": state, "x/a.safetensors.json": b"{}"}),
+        tar({"x/a.safetensors": state, "x/a.safetensors.json": about}),
+        tar({"a.safetensors": state}, "w:gz"),
+        tar({"a.safetensors": state, "b.safetensors": b""}),
+        tar({"a.safetensors": damaged, "x/a.safetensors.json": b"{}"}),
+        tar({"a.safetensors": save(small_state() | {"x": torch.ones(1)})}),
+        tar({"a.safetensors": state})[: len(state) // 2],
         tar({"a.npz": b"PK"}),
         tar({"b.pth": b"x"}, "w:gz"),
     ]
+    large = bytearray(found[1 - 1])
+    large[124:136] = b"77777777777\0"  # the member's size
+    large[148:156] = b"%06o\0 " % (sum(large[:148]) + 8 * 32 + sum(large[156:512]))
+    found += [bytes(large), b"of no archive"]
     found += [tar({"a.caffemodel": b""}, links={"../../x": "/etc/passwd"}), tar({}), tar({"a.onnx": b""}, "w:bz2")]
-    return Target(found, mutate.tar, in_file(folder / "a.tar", read_weights))
+    sets = [
+        {"a.safetensors": state, "a.safetensors.json": about},
+        {"a.safetensors": save(small_state() | {"features.0.weight": torch.ones(1)})},
+        {"a.safetensors": extra_layer(folder / "a.safetensors")},
+        {quantised.PREFIX + quantised.CODEBOOK.format(1): b""},
+    ]
+    known = dict.fromkeys(name for one in sets for name in one)
+    place = folder / "set"
+    place.mkdir()
+    packed_tar = seeds.either(mutate.tar, mutate.in_tar(mutate.safetensors), 0.8)
+    in_set = of_files({".json": mutate.json_file, ".safetensors": mutate.safetensors})
+
+    def change(random: Random, data: bytes) -> bytes:
+        return (in_set if is_set(data) else packed_tar)(random, data)
+
+    def read(data: bytes) -> object:
+        if not is_set(data):
+            return in_file(folder / "a.tar", read_weights)(data)
+        laid_out(place, unpacked(data), dict.fromkeys(known, b""))
+        one = place / "a.safetensors"
+        return read_weights(one if one.exists() and len(data) % 2 else place)
+
+    found += [packed(one | {"more": b" " * more}) for one in sets for more in range(2)]
+    return Target(found, change, thinly(read))
 
 
+def is_set(data: bytes) -> bool:
+    """Whether a case is several files, not an archive."""
+    return data[1:2] == b"\0"
+
+
+def extra_layer(path: Path) -> bytes:
+    """A file of our own with weights of a layer that its table has not."""
+    rows = THIN[TOY]
+    tensors = {name: torch.ones(shape) for name, shape in shapes_of(rows).items()}
+    tensors |= {"inputs.mean_image": torch.ones(3, 32, 32), "fc9.weight": torch.ones(1)}
+    save_tensors(path, tensors, {"network": {"table": table.to_json(rows)}})
+    data = path.read_bytes()
+    path.unlink()
+    return data
+
+
+FILES = tuple(f"Files.{name}" for name in ("__init__", "_found", "_members", "ending", "only", "beside", "read"))
 WEIGHT_PARSERS = [
     Parser("weights .pth", pth, {WEIGHTS + "torchvision.py": ("state_dict_in", "plain_names", "_another_network")}),
     Parser(
@@ -353,5 +540,5 @@ WEIGHT_PARSERS = [
     Parser("weights quantised", quantised_sets, {WEIGHTS + "quantised.py": ()}),
     Parser("weights of cuda-convnet", convnets, {WEIGHTS + "convnet.py": ()}),
     Parser("weights .onnx", onnx_graphs, {WEIGHTS + "onnx_file.py": ()}),
-    Parser("weights in a tar", weight_archives, {WEIGHTS + "foreign.py": ("Files", "check")}),
+    Parser("weights in a tar or folder", weight_archives, {WEIGHTS + "foreign.py": (*FILES, "check")}),
 ]

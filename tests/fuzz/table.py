@@ -18,7 +18,8 @@ def line(result: Result) -> str:
     """A parser's outcome while others still run."""
     faults = "".join(f"\n    {count} × {what}: {result.kept.get(what, '')}" for what, count in result.faults.items())
     pace = result.inputs / max(result.seconds, 1e-3)
-    return f"{result.name}: {result.inputs:,} inputs, {result.taken:,} taken, {pace:,.0f} a second{faults}"
+    said = f"{result.inputs:,} inputs, {result.taken:,} taken, {result.sound} sound seeds, {pace:,.0f} a second"
+    return f"{result.name}: {said}{faults}"
 
 
 def whole(

@@ -41,6 +41,7 @@ from alexnet.nets.weights.quantised import PREFIX
 from alexnet.nets.zoo import find
 from alexnet.papers.report import write_report
 from alexnet.reuse.feature_file import load_features
+from alexnet.reuse.similar.index import Index
 from alexnet.reuse.voc import _listed
 from alexnet.runs import RunFolder
 from alexnet.see.keypoints import read_keypoints, size_of
@@ -48,7 +49,7 @@ from alexnet.see.spread import Spread
 from alexnet.see.top import Top
 from alexnet.tensor_files import DamagedFile, load_tensors, save_tensors
 from alexnet.train.options import TrainOptions
-from alexnet.train.resume import recorded_options
+from alexnet.train.resume import recorded_options, resumed_job
 
 RESULTS = Path(__file__).parents[2] / "docs" / "results"
 
@@ -511,6 +512,23 @@ def test_a_description_beside_weights(tmp_path: Path, change: dict[str, Any]) ->
     file(tmp_path / "a.safetensors.json", described() | change)
     with pytest.raises(UserError, match=r"a\.safetensors\.json"):
         read_weights(tmp_path / "a.safetensors")
+
+
+def test_a_run_without_a_state_whose_options_make_another_network_than_its_table(tmp_path: Path) -> None:
+    """Torch's own words came, of sizes that do not match."""
+    run, store = seeds.small_run("begun-run", tmp_path), Store.open(seeds.copied("raw.store", tmp_path))
+    for state in RunFolder.open(run).states():
+        state.unlink()
+    with pytest.raises(UserError, match=r"config\.json: .*(needed|belong to no layer)"):
+        resumed_job(store, run, TrainOptions())
+
+
+def test_an_index_whose_options_say_nothing_of_codes_and_lists(tmp_path: Path) -> None:
+    index = Index(tmp_path, {"options": {}}, np.zeros((1, 2), np.float32), {"keys": ["a"]})
+    assert index.bits is None
+    for by in ("codes", "faiss"):
+        with pytest.raises(UserError, match="Build it with"):
+            index.search(np.zeros((1, 2)), 1, by)
 
 
 def test_a_table_comes_back_whole() -> None:

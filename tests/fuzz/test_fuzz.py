@@ -49,6 +49,9 @@ def test_every_parser_takes_or_refuses_a_few_changed_files(tmp_path: Path) -> No
     rows = [line for line in found.stdout.splitlines() if line.startswith("|")][2:-1]
     assert len(rows) > 50
     assert all(f"| {INPUTS} |" in row for row in rows)
+    told = [line for line in found.stdout.splitlines() if " sound seeds, " in line]
+    assert len(told) == len(rows)
+    assert not [line for line in told if ", 0 sound seeds, " in line], "all that these parsers are given is refused"
 
 
 # ── the oracle: what is planted is found ─────────────────────────────────────────────────────────────────────────

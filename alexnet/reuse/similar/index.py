@@ -238,7 +238,7 @@ class Index:
     @property
     def bits(self) -> int | None:
         """Of the codes; None where there are none."""
-        return self.description["options"]["bits"]
+        return self.description["options"].get("bits")
 
     def verify(self) -> list[str]:
         """Read every file and hold it against its checksum. A sentence for each fault; empty if all are sound."""
@@ -270,7 +270,7 @@ class Index:
 
     @cached_property
     def _lists(self) -> Any:
-        if self.description["options"]["lists"] is None:
+        if self.description["options"].get("lists") is None:
             raise UsageError(
                 f"--by faiss: {self.folder} has no lists of faiss. Build it with --lists, or search exact."
             )
