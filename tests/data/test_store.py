@@ -239,7 +239,11 @@ def test_damaged_keys_and_digests_are_named_when_they_are_used(copy: Path) -> No
 
 
 def test_a_read_that_fails_is_not_taken_for_the_files_end(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = Path.read_bytes
+
     def fail(path: Path) -> bytes:
+        if path.suffix == ".json":
+            return whole(path)
         raise OSError(errno.EIO, "Input/output error", str(path))
 
     part = Store.open(copy).parts["val"]

@@ -25,6 +25,7 @@ FIGURES = {"loss", "error", "rate", "kernels", "pictures", "confusion"}
 def epoch(number: int) -> dict:
     return {
         "event": "epoch",
+        "pictures_per_second": 100.0,
         "time": 1348000000.0 + number,
         "epoch": number,
         "step": 7 * number,
