@@ -78,9 +78,10 @@ def recipe_words(side: Side) -> dict[str, str]:
     config = side.run.config
     recipe, machine, data = (config.get(name, {}) for name in ("recipe", "machine", "data"))
     options = config.get("options", {})
+    numbers = [recipe[name] for name in ("rate", "momentum", "decay") if recipe.get(name) is not None]
     told = {
         "Recipe": recipe.get("about", ""),
-        "Rate, momentum, decay": " · ".join(f"{recipe[n]:g}" for n in ("rate", "momentum", "decay") if n in recipe),
+        "Rate, momentum, decay": " · ".join(f"{number:g}" for number in numbers),
         "Batch": str(options.get("batch", "")),
         "Pictures": ", ".join(f"{name} {count:,}" for name, count in data.get("pictures", {}).items()),
         "Classes": counted(len(side.run.class_names), "class", "classes"),

@@ -34,6 +34,7 @@ from alexnet.errors import LONGEST, UserError
 from alexnet.files import json_bytes, read_json, sealed
 from alexnet.measure.history import read_history, read_now
 from alexnet.measure.probabilities import Probabilities
+from alexnet.measure.run import Run
 from alexnet.nets import table
 from alexnet.nets.weights import Asked, read_weights
 from alexnet.nets.weights.caffe import mean_image_in
@@ -47,6 +48,8 @@ from alexnet.runs import RunFolder
 from alexnet.see.keypoints import read_keypoints, size_of
 from alexnet.see.spread import Spread
 from alexnet.see.top import Top
+from alexnet.serve.home import recipe_words
+from alexnet.serve.sides import Side
 from alexnet.tensor_files import DamagedFile, load_tensors, save_tensors
 from alexnet.train.options import TrainOptions
 from alexnet.train.resume import recorded_options, resumed_job
@@ -234,6 +237,12 @@ def test_options_of_another_kind(run: Path) -> None:
     opened = edited(run, lambda config: config["options"].update(start_from=True))
     with pytest.raises(UserError, match=r"options\.start_from"):
         recorded_options(opened, TrainOptions())
+
+
+def test_a_recipe_without_a_rate_is_told_without_it(run: Path) -> None:
+    edited(run, lambda config: config["recipe"].update(rate=None))
+    side = Side("own", "run", "1", Run.open(run, device="cpu"))
+    assert recipe_words(side)["Rate, momentum, decay"] == "0.9 · 0.0005"
 
 
 def test_weights_of_another_kind(run: Path) -> None:
