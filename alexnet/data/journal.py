@@ -34,7 +34,7 @@ PART = {
     "refused": whole(),
     "noted": whole(),
     "lengths": {"*": whole()},
-    "digests??": {"*": str},
+    "digests?": {"*": str},
 }
 JOURNAL = {
     "format_version": anything,

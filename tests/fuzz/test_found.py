@@ -26,9 +26,9 @@ import seeds
 from alexnet import arrays
 from alexnet.damage import damage_named, hold, number, whole
 from alexnet.data.journal import first_state, load_journal, odd_files_of, save_journal
+from alexnet.data.sources import ilsvrc
 from alexnet.data.sources.archive import members
 from alexnet.data.sources.cifar import open_cifar
-from alexnet.data.sources.ilsvrc import _unpacked
 from alexnet.data.store import Store
 from alexnet.errors import LONGEST, UserError
 from alexnet.files import json_bytes, read_json, sealed
@@ -399,6 +399,7 @@ def journal(folder: Path, change: Callable[[dict[str, Any]], Any]) -> Path:
     [
         lambda words: words.update(parts={"../../x": words["parts"]["train"]}),
         lambda words: words["parts"]["train"].update(count="many"),
+        lambda words: words["parts"]["train"].update(digests=None),
         lambda words: words.update(report_length=-1),
         lambda words: words.update(first_refused=7),
         lambda words: words.update(parts=[]),
@@ -459,12 +460,18 @@ def test_a_tar_that_leads_back_for_ever(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="damaged"):
         list(members(path))
     with contextlib.suppress(UserError):
-        _unpacked(path, {"meta.mat"})
+        ilsvrc._unpacked(path, {"meta.mat"})
 
 
 def test_a_packed_kit_that_ends_in_its_first_bytes(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="damaged"):
-        _unpacked(file(tmp_path / "kit.tar.gz", b"\x1f\x8b\x08"), {"meta.mat"})
+        ilsvrc._unpacked(file(tmp_path / "kit.tar.gz", b"\x1f\x8b\x08"), {"meta.mat"})
+
+
+def test_a_kit_whose_numbers_are_infinite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ilsvrc, "read_mat", lambda *_: {"synsets": [{"num_children": np.array([[np.inf]])}]})
+    with pytest.raises(UserError, match="no field"):
+        ilsvrc.leaves_of(b"", ilsvrc.EDITIONS[0], tmp_path)
 
 
 @pytest.mark.parametrize("kind", ["<f9", "<f444444444", "<U9999999999999"])

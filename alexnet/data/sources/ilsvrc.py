@@ -151,7 +151,7 @@ def leaves_of(meta: bytes, edition: Edition, root: Path) -> list[tuple[int, str,
             for row in synsets or []
             if _number(row["num_children"]) == 0
         ]
-    except (KeyError, TypeError, ValueError, IndexError):
+    except (KeyError, TypeError, ValueError, OverflowError, IndexError):
         raise UserError(f"{where} is not the one of ILSVRC{edition.year}: it has no field {field}") from None
     if sorted(leaf[0] for leaf in leaves) != list(range(1, len(leaves) + 1)):
         raise UserError(f"{where}: its classes are not numbered from 1 to their number: download the kit again")
