@@ -75,7 +75,7 @@ CONFIG = {
         "augmentation??": {"*": anything},
         "*": anything,
     },
-    "options?": {"epochs??": whole(), "width??": number, "*": anything},
+    "options?": {"epochs??": whole(), "width??": number, "input_size??": whole(1, LARGEST_SIDE), "*": anything},
     "starts?": [{"layout": {"*": anything}, "*": anything}],
     "imported?": {"from?": str, "format?": str, "notes?": [str]},
     "missing_layers?": [str],

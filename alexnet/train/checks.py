@@ -68,6 +68,7 @@ def _check_ranges(options: TrainOptions) -> None:
         if number is not None and not math.isfinite(number):
             raise UsageError(f"--{name} {number}: a finite number is needed.")
     for name, value, least in (
+        ("input-size", options.input_size, 1),
         ("epochs", options.epochs, 1),
         ("batch", options.batch, 1),
         ("accumulate", options.accumulate, 1),

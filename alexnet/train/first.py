@@ -9,6 +9,7 @@ from alexnet.data.store import Store
 from alexnet.errors import UsageError, UserError
 from alexnet.nets.network import Network, build
 from alexnet.nets.table import BatchNorm, Weighted
+from alexnet.nets.zoo import find as find_net
 from alexnet.runs import RunFolder
 from alexnet.train.options import TrainOptions
 from alexnet.train.recipes import Recipe
@@ -22,20 +23,17 @@ def first_network(store: Store, recipe: Recipe, options: TrainOptions) -> Networ
             raise UserError(f"{store.path}: no {part} pictures. Prepare it with --holdout 0.1 or from train/ and val/.")
     source = None if options.start_from is None else RunFolder.open(options.start_from)
     inherits = source is not None and options.net is None and options.width == 1
-    network = build(
-        source.table if source is not None and inherits else recipe.net,
-        len(store.class_names),
-        width=options.width,
-        input_size=options.input_size
-        or (int(source.value("network", "input_size")) if source is not None and inherits else None),
-        init=recipe.init,
-        seed=options.seed,
-    )
-    if network.input_size > store.size:
+    table = source.table if source is not None and inherits else find_net(recipe.net)
+    inherited = int(source.value("network", "input_size")) if source is not None and inherits else table.input_size
+    size = inherited if options.input_size is None else options.input_size
+    if size > store.size:
         raise UserError(
-            f"{store.path}: its pictures have {store.size} pixels a side, {network.table.name} takes crops of "
-            f"{network.input_size}. Prepare with --size, or train with --input-size {store.size} or less."
+            f"{store.path}: its pictures have {store.size} pixels a side, {table.name} takes crops of {size}. "
+            f"Prepare with --size, or train with --input-size {store.size} or less."
         )
+    network = build(
+        table, len(store.class_names), width=options.width, input_size=size, init=recipe.init, seed=options.seed
+    )
     if source is not None:
         take_weights(network, source, options.take, store.class_ids)
     elif options.take:

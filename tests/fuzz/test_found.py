@@ -188,6 +188,7 @@ CONFIGS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "recipe.rate": lambda config: config["recipe"].update(rate="fast"),
     "options": lambda config: config.update(options=None),
     "options.width": lambda config: config["options"].update(width="wide"),
+    "options.input_size": lambda config: config["options"].update(input_size=1 << 44),
     "missing_layers": lambda config: config.update(missing_layers=[1]),
 }
 
