@@ -159,6 +159,9 @@ def _driven(parser: Parser, wish: Wish, target: Target, read: Callable[[bytes], 
 def _warm(target: Target) -> list[bytes]:
     """What is imported or compiled once, by the seeds; those that are taken. Faults are looked at when they are read
     again."""
+    import torch
+
+    repr(torch.zeros(1))  # imports modules whose named tuples are compiled from a string: what the oracle looks for
     sound = []
     for data in target.seeds:
         with suppress(Exception):
