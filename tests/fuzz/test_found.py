@@ -22,6 +22,7 @@ sys.path.insert(0, str(Path(__file__).parent))  # test folders are not packages
 
 import mutate
 import seeds
+from of_runs import indexes
 
 from alexnet import arrays
 from alexnet.damage import damage_named, hold, number, whole
@@ -375,6 +376,16 @@ def test_key_points_of_what_is_no_picture(tmp_path: Path) -> None:
         size_of(file(tmp_path / "x.png", b"P6 x"))
     with pytest.raises(UserError):
         read_keypoints(file(tmp_path / "points.json", {"a\0": {}}))
+
+
+def test_lists_are_no_longer_than_the_file_that_they_are_in(tmp_path: Path) -> None:
+    """faiss allocated what a list said of its length: 2 GB for a file of 360 bytes."""
+    faiss = pytest.importorskip("faiss")
+    target = indexes(tmp_path)
+    for data in target.seeds:
+        with contextlib.suppress(UserError):
+            target.take(data)
+    assert faiss.get_deserialization_vector_byte_limit() < 10_000
 
 
 # ── stores and sources ───────────────────────────────────────────────────────────────────────────────────────────
