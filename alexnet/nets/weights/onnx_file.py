@@ -30,6 +30,7 @@ MOST_VALUES = 1 << 28
 SILENT = {"Identity", "Flatten", "Reshape", "Softmax", "LogSoftmax", "Squeeze", "Cast"}
 """Operators that are no row: shapes change by themselves, and the outputs here are logits."""
 ACTIVATIONS: dict[str, Literal["relu", "tanh", "sigmoid"]] = {"Relu": "relu", "Tanh": "tanh", "Sigmoid": "sigmoid"}
+AGAIN = "Download it again, or export it anew."
 METADATA = "alexnet"
 """The key of our description in a graph's metadata."""
 
@@ -50,7 +51,7 @@ def read_onnx(files: Files, asked: Asked) -> Foreign:
             f"{files.path}: an ONNX graph does not say what is taken off its inputs, nor their colours. Give --mean (a "
             "file, or R,G,B from 0 to 255; 0,0,0 for none) and --colours rgb or bgr; and --std if they are divided."
         )
-    with damage_named(f"{files.path}: {name}", "Download it again, or export it anew."):
+    with damage_named(f"{files.path}: {name}", AGAIN):
         reading = _Reading(model.graph, f"{files.path}: {name}")
     weights = reading.weights
     first = f"{reading.table.weighted[0].name}.weight"
@@ -343,7 +344,8 @@ def _array(tensor: "onnx.TensorProto", where: str) -> np.ndarray:
 
     if tensor.data_location == onnx.TensorProto.EXTERNAL:
         raise UserError(f"{where}: {tensor.name} lies in another file. Save the graph with its weights in one file.")
-    array = onnx.numpy_helper.to_array(tensor).copy()
+    with damage_named(f"{where}: {tensor.name}", AGAIN):
+        array = onnx.numpy_helper.to_array(tensor).copy()
     return array.astype(np.float32) if array.dtype.kind == "f" else array
 
 
