@@ -387,6 +387,7 @@ def test_lists_are_no_longer_than_the_file_that_they_are_in(tmp_path: Path) -> N
         with contextlib.suppress(UserError):
             target.take(data)
     assert faiss.get_deserialization_vector_byte_limit() < 10_000
+    assert faiss.get_deserialization_loop_limit() < 10_000
 
 
 # ── stores and sources ───────────────────────────────────────────────────────────────────────────────────────────

@@ -275,10 +275,10 @@ class Index:
                 f"--by faiss: {self.folder} has no lists of faiss. Build it with --lists, or search exact."
             )
         path, faiss = self.folder / LISTS, find_faiss()
-        bound = getattr(faiss, "set_deserialization_vector_byte_limit", None)  # of later releases
+        bounds = ("set_deserialization_vector_byte_limit", "set_deserialization_loop_limit")  # of later releases
         with damage_named(path, REMEDY):
-            if bound is not None:
-                bound(path.stat().st_size)  # no list is longer than the file that it says it is in
+            for bound in filter(None, (getattr(faiss, name, None) for name in bounds)):
+                bound(path.stat().st_size)  # no list is longer than the file, nor are there more than its bytes
             found = faiss.read_index(str(path))
             if not isinstance(found, faiss.IndexIVFScalarQuantizer) or found.d != self.values.shape[1]:
                 raise ValueError(f"no lists of vectors of {self.values.shape[1]} values")
