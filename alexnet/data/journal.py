@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from alexnet.damage import anything, damage_named, hold, one_of, whole
+from alexnet.damage import anything, damage_named, hold, whole
 from alexnet.data import layout
 from alexnet.data.statistics import Sums, no_sums
 from alexnet.errors import UserError
@@ -46,8 +46,7 @@ JOURNAL = {
     "sums_count": whole(),
     "*": anything,
 }
-ODD_FILE = {"part": str, "key": str, "outcome": one_of("refused", "noted"), "why": [str]}
-"""What a journal and a report hold."""
+"""What a journal holds."""
 
 
 @dataclass(frozen=True)
@@ -141,10 +140,11 @@ def load_journal(folder: Path) -> tuple[dict[str, Any], State] | None:
     path = folder / layout.JOURNAL
     if not path.exists():
         return None
-    with damage_named(path, f"Remove the folder {folder} and prepare anew."):
+    remedy = f"Remove the folder {folder} and prepare anew."
+    with damage_named(path, remedy):
         data = read_bounded(path, LARGEST_JOURNAL)
         metadata, tensors = metadata_in(io.BytesIO(data)), load(data)
-        journal = hold(parsed(metadata["journal"]), JOURNAL, path, f"Remove the folder {folder} and prepare anew.")
+        journal = hold(parsed(metadata["journal"]), JOURNAL, path, remedy)
         sums = Sums(journal["sums_count"], tensors["pixels"], tensors["products"])
         if metadata["checksum"] != _checksum(metadata["journal"], sums):
             raise ValueError("its checksum does not fit")
@@ -169,7 +169,7 @@ def odd_files_of(folder: Path, state: State) -> list[dict[str, Any]]:
     text = read_bounded(path, LARGEST_JOURNAL)[: state.report_length]
     remedy = f"Remove the folder {folder} and prepare that part anew."
     with damage_named(path, remedy):
-        return hold(parsed(text + b"]}"), {"odd_files": [ODD_FILE]}, path, remedy)["odd_files"]
+        return hold(parsed(text + b"]}"), layout.ODD_FILES, path, remedy)["odd_files"]
 
 
 def _check_sound(path: Path, folder: Path, start: int, end: int, digest: str) -> None:

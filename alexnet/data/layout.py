@@ -25,6 +25,8 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
+from alexnet.damage import one_of
+
 FORMAT_VERSION = 1
 KIND = "alexnet store"
 
@@ -32,6 +34,8 @@ Format = Literal["raw", "jpeg"]
 FORMATS: tuple[Format, ...] = ("raw", "jpeg")
 
 DESCRIPTION, REPORT, STATISTICS = "store.json", "report.json", "statistics.safetensors"
+ODD_FILES = {"odd_files": [{"part": str, "key": str, "outcome": one_of("refused", "noted"), "why": [str]}]}
+"""What the report holds: the files that were left out or are odd, and why."""
 JOURNAL, LOCK = "journal.safetensors", "prepare.lock"  # only while the store is being made
 PICTURES, RECORDS, OFFSETS = "pictures.npy", "records.bin", "offsets.npy"
 LARGE = (PICTURES, RECORDS)

@@ -16,7 +16,7 @@ from typing import Any, overload
 
 import numpy as np
 
-from alexnet.damage import anything, damage_named, hold
+from alexnet.damage import damage_named, hold
 from alexnet.data import layout
 from alexnet.data.description import ANEW_OR_COPIED, check_digest, check_file, fault_of, read_description
 from alexnet.data.statistics import Statistics, Sums
@@ -89,8 +89,9 @@ class Store:
         """Every odd file: {"part", "key", "outcome": "refused" or "noted", "why": [...]}, in the source's order."""
         path = self.path / layout.REPORT
         check_digest(path, self.description["files"][layout.REPORT])
-        form = {"odd_files": [{"part": str, "key": str, "outcome": str, "why": [str], "*": anything}], "*": anything}
-        return hold(read_json(path, limit_bytes=1 << 32), form, path, "Prepare the store anew.")["odd_files"]
+        return hold(read_json(path, limit_bytes=1 << 32), layout.ODD_FILES, path, "Prepare the store anew.")[
+            "odd_files"
+        ]
 
     def verify(self, progress: Progress | None = None) -> list[str]:
         """Read everything and hold it against its digests. A sentence per fault; empty if the store is sound."""

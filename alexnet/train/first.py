@@ -22,10 +22,10 @@ def first_network(store: Store, recipe: Recipe, options: TrainOptions) -> Networ
         if part not in store.parts or not len(store.parts[part]):
             raise UserError(f"{store.path}: no {part} pictures. Prepare it with --holdout 0.1 or from train/ and val/.")
     source = None if options.start_from is None else RunFolder.open(options.start_from)
-    inherits = source is not None and options.net is None and options.width == 1
-    table = source.table if source is not None and inherits else find_net(recipe.net)
-    inherited = int(source.value("network", "input_size")) if source is not None and inherits else table.input_size
-    size = inherited if options.input_size is None else options.input_size
+    inherited = source if options.net is None and options.width == 1 else None
+    table = find_net(recipe.net) if inherited is None else inherited.table
+    side = table.input_size if inherited is None else int(inherited.value("network", "input_size"))
+    size = side if options.input_size is None else options.input_size
     if size > store.size:
         raise UserError(
             f"{store.path}: its pictures have {store.size} pixels a side, {table.name} takes crops of {size}. "
