@@ -219,6 +219,30 @@ def _in_cells(weight: Tensor, stride: int) -> Tensor:
     return cells_ockyly.permute(0, 3, 5, 1, 2, 4).flatten(1, 3).contiguous(memory_format=torch.channels_last)
 
 
+class _Patches(torch.autograd.Function):
+    """What the window reads at every position: (B, C, H, W) → (rows, columns, B, kernel, kernel, C), a matrix for each
+    position. `Tensor.unfold` has a gradient too; this one is several times as fast, and sums in float32."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Maps, kernel: int, stride: int) -> Tensor:
+        ctx.shape, ctx.stride = x.shape, stride
+        windows_byxckl = x.permute(0, 2, 3, 1).unfold(1, kernel, stride).unfold(2, kernel, stride)
+        return windows_byxckl.permute(1, 2, 0, 4, 5, 3).contiguous()
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        pictures, maps, height, width = ctx.shape
+        rows, columns, _, kernel, *_ = gradient.shape
+        exact = torch.promote_types(gradient.dtype, torch.float32)
+        below_hwbc = gradient.new_zeros((height, width, pictures, maps), dtype=exact)
+        for down in range(kernel):
+            for right in range(kernel):
+                read = below_hwbc[down :: ctx.stride, right :: ctx.stride][:rows, :columns]
+                read += gradient[:, :, :, down, right]
+        return below_hwbc.to(gradient.dtype).permute(2, 3, 0, 1), None, None
+
+
 class LocallyConnected(WeightedLayer):
     """A convolution whose positions have weights of their own. weight (P, C, C_below·kernel²), bias (P, C)."""
 
@@ -232,10 +256,14 @@ class LocallyConnected(WeightedLayer):
         self.bias = nn.Parameter(torch.empty(self.side**2, row.maps))
 
     def forward(self, x: Maps) -> Maps:
-        weight, bias = self.in_type(x.dtype)
-        patches_bfp = F.unfold(self._pad(x), self.window.kernel, stride=self.window.stride)
-        out_bcp = torch.einsum("bfp,pcf->bcp", patches_bfp, weight) + bias.T
-        return out_bcp.unflatten(-1, (self.side, self.side))
+        weight_pcf, bias_pc = self.in_type(x.dtype)
+        kernel, maps_below = self.window.kernel, x.shape[1]
+        patches_yxbklc = _Patches.apply(self._pad(x), kernel, self.window.stride)
+        patches_pbf = patches_yxbklc.flatten(3).flatten(0, 1)
+        weight_pcdkl = weight_pcf.unflatten(2, (maps_below, kernel, kernel))
+        weight_pfc = weight_pcdkl.permute(0, 3, 4, 2, 1).flatten(1, 3)  # a patch has its maps innermost
+        out_pbc = torch.baddbmm(bias_pc[:, None], patches_pbf, weight_pfc)
+        return out_pbc.unflatten(0, (self.side, self.side)).permute(2, 3, 0, 1)
 
     def adjoint(self, y: Maps, x: Maps) -> Maps:
         weight, _ = self.in_type(y.dtype)
