@@ -49,7 +49,8 @@ def in_words(fault: BaseException) -> str:
 
 Form = Any
 """A type; a function that says whether a value will do; a list of one form, for lists; a dictionary of forms by name,
-for tables, where a name that ends in "?" may be absent, one that ends in "??" also null, and "*" is all others."""
+for tables, where a name that ends in "?" may be absent, one that ends in "??" also null, and "*" is all others. Without
+"*" the others may be what they like."""
 
 
 def hold(value: Any, form: Form, where: Path | str, remedy: str, what: str = "") -> Any:
@@ -105,7 +106,3 @@ def any_number(value: Any) -> bool:
 def one_of(*values: Any) -> Callable[[Any], bool]:
     """Whether a value is one of these words."""
     return lambda value: isinstance(value, str) and value in values
-
-
-def anything(value: Any) -> bool:  # noqa: ARG001 - every form's
-    return True

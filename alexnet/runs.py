@@ -22,7 +22,7 @@ from typing import Any, get_args
 import torch
 from torch import Tensor
 
-from alexnet.damage import anything, hold, number, one_of, whole
+from alexnet.damage import hold, number, one_of, whole
 from alexnet.data.augment import Inputs
 from alexnet.data.resample import Resample
 from alexnet.errors import UserError
@@ -52,7 +52,7 @@ STATE = re.compile(r"step-(\d{9,15})\.safetensors")
 REMEDY = "Restore it from a copy."
 COUNTS = {"*": whole()}
 CONFIG = {
-    "network": {"table": {"*": anything}, "input_size": whole(1, LARGEST_SIDE), "mean?": one_of("aligned", "centre")},
+    "network": {"table": dict, "input_size": whole(1, LARGEST_SIDE), "mean?": one_of("aligned", "centre")},
     "classes?": {"names": [str], "ids": [str], "order?": str},
     "data?": {
         "path?": str,
@@ -72,11 +72,10 @@ CONFIG = {
         "momentum??": number,
         "decay??": number,
         "epochs??": whole(),
-        "augmentation??": {"*": anything},
-        "*": anything,
+        "augmentation??": dict,
     },
-    "options?": {"epochs??": whole(), "width??": number, "input_size??": whole(1, LARGEST_SIDE), "*": anything},
-    "starts?": [{"layout": {"*": anything}, "*": anything}],
+    "options?": {"epochs??": whole(), "width??": number, "input_size??": whole(1, LARGEST_SIDE)},
+    "starts?": [{"layout": dict}],
     "imported?": {"from?": str, "format?": str, "notes?": [str]},
     "missing_layers?": [str],
     "finished?": bool,
@@ -85,7 +84,6 @@ CONFIG = {
     "torch?": str,
     "python?": str,
     "rule?": str,
-    "*": anything,
 }
 """What stands in config.json, as far as it is read. What a run has not, as an import has no recipe, may be absent."""
 FIRST_FILES = ("inputs.safetensors", ".lock")

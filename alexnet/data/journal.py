@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from alexnet.damage import anything, damage_named, hold, whole
+from alexnet.damage import damage_named, hold, whole
 from alexnet.data import layout
 from alexnet.data.statistics import Sums, no_sums
 from alexnet.errors import UserError
@@ -37,14 +37,13 @@ PART = {
     "digests?": {"*": str},
 }
 JOURNAL = {
-    "format_version": anything,
-    "settings": {"*": anything},
+    "format_version": whole(),
+    "settings": dict,
     "parts": {"*": PART},
     "report_length": whole(),
     "report_digest??": str,
     "first_refused": [str],
     "sums_count": whole(),
-    "*": anything,
 }
 """What a journal holds."""
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from alexnet.damage import any_number, anything, hold, in_words, number, whole
+from alexnet.damage import any_number, hold, in_words, number, whole
 from alexnet.errors import UserError
 from alexnet.files import parsed, read_bounded
 
@@ -20,7 +20,7 @@ def _moment(value: Any) -> bool:
 
 EVENT = {"event": str, "time": _moment, "text??": str}
 FIGURES = ("rate", "train_loss", "train_top1_error", "val_nll", "val_top1_error", "val_top5_error")
-EPOCH = {"epoch": whole(0, 1 << 31), "step??": whole(), "pictures_per_second": any_number, "*": anything}
+EPOCH = {"epoch": whole(0, 1 << 31), "step??": whole(), "pictures_per_second": any_number}
 EPOCH |= dict.fromkeys(FIGURES, any_number)
 NOW = ("epoch", "batch", "batches", "loss", "top1_error", "speed", "seconds_left")
 

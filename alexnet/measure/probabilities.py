@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from alexnet.damage import anything, hold
+from alexnet.damage import hold
 from alexnet.errors import UserError
 from alexnet.measure.predict import Prediction
 from alexnet.tensor_files import load_tensors, save_tensors
@@ -24,11 +24,9 @@ from alexnet.tensor_files import load_tensors, save_tensors
 ABOUT = {
     "keys": [str],
     "class_ids": [str],
-    "views??": anything,
     "part??": str,
     "store??": str,
     "run??": str,
-    "*": anything,
 }
 
 

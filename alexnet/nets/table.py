@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal
 
-from alexnet.damage import anything, hold, number, one_of, whole
+from alexnet.damage import hold, number, one_of, whole
 from alexnet.errors import UsageError, UserError
 from alexnet.geometry import Field, Rounding, Window, outputs_or_refuse
 
@@ -382,7 +382,7 @@ def _reads(value: Any) -> bool:
 
 TABLE = {
     "name": str,
-    "rows": [{"row": str, "name": _name, "*": anything}],
+    "rows": [{"row": str, "name": _name}],
     "input_size": whole(1, MOST_PIXELS),
     "columns": whole(1, MOST_COLUMNS),
     "about": str,

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from alexnet.arrays import LONGEST_HEADER, described
-from alexnet.damage import anything, hold, one_of, whole
+from alexnet.damage import hold, one_of, whole
 from alexnet.data.journal import GrowingFile
 from alexnet.data.layout import NPY_HEADER_BYTES, npy_header
 from alexnet.data.store import Store
@@ -60,7 +60,6 @@ ABOUT = {
     "labels??": [whole()],
     "class_ids??": [str],
     "class_names??": [str],
-    "*": anything,
 }
 JOURNAL = {
     "fingerprint??": str,
@@ -68,7 +67,6 @@ JOURNAL = {
     "rows": whole(),
     "left_out": [{"key": str, "why": str}],
     "sha256": str,
-    "*": anything,
 }
 """What the JSON files hold, as far as it is read."""
 

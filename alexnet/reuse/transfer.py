@@ -14,7 +14,7 @@ from typing import Any, Literal, cast
 import numpy as np
 import torch
 
-from alexnet.damage import anything, hold, number, whole
+from alexnet.damage import hold, number, whole
 from alexnet.data.prepare import prepare
 from alexnet.data.sources.base import Part as SourcePart
 from alexnet.data.sources.base import Source
@@ -183,12 +183,12 @@ AGAIN = "Remove it; it is measured again."
 
 def known_accuracy(path: Path) -> float:
     """The accuracy of a training on one fold, kept in a file."""
-    return hold(read_json(path), {"accuracy": number, "*": anything}, path, AGAIN)["accuracy"]
+    return hold(read_json(path), {"accuracy": number}, path, AGAIN)["accuracy"]
 
 
 def known_outcome(path: Path) -> Outcome:
     """What was measured before and kept in a file."""
-    form = {"what": str, "per_class": whole(), "accuracies": [number], "strengths": [number], "*": anything}
+    form = {"what": str, "per_class": whole(), "accuracies": [number], "strengths": [number]}
     known = hold(read_json(path), form, path, AGAIN)
     return Outcome(known["what"], known["per_class"], tuple(known["accuracies"]), tuple(known["strengths"]))
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from alexnet.damage import anything, damage_named, hold, number
+from alexnet.damage import damage_named, hold, number
 from alexnet.data.decode import FORMATS
 from alexnet.data.synthetic import box_in_crop, to_crop
 from alexnet.errors import UserError
@@ -31,8 +31,8 @@ def _name(value: Any) -> bool:
     return isinstance(value, str) and 0 < len(value) <= LONGEST_NAME and "\0" not in value
 
 
-PLAIN = {"*": {"box??": _box, "*": anything}}
-BUILT_IN = [{"file": _name, "keypoints": {"*": anything}, "box??": _box, "*": anything}]
+PLAIN = {"*": {"box??": _box}}
+BUILT_IN = [{"file": _name, "keypoints": dict, "box??": _box}]
 LONGEST_NAME = 4096
 
 

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from alexnet.damage import anything, hold, whole
+from alexnet.damage import hold, whole
 from alexnet.data.store import Part
 from alexnet.errors import UsageError, UserError
 from alexnet.measure.accuracy import BATCH, Viewer
@@ -25,7 +25,7 @@ from alexnet.tensor_files import load_tensors, save_tensors
 
 KEPT = 9  # [Z] Fig. 2
 NONE = -1
-ABOUT = {"layers": [str], "pictures": whole(), "*": anything}
+ABOUT = {"layers": [str], "pictures": whole()}
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,7 +17,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from alexnet.damage import anything, hold
+from alexnet.damage import hold
 from alexnet.data.store import Part
 from alexnet.errors import UserError
 from alexnet.files import faults_named, is_altered, json_bytes, read_json, sealed, write_atomically
@@ -202,5 +202,5 @@ class _Judged:
         told = read_json(path)
         if not told.get("checksum") or is_altered(told):
             raise UserError(f"{path}: damaged, or of an older alexnet. Ask for it again.")
-        hold(told, {"about": {"*": str}, "numbers": {"*": anything}, "*": anything}, path, "Ask for it again.")
+        hold(told, {"about": {"*": str}, "numbers": dict}, path, "Ask for it again.")
         return cls(told["about"], told["numbers"])

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from alexnet import kernels
-from alexnet.damage import LARGEST_WHOLE, any_number, anything, damage_named, hold, number, one_of, whole
+from alexnet.damage import LARGEST_WHOLE, any_number, damage_named, hold, number, one_of, whole
 from alexnet.data.store import Store
 from alexnet.errors import UsageError, UserError
 from alexnet.measure.arithmetic import find_device
@@ -30,22 +30,19 @@ STATE = {
         "errors": whole(),
         "pictures": whole(),
     },
-    "schedule": {"best??": any_number, "waited??": whole(), "drops??": whole(), "*": anything},
+    "schedule": {"best??": any_number, "waited??": whole(), "drops??": whole()},
     "log_bytes": whole(),
-    "*": anything,
 }
 RECORDED = {
-    "data": {"fingerprint": str, "*": anything},
+    "data": {"fingerprint": str},
     "machine": {
         "device": str,
         "precision": one_of("fp32", "bf16"),
         "threads": whole(1, 1024),
         "kernels": str,
-        "*": anything,
     },
-    "options": {"*": anything},
+    "options": dict,
     "torch": str,
-    "*": anything,
 }
 """What going on needs of a config."""
 LAYOUT_OPTIONS = ("columns", "hybrid", "wire", "gradients", "timeout")

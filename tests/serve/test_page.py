@@ -249,6 +249,16 @@ def test_without_a_camera_it_is_said_what_to_do(equipped: Callable[..., Visit]) 
         assert page.locator(".fault").count() == 0
 
 
+def test_a_camera_that_another_program_has_is_said_to_be_in_use(equipped: Callable[..., Visit]) -> None:
+    here = equipped(FAKE_CAMERA, ALLOWED)
+    here.context.add_init_script(
+        "navigator.mediaDevices.getUserMedia = async () => { throw new DOMException('', 'NotReadableError'); }"
+    )
+    page = here.open("picture")
+    page.get_by_role("button", name="Use the camera").click()
+    page.locator(".fault", has_text="Another program has the camera: close it, or choose a file.").wait_for()
+
+
 def test_where_browsers_lend_no_camera_the_way_through_ssh_is_named(equipped: Callable[..., Visit]) -> None:
     here = equipped()
     here.context.add_init_script("Object.defineProperty(Navigator.prototype, 'mediaDevices', { value: undefined })")

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from alexnet.arrays import array_in
-from alexnet.damage import anything, damage_named, hold, number, whole
+from alexnet.damage import damage_named, hold, number, whole
 from alexnet.files import parsed
 from alexnet.nets.weights.foreign import Files
 
@@ -22,11 +22,10 @@ KIND = "alexnet weights"
 REMEDY = "Restore it, or export the run again."
 LARGEST_SIDE = 4096
 FORM = {
-    "network": {"table": {"*": anything}, "input_size": whole(1, LARGEST_SIDE), "mean??": str, "*": anything},
-    "classes": {"names": [str], "ids": [str], "order??": str, "*": anything},
-    "data": {"*": anything},
-    "input": {"mean??": anything, "mean_image??": lambda end: isinstance(end, str) and "/" not in end, "std": [number]},
-    "*": anything,
+    "network": {"table": dict, "input_size": whole(1, LARGEST_SIDE), "mean??": str},
+    "classes": {"names": [str], "ids": [str], "order??": str},
+    "data": dict,
+    "input": {"mean_image??": lambda end: isinstance(end, str) and "/" not in end, "std": [number]},
 }
 RUN_KEYS = ("network", "classes", "data")
 """The parts of a run's config.json that go with its weights wherever they go."""

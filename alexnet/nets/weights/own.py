@@ -1,13 +1,13 @@
 """A run that `alexnet export --to safetensors` put into one file: weights, mean, colour statistics, classes."""
 
-from alexnet.damage import anything, hold
+from alexnet.damage import hold
 from alexnet.errors import UserError
 from alexnet.files import metadata_in, parsed
 from alexnet.nets import table
 from alexnet.nets.weights.foreign import Asked, Files, Foreign
 from alexnet.tensor_files import load_tensors
 
-ABOUT = {"network": {"table": {"*": anything}, "*": anything}, "missing_layers??": [str], "*": anything}
+ABOUT = {"network": {"table": dict}, "missing_layers??": [str]}
 INPUTS = "inputs."
 """What the names of the tensors begin with that are no weights."""
 

@@ -18,7 +18,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from alexnet.damage import anything, damage_named, hold, whole
+from alexnet.damage import damage_named, hold, whole
 from alexnet.data.store import Store
 from alexnet.errors import UsageError, UserError
 from alexnet.files import faults_named, json_bytes, locked, read_json, remove_temporaries, sha256_of, write_atomically
@@ -49,12 +49,11 @@ INDEX = {
     "run_fingerprint": str,
     "layer": str,
     "views": whole(1, 1000),
-    "pictures": {"fingerprint": str, "parts": {"*": whole()}, "*": anything},
-    "options": {"bits??": lambda value: value in BITS, "lists??": whole(1), "*": anything},
+    "pictures": {"fingerprint": str, "parts": {"*": whole()}},
+    "options": {"bits??": lambda value: value in BITS, "lists??": whole(1)},
     "files": {"*": {"bytes": whole(), "sha256": str}},
-    "*": anything,
 }
-OF_STORE = {"keys": [str], "labels": [whole()], "class_names": [str], "*": anything}
+OF_STORE = {"keys": [str], "labels": [whole()], "class_names": [str]}
 """What index.json, and features.json of a store, hold as far as they are read."""
 
 Way = Literal["exact", "codes", "hamming", "faiss"]
