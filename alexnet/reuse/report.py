@@ -109,6 +109,7 @@ def write_voc(run: Run, root: Path, out: Path, layers: Sequence[str], views: int
         "trained_on": len(pictures.fold.train),
         "tested_on": len(pictures.fold.test),
         "average_precision": found,
+        "unmeasured": sorted(set(pictures.classes).difference(*found.values())),
         "mean": {row: float(np.mean(list(values.values()))) if values else None for row, values in found.items()},
     }
     with faults_named(out):
@@ -128,7 +129,9 @@ def voc_in_words(told: dict[str, Any]) -> str:
         rows.append((name, *ours, _share(zeiler), _share(sande), _share(yan)))
     means = [_share(told["mean"][layer]) for layer in layers]
     rows.append(("mean", *means, "79.0 %", "74.3 %", "82.2 %"))
-    return f"trained on {told['trained_on']}, tested on {told['tested_on']} pictures\n\n{columns(rows, left=1)}"
+    unmeasured = ", ".join(told["unmeasured"])
+    note = f"\n\nNot measured, since not in both halves: {unmeasured}." if unmeasured else ""
+    return f"trained on {told['trained_on']}, tested on {told['tested_on']} pictures\n\n{columns(rows, left=1)}{note}"
 
 
 def _share(value: float | None) -> str:

@@ -199,6 +199,8 @@ def test_average_precision_by_the_lists_of_the_set(
         label = int(part.labels[place])
         annotate(root, f"{place:04}", record, [(("dog", "cat")[label], 0), (("cat", "dog")[label], 1)][: 1 + place % 2])
         lists["train" if place % 3 else "val"].append(f"{place:04}")
+    annotate(root, "bird", part.read(chosen[:1])[0], [("bird", 0)])
+    lists["train"].append("bird")
     (root / "ImageSets" / "Main").mkdir(parents=True)
     for name, stems in lists.items():
         (root / "ImageSets" / "Main" / f"{name}.txt").write_text("\n".join(stems))
@@ -208,5 +210,6 @@ def test_average_precision_by_the_lists_of_the_set(
     assert cli.main(["transfer", str(trained), str(root), "--layers", "7", "--out", str(tmp_path / "out")]) == 0
     shown = capsys.readouterr().out
     assert "91.2 %" in shown, "the paper's cat"
+    assert "Not measured, since not in both halves: bird." in shown
     told = json.loads((tmp_path / "out" / "transfer.json").read_text())
     assert told["mean"]["relu7"] > 0.8
