@@ -16,7 +16,7 @@ from alexnet.papers import columns2012, running, tables2012
 from alexnet.papers import lab as lab_module
 from alexnet.papers.ablations2012 import COUNTS_FROM
 from alexnet.papers.figures2012 import CIFAR_CLAIMS
-from alexnet.papers.lab import Lab
+from alexnet.papers.lab import Lab, Trial
 from alexnet.papers.registry import IN_PAPER, chosen, every_result, find
 from alexnet.papers.report import write_report
 from alexnet.papers.runs2012 import by_recipe
@@ -162,18 +162,25 @@ def test_an_ablation_of_a_weak_network_does_not_count(make_lab: MakeLab) -> None
     assert COUNTS_FROM == 0.60
 
 
-def test_two_processes_are_measured_where_there_are_columns(make_lab: MakeLab, monkeypatch: pytest.MonkeyPatch) -> None:
-    lab = make_lab(seeds=1)
-    monkeypatch.setattr(columns2012, "can_split", lambda: False)
-    rows, notes = columns2012.step_times(lab)
-    assert (len(rows), notes) == (2, ("Two processes were not measured: this version has no --columns.",))
-    monkeypatch.setattr(columns2012, "can_split", lambda: True)
-    monkeypatch.setattr(columns2012, "measure_two_processes", lambda lab: 123.0)
-    rows, notes = columns2012.step_times(lab)
-    assert (rows[-1].values, notes) == ((123.0,), ())
-    words = columns2012.command_of_two(lab, Path("out"))
-    assert words[words.index("--nproc-per-node") + 1] == "2"
-    assert words[words.index("--columns") + 1] == "2"
+def test_paces_are_of_whole_trainings_and_measured_once(make_lab: MakeLab, monkeypatch: pytest.MonkeyPatch) -> None:
+    lab, asked = make_lab(seeds=1), []
+
+    def measure(trial: Trial, processes: int, out: Path) -> float:
+        asked.append(columns2012.command_of(trial, processes, out))
+        return 100.0 * len(asked)
+
+    monkeypatch.setattr(columns2012, "measure_pace", measure)
+    rows = columns2012.paces(lab)
+    assert [(row.what, row.values) for row in rows] == [
+        ("the network, one process: pace", (100.0,)),
+        ("one column of half the maps, one process: pace", (200.0,)),
+        ("the network, two processes: pace", (300.0,)),
+    ]
+    assert columns2012.paces(lab) == rows
+    alone, control, two = asked
+    assert control[control.index("--net") + 1].endswith("-half")
+    assert "torch.distributed.run" not in alone + control
+    assert two[two.index("--nproc-per-node") + 1] == two[two.index("--columns") + 1] == "2"
 
 
 # ── stopping and going on ────────────────────────────────────────────────────────────────────────────────────────
