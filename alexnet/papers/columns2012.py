@@ -57,4 +57,5 @@ def command_of(trial: Trial, processes: int, out: Path) -> list[str]:
         *("--device", options.device, "--precision", options.precision),
     ]
     words += ["--columns", str(processes)] if processes > 1 else []
-    return words + ([] if options.input_size is None else ["--input-size", str(options.input_size)])
+    chosen = {"--rate": options.rate, "--init": options.init, "--input-size": options.input_size}
+    return words + [word for name, value in chosen.items() if value is not None for word in (name, str(value))]

@@ -163,7 +163,7 @@ def test_an_ablation_of_a_weak_network_does_not_count(make_lab: MakeLab) -> None
 
 
 def test_paces_are_of_whole_trainings_and_measured_once(make_lab: MakeLab, monkeypatch: pytest.MonkeyPatch) -> None:
-    lab, asked = make_lab(seeds=1), []
+    lab, asked = make_lab(seeds=1, rate=0.002), []
 
     def measure(trial: Trial, processes: int, out: Path) -> float:
         asked.append(columns2012.command_of(trial, processes, out))
@@ -180,6 +180,7 @@ def test_paces_are_of_whole_trainings_and_measured_once(make_lab: MakeLab, monke
     alone, control, two = asked
     assert control[control.index("--net") + 1].endswith("-half")
     assert "torch.distributed.run" not in alone + control
+    assert all(command[command.index("--rate") + 1] == "0.002" for command in asked)
     assert two[two.index("--nproc-per-node") + 1] == two[two.index("--columns") + 1] == "2"
 
 
