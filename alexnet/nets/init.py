@@ -3,6 +3,8 @@
 - "code": the 2012 code's, as the rows carry it (σ = 0.03 in conv3–conv5, `facts` §1.2). The default.
 - "paper": [A] §5: σ = 0.01 in every layer, biases as in the code.
 - "zf": [Z] §3: σ = 0.01 in every layer, all biases 0.
+
+Behind the first layer of a thin network all are wider, by 1/√width (`table.with_width`).
 """
 
 import hashlib
@@ -19,22 +21,24 @@ Initialisation = Literal["code", "paper", "zf"]
 PRINTED_STD = 0.01  # [A] §5, [Z] §3
 
 
-def spread(row: Weighted, scheme: Initialisation) -> tuple[float, float]:
-    """Standard deviation of a row's weights and the value of its biases under one reading."""
+def spread(row: Weighted, scheme: Initialisation, width: float = 1.0) -> tuple[float, float]:
+    """Standard deviation of a row's weights and the value of its biases under one reading. `width`: of the network
+    below the row; what the code's rows carry has it in already."""
     if scheme == "code":
         return row.std, row.bias
-    return PRINTED_STD, row.bias if scheme == "paper" else 0.0
+    return PRINTED_STD / width**0.5, row.bias if scheme == "paper" else 0.0
 
 
 @torch.no_grad()
-def initialise(network: nn.Module, table: Table, scheme: Initialisation, seed: int) -> None:
+def initialise(network: nn.Module, table: Table, scheme: Initialisation, seed: int, width: float = 1.0) -> None:
     """Fill the weights and biases of every weighted row. Each layer draws from a generator of its own, so a layer's
-    weights do not depend on which other layers there are. Raises UsageError for an unknown scheme."""
+    weights do not depend on which other layers there are. `width`: the factor that the table was made with. Raises
+    UsageError for an unknown scheme."""
     if scheme not in get_args(Initialisation):
         raise UsageError(f"--init {scheme}: choose one of {', '.join(get_args(Initialisation))}.")
-    for row in table.weighted:
+    for place, row in enumerate(table.weighted):
         layer = network.get_submodule(row.name)
-        std, bias = spread(row, scheme)
+        std, bias = spread(row, scheme, width if place else 1.0)
         generator = torch.Generator().manual_seed(_layer_seed(seed, row.name))
         weight, biases = layer.get_parameter("weight"), layer.get_parameter("bias")
         weight.copy_(torch.randn(weight.shape, generator=generator) * std)

@@ -246,5 +246,5 @@ def build(
     if classes is not None:
         table = zoo.with_classes(table, classes)
     network = Network(with_width(table, width), input_size)
-    initialise(network, network.table, init, seed)
+    initialise(network, network.table, init, seed, width)
     return network.channels_last()

@@ -3,25 +3,21 @@
 Every one trains the same base network, once for all of them. Values are shares, 0 to 1.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from alexnet.papers import charts
+from alexnet.papers import charts, cifar2012
 from alexnet.papers.columns2012 import paces
 from alexnet.papers.finding import Finding, Row, Verdict
-from alexnet.papers.lab import Errors, Lab, Trial
+from alexnet.papers.lab import Errors, Lab, Trial, in_words, too_weak
 from alexnet.papers.registry import result
-from alexnet.papers.statistics import above_zero, higher
+from alexnet.papers.statistics import above_zero, higher, unmeasured
+from alexnet.train.recipes import find as find_recipe
 
-COUNTS_FROM = 0.60
-"""Ten-view accuracy below which a base network is too weak for an ablation to mean anything."""
-CIFAR_SIDE = 32
 ANY = "any store; full size wants ImageNet"
 DAYS = "5–6 days on two GTX 580 for each network"
 
 ORDER = ("A/s3.2", "A/s3.3", "A/s3.4", "A/s4.1", "A/s4.2", "A/s5", "A/s7")
-
-Measure = Callable[[Trial], list[float]]
 
 
 @dataclass(frozen=True)
@@ -36,16 +32,16 @@ class Change:
     note: str = ""
 
 
-def ablate(lab: Lab, changes: Sequence[Change], *, base: Trial | None = None, views: int = 10) -> Finding:
-    """Train base and changed networks over the seeds, compare their errors."""
-    base = base or lab.base()
-    lab.plan([base, *(change.trial for change in changes)])
-    plain = lab.each(base, views)
+def ablate(lab: Lab, changes: Sequence[Change]) -> Finding:
+    """Train base and changed networks over the seeds, compare their errors with ten views."""
+    base, trials = lab.base(), [lab.base(), *(change.trial for change in changes)]
+    lab.plan(trials)
+    plain = lab.each(base)
     rows = [*_error_rows(lab, base, plain)]
     verdicts: list[Verdict] = []
     differences: list[Row] = []
     for change in changes:
-        found = lab.each(change.trial, views)
+        found = lab.each(change.trial)
         rows += _error_rows(lab, change.trial, found, change.note)
         differences += _differences(change, found, plain)
         if change.claimed:
@@ -56,6 +52,7 @@ def ablate(lab: Lab, changes: Sequence[Change], *, base: Trial | None = None, vi
         verdicts=tuple(verdicts),
         reading=lab.reading,
         recipe=in_words(lab, base),
+        notes=cut_off(lab, trials),
         drawings=(charts.drawing("errors", bars, "Top-1 errors, each seed a dot, the mean a bar"),),
         invalid=too_weak(plain),
     )
@@ -75,37 +72,38 @@ def _differences(change: Change, found: Sequence[Errors], plain: Sequence[Errors
             tuple(getattr(theirs, name) - getattr(ours, name) for theirs, ours in zip(found, plain, strict=True)),
             paper,
             "points",
+            note=change.note,
         )
         for what, name, paper in (("top-1", "top1", change.top1), ("top-5", "top5", change.top5))
     ]
 
 
+def cut_off(lab: Lab, trials: Sequence[Trial]) -> tuple[str, ...]:
+    """What to say of networks by the plateau rule that were at the end of their epochs before the rule was at its own:
+    then one may be behind a drop of the rate where another is before it."""
+    ends = {trial: [lab.drops(trial, seed) for seed in lab.seeds] for trial in trials if by_plateau(trial)}
+    cut = sum(epochs == trial.epochs for trial, found in ends.items() for epochs, _ in found)
+    if not cut:
+        return ()
+    told = "; ".join(
+        f"{trial.label} {', '.join(' and '.join(map(str, drops)) or 'never' for _, drops in found)}"
+        for trial, found in ends.items()
+    )
+    return (
+        f"{cut} of {sum(map(len, ends.values()))} networks came to the end of their epochs before the plateau rule "
+        "came to its own. Part of a difference may be when the rate dropped. It did, seed by seed, from epoch: "
+        f"{told}. With --recipe steps it drops at the same epochs in all.",
+    )
+
+
+def by_plateau(trial: Trial) -> bool:
+    recipe = find_recipe(trial.options.recipe)
+    return not recipe.stages and recipe.power is None
+
+
 def _worse(lab: Lab, change: Change, found: Sequence[Errors], plain: Sequence[Errors]) -> Verdict:
     claim = f"{change.trial.label}: the top-1 error is higher"
     return higher(claim, [e.top1 for e in found], [e.top1 for e in plain], pictures=lab.pictures)
-
-
-def too_weak(plain: Sequence[Errors]) -> str:
-    """Why an ablation does not count: its base network is too weak. Empty if it counts."""
-    right = 1 - sum(e.top1 for e in plain) / len(plain)
-    if right >= COUNTS_FROM:
-        return ""
-    return (
-        f"does not count: the base network is right in {right * 100:.1f} %; with ten views {COUNTS_FROM * 100:.0f} % "
-        "are asked for"
-    )
-
-
-def in_words(lab: Lab, trial: Trial, seeds: int | None = None) -> str:
-    """How the base network was trained, with `seeds` of them (by default as many as the settings say)."""
-    options, run = trial.options, lab.trained(trial, 0)
-    machine = run.value("machine")
-    width = "" if options.width == 1 else f", width {options.width:g}"
-    return (
-        f"recipe {options.recipe}, {trial.table.name}{width}, at most {trial.epochs} epochs, batch {options.batch}, "
-        f"rate {run.value('recipe', 'rate'):g}, seeds 0 to {(seeds or lab.settings.seeds) - 1}; "
-        f"{machine['precision']} on {machine['device']}"
-    )
 
 
 # ── section 3: the architecture ──────────────────────────────────────────────────────────────────────────────────
@@ -123,12 +121,14 @@ def in_words(lab: Lab, trial: Trial, seeds: int | None = None) -> str:
 def two_columns(lab: Lab) -> Finding:
     """[A] §3.2; runs 145, 145-half (ILSVRC-2010 test) and 150 (ILSVRC-2012 validation)."""
     half = Change(lab.ablation("half", "one column of half the maps"), 0.017, 0.012)
-    apart = Change(
-        lab.ablation("nocomm", "columns that meet only in fc8"), 0.4183 - 0.4066, 0.1933 - 0.1821, note="run 150"
-    )
+    meeting_late = lab.ablation("nocomm", "columns that meet only in fc8")
+    apart = Change(meeting_late, 0.418280 - 0.406640, 0.193300 - 0.182100, note="run 150")
     found = ablate(lab, [half, apart])
-    timed = "Paces: two epochs each, on the whole machine, one after the other."
-    return replace(found, rows=(*found.rows, *paces(lab)), notes=(*found.notes, timed))
+    timed = "Paces: the faster of two epochs each, on the whole machine, one after the other."
+    faster = unmeasured("two columns train faster than the control", "a machine for each column is wanted, here is one")
+    return replace(
+        found, rows=(*found.rows, *paces(lab)), verdicts=(*found.verdicts, faster), notes=(*found.notes, timed)
+    )
 
 
 @result(
@@ -140,45 +140,23 @@ def two_columns(lab: Lab) -> Finding:
     full_scale=DAYS,
 )
 def response_normalisation(lab: Lab) -> Finding:
-    """[A] §3.3; runs 148 (all norms away) and 167 (layer 2's away). On CIFAR-10 the 13 % net, the same with LRN alone,
-    and the 11 % net, which also has a wider local3 and another decay."""
-    if lab.store.size == CIFAR_SIDE and lab.settings.net is None:
-        return _normalisation_on_cifar(lab)
+    """[A] §3.3; runs 148 (all norms away) and 167 (layer 2's away)."""
+    if lab.store.size == cifar2012.SIDE and lab.settings.net is None:
+        return cifar2012.normalisation(lab)
     return ablate(
         lab,
         [
             Change(lab.ablation("no-norm", "no normalisation"), 0.014, 0.012, note="run 148"),
             Change(lab.ablation("no-norm1", "layer 1 not normalised"), claimed=False),
-            # 167 against 169, which differs in the last rate too: 40.488 − 40.596, 18.118 − 18.112
-            Change(lab.ablation("no-norm2", "layer 2 not normalised"), -0.0011, 0.0001, claimed=False, note="run 167"),
+            Change(
+                lab.ablation("no-norm2", "layer 2 not normalised"),
+                0.404880 - 0.405960,
+                0.181180 - 0.181120,
+                claimed=False,
+                note="run 167 against 169, which ends with another rate",
+            ),
         ],
     )
-
-
-def _normalisation_on_cifar(lab: Lab) -> Finding:
-    def net(recipe: str, label: str) -> Trial:
-        return lab.trial(label, net=recipe, recipe=recipe, rate=None)
-
-    without, alone, eleven = (
-        net("cifar-13pct", "13 % net"),
-        net("cifar-13pct-norm", "13 % net with LRN"),
-        net("cifar-11pct", "11 % net"),
-    )
-    lab.plan([without, alone, eleven])
-    errors = {trial.label: [e.top1 for e in lab.each(trial, views=9)] for trial in (without, alone, eleven)}
-    papers = {"13 % net": 0.13, "13 % net with LRN": None, "11 % net": 0.11}
-    trials = {trial.label: trial for trial in (without, alone, eleven)}
-    rows = tuple(
-        Row(f"{label}: error, nine views", tuple(found), papers[label], "%", lab.names(trials[label]))
-        for label, found in errors.items()
-    )
-    plain = errors["13 % net"]
-    verdicts = tuple(
-        higher(f"13 % net: the error is higher than the {label}'s", plain, errors[label], pictures=lab.pictures)
-        for label in ("13 % net with LRN", "11 % net")
-    )
-    bars = charts.drawing("errors", charts.bars(rows), "Errors with nine views, each seed a dot")
-    return Finding(rows, verdicts, "the authors' CIFAR nets, as configured", in_words(lab, without), drawings=(bars,))
 
 
 @result(
@@ -191,7 +169,8 @@ def _normalisation_on_cifar(lab: Lab) -> Finding:
 )
 def overlapping_pools(lab: Lab) -> Finding:
     """[A] §3.4; run 147, which also changed the paddings of conv2 and conv4."""
-    return ablate(lab, [Change(lab.ablation("pool2x2", "pools of 2 × 2"), 0.004, 0.003, note="run 147")])
+    base, changed = lab.base(), lab.ablation("pool2x2", "pools of 2 × 2")
+    return overfitting(lab, ablate(lab, [Change(changed, 0.004, 0.003, note="run 147")]), base, changed)
 
 
 # ── section 4: against overfitting ───────────────────────────────────────────────────────────────────────────────
@@ -245,7 +224,9 @@ def augmentation(lab: Lab) -> Finding:
 def dropout(lab: Lab) -> Finding:
     """[A] §4.2."""
     base, changed = lab.base(), lab.ablation("no-dropout", "no dropout")
-    return overfitting(lab, ablate(lab, [Change(changed)]), base, changed)
+    found = overfitting(lab, ablate(lab, [Change(changed)]), base, changed)
+    longer = unmeasured("dropout takes about twice as many iterations to converge", "all are trained equally long")
+    return replace(found, verdicts=(*found.verdicts, longer))
 
 
 def overfitting(lab: Lab, found: Finding, base: Trial, changed: Trial) -> Finding:
@@ -256,7 +237,10 @@ def overfitting(lab: Lab, found: Finding, base: Trial, changed: Trial) -> Findin
         Row(f"{label}: new minus training pictures, top-1", tuple(g), None, "points") for label, g in gaps.items()
     )
     verdict = higher(
-        f"{changed.label}: the gap between training and new pictures is wider", gaps[changed.label], gaps[base.label]
+        f"{changed.label}: the gap between training and new pictures is wider",
+        gaps[changed.label],
+        gaps[base.label],
+        pictures=lab.pictures,
     )
     return replace(found, rows=(*found.rows, *rows), verdicts=(*found.verdicts, verdict))
 
@@ -279,14 +263,17 @@ def _gaps(lab: Lab, trial: Trial) -> list[float]:
     full_scale=DAYS,
 )
 def learning(lab: Lab) -> Finding:
-    """[A] §5; decay away; the printed first weights (σ 0.01 in every layer); a logged run's schedule in place of the
-    plateau rule, or the other way round."""
+    """[A] §5; decay away; the printed first weights (σ 0.01 in every layer); the plateau rule and a logged run's
+    schedule, whichever of them the base network has not."""
     base, no_decay = lab.base(), lab.trial("no weight decay", decay=0.0)
-    other = {"paper": ("145", "run 145's schedule"), "code": ("paper", "the plateau rule")}[lab.settings.reading]
     changes = [
         Change(no_decay),
         Change(lab.trial("first weights as printed", init="paper"), claimed=False),
-        Change(lab.trial(other[1], recipe=other[0]), claimed=False, note="with that recipe's other settings"),
+        *(
+            Change(lab.trial(label, recipe=recipe), claimed=False, note="with that recipe's other settings")
+            for recipe, label in (("paper", "the plateau rule"), ("145", "run 145's schedule"))
+            if recipe != lab.recipe
+        ),
     ]
     found = ablate(lab, changes)
     training = {t.label: [e.top1 for e in lab.each(t, views=1, part="train")] for t in (base, no_decay)}
@@ -308,11 +295,16 @@ MIDDLE = ("conv2", "conv3", "conv4", "conv5", "fc6", "fc7")
 @result(
     "A/s7",
     "Each middle layer removed",
-    claim="Removing any of the middle layers loses about 2 points of top-1 error.",
+    claim="Removing any of the middle convolutions loses about 2 points of top-1 error.",
     needs=ANY,
     trainings=1 + len(MIDDLE),
     full_scale=DAYS,
 )
 def depth(lab: Lab) -> Finding:
-    """[A] §7; no run of 2012 is logged for it. Where columns met in the layer removed, they meet in the next one."""
-    return ablate(lab, [Change(lab.ablation(f"no-{layer}", f"no {layer}"), 0.02) for layer in MIDDLE])
+    """[A] §7, which says it of convolutions; the dense layers are removed beside them. No run of 2012 is logged for
+    it. Where columns met in the layer removed, they meet in the next one."""
+    changes = [
+        Change(lab.ablation(f"no-{layer}", f"no {layer}"), *((0.02,) if claimed else ()), claimed=claimed)
+        for layer, claimed in ((layer, layer.startswith("conv")) for layer in MIDDLE)
+    ]
+    return ablate(lab, changes)

@@ -1,30 +1,29 @@
-"""[A]'s figures, and the CIFAR nets that Fig. 1 belongs with.
+"""[A]'s figures.
 
 N, M pictures · D features · K kernels · C columns.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
+from statistics import mean
 
 import numpy as np
 
-from alexnet.errors import UsageError
 from alexnet.measure.figures import columns_mosaic, pictures_figure
 from alexnet.measure.material import choose_pictures
 from alexnet.measure.run import Run
 from alexnet.papers import charts
-from alexnet.papers.ablations2012 import in_words
 from alexnet.papers.colour import specialisation
 from alexnet.papers.finding import Finding, Row, Verdict
-from alexnet.papers.lab import Lab, Trial
+from alexnet.papers.lab import Lab, Trial, in_words
 from alexnet.papers.nearest import share_of_same_class, thumbnails_of
 from alexnet.papers.registry import result
-from alexnet.papers.statistics import above_zero, higher, reaches, unmeasured
+from alexnet.papers.statistics import above_zero, higher, unmeasured
 from alexnet.reuse.features import features_of
 from alexnet.reuse.similar.search import nearest
 from alexnet.reuse.similar.sheet import contact_sheet
-from alexnet.train.cifar import CIFAR_RECIPES
 
-ORDER = ("A/fig1", "A/fig3", "A/fig4", "A/cifar")
+ORDER = ("A/fig1", "A/fig3", "A/fig4")
 
 # ── Figure 1 ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -46,10 +45,11 @@ SEARCH_SHARE = 4
     trainings=len(UNITS),
     once=len(UNITS) * len(RATES),
     full_scale="minutes to hours for each curve",
+    own=("reading", "net", "recipe", "rate", "width", "input_size", "patience"),
 )
 def fig1(lab: Lab) -> Finding:
     """[A] §3.1, Fig. 1: no regularisation; for each kind of unit the rate of the fastest start; constant rate."""
-    epochs, kinds = lab.settings.epochs or FIGURE_EPOCHS, chosen_names(lab, UNITS)
+    epochs, kinds = lab.settings.epochs or FIGURE_EPOCHS, lab.chosen(UNITS)
     searches = {
         kind: [_unit_trial(lab, kind, rate, max(1, epochs // SEARCH_SHARE)) for rate in RATES] for kind in kinds
     }
@@ -59,10 +59,11 @@ def fig1(lab: Lab) -> Finding:
     lab.plan(list(chosen.values()))
     training = {kind: [lab.training_errors(trial, seed) for seed in lab.seeds] for kind, trial in chosen.items()}
     reached = {kind: [epochs_to(curve, LEVEL) for curve in curves] for kind, curves in training.items()}
+    ran_away = [kind for kind in kinds if not all(training[kind])]
     figure = charts.curves(list(training.items()), "training error", LEVEL)
     return Finding(
         rows=(*_epochs_rows(lab, reached, chosen), *_factor_rows(reached)),
-        verdicts=tuple(slower(kind, reached, epochs) for kind in kinds if kind != "ReLU"),
+        verdicts=tuple(slower(kind, reached, epochs, ran_away) for kind in kinds if kind != "ReLU"),
         reading=f"{FOUR_LAYERS} (the paper does not name its net)",
         recipe=f"{in_words(lab, chosen[kinds[0]])}; constant rates, "
         f"{', '.join(f'{kind} {rate:g}' for kind, rate in rates.items())}; no decay, crops, mirrors, noise or dropout",
@@ -147,14 +148,21 @@ def _factors(slow: Sequence[float | None], fast: Sequence[float | None]) -> tupl
     return tuple(s / f for s, f in zip(slow, fast, strict=True) if s is not None and f is not None)
 
 
-def slower(kind: str, reached: dict[str, list[float | None]], given: int) -> Verdict:
+def slower(kind: str, reached: dict[str, list[float | None]], given: int, ran_away: Sequence[str] = ()) -> Verdict:
     """Networks that did not reach it in the epochs `given` need more than those: they count as so many, which can make
-    the difference too small only. ReLU has to reach it."""
+    the difference too small only. ReLU has to reach it. `ran_away`: kinds with a loss that became no number."""
     claim = f"{kind} needs more epochs than ReLU to {LEVEL_IN_WORDS} training error"
     fast = [epochs for epochs in reached.get("ReLU", ()) if epochs is not None]
+    if kind in ran_away or "ReLU" in ran_away:
+        return unmeasured(claim, "the loss of a network became no number")
     if not fast or len(fast) < len(reached["ReLU"]):
         return unmeasured(claim, "ReLU did not reach it in the epochs given")
-    return higher(claim, [given if epochs is None else epochs for epochs in reached[kind]], fast, unit="epochs")
+    slow = [given if epochs is None else epochs for epochs in reached[kind]]
+    verdict, late = higher(claim, slow, fast, unit="epochs"), reached[kind].count(None)
+    if late:
+        more = f"at least {mean(slow) - mean(fast):.3g} epochs more"
+        verdict = replace(verdict, why=f"{more}; {late} of {len(slow)} were not there in {given}")
+    return verdict
 
 
 # ── Figure 3 ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -228,7 +236,11 @@ def fig4(lab: Lab) -> Finding:
     claim = "the nearest in fc7 are of the same class more often than the nearest by pixels"
     gains = [features - pixels for features, pixels in zip(by_features, by_pixels, strict=True)]
     return Finding(
-        rows, (above_zero(claim, gains),), lab.reading, in_words(lab, base), drawings=tuple(_fig4_drawings(lab, base))
+        rows,
+        (above_zero(claim, gains, pictures=lab.pictures),),
+        lab.reading,
+        in_words(lab, base),
+        drawings=tuple(_fig4_drawings(lab, base)),
     )
 
 
@@ -265,67 +277,3 @@ def _fig4_drawings(lab: Lab, base: Trial) -> list[charts.Drawing]:
                        "Test pictures and the training pictures nearest to them in fc7; of the same class framed",
                        photographs=strangers),
     ]  # fmt: skip
-
-
-# ── the CIFAR nets ───────────────────────────────────────────────────────────────────────────────────────────────
-
-CIFAR_CLAIMS = {
-    "cifar-80sec": (0.26, 1),
-    "cifar-19pct": (0.19, 1),
-    "cifar-18pct": (0.18, 1),
-    "cifar-13pct": (0.13, 9),
-    "cifar-12pct": (0.12, 9),
-    "cifar-11pct": (0.11, 9),
-}
-"""Net → its authors' test error and the number of views of it."""
-CIFAR_TRAINING, CIFAR_CLASSES = 45_000, 10
-
-
-@result(
-    "A/cifar",
-    "The authors' CIFAR-10 nets",
-    claim="Test errors of 26, 19, 18, 13, 12 and 11 %, those from 13 % on with nine views.",
-    needs="CIFAR-10, records of 32 pixels",
-    trainings=len(CIFAR_CLAIMS),
-    full_scale="80 seconds, 20 minutes … hours on one GPU",
-)
-def cifar(lab: Lab) -> Finding:
-    """cuda-convnet's example nets, on which [A] §3.3's footnote rests."""
-    nets = chosen_names(lab, CIFAR_CLAIMS)
-    trials = {
-        name: lab.trial(name, net=CIFAR_RECIPES[name].net, recipe=name, rate=None, width=1.0, input_size=None)
-        for name in nets
-    }
-    lab.plan(list(trials.values()))
-    rows, verdicts = [], []
-    for name, trial in trials.items():
-        target, views = CIFAR_CLAIMS[name]
-        errors = [e.top1 for e in lab.each(trial, views)]
-        told = "nine views" if views > 1 else "whole pictures"
-        rows.append(Row(f"{name}: error, {told}", tuple(errors), target, "%", lab.names(trial)))
-        claim = f"{name} errs in {target * 100:.0f} % of the test pictures"
-        verdicts.append(reaches(claim, errors, target, pictures=lab.pictures, comparable=_other_than_cifar(lab, trial)))
-    first = next(iter(trials.values()))
-    bars = charts.drawing("errors", charts.bars(rows), "Errors, each seed a dot, the mean a bar")
-    return Finding(
-        tuple(rows), tuple(verdicts), "the 2012 code's configurations", in_words(lab, first), drawings=(bars,)
-    )
-
-
-def _other_than_cifar(lab: Lab, trial: Trial) -> str:
-    """Why the authors' number can't be held against ours; empty if it can."""
-    if len(lab.store.class_ids) != CIFAR_CLASSES or len(lab.store.parts["train"]) < CIFAR_TRAINING:
-        return (
-            f"the number is one of CIFAR-10 with at least {CIFAR_TRAINING:,} training pictures; this store is another"
-        )
-    if trial.options.epochs and trial.epochs < CIFAR_RECIPES[trial.label].epochs // 4:
-        return f"{trial.epochs} epochs, less than a quarter of the authors'"
-    return ""
-
-
-def chosen_names(lab: Lab, known: Iterable[str]) -> list[str]:
-    """The names that --only chooses of those known, or all. Raises UsageError for one that is not there."""
-    known, wanted = list(known), [name for name in lab.settings.only.split(",") if name]
-    if absent := [name for name in wanted if name not in known]:
-        raise UsageError(f"--only {lab.settings.only}: there is no {absent[0]!r} here. There are: {', '.join(known)}.")
-    return wanted or known

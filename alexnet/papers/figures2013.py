@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 
 from alexnet.papers import charts
-from alexnet.papers.ablations2012 import in_words
 from alexnet.papers.finding import Finding, Row, Unit
-from alexnet.papers.lab import Lab, Trial
+from alexnet.papers.lab import Lab, Trial, in_words
 from alexnet.papers.registry import result
 from alexnet.papers.statistics import above_zero, higher
 from alexnet.papers.training2013 import DAYS, SIZE_FREE, our_model, reading, replication

@@ -13,22 +13,24 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from alexnet.damage import any_number, hold, number, whole
 from alexnet.data.store import Store
 from alexnet.data.synthetic import CLASSES
-from alexnet.errors import UserError
+from alexnet.errors import UsageError, UserError
 from alexnet.files import canonical_digest, faults_named, json_bytes, read_json, write_atomically
 from alexnet.measure.evaluation import Progress, evaluate_run
 from alexnet.measure.history import History, read_history
 from alexnet.measure.probabilities import Probabilities
 from alexnet.measure.run import Run
+from alexnet.measure.words import VIEWS_IN_WORDS
 from alexnet.nets import zoo
 from alexnet.nets.table import Table, trace, with_width
 from alexnet.papers.settings import Settings
@@ -45,6 +47,8 @@ READINGS = {"paper": ("alexnet", "paper"), "code": ("alexnet-145", "145")}
 DRAWN = re.compile(r"(\w+)/\1_\d{5}\.jpg$")
 """The path of a built-in picture: CLASS/CLASS_00000.jpg."""
 WEIGHT_BYTES = 4
+COUNTS_FROM = 0.60
+"""Accuracy below which a base network is too weak for an ablation to mean anything."""
 USUAL_BATCH = 128  # [A] §5
 WITHOUT_MEANING = ("threads", "save_minutes", "epochs", "seed", "start_from", "net", "recipe", "device", "precision")
 """Options that do not tell a run's name apart: they are in its fingerprint, or change no weight."""
@@ -148,22 +152,30 @@ class Lab:
         return self.settings.net or READINGS[self.settings.reading][0]
 
     @property
+    def recipe(self) -> str:
+        return self.settings.recipe or READINGS[self.settings.reading][1]
+
+    @property
     def seeds(self) -> range:
         return range(self.settings.seeds)
 
     @property
     def reading(self) -> str:
-        """Which network and recipe stand for "the network", in words."""
-        net, recipe = READINGS[self.settings.reading]
-        whose = {"paper": "as the paper prints it", "code": "as the 2012 code had it"}[self.settings.reading]
-        return f"{whose}: {self.settings.net or net}, recipe {recipe}"
+        """Which network and recipe stand for "the network", in words; where the paper prints two things that the
+        recipe takes from the 2012 code, whose they are."""
+        whose = {"paper": "the paper's", "code": "the 2012 code's"}
+        recipe = find_recipe(self.recipe)
+        return (
+            f"{whose[self.settings.reading]}: {self.base_net}, recipe {recipe.name}; first weights "
+            f"{self.settings.init or recipe.init!r}, colour noise {recipe.augmentation.colour!r}"
+        )
 
     def trial(self, label: str, net: str | None = None, **changes: Any) -> Trial:
         """The base network, or `net`, trained by the settings with `changes` of single options; `store` and `start` may
         be among them."""
         settings = self.settings
         plain = TrainOptions(
-            recipe=READINGS[settings.reading][1],
+            recipe=self.recipe,
             net=net or self.base_net,
             width=settings.width,
             input_size=settings.input_size,
@@ -185,6 +197,14 @@ class Lab:
     def ablation(self, suffix: str, label: str) -> Trial:
         """The base network changed as `ABLATIONS_OF_A` says."""
         return self.trial(label, net=f"{self.base_net}-{suffix}")
+
+    def chosen(self, known: Iterable[str]) -> list[str]:
+        """The names that --only chooses of those known, or all. Raises UsageError for one that is not there."""
+        known, wanted = list(known), [name for name in self.settings.only.split(",") if name]
+        if absent := [name for name in wanted if name not in known]:
+            only = f"--only {self.settings.only}"
+            raise UsageError(f"{only}: there is no {absent[0]!r} here. There are: {', '.join(known)}.")
+        return wanted or known
 
     def stand_in(self, net: str) -> str:
         """A network of the families alexnet, alexnet-145 and zfnet, or where the settings name another base the same
@@ -275,6 +295,11 @@ class Lab:
     def history(self, trial: Trial, seed: int) -> History:
         """The epochs of a run."""
         return read_history(self.trained(trial, seed).path / "log.jsonl")
+
+    def drops(self, trial: Trial, seed: int) -> tuple[int, list[int]]:
+        """How many epochs a run had, and those from which on its rate was lower than before."""
+        rates = [event["rate"] for event in self.history(trial, seed).epochs]
+        return len(rates), [epoch for epoch, (before, rate) in enumerate(pairwise(rates), 2) if rate < before]
 
     @property
     def training_seconds(self) -> float:
@@ -368,6 +393,13 @@ class Lab:
             self._write(path, make())
         return read_json(path)
 
+    def result_name(self, id: str) -> str:
+        """What the files of a result are called: its id, the store, and what was chosen in place of the usual."""
+        settings, store = self.settings, self.store.path.resolve().name.removesuffix(".store")
+        reading = "" if settings.reading == "paper" else settings.reading
+        parts = (id, store, settings.only, reading, settings.net, settings.recipe)
+        return re.sub(r"[^\w.]+", "-", "-".join(filter(None, parts))).strip("-")
+
     def file(self, name: str, text: str) -> str:
         """A text file beside the results; gives its name."""
         path = self.folder / "results" / name
@@ -380,6 +412,29 @@ class Lab:
         with faults_named(path):
             os.makedirs(path.parent, exist_ok=True)
         write_atomically(path, json_bytes(content))
+
+
+def in_words(lab: Lab, trial: Trial, seeds: int | None = None) -> str:
+    """How a network was trained, with `seeds` of them (by default as many as the settings say)."""
+    options, run = trial.options, lab.trained(trial, 0)
+    machine = run.value("machine")
+    width = "" if options.width == 1 else f", width {options.width:g}"
+    return (
+        f"recipe {options.recipe}, {trial.table.name}{width}, at most {trial.epochs} epochs, batch {options.batch}, "
+        f"rate {run.value('recipe', 'rate'):g}, seeds 0 to {(seeds or lab.settings.seeds) - 1}; "
+        f"{machine['precision']} on {machine['device']}"
+    )
+
+
+def too_weak(plain: Sequence[Errors], views: int = 10) -> str:
+    """Why an ablation does not count: its base network is too weak. Empty if it counts."""
+    right = 1 - sum(e.top1 for e in plain) / len(plain)
+    if right >= COUNTS_FROM:
+        return ""
+    return (
+        f"does not count: the base network is right in {right * 100:.1f} %; with {VIEWS_IN_WORDS[views]} "
+        f"{COUNTS_FROM * 100:.0f} % are asked for"
+    )
 
 
 def known_errors(path: Path) -> Errors:

@@ -14,10 +14,9 @@ import torch
 from alexnet.files import canonical_digest, read_json
 from alexnet.measure.run import Run
 from alexnet.papers import charts
-from alexnet.papers.ablations2012 import in_words
 from alexnet.papers.figures2013 import top_of
 from alexnet.papers.finding import Finding, Row, Unit, Verdict
-from alexnet.papers.lab import Lab, Trial
+from alexnet.papers.lab import Lab, Trial, in_words
 from alexnet.papers.registry import result
 from alexnet.papers.statistics import above_zero, unmeasured
 from alexnet.papers.training2013 import DAYS, SIZE_FREE, our_model, reading

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class Experiment:
     """A table, figure or statement of a paper. `needs`: of pictures; `trainings`: networks to train for each seed
     (`once`: in all, whatever the seeds); `full_scale`: what it cost its authors; `keypoints`: whether it looks at
-    pictures with key points."""
+    pictures with key points; `own`: the settings it has values of its own for."""
 
     id: str
     title: str
@@ -27,6 +27,7 @@ class Experiment:
     run: "Callable[[Lab], Finding]"
     once: int = 0
     keypoints: bool = False
+    own: tuple[str, ...] = ()
 
     def cost(self, seeds: int) -> str:
         """Trainings in words."""
@@ -47,11 +48,12 @@ def result(
     trainings: int = 0,
     once: int = 0,
     keypoints: bool = False,
+    own: tuple[str, ...] = (),
 ) -> "Callable[[Callable[[Lab], Finding]], Callable[[Lab], Finding]]":
     """Put the function below into the register under `id`."""
 
     def register(run: "Callable[[Lab], Finding]") -> "Callable[[Lab], Finding]":
-        REGISTER[id] = Experiment(id, title, claim, needs, trainings, full_scale, run, once, keypoints)
+        REGISTER[id] = Experiment(id, title, claim, needs, trainings, full_scale, run, once, keypoints, own)
         return run
 
     return register
@@ -61,6 +63,7 @@ def every_result() -> dict[str, Experiment]:
     """All results by id, in the papers' order. (The modules that define them fill the register.)"""
     from alexnet.papers import (
         ablations2012,
+        cifar2012,
         figures2012,
         figures2013,
         pictures2013,
@@ -69,7 +72,10 @@ def every_result() -> dict[str, Experiment]:
         transfer2013,
     )
 
-    modules = (figures2012, ablations2012, tables2012, figures2013, pictures2013, tables2013, transfer2013)
+    modules = (
+        *(figures2012, ablations2012, cifar2012, tables2012),
+        *(figures2013, pictures2013, tables2013, transfer2013),
+    )
     order = [id for module in modules for id in module.ORDER]
     return {id: REGISTER[id] for id in sorted(order, key=_place)}
 

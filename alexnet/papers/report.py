@@ -1,5 +1,6 @@
 """Result files as one Markdown page and one HTML page that opens offline. Both are made from the files alone."""
 
+from collections import Counter
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
@@ -62,7 +63,10 @@ def verdict_in_words(verdict: dict[str, Any]) -> str:
 
 
 def agrees_in_words(result: dict[str, Any]) -> str:
-    return WORDS[result["agrees"]] + (f"; {result['invalid']}" if result["invalid"] else "")
+    answers = Counter(verdict["agrees"] for verdict in result["verdicts"])
+    of_each = ", ".join(f"{count} {answer}" for answer, count in sorted(answers.items(), reverse=True))
+    told = f" (of {answers.total()} claims: {of_each})" if len(answers) > 1 else ""
+    return WORDS[result["agrees"]] + told + (f"; {result['invalid']}" if result["invalid"] else "")
 
 
 def facts_of(result: dict[str, Any]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""One experiment from its claim to its result file: results/ID-STORE.json, what --only chose behind it, and figures."""
+"""One experiment from its claim to its result file: results/ID-STORE.json, what was chosen behind it, and figures."""
 
 import platform
 import re
@@ -30,6 +30,8 @@ def run_experiment(experiment: Experiment, lab: Lab) -> Path:
     `Interrupted` when asked to stop: the same call goes on."""
     lab.say(f"{experiment.id}, {experiment.title}\nclaim: {experiment.claim}")
     lab.say(f"cost: {experiment.cost(lab.settings.seeds)}; its authors: {experiment.full_scale}")
+    if own := [f"--{name.replace('_', '-')}" for name in changed(lab.settings) if name in experiment.own]:
+        lab.say(f"{', '.join(own)}: has no part in this result, which has its own")
     lab.used.clear()
     lab.planned.clear()
     began, trained_before = time.monotonic(), sum(seconds for seconds, _ in lab.paces.values())
@@ -42,9 +44,7 @@ def run_experiment(experiment: Experiment, lab: Lab) -> Path:
 
 def write_result(experiment: Experiment, lab: Lab, finding: Finding, seconds: dict[str, float]) -> Path:
     """The result and its figures into the lab's results/."""
-    store = lab.store.path.resolve().name.removesuffix(".store")
-    name = slug("-".join(filter(None, (experiment.id, store, lab.settings.only))))
-    folder = lab.folder / RESULTS
+    name, folder = lab.result_name(experiment.id), lab.folder / RESULTS
     with faults_named(folder):
         folder.mkdir(parents=True, exist_ok=True)
     described = finding.as_json()
@@ -66,7 +66,7 @@ def _about(experiment: Experiment, lab: Lab) -> dict[str, Any]:
         "when": datetime.now(UTC).strftime("%Y-%m-%d"),
         "data": data_of(lab.store, lab.part),
         "pretraining": data_of(lab.pretraining, "val") if lab.pretraining and lab.pretrained_here else None,
-        "settings": asdict(lab.settings),
+        "settings": {name: value for name, value in asdict(lab.settings).items() if name not in experiment.own},
         "versions": {
             "alexnet": alexnet.__version__,
             "torch": str(torch.__version__),
@@ -90,9 +90,9 @@ def data_of(store: Store, part: str) -> dict[str, Any]:
 
 def command(experiment: Experiment, lab: Lab) -> str:
     """The command line that makes the result, with the options that are not as usual; stores by their folder's name."""
-    usual, words = asdict(Settings()), ["alexnet", "paper", "run", experiment.id, lab.store.path.resolve().name]
-    for name, value in asdict(lab.settings).items():
-        if value != usual[name] and name not in ("threads", "device"):
+    words = ["alexnet", "paper", "run", experiment.id, lab.store.path.resolve().name]
+    for name, value in changed(lab.settings).items():
+        if name not in ("threads", "device", *experiment.own):
             words += [f"--{name.replace('_', '-')}", str(value)]
     if lab.pretraining is not None and lab.pretrained_here:
         words += ["--pretrain", lab.pretraining.path.resolve().name]
@@ -101,8 +101,10 @@ def command(experiment: Experiment, lab: Lab) -> str:
     return shlex.join([*words, "--out", lab.folder.resolve().name])
 
 
-def slug(name: str) -> str:
-    return re.sub(r"[^\w.]+", "-", name).strip("-")
+def changed(settings: Settings) -> dict[str, Any]:
+    """The settings that are not as usual."""
+    usual = asdict(Settings())
+    return {name: value for name, value in asdict(settings).items() if value != usual[name]}
 
 
 def _file_name(value: Any) -> bool:

@@ -16,6 +16,9 @@ class Settings:
     """Factor on the maps and units of every layer but the last, for all networks alike."""
     reading: Literal["paper", "code"] = "paper"
     """Whose networks and recipe: paper ([A] as printed: alexnet, plateau rule) or code (alexnet-145, run 145's)."""
+    recipe: str | None = None
+    """Another recipe in place of the reading's. steps, whose rate drops at set epochs, makes networks comparable in
+    fewer epochs than the plateau rule needs."""
     net: str | None = None
     """Another network of the zoo in place of the reading's, toy for instance; ablations are derived from it."""
     batch: int = 128
@@ -29,7 +32,7 @@ class Settings:
     patience: int = 5
     """Epochs without a better validation error before the rate is divided by 10 (plateau rule)."""
     only: str = ""
-    """A/fig1, A/cifar, A/recipes: just these units, nets or runs, separated by commas. Default: all."""
+    """A/fig1, A/cifar, A/recipes, Z/table3: just these units, nets or runs, separated by commas. Default: all."""
     threads: int = 0
     """CPU threads; 0: as many as cores."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"

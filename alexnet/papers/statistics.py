@@ -15,7 +15,9 @@ STANDARD_ERRORS = 2
 RULE = (
     "A direction agrees (or does not) where the difference of the means is larger than two standard errors over "
     "seeds, √(s₁²/n₁ + s₂²/n₂), the standard error being one picture at least; otherwise, and with a single seed, it "
-    "cannot be decided at this scale."
+    "cannot be decided at this scale. By chance alone so large a difference comes about in 18 % of cases with two "
+    "seeds of each, in 12 % with three, in 8 % with five. A target is reached, also by a single network, at two "
+    "standard errors above it, those of counting pictures with them, or below."
 )
 
 

@@ -6,10 +6,8 @@ from dataclasses import dataclass
 from alexnet.measure.ensemble import average
 from alexnet.measure.probabilities import Probabilities
 from alexnet.papers import charts
-from alexnet.papers.ablations2012 import in_words, too_weak
-from alexnet.papers.figures2012 import chosen_names
 from alexnet.papers.finding import Finding, Row, Verdict
-from alexnet.papers.lab import Errors, Lab, Trial
+from alexnet.papers.lab import Errors, Lab, Trial, in_words, too_weak
 from alexnet.papers.registry import result
 from alexnet.papers.statistics import higher, reaches, unmeasured
 from alexnet.papers.tables2012 import error_rows, judged, of_imagenet
@@ -139,7 +137,7 @@ def table3(lab: Lab) -> Finding:
     """[Z] Table 3, each network trained from scratch. Validation errors with ten views, training errors of the centre
     view ([Z] does not say)."""
     sizes = {size.name: size for size in TABLE3}
-    names = chosen_names(lab, sizes)
+    names = lab.chosen(sizes)
     trials = {name: sizes[name].trial(lab) for name in sizes if name in names}
     lab.plan(list(trials.values()))
     found = {name: lab.each(trial) for name, trial in trials.items()}

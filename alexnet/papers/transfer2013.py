@@ -9,9 +9,8 @@ from collections.abc import Sequence
 from alexnet.data.store import Store
 from alexnet.errors import UsageError
 from alexnet.papers import charts
-from alexnet.papers.ablations2012 import in_words
 from alexnet.papers.finding import Finding, Row, Verdict
-from alexnet.papers.lab import Lab, Trial
+from alexnet.papers.lab import Lab, Trial, in_words
 from alexnet.papers.registry import result
 from alexnet.papers.statistics import above_zero
 from alexnet.reuse.charts import Line, accuracy_over_pictures

@@ -10,9 +10,9 @@ class TrainOptions:
     """Options of one training run. None: what the recipe says."""
 
     recipe: str = "paper"
-    """paper ([A] §5), zf ([Z] §3), a logged run of 2012 by its number (145, 145-2010, … 180: `alexnet paper runs` lists
-    them), one of the authors' CIFAR nets (cifar-18pct …); for large batches bn-512 and, with LARS, bn-8k, bn-16k,
-    bn-32k."""
+    """paper ([A] §5), steps (the same, but the rate drops at set epochs), zf ([Z] §3), a logged run of 2012 by its
+    number (145, 145-2010, … 180: `alexnet paper runs` lists them), one of the authors' CIFAR nets (cifar-18pct …); for
+    large batches bn-512 and, with LARS, bn-8k, bn-16k, bn-32k."""
     net: str | None = None
     """Network of the zoo (`alexnet nets` lists them). Default: the recipe's, alexnet for "paper"."""
     width: float = 1.0
@@ -20,7 +20,7 @@ class TrainOptions:
     input_size: int | None = None
     """Side of the crops in pixels. Default: the network's, 224 for alexnet."""
     epochs: int | None = None
-    """Passes over the training pictures, at most. Default: the recipe's, 90. A logged schedule is scaled to it."""
+    """Passes over the training pictures, at most. Default: the recipe's, 90. A schedule by epochs is scaled to it."""
     batch: int | None = None
     """Pictures in a batch: between two updates, on all devices together. Default: the recipe's, 128 for "paper"."""
     accumulate: int = 1

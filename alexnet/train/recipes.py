@@ -144,6 +144,13 @@ RECIPES: dict[str, Recipe] = {
     recipe.name: recipe
     for recipe in (
         Recipe("paper", "[A] §5: rate 0.01, ÷10 when the validation error stalls, three times.", "alexnet", 90),
+        Recipe(
+            name="steps",
+            about='As "paper", but ÷10 at epochs 60, 75 and 85 of 90: equal for all networks that are compared.',
+            net="alexnet",
+            epochs=90,
+            stages=(Stage(1, RATE), Stage(60, RATE / 10), Stage(75, RATE / 100), Stage(85, RATE / 1000)),
+        ),
         logged("145", "alexnet-145", "Net 145 on ILSVRC-2012: 40.7 / 18.2 (10 views).", 91, (25, 51, 67, 72, 79), None),
         # The log notes the biases' last rate, 0.002, but not since when; 120-4gpu's had it from the first drop.
         logged("145-2010", "alexnet-145", "Net 145 on ILSVRC-2010: 37.5 / 17.0.", 93, (23, 51, 68, 72, 78), 2e-3),
@@ -197,7 +204,7 @@ def in_words(recipe: Recipe, epochs: int, accumulate: int) -> str:
         warmup = f"a line up to it over {recipe.warmup:.3g} epochs, then " if recipe.warmup else ""
         rate += f": {warmup}times (1 − t)^{recipe.power:g}, t from 0 to 1 over {epochs} epochs"
     elif recipe.stages:
-        rate += ", as logged"
+        rate += f", changed at the epochs of recipe {recipe.name}"
     else:
         rate += ", divided by 10 when validation stalls"
     batches = f"batches of {recipe.batch:,} pictures"

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from typing import Literal
 
 import pytest
 import torch
@@ -166,11 +167,12 @@ def test_initialisations_follow_their_source_and_the_seed() -> None:
     assert float(code.get_parameter("conv2.bias")[0]) == 0
 
 
-def test_a_thin_net_hears_as_much() -> None:
+@pytest.mark.parametrize("init", ["code", "paper"])
+def test_a_thin_net_hears_as_much(init: Literal["code", "paper"]) -> None:
     """The maps of a thin net are as lively at the start as the full net's, layer by layer."""
     pictures = torch.randn(4, 3, 224, 224, generator=torch.Generator().manual_seed(0)) * 60
     with torch.inference_mode():
-        full, thin = (build("alexnet", 10, width=width).activations(pictures) for width in (1.0, 0.25))
+        full, thin = (build("alexnet", 10, width=width, init=init).activations(pictures) for width in (1.0, 0.25))
     for name in ("conv2", "conv3", "conv5", "fc6", "fc7"):
         ratio = float((thin[name] - thin[name].mean()).std() / (full[name] - full[name].mean()).std())
         assert 0.6 < ratio < 1.6, name

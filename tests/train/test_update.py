@@ -193,7 +193,7 @@ def test_the_rule_is_told_in_words() -> None:
         "times it; rate 10: a line up to it over 3.84 epochs, then times (1 − t)^2, t from 0 to 1 over 100 epochs; "
         "batches of 8,192 pictures, each computed in 64 pieces of 128 whose gradients add up"
     )
-    assert "as logged" in in_words(RECIPES["145"], 91, 1)
+    assert "rate 0.01, changed at the epochs of recipe 145" in in_words(RECIPES["145"], 91, 1)
 
 
 # ── schedules ────────────────────────────────────────────────────────────────────────────────────────────────────
