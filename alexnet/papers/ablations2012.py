@@ -79,8 +79,8 @@ def _differences(change: Change, found: Sequence[Errors], plain: Sequence[Errors
 
 
 def cut_off(lab: Lab, trials: Sequence[Trial]) -> tuple[str, ...]:
-    """What to say of networks by the plateau rule that were at the end of their epochs before the rule was at its own:
-    then one may be behind a drop of the rate where another is before it."""
+    """What to say where the epochs ended before the plateau rule did: then one network may be behind a drop of the rate
+    where another is before it."""
     ends = {trial: [lab.drops(trial, seed) for seed in lab.seeds] for trial in trials if by_plateau(trial)}
     cut = sum(epochs == trial.epochs for trial, found in ends.items() for epochs, _ in found)
     if not cut:
@@ -90,9 +90,9 @@ def cut_off(lab: Lab, trials: Sequence[Trial]) -> tuple[str, ...]:
         for trial, found in ends.items()
     )
     return (
-        f"{cut} of {sum(map(len, ends.values()))} networks came to the end of their epochs before the plateau rule "
-        "came to its own. Part of a difference may be when the rate dropped. It did, seed by seed, from epoch: "
-        f"{told}. With --recipe steps it drops at the same epochs in all.",
+        f"The epochs ended before the plateau rule did in {cut} of {sum(map(len, ends.values()))} networks, so part of "
+        f"a difference may be when the rate dropped. Epochs from which on it was lower, by seeds: {told}. "
+        "With --recipe steps they are the same for all.",
     )
 
 

@@ -172,8 +172,8 @@ def test_networks_before_and_behind_a_drop_of_the_rate_are_told_apart(
     seen = {base.name(0): (40, [28, 34]), base.name(1): (40, []), changed.name(0): (31, [9, 16, 24])}
     monkeypatch.setattr(Lab, "drops", lambda _, trial, seed: seen.get(trial.name(seed), (40, [40])))
     (note,) = cut_off(lab, [base, changed])
-    assert note.startswith("3 of 4 networks came to the end of their epochs")
-    assert "from epoch: the network 28 and 34, never; no normalisation 9 and 16 and 24, 40." in note
+    assert note.startswith("The epochs ended before the plateau rule did in 3 of 4 networks")
+    assert "by seeds: the network 28 and 34, never; no normalisation 9 and 16 and 24, 40." in note
     assert cut_off(make_lab(net=None, recipe="steps"), [make_lab(net=None, recipe="steps").base()]) == ()
 
 
