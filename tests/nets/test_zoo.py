@@ -73,6 +73,46 @@ def test_map_sizes(name: str, expected: list[int]) -> None:
     assert sides(name) == expected
 
 
+# `facts/code-of-2012.md` §5, activations aside: layer and size; the σ of the weighted ones.
+CIFAR_NETS = {
+    "cifar-80sec": ("conv32 max conv32 average conv64 average fc64 fc10", (1e-4, 0.01, 0.01, 0.1, 0.1)),
+    "cifar-19pct": ("conv32 max conv32 average conv64 average fc10", (1e-4, 0.01, 0.01, 0.01)),
+    "cifar-18pct": ("conv32 max rnorm conv32 average rnorm conv64 average fc10", (1e-4, 0.01, 0.01, 0.01)),
+    "cifar-13pct": ("conv64 max conv64 max local32 local32 fc10", (1e-4, 0.01, 0.04, 0.04, 0.01)),
+    "cifar-11pct": ("conv64 max cmrnorm conv64 cmrnorm max local64 local32 fc10", (1e-4, 0.01, 0.04, 0.04, 0.01)),
+}
+
+
+@pytest.mark.parametrize("name", CIFAR_NETS)
+def test_the_cifar_nets_are_as_configured(name: str) -> None:
+    layers, stds = CIFAR_NETS[name]
+    said = {
+        table.Conv: lambda row: f"conv{row.maps}",
+        table.Local: lambda row: f"local{row.maps}",
+        table.Dense: lambda row: f"fc{row.units}",
+        table.Pool: lambda row: row.kind,
+        table.Norm: lambda _: "cmrnorm",
+        table.SpatialNorm: lambda _: "rnorm",
+    }
+    rows = [row for row in ZOO[name].rows if not isinstance(row, table.Activation)]
+    assert " ".join(said[type(row)](row) for row in rows) == layers
+    assert tuple(row.std for row in ZOO[name].weighted) == stds
+    for row in rows:
+        match row:
+            case table.Conv():
+                assert (row.kernel, row.stride, row.padding) == (5, 1, 2)
+            case table.Local():
+                assert (row.kernel, row.stride, row.padding) == (3, 1, 1)
+            case table.Pool():
+                assert (row.kernel, row.stride) == (3, 2)
+            case table.Norm():  # its scale is divided by the size
+                assert (row.size, row.alpha, row.beta, row.convention) == (9, 1e-3, 0.75, "mean")
+            case table.SpatialNorm():
+                assert (row.size, row.alpha, row.beta) == (3, 5e-5, 0.75)
+            case _:
+                pass
+
+
 @pytest.mark.parametrize("name", sorted(ZOO))
 def test_every_network_builds_and_gives_finite_logits(name: str) -> None:
     """Thin, with five classes: parameters as traced, logits of the right shape, forward equal to row by row."""
