@@ -1,8 +1,8 @@
-"""When a difference counts. One rule everywhere: a difference of means against two standard errors over seeds.
+"""When a difference counts. One rule everywhere: a difference of means against its margin over seeds, Student's t-test.
 
-With s the standard deviation over n seeds, a mean's standard error is s/√n, a difference's √(s₁²/n₁ + s₂²/n₂). Larger
-than two of them in the claimed direction: yes; in the other: no; in between, or with one seed: cannot be decided at
-this scale. The standard error is taken to be at least one picture of the set.
+With s the standard deviation over n seeds, a mean's standard error is s/√n, a difference's √(s₁²/n₁ + s₂²/n₂). The
+margin is t of them, Student's t that chance exceeds in 5 % of cases with as many seeds. Larger than it in the claimed
+direction: yes; in the other: no; in between, or with one seed: cannot be decided at this scale.
 """
 
 from collections.abc import Sequence
@@ -11,21 +11,32 @@ from statistics import mean, variance
 
 from alexnet.papers.finding import Agrees, Verdict
 
-STANDARD_ERRORS = 2
+STUDENT = (
+    *(12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228),
+    *(2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086),
+)
+"""|t| that chance exceeds in 5 % of cases, for 1 to 20 degrees of freedom; for more it is about `TWO`."""
+TWO = 2.0
 RULE = (
-    "A direction agrees (or does not) where the difference of the means is larger than two standard errors over "
-    "seeds, √(s₁²/n₁ + s₂²/n₂), the standard error being one picture at least; otherwise, and with a single seed, it "
-    "cannot be decided at this scale. By chance alone so large a difference comes about in 18 % of cases with two "
-    "seeds of each, in 12 % with three, in 8 % with five. A target is reached, also by a single network, at two "
-    "standard errors above it, those of counting pictures with them, or below."
+    "A direction agrees (or does not) where the difference of the means is larger than its margin: t standard errors "
+    "over seeds, √(s₁²/n₁ + s₂²/n₂), with Student's t for 5 % (4.3 with two networks of each kind, 2.8 with three, 2.3 "
+    "with five), and two pictures at least. Otherwise, and with a single seed, it cannot be decided at this scale. A "
+    "target is reached, also by a single network, at two standard errors above it, those of seeds and of counting "
+    "pictures together, or below."
 )
 
 
-def margin_of(*samples: Sequence[float], resolution: float = 0.0) -> float:
-    """Two standard errors of the difference of the samples' means (of the mean, for one sample). `resolution`: the
-    least standard error, one picture as a share. A sample of one value adds none."""
-    squared = sum(variance(sample) / len(sample) for sample in samples if len(sample) > 1)
-    return STANDARD_ERRORS * max(sqrt(squared), resolution)
+def margin_of(*samples: Sequence[float], least: float = 0.0) -> float:
+    """The margin of the difference of the samples' means (of the mean, for one sample); not below `least`. A sample of
+    one value adds nothing."""
+    freedom = sum(len(sample) - 1 for sample in samples)
+    t = STUDENT[freedom - 1] if 1 <= freedom <= len(STUDENT) else TWO
+    return max(t * standard_error(*samples), least)
+
+
+def standard_error(*samples: Sequence[float]) -> float:
+    """Of the difference of the samples' means, or of the mean of one."""
+    return sqrt(sum(variance(sample) / len(sample) for sample in samples if len(sample) > 1))
 
 
 def higher(
@@ -37,17 +48,17 @@ def higher(
     alone: bool = False,
     unit: str = "points",
 ) -> Verdict:
-    """Whether `values` lie above the `reference`, by the rule. `pictures`: of the set, for the least standard error.
+    """Whether `values` lie above the `reference`, by the rule. `pictures`: of the set, for the least margin.
     `alone`: the reference is one by its nature (an average of networks), not for want of seeds. `unit`: of the values;
     "points" are shares."""
     difference = mean(values) - mean(reference)
     few = len(values) < 2 or (len(reference) < 2 and not alone)
-    return _judged(claim, difference, margin_of(values, reference, resolution=_one(pictures)), few, unit)
+    return _judged(claim, difference, margin_of(values, reference, least=_two(pictures)), few, unit)
 
 
 def above_zero(claim: str, differences: Sequence[float], *, pictures: int = 0, unit: str = "points") -> Verdict:
     """Whether paired differences, one for each seed, lie above 0, by the rule."""
-    margin = margin_of(differences, resolution=_one(pictures))
+    margin = margin_of(differences, least=_two(pictures))
     return _judged(claim, mean(differences), margin, len(differences) < 2, unit)
 
 
@@ -56,7 +67,7 @@ def reaches(claim: str, errors: Sequence[float], target: float, *, pictures: int
     seeds and of counting (√(p(1−p)/N)) together. `comparable`: why the number can't be held against ours, if so."""
     error = mean(errors)
     counting = sqrt(target * (1 - target) / pictures)
-    margin = sqrt(margin_of(errors) ** 2 + (STANDARD_ERRORS * counting) ** 2)
+    margin = TWO * sqrt(standard_error(errors) ** 2 + counting**2)
     if comparable:
         return Verdict(claim, "undecided", comparable, error - target, margin)
     agrees: Agrees = "yes" if error <= target + margin else "no"
@@ -73,7 +84,7 @@ def _judged(claim: str, difference: float, margin: float, few: bool, unit: str) 
     if few:
         return Verdict(claim, "undecided", f"{told}, one seed", difference, None)
     agrees: Agrees = "undecided" if abs(difference) <= margin else ("yes" if difference > 0 else "no")
-    return Verdict(claim, agrees, f"{told}, two standard errors {_size(margin, unit)}", difference, margin)
+    return Verdict(claim, agrees, f"{told}, margin {_size(margin, unit)}", difference, margin)
 
 
 def _in_words(value: float, unit: str) -> str:
@@ -85,5 +96,5 @@ def _size(margin: float, unit: str) -> str:
     return f"{margin * 100:.2f}" if unit == "points" else f"{margin:.3g}"
 
 
-def _one(pictures: int) -> float:
-    return 1 / pictures if pictures else 0.0
+def _two(pictures: int) -> float:
+    return 2 / pictures if pictures else 0.0

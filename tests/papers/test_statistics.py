@@ -3,25 +3,32 @@
 import pytest
 
 from alexnet.papers.finding import Finding, Row, Verdict
-from alexnet.papers.statistics import above_zero, higher, margin_of, reaches
+from alexnet.papers.statistics import STUDENT, TWO, above_zero, higher, margin_of, reaches
 
 
 def test_margin_by_hand() -> None:
-    # s² of (1, 2, 3) is 1, of (2, 4) is 2: √(1/3 + 2/2) = 1.1547, twice 2.3094
-    assert margin_of([1, 2, 3], [2, 4]) == pytest.approx(2.3094, abs=1e-4)
-    assert margin_of([1, 2, 3]) == pytest.approx(2 / 3**0.5)
-    assert margin_of([0.5, 0.5], [0.5, 0.5], resolution=1 / 100) == pytest.approx(0.02)
-    assert margin_of([0.5], [0.4, 0.6]) == pytest.approx(2 * (0.02 / 2) ** 0.5)
+    # s² of (1, 2, 3) is 1, of (2, 4) is 2: √(1/3 + 2/2) = 1.1547, by t of 3 degrees of freedom, 3.182: 3.6743
+    assert margin_of([1, 2, 3], [2, 4]) == pytest.approx(3.6743, abs=1e-4)
+    assert margin_of([1, 2, 3]) == pytest.approx(4.303 / 3**0.5)
+    assert margin_of([0.5, 0.5], [0.5, 0.5], least=2 / 100) == pytest.approx(0.02)
+    assert margin_of([0.5], [0.4, 0.6]) == pytest.approx(12.706 * (0.02 / 2) ** 0.5)
+    assert margin_of([0.5]) == 0
+
+
+def test_student_s_t_leaves_five_percent_outside() -> None:
+    t = pytest.importorskip("scipy.stats").t
+    assert pytest.approx([t.ppf(0.975, freedom) for freedom in range(1, 21)], abs=5e-4) == STUDENT
+    assert t.ppf(0.975, 40) == pytest.approx(TWO, abs=0.03)
 
 
 @pytest.mark.parametrize(
     ("values", "reference", "agrees"),
     [
-        # means 0.30 and 0.26, s² = 0.0001 each: margin 2·√(2 · 0.0001/3) = 0.0163
+        # means 0.30 and 0.26, s² = 0.0001 each: margin 2.776·√(2 · 0.0001/3) = 0.0227
         ([0.29, 0.30, 0.31], [0.25, 0.26, 0.27], "yes"),
         ([0.25, 0.26, 0.27], [0.29, 0.30, 0.31], "no"),
-        # difference 0.01 < 0.0163
-        ([0.26, 0.27, 0.28], [0.25, 0.26, 0.27], "undecided"),
+        # difference 0.02 < 0.0227
+        ([0.27, 0.28, 0.29], [0.25, 0.26, 0.27], "undecided"),
         # one seed, whatever the difference
         ([0.9], [0.1], "undecided"),
         ([0.9, 0.91], [0.1], "undecided"),
@@ -32,21 +39,21 @@ def test_higher(values: list[float], reference: list[float], agrees: str) -> Non
 
 
 def test_a_single_reference_may_be_one_by_its_nature() -> None:
-    # mean 0.26, s² 0.0001: margin 2·√(0.0001/3) = 0.0115
-    assert higher("claim", [0.25, 0.26, 0.27], [0.24], alone=True).agrees == "yes"
-    assert higher("claim", [0.25, 0.26, 0.27], [0.25], alone=True).agrees == "undecided"
+    # mean 0.26, s² 0.0001: margin 4.303·√(0.0001/3) = 0.0248
+    assert higher("claim", [0.25, 0.26, 0.27], [0.235], alone=True).agrees == "yes"
+    assert higher("claim", [0.25, 0.26, 0.27], [0.236], alone=True).agrees == "undecided"
 
 
-def test_equal_seeds_leave_one_picture() -> None:
-    # spread 0: two standard errors are two pictures of 100
+def test_equal_seeds_leave_two_pictures() -> None:
     assert higher("claim", [0.10, 0.10], [0.09, 0.09], pictures=100).agrees == "undecided"
     assert higher("claim", [0.13, 0.13], [0.10, 0.10], pictures=100).agrees == "yes"
 
 
 def test_paired_differences() -> None:
-    # mean 0.02, s² = 0.0001: margin 2·√(0.0001/3) = 0.0115
-    assert above_zero("claim", [0.01, 0.02, 0.03]).agrees == "yes"
-    assert above_zero("claim", [-0.01, -0.02, -0.03]).agrees == "no"
+    # mean 0.025, s² = 0.0001: margin 4.303·√(0.0001/3) = 0.0248
+    assert above_zero("claim", [0.015, 0.025, 0.035]).agrees == "yes"
+    assert above_zero("claim", [-0.015, -0.025, -0.035]).agrees == "no"
+    assert above_zero("claim", [0.014, 0.024, 0.034]).agrees == "undecided"
     assert above_zero("claim", [-0.01, 0.0, 0.02]).agrees == "undecided"
     assert above_zero("claim", [0.4]).agrees == "undecided"
 
