@@ -33,6 +33,7 @@ def bars(rows: Sequence[Row]) -> Figure:
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xlim(0, 1.15 * max((*means, *(value for row in rows for value in row.values), 0.01)))
     axes.grid(visible=False, axis="y")
+    axes.xaxis.set_major_locator(MaxNLocator(steps=[1, 2, 5, 10]))  # whole percents, as they are written
     axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     axes.set_xlabel("error", color=LIGHT.ink)
     return figure
