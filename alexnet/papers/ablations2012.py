@@ -12,7 +12,6 @@ from alexnet.papers.finding import Finding, Row, Verdict
 from alexnet.papers.lab import Errors, Lab, Trial, in_words, too_weak
 from alexnet.papers.registry import result
 from alexnet.papers.statistics import above_zero, higher, unmeasured
-from alexnet.train.recipes import find as find_recipe
 
 ANY = "any store; full size wants ImageNet"
 DAYS = "5–6 days on two GTX 580 for each network"
@@ -34,7 +33,8 @@ class Change:
 
 def ablate(lab: Lab, changes: Sequence[Change]) -> Finding:
     """Train base and changed networks over the seeds, compare their errors with ten views."""
-    base, trials = lab.base(), [lab.base(), *(change.trial for change in changes)]
+    base = lab.base()
+    trials = [base, *(change.trial for change in changes)]
     lab.plan(trials)
     plain = lab.each(base)
     rows = [*_error_rows(lab, base, plain)]
@@ -81,7 +81,7 @@ def _differences(change: Change, found: Sequence[Errors], plain: Sequence[Errors
 def cut_off(lab: Lab, trials: Sequence[Trial]) -> tuple[str, ...]:
     """What to say where the epochs ended before the plateau rule did: then one network may be behind a drop of the rate
     where another is before it."""
-    ends = {trial: [lab.drops(trial, seed) for seed in lab.seeds] for trial in trials if by_plateau(trial)}
+    ends = {trial: [lab.drops(trial, seed) for seed in lab.seeds] for trial in trials if trial.by_plateau}
     cut = sum(epochs == trial.epochs for trial, found in ends.items() for epochs, _ in found)
     if not cut:
         return ()
@@ -94,11 +94,6 @@ def cut_off(lab: Lab, trials: Sequence[Trial]) -> tuple[str, ...]:
         f"a difference may be when the rate dropped. Epochs from which on it was lower, by seeds: {told}. "
         "With --recipe steps they are the same for all.",
     )
-
-
-def by_plateau(trial: Trial) -> bool:
-    recipe = find_recipe(trial.options.recipe)
-    return not recipe.stages and recipe.power is None
 
 
 def _worse(lab: Lab, change: Change, found: Sequence[Errors], plain: Sequence[Errors]) -> Verdict:

@@ -45,7 +45,7 @@ def cifar(lab: Lab) -> Finding:
         same = f"the files of {SAME_FILES[name]}" if name in SAME_FILES else ""
         rows.append(Row(f"{name}: error, {told}", tuple(errors), target, "%", lab.names(trial), same))
         claim = f"{name} errs in {target * 100:.0f} % of the test pictures"
-        verdicts.append(reaches(claim, errors, target, pictures=lab.pictures, comparable=otherwise(lab, trial)))
+        verdicts.append(reaches(claim, errors, target, pictures=lab.pictures, comparable=incomparable(lab, trial)))
     first = next(iter(trials.values()))
     bars = charts.drawing("errors", charts.bars(rows), "Errors, each seed a dot, the mean a bar")
     return Finding(tuple(rows), tuple(verdicts), READING, in_words(lab, first), drawings=(bars,))
@@ -62,7 +62,7 @@ def normalisation(lab: Lab) -> Finding:
     errors = {trial: [e.top1 for e in judged] for trial, judged in found.items()}
     rows = tuple(
         Row(f"{label}: error, nine views", tuple(errors[trial]), papers[trial], "%", lab.names(trial),
-            otherwise(lab, trial))
+            incomparable(lab, trial))
         for trial, label in labels.items()
     )  # fmt: skip
     verdicts = tuple(
@@ -81,7 +81,7 @@ def trial_of(lab: Lab, name: str) -> Trial:
     return lab.trial(name, net=recipe.net, recipe=recipe.name, rate=None, width=1.0, input_size=None)
 
 
-def otherwise(lab: Lab, trial: Trial) -> str:
+def incomparable(lab: Lab, trial: Trial) -> str:
     """Why the authors' number can't be held against ours; empty if it can."""
     if len(lab.store.class_ids) != CLASSES or len(lab.store.parts["train"]) < TRAINING:
         return f"the number is one of CIFAR-10 with at least {TRAINING:,} training pictures; this store is another"

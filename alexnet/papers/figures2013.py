@@ -12,7 +12,7 @@ from alexnet.papers.finding import Finding, Row, Unit
 from alexnet.papers.lab import Lab, Trial, in_words
 from alexnet.papers.registry import result
 from alexnet.papers.statistics import above_zero, higher
-from alexnet.papers.training2013 import DAYS, SIZE_FREE, our_model, reading, replication
+from alexnet.papers.training2013 import DAYS, OWN, SIZE_FREE, our_model, reading, replication
 from alexnet.see import figures
 from alexnet.see.diagnosis import diagnose
 from alexnet.see.evolution import Evolution, evolve
@@ -36,6 +36,7 @@ BY_CHANCE = 2000
     needs=SIZE_FREE,
     trainings=1,
     full_scale=DAYS,
+    own=OWN,
 )
 def fig2(lab: Lab) -> Finding:
     """[Z] §4, Fig. 2. In figures: the share of the most frequent class among a map's nine pictures, mean over the maps
@@ -119,6 +120,7 @@ MAPS = 6  # of each layer in the figure
     needs=SIZE_FREE,
     trainings=1,
     full_scale=DAYS,
+    own=OWN,
 )
 def fig4(lab: Lab) -> Finding:
     """[Z] §4.1, Fig. 4: over snapshots of epochs 1, 2, 5, 10, 20, 30, 40, 64 and the last. A map has settled at the
@@ -172,6 +174,7 @@ def _evolution(lab: Lab, trial: Trial, seed: int) -> Evolution:
     needs=SIZE_FREE,
     trainings=3,
     full_scale=DAYS,
+    own=OWN,
 )
 def fig6(lab: Lab) -> Finding:
     """[Z] §4.1, Fig. 6. Figures of the first layer's filters as `alexnet see filters` takes them."""

@@ -69,6 +69,12 @@ class Trial:
         return self.options.epochs or find_recipe(self.options.recipe).epochs
 
     @property
+    def by_plateau(self) -> bool:
+        """Whether the rate drops when validation stalls, not at epochs that are known before."""
+        recipe = find_recipe(self.options.recipe)
+        return not recipe.stages and recipe.power is None
+
+    @property
     def table(self) -> Table:
         net = self.options.net or find_recipe(self.options.recipe).net
         return with_width(zoo.find(net, len(self.store.class_names)), self.options.width)
@@ -161,8 +167,8 @@ class Lab:
 
     @property
     def reading(self) -> str:
-        """Which network and recipe stand for "the network", in words; where the paper prints two things that the
-        recipe takes from the 2012 code, whose they are."""
+        """Which network and recipe stand for "the network", in words, and whose first weights and colour noise it has:
+        recipe "paper" takes these from the 2012 code."""
         whose = {"paper": "the paper's", "code": "the 2012 code's"}
         recipe = find_recipe(self.recipe)
         return (

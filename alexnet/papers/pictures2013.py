@@ -19,7 +19,7 @@ from alexnet.papers.finding import Finding, Row, Unit, Verdict
 from alexnet.papers.lab import Lab, Trial, in_words
 from alexnet.papers.registry import result
 from alexnet.papers.statistics import above_zero, unmeasured
-from alexnet.papers.training2013 import DAYS, SIZE_FREE, our_model, reading
+from alexnet.papers.training2013 import DAYS, OWN, SIZE_FREE, our_model, reading
 from alexnet.see import charts as see_charts
 from alexnet.see import figures
 from alexnet.see.correspondence import OTHER, RANDOM, correspondence_of, default_layers
@@ -71,6 +71,7 @@ MOVED_IN_WORDS: dict[str, tuple[str, Unit]] = {
     needs=SIZE_FREE,
     trainings=1,
     full_scale=DAYS,
+    own=OWN,
 )
 def fig5(lab: Lab) -> Finding:
     """[Z] §4.2, Fig. 5: vertical translation by −60 … 60 pixels of 224, scale 1 … 1.8, rotation 0 … 350°. Distances are
@@ -160,6 +161,7 @@ COVERED_IN_WORDS: dict[str, tuple[str, Unit]] = {
     needs=SIZE_FREE,
     trainings=1,
     full_scale=DAYS,
+    own=OWN,
 )
 def fig7(lab: Lab) -> Finding:
     """[Z] §4.2, Fig. 7; the square is a seventh of the view's side, grey 128, moved by a quarter of itself ([Z] names
@@ -266,6 +268,7 @@ PAPER = {
     needs="any store; for pictures that are not built-in a file of key points (--keypoints)",
     trainings=1,
     full_scale=DAYS,
+    own=OWN,
     keypoints=True,
 )
 def table1(lab: Lab) -> Finding:

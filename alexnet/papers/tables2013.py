@@ -11,7 +11,7 @@ from alexnet.papers.lab import Errors, Lab, Trial, in_words, too_weak
 from alexnet.papers.registry import result
 from alexnet.papers.statistics import higher, reaches, unmeasured
 from alexnet.papers.tables2012 import error_rows, judged, of_imagenet
-from alexnet.papers.training2013 import DAYS, SIZE_FREE, our_model, reading, replication
+from alexnet.papers.training2013 import DAYS, OWN, SIZE_FREE, our_model, reading, replication
 
 ORDER = ("Z/table2", "Z/table3")
 
@@ -29,6 +29,7 @@ SINGLES = 5  # (a): five networks as in Fig. 3
     trainings=2,
     once=SINGLES,
     full_scale=DAYS,
+    own=OWN,
 )
 def table2(lab: Lab) -> Finding:
     """[Z] Table 2. [Z] does not say how many views; ten here, averaged as in [A]."""
@@ -132,6 +133,7 @@ CLAIMS = (
     needs=SIZE_FREE,
     trainings=len(TABLE3),
     full_scale=DAYS,
+    own=OWN,
 )
 def table3(lab: Lab) -> Finding:
     """[Z] Table 3, each network trained from scratch. Validation errors with ten views, training errors of the centre

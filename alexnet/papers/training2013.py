@@ -10,6 +10,8 @@ from alexnet.papers.lab import Lab, Trial
 
 RECIPE = "zf"
 DAYS = "12 days on one GTX 580 for each network"
+OWN = ("reading", "recipe")
+"""Settings of [A] alone."""
 SIZE_FREE = "any store; full size wants ImageNet"
 
 

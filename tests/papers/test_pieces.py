@@ -23,7 +23,7 @@ def test_a_unit_that_does_not_reach_the_level_needs_more_than_the_epochs_given()
     assert slower("tanh", {"ReLU": [6.9, None], "tanh": [None, None]}, 40).agrees == "undecided"
     assert slower("tanh", {"tanh": [None, 20.0]}, 40).agrees == "undecided"
     assert slower("tanh", {"ReLU": [6.9, 6.8], "tanh": [None, None]}, 40, ["tanh"]).agrees == "undecided", (
-        "a run is not"
+        "one ran away"
     )
     assert slower("tanh", {"ReLU": [9.0, 9.1], "tanh": [3.0, 3.1]}, 40).agrees == "no"
 
