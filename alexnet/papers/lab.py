@@ -403,7 +403,8 @@ class Lab:
         """What the files of a result are called: its id, the store, and what was chosen in place of the usual."""
         settings, store = self.settings, self.store.path.resolve().name.removesuffix(".store")
         reading = "" if settings.reading == "paper" else settings.reading
-        parts = (id, store, settings.only, reading, settings.net, settings.recipe)
+        width = "" if settings.width == 1 else f"width {settings.width:g}"
+        parts = (id, store, settings.only, reading, settings.net, width, settings.recipe)
         return re.sub(r"[^\w.]+", "-", "-".join(filter(None, parts))).strip("-")
 
     def file(self, name: str, text: str) -> str:

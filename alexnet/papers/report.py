@@ -14,6 +14,7 @@ from alexnet.papers.running import RESULTS, read_results
 from alexnet.papers.statistics import RULE
 from alexnet.terminal import duration
 
+SUMMARY = ("result", "on", "does the direction agree")
 HEADING = ("", "paper", "ours", "± over seeds", "seeds", "")
 
 
@@ -58,6 +59,21 @@ def table_rows(result: dict[str, Any]) -> list[tuple[str, ...]]:
     ]
 
 
+def heading(result: dict[str, Any]) -> str:
+    return f"{result['id']}: {result['title']}, on {networks_and_data(result)}"
+
+
+def networks_and_data(result: dict[str, Any]) -> str:
+    """The store, and the width of the networks where that is not theirs: no result at half width is taken for one at
+    full width."""
+    store, width = result["data"]["store"], result["settings"].get("width", 1)
+    return store if width == 1 else f"{store}, width {width:g}"
+
+
+def summary_rows(results: Sequence[dict[str, Any]]) -> list[tuple[str, ...]]:
+    return [(f"{r['id']}, {r['title']}", networks_and_data(r), agrees_in_words(r)) for r in results]
+
+
 def verdict_in_words(verdict: dict[str, Any]) -> str:
     return f"{verdict['claim']}: {WORDS[verdict['agrees']]} ({verdict['why']})"
 
@@ -91,8 +107,7 @@ def facts_of(result: dict[str, Any]) -> dict[str, str]:
 
 def markdown(results: Sequence[dict[str, Any]], prefix: str, level: int = 2) -> str:
     """All results below headings of `level`; files are linked as `prefix`NAME."""
-    summary = [("result", "on", "does the direction agree"), ("---",) * 3]
-    summary += [(f"{r['id']}, {r['title']}", r["data"]["store"], agrees_in_words(r)) for r in results]
+    summary = [SUMMARY, ("---",) * len(SUMMARY), *summary_rows(results)]
     body = "\n\n".join(section_in_markdown(result, prefix, level) for result in results)
     return f"{_lines(summary)}\n\n{RULE}\n\n{body}\n"
 
@@ -102,7 +117,7 @@ def section_in_markdown(result: dict[str, Any], prefix: str, level: int) -> str:
     facts = "\n".join(f"- {name}: {words}" for name, words in facts_of(result).items())
     verdicts = "\n".join(f"- {verdict_in_words(verdict)}" for verdict in result["verdicts"])
     parts = [
-        f"{'#' * level} {result['id']}: {result['title']}, on {result['data']['store']}",
+        f"{'#' * level} {heading(result)}",
         f"Claim: {result['claim']}",
         f"    {result['command']}",
         _lines(rows),
@@ -131,10 +146,9 @@ def _lines(rows: Sequence[Sequence[str]]) -> str:
 def page(results: Sequence[dict[str, Any]], place: Path) -> str:
     """A page that stands alone, figures within."""
     style = resources.files("alexnet.measure").joinpath("report.css").read_text("utf-8")
-    summary = [(f"{r['id']}, {r['title']}", r["data"]["store"], agrees_in_words(r)) for r in results]
     head = [
         "<h1>Results of the papers</h1>",
-        html.table(("result", "on", "does the direction agree"), summary, 3),
+        html.table(SUMMARY, summary_rows(results), len(SUMMARY)),
         html.paragraph(RULE, "soft"),
     ]
     return html.page("Results of the papers", style, [*head, *(section_in_html(result, place) for result in results)])
@@ -142,7 +156,7 @@ def page(results: Sequence[dict[str, Any]], place: Path) -> str:
 
 def section_in_html(result: dict[str, Any], place: Path) -> str:
     return html.section(
-        f"{result['id']}: {result['title']}, on {result['data']['store']}",
+        heading(result),
         html.paragraph(f"Claim: {result['claim']}"),
         html.command(result["command"]),
         html.table(HEADING, table_rows(result), 1),

@@ -132,6 +132,7 @@ RESULT = {
         "pictures": {"*": whole()},
         "measured on": str,
     },
+    "settings": {"width?": number},
     "versions": {"alexnet": str, "torch": str, "python": str, "kernels": str},
     "seconds": {"training": _time, "rest": _time},
     "agrees": one_of(*WORDS),

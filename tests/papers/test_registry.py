@@ -17,7 +17,7 @@ from alexnet.papers import lab as lab_module
 from alexnet.papers.ablations2012 import cut_off
 from alexnet.papers.lab import Errors, Lab, Trial, too_weak
 from alexnet.papers.registry import IN_PAPER, chosen, every_result, find
-from alexnet.papers.report import write_report
+from alexnet.papers.report import heading, write_report
 from alexnet.papers.runs2012 import by_recipe
 from alexnet.train import loop
 from alexnet.train.step import Diverged
@@ -95,6 +95,15 @@ def test_the_report_has_every_result_and_stands_alone(shared: Path, make_lab: Ma
         assert (shared / link).is_file(), link
     assert page.count("data:image/png") == sum(len(r["figures"]) for r in running.read_results(shared))
     assert not re.search(r"(src|href)=\"http", page)
+
+
+def test_a_result_at_half_width_is_told_from_one_at_full_width(make_lab: MakeLab) -> None:
+    half = make_lab(net=None, recipe="steps", width=0.5)
+    assert half.result_name("A/s3.4") == "A-s3.4-drawn-width-0.5-steps"
+    assert make_lab(net=None, recipe="steps").result_name("A/s3.4") == "A-s3.4-drawn-steps"
+    result = {"id": "A/s3.4", "title": "Pools", "data": {"store": "drawn.store"}, "settings": {"width": 0.5}}
+    assert heading(result) == "A/s3.4: Pools, on drawn.store, width 0.5"
+    assert heading(result | {"settings": {}}) == "A/s3.4: Pools, on drawn.store"
 
 
 def test_a_report_of_nothing_is_refused(tmp_path: Path) -> None:
