@@ -31,6 +31,7 @@ READING = "the 2012 code's configurations"
     needs="CIFAR-10, records of 32 pixels",
     trainings=len(CLAIMS) - len(SAME_FILES),
     full_scale="80 seconds, 20 minutes … hours on one GPU",
+    here="in all their epochs some 4 hours for each seed on two cores with AMX",
     own=("reading", "net", "recipe", "rate", "width", "input_size"),
 )
 def cifar(lab: Lab) -> Finding:

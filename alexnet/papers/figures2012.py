@@ -45,6 +45,7 @@ SEARCH_SHARE = 4
     trainings=len(UNITS),
     once=len(UNITS) * len(RATES),
     full_scale="minutes to hours for each curve",
+    here="some 17 minutes for each seed, and 22 for the rates, on two cores with AMX",
     own=("reading", "net", "recipe", "rate", "width", "input_size", "patience"),
 )
 def fig1(lab: Lab) -> Finding:

@@ -17,11 +17,11 @@ def results_in_words(seeds: int, width: int) -> str:
     told = []
     for experiment in every_result().values():
         count = experiment.trainings * seeds + experiment.once
+        here = experiment.here or f"about {duration(count * seconds)} *"
         lines = [
             f"claim: {experiment.claim}",
             f"needs: {experiment.needs}",
-            f"cost:  {experiment.cost(seeds)}, about {duration(count * seconds)} *; "
-            f"its authors: {experiment.full_scale}",
+            f"cost:  {experiment.cost(seeds)}, {here}; its authors: {experiment.full_scale}",
         ]
         folded = [
             textwrap.fill(line, max(60, width - 2), initial_indent="  ", subsequent_indent="    ") for line in lines

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Experiment:
     """A table, figure or statement of a paper. `needs`: of pictures; `trainings`: networks to train for each seed
-    (`once`: in all, whatever the seeds); `full_scale`: what it cost its authors; `keypoints`: whether it looks at
-    pictures with key points; `own`: the settings it has values of its own for."""
+    (`once`: in all, whatever the seeds); `full_scale`: what it cost its authors; `here`: what it costs here, where that
+    is not the networks' number times the example's; `keypoints`: whether it looks at pictures with key points; `own`:
+    the settings it has values of its own for."""
 
     id: str
     title: str
@@ -26,6 +27,7 @@ class Experiment:
     full_scale: str
     run: "Callable[[Lab], Finding]"
     once: int = 0
+    here: str = ""
     keypoints: bool = False
     own: tuple[str, ...] = ()
 
@@ -47,13 +49,14 @@ def result(
     full_scale: str,
     trainings: int = 0,
     once: int = 0,
+    here: str = "",
     keypoints: bool = False,
     own: tuple[str, ...] = (),
 ) -> "Callable[[Callable[[Lab], Finding]], Callable[[Lab], Finding]]":
     """Put the function below into the register under `id`."""
 
     def register(run: "Callable[[Lab], Finding]") -> "Callable[[Lab], Finding]":
-        REGISTER[id] = Experiment(id, title, claim, needs, trainings, full_scale, run, once, keypoints, own)
+        REGISTER[id] = Experiment(id, title, claim, needs, trainings, full_scale, run, once, here, keypoints, own)
         return run
 
     return register
