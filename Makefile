@@ -13,8 +13,8 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 demo: $(VENV)/installed-core  ## draw pictures, train on them, measure, predict, report
 	$(BIN)/alexnet demo
 
-test: $(VENV)/installed-test  ## the test suite
-	$(BIN)/python -m pytest
+test: $(VENV)/installed-test  ## the test suite, a file at a time on each of up to four cores
+	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
 
 lint: $(VENV)/installed-test  ## style, types and import directions
 	ruff check .

@@ -150,6 +150,7 @@ class Lab:
     used: dict[str, RunFolder] = field(default_factory=dict)
     planned: dict[str, int] = field(default_factory=dict)  # run name → pictures to go through
     paces: dict[str, tuple[float, int]] = field(default_factory=dict)  # run name → seconds, pictures trained here
+    seconds_trained: float = 0.0  # here, in all, also of runs that were begun before
 
     # ── networks to train ────────────────────────────────────────────────────────────────────────────────────────
 
@@ -270,9 +271,11 @@ class Lab:
             loop.train(trial.store, path, options, resume=begun, quiet=self.quiet)
         except Interrupted:
             raise Interrupted("stopped, all is saved. The same command goes on.") from None
+        seconds = time.monotonic() - began
+        self.seconds_trained += seconds
         pictures = self.planned.pop(path.name, trial.epochs * len(trial.store.parts["train"]))
         if not begun:
-            self.paces[path.name] = (time.monotonic() - began, pictures)
+            self.paces[path.name] = (seconds, pictures)
 
     def _is_trained(self, name: str) -> bool:
         config = self.folder / "runs" / name / "config.json"
@@ -399,9 +402,11 @@ class Lab:
             self._write(path, make())
         return read_json(path)
 
-    def result_name(self, id: str) -> str:
-        """What the files of a result are called: its id, the store, and what was chosen in place of the usual."""
-        settings, store = self.settings, self.store.path.resolve().name.removesuffix(".store")
+    def result_name(self, id: str, own: Sequence[str] = ()) -> str:
+        """What the files of a result are called: its id, the store, and what was chosen in place of the usual, but for
+        settings that it has values of its `own` for."""
+        settings = replace(self.settings, **{name: getattr(Settings(), name) for name in own})
+        store = self.store.path.resolve().name.removesuffix(".store")
         reading = "" if settings.reading == "paper" else settings.reading
         width = "" if settings.width == 1 else f"width {settings.width:g}"
         parts = (id, store, settings.only, reading, settings.net, width, settings.recipe)

@@ -64,10 +64,12 @@ def heading(result: dict[str, Any]) -> str:
 
 
 def networks_and_data(result: dict[str, Any]) -> str:
-    """The store, and the width of the networks where that is not theirs: no result at half width is taken for one at
-    full width."""
-    store, width = result["data"]["store"], result["settings"].get("width", 1)
-    return store if width == 1 else f"{store}, width {width:g}"
+    """The store, the width of the networks where that is not theirs, and which alone were made: what tells results of
+    one id apart."""
+    settings = result["settings"]
+    width = f"width {settings['width']:g}" if settings.get("width", 1) != 1 else ""
+    only = settings.get("only", "").replace(",", " and ")
+    return ", ".join(filter(None, (result["data"]["store"], width, only)))
 
 
 def summary_rows(results: Sequence[dict[str, Any]]) -> list[tuple[str, ...]]:

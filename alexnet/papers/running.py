@@ -34,17 +34,16 @@ def run_experiment(experiment: Experiment, lab: Lab) -> Path:
         lab.say(f"{', '.join(own)}: has no part in this result, which has its own")
     lab.used.clear()
     lab.planned.clear()
-    began, trained_before = time.monotonic(), sum(seconds for seconds, _ in lab.paces.values())
+    began, trained_before = time.monotonic(), lab.seconds_trained
     finding = experiment.run(lab)
-    elapsed = time.monotonic() - began
-    trained_now = sum(seconds for seconds, _ in lab.paces.values()) - trained_before
-    seconds = {"training": round(lab.training_seconds, 1), "rest": round(max(0.0, elapsed - trained_now), 1)}
+    rest = time.monotonic() - began - (lab.seconds_trained - trained_before)
+    seconds = {"training": round(lab.training_seconds, 1), "rest": round(max(0.0, rest), 1)}
     return write_result(experiment, lab, finding, seconds)
 
 
 def write_result(experiment: Experiment, lab: Lab, finding: Finding, seconds: dict[str, float]) -> Path:
     """The result and its figures into the lab's results/."""
-    name, folder = lab.result_name(experiment.id), lab.folder / RESULTS
+    name, folder = lab.result_name(experiment.id, experiment.own), lab.folder / RESULTS
     with faults_named(folder):
         folder.mkdir(parents=True, exist_ok=True)
     described = finding.as_json()
@@ -132,7 +131,7 @@ RESULT = {
         "pictures": {"*": whole()},
         "measured on": str,
     },
-    "settings": {"width?": number},
+    "settings": {"width?": number, "only?": str},
     "versions": {"alexnet": str, "torch": str, "python": str, "kernels": str},
     "seconds": {"training": _time, "rest": _time},
     "agrees": one_of(*WORDS),

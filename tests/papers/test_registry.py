@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from html import escape
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 from alexnet import cli
 from alexnet.data.store import Store
 from alexnet.errors import UsageError, UserError
-from alexnet.papers import columns2012, running, tables2012
+from alexnet.papers import cifar2012, columns2012, running, tables2012
 from alexnet.papers import lab as lab_module
 from alexnet.papers.ablations2012 import cut_off
 from alexnet.papers.lab import Errors, Lab, Trial, too_weak
@@ -104,6 +105,7 @@ def test_a_result_at_half_width_is_told_from_one_at_full_width(make_lab: MakeLab
     result = {"id": "A/s3.4", "title": "Pools", "data": {"store": "drawn.store"}, "settings": {"width": 0.5}}
     assert heading(result) == "A/s3.4: Pools, on drawn.store, width 0.5"
     assert heading(result | {"settings": {}}) == "A/s3.4: Pools, on drawn.store"
+    assert heading(result | {"settings": {"only": "ReLU,tanh"}}) == "A/s3.4: Pools, on drawn.store, ReLU and tanh"
 
 
 def test_a_report_of_nothing_is_refused(tmp_path: Path) -> None:
@@ -120,12 +122,25 @@ def test_response_normalisation_on_cifar_trains_the_cifar_nets(make_lab: MakeLab
     assert len(result["verdicts"]) == 2
 
 
+def test_a_number_missed_in_fewer_epochs_is_not_refuted(make_lab: MakeLab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cifar2012, "incomparable", lambda _: "")
+    lab = make_lab(only="cifar-19pct", seeds=1)
+    told = [json.loads(running.run_experiment(find("cifar"), lab).read_text())["verdicts"][0]]
+    short = replace(cifar2012.CIFAR_RECIPES["cifar-19pct"], epochs=1)
+    monkeypatch.setitem(cifar2012.CIFAR_RECIPES, "cifar-19pct", short)
+    told.append(json.loads(running.run_experiment(find("cifar"), lab).read_text())["verdicts"][0])
+    assert [verdict["agrees"] for verdict in told] == ["undecided", "no"]
+    assert told[0]["why"] == f"{told[1]['why']}; 1 of the authors' 120 epochs"
+
+
 def test_only_some_of_the_cifar_nets_and_runs(make_lab: MakeLab) -> None:
     lab = make_lab(only="cifar-18pct", seeds=1)
     path = running.run_experiment(find("cifar"), lab)
-    assert path.name == "A-cifar-drawn-cifar-18pct-toy.json"
+    assert path.name == "A-cifar-drawn-cifar-18pct.json"
     rows = json.loads(path.read_text())["rows"]
-    assert [row["what"] for row in rows] == ["cifar-18pct: error, whole pictures"]
+    assert [(row["what"], row["note"]) for row in rows] == [
+        ("cifar-18pct: error, whole pictures", "1 of the authors' 140 epochs")
+    ]
     with pytest.raises(UsageError, match=r"--only 151: there is no '151' here. There are: 145, "):
         running.run_experiment(find("A/recipes"), make_lab(only="151"))
 
@@ -164,7 +179,7 @@ def test_what_was_chosen_is_in_the_name_and_what_has_no_part_is_not_in_the_comma
     said: list[str] = []
     lab.say = said.append
     path = running.run_experiment(find("A/cifar"), lab)
-    assert path.name == "A-cifar-drawn-cifar-13pct-cifar-12pct-code-steps.json"
+    assert path.name == "A-cifar-drawn-cifar-13pct-cifar-12pct.json"
     assert any(line.startswith("--width, --reading, --recipe, --input-size: has no part") for line in said)
     result = json.loads(path.read_text())
     assert not {"--width", "--reading", "--recipe"} & set(result["command"].split())
@@ -248,7 +263,9 @@ def test_killed_in_a_training_it_goes_on_from_the_last_save(
         running.run_experiment(find("A/s3.4"), make_lab(tmp_path / "broken", **changes))
     resumed: list[int] = []
     monkeypatch.setattr(loop, "train_batch", lambda job, *rest: (resumed.append(job.cursor.step), plain(job, *rest))[1])
-    again = running.run_experiment(find("A/s3.4"), make_lab(tmp_path / "broken", **changes))
+    lab = make_lab(tmp_path / "broken", **changes)
+    again = running.run_experiment(find("A/s3.4"), lab)
+    assert lab.seconds_trained > 0, "what was gone on with is training, not the rest"
     assert resumed[0] == 3, "the first network is found, the second taken up behind its first epoch of three updates"
     assert len(resumed) == 6
     assert json.loads(again.read_text())["rows"] == json.loads(whole.read_text())["rows"]
