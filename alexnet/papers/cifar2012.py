@@ -46,12 +46,13 @@ def cifar(lab: Lab) -> Finding:
         errors = [e.top1 for e in lab.each(trial, views)]
         told = "nine views" if views > 1 else "whole pictures"
         same = f"the files of {SAME_FILES[name]}" if name in SAME_FILES else ""
-        note = "; ".join(filter(None, (same, fewer_epochs(trial))))
+        fewer = fewer_epochs(trial)
+        note = "; ".join(filter(None, (same, fewer)))
         rows.append(Row(f"{name}: error, {told}", tuple(errors), target, "%", lab.names(trial), note))
         claim = f"{name} errs in {target * 100:.0f} % of the test pictures"
         verdict = reaches(claim, errors, target, pictures=lab.pictures, comparable=incomparable(lab))
-        if verdict.agrees == "no" and fewer_epochs(trial):
-            verdict = replace(verdict, agrees="undecided", why=f"{verdict.why}; {fewer_epochs(trial)}")
+        if verdict.agrees == "no" and fewer:
+            verdict = replace(verdict, agrees="undecided", why=f"{verdict.why}; {fewer}")
         verdicts.append(verdict)
     first = next(iter(trials.values()))
     bars = charts.drawing("errors", charts.bars(rows), "Errors, each seed a dot, the mean a bar")
