@@ -357,13 +357,10 @@ class Lab:
     def errors(self, trial: Trial, seed: int, views: int = 10, part: str | None = None) -> Errors:
         """Measured once and kept."""
         part = part or self.part
-        path = self.folder / "measured" / f"{trial.name(seed)}-{part}-{views}.json"
-        run = self.trained(trial, seed)
+        path = self._measured(trial, seed, part, views, "json")
+        self.trained(trial, seed)
         if not path.exists():
-            evaluations, _ = self._evaluate(trial, seed, part, (views,), keep=False)
-            counts = evaluations[views].counts
-            kept = Errors(counts.top1, counts.top5, counts.mean_nll, counts.pictures)
-            self._write(path, {**asdict(kept), "run": run.path.name, "part": part, "views": views})
+            self._evaluate(trial, seed, part, views, keep=False)
         return known_errors(path)
 
     def each(self, trial: Trial, views: int = 10, part: str | None = None) -> list[Errors]:
@@ -371,25 +368,31 @@ class Lab:
         return [self.errors(trial, seed, views, part) for seed in self.seeds]
 
     def probabilities(self, trial: Trial, seed: int, views: int = 10, part: str | None = None) -> Probabilities:
-        """The probabilities of all classes for every picture, kept in a file."""
+        """The probabilities of all classes for every picture, kept in a file; so are the errors."""
         part = part or self.part
-        path = self.folder / "measured" / f"{trial.name(seed)}-{part}-{views}.safetensors"
+        path = self._measured(trial, seed, part, views, "safetensors")
         self.trained(trial, seed)
         if not path.exists():
-            _, found = self._evaluate(trial, seed, part, (views,), keep=True)
+            found = self._evaluate(trial, seed, part, views, keep=True)
             assert found is not None
-            with faults_named(path):
-                path.parent.mkdir(parents=True, exist_ok=True)
             found.save(path)
         return Probabilities.load(path)
 
-    def _evaluate(self, trial: Trial, seed: int, part: str, views: Sequence[int], *, keep: bool) -> Any:
+    def _measured(self, trial: Trial, seed: int, part: str, views: int, kind: str) -> Path:
+        return self.folder / "measured" / f"{trial.name(seed)}-{part}-{views}.{kind}"
+
+    def _evaluate(self, trial: Trial, seed: int, part: str, views: int, *, keep: bool) -> Probabilities | None:
+        """Measure a run and write down its errors; gives the probabilities if they are to be kept."""
         run = self.opened(trial, seed)
-        judge = partial(
-            evaluate_run, run.folder, run.viewer, trial.store, part=part, views=views, keep_probabilities=keep
-        )
         with self.watched(f"{run.path.name}, {part}") as report:
-            return judge(progress=report)
+            evaluations, probabilities = evaluate_run(
+                run.folder, run.viewer, trial.store, part=part, views=(views,), progress=report, keep_probabilities=keep
+            )
+        counts = evaluations[views].counts
+        errors = Errors(counts.top1, counts.top5, counts.mean_nll, counts.pictures)
+        path = self._measured(trial, seed, part, views, "json")
+        self._write(path, {**asdict(errors), "run": run.path.name, "part": part, "views": views})
+        return probabilities
 
     def names(self, trial: Trial) -> tuple[str, ...]:
         """The run folders of a trial, one for each seed."""

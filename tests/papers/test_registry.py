@@ -85,6 +85,14 @@ def test_results_share_networks(make_lab: MakeLab) -> None:
     assert len(lab.paces) == 4, "the base network is not trained again"
 
 
+def test_errors_are_known_where_probabilities_are(make_lab: MakeLab, monkeypatch: pytest.MonkeyPatch) -> None:
+    lab = make_lab()
+    found = lab.probabilities(lab.base(), 0)
+    monkeypatch.setattr(lab_module, "evaluate_run", None)  # measured a second time, it would fail
+    wrong = found.values.argmax(axis=1) != found.labels
+    assert lab.errors(lab.base(), 0).top1 == pytest.approx(wrong.mean())
+
+
 def test_the_report_has_every_result_and_stands_alone(shared: Path, make_lab: MakeLab) -> None:
     running.run_experiment(find("A/s3.4"), make_lab(shared))
     markdown, page = (path.read_text() for path in write_report(shared))
