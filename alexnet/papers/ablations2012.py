@@ -5,18 +5,22 @@ Every one trains the same base network, once for all of them. Values are shares,
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from statistics import mean
 
 from alexnet.papers import charts, cifar2012
 from alexnet.papers.columns2012 import paces
 from alexnet.papers.finding import Finding, Row, Verdict
-from alexnet.papers.lab import Errors, Lab, Trial, in_words, too_weak
+from alexnet.papers.lab import Errors, Lab, Trial, how_trained, too_weak
 from alexnet.papers.registry import result
-from alexnet.papers.statistics import above_zero, higher, unmeasured
+from alexnet.papers.statistics import above_zero, higher, margin_of, unmeasured
 
 ANY = "any store; full size wants ImageNet"
 DAYS = "5–6 days on two GTX 580 for each network"
 
 ORDER = ("A/s3.2", "A/s3.3", "A/s3.4", "A/s4.1", "A/s4.2", "A/s5", "A/s7")
+
+
+LOSSES = "What each change loses in top-1 error, with its margin as a line; a cross where the paper has it"
 
 
 @dataclass(frozen=True)
@@ -32,8 +36,10 @@ class Change:
 
 
 def ablate(lab: Lab, changes: Sequence[Change]) -> Finding:
-    """Train base and changed networks over the seeds, compare their errors with ten views."""
+    """Train base and changed networks over the seeds, compare their errors with ten views. A change that the base
+    network has already, by the settings, is left out."""
     base = lab.base()
+    changes = [change for change in changes if change.trial.fingerprint(0) != base.fingerprint(0)]
     trials = [base, *(change.trial for change in changes)]
     lab.plan(trials)
     plain = lab.each(base)
@@ -46,14 +52,14 @@ def ablate(lab: Lab, changes: Sequence[Change]) -> Finding:
         differences += _differences(change, found, plain)
         if change.claimed:
             verdicts.append(_worse(lab, change, found, plain))
-    bars = charts.bars([row for row in rows if "top-1" in row.what])
+    lost = charts.losses([row for row in differences if "top-1" in row.what])
     return Finding(
         rows=(*rows, *differences),
         verdicts=tuple(verdicts),
         reading=lab.reading,
-        recipe=in_words(lab, base),
+        recipe=how_trained(lab, base),
         notes=cut_off(lab, trials),
-        drawings=(charts.drawing("errors", bars, "Top-1 errors, each seed a dot, the mean a bar"),),
+        drawings=(charts.drawing("losses", lost, LOSSES),),
         invalid=too_weak(plain),
     )
 
@@ -66,16 +72,14 @@ def _error_rows(lab: Lab, trial: Trial, found: Sequence[Errors], note: str = "")
 
 
 def _differences(change: Change, found: Sequence[Errors], plain: Sequence[Errors]) -> list[Row]:
-    return [
-        Row(
-            f"{change.trial.label} loses, {what}",
-            tuple(getattr(theirs, name) - getattr(ours, name) for theirs, ours in zip(found, plain, strict=True)),
-            paper,
-            "points",
-            note=change.note,
-        )
-        for what, name, paper in (("top-1", "top1", change.top1), ("top-5", "top5", change.top5))
-    ]
+    """What a change loses: the difference of the means."""
+    rows = []
+    for what, name, paper in (("top-1", "top1", change.top1), ("top-5", "top5", change.top5)):
+        theirs, ours = ([getattr(errors, name) for errors in some] for some in (found, plain))
+        lost, margin = (mean(theirs) - mean(ours),), margin_of(theirs, ours) if len(ours) > 1 else None
+        told = f"{change.trial.label} loses, {what}"
+        rows.append(Row(told, lost, paper, "points", (), change.note, margin, len(ours)))
+    return rows
 
 
 def cut_off(lab: Lab, trials: Sequence[Trial]) -> tuple[str, ...]:
@@ -91,8 +95,8 @@ def cut_off(lab: Lab, trials: Sequence[Trial]) -> tuple[str, ...]:
     )
     return (
         f"The epochs ended before the plateau rule did in {cut} of {sum(map(len, ends.values()))} networks, so part of "
-        f"a difference may be when the rate dropped. Epochs from which on it was lower, by seeds: {told}. "
-        "With --recipe steps they are the same for all.",
+        f"a difference may be when the rate dropped. Epochs from which on it was lower, by seeds: {told}."
+        + (" With --recipe steps they are the same for all." if lab.base().by_plateau else ""),
     )
 
 
@@ -119,10 +123,14 @@ def two_columns(lab: Lab) -> Finding:
     meeting_late = lab.ablation("nocomm", "columns that meet only in fc8")
     apart = Change(meeting_late, 0.418280 - 0.406640, 0.193300 - 0.182100, note="run 150")
     found = ablate(lab, [half, apart])
-    timed = "Paces: the faster of two epochs each, on the whole machine, one after the other."
+    timed, untimed = paces(lab)
+    how = "Paces: the faster of two epochs each, on the whole machine, one after the other."
     faster = unmeasured("two columns train faster than the control", "a machine for each column is wanted, here is one")
     return replace(
-        found, rows=(*found.rows, *paces(lab)), verdicts=(*found.verdicts, faster), notes=(*found.notes, timed)
+        found,
+        rows=(*found.rows, *timed),
+        verdicts=(*found.verdicts, faster),
+        notes=(*found.notes, *((how,) if timed else ()), *untimed),
     )
 
 

@@ -9,6 +9,8 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from alexnet.measure.figures import LIGHT, blank_figure, plain_axes, png_of, shortened
 from alexnet.papers.finding import Drawing, Row
 
+CLEAR = {"facecolor": LIGHT.ground, "edgecolor": "none", "pad": 0.6}
+"""Behind a number, so that no grid line goes through it."""
 DASHES = ("-", "--", ":")  # [A] Fig. 1: ReLU solid, tanh dashed
 
 
@@ -27,7 +29,7 @@ def bars(rows: Sequence[Row]) -> Figure:
     for place, row in zip(places, rows, strict=True):
         axes.plot(row.values, [place] * len(row.values), "o", color=LIGHT.lines[0], markersize=3.5)
         furthest = max((*row.values, means[place]))
-        axes.text(furthest, place, f"  {means[place]:.1%}", va="center", fontsize=9, color=LIGHT.ink)
+        axes.text(furthest, place, f"  {means[place]:.1%}", va="center", fontsize=9, color=LIGHT.ink, bbox=CLEAR)
     names = [shortened(row.what.partition(":")[0], 34) for row in rows]
     axes.set_yticks(places, names, parse_math=False)
     axes.set_ylim(len(rows) - 0.5, -0.5)
@@ -36,6 +38,25 @@ def bars(rows: Sequence[Row]) -> Figure:
     axes.xaxis.set_major_locator(MaxNLocator(steps=[1, 2, 5, 10]))  # whole percents, as they are written
     axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     axes.set_xlabel("error", color=LIGHT.ink)
+    return figure
+
+
+def losses(rows: Sequence[Row]) -> Figure:
+    """For each row of points lost a dot, a line as long as its margin to both sides, and a cross for the paper's."""
+    figure = blank_figure(6.8, 0.9 + 0.42 * len(rows), LIGHT)
+    axes = figure.add_subplot()
+    plain_axes(axes, LIGHT)
+    for place, row in enumerate(rows):
+        lost, margin = 100 * (row.mean or 0.0), 100 * (row.margin or 0.0)
+        axes.errorbar(lost, place, xerr=margin, fmt="o", color=LIGHT.lines[0], markersize=5, capsize=3, linewidth=1.3)
+        if row.paper is not None:
+            axes.plot(100 * row.paper, place, "x", color=LIGHT.lines[1], markersize=7, markeredgewidth=1.8)
+    axes.axvline(0, color=LIGHT.ink, linewidth=0.8)
+    names = [shortened(row.what.partition(" loses, ")[0], 34) for row in rows]
+    axes.set_yticks(range(len(rows)), names, parse_math=False)
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.grid(visible=False, axis="y")
+    axes.set_xlabel("points of top-1 error lost", color=LIGHT.ink)
     return figure
 
 

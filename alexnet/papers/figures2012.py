@@ -12,13 +12,13 @@ import numpy as np
 from alexnet.measure.figures import columns_mosaic, pictures_figure
 from alexnet.measure.material import choose_pictures
 from alexnet.measure.run import Run
-from alexnet.papers import charts
+from alexnet.papers import charts, cifar2012
 from alexnet.papers.colour import specialisation
-from alexnet.papers.finding import Finding, Row, Verdict
-from alexnet.papers.lab import Lab, Trial, in_words
+from alexnet.papers.finding import Finding, Row, Verdict, in_points
+from alexnet.papers.lab import Lab, Trial, how_trained
 from alexnet.papers.nearest import share_of_same_class, thumbnails_of
 from alexnet.papers.registry import result
-from alexnet.papers.statistics import above_zero, higher, unmeasured
+from alexnet.papers.statistics import above_zero, higher, undecided
 from alexnet.reuse.features import features_of
 from alexnet.reuse.similar.search import nearest
 from alexnet.reuse.similar.sheet import contact_sheet
@@ -47,6 +47,8 @@ SEARCH_SHARE = 4
     full_scale="minutes to hours for each curve",
     here="some 17 minutes for each seed, and 22 for the rates, on two cores with AMX",
     own=("reading", "net", "recipe", "rate", "width", "input_size", "patience"),
+    only=True,
+    record=cifar2012.SIDE,
 )
 def fig1(lab: Lab) -> Finding:
     """[A] §3.1, Fig. 1: no regularisation; for each kind of unit the rate of the fastest start; constant rate."""
@@ -55,7 +57,8 @@ def fig1(lab: Lab) -> Finding:
         kind: [_unit_trial(lab, kind, rate, max(1, epochs // SEARCH_SHARE)) for rate in RATES] for kind in kinds
     }
     lab.plan([trial for trials in searches.values() for trial in trials], seeds=[0])
-    rates = {kind: _fastest(lab, trials) for kind, trials in searches.items()}
+    tried = {kind: _tried(lab, trials) for kind, trials in searches.items()}
+    rates = {kind: min(errors, key=lambda rate, errors=errors: (errors[rate], rate)) for kind, errors in tried.items()}
     chosen = {kind: _unit_trial(lab, kind, rate, epochs) for kind, rate in rates.items()}
     lab.plan(list(chosen.values()))
     training = {kind: [lab.training_errors(trial, seed) for seed in lab.seeds] for kind, trial in chosen.items()}
@@ -66,16 +69,21 @@ def fig1(lab: Lab) -> Finding:
         rows=(*_epochs_rows(lab, reached, chosen), *_factor_rows(reached)),
         verdicts=tuple(slower(kind, reached, epochs, ran_away) for kind in kinds if kind != "ReLU"),
         reading=f"{FOUR_LAYERS} (the paper does not name its net)",
-        recipe=f"{in_words(lab, chosen[kinds[0]])}; constant rates, "
+        recipe=f"{how_trained(lab, chosen[kinds[0]])}; constant rates, "
         f"{', '.join(f'{kind} {rate:g}' for kind, rate in rates.items())}; no decay, crops, mirrors, noise or dropout",
         notes=(
-            f"Rates tried, each for {max(1, epochs // SEARCH_SHARE)} epochs: {', '.join(map(str, RATES))}.",
+            f"Training errors of seed 0 after {max(1, epochs // SEARCH_SHARE)} epochs, by rate; the lowest was taken: "
+            f"{'; '.join(_tried_in_words(kind, errors) for kind, errors in tried.items())}.",
             "Training error is the running mean over an epoch.",
             *_edge_notes(rates),
         ),
         drawings=(charts.drawing("curves", figure, "Training error over epochs; the level of the claim dashed"),),
-        extra={"curves": training, "rates": rates},
+        extra={"curves": training, "rates": rates, "tried": tried},
     )
+
+
+def _tried_in_words(kind: str, errors: dict[float, float]) -> str:
+    return f"{kind} {', '.join(f'{rate:g} {error * 100:.1f} %' for rate, error in errors.items())}"
 
 
 def _unit_trial(lab: Lab, kind: str, rate: float, epochs: int) -> Trial:
@@ -104,10 +112,9 @@ def _edge_notes(rates: dict[str, float]) -> list[str]:
     ]
 
 
-def _fastest(lab: Lab, trials: Sequence[Trial]) -> float:
-    """The rate of the trial with the lowest training error at its end; the smaller of equals."""
-    errors = {trial.options.rate or 0.0: (lab.training_errors(trial, 0) or [1.0])[-1] for trial in trials}
-    return min(errors, key=lambda rate: (errors[rate], rate))
+def _tried(lab: Lab, trials: Sequence[Trial]) -> dict[float, float]:
+    """Rate → the training error at the end of its trial; 1 where the loss became no number."""
+    return {trial.options.rate or 0.0: (lab.training_errors(trial, 0) or [1.0])[-1] for trial in trials}
 
 
 def epochs_to(errors: Sequence[float], level: float) -> float | None:
@@ -155,9 +162,9 @@ def slower(kind: str, reached: dict[str, list[float | None]], given: int, ran_aw
     claim = f"{kind} needs more epochs than ReLU to {LEVEL_IN_WORDS} training error"
     fast = [epochs for epochs in reached.get("ReLU", ()) if epochs is not None]
     if kind in ran_away or "ReLU" in ran_away:
-        return unmeasured(claim, "the loss of a network became no number")
+        return undecided(claim, "the loss of a network became no number")
     if not fast or len(fast) < len(reached["ReLU"]):
-        return unmeasured(claim, "ReLU did not reach it in the epochs given")
+        return undecided(claim, "ReLU did not reach it in the epochs given")
     slow = [given if epochs is None else epochs for epochs in reached[kind]]
     verdict, late = higher(claim, slow, fast, unit="epochs"), reached[kind].count(None)
     if late:
@@ -167,6 +174,8 @@ def slower(kind: str, reached: dict[str, list[float | None]], given: int, ran_aw
 
 
 # ── Figure 3 ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+RARE = 0.05
 
 
 @result(
@@ -188,17 +197,28 @@ def fig3(lab: Lab) -> Finding:
         Row("more colourful column: colourfulness", tuple(f.most for f in found), None, "%", lab.names(base)),
         Row("their difference", tuple(f.difference for f in found), None, "points"),
         Row("difference of kernels dealt out at random, mean", tuple(f.by_chance for f in found), None, "points"),
-        Row("share of random deals that differ as much", tuple(f.chance_of_as_much for f in found), None, "%"),
+        Row(
+            f"networks of which fewer than {RARE * 100:g} % of random deals differ as much",
+            (mean(f.chance_of_as_much < RARE for f in found),),
+            1.0,
+            "%",
+            note=f"the shares, by seeds: {', '.join(f'{f.chance_of_as_much * 100:.3g} %' for f in found)}",
+            seeds=len(found),
+        ),
     )
     excess = [f.difference - f.by_chance for f in found]
     claim = "the columns differ in colourfulness by more than kernels dealt out at random"
-    mosaic = columns_mosaic(_kernels(lab.opened(base, 0)), columns)
+    mosaic, first = columns_mosaic(_kernels(lab.opened(base, 0)), columns), found[0]
+    shown = (
+        "First-layer kernels, the columns one above the other; seed 0, whose columns differ by "
+        f"{in_points(first.difference)} ({in_points(first.by_chance)} by chance)"
+    )
     return Finding(
         rows,
         (above_zero(claim, excess),),
         lab.reading,
-        in_words(lab, base),
-        drawings=(charts.drawing("kernels", mosaic, "First-layer kernels, the columns one above the other; seed 0"),),
+        how_trained(lab, base),
+        drawings=(charts.drawing("kernels", mosaic, shown),),
     )
 
 
@@ -240,7 +260,7 @@ def fig4(lab: Lab) -> Finding:
         rows,
         (above_zero(claim, gains, pictures=lab.pictures),),
         lab.reading,
-        in_words(lab, base),
+        how_trained(lab, base),
         drawings=tuple(_fig4_drawings(lab, base)),
     )
 

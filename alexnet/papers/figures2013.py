@@ -9,7 +9,7 @@ import numpy as np
 
 from alexnet.papers import charts
 from alexnet.papers.finding import Finding, Row, Unit
-from alexnet.papers.lab import Lab, Trial, in_words
+from alexnet.papers.lab import Lab, Trial, how_trained
 from alexnet.papers.registry import result
 from alexnet.papers.statistics import above_zero, higher
 from alexnet.papers.training2013 import DAYS, OWN, SIZE_FREE, our_model, reading, replication
@@ -62,7 +62,7 @@ def fig2(lab: Lab) -> Finding:
         ),
     )
     drawings = tuple(_top_drawing(lab, ours, tops[0], layer) for layer in SHOWN_LAYERS)
-    return Finding(rows, verdicts, reading(lab), in_words(lab, ours), drawings=drawings)
+    return Finding(rows, verdicts, reading(lab), how_trained(lab, ours), drawings=drawings)
 
 
 def top_of(lab: Lab, trial: Trial, seed: int) -> Top:
@@ -141,7 +141,7 @@ def fig4(lab: Lab) -> Finding:
         rows,
         (above_zero("layer 5 settles later than layer 1", later, unit="epochs"),),
         reading(lab),
-        in_words(lab, ours),
+        how_trained(lab, ours),
         # Projections show parts of the photographs, much changed.
         drawings=(charts.drawing("evolution", figure, caption, photographs=not lab.built_in),),
     )
@@ -205,7 +205,7 @@ def fig6(lab: Lab) -> Finding:
     named = [filters_of(lab.looked_into(trial, 0), what) for what, trial in trials.items()]
     caption = "First layer, each filter scaled alone and all together; second layer as linear patterns; seed 0"
     drawings = (charts.drawing("filters", figures.filters_figure(named), caption),)
-    return Finding(rows, verdicts, reading(lab), in_words(lab, trials["our first layer"]), drawings=drawings)
+    return Finding(rows, verdicts, reading(lab), how_trained(lab, trials["our first layer"]), drawings=drawings)
 
 
 DIAGNOSES: dict[str, tuple[str, Unit]] = {

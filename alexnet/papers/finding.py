@@ -4,15 +4,26 @@ from dataclasses import asdict, dataclass, field
 from statistics import mean, stdev
 from typing import Any, Literal
 
-Agrees = Literal["yes", "no", "undecided"]
+Agrees = Literal["yes", "no", "undecided", "unmeasured"]
 Unit = Literal["%", "points", "epochs", "×", "s", "pictures/s", ""]
-WORDS: dict[str, str] = {"yes": "yes", "no": "no", "undecided": "cannot be decided at this scale"}
+WORDS: dict[str, str] = {
+    "yes": "yes",
+    "no": "no",
+    "undecided": "cannot be decided at this scale",
+    "unmeasured": "not measured",
+}
+
+
+def in_points(share: float) -> str:
+    """A difference of shares in words, with its sign."""
+    return f"{round(share * 100, 2) + 0.0:+.2f} points".replace("-", "−")  # + 0.0: no minus before nothing
 
 
 @dataclass(frozen=True)
 class Row:
     """A line of the table: ours, a value for each seed, beside the paper's. Of unit "%" and "points" values are shares,
-    0 to 1. `runs`: the trained networks behind the values, by folder name."""
+    0 to 1. `runs`: the trained networks behind the values, by folder name. A difference of means is one value, with the
+    `margin` it is held against and the number of `seeds` behind each mean."""
 
     what: str
     values: tuple[float, ...]
@@ -20,6 +31,8 @@ class Row:
     unit: Unit = "%"
     runs: tuple[str, ...] = ()
     note: str = ""
+    margin: float | None = None
+    seeds: int | None = None
 
     @property
     def mean(self) -> float | None:
@@ -68,9 +81,11 @@ class Finding:
 
     @property
     def agrees(self) -> Agrees:
-        """Over all verdicts: no if one says so, yes if all do; undecided where it does not count."""
-        answers = {verdict.agrees for verdict in self.verdicts}
-        if self.invalid or not answers:
+        """Over all that was measured: no if one says so, yes if all do; undecided where it does not count."""
+        answers = {verdict.agrees for verdict in self.verdicts} - {"unmeasured"}
+        if not answers:
+            return "unmeasured" if self.verdicts else "undecided"
+        if self.invalid:
             return "undecided"
         if "no" in answers:
             return "no"

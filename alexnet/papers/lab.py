@@ -25,7 +25,7 @@ from alexnet.damage import any_number, hold, number, whole
 from alexnet.data.store import Store
 from alexnet.data.synthetic import CLASSES
 from alexnet.errors import UsageError, UserError
-from alexnet.files import canonical_digest, faults_named, json_bytes, read_json, write_atomically
+from alexnet.files import canonical_digest, faults_named, json_bytes, read_json, sha256_of, write_atomically
 from alexnet.measure.evaluation import Progress, evaluate_run
 from alexnet.measure.history import History, read_history
 from alexnet.measure.probabilities import Probabilities
@@ -33,7 +33,7 @@ from alexnet.measure.run import Run
 from alexnet.measure.words import VIEWS_IN_WORDS
 from alexnet.nets import zoo
 from alexnet.nets.table import Table, trace, with_width
-from alexnet.papers.settings import Settings
+from alexnet.papers.settings import Settings, in_words
 from alexnet.runs import STATE_FILES, RunFolder, snapshot_epochs
 from alexnet.terminal import counted, duration, in_bytes, progress
 from alexnet.train import loop
@@ -291,15 +291,14 @@ class Lab:
     def training_errors(self, trial: Trial, seed: int) -> list[float]:
         """The training error of each epoch, a running mean over it; none where the loss became no number."""
         name = f"{trial.name(seed)}-diverged"
-        if (self.folder / "measured" / f"{name}.json").exists():
-            return []
-        try:
-            return self.history(trial, seed).curve("train_top1_error")[1]
-        except Diverged as fault:
-            self.say(str(fault))
-            self.planned.pop(trial.name(seed), None)
-            self.kept(name, lambda: {"why": str(fault)})
-            return []
+        if not (self.folder / "measured" / f"{name}.json").exists():
+            try:
+                return self.history(trial, seed).curve("train_top1_error")[1]
+            except Diverged as fault:
+                self.say(str(fault))
+                self.kept(name, lambda why=str(fault): {"why": why})
+        self.planned.pop(trial.name(seed), None)
+        return []
 
     def history(self, trial: Trial, seed: int) -> History:
         """The epochs of a run."""
@@ -358,8 +357,7 @@ class Lab:
         """Measured once and kept."""
         part = part or self.part
         path = self._measured(trial, seed, part, views, "json")
-        self.trained(trial, seed)
-        if not path.exists():
+        if not self._is_measured(path, self.trained(trial, seed)):
             self._evaluate(trial, seed, part, views, keep=False)
         return known_errors(path)
 
@@ -370,9 +368,8 @@ class Lab:
     def probabilities(self, trial: Trial, seed: int, views: int = 10, part: str | None = None) -> Probabilities:
         """The probabilities of all classes for every picture, kept in a file; so are the errors."""
         part = part or self.part
-        path = self._measured(trial, seed, part, views, "safetensors")
-        self.trained(trial, seed)
-        if not path.exists():
+        path, errors = (self._measured(trial, seed, part, views, kind) for kind in ("safetensors", "json"))
+        if not self._is_measured(errors, self.trained(trial, seed)) or not path.exists():
             found = self._evaluate(trial, seed, part, views, keep=True)
             assert found is not None
             found.save(path)
@@ -380,6 +377,10 @@ class Lab:
 
     def _measured(self, trial: Trial, seed: int, part: str, views: int, kind: str) -> Path:
         return self.folder / "measured" / f"{trial.name(seed)}-{part}-{views}.{kind}"
+
+    def _is_measured(self, path: Path, run: RunFolder) -> bool:
+        """Whether the errors in `path` are those of this training: a run may have been removed and trained anew."""
+        return path.exists() and read_json(path).get("log") == log_digest(run)
 
     def _evaluate(self, trial: Trial, seed: int, part: str, views: int, *, keep: bool) -> Probabilities | None:
         """Measure a run and write down its errors; gives the probabilities if they are to be kept."""
@@ -391,7 +392,8 @@ class Lab:
         counts = evaluations[views].counts
         errors = Errors(counts.top1, counts.top5, counts.mean_nll, counts.pictures)
         path = self._measured(trial, seed, part, views, "json")
-        self._write(path, {**asdict(errors), "run": run.path.name, "part": part, "views": views})
+        about = {"run": run.path.name, "log": log_digest(run.folder), "part": part, "views": views}
+        self._write(path, {**asdict(errors), **about})
         return probabilities
 
     def names(self, trial: Trial) -> tuple[str, ...]:
@@ -406,14 +408,12 @@ class Lab:
         return read_json(path)
 
     def result_name(self, id: str, own: Sequence[str] = ()) -> str:
-        """What the files of a result are called: its id, the store, and what was chosen in place of the usual, but for
-        settings that it has values of its `own` for."""
-        settings = replace(self.settings, **{name: getattr(Settings(), name) for name in own})
-        store = self.store.path.resolve().name.removesuffix(".store")
-        reading = "" if settings.reading == "paper" else settings.reading
-        width = "" if settings.width == 1 else f"width {settings.width:g}"
-        parts = (id, store, settings.only, reading, settings.net, width, settings.recipe)
-        return re.sub(r"[^\w.]+", "-", "-".join(filter(None, parts))).strip("-")
+        """What the files of a result are called: its id, the stores, and what was chosen in place of the usual, but for
+        settings that have no part in it."""
+        stores = [self.store, *((self.pretraining,) if self.pretraining and self.pretrained_here else ())]
+        names = [store.path.resolve().name.removesuffix(".store") for store in stores]
+        chosen = in_words({name: value for name, value in asdict(self.settings).items() if name not in own})
+        return re.sub(r"[^\w.]+", "-", "-".join((id, *names, *chosen))).strip("-")
 
     def file(self, name: str, text: str) -> str:
         """A text file beside the results; gives its name."""
@@ -429,15 +429,17 @@ class Lab:
         write_atomically(path, json_bytes(content))
 
 
-def in_words(lab: Lab, trial: Trial, seeds: int | None = None) -> str:
-    """How a network was trained, with `seeds` of them (by default as many as the settings say)."""
-    options, run = trial.options, lab.trained(trial, 0)
-    machine = run.value("machine")
+def how_trained(lab: Lab, trial: Trial, seeds: int | None = None) -> str:
+    """How a network was trained, with `seeds` of them (by default as many as the settings say); arithmetic and devices
+    are those of all networks used."""
+    options = trial.options
+    machines = [run.value("machine") for run in lab.used.values()]
+    where = sorted({f"{machine['precision']} on {machine['device']}" for machine in machines})
+    rate = find_recipe(options.recipe).rate if options.rate is None else options.rate
     width = "" if options.width == 1 else f", width {options.width:g}"
     return (
         f"recipe {options.recipe}, {trial.table.name}{width}, at most {trial.epochs} epochs, batch {options.batch}, "
-        f"rate {run.value('recipe', 'rate'):g}, seeds 0 to {(seeds or lab.settings.seeds) - 1}; "
-        f"{machine['precision']} on {machine['device']}"
+        f"rate {rate:g}, seeds 0 to {(seeds or lab.settings.seeds) - 1}; {' and '.join(where)}"
     )
 
 
@@ -457,6 +459,11 @@ def known_errors(path: Path) -> Errors:
     form = {"top1": number, "top5": number, "nll": any_number, "pictures": whole(1)}
     known = hold(read_json(path), form, path, "Remove it; it is measured again.")
     return Errors(**{name: known[name] for name in ("top1", "top5", "nll", "pictures")})
+
+
+def log_digest(run: RunFolder) -> str:
+    """Tells one training of a run from another."""
+    return sha256_of(run.path / "log.jsonl")
 
 
 def seconds_of(history: History, run: RunFolder) -> float:

@@ -37,8 +37,8 @@ def results_in_words(seeds: int, width: int) -> str:
 def runs_in_words() -> str:
     """A line for each of the 98 files: the run, its options here, its best logged result; or the reason."""
     rows = [("file", "here", "logged", "")]
-    for run in sorted((*RUNS, CONTINUED, SHORTER), key=lambda run: RUNS.index(run) if run in RUNS else len(RUNS)):
-        rows.append((run.file, options_of(run), _logged(run.results), "; ".join(filter(None, (run.what, run.reason)))))
+    for run in (*RUNS, CONTINUED, SHORTER):
+        rows.append((run.file, options_of(run), _logged(run.best), "; ".join(filter(None, (run.what, run.reason)))))
     return columns(rows, left=4)
 
 
@@ -50,9 +50,5 @@ def options_of(run: LoggedRun) -> str:
     return f"--recipe {run.recipe}{start}{' ' + run.beside if run.beside else ''}"
 
 
-def _logged(results: tuple[Logged, ...]) -> str:
-    if not results:
-        return "–"
-    best = max(results, key=lambda result: result.views)
-    views = {0: "", 1: ", centre", 10: ", ten views"}[best.views]
-    return f"{best.top1 * 100:.2f} / {best.top5 * 100:.2f} ({best.set}{views})"
+def _logged(result: Logged | None) -> str:
+    return "–" if result is None else f"{result.top1 * 100:.2f} / {result.top5 * 100:.2f} ({result.where})"

@@ -16,7 +16,7 @@ from alexnet.measure.run import Run
 from alexnet.papers import charts
 from alexnet.papers.figures2013 import top_of
 from alexnet.papers.finding import Finding, Row, Unit, Verdict
-from alexnet.papers.lab import Lab, Trial, in_words
+from alexnet.papers.lab import Lab, Trial, how_trained
 from alexnet.papers.registry import result
 from alexnet.papers.statistics import above_zero, unmeasured
 from alexnet.papers.training2013 import DAYS, OWN, SIZE_FREE, our_model, reading
@@ -91,7 +91,7 @@ def fig5(lab: Lab) -> Finding:
         tuple(rows),
         tuple(_fig5_verdicts(found)),
         reading(lab),
-        in_words(lab, ours),
+        how_trained(lab, ours),
         notes=(_how_many_right(found),),
         drawings=(charts.drawing("invariance", drawn, caption, photographs=not lab.built_in),),
     )
@@ -183,7 +183,7 @@ def fig7(lab: Lab) -> Finding:
         rows,
         tuple(above_zero(claim, [one[name] for one in found], unit="") for name, claim in claims),
         reading(lab),
-        in_words(lab, ours),
+        how_trained(lab, ours),
         notes=(_how_many_right(found),),
         drawings=tuple(_occlusion_drawings(lab, ours)),
     )
@@ -299,7 +299,7 @@ def table1(lab: Lab) -> Finding:
         f"{first['pictures']} pictures in groups of {first['group']}, masks of {first['mask']} pixels, the mean's "
         f"level; each group's random places drawn ten times. “{OTHER}” is a control of ours.",
     )
-    return Finding(tuple(rows), tuple(verdicts), reading(lab), in_words(lab, ours), notes=notes)
+    return Finding(tuple(rows), tuple(verdicts), reading(lab), how_trained(lab, ours), notes=notes)
 
 
 CLAIMS = {

@@ -17,7 +17,8 @@ class Experiment:
     """A table, figure or statement of a paper. `needs`: of pictures; `trainings`: networks to train for each seed
     (`once`: in all, whatever the seeds); `full_scale`: what it cost its authors; `here`: what it costs here, where that
     is not the networks' number times the example's; `keypoints`: whether it looks at pictures with key points; `own`:
-    the settings it has values of its own for."""
+    the settings that have no part in it, mostly since it has values of its own for them; `record`: the side of the
+    pictures that it needs, where it needs such."""
 
     id: str
     title: str
@@ -30,11 +31,16 @@ class Experiment:
     here: str = ""
     keypoints: bool = False
     own: tuple[str, ...] = ()
+    record: int | None = None
 
     def cost(self, seeds: int) -> str:
         """Trainings in words."""
         count = self.trainings * seeds + self.once
         return f"{count} trainings with {seeds} seeds" if self.trainings else f"{count} trainings"
+
+
+class Unsuited(UsageError):
+    """The pictures given are not such as the result is of, or a second store is wanted."""
 
 
 REGISTER: dict[str, Experiment] = {}
@@ -52,11 +58,16 @@ def result(
     here: str = "",
     keypoints: bool = False,
     own: tuple[str, ...] = (),
+    only: bool = False,
+    record: int | None = None,
 ) -> "Callable[[Callable[[Lab], Finding]], Callable[[Lab], Finding]]":
-    """Put the function below into the register under `id`."""
+    """Put the function below into the register under `id`. `only`: whether some of its networks can be chosen."""
+    own += () if only else ("only",)
 
     def register(run: "Callable[[Lab], Finding]") -> "Callable[[Lab], Finding]":
-        REGISTER[id] = Experiment(id, title, claim, needs, trainings, full_scale, run, once, here, keypoints, own)
+        REGISTER[id] = Experiment(
+            id, title, claim, needs, trainings, full_scale, run, once, here, keypoints, own, record
+        )
         return run
 
     return register

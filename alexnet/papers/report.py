@@ -9,12 +9,14 @@ from typing import Any
 from alexnet.errors import UserError
 from alexnet.files import faults_named, write_atomically
 from alexnet.measure import html
-from alexnet.papers.finding import WORDS
+from alexnet.papers.finding import WORDS, in_points
 from alexnet.papers.running import RESULTS, read_results
+from alexnet.papers.settings import in_words
 from alexnet.papers.statistics import RULE
 from alexnet.terminal import duration
 
 SUMMARY = ("result", "on", "does the direction agree")
+SHORT_WORDS = {**WORDS, "undecided": "undecided"}
 HEADING = ("", "paper", "ours", "± over seeds", "seeds", "")
 
 
@@ -40,7 +42,7 @@ def value_in_words(value: float | None, unit: str) -> str:
     if unit == "%":
         return f"{value * 100:.2f} %"
     if unit == "points":
-        return f"{value * 100:+.2f} points".replace("-", "−")
+        return in_points(value)
     return f"{value:.4g} {unit}".rstrip()
 
 
@@ -52,11 +54,15 @@ def table_rows(result: dict[str, Any]) -> list[tuple[str, ...]]:
             value_in_words(row["paper"], row["unit"]),
             value_in_words(row["mean"], row["unit"]),
             "–" if row["spread"] is None else value_in_words(row["spread"], row["unit"]).lstrip("+"),
-            str(len(row["values"])),
-            row["note"],
+            str(row.get("seeds") or len(row["values"])),
+            "; ".join(filter(None, (margin_in_words(row), row["note"]))),
         )
         for row in result["rows"]
     ]
+
+
+def margin_in_words(row: dict[str, Any]) -> str:
+    return "" if row["margin"] is None else f"margin {value_in_words(row['margin'], row['unit']).lstrip('+')}"
 
 
 def heading(result: dict[str, Any]) -> str:
@@ -64,12 +70,10 @@ def heading(result: dict[str, Any]) -> str:
 
 
 def networks_and_data(result: dict[str, Any]) -> str:
-    """The store, the width of the networks where that is not theirs, and which alone were made: what tells results of
-    one id apart."""
-    settings = result["settings"]
-    width = f"width {settings['width']:g}" if settings.get("width", 1) != 1 else ""
-    only = settings.get("only", "").replace(",", " and ")
-    return ", ".join(filter(None, (result["data"]["store"], width, only)))
+    """The store and what was chosen in place of the usual: what tells results of one id apart."""
+    pretraining = result.get("pretraining")
+    before = [f"pre-training on {pretraining['store']}"] if pretraining else []
+    return ", ".join((result["data"]["store"], *before, *in_words(result["settings"])))
 
 
 def summary_rows(results: Sequence[dict[str, Any]]) -> list[tuple[str, ...]]:
@@ -82,7 +86,7 @@ def verdict_in_words(verdict: dict[str, Any]) -> str:
 
 def agrees_in_words(result: dict[str, Any]) -> str:
     answers = Counter(verdict["agrees"] for verdict in result["verdicts"])
-    of_each = ", ".join(f"{count} {answer}" for answer, count in sorted(answers.items(), reverse=True))
+    of_each = ", ".join(f"{answers[answer]} {word}" for answer, word in SHORT_WORDS.items() if answers[answer])
     told = f" (of {answers.total()} claims: {of_each})" if len(answers) > 1 else ""
     return WORDS[result["agrees"]] + told + (f"; {result['invalid']}" if result["invalid"] else "")
 
@@ -98,7 +102,8 @@ def facts_of(result: dict[str, Any]) -> dict[str, str]:
         "Recipe": result["recipe"],
         "Pictures": f"{data['store']}, {data['classes']:,} classes, {counts}, records of {data['record']}; measured on "
         f"{data['measured on']}; fingerprint {data['fingerprint'][:16]}",
-        "Time": f"{duration(seconds['training'])} of training, {duration(seconds['rest'])} for the rest",
+        "Time": f"{duration(seconds['training'])} of training, {duration(seconds['rest'])} for the rest, "
+        "without what was measured before",
         "Versions": f"alexnet {versions['alexnet']}, torch {versions['torch']}, Python {versions['python']}; "
         f"{versions['kernels']}; {result['when']}",
     }
@@ -180,7 +185,7 @@ def figure_in_html(figure: dict[str, Any], place: Path) -> str:
 # ── on the terminal ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def in_words(result: dict[str, Any]) -> str:
+def result_in_words(result: dict[str, Any]) -> str:
     """A result for a person: the claim, the paper's numbers beside ours, the verdicts."""
     from alexnet.nets.summary import columns
 

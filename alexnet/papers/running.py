@@ -1,6 +1,5 @@
-"""One experiment from its claim to its result file: results/ID-STORE.json, what was chosen behind it, and figures."""
+"""One experiment from its claim to its result file: results/ID-STORE-CHOSEN.json, and figures."""
 
-import platform
 import re
 import shlex
 import time
@@ -9,8 +8,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import torch
-
 import alexnet
 from alexnet.damage import any_number, hold, number, one_of, whole
 from alexnet.data.store import Store
@@ -18,8 +15,8 @@ from alexnet.errors import UserError
 from alexnet.files import faults_named, json_bytes, read_json, write_atomically
 from alexnet.papers.finding import WORDS, Finding
 from alexnet.papers.lab import Lab
-from alexnet.papers.registry import Experiment
-from alexnet.papers.settings import Settings
+from alexnet.papers.registry import Experiment, Unsuited
+from alexnet.papers.settings import WHERE, changed
 from alexnet.papers.statistics import RULE
 
 RESULTS = "results"
@@ -30,8 +27,13 @@ def run_experiment(experiment: Experiment, lab: Lab) -> Path:
     `Interrupted` when asked to stop: the same call goes on."""
     lab.say(f"{experiment.id}, {experiment.title}\nclaim: {experiment.claim}")
     lab.say(f"cost: {experiment.cost(lab.settings.seeds)}; its authors: {experiment.full_scale}")
-    if own := [f"--{name.replace('_', '-')}" for name in changed(lab.settings) if name in experiment.own]:
-        lab.say(f"{', '.join(own)}: has no part in this result, which has its own")
+    if own := [f"--{name.replace('_', '-')}" for name in changed(asdict(lab.settings)) if name in experiment.own]:
+        lab.say(f"{', '.join(own)}: has no part in this result")
+    if experiment.record not in (None, lab.store.size):
+        raise Unsuited(
+            f"{lab.store.path}: its records have {lab.store.size} pixels; {experiment.id} needs {experiment.needs}. "
+            f"`alexnet prepare … --size {experiment.record}` makes such."
+        )
     lab.used.clear()
     lab.planned.clear()
     began, trained_before = time.monotonic(), lab.seconds_trained
@@ -68,11 +70,16 @@ def _about(experiment: Experiment, lab: Lab) -> dict[str, Any]:
         "settings": {name: value for name, value in asdict(lab.settings).items() if name not in experiment.own},
         "versions": {
             "alexnet": alexnet.__version__,
-            "torch": str(torch.__version__),
-            "python": platform.python_version(),
-            "kernels": next((run.value("machine", "kernels") for run in lab.used.values()), ""),
+            "torch": _of_all(lab, "torch"),
+            "python": _of_all(lab, "python"),
+            "kernels": _of_all(lab, "machine", "kernels"),
         },
     }
+
+
+def _of_all(lab: Lab, *keys: str) -> str:
+    """What the networks used were trained with."""
+    return " and ".join(sorted({str(run.value(*keys)) for run in lab.used.values()})) or "none"
 
 
 def data_of(store: Store, part: str) -> dict[str, Any]:
@@ -90,20 +97,14 @@ def data_of(store: Store, part: str) -> dict[str, Any]:
 def command(experiment: Experiment, lab: Lab) -> str:
     """The command line that makes the result, with the options that are not as usual; stores by their folder's name."""
     words = ["alexnet", "paper", "run", experiment.id, lab.store.path.resolve().name]
-    for name, value in changed(lab.settings).items():
-        if name not in ("threads", "device", *experiment.own):
+    for name, value in changed(asdict(lab.settings)).items():
+        if name not in (*WHERE, *experiment.own):
             words += [f"--{name.replace('_', '-')}", str(value)]
     if lab.pretraining is not None and lab.pretrained_here:
         words += ["--pretrain", lab.pretraining.path.resolve().name]
     if lab.keypoints is not None and experiment.keypoints:
         words += ["--keypoints", lab.keypoints.name]
     return shlex.join([*words, "--out", lab.folder.resolve().name])
-
-
-def changed(settings: Settings) -> dict[str, Any]:
-    """The settings that are not as usual."""
-    usual = asdict(Settings())
-    return {name: value for name, value in asdict(settings).items() if value != usual[name]}
 
 
 def _file_name(value: Any) -> bool:
@@ -117,21 +118,28 @@ def _time(value: Any) -> bool:
     return number(value) and 0 <= value < 1e12
 
 
+def _plain(value: Any) -> bool:
+    """Of an option: a word, a number or nothing."""
+    return value is None or isinstance(value, str) or number(value)
+
+
+DATA = {
+    "store": str,
+    "fingerprint": str,
+    "classes": whole(),
+    "record": whole(),
+    "pictures": {"*": whole()},
+    "measured on": str,
+}
 RESULT = {
     "id": str,
     "title": str,
     "claim": str,
     "command": str,
     "when": str,
-    "data": {
-        "store": str,
-        "fingerprint": str,
-        "classes": whole(),
-        "record": whole(),
-        "pictures": {"*": whole()},
-        "measured on": str,
-    },
-    "settings": {"width?": number, "only?": str},
+    "data": DATA,
+    "pretraining??": DATA,
+    "settings": {"*": _plain},
     "versions": {"alexnet": str, "torch": str, "python": str, "kernels": str},
     "seconds": {"training": _time, "rest": _time},
     "agrees": one_of(*WORDS),
@@ -145,6 +153,8 @@ RESULT = {
             "paper??": any_number,
             "unit": str,
             "note": str,
+            "margin??": any_number,
+            "seeds??": whole(),
             "mean??": any_number,
             "spread??": any_number,
         }
@@ -162,7 +172,7 @@ def read_result(path: Path) -> dict[str, Any]:
     if "verdicts" in result:
         hold(result, RESULT, path, "Restore it, or run the experiment again.")
         for row in result["rows"]:
-            row |= {name: row.get(name) for name in ("paper", "mean", "spread")}
+            row |= {name: row.get(name) for name in ("paper", "mean", "spread", "margin")}
         for figure in result["figures"]:
             if not figure.get("file") and not figure.get("left_out"):
                 raise UserError(f"{path}: damaged, a figure has no file. Restore it, or run the experiment again.")

@@ -27,6 +27,11 @@ class Logged:
     top5: float
     nll: float | None = None
 
+    @property
+    def where(self) -> str:
+        """The set and the views in words."""
+        return self.set + {0: "", 1: ", centre", 10: ", ten views"}[self.views]
+
 
 @dataclass(frozen=True)
 class LoggedRun:
@@ -40,6 +45,11 @@ class LoggedRun:
     beside: str = ""
     start: tuple[str, str] | None = None
     reason: str = ""
+
+    @property
+    def best(self) -> Logged | None:
+        """The result with the most views."""
+        return max(self.results, key=lambda result: result.views, default=None)
 
 
 def v12(views: int, nll: float, top1: float, top5: float) -> Logged:

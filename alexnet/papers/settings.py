@@ -1,7 +1,10 @@
 """What an experiment can be told. Plain values: the command line reads this without importing torch."""
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Literal
+
+from alexnet.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -39,3 +42,26 @@ class Settings:
     """Arithmetic of the layers; auto: bf16 where a check at the start finds it right and faster."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where to train; auto: the first of cuda, mps, cpu that is there."""
+
+    def check(self) -> None:
+        """Raises UsageError for a number that no experiment can use. (The others are held against the recipe when a
+        network is trained.)"""
+        for name, value in (("seeds", self.seeds), ("epochs", self.epochs)):
+            if value is not None and value < 1:
+                raise UsageError(f"--{name} {value}: at least 1 is needed.")
+
+
+WHERE = ("threads", "device")
+"""Settings of the machine, which change nothing that is told of a result."""
+
+
+def changed(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the settings, by name, that are not as usual, in the order of `Settings`."""
+    usual = {field.name: field.default for field in fields(Settings)}
+    return {name: settings[name] for name in usual if name in settings and settings[name] != usual[name]}
+
+
+def in_words(settings: Mapping[str, Any]) -> list[str]:
+    """What was chosen in place of the usual: "epochs 40"; what `only` names, as it stands."""
+    return [str(value) if name == "only" else f"{name.replace('_', ' ')} {value}"
+            for name, value in changed(settings).items() if name not in WHERE]  # fmt: skip

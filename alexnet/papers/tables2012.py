@@ -7,10 +7,10 @@ from alexnet.measure.evaluation import Evaluation
 from alexnet.measure.probabilities import Probabilities
 from alexnet.papers import charts
 from alexnet.papers.finding import Finding, Row, Verdict
-from alexnet.papers.lab import Lab, Trial, in_words, too_weak
+from alexnet.papers.lab import Lab, Trial, how_trained, too_weak
 from alexnet.papers.registry import result
 from alexnet.papers.runs2012 import LoggedRun, by_recipe
-from alexnet.papers.statistics import above_zero, higher, reaches, unmeasured
+from alexnet.papers.statistics import above_zero, higher, reaches, undecided, unmeasured
 from alexnet.train.recipes import find as find_recipe
 
 ORDER = ("A/table1", "A/table2", "A/2009", "A/recipes")
@@ -52,7 +52,7 @@ def table1(lab: Lab) -> Finding:
         reaches("top-1 error of 37.5 %", errors, 0.375, pictures=lab.pictures, comparable=of_imagenet(lab)),
         above_zero("ten views err less than the centre", gains, pictures=lab.pictures),
     )
-    return Finding(rows, verdicts, lab.reading, in_words(lab, base))
+    return Finding(rows, verdicts, lab.reading, how_trained(lab, base))
 
 
 # ── Table 2 ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -80,7 +80,7 @@ def table2(lab: Lab) -> Finding:
         rows=rows,
         verdicts=_table2_verdicts(lab, singles, stars),
         reading=lab.reading,
-        recipe=in_words(lab, base, SINGLES) + _pretraining_in_words(lab),
+        recipe=how_trained(lab, base, SINGLES) + _pretraining_in_words(lab),
         notes=(
             "Weights found by search are judged on the pictures they were searched on: that error is no test of them.",
             *(() if tuned else ("1 CNN* and 7 CNNs* were not measured: no --pretrain store was given.",)),
@@ -170,7 +170,7 @@ def _table2_verdicts(lab: Lab, singles: Sequence[Probabilities], stars: Sequence
     everyone = judged(lab, average([*singles, *stars])).top1_error
     difference = (together - everyone) * 100
     verdicts.append(higher(pretrained, single, star, pictures=pictures))
-    return (*verdicts, unmeasured(seven, f"difference {difference:+.2f} points, of one average each"))
+    return (*verdicts, undecided(seven, f"difference {difference:+.2f} points, of one average each"))
 
 
 def _submission(lab: Lab, singles: Sequence[Probabilities], stars: Sequence[Probabilities]) -> str:
@@ -205,7 +205,7 @@ def autumn_2009(lab: Lab) -> Finding:
     errors = [e.top1 for e in found]
     verdict = reaches("top-1 error of 67.4 %", errors, 0.674, pictures=lab.pictures, comparable=why)
     halves = f"{len(lab.store.parts['train']):,} training and {lab.pictures:,} test pictures"
-    return Finding(rows, (verdict,), lab.reading, in_words(lab, trial), notes=(halves,))
+    return Finding(rows, (verdict,), lab.reading, how_trained(lab, trial), notes=(halves,))
 
 
 # ── the logged runs ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -223,6 +223,7 @@ LOGGED_MARGIN = 2 * (0.41 * 0.59 / 50_000) ** 0.5
     trainings=len(by_recipe()),
     full_scale="5–6 days on two GTX 580 for each network",
     own=("reading", "recipe", "rate"),
+    only=True,
 )
 def logged_runs(lab: Lab) -> Finding:
     """The 2012 code's runs from 145 on, by number; `facts` code-of-2012.md §4."""
@@ -236,7 +237,7 @@ def logged_runs(lab: Lab) -> Finding:
         for name in trials
         for row in (
             Row(f"{name}: top-1 error", tuple(e.top1 for e in found[name]), _claimed(runs[name], "top1"), "%",
-                lab.names(trials[name]), runs[name].what),
+                lab.names(trials[name]), "; ".join(filter(None, (runs[name].what, _where_logged(runs[name]))))),
             Row(f"{name}: top-5 error", tuple(e.top5 for e in found[name]), _claimed(runs[name], "top5"), "%",
                 lab.names(trials[name])),
         )
@@ -248,7 +249,7 @@ def logged_runs(lab: Lab) -> Finding:
         tuple(rows),
         tuple(verdict for verdict in verdicts if verdict is not None),
         "the 2012 code's",
-        in_words(lab, trials[REFERENCE]),
+        how_trained(lab, trials[REFERENCE]),
         drawings=(charts.drawing("errors", bars, "Top-1 errors with ten views"),),
         invalid=too_weak(found[REFERENCE]),
     )
@@ -271,9 +272,13 @@ def logged_trial(lab: Lab, run: LoggedRun) -> Trial:
 
 
 def _claimed(run: LoggedRun, field: str) -> float | None:
-    """The logged error, with ten views where there are such."""
-    best = sorted(run.results, key=lambda result: -result.views)
-    return getattr(best[0], field) if best else None
+    """The logged error."""
+    return getattr(run.best, field) if run.best else None
+
+
+def _where_logged(run: LoggedRun) -> str:
+    """On which pictures and with how many views the logged error was measured."""
+    return f"logged: {run.best.where}" if run.best else ""
 
 
 def _against_145(lab: Lab, run: LoggedRun, errors: Sequence[float], reference: Sequence[float]) -> Verdict | None:
@@ -286,6 +291,6 @@ def _against_145(lab: Lab, run: LoggedRun, errors: Sequence[float], reference: S
     worse = logged > of_145
     claim = f"{run.recipe} errs {'more' if worse else 'less'} than 145 (logged: {(logged - of_145) * 100:+.2f} points)"
     if abs(logged - of_145) < LOGGED_MARGIN:
-        return unmeasured(claim, "the logged difference is within two standard errors of its 50,000 pictures")
+        return undecided(claim, "the logged difference is within two standard errors of its 50,000 pictures")
     upper, lower = (errors, reference) if worse else (reference, errors)
     return higher(claim, upper, lower, pictures=lab.pictures)

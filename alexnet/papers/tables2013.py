@@ -7,9 +7,9 @@ from alexnet.measure.ensemble import average
 from alexnet.measure.probabilities import Probabilities
 from alexnet.papers import charts
 from alexnet.papers.finding import Finding, Row, Verdict
-from alexnet.papers.lab import Errors, Lab, Trial, in_words, too_weak
+from alexnet.papers.lab import Errors, Lab, Trial, how_trained, too_weak
 from alexnet.papers.registry import result
-from alexnet.papers.statistics import higher, reaches, unmeasured
+from alexnet.papers.statistics import higher, reaches, undecided
 from alexnet.papers.tables2012 import error_rows, judged, of_imagenet
 from alexnet.papers.training2013 import DAYS, OWN, SIZE_FREE, our_model, reading, replication
 
@@ -54,7 +54,7 @@ def table2(lab: Lab) -> Finding:
         tuple(rows),
         _table2_verdicts(lab, copies, singles, larger),
         reading(lab),
-        in_words(lab, ours, SINGLES),
+        how_trained(lab, ours, SINGLES),
         drawings=(charts.drawing("errors", bars, "Top-1 errors with ten views"),),
         invalid=too_weak([lab.errors(ours, seed) for seed in range(SINGLES)]),
     )
@@ -71,7 +71,7 @@ def _table2_verdicts(
         higher("our model errs less than the replication of [A]", copy, single, pictures=pictures),
         higher("five networks averaged err less than one", single, [five], pictures=pictures, alone=True),
         higher("512, 1024, 512 maps lower the error", single, wide, pictures=pictures),
-        unmeasured("all six err less than the five", f"difference {difference:+.2f} points, of one average each"),
+        undecided("all six err less than the five", f"difference {difference:+.2f} points, of one average each"),
     )
 
 
@@ -134,6 +134,7 @@ CLAIMS = (
     trainings=len(TABLE3),
     full_scale=DAYS,
     own=OWN,
+    only=True,
 )
 def table3(lab: Lab) -> Finding:
     """[Z] Table 3, each network trained from scratch. Validation errors with ten views, training errors of the centre
@@ -150,7 +151,7 @@ def table3(lab: Lab) -> Finding:
         tuple(rows),
         tuple(_table3_verdicts(lab, found)),
         reading(lab),
-        in_words(lab, trials[base]),
+        how_trained(lab, trials[base]),
         drawings=(charts.drawing("errors", bars, "Top-1 errors with ten views"),),
         invalid=too_weak(found[base]),
     )

@@ -7,11 +7,10 @@ One network is pre-trained, as in the paper; values are those of the folds.
 from collections.abc import Sequence
 
 from alexnet.data.store import Store
-from alexnet.errors import UsageError
 from alexnet.papers import charts
 from alexnet.papers.finding import Finding, Row, Verdict
-from alexnet.papers.lab import Lab, Trial, in_words
-from alexnet.papers.registry import result
+from alexnet.papers.lab import Lab, Trial, how_trained
+from alexnet.papers.registry import Unsuited, result
 from alexnet.papers.statistics import above_zero
 from alexnet.reuse.charts import Line, accuracy_over_pictures
 from alexnet.reuse.duplicates import find_duplicates
@@ -84,7 +83,7 @@ def _pretrained_or_not(lab: Lab, papers: dict[str, dict[int, float]]) -> Finding
         _better(f"pre-trained is better than trained on these only, {mine.per_class} per class", mine, other)
         for mine, other in zip(pretrained, target, strict=True)
     ]
-    return Finding(rows, tuple(verdicts), lab.reading, in_words(lab, trial), notes)
+    return Finding(rows, tuple(verdicts), lab.reading, how_trained(lab, trial), notes)
 
 
 @result(
@@ -118,7 +117,7 @@ def table7(lab: Lab) -> Finding:
         _better("softmax: layer 7 is better than layer 5", trained["softmax", "7"], trained["softmax", "5"]),
         _better(f"the best layer ({best.what}) is better than any untrained ({by_chance.what})", best, by_chance),
     )
-    return Finding(tuple(rows), verdicts, lab.reading, in_words(lab, trial), notes)
+    return Finding(tuple(rows), verdicts, lab.reading, how_trained(lab, trial), notes)
 
 
 @result(
@@ -145,7 +144,7 @@ def fig9(lab: Lab) -> Finding:
     lines: list[Line] = [(name, list(points.items())) for name, points in papers.items()]
     figure = accuracy_over_pictures(outcomes, lines)
     drawn = charts.drawing("accuracy", figure, "Accuracy over training pictures per class; bars: the folds' deviation")
-    return Finding(rows, (_better(claim, few, frozen[-1]),), lab.reading, in_words(lab, trial), notes, (drawn,))
+    return Finding(rows, (_better(claim, few, frozen[-1]),), lab.reading, how_trained(lab, trial), notes, (drawn,))
 
 
 # ── what they share ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -155,7 +154,7 @@ def _prepared(lab: Lab, counts: Sequence[int]) -> tuple[Trial, tuple[int, ...], 
     """The network to pre-train, without the pictures that the target has too; how many training pictures per class the
     target allows of those wanted (else as many as it can give); notes."""
     if lab.pretraining is None:
-        raise UsageError("transfer needs a store to pre-train on: --pretrain STORE.")
+        raise Unsuited("transfer needs a store to pre-train on: --pretrain STORE.")
     most = largest_per_class(pooled(lab.store).labels)
     possible = tuple(count for count in counts if count <= most) or (most,)
     store, note = _without_duplicates(lab, lab.pretraining)

@@ -26,6 +26,7 @@ class PaperList:
     def run(self) -> None:
         from alexnet.papers.listing import results_in_words
 
+        Settings(seeds=self.seeds).check()
         print(results_in_words(self.seeds, shutil.get_terminal_size().columns))
 
 
@@ -65,18 +66,32 @@ class PaperRun:
 
     def run(self) -> None:
         from alexnet.data.store import Store
+        from alexnet.errors import UsageError
         from alexnet.papers import report, running
         from alexnet.papers.lab import Lab
-        from alexnet.papers.registry import chosen
+        from alexnet.papers.registry import Unsuited, chosen
         from alexnet.terminal import say
 
         experiments = chosen(self.id)
         settings = Settings(**vars(self.settings))
+        settings.check()
+        if settings.only and len(experiments) > 1:
+            raise UsageError(f"--only {settings.only}: names networks of one result; {self.id} is several.")
         pretraining = None if self.pretrain is None else Store.open(self.pretrain)
         lab = Lab(self.out, Store.open(self.store), settings, pretraining, say, keypoints=self.keypoints)
+        not_made = []
         for experiment in experiments:
-            path = running.run_experiment(experiment, lab)
-            print(f"{report.in_words(running.read_result(path))}\n\n{path}\n", flush=True)
+            try:
+                path = running.run_experiment(experiment, lab)
+            except Unsuited as fault:
+                if len(experiments) == 1:
+                    raise
+                not_made.append(str(fault))
+                say(f"{fault} It is left out.")
+            else:
+                print(f"{report.result_in_words(running.read_result(path))}\n\n{path}\n", flush=True)
+        if not_made:
+            say("left out, what these pictures do not allow:\n" + "\n".join(f"  {why}" for why in not_made))
 
 
 @dataclass(frozen=True)

@@ -514,7 +514,7 @@ def results(folder: Path) -> Target:
 
     def read(path: Path) -> object:
         report.write_report(folder)
-        return [report.in_words(result) for result in read_results(folder)]
+        return [report.result_in_words(result) for result in read_results(folder)]
 
     return Target(sorted(found, key=len)[:2], mutate.json_file, in_file(path, read))
 

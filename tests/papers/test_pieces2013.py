@@ -103,7 +103,7 @@ def test_faces_stand_alike_and_masks_cover_an_eye() -> None:
 def test_without_key_points_other_pictures_have_no_table_1(make_lab: MakeLab, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Lab, "built_in", False)
     result = running.read_result(running.run_experiment(find("Z/table1"), make_lab()))
-    assert result["agrees"] == "undecided"
+    assert result["agrees"] == "unmeasured"
     assert "--keypoints" in result["verdicts"][0]["why"]
 
 

@@ -3,6 +3,8 @@
 import json
 import re
 import shutil
+import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from html import escape
@@ -11,6 +13,9 @@ from pathlib import Path
 import pytest
 
 from alexnet import cli
+from alexnet.data import synthetic
+from alexnet.data.prepare import prepare
+from alexnet.data.sources import open_source
 from alexnet.data.store import Store
 from alexnet.errors import UsageError, UserError
 from alexnet.papers import cifar2012, columns2012, running, tables2012
@@ -93,6 +98,16 @@ def test_errors_are_known_where_probabilities_are(make_lab: MakeLab, monkeypatch
     assert lab.errors(lab.base(), 0).top1 == pytest.approx(wrong.mean())
 
 
+def test_a_network_that_is_trained_anew_is_measured_anew(make_lab: MakeLab) -> None:
+    lab = make_lab(seeds=1)
+    trial, other = lab.base(), lab.trial("another", rate=0.002)
+    before = lab.errors(trial, 0)
+    run = lab.trained(trial, 0).path
+    shutil.rmtree(run)
+    shutil.copytree(lab.trained(other, 0).path, run)
+    assert lab.errors(trial, 0) == lab.errors(other, 0) != before
+
+
 def test_the_report_has_every_result_and_stands_alone(shared: Path, make_lab: MakeLab) -> None:
     running.run_experiment(find("A/s3.4"), make_lab(shared))
     markdown, page = (path.read_text() for path in write_report(shared))
@@ -106,14 +121,21 @@ def test_the_report_has_every_result_and_stands_alone(shared: Path, make_lab: Ma
     assert not re.search(r"(src|href)=\"http", page)
 
 
-def test_a_result_at_half_width_is_told_from_one_at_full_width(make_lab: MakeLab) -> None:
-    half = make_lab(net=None, recipe="steps", width=0.5)
-    assert half.result_name("A/s3.4") == "A-s3.4-drawn-width-0.5-steps"
-    assert make_lab(net=None, recipe="steps").result_name("A/s3.4") == "A-s3.4-drawn-steps"
+def test_results_of_one_id_are_told_apart(make_lab: MakeLab) -> None:
+    usual = {"net": None, "seeds": 3, "epochs": None, "batch": 128, "input_size": None, "precision": "auto"}
+    half = make_lab(**usual, recipe="steps", width=0.5)
+    assert half.result_name("A/s3.4") == "A-s3.4-drawn-width-0.5-recipe-steps"
+    assert make_lab(**usual, recipe="steps").result_name("A/s3.4") == "A-s3.4-drawn-recipe-steps"
+    assert make_lab(**usual, only="ReLU,tanh").result_name("A/fig1") == "A-fig1-drawn-ReLU-tanh"
+    assert make_lab(**usual, only="ReLU,tanh").result_name("A/fig3", ("only",)) == "A-fig3-drawn"
     result = {"id": "A/s3.4", "title": "Pools", "data": {"store": "drawn.store"}, "settings": {"width": 0.5}}
     assert heading(result) == "A/s3.4: Pools, on drawn.store, width 0.5"
     assert heading(result | {"settings": {}}) == "A/s3.4: Pools, on drawn.store"
-    assert heading(result | {"settings": {"only": "ReLU,tanh"}}) == "A/s3.4: Pools, on drawn.store, ReLU and tanh"
+    assert heading(result | {"settings": {"only": "ReLU,tanh"}}) == "A/s3.4: Pools, on drawn.store, ReLU,tanh"
+    told = heading(
+        result | {"settings": {"epochs": 60, "recipe": "steps", "threads": 2}, "pretraining": {"store": "b"}}
+    )
+    assert told == "A/s3.4: Pools, on drawn.store, pre-training on b, epochs 60, recipe steps"
 
 
 def test_a_report_of_nothing_is_refused(tmp_path: Path) -> None:
@@ -132,7 +154,8 @@ def test_response_normalisation_on_cifar_trains_the_cifar_nets(make_lab: MakeLab
 
 def test_a_number_missed_in_fewer_epochs_is_not_refuted(make_lab: MakeLab, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cifar2012, "incomparable", lambda _: "")
-    lab = make_lab(only="cifar-19pct", seeds=1)
+    monkeypatch.setattr(Lab, "errors", lambda *_, **__: Errors(0.9, 0.5, 2.0, 10_000))
+    lab = make_lab(only="cifar-19pct")
     told = [json.loads(running.run_experiment(find("cifar"), lab).read_text())["verdicts"][0]]
     short = replace(cifar2012.CIFAR_RECIPES["cifar-19pct"], epochs=1)
     monkeypatch.setitem(cifar2012.CIFAR_RECIPES, "cifar-19pct", short)
@@ -144,7 +167,7 @@ def test_a_number_missed_in_fewer_epochs_is_not_refuted(make_lab: MakeLab, monke
 def test_only_some_of_the_cifar_nets_and_runs(make_lab: MakeLab) -> None:
     lab = make_lab(only="cifar-18pct", seeds=1)
     path = running.run_experiment(find("cifar"), lab)
-    assert path.name == "A-cifar-drawn-cifar-18pct.json"
+    assert path.name == "A-cifar-drawn-seeds-1-epochs-1-batch-32-cifar-18pct-precision-fp32.json"
     rows = json.loads(path.read_text())["rows"]
     assert [(row["what"], row["note"]) for row in rows] == [
         ("cifar-18pct: error, whole pictures", "1 of the authors' 140 epochs")
@@ -187,7 +210,7 @@ def test_what_was_chosen_is_in_the_name_and_what_has_no_part_is_not_in_the_comma
     said: list[str] = []
     lab.say = said.append
     path = running.run_experiment(find("A/cifar"), lab)
-    assert path.name == "A-cifar-drawn-cifar-13pct-cifar-12pct.json"
+    assert path.name == "A-cifar-drawn-seeds-1-epochs-1-batch-32-cifar-13pct-cifar-12pct-precision-fp32.json"
     assert any(line.startswith("--width, --reading, --recipe, --input-size: has no part") for line in said)
     result = json.loads(path.read_text())
     assert not {"--width", "--reading", "--recipe"} & set(result["command"].split())
@@ -232,18 +255,41 @@ def test_paces_are_of_whole_trainings_and_measured_once(make_lab: MakeLab, monke
         return 100.0 * len(asked)
 
     monkeypatch.setattr(columns2012, "measure_pace", measure)
-    rows = columns2012.paces(lab)
+    rows, untimed = columns2012.paces(lab)
+    assert not untimed
     assert [(row.what, row.values) for row in rows] == [
         ("the network, one process: pace", (100.0,)),
         ("one column of half the maps, one process: pace", (200.0,)),
         ("the network, two processes: pace", (300.0,)),
     ]
-    assert columns2012.paces(lab) == rows
+    assert columns2012.paces(lab) == (rows, [])
     alone, control, two = asked
     assert control[control.index("--net") + 1].endswith("-half")
     assert "torch.distributed.run" not in alone + control
     assert all(command[command.index("--rate") + 1] == "0.002" for command in asked)
     assert two[two.index("--nproc-per-node") + 1] == two[two.index("--columns") + 1] == "2"
+
+
+def test_what_cannot_be_timed_costs_no_result(make_lab: MakeLab, monkeypatch: pytest.MonkeyPatch) -> None:
+    lab, plain = make_lab(seeds=1, rate=0.003), columns2012.command_of
+
+    def command_of(trial: Trial, processes: int, out: Path) -> list[str]:
+        return [sys.executable, "-c", "import sys; sys.exit('no address')"] if processes == 2 else plain(trial, 1, out)
+
+    monkeypatch.setattr(columns2012, "command_of", command_of)
+    result = json.loads(running.run_experiment(find("A/s3.2"), lab).read_text())
+    assert sum("pace" in row["what"] for row in result["rows"]) == 2
+    assert result["notes"][-1] == "the network could not train in two processes: no address"
+
+
+def test_a_training_that_is_timed_stops_when_asked_to(make_lab: MakeLab, monkeypatch: pytest.MonkeyPatch) -> None:
+    lab = make_lab(seeds=1)
+    child = "import os, signal, time; os.kill(os.getppid(), signal.SIGTERM); time.sleep(60)"
+    monkeypatch.setattr(columns2012, "command_of", lambda *_: [sys.executable, "-c", child])
+    began = time.monotonic()
+    with pytest.raises(Interrupted, match="The same command goes on"):
+        columns2012.paces(lab)
+    assert time.monotonic() - began < 30
 
 
 # ── stopping and going on ────────────────────────────────────────────────────────────────────────────────────────
@@ -355,6 +401,27 @@ def test_an_unknown_result_gets_its_neighbours() -> None:
         find("fig4")
     assert [e.id for e in chosen("Z/all")] == [id for id in ISSUE if id.startswith("Z/")]
     assert len(chosen("A/all")) + len(chosen("Z/all")) == len(chosen("all"))
+
+
+def test_what_does_not_suit_is_refused_or_among_all_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    synthetic.write(tmp_path / "pictures", train_per_class=1, val_per_class=1, side=40)
+    store = prepare(open_source(tmp_path / "pictures"), tmp_path / "larger.store", size=40)
+    out = ["--out", str(tmp_path / "papers")]
+    assert cli.main(["paper", "run", "A/fig1", str(store.path), *out]) == 2
+    assert "its records have 40 pixels; A/fig1 needs CIFAR-10, records of 32 pixels" in capsys.readouterr().err
+    monkeypatch.setattr("alexnet.papers.registry.chosen", lambda _: [find("A/fig1"), find("Z/table4")])
+    assert cli.main(["paper", "run", "all", str(store.path), *out]) == 0
+    assert capsys.readouterr().err.count("It is left out.") == 2
+    assert cli.main(["paper", "run", "all", str(store.path), "--only", "ReLU", *out]) == 2
+    assert "--only ReLU: names networks of one result" in capsys.readouterr().err
+
+
+def test_numbers_out_of_range_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    for words in (["list", "--seeds", "0"], ["run", "A/fig3", "x.store", "--out", "y", "--epochs", "0"]):
+        assert cli.main(["paper", *words]) == 2
+        assert f"{words[-2]} 0: at least 1 is needed." in capsys.readouterr().err
 
 
 # ── the command line ─────────────────────────────────────────────────────────────────────────────────────────────

@@ -38,14 +38,14 @@ def test_results_are_taken_in_but_for_photographs(tool: ModuleType, make_lab: Ma
     file.write_text(json.dumps(content))
     kept = tmp_path / "results"
     tool.take_in([file], kept)
-    assert {path.name for path in kept.iterdir()} == {"A-fig4-drawn-toy.json", "A-fig4-drawn-toy-nearest.png"}
+    assert {path.name for path in kept.iterdir()} == {file.name, f"{file.stem}-nearest.png"}
     page = tool.with_results(f"by hand\n{tool.BEGIN}\nold\n{tool.END}\nby hand, too\n", kept)
     assert page.startswith(f"by hand\n{tool.BEGIN}\n")
     assert page.endswith(f"{tool.END}\nby hand, too\n")
     assert "old" not in page
     assert "### A/fig4: Five labels" in page
-    assert "(results/A-fig4-drawn-toy.json)" in page
-    assert "(results/A-fig4-drawn-toy-nearest.png)" in page
+    assert f"(results/{file.name})" in page
+    assert f"(results/{file.stem}-nearest.png)" in page
     assert "other people's photographs is not kept here" in page
     assert tool.with_results(page, kept) == page
 

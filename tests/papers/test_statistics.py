@@ -1,16 +1,22 @@
 """The rule against cases worked out by hand."""
 
+import warnings
+
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from alexnet.papers.finding import Finding, Row, Verdict
-from alexnet.papers.statistics import STUDENT, TWO, above_zero, higher, margin_of, reaches
+from alexnet.papers.statistics import NORMAL, STUDENT, above_zero, higher, margin_of, reaches
 
 
 def test_margin_by_hand() -> None:
-    # s² of (1, 2, 3) is 1, of (2, 4) is 2: √(1/3 + 2/2) = 1.1547, by t of 3 degrees of freedom, 3.182: 3.6743
-    assert margin_of([1, 2, 3], [2, 4]) == pytest.approx(3.6743, abs=1e-4)
+    # s² of (1, 2, 3) is 1: √(1/3 + 1/3) = 0.8165, by t of 4 degrees of freedom, 2.776: 2.2666
+    assert margin_of([1, 2, 3], [7, 8, 9]) == pytest.approx(2.2666, abs=1e-4)
     assert margin_of([1, 2, 3]) == pytest.approx(4.303 / 3**0.5)
     assert margin_of([0.5, 0.5], [0.5, 0.5], least=2 / 100) == pytest.approx(0.02)
+    # the second is ten times as spread: freedom 2.04 in place of 4, t 4.25
+    assert margin_of([1, 2, 3], [10, 20, 30]) == pytest.approx(4.25 * (101 / 3) ** 0.5, rel=0.01)
     assert margin_of([0.5], [0.4, 0.6]) == pytest.approx(12.706 * (0.02 / 2) ** 0.5)
     assert margin_of([0.5]) == 0
 
@@ -18,7 +24,18 @@ def test_margin_by_hand() -> None:
 def test_student_s_t_leaves_five_percent_outside() -> None:
     t = pytest.importorskip("scipy.stats").t
     assert pytest.approx([t.ppf(0.975, freedom) for freedom in range(1, 21)], abs=5e-4) == STUDENT
-    assert t.ppf(0.975, 40) == pytest.approx(TWO, abs=0.03)
+    assert t.ppf(0.975, 1e6) == pytest.approx(NORMAL, abs=5e-4)
+
+
+@given(samples=st.lists(st.lists(st.integers(0, 30), min_size=2, max_size=12), min_size=2, max_size=2))
+def test_margins_are_those_of_welch_s_test(samples: list[list[int]]) -> None:
+    stats = pytest.importorskip("scipy.stats")
+    assume(any(len(set(sample)) > 1 for sample in samples))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about a sample without spread
+        low, high = stats.ttest_ind(*samples, equal_var=False).confidence_interval(0.95)
+    # t of broken degrees of freedom is read off a line: at most 3 % too long
+    assert (high - low) / 2 * 0.999 <= margin_of(*samples) <= (high - low) / 2 * 1.03
 
 
 @pytest.mark.parametrize(
@@ -59,12 +76,14 @@ def test_paired_differences() -> None:
 
 
 def test_a_target_is_reached_within_seeds_and_counting() -> None:
-    # √(0.18 · 0.82 / 10000) = 0.00384; twice 0.00768
-    assert reaches("claim", [0.187], 0.18, pictures=10_000).agrees == "yes"
-    assert reaches("claim", [0.188], 0.18, pictures=10_000).agrees == "no"
-    # seeds 0.18, 0.20: s² = 0.0002, two standard errors 0.02; with counting √(0.02² + 0.00768²) = 0.0214
-    assert reaches("claim", [0.19, 0.21], 0.18, pictures=10_000).margin == pytest.approx(0.0214, abs=1e-4)
-    assert reaches("claim", [0.9], 0.18, pictures=10, comparable="another set").agrees == "undecided"
+    assert reaches("claim", [0.18], 0.18, pictures=10_000).agrees == "yes"
+    assert reaches("claim", [0.9], 0.18, pictures=10_000).agrees == "undecided"
+    # √(0.18 · 0.82 / 10000) = 0.00384; twice 0.00768. Seeds alike to the last digit: that alone
+    assert reaches("claim", [0.187, 0.187], 0.18, pictures=10_000).agrees == "undecided"
+    assert reaches("claim", [0.188, 0.188], 0.18, pictures=10_000).agrees == "no"
+    # seeds 0.19, 0.20, 0.21: s² = 0.0001, 4.303·√(0.0001/3) = 0.02484; with counting √(0.02484² + 0.00768²) = 0.0260
+    assert reaches("claim", [0.19, 0.20, 0.21], 0.18, pictures=10_000).margin == pytest.approx(0.0260, abs=1e-4)
+    assert reaches("claim", [0.1], 0.18, pictures=10, comparable="another set").agrees == "undecided"
 
 
 @pytest.mark.parametrize(
@@ -75,6 +94,8 @@ def test_a_target_is_reached_within_seeds_and_counting() -> None:
         (("yes", "no"), "", "no"),
         (("yes", "yes"), "too weak", "undecided"),
         ((), "", "undecided"),
+        (("yes", "unmeasured"), "", "yes"),
+        (("unmeasured", "unmeasured"), "", "unmeasured"),
     ],
 )
 def test_over_all_verdicts(answers: tuple, invalid: str, agrees: str) -> None:
