@@ -110,11 +110,12 @@ def augmented(job: Job, indices: np.ndarray, pictures: Tensor, rates: Rates, fir
 def went_wrong(job: Job, batch: int, *, noticed_in: Tensor | None) -> str:
     """What to tell of a loss that is no number: the first layer whose output is none, or whose weights are, for the
     inputs it was `noticed_in`. None: it was noticed after the update, which has spoilt all weights."""
-    where = (
-        f"it first went wrong in {_culprit(job, noticed_in)}"
-        if noticed_in is not None
-        else "in which layer it went wrong is told by one process on the CPU only (--device cpu)"
-    )
+    if noticed_in is not None:
+        where = f"it first went wrong in {_culprit(job, noticed_in)}"
+    elif job.team.alone and not works_behind(job.device):
+        where = "it was that update, the epoch's last, that spoilt the weights: the validation gave no number"
+    else:
+        where = "in which layer it went wrong is told by one process on the CPU only (--device cpu)"
     return (
         f"the loss is not a number in epoch {job.cursor.epoch}, batch {batch + 1}; {where}. "
         f"The last good state is kept in {job.run.path}. Try a smaller --rate, or --precision fp32."
