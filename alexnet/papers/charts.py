@@ -29,7 +29,10 @@ def bars(rows: Sequence[Row]) -> Figure:
     for place, row in zip(places, rows, strict=True):
         axes.plot(row.values, [place] * len(row.values), "o", color=LIGHT.lines[0], markersize=3.5)
         furthest = max((*row.values, means[place]))
-        axes.text(furthest, place, f"  {means[place]:.1%}", va="center", fontsize=9, color=LIGHT.ink, bbox=CLEAR)
+        axes.annotate(
+            f"{means[place]:.1%}", (furthest, place), (8, 0), textcoords="offset points",
+            va="center", fontsize=9, color=LIGHT.ink, bbox=CLEAR,
+        )  # fmt: skip
     names = [shortened(row.what.partition(":")[0], 34) for row in rows]
     axes.set_yticks(places, names, parse_math=False)
     axes.set_ylim(len(rows) - 0.5, -0.5)

@@ -49,6 +49,8 @@ DRAWN = re.compile(r"(\w+)/\1_\d{5}\.jpg$")
 WEIGHT_BYTES = 4
 COUNTS_FROM = 0.60
 """Accuracy below which a base network is too weak for an ablation to mean anything."""
+LONGEST_NAME = 150
+"""Characters of a result's name; what is longer is cut and ends in a digest. A file system takes 255 bytes."""
 USUAL_BATCH = 128  # [A] §5
 WITHOUT_MEANING = ("threads", "save_minutes", "epochs", "seed", "start_from", "net", "recipe", "device", "precision")
 """Options that do not tell a run's name apart: they are in its fingerprint, or change no weight."""
@@ -413,7 +415,8 @@ class Lab:
         stores = [self.store, *((self.pretraining,) if self.pretraining and self.pretrained_here else ())]
         names = [store.path.resolve().name.removesuffix(".store") for store in stores]
         chosen = in_words({name: value for name, value in asdict(self.settings).items() if name not in own})
-        return re.sub(r"[^\w.]+", "-", "-".join((id, *names, *chosen))).strip("-")
+        name = re.sub(r"[^\w.]+", "-", "-".join((id, *names, *chosen))).strip("-")
+        return name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}-{canonical_digest(name)[:8]}"
 
     def file(self, name: str, text: str) -> str:
         """A text file beside the results; gives its name."""

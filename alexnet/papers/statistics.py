@@ -47,7 +47,7 @@ def _freedom(samples: Sequence[Sequence[float]]) -> float:
     """Degrees of freedom by Welch and Satterthwaite; 1 where there is no spread at all."""
     squares = [(variance(sample) / len(sample), len(sample) - 1) for sample in samples if len(sample) > 1]
     whole, parts = sum(square for square, _ in squares) ** 2, sum(square**2 / freedom for square, freedom in squares)
-    return whole / parts if parts else 1.0
+    return max(whole / parts, 1.0) if parts else 1.0
 
 
 def _student(freedom: float) -> float:

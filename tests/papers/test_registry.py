@@ -128,6 +128,9 @@ def test_results_of_one_id_are_told_apart(make_lab: MakeLab) -> None:
     assert make_lab(**usual, recipe="steps").result_name("A/s3.4") == "A-s3.4-drawn-recipe-steps"
     assert make_lab(**usual, only="ReLU,tanh").result_name("A/fig1") == "A-fig1-drawn-ReLU-tanh"
     assert make_lab(**usual, only="ReLU,tanh").result_name("A/fig3", ("only",)) == "A-fig3-drawn"
+    many = [make_lab(**usual, only=",".join([*by_recipe()] * 9) + last).result_name("A/recipes") for last in ("1", "2")]
+    assert len(set(many)) == 2
+    assert all(len(name) < 200 for name in many)
     result = {"id": "A/s3.4", "title": "Pools", "data": {"store": "drawn.store"}, "settings": {"width": 0.5}}
     assert heading(result) == "A/s3.4: Pools, on drawn.store, width 0.5"
     assert heading(result | {"settings": {}}) == "A/s3.4: Pools, on drawn.store"
