@@ -80,10 +80,10 @@ def table2(lab: Lab) -> Finding:
         rows=rows,
         verdicts=_table2_verdicts(lab, singles, stars),
         reading=lab.reading,
-        recipe=how_trained(lab, base, SINGLES) + _pretraining_in_words(lab),
+        recipe=how_trained(lab, base, SINGLES) + _fine_tuning_in_words(tuned),
         notes=(
             "Weights found by search are judged on the pictures they were searched on: that error is no test of them.",
-            *(() if tuned else ("1 CNN* and 7 CNNs* were not measured: no --pretrain store was given.",)),
+            _pretraining_in_words(lab),
         ),
         drawings=(
             charts.drawing(
@@ -110,9 +110,19 @@ def fine_tuned(lab: Lab) -> Trial | None:
     )
 
 
+def _fine_tuning_in_words(tuned: Trial | None) -> str:
+    """How the pre-trained networks were trained in the end; empty without any."""
+    if tuned is None:
+        return ""
+    return f"; the pre-trained ones {tuned.table.name}, rate {tuned.options.rate:g}, seeds 0 to {PRETRAINED - 1}"
+
+
 def _pretraining_in_words(lab: Lab) -> str:
-    store = lab.pretraining
-    return "" if store is None else f"; pre-trained on {len(store.class_ids):,} classes of {store.path.name}"
+    """From how much the pre-trained networks learned, beside the paper's; or that there were none."""
+    if lab.pretraining is None:
+        return "1 CNN* and 7 CNNs* were not measured: no --pretrain store was given."
+    of = [f"{len(s.parts['train']):,} pictures of {len(s.class_ids):,} classes" for s in (lab.pretraining, lab.store)]
+    return f"Pre-trained on {of[0]}, tuned on {of[1]}; in the paper 15 million of 22,000 and 1.2 million of 1,000."
 
 
 def judged(lab: Lab, found: Probabilities) -> Evaluation:
@@ -136,10 +146,20 @@ def _table2_rows(
             (f"{len(everyone)} CNNs*", [everyone], (0.367, 0.154), names + star_names, "all weighed alike"),
         ]
     rows = [row for group in groups for row in error_rows(lab, *group)]
+    if tuned is not None and tuned.start is not None:
+        rows.append(_before_tuning(lab, tuned.start))
     found = search_weights(singles, by="top1")
     note = "weights " + ", ".join(f"{weight:g}" for weight in found.weights)
     searched = judged(lab, average(singles, found.weights)).top1_error
     return (*rows, Row(f"{SINGLES} CNNs, weights searched: top-1 error", (searched,), None, "%", names, note))
+
+
+def _before_tuning(lab: Lab, before: Trial) -> Row:
+    """What the pre-trained networks had learned of the classes of the second store."""
+    seeds = range(PRETRAINED)
+    errors = tuple(lab.history(before, seed).epochs[-1]["val_top1_error"] for seed in seeds)
+    names, of = tuple(before.name(seed) for seed in seeds), before.store.path.name
+    return Row(f"before fine-tuning, on {of}: error", errors, None, "%", names, "top-1, validation, centre view")
 
 
 def error_rows(

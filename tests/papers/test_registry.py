@@ -18,6 +18,7 @@ from alexnet.data.prepare import prepare
 from alexnet.data.sources import open_source
 from alexnet.data.store import Store
 from alexnet.errors import UsageError, UserError
+from alexnet.measure.evaluation import evaluate_run
 from alexnet.papers import cifar2012, columns2012, running, tables2012
 from alexnet.papers import lab as lab_module
 from alexnet.papers.ablations2012 import cut_off
@@ -80,6 +81,20 @@ def test_it_runs_at_toy_scale_and_says_whether_the_direction_agrees(
         assert path.with_name(figure["file"]).read_bytes().startswith(b"\x89PNG")
         assert not figure["photographs"], "built-in pictures"
     assert cli.parse(Paper, "paper", result["command"].split()[2:])
+
+
+def test_table_2_tells_what_the_pretrained_networks_had_learned_before(
+    shared: Path, make_lab: MakeLab, more: Store
+) -> None:
+    lab = make_lab(shared, more)
+    result = json.loads(running.run_experiment(find("A/table2"), lab).read_text())
+    (row,) = [row for row in result["rows"] if row["what"] == f"before fine-tuning, on {more.path.name}: error"]
+    first = lab.opened(tables2012.fine_tuned(lab).start, 0)  # type: ignore[union-attr]
+    assert first.folder.value("data", "fingerprint") == more.fingerprint
+    errors = [evaluate_run(first.folder, first.viewer, more, part="val", views=(1,))[0][1].top1_error]
+    assert row["values"][:1] == pytest.approx(errors)
+    assert any("72 pictures of 12 classes, tuned on 96 pictures of 12 classes" in note for note in result["notes"])
+    assert "conv6, rate 0.001, seeds 0 to 1" in result["recipe"]
 
 
 def test_results_share_networks(make_lab: MakeLab) -> None:
