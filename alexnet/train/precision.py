@@ -19,8 +19,14 @@ SMALL_MACS = 5_000_000
 """Multiply-adds of a picture below which bf16 is not worth a trial."""
 LEAST_GAIN = 1.2
 """How much faster bf16 must be in the layers with weights: casting costs something elsewhere."""
-TRIAL_BATCH = 16
-TRIAL_REPEATS = 3
+HOPELESS_GAIN = 0.5
+"""Below it bf16 is without hardware of its own: no need to try the other layers."""
+TRIAL_PICTURES = 16
+DENSE_TRIAL_PICTURES = 128
+"""Of dense layers: with fewer, reading the weights would take the time, and not the arithmetic."""
+TRIAL_REPEATS = 2
+TRIES = 3
+"""A "hardly faster" is asked again: on a busy machine it may be the others' doing, and a run lives with it."""
 TOLERANCE = 0.02
 """Largest error allowed in bf16, as a share of the largest value: bf16 keeps 8 bits, a sound layer stays below 1 %."""
 
@@ -52,22 +58,27 @@ def choose(network: Network, device: torch.device, wish: Literal["auto", "fp32",
 
 
 def _tried(network: Network, device: torch.device) -> Choice:
-    times = {"fp32": 0.0, "bf16": 0.0}
-    for layer in network.layers:
-        module = network.get_submodule(layer.row.name)
-        if not isinstance(module, Convolution | FullyConnected):
-            continue
-        shape = (TRIAL_BATCH, layer.entering.maps, layer.entering.side, layer.entering.side)
-        trial = {name: _try(module, shape, device, dtype) for name, dtype in DTYPES.items()}
-        error = max(map(_largest_error, trial["bf16"].results, trial["fp32"].results))
-        if not error <= TOLERANCE:
-            return Choice("fp32", f"bf16 is wrong here: {layer.row.name} is off by {error:.1%} of its largest value")
-        for name, outcome in trial.items():
-            times[name] += outcome.seconds
-    gain = times["fp32"] / times["bf16"]
-    if gain < LEAST_GAIN:
-        return Choice("fp32", f"bf16 is right but hardly faster here ({gain:.2f}× fp32)")
-    return Choice("bf16", f"right and {gain:.1f}× as fast as fp32 in the layers with weights")
+    best: dict[str, dict[str, float]] = {name: {} for name in DTYPES}  # seconds a picture, of each layer
+    gain = 0.0
+    for _ in range(TRIES):
+        for layer in network.layers:
+            name, module = layer.row.name, network.get_submodule(layer.row.name)
+            if not isinstance(module, Convolution | FullyConnected):
+                continue
+            pictures = DENSE_TRIAL_PICTURES if isinstance(module, FullyConnected) else TRIAL_PICTURES
+            shape = (pictures, layer.entering.maps, layer.entering.side, layer.entering.side)
+            trial = {precision: _try(module, shape, device, dtype) for precision, dtype in DTYPES.items()}
+            error = max(map(_largest_error, trial["bf16"].results, trial["fp32"].results))
+            if not error <= TOLERANCE:
+                return Choice("fp32", f"bf16 is wrong here: {name} is off by {error:.1%} of its largest value")
+            for precision, outcome in trial.items():
+                best[precision][name] = min(outcome.seconds / pictures, best[precision].get(name, float("inf")))
+            gain = sum(best["fp32"].values()) / sum(best["bf16"].values())
+            if gain < HOPELESS_GAIN:
+                return Choice("fp32", f"bf16 is right but slower here ({gain:.2f}× fp32)")
+        if gain >= LEAST_GAIN:
+            return Choice("bf16", f"right and {gain:.1f}× as fast as fp32 in the layers with weights")
+    return Choice("fp32", f"bf16 is right but hardly faster here ({gain:.2f}× fp32)")
 
 
 @contextmanager
@@ -88,7 +99,7 @@ class _Trial:
 
 
 def _try(module: nn.Module, shape: tuple[int, ...], device: torch.device, dtype: torch.dtype) -> _Trial:
-    """Output and gradients of a layer on random data (the same for each type), and the best time of a few."""
+    """Output and gradients of a layer on random data (the same for each type), and the best time of its repeats."""
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(shape, generator=generator).to(device).contiguous(memory_format=torch.channels_last)
     x = x.to(dtype).requires_grad_(True)

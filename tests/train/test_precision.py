@@ -2,7 +2,9 @@
 
 import pytest
 import torch
+from torch import nn
 
+from alexnet.nets.layers import Convolution, FullyConnected
 from alexnet.nets.network import build
 from alexnet.train import precision
 
@@ -34,6 +36,34 @@ def test_a_layer_that_gives_nan_is_wrong(monkeypatch: pytest.MonkeyPatch) -> Non
     plain = layer.forward
     monkeypatch.setattr(layer, "forward", lambda x: plain(x) * (float("nan") if x.dtype == torch.bfloat16 else 1))
     assert "bf16 is wrong here: conv3" in precision.choose(network, CPU, "auto").reason
+
+
+def test_a_disturbed_trial_is_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another program that slows the first round down must not cost a run its speed."""
+    network = build("alexnet", 10, width=0.25)
+    trials = iter(range(1000))
+    layers = sum(1 for module in network.modules() if isinstance(module, Convolution | FullyConnected))
+
+    def disturbed(_m: nn.Module, _s: object, _d: object, dtype: torch.dtype) -> precision._Trial:
+        slow = next(trials) < 2 * layers
+        return precision._Trial((torch.ones(1),), 3.0 if dtype == torch.float32 or slow else 1.0)
+
+    monkeypatch.setattr(precision, "_try", disturbed)
+    choice = precision.choose(network, CPU, "auto")
+    assert choice.precision == "bf16"
+    assert choice.reason.startswith("right and 3.0×")
+
+
+def test_without_hardware_for_bf16_one_layer_tells(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[nn.Module] = []
+
+    def slow(module: nn.Module, _s: object, _d: object, dtype: torch.dtype) -> precision._Trial:
+        tried.append(module)
+        return precision._Trial((torch.ones(1),), 1.0 if dtype == torch.float32 else 10.0)
+
+    monkeypatch.setattr(precision, "_try", slow)
+    assert "slower here (0.10× fp32)" in precision.choose(build("alexnet", 10, width=0.25), CPU, "auto").reason
+    assert len(set(tried)) == 1
 
 
 @pytest.mark.parametrize(("gain", "chosen"), [(1.1, "fp32"), (1.3, "bf16")])
