@@ -101,6 +101,8 @@ def prepare_shown(source: "Source", destination: Path, make: Callable[..., Made]
     """What `make` (`alexnet.data.prepare.prepare` or one like it) makes, its progress and its words on stderr."""
     from alexnet.terminal import progress, say
 
+    for line in source.notes:
+        say(line)
     with progress("pictures") as report:
 
         def follow(part: str, done: int, total: int, refused: int) -> None:

@@ -83,7 +83,7 @@ class Source:
 
     ``class_names`` are for people, ``class_ids`` for machines (wnid or folder name); a label is an index into both.
     ``class_order`` says what put the classes in this order. ``ignored`` names what lies in the source and is no
-    item of it, each with its reason.
+    item of it, each with its reason. ``notes`` are lines for the screen: what was found that the user should know.
     """
 
     kind: str
@@ -92,6 +92,7 @@ class Source:
     class_order: str
     parts: Mapping[str, Part]
     ignored: tuple[str, ...] = ()
+    notes: tuple[str, ...] = field(default=(), kw_only=True)
     groups: Callable[[str], str] | None = field(default=None, compare=False)
     """Key → what must not be torn apart by a split (the picture that objects are cut from); None: the key."""
 
