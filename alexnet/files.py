@@ -36,10 +36,22 @@ REMEDIES: dict[int, str] = {
 }
 
 
+class DiskFull(UserError):
+    """A disk has too little space: `fact` says which and how much; the message adds the remedy."""
+
+    def __init__(self, fact: str, remedy: str = "") -> None:
+        super().__init__(f"{fact}{remedy}")
+        self.fact = fact
+
+
 def file_fault(error: OSError, path: Path | str) -> UserError:
     """What an operating-system error means for the user: the file, the fault and the remedy."""
     remedy = REMEDIES.get(error.errno or 0, error.strerror or str(error))
-    return UserError(f"{path}: {remedy} ({errno.errorcode.get(error.errno or 0, 'OSError')})")
+    code = f" ({errno.errorcode.get(error.errno or 0, 'OSError')})"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        fact, _, remedy = remedy.partition("; ")
+        return DiskFull(f"{path}: {fact}", f"; {remedy}{code}")
+    return UserError(f"{path}: {remedy}{code}")
 
 
 @contextmanager

@@ -15,6 +15,7 @@ Files are written whole or not at all and carry checksums.
 
 import re
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any, get_args
@@ -38,6 +39,7 @@ from alexnet.files import (
 )
 from alexnet.nets import table
 from alexnet.nets.network import Network, wanted
+from alexnet.temporary import TemporaryFolder
 from alexnet.tensor_files import DamagedFile, load_tensors, save_tensors
 
 FORMAT_VERSION = 1
@@ -86,6 +88,9 @@ CONFIG = {
     "rule?": str,
 }
 """What stands in config.json, as far as it is read. What a run has not, as an import has no recipe, may be absent."""
+NEEDED = ("config.json", "model.safetensors", "inputs.safetensors")
+RUN_FILES = (*NEEDED, "log.jsonl")
+"""Files of a run folder that make a trained run: they travel with a pickle."""
 FIRST_FILES = ("inputs.safetensors", ".lock")
 SNAPSHOT_EPOCHS = (1, 2, 5, 10, 20, 30, 40, 64)  # [Z] Fig. 4
 
@@ -104,6 +109,9 @@ def disk_needed(network: Network, epochs: int, *, snapshots: bool) -> int:
 
 class RunFolder:
     """A run folder on disk. `create` makes one, `open` finds one; both raise UserError for what a user can mend."""
+
+    temporary: TemporaryFolder | None = None
+    """The temporary folder that it lies in, if any: it stays as long as this object."""
 
     def __init__(self, path: Path, config: dict[str, Any]) -> None:
         self.path, self.config = path, config
@@ -169,6 +177,36 @@ class RunFolder:
                 raise UserError(f"{self.path / 'config.json'}: damaged, {'.'.join(keys)} is missing.")
             found = found[key]
         return found
+
+    def files(self) -> dict[str, bytes]:
+        """Name → content of the files that make this trained run, for a copy of it.
+
+        If the folder has lost files or holds another run by now, they are made from the network in memory (`load`).
+        Raises UserError if there is none."""
+        with suppress(OSError, UserError):
+            if read_json(self.path / "config.json") == self.config:
+                found = [self.path / name for name in RUN_FILES]
+                return {path.name: path.read_bytes() for path in found if path.name in NEEDED or path.exists()}
+        if not vars(self).keys() >= {"inputs", "network"}:
+            raise UserError(f"{self.path}: files of this run were removed or replaced. Restore them from a copy.")
+        with TemporaryFolder("alexnet-run-") as place:
+            RunFolder.create(place, self.config, self.inputs).save_model(self.network.state_dict(), self.missing)
+            return {path.name: path.read_bytes() for path in place.iterdir()}
+
+    @classmethod
+    def of_files(cls, files: Mapping[str, bytes]) -> "RunFolder":
+        """The run that these `files()` make, loaded, in a temporary folder that is removed with the returned object."""
+        temporary = TemporaryFolder("alexnet-run-")
+        for name, data in files.items():
+            write_atomically(temporary.path / name, data, durable=False)
+        run = cls.open(temporary.path)
+        run.temporary = temporary
+        return run.load()
+
+    def load(self) -> "RunFolder":
+        """Read the network and its input statistics into memory: from now on the files may go. Gives this run."""
+        _ = self.inputs, self.network
+        return self
 
     def public_config(self) -> dict[str, Any]:
         """The config without what is of this machine and its owner alone: paths, options, the machine."""

@@ -39,6 +39,7 @@ from alexnet.data.sources import Source
 from alexnet.data.store import Store, cores
 from alexnet.errors import UsageError, UserError
 from alexnet.files import (
+    DiskFull,
     faults_named,
     is_temporary,
     json_bytes,
@@ -61,9 +62,13 @@ SMALL_CHANGE_BYTES = 8 << 20  # journal, statistics, report and descriptions
 class OptionNeeded(UserError):
     """A fault that another option of ``alexnet prepare`` would mend: ``option``, for whoever shows its command line."""
 
-    def __init__(self, message: str, option: str) -> None:
-        super().__init__(message)
-        self.option = option
+    option = "--max-bad SHARE"
+
+
+class StoreTooLarge(DiskFull, OptionNeeded):
+    """The disk has too little space for the store."""
+
+    option = "--format jpeg"
 
 
 @dataclass(frozen=True)
@@ -191,8 +196,7 @@ class Rules:
                 f"{self.destination}: {refused:,} of {self.total:,} files cannot be decoded so far, more than "
                 f"--max-bad {self.max_bad:g} allows: {layout.in_words(first_refused)}. All are in "
                 f"{self.destination / layout.REPORT}. Mend or remove them (then begin in a new folder), or go on "
-                "with a larger --max-bad",
-                "--max-bad SHARE",
+                "with a larger --max-bad"
             )
 
 
@@ -445,10 +449,9 @@ def _check_disk(needs: Plan, destination: Path, say: Say) -> None:
     say(f"{destination}: {needs}")
     if not needs.fits:
         missing = in_bytes(needs.needed - needs.present - needs.free)
-        raise OptionNeeded(
-            f"{destination}: {needs}: {missing} too little. Free some space, choose another disk, a smaller "
-            "--size or --format jpeg",
-            "--format jpeg",
+        raise StoreTooLarge(
+            f"{destination}: {needs}: {missing} too little",
+            ". Free some space, choose another disk, a smaller --size or --format jpeg",
         )
 
 

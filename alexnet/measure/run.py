@@ -1,6 +1,6 @@
 """A trained network as a person holds it: load it, ask it, measure it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
@@ -45,6 +45,15 @@ class Run:
         return cls(folder, arithmetic_for(folder, device, precision))
 
     @classmethod
+    def of_files(
+        cls, files: Mapping[str, bytes], *, device: DeviceWish = "auto", precision: PrecisionWish = "auto"
+    ) -> "Run":
+        """The run that `RunFolder.files` gave, in a temporary folder that is removed with it. Raises UserError if there
+        is no space or the device is not here."""
+        folder = RunFolder.of_files(files)
+        return cls(folder, arithmetic_for(folder, device, precision))
+
+    @classmethod
     def from_pretrained(
         cls,
         name: str | PathLike[str],
@@ -69,8 +78,9 @@ class Run:
         return f"Run({str(self.path)!r}, {self.folder.table.name}, {len(self.class_names)} classes, {self.arithmetic})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickled, a run is its folder and its arithmetic; whoever unpickles it opens that again."""
-        return _reopened, (self.path.resolve(), self.arithmetic.device.type, self.arithmetic.precision)
+        """A pickled run names its folder, which is opened again; a run in a temporary folder carries its files."""
+        place = self.path.resolve() if self.folder.temporary is None else self.folder.files()
+        return _reopened, (place, self.arithmetic.device.type, self.arithmetic.precision)
 
     # ── what is in it ────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -179,8 +189,10 @@ def load(path: str | PathLike[str], *, device: DeviceWish = "auto", precision: P
     return Run.open(path, device=device, precision=precision)
 
 
-def _reopened(path: Path, device: DeviceWish, precision: PrecisionWish) -> Run:
-    return Run.open(path, device=device, precision=precision)
+def _reopened(place: Path | dict[str, bytes], device: DeviceWish, precision: PrecisionWish) -> Run:
+    if isinstance(place, Path):
+        return Run.open(place, device=device, precision=precision)
+    return Run.of_files(place, device=device, precision=precision)
 
 
 def check_views(views: int) -> None:

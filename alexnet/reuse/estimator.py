@@ -3,9 +3,6 @@
 N pictures · H, W rows and columns of a picture · K classes.
 """
 
-import shutil
-import tempfile
-import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
@@ -25,6 +22,7 @@ from alexnet.measure.predict import Failure, Named, Picture, Prediction, file_of
 from alexnet.measure.run import Run, check_views
 from alexnet.nets import zoo
 from alexnet.runs import RunFolder
+from alexnet.temporary import TemporaryFolder, space_named
 from alexnet.terminal import progress, say
 from alexnet.train.checks import check_options
 from alexnet.train.loop import train
@@ -43,8 +41,6 @@ except ImportError as fault:
 Pictures = np.ndarray | Sequence[Picture]
 """uint8 (N, H, W, 3), RGB; or N files, arrays (H, W, 3) of any sizes, bytes of files or Pillow images."""
 
-KEPT = ("config.json", "model.safetensors", "inputs.safetensors", "log.jsonl")
-"""Files of a run folder that make a fitted classifier: they travel with a pickle."""
 RECORD_SHARE = 8 / 7
 """Side of a record over the side of the crops that a network takes: 256 for 224, as in [A] §2 and §4.1."""
 
@@ -56,8 +52,9 @@ class Classifier(ClassifierMixin, BaseEstimator):
         model.fit(pictures, labels).predict(others)
 
     `fit` goes the way of `alexnet prepare` and `alexnet train`: pictures become a store, the store trains a run. A
-    share `validation` of them is held out for the rule that drops the rate. Without `folder` both lie in a temporary
-    folder, which goes with the object; with it the run stays there, and a `fit` that was stopped goes on there.
+    share `validation` of them is held out for the rule that drops the rate. Without `folder` both lie in temporary
+    folders (below TMPDIR): the store's is removed after `fit`, the run's when neither the classifier nor `run_` is used
+    any more. With `folder` the run stays there, and a `fit` that was stopped is resumed there.
 
     net, width, input_size, recipe, epochs, batch, rate, patience, mirror, start_from, freeze, device, precision,
     threads: as of `alexnet train` (None: what the recipe says; `start_from`: a run folder, whose network is taken
@@ -126,18 +123,34 @@ class Classifier(ClassifierMixin, BaseEstimator):
         pictures = as_list(X)
         classes, labels = _classes_and_labels(y, len(pictures))
         source = _source(pictures, labels, classes, self.validation, self.random_state)
-        with tempfile.TemporaryDirectory(prefix="alexnet-store-") as temporary:
-            store = self._prepared(source, Path(f"{self.folder}.store") if self.folder else Path(temporary) / "store")
-            place = Path(self.folder) if self.folder else temporary_home(self)
-            try:
-                train(store, place, options, resume=(place / "config.json").exists(), quiet=not self.verbose)
-            except Interrupted:
-                if self.folder:  # it says how to go on; so does the same call
-                    raise
-                raise KeyboardInterrupt("stopped; with folder=… the next fit would go on there") from None
+        if self.folder:
+            with space_named("Free some space, or pass a folder=… on another disk."):
+                run = self._trained(source, Path(f"{self.folder}.store"), Path(self.folder), options)
+        else:
+            run = self._trained_in_temporary_folders(source, options)
         self.classes_ = classes
-        self.run_ = Run.open(place, device=self.device)
+        self.run_ = run
         return self
+
+    def _trained_in_temporary_folders(self, source: Source, options: TrainOptions) -> Run:
+        home = TemporaryFolder("alexnet-run-")
+        try:
+            with TemporaryFolder("alexnet-store-") as store, space_named():
+                run = self._trained(source, store / "store", home.path, options)
+            run.folder.temporary = home
+        except BaseException as fault:
+            home.remove()
+            if isinstance(fault, Interrupted):
+                raise KeyboardInterrupt("stopped; with folder=… the next fit would resume there") from None
+            raise
+        return run
+
+    def _trained(self, source: Source, place: Path, folder: Path, options: TrainOptions) -> Run:
+        store = self._prepared(source, place)
+        train(store, folder, options, resume=(folder / "config.json").exists(), quiet=not self.verbose)
+        run = Run.open(folder, device=self.device)
+        run.folder.load()
+        return run
 
     def _options(self) -> TrainOptions:
         same = ("net", "width", "epochs", "batch", "rate", "patience", "recipe", "mirror", "input_size", "freeze")
@@ -211,25 +224,16 @@ class Classifier(ClassifierMixin, BaseEstimator):
         """A fitted one carries its run: the weights, and how pictures become inputs."""
         state: dict[str, Any] = {**super().__getstate__()}  # pyright: ignore[reportGeneralTypeIssues] - a dictionary
         if (run := state.pop("run_", None)) is not None:
-            state["_run_files"] = {name: (run.path / name).read_bytes() for name in KEPT if (run.path / name).exists()}
+            state["_run_files"] = run.folder.files()
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """The run it carries is laid into a temporary folder of its own."""
+        """The run that it carries is put into a temporary folder of its own."""
         files = state.pop("_run_files", None)
         super().__setstate__(state)
         if files is not None:
-            place = temporary_home(self)
-            for name, data in files.items():
-                (place / name).write_bytes(data)
-            self.run_ = Run.open(place, device=self.device)
-
-
-def temporary_home(owner: object) -> Path:
-    """A new empty folder that goes when its owner does."""
-    place = Path(tempfile.mkdtemp(prefix="alexnet-run-"))
-    weakref.finalize(owner, shutil.rmtree, place, ignore_errors=True)
-    return place
+            with space_named():
+                self.run_ = Run.of_files(files, device=self.device)
 
 
 # ── pictures and labels as a source ──────────────────────────────────────────────────────────────────────────────

@@ -17,8 +17,8 @@ from alexnet import kernels
 from alexnet.data.augment import Augmentation, Inputs
 from alexnet.data.check import remarks_on
 from alexnet.data.store import Store, cores
-from alexnet.errors import UsageError, UserError
-from alexnet.files import faults_named, remove_temporaries
+from alexnet.errors import UsageError
+from alexnet.files import DiskFull, faults_named, remove_temporaries
 from alexnet.measure.arithmetic import DTYPES, find_device
 from alexnet.nets import table
 from alexnet.nets.network import Network
@@ -195,14 +195,14 @@ def new_job(
 
 
 def _check_disk(folder: Path, network: Network, epochs: int, *, snapshots: bool) -> str:
-    """What the run will take of the disk, in words. Raises UserError if there is less."""
+    """What the run will take of the disk, in words. Raises DiskFull if there is less."""
     needed = disk_needed(network, epochs, snapshots=snapshots)
     place = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     free = shutil.disk_usage(place).free
     kept = f", {len(snapshot_epochs(epochs))} snapshots among it" if snapshots else ""
     words = f"the run takes up to {in_bytes(needed)} of disk{kept}; {in_bytes(free)} are free"
     if free < needed:
-        raise UserError(f"{folder}: {words}. Free some, or train elsewhere.")
+        raise DiskFull(f"{folder}: {words}", ". Free some, or train elsewhere.")
     return words
 
 
