@@ -20,18 +20,25 @@ What is decided here, so that no picture is changed silently (``Decoded.notes`` 
 
 import io
 import re
-import threading
-import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from types import TracebackType
 from typing import Any, cast
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
 
+from alexnet.data.file_kinds import CAMERA_RAW, described
+from alexnet.data.pillow import (
+    ExifTags,
+    Heard,
+    Image,
+    ImageOps,
+    TiffImagePlugin,
+    UnidentifiedImageError,
+    listening,
+    module,
+)
 from alexnet.data.resample import Resample, square
 from alexnet.errors import UserError
 
@@ -42,8 +49,12 @@ SCALED_MARGIN = 2
 """Record sides that a JPEG decoded at a reduced scale keeps, so that the filter still has something to average: with 1
 the records of large ImageNet pictures differ by 2.0 levels on average, with 2 by 0.5."""
 
-# Raster pictures only, recognised by their first bytes, decoded in this process.
-FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "PPM", "ICO", "JPEG2000", "AVIF")
+# Raster pictures only, recognised by their first bytes, decoded in this process. AVIF only from Pillow 11.2 on.
+FORMATS = tuple(
+    name
+    for name in ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "PPM", "ICO", "JPEG2000", "AVIF")
+    if name in Image.OPEN
+)
 
 FORMATS_OF_SUFFIX: dict[str, tuple[str, ...]] = {
     **dict.fromkeys((".jpg", ".jpeg", ".jpe", ".jfif"), ("JPEG", "MPO")),
@@ -59,19 +70,18 @@ FORMATS_OF_SUFFIX: dict[str, tuple[str, ...]] = {
     ".avif": ("AVIF",),
 }
 
-NOT_PICTURES: tuple[tuple[re.Pattern[bytes], str], ...] = (
-    (re.compile(rb"\s*(<\?xml[^>]*>\s*)?(<!--.{0,400}?-->\s*)?<svg", re.I | re.S), "an SVG drawing"),
-    (re.compile(rb"\s*(<!doctype html|<html|<head|<body)", re.I), "an HTML page (a failed download?)"),
-    (re.compile(rb"\s*<\?xml", re.I), "an XML document"),
-    (re.compile(rb"%PDF"), "a PDF document"),
-    (re.compile(rb"%!PS|\xc5\xd0\xd3\xc6"), "a PostScript drawing"),
-    (re.compile(rb".{4}ftyp(heic|heix|hevc|mif1|msf1)", re.S), "a HEIC picture: convert it to JPEG"),
-    (re.compile(rb"PK\x03\x04|\x1f\x8b|Rar!|7z\xbc\xaf"), "an archive: unpack it"),
+CAMERA_RAW_NAMED = re.compile(
+    r"\.(3fr|arw|cr2|cr3|dcr|dng|erf|iiq|kdc|mef|mos|mrw|nef|nrw|orf|pef|raf|raw|rw2|sr2|srw|x3f)$", re.I
 )
 
-TIFF_BITS_PER_SAMPLE, TIFF_PHOTOMETRIC, TIFF_SAMPLE_FORMAT = 258, 262, 339
+TIFF_BITS_PER_SAMPLE, TIFF_PHOTOMETRIC, TIFF_SAMPLE_FORMAT, TIFF_SUB_IFDS = 258, 262, 339, 330
 TIFF_WHITE_IS_ZERO, TIFF_UNSIGNED = 0, 1
+TIFF_OF_CAMERAS = {50706, 50740}
+"""Tags that only camera RAW files have: DNG's version, the private data of DNG and Sony."""
+TIFF_MOSAICS = (32803, 34892)
+"""Photometric interpretations of samples that are not developed: colour filter array, linear RAW."""
 WHITE = 255
+NO_MEMORY = "not enough memory to decode it"
 
 
 class Undecodable(UserError):
@@ -125,8 +135,11 @@ def decode_record(
     _check_size(size)
     at_least = SCALED_MARGIN * size if scaled else None
     with _faults_as_undecodable(data, name) as notes:
-        record = square(_rgb_picture(data, name, exif, limit_pixels, notes, at_least), size, resample)
-    return record, tuple(notes)
+        rgb = _rgb_picture(data, name, exif, limit_pixels, notes, at_least)
+    try:
+        return square(rgb, size, resample), tuple(notes)
+    except MemoryError:
+        raise Undecodable(NO_MEMORY, name) from None
 
 
 def to_record(pixels: np.ndarray, size: int = 256, resample: Resample = "bicubic") -> np.ndarray:
@@ -149,33 +162,34 @@ def _faults_as_undecodable(data: bytes, name: str) -> Iterator[list[str]]:
     if not data:
         raise Undecodable("the file is empty (0 bytes)", name)
     notes: list[str] = []
-    try:
-        with _PILLOW_WARNINGS as warned:
+    with listening() as heard:
+        try:
             yield notes
-    except Undecodable:
-        raise
-    except UnidentifiedImageError:
-        raise Undecodable(_what_it_is(data), name) from None
-    except Image.DecompressionBombError as error:
-        raise Undecodable(f"too large, taken for a decompression bomb: {error}", name) from None
-    except MemoryError:
-        raise Undecodable("not enough memory to decode it", name) from None
-    except Exception as error:  # Pillow's readers raise every kind, from SyntaxError to struct.error
-        raise Undecodable(f"damaged: {_words(error)}", name) from None
-    notes += [f"Pillow: {message}" for message in dict.fromkeys(warned)]
+        except Undecodable:
+            raise
+        except UnidentifiedImageError:
+            raise Undecodable("; ".join(filter(None, (described(data), heard.error))), name) from None
+        except Image.DecompressionBombError as error:
+            raise Undecodable(f"too large, taken for a decompression bomb: {error}", name) from None
+        except MemoryError:
+            raise Undecodable(NO_MEMORY, name) from None
+        except Exception as error:  # Pillow's readers raise every kind, from SyntaxError to struct.error
+            raise Undecodable(_fault(error, heard), name) from None
+    notes += [f"Pillow: {message}" for message in dict.fromkeys(heard.warnings)]
 
 
 def _rgb_picture(
     data: bytes, name: str, exif: bool, limit_pixels: int, notes: list[str], at_least: int | None
 ) -> Image.Image:
     """``at_least``: what the shorter side must keep where libjpeg scales; None: it does not."""
+    _refuse_camera_raw(data, name)
     with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
         _refuse_bomb(picture.size, limit_pixels, name)
         _note_suffix(picture, name, notes)
         samples = _samples(picture)
         if not samples.defined:
             raise Undecodable("signed, 32-bit or floating-point samples: black and white are not defined", name)
-        turned_by_pillow = _tiff_tags(picture).get(ExifTags.Base.Orientation, 1)  # gone once it is loaded
+        turned_by_pillow = _orientation(picture, []) if _tiff_tags(picture) else 1  # gone once it is loaded
         if at_least is not None:
             picture.draft(None, (at_least, at_least))
         picture.load()
@@ -287,11 +301,10 @@ def _wide_grey_to_eight(picture: Image.Image, samples: _Samples) -> Image.Image:
 
 
 def _lab_to_rgb(picture: Image.Image) -> Image.Image:
-    from PIL import ImageCms  # a library of its own, needed by one file in a million
-
-    lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
-    to_srgb = ImageCms.buildTransform(lab, srgb, "LAB", "RGB")
-    return cast(Image.Image, ImageCms.applyTransform(picture, to_srgb))
+    colours = module("ImageCms")  # a library of its own, needed by one file in a million
+    lab, srgb = colours.createProfile("LAB"), colours.createProfile("sRGB")
+    to_srgb = colours.buildTransform(lab, srgb, "LAB", "RGB")
+    return cast(Image.Image, colours.applyTransform(picture, to_srgb))
 
 
 def _on_white(picture: Image.Image, notes: list[str]) -> Image.Image:
@@ -315,59 +328,34 @@ def _note_frames(picture: Image.Image, notes: list[str]) -> None:
         notes.append("first of several frames")
 
 
-def _what_it_is(data: bytes) -> str:
-    for pattern, what in NOT_PICTURES:
-        if pattern.match(data[:1024]):
-            return f"not a picture that is read here but {what}"
-    if not any(data):
-        return f"{len(data)} zero bytes, not a picture"
-    return f"not a picture, or damaged at its beginning (first bytes: {data[:8].hex(' ')})"
+def _refuse_camera_raw(data: bytes, name: str) -> None:
+    """Many RAW formats of cameras are TIFFs whose first picture is a thumbnail."""
+    if not data.startswith((b"II*\0", b"MM\0*")):
+        return
+    raw = bool(CAMERA_RAW_NAMED.search(name)) or data[8:10] == b"CR"
+    with suppress(Exception), listening():  # a damaged directory is reported by Pillow
+        first = _tiff_directory(data, int.from_bytes(data[4:8], "little" if data[:1] == b"I" else "big"))
+        inner = [_tiff_directory(data, offset) for offset in _as_tuple(first.get(TIFF_SUB_IFDS, ()))]
+        raw = raw or any(
+            TIFF_OF_CAMERAS & {*tags} or tags.get(TIFF_PHOTOMETRIC) in TIFF_MOSAICS for tags in (first, *inner)
+        )
+    if raw:
+        raise Undecodable(f"not a picture that is read here but {CAMERA_RAW}", name)
+
+
+def _tiff_directory(data: bytes, offset: int) -> Mapping[int, Any]:
+    directory, stream = TiffImagePlugin.ImageFileDirectory_v2(data[:8]), io.BytesIO(data)
+    stream.seek(offset)
+    directory.load(stream)
+    return directory
+
+
+def _fault(error: Exception, heard: Heard) -> str:
+    missing = isinstance(error, ImportError) or "not available" in str(error)
+    more = f" ({heard.error})" if heard.error else ""
+    return f"{'this Pillow cannot read it' if missing else 'damaged'}: {_words(error)}{more}"
 
 
 def _words(error: Exception) -> str:
     words = " ".join(str(error).split())
     return words[:300] if words else type(error).__name__
-
-
-class _PillowWarnings:
-    """Collects the warnings that Pillow gives in this thread, and leaves every other warning as it is.
-
-    ``warnings.catch_warnings`` swaps the settings of the whole process, and two threads that do so put them
-    back in the wrong order. Here the first thread in swaps and the last one out restores.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._inside = 0
-        self._mine = threading.local()
-        self._swap: warnings.catch_warnings[None] | None = None
-
-    def __enter__(self) -> list[str]:
-        with self._lock:
-            if self._inside == 0:
-                self._swap = warnings.catch_warnings()
-                self._swap.__enter__()
-                warnings.filterwarnings("always", module=r"PIL(\.|$)")
-                self._show, warnings.showwarning = warnings.showwarning, self._collect
-            self._inside += 1
-        self._mine.messages = []
-        return self._mine.messages
-
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._mine.messages = None
-        with self._lock:
-            self._inside -= 1
-            if self._inside == 0 and self._swap is not None:
-                self._swap.__exit__(None, None, None)
-
-    def _collect(
-        self, message: Warning | str, category: type[Warning], filename: str, lineno: int, *rest: object
-    ) -> None:
-        messages = getattr(self._mine, "messages", None)
-        if messages is None:
-            self._show(message, category, filename, lineno, *rest)  # pyright: ignore[reportArgumentType]
-        else:
-            messages.append(" ".join(str(message).split())[:300])
-
-
-_PILLOW_WARNINGS = _PillowWarnings()

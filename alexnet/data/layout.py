@@ -23,9 +23,9 @@ from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
-from PIL import Image
 
 from alexnet.damage import one_of
+from alexnet.data.pillow import Image
 
 FORMAT_VERSION = 1
 KIND = "alexnet store"

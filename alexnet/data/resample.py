@@ -13,9 +13,9 @@ from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
-from PIL import Image
 
 from alexnet.data import compiled
+from alexnet.data.pillow import Image
 
 Resample = Literal["bicubic", "bilinear", "lanczos", "box"]
 

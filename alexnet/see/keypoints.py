@@ -5,16 +5,15 @@ absent and other values are passed over; and the built-in set's {"pictures": [{"
 …]}. x and y in pixels of the picture's file.
 """
 
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from alexnet.damage import damage_named, hold, number
 from alexnet.data.decode import FORMATS
+from alexnet.data.pillow import Image, listening
 from alexnet.data.synthetic import box_in_crop, to_crop
 from alexnet.errors import UserError
 from alexnet.files import faults_named, read_json
@@ -108,7 +107,10 @@ def region_in_view(annotated: Annotated, side: int, size: int) -> Region:
 
 def size_of(file: Path) -> tuple[int, int]:
     """Width and height in pixels. Raises UserError if the file can't be read."""
-    with damage_named(file, "Restore it, or take it out of the key points."), warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # no pixel is decoded here
-        with faults_named(file), Image.open(file, formats=FORMATS) as picture:
-            return picture.size
+    with (
+        damage_named(file, "Restore it, or take it out of the key points."),
+        faults_named(file),
+        listening(),
+        Image.open(file, formats=FORMATS) as picture,
+    ):
+        return picture.size

@@ -7,16 +7,19 @@ import random
 import re
 import sys
 import threading
+import tracemalloc
 import warnings
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image, ImageFile
+from PIL import GifImagePlugin, Image, ImageFile, PngImagePlugin, TiffImagePlugin
 
+from alexnet.data import pillow
 from alexnet.data.decode import Decoded, Undecodable, decode, decode_record, to_record
 from alexnet.data.resample import FILTERS, Resample
 from alexnet.errors import UserError
@@ -200,7 +203,35 @@ def test_transparency_is_laid_on_white() -> None:
         (b"\xd7\xcd\xc6\x9a" + bytes(100), "not a picture"),
         (b"\0\0\0\x18ftypheic" + bytes(50), "HEIC"),
         (b"PK\x03\x04abc", "archive"),
-        (b"hello", "not a picture"),
+        (b"hello", "text that begins with 'hello'"),
+        (b"404: Not Found\n", "text that begins with '404: Not Found'"),
+        ("Zugriff verweigert: ü".encode("utf-16"), "text that begins with 'Zugriff"),
+        (b"\xef\xbb\xbf\n<!-- saved --><HTML lang=de>", "HTML"),
+        (b"<?xml version='1.0'?>\n<Error><Code>NoSuchKey</Code></Error>", "XML"),
+        (b'{"message": "Bad credentials"}', "JSON"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n", "git lfs pull"),
+        (b"../../.git/annex/objects/pX/ZJ/SHA256E-s31390--f50d.jpg", "git annex get"),
+        (b"data:image/png;base64,iVBORw0KGgo", "base64"),
+        (b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic" + bytes(50), "HEIC"),
+        (b"\0\0\0\x0cJXL \r\n\x87\n" + bytes(50), "JPEG XL"),
+        (b"\xff\x0a\xfa\x1f\x01" + bytes(50), "JPEG XL"),
+        (b"8BPS\0\1" + bytes(50), "PSD"),
+        (b"\0\0\2" + bytes(9) + b"\x20\0\x20\0\x18\0" + bytes(3072), "TGA"),
+        (b"\0\0\0\x18ftypcrx \0\0\0\1crx isom" + bytes(50), "camera RAW"),
+        (b"II*\0\x10\0\0\0CR\2\0" + bytes(50), "camera RAW"),
+        (b"FUJIFILMCCD-RAW 0201FF159502" + bytes(50), "camera RAW"),
+        (b"IIRO\x08\0\0\0" + bytes(50), "camera RAW"),
+        (b"IIU\0\x18\0\0\0" + bytes(50), "camera RAW"),
+        (b"\0\0\0\x14ftypqt  " + bytes(50), "video"),
+        (b"\0\0\0\x20ftypisom\0\0\2\0isomiso2avc1mp41", "video"),
+        (b"RIFF\x24\0\0\0AVI LIST", "video"),
+        (b"\x1aE\xdf\xa3\x9fB\x86\x81\1webm", "video"),
+        (b"RIFF\x24\0\0\0WAVEfmt ", "sound"),
+        (b"ID3\4\0\0\0\0\0\0", "sound"),
+        (b"\x1f\x8b\x08\0", "gzip"),
+        (b"Rar!\x1a\7\1\0", "RAR"),
+        (b"7z\xbc\xaf\x27\x1c", "7z"),
+        (b"x.jpg".ljust(257, b"\0") + b"ustar\00000", "tar"),
         (b"\xff\xd8\xff", "not a picture"),
     ],
 )
@@ -208,13 +239,170 @@ def test_what_is_no_picture_is_named(data: bytes, reason: str) -> None:
     with pytest.raises(Undecodable, match=reason) as caught:
         decode(data, "photos/a.JPEG")
     assert str(caught.value).startswith("photos/a.JPEG: ")
+    assert "damaged:" not in caught.value.reason
     assert isinstance(caught.value, UserError)
     assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("file_format", "reason"), [("TGA", "TGA"), ("PCX", "PCX"), ("SGI", "SGI"), ("DDS", "DDS"), ("ICNS", "ICNS")]
+)
+def test_a_picture_of_a_format_that_is_not_read_is_named(file_format: str, reason: str) -> None:
+    for mode in ("RGB", "L") if file_format != "ICNS" else ("RGB",):
+        with pytest.raises(Undecodable, match=rf"{reason}.*: convert it to JPEG or PNG"):
+            decode(encoded(Image.effect_noise((32, 48), 50).convert(mode), file_format))
+
+
+@pytest.mark.parametrize(
+    ("name", "tags"),
+    [
+        ("a.NEF", {}),
+        ("a.arw", {271: "SONY"}),
+        ("a.tif", {50706: b"\1\4\0\0"}),
+    ],
+)
+def test_the_thumbnail_of_a_camera_raw_file_is_not_taken_for_the_picture(name: str, tags: dict[int, Any]) -> None:
+    directory = TiffImagePlugin.ImageFileDirectory_v2()
+    for tag, value in tags.items():
+        directory[tag] = value
+    data = encoded(Image.new("RGB", (160, 120)), "TIFF", tiffinfo=directory)
+    with pytest.raises(Undecodable, match="camera RAW file: develop it"):
+        decode(data, name)
+    assert decode(encoded(Image.new("RGB", (160, 120)), "TIFF", tiffinfo={271: "NIKON"}), "a.tif").notes == ()
+
+
+def test_a_raw_file_named_tif_is_known_by_the_mosaic_behind_its_thumbnail() -> None:
+    inner = TiffImagePlugin.ImageFileDirectory_v2()
+    inner[262] = 32803
+    data = encoded(Image.new("RGB", (160, 120)), "TIFF", tiffinfo={330: 123_456_789})
+    at = len(data) + len(data) % 2
+    data = data.replace((123_456_789).to_bytes(4, "little"), at.to_bytes(4, "little")).ljust(at, b"\0")
+    with pytest.raises(Undecodable, match="camera RAW"):
+        decode(data + inner.tobytes(at), "a.tif")
+
+
+# ── what other parts of the process do to Pillow ─────────────────────────────────────────────────────────────────
+
+
+def sound_and_damaged_files() -> Iterator[bytes]:
+    """Files of every format: sound, cut and with a hole."""
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (90, 120, 3), dtype=np.uint8))
+    for file_format in ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "ICO", "JPEG2000"):
+        data = encoded(noise, file_format)
+        broken = bytearray(data)
+        broken[len(data) // 2 : len(data) // 2 + 40] = bytes(40)
+        yield from (data, data[: len(data) * 3 // 4], data[:60], bytes(broken))
+
+
+def outcomes(files: list[bytes]) -> list[object]:
+    """The pixels and notes of each file, or its refusal."""
+    found = [at_once_or_refusal(data, "x", size=24) for data in files]
+    return [(None if pixels is None else pixels.tobytes(), said) for pixels, said in found]
+
+
+def test_settings_of_others_neither_change_what_is_decoded_nor_are_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = outcomes(files := list(sound_and_damaged_files()))
+    settings: list[tuple[object, str, object]] = [
+        (ImageFile, "LOAD_TRUNCATED_IMAGES", True),
+        (ImageFile, "MAXBLOCK", 64),
+        (Image, "MAX_IMAGE_PIXELS", 100),
+        (Image, "OPEN", {}),
+        (Image, "DECODERS", dict.fromkeys(("jpeg", "zip", "raw"))),
+        (PngImagePlugin, "MAX_TEXT_CHUNK", 1),
+        (TiffImagePlugin, "READ_LIBTIFF", True),
+        (GifImagePlugin, "LOADING_STRATEGY", GifImagePlugin.LoadingStrategy.RGB_ALWAYS),
+    ]
+    for place, name, value in settings:
+        monkeypatch.setattr(place, name, value)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert outcomes(files) == before
+    assert [getattr(place, name) for place, name, _ in settings] == [value for *_, value in settings]
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
+    assert outcomes(files) == before
+
+
+def test_others_may_load_cut_pictures_at_the_same_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
+    data = encoded(Image.effect_noise((100, 100), 90).convert("RGB"), "JPEG")
+    half, done, refused = data[: len(data) // 2], threading.Event(), 0
+
+    def ours() -> None:
+        nonlocal refused
+        while not done.is_set():
+            try:
+                decode(half)
+            except Undecodable:
+                refused += 1
+
+    thread = threading.Thread(target=ours)
+    thread.start()
+    try:
+        for _ in range(150):
+            Image.open(io.BytesIO(half)).load()
+    finally:
+        done.set()
+        thread.join()
+    assert refused > 0
+
+
+@pytest.mark.parametrize("size", [2_000_000, 100_000_000])
+def test_text_and_profiles_of_any_size_leave_a_png_sound(size: int) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
+    text = PngImagePlugin.PngInfo()
+    bomb = zlib.compress(bytes(size), 1)
+    for number in range(5):
+        text.add(b"zTXt", b"big%d\0\0" % number + bomb)
+        text.add(b"zTXt", b"Raw profile type exif\0\0" + bomb)
+        text.add(b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + bomb)
+        text.add(b"iTXt", b"bbox\0\0\0\0\0" + bytes(10_000), after_idat=True)
+    text.add(b"iCCP", b"icc\0\0" + bomb)
+    data = encoded(Image.fromarray(pixels), "PNG", pnginfo=text)
+    tracemalloc.start()
+    assert np.array_equal(decode(data).pixels, pixels)
+    assert tracemalloc.get_traced_memory()[1] < 150_000_000
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize("file_format", ["PNG", "TIFF", "WEBP", "JPEG"])
+def test_the_orientation_is_found_in_long_metadata(file_format: str) -> None:
+    picture = Image.effect_noise((40, 20), 50).convert("RGB")
+    xmp = b'<x:xmpmeta tiff:Orientation="6">' + b" " * (10_000_000 if file_format != "JPEG" else 60_000)
+    if file_format == "PNG":
+        text = PngImagePlugin.PngInfo()
+        text.add_itxt("XML:com.adobe.xmp", xmp.decode(), zip=True)
+        data = encoded(picture, "PNG", pnginfo=text)
+    else:
+        options = {"tiffinfo": {700: xmp}} if file_format == "TIFF" else {"xmp": xmp}
+        data = encoded(picture, file_format, **options, **({"lossless": True} if file_format == "WEBP" else {}))
+    note = "TIFF orientation 6 applied" if file_format == "TIFF" else "EXIF orientation 6 not applied"
+    assert note in decode(data).notes
+    assert decode(data, exif=True).pixels.shape == (40, 20, 3)
+
+
+def test_libtiff_reports_to_the_reason_and_not_to_the_screen(capfd: pytest.CaptureFixture[str]) -> None:
+    data = bytearray(encoded(Image.effect_noise((64, 64), 90), "TIFF", compression="tiff_lzw"))
+    data[8:40] = b"\xff" * 32
+    with pytest.raises(Undecodable, match=r"damaged: decoder error -2 \(libtiff: \S.+\)"):
+        decode(bytes(data))
+    assert capfd.readouterr().err == ""
+    with pytest.raises(OSError, match="-2"):
+        Image.open(io.BytesIO(data)).load()
+    assert capfd.readouterr().err != "", "others still see libtiff's messages"
+
+
+def test_what_fails_outside_the_file_is_not_called_damage(monkeypatch: pytest.MonkeyPatch) -> None:
+    def homeless() -> None:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr("alexnet.data.resample.fastest", homeless)
+    with pytest.raises(RuntimeError, match="home directory"):
+        decode_record(encoded(Image.new("RGB", (30, 40)), "PNG"), size=24)
+
+
 def test_the_limit_holds_before_anything_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
     data = encoded(Image.new("RGB", (200, 100)), "PNG")
-    monkeypatch.setattr(ImageFile.ImageFile, "load", lambda _: pytest.fail("decoded"))
+    monkeypatch.setattr(pillow.module("ImageFile").ImageFile, "load", lambda _: pytest.fail("decoded"))
     with pytest.raises(Undecodable, match=r"200 × 100 pixels, the limit is 19999"):
         decode(data, limit_pixels=19_999)
 
