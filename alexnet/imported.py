@@ -9,8 +9,9 @@ import torch
 
 import alexnet
 from alexnet.data.augment import Inputs
-from alexnet.data.classes import ClassList
+from alexnet.data.classes import ClassList, read_classes, unlike
 from alexnet.errors import UserError
+from alexnet.files import read_json
 from alexnet.nets import table
 from alexnet.nets.network import Network
 from alexnet.nets.weights import Asked, Foreign, read_weights
@@ -68,7 +69,7 @@ def _config(foreign: Foreign, source: Path, size: int, classes: ClassList | None
         "finished": True,
     }
     if classes is not None or "classes" not in config:
-        config["classes"] = _classes(foreign, source, classes)
+        config["classes"] = classes_of(foreign, source, classes)
     if len(config["classes"]["ids"]) != foreign.table.classes:
         raise UserError(
             f"{source}: {len(config['classes']['ids']):,} classes are named, the network has {foreign.table.classes:,} "
@@ -77,17 +78,42 @@ def _config(foreign: Foreign, source: Path, size: int, classes: ClassList | None
     return config
 
 
-def _classes(foreign: Foreign, source: Path, given: ClassList | None) -> dict[str, Any]:
+def classes_of(foreign: Foreign, source: Path, given: ClassList | None) -> dict[str, Any]:
     """Names, ids and order of the outputs: of the list given, the set of files, or plain numbers."""
+    beside = _list_beside(source)
     if given is not None:
         listed = given.arranged(foreign.order)
-        return {"names": list(listed.names), "ids": list(listed.ids), "order": listed.order}
-    names = list(foreign.class_names) or [f"class {number}" for number in range(foreign.table.classes)]
-    known = foreign.order == SORTED_SYNSETS and foreign.table.classes == 1000
-    order = foreign.order if known or foreign.class_names else f"as in {source.name}"
-    return {"names": names, "ids": unlike(names), "order": order}
+        if given.wish is None:
+            own = foreign.config.get("classes", {"names": foreign.class_names, "ids": ()})
+            for names, ids in ((own["names"], own["ids"]), (beside.names, beside.ids) if beside else ((), ())):
+                _refuse_other_order(listed, names, ids, source)
+    elif beside is not None and not foreign.class_names:
+        listed = beside.arranged("")
+    else:
+        names = list(foreign.class_names) or [f"class {number}" for number in range(foreign.table.classes)]
+        known = foreign.order == SORTED_SYNSETS and foreign.table.classes == 1000
+        order = foreign.order if known or foreign.class_names else f"as in {source.name}"
+        return {"names": names, "ids": unlike(names), "order": order}
+    return {"names": list(listed.names), "ids": list(listed.ids), "order": listed.order}
 
 
-def unlike(names: Sequence[str]) -> list[str]:
-    """The names as identifiers: one that occurs before gets its number behind it (ImageNet has two cranes)."""
-    return [name if names.index(name) == number else f"{name} {number}" for number, name in enumerate(names)]
+def _list_beside(source: Path) -> ClassList | None:
+    """The classes that a config.json of Hugging Face or timm beside the weights names. None if it names none."""
+    path = (source if source.is_dir() else source.parent) / "config.json"
+    try:
+        named = path.is_file() and any(key in read_json(path) for key in ("id2label", "label2id", "label_names"))
+    except UserError:  # a file of that name that is no JSON belongs to something else
+        return None
+    return read_classes(path) if named else None
+
+
+def _refuse_other_order(listed: ClassList, names: Sequence[str], ids: Sequence[str], source: Path) -> None:
+    """UserError if a class of the list stands at another output than the weights themselves say."""
+    for known, there in ((ids, listed.ids), (names, listed.names)):
+        place_of = {name.casefold(): place for place, name in enumerate(known)}
+        for place, name in enumerate(there):
+            if place_of.get(name.casefold(), place) != place:
+                raise UserError(
+                    f"{listed.where}: names output {place} '{name}'; by the files of {source} that is output "
+                    f"{place_of[name.casefold()]}. Leave out --classes, or give --order listed if your list is right."
+                )

@@ -4,13 +4,14 @@ Three orders of the 1,000 classes of ILSVRC go about: by ILSVRC id (the devkits)
 and every store prepared here), and whatever a list says. Confused, a network answers as if by chance.
 """
 
-import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from alexnet.data.class_text import WNID, entries_in
 from alexnet.data.sources.base import distinct
-from alexnet.data.sources.ilsvrc import EDITIONS, WNID, leaves_of
+from alexnet.data.sources.ilsvrc import EDITIONS, leaves_of
 from alexnet.data.sources.mat import read_mat
 from alexnet.errors import UserError
 from alexnet.files import faults_named
@@ -38,26 +39,25 @@ class ClassList:
 
         Raises UserError if the list is in another order than is known, or can't be brought into the one wished for.
         """
-        are_wnids = all(WNID.fullmatch(ident) for ident in self.ids)
         wish = self.wish or ("sorted" if self.numbers and known == SORTED else None)
         if wish == "devkit":
             if not self.numbers:
                 raise UserError(f"{self.where}: knows no ILSVRC ids. --order devkit needs meta.mat of the devkit.")
             return self._by(self.numbers, DEVKIT)
         if wish == "sorted":
-            if not are_wnids:
+            if not are_wnids(self.ids):
                 raise UserError(f"{self.where}: --order sorted needs wnids (n01440764), not names alone.")
             return self._by(self.ids, SORTED)
         if wish is None and self.numbers:
             raise UserError(f"{self.where}: these weights do not say how their outputs stand: {ORDERS}?")
-        if wish is None and known == SORTED and are_wnids and list(self.ids) != sorted(self.ids):
+        if wish is None and known == SORTED and are_wnids(self.ids) and list(self.ids) != sorted(self.ids):
             line = next(n for n, (a, b) in enumerate(zip(self.ids, sorted(self.ids), strict=True), start=1) if a != b)
             raise UserError(
                 f"{self.where}: the outputs of these weights stand in the order of sorted synsets, this list does not "
                 f"(entry {line} is {self.ids[line - 1]}). Give --order sorted to sort it, --order listed if these "
                 "weights were trained in the order of the list."
             )
-        is_sorted = are_wnids and list(self.ids) == sorted(self.ids)
+        is_sorted = are_wnids(self.ids) and list(self.ids) == sorted(self.ids)
         return replace(self, order=SORTED if is_sorted else f"as listed in {Path(self.where).name}")
 
     def _by(self, keys: tuple[int, ...] | tuple[str, ...], order: str) -> "ClassList":
@@ -65,26 +65,39 @@ class ClassList:
         return replace(self, ids=ids, names=names, order=order)
 
 
+def are_wnids(ids: Sequence[str]) -> bool:
+    """Whether all of them are names like n01440764."""
+    return all(map(WNID.fullmatch, ids))
+
+
+def unlike(names: Sequence[str]) -> list[str]:
+    """The names as identifiers: one that occurs before gets its number behind it (ImageNet has two cranes)."""
+    before: set[str] = set()
+    return [f"{name} {number}" if name in before or before.add(name) else name for number, name in enumerate(names)]
+
+
 def read_classes(path: Path, wish: ClassOrder | None = None) -> ClassList:
-    """The classes listed in a file: lines of "WNID words" or of names (Caffe's synset_words.txt), Keras's
-    imagenet_class_index.json, or a devkit's meta.mat. Raises UserError if it is none of these, or if a class is
-    there twice.
+    """The classes listed in a file: a devkit's meta.mat, or any list that `entries_in` reads. Wnids that are numbered
+    from 1 in another than their sorted order have ILSVRC ids (map_clsloc.txt).
+
+    Raises UserError if the file is no such list, or if a class is there twice.
     """
     with faults_named(path), open(path, "rb") as file:
         data = file.read(LIMIT_BYTES + 1)
     if len(data) > LIMIT_BYTES:
         raise UserError(f"{path}: larger than {LIMIT_BYTES >> 20} MB, no list of classes.")
-    numbers: tuple[int, ...] = ()
     if path.suffix == ".mat":
         numbers, ids, names = _kit(data, path)
-    elif path.suffix == ".json":
-        ids, names = _index(data, path)
     else:
-        ids, names = _lines(data, path)
+        entries = entries_in(data, str(path))
+        names = [entry.name for entry in entries]
+        ids = [entry.ident or name for entry, name in zip(entries, unlike(names), strict=True)]
+        by_id = bool(entries) and entries[0].number == 1 and are_wnids(ids) and ids != sorted(ids)
+        numbers = tuple(range(1, len(ids) + 1)) if by_id else ()
     if len(ids) < 2 or len(set(ids)) != len(ids):
         twice = next((ident for ident in ids if ids.count(ident) > 1), None)
         raise UserError(f"{path}: {f'{twice} is in it twice' if twice else 'fewer than two classes are in it'}.")
-    return ClassList(tuple(ids), distinct(names, ids), str(path), wish, numbers)
+    return ClassList(tuple(ids), distinct(names, ids), str(path), wish, tuple(numbers))
 
 
 def _kit(data: bytes, path: Path) -> tuple[tuple[int, ...], list[str], list[str]]:
@@ -93,24 +106,3 @@ def _kit(data: bytes, path: Path) -> tuple[tuple[int, ...], list[str], list[str]
     edition = next((edition for edition in EDITIONS if f"ILSVRC{edition.year}_ID" in synsets[0]), EDITIONS[0])
     leaves = leaves_of(data, edition, path)
     return tuple(leaf[0] for leaf in leaves), [leaf[1] for leaf in leaves], [leaf[2] for leaf in leaves]
-
-
-def _lines(data: bytes, path: Path) -> tuple[list[str], list[str]]:
-    try:
-        lines = [line.strip() for line in data.decode().splitlines() if line.strip()]
-    except UnicodeDecodeError:
-        raise UserError(f"{path}: no text. Give synset_words.txt, imagenet_class_index.json or meta.mat.") from None
-    words = [line.partition(" ") for line in lines]
-    if all(WNID.fullmatch(first) for first, _, _ in words):
-        return [first for first, _, _ in words], [rest.strip() or first for first, _, rest in words]
-    counted = [line if lines.index(line) == number else f"{line} {number}" for number, line in enumerate(lines)]
-    return counted, lines
-
-
-def _index(data: bytes, path: Path) -> tuple[list[str], list[str]]:
-    try:
-        index = {int(number): (str(ident), str(name)) for number, (ident, name) in json.loads(data).items()}
-        pairs = [index[number] for number in range(len(index))]
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        raise UserError(f'{path}: no class index; it has the form {{"0": ["n01440764", "tench"], …}}.') from None
-    return [ident for ident, _ in pairs], [name for _, name in pairs]

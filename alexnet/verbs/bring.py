@@ -31,7 +31,7 @@ class Import:
     run_folder: Annotated[Positional[Path], arg(metavar="RUN")]
     """The run folder to make."""
     classes: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: what the file knows)")] = None
-    """The classes: synset_words.txt, imagenet_class_index.json, a devkit's meta.mat, or a name in each line."""
+    """The list of classes: synset_words.txt, imagenet_class_index.json, meta.mat, CSV, JSON, a class in each line."""
     order: Annotated[
         Literal["sorted", "devkit", "listed"] | None, arg(help_behavior_hint="(default: as the format has it)")
     ] = None

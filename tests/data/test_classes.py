@@ -35,6 +35,26 @@ def test_the_devkit_s_own_order_is_another(shared_pack) -> None:
         read_classes(folder / "synset_words.txt", "devkit").arranged("")
 
 
+def test_the_devkit_s_numbers_in_a_text_file(shared_pack, tmp_path: Path) -> None:
+    """map_clsloc.txt: lines of wnid, ILSVRC id and name."""
+    kit = read_classes(shared_pack("metadata") / "meta.mat", "devkit").arranged("")
+    rows = enumerate(zip(kit.ids, kit.names, strict=True), 1)
+    lines = "".join(f"{wnid} {number} {name.split(',')[0]}\n" for number, (wnid, name) in rows)
+    (tmp_path / "map_clsloc.txt").write_text(lines)
+    assert read_classes(tmp_path / "map_clsloc.txt", "devkit").arranged("").ids == kit.ids
+    assert read_classes(tmp_path / "map_clsloc.txt").arranged("sorted synset").ids == tuple(sorted(kit.ids))
+    with pytest.raises(UserError, match="do not say how their outputs stand"):
+        read_classes(tmp_path / "map_clsloc.txt").arranged("")
+
+
+def test_other_real_lists(shared_pack) -> None:
+    folder = shared_pack("metadata")
+    words = read_classes(folder / "synset_words.txt")
+    assert read_classes(folder / "synsets.txt").ids == words.ids
+    assert read_classes(folder / "det_synset_words.txt").names[:2] == ("accordion", "airplane")
+    assert len(read_classes(folder / "tiny_imagenet_wnids.txt").ids) == 200
+
+
 def test_names_alone(tmp_path: Path) -> None:
     (tmp_path / "names.txt").write_text("owl\ncrane\n\ncrane\n")
     found = read_classes(tmp_path / "names.txt").arranged("sorted synset")
@@ -57,8 +77,8 @@ def test_what_is_no_list(tmp_path: Path) -> None:
         ("a.txt", b"\xff\xfe\x00", "no text"),
         ("b.txt", b"n00000001 a\nn00000001 b\n", "n00000001 is in it twice"),
         ("c.txt", b"cat\n", "fewer than two"),
-        ("d.json", b'{"0": "cat"}', "no class index"),
-        ("e.json", b"[" * 100_000, "no class index"),
+        ("d.json", b'{"0": "cat"}', "fewer than two"),
+        ("e.json", b"[" * 100_000, "not read as a list of classes"),
         ("f.mat", b"MATLAB", "not a MATLAB 5 file"),
     ):
         (tmp_path / name).write_bytes(data)

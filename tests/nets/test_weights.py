@@ -2,16 +2,19 @@
 
 import struct
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from alexnet.data.classes import read_classes, unlike
 from alexnet.errors import UserError
-from alexnet.imported import import_run, unlike
+from alexnet.imported import classes_of, import_run
 from alexnet.measure.run import Run
 from alexnet.nets.weights import read_weights, shapes_of
+from alexnet.nets.weights.foreign import SORTED_SYNSETS, Foreign
 from alexnet.nets.weights.quantised import QUANTISED_LAYERS
 from alexnet.nets.zoo import find
 
@@ -129,3 +132,28 @@ def test_what_can_t_be_read(made: tuple[Path, dict[str, np.ndarray]], tmp_path: 
         (damaged / conv2).write_bytes(data)
         with pytest.raises(UserError, match=message):
             read_weights(damaged)
+
+
+def test_the_names_beside_the_weights_are_those_of_the_outputs(tmp_path: Path) -> None:
+    """config.json as Hugging Face writes it. A list given by a person may rename classes, not move them."""
+    foreign = Foreign(find("torchvision", classes=3), {}, torch.zeros(3, 256, 256), "torchvision", order=SORTED_SYNSETS)
+    weights, listed, config = tmp_path / "model.bin", tmp_path / "names.txt", tmp_path / "config.json"
+    assert classes_of(foreign, weights, None)["names"] == ["class 0", "class 1", "class 2"]
+    config.write_text('{"id2label": {"2": "up", "0": "ox", "1": "cat"}}')
+    for source in (weights, tmp_path):
+        assert classes_of(foreign, source, None)["names"] == ["ox", "cat", "up"]
+    listed.write_text("Cat\nox\nup\n")
+    with pytest.raises(UserError, match=r"names\.txt: names output 0 'Cat'; by the files of .* that is output 1"):
+        classes_of(foreign, tmp_path, read_classes(listed))
+    assert classes_of(foreign, tmp_path, read_classes(listed, "listed"))["names"] == ["Cat", "ox", "up"]
+    listed.write_text("Ochse\nCat\nup\n")
+    assert classes_of(foreign, tmp_path, read_classes(listed))["names"] == ["Ochse", "Cat", "up"]
+    known = replace(foreign, config={"classes": {"names": ["a", "b"], "ids": ["n00000002", "n00000001"], "order": "x"}})
+    listed.write_text("n00000001 b\nn00000002 a\n")
+    with pytest.raises(UserError, match="names output 0 'n00000001'"):
+        classes_of(known, tmp_path / "other" / "model.bin", read_classes(listed))
+    config.write_text('{"id2label": {"0": "cat"}}')
+    with pytest.raises(UserError, match=r"config\.json: fewer than two classes"):
+        classes_of(foreign, tmp_path, None)
+    config.write_text("no JSON")
+    assert classes_of(foreign, tmp_path, None)["names"][0] == "class 0"

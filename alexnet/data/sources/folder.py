@@ -1,15 +1,16 @@
 """One folder per class, with train/ and val/ (and test/) above them, or one tree to be split."""
 
 import os
-import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import numpy as np
 
+from alexnet.data.class_text import entries_in
 from alexnet.data.sources.base import FileReader, Part, Source, check, distinct, in_order, listed, printable
 from alexnet.errors import UserError
+from alexnet.files import read_bounded
 
 PART_NAMES = {
     **dict.fromkeys(("train", "training"), "train"),
@@ -172,16 +173,16 @@ def entries(folder: Path) -> list["os.DirEntry[str]"]:
 
 def human_names(root: Path, class_ids: tuple[str, ...]) -> tuple[str, ...]:
     """What people call the classes: from a list of synset words in ``root``, else the ids themselves."""
-    words = next((words for name in WORDS_FILES if (words := read_words(root / name))), {})
+    words = next((words for name in WORDS_FILES if (words := read_words(root / name, class_ids))), {})
     return distinct([words.get(class_id, class_id) for class_id in class_ids], class_ids)
 
 
-def read_words(path: Path) -> dict[str, str]:
-    """A file of lines "n01440764 tench, Tinca tinca" (blank or tab between), as a dictionary; empty if absent."""
-    if not path.is_file():
-        return {}
-    if path.stat().st_size > MOST_WORDS_BYTES:
-        raise UserError(f"{path}: over {MOST_WORDS_BYTES >> 20} MB, not a list of class names")
-    lines = path.read_bytes().decode("utf-8", "replace").splitlines()
-    pairs = [re.split(r"\s+", line.strip(), maxsplit=1) for line in lines if line.strip()]
-    return {pair[0]: pair[1] for pair in pairs if len(pair) == 2}
+def read_words(path: Path, class_ids: Collection[str]) -> dict[str, str]:
+    """Class id → name of those ids that a list of classes knows; empty if there is no such file."""
+    entries = entries_in(read_bounded(path, MOST_WORDS_BYTES), str(path), class_ids) if path.is_file() else []
+    words: dict[str, str] = {}
+    for number, ident, name in entries:
+        ident = ident or str(number)
+        if words.setdefault(ident, name) != name and ident in class_ids:
+            raise UserError(f"{path}: {printable(ident)} has two names in it. Keep one, or remove the file")
+    return {ident: name for ident, name in words.items() if ident in class_ids}

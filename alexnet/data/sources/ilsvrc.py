@@ -14,13 +14,13 @@ from pathlib import Path
 import numpy as np
 
 from alexnet.damage import damage_named
+from alexnet.data.class_text import WNID
 from alexnet.data.sources.archive import Member, TarReader, members
 from alexnet.data.sources.base import Part, Source, check, distinct, in_order, listed, printable
 from alexnet.data.sources.folder import entries, files_part, read_class_folders, visible_folders, why_no_picture
 from alexnet.data.sources.mat import MOST_BYTES, read_mat
 from alexnet.errors import UserError
 
-WNID = re.compile(r"n\d{8}")
 NUMBERED = re.compile(r"ILSVRC\d{4}_(?:val|test)_(\d{8})\.JPEG", re.I)
 DEEPEST_KIT = 3
 """How many folders down a kit's files are looked for: ILSVRC2012_devkit_t12/data/meta.mat."""
