@@ -3,6 +3,7 @@
     config.json          what was trained, how, on what, and what came of it; enough to repeat it
     model.safetensors    the weights after the last whole epoch
     inputs.safetensors   mean image and colour statistics of the training pictures
+    sample_weights.safetensors   factors of the training pictures' losses, if `alexnet.Classifier` was given any
     state/               training state for going on, the last two; gone when the run has ended
     snapshots/           weights at chosen epochs, for [Z] Fig. 4
     log.jsonl            one line for each thing that happened
@@ -20,6 +21,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, get_args
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -81,6 +83,7 @@ CONFIG = {
     "imported?": {"from?": str, "format?": str, "notes?": [str]},
     "missing_layers?": [str],
     "finished?": bool,
+    "sample_weights?": bool,
     "epochs_trained??": whole(),
     "alexnet?": str,
     "torch?": str,
@@ -91,7 +94,7 @@ CONFIG = {
 NEEDED = ("config.json", "model.safetensors", "inputs.safetensors")
 RUN_FILES = (*NEEDED, "log.jsonl")
 """Files of a run folder that make a trained run: they travel with a pickle."""
-FIRST_FILES = ("inputs.safetensors", ".lock")
+FIRST_FILES = ("inputs.safetensors", "sample_weights.safetensors", ".lock")
 SNAPSHOT_EPOCHS = (1, 2, 5, 10, 20, 30, 40, 64)  # [Z] Fig. 4
 
 
@@ -125,8 +128,11 @@ class RunFolder:
             raise UserError(f"{path}: not empty. Name a new folder, or go on with a run there with --resume.")
 
     @classmethod
-    def create(cls, path: Path, config: dict[str, Any], inputs: Inputs) -> "RunFolder":
-        """A new run folder with its config and input statistics, in a folder that `refuse_taken` lets pass."""
+    def create(
+        cls, path: Path, config: dict[str, Any], inputs: Inputs, sample_weights: np.ndarray | None = None
+    ) -> "RunFolder":
+        """A new run folder with its config, input statistics and, unless all are equal, the weights of its training
+        pictures, in a folder that `refuse_taken` lets pass."""
         with faults_named(path):
             path.mkdir(parents=True, exist_ok=True)
         cls.refuse_taken(path)
@@ -138,6 +144,9 @@ class RunFolder:
         }
         known = {name: tensor for name, tensor in statistics.items() if tensor is not None}
         save_tensors(path / "inputs.safetensors", known)
+        if sample_weights is not None and (sample_weights != sample_weights[0]).any():
+            save_tensors(path / "sample_weights.safetensors", {"sample_weights": torch.from_numpy(sample_weights)})
+            run.config["sample_weights"] = True
         run.write_config()
         return run
 
@@ -241,6 +250,17 @@ class RunFolder:
         return Inputs(
             size=int(self.value("network", "input_size")), mean_mode=self.value("network", "mean"), **statistics
         )
+
+    @property
+    def sample_weights(self) -> np.ndarray | None:
+        """float32 (N,): factors of the training pictures' losses; None: 1 for each. Raises UserError if lost."""
+        if not self.config.get("sample_weights"):
+            return None
+        path, count = self.path / "sample_weights.safetensors", self.value("data", "pictures", "train")
+        weights = load_tensors(path)[0].get("sample_weights", torch.empty(0))
+        if weights.dtype != torch.float32 or weights.shape != (count,):
+            raise UserError(f"{path}: not the weights of the {count:,} training pictures. {REMEDY}")
+        return weights.numpy()
 
     def empty_network(self) -> Network:
         """The run's network with weights yet to be filled in."""

@@ -6,7 +6,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from alexnet.data import layout
-from alexnet.data.decode import Undecodable, decode_record, to_record
+from alexnet.data.decode import Decoded, Undecodable, decode_record, to_record
 from alexnet.data.journal import Chunk
 from alexnet.data.resample import Resample
 from alexnet.data.sources import Item, Source
@@ -83,6 +83,8 @@ def _record(item: Item, options: Options) -> tuple[np.ndarray, tuple[str, ...]]:
     """The record of an item and notes on it. UserError, not Undecodable, if the machine is at fault, not the file."""
     try:
         data = item.read()
+        if isinstance(data, Decoded):
+            return to_record(data.pixels, options.size, options.resample), data.notes
         if isinstance(data, np.ndarray):
             return to_record(data, options.size, options.resample), ()
         return decode_record(

@@ -17,7 +17,8 @@ from alexnet.measure import figures, html
 from alexnet.measure.evaluation import Evaluation, Progress, class_map, evaluate_run, part_of
 from alexnet.measure.figures import DARK, LIGHT, Theme
 from alexnet.measure.history import History, read_history
-from alexnet.measure.predict import Named, Prediction
+from alexnet.measure.pictures import Named
+from alexnet.measure.predict import Prediction
 from alexnet.measure.run import Run
 
 SHOWN_PICTURES = 8  # [A] Fig. 4, left

@@ -3,9 +3,7 @@
 S side of a record · H, W rows and columns of a picture · B pictures of a batch · K classes.
 """
 
-import io
 import os
-import stat
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,25 +13,17 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
 
-from alexnet.data.decode import Undecodable, decode, to_record
+from alexnet.data.decode import Undecodable, to_record
 from alexnet.data.resample import Resample
 from alexnet.data.sources.base import in_order, printable
 from alexnet.data.store import cores
 from alexnet.errors import UserError
 from alexnet.measure.accuracy import Viewer
-
-Picture = str | os.PathLike[str] | bytes | Image.Image | np.ndarray
-"""A file, the bytes of one, a Pillow image, or pixels: uint8 (H, W, 3), RGB."""
-KINDS_OF_PICTURE = (str, os.PathLike, bytes, Image.Image, np.ndarray)
+from alexnet.measure.pictures import Named, Picture, decoded
 
 BATCH = 32
-LIMIT_BYTES = 1 << 30
-"""A larger file is not taken for a picture."""
 STDIN = "-"
-THROUGH_PNG = ("1", "L", "LA", "P", "RGBA", "I;16")
-"""Modes of Pillow images that a PNG holds; what else there is goes through a TIFF."""
 
 
 @dataclass(frozen=True)
@@ -62,14 +52,6 @@ class Failure:
 
     name: str
     reason: str
-
-
-@dataclass(frozen=True)
-class Named:
-    """A picture with the name it goes by in messages."""
-
-    name: str
-    picture: Picture
 
 
 @dataclass(frozen=True)
@@ -115,55 +97,14 @@ class Predictor:
 
     def record(self, picture: Picture, name: str) -> "_Record":
         """The picture as a record of the run's size. Raises Undecodable if it can't be read."""
-        pixels_hw3, notes = self._pixels(picture, name)
-        return _Record(to_record(pixels_hw3, self.viewer.inputs.side, self.resample), notes)
-
-    def _pixels(self, picture: Picture, name: str) -> tuple[np.ndarray, tuple[str, ...]]:
-        if isinstance(picture, np.ndarray):
-            if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8 or 0 in picture.shape:
-                raise ValueError(f"{name}: pixels must be uint8 (H, W, 3), RGB, not {picture.dtype} {picture.shape}")
-            return picture, ()
-        if isinstance(picture, Image.Image):
-            data = file_of(picture, name, self.exif)
-        else:
-            data = picture if isinstance(picture, bytes) else read_file(os.fspath(picture))
-        decoded = decode(data, name, exif=self.exif)
-        return decoded.pixels, decoded.notes
+        found = decoded(picture, name, self.exif)
+        return _Record(to_record(found.pixels, self.viewer.inputs.side, self.resample), found.notes)
 
 
 @dataclass(frozen=True, eq=False)
 class _Record:
     pixels: np.ndarray
     notes: tuple[str, ...]
-
-
-def file_of(image: Image.Image, name: str, exif: bool) -> bytes:
-    """A Pillow image as the bytes of a lossless file, so that every mode is treated as in files."""
-    data = io.BytesIO()
-    try:
-        upright = ImageOps.exif_transpose(image) if exif else image
-        bare = upright.copy()
-        bare.info = {key: value for key, value in upright.info.items() if key == "transparency"}
-        bare.getexif().clear()
-        bare.save(data, "PNG" if image.mode in (*THROUGH_PNG, "RGB") else "TIFF")
-    except (OSError, ValueError, SyntaxError) as fault:
-        raise Undecodable(f"damaged, or of a mode that no file holds ({image.mode}): {fault}", name) from fault
-    return data.getvalue()
-
-
-def read_file(path: str) -> bytes:
-    """The bytes of a file that may hold a picture. Raises Undecodable if it can't be read or is no such file."""
-    try:
-        with open(path, "rb") as file:
-            about = os.fstat(file.fileno())
-            if stat.S_ISREG(about.st_mode) and about.st_size > LIMIT_BYTES:
-                raise Undecodable(f"{about.st_size:,} bytes, too large for a picture", path)
-            data = file.read(LIMIT_BYTES + 1)
-    except OSError as fault:
-        raise Undecodable(fault.strerror or str(fault), path) from fault
-    if len(data) > LIMIT_BYTES:
-        raise Undecodable("too large for a picture", path)
-    return data
 
 
 def found_pictures(places: Iterable[str]) -> Iterator[Named]:

@@ -17,7 +17,8 @@ from alexnet.measure.accuracy import VIEW_NUMBERS, Viewer
 from alexnet.measure.arithmetic import Arithmetic, DeviceWish, PrecisionWish, arithmetic_for
 from alexnet.measure.evaluation import Evaluation, Progress, evaluate_run
 from alexnet.measure.hub import fetch, push, save_folder
-from alexnet.measure.predict import KINDS_OF_PICTURE, Failure, Named, Picture, Prediction, Predictor
+from alexnet.measure.pictures import Named, Picture, each_picture, is_one, name_of, numbered
+from alexnet.measure.predict import Failure, Prediction, Predictor
 from alexnet.nets.network import Network
 from alexnet.runs import RunFolder
 
@@ -159,14 +160,17 @@ class Run:
     ) -> Prediction | list[Prediction]:
         """The `top` most probable classes of a picture, or of each of several: the mean over 1, 5, 9 or 10 `views`.
 
-        A picture is a file, the bytes of one, a Pillow image, or an array uint8 (H, W, 3), RGB; a batch of arrays is
-        a list of them. Raises Undecodable (a UserError), naming the picture, for the first that can't be read.
+        A picture is a file name, the bytes of a file, an open file, a Pillow image, or an array or tensor uint8
+        (H, W, 3), RGB. Several are a list or another iterable of them, an array (N, H, W, 3), a series, a frame of one
+        column, a pattern such as "photos/*.jpg" or a folder (see `pictures.picture_list`). Raises Undecodable (a
+        UserError) for the first that can't be read and ValueError for what can't be a picture; both give its number.
         """
         check_views(views)
-        if isinstance(pictures, KINDS_OF_PICTURE):
-            return self.predict([pictures], views=views, top=top)[0]
-        named = (Named(_name_of(picture, place), picture) for place, picture in enumerate(pictures))
-        return [_sound(found) for found in self.predictor.each(named, views=views, top=top)]
+        if is_one(pictures):
+            return self.predict([pictures], views=views, top=top)[0]  # pyright: ignore[reportReturnType, reportCallIssue, reportArgumentType]
+        named = (Named(name_of(picture, place), picture) for place, picture in enumerate(each_picture(pictures)))
+        found = self.predictor.each(named, views=views, top=top)
+        return [_sound(one, place) for place, one in enumerate(found)]
 
     def evaluate(
         self,
@@ -201,11 +205,7 @@ def check_views(views: int) -> None:
         raise UsageError(f"--views {views}: choose one of {', '.join(map(str, VIEW_NUMBERS))}.")
 
 
-def _name_of(picture: Picture, place: int) -> str:
-    return str(picture) if isinstance(picture, str | PathLike) else f"picture {place + 1}"
-
-
-def _sound(found: Prediction | Failure) -> Prediction:
+def _sound(found: Prediction | Failure, place: int) -> Prediction:
     if isinstance(found, Failure):
-        raise Undecodable(found.reason, found.name)
+        raise Undecodable(found.reason, numbered(found.name, place))
     return found

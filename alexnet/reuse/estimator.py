@@ -3,22 +3,24 @@
 N pictures · H, W rows and columns of a picture · K classes.
 """
 
+import os
+import re
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
-from dataclasses import replace
-from hashlib import sha256
+from contextlib import contextmanager, nullcontext
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_type_hints
 
 import numpy as np
 
+from alexnet.data.decode import Undecodable
 from alexnet.data.prepare import prepare
-from alexnet.data.sources.base import Part, Source, printable, split
+from alexnet.data.sources.base import Source
 from alexnet.data.store import Store
-from alexnet.errors import UserError
+from alexnet.errors import UsageError, UserError
 from alexnet.measure.arithmetic import DeviceWish, PrecisionWish
-from alexnet.measure.predict import Failure, Named, Picture, Prediction, file_of, read_file
+from alexnet.measure.pictures import Named, Picture, name_of, numbered, picture_list
+from alexnet.measure.predict import Failure
 from alexnet.measure.run import Run, check_views
 from alexnet.nets import zoo
 from alexnet.runs import RunFolder
@@ -27,22 +29,29 @@ from alexnet.terminal import progress, say
 from alexnet.train.checks import check_options
 from alexnet.train.loop import train
 from alexnet.train.options import TrainOptions
+from alexnet.train.resume import is_of
+from alexnet.train.step import Diverged
 from alexnet.train.stop import Interrupted
 
 try:
     from sklearn.base import BaseEstimator, ClassifierMixin
-    from sklearn.utils.multiclass import check_classification_targets
+    from sklearn.utils import check_random_state
     from sklearn.utils.validation import check_is_fitted
+
+    from alexnet.reuse.examples import Examples
 except ImportError as fault:
     raise UserError(
         f"scikit-learn is needed for this, and is not here ({fault}): pip install 'alexnet[sklearn]'"
     ) from fault
 
-Pictures = np.ndarray | Sequence[Picture]
-"""uint8 (N, H, W, 3), RGB; or N files, arrays (H, W, 3) of any sizes, bytes of files or Pillow images."""
-
+NAMES_OF_OPTIONS = {"from": "start_from", "holdout": "validation"}
+"""Options of the command line that are parameters under another name."""
 RECORD_SHARE = 8 / 7
 """Side of a record over the side of the crops that a network takes: 256 for 224, as in [A] §2 and §4.1."""
+
+
+class InvalidParameter(UsageError, ValueError):
+    """A parameter of the wrong type or out of its range; the message begins with its name."""
 
 
 class Classifier(ClassifierMixin, BaseEstimator):
@@ -56,11 +65,14 @@ class Classifier(ClassifierMixin, BaseEstimator):
     folders (below TMPDIR): the store's is removed after `fit`, the run's when neither the classifier nor `run_` is used
     any more. With `folder` the run stays there, and a `fit` that was stopped is resumed there.
 
+    `X` is whatever `pictures.picture_list` takes: a list of file names, an array uint8 (N, H, W, 3), a series …
+
     net, width, input_size, recipe, epochs, batch, rate, patience, mirror, start_from, freeze, device, precision,
     threads: as of `alexnet train` (None: what the recipe says; `start_from`: a run folder, whose network is taken
     unless `net` names one). size: side of the records in pixels (None: 8/7 of the network's input, as 256 for 224; or
-    as the run started from). views: 1, 5, 9 or 10, averaged in predictions. random_state: of weights, order, crops,
-    noise and dropout, and of which pictures are held out. verbose: progress on stderr.
+    as the run started from). class_weight: None, "balanced" or {label: weight}, factors of each picture's loss. views:
+    1, 5, 9 or 10, averaged in predictions. random_state: of weights, order, crops, noise and dropout, and of which
+    pictures are held out; an int, a RandomState, or None for other ones at each fit. verbose: progress on stderr.
 
     Fitted: `classes_` (K,), the labels in the order of the outputs; `run_`, the `alexnet.Run`.
     """
@@ -81,13 +93,14 @@ class Classifier(ClassifierMixin, BaseEstimator):
         start_from: str | PathLike[str] | None = None,
         freeze: str = "",
         validation: float = 0.1,
+        class_weight: dict[Any, float] | Literal["balanced"] | None = None,
         views: Literal[1, 5, 9, 10] = 10,
         folder: str | PathLike[str] | None = None,
-        random_state: int = 0,
+        random_state: int | np.random.RandomState | None = 0,
         device: DeviceWish = "auto",
         precision: PrecisionWish = "auto",
         threads: int = 0,
-        verbose: bool = False,
+        verbose: bool | int = False,
     ) -> None:
         self.net = net
         self.width = width
@@ -102,6 +115,7 @@ class Classifier(ClassifierMixin, BaseEstimator):
         self.start_from = start_from
         self.freeze = freeze
         self.validation = validation
+        self.class_weight = class_weight
         self.views = views
         self.folder = folder
         self.random_state = random_state
@@ -112,84 +126,108 @@ class Classifier(ClassifierMixin, BaseEstimator):
 
     # ── learning ─────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def fit(self, X: Pictures, y: Sequence[Any] | np.ndarray) -> "Classifier":
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "Classifier":
         """Learn to tell the labels `y` (N,), of any kind that can be sorted, from the pictures `X`.
 
-        Raises ValueError for X and y that do not fit together; UserError (UsageError for a parameter) for what
-        `alexnet prepare` and `alexnet train` refuse, and naming the first picture that can't be read."""
-        options = self._options()
-        check_options(options)
-        check_views(self.views)
-        pictures = as_list(X)
-        classes, labels = _classes_and_labels(y, len(pictures))
-        source = _source(pictures, labels, classes, self.validation, self.random_state)
-        if self.folder:
-            with space_named("Free some space, or pass a folder=… on another disk."):
-                run = self._trained(source, Path(f"{self.folder}.store"), Path(self.folder), options)
-        else:
-            run = self._trained_in_temporary_folders(source, options)
-        self.classes_ = classes
+        `sample_weight` (N,): factors of each picture's loss, at least 0; only their ratios count. Pictures of weight 0
+        are left out. The rule that drops the rate measures the held-out pictures without weights.
+
+        Raises ValueError for pictures, labels and weights that do not fit together; InvalidParameter (a ValueError and
+        a UsageError), UserError for what `alexnet prepare` and `alexnet train` refuse, and for the first picture that
+        can't be read, with its number and file."""
+        with _parameters_named():
+            options = self._options()
+            pictures = picture_list(X, with_labels=True)
+            examples = Examples.of(pictures, y, sample_weight, self.class_weight)
+            source = examples.source(self.validation, options.seed)
+            weights = examples.weights_of(source.parts["train"])
+            if self.folder:
+                with space_named("Free some space, or pass a folder=… on another disk."):
+                    run = self._trained(source, Path(f"{self.folder}.store"), Path(self.folder), options, weights)
+            else:
+                run = self._trained_in_temporary_folders(source, options, weights)
+        self.classes_ = examples.classes
         self.run_ = run
         return self
 
-    def _trained_in_temporary_folders(self, source: Source, options: TrainOptions) -> Run:
+    def _trained_in_temporary_folders(self, source: Source, options: TrainOptions, weights: np.ndarray) -> Run:
         home = TemporaryFolder("alexnet-run-")
         try:
             with TemporaryFolder("alexnet-store-") as store, space_named():
-                run = self._trained(source, store / "store", home.path, options)
+                run = self._trained(source, store / "store", home.path, options, weights)
             run.folder.temporary = home
         except BaseException as fault:
             home.remove()
             if isinstance(fault, Interrupted):
                 raise KeyboardInterrupt("stopped; with folder=… the next fit would resume there") from None
+            if isinstance(fault, Diverged):
+                raise Diverged(str(fault).replace(f"The last good state is kept in {home.path}. ", "")) from None
             raise
         return run
 
-    def _trained(self, source: Source, place: Path, folder: Path, options: TrainOptions) -> Run:
-        store = self._prepared(source, place)
-        train(store, folder, options, resume=(folder / "config.json").exists(), quiet=not self.verbose)
+    def _trained(self, source: Source, place: Path, folder: Path, options: TrainOptions, weights: np.ndarray) -> Run:
+        store, resume = self._prepared(source, place), (folder / "config.json").exists()
+        train(store, folder, options, resume=resume, quiet=not self.verbose, sample_weights=weights)
         run = Run.open(folder, device=self.device)
         run.folder.load()
         return run
 
     def _options(self) -> TrainOptions:
-        same = ("net", "width", "epochs", "batch", "rate", "patience", "recipe", "mirror", "input_size", "freeze")
-        return TrainOptions(
-            **{name: getattr(self, name) for name in same},
-            start_from=None if self.start_from is None else Path(self.start_from),
-            seed=self.random_state,
-            device=self.device,
-            precision=self.precision,
-            threads=self.threads,
-        )
+        """Raises InvalidParameter for a parameter of the wrong type or out of its range."""
+        given = self._parameters()
+        same = {name: given[name] for name in get_type_hints(TrainOptions) if name in given}
+        start_from = None if self.start_from is None else Path(self.start_from)
+        options = TrainOptions(**same | {"start_from": start_from, "seed": self._seed()})
+        check_options(options)
+        return options
+
+    def _parameters(self) -> dict[str, Any]:
+        """The parameters as plain Python values. Raises InvalidParameter for one of the wrong type."""
+        found = {}
+        for name, kind in get_type_hints(Classifier.__init__).items():
+            if name in ("random_state", "class_weight", "return"):
+                continue
+            value = getattr(self, name)
+            plain = value.item() if isinstance(value, np.generic) else value
+            plain = os.fspath(plain) if isinstance(plain, PathLike) else plain
+            if not is_of(plain, kind):
+                words = kind.__name__ if isinstance(kind, type) else str(kind).replace("typing.", "")
+                raise InvalidParameter(f"{name}={value!r}: must be {words}")
+            found[name] = plain
+        if not 0 < found["validation"] < 1:
+            raise InvalidParameter(f"validation={self.validation!r}: must lie between 0 and 1, for example 0.1")
+        return found
+
+    def _seed(self) -> int:
+        if isinstance(self.random_state, int | np.integer):
+            return int(self.random_state)
+        if self.random_state is None and self.folder and (Path(self.folder) / "config.json").exists():
+            return RunFolder.open(Path(self.folder)).value("options", "seed")  # the run there is resumed
+        return int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
 
     def _prepared(self, source: Source, place: Path) -> Store:
         with progress("pictures") if self.verbose else nullcontext() as report:
             follow = (lambda part, done, total, _: report(part, done, total)) if report else None
-            store = prepare(
-                source, place, size=self._side(), max_bad=1.0, progress=follow, say=say if self.verbose else None
-            )
-        for entry in store.report():
-            if entry["outcome"] == "refused":
-                raise UserError(f"{entry['key']}: no picture ({'; '.join(entry['why'])}). Leave it out, and its label.")
-        return store
+            return prepare(source, place, size=self._side(), progress=follow, say=say if self.verbose else None)
 
     def _side(self) -> int:
         """The side of the records."""
         if self.size is not None:
-            return self.size
+            return int(self.size)
         if self.start_from is not None:
             return RunFolder.open(Path(self.start_from)).inputs.side
         return round((self.input_size or zoo.find(self.net or "alexnet").input_size) * RECORD_SHARE)
 
     # ── answering ────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def predict_proba(self, X: Pictures) -> np.ndarray:
+    def predict_proba(self, X: Any) -> np.ndarray:
         """How probable each class is, the mean over the views: float32 (N, K), in the order of `classes_`.
 
-        Raises NotFittedError before `fit`, Undecodable (a UserError) for the first picture that can't be read."""
+        Raises NotFittedError before `fit`, ValueError for what can't be pictures, Undecodable (a UserError) for the
+        first picture that can't be read, with its number and file."""
         check_is_fitted(self, "run_")
-        pictures = as_list(X)
+        check_views(self.views)
+        pictures = picture_list(X)
         found = np.empty((len(pictures), len(self.classes_)), np.float32)
         with progress("pictures") if self.verbose else nullcontext() as report:
             for place, probabilities_k in enumerate(self._probabilities(pictures)):
@@ -199,16 +237,13 @@ class Classifier(ClassifierMixin, BaseEstimator):
         return found
 
     def _probabilities(self, pictures: Sequence[Picture]) -> Iterator[np.ndarray]:
-        from alexnet.data.decode import Undecodable
-
-        named = (Named(name_of(picture, place), picture) for place, picture in enumerate(pictures))
+        named = (Named(numbered(name_of(one, place), place), one) for place, one in enumerate(pictures))
         for found in self.run_.predictor.each(named, views=self.views, top=1):
             if isinstance(found, Failure):
                 raise Undecodable(found.reason, found.name)
-            assert isinstance(found, Prediction)
             yield found.probabilities
 
-    def predict(self, X: Pictures) -> np.ndarray:
+    def predict(self, X: Any) -> np.ndarray:
         """The most probable label of each picture, (N,)."""
         probabilities_nk = self.predict_proba(X)
         return self.classes_[probabilities_nk.argmax(axis=1)]
@@ -236,76 +271,18 @@ class Classifier(ClassifierMixin, BaseEstimator):
                 self.run_ = Run.of_files(files, device=self.device)
 
 
-# ── pictures and labels as a source ──────────────────────────────────────────────────────────────────────────────
+@contextmanager
+def _parameters_named() -> Iterator[None]:
+    """Inside, messages about options of the command line become messages about parameters."""
 
+    def name(match: re.Match[str]) -> str:
+        return NAMES_OF_OPTIONS.get(match[1], match[1].replace("-", "_"))
 
-def as_list(X: Pictures) -> Sequence[Picture]:
-    """The pictures one by one; an array of them stays where it is. Raises ValueError for what can't be pictures."""
-    if isinstance(X, str | bytes | PathLike):
-        raise ValueError("X is one picture; several are wanted: a list of them, or an array uint8 (N, H, W, 3)")
-    if isinstance(X, np.ndarray) and X.dtype.kind not in "OUS":
-        if X.dtype != np.uint8 or X.ndim != 4 or X.shape[3] != 3:
-            raise ValueError(f"X must be uint8 (N, H, W, 3), RGB, not {X.dtype} {X.shape}")
-        return X  # pyright: ignore[reportReturnType] - a sequence of arrays in all that is asked of it
-    return list(X)
-
-
-def name_of(picture: Picture, place: int) -> str:
-    """What a picture goes by in messages."""
-    return printable(str(picture)) if isinstance(picture, str | PathLike) else f"picture {place + 1}"
-
-
-def _classes_and_labels(y: Sequence[Any] | np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """The distinct labels, sorted, and for each picture the place of its own among them."""
-    labels = np.asarray(y)
-    if labels.ndim != 1 or len(labels) != count:
-        raise ValueError(f"y must hold a label for each of the {count:,} pictures, (N,), not {labels.shape}")
-    check_classification_targets(labels)
-    classes, places = np.unique(labels, return_inverse=True)
-    if len(classes) < 2:
-        raise ValueError(f"y holds {len(classes)} class; at least two are needed to tell them apart")
-    return classes, places
-
-
-class _Reader:
-    """Reads pictures that lie in memory or in files, one at a time."""
-
-    def __init__(self, pictures: Sequence[Picture]) -> None:
-        self.pictures = pictures
-
-    def __call__(self, place: int) -> bytes | np.ndarray:
-        picture = self.pictures[place]
-        if isinstance(picture, str | PathLike):
-            return read_file(str(picture))
-        if isinstance(picture, bytes | np.ndarray):
-            return picture
-        return file_of(picture, name_of(picture, place), exif=False)
-
-    def size_of(self, place: int) -> int | None:
-        """Bytes of a file; None of what lies in memory."""
-        picture = self.pictures[place]
-        path = Path(picture) if isinstance(picture, str | PathLike) else None
-        return path.stat().st_size if path is not None and path.exists() else None
-
-
-def _source(
-    pictures: Sequence[Picture], labels: np.ndarray, classes: np.ndarray, validation: float, seed: int
-) -> Source:
-    """The pictures as any other source, a share of each class held out by the picture's place in X alone. Then keys
-    get the file's name or a digest of the pixels, so that other pictures in the same folder are noticed."""
-    names = tuple(str(label) for label in classes)
-    whole = Part([f"{place:07}" for place in range(len(pictures))], labels, _Reader(pictures))
-    source = Source("classifier", names, names, "sorted labels", {"train": whole})
-    parts = split(source, validation, seed, "the pictures given").parts
-    named = {
-        name: replace(part, keys=[f"{key} {_identity(pictures[int(key)])}" for key in part.keys])
-        for name, part in parts.items()
-    }
-    return replace(source, parts=named)
-
-
-def _identity(picture: Picture) -> str:
-    if isinstance(picture, str | PathLike):
-        return printable(str(picture))
-    data = picture if isinstance(picture, bytes) else np.ascontiguousarray(picture).tobytes()
-    return sha256(data).hexdigest()[:16]
+    try:
+        yield
+    except UserError as fault:
+        words = re.sub(r"--([a-z][a-z-]*)", name, str(fault))
+        if isinstance(fault, UsageError):
+            raise InvalidParameter(words) from None
+        fault.args = (words,)
+        raise

@@ -38,7 +38,8 @@ from alexnet.files import (
 )
 from alexnet.measure.accuracy import BATCH
 from alexnet.measure.evaluation import check_size, part_of
-from alexnet.measure.predict import Failure, Named
+from alexnet.measure.pictures import Named
+from alexnet.measure.predict import Failure
 from alexnet.measure.run import Run
 from alexnet.reuse.features import Describer, Progress, describer
 from alexnet.reuse.pictures import Loose, Pool

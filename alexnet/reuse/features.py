@@ -3,9 +3,10 @@
 B pictures of a batch · N pictures in all · D values of a layer · S side of a record.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +15,6 @@ from torch import Tensor
 
 from alexnet.data.augment import Records
 from alexnet.measure.accuracy import BATCH, VIEW_NUMBERS, all_views
-from alexnet.measure.predict import Picture
 from alexnet.measure.run import Run, check_views
 from alexnet.nets.network import Network
 from alexnet.reuse.pictures import Pictures, as_pictures
@@ -78,7 +78,7 @@ def describer(run: Run, layer: str | int | None = None, views: int = 1) -> Descr
 
 def features_of(
     run: Run,
-    pictures: Pictures | Picture | Sequence[Picture],
+    pictures: Any,
     layer: str | int | None = None,
     views: int = 1,
     *,
@@ -87,9 +87,10 @@ def features_of(
 ) -> np.ndarray:
     """The values of a layer for each picture, float32 (N, D), in memory; `write_features` puts many into a file.
 
-    `pictures`: a part of a store, or one or several of what `Run.predict` takes; `layer`: a row by name, a layer by
-    number, or None for the last hidden one; `views`: 1, 5, 9 or 10, averaged; `indices`: only these pictures.
-    Raises UserError for an unknown layer, Undecodable for the first picture that can't be read.
+    `pictures`: a part of a store, or a picture or several of any kind that `Run.predict` takes; `layer`: a row by name,
+    a layer by number, or None for the last hidden one; `views`: 1, 5, 9 or 10, averaged; `indices`: only those.
+    Raises UserError for an unknown layer, ValueError for what can't be pictures, Undecodable for the first picture that
+    can't be read, with its number and file.
     """
     describe = describer(run, layer, views)
     return described(as_pictures(run, pictures), describe, indices, progress).reshape(-1, describe.size)

@@ -6,14 +6,14 @@ B pictures asked for · S side of a record · H, W rows and columns of a picture
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from os import PathLike
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from alexnet.data.decode import Undecodable
 from alexnet.data.store import Part, cores
-from alexnet.measure.predict import KINDS_OF_PICTURE, Failure, Picture
+from alexnet.measure.pictures import Picture, name_of, numbered, picture_list
+from alexnet.measure.predict import Failure
 from alexnet.measure.run import Run
 
 
@@ -66,7 +66,7 @@ class Pool:
 @dataclass(frozen=True, eq=False)
 class Loose:
     """Files, bytes, Pillow images or arrays, made records as the run's own pictures were when they are asked for.
-    `names`: what they go by in messages; by default the file's path, or a number."""
+    `names`: how messages name them; by default by their number and file."""
 
     run: Run
     pictures: Sequence[Picture]
@@ -94,21 +94,16 @@ class Loose:
 
     def _record(self, index: int) -> np.ndarray | Failure:
         picture = self.pictures[index]
-        path = str(picture) if isinstance(picture, str | PathLike) else f"picture {index + 1}"
-        name = self.names[index] if self.names else path
+        name = self.names[index] if self.names else numbered(name_of(picture, index), index)
         try:
             return self.run.predictor.record(picture, name).pixels
         except Undecodable as fault:
             return Failure(name, fault.reason)
 
 
-def as_pictures(run: Run, pictures: "Pictures | Picture | Sequence[Picture]") -> Pictures:
-    """A single picture, or several (files, bytes, Pillow images, uint8 arrays (H, W, 3) or one (N, H, W, 3)), as a set
-    that can be read; a part of a store is one already."""
-    if isinstance(pictures, np.ndarray) and pictures.ndim == 4:
-        return Loose(run, list(pictures))
-    if isinstance(pictures, KINDS_OF_PICTURE) and not (isinstance(pictures, np.ndarray) and pictures.ndim == 1):
-        return Loose(run, [pictures])
-    if isinstance(pictures, Sequence | np.ndarray):
-        return Loose(run, list(pictures))
-    return pictures
+def as_pictures(run: Run, pictures: Any) -> Pictures:
+    """A picture, or several of any kind that `picture_list` takes, as a set that can be read; a part of a store is one
+    already. Raises ValueError for what can't be pictures."""
+    if hasattr(pictures, "read") and hasattr(pictures, "__len__"):
+        return pictures
+    return Loose(run, picture_list(pictures))

@@ -3,7 +3,6 @@
 N pictures · H, W rows and columns of a picture · D values of a layer.
 """
 
-from collections.abc import Sequence
 from os import PathLike
 from typing import Any
 
@@ -11,7 +10,6 @@ import numpy as np
 
 from alexnet.errors import UserError
 from alexnet.measure.arithmetic import DeviceWish, PrecisionWish
-from alexnet.measure.predict import Picture
 from alexnet.measure.run import Run
 from alexnet.reuse.features import Describer, describer, features_of
 
@@ -57,10 +55,10 @@ class Features(TransformerMixin, BaseEstimator):
         self._describer()
         return self
 
-    def transform(self, X: Sequence[Picture] | np.ndarray) -> np.ndarray:  # noqa: N803
-        """Pictures to float32 (N, D): file names, bytes, Pillow images, arrays uint8 (H, W, 3) of any size, or one
-        array (N, H, W, 3), RGB. Raises Undecodable, naming the first picture that can't be read, ValueError for arrays
-        that are no pictures."""
+    def transform(self, X: Any) -> np.ndarray:  # noqa: N803
+        """Pictures of any kind that `pictures.picture_list` takes to float32 (N, D): a list of file names, an array
+        uint8 (N, H, W, 3), a series, a frame of one column … Raises ValueError for what can't be pictures, Undecodable
+        for the first one that can't be read, with its number and file."""
         describe = self._describer()
         return features_of(self._opened(), X, describe.layer, self.views)
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from alexnet.data.augment import Records, views_of
 from alexnet.measure.accuracy import Viewer
-from alexnet.measure.predict import Picture
+from alexnet.measure.pictures import Picture
 from alexnet.measure.run import Run
 from alexnet.nets.network import Activations, Network
 

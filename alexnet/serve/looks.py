@@ -15,7 +15,8 @@ from torch import Tensor
 
 from alexnet.files import json_bytes
 from alexnet.measure.figures import png_of
-from alexnet.measure.predict import Named, Prediction
+from alexnet.measure.pictures import Named
+from alexnet.measure.predict import Prediction
 from alexnet.measure.words import prediction_as_json
 from alexnet.see import figures
 from alexnet.see.charts import invariance_figure

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -72,6 +73,8 @@ class Job:
     dtype: torch.dtype
     save_minutes: float
     snapshots: bool
+    sample_weights: np.ndarray | None = None
+    """float32 (N,): factors of the training pictures' losses; None: 1 for each."""
     cursor: Cursor = field(default_factory=Cursor)
     saved_at: float = field(default_factory=time.monotonic)
     team: Team = field(default_factory=Team)
@@ -150,6 +153,7 @@ def new_job(
     options: TrainOptions,
     claim: Callable[[], None] = lambda: None,
     team: Team = ALONE,
+    sample_weights: np.ndarray | None = None,
 ) -> tuple[Job, list[str]]:
     """A run from its beginning, its folder made, and what a person should know of the choices made.
 
@@ -179,7 +183,7 @@ def new_job(
         folder.mkdir(parents=True, exist_ok=True)
     claim()
     remove_temporaries(folder)
-    run = RunFolder.create(folder, config, inputs)
+    run = RunFolder.create(folder, config, inputs, sample_weights)
     notes = [
         f"{network.table.name}: {sum(p.numel() for p in network.parameters()):,} parameters, "
         f"{len(store.parts['train']):,} pictures of {len(store.class_names)} classes; on {device.type}, "
@@ -287,6 +291,7 @@ def make_job(
         dtype=DTYPES[machine["precision"]],
         save_minutes=options.save_minutes,
         snapshots=options.snapshots,
+        sample_weights=run.sample_weights,
     )
 
 

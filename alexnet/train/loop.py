@@ -24,7 +24,7 @@ from alexnet.train.parallel.launch import agree
 from alexnet.train.parallel.layout import Deal
 from alexnet.train.parallel.team import ALONE, Team
 from alexnet.train.record import Curves, Everyone, Listener, Log, Now, Screen, Unwritten
-from alexnet.train.resume import check_same_store, recorded_options, resumed_job
+from alexnet.train.resume import check_same_store, check_same_weights, recorded_options, resumed_job
 from alexnet.train.step import Diverged, Outcome, train_batch, went_wrong, works_behind
 from alexnet.train.stop import Stop, stop_signals
 
@@ -43,9 +43,11 @@ def train(
     resume: bool = False,
     quiet: bool = False,
     team: Team = ALONE,
+    sample_weights: np.ndarray | None = None,
 ) -> RunFolder:
     """Train a network on `store` into the run folder `folder`; with `resume` go on with the run that is there, if any
     (a run that has ended is given back as it is). Each process of a `team` calls this; only its leader uses the folder.
+    `sample_weights`: float32 (N,), factors of the training pictures' losses, kept in the folder; in one process only.
 
     Raises UserError (UsageError for an option) for what a user can mend: see `new_job`, `resumed_job`; a loss that is
     no number; a full disk. Whatever happens, the last saved state stays.
@@ -56,7 +58,7 @@ def train(
             job, keep_log, notes = joined_job(store, folder, options, team), 0, []
         else:
             try:
-                found = lay_out(store, folder, options, resume, team, stack)
+                found = lay_out(store, folder, options, resume, team, stack, sample_weights)
             except UserError as fault:
                 tell_ended(team, fault.exit_code)
                 raise
@@ -86,7 +88,13 @@ def train(
 
 
 def lay_out(
-    store: Store, folder: Path, options: TrainOptions, resume: bool, team: Team, stack: ExitStack
+    store: Store,
+    folder: Path,
+    options: TrainOptions,
+    resume: bool,
+    team: Team,
+    stack: ExitStack,
+    sample_weights: np.ndarray | None = None,
 ) -> tuple[Job, list[str], int | None] | RunFolder:
     """A job, new or taken up again, with notes and the bytes of its log that stand; or a run that has ended. The
     folder's lock is held until `stack` is left."""
@@ -95,10 +103,11 @@ def lay_out(
         stack.enter_context(lock)
         run = RunFolder.open(folder)
         run.sweep()
+        check_same_weights(run, sample_weights, team)
         if run.value("finished"):
             return ended(run, store, options)
         return resumed_job(store, folder, options, team)
-    job, notes = new_job(store, folder, options, claim=lambda: stack.enter_context(lock), team=team)
+    job, notes = new_job(store, folder, options, lambda: stack.enter_context(lock), team, sample_weights)
     if resume:
         notes = [f"{folder}: there is no run to go on with; this is a new one", *notes]
     return job, notes, 0

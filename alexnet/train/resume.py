@@ -4,6 +4,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -102,6 +103,16 @@ def check_same_store(run: RunFolder, store: Store) -> None:
         raise UserError(f"{store.path}: not the store that {run.path} was trained on. Give that one to go on.")
 
 
+def check_same_weights(run: RunFolder, given: np.ndarray | None, team: Team) -> None:
+    """Raises UserError if the run was trained with other weights of its pictures than those `given` (None: not asked),
+    or if several processes are to resume a run that has any."""
+    recorded = run.sample_weights
+    if given is not None and not np.array_equal(given, np.full_like(given, given[0]) if recorded is None else recorded):
+        raise UserError(f"{run.path}: trained with other sample or class weights. Give the same, or another folder.")
+    if recorded is not None and not team.alone:
+        raise UserError(f"{run.path}: trained with sample weights. Resume it in one process, without torchrun.")
+
+
 def _check_epochs(run: RunFolder, recipe: Recipe, job: Job) -> None:
     """Raises UsageError where another number of epochs makes no sense for a run taken up again."""
     trained, recorded = job.cursor.epoch - 1, run.value("options", "epochs") or recipe.epochs
@@ -136,12 +147,12 @@ def check_options(recorded: dict[str, Any], where: Path) -> None:
     """Raises UserError unless these are options of a training, each of the kind that its default is of."""
     kinds = get_type_hints(TrainOptions)
     for name, value in recorded.items():
-        if name not in kinds or not _is_of(value, kinds[name]):
+        if name not in kinds or not is_of(value, kinds[name]):
             raise UserError(f"{where}: damaged, options.{name[:40]} is {repr(value)[:60]}. Restore it from a copy.")
 
 
-def _is_of(value: Any, kind: Any) -> bool:
-    """Whether a value of a config is one of an option's type; a path stands there as text."""
+def is_of(value: Any, kind: Any) -> bool:
+    """Whether a value (of a config, where a path is text) is of an option's type."""
     if kind is float:
         return number(value)
     if kind is int:
@@ -150,7 +161,7 @@ def _is_of(value: Any, kind: Any) -> bool:
         return type(value) is (str if kind is Path else kind)
     if get_origin(kind) is Literal:
         return value in get_args(kind)
-    return any(_is_of(value, one) for one in get_args(kind))
+    return any(is_of(value, one) for one in get_args(kind))
 
 
 def _keep_choices(run: RunFolder, options: TrainOptions, team: Team) -> tuple[dict[str, Any], list[str]]:

@@ -58,10 +58,13 @@ def train_batch(job: Job, batch: Batch, rates: Rates, dealt: Deal | None = None)
     the own share of what is `dealt` out; without, it is a whole batch."""
     dealt = dealt or deal(batch.indices)
     pictures, labels = upload(batch.pictures, job.device), upload(batch.labels, job.device)
-    return learn(job, augmented(job, batch.indices, pictures, rates, dealt.first), labels, dealt, rates)
+    weights = None if job.sample_weights is None else upload(job.sample_weights[batch.indices], job.device)
+    return learn(job, augmented(job, batch.indices, pictures, rates, dealt.first), labels, dealt, rates, weights)
 
 
-def learn(job: Job, inputs: Tensor, labels: Tensor, dealt: Deal, rates: Rates) -> Outcome:
+def learn(
+    job: Job, inputs: Tensor, labels: Tensor, dealt: Deal, rates: Rates, weights: Tensor | None = None
+) -> Outcome:
     """The same with pictures that are augmented already. On the CPU a loss that is no number is seen before the update.
 
     Nothing depends on how a batch is cut but the order of additions: each picture has its own crop, noise and dropout
@@ -72,7 +75,7 @@ def learn(job: Job, inputs: Tensor, labels: Tensor, dealt: Deal, rates: Rates) -
     if dealt.begins:
         job.update.forget_gradients()
     with job.learning.piece(last=dealt.ends):
-        loss, errors = own_loss(job.learning.forward(inputs), labels, dealt)
+        loss, errors = own_loss(job.learning.forward(inputs), labels, dealt, weights)
         figures = job.team.sum(torch.stack((loss.detach(), errors.to(loss.dtype))))
         if not works_behind(job.device) and not math.isfinite(figures[0].item()):
             raise Diverged(went_wrong(job, job.cursor.batch, noticed_in=inputs if job.team.alone else None))
@@ -83,13 +86,16 @@ def learn(job: Job, inputs: Tensor, labels: Tensor, dealt: Deal, rates: Rates) -
     return Outcome(figures, job.cursor.batch, dealt.total)
 
 
-def own_loss(logits_bk: Tensor, labels: Tensor, dealt: Deal) -> tuple[Tensor, Tensor]:
-    """What the own pictures add to the mean loss of those dealt out, and how many of them are wrong. Nothing comes from
-    a stand-in for no picture, and from a column that has no last layer, (b, 0) logits."""
+def own_loss(logits_bk: Tensor, labels: Tensor, dealt: Deal, weights_b: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """What the own pictures add to the mean loss of those dealt out, each times its weight, and how many of them are
+    wrong. Nothing comes from a stand-in for no picture, and from a column that has no last layer, (b, 0) logits."""
     if logits_bk.shape[1] == 0:
         return logits_bk.sum(), torch.zeros((), device=logits_bk.device)
     counts = float(dealt.counts)
-    loss = F.cross_entropy(logits_bk, labels, reduction="sum") * counts / dealt.total
+    if weights_b is None:
+        loss = F.cross_entropy(logits_bk, labels, reduction="sum") * counts / dealt.total
+    else:
+        loss = (F.cross_entropy(logits_bk, labels, reduction="none") * weights_b).sum() * counts / dealt.total
     return loss, (rank_of_truth(logits_bk.detach(), labels) > 0).sum() * counts
 
 

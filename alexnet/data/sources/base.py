@@ -11,11 +11,12 @@ from typing import overload
 
 import numpy as np
 
-from alexnet.data.decode import Undecodable
+from alexnet.data.decode import Decoded, Undecodable
 from alexnet.errors import UsageError, UserError
 
-Reader = Callable[[int], "bytes | np.ndarray"]
-"""Place in a source → the bytes of the picture's file, or its pixels (H, W, 3) uint8 RGB. Safe in threads."""
+Reader = Callable[[int], "bytes | np.ndarray | Decoded"]
+"""Place in a source → the bytes of the picture's file, or its pixels (H, W, 3) uint8 RGB, perhaps with notes. Safe in
+threads."""
 
 
 MOST_FILE_BYTES = 1 << 28
@@ -31,8 +32,9 @@ class Item:
     place: int
     reader: Reader
 
-    def read(self) -> "bytes | np.ndarray":
-        """The bytes of the file, or pixels (H, W, 3) uint8 RGB. Raises ``Undecodable`` if there is no reading it."""
+    def read(self) -> "bytes | np.ndarray | Decoded":
+        """The bytes of the file, or pixels (H, W, 3) uint8 RGB, perhaps with notes. Raises ``Undecodable`` for a file
+        that can't be read."""
         return self.reader(self.place)
 
     @property
