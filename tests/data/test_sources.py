@@ -579,10 +579,15 @@ def test_hostile_xml_is_refused(data: bytes, word: str) -> None:
 
 
 def test_an_annotation_cannot_point_outside(tmp_path: Path) -> None:
-    root = labelme_tree(tmp_path, polygon("car", (1, 1), (9, 9)))
-    for name in ("../../../etc/passwd", "/etc/passwd", ".."):
-        folder(root, {"Annotations/set/a.xml": f"<annotation><filename>{name}</filename></annotation>".encode()})
-        refused(root, "is a path, not a file name")
+    root, objects = labelme_tree(tmp_path, ""), polygon("car", (1, 1), (9, 9)) + polygon("dog", (1, 1), (9, 9))
+    for name in ("../../../etc/passwd", "/etc/passwd", "..", "."):
+        text = f"<annotation><folder>../..</folder><filename>{name}</filename>{objects}</annotation>"
+        folder(root, {"Annotations/set/a.xml": text.encode()})
+        assert list(open_source(root).parts["train"].keys) == ["Images/set/a.png#0", "Images/set/a.png#1"]
+    text = f"<annotation><filename>/etc/passwd</filename>{objects}</annotation>"
+    folder(root, {"Annotations/set/other.xml": text.encode()})
+    with pytest.raises(Undecodable, match="its picture, passwd, is not in Images/"):
+        open_source(root).parts["train"][-1].read()
 
 
 def test_small_norb(tmp_path: Path) -> None:

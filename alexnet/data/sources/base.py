@@ -19,6 +19,9 @@ Reader = Callable[[int], "bytes | np.ndarray | Decoded"]
 threads."""
 
 
+UNLABELLED = -1
+"""The label of an item that can only be refused, such as a broken annotation; it stays in the training part."""
+
 MOST_FILE_BYTES = 1 << 28
 """No picture's file is larger than 256 MB; what says so is no picture, or hostile."""
 
@@ -159,7 +162,7 @@ def check(source: Source, where: str) -> Source:
         if len(set(part.keys)) != len(part):
             twice = [key for key, count in Counter(part.keys).items() if count > 1]
             raise UserError(f"{where}: two items of its part '{name}' have the same key: {listed(twice)}")
-        counts = np.bincount(part.labels, minlength=len(source.class_ids))
+        counts = np.bincount(part.labels[part.labels != UNLABELLED], minlength=len(source.class_ids))
         empty = [source.class_ids[label] for label in np.flatnonzero(counts == 0)]
         if empty and name == "train":
             raise UserError(f"{where}: no pictures for {listed(empty)}: add pictures or remove the class")
@@ -225,9 +228,10 @@ def _held_out_groups(source: Source, holdout: float, seed: int, where: str) -> n
     assert source.groups is not None
     train = source.parts["train"]
     groups: dict[str, list[int]] = {}
-    for index, key in enumerate(train.keys):
-        groups.setdefault(source.groups(key), []).append(index)
-    left = np.bincount(train.labels, minlength=len(source.class_ids))
+    labelled = np.flatnonzero(train.labels != UNLABELLED)
+    for index in labelled.tolist():
+        groups.setdefault(source.groups(train.keys[index]), []).append(index)
+    left = np.bincount(train.labels[labelled], minlength=len(source.class_ids))
     wanted = max(1, int(len(groups) * holdout + 0.5))
     chosen = np.zeros(len(train), bool)
     for group in sorted(groups, key=lambda group: _rank(seed, group)):

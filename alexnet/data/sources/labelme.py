@@ -1,48 +1,106 @@
 """Annotated pictures (LabelMe's XML, Pascal VOC's and its kin): the items are the objects, cut out by their boxes."""
 
+import codecs
 import math
 import os
-from collections.abc import Iterator
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 from xml.etree import ElementTree
 from xml.parsers import expat
 
 import numpy as np
 
 from alexnet.data.decode import Undecodable, decode
-from alexnet.data.sources.base import FileReader, Part, Source, check, in_order, printable
+from alexnet.data.sources.base import UNLABELLED, FileReader, Part, Source, check, in_order, listed, printable
 from alexnet.data.sources.folder import pictures_below
 from alexnet.errors import UserError
+from alexnet.files import read_bounded
+from alexnet.terminal import counted
 
-ANNOTATIONS = "Annotations"
-PICTURES = ("JPEGImages", "Images")
+ANNOTATIONS = ("annotations", "annotation", "xmls", "xml")
+PICTURES = ("jpegimages", "images", "pngimages", "image", "imgs", "img")
+"""What the two folders are called, in any case. Oxford's pets have annotations/xmls/, others have images/xmls/."""
 MOST_BYTES = 1 << 24
 DEEPEST = 32
+BOMS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+DECLARED = re.compile(rb"""\s*<\?xml[^>]*?encoding\s*=\s*["']([\w.-]{1,20})""")
+CODECS = {"gb2312": "gb18030", "gbk": "gb18030", "shift_jis": "cp932", "shift-jis": "cp932", "sjis": "cp932"}
+"""Encodings that annotation tools declare and what their files really are in."""
+TEXT_CODEC = re.compile(r"(?P<east>gb|big5|cp9|euc)|cp\d|windows-|iso-?8859|latin|koi8")
+LOST = "\N{REPLACEMENT CHARACTER}"
 Box = tuple[float, float, float, float]
+
+
+class Folders(NamedTuple):
+    """Where annotations and pictures lie, below the root."""
+
+    annotations: str
+    pictures: str
+
+
+def folders_of(root: Path) -> Folders | None:
+    """The folder of pictures in ``root`` and the one with XML files, beside or inside it. None if there are none."""
+    for pictures in _called(root, PICTURES):
+        inside = [f"{pictures}/{name}" for name in _called(root / pictures, ANNOTATIONS)]
+        for annotations in (*_called(root, ANNOTATIONS), *inside):
+            if any(name.lower().endswith(".xml") for name in _files_below(root / annotations)):
+                return Folders(annotations, pictures)
+    return None
+
+
+def _called(root: Path, names: Sequence[str]) -> list[str]:
+    """The folders in ``root`` that have one of the names, in the order of the names."""
+    there = in_order(name for name in os.listdir(root) if name.lower() in names and (root / name).is_dir())
+    return sorted(there, key=lambda name: names.index(name.lower()))
+
+
+def _files_below(folder: Path, above: frozenset[str] = frozenset()) -> Iterator[str]:
+    """Paths of the files below a folder, without the hidden ones; links are followed but never in a circle."""
+    here = os.path.realpath(folder)
+    for name in in_order(os.listdir(folder)) if here not in above else ():
+        if (folder / name).is_dir():
+            yield from (f"{name}/{inner}" for inner in _files_below(folder / name, above | {here}))
+        elif not name.startswith("."):
+            yield name
 
 
 def is_labelme(root: Path) -> bool:
     """Whether ``root`` has annotations beside pictures, as LabelMe and Pascal VOC lay them out."""
-    return (root / ANNOTATIONS).is_dir() and any((root / name).is_dir() for name in PICTURES)
+    return folders_of(root) is not None
 
 
 def open_labelme(root: Path) -> Source:
     """Part "train": every annotated object of at least one pixel, labelled by its name. A split keeps pictures whole.
 
     Boxes are in pixels as stored (EXIF orientation is not applied), rounded outwards, cut to the picture; a polygon
-    counts by the box around it.
+    counts by the box around it. An annotation that can't be read, or has no picture, is an item without a label whose
+    reading raises ``Undecodable``: it is counted and listed as a damaged picture is.
     """
-    ignored: list[str] = []
-    pictures = next(name for name in PICTURES if (root / name).is_dir())
-    objects = [found for path in _annotation_files(root, ignored) for found in _objects(root, path, pictures, ignored)]
-    class_ids = tuple(in_order({found.name for found in objects}))
+    folders, ignored = folders_of(root), list[str]()
+    assert folders is not None
+    pictures = _Pictures(root, folders.pictures, ignored)
+    annotations = list(_annotations(root, folders, pictures, ignored))
+    objects = [found for annotation in annotations for found in _objects(annotation, ignored)]
+    faults = [found for found in objects if found.fault]
+    class_ids = tuple(in_order({found.name for found in objects if not found.fault}))
+    if not class_ids:
+        some = [f"{found.key}: {found.fault}" for found in faults] + ignored
+        raise UserError(f"{root}: no object with a name and a box in {folders.annotations}/ ({'; '.join(some[:2])})")
+    bare = in_order(set(pictures.names) - {annotation.picture for annotation in annotations})
+    ignored += [f"{printable(name)}: has no annotation" for name in bare]
     label_of = {class_id: label for label, class_id in enumerate(class_ids)}
-    labels = np.array([label_of[found.name] for found in objects], np.int64)
-    keys = [found.key for found in objects]
-    reader = ObjectReader(root, [found.picture for found in objects], [found.box for found in objects])
-    parts = {"train": Part(keys, labels, reader)}
-    source = Source("labelme", class_ids, class_ids, "sorted object name", parts, tuple(ignored), _picture_of)
+    labels = np.array([label_of.get(found.name, UNLABELLED) for found in objects], np.int64)
+    parts = {"train": Part([found.key for found in objects], labels, ObjectReader(root, objects))}
+    note = f"{root}: {counted(len(objects) - len(faults), 'object')}, cut out of {folders.pictures}/ by the boxes in "
+    note += f"{folders.annotations}/; {counted(len(faults), 'annotation')} can't be used, "
+    note += f"{counted(len(bare), 'picture')} without annotation"
+    order = "sorted object name"
+    source = Source("labelme", class_ids, class_ids, order, parts, tuple(ignored), _picture_of, notes=(note,))
     return check(source, str(root))
 
 
@@ -59,26 +117,32 @@ class Annotated:
 def annotated_pictures(root: Path) -> list[Annotated]:
     """Every annotated picture of a VOC or LabelMe folder, in the order of the annotations' names, objects deleted by
     their annotator and empty ones left out. Raises UserError for an annotation that can't be read."""
-    pictures = next(name for name in PICTURES if (root / name).is_dir())
-    return [_annotated(root, path, pictures) for path in _annotation_files(root, [])]
+    folders = folders_of(root)
+    assert folders is not None
+    found = []
+    for annotation in _annotations(root, folders, _Pictures(root, folders.pictures, []), []):
+        if annotation.tree is None:
+            raise UserError(f"{root / annotation.path}: {annotation.fault}. Correct or remove it")
+        if not annotation.fault:
+            found.append(_annotated(annotation.tree, annotation.picture))
+    return found
 
 
-def _annotated(root: Path, path: str, pictures: str) -> Annotated:
-    where = f"{ANNOTATIONS}/{printable(path)}"
-    tree = parse_xml(_bounded(root / ANNOTATIONS / path), str(root / where))
-    counted, difficult = set(), set()
+def _annotated(tree: ElementTree.Element, picture: str) -> Annotated:
+    certain, difficult = set(), set()
     for element in tree.findall("object"):
-        if (name := " ".join(_text(element, "name").split())) and _text(element, "deleted") != "1":
-            (difficult if _text(element, "difficult") == "1" else counted).add(name)
-    picture = _picture(root, path, pictures, _text(tree, "filename"), where)
-    return Annotated(picture, frozenset(counted), frozenset(difficult - counted))
+        if (name := _name(element)) and _text(element, "deleted") != "1":
+            (difficult if _text(element, "difficult") == "1" else certain).add(name)
+    return Annotated(picture, frozenset(certain), frozenset(difficult - certain))
 
 
 class ObjectReader:
-    """Decodes a picture and cuts one object out of it. Boxes are (left, top, right, bottom) in pixels."""
+    """Decodes a picture and cuts one object out of it."""
 
-    def __init__(self, root: Path, pictures: list[str], boxes: list[Box]) -> None:
-        self.files, self.boxes = FileReader(root, pictures), boxes
+    def __init__(self, root: Path, objects: "Sequence[_Object]") -> None:
+        self.files = FileReader(root, [found.picture for found in objects])
+        self.boxes = [found.box for found in objects]
+        self.faults = {place: found.fault for place, found in enumerate(objects) if found.fault}
 
     def size_of(self, place: int) -> int | None:
         """Bytes of the picture's file; None if it is not there."""
@@ -86,6 +150,8 @@ class ObjectReader:
 
     def __call__(self, place: int) -> np.ndarray:
         name = printable(self.files.names[place])
+        if place in self.faults:
+            raise Undecodable(self.faults[place], name)
         pixels = decode(self.files(place), name).pixels
         height, width = pixels.shape[:2]
         left, top, right, bottom = self.boxes[place]
@@ -96,42 +162,96 @@ class ObjectReader:
         return pixels[rows, columns].copy()
 
 
-@dataclass(frozen=True)
-class _Object:
+class _Object(NamedTuple):
+    """An object with its box (left, top, right, bottom) in pixels; or the ``fault`` of an annotation."""
+
     key: str
     name: str
     picture: str
     box: Box
+    fault: str = ""
+
+
+class _Annotation(NamedTuple):
+    """An XML file and its picture, below the root. ``fault``: why it can't be used; the picture is then a guess."""
+
+    path: str
+    tree: ElementTree.Element | None
+    picture: str
+    fault: str
 
 
 def _picture_of(key: str) -> str:
     return key.rpartition("#")[0]
 
 
-def _annotation_files(root: Path, ignored: list[str]) -> list[str]:
-    """Paths of the XML files below Annotations/, without that folder; the rest is put on the list of ignored."""
-    others: list[str] = []
-    plain = list(pictures_below(root, ANNOTATIONS, others))
-    ignored += [f"{printable(name)}: no annotation" for name in plain if not name.lower().endswith(".xml")]
-    found = []
-    for line in others:
-        name, _, reason = line.rpartition(": ")
-        if name.lower().endswith(".xml") and reason == "not a picture by its suffix":
-            found.append(name)
-        else:
-            ignored.append(line)
-    return [os.path.relpath(name, ANNOTATIONS) for name in in_order(found)]
+class _Pictures:
+    """The files in the folder of pictures, to be found by what annotations call them."""
+
+    def __init__(self, root: Path, folder: str, ignored: list[str]) -> None:
+        others: list[str] = []
+        self.folder, self.names = folder, list(pictures_below(root, folder, others))
+        ignored += [line for line in others if ".xml: " not in line.lower()]
+        self.called: dict[str, list[str]] = {}
+        for name in self.names:
+            inside = _folded(os.path.relpath(name, folder))
+            for key in {inside, os.path.splitext(inside)[0]}:
+                self.called.setdefault(key, []).append(name)
+
+    def of(self, path: str, tree: ElementTree.Element) -> str:
+        """The picture of an annotation: the file that it names, with or without a suffix or the path on another
+        machine, else the one with the annotation's own name. UserError if there is none, or several may be meant."""
+        own, named = Path(path).stem, _text(tree, "filename").replace("\\", "/").rpartition("/")[2]
+        folders = dict.fromkeys((os.path.dirname(path), _text(tree, "folder"), ""))
+        by_name, by_own = self._find(folders, named), self._find(folders, own)
+        if not (found := by_name or by_own):
+            raise UserError(f"its picture, {printable(named or own)[:60]}, is not in {self.folder}/")
+        if len(found) > 1 or (by_own and not set(found) & set(by_own)):
+            raise UserError(f"its picture may be any of {listed(in_order({*found, *by_own}))}; correct its <filename>")
+        return found[0]
+
+    def named_like(self, path: str) -> str:
+        """The picture with an annotation's own name; "" if there is none."""
+        return next(iter(self._find((os.path.dirname(path), ""), Path(path).stem)), "")
+
+    def _find(self, folders: Iterable[str], name: str) -> list[str]:
+        stem, suffix = os.path.splitext(name)
+        for folder in folders if name else ():
+            for called in (name, stem) if re.fullmatch(r"\.[a-zA-Z]{3,4}", suffix) else (name,):
+                if found := self.called.get(_folded(os.path.join(folder, called))):
+                    return [path for path in found if os.path.basename(path) == name] or found
+        return []
 
 
-def _objects(root: Path, path: str, pictures: str, ignored: list[str]) -> Iterator[_Object]:
-    """The objects of one annotation file that can be cut out; those that cannot are put on the list of ignored."""
-    where = f"{ANNOTATIONS}/{printable(path)}"
-    tree = parse_xml(_bounded(root / ANNOTATIONS / path), str(root / where))
-    picture = _picture(root, path, pictures, _text(tree, "filename"), where)
-    for number, element in enumerate(tree.findall("object")):
-        key = f"{printable(picture)}#{number}"
-        name = " ".join(_text(element, "name").split())
-        box = _box(element)
+def _folded(path: str) -> str:
+    return unicodedata.normalize("NFC", path).casefold()
+
+
+def _annotations(root: Path, folders: Folders, pictures: _Pictures, ignored: list[str]) -> Iterator[_Annotation]:
+    """The XML files below the folder of annotations; what else is there is put on the list of ignored."""
+    for name in _files_below(root / folders.annotations):
+        path, tree = f"{folders.annotations}/{name}", None
+        if not name.lower().endswith(".xml"):
+            ignored.append(f"{printable(path)}: no annotation")
+            continue
+        try:
+            tree = parse_xml(read_bounded(root / path, MOST_BYTES), str(root / path))
+            yield _Annotation(path, tree, pictures.of(name, tree), "")
+        except UserError as error:
+            yield _Annotation(path, tree, pictures.named_like(name), str(error).removeprefix(f"{root / path}: "))
+
+
+def _objects(annotation: _Annotation, ignored: list[str]) -> Iterator[_Object]:
+    """The objects of one annotation that can be cut out; those that cannot are put on the list of ignored."""
+    where, picture = printable(annotation.path), annotation.picture
+    if annotation.fault or annotation.tree is None:
+        yield _Object(where, "", annotation.path, (0, 0, 0, 0), annotation.fault)
+        return
+    elements = annotation.tree.findall("object")
+    if not elements:
+        ignored.append(f"{where}: has no objects")
+    for number, element in enumerate(elements):
+        name, box = _name(element), _box(element)
         if _text(element, "deleted") == "1":
             ignored.append(f"{where}, object {number}: deleted by its annotator")
         elif not name:
@@ -139,16 +259,7 @@ def _objects(root: Path, path: str, pictures: str, ignored: list[str]) -> Iterat
         elif box is None or not (box[0] < box[2] and box[1] < box[3]):
             ignored.append(f"{where}, object {number} ({name}): its box is missing or empty")
         else:
-            yield _Object(key, name, picture, box)
-
-
-def _picture(root: Path, path: str, pictures: str, filename: str, where: str) -> str:
-    """The picture beside its annotation: the file it names, in the folder that answers the annotation's own."""
-    folder = Path(pictures, path).parent
-    name = filename or f"{Path(path).stem}.jpg"
-    if Path(name).name != name or name in (".", ".."):
-        raise UserError(f"{root / where}: its picture '{printable(name)[:60]}' is a path, not a file name")
-    return str(folder / name)
+            yield _Object(f"{printable(picture)}#{number}", name, picture, box)
 
 
 def _box(element: ElementTree.Element) -> Box | None:
@@ -181,23 +292,19 @@ def _coordinate(text: str) -> float | None:
     return value if math.isfinite(value) and abs(value) < 1e9 else None
 
 
+def _name(element: ElementTree.Element) -> str:
+    return " ".join(_text(element, "name").split())
+
+
 def _text(element: ElementTree.Element, name: str) -> str:
     return (element.findtext(name) or "").strip()
-
-
-def _bounded(path: Path) -> bytes:
-    try:
-        if path.stat().st_size > MOST_BYTES:
-            raise UserError(f"{path}: over {MOST_BYTES >> 20} MB, not an annotation")
-        return path.read_bytes()
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror or error}") from None
 
 
 def parse_xml(data: bytes, where: str) -> ElementTree.Element:
     """The root of an XML document that declares no document type, and so no entities to expand.
 
-    Raises ``UserError`` on a declaration, on nesting beyond 32 levels and on what is not well formed.
+    Raises ``UserError`` on a declaration, on nesting beyond 32 levels, on what is not well formed or no annotation, and
+    on an object whose name can't be decoded.
     """
     builder = ElementTree.TreeBuilder()
     depth = 0
@@ -217,12 +324,35 @@ def parse_xml(data: bytes, where: str) -> ElementTree.Element:
     def refuse(*_: object) -> None:
         raise UserError(f"{where}: declares a document type, which annotations do not need; remove its <!DOCTYPE>")
 
-    parser = expat.ParserCreate()
+    text = re.sub(r"\A\s*<\?xml.*?\?>", "", _decoded(data), flags=re.S).strip()
+    parser = expat.ParserCreate("utf-8")
     parser.StartElementHandler, parser.EndElementHandler = start, end
     parser.CharacterDataHandler = builder.data
     parser.StartDoctypeDeclHandler = refuse
     try:
-        parser.Parse(data, True)
+        parser.Parse(text.encode(), True)
     except expat.ExpatError as error:
         raise UserError(f"{where}: not well-formed XML: {error}") from None
-    return builder.close()
+    tree = builder.close()
+    if tree.tag != "annotation" and tree.find("object") is None and tree.find("filename") is None:
+        raise UserError(f"{where}: no annotation of VOC's or LabelMe's form: it begins with <{tree.tag[:40]}>")
+    if any(LOST in (name.text or "") for name in tree.iterfind("object/name")):
+        raise UserError(f"{where}: an object's name is neither UTF-8 nor in the encoding declared: save it as UTF-8")
+    return tree
+
+
+def _decoded(data: bytes) -> str:
+    """The text of an XML file: UTF-8 where that fits, else the encoding declared; what fits neither becomes LOST."""
+    codec = next((codec for bom, codec in BOMS.items() if data.startswith(bom)), "")
+    if not codec and b"\0" in data[:2]:
+        codec = "utf-16-be" if data[0] == 0 else "utf-16-le"
+    if codec:
+        return data.decode(codec, "replace")
+    declared = match[1].decode("ascii", "replace").lower() if (match := DECLARED.match(data)) else ""
+    declared = CODECS.get(declared, declared)
+    text, kind = data.decode("utf-8", "replace"), TEXT_CODEC.match(declared)
+    # Two bytes of GBK may pass for a letter of UTF-8, like those of 猫 for è, but hardly for one of three bytes.
+    if kind and (LOST in text or (kind["east"] and not text.isascii() and max(text) < "\u0800")):
+        with suppress(UnicodeError, LookupError):
+            return data.decode(declared)
+    return text
