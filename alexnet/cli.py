@@ -9,6 +9,7 @@ import difflib
 import inspect
 import io
 import os
+import re
 import shlex
 import sys
 from collections.abc import Sequence
@@ -22,7 +23,7 @@ from tyro.conf import DisallowNone, Positional, arg
 
 import alexnet
 from alexnet.errors import UsageError, UserError
-from alexnet.files import file_fault
+from alexnet.files import expanded, file_fault
 from alexnet.verbs.arguments import Verb
 from alexnet.verbs.bench import Bench
 from alexnet.verbs.bring import Import
@@ -179,7 +180,21 @@ def find_verb(name: str) -> type[Verb]:
 
 
 def parse(verb: type[Verb], name: str, options: list[str]) -> Verb:
-    return tyro.cli(verb, prog=f"alexnet {name}", description=inspect.getdoc(verb), config=TYRO, args=options)
+    getattr(tyro, "_experimental_options", {})["ansi_codes"] = coloured()
+    words = list(map(with_home, options))
+    return tyro.cli(verb, prog=f"alexnet {name}", description=inspect.getdoc(verb), config=TYRO, args=words)
+
+
+def coloured() -> bool:
+    """Whether help and usage errors may have colours: both outputs are a terminal, and NO_COLOR is not set."""
+    plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+    return not plain and sys.stdout.isatty() and sys.stderr.isatty()
+
+
+def with_home(word: str) -> str:
+    """A word of the command line with `~` in a path expanded: `~/run`, `--out=~/run`, `synthetic:~/pictures`."""
+    option, path = re.fullmatch(r"(--[\w-]+=|\w+:)?(.*)", word, re.DOTALL).groups("")  # pyright: ignore[reportOptionalMemberAccess]
+    return option + (expanded(path) if path.startswith("~") else path)
 
 
 def overview() -> str:

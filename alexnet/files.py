@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
-from alexnet.errors import UserError
+from alexnet.errors import UsageError, UserError
 
 TEMPORARY_SUFFIX = ".unfinished"
 READ_BYTES = 1 << 20
@@ -42,6 +42,21 @@ class DiskFull(UserError):
     def __init__(self, fact: str, remedy: str = "") -> None:
         super().__init__(f"{fact}{remedy}")
         self.fact = fact
+
+
+def expanded(path: str | os.PathLike[str]) -> str:
+    """``path`` with a leading ``~`` or ``~user`` replaced by that user's home folder, as a shell does it.
+
+    Shells leave ``--out=~/run`` and quoted paths as they are. UsageError if the home folder is not known, unless a file
+    or folder has that very name.
+    """
+    words = os.path.expanduser(path)
+    name, slash, _ = words.partition("/")
+    if name.startswith("~") and (slash or name == "~") and not os.path.lexists(words):
+        raise UsageError(
+            f"{words}: the home folder {name} is not known. Give the whole path, or ./{words}."
+        )
+    return words
 
 
 def file_fault(error: OSError, path: Path | str) -> UserError:

@@ -30,6 +30,7 @@ from alexnet.data.augment import Inputs
 from alexnet.data.resample import Resample
 from alexnet.errors import UserError
 from alexnet.files import (
+    expanded,
     faults_named,
     is_altered,
     is_temporary,
@@ -153,7 +154,7 @@ class RunFolder:
     @classmethod
     def open(cls, path: str | Path, *, altered: bool = False) -> "RunFolder":
         """The run folder at `path`. `altered`: open it also if its config is not as it was written."""
-        path = Path(path)
+        path = Path(expanded(path))
         if not path.is_dir():
             raise UserError(f"{path}: no such run folder. `alexnet train … --out {path}` makes one.")
         if not (path / "config.json").exists():

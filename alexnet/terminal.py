@@ -1,10 +1,14 @@
 """What a person at a terminal sees: progress (a bar, or plain lines where output goes to a file), times, sizes."""
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Protocol, TextIO
+from typing import TYPE_CHECKING, Protocol, TextIO
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 LINE_EVERY = 10.0  # seconds, where there is no terminal
 
@@ -18,25 +22,36 @@ class Progress(Protocol):
 @contextmanager
 def progress(unit: str) -> Iterator[Progress]:
     """Inside, show on stderr how many `unit` ("pictures") are done, how many a second, and the time left."""
-    with _bars(unit) if sys.stderr.isatty() else _lines(unit, sys.stderr) as report:
+    with _bars(unit) if is_live() else _lines(unit, sys.stderr) as report:
         yield report
+
+
+def is_live() -> bool:
+    """Whether stderr is a terminal on which a bar can move."""
+    return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def console() -> "Console":
+    """rich's console on stderr. Text is shown as it is: names of files and classes may hold [brackets] and :colons:."""
+    from rich.console import Console
+
+    return Console(stderr=True, markup=False, emoji=False, highlight=False)
 
 
 @contextmanager
 def _bars(unit: str) -> Iterator[Progress]:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bars
 
     bars = Bars(
-        "{task.description}",
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         "{task.fields[speed]}",
         TimeRemainingColumn(),
         "left",
-        "{task.fields[remark]}",
-        console=Console(stderr=True),
+        TextColumn("{task.fields[remark]}", markup=False),
+        console=console(),
     )
     tasks: dict[str, TaskID] = {}
 

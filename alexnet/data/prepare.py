@@ -40,6 +40,7 @@ from alexnet.data.store import Store, cores
 from alexnet.errors import UsageError, UserError
 from alexnet.files import (
     DiskFull,
+    expanded,
     faults_named,
     is_temporary,
     json_bytes,
@@ -134,7 +135,7 @@ def prepare(
     by another process, a source that changed since the last try, a file or disk that cannot be read or written. All
     that was done until then is kept; the same call goes on from there. UsageError: an option out of range.
     """
-    options, destination = Options(size, resample, format, exif, decode), Path(destination)
+    options, destination = Options(size, resample, format, exif, decode), Path(expanded(destination))
     check_limits(max_bad, workers)
     check_source(source)
     say = say or say_nothing

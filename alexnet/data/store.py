@@ -21,7 +21,7 @@ from alexnet.data import layout
 from alexnet.data.description import ANEW_OR_COPIED, check_digest, check_file, fault_of, read_description
 from alexnet.data.statistics import Statistics, Sums
 from alexnet.errors import UserError
-from alexnet.files import faults_named, read_json
+from alexnet.files import expanded, faults_named, read_json
 
 Progress = Callable[[str, int, int], None]
 """Receives the name of a part, records done, records in all."""
@@ -58,7 +58,7 @@ class Store:
         Takes time in proportion to the labels, not the pictures (1,281,167 records: under 0.5 s). UserError if
         it is no store, not finished, of a newer format, or if a file is absent, cut short, too long or damaged.
         """
-        path = Path(path)
+        path = Path(expanded(path))
         description = read_description(path)
         for name in (layout.REPORT, layout.STATISTICS):
             if name in description["files"]:

@@ -21,6 +21,7 @@ from PIL import Image, ImageOps
 
 from alexnet.data.decode import Decoded, Undecodable, decode
 from alexnet.data.sources.base import in_order, printable
+from alexnet.files import expanded
 
 Picture = str | os.PathLike[str] | bytes | Image.Image | np.ndarray
 """A file, the bytes of one, a Pillow image, or pixels: uint8 (H, W, 3), RGB."""
@@ -133,6 +134,8 @@ def _files(name: str) -> list[str]:
 def _plain(given: Any) -> Any:
     """Tensors, frames, series and other arrays as NumPy's; a frame's only column, or an array's, as (N,). The rest is
     returned as it is. Raises ValueError for several columns."""
+    if isinstance(given, str | os.PathLike):
+        return expanded(given)
     names = getattr(given, "column_names", None)
     names = getattr(given, "columns", None) if names is None else names
     if names is not None and len(names) != 1:
@@ -253,7 +256,7 @@ def _of_image(image: Image.Image, name: str, exif: bool) -> Decoded:
 def read_file(path: str) -> bytes:
     """The bytes of a file that may hold a picture. Raises Undecodable if it can't be read or is no such file."""
     try:
-        with open(path, "rb") as file:
+        with open(expanded(path), "rb") as file:
             about = os.fstat(file.fileno())
             if stat.S_ISREG(about.st_mode) and about.st_size > LIMIT_BYTES:
                 raise Undecodable(f"{about.st_size:,} bytes, too large for a picture", path)

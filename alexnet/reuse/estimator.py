@@ -18,6 +18,7 @@ from alexnet.data.prepare import prepare
 from alexnet.data.sources.base import Source
 from alexnet.data.store import Store
 from alexnet.errors import UsageError, UserError
+from alexnet.files import expanded
 from alexnet.measure.arithmetic import DeviceWish, PrecisionWish
 from alexnet.measure.pictures import Named, Picture, name_of, numbered, picture_list
 from alexnet.measure.predict import Failure
@@ -143,7 +144,8 @@ class Classifier(ClassifierMixin, BaseEstimator):
             weights = examples.weights_of(source.parts["train"])
             if self.folder:
                 with space_named("Free some space, or pass a folder=… on another disk."):
-                    run = self._trained(source, Path(f"{self.folder}.store"), Path(self.folder), options, weights)
+                    folder = Path(expanded(self.folder))
+                    run = self._trained(source, Path(f"{folder}.store"), folder, options, weights)
             else:
                 run = self._trained_in_temporary_folders(source, options, weights)
         self.classes_ = examples.classes
@@ -176,7 +178,7 @@ class Classifier(ClassifierMixin, BaseEstimator):
         """Raises InvalidParameter for a parameter of the wrong type or out of its range."""
         given = self._parameters()
         same = {name: given[name] for name in get_type_hints(TrainOptions) if name in given}
-        start_from = None if self.start_from is None else Path(self.start_from)
+        start_from = None if self.start_from is None else Path(expanded(self.start_from))
         options = TrainOptions(**same | {"start_from": start_from, "seed": self._seed()})
         check_options(options)
         return options
@@ -201,8 +203,9 @@ class Classifier(ClassifierMixin, BaseEstimator):
     def _seed(self) -> int:
         if isinstance(self.random_state, int | np.integer):
             return int(self.random_state)
-        if self.random_state is None and self.folder and (Path(self.folder) / "config.json").exists():
-            return RunFolder.open(Path(self.folder)).value("options", "seed")  # the run there is resumed
+        folder = Path(expanded(self.folder or ""))
+        if self.random_state is None and self.folder and (folder / "config.json").exists():
+            return RunFolder.open(folder).value("options", "seed")  # the run there is resumed
         return int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
 
     def _prepared(self, source: Source, place: Path) -> Store:

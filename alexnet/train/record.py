@@ -7,17 +7,16 @@ there while the run goes on: epoch, batch, batches, loss, top1_error, speed (pic
 import json
 import os
 import socket
-import sys
 import time
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from alexnet.errors import UserError
 from alexnet.files import faults_named, json_bytes, write_atomically
+from alexnet.terminal import console, is_live
 
 PLAIN_SECONDS = 20.0
 """Seconds between progress lines where there is no terminal."""
@@ -127,9 +126,9 @@ class Screen:
     """A progress bar on a terminal; a line every 20 seconds elsewhere. Epoch lines and notes on both. To stderr."""
 
     def __init__(self, epochs: int) -> None:
-        self.console = Console(stderr=True, highlight=False)
+        self.console = console()
         self.epochs = epochs
-        self.live = sys.stderr.isatty()
+        self.live = is_live()
         self.last_line = time.monotonic()
         columns = (
             TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]}"),

@@ -14,6 +14,7 @@ from alexnet.data.sources.labelme import is_labelme, open_labelme
 from alexnet.data.sources.norb import is_norb, open_norb
 from alexnet.data.sources.tiny_imagenet import is_tiny_imagenet, open_tiny_imagenet
 from alexnet.errors import UserError
+from alexnet.files import expanded
 
 __all__ = ["Item", "Part", "Source", "open_source"]
 
@@ -36,7 +37,7 @@ def open_source(
     if str(spec).startswith(PREFIX):
         source = open_builtin(str(spec), progress)
     else:
-        root = Path(spec)
+        root = Path(expanded(spec))
         _check_folder(root)
         source = _open(root, background)
     return source if holdout is None else split(source, holdout, seed, str(spec))

@@ -9,6 +9,7 @@ import PIL
 
 from alexnet.data.sources.base import Source
 from alexnet.data.sources.folder import open_folder
+from alexnet.files import expanded
 
 PREFIX = "synthetic:"
 
@@ -22,7 +23,7 @@ def open_builtin(spec: str, progress: Callable[[int, int], None] | None = None) 
     from alexnet.data import synthetic
 
     place = spec.removeprefix(PREFIX)
-    folder = Path(place) if place else cache_folder()
+    folder = Path(expanded(place)) if place else cache_folder()
     synthetic.write(folder, progress=progress)
     return replace(open_folder(folder), kind="synthetic")
 

@@ -21,7 +21,16 @@ import torch
 from alexnet.damage import damage_named, hold, whole
 from alexnet.data.store import Store
 from alexnet.errors import UsageError, UserError
-from alexnet.files import faults_named, json_bytes, locked, read_json, remove_temporaries, sha256_of, write_atomically
+from alexnet.files import (
+    expanded,
+    faults_named,
+    json_bytes,
+    locked,
+    read_json,
+    remove_temporaries,
+    sha256_of,
+    write_atomically,
+)
 from alexnet.measure.evaluation import part_of
 from alexnet.measure.run import Run
 from alexnet.reuse.feature_file import Collection, open_features, write_features
@@ -184,7 +193,7 @@ class Index:
     def open(cls, folder: str | Path, run: Run | None = None) -> "Index":
         """The index in `folder`. Raises UserError if there is none, if it is not finished, if a file is absent or
         damaged (see CHECKED_AT_ONCE), or if it was made by other weights than the `run` has."""
-        folder = Path(folder)
+        folder = Path(expanded(folder))
         if not (folder / DESCRIPTION).exists():
             begun = folder / "features.npy.journal"
             state = "not finished; the same command goes on" if begun.exists() else "no index of similar pictures"
