@@ -53,9 +53,7 @@ def expanded(path: str | os.PathLike[str]) -> str:
     words = os.path.expanduser(path)
     name, slash, _ = words.partition("/")
     if name.startswith("~") and (slash or name == "~") and not os.path.lexists(words):
-        raise UsageError(
-            f"{words}: the home folder {name} is not known. Give the whole path, or ./{words}."
-        )
+        raise UsageError(f"{words}: the home folder {name} is not known. Give the whole path, or ./{words}.")
     return words
 
 

@@ -1,5 +1,7 @@
 """The command line as a shell sees it: exit codes, messages, help, completion."""
 
+import io
+import itertools
 import json
 import os
 import re
@@ -229,6 +231,54 @@ def test_an_unknown_option_is_a_usage_mistake(name: str, capsys: pytest.CaptureF
     output = capsys.readouterr()
     assert not output.out
     assert "--no-such-option" in output.err
+
+
+@pytest.mark.parametrize("name", cli.VERBS)
+def test_a_home_folder_is_expanded_in_every_path(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = [
+        f"~/{word}" if "." in word or word in ("run", "store", "picture", "one") else word
+        for word in POSITIONALS.get(name, [])
+    ]
+    if not any(word.startswith("~") for word in words):
+        return
+    monkeypatch.setenv("HOME", "/home/me")
+    flat = [f"{one}={two}" if one.startswith("--") else two for one, two in itertools.pairwise(["", *words])]
+    flat = [word for word in flat if not word.startswith("--") or "=" in word]
+    assert "~" not in repr(cli.parse(cli.find_verb(name), name, words))
+    assert "~" not in repr(cli.parse(cli.find_verb(name), name, flat))
+
+
+def test_a_home_folder_is_expanded_behind_an_equals_sign_or_a_scheme(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    assert cli.parse(cli.find_verb("demo"), "demo", ["--out=~/a b"]).out == Path("/home/me/a b")  # pyright: ignore
+    prepare = cli.parse(cli.find_verb("prepare"), "prepare", ["synthetic:~/x", "~/y"])
+    assert (prepare.source, prepare.store) == ("synthetic:/home/me/x", Path("/home/me/y"))  # pyright: ignore
+    assert cli.main(["nets", "--batch=~nobody-here/x"]) == 2
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("arguments", [["nets", "--help"], ["train", "[/x]", "--no-such", "[red]x"]])
+def test_help_and_usage_errors_have_colours_unless_they_are_not_wanted(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def shown(errors: io.StringIO, **environment: str) -> str:
+        output = Terminal()
+        monkeypatch.setattr("sys.stdout", output)
+        monkeypatch.setattr("sys.stderr", errors)
+        for name, value in {"NO_COLOR": "", "TERM": "xterm-256color", **environment}.items():
+            monkeypatch.setenv(name, value)
+        with pytest.raises(SystemExit):
+            cli.main(arguments)
+        return output.getvalue() + errors.getvalue()
+
+    assert "\x1b[" in shown(Terminal())
+    for plain in (shown(Terminal(), NO_COLOR="1"), shown(Terminal(), TERM="dumb"), shown(io.StringIO())):
+        assert "\x1b[" not in plain
+        assert "[red]x" in plain or "--help" in arguments
 
 
 # ── completion ───────────────────────────────────────────────────────────────────────────────────────────────────

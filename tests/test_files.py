@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import save
 
 from alexnet import files
-from alexnet.errors import UserError
+from alexnet.errors import UsageError, UserError
 from alexnet.files import (
     canonical_digest,
     is_altered,
@@ -182,3 +182,22 @@ def test_what_safetensors_say_beside_their_tensors(about: dict[str, str]) -> Non
 def test_what_is_no_safetensors_file_is_a_value_error(data: bytes) -> None:
     with pytest.raises(ValueError, match=r".*"):
         metadata_in(io.BytesIO(data))
+
+
+def test_a_home_folder_is_expanded_as_a_shell_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    assert files.expanded("~") == f"{tmp_path}/home"
+    assert files.expanded(Path("~/runs/a")) == f"{tmp_path}/home/runs/a"
+    assert files.expanded("~root/x") == os.path.expanduser("~root/x") != "~root/x"
+    assert [files.expanded(name) for name in ("a/~/b", "./~x/y", "~$letter.jpg", "~~x")] == [
+        "a/~/b",
+        "./~x/y",
+        "~$letter.jpg",
+        "~~x",
+    ]
+    with pytest.raises(UsageError, match="~nobody-here/x: the home folder ~nobody-here is not known"):
+        files.expanded("~nobody-here/x")
+    (tmp_path / "~nobody-here").mkdir()
+    (tmp_path / "~nobody-here" / "x").touch()
+    assert files.expanded("~nobody-here/x") == "~nobody-here/x"

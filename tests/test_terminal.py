@@ -5,6 +5,7 @@ import io
 import pytest
 
 from alexnet import terminal
+from alexnet.train.record import Screen
 
 
 def lines_of(reports: list[tuple[float, int, str]], total: int) -> list[str]:
@@ -65,16 +66,44 @@ def test_sizes(count: int, text: str) -> None:
 
 
 def test_a_bar_on_a_terminal_shows_speed_and_remark(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
-
     screen = Terminal()
     monkeypatch.setattr("sys.stderr", screen)
     monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("TERM", "xterm")
     with terminal.progress("pictures") as report:
         for done in range(101):
             report("val", done, 100, "3 refused")
     assert "val" in screen.getvalue()
     assert "100/100" in screen.getvalue()
     assert "3 refused" in screen.getvalue()
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("name", ["[exp1] x", "r[/x]", "[red]a", ":cat: $1$"])
+def test_names_are_shown_as_they_are(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = Terminal()
+    monkeypatch.setattr("sys.stderr", screen)
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("NO_COLOR", "1")
+    with terminal.progress("pictures") as report:
+        report(name, 1, 1, f"remark {name}")
+    assert screen.getvalue().count(name) >= 2
+    screen.truncate(0)
+    listener = Screen(3)
+    listener.event("note", text=f"the run {name} is resumed")
+    listener.close()
+    assert f"the run {name} is resumed" in screen.getvalue()
+
+
+def test_a_dumb_terminal_gets_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = Terminal()
+    monkeypatch.setattr("sys.stderr", screen)
+    monkeypatch.setenv("TERM", "dumb")
+    with terminal.progress("pictures") as report:
+        report("val", 5, 5)
+    assert screen.getvalue() == "val: 5 of 5 pictures\n"

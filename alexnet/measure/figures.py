@@ -211,6 +211,7 @@ def _bars(axes: Axes, prediction: Prediction, true_id: str) -> None:
 
 def shortened(name: str, most: int) -> str:
     """The name, cut with … if it is longer than `most` characters."""
+    name = f" {name}" if name.startswith("_") else name  # matplotlib leaves names with _ out of legends
     return name if len(name) <= most else name[: most - 1].rstrip() + "…"
 
 

@@ -42,7 +42,11 @@ def invariance_figure(found: Invariance) -> Figure:
         _lines(axes[-1], one, one.probability.numpy(), "P(true class)", names)
         axes[-1].set_ylim(-0.02, 1.02)
     handles, labels = grid[0, -1].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=min(5, len(names)), fontsize=8.5, frameon=False)
+    legend = figure.legend(
+        handles, labels, loc="outside lower center", ncols=min(5, len(names)), fontsize=8.5, frameon=False
+    )
+    for text in legend.get_texts():
+        text.set_parse_math(False)
     return figure
 
 

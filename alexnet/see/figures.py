@@ -217,4 +217,8 @@ def _classes(
     _frame(axes, side)
     axes.set_title("e  most probable class\n", fontsize=TITLE, color=LIGHT.ink)
     named = [Patch(color=CLASS_COLOURS[places[int(n)]], label=shortened(class_names[int(n)], 20)) for n in frequent[:6]]
-    axes.legend(handles=named, loc="upper center", bbox_to_anchor=(0.5, -0.02), fontsize=7.5, frameon=False, ncols=2)
+    legend = axes.legend(
+        handles=named, loc="upper center", bbox_to_anchor=(0.5, -0.02), fontsize=7.5, frameon=False, ncols=2
+    )
+    for text in legend.get_texts():
+        text.set_parse_math(False)

@@ -1,5 +1,7 @@
 """Invariance: transformations against shifts and quarter turns of arrays, distances against the formulas."""
 
+import io
+
 import numpy as np
 import pytest
 import torch
@@ -11,7 +13,17 @@ from alexnet.data.store import Store
 from alexnet.errors import UserError
 from alexnet.measure.accuracy import Viewer
 from alexnet.measure.run import Run
-from alexnet.see.invariance import curve, default_layers, distances, invariance_of, steps_of, transformed
+from alexnet.see.charts import invariance_figure
+from alexnet.see.invariance import (
+    Curves,
+    Invariance,
+    curve,
+    default_layers,
+    distances,
+    invariance_of,
+    steps_of,
+    transformed,
+)
 from alexnet.see.sight import inputs_of
 
 
@@ -116,6 +128,14 @@ def test_the_whole_figure_of_some_pictures(run: Run, store: Store) -> None:
             assert all(distance[place] < 1e-3 for distance in one["distances"][layer]), "unmoved, nothing changes"
     with pytest.raises(UserError, match="has no layer 'relu9'"):
         invariance_of(run.viewer, records, [0, 0, 0], names="abc", class_names=run.class_names, layers=["relu9"])
+
+
+def test_names_of_classes_are_neither_formulas_nor_left_out_of_the_legend() -> None:
+    names, views = ("_none", r"$\frac$", "[/x]"), torch.zeros(3, 2, 8, 8, 3, dtype=torch.uint8)
+    one = Curves("scale", (1.0, 2.0), {}, torch.ones(3, 2), torch.ones(3, 2), torch.ones(3, 2, 2), views)
+    figure = invariance_figure(Invariance(names, names, (), "none", "mean", (one,)))
+    figure.savefig(io.BytesIO())
+    assert [text.get_text().strip() for text in figure.legends[0].get_texts()] == list(names)
 
 
 def test_layers_of_the_paper_on_every_network() -> None:
