@@ -4,7 +4,7 @@ N pictures · H, W rows and columns of a picture · K classes.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence, ValuesView
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any
@@ -92,13 +92,15 @@ class Examples:
 
 
 def _labels(y: Any, count: int) -> np.ndarray:
-    """The labels (N,). Raises ValueError for another number of them, missing ones, and what are no classes."""
+    """The labels (N,). Raises ValueError for another number of them, and for missing ones."""
     if y is None:
         raise ValueError("Classifier requires y to be passed, but the target y is None")
-    labels = column_or_1d(y if hasattr(y, "__len__") else list(y), warn=True)
+    given = list(y) if isinstance(y, Iterator | ValuesView) else y
+    labels = column_or_1d(given, warn=True)
     if len(labels) != count:
         raise ValueError(f"y must hold a label for each of the {count:,} pictures, not {len(labels):,}")
-    missing = [place + 1 for place, label in enumerate(labels) if _is_missing(label)]
+    apart = given if isinstance(given, list | tuple) else labels  # among texts NumPy makes a NaN the text "nan"
+    missing = [place + 1 for place, label in enumerate(apart) if _is_missing(label)]
     if missing:
         shown = ", ".join(map(str, missing[:5])) + (" …" if len(missing) > 5 else "")
         raise ValueError(
@@ -106,7 +108,6 @@ def _labels(y: Any, count: int) -> np.ndarray:
         )
     if labels.dtype == object and all(type(label) is bool for label in labels):
         labels = labels.astype(bool)
-    check_classification_targets(labels)
     return labels
 
 
@@ -119,7 +120,9 @@ def _is_missing(label: Any) -> bool:
 
 
 def _classes(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The classes (K,), sorted, and the place of each label among them. Raises ValueError for what are no classes."""
     try:
+        check_classification_targets(labels)
         return np.unique(labels, return_inverse=True)
     except TypeError as fault:
         kinds = ", ".join(sorted({type(label).__name__ for label in labels}))
@@ -136,5 +139,5 @@ def _weights(sample_weight: Any, count: int) -> np.ndarray:
     if weights.shape != (count,):
         raise ValueError(f"sample_weight.shape == {weights.shape}, expected ({count},)")
     if not np.isfinite(weights).all() or (weights < 0).any() or not weights.any():
-        raise ValueError("sample_weight must hold finite numbers of at least 0, not all of them 0")
+        raise ValueError("sample_weight must be finite and at least zero, and not zero for every picture")
     return weights
