@@ -12,15 +12,18 @@ import re
 import warnings
 from collections.abc import Collection, Sequence
 from itertools import takewhile
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from alexnet.errors import UserError
+from alexnet.files import read_bounded
 
 WNID = re.compile(r"n\d{8}")
 FORMS = (
     "Give one class per line (n01440764 tench; 0 tench; or tench), a CSV file with the columns index and name, or JSON "
     '({"0": "tench", …}, {"0": ["n01440764", "tench"], …} or ["tench", …])'
 )
+MOST_BYTES = 1 << 26
 MOST_PYTHON_BYTES = 1 << 22
 """The list of ImageNet's 21,841 classes has 1 MB."""
 LONGEST_LINE = 1000
@@ -53,10 +56,10 @@ def entries_in(data: bytes, where: str, known: Collection[str] = ()) -> list[Ent
     Raises ``UserError``, which says what is expected, if the list can be read in no way or in several, if numbers are
     missing or occur twice, or if only some of its lines have them.
     """
-    lines = re.split(r"\r\n|\r|\n", _text_in(data, where))
-    lines = [line for line in lines if line.strip() and not line.lstrip().startswith(("#", "//"))]
-    value = re.sub(r"\A(\w+\s+)?\w+\s*=\s*(?=[\[{(])", "", "\n".join(lines)).strip().rstrip(";")
     try:
+        lines = _lines_in(data)
+        lines = [line for line in lines if line.strip() and not line.lstrip().startswith(("#", "//"))]
+        value = re.sub(r"\A(\w+\s+)?\w+\s*=\s*(?=[\[{(])", "", "\n".join(lines)).strip().rstrip(";")
         return _of_value(_value(value)) if value[:1] in ("{", "[", "(") else _of_lines(lines, frozenset(known))
     except RecursionError:
         raise UserError(f"{where}: nested without end, no list of classes. {FORMS}.") from None
@@ -64,16 +67,24 @@ def entries_in(data: bytes, where: str, known: Collection[str] = ()) -> list[Ent
         raise UserError(f"{where}: not read as a list of classes: {fault}. {FORMS}.") from None
 
 
-def _text_in(data: bytes, where: str) -> str:
-    """UTF-8, or UTF-16 by its byte order mark or because every second byte of it is 0."""
+def lines_of(path: Path) -> list[str]:
+    """The lines of a text file, whatever its line ends. UserError if it is not there, too large, or no text."""
+    try:
+        return _lines_in(read_bounded(path, MOST_BYTES))
+    except ValueError as fault:
+        raise UserError(f"{path}: {fault}") from None
+
+
+def _lines_in(data: bytes) -> list[str]:
+    """The lines of a text in UTF-8, or in UTF-16 by its byte order mark or because every second byte of it is 0."""
     plain = {b"\0": "utf-16-be"}.get(data[:1], "utf-16-le" if data[1:2] == b"\0" else "utf-8")
     try:
         text = data.decode(next((codec for bom, codec in BOMS.items() if data.startswith(bom)), plain))
     except UnicodeDecodeError:
         text = "\0"
     if re.search(r"[\0-\x08\x0e-\x1f\x7f]", text):
-        raise UserError(f"{where}: no text in UTF-8 or UTF-16; save the list of classes as UTF-8. {FORMS}.")
-    return text
+        raise ValueError("no text in UTF-8 or UTF-16; save it as UTF-8")
+    return re.split(r"\r\n|\r|\n", text)
 
 
 def _of_table(rows: Sequence[Sequence[str]], titles: Sequence[str] = ()) -> list[Entry]:

@@ -9,17 +9,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from alexnet.data.class_text import WNID, entries_in
+from alexnet.data.class_text import MOST_BYTES, WNID, entries_in
 from alexnet.data.sources.base import distinct
 from alexnet.data.sources.ilsvrc import EDITIONS, leaves_of
 from alexnet.data.sources.mat import read_mat
 from alexnet.errors import UserError
-from alexnet.files import faults_named
+from alexnet.files import read_bounded
 
 ClassOrder = Literal["sorted", "devkit", "listed"]
 SORTED, DEVKIT = "sorted synset", "ILSVRC id"
 """What a run and a store call the two orders."""
-LIMIT_BYTES = 1 << 26
 ORDERS = "--order sorted (by synset: Caffe, torchvision), --order devkit (by ILSVRC id)"
 
 
@@ -82,10 +81,7 @@ def read_classes(path: Path, wish: ClassOrder | None = None) -> ClassList:
 
     Raises UserError if the file is no such list, or if a class is there twice.
     """
-    with faults_named(path), open(path, "rb") as file:
-        data = file.read(LIMIT_BYTES + 1)
-    if len(data) > LIMIT_BYTES:
-        raise UserError(f"{path}: larger than {LIMIT_BYTES >> 20} MB, no list of classes.")
+    data = read_bounded(path, MOST_BYTES)
     if path.suffix == ".mat":
         numbers, ids, names = _kit(data, path)
     else:

@@ -10,6 +10,7 @@ from alexnet.data.sources.caltech import caltech_folder, open_caltech
 from alexnet.data.sources.cifar import cifar_folder, open_cifar
 from alexnet.data.sources.folder import open_folder
 from alexnet.data.sources.ilsvrc import edition_of, open_ilsvrc
+from alexnet.data.sources.kaggle import kaggle_folder, open_kaggle
 from alexnet.data.sources.labelme import is_labelme, open_labelme
 from alexnet.data.sources.norb import is_norb, open_norb
 from alexnet.data.sources.tiny_imagenet import is_tiny_imagenet, open_tiny_imagenet
@@ -49,6 +50,8 @@ def _open(root: Path, background: bool) -> Source:
         return open_cifar(cifar)
     if is_norb(root):
         return open_norb(root)
+    if data := kaggle_folder(root):
+        return open_kaggle(data)
     if edition := edition_of(root):
         return open_ilsvrc(root, edition)
     if is_tiny_imagenet(root):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from alexnet.data.class_text import entries_in
+from alexnet.data.class_text import MOST_BYTES, entries_in
 from alexnet.data.sources.base import FileReader, Part, Source, check, distinct, in_order, listed, printable
 from alexnet.errors import UserError
 from alexnet.files import read_bounded
@@ -24,7 +24,6 @@ NOT_PICTURES = frozenset(
 DATA = frozenset((".mat", ".npy", ".npz", ".pkl", ".db", ".ini", ".py", ".sh", ".zip", ".tar", ".gz"))
 CLUTTER = frozenset(("thumbs.db", "desktop.ini", "__macosx", "lost+found"))
 WORDS_FILES = ("synset_words.txt", "words.txt", "LOC_synset_mapping.txt")
-MOST_WORDS_BYTES = 1 << 26
 
 
 def open_folder(root: Path) -> Source:
@@ -179,7 +178,7 @@ def human_names(root: Path, class_ids: tuple[str, ...]) -> tuple[str, ...]:
 
 def read_words(path: Path, class_ids: Collection[str]) -> dict[str, str]:
     """Class id → name of those ids that a list of classes knows; empty if there is no such file."""
-    entries = entries_in(read_bounded(path, MOST_WORDS_BYTES), str(path), class_ids) if path.is_file() else []
+    entries = entries_in(read_bounded(path, MOST_BYTES), str(path), class_ids) if path.is_file() else []
     words: dict[str, str] = {}
     for number, ident, name in entries:
         ident = ident or str(number)

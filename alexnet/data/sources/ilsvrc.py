@@ -7,7 +7,7 @@ wnids, from 0, as Caffe, torchvision and Keras have it. The kit's ``meta.mat`` t
 import os
 import re
 import tarfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from alexnet.data.sources.base import Part, Source, check, distinct, in_order, l
 from alexnet.data.sources.folder import entries, files_part, read_class_folders, visible_folders, why_no_picture
 from alexnet.data.sources.mat import MOST_BYTES, read_mat
 from alexnet.errors import UserError
+from alexnet.files import read_bounded
 
 NUMBERED = re.compile(r"ILSVRC\d{4}_(?:val|test)_(\d{8})\.JPEG", re.I)
 DEEPEST_KIT = 3
@@ -83,6 +84,12 @@ def edition_of(root: Path) -> Edition | None:
     return None
 
 
+def has_kit(root: Path) -> bool:
+    """Whether ``root`` has a development kit, packed or unpacked."""
+    packed = any((root / edition.kit).exists() for edition in EDITIONS)
+    return packed or bool(_files_of_kit(root, EDITIONS[0], ["meta.mat"]))
+
+
 def _some(folder: Path) -> "list[os.DirEntry[str]]":
     return entries(folder) if folder.is_dir() else []
 
@@ -131,7 +138,7 @@ class Kit:
             if name not in files:
                 raise UserError(
                     f"{root}: {name} of the development kit is missing; download {edition.kit} "
-                    f"from image-net.org (ILSVRC{edition.year}) into this folder"
+                    f"from image-net.org (ILSVRC{edition.year}), or Kaggle's LOC_val_solution.csv, into this folder"
                 )
         leaves = leaves_of(files["meta.mat"], edition, root)
         ids, wnids, words, counts = zip(*sorted(leaves, key=lambda leaf: leaf[1]), strict=True)
@@ -188,20 +195,11 @@ def _files_of_kit(root: Path, edition: Edition, wanted: Iterable[str]) -> dict[s
         depth = len(Path(folder).relative_to(root).parts)
         inner[:] = [name for name in in_order(inner) if depth < DEEPEST_KIT and not WNID.fullmatch(name)]
         for name in set(wanted) & set(files) - set(found):
-            found[name] = _bounded(Path(folder) / name)
+            found[name] = read_bounded(Path(folder) / name, MOST_BYTES)
     if (root / edition.kit).is_file():
         for name, content in _unpacked(root / edition.kit, set(wanted) - set(found)).items():
             found[name] = content
     return found
-
-
-def _bounded(path: Path) -> bytes:
-    try:
-        if path.stat().st_size > MOST_BYTES:
-            raise UserError(f"{path}: over {MOST_BYTES >> 20} MB, not a file of the development kit")
-        return path.read_bytes()
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror or error}") from None
 
 
 def _unpacked(path: Path, wanted: set[str]) -> dict[str, bytes]:
@@ -225,24 +223,34 @@ def _train(root: Path, edition: Edition, kit: Kit, ignored: list[str]) -> Part:
     if path.is_file():
         return _train_tar(path, edition, kit, _patches(root, "train"))
     if (root / "train").is_dir():
-        _check_classes(visible_folders(root, "train", ignored), kit, root / "train")
+        check_classes(visible_folders(root, "train", ignored), kit.wnids, root / "train", "the kit")
         return read_class_folders(root, "train", kit.wnids, ignored)
     raise UserError(f"{root}: no training pictures; put {edition.train} (or its contents, in train/) there")
 
 
-def _check_classes(found: Iterable[str], kit: Kit, where: Path) -> None:
+def check_classes(found: Iterable[str], class_ids: Sequence[str], where: Path, whose: str) -> None:
+    """UserError unless exactly these classes were found."""
     there = set(found)
-    missing, strange = in_order(set(kit.wnids) - there), in_order(there - set(kit.wnids))
+    missing, strange = in_order(set(class_ids) - there), in_order(there - set(class_ids))
     if missing:
-        raise UserError(f"{where}: lacks {len(missing)} of the kit's {len(kit.wnids)} classes: {listed(missing)}")
+        raise UserError(f"{where}: lacks {len(missing)} of {whose}'s {len(class_ids)} classes: {listed(missing)}")
     if strange:
-        raise UserError(f"{where}: has what is no class of the kit: {listed(strange)}")
+        raise UserError(f"{where}: has what is no class of {whose}: {listed(strange)}")
+
+
+def sorted_validation(root: Path, folder: str, class_ids: tuple[str, ...], ignored: list[str]) -> Part:
+    """Validation pictures that lie in folders named after their classes; empty folders beside these are passed over."""
+    found = [
+        name for name in visible_folders(root, folder, ignored) if name in class_ids or entries(root / folder / name)
+    ]
+    check_classes(found, class_ids, root / folder, "train/")
+    return read_class_folders(root, folder, class_ids, ignored)
 
 
 def _train_tar(path: Path, edition: Edition, kit: Kit, patches: dict[str, Member]) -> Part:
     """The tar of tars: one inner archive per class, named after its wnid."""
     inner = {name.removesuffix(".tar"): member for name, member in _by_base_name(members(path), path).items()}
-    _check_classes(inner, kit, path)
+    check_classes(inner, kit.wnids, path, "the kit")
     found: list[tuple[int, Member]] = []
     keys: list[str] = []
     labels: list[int] = []

@@ -1,9 +1,11 @@
 """Tiny-ImageNet: 200 classes of 64 × 64 pictures, in the layout of Stanford's course CS231n."""
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 
+from alexnet.data.class_text import lines_of
 from alexnet.data.sources.base import Part, Source, check, in_order, listed
 from alexnet.data.sources.folder import (
     class_folders,
@@ -12,54 +14,75 @@ from alexnet.data.sources.folder import (
     human_names,
     printable,
     read_class_folders,
+    visible_folders,
     why_no_picture,
 )
+from alexnet.data.sources.ilsvrc import sorted_validation
 from alexnet.errors import UserError
 
 ANNOTATIONS = "val/val_annotations.txt"
+CLASSES = "wnids.txt"
 
 
 def is_tiny_imagenet(root: Path) -> bool:
-    """Whether ``root`` is laid out as Tiny-ImageNet."""
-    return (root / ANNOTATIONS).is_file() and (root / "train").is_dir()
+    """Whether ``root`` is laid out as Tiny-ImageNet, its validation pictures perhaps sorted into class folders."""
+    listed = (root / ANNOTATIONS).is_file() or ((root / CLASSES).is_file() and (root / "val").is_dir())
+    return listed and (root / "train").is_dir()
 
 
 def open_tiny_imagenet(root: Path) -> Source:
-    """train/WNID/images/*, val/images/* labelled by val_annotations.txt; test/ has no labels and is left out."""
+    """train/WNID/images/*, val/images/* labelled by val_annotations.txt, or val/WNID/*, or val/images/WNID/*; test/ has
+    no labels and is left out."""
     ignored: list[str] = []
     class_ids = tuple(class_folders(root, "train", ignored))
     boxes = (f"train/{class_id}/{class_id}_boxes.txt" for class_id in class_ids)
     ignored += [f"{name}: object boxes, not used" for name in boxes if (root / name).exists()]
     if (root / "test").is_dir():
         ignored.append("test/: has no labels")
-    train = read_class_folders(root, "train", class_ids, ignored, inner="images")
+    inner = "images" if all((root / "train" / class_id / "images").is_dir() for class_id in class_ids) else ""
+    train = read_class_folders(root, "train", class_ids, ignored, inner=inner)
     parts = {"train": train, "val": _validation(root, class_ids, ignored)}
     names = human_names(root, class_ids)
     return check(Source("tiny-imagenet", names, class_ids, "sorted synset", parts, tuple(ignored)), str(root))
 
 
 def _validation(root: Path, class_ids: tuple[str, ...], ignored: list[str]) -> Part:
-    labels = _annotations(root / ANNOTATIONS, class_ids)
-    found: list[str] = []
-    for entry in entries(root / "val" / "images"):
-        reason = why_no_picture(entry)
-        if reason:
-            ignored.append(f"val/images/{printable(entry.name)}: {reason}")
-        else:
-            found.append(entry.name)
-    if strange := in_order(set(found) - set(labels)):
+    labels = _annotations(root / ANNOTATIONS, class_ids) if (root / ANNOTATIONS).is_file() else {}
+    places = [name for name in ("val/images", "val") if (root / name).is_dir()]
+    folders = [name for name in places if set(visible_folders(root, name, [])) & set(class_ids)]
+    reasons = {entry.name: why_no_picture(entry) for entry in entries(root / places[0]) if not entry.is_dir()}
+    names = in_order(name for name, reason in reasons.items() if not reason)
+    if folders and not names:
+        return _sorted(root, folders, class_ids, labels, ignored)
+    ignored += [f"{places[0]}/{printable(name)}: {reason}" for name, reason in reasons.items() if reason]
+    ignored += [f"{folder}/: class folders beside the pictures of {places[0]}/, not used" for folder in folders]
+    if strange := in_order(set(names) - set(labels)):
         raise UserError(f"{root / 'val'}: pictures without a line in val_annotations.txt: {listed(strange)}")
-    if missing := in_order(set(labels) - set(found)):
-        raise UserError(f"{root / 'val/images'}: lacks pictures named in val_annotations.txt: {listed(missing)}")
-    names = in_order(found)
-    return files_part(root, [f"val/images/{name}" for name in names], np.array([labels[name] for name in names]))
+    if missing := in_order(set(labels) - set(names)):
+        raise UserError(f"{root / places[0]}: lacks pictures named in val_annotations.txt: {listed(missing)}")
+    return files_part(root, [f"{places[0]}/{name}" for name in names], np.array([labels[name] for name in names]))
+
+
+def _sorted(
+    root: Path, folders: list[str], class_ids: tuple[str, ...], labels: dict[str, int], ignored: list[str]
+) -> Part:
+    """Pictures sorted by hand, in the folders of one of these. UserError if one is in another than its annotation's."""
+    if len(folders) > 1:
+        raise UserError(f"{root / 'val'}: class folders lie in it and in its images/: keep one of them")
+    part = sorted_validation(root, folders[0], class_ids, ignored)
+    names = [key.rpartition("/")[2] for key in part.keys]
+    count = Counter(names)
+    for name, key, label in zip(names, part.keys, part.labels.tolist(), strict=True):
+        if count[name] == 1 and labels.get(name, label) != label:
+            raise UserError(f"{root / key}: val_annotations.txt says {class_ids[labels[name]]}: sort it again")
+    return part
 
 
 def _annotations(path: Path, class_ids: tuple[str, ...]) -> dict[str, int]:
     """File name → label, from lines of name, wnid and box, with tabs between."""
     label_of = {class_id: label for label, class_id in enumerate(class_ids)}
     labels: dict[str, int] = {}
-    for number, line in enumerate(path.read_bytes().decode("utf-8", "replace").splitlines(), 1):
+    for number, line in enumerate(lines_of(path), 1):
         if not line.strip():
             continue
         name, _, rest = line.partition("\t")

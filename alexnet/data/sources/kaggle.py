@@ -1,0 +1,108 @@
+"""ImageNet as Kaggle ships it: ILSVRC/Data/CLS-LOC/{train,val,test}, and LOC_* files in place of a development kit."""
+
+import os
+import re
+from pathlib import Path
+
+import numpy as np
+
+from alexnet.data.class_text import WNID, lines_of
+from alexnet.data.sources.base import Part, Source, check, in_order, listed, printable
+from alexnet.data.sources.folder import (
+    class_folders,
+    entries,
+    files_part,
+    human_names,
+    read_class_folders,
+    why_no_picture,
+)
+from alexnet.data.sources.ilsvrc import NUMBERED, check_classes, has_kit, sorted_validation
+from alexnet.errors import UserError
+from alexnet.terminal import counted
+
+INSIDE = ("", "CLS-LOC", "Data/CLS-LOC", "ILSVRC/Data/CLS-LOC")
+"""Where train/ and val/ lie below the folder given; the lists lie there or up to three folders above."""
+TRUTHS = ("LOC_val_solution.csv", "imagenet_2012_validation_synset_labels.txt")
+"""Wnids of the validation pictures: Kaggle's list, by their names, and TensorFlow's, a line for each in their order."""
+WORDS = "LOC_synset_mapping.txt"
+LINE = re.compile(r"(?:(?P<name>\S+?)(?:\.JPEG)?[,;\s]\s*)?(?P<wnids>(?:n\d{8}\b[\s\d.+-]*)+)[,;\s]*", re.I)
+
+
+def kaggle_folder(root: Path) -> Path | None:
+    """The folder of train/ and val/ in ``root`` if it is Kaggle's, or if one of the lists labels its flat val/."""
+    for data in (root / inside for inside in INSIDE):
+        if (data / "train").is_dir() and any(map(WNID.fullmatch, os.listdir(data / "train"))):
+            named = os.path.abspath(data).endswith("CLS-LOC")
+            if named or (_is_flat(data) and not has_kit(data) and _list_of(data, *TRUTHS)):
+                return data
+    return None
+
+
+def open_kaggle(data: Path) -> Source:
+    """Parts "train", and "val" if there is one: sorted into folders by wnid, or flat and labelled by one of the lists.
+
+    Raises ``UserError`` if there is no list, or if it does not fit the pictures.
+    """
+    ignored = ["test/: has no labels"] if (data / "test").is_dir() else []
+    notes: list[str] = []
+    class_ids = tuple(class_folders(data, "train", ignored))
+    if strange := [class_id for class_id in class_ids if not WNID.fullmatch(class_id)]:
+        raise UserError(f"{data / 'train'}: folders that are not named like n01440764: {listed(strange)}")
+    parts = {"train": read_class_folders(data, "train", class_ids, ignored)}
+    if _is_flat(data):
+        parts["val"] = _labelled(data, class_ids, ignored, notes)
+    elif (data / "val").is_dir():
+        parts["val"] = sorted_validation(data, "val", class_ids, ignored)
+    words = _list_of(data, WORDS)
+    names = human_names(words.parent if words else data, class_ids)
+    found = Source("ilsvrc-2012", names, class_ids, "sorted synset", parts, tuple(ignored), notes=tuple(notes))
+    return check(found, str(data))
+
+
+def _is_flat(data: Path) -> bool:
+    return (data / "val").is_dir() and any(map(NUMBERED.fullmatch, os.listdir(data / "val")))
+
+
+def _list_of(data: Path, *names: str) -> Path | None:
+    """The first of these files in the folder or in those above it."""
+    here = Path(os.path.abspath(data))
+    places = (folder / name for folder in (here, *here.parents[: len(INSIDE) - 1]) for name in names)
+    return next((place for place in places if place.is_file()), None)
+
+
+def _labelled(data: Path, class_ids: tuple[str, ...], ignored: list[str], notes: list[str]) -> Part:
+    path = _list_of(data, *TRUTHS)
+    if path is None:
+        raise UserError(
+            f"{data / 'val'}: its pictures lie in no class folder, and {TRUTHS[0]}, which labels them, is not in "
+            f"{data} or a folder above it: put it there, or sort the pictures into folders named after their wnids"
+        )
+    wnids, label_of = _wnids(path), {class_id: label for label, class_id in enumerate(class_ids)}
+    reasons = {entry.name: why_no_picture(entry) for entry in entries(data / "val")}
+    ignored += [f"val/{printable(name)}: {reason}" for name, reason in reasons.items() if reason]
+    stem_of = {name: os.path.splitext(name)[0] for name in in_order(reasons) if not reasons[name]}
+    if lacking := [name for name, stem in stem_of.items() if stem not in wnids]:
+        raise UserError(
+            f"{path}: has no line for {counted(len(lacking), 'picture')} of {data / 'val'}: {listed(lacking)}"
+        )
+    if absent := len(wnids) - len(stem_of):
+        notes.append(f"{data / 'val'}: does not have {counted(absent, 'picture')} that {path.name} names")
+    check_classes((wnids[stem] for stem in stem_of.values()), class_ids, data / "val", "train/")
+    labels = np.array([label_of[wnids[stem]] for stem in stem_of.values()])
+    return files_part(data, [f"val/{name}" for name in stem_of], labels)
+
+
+def _wnids(path: Path) -> dict[str, str]:
+    """Picture, without its suffix → wnid. Boxes in Kaggle's list, and a first line without a wnid, are passed over."""
+    found: dict[str, str] = {}
+    lines = [line.replace('"', "").strip() for line in lines_of(path)]
+    for number, line in enumerate(lines, 1):
+        match = LINE.fullmatch(line)
+        wnids = set(re.findall(WNID, match["wnids"].lower())) if match else set[str]()
+        name = match and (match["name"] or f"ILSVRC2012_val_{len(found) + 1:08d}")
+        if name and len(wnids) == 1 and name not in found:
+            found[name] = wnids.pop()
+        elif line and number > 1:
+            what = "names a picture twice" if name in found else "does not name a picture and one class"
+            raise UserError(f"{path}, line {number}: '{printable(line)[:40]}' {what}: download it again")
+    return found
