@@ -12,6 +12,7 @@ from alexnet.data.augment import Inputs
 from alexnet.data.classes import ClassList, read_classes, unlike
 from alexnet.errors import UserError
 from alexnet.files import read_json
+from alexnet.isolation import isolated
 from alexnet.nets import table
 from alexnet.nets.network import Network
 from alexnet.nets.weights import Asked, Foreign, read_weights
@@ -23,6 +24,7 @@ UNFOLDED = "imported.safetensors"
 """In the run folder: a first layer's weights as they were in the file, where the inputs' deviation went into ours."""
 
 
+@isolated()
 def import_run(
     source: Path, destination: Path, asked: Asked | None = None, classes: ClassList | None = None
 ) -> RunFolder:

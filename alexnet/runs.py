@@ -40,6 +40,7 @@ from alexnet.files import (
     sealed,
     write_atomically,
 )
+from alexnet.isolation import isolated
 from alexnet.nets import table
 from alexnet.nets.network import Network, wanted
 from alexnet.temporary import TemporaryFolder
@@ -243,6 +244,7 @@ class RunFolder:
         return tuple(self.config.get("missing_layers", ()))
 
     @cached_property
+    @isolated()
     def inputs(self) -> Inputs:
         """How a record becomes an input of this run's network."""
         path = self.path / "inputs.safetensors"
@@ -263,11 +265,13 @@ class RunFolder:
             raise UserError(f"{path}: not the weights of the {count:,} training pictures. {REMEDY}")
         return weights.numpy()
 
+    @isolated()
     def empty_network(self) -> Network:
         """The run's network with weights yet to be filled in."""
         return Network(self.table, int(self.value("network", "input_size"))).channels_last()
 
     @cached_property
+    @isolated()
     def network(self) -> Network:
         """The trained network, in evaluation mode. Raises UserError if no epoch has ended yet."""
         path = self.path / "model.safetensors"
@@ -275,6 +279,7 @@ class RunFolder:
             raise UserError(f"{self.path}: no weights yet; the first epoch has not ended. Try again later.")
         return self.load_weights(path)
 
+    @isolated()
     def load_weights(self, path: Path) -> Network:
         """The run's network with the weights in `path`, in evaluation mode."""
         weights, size = load_tensors(path)[0], int(self.value("network", "input_size"))

@@ -20,9 +20,9 @@ from alexnet.data.prepare import prepare
 from alexnet.data.records import Decode
 from alexnet.data.sources import Item, Source, open_source
 from alexnet.data.sources.base import FileReader, Part
-from alexnet.data.store import cores
 from alexnet.data.stream import Stream
 from alexnet.errors import UserError
+from alexnet.processors import cores
 
 MADE_PICTURES = 400
 MOST_PICTURES = 2000

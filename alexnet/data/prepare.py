@@ -36,7 +36,7 @@ from alexnet.data.journal import (
 from alexnet.data.records import Decode, Options, make_chunk
 from alexnet.data.resample import Resample
 from alexnet.data.sources import Source
-from alexnet.data.store import Store, cores
+from alexnet.data.store import Store
 from alexnet.errors import UsageError, UserError
 from alexnet.files import (
     DiskFull,
@@ -48,6 +48,7 @@ from alexnet.files import (
     remove_temporaries,
     write_atomically,
 )
+from alexnet.processors import threads_allowed
 from alexnet.terminal import in_bytes
 
 Progress = Callable[[str, int, int, int], None]
@@ -129,7 +130,7 @@ def prepare(
     filter; ``exif`` turns pictures as their EXIF says; ``decode`` "scaled" lets libjpeg scale pictures that are much
     larger than a record (faster, other pixels). ``strict`` stops at the first file that cannot be decoded;
     otherwise such files are left out and listed in report.json, as long as they are no more than the share
-    ``max_bad`` of all. ``workers`` threads (default: one per core). ``progress`` and ``say`` tell the user.
+    ``max_bad`` of all. ``workers`` threads (default: `threads_allowed`). ``progress`` and ``say`` tell the user.
 
     UserError: too many bad files, too little disk, a destination that holds something else or is being written
     by another process, a source that changed since the last try, a file or disk that cannot be read or written. All
@@ -148,7 +149,7 @@ def prepare(
             check_finished(destination, settings, rules, say)
         else:
             with begun_writer(source, destination, options, settings, say) as writer:
-                pass_over(source, writer, options, workers or cores(), progress, rules)
+                pass_over(source, writer, options, workers or threads_allowed(), progress, rules)
                 finish(source, writer, options, settings)
         remove_temporaries(destination)
         (destination / layout.JOURNAL).unlink(missing_ok=True)

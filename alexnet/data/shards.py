@@ -41,9 +41,10 @@ from alexnet.data.prepare import (
 )
 from alexnet.data.records import Options
 from alexnet.data.sources import Source
-from alexnet.data.store import Store, cores
+from alexnet.data.store import Store
 from alexnet.errors import UsageError, UserError
 from alexnet.files import faults_named, locked, remove_temporaries
+from alexnet.processors import threads_allowed
 from alexnet.terminal import in_bytes
 
 MOST_SHARDS = 1_000
@@ -124,7 +125,7 @@ def prepare_shard(
             say(f"{folder}: part {shard} is done already")
         else:
             with begun_writer(own, folder, options, settings, say) as writer:
-                pass_over(own, writer, options, workers or cores(), progress, rules)
+                pass_over(own, writer, options, workers or threads_allowed(), progress, rules)
                 writer.finish(())
     return folder
 

@@ -22,6 +22,7 @@ from alexnet.data.description import ANEW_OR_COPIED, check_digest, check_file, f
 from alexnet.data.statistics import Statistics, Sums
 from alexnet.errors import UserError
 from alexnet.files import expanded, faults_named, read_json
+from alexnet.processors import threads_allowed
 
 Progress = Callable[[str, int, int], None]
 """Receives the name of a part, records done, records in all."""
@@ -187,7 +188,7 @@ class Part:
         """
         indices_b = self._checked_indices(indices)
         out_bss3 = self._checked_out(out, len(indices_b))
-        threads = min(threads or (1 if self.format == "raw" else cores()), max(1, len(indices_b)))
+        threads = min(threads or (1 if self.format == "raw" else threads_allowed()), max(1, len(indices_b)))
         if threads == 1:
             self._read_rows(indices_b, out_bss3)
             return out_bss3
@@ -348,11 +349,6 @@ class Keys(Sequence[str]):
 
     def __iter__(self) -> Iterator[str]:
         return (self[i] for i in range(len(self)))
-
-
-def cores() -> int:
-    """The number of processor cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def open_for_reading(path: Path) -> int:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from alexnet.data.augment import Inputs, Records, View, views_of
 from alexnet.data.store import Part
+from alexnet.isolation import isolated
 from alexnet.nets.network import Network
 
 TOP = 5
@@ -41,7 +42,7 @@ class Viewer:
         """The mean over the views of the softmax outputs ([A] §4.1). Float32, on the CPU."""
         return self.probabilities_by_views(pictures, (views,))[views]
 
-    @torch.inference_mode()
+    @isolated(inference=True)
     def probabilities_by_views(self, pictures: Records, counts: Sequence[int]) -> dict[int, Float[Tensor, "B K"]]:
         """`probabilities` with each of several numbers of views (1, 5, 9, 10), every view computed once."""
         pictures = pictures.to(self.device, non_blocking=True)

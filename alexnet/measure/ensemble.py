@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from alexnet.errors import UsageError, UserError
+from alexnet.isolation import isolated
 from alexnet.measure.accuracy import TOP, count
 from alexnet.measure.probabilities import Probabilities
 
@@ -28,6 +29,7 @@ class Found:
     errors: int
 
 
+@isolated()
 def average(members: Sequence[Probabilities], weights: Sequence[float] | None = None) -> Probabilities:
     """The members' weighted mean; without `weights` all count alike. Raises UserError if they are not of the same
     pictures and classes, UsageError for weights that can't be used."""
@@ -76,6 +78,7 @@ def check_alike(members: Sequence[Probabilities]) -> None:
                 )
 
 
+@isolated()
 def search_weights(members: Sequence[Probabilities], by: Literal["top1", "top5"] = "top5") -> Found:
     """Weights by coordinate search, as in 2012: from all alike, one network's weight after another is set to the value
     of `GRID` with the fewest errors, until a pass changes none or `PASSES` are done.

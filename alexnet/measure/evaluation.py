@@ -15,6 +15,7 @@ import torch
 
 from alexnet.data.store import Part, Store
 from alexnet.errors import UserError
+from alexnet.isolation import isolated
 from alexnet.measure.accuracy import TOP, Counts, Viewer, nll_of_truth, probabilities_of, rank_of_truth
 from alexnet.measure.probabilities import Probabilities
 from alexnet.runs import RunFolder
@@ -74,6 +75,7 @@ class Evaluation:
     nlls: np.ndarray
 
     @classmethod
+    @isolated()
     def of(
         cls,
         probabilities: np.ndarray,
@@ -156,6 +158,7 @@ class Sharing:
     everyones: Callable[[Any], list[Any]] = lambda own: [own]
 
 
+@isolated()
 def evaluate_run(
     folder: RunFolder,
     viewer: Viewer,

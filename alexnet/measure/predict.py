@@ -17,10 +17,10 @@ import torch
 from alexnet.data.decode import Undecodable, to_record
 from alexnet.data.resample import Resample
 from alexnet.data.sources.base import in_order, printable
-from alexnet.data.store import cores
 from alexnet.errors import UserError
 from alexnet.measure.accuracy import Viewer
 from alexnet.measure.pictures import Named, Picture, decoded
+from alexnet.processors import threads_allowed
 
 BATCH = 32
 STDIN = "-"
@@ -68,7 +68,7 @@ class Predictor:
     def each(self, pictures: Iterable[Named], *, views: int = 10, top: int = 5) -> Iterator[Prediction | Failure]:
         """Predict batch by batch, in order. A picture that can't be read becomes a `Failure`; the others go on."""
         remaining = iter(pictures)
-        with ThreadPoolExecutor(min(cores(), BATCH)) as pool:
+        with ThreadPoolExecutor(min(threads_allowed(), BATCH)) as pool:
             while batch := list(islice(remaining, BATCH)):
                 yield from self._batch(batch, list(pool.map(self._record_or_failure, batch)), views, top)
 

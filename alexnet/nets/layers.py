@@ -68,7 +68,7 @@ class WeightedLayer(nn.Module):
     def _in_type(self, name: str, dtype: torch.dtype) -> Tensor:
         weight = self.get_parameter(name)
         learns = torch.is_grad_enabled() and weight.requires_grad
-        plain = type(weight) is nn.Parameter and not torch.compiler.is_compiling()
+        plain = type(weight) is nn.Parameter and not torch.compiler.is_compiling() and not weight.is_inference()
         if weight.dtype == dtype or not plain or (learns and not self.learns_by_copies):
             return weight.to(dtype)
         return self._current_copy(name, weight, dtype).requires_grad_(self.learns_by_copies and weight.requires_grad)

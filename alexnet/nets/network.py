@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from alexnet import kernels
 from alexnet.errors import UserError
 from alexnet.geometry import Window
+from alexnet.isolation import isolated
 from alexnet.nets import zoo
 from alexnet.nets.init import Initialisation, initialise
 from alexnet.nets.layers import (
@@ -227,6 +228,7 @@ def _fused(network: Network, run: list[Layer]) -> partial[Tensor]:
     )
 
 
+@isolated()
 def build(
     name: str | Table = "alexnet",
     classes: int | None = None,

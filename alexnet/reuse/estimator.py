@@ -19,6 +19,7 @@ from alexnet.data.sources.base import Source
 from alexnet.data.store import Store
 from alexnet.errors import UsageError, UserError
 from alexnet.files import expanded
+from alexnet.isolation import isolated
 from alexnet.measure.arithmetic import DeviceWish, PrecisionWish
 from alexnet.measure.pictures import Named, Picture, name_of, numbered, picture_list
 from alexnet.measure.predict import Failure
@@ -168,10 +169,11 @@ class Classifier(ClassifierMixin, BaseEstimator):
         return run
 
     def _trained(self, source: Source, place: Path, folder: Path, options: TrainOptions, weights: np.ndarray) -> Run:
-        store, resume = self._prepared(source, place), (folder / "config.json").exists()
-        train(store, folder, options, resume=resume, quiet=not self.verbose, sample_weights=weights)
-        run = Run.open(folder, device=self.device)
-        run.folder.load()
+        with isolated(threads=self.threads):
+            store, resume = self._prepared(source, place), (folder / "config.json").exists()
+            train(store, folder, options, resume=resume, quiet=not self.verbose, sample_weights=weights)
+            run = Run.open(folder, device=self.device)
+            run.folder.load()
         return run
 
     def _options(self) -> TrainOptions:
@@ -232,7 +234,7 @@ class Classifier(ClassifierMixin, BaseEstimator):
         check_views(self.views)
         pictures = picture_list(X)
         found = np.empty((len(pictures), len(self.classes_)), np.float32)
-        with progress("pictures") if self.verbose else nullcontext() as report:
+        with progress("pictures") if self.verbose else nullcontext() as report, isolated(threads=self.threads):
             for place, probabilities_k in enumerate(self._probabilities(pictures)):
                 found[place] = probabilities_k
                 if report:

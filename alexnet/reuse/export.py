@@ -23,6 +23,7 @@ from alexnet.data.augment import Inputs
 from alexnet.errors import UsageError, UserError
 from alexnet.files import faults_named, json_bytes, write_atomically
 from alexnet.imported import UNFOLDED
+from alexnet.isolation import isolated
 from alexnet.nets.network import Network
 from alexnet.nets.table import with_classes
 from alexnet.nets.weights.description import KIND, RUN_KEYS
@@ -44,7 +45,7 @@ SUFFIXES: dict[Form, tuple[str, ...]] = {
 """What the name of the file may end with; the first is taken where none is given."""
 TOLERANCE = 1e-4
 """How far the largest probability may be off, and a logit, relative to the largest one."""
-ONES = torch.ones(3, dtype=torch.float64)
+ONES = torch.ones(3, dtype=torch.float64, device="cpu")
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,7 @@ class Exported:
     notes: tuple[str, ...] = ()
 
 
+@isolated()
 def export(run: RunFolder, form: Form, out: Path | None = None, *, preprocessing: bool = False) -> Exported:
     """Write the run's weights in a form. `out`: the file (default: in the run folder); `preprocessing`: the model takes
     uint8 records (B, S, S, 3) and does the rest itself ("onnx" and "torch-export").
@@ -241,6 +243,7 @@ class Comparison:
         return self.probability <= TOLERANCE and self.logit <= TOLERANCE * max(1, self.largest)
 
 
+@isolated()
 def compare_onnx(run: RunFolder, path: Path, records: UInt8[np.ndarray, "B S S 3"], batch: int = 16) -> Comparison:
     """Centre views of `records` through onnxruntime and through the run's network. UserError without onnxruntime."""
     try:
@@ -255,7 +258,7 @@ def compare_onnx(run: RunFolder, path: Path, records: UInt8[np.ndarray, "B S S 3
         pictures = torch.from_numpy(records[first : first + batch])
         inputs = pictures if given.type == "tensor(uint8)" else _centre_view(pictures, run.inputs)
         found = torch.from_numpy(session.run(None, {given.name: inputs.numpy()})[0])
-        with torch.inference_mode():
+        with isolated(inference=True):
             wanted = reference(pictures)
         away = (found.softmax(1) - wanted.softmax(1)).abs().max(), (found - wanted).abs().max(), wanted.abs().max()
         differences.append([float(value) for value in away])

@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from alexnet.data.augment import Records
+from alexnet.isolation import isolated
 from alexnet.measure.accuracy import BATCH, VIEW_NUMBERS, all_views
 from alexnet.measure.run import Run, check_views
 from alexnet.nets.network import Network
@@ -54,7 +55,7 @@ class Describer:
         """D"""
         return int(np.prod(self.shape))
 
-    @torch.inference_mode()
+    @isolated(inference=True)
     def __call__(self, records: Records) -> Float[Tensor, "B D"]:
         """Float32, on the CPU; maps in the order of `shape`."""
         viewer = self.run.viewer
@@ -76,6 +77,7 @@ def describer(run: Run, layer: str | int | None = None, views: int = 1) -> Descr
     return Describer(run, name, views)
 
 
+@isolated()
 def features_of(
     run: Run,
     pictures: Any,

@@ -11,10 +11,11 @@ from typing import Any, Protocol
 import numpy as np
 
 from alexnet.data.decode import Undecodable
-from alexnet.data.store import Part, cores
+from alexnet.data.store import Part
 from alexnet.measure.pictures import Picture, name_of, numbered, picture_list
 from alexnet.measure.predict import Failure
 from alexnet.measure.run import Run
+from alexnet.processors import threads_allowed
 
 
 class Pictures(Protocol):
@@ -85,7 +86,7 @@ class Loose:
 
     def sound(self, indices: np.ndarray) -> tuple[np.ndarray, list[Failure]]:
         """The records of those at `indices` that can be read, in that order, and why the others can't."""
-        with ThreadPoolExecutor(cores()) as pool:
+        with ThreadPoolExecutor(threads_allowed()) as pool:
             found = list(pool.map(self._record, indices.tolist()))
         records = [record for record in found if not isinstance(record, Failure)]
         side = self.run.inputs.side

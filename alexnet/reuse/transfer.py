@@ -21,6 +21,7 @@ from alexnet.data.sources.base import Source
 from alexnet.data.store import Store
 from alexnet.errors import UsageError, UserError
 from alexnet.files import faults_named, json_bytes, read_json, write_atomically
+from alexnet.isolation import isolated
 from alexnet.measure.accuracy import BATCH, VIEW_NUMBERS, Viewer, all_views
 from alexnet.measure.arithmetic import DeviceWish
 from alexnet.measure.evaluation import check_size
@@ -211,7 +212,7 @@ def initialisation_of(run: Run) -> Any:
     return run.config.get("recipe", {}).get("init", "code")
 
 
-@torch.inference_mode()
+@isolated(inference=True)
 def layers_on_disk(
     viewer: Viewer,
     pictures: Pictures,

@@ -17,6 +17,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from alexnet.errors import UserError
+from alexnet.isolation import isolated
 from alexnet.measure.accuracy import Viewer
 from alexnet.nets.network import Network
 from alexnet.see.sight import centre_mean
@@ -112,6 +113,7 @@ def default_layers(network: Network) -> tuple[str, str]:
     return output_row(network, fifth), hidden_row(network) if whole else output_row(network, fifth - 1)
 
 
+@isolated()
 def correspondence_of(
     viewer: Viewer,
     inputs: Float[Tensor, "P 3 S S"],
@@ -195,7 +197,7 @@ def pairs_of(signs: Signs, others: Signs | None = None) -> Int[Tensor, "pairs"]:
     return hamming(signs, others)[first, second]
 
 
-@torch.inference_mode()
+@isolated(inference=True)
 def _features(viewer: Viewer, inputs: Tensor, layers: Sequence[str]) -> dict[str, Float[Tensor, "P F"]]:
     batches = [viewer.network.maps(some, layers) for some in inputs.split(BATCH)]
     return {name: torch.cat([maps[name].flatten(1).float().cpu() for maps in batches]) for name in layers}

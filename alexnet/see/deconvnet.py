@@ -17,6 +17,7 @@ from torch import Tensor
 
 from alexnet.errors import UserError
 from alexnet.geometry import Box
+from alexnet.isolation import isolated
 from alexnet.nets.layers import Convolution, unpool
 from alexnet.nets.network import Network
 from alexnet.nets.table import Activation, BatchNorm, Conv, Dropout, Norm, Pool, SpatialNorm
@@ -69,6 +70,7 @@ class Projections:
     pixels: Float[Tensor, "N 3 S S"]
 
 
+@isolated()
 @torch.no_grad()
 def project(
     sight: Sight,

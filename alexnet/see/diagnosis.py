@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from alexnet.errors import UserError
+from alexnet.isolation import isolated
 from alexnet.nets.network import Network
 from alexnet.nets.table import Activation, Conv, Norm, Pool, SpatialNorm
 from alexnet.see.deconvnet import place_of
@@ -69,6 +70,7 @@ class Filters:
         }
 
 
+@isolated()
 def diagnose(network: Network) -> Filters:
     """The first layer's filters in figures. Raises UserError if the network doesn't begin with a convolution."""
     first = network.layers[0]
@@ -108,6 +110,7 @@ def axis_frequency() -> Float[Tensor, "F F"]:
     return torch.maximum(along[:, None], along[None, :])
 
 
+@isolated()
 @torch.no_grad()
 def linear_pattern(network: Network, layer: str, channels: Sequence[int]) -> Float[Tensor, "K 3 S S"]:
     """What the filters below a map add up to in the pixels, no picture being there: weights transposed all the way

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from alexnet.data.store import Part
 from alexnet.errors import UserError
+from alexnet.isolation import isolated
 from alexnet.measure.evaluation import Progress
 from alexnet.measure.run import Run
 from alexnet.runs import SNAPSHOT_EPOCHS
@@ -63,6 +64,7 @@ class Evolution:
         }
 
 
+@isolated()
 def evolve(
     run: Run,
     part: Part,

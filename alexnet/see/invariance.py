@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from alexnet.isolation import isolated
 from alexnet.measure.accuracy import Viewer
 from alexnet.nets.network import Network
 from alexnet.see.sight import centre_mean
@@ -162,6 +163,7 @@ def default_layers(network: Network) -> tuple[str, str]:
     return feature_row(network, 1), hidden_row(network)
 
 
+@isolated()
 def invariance_of(
     viewer: Viewer,
     records: UInt8[Tensor, "P S S 3"],
@@ -218,7 +220,7 @@ def curve(
 LOGITS = "logits"
 
 
-@torch.inference_mode()
+@isolated(inference=True)
 def features(
     viewer: Viewer, inputs: Float[Tensor, "T 3 C C"], layers: Sequence[str]
 ) -> dict[str, Float[Tensor, "T F"]]:

@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from alexnet.errors import UsageError, UserError
+from alexnet.isolation import isolated
 from alexnet.measure.accuracy import Viewer
 from alexnet.see.local import Local, Part
 from alexnet.see.sight import Sight, centre_mean, inputs_of, look
@@ -115,7 +116,7 @@ class Occluder:
         self.grey = square.grey - centre_mean(viewer).to(sight.inputs.dtype)
         self.local = Local(sight)
 
-    @torch.inference_mode()
+    @isolated(inference=True)
     def places(self, tops: Int[Tensor, "N"], lefts: Int[Tensor, "N"]) -> tuple[Tensor, Tensor]:
         """(totals (N,), probabilities (N, K)) with the square at these corners.
 
@@ -142,7 +143,7 @@ class Occluder:
                 totals = self._total(part)
         return totals, part.onto(self.sight.entering(self.local.whole))
 
-    @torch.inference_mode()
+    @isolated(inference=True)
     def places_plainly(self, tops: Int[Tensor, "N"], lefts: Int[Tensor, "N"]) -> tuple[Tensor, Tensor]:
         """The same from whole pictures through the whole network."""
         pictures = Part(self._patches(tops, lefts), tops, lefts).onto(self.sight.inputs)
@@ -171,6 +172,7 @@ def strongest_map(sight: Sight, layer: str) -> Unit:
     return Unit(layer, int(totals.argmax()))
 
 
+@isolated()
 def occlude(
     viewer: Viewer,
     record: Tensor,

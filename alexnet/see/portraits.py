@@ -13,6 +13,7 @@ import torch
 
 from alexnet.data.store import Part
 from alexnet.geometry import Box
+from alexnet.isolation import isolated
 from alexnet.measure.accuracy import Viewer
 from alexnet.see.deconvnet import Method, NormRule, Overlap, project
 from alexnet.see.display import cut
@@ -52,6 +53,7 @@ class Portrait:
         }
 
 
+@isolated()
 def portraits_of(
     viewer: Viewer,
     part: Part,

@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from alexnet.data.augment import Records, views_of
+from alexnet.isolation import isolated
 from alexnet.measure.accuracy import Viewer
 from alexnet.measure.pictures import Picture
 from alexnet.measure.run import Run
@@ -47,12 +48,14 @@ class Sight:
 
 
 # Not inference mode: guided backpropagation and the gradient differentiate through what was seen.
+@isolated()
 @torch.no_grad()
 def look(network: Network, inputs: Float[Tensor, "B 3 C C"]) -> Sight:
     """Run the network over `inputs` (RGB 0–255 minus the mean) and keep everything that it makes of them."""
     return Sight(network, inputs, network.activations(inputs))
 
 
+@isolated()
 def inputs_of(viewer: Viewer, records: Records) -> Float[Tensor, "B 3 C C"]:
     """The centre views of records as the network takes them, on its device."""
     return viewer.view(records.to(viewer.device), views_of(viewer.inputs.side, viewer.inputs.size, 1)[0])

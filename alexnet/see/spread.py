@@ -15,6 +15,7 @@ from torch import Tensor
 
 from alexnet.data.store import Part
 from alexnet.errors import UserError
+from alexnet.isolation import isolated
 from alexnet.measure.accuracy import BATCH, Viewer
 from alexnet.measure.evaluation import Progress
 from alexnet.see.sight import inputs_of
@@ -66,6 +67,7 @@ class Spread:
         return cls(peaks, about)
 
 
+@isolated()
 def spread_of(
     viewer: Viewer,
     part: Part,
@@ -81,7 +83,7 @@ def spread_of(
     found: dict[str, list[Tensor]] = {layer: [] for layer in layers}
     for first in range(0, len(numbers), BATCH):
         records = torch.from_numpy(part.read(numbers[first : first + BATCH]))
-        with torch.inference_mode():
+        with isolated(inference=True):
             maps = viewer.network.maps(inputs_of(viewer, records), layers)
         for layer, some in found.items():
             some.append(peaks(maps[layer])[0].float().cpu())

@@ -17,6 +17,7 @@ from torch import Tensor
 from alexnet.damage import hold, whole
 from alexnet.data.store import Part
 from alexnet.errors import UsageError, UserError
+from alexnet.isolation import isolated
 from alexnet.measure.accuracy import BATCH, Viewer
 from alexnet.measure.evaluation import Progress
 from alexnet.see.sight import inputs_of
@@ -145,6 +146,7 @@ class Top:
         return cls(layers, about)
 
 
+@isolated()
 def find_top(
     viewer: Viewer,
     part: Part,
@@ -168,7 +170,7 @@ def find_top(
     for first in range(start, end, BATCH):
         numbers = np.arange(first, min(first + BATCH, end))
         records = torch.from_numpy(part.read(numbers))
-        with torch.inference_mode():
+        with isolated(inference=True):
             for name, maps in network.maps_in_turn(inputs_of(viewer, records), layers):
                 found[name] = found[name].with_batch(maps, torch.from_numpy(numbers))
         if progress:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from alexnet.errors import UserError
+from alexnet.isolation import isolated
 from alexnet.terminal import counted, say
 
 Kind = Literal["place", "progress", "part", "done", "failed"]
@@ -155,6 +156,7 @@ class Worker:
             self._tell_places()
             return job
 
+    @isolated()
     def _do(self, job: Job) -> None:
         try:
             outcome: tuple[Kind, Any] = "done", job.work(Desk(self, job))

@@ -17,14 +17,16 @@ import alexnet
 from alexnet import kernels
 from alexnet.data.augment import Augmentation, Inputs
 from alexnet.data.check import remarks_on
-from alexnet.data.store import Store, cores
+from alexnet.data.store import Store
 from alexnet.errors import UsageError
 from alexnet.files import DiskFull, faults_named, remove_temporaries
+from alexnet.isolation import use_threads
 from alexnet.measure.arithmetic import DTYPES, find_device
 from alexnet.nets import table
 from alexnet.nets.network import Network
+from alexnet.processors import cores, omp_threads
 from alexnet.runs import RunFolder, disk_needed, snapshot_epochs
-from alexnet.terminal import in_bytes
+from alexnet.terminal import counted, in_bytes
 from alexnet.train import precision
 from alexnet.train.checks import check_numbers, few_updates, large_batch_notes, with_options
 from alexnet.train.first import first_inputs, first_network, starting_notes
@@ -308,13 +310,17 @@ def _schedule(recipe: Recipe, options: TrainOptions, epochs: int) -> Schedule:
 
 
 def set_threads(wish: int, processes: int = 1) -> int:
-    """Use `wish` CPU threads (0: one for each core that this process may use, its share of them if there are several
-    `processes` on the host) and say how many. Raises UsageError for more than that: they would wait for each other."""
+    """Use `wish` CPU threads and give their number. 0: one for each core that this process may use, or fewer where the
+    caller has limited torch's threads; with several `processes` on the host, a share of the cores. Raises UsageError
+    for more than there are cores: threads would wait for each other."""
     share = max(1, cores() // processes)
     if wish > share:
         among = "" if processes == 1 else f" for {processes} processes, {share} for each"
-        raise UsageError(f"--threads {wish}: there are {cores()} cores here{among}. 0 takes them all.")
-    torch.set_num_threads(wish or share)
+        raise UsageError(f"--threads {wish}: this process may use {counted(cores(), 'core')}{among}. 0 takes them all.")
+    limit = torch.get_num_threads() if processes == 1 else omp_threads()
+    if processes > 1 and limit == 1:  # torchrun says 1, also where there are more cores
+        limit = share
+    count = use_threads(wish or min(share, limit))
     if processes > 1:
-        os.environ["OMP_NUM_THREADS"] = str(wish or share)  # torchrun says 1, also where there are more cores
-    return wish or share
+        os.environ["OMP_NUM_THREADS"] = str(count)
+    return count

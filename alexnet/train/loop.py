@@ -14,6 +14,7 @@ from alexnet.data.stream import Stream
 from alexnet.data.upload import pinned
 from alexnet.errors import UserError
 from alexnet.files import locked
+from alexnet.isolation import isolated
 from alexnet.measure.accuracy import Counts, Viewer
 from alexnet.runs import RunFolder, snapshot_epochs
 from alexnet.terminal import say
@@ -35,6 +36,7 @@ STUCK_STEPS = 200
 STUCK_SHARE = 0.98
 
 
+@isolated()
 def train(
     store: Store,
     folder: Path,

@@ -68,7 +68,7 @@ class TrainOptions:
     save_minutes: float = 5.0
     """Minutes between saves inside an epoch; its end is saved too, where the last save is 15 seconds old."""
     threads: int = 0
-    """CPU threads; 0: as many as cores."""
+    """CPU threads; 0: one for each core that the process may use, or fewer where OMP_NUM_THREADS says so."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """Arithmetic of the layers; auto: bf16 where a check at the start finds it right and faster. Weights are fp32."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"

@@ -12,7 +12,9 @@ from alexnet import kernels
 from alexnet.damage import LARGEST_WHOLE, any_number, damage_named, hold, number, one_of, whole
 from alexnet.data.store import Store
 from alexnet.errors import UsageError, UserError
+from alexnet.isolation import use_threads
 from alexnet.measure.arithmetic import find_device
+from alexnet.processors import cores
 from alexnet.runs import RunFolder, fill
 from alexnet.train.checks import check_numbers, with_options
 from alexnet.train.first import first_network, freeze
@@ -172,7 +174,9 @@ def _keep_choices(run: RunFolder, options: TrainOptions, team: Team) -> tuple[di
     starts = run.config.get("starts", [])
     before = starts[-1]["layout"] if starts else Layout().as_json()
     if before == team.layout.as_json():
-        set_threads(machine["threads"], team.local)
+        if (recorded := machine["threads"]) > (here := max(1, cores() // team.local)):
+            remarks.append(f"{recorded} threads as before, for equal sums: slow, as only {here} can run at a time")
+        use_threads(recorded)
     else:
         machine = machine | {"threads": set_threads(options.threads, team.local)}
         with damage_named(folder / "config.json", "Restore it from a copy."):

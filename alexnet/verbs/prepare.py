@@ -62,7 +62,7 @@ class Prepare:
     max_bad: Annotated[float, arg(metavar="SHARE")] = 0.01
     """Stop when more than this share of the files, 0 to 1, cannot be decoded; below, they are left out and listed."""
     workers: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: one per core)")] = None
-    """Threads that decode."""
+    """Threads that decode; the default obeys a container's CPU quota and OMP_NUM_THREADS."""
     part: Annotated[str | None, arg(metavar="I/N", help_behavior_hint="(default: all of it)")] = None
     """Prepare part I of N only, as one of N machines that share STORE and do the rest."""
     join: bool = False

@@ -34,6 +34,19 @@ def logits_by_casts(network: Network, x: Tensor) -> Tensor:
         return network(x).detach()
 
 
+def test_weights_made_in_inference_mode_are_cast_at_every_pass(network: Network) -> None:
+    """torch doesn't count their changes, so that a copy could be out of date."""
+    with torch.inference_mode():
+        copied = copy.deepcopy(network)
+        assert copied.conv1.weight.is_inference()  # pyright: ignore[reportAttributeAccessIssue]
+        for changed in (copied, network):
+            before = copied(pictures(network))
+            for weight in changed.parameters():
+                weight.mul_(2)
+            assert torch.equal(copied(pictures(network)), before) == (changed is network)
+        assert torch.equal(copied(pictures(network)), network(pictures(network)))
+
+
 @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
 def test_a_pass_with_copies_is_a_pass_with_casts(network: Network, mode) -> None:
     x = pictures(network)

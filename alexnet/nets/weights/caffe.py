@@ -19,7 +19,7 @@ from alexnet.nets.weights import wire
 from alexnet.nets.weights.foreign import SORTED_SYNSETS, Asked, Files, Foreign, as_image
 from alexnet.nets.zoo import ZOO, find
 
-MEAN_RGB = torch.tensor([122.6789, 116.6688, 104.0070])
+MEAN_RGB = torch.tensor([122.6789, 116.6688, 104.0070], dtype=torch.float32, device="cpu")
 """The mean colour of Caffe's `ilsvrc_2012_mean.npy`."""
 NEW_LAYER, V1_LAYER = 100, 2  # fields of NetParameter
 NAME, BOTTOM, BLOBS = {NEW_LAYER: 1, V1_LAYER: 4}, {NEW_LAYER: 3, V1_LAYER: 2}, {NEW_LAYER: 7, V1_LAYER: 6}

@@ -32,8 +32,8 @@ LAYERS = {
 }
 """Our name of each layer and torchvision's."""
 CALLED = {f"{ours}.{kind}": f"{theirs}.{kind}" for ours, theirs in LAYERS.items() for kind in ("weight", "bias")}
-MEAN = torch.tensor([0.485, 0.456, 0.406], dtype=torch.float64) * 255
-STD = torch.tensor([0.229, 0.224, 0.225], dtype=torch.float64) * 255
+MEAN = torch.tensor([0.485, 0.456, 0.406], dtype=torch.float64, device="cpu") * 255
+STD = torch.tensor([0.229, 0.224, 0.225], dtype=torch.float64, device="cpu") * 255
 ENDS = (".pth", ".pt", ".bin", ".safetensors")
 
 

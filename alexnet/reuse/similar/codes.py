@@ -20,6 +20,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from alexnet.errors import UserError
+from alexnet.isolation import isolated
 from alexnet.reuse.rows import Vectors
 
 BITS = (32, 64, 128, 256)
@@ -49,7 +50,7 @@ class Coder:
     def bits(self) -> int:
         return len(self.medians)
 
-    @torch.inference_mode()
+    @isolated(inference=True)
     def codes(self, values_md: Vectors, progress: Progress | None = None) -> np.ndarray:
         """The codes, uint8 (M, K / 8), bit 0 of the code the highest of the first byte."""
         found = np.empty((len(values_md), self.bits // 8), np.uint8)
@@ -66,7 +67,12 @@ class Coder:
     def tensors(self) -> dict[str, Tensor]:
         """All that makes it, for a file."""
         weights = {f"encoder.{name}": tensor for name, tensor in self.encoder.state_dict().items()}
-        return {"mean": self.mean, "scale": torch.tensor(self.scale), "medians": self.medians, **weights}
+        return {
+            "mean": self.mean,
+            "scale": torch.tensor(self.scale, dtype=torch.float32, device="cpu"),
+            "medians": self.medians,
+            **weights,
+        }
 
     @classmethod
     def of(cls, tensors: dict[str, Tensor]) -> "Coder":
@@ -81,9 +87,10 @@ class Coder:
             or tensors["encoder.0.weight"].shape != (HIDDEN, len(mean))
         ):
             raise ValueError("shapes of no coder")
-        encoder = encoding_half(len(mean), len(medians))
+        with torch.device("meta"):  # else its first weights, which are replaced, would be drawn
+            encoder = encoding_half(len(mean), len(medians))
         weights = {name.removeprefix("encoder."): t for name, t in tensors.items() if name.startswith("encoder.")}
-        encoder.load_state_dict(weights)
+        encoder.load_state_dict(weights, assign=True)
         return cls(mean, float(scale), encoder.requires_grad_(False), medians)
 
 
@@ -99,6 +106,7 @@ def decoding_half(values: int, bits: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(bits, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, values))
 
 
+@isolated()
 def learn_coder(
     values_md: Vectors, bits: int, *, epochs: int = EPOCHS, seed: int = 0, progress: Progress | None = None
 ) -> Coder:
@@ -115,7 +123,7 @@ def learn_coder(
     if scale == 0:
         raise UserError("all pictures have the same features: there is nothing to tell them apart by.")
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.random.default_generator.manual_seed(seed)  # `torch.manual_seed` would seed the GPUs', too
         encoder = _learned(sample, mean, scale, bits, epochs, progress)
         with torch.no_grad():
             entering = torch.cat([encoder(normal(part, mean, scale)) for part in _blocks(sample)])

@@ -31,6 +31,7 @@ from alexnet.files import (
     sha256_of,
     write_atomically,
 )
+from alexnet.isolation import isolated
 from alexnet.measure.evaluation import part_of
 from alexnet.measure.run import Run
 from alexnet.reuse.feature_file import Collection, open_features, write_features
@@ -72,6 +73,7 @@ Progress = Callable[[str, int, int], None]
 """Receives what is being done, how much of it is, and how much there is."""
 
 
+@isolated()
 def build(
     run: Run,
     store: Store,
@@ -293,6 +295,7 @@ class Index:
             found.nprobe = PROBES
         return found
 
+    @isolated()
     def search(
         self, queries_nd: np.ndarray, count: int = 6, by: Way = "exact", progress: Progress | None = None
     ) -> tuple[np.ndarray, np.ndarray]:

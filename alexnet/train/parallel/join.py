@@ -6,11 +6,12 @@ The whole state goes to everyone, who then keeps a part: so a run goes on in any
 from dataclasses import replace
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from alexnet.data.augment import Inputs
-from alexnet.data.store import Store, cores
+from alexnet.data.store import Store
+from alexnet.isolation import use_threads
+from alexnet.processors import cores
 from alexnet.runs import RunFolder
 from alexnet.train.checks import with_options
 from alexnet.train.first import freeze
@@ -48,7 +49,7 @@ def joined_job(store: Store, folder: Path, options: TrainOptions, team: Team) ->
     tensors = team.tensors_from_leader({})
     run = RunFolder(folder, told["config"])
     machine = run.value("machine")
-    torch.set_num_threads(min(machine["threads"], max(1, cores() // team.local)))
+    use_threads(min(machine["threads"], max(1, cores() // team.local)))
     recorded = run.value("options")
     start_from = recorded.get("start_from")
     options = replace(options, **recorded | {"start_from": Path(start_from) if start_from else None})
