@@ -94,7 +94,7 @@ CONFIG = {
 }
 """What stands in config.json, as far as it is read. What a run has not, as an import has no recipe, may be absent."""
 NEEDED = ("config.json", "model.safetensors", "inputs.safetensors")
-RUN_FILES = (*NEEDED, "log.jsonl")
+RUN_FILES = (*NEEDED, "sample_weights.safetensors", "log.jsonl")
 """Files of a run folder that make a trained run: they travel with a pickle."""
 FIRST_FILES = ("inputs.safetensors", "sample_weights.safetensors", ".lock")
 SNAPSHOT_EPOCHS = (1, 2, 5, 10, 20, 30, 40, 64)  # [Z] Fig. 4

@@ -123,7 +123,7 @@ def learn_coder(
     if scale == 0:
         raise UserError("all pictures have the same features: there is nothing to tell them apart by.")
     with torch.random.fork_rng(devices=[]):
-        torch.random.default_generator.manual_seed(seed)  # `torch.manual_seed` would seed the GPUs', too
+        torch.default_generator.manual_seed(seed)  # `torch.manual_seed` would seed the GPUs', too
         encoder = _learned(sample, mean, scale, bits, epochs, progress)
         with torch.no_grad():
             entering = torch.cat([encoder(normal(part, mean, scale)) for part in _blocks(sample)])
