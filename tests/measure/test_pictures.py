@@ -16,7 +16,7 @@ import torch
 from PIL import Image, ImageSequence
 
 from alexnet.data.decode import Undecodable
-from alexnet.measure.pictures import each_picture, is_one, picture_list
+from alexnet.measure.pictures import decoded, each_picture, is_one, picture_list
 from alexnet.measure.predict import Prediction
 from alexnet.measure.run import Run
 from alexnet.reuse.pictures import Loose
@@ -100,10 +100,18 @@ ARRAYS: dict[str, Callable[[np.ndarray], Any]] = {
 
 
 @pytest.mark.parametrize("kind", ARRAYS)
-def test_pixels_in_any_container_give_the_same_answers(run: Run, pixels: np.ndarray, kind: str) -> None:
-    expected = run.predict(list(pixels), views=1)
-    found = run.predict(ARRAYS[kind](pixels), views=1)
-    assert all(np.array_equal(a.probabilities, b.probabilities) for a, b in zip(expected, found, strict=True))
+def test_pixels_in_any_container_are_the_same(pixels: np.ndarray, kind: str) -> None:
+    found = [decoded(one, "it", exif=False).pixels for one in picture_list(ARRAYS[kind](pixels), with_labels=True)]
+    assert np.array_equal(found, pixels)
+
+
+def test_a_run_answers_arrays_patterns_and_frames_alike(run: Run, pixels: np.ndarray, files: list[str]) -> None:
+    expected = run.predict(files, views=1)
+    for given in (pixels, torch.from_numpy(pixels), SERIES["pattern"](files), SERIES["frame"](files)):
+        found = run.predict(given, views=1)
+        assert all(np.array_equal(a.probabilities, b.probabilities) for a, b in zip(expected, found, strict=True))
+    with pytest.raises(ValueError, match="picture 2: None is not a picture"):
+        run.predict([files[0], None])
 
 
 def test_an_array_stays_where_it_is(pixels: np.ndarray, tmp_path: Path) -> None:
@@ -200,9 +208,9 @@ def test_images_take_no_longer_than_files(run: Run) -> None:
         ([np.zeros((9, 9, 3), np.uint8), np.zeros((9, 9), np.uint8)], "picture 2: pixels must be .*Image.fromarray"),
     ],
 )
-def test_what_is_no_picture_is_named_by_its_number(run: Run, given: Any, message: str) -> None:
+def test_what_is_no_picture_is_named_by_its_number(given: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        run.predict(given)
+        list(each_picture(given))
     with pytest.raises(ValueError, match=message):
         picture_list(given)
 

@@ -230,9 +230,8 @@ def test_balanced_classes_are_weights_and_count(
     by_hand = toy().fit(pictures, labels, compute_sample_weight("balanced", labels))
     by_class = toy(class_weight={"angle0": 1, "angle2": 2}).fit(pictures, pd.Series(labels))
     assert weights_of(balanced) == weights_of(by_hand) == weights_of(by_class) != weights_of(plain)
-    rare = toy(class_weight={"angle0": 1, "angle2": 50}, rate=0.05, epochs=2).fit(pictures, labels)
-    often = toy(class_weight={"angle0": 50, "angle2": 1}, rate=0.05, epochs=2).fit(pictures, labels)
-    assert rare.predict_proba(pictures)[:, 1].mean() > often.predict_proba(pictures)[:, 1].mean() + 0.2
+    rare = toy(class_weight={"angle0": 1, "angle2": 50}, rate=0.05).fit(pictures, labels)
+    assert rare.predict_proba(pictures)[:, 1].mean() > plain.predict_proba(pictures)[:, 1].mean() + 0.1
 
 
 def test_a_weighted_loss_is_that_of_repeated_pictures() -> None:
@@ -240,7 +239,7 @@ def test_a_weighted_loss_is_that_of_repeated_pictures() -> None:
     weights = torch.tensor([3.0, 1.0, 2.0]) / 2  # mean 1
     loss, errors = own_loss(logits, labels, deal(np.arange(3)), weights)
     repeated = torch.tensor([0, 0, 0, 1, 2, 2])
-    torch.testing.assert_close(loss, F.cross_entropy(logits[repeated], labels[repeated]))
+    np.testing.assert_allclose(loss, F.cross_entropy(logits[repeated], labels[repeated]), rtol=1e-6)
     assert errors == own_loss(logits, labels, deal(np.arange(3)))[1]
 
 
