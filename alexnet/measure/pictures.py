@@ -28,8 +28,8 @@ Picture = str | os.PathLike[str] | bytes | Image.Image | np.ndarray
 
 LIMIT_BYTES = 1 << 30
 """A larger file is not taken for a picture."""
-THROUGH_PNG = ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")
-"""Modes of Pillow images that a PNG holds; what else there is goes through a TIFF."""
+THROUGH_PNG = ("1", "L", "P", "RGB", "I;16")
+"""Modes of Pillow images whose transparent colours a PNG holds; what else there is goes through a TIFF."""
 NOTES_OF_MODES = {"RGB": (), "L": ("grey to RGB",), "1": ("black and white to RGB",)}
 """Modes that are converted directly, without a file between, unless a colour is transparent."""
 KINDS = "a file name, the bytes of a file, an open file, a Pillow image, or pixels uint8 (H, W, 3), RGB"
@@ -81,8 +81,8 @@ def picture_list(given: Any, *, with_labels: bool = False) -> Sequence[Picture]:
     `with_labels`: each picture has a label at the same place. One picture, a folder, and a set (which has no order)
     are refused then. Raises ValueError for what can't be pictures, naming the first one that is none by its number.
     """
-    if with_labels and isinstance(given, set | frozenset):
-        raise ValueError("X is a set, whose order is not defined; pass sorted(X), and the labels in the same order")
+    if with_labels:
+        refuse_set(given)
     plain = _plain(given)
     if with_labels and (is_one(plain) or (isinstance(plain, str | os.PathLike) and os.path.isdir(plain))):
         if isinstance(plain, np.ndarray):
@@ -91,6 +91,12 @@ def picture_list(given: Any, *, with_labels: bool = False) -> Sequence[Picture]:
     if isinstance(plain, np.ndarray) and not _holds_objects(plain) and plain.ndim >= 4:
         return _pixels(plain, "X", "(N, H, W, 3)", dimensions=4)  # pyright: ignore[reportReturnType] - a sequence of arrays
     return list(each_picture(plain))
+
+
+def refuse_set(given: Any) -> None:
+    """Raises ValueError for a set: it can't be paired with labels."""
+    if isinstance(given, set | frozenset):
+        raise ValueError("X is a set, whose order is not defined; pass sorted(X), and the labels in the same order")
 
 
 def each_picture(given: Any) -> Iterator[Picture]:
@@ -241,7 +247,9 @@ def _of_image(image: Image.Image, name: str, exif: bool) -> Decoded:
             image.load()
         upright = ImageOps.exif_transpose(image) if exif else image
         if image.mode in NOTES_OF_MODES and "transparency" not in image.info and 0 not in image.size:
-            return Decoded(np.array(upright.convert("RGB")), NOTES_OF_MODES[image.mode])
+            return Decoded(
+                np.array(upright if image.mode == "RGB" else upright.convert("RGB")), NOTES_OF_MODES[image.mode]
+            )
         data = io.BytesIO()
         bare = upright.copy()
         bare.info = {key: value for key, value in upright.info.items() if key == "transparency"}

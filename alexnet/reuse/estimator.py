@@ -21,7 +21,7 @@ from alexnet.errors import UsageError, UserError
 from alexnet.files import expanded
 from alexnet.isolation import isolated
 from alexnet.measure.arithmetic import DeviceWish, PrecisionWish
-from alexnet.measure.pictures import Named, Picture, name_of, numbered, picture_list
+from alexnet.measure.pictures import Named, Picture, name_of, numbered, picture_list, refuse_set
 from alexnet.measure.predict import Failure
 from alexnet.measure.run import Run, check_views
 from alexnet.nets import zoo
@@ -252,6 +252,11 @@ class Classifier(ClassifierMixin, BaseEstimator):
         """The most probable label of each picture, (N,)."""
         probabilities_nk = self.predict_proba(X)
         return self.classes_[probabilities_nk.argmax(axis=1)]
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """The share of the pictures `X` whose most probable label is that of `y` (N,); with weights, of their sum."""
+        refuse_set(X)
+        return super().score(X, y, sample_weight)
 
     # ── what scikit-learn and pickle ask ─────────────────────────────────────────────────────────────────────────
 

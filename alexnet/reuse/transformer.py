@@ -10,6 +10,7 @@ import numpy as np
 
 from alexnet.errors import UserError
 from alexnet.measure.arithmetic import DeviceWish, PrecisionWish
+from alexnet.measure.pictures import refuse_set
 from alexnet.measure.run import Run
 from alexnet.reuse.features import Describer, describer, features_of
 
@@ -49,9 +50,12 @@ class Features(TransformerMixin, BaseEstimator):
         self.device: DeviceWish = device
         self.precision: PrecisionWish = precision
 
-    def fit(self, X: Any = None, y: Any = None) -> "Features":  # noqa: ARG002, N803 - scikit-learn's names
+    def fit(self, X: Any = None, y: Any = None) -> "Features":  # noqa: N803 - scikit-learn's names
         """Open the run and look for the layer; learns nothing. Raises UserError for a run or a layer that is not
-        there, UsageError for a number of views that is not defined."""
+        there, UsageError for a number of views that is not defined, ValueError for a set of pictures with labels `y`,
+        whose order is not defined."""
+        if y is not None:
+            refuse_set(X)
         self._describer()
         return self
 

@@ -3,9 +3,9 @@
 B pictures · S side of a record · C side of the centre view that the network takes.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from torch import Tensor
 from alexnet.data.augment import Records, views_of
 from alexnet.isolation import isolated
 from alexnet.measure.accuracy import Viewer
-from alexnet.measure.pictures import Picture
+from alexnet.measure.pictures import name_of, numbered, picture_list
 from alexnet.measure.run import Run
 from alexnet.nets.network import Activations, Network
 
@@ -73,9 +73,9 @@ def centre_views(records: np.ndarray, size: int) -> np.ndarray:
     return records[:, edge : edge + size, edge : edge + size]
 
 
-def records_of(run: Run, pictures: Sequence[Picture], names: Sequence[str] = ()) -> np.ndarray:
-    """Pictures of any kind as records of the run, uint8 (B, S, S, 3). Raises Undecodable, naming the picture."""
-    names = names or [
-        str(p) if isinstance(p, str) or hasattr(p, "__fspath__") else f"picture {i + 1}" for i, p in enumerate(pictures)
-    ]
-    return np.stack([run.predictor.record(p, name).pixels for p, name in zip(pictures, names, strict=True)])
+def records_of(run: Run, pictures: Any) -> np.ndarray:
+    """A picture or several, of any kind that `Run.predict` takes, as records of the run, uint8 (B, S, S, 3). Raises
+    ValueError for what can't be a picture, Undecodable for one that can't be read; both name it."""
+    several = picture_list(pictures)
+    name = numbered if len(several) > 1 else lambda name, _: name
+    return np.stack([run.predictor.record(one, name(name_of(one, n), n)).pixels for n, one in enumerate(several)])

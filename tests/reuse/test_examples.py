@@ -105,6 +105,16 @@ def test_a_classifier_learns_the_same_from_any_container(
     assert plain.predict_proba(pl.Series(files[:2])).shape == (2, 2)
 
 
+def test_a_set_of_pictures_is_not_paired_with_labels(
+    trained: Path, files: list[str], stripes: tuple[np.ndarray, np.ndarray], plain: alexnet.Classifier
+) -> None:
+    for use in (plain.score, toy().fit, alexnet.Features(trained, device="cpu").fit_transform):
+        with pytest.raises(ValueError, match=r"X is a set.*pass sorted\(X\)"):
+            use(set(files), stripes[1])
+    some = set(files[:3])
+    assert plain.predict(some).tolist() == [plain.predict(one)[0] for one in some]
+
+
 def test_a_search_over_a_frame(files: list[str], stripes: tuple[np.ndarray, np.ndarray]) -> None:
     search = GridSearchCV(toy(), {"rate": np.array([0.01])}, cv=2, error_score="raise", refit=False)
     search.fit(pd.DataFrame({"path": files}), stripes[1], sample_weight=np.ones(len(files)))
