@@ -2,12 +2,14 @@
 
 import errno
 import fcntl
+import functools
 import hashlib
 import json
 import math
 import os
 import secrets
 import stat
+import sys
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,6 +19,8 @@ from alexnet.errors import UsageError, UserError
 
 TEMPORARY_SUFFIX = ".unfinished"
 READ_BYTES = 1 << 20
+LOCK_ATTEMPTS = 100
+"""Some file systems number a file anew each time they are asked: there a lock's name never seems to lead to it."""
 LARGEST_HEADER = 100_000_000
 """Bytes that safetensors itself allows."""
 
@@ -32,8 +36,31 @@ REMEDIES: dict[int, str] = {
     errno.EISDIR: "this is a folder, a file was expected",
     errno.ENAMETOOLONG: "the name is too long; choose a shorter one",
     errno.EMFILE: "too many open files; raise the limit (ulimit -n)",
+    errno.EBADF: "it is closed",
+    errno.ENODEV: "this file system cannot map files into memory; copy the file to a local disk",
     errno.ESTALE: "the network file system lost the file; run the same command again",
 }
+
+UNSUPPORTED = frozenset({errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.EPERM})
+"""What `flock` and `fsync` fail with on file systems (network, FUSE) and in sandboxes that lack them."""
+
+
+@functools.cache
+def warn_once(message: str) -> None:
+    """Print a line on stderr, once in a process."""
+    print(f"alexnet: {message}", file=sys.stderr, flush=True)
+
+
+def cache_home() -> Path:
+    """The user's folder for caches: XDG_CACHE_HOME if that is an absolute path, otherwise ~/.cache. Raises UserError
+    if there is no home directory."""
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    if os.path.isabs(base):
+        return Path(base)
+    try:
+        return Path.home() / ".cache"
+    except RuntimeError:
+        raise UserError("there is no home directory to keep a cache in; set XDG_CACHE_HOME to a folder") from None
 
 
 class DiskFull(UserError):
@@ -89,7 +116,7 @@ def write_atomically(path: Path, data: bytes | memoryview, durable: bool = True)
                 file.write(data)
                 if durable:
                     file.flush()
-                    os.fsync(file.fileno())
+                    sync_file(file.fileno(), path)
             os.replace(temporary, path)
         except BaseException:
             temporary.unlink(missing_ok=True)
@@ -201,16 +228,28 @@ def sha256_between(path: Path, start: int, end: int) -> "hashlib._Hash":
     return digest
 
 
-def sync_folder(folder: Path) -> None:
-    """Force a folder's entries (new names, renames) to disk. File systems that cannot do it are left alone."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def sync_file(descriptor: int, path: Path) -> None:
+    """Force the content of the file to disk; one line on stderr if its file system cannot."""
     try:
         os.fsync(descriptor)
     except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):
+        if error.errno not in UNSUPPORTED:
             raise
-    finally:
-        os.close(descriptor)
+        code = errno.errorcode[error.errno or 0]
+        warn_once(f"{path.parent}: this file system has no fsync ({code}); a power cut may damage files written last")
+
+
+def sync_folder(folder: Path) -> None:
+    """Force a folder's entries (new names, renames) to disk. File systems that cannot do it are left alone."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        if error.errno not in UNSUPPORTED | {errno.EBADF, errno.EROFS, errno.EISDIR, errno.EACCES}:
+            raise
 
 
 def is_temporary(path: Path) -> bool:
@@ -228,18 +267,18 @@ def remove_temporaries(folder: Path, of: Collection[str] | None = None) -> None:
 
 @contextmanager
 def locked(path: Path, busy: str) -> Iterator[None]:
-    """Hold the lock file ``path`` for oneself; UserError(``busy``) at once if another process holds it.
+    """Hold the lock file ``path``; raises UserError(``busy``) at once if another process holds it.
 
-    The lock goes with the process, however it ends. The file is removed at the end. It may be removed by one
-    who holds it while another waits at the door, so whoever gets the lock looks whether the name still leads
-    to the file it locked.
+    The lock goes with the process, however it ends. The file is removed at the end. Its holder may remove it between
+    another process's opening and locking it, so whoever gets the lock checks that the name still leads to the locked
+    file. If the file system has no locks, a line on stderr says so, and nothing is locked.
     """
-    while True:
+    for attempt in range(LOCK_ATTEMPTS):
         with faults_named(path):
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
             _lock_now(descriptor, path, busy)
-            if _leads_to(path, descriptor):
+            if _leads_to(path, descriptor) or attempt == LOCK_ATTEMPTS - 1:
                 try:
                     yield
                 finally:
@@ -256,7 +295,10 @@ def _lock_now(descriptor: int, path: Path, busy: str) -> None:
     except BlockingIOError:
         raise UserError(busy) from None
     except OSError as error:
-        raise file_fault(error, path) from error
+        if error.errno not in UNSUPPORTED:
+            raise file_fault(error, path) from error
+        code = errno.errorcode[error.errno or 0]
+        warn_once(f"{path.parent}: this file system has no file locks ({code}); start no second process on this folder")
 
 
 def _leads_to(path: Path, descriptor: int) -> bool:

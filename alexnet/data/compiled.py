@@ -7,6 +7,7 @@ import threading
 from pathlib import Path
 
 from alexnet import native
+from alexnet.files import warn_once
 
 SOURCE = Path(__file__).with_name("records.cpp")
 EXACT = ("-ffp-contract=off",)  # a fused product and sum would round the weights otherwise than Pillow's do
@@ -27,6 +28,9 @@ def _library() -> ctypes.CDLL | None:
         return None
     try:
         functions, _ = native.library("records", "the resizing of pictures", (SOURCE,), flags=EXACT)
+    except native.UnusableError as reason:
+        warn_once(f"pictures are resized without compiled code (slower): {reason}")
+        return None
     except native.UnavailableError:
         return None
     pointer, whole, place = ctypes.c_void_p, ctypes.c_int64, ctypes.c_float

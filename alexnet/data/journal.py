@@ -22,7 +22,16 @@ from alexnet.damage import damage_named, hold, whole
 from alexnet.data import layout
 from alexnet.data.statistics import Sums, no_sums
 from alexnet.errors import UserError
-from alexnet.files import faults_named, metadata_in, parsed, read_bounded, sha256_between, sync_folder, write_atomically
+from alexnet.files import (
+    faults_named,
+    metadata_in,
+    parsed,
+    read_bounded,
+    sha256_between,
+    sync_file,
+    sync_folder,
+    write_atomically,
+)
 
 REPORT_HEAD = b'{"odd_files": ['
 REMEMBERED_REFUSALS = 5
@@ -257,7 +266,7 @@ class GrowingFile:
     def sync(self) -> None:
         """Force the content to disk."""
         with faults_named(self.path):
-            os.fsync(self._descriptor)
+            sync_file(self._descriptor, self.path)
 
     def close(self) -> None:
         os.close(self._descriptor)

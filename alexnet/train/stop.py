@@ -2,6 +2,7 @@
 
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -33,25 +34,35 @@ class Stop:
             raise Interrupted(f"stopped, all is saved. Go on with: {command}")
 
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
 @contextmanager
 def stop_signals(quiet: bool = False) -> Iterator[Stop]:
-    """Turn Ctrl-C and SIGTERM into a wish to stop; a second one stops at once."""
+    """Turn Ctrl-C, SIGTERM and the closing of the terminal into a wish to stop; a second one stops at once.
+
+    Signals stay as they are if they are ignored (`nohup`, a shell's background job) or handled by code in C, whose
+    handlers Python can't put back; and all of them outside the main thread, where Python handles none.
+    """
     stop = Stop()
 
-    def ask(_number: int, _frame: object) -> None:
+    def ask(number: int, _frame: object) -> None:
         if stop.asked:
+            if number == signal.SIGHUP:  # a closing terminal often sends two
+                return
             raise KeyboardInterrupt
         stop.asked = True
         if not quiet:
             print("stopping after this batch; once more stops at once", file=sys.stderr, flush=True)
 
-    try:
-        before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    except ValueError:  # not the main thread: signals stay with whoever handles them
-        yield stop
-        return
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    mine = {number: handler for number, handler in before.items() if handler not in (None, signal.SIG_IGN)}
+    if threading.current_thread() is not threading.main_thread():
+        mine = {}
+    for number in mine:
+        signal.signal(number, ask)
     try:
         yield stop
     finally:
-        for number, handler in before.items():
+        for number, handler in mine.items():
             signal.signal(number, handler)

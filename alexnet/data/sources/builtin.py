@@ -1,6 +1,5 @@
 """``synthetic:``, the built-in set: drawn on first use, then read like any folder per class."""
 
-import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +8,7 @@ import PIL
 
 from alexnet.data.sources.base import Source
 from alexnet.data.sources.folder import open_folder
-from alexnet.files import expanded
+from alexnet.files import cache_home, expanded
 
 PREFIX = "synthetic:"
 
@@ -32,5 +31,4 @@ def cache_folder() -> Path:
     """Where the set is kept. The versions that its files' bytes depend on are in the name."""
     from alexnet.data.synthetic.write import DRAWING_VERSION
 
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(cache) / "alexnet" / f"synthetic-{DRAWING_VERSION}-pillow-{PIL.__version__}"
+    return cache_home() / "alexnet" / f"synthetic-{DRAWING_VERSION}-pillow-{PIL.__version__}"
