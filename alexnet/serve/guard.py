@@ -1,15 +1,17 @@
 """Who comes in: the address that was asked for, the token, where a request comes from; and what every answer says.
 
-The explorer shows pictures of whoever runs it. So it listens to this machine alone unless told otherwise, and then
-every address begins with a token. Pages of other origins get nothing: no CORS, requests that a browser marks as coming
-from elsewhere are refused, and so is a Host that is not ours (a foreign name that leads here, "DNS rebinding").
+The explorer shows pictures of whoever runs it. So it listens to this machine alone by default; otherwise every address
+begins with a token. Pages of other origins get nothing: no CORS, requests that a browser marks as coming from elsewhere
+are refused, and so is a Host that is not ours (a foreign name that leads here, "DNS rebinding"). The port in a Host
+doesn't matter: `ssh -L`, containers and proxies forward others.
 """
 
 import ipaddress
 import json
+import re
 import secrets
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -37,15 +39,18 @@ class Door:
     port: int
     token: str = ""
     names: frozenset[str] = field(default_factory=frozenset)
-    """Names of this machine, beside its addresses, that a Host may give."""
+    """Names of this machine, beside its addresses, that a Host header may give."""
+    proxies: frozenset[str] = field(default_factory=frozenset)
+    """Names of proxies before this machine, that a Host or Origin header may give."""
 
     @classmethod
-    def at(cls, host: str, port: int) -> "Door":
-        """A door with a token, unless it is on this machine alone."""
-        if host in LOOPBACK:
+    def at(cls, host: str, port: int, proxies: Sequence[str] = ()) -> "Door":
+        """A door with a token, unless it is on this machine alone and no proxy opens it to others."""
+        if host in LOOPBACK and not proxies:
             return cls(host, port)
-        names = {host, socket.gethostname(), socket.getfqdn()}
-        return cls(host, port, secrets.token_urlsafe(16), frozenset(name.lower() for name in names))
+        names = set() if host in LOOPBACK else {host, socket.gethostname(), socket.getfqdn()}
+        lower = frozenset(name.lower() for name in names)
+        return cls(host, port, secrets.token_urlsafe(16), lower, frozenset(map(_host, proxies)))
 
     @property
     def base(self) -> str:
@@ -59,21 +64,24 @@ class Door:
         return f"http://{f'[{host}]' if ':' in host else host}:{self.port}{self.base}"
 
     def knows(self, host_header: str) -> bool:
-        """Whether a Host header names this machine: by its loopback names; where it is open to others, by any address
-        (an address can't be made to lead elsewhere) or its own names."""
-        host, port = _split(host_header)
-        if port != self.port:
-            return False
-        if host in LOOPBACK:
+        """Whether a Host header names this machine: by its loopback names or a proxy's; where it is open to others, by
+        any address (an address can't be made to lead elsewhere) or its own names."""
+        host = _host(host_header)
+        if host in LOOPBACK or host in self.proxies:
             return True
-        return bool(self.token) and (host in self.names or _is_address(host))
+        return self.host not in LOOPBACK and (host in self.names or _is_address(host))
+
+    def sent(self, origin: str, host_header: str) -> bool:
+        """Whether a page at `origin` is ours: it has the request's own host and port, or a proxy's name. Its scheme
+        may be https where a proxy encrypts."""
+        scheme, _, host = origin.partition("://")
+        return scheme in ("http", "https") and (host.lower() == host_header.lower() or _host(host) in self.proxies)
 
 
-def _split(host_header: str) -> tuple[str, int]:
-    name, _, port = host_header.rpartition(":") if not host_header.endswith("]") else (host_header, "", "80")
-    if not name or not port.isdecimal():
-        name, port = host_header, "80"
-    return name.strip("[]").lower(), int(port[:6])
+def _host(header: str) -> str:
+    """The name or address in a Host header, without its port; "" if the header is malformed."""
+    found = re.fullmatch(r"(\[[0-9a-fA-F:.]+\]|[^:\[\]/@]+)(:[0-9]{1,5})?", header)
+    return found[1].strip("[]").lower().rstrip(".") if found else ""
 
 
 def _is_address(host: str) -> bool:
@@ -109,12 +117,24 @@ class Guard:
     def _refusal(self, scope: Scope, headers: dict[str, str]) -> tuple[int, str] | None:
         host = headers.get("host", "")
         if not self.door.knows(host):
-            return 421, "this explorer is not known by that name; open the address that it printed when it started"
+            return 421, (
+                f"this explorer is not known by that name ({host[:80]!r}); open it as localhost or 127.0.0.1, at any "
+                "forwarded port; behind a proxy start `alexnet serve` with --allowed-hosts and the proxy's name"
+            )
         if not self._has_token(scope["path"]):
             return 403, "the address must begin with the token that `alexnet serve` printed"
-        if _from_elsewhere(scope["method"], headers, host):
-            return 403, "requests of other pages are refused"
+        if self._from_elsewhere(scope["method"], headers, host):
+            return 403, "requests of other pages are refused; behind a proxy, name its host with --allowed-hosts"
         return None
+
+    def _from_elsewhere(self, method: str, headers: dict[str, str], host: str) -> bool:
+        """Whether a browser sent this for a page of another origin. Following a link to here is allowed."""
+        if "origin" in headers and not self.door.sent(headers["origin"], host):
+            return True
+        site = headers.get("sec-fetch-site", "none")
+        mode, target = headers.get("sec-fetch-mode"), headers.get("sec-fetch-dest")
+        link = method == "GET" and mode == "navigate" and target == "document"
+        return site not in ("same-origin", "none") and not link
 
     def _has_token(self, path: str) -> bool:
         given = path.split("/", 2)[1] if path.startswith("/") else ""
@@ -123,17 +143,6 @@ class Guard:
     def _without_token(self, scope: Scope) -> Scope:
         cut = len(self.door.base) - 1
         return {**scope, "path": scope["path"][cut:] or "/", "raw_path": scope.get("raw_path", b"")[cut:] or b"/"}
-
-
-def _from_elsewhere(method: str, headers: dict[str, str], host: str) -> bool:
-    """Whether a browser sent this for a page of another origin. Following a link to here is allowed."""
-    if "origin" in headers and headers["origin"] != f"http://{host}":
-        return True
-    site = headers.get("sec-fetch-site", "none")
-    link = (
-        method == "GET" and headers.get("sec-fetch-mode") == "navigate" and headers.get("sec-fetch-dest") == "document"
-    )
-    return site not in ("same-origin", "none") and not link
 
 
 def _as_bytes(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:

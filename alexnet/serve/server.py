@@ -2,7 +2,9 @@
 
 import contextlib
 import errno
+import signal
 import socket
+from collections.abc import Sequence
 from pathlib import Path
 
 import uvicorn
@@ -18,11 +20,13 @@ CONNECTIONS = 512
 """More at a time are refused with 503."""
 
 
-def serve(run: Path, *, host: str, port: int, store: Path | None, beside: Path | None) -> None:
+def serve(
+    run: Path, *, host: str, port: int, proxies: Sequence[str] = (), store: Path | None, beside: Path | None
+) -> None:
     """Explore a run until interrupted. Raises UserError if the run or the store can't be opened, UsageError if the
     address can't be had."""
     with listening(host, port) as listener:
-        door = Door.at(host, listener.getsockname()[1])
+        door = Door.at(host, listener.getsockname()[1], proxies)
         app = create_app(Explorer(run, store, beside), door)
         say(f"open {door.address}    (Ctrl-C ends it)")
         if door.token:
@@ -37,6 +41,9 @@ def serve(run: Path, *, host: str, port: int, store: Path | None, beside: Path |
             timeout_graceful_shutdown=1,
             lifespan="off",
         )
+        for number in (signal.SIGINT, signal.SIGTERM):
+            if signal.getsignal(number) is None:  # handled by code in C, which uvicorn can't put back
+                signal.signal(number, signal.SIG_DFL)
         with contextlib.suppress(KeyboardInterrupt):
             uvicorn.Server(config).run(sockets=[listener])
 

@@ -28,6 +28,9 @@ class Serve:
     """Where to listen; 0.0.0.0: to everybody who can reach this machine and has the token."""
     port: Annotated[int, arg(metavar="N")] = 8012
     """The port; 0: any free one."""
+    allowed_hosts: Annotated[tuple[str, ...], arg(metavar="NAME ...", help_behavior_hint="(default: none)")] = ()
+    """Host names under which a proxy (HTTPS or not) serves the explorer; the address then begins with a token too.
+    localhost and 127.0.0.1 are known at every port, as `ssh -L` and containers forward it."""
     store: Annotated[
         Path | None, arg(metavar="STORE", help_behavior_hint="(default: the training's, where it still is)")
     ] = None
@@ -47,4 +50,11 @@ class Serve:
                 f"the explorer needs {fault.name}, which is not installed: pip install 'alexnet[serve]', or in a clone "
                 "make extras."
             ) from None
-        serve(self.run_folder, host=self.host, port=self.port, store=self.store, beside=self.beside)
+        serve(
+            self.run_folder,
+            host=self.host,
+            port=self.port,
+            proxies=self.allowed_hosts,
+            store=self.store,
+            beside=self.beside,
+        )

@@ -15,14 +15,18 @@ from alexnet.serve.guard import Door
         ("localhost:8012", True),
         ("LocalHost:8012", True),
         ("[::1]:8012", True),
-        ("127.0.0.1", False),
-        ("127.0.0.1:80", False),
+        ("127.0.0.1", True),
+        ("localhost:9000", True),  # ssh -L 9000:127.0.0.1:8012
+        ("[::1]", True),
         ("evil.example:8012", False),
         ("localhost.evil.example:8012", False),
         ("192.168.0.7:8012", False),
         ("", False),
         ("127.0.0.1:8012x", False),
         ("127.0.0.1:99999999999999999999", False),
+        ("localhost:80@evil.example", False),
+        ("127.0.0.1/evil.example", False),
+        ("[::1", False),
     ],
 )
 def test_on_this_machine_alone_only_its_own_names_are_known(host: str, known: bool) -> None:
@@ -39,10 +43,35 @@ def test_open_to_others_addresses_are_known_and_foreign_names_are_not() -> None:
     assert Door.at("127.0.0.1", 8012).token == ""
 
 
+def test_a_proxy_is_known_by_the_name_that_was_allowed_and_then_there_is_a_token() -> None:
+    door = Door.at("127.0.0.1", 8012, ["Nets.Example"])
+    assert len(door.token) >= 20
+    for host, known in (("nets.example", True), ("nets.example:443", True), ("localhost:1", True), ("10.0.0.1", False)):
+        assert door.knows(host) == known
+    ours = ("https://nets.example", "http://nets.example:8080", "https://localhost:9000")
+    assert [door.sent(origin, "localhost:9000") for origin in ours] == [True] * 3
+    foreign = (
+        "https://evil.example",
+        "null",
+        "https://localhost:9001",
+        "https://nets.example.evil",
+        "file://localhost:9000",
+    )
+    assert [door.sent(origin, "localhost:9000") for origin in foreign] == [False] * 5
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_page_at_a_forwarded_port_may_send_pictures(site: Site, scheme: str, picture: bytes) -> None:
+    headers = {"Host": "localhost:9000", "Origin": f"{scheme}://localhost:9000", "Sec-Fetch-Site": "same-origin"}
+    assert site.ask("POST", "/api/pictures", picture, headers)[0] == 200
+    assert site.ask("POST", "/api/pictures", picture, headers | {"Origin": "http://localhost:3000"})[0] == 403
+
+
 def test_a_foreign_host_is_refused(site: Site) -> None:
     status, _, body = site.ask("GET", "/api/run", headers={"Host": f"evil.example:{site.door.port}"})
     assert status == 421
     assert b"not known by that name" in body
+    assert b"--allowed-hosts" in body
 
 
 @pytest.mark.parametrize(

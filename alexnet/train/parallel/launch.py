@@ -3,9 +3,11 @@
 import hashlib
 import os
 import socket
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -19,16 +21,84 @@ from alexnet import kernels
 from alexnet.data.store import Store
 from alexnet.errors import UsageError, UserError
 from alexnet.measure.arithmetic import find_device
+from alexnet.terminal import say
 from alexnet.train.options import TrainOptions
 from alexnet.train.parallel.exchange import Meter
 from alexnet.train.parallel.layout import Layout
 from alexnet.train.parallel.team import Groups, Team
-from alexnet.train.parallel.watch import Watch, common_name, one_message
+from alexnet.train.parallel.watch import START_ALL, Watch, common_name, in_ranks, one_message
+
+VARIABLES = ("WORLD_SIZE", "RANK", "MASTER_ADDR", "MASTER_PORT")
+"""What torchrun sets for each process."""
+PATIENCE = 3.0
+"""Seconds of waiting at the rendezvous after which a line says so."""
 
 
-def is_launched() -> bool:
-    """Whether torchrun (or whoever sets its variables) has started this process as one of several."""
-    return int(os.environ.get("WORLD_SIZE", "1")) > 1 and "RANK" in os.environ
+@dataclass(frozen=True)
+class Rendezvous:
+    """This process's rank, how many processes there are, and where they meet."""
+
+    rank: int
+    processes: int
+    address: str
+    port: int
+
+    @classmethod
+    def of(cls, environment: Mapping[str, str]) -> "Rendezvous | None":
+        """What torchrun's variables say; None for a single process. Raises UserError if they are incomplete or
+        contradictory."""
+        given = {name: value for name in VARIABLES if (value := environment.get(name, "").strip())}
+        here = " ".join(f"{name}={value}" for name, value in given.items())
+        remedy = "Start with torchrun, which sets them all; to train in one process, unset WORLD_SIZE and RANK"
+        try:
+            processes, rank = int(given.get("WORLD_SIZE", "1")), int(given.get("RANK", "0"))
+            port = int(given.get("MASTER_PORT", "0"))
+        except ValueError:
+            raise UserError(f"{here}: WORLD_SIZE, RANK and MASTER_PORT must be whole numbers. {remedy}.") from None
+        if processes == 1 and rank == 0:
+            return None
+        if missing := [name for name in VARIABLES if name not in given]:
+            raise UserError(f"{here}: {', '.join(missing)} not set in the environment. {remedy}.")
+        if not 0 <= rank < processes or not 0 < port < 1 << 16:
+            raise UserError(f"{here}: RANK must be below WORLD_SIZE, MASTER_PORT between 1 and 65535. {remedy}.")
+        return cls(rank, processes, given["MASTER_ADDR"], port)
+
+    def store(self, seconds: float) -> TCPStore:
+        """A connection to the rendezvous' store; torchrun keeps it, otherwise rank 0 does. Raises UserError if there is
+        none after `seconds`."""
+        keeps = self.rank == 0 and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True"
+        try:
+            if not keeps:
+                self._wait_for_port(time.monotonic() + seconds)
+            return TCPStore(
+                self.address,
+                self.port,
+                self.processes,
+                is_master=keeps,
+                timeout=timedelta(seconds=seconds),
+                wait_for_workers=False,
+                multi_tenant=True,
+            )
+        except (RuntimeError, OSError) as fault:
+            if "EADDRINUSE" in str(fault):
+                raise UserError(f"{self}: the port is in use. Choose another MASTER_PORT.") from None
+            why = next(iter(str(fault).splitlines()), "").rstrip(".")
+            raise UserError(f"{self}: no rendezvous there ({why}). {START_ALL}.") from None
+
+    def _wait_for_port(self, end: float) -> None:
+        """Wait until somebody listens: torch's store would wait too, but prints a stack of its C++ for each attempt."""
+        while True:
+            try:
+                socket.create_connection((self.address, self.port), timeout=5).close()
+            except OSError:
+                if time.monotonic() > end:
+                    raise
+                time.sleep(0.2)
+            else:
+                return
+
+    def __str__(self) -> str:
+        return f"rank {self.rank} of {self.processes} at {self.address}:{self.port}"
 
 
 def restarts() -> int:
@@ -42,12 +112,15 @@ def launched(options: TrainOptions) -> Iterator[Team]:
 
     Raises UsageError for a layout that so many processes can't have, UserError for more processes than GPUs.
     """
-    if not is_launched():
+    rendezvous = Rendezvous.of(os.environ)
+    if rendezvous is None:
         yield Team(Layout.of(options, 1))
         return
-    rank, processes = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
-    stores = [_store(rank, processes, options.timeout) for _ in range(2)]  # torch keeps its own busy for minutes
-    name = common_name(stores[0], rank, processes, options.timeout)
+    rank, processes = rendezvous.rank, rendezvous.processes
+    missing = set(range(1, processes)) if rank == 0 else {0}
+    with _said_if_long(rendezvous, missing, options.timeout):
+        stores = [rendezvous.store(options.timeout) for _ in range(2)]  # torch keeps its own busy for minutes
+        name = common_name(stores[0], rank, missing, options.timeout)
     watch = Watch(PrefixStore(name, stores[0]), rank, processes, socket.gethostname())
     watch.begin()
     try:
@@ -60,22 +133,24 @@ def launched(options: TrainOptions) -> Iterator[Team]:
         watch.close()
 
 
-def _store(rank: int, processes: int, seconds: float) -> TCPStore:
-    """A connection to the rendezvous' store; torchrun keeps it, where there is none rank 0 does."""
-    keeps = rank == 0 and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True"
-    return TCPStore(
-        os.environ["MASTER_ADDR"],
-        int(os.environ["MASTER_PORT"]),
-        processes,
-        is_master=keeps,
-        timeout=timedelta(seconds=seconds),
-        wait_for_workers=False,
-        multi_tenant=True,
-    )
+@contextmanager
+def _said_if_long(rendezvous: Rendezvous, missing: set[int], seconds: float) -> Iterator[None]:
+    """Name those who are still missing after PATIENCE."""
+
+    def tell() -> None:
+        say(f"{rendezvous}: waiting for {in_ranks(missing)}, at most {seconds:g} s (--timeout)")
+
+    timer = threading.Timer(PATIENCE, tell)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _gather(options: TrainOptions, rank: int, processes: int, store: PrefixStore) -> Team:
-    layout, local = Layout.of(options, processes), int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    layout, local = Layout.of(options, processes), int(os.environ.get("LOCAL_WORLD_SIZE") or 1)
     device = _own_device(options, local)
     timeout = timedelta(seconds=options.timeout)
     backend = "nccl" if device.type == "cuda" else "gloo"
@@ -96,7 +171,7 @@ def _own_device(options: TrainOptions, local: int) -> torch.device:
                 f"{local} processes on {socket.gethostname()}, which has {there} GPUs. Start as many: "
                 f"torchrun --nproc-per-node {there}; or add --device cpu."
             )
-        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK") or 0))
     return device
 
 

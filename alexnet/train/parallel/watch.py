@@ -10,7 +10,7 @@ import signal
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -19,11 +19,11 @@ from typing import Any
 import torch.distributed as dist
 
 from alexnet.errors import UserError
-from alexnet.terminal import counted
 
 ANSWER_SECONDS = 4.0
 """How long a roll call waits for answers. torchrun ends the others half a minute after it saw one dying."""
 LISTEN_SECONDS = 0.5
+START_ALL = "Start all processes within the --timeout, with the same WORLD_SIZE, MASTER_ADDR and MASTER_PORT"
 LOST_WORDS = ("gloo", "connection closed", "connection reset", "broken pipe", "timed out", "timeout", "nccl", "socket")
 
 
@@ -161,37 +161,44 @@ def one_message(watch: Watch) -> Iterator[None]:
         raise
 
 
-def common_name(store: Any, rank: int, processes: int, seconds: float) -> str:
+def common_name(store: Any, rank: int, missing: set[int], seconds: float) -> str:
     """A name that only the processes of this start know, to put before all keys: torchrun may keep one store over
     restarts, full of what the dead have left in it. Each says hello with a fresh word; rank 0 answers with the name.
 
-    Raises Lost for ranks that have not come after `seconds`."""
+    `missing` holds the ranks that this one waits for, rank 0 for all others, the others for rank 0; they are taken out
+    as they come. Raises Lost for ranks that have not come after `seconds`."""
     word = uuid.uuid4().hex
     store.set(f"hello/{rank}", word)
     if rank == 0:
-        _welcome(store, word, processes, seconds)
+        _welcome(store, word, missing, seconds)
         return word
     try:
         store.wait([f"welcome/{word}"], timedelta(seconds=seconds))
     except (RuntimeError, dist.DistError):
-        raise Lost(f"rank 0 did not come within {seconds:g} s") from None
+        raise Lost(f"rank 0 did not come within {seconds:g} s. {START_ALL}") from None
     name = store.get(f"welcome/{word}").decode()
     store.set(f"joined/{name}/{rank}", "1")
     return name
 
 
-def _welcome(store: Any, name: str, processes: int, seconds: float) -> None:
+def _welcome(store: Any, name: str, missing: set[int], seconds: float) -> None:
     """Give everybody the name. A hello may be a dead one's: it is answered until the living one has joined."""
-    expected, end = set(range(1, processes)), time.monotonic() + seconds
-    while expected:
-        for rank in sorted(expected):
+    end = time.monotonic() + seconds
+    while missing:
+        for rank in sorted(missing):
             if store.check([f"hello/{rank}"]):
                 store.set(f"welcome/{store.get(f'hello/{rank}').decode()}", name)
             if store.check([f"joined/{name}/{rank}"]):
-                expected.discard(rank)
+                missing.discard(rank)
         if time.monotonic() > end:
-            raise Lost(f"{counted(len(expected), 'rank')} did not come within {seconds:g} s: {sorted(expected)[:4]}")
+            raise Lost(f"{in_ranks(missing)} did not come within {seconds:g} s. {START_ALL}")
         time.sleep(0.01)
+
+
+def in_ranks(ranks: Collection[int]) -> str:
+    """Ranks in words: rank 3; ranks 1, 2, 3, 4 and 11 more."""
+    shown, more = sorted(ranks)[:4], len(ranks) - 4
+    return f"rank{'s'[: len(ranks) - 1]} {', '.join(map(str, shown))}{f' and {more} more' if more > 0 else ''}"
 
 
 def _gist(fault: RuntimeError) -> str:
