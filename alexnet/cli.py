@@ -5,7 +5,9 @@ Nothing heavy is imported up here: a verb imports what it needs when it runs, so
 read the output stopped reading.
 """
 
+import ast
 import difflib
+import functools
 import inspect
 import io
 import os
@@ -58,13 +60,21 @@ class Completion:
     """Whose script."""
 
     def run(self) -> None:
-        script = io.StringIO()
-        with redirect_stdout(script), suppress(SystemExit):
-            tyro.cli(all_verbs(), prog="alexnet", config=TYRO, args=["--tyro-print-completion", self.shell])
-        print(script.getvalue().rstrip() + FILES_ELSEWHERE[self.shell])
+        spec = ast.literal_eval(SPEC.findall(tyro_script("bash"))[0])
+        for verb in [name for name in spec["subcommands"] if " " in name]:
+            first, second = verb.split()
+            spec["subcommands"][first]["subcommands"][second] = spec["subcommands"].pop(verb)
+        improve_completion(spec, self.shell)
+        code = f"COMPLETION_SPEC = {spec!r}\nARGUMENTS = {offered()[1]!r}\n{ADD_ARGUMENTS}"
+        if self.shell == "fish":  # whose script holds it between double quotes
+            code = re.sub(r'([\\"$])', r"\\\1", code)
+        print(SPEC.sub(lambda _: code, tyro_script(self.shell)).rstrip() + FILES_ELSEWHERE[self.shell])
 
 
-# tyro's scripts (1.0) offer verbs, options and choices, and nothing where a file or folder has to be named.
+SPEC = re.compile("^COMPLETION_SPEC = (.*)$", re.MULTILINE)
+"""The line of tyro's scripts (1.0) that describes verbs and options."""
+
+# tyro's scripts offer verbs, options and choices, and nothing where a file or folder has to be named.
 FILES_ELSEWHERE = {
     "bash": """
 _alexnet_or_files() { _tyro_alexnet "$@"; [ -n "${COMPREPLY[0]}" ] || COMPREPLY=(); }
@@ -73,6 +83,49 @@ complete -o default -F _alexnet_or_files alexnet""",
     "fish": """
 complete --command alexnet --condition 'test (count (commandline -opc)) -gt 1' --force-files""",
 }
+
+
+def tyro_script(shell: str) -> str:
+    script = io.StringIO()
+    with redirect_stdout(script), suppress(SystemExit):
+        tyro.cli(all_verbs(), prog="alexnet", config=TYRO, args=["--tyro-print-completion", shell])
+    return script.getvalue()
+
+
+def improve_completion(verb: dict[str, Any], shell: str) -> None:
+    """Change tyro's description of a verb: no line breaks, which would be offered as words; no "None"; values for
+    options that name a network, a recipe or a split."""
+    values = offered()[0]
+    for option in verb["options"]:
+        option["description"] = " ".join(option["description"].split())
+        if found := values.get(option["flags"][0]) or sorted({*option.get("choices", ())} - {"None"}):
+            option |= {"type": "choice", "choices": found}
+        elif option["type"] == "path" and shell == "bash":
+            option["type"] = "value"  # left to bash itself, which keeps file names with spaces whole
+    for inner in verb["subcommands"].values():
+        improve_completion(inner, shell)
+
+
+@functools.cache
+def offered() -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+    """Values of options, and of verbs' first arguments, that their types don't list."""
+    from alexnet.bench.suite import GROUPS
+    from alexnet.nets.zoo import ZOO
+    from alexnet.papers.registry import every_result
+    from alexnet.train.recipes import every_recipe
+
+    nets, splits = list(ZOO), ["train", "val", "test"]
+    options = {"--net": nets, "--recipe": list(every_recipe()), "--part": splits, "--parts": splits}
+    shells, groups, results = list(FILES_ELSEWHERE), list(GROUPS), list(every_result())
+    return options, {"nets": nets, "plan": nets, "bench": groups, "completion": shells, "paper run": results}
+
+
+# Behind tyro's description, in its scripts' Python: an argument that is a name becomes one more level of verbs.
+ADD_ARGUMENTS = """for words, names in ARGUMENTS.items():
+    at = COMPLETION_SPEC
+    for word in words.split():
+        at = at["subcommands"][word]
+    at["subcommands"] = {name: {**at, "description": name} for name in names}"""
 
 
 @dataclass(frozen=True)

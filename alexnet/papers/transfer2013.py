@@ -7,6 +7,7 @@ One network is pre-trained, as in the paper; values are those of the folds.
 from collections.abc import Sequence
 
 from alexnet.data.store import Store
+from alexnet.errors import UserError
 from alexnet.papers import charts
 from alexnet.papers.finding import Finding, Row, Verdict
 from alexnet.papers.lab import Lab, Trial, how_trained
@@ -14,7 +15,7 @@ from alexnet.papers.registry import Unsuited, result
 from alexnet.papers.statistics import above_zero
 from alexnet.reuse.charts import Line, accuracy_over_pictures
 from alexnet.reuse.duplicates import find_duplicates
-from alexnet.reuse.probes import Outcome, largest_per_class
+from alexnet.reuse.probes import Outcome, largest_per_class, require_scikit_learn
 from alexnet.reuse.transfer import Study, Wish, pooled, store_of
 from alexnet.terminal import counted
 
@@ -155,6 +156,10 @@ def _prepared(lab: Lab, counts: Sequence[int]) -> tuple[Trial, tuple[int, ...], 
     target allows of those wanted (else as many as it can give); notes."""
     if lab.pretraining is None:
         raise Unsuited("transfer needs a store to pre-train on: --pretrain STORE.")
+    try:
+        require_scikit_learn()
+    except UserError as fault:
+        raise Unsuited(f"{fault}.") from None
     most = largest_per_class(pooled(lab.store).labels)
     possible = tuple(count for count in counts if count <= most) or (most,)
     store, note = _without_duplicates(lab, lab.pretraining)

@@ -12,14 +12,6 @@ import numpy as np
 
 from alexnet.errors import UsageError, UserError
 
-try:
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.svm import LinearSVC
-    from threadpoolctl import threadpool_limits
-except ImportError as fault:
-    raise UserError(f"scikit-learn is needed for probes ({fault}): pip install 'alexnet[sklearn]'") from fault
-
 ProbeKind = Literal["svm", "softmax"]
 KINDS: tuple[ProbeKind, ...] = get_args(ProbeKind)
 MOST_TEST = 50  # [Z] §5.2: pictures tested of a class, at most
@@ -38,6 +30,14 @@ class Fold:
 
     train: np.ndarray
     test: np.ndarray
+
+
+def require_scikit_learn() -> None:
+    """Raises UserError if scikit-learn, which trains the probes, is not installed."""
+    try:
+        import sklearn.svm  # noqa: F401
+    except ImportError as fault:
+        raise UserError(f"scikit-learn is needed for probes ({fault}): pip install 'alexnet[sklearn]'") from fault
 
 
 def fold_of(labels: np.ndarray, per_class: int, fold: int, *, seed: int = 0, most_test: int = MOST_TEST) -> Fold:
@@ -143,8 +143,14 @@ def _products(a_nd: np.ndarray, b_md: np.ndarray) -> np.ndarray:
 
 def fitted(features_nd: np.ndarray, labels_n: np.ndarray, kind: ProbeKind, strength: float) -> Any:
     """A trained probe: softmax regression, or one linear SVM against the rest for each class, with a quadratic
-    penalty of 1/C."""
+    penalty of 1/C. Raises UserError without scikit-learn."""
+    require_scikit_learn()
     import warnings
+
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.svm import LinearSVC
+    from threadpoolctl import threadpool_limits
 
     if kind not in KINDS:
         raise UsageError(f"--probe {kind}: choose one of {', '.join(KINDS)}.")

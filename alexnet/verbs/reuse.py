@@ -139,10 +139,12 @@ class Transfer:
     def run(self) -> None:
         from alexnet.data.sources.labelme import is_labelme
         from alexnet.measure.run import Run
+        from alexnet.reuse.probes import require_scikit_learn
         from alexnet.reuse.report import transfer_in_words, voc_in_words, write_transfer, write_voc
         from alexnet.reuse.transfer import Wish
         from alexnet.terminal import progress
 
+        require_scikit_learn()
         run = Run.open(self.run_folder, device=self.device, precision=self.precision)
         with progress("steps") as report:
             if is_labelme(self.store):
