@@ -80,7 +80,7 @@ def _loaded(path: Path, build: Callable[[Path], None]) -> ctypes.CDLL:
     why a new file does not load is kept beside it, so that no later process compiles in vain."""
     failure = path.with_suffix(".failed")
     if failure.exists():
-        raise UnusableError(f"{failure.read_text()} (remove {failure} to try again)")
+        raise UnusableError(failure.read_text())
     if path.exists() and _is_safe(path):
         with suppress(OSError):
             return ctypes.CDLL(str(path))
@@ -88,7 +88,7 @@ def _loaded(path: Path, build: Callable[[Path], None]) -> ctypes.CDLL:
     try:
         return ctypes.CDLL(str(path))
     except OSError as error:
-        reason = f"a library compiled into {path.parent} does not load: {error}"
+        reason = f"a library compiled into {path.parent} does not load: {error} (remove {failure} to try again)"
         with suppress(OSError):
             failure.write_text(reason)
         raise UnusableError(reason) from error

@@ -11,10 +11,11 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import redirect_stdout, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -23,6 +24,7 @@ import alexnet
 from alexnet import cli
 from alexnet.data import synthetic
 from alexnet.errors import UsageError, UserError
+from alexnet.nets.zoo import ZOO
 from alexnet.train.options import TrainOptions
 from alexnet.verbs.prepare import ready_store
 
@@ -172,12 +174,53 @@ def test_our_own_mistakes_keep_their_traceback(verb: Callable[[Callable[[], None
 
 
 def test_a_reader_that_stops_reading_is_no_fault() -> None:
-    command = [sys.executable, "-m", "alexnet", "completion", "bash"]
+    command = [sys.executable, "-m", "alexnet", "nets", "--help"]
     reading, writing = os.pipe()
     os.close(reading)
     with os.fdopen(writing, "w") as closed:
         done = subprocess.run(command, stdout=closed, stderr=subprocess.PIPE, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (141, "")
+
+
+def in_child(arguments: str, prepare: str, tmp_path: Path) -> tuple[int, str, str]:
+    """Run a command line after `prepare` has changed its descriptors: exit code, what it wrote to its stdout and
+    stderr."""
+    program = (
+        "import os, sys\n"
+        "for number, name in enumerate(('out', 'err'), 1):\n"
+        "    os.dup2(os.open(name, os.O_CREAT | os.O_WRONLY, 0o600), number)\n"
+        f"{prepare}\n"
+        f"os.execv(sys.executable, [sys.executable, '-m', 'alexnet', *{arguments.split()}])"
+    )
+    environment = os.environ | {"PYTHONPATH": str(Path(alexnet.__file__).parents[1])}
+    done = subprocess.run([sys.executable, "-S", "-c", program], cwd=tmp_path, env=environment, timeout=60)
+    return done.returncode, (tmp_path / "out").read_text(), (tmp_path / "err").read_text()
+
+
+@pytest.mark.parametrize("arguments", ["--version", "nets --help", "nets toy"])
+def test_a_full_disk_behind_stdout_is_one_line(arguments: str, tmp_path: Path) -> None:
+    code, _, error = in_child(arguments, "os.dup2(os.open('/dev/full', os.O_WRONLY), 1)", tmp_path)
+    assert (code, error.count("\n")) == (1, 1)
+    assert error.startswith("alexnet: standard output: the disk is full")
+
+
+def test_a_closed_stdout_is_one_line_and_its_number_goes_to_no_other_file(tmp_path: Path) -> None:
+    code, _, error = in_child("nets", "os.close(0); os.close(1)", tmp_path)
+    assert (code, error) == (1, "alexnet: standard output: it is closed (EBADF)\n")
+
+
+@pytest.mark.parametrize("prepare", ["os.close(2)", "os.dup2(os.open('/dev/full', os.O_WRONLY), 2)"])
+def test_a_stderr_that_takes_nothing_ends_nothing(prepare: str, tmp_path: Path) -> None:
+    code, output, _ = in_child("nosuch", prepare, tmp_path)
+    assert (code, output) == (2, "")
+
+
+def test_a_stream_names_the_faults_of_stdout_and_swallows_those_of_stderr(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(OSError, match="standard output"), cli.Stream("/dev/full", "w") as stream:
+        stream.write(b"x")
+    with cli.Stream("/dev/full", "w") as stream:
+        monkeypatch.setattr(cli.Stream, "fileno", lambda _: 2)
+        assert stream.write(b"abc") == 3
 
 
 def test_a_terminal_that_lacks_a_letter_is_no_fault() -> None:
@@ -284,36 +327,103 @@ def test_help_and_usage_errors_have_colours_unless_they_are_not_wanted(
 # ── completion ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def completions_in_bash(line: str) -> set[str]:
+@pytest.fixture(scope="module")
+def scripts() -> dict[str, str]:
+    """Each shell's completion script."""
+    found = {}
+    for shell in ("bash", "zsh", "fish"):
+        with redirect_stdout(io.StringIO()) as script:
+            assert cli.main(["completion", shell]) == 0
+        found[shell] = script.getvalue()
+    return found
+
+
+def completions(script: str, line: str) -> set[str]:
     """What bash offers after `line`, its last word unfinished."""
     words = line.split(" ")
     program = (
         'source <(printf "%s" "$SCRIPT"); '
         f"COMP_WORDS=({' '.join(word or chr(39) * 2 for word in words)}); COMP_CWORD={len(words) - 1}; "
         f"COMP_LINE='{line}'; COMP_POINT={len(line)}; "
-        f"_tyro_alexnet alexnet '{words[-1]}' '{words[-2]}'; "
+        f"_alexnet_or_files alexnet '{words[-1]}' '{words[-2]}'; "
         'printf "%s\\n" "${COMPREPLY[@]}"'
     )
-    environment = os.environ | {"SCRIPT": run("completion", "bash").stdout}
+    environment = os.environ | {"SCRIPT": script}
     done = subprocess.run(["bash", "-c", program], capture_output=True, text=True, timeout=60, env=environment)
     assert not done.stderr
-    return set(done.stdout.split())
+    return {found for found in done.stdout.split("\n") if found}
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_every_shell_gets_a_script_that_names_every_verb(shell: str) -> None:
-    done = run("completion", shell)
-    assert done.returncode == 0
+def test_every_shell_gets_a_script_that_names_every_verb(shell: str, scripts: dict[str, str]) -> None:
     for name in cli.VERBS:
-        assert name in done.stdout
+        assert name in scripts[shell]
 
 
-def test_bash_completes_verbs() -> None:
-    assert completions_in_bash("alexnet c") == {name for name in cli.VERBS if name.startswith("c")}
+@pytest.mark.parametrize(
+    ("line", "offered"),
+    [
+        ("alexnet completion --h", {"--help"}),
+        ("alexnet train s --net zfnet-5", {"zfnet-512", "zfnet-512-fc8192"}),
+        ("alexnet train s --recipe bn-", {"bn-512", "bn-8k", "bn-16k", "bn-32k"}),
+        ("alexnet train s --recipe cifar-18", {"cifar-18pct"}),
+        ("alexnet train s --init ", {"code", "paper", "zf"}),
+        ("alexnet train s --device ", {"auto", "cpu", "cuda", "mps"}),
+        ("alexnet train s --precision ", {"auto", "bf16", "fp32"}),
+        ("alexnet nets toy", {"toy"} | {name for name in ZOO if name.startswith("toy-")}),
+        ("alexnet nets toy --b", {"--batch"}),
+        ("alexnet evaluate run store --part ", {"train", "val", "test"}),
+        ("alexnet paper run Z/table", {f"Z/table{number}" for number in (1, 2, 3, 4, 5, 7)}),
+        ("alexnet similar b", {"build"}),
+        ("alexnet train s --from ", set()),  # bash itself then offers files
+    ],
+)
+def test_bash_completes_options_and_names(line: str, offered: set[str], scripts: dict[str, str]) -> None:
+    assert completions(scripts["bash"], line) == offered
 
 
-def test_bash_completes_options() -> None:
-    assert "--help" in completions_in_bash("alexnet completion --h")
+def test_bash_completes_verbs(scripts: dict[str, str]) -> None:
+    assert completions(scripts["bash"], "alexnet c") == {name for name in cli.VERBS if name.startswith("c")}
+
+
+def completer(script: str, shell: str) -> dict[str, Any]:
+    """The Python in a script, run as a module."""
+    if shell == "fish":
+        code = script.partition('set -l pycode "')[2].partition('main()"\n')[0]
+        code = re.sub(r'\\(["$\\])', r"\1", code)
+    else:
+        code = (
+            script.partition("<< 'PYTHON_EOF'")[2]
+            .partition(
+                "\n",
+            )[2]
+            .partition("\nPYTHON_EOF")[0]
+        )
+    names: dict[str, Any] = {"__name__": "completer"}
+    exec(compile(code.partition("\nif __name__")[0], shell, "exec"), names)
+    return names
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_no_shell_is_offered_a_word_that_a_verb_does_not_take(shell: str, scripts: dict[str, str]) -> None:
+    names = completer(scripts[shell], shell)
+    seen = 0
+
+    def look(verb: dict[str, Any], line: list[str]) -> None:
+        nonlocal seen
+        options = names["get_completions"]([*line, "-"], len(line), names["COMPLETION_SPEC"])
+        for offer in options:
+            seen += 1
+            assert re.fullmatch(r"--?[a-z0-9-]+\t[^\n]*", offer), offer
+        for option in verb["options"]:
+            values = names["get_completions"]([*line, option["flags"][0], ""], len(line) + 1, names["COMPLETION_SPEC"])
+            assert not any(value.startswith("None") or "\n" in value for value in values)
+        for name, inner in verb["subcommands"].items():
+            if not re.fullmatch(r"[AZ]/.*|alexnet.+|.*-.*", name):  # one network stands for all
+                look(inner, [*line, *name.split()])
+
+    look(names["COMPLETION_SPEC"], ["alexnet"])
+    assert seen > 250
 
 
 # ── prepare and what train prepares ──────────────────────────────────────────────────────────────────────────────

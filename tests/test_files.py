@@ -7,7 +7,9 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import pytest
@@ -132,6 +134,61 @@ def test_a_lock_that_cannot_be_removed_hides_no_fault(tmp_path: Path, monkeypatc
     monkeypatch.undo()
     with locked(tmp_path / ".lock", "busy"):
         pass
+
+
+UNSUPPORTED = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL, errno.EPERM)
+
+
+def failing(number: int) -> Callable[..., NoReturn]:
+    def fail(*_: object) -> NoReturn:
+        raise OSError(number, os.strerror(number))
+
+    return fail
+
+
+@pytest.mark.parametrize("number", UNSUPPORTED)
+def test_a_file_system_without_locks_is_named_once_and_the_work_is_done(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files.warn_once.cache_clear()
+    monkeypatch.setattr(files.fcntl, "flock", failing(number))
+    for _ in range(2):
+        with locked(tmp_path / ".lock", "busy"):
+            assert (tmp_path / ".lock").exists()
+    error = capsys.readouterr().err
+    assert error.startswith(f"alexnet: {tmp_path}: this file system has no file locks")
+    assert error.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_lock_that_fails_otherwise_is_a_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files.fcntl, "flock", failing(errno.EIO))
+    with pytest.raises(UserError, match=r"\.lock: the disk reports"), locked(tmp_path / ".lock", "busy"):
+        pass
+
+
+def test_a_file_system_that_numbers_files_anew_is_locked_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "_leads_to", lambda *_: False)
+    with locked(tmp_path / ".lock", "busy"):
+        assert (tmp_path / ".lock").exists()
+
+
+@pytest.mark.parametrize("number", [*UNSUPPORTED, errno.EIO, errno.ENOSPC])
+def test_a_file_system_without_fsync_is_named_and_real_faults_are_not_hidden(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files.warn_once.cache_clear()
+    monkeypatch.setattr(files.os, "fsync", failing(number))
+    if number in UNSUPPORTED:
+        write_atomically(tmp_path / "a.bin", b"new")
+        assert (tmp_path / "a.bin").read_bytes() == b"new"
+        assert "this file system has no fsync" in capsys.readouterr().err
+    else:
+        with pytest.raises(UserError, match=r"a\.bin"):
+            write_atomically(tmp_path / "a.bin", b"new")
+        assert not list(tmp_path.iterdir())
 
 
 def test_only_what_was_to_become_certain_files_is_removed(tmp_path: Path) -> None:

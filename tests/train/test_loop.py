@@ -4,6 +4,7 @@ import contextlib
 import json
 import shutil
 import signal
+import threading
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from alexnet.tensor_files import load_tensors, save_tensors, tensor_digest
 from alexnet.train import loop, record, step
 from alexnet.train.loop import train
 from alexnet.train.options import TrainOptions
-from alexnet.train.stop import Interrupted
+from alexnet.train.stop import SIGNALS, Interrupted, stop_signals
 
 # Mirrored, stripes at 45° turn into another class.
 SMALL = {"net": "toy", "epochs": 3, "batch": 32, "precision": "fp32", "threads": 1, "mirror": False}
@@ -173,6 +174,43 @@ def test_asked_to_stop_it_saves_and_goes_on_later(
     monkeypatch.undo()
     train(store, run_folder, options(), resume=True, quiet=True)
     assert digest(run_folder) == digest(unbroken)
+
+
+def test_signals_that_are_ignored_or_handled_in_c_stay_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = signal.getsignal
+    in_c = {signal.SIGTERM: None, signal.SIGHUP: signal.SIG_IGN}
+    monkeypatch.setattr(signal, "getsignal", lambda number: in_c.get(number, plain(number)))
+    before = {number: plain(number) for number in SIGNALS}
+    with stop_signals(quiet=True):
+        assert plain(signal.SIGINT) != before[signal.SIGINT] or before[signal.SIGINT] == signal.SIG_IGN
+        assert {number: plain(number) for number in in_c} == {number: before[number] for number in in_c}
+    assert {number: plain(number) for number in SIGNALS} == before
+
+
+def test_a_closing_terminal_may_say_so_twice() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    try:
+        with stop_signals(quiet=True) as stop:
+            signal.raise_signal(signal.SIGHUP)
+            signal.raise_signal(signal.SIGHUP)
+            assert stop.asked
+            with pytest.raises(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_a_thread_leaves_signals_alone() -> None:
+    asked: list[bool] = []
+
+    def work() -> None:
+        with stop_signals(quiet=True) as stop:
+            asked.append(stop.asked)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert asked == [False]
 
 
 def test_other_options_are_refused_when_going_on(
