@@ -82,10 +82,10 @@ def _config(foreign: Foreign, source: Path, size: int, classes: ClassList | None
 
 def classes_of(foreign: Foreign, source: Path, given: ClassList | None) -> dict[str, Any]:
     """Names, ids and order of the outputs: of the list given, the set of files, or plain numbers."""
-    beside = _list_beside(source)
+    beside = _list_beside(source, foreign.table.classes)
     if given is not None:
         listed = given.arranged(foreign.order)
-        if given.wish is None:
+        if given.wish != "listed":
             own = foreign.config.get("classes", {"names": foreign.class_names, "ids": ()})
             for names, ids in ((own["names"], own["ids"]), (beside.names, beside.ids) if beside else ((), ())):
                 _refuse_other_order(listed, names, ids, source)
@@ -99,14 +99,18 @@ def classes_of(foreign: Foreign, source: Path, given: ClassList | None) -> dict[
     return {"names": list(listed.names), "ids": list(listed.ids), "order": listed.order}
 
 
-def _list_beside(source: Path) -> ClassList | None:
-    """The classes that a config.json of Hugging Face or timm beside the weights names. None if it names none."""
+def _list_beside(source: Path, outputs: int) -> ClassList | None:
+    """The classes that a config.json of Hugging Face or timm beside the weights names. None if it names none, or if it
+    lies beside a single file and is of another network."""
     path = (source if source.is_dir() else source.parent) / "config.json"
     try:
         named = path.is_file() and any(key in read_json(path) for key in ("id2label", "label2id", "label_names"))
-    except UserError:  # a file of that name that is no JSON belongs to something else
+        found = read_classes(path) if named else None
+        return None if found and source.is_file() and len(found.ids) != outputs else found
+    except UserError:
+        if source.is_dir():
+            raise
         return None
-    return read_classes(path) if named else None
 
 
 def _refuse_other_order(listed: ClassList, names: Sequence[str], ids: Sequence[str], source: Path) -> None:

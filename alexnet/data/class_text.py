@@ -27,7 +27,8 @@ MOST_BYTES = 1 << 26
 MOST_PYTHON_BYTES = 1 << 22
 """The list of ImageNet's 21,841 classes has 1 MB."""
 LONGEST_LINE = 1000
-HOLDERS = ("id2label", "label2id", "classes", "names", "class_names", "labels", "label_names", "categories")
+HOLDERS = ("id2label", "label2id", "idx_to_class", "class_to_idx", "classes", "class_names")
+HOLDERS += ("names", "labels", "label_names", "categories")
 """What a JSON file may call the list in it: Hugging Face's and timm's config.json, a run's, a store's, COCO's."""
 HEADER = re.compile(r"((class|label|category|synset)_?)?(id|idx|index|names?)|class|label|category|wnid|synset|words|")
 LONE_HEADER = re.compile(r"(?P<sure>(class|label|category)_?names?|classes|labels|names)|name|class|label")
@@ -283,6 +284,8 @@ def _peeled(lines: Sequence[str]) -> list[list[str]]:
         if lone := next((head for head, rest in zip(heads, rests, strict=True) if not rest and head[0] != "n"), ""):
             raise ValueError(f"{lone!r} has no name")
         kind = _kind(heads)
+        if first and kind == "number" and len(set(rests)) == 1 < len(rows):
+            break  # "1 euro", "2 euro"
         if first or (kind not in kinds and (pattern is LEADING or len(set(rests)) == len(rests))):
             rows = [[*row[:-1], head, rest or head] for row, head, rest in zip(rows, heads, rests, strict=True)]
             kinds.append(kind)

@@ -121,6 +121,8 @@ def test_names_of_two_letters_are_names(tmp_path: Path, text: str) -> None:
         ("1 001.Albatross\n2 002.Auklet\n", ("001.Albatross", "002.Auklet")),  # CUB-200
         ("001.ak47\n002.american-flag\n", ("001.ak47", "002.american-flag")),
         ("no\nyes\n", ("no", "yes")),
+        ("1 euro\n2 euro\n", ("1 euro", "2 euro")),
+        ("{'classes': ['cat', 'dog'], 'class_to_idx': {'dog': 1, 'cat': 0}}", ("cat", "dog")),
         ("7 up\ncola\nlemonade\n", ("7 up", "cola", "lemonade")),
         ("crane\nowl\ncrane\n", ("crane (crane)", "owl", "crane (crane 2)")),
         ("C#\nC++\n", ("C#", "C++")),

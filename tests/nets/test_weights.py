@@ -140,6 +140,7 @@ def test_the_names_beside_the_weights_are_those_of_the_outputs(tmp_path: Path) -
     weights, listed, config = tmp_path / "model.bin", tmp_path / "names.txt", tmp_path / "config.json"
     assert classes_of(foreign, weights, None)["names"] == ["class 0", "class 1", "class 2"]
     config.write_text('{"id2label": {"2": "up", "0": "ox", "1": "cat"}}')
+    weights.touch()
     for source in (weights, tmp_path):
         assert classes_of(foreign, source, None)["names"] == ["ox", "cat", "up"]
     listed.write_text("Cat\nox\nup\n")
@@ -152,8 +153,10 @@ def test_the_names_beside_the_weights_are_those_of_the_outputs(tmp_path: Path) -
     listed.write_text("n00000001 b\nn00000002 a\n")
     with pytest.raises(UserError, match="names output 0 'n00000001'"):
         classes_of(known, tmp_path / "other" / "model.bin", read_classes(listed))
+    config.write_text('{"id2label": {"0": "cat", "1": "dog"}}')
+    assert classes_of(foreign, weights, None)["names"][0] == "class 0", "of another network"
     config.write_text('{"id2label": {"0": "cat"}}')
     with pytest.raises(UserError, match=r"config\.json: fewer than two classes"):
         classes_of(foreign, tmp_path, None)
     config.write_text("no JSON")
-    assert classes_of(foreign, tmp_path, None)["names"][0] == "class 0"
+    assert classes_of(foreign, weights, None)["names"][0] == "class 0"

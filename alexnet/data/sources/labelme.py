@@ -17,7 +17,7 @@ import numpy as np
 
 from alexnet.data.decode import Undecodable, decode
 from alexnet.data.sources.base import UNLABELLED, FileReader, Part, Source, check, in_order, listed, printable
-from alexnet.data.sources.folder import pictures_below
+from alexnet.data.sources.folder import entries, pictures_below, why_no_picture
 from alexnet.errors import UserError
 from alexnet.files import read_bounded
 from alexnet.terminal import counted
@@ -44,13 +44,27 @@ class Folders(NamedTuple):
 
 
 def folders_of(root: Path) -> Folders | None:
-    """The folder of pictures in ``root`` and the one with XML files, beside or inside it. None if there are none."""
+    """The folder of pictures in ``root`` and the one with XML files, beside or inside it. None if there are none.
+
+    Where XML files lie among the pictures, as LabelImg saves them, both are that folder: ``root`` itself, or the one of
+    the pictures.
+    """
     for pictures in _called(root, PICTURES):
         inside = [f"{pictures}/{name}" for name in _called(root / pictures, ANNOTATIONS)]
         for annotations in (*_called(root, ANNOTATIONS), *inside):
             if any(name.lower().endswith(".xml") for name in _files_below(root / annotations)):
                 return Folders(annotations, pictures)
-    return None
+    return next((Folders(name, name) for name in (*_called(root, PICTURES), "") if _are_pairs(root / name)), None)
+
+
+def _are_pairs(folder: Path) -> bool:
+    """Whether the folder itself holds an XML file beside a picture of the same name."""
+    stems: dict[bool, set[str]] = {True: set(), False: set()}
+    for entry in entries(folder):
+        stem, suffix = os.path.splitext(entry.name)
+        if (is_xml := suffix.lower() == ".xml") or (not entry.is_dir() and not why_no_picture(entry)):
+            stems[is_xml].add(stem)
+    return bool(stems[True] & stems[False])
 
 
 def _called(root: Path, names: Sequence[str]) -> list[str]:
@@ -96,9 +110,10 @@ def open_labelme(root: Path) -> Source:
     label_of = {class_id: label for label, class_id in enumerate(class_ids)}
     labels = np.array([label_of.get(found.name, UNLABELLED) for found in objects], np.int64)
     parts = {"train": Part([found.key for found in objects], labels, ObjectReader(root, objects))}
-    note = f"{root}: {counted(len(objects) - len(faults), 'object')}, cut out of {folders.pictures}/ by the boxes in "
-    note += f"{folders.annotations}/; {counted(len(faults), 'annotation')} can't be used, "
-    note += f"{counted(len(bare), 'picture')} without annotation"
+    note = f"{root}: {counted(len(objects) - len(faults), 'object')}, cut out of the pictures by the annotations in "
+    note += f"{folders.annotations or root.name}/"
+    note += f"; {counted(len(faults), 'annotation')} can't be used" if faults else ""
+    note += f"; {counted(len(bare), 'picture has', 'pictures have')} no annotation" if bare else ""
     order = "sorted object name"
     source = Source("labelme", class_ids, class_ids, order, parts, tuple(ignored), _picture_of, notes=(note,))
     return check(source, str(root))
@@ -194,9 +209,10 @@ class _Pictures:
         ignored += [line for line in others if ".xml: " not in line.lower()]
         self.called: dict[str, list[str]] = {}
         for name in self.names:
-            inside = _folded(os.path.relpath(name, folder))
-            for key in {inside, os.path.splitext(inside)[0]}:
-                self.called.setdefault(key, []).append(name)
+            inside = _folded(os.path.relpath(name, folder or "."))
+            for path in (inside, os.path.splitext(inside)[0]):
+                for key in {path, os.path.basename(path)}:
+                    self.called.setdefault(key, []).append(name)
 
     def of(self, path: str, tree: ElementTree.Element) -> str:
         """The picture of an annotation: the file that it names, with or without a suffix or the path on another
@@ -205,7 +221,7 @@ class _Pictures:
         folders = dict.fromkeys((os.path.dirname(path), _text(tree, "folder"), ""))
         by_name, by_own = self._find(folders, named), self._find(folders, own)
         if not (found := by_name or by_own):
-            raise UserError(f"its picture, {printable(named or own)[:60]}, is not in {self.folder}/")
+            raise UserError(f"its picture, {printable(named or own)[:60]}, is not in {self.folder or '.'}/")
         if len(found) > 1 or (by_own and not set(found) & set(by_own)):
             raise UserError(f"its picture may be any of {listed(in_order({*found, *by_own}))}; correct its <filename>")
         return found[0]
@@ -230,9 +246,10 @@ def _folded(path: str) -> str:
 def _annotations(root: Path, folders: Folders, pictures: _Pictures, ignored: list[str]) -> Iterator[_Annotation]:
     """The XML files below the folder of annotations; what else is there is put on the list of ignored."""
     for name in _files_below(root / folders.annotations):
-        path, tree = f"{folders.annotations}/{name}", None
+        path, tree = os.path.join(folders.annotations, name), None
         if not name.lower().endswith(".xml"):
-            ignored.append(f"{printable(path)}: no annotation")
+            if folders.annotations != folders.pictures:
+                ignored.append(f"{printable(path)}: no annotation")
             continue
         try:
             tree = parse_xml(read_bounded(root / path, MOST_BYTES), str(root / path))
