@@ -142,6 +142,12 @@ def decode_record(
         raise Undecodable(NO_MEMORY, name) from None
 
 
+def picture_size(data: bytes, name: str = "") -> tuple[int, int]:
+    """Width and height in pixels, by the header alone. Raises ``Undecodable`` if ``data`` holds no picture."""
+    with _faults_as_undecodable(data, name), Image.open(io.BytesIO(data), formats=FORMATS) as picture:
+        return picture.size
+
+
 def to_record(pixels: np.ndarray, size: int = 256, resample: Resample = "bicubic") -> np.ndarray:
     """The record of a picture, ``pixels`` (H, W, 3) uint8 → (S, S, 3) uint8, as ``resample.square`` makes it."""
     if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8 or 0 in pixels.shape:

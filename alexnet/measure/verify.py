@@ -81,7 +81,8 @@ def _found(what: str, check: Callable[[], str]) -> Finding:
     try:
         return Finding(what, check(), True)
     except UserError as fault:
-        return Finding(what, str(fault), False)
+        file, _, words = str(fault).partition(": ")  # the line begins with its name
+        return Finding(what, words if file.endswith(what) else str(fault), False)
     except Exception as fault:  # of a damaged config or file, whatever it makes a check raise
         return Finding(what, f"damaged or edited ({in_words(fault)})", False)
 

@@ -11,9 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from alexnet.damage import damage_named, hold, number
-from alexnet.data.decode import FORMATS
-from alexnet.data.pillow import Image, listening
+from alexnet.damage import hold, number
+from alexnet.data.decode import Undecodable, picture_size
 from alexnet.data.synthetic import box_in_crop, to_crop
 from alexnet.errors import UserError
 from alexnet.files import faults_named, read_json
@@ -107,10 +106,9 @@ def region_in_view(annotated: Annotated, side: int, size: int) -> Region:
 
 def size_of(file: Path) -> tuple[int, int]:
     """Width and height in pixels. Raises UserError if the file can't be read."""
-    with (
-        damage_named(file, "Restore it, or take it out of the key points."),
-        faults_named(file),
-        listening(),
-        Image.open(file, formats=FORMATS) as picture,
-    ):
-        return picture.size
+    with faults_named(file), open(file, "rb") as stream:
+        data = stream.read()
+    try:
+        return picture_size(data, str(file))
+    except Undecodable as fault:
+        raise UserError(f"{fault}. Restore it, or take it out of the key points.") from None

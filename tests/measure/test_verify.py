@@ -89,6 +89,7 @@ def test_a_flipped_byte_or_a_lost_one_is_named(
     assert cli.main(["verify", str(copy)]) == 1
     told = capsys.readouterr()
     assert f"NO  {name}" in told.out
+    assert told.out.count(name) == 1
     assert "1 finding not as written" in told.err
 
 

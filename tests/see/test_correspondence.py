@@ -175,3 +175,7 @@ def test_files_that_are_none_and_points_outside(tmp_path: Path) -> None:
         in_view(cat, 40, 32)
     with pytest.raises(UserError, match=r"dog.png: no such file"):
         in_view(dog, 40, 32)
+    (tmp_path / "dog.png").write_text("<!doctype html>")
+    with pytest.raises(UserError, match=r"dog.png: not a picture .* but an HTML page .*\. Restore it") as caught:
+        in_view(dog, 40, 32)
+    assert str(caught.value).count("dog.png") == 1
