@@ -526,9 +526,9 @@ def extra_layer(path: Path) -> bytes:
     return data
 
 
-FILES = tuple(f"Files.{name}" for name in ("__init__", "_found", "_members", "ending", "only", "beside", "read"))
+FILES = tuple(f"Files.{name}" for name in ("__init__", "_found", "_members", "neighbour", "_place", "read"))
 WEIGHT_PARSERS = [
-    Parser("weights .pth", pth, {WEIGHTS + "torchvision.py": ("state_dict_in", "plain_names", "_another_network")}),
+    Parser("weights .pth", pth, {WEIGHTS + "checkpoint.py": (), WEIGHTS + "torchvision.py": ("_another_network",)}),
     Parser(
         "weights .safetensors",
         safetensors_beside,

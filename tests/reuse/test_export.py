@@ -292,6 +292,8 @@ def test_torch_export(toy: RunFolder, tmp_path: Path, preprocessing: bool) -> No
         wanted = FromRecords(toy.network, toy.inputs)(pictures) if preprocessing else toy.network(floats)
         found = program(pictures if preprocessing else floats)
     assert (found - wanted).abs().max() <= 1e-5 * wanted.abs().max()
+    with pytest.raises(UserError, match=r"toy\.pt2: a program of torch\.export"):
+        read_weights(made.path)
 
 
 def test_what_lies_beside(toy: RunFolder, tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """Other people's weights, turned into ours: which network they belong to, its tensors, the mean it was trained with.
 
-Each format is an entry of `FORMATS`: a function that knows its files by what only they have, and one that reads them. A
-new format is a module of such two functions and a line in that table.
+What a file is, its content says (`content`); each kind has a reader in `READERS`. A new format is a module with such a
+function, a line in that table, and how its files are recognised.
 """
 
 from collections.abc import Callable
@@ -9,31 +9,62 @@ from pathlib import Path
 
 from alexnet.errors import UserError
 from alexnet.nets.weights import caffe, convnet, onnx_file, own, quantised, torchvision
+from alexnet.nets.weights.content import OTHER_SUFFIXES, SUFFIXES, Kind, content_of
 from alexnet.nets.weights.foreign import Asked, Files, Foreign, check, shapes_of
 
-__all__ = ["FORMATS", "Asked", "Files", "Foreign", "read_weights", "shapes_of"]
+__all__ = ["READERS", "Asked", "Files", "Foreign", "read_weights", "shapes_of"]
 
-FORMATS: dict[str, tuple[Callable[[Files], bool], Callable[[Files, Asked], Foreign]]] = {
-    "Caffe's AlexNet, product-quantised": (quantised.is_quantised, quantised.read_quantised),
-    "a run exported by alexnet (.safetensors)": (own.is_own, own.read_own),
-    "torchvision's alexnet (.pth, .safetensors)": (torchvision.is_torchvision, torchvision.read_torchvision),
-    "Caffe (.caffemodel)": (caffe.is_caffe, caffe.read_caffe),
-    "ONNX (.onnx)": (onnx_file.is_onnx, onnx_file.read_onnx),
-    "cuda-convnet's layout (.npz)": (convnet.is_convnet, convnet.read_convnet),
+QUANTISED = "Caffe's AlexNet, product-quantised"
+READERS: dict[Kind, tuple[str, Callable[[Files, str, Asked], Foreign]]] = {
+    "own": ("a run exported by alexnet (.safetensors)", own.read_own),
+    "torch": ("torchvision's alexnet (.pth and the like)", torchvision.read_torchvision),
+    "safetensors": ("torchvision's alexnet (.safetensors)", torchvision.read_torchvision),
+    "caffe": ("Caffe (.caffemodel)", caffe.read_caffe),
+    "onnx": ("ONNX (.onnx)", onnx_file.read_onnx),
+    "convnet": ("cuda-convnet's layout (.npz)", convnet.read_convnet),
 }
+RUN_FILES = {"config.json", "inputs.safetensors", "model.safetensors"}
 
 
 def read_weights(path: Path, asked: Asked | None = None) -> Foreign:
     """The weights in a file, folder or archive, of whatever known format.
 
-    Raises UserError if it is of none, damaged, or if what it lacks was not `asked`; for a layer that is absent or does
-    not fit, with the layer's name, the shape found and the shape needed.
+    Raises UserError if it is of none (a file that is something else is named as that), damaged, if several files could
+    be meant, or if what it lacks was not `asked`; for a layer that is absent or does not fit, with the layer's name,
+    the shape found and the shape needed.
     """
-    files = Files(path)
-    for name, (is_ours, read) in FORMATS.items():
-        if is_ours(files):
-            foreign = read(files, asked or Asked())
-            check(foreign, f"{path} ({name})")
-            return foreign
-    known = ", ".join(FORMATS)
-    raise UserError(f"{path}: of no format that is known. Known are: {known}. The end of the name tells them apart.")
+    files, asked = Files(path), asked or Asked()
+    if quantised.is_quantised(files):
+        foreign, label = quantised.read_quantised(files, asked), QUANTISED
+    else:
+        name = _file_of_weights(files)
+        kind, what = content_of(files.read(name), name)
+        if kind is None:
+            where = path if path.name == name else f"{path}: {name}"
+            raise UserError(f"{where}: {what if what else _unknown()}")
+        label, read = READERS[kind]
+        foreign = read(files, name, asked)
+    check(foreign, f"{path} ({label})")
+    return foreign
+
+
+def _file_of_weights(files: Files) -> str:
+    """The name of the one file of weights. Raises UserError, naming them, if there are several."""
+    folder = files.path if files.path.is_dir() else files.path.parent
+    run = RUN_FILES if files.path.is_dir() else RUN_FILES & {files.path.name}
+    if run and all((folder / name).is_file() for name in RUN_FILES):
+        raise UserError(f"{files.path}: {folder} is a run folder already; the commands take it as it is.")
+    if len(files.names) == 1:
+        return files.names[0]
+    found = files.ending(*SUFFIXES) or files.ending(*OTHER_SUFFIXES)
+    if not found:
+        raise UserError(f"{files.path}: {_unknown()}")
+    if len(paths := files.inside(*found)) > 1:
+        more = ", …" if len(paths) > 5 else ""
+        raise UserError(f"{files.path}: {', '.join(paths[:5])}{more} are in it. Give the one that is meant.")
+    return found[0]
+
+
+def _unknown() -> str:
+    known = ", ".join([QUANTISED, *(label for label, _ in READERS.values())])
+    return f"of no format that is known. Known are: {known}."

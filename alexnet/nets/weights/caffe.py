@@ -37,15 +37,10 @@ class CaffeLayer:
     blobs: tuple[np.ndarray, ...]
 
 
-def is_caffe(files: Files) -> bool:
-    return bool(files.ending(".caffemodel"))
-
-
-def read_caffe(files: Files, asked: Asked) -> Foreign:
+def read_caffe(files: Files, name: str, asked: Asked) -> Foreign:
     """Weights of `bvlc_alexnet` or `bvlc_reference_caffenet`, or of a net fine-tuned from one: the last layer may have
     another name and number of classes. A mean image beside the file is taken. Raises UserError for damaged files."""
     asked.refuse(("std", "colours"), str(files.path), "Caffe's networks read BGR from 0 to 255")
-    name = files.only(".caffemodel")
     try:
         layers = layers_of(memoryview(files.read(name)))
     except wire.DamagedMessage as fault:

@@ -34,14 +34,9 @@ OWN_TOWER_FIRST = ("fc2048bb", "conv6b")
 """Layers of layers-145.cfg and -146.cfg whose first input is tower b's."""
 
 
-def is_convnet(files: Files) -> bool:
-    return bool(files.ending(".npz"))
-
-
-def read_convnet(files: Files, asked: Asked) -> Foreign:
+def read_convnet(files: Files, name: str, asked: Asked) -> Foreign:
     """Weights in cuda-convnet's layout, for `alexnet-145` or the net asked for. Raises UserError for damaged files."""
     asked.refuse(("std", "colours"), str(files.path), "cuda-convnet reads RGB from 0 to 255")
-    name = files.only(".npz")
     where, table = f"{files.path}: {name}", find(asked.net or NET)
     arrays = _arrays(files.read(name), where)
     weights: dict[str, Tensor] = {}

@@ -20,6 +20,9 @@ AGAIN = "Download it again."
 LIMIT_BESIDE = 1 << 28
 LIMIT_BYTES = 1 << 31
 """No file of weights of these networks is as large."""
+MOST_VALUES = 1 << 28
+"""No layer of these networks has as many weights. A file of some bytes may ask for any number."""
+ALONE = "Save the model's state_dict() alone."
 SIDE = 256
 """Side of a record, where the files do not say it ([A] §2)."""
 Colours = Literal["rgb", "bgr"]
@@ -74,13 +77,37 @@ class Foreign:
     config: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """The weights as float32. Raises UserError for what is no number."""
+        """The weights as float32. Raises UserError for what holds no real numbers, or NaN or infinite ones."""
         for name, tensor in self.weights.items():
-            if isinstance(tensor, Tensor) and name.endswith("num_batches_tracked"):
-                continue
-            if not isinstance(tensor, Tensor) or not tensor.dtype.is_floating_point:
-                raise UserError(f"{self.format}: {self.called.get(name, name)} holds no real numbers.")
-            self.weights[name] = tensor.to(torch.float32)
+            if not (isinstance(tensor, Tensor) and name.endswith("num_batches_tracked")):
+                self.weights[name] = real_numbers(tensor, f"{self.format}: {self.called.get(name, name)}")
+        for name, tensor in zip(("eigenvalues", "eigenvectors"), self.eigen or (), strict=False):
+            real_numbers(tensor, f"{self.format}: {name}")
+        real_numbers(self.mean_image, f"{self.format}: the mean image")
+
+
+def real_numbers(tensor: Any, where: str) -> Tensor:
+    """A tensor of a file as float32, without a gradient. Raises UserError, naming it, unless it holds finite real
+    numbers, not more of them than any layer has."""
+    if not isinstance(tensor, Tensor):
+        raise UserError(f"{where} is no tensor. {ALONE}")
+    if tensor.is_quantized or tensor.is_sparse or tensor.layout != torch.strided or tensor.is_meta or tensor.is_nested:
+        kind = "quantised" if tensor.is_quantized else "without values (meta)" if tensor.is_meta else "sparse or nested"
+        raise UserError(f"{where} is {kind}; plain numbers are needed. Save the state dict of the plain float model.")
+    if not tensor.dtype.is_floating_point:
+        raise UserError(
+            f"{where} holds no real numbers ({tensor.dtype}). Save the state dict of the plain float model."
+        )
+    if tensor.numel() > MOST_VALUES:
+        raise UserError(f"{where} is {tuple(tensor.shape)}, larger than any layer of these networks.")
+    found = tensor.detach().to(torch.float32)
+    if not bool(found.isfinite().all()):
+        count = int((~found.isfinite()).sum())
+        raise UserError(
+            f"{where} has {count:,} values that are NaN, infinite or too large. The training diverged or the file is "
+            "damaged: use an earlier checkpoint, or download it again."
+        )
+    return found
 
 
 class Files:
@@ -92,18 +119,23 @@ class Files:
         with damage_named(path, AGAIN), faults_named(path):
             path.stat()
             self._archive = path.is_file() and tarfile.is_tarfile(path)
-        self._places = dict(self._found())
+        self._places: dict[str, dict[str, Path | tarfile.TarInfo]] = {}
+        for inside, place in self._found():
+            if not inside.name.startswith("._") and "__MACOSX" not in inside.parts:  # what macOS puts beside files
+                self._places.setdefault(inside.name, {})[str(inside)] = place
 
-    def _found(self) -> Iterator[tuple[str, Path | tarfile.TarInfo]]:
+    def _found(self) -> Iterator[tuple[Path, Path | tarfile.TarInfo]]:
+        """Path inside and place of each file."""
         if self.path.is_dir():
-            yield from ((file.name, file) for file in sorted(self.path.rglob("*")) if file.is_file())
+            found = sorted(self.path.rglob("*"))
+            yield from ((file.relative_to(self.path), file) for file in found if file.is_file())
         elif not self._archive:
-            yield self.path.name, self.path
+            yield Path(self.path.name), self.path
         else:
             with damage_named(self.path, AGAIN), tarfile.open(self.path) as archive:
                 yield from self._members(archive)
 
-    def _members(self, archive: tarfile.TarFile) -> Iterator[tuple[str, tarfile.TarInfo]]:
+    def _members(self, archive: tarfile.TarFile) -> Iterator[tuple[Path, tarfile.TarInfo]]:
         """The plain files of an archive; what a packed one unpacks to is bounded."""
         total = 0
         for member in archive:
@@ -111,7 +143,7 @@ class Files:
             if member.size < 0 or total > LIMIT_BYTES:
                 raise UserError(f"{self.path}: it unpacks to more than any network's files. Give the file itself.")
             if member.isfile() and not member.issparse():
-                yield Path(member.name.replace("\0", "")).name, member
+                yield Path(member.name.replace("\0", "")), member
 
     @property
     def names(self) -> list[str]:
@@ -124,39 +156,44 @@ class Files:
         """The names with one of these ends."""
         return [name for name in self._places if name.lower().endswith(ends)]
 
-    def only(self, *ends: str) -> str:
-        """The one name with one of these ends. Raises UserError if there are several."""
-        found = self.ending(*ends)
-        if len(found) > 1:
-            raise UserError(f"{self.path}: {', '.join(found[:3])} are in it; give the one file that is meant.")
-        return found[0]
+    def inside(self, *names: str) -> list[str]:
+        """The paths inside the folder or archive of the files that have these names."""
+        return [path for name in names for path in self._places[name]]
 
     def beside(self, name: str, end: str) -> bytes | None:
         """The bytes of NAME + `end`, a small file beside the file NAME; None if there is none."""
-        if name + end in self._places:
-            return self.read(name + end)
-        place = self._places[name]
-        other = place.with_name(name + end) if isinstance(place, Path) else None
-        if other is None or not other.is_file():
-            return None
-        with faults_named(other):
-            return read_bounded(other, LIMIT_BESIDE)
+        return self.neighbour(name, name + end, LIMIT_BESIDE)
 
-    def is_on_disk(self, name: str) -> bool:
-        return isinstance(self._places[name], Path)
+    def neighbour(self, name: str, other: str, limit_bytes: int = LIMIT_BYTES) -> bytes | None:
+        """The bytes of the file `other` in the folder of the file `name`; None if there is none."""
+        if other in self._places:
+            return self.read(other)
+        place = self._place(name)
+        path = place.with_name(other) if isinstance(place, Path) else None
+        if path is None or not path.is_file():
+            return None
+        with faults_named(path):
+            return read_bounded(path, limit_bytes)
+
+    def _place(self, name: str) -> Path | tarfile.TarInfo:
+        """The one file of this name. Raises UserError if there is none, or several in different folders."""
+        places = self._places.get(name)
+        if not places:
+            raise UserError(f"{self.path}: {name} is not in it. Give the whole set of files.")
+        if len(places) > 1:
+            raise UserError(f"{self.path}: {' and '.join(list(places)[:3])} are in it. Give the one that is meant.")
+        return next(iter(places.values()))
 
     def on_disk(self, name: str) -> Path:
         """Where a file lies. Raises UserError if it is inside an archive."""
-        place = self._places[name]
+        place = self._place(name)
         if not isinstance(place, Path):
             raise UserError(f"{self.path}: unpack the archive and give {name} itself.")
         return place
 
     def read(self, name: str) -> bytes:
         """The bytes of a file. Raises UserError if it is not there, too large or can't be read."""
-        place = self._places.get(name)
-        if place is None:
-            raise UserError(f"{self.path}: {name} is not in it. Give the whole set of files.")
+        place = self._place(name)
         with faults_named(place if isinstance(place, Path) else self.path):
             if (place.stat().st_size if isinstance(place, Path) else place.size) > LIMIT_BYTES:
                 raise UserError(

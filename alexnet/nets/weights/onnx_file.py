@@ -35,13 +35,8 @@ METADATA = "alexnet"
 """The key of our description in a graph's metadata."""
 
 
-def is_onnx(files: Files) -> bool:
-    return bool(files.ending(".onnx"))
-
-
-def read_onnx(files: Files, asked: Asked) -> Foreign:
+def read_onnx(files: Files, name: str, asked: Asked) -> Foreign:
     """The graph's rows and weights. Raises UserError, naming the node, for what these networks do not have."""
-    name = files.only(".onnx")
     model = _load(files.read(name), f"{files.path}: {name}")
     described = next((entry.value for entry in model.metadata_props if entry.key == METADATA), None)
     if described is not None:

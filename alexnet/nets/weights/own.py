@@ -2,7 +2,6 @@
 
 from alexnet.damage import hold
 from alexnet.errors import UserError
-from alexnet.files import metadata_in, parsed
 from alexnet.nets import table
 from alexnet.nets.weights.foreign import Asked, Files, Foreign
 from alexnet.tensor_files import load_tensors
@@ -12,22 +11,9 @@ INPUTS = "inputs."
 """What the names of the tensors begin with that are no weights."""
 
 
-def is_own(files: Files) -> bool:
-    """Whether a single .safetensors file is one of ours: its header has a table of rows."""
-    found = files.ending(".safetensors")
-    if len(found) != 1 or not files.is_on_disk(found[0]):
-        return False
-    try:
-        with open(files.on_disk(found[0]), "rb") as file:
-            about = parsed(metadata_in(file).get("about", "{}"))
-            return isinstance(about, dict) and "network" in about
-    except (ValueError, OSError):
-        return False
-
-
-def read_own(files: Files, asked: Asked) -> Foreign:
+def read_own(files: Files, name: str, asked: Asked) -> Foreign:
     """The run in the file. Raises UserError if a byte of it differs from what was written."""
-    path = files.on_disk(files.only(".safetensors"))
+    path = files.on_disk(name)
     asked.refuse(("net", "mean", "std", "colours"), str(path), "the file says that itself")
     tensors, about = load_tensors(path)
     hold(about, ABOUT, path, "Export the run again.")
