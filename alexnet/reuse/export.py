@@ -28,7 +28,7 @@ from alexnet.nets.network import Network
 from alexnet.nets.table import with_classes
 from alexnet.nets.weights.description import KIND, RUN_KEYS
 from alexnet.nets.weights.foreign import fold_std
-from alexnet.nets.weights.onnx_file import signature
+from alexnet.nets.weights.onnx_rows import signature
 from alexnet.nets.weights.own import INPUTS
 from alexnet.nets.weights.torchvision import CALLED
 from alexnet.nets.zoo import ZOO
@@ -140,11 +140,10 @@ def _onnx(run: RunFolder, out: Path, preprocessing: bool) -> tuple[str, ...]:
         from alexnet.reuse.onnx_graph import build_model
     except ImportError:
         raise UserError("--to onnx needs the package onnx: pip install 'alexnet[onnx]'") from None
-    about = json.dumps(description(run, ONES))
+    about = json.dumps(description(run, ONES, preprocessing))
     model = build_model(run.network, about, run.inputs if preprocessing else None)
     write_atomically(out, model.SerializeToString())
-    if not preprocessing:
-        write_description(run, out, ONES)
+    write_description(run, out, ONES, preprocessing)
     return ()
 
 
@@ -160,8 +159,7 @@ def _torch_export(run: RunFolder, out: Path, preprocessing: bool) -> tuple[str, 
     buffer = io.BytesIO()
     torch.export.save(program, buffer)
     write_atomically(out, buffer.getbuffer())
-    if not preprocessing:
-        write_description(run, out, ONES)
+    write_description(run, out, ONES, preprocessing)
     return ()
 
 
@@ -192,10 +190,12 @@ WRITERS: dict[Form, Callable[[RunFolder, Path, bool], tuple[str, ...]]] = {
 # ── what lies beside ─────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def description(run: RunFolder, std: Tensor) -> dict[str, Any]:
-    """What a form has no place for: see `alexnet.nets.weights.description`."""
+def description(run: RunFolder, std: Tensor, preprocessing: bool = False) -> dict[str, Any]:
+    """What a form has no place for: see `alexnet.nets.weights.description`. A mean image is named by the end of its
+    file's name, or not at all where the model holds it (`preprocessing`)."""
     inputs, colour = run.inputs, uniform(run.inputs.mean_image)
-    mean = {"mean_image": ".mean.npy"} if colour is None else {"mean": [float(value) for value in colour]}
+    image = {} if preprocessing else {"mean_image": ".mean.npy"}
+    mean = image if colour is None else {"mean": [float(value) for value in colour]}
     return {
         "kind": KIND,
         "alexnet": alexnet.__version__,
@@ -204,6 +204,7 @@ def description(run: RunFolder, std: Tensor) -> dict[str, Any]:
             "crop": inputs.size,
             "colours": "rgb",
             "scale": [0, 255],
+            "preprocessing": preprocessing,
             **mean,
             "std": [float(value) for value in std],
         },
@@ -211,13 +212,13 @@ def description(run: RunFolder, std: Tensor) -> dict[str, Any]:
     }
 
 
-def write_description(run: RunFolder, out: Path, std: Tensor) -> None:
-    """FILE.json, and FILE.mean.npy (3, S, S), RGB, if the mean is an image."""
-    if uniform(run.inputs.mean_image) is None:
+def write_description(run: RunFolder, out: Path, std: Tensor, preprocessing: bool = False) -> None:
+    """FILE.json, and FILE.mean.npy (3, S, S), RGB, if the mean is an image that the model does not hold itself."""
+    if uniform(run.inputs.mean_image) is None and not preprocessing:
         buffer = io.BytesIO()
         np.save(buffer, run.inputs.mean_image.numpy())
         write_atomically(out.with_name(f"{out.name}.mean.npy"), buffer.getbuffer())
-    write_atomically(out.with_name(f"{out.name}.json"), json_bytes(description(run, std)))
+    write_atomically(out.with_name(f"{out.name}.json"), json_bytes(description(run, std, preprocessing)))
 
 
 def uniform(mean_image: Float[Tensor, "3 S S"]) -> Float[Tensor, "3"] | None:

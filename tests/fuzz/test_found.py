@@ -39,7 +39,7 @@ from alexnet.measure.run import Run
 from alexnet.nets import table
 from alexnet.nets.weights import Asked, read_weights
 from alexnet.nets.weights.caffe import mean_image_in
-from alexnet.nets.weights.onnx_file import _array
+from alexnet.nets.weights.onnx_rows import array_of
 from alexnet.nets.weights.quantised import PREFIX
 from alexnet.nets.zoo import find
 from alexnet.papers.report import write_report
@@ -513,7 +513,7 @@ def test_weights_of_onnx_of_a_type_that_there_is_not() -> None:
     onnx = pytest.importorskip("onnx")
     tensor = onnx.TensorProto(name="fc8.weight", data_type=99, dims=[1], raw_data=b"\0" * 4)
     with pytest.raises(UserError, match=r"net\.onnx: fc8\.weight"):
-        _array(tensor, "net.onnx")
+        array_of(tensor, "net.onnx")
 
 
 def test_a_caffemodel_whose_last_weights_are_no_matrix(tmp_path: Path) -> None:

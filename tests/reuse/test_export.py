@@ -17,7 +17,7 @@ from alexnet.imported import import_run
 from alexnet.nets import table
 from alexnet.nets.network import Network, build
 from alexnet.nets.weights import Asked, read_weights
-from alexnet.nets.weights.onnx_file import signature
+from alexnet.nets.weights.onnx_rows import signature
 from alexnet.nets.zoo import ZOO, find
 from alexnet.reuse.export import FromRecords, compare_onnx, export
 from alexnet.reuse.onnx_graph import build_model
@@ -254,10 +254,10 @@ def test_hostile_graphs(tmp_path: Path) -> None:
     cut.graph.initializer[0].raw_data = b"12"
     for model, message in (
         (huge.SerializeToString(), "no layer is so large"),
-        (elsewhere.SerializeToString(), "w lies in another file"),
+        (elsewhere.SerializeToString(), "w lies in ''; a file right beside the graph is needed"),
         (cut.SerializeToString(), "damaged"),
         (b"\xff" * 50, "damaged, or no ONNX file"),
-        (b"", "no nodes"),
+        (b"", "empty"),
     ):
         (tmp_path / "net.onnx").write_bytes(model)
         with pytest.raises(UserError, match=message):
@@ -304,6 +304,7 @@ def test_what_lies_beside(toy: RunFolder, tmp_path: Path) -> None:
         "crop": 32,
         "colours": "rgb",
         "scale": [0, 255],
+        "preprocessing": False,
         "mean_image": ".mean.npy",
         "std": [1.0, 1.0, 1.0],
     }
@@ -312,6 +313,21 @@ def test_what_lies_beside(toy: RunFolder, tmp_path: Path) -> None:
     (tmp_path / "toy.onnx.mean.npy").unlink()
     with pytest.raises(UserError, match=r"toy.onnx.mean.npy is missing beside it"):
         import_run(tmp_path / "toy.onnx", tmp_path / "back")
+
+
+@pytest.mark.parametrize("form", ["onnx", "torch-export"])
+def test_a_model_with_its_preprocessing_has_class_names_beside_it(toy: RunFolder, tmp_path: Path, form) -> None:
+    """And names no file that is not there."""
+    made = export(toy, form, preprocessing=True, out=tmp_path / ("toy.onnx" if form == "onnx" else "toy.pt2"))
+    described = json.loads(made.path.with_name(f"{made.path.name}.json").read_text())
+    assert described["classes"]["names"] == list(toy.class_names)
+    assert described["input"]["preprocessing"] is True
+    assert "mean_image" not in described["input"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [made.path.name, f"{made.path.name}.json"]
+    if form == "onnx":
+        [entry] = onnx.load(made.path).metadata_props
+        assert json.loads(entry.value) == described
+        same_run(toy, import_run(made.path, tmp_path / "back"))
 
 
 def test_a_network_without_a_form_is_refused_by_name(toy: RunFolder, tmp_path: Path) -> None:

@@ -165,9 +165,10 @@ def _networks(place: str, table: Mapping[Any, Any], names: Collection[str]) -> l
 
 def _same(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> bool:
     """Whether two networks have equal tensors, as far as these are plain ones."""
-    pairs = [(ours[name], theirs.get(name)) for name in ours]
-    plain = all(isinstance(one, Tensor) and one.numel() <= MOST_VALUES for pair in pairs for one in pair)
-    return plain and all(a.dtype == b.dtype and a.shape == b.shape and a.equal(b) for a, b in pairs)
+    pairs = [(a, b) for a, b in ((ours[name], theirs.get(name)) for name in ours) if isinstance(b, Tensor)]
+    plain = all(isinstance(a, Tensor) and max(a.numel(), b.numel()) <= MOST_VALUES for a, b in pairs)
+    alike = plain and all(a.dtype == b.dtype and a.shape == b.shape and a.equal(b) for a, b in pairs)
+    return alike and len(pairs) == len(ours)
 
 
 def _class(model: StandIn) -> str:
