@@ -118,13 +118,13 @@ class Convolution(WeightedLayer):
         return len(self.reads) if self.reads == tuple((c,) for c in range(len(self.reads))) else None
 
     def forward(self, x: Maps) -> Maps:
-        if self.window.stride > 1 and x.shape[1] < THIN:
+        if self.window.stride > 1 and x.shape[1] < THIN and self.groups == 1:
             return convolve_by_cells(x, *self.in_type(x.dtype), self.window)
         return self._convolve(*self._ready(x), *self.in_type(x.dtype))
 
     def without_padding(self, x: Maps) -> Maps:
         """The convolution of a part of the map that has all that its windows read, zeros beyond the edges included."""
-        if self.window.stride > 1 and x.shape[1] < THIN:
+        if self.window.stride > 1 and x.shape[1] < THIN and self.groups == 1:
             return convolve_by_cells(x, *self.in_type(x.dtype), Window(self.window.kernel, self.window.stride))
         return self._convolve(x, 0, *self.in_type(x.dtype))
 

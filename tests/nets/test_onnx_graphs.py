@@ -282,6 +282,7 @@ READ: dict[str, Callable[[Graph], None]] = {
     "LRN by its own operator": lambda g: g.add("LRN", size=5, alpha=0.1, beta=0.5, bias=2.0),
     "LRN as torch writes it": lambda g: stock_norm(g, 5, alpha=0.1),
     "LRN of one root": lambda g: stock_norm(g, 3, alpha=0.1, beta=0.5, k=1.0),
+    "a strided convolution of few maps in groups": lambda g: g.conv(4, 3, group=2, strides=[2, 2]),
     "a convolution padded SAME_LOWER": lambda g: g.conv(4, 4, auto_pad="SAME_LOWER"),
     "numbers of half precision and back": lambda g: [g.add("Cast", to=10), g.add("Cast", to=1)],
     "dropout of 2012": lambda g: g.add("Mul", g.scalar(0.5)),

@@ -191,7 +191,7 @@ def test_faults_name_the_layer_and_both_shapes(small: dict[str, np.ndarray], tmp
         ),
         (caffemodel(small, v1=False, caffenet=False), r"fc6.weight is missing; bvlc-alexnet needs \(4096, 9216\)"),
         (nameless, "has no norm1: neither bvlc_alexnet nor bvlc_reference_caffenet"),
-        (b"", "has no layers"),
+        (b"", r"empty \(0 bytes\)"),
         (b"\x12\x02\x0a\x00", "Caffe's form of 2013"),
     ):
         (tmp_path / "net.caffemodel").write_bytes(data)
