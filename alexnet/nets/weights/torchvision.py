@@ -42,7 +42,7 @@ STD = torch.tensor([0.229, 0.224, 0.225], dtype=torch.float64, device="cpu") * 2
 
 
 def read_torchvision(files: Files, name: str, asked: Asked) -> Foreign:
-    """A state dict of torchvision's `alexnet`, alone or in a checkpoint (see `checkpoint`), whole or in shards.
+    """A state dict of torchvision's `alexnet`, alone or in a checkpoint (see `checkpoint`).
 
     Raises UserError for another network's, and for a pickle that holds a model instead of its tensors.
     """
