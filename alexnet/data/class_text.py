@@ -76,11 +76,15 @@ def lines_of(path: Path) -> list[str]:
         raise UserError(f"{path}: {fault}") from None
 
 
+def codec_of(data: bytes) -> str:
+    """The codec that a byte order mark, or a zero in the first two bytes, tells; "" if there is neither."""
+    zero = {b"\0": "utf-16-be"}.get(data[:1], "utf-16-le" if data[1:2] == b"\0" else "")
+    return next((codec for bom, codec in BOMS.items() if data.startswith(bom)), zero)
+
+
 def _lines_in(data: bytes) -> list[str]:
-    """The lines of a text in UTF-8, or in UTF-16 by its byte order mark or because every second byte of it is 0."""
-    plain = {b"\0": "utf-16-be"}.get(data[:1], "utf-16-le" if data[1:2] == b"\0" else "utf-8")
     try:
-        text = data.decode(next((codec for bom, codec in BOMS.items() if data.startswith(bom)), plain))
+        text = data.decode(codec_of(data) or "utf-8")
     except UnicodeDecodeError:
         text = "\0"
     if re.search(r"[\0-\x08\x0e-\x1f\x7f]", text):

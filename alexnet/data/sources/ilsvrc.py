@@ -238,6 +238,13 @@ def check_classes(found: Iterable[str], class_ids: Sequence[str], where: Path, w
         raise UserError(f"{where}: has what is no class of {whose}: {listed(strange)}")
 
 
+def names_in(root: Path, folder: str, ignored: list[str]) -> list[str]:
+    """What lies in a folder itself and may be a picture, or is a folder; the rest is put on the list of ignored."""
+    reasons = {entry.name: why_no_picture(entry) for entry in entries(root / folder)}
+    ignored += [f"{folder}/{printable(name)}: {reason}" for name, reason in reasons.items() if reason]
+    return in_order(name for name, reason in reasons.items() if not reason)
+
+
 def sorted_validation(root: Path, folder: str, class_ids: tuple[str, ...], ignored: list[str]) -> Part:
     """Validation pictures that lie in folders named after their classes; empty folders beside these are passed over."""
     found = [
@@ -297,9 +304,7 @@ def _numbered(root: Path, edition: Edition, part: str, ignored: list[str]) -> Pa
         )
         return Part(names, np.full(len(names), -1, np.int64), reader)
     if folder.is_dir():
-        reasons = {entry.name: why_no_picture(entry) for entry in entries(folder)}
-        ignored += [f"{part}/{printable(name)}: {reason}" for name, reason in reasons.items() if reason]
-        names = [f"{part}/{name}" for name in _by_number([name for name in reasons if not reasons[name]], folder)]
+        names = [f"{part}/{name}" for name in _by_number(names_in(root, part, ignored), folder)]
         return files_part(root, names, np.full(len(names), -1))
     return None
 

@@ -7,16 +7,14 @@ from pathlib import Path
 import numpy as np
 
 from alexnet.data.class_text import WNID, lines_of
-from alexnet.data.sources.base import Part, Source, check, in_order, listed, printable
+from alexnet.data.sources.base import Part, Source, check, listed, printable
 from alexnet.data.sources.folder import (
     class_folders,
-    entries,
     files_part,
     human_names,
     read_class_folders,
-    why_no_picture,
 )
-from alexnet.data.sources.ilsvrc import NUMBERED, check_classes, has_kit, sorted_validation
+from alexnet.data.sources.ilsvrc import NUMBERED, check_classes, has_kit, names_in, sorted_validation
 from alexnet.errors import UserError
 from alexnet.terminal import counted
 
@@ -78,9 +76,7 @@ def _labelled(data: Path, class_ids: tuple[str, ...], ignored: list[str], notes:
             f"{data} or a folder above it: put it there, or sort the pictures into folders named after their wnids"
         )
     wnids, label_of = _wnids(path), {class_id: label for label, class_id in enumerate(class_ids)}
-    reasons = {entry.name: why_no_picture(entry) for entry in entries(data / "val")}
-    ignored += [f"val/{printable(name)}: {reason}" for name, reason in reasons.items() if reason]
-    stem_of = {name: os.path.splitext(name)[0] for name in in_order(reasons) if not reasons[name]}
+    stem_of = {name: os.path.splitext(name)[0] for name in names_in(data, "val", ignored)}
     if lacking := [name for name, stem in stem_of.items() if stem not in wnids]:
         raise UserError(
             f"{path}: has no line for {counted(len(lacking), 'picture')} of {data / 'val'}: {listed(lacking)}"

@@ -1,6 +1,5 @@
 """Annotated pictures (LabelMe's XML, Pascal VOC's and its kin): the items are the objects, cut out by their boxes."""
 
-import codecs
 import math
 import os
 import re
@@ -15,6 +14,7 @@ from xml.parsers import expat
 
 import numpy as np
 
+from alexnet.data.class_text import codec_of
 from alexnet.data.decode import Undecodable, decode
 from alexnet.data.sources.base import UNLABELLED, FileReader, Part, Source, check, in_order, listed, printable
 from alexnet.data.sources.folder import entries, pictures_below, why_no_picture
@@ -27,7 +27,6 @@ PICTURES = ("jpegimages", "images", "pngimages", "image", "imgs", "img")
 """What the two folders are called, in any case. Oxford's pets have annotations/xmls/, others have images/xmls/."""
 MOST_BYTES = 1 << 24
 DEEPEST = 32
-BOMS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 DECLARED = re.compile(rb"""\s*<\?xml[^>]*?encoding\s*=\s*["']([\w.-]{1,20})""")
 CODECS = {"gb2312": "gb18030", "gbk": "gb18030", "shift_jis": "cp932", "shift-jis": "cp932", "sjis": "cp932"}
 """Encodings that annotation tools declare and what their files really are in."""
@@ -360,10 +359,7 @@ def parse_xml(data: bytes, where: str) -> ElementTree.Element:
 
 def _decoded(data: bytes) -> str:
     """The text of an XML file: UTF-8 where that fits, else the encoding declared; what fits neither becomes LOST."""
-    codec = next((codec for bom, codec in BOMS.items() if data.startswith(bom)), "")
-    if not codec and b"\0" in data[:2]:
-        codec = "utf-16-be" if data[0] == 0 else "utf-16-le"
-    if codec:
+    if codec := codec_of(data):
         return data.decode(codec, "replace")
     declared = match[1].decode("ascii", "replace").lower() if (match := DECLARED.match(data)) else ""
     declared = CODECS.get(declared, declared)

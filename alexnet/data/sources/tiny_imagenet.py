@@ -9,15 +9,12 @@ from alexnet.data.class_text import lines_of
 from alexnet.data.sources.base import Part, Source, check, in_order, listed
 from alexnet.data.sources.folder import (
     class_folders,
-    entries,
     files_part,
     human_names,
-    printable,
     read_class_folders,
     visible_folders,
-    why_no_picture,
 )
-from alexnet.data.sources.ilsvrc import sorted_validation
+from alexnet.data.sources.ilsvrc import names_in, sorted_validation
 from alexnet.errors import UserError
 
 ANNOTATIONS = "val/val_annotations.txt"
@@ -50,11 +47,9 @@ def _validation(root: Path, class_ids: tuple[str, ...], ignored: list[str]) -> P
     labels = _annotations(root / ANNOTATIONS, class_ids) if (root / ANNOTATIONS).is_file() else {}
     places = [name for name in ("val/images", "val") if (root / name).is_dir()]
     folders = [name for name in places if set(visible_folders(root, name, [])) & set(class_ids)]
-    reasons = {entry.name: why_no_picture(entry) for entry in entries(root / places[0]) if not entry.is_dir()}
-    names = in_order(name for name, reason in reasons.items() if not reason)
+    names = [name for name in names_in(root, places[0], ignored) if not (root / places[0] / name).is_dir()]
     if folders and not names:
         return _sorted(root, folders, class_ids, labels, ignored)
-    ignored += [f"{places[0]}/{printable(name)}: {reason}" for name, reason in reasons.items() if reason]
     ignored += [f"{folder}/: class folders beside the pictures of {places[0]}/, not used" for folder in folders]
     if strange := in_order(set(names) - set(labels)):
         raise UserError(f"{root / 'val'}: pictures without a line in val_annotations.txt: {listed(strange)}")
