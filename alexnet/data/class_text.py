@@ -61,7 +61,9 @@ def entries_in(data: bytes, where: str, known: Collection[str] = ()) -> list[Ent
         lines = _lines_in(data)
         lines = [line for line in lines if line.strip() and not line.lstrip().startswith(("#", "//"))]
         value = re.sub(r"\A(\w+\s+)?\w+\s*=\s*(?=[\[{(])", "", "\n".join(lines)).strip().rstrip(";")
-        return _of_value(_value(value)) if value[:1] in ("{", "[", "(") else _of_lines(lines, frozenset(known))
+        if value.startswith(("{", "[")) or (value[:1], value[-1:]) == ("(", ")"):
+            return _of_value(_value(value))
+        return _of_lines(lines, frozenset(known))
     except RecursionError:
         raise UserError(f"{where}: nested without end, no list of classes. {FORMS}.") from None
     except ValueError as fault:
@@ -117,6 +119,8 @@ def _of_table(rows: Sequence[Sequence[str]], titles: Sequence[str] = ()) -> list
         Entry(None if number is None else int(row[number]), "" if ident is None else row[ident], row[name].strip())
         for row in rows
     ]
+    if not all(entry.name for entry in found):
+        raise ValueError("a class in it has no name")
     return sorted(found, key=lambda entry: entry.number or 0)
 
 
@@ -264,6 +268,8 @@ def _of_columns(lines: Sequence[str]) -> list[Entry]:
         return []
     table = csv.reader(lines, delimiter=mark, skipinitialspace=True)
     header, *rows = [[field.strip() for field in row] for row in table]
+    if len(rows) != len(lines) - 1:
+        raise ValueError("a quote in it is not closed")
     width = len(header)
     rows = [[*row[: width - 1], f"{mark} ".join(row[width - 1 :])] if len(row) > width else row for row in rows]
     titles = [title.lower().replace(" ", "_") for title in header]

@@ -121,6 +121,7 @@ def test_names_of_two_letters_are_names(tmp_path: Path, text: str) -> None:
         ("1 001.Albatross\n2 002.Auklet\n", ("001.Albatross", "002.Auklet")),  # CUB-200
         ("001.ak47\n002.american-flag\n", ("001.ak47", "002.american-flag")),
         ("no\nyes\n", ("no", "yes")),
+        ("(none)\ncat\n", ("(none)", "cat")),
         ("1 euro\n2 euro\n", ("1 euro", "2 euro")),
         ("{'classes': ['cat', 'dog'], 'class_to_idx': {'dog': 1, 'cat': 0}}", ("cat", "dog")),
         ("7 up\ncola\nlemonade\n", ("7 up", "cola", "lemonade")),
@@ -157,6 +158,8 @@ def test_what_may_be_mistaken(tmp_path: Path, text: str, names: tuple[str, ...])
         (b"n01440764 tench\ngoldfish\n", "'goldfish' does not begin with a number or a wnid"),
         (b"0 a\n1 b\nc\n", "'c' does not begin"),
         (b"0 a\n1\n2 c\n", "'1' has no name"),
+        (b'{"0": "", "1": "a"}', "has no name"),
+        (b'0\t"a\n1\tb\n2\tc\n', "a quote in it is not closed"),
         (b"name\ncat\ndog\n", "may be a header or a class"),
         (b"id,name,words\na,b,c\ne,f\n", "same form"),
         (b"id,name,extra,more\na,b,c,d\n", "no header that is known"),
