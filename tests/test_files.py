@@ -15,9 +15,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 from safetensors.numpy import save
 
+import alexnet
 from alexnet import files
+from alexnet.data.prepare import prepare
+from alexnet.data.sources import open_source
+from alexnet.data.store import Store
 from alexnet.errors import UsageError, UserError
 from alexnet.files import (
     canonical_digest,
@@ -32,6 +37,8 @@ from alexnet.files import (
     sha256_of,
     write_atomically,
 )
+from alexnet.measure.pictures import decoded, picture_list
+from alexnet.reuse.similar.index import Index
 
 
 def test_written_whole(tmp_path: Path) -> None:
@@ -258,3 +265,17 @@ def test_a_home_folder_is_expanded_as_a_shell_does(tmp_path: Path, monkeypatch: 
     (tmp_path / "~nobody-here").mkdir()
     (tmp_path / "~nobody-here" / "x").touch()
     assert files.expanded("~nobody-here/x") == "~nobody-here/x"
+
+
+def test_a_home_folder_is_expanded_in_python_too(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "s").symlink_to(store.path)
+    (tmp_path / "pictures").symlink_to(store.path.parent / "pictures")
+    assert Store.open("~/s").path == tmp_path / "s"
+    assert prepare(open_source("~/pictures"), "~/again", size=8).path == tmp_path / "again"
+    Image.new("RGB", (4, 3)).save(tmp_path / "a.png")
+    assert len(picture_list("~/*.png")) == 1
+    assert decoded("~/a.png", "a", False).pixels.shape == (3, 4, 3)
+    for opened in (alexnet.load, Index.open):
+        with pytest.raises(UserError, match=f"{tmp_path}/none: no"):
+            opened("~/none")

@@ -8,6 +8,7 @@ parts of Pillow, so that a picture decodes alike in every process.
 What Pillow and libtiff have to say about a picture reaches the thread that decodes it (`listening`), not the screen.
 """
 
+import atexit
 import ctypes
 import importlib
 import importlib.util
@@ -131,6 +132,7 @@ def _hear_libtiff() -> Any:
         in_words = ctypes.CDLL(None).vsnprintf
     except (OSError, AttributeError):  # a Pillow without libtiff, or with one that shows no functions
         return None
+    before: int | None = None
     in_words.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_char_p, ctypes.c_void_p)
 
     @_HANDLER
@@ -142,8 +144,9 @@ def _hear_libtiff() -> Any:
         elif before:
             _HANDLER(before)(function, form, values)
 
-    set_handler.restype = ctypes.c_void_p
+    set_handler.argtypes, set_handler.restype = (ctypes.c_void_p,), ctypes.c_void_p
     before = set_handler(handler)
+    atexit.register(set_handler, before)
     return handler
 
 

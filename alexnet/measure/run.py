@@ -13,6 +13,7 @@ from alexnet.data.augment import Inputs
 from alexnet.data.decode import Undecodable
 from alexnet.data.store import Store
 from alexnet.errors import UsageError
+from alexnet.files import expanded
 from alexnet.measure.accuracy import VIEW_NUMBERS, Viewer
 from alexnet.measure.arithmetic import Arithmetic, DeviceWish, PrecisionWish, arithmetic_for
 from alexnet.measure.evaluation import Evaluation, Progress, evaluate_run
@@ -65,11 +66,11 @@ class Run:
     ) -> "Run":
         """A run in a folder or, if there is none of this name, in the Hugging Face Hub ("owner/name"; downloaded once).
         Raises UserError if there is neither."""
-        return cls.open(fetch(str(name), revision), device=device, precision=precision)
+        return cls.open(fetch(expanded(name), revision), device=device, precision=precision)
 
     def save_pretrained(self, folder: str | PathLike[str]) -> Path:
         """Write weights, config, mean and a model card into a folder that others can take; no paths, no options."""
-        return save_folder(self.folder, Path(folder))
+        return save_folder(self.folder, Path(expanded(folder)))
 
     def push_to_hub(self, repo_id: str, *, private: bool = False, token: str | None = None) -> str:
         """Upload what `save_pretrained` writes to the Hugging Face Hub as `repo_id` ("owner/name"); the address."""
