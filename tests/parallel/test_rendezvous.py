@@ -94,7 +94,7 @@ def test_a_port_in_use_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         given = {"WORLD_SIZE": "2", "RANK": "0", **MEETING, "MASTER_PORT": str(other.getsockname()[1])}
         set_variables(monkeypatch, given)
-        with pytest.raises(UserError, match="the port is in use. Choose another MASTER_PORT"):
+        with pytest.raises(UserError, match=r"the port is in use\. Choose another MASTER_PORT"):
             launched(TrainOptions(timeout=1)).__enter__()
 
 
