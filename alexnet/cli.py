@@ -26,6 +26,7 @@ from tyro.conf import DisallowNone, Positional, arg
 import alexnet
 from alexnet.errors import UsageError, UserError
 from alexnet.files import expanded, file_fault
+from alexnet.terminal import printable
 from alexnet.verbs.arguments import Verb
 from alexnet.verbs.bench import Bench
 from alexnet.verbs.bring import Import
@@ -316,5 +317,5 @@ def all_verbs() -> Any:
 
 
 def say(message: str, code: int) -> int:
-    print(f"alexnet: {message}", file=sys.stderr)
+    print(printable(f"alexnet: {message}", keep="\n\t"), file=sys.stderr)
     return code

@@ -88,7 +88,17 @@ def _lines(unit: str, stream: TextIO, clock: Callable[[], float] = time.monotoni
 
 def say(line: str) -> None:
     """Tell the user, beside the results that go to stdout."""
-    print(line, file=sys.stderr, flush=True)
+    print(printable(line, keep="\n\t"), file=sys.stderr, flush=True)
+
+
+def printable(text: str, keep: str = "") -> str:
+    """The text as a screen can show it: characters that are not printable (line breaks, control characters, spaces of
+    other widths and none, broken UTF-8) are escaped, but for those to ``keep``."""
+    if text.isprintable():
+        return text
+    return "".join(
+        one if one.isprintable() or one in keep else one.encode("unicode_escape").decode("ascii") for one in text
+    )
 
 
 def rate(a_second: float) -> str:

@@ -116,9 +116,11 @@ def _stopped(key: str, fault: OSError | MemoryError) -> UserError:
         if isinstance(fault, OSError)
         else f"{key}: not enough memory to decode it; use fewer --workers or close other programs"
     )
+    # A source that lacks a file is another source, and the same command would refuse it.
+    mended = "the file is back as it was" if isinstance(fault, FileNotFoundError) else "the fault is mended"
     return UserError(
         f"{words}. This is no bad picture, so it was not left out: stopped. What was prepared so far is kept; "
-        "when the fault is mended, the same command goes on"
+        f"when {mended}, the same command goes on"
     )
 
 

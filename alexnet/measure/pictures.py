@@ -53,7 +53,7 @@ def numbered(name: str, place: int) -> str:
 
 def name_of(picture: Picture, place: int) -> str:
     """The file of the picture at `place` (from 0), or its number."""
-    return printable(os.fspath(picture)) if isinstance(picture, str | os.PathLike) else f"picture {place + 1}"
+    return os.fspath(picture) if isinstance(picture, str | os.PathLike) else f"picture {place + 1}"
 
 
 # ── one picture or several ───────────────────────────────────────────────────────────────────────────────────────────

@@ -16,11 +16,13 @@ import torch
 
 from alexnet.data.decode import Undecodable, to_record
 from alexnet.data.resample import Resample
-from alexnet.data.sources.base import in_order, printable
+from alexnet.data.sources.base import printable
+from alexnet.data.sources.found import read_tree, skipped_in_words
 from alexnet.errors import UserError
 from alexnet.measure.accuracy import Viewer
 from alexnet.measure.pictures import Named, Picture, decoded
 from alexnet.processors import threads_allowed
+from alexnet.terminal import say
 
 BATCH = 32
 STDIN = "-"
@@ -108,25 +110,19 @@ class _Record:
 
 
 def found_pictures(places: Iterable[str]) -> Iterator[Named]:
-    """What the places name: a file itself, "-" the picture on standard input, a folder every file below it that is not
-    hidden, sorted. Raises UserError for an empty folder."""
+    """What the places name: a file itself, "-" the picture on standard input, a folder the pictures in it and below,
+    in order. The walk is that of `alexnet prepare`: links are followed; what is skipped is counted on stderr. Raises
+    UserError for a folder without pictures."""
     for place in places:
         if place == STDIN:
             yield Named("standard input", sys.stdin.buffer.read())
         elif os.path.isdir(place):
-            files = list(_files_below(Path(place)))
+            skipped: list[str] = []
+            files = list(read_tree(Path(place), "", skipped).below())
+            if skipped:
+                say(f"{printable(place)}: {skipped_in_words(skipped)}")
             if not files:
-                raise UserError(f"{place}: there are no files in this folder (hidden ones are not looked at).")
-            yield from (Named(printable(name), name) for name in files)
+                raise UserError(f"{printable(place)}: there are no pictures in this folder.")
+            yield from (Named(path, path) for path in (os.path.join(place, name) for name in files))
         else:
-            yield Named(printable(place), place)
-
-
-def _files_below(folder: Path) -> Iterator[str]:
-    """Ordinary files below a folder, folders sorted into the files' order; nothing hidden, no linked folders."""
-    for parent, folders, files in os.walk(folder):
-        folders[:] = in_order(name for name in folders if not name.startswith("."))
-        for name in in_order(files):
-            path = os.path.join(parent, name)
-            if not name.startswith(".") and os.path.isfile(path):
-                yield path
+            yield Named(place, place)

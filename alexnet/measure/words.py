@@ -12,7 +12,7 @@ from alexnet.measure.evaluation import ClassRow, Evaluation
 from alexnet.measure.predict import Failure, Prediction
 from alexnet.measure.probabilities import Probabilities
 from alexnet.nets.summary import columns
-from alexnet.terminal import counted
+from alexnet.terminal import counted, printable
 
 VIEWS_IN_WORDS = {1: "centre", 5: "five views", 9: "nine views", 10: "ten views"}
 ROWS_SHOWN = 30
@@ -151,7 +151,7 @@ def prediction_in_words(prediction: Prediction, width: int = 80, encoding: str |
         for label in prediction.labels
     ]
     notes = [f"  note: {note}" for note in prediction.notes]
-    return "\n".join(line.rstrip() for line in (prediction.name, *lines, *notes))
+    return "\n".join(line.rstrip() for line in (printable(prediction.name), *lines, *notes))
 
 
 def bar(share: float, cells: int, encoding: str | None = None) -> str:

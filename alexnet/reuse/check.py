@@ -21,7 +21,7 @@ from alexnet.measure.figures import LIGHT, blank_figure, shortened
 from alexnet.nets.summary import columns
 from alexnet.reuse.duplicates import BATCH, THRESHOLD, thumbnails_of
 from alexnet.reuse.pictures import Pictures, Pool
-from alexnet.terminal import counted
+from alexnet.terminal import counted, printable
 
 BITS_APART = 3
 """Bits of 64 in which the hashes of copies may differ. Four bands of 16: one of them is then equal."""
@@ -191,14 +191,14 @@ def _on_copies(store: Store, pool: Pool, pairs: np.ndarray) -> Iterator[Remark]:
         where = f"within {names[one]}" if one == other else f"between {names[one]} and {names[other]}"
         differ = int((pool.labels[mine[:, 0]] != pool.labels[mine[:, 1]]).sum())
         under = f", {differ:,} of them under two labels" if differ else ""
-        first = f"{pool.keys[mine[0, 0]]} and {pool.keys[mine[0, 1]]}"
+        first = f"{printable(pool.keys[mine[0, 0]])} and {printable(pool.keys[mine[0, 1]])}"
         pairs_told = counted(len(mine), "pair looks", "pairs look")
         yield Remark(f"{store.path}: {pairs_told} alike {where}{under}; the first: {first}")
 
 
 def _on_odd(store: Store, pool: Pool, odd: np.ndarray) -> Iterator[Remark]:
     if len(odd):
-        keys = [pool.keys[number] for number in odd[:3].tolist()]
+        keys = [printable(pool.keys[number]) for number in odd[:3].tolist()]
         more = f" and {len(odd) - 3:,} more" if len(odd) > 3 else ""
         pictures = counted(len(odd), "picture is", "pictures are")
         yield Remark(f"{store.path}: {pictures} odd, of one tone or far from the rest: {', '.join(keys)}{more}")

@@ -16,7 +16,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d
 
 from alexnet.data.decode import Decoded, Undecodable
-from alexnet.data.sources.base import Part, Source, printable, split
+from alexnet.data.sources.base import Part, Source, key_of, split
 from alexnet.errors import UserError
 from alexnet.measure.pictures import Picture, decoded, name_of, numbered
 
@@ -81,7 +81,7 @@ class Examples:
     def _identity(self, number: int) -> str:
         picture = self.pictures[int(self.places[number])]
         if isinstance(picture, str):
-            return printable(picture)
+            return key_of(picture)
         if isinstance(picture, Image.Image):
             try:
                 picture = picture.tobytes()

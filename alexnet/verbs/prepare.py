@@ -76,7 +76,8 @@ class Prepare:
         if self.part is not None and self.join:
             raise UsageError("--part and --join: give one of them; parts are joined when all are there.")
         shard = None if self.part is None else Shard.parse(self.part)
-        source = open_shown(self.source, holdout=self.holdout, seed=self.seed, background=self.background)
+        asked = {"holdout": self.holdout, "seed": self.seed, "background": self.background}
+        source = open_shown(self.source, own=(self.store,), **asked)
         records = {name: getattr(self, name) for name in ("size", "resample", "format", "decode", "exif")}
         limits = {"strict": self.strict, "max_bad": self.max_bad}
         if shard is not None:
@@ -88,11 +89,14 @@ class Prepare:
             print(in_words(prepare_shown(source, self.store, prepare, workers=self.workers, **records, **limits)))
 
 
-def open_shown(spec: str | Path, **options: Any) -> "Source":
-    """`alexnet.data.sources.open_source`, on stderr the progress of drawing where the built-in set has to be drawn."""
+def open_shown(spec: str | Path, own: tuple[Path, ...], **options: Any) -> "Source":
+    """`alexnet.data.sources.open_source`, on stderr the progress of drawing where the built-in set has to be drawn.
+    `own`: what the command makes, which may lie in the source."""
     from alexnet.data.sources import open_source
     from alexnet.terminal import progress
 
+    if any(path.exists() for path in own):
+        options["own"] = own
     with progress("pictures") as report:
         return open_source(spec, progress=partial(report, "drawing"), **options)
 
@@ -128,14 +132,15 @@ def ready_store(pictures: Path, run: Path) -> "Store":
     """The store at `pictures`, or the one made of the pictures there, with a tenth held out if there is no "val"."""
     from alexnet.data.description import is_store
     from alexnet.data.prepare import OptionNeeded, prepare
+    from alexnet.data.sources import split
     from alexnet.data.store import Store
 
     if is_store(pictures):
         return Store.open(pictures)
-    source, holdout = open_shown(pictures), []
-    if "val" not in source.parts:
-        source, holdout = open_shown(pictures, holdout=0.1), ["--holdout", "0.1"]
     store = run.resolve().with_name(run.resolve().name + ".store")
+    source, holdout = open_shown(pictures, own=(run, store)), []
+    if "val" not in source.parts:
+        source, holdout = split(source, 0.1, 0, str(pictures)), ["--holdout", "0.1"]
     try:
         return prepare_shown(source, store, prepare)
     except OptionNeeded as fault:

@@ -192,7 +192,7 @@ def test_no_object_at_all(tmp_path: Path) -> None:
 
 def test_the_genuine_sets(shared_pack, tmp_path: Path) -> None:
     voc = shared_pack("voc").parent / "voc" / "VOC2007"
-    (note,) = open_source(voc).notes
+    note, *_ = open_source(voc).notes
     assert note.endswith(
         "VOC2007: 15 objects, cut out of the pictures by the annotations in Annotations/; 2 pictures have no annotation"
     )

@@ -665,8 +665,8 @@ DATA_PARSERS = [
         "folders",
         folders,
         {
-            SOURCES + "folder.py": (),
-            SOURCES + "base.py": ("check", "_check_class_names", "listed", "printable"),
+            **{SOURCES + name: () for name in ("folder.py", "found.py", "layouts.py")},
+            SOURCES + "base.py": ("check", "_check_class_names", "listed"),
             SOURCES + "caltech.py": (),
         },
     ),

@@ -1,7 +1,8 @@
 """Where pictures come from: every kind of source as one ``Source`` of (key, label, bytes)."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from dataclasses import replace
 from pathlib import Path
 
 from alexnet.data.sources.base import Item, Part, Source, split
@@ -9,6 +10,7 @@ from alexnet.data.sources.builtin import PREFIX, open_builtin
 from alexnet.data.sources.caltech import caltech_folder, open_caltech
 from alexnet.data.sources.cifar import cifar_folder, open_cifar
 from alexnet.data.sources.folder import open_folder
+from alexnet.data.sources.found import output_of, skipped_in_words
 from alexnet.data.sources.ilsvrc import edition_of, open_ilsvrc
 from alexnet.data.sources.kaggle import kaggle_folder, open_kaggle
 from alexnet.data.sources.labelme import is_labelme, open_labelme
@@ -17,7 +19,7 @@ from alexnet.data.sources.tiny_imagenet import is_tiny_imagenet, open_tiny_image
 from alexnet.errors import UserError
 from alexnet.files import expanded
 
-__all__ = ["Item", "Part", "Source", "open_source"]
+__all__ = ["Item", "Part", "Source", "open_source", "split"]
 
 
 def open_source(
@@ -26,13 +28,15 @@ def open_source(
     holdout: float | None = None,
     seed: int = 0,
     background: bool = False,
+    own: Collection[Path] = (),
     progress: Callable[[int, int], None] | None = None,
 ) -> Source:
     """The pictures at ``spec``, whatever kind of source lies there: the built-in set, ImageNet, CIFAR-10, a folder …
 
     ``holdout`` splits that share of the training part off as part "val", by ``seed``; without it a source that has
-    no validation part stays without. ``background`` keeps the clutter of a Caltech set as a class. ``progress`` is
-    called with (done, all) while the built-in set is drawn.
+    no validation part stays without. ``background`` keeps the clutter of a Caltech set as a class. ``own``: outputs
+    of the running command, which may lie inside ``spec`` and are no part of it. ``progress`` is called with (done, all)
+    while the built-in set is drawn.
     Raises ``UserError`` with the remedy if the source is unsound, ``UsageError`` if ``holdout`` does not fit.
     """
     if str(spec).startswith(PREFIX):
@@ -40,11 +44,13 @@ def open_source(
     else:
         root = Path(expanded(spec))
         _check_folder(root)
-        source = _open(root, background)
+        source = _open(root, background, own)
+        if rest := [line for line in source.ignored if not any(note.endswith(line) for note in source.notes)]:
+            source = replace(source, notes=(*source.notes, f"{root}: {skipped_in_words(rest)}"))
     return source if holdout is None else split(source, holdout, seed, str(spec))
 
 
-def _open(root: Path, background: bool) -> Source:
+def _open(root: Path, background: bool, own: Collection[Path]) -> Source:
     """Each kind by what only it has; a folder per class is what is left."""
     if cifar := cifar_folder(root):
         return open_cifar(cifar)
@@ -60,7 +66,7 @@ def _open(root: Path, background: bool) -> Source:
         return open_labelme(root)
     if caltech := caltech_folder(root):
         return open_caltech(caltech, background=background)
-    return open_folder(root)
+    return open_folder(root, own)
 
 
 def _check_folder(root: Path) -> None:
@@ -70,3 +76,5 @@ def _check_folder(root: Path) -> None:
         raise UserError(f"{root}: a file, where a folder of pictures is expected; unpack it if it is an archive")
     if not os.access(root, os.R_OK | os.X_OK):
         raise UserError(f"{root}: this folder may not be read; see its permissions")
+    if output := output_of(root):
+        raise UserError(f"{root}: is {output}, not a folder of pictures")

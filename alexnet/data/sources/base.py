@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -13,6 +14,7 @@ import numpy as np
 
 from alexnet.data.decode import Decoded, Undecodable
 from alexnet.errors import UsageError, UserError
+from alexnet.terminal import printable
 
 Reader = Callable[[int], "bytes | np.ndarray | Decoded"]
 """Place in a source → the bytes of the picture's file, or its pixels (H, W, 3) uint8 RGB, perhaps with notes. Safe in
@@ -28,7 +30,7 @@ MOST_FILE_BYTES = 1 << 28
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One labelled picture. ``key`` is unique within its part and printable; ``label`` counts from 0."""
+    """One labelled picture. ``key`` is unique within its part (see ``key_of``); ``label`` counts from 0."""
 
     key: str
     label: int
@@ -105,18 +107,24 @@ class Source:
 class FileReader:
     """Reads files below one folder."""
 
-    def size_of(self, place: int) -> int | None:
-        """Bytes of the file; None if it is not there."""
-        try:
-            return os.stat(f"{self.root}/{self.names[place]}").st_size
-        except OSError:  # reading it will say so, with its name in the report
-            return None
-
     def __init__(self, root: Path, names: Sequence[str]) -> None:
         self.root, self.names = root, names
+        self.broken_links: set[int] = set()
+
+    def size_of(self, place: int) -> int | None:
+        """Bytes of the file; None if it is not there."""
+        path = f"{self.root}/{self.names[place]}"
+        try:
+            return os.stat(path).st_size
+        except OSError:  # reading it will say so, with its name in the report
+            if os.path.islink(path):
+                self.broken_links.add(place)
+            return None
 
     def __call__(self, place: int) -> bytes:
         name = self.names[place]
+        if place in self.broken_links:  # since the source was listed: no fault of the machine, so the pass goes on
+            raise Undecodable("a link to a file that is not there", printable(name))
         try:
             with open(self.root / name, "rb") as stream:
                 data = stream.read(MOST_FILE_BYTES + 1)
@@ -137,9 +145,13 @@ class ArrayReader:
         return self.pictures_nhwc[place]
 
 
-def printable(name: str) -> str:
-    """The name itself, or, where it holds line breaks, control characters or broken UTF-8, an escaped form."""
-    return name if name.isprintable() else name.encode("unicode_escape").decode("ascii")
+UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+
+def key_of(path: str) -> str:
+    """The path of a file as the key of its picture: itself, escaped only where it holds control characters, line
+    breaks or broken UTF-8. Use ``printable`` to show it on a screen."""
+    return printable(path) if UNSAFE.search(path) else path
 
 
 def in_order(names: Iterable[str]) -> list[str]:

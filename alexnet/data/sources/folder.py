@@ -1,173 +1,188 @@
 """One folder per class, with train/ and val/ (and test/) above them, or one tree to be split."""
 
 import os
-import stat
-from collections.abc import Collection, Iterator
+import unicodedata
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from alexnet.data.class_text import MOST_BYTES, entries_in
-from alexnet.data.sources.base import FileReader, Part, Source, check, distinct, in_order, listed, printable
+from alexnet.data.sources.base import FileReader, Part, Source, check, distinct, in_order, key_of, listed, printable
+from alexnet.data.sources.found import (
+    Folder,
+    entries,
+    is_folder,
+    output_of,
+    read_tree,
+    why_no_picture,
+)
+from alexnet.data.sources.layouts import refuse_other_layouts, split_names, unwrapped
 from alexnet.errors import UserError
 from alexnet.files import read_bounded
+from alexnet.terminal import counted
 
-PART_NAMES = {
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("val", "valid", "validation"), "val"),
-    **dict.fromkeys(("test", "testing"), "test"),
-}
-# Files of these kinds lie beside pictures and are none. Everything else counts as a picture until it is decoded.
-NOT_PICTURES = frozenset(
-    (".txt", ".csv", ".tsv", ".json", ".xml", ".yaml", ".yml", ".md", ".rst", ".html", ".htm", ".log")
-)
-DATA = frozenset((".mat", ".npy", ".npz", ".pkl", ".db", ".ini", ".py", ".sh", ".zip", ".tar", ".gz"))
-CLUTTER = frozenset(("thumbs.db", "desktop.ini", "__macosx", "lost+found"))
 WORDS_FILES = ("synset_words.txt", "words.txt", "LOC_synset_mapping.txt")
 
 
-def open_folder(root: Path) -> Source:
-    """A folder per class. Class names are folder names, or those of a ``synset_words.txt`` beside the folders."""
-    ignored: list[str] = []
-    part_folders = find_parts(root)
-    if part_folders:
-        top = set(visible_folders(root, "", ignored)) - set(part_folders.values())
-        ignored += [f"{printable(name)}/: not one of train, val, test" for name in in_order(top)]
-        loose = [entry.name for entry in entries(root) if not hidden(entry.name) and not entry.is_dir()]
-        ignored += [f"{printable(name)}: lies in no class folder" for name in loose]
-    classes_of = {
-        part: class_folders(root, folder, ignored) for part, folder in (part_folders or {"train": ""}).items()
-    }
-    if part_folders:
-        check_same_classes(classes_of, part_folders, root, ignored)
-    class_ids = tuple(classes_of["train"])
-    parts = {part: read_class_folders(root, part_folders.get(part, ""), class_ids, ignored) for part in classes_of}
-    names = human_names(root, class_ids)
-    return check(Source("folder", names, class_ids, "sorted folder name", parts, tuple(ignored)), str(root))
+def open_folder(root: Path, own: Collection[Path] = ()) -> Source:
+    """A folder per class. Class names are folder names, or those of a ``synset_words.txt`` beside the folders.
 
-
-def find_parts(root: Path) -> dict[str, str]:
-    """Part → the name of its folder; empty if the class folders lie in ``root`` itself.
-
-    A class may be called "train" as well: only a folder that holds folders is a part.
+    ``own``: outputs of the running command, which may lie in ``root`` and are no part of the source. Raises
+    ``UserError`` for a layout in which folders are no classes; it names the layout and the folder to pass.
     """
-    found: dict[str, str] = {}
-    for name in visible_folders(root, "", []):
-        part = PART_NAMES.get(name.lower())
-        if part and visible_folders(root, name, []):
-            if part in found:
-                raise UserError(f"{root}: both '{found[part]}' and '{name}' look like its part '{part}': keep one")
-            found[part] = name
-    return {part: found[part] for part in ("train", "val", "test") if part in found} if "train" in found else {}
+    told = _Told(root)
+    tree = read_tree(root, "", told.ignored, own)
+    splits = find_splits(tree, told) or {"train": tree}
+    train = splits["train"]
+    told.notes += refuse_other_layouts(train, root)
+    for folder in splits.values():
+        told.loose(folder)
+    class_ids = tuple(in_order(train.folders))
+    parts = {"train": class_part(root, [train.folders[class_id] for class_id in class_ids])}
+    for split, folder in splits.items():
+        if split != "train" and (folders := match_classes(split, folder, train, told)):
+            parts[split] = class_part(root, [folders.get(same_name(class_id)) for class_id in class_ids])
+    names = human_names(root, class_ids)
+    found = Source(
+        "folder", names, class_ids, "sorted folder name", parts, tuple(told.ignored), notes=tuple(told.notes)
+    )
+    return check(found, str(root))
 
 
-def class_folders(root: Path, folder: str, ignored: list[str]) -> list[str]:
-    """The class folders in one part, in order. Loose files beside them are put on the list of ignored ones."""
-    names = visible_folders(root, folder, ignored)
-    for entry in entries(root / folder):
-        if not hidden(entry.name) and entry.name not in names:
-            ignored.append(f"{printable(os.path.join(folder, entry.name))}: lies in no class folder")
-    return in_order(names)
+@dataclass
+class _Told:
+    """What is found besides the pictures: for the report, and as notes on the screen."""
+
+    root: Path
+    ignored: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def skip(self, folder: Folder, reason: str, *, note: bool = True) -> None:
+        line = f"{folder.path}/: {reason}"
+        self.ignored.append(line)
+        if note:
+            self.notes.append(f"{self.root}: skipped {line}")
+
+    def loose(self, folder: Folder) -> None:
+        """Pictures that lie beside the class folders."""
+        self.ignored += [f"{name}: in no class folder" for name in folder.pictures]
 
 
-def check_same_classes(
-    classes_of: dict[str, list[str]], part_folders: dict[str, str], root: Path, ignored: list[str]
-) -> None:
-    """Every part must have the classes of the training part; a "test" without any of them is left out, and said."""
-    train = set(classes_of["train"])
-    for part in [part for part in classes_of if part != "train"]:
-        there, folder = set(classes_of[part]), part_folders[part]
-        if part == "test" and not there & train:
-            ignored.append(f"{folder}/: no folder of it is named after a class, so it has no labels")
-            del classes_of[part]
+def find_splits(tree: Folder, told: _Told) -> dict[str, Folder]:
+    """Split → its folder; empty if the class folders lie in the root itself.
+
+    A class may be called "train" as well: only a folder that holds folders is a split. What else lies in the root is
+    then skipped.
+    """
+    found: dict[str, Folder] = {}
+    named = split_names(tree.folders)
+    for name, split in named.items():
+        if not (folder := unwrapped(tree.folders[name])).folders:
             continue
-        strange, missing = in_order(there - train), in_order(train - there)
-        if strange:
-            where = part_folders["train"]
-            raise UserError(f"{root}: {folder}/ has classes that {where}/ has not: {listed(strange)}")
-        if missing and part == "val":
-            raise UserError(f"{root}: {folder}/ lacks classes of the training part: {listed(missing)}")
+        if split in found:
+            first = found[split].path.partition("/")[0]
+            raise UserError(f"{told.root}: both '{first}' and '{name}' look like its part '{split}': keep one")
+        found[split] = folder
+    if "train" not in found:
+        return {}
+    used = {folder.path.partition("/")[0] for folder in found.values()}
+    for name, folder in tree.folders.items():
+        if name not in used:
+            count = sum(1 for _ in folder.below())
+            pictures = counted(count, "picture")
+            reason = f"not one of train, val, test ({pictures})"
+            if name in named:
+                reason = f"{pictures} in no class folder, so without labels" if count else "holds no pictures"
+                reason += "; --holdout takes a validation part from the others" if named[name] == "val" else ""
+            told.skip(folder, reason, note=bool(count) or name in named)
+    told.loose(tree)
+    return {split: found[split] for split in ("train", "val", "test") if split in found}
+
+
+def match_classes(split: str, folder: Folder, train: Folder, told: _Told) -> dict[str, Folder]:
+    """Class, by ``same_name`` → its folder in another split than train; empty if it has no labels, and is skipped.
+
+    Raises ``UserError`` if it has other classes than the training part, or if "val" lacks some.
+    """
+    classes = {same_name(name): name for name in train.folders}
+    there = {same_name(name): name for name in folder.folders}
+    if len(there) < len(folder.folders):
+        twice = in_order(set(folder.folders) - set(there.values()))
+        raise UserError(f"{told.root / folder.path}: has a second folder of the same class: {listed(twice)}: keep one")
+    if split == "test" and not there.keys() & classes:
+        told.skip(folder, "no folder of it is named after a class, so it has no labels")
+        return {}
+    strange = in_order(there[name] for name in there.keys() - classes)
+    missing = in_order(classes[name] for name in classes.keys() - there)
+    if strange:
+        raise UserError(f"{told.root}: {folder.path}/ has classes that {train.path}/ has not: {listed(strange)}")
+    if missing and split == "val":
+        raise UserError(f"{told.root}: {folder.path}/ lacks classes of the training part: {listed(missing)}")
+    if missing:
+        some = f"{len(missing):,} of the {len(classes):,} classes"
+        told.notes.append(f"{told.root}: {folder.path}/ has no pictures of {some}: {listed(missing)}")
+    return {name: folder.folders[there[name]] for name in there}
+
+
+def same_name(name: str) -> str:
+    """Equal for the spellings of a name that are one name on some file systems: Unicode's forms, case."""
+    return unicodedata.normalize("NFC", name).casefold()
+
+
+def class_part(root: Path, folders: Sequence[Folder | None]) -> Part:
+    """The pictures in these folders, one for each class, each in the order of their paths; None: no pictures of it."""
+    names: list[str] = []
+    counts: list[int] = []
+    for folder in folders:
+        of_class = in_order(folder.below()) if folder else []
+        if folder and not of_class:
+            raise UserError(f"{root / folder.path}: an empty class folder: add pictures or remove it")
+        names += of_class
+        counts.append(len(of_class))
+    return files_part(root, names, np.repeat(np.arange(len(folders)), counts))
 
 
 def read_class_folders(
     root: Path, folder: str, class_ids: tuple[str, ...], ignored: list[str], inner: str = ""
 ) -> Part:
     """All pictures below ``root/folder/CLASS/inner``, class by class, each in the order of its names."""
-    names: list[str] = []
-    counts: list[int] = []
-    for class_id in class_ids:
-        path = os.path.join(folder, class_id, inner) if inner else os.path.join(folder, class_id)
-        of_class = in_order(pictures_below(root, path, ignored))
-        if not of_class and (root / folder / class_id).is_dir():
-            raise UserError(f"{root / path}: an empty class folder: add pictures or remove it")
-        names += of_class
-        counts.append(len(of_class))
-    return files_part(root, names, np.repeat(np.arange(len(class_ids)), counts))
+    paths = (
+        os.path.join(folder, class_id, inner) if inner else os.path.join(folder, class_id) for class_id in class_ids
+    )
+    return class_part(root, [read_tree(root, path, ignored) for path in paths])
 
 
 def files_part(root: Path, names: list[str], labels: np.ndarray) -> Part:
-    """The part that these files (paths below ``root``) make; keys are their printable paths."""
-    return Part([printable(name) for name in names], labels.astype(np.int64), FileReader(root, names))
+    """The part that these files (paths below ``root``) make; keys are their paths, see ``key_of``."""
+    return Part([key_of(name) for name in names], labels.astype(np.int64), FileReader(root, names))
 
 
-def pictures_below(
-    root: Path, folder: str, ignored: list[str], above: frozenset[tuple[int, int]] = frozenset()
-) -> Iterator[str]:
+def pictures_below(root: Path, folder: str, ignored: list[str]) -> Iterator[str]:
     """Paths below ``root`` of all files in ``folder`` that may be pictures, links followed but never in a circle."""
-    status = os.stat(root / folder)
-    here = (status.st_dev, status.st_ino)
-    if here in above:
-        ignored.append(f"{printable(folder)}/: a link back to a folder above it")
-        return
+    return read_tree(root, folder, ignored).below()
+
+
+def class_folders(root: Path, folder: str, ignored: list[str]) -> list[str]:
+    """The class folders in one part, in order. Loose files beside them are put on the list of ignored ones."""
+    names = visible_folders(root, folder, ignored)
     for entry in entries(root / folder):
-        path = f"{folder}/{entry.name}" if folder else entry.name
-        reason = why_no_picture(entry)
-        if reason:
-            ignored.append(f"{printable(path)}: {reason}")
-        elif entry.is_dir():
-            yield from pictures_below(root, path, ignored, above | {here})
-        else:
-            yield path
-
-
-def why_no_picture(entry: "os.DirEntry[str]") -> str:
-    """Why a file is no item of the source, by its name and nature alone; empty if it may be a picture."""
-    if hidden(entry.name):
-        return "hidden"
-    if entry.is_dir():
-        return ""
-    if os.path.splitext(entry.name)[1].lower() in NOT_PICTURES | DATA:
-        return "not a picture by its suffix"
-    try:
-        regular = stat.S_ISREG(entry.stat().st_mode)
-    except OSError:  # a broken link: reading it will say so, with its name in the report
-        return ""
-    return "" if regular else "neither a file nor a folder"
+        if entry.name not in names and not why_no_picture(entry) and not is_folder(entry):
+            ignored.append(f"{os.path.join(folder, entry.name)}: in no class folder")
+    return in_order(names)
 
 
 def visible_folders(root: Path, folder: str, ignored: list[str]) -> list[str]:
-    """Names of the folders in ``root/folder``, hidden ones put on the list of ignored."""
+    """Names of the folders in ``root/folder``; what is skipped is put on the list of ignored ones."""
     names = []
     for entry in entries(root / folder):
-        if hidden(entry.name):
-            ignored.append(f"{printable(os.path.join(folder, entry.name))}: hidden")
-        elif entry.is_dir():
+        reason = why_no_picture(entry) or (output_of(Path(entry.path)) if is_folder(entry) else "")
+        if reason:
+            ignored.append(f"{os.path.join(folder, entry.name)}: {reason}")
+        elif is_folder(entry):
             names.append(entry.name)
     return names
-
-
-def hidden(name: str) -> bool:
-    """Whether a name is one that file managers leave about (.DS_Store, ._x.jpg, Thumbs.db) or a hidden one."""
-    return name.startswith(".") or name.lower() in CLUTTER
-
-
-def entries(folder: Path) -> list["os.DirEntry[str]"]:
-    """What lies in a folder, in the order of names. ``UserError`` if it cannot be read."""
-    try:
-        with os.scandir(folder) as found:
-            return sorted(found, key=lambda entry: os.fsencode(entry.name))
-    except OSError as error:
-        raise UserError(f"{folder}: cannot be read: {error.strerror}") from None
 
 
 def human_names(root: Path, class_ids: tuple[str, ...]) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ import numpy as np
 from alexnet.damage import damage_named
 from alexnet.data.class_text import WNID
 from alexnet.data.sources.archive import Member, TarReader, members
-from alexnet.data.sources.base import Part, Source, check, distinct, in_order, listed, printable
+from alexnet.data.sources.base import Part, Source, check, distinct, in_order, key_of, listed, printable
 from alexnet.data.sources.folder import entries, files_part, read_class_folders, visible_folders, why_no_picture
 from alexnet.data.sources.mat import MOST_BYTES, read_mat
 from alexnet.errors import UserError
@@ -270,7 +270,7 @@ def _train_tar(path: Path, edition: Edition, kit: Kit, patches: dict[str, Member
             )
         for name in in_order(pictures):
             found.append((1, patches[name]) if name in patches else (0, pictures[name]))
-            keys.append(f"{wnid}/{printable(name)}")
+            keys.append(f"{wnid}/{key_of(name)}")
             labels.append(label)
     return Part(keys, np.array(labels, np.int64), TarReader([path, path.parent / PATCHES], found))
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from alexnet.data.class_text import codec_of
 from alexnet.data.decode import Undecodable, decode
-from alexnet.data.sources.base import UNLABELLED, FileReader, Part, Source, check, in_order, listed, printable
+from alexnet.data.sources.base import UNLABELLED, FileReader, Part, Source, check, in_order, key_of, listed, printable
 from alexnet.data.sources.folder import entries, pictures_below, why_no_picture
 from alexnet.errors import UserError
 from alexnet.files import read_bounded
@@ -105,7 +105,7 @@ def open_labelme(root: Path) -> Source:
         some = [f"{found.key}: {found.fault}" for found in faults] + ignored
         raise UserError(f"{root}: no object with a name and a box in {folders.annotations}/ ({'; '.join(some[:2])})")
     bare = in_order(set(pictures.names) - {annotation.picture for annotation in annotations})
-    ignored += [f"{printable(name)}: has no annotation" for name in bare]
+    ignored += [f"{name}: has no annotation" for name in bare]
     label_of = {class_id: label for label, class_id in enumerate(class_ids)}
     labels = np.array([label_of.get(found.name, UNLABELLED) for found in objects], np.int64)
     parts = {"train": Part([found.key for found in objects], labels, ObjectReader(root, objects))}
@@ -248,7 +248,7 @@ def _annotations(root: Path, folders: Folders, pictures: _Pictures, ignored: lis
         path, tree = os.path.join(folders.annotations, name), None
         if not name.lower().endswith(".xml"):
             if folders.annotations != folders.pictures:
-                ignored.append(f"{printable(path)}: no annotation")
+                ignored.append(f"{path}: no annotation")
             continue
         try:
             tree = parse_xml(read_bounded(root / path, MOST_BYTES), str(root / path))
@@ -259,7 +259,7 @@ def _annotations(root: Path, folders: Folders, pictures: _Pictures, ignored: lis
 
 def _objects(annotation: _Annotation, ignored: list[str]) -> Iterator[_Object]:
     """The objects of one annotation that can be cut out; those that cannot are put on the list of ignored."""
-    where, picture = printable(annotation.path), annotation.picture
+    where, picture = key_of(annotation.path), annotation.picture
     if annotation.fault or annotation.tree is None:
         yield _Object(where, "", annotation.path, (0, 0, 0, 0), annotation.fault)
         return
@@ -275,7 +275,7 @@ def _objects(annotation: _Annotation, ignored: list[str]) -> Iterator[_Object]:
         elif box is None or not (box[0] < box[2] and box[1] < box[3]):
             ignored.append(f"{where}, object {number} ({name}): its box is missing or empty")
         else:
-            yield _Object(f"{printable(picture)}#{number}", name, picture, box)
+            yield _Object(f"{key_of(picture)}#{number}", name, picture, box)
 
 
 def _box(element: ElementTree.Element) -> Box | None:

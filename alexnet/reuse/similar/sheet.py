@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from alexnet.files import json_bytes, write_atomically
 from alexnet.measure.figures import LIGHT, blank_figure, png_of, shortened
 from alexnet.nets.summary import columns
+from alexnet.terminal import printable
 
 MOST_ROWS = 24
 """Queries on one sheet."""
@@ -40,13 +41,13 @@ class Found:
 
 def in_words(found: Sequence[Found]) -> str:
     """For each query a heading and a line for each picture."""
-    return "\n\n".join(f"{one.query}\n{_lines(one)}" for one in found)
+    return "\n\n".join(f"{printable(one.query)}\n{_lines(one)}" for one in found)
 
 
 def _lines(one: Found) -> str:
     three = zip(one.distances, one.classes, one.keys, strict=True)
     decimals = 0 if all(distance.is_integer() for distance in one.distances) else 3  # bits, or Euclidean
-    rows = [(f"{distance:.{decimals}f}", name, key) for distance, name, key in three]
+    rows = [(f"{distance:.{decimals}f}", name, printable(key)) for distance, name, key in three]
     return columns([("distance", "class", "picture"), *rows], left=3)
 
 

@@ -1,0 +1,216 @@
+"""The walk over a folder of pictures: one list of what is skipped and why, for every command that is given a folder."""
+
+import os
+import re
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from alexnet.data import layout
+from alexnet.errors import UserError
+from alexnet.terminal import counted
+
+# Text and tables; data, weights, archives, programs; what cameras and picture programs write beside pictures; videos
+# and sound; links of desktops, unfinished downloads and copies of editors.
+_SUFFIXES = """
+txt csv tsv json jsonl ndjson geojson xml yaml yml toml ini cfg conf md rst html htm log tex bib rtf pdf doc docx odt
+xls xlsx ods ppt pptx names prototxt pbtxt lst srt vtt nfo md5 sha1 sha256 sfv torrent
+mat npy npz pkl pickle joblib h5 hdf5 parquet feather arrow tfrecord tfrecords mdb lmdb db sqlite sqlite3 dat data pt
+pth ckpt safetensors onnx pb zip tar gz tgz bz2 xz zst 7z rar iso dmg exe dll py pyc ipynb sh bat ps1 js
+xmp aae thm pp3 dop lrcat lrprev ctg gpx kml icc icm
+mov mp4 m4v avi mkv webm wmv flv 3gp 3g2 mpg mpeg mts m2ts ts vob ogv mxf insv lrv mp3 m4a aac wav flac ogg opus wma
+aif aiff amr mid midi
+lnk url webloc website desktop crdownload part partial filepart download opdownload aria2 tmp temp bak old orig swp
+lock unfinished
+"""
+_TEXTS = """
+license licence readme copying copyright notice authors contributors changelog changes citation credits install todo
+version manifest makefile md5sum md5sums sha1sums sha256sums checksums
+"""
+_LEFT_BY_SYSTEM = """
+@eadir @tmp @recycle @recently-snapshot @transcode @__thumb #recycle #snapshot $recycle.bin recycler recycled $extend
+lost+found lost.dir __macosx __pycache__ thumbs.db ehthumbs.db ehthumbs_vista.db zbthumbnail.info desktop.ini
+picasa.ini autorun.inf ds_store _ds_store
+"""
+NOT_PICTURES = frozenset(_SUFFIXES.split())
+"""Suffixes of files that lie beside pictures. A file with any other suffix, or none, is a picture until decoded."""
+TEXTS = frozenset(_TEXTS.split())
+"""Names of files without a suffix that are text."""
+LEFT_BY_SYSTEM = frozenset(_LEFT_BY_SYSTEM.split()) | {"icon\r", "system volume information"}
+_STREAMS = """
+zone.identifier :smartscreen :encryptable afp_afpinfo afp_resource com.apple.quarantine com.dropbox.attributes
+com.dropbox.attrs @synoeastream @synoresource
+"""
+STREAMS = tuple(_STREAMS.split())
+"""Ends of the names under which streams of NTFS and macOS files arrive on other file systems."""
+FOUND_BY_CHKDSK = re.compile(r"found\.\d{3}")
+HIDDEN, SYSTEM, BY_SUFFIX = "hidden", "left by the system", "not a picture by its suffix"
+FIGURE = re.compile(r"(?:project|occlusion|top)-.+|invariance|activations|evolution|filters|transfer|similar")
+"""Figures that `alexnet see`, `transfer` and `similar` write, each with a JSON file of the same name."""
+STORE_FILES = {layout.JOURNAL, layout.LOCK}
+RUN_FILES = {"model.safetensors", "inputs.safetensors", "log.jsonl"}
+INDEX_FILES, LAB_FOLDERS = {"index.json", "features.npy"}, {"measured", "results", "runs"}
+OUTPUT_FILES = STORE_FILES | RUN_FILES | INDEX_FILES | LAB_FOLDERS | {layout.DESCRIPTION, "config.json"}
+
+
+@dataclass
+class Folder:
+    """A folder of a source and what lies in it. Paths are below the root: "" is the root itself."""
+
+    path: str
+    pictures: list[str] = field(default_factory=list)
+    """Paths of the files directly in it that may be pictures, in order."""
+    folders: dict[str, "Folder"] = field(default_factory=dict)
+
+    def below(self) -> Iterator[str]:
+        """The paths of all pictures in it, folder after folder."""
+        yield from self.pictures
+        for folder in self.folders.values():
+            yield from folder.below()
+
+    def holds_pictures(self) -> bool:
+        """Whether there is at least one picture in it, however deep."""
+        return next(self.below(), None) is not None
+
+
+def read_tree(root: Path, folder: str, ignored: list[str], own: Collection[Path] = ()) -> Folder:
+    """What lies in ``root/folder``, in one pass; what is skipped is put on the list ``ignored``, each with its reason.
+
+    Links to files and folders are followed, a link back to a folder above it is not. Stores, run folders and figures
+    of this program are skipped. ``own``: the outputs of the running command, which are skipped without a word.
+    Raises ``UserError`` for a folder that cannot be read.
+    """
+    identities = {identity for path in own if (identity := _identity(path))}
+    found = _Walk(root, ignored, identities).read(folder, frozenset())
+    return found or Folder(folder)
+
+
+class _Walk:
+    def __init__(self, root: Path, ignored: list[str], own: set[tuple[int, int]]) -> None:
+        self.root, self.ignored, self.own, self.outputs = root, ignored, own, 0
+
+    def read(self, folder: str, above: frozenset[tuple[int, int]]) -> Folder | None:
+        """None for a folder to skip. ``above``: the folders that lead here."""
+        here, found, outputs = _identity(self.root / folder) or (0, 0), entries(self.root / folder), self.outputs
+        names = {entry.name for entry in found}
+        if here in above:
+            self.ignored.append(f"{folder}/: a link back to a folder above it")
+            return None
+        if above and (output := output_in(self.root / folder, names)):
+            self.outputs += 1
+            if here not in self.own:
+                self.ignored.append(f"{folder}/: {output}")
+            return None
+        tree, figures = Folder(folder), figures_among(names)
+        for entry in found:
+            path = f"{folder}/{entry.name}" if folder else entry.name
+            if reason := why_no_picture(entry) or figures.get(entry.name, ""):
+                self.ignored.append(f"{path}: {reason}")
+            elif not is_folder(entry):
+                tree.pictures.append(path)
+            elif (inner := self.read(path, above | {here})) is not None:
+                tree.folders[entry.name] = inner
+        only_outputs = not tree.folders and not tree.pictures and (here in self.own or self.outputs > outputs)
+        return None if above and only_outputs else tree
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        status = os.stat(path)
+    except OSError:  # listing it says so, with the reason
+        return None
+    return status.st_dev, status.st_ino
+
+
+def output_in(folder: Path, names: set[str]) -> str:
+    """What this program made in ``folder``, which holds these ``names``; empty if it made nothing there."""
+    if STORE_FILES & names or (layout.DESCRIPTION in names and _is_description(folder)):
+        return "a store of alexnet"
+    if "inputs.safetensors" in names or ("config.json" in names and RUN_FILES & names):
+        return "a run folder of alexnet"
+    return "results of alexnet" if names >= INDEX_FILES or names >= LAB_FOLDERS else ""
+
+
+def output_of(folder: Path) -> str:
+    """``output_in`` of a folder whose names are not known yet."""
+    return output_in(folder, {name for name in OUTPUT_FILES if (folder / name).exists()})
+
+
+def _is_description(folder: Path) -> bool:
+    try:
+        with open(folder / layout.DESCRIPTION, "rb") as file:
+            return layout.KIND.encode() in file.read(4096)
+    except OSError:
+        return False
+
+
+def figures_among(names: Collection[str]) -> dict[str, str]:
+    """Name → reason for the figures of this program among the names in a folder."""
+    stems = {name.removesuffix(".json") for name in names if name.endswith(".json")}
+    figures = {f"{stem}.png" for stem in stems if FIGURE.fullmatch(stem)}
+    figures |= {name for name in names if name.endswith(".check.png") or ("similar" in stems and _is_sheet(name))}
+    return dict.fromkeys(figures, "a figure of alexnet")
+
+
+def _is_sheet(name: str) -> bool:
+    return name.startswith("similar-") and name.endswith(".png")
+
+
+def why_no_picture(entry: "os.DirEntry[str]") -> str:
+    """Why a file or folder is no item of a source, by its name and nature alone; empty if it may be one or hold some.
+
+    A broken link may be one: reading it fails, and that puts its name into the report.
+    """
+    name = entry.name.lower()
+    if name.startswith("."):
+        return HIDDEN
+    if name in LEFT_BY_SYSTEM or name.endswith(STREAMS) or FOUND_BY_CHKDSK.fullmatch(name):
+        return SYSTEM
+    if is_folder(entry):
+        return ""
+    stem, dot, suffix = name.rpartition(".")
+    if suffix in (NOT_PICTURES if dot and stem else TEXTS) or name.endswith("~"):
+        return BY_SUFFIX
+    return "" if _is_file(entry) else "neither a file nor a folder"
+
+
+def is_folder(entry: "os.DirEntry[str]") -> bool:
+    """Whether an entry is a folder or a link to one. A link that cannot be followed is none."""
+    try:
+        return entry.is_dir()
+    except OSError:  # links in a circle
+        return False
+
+
+def is_broken(entry: "os.DirEntry[str]") -> bool:
+    """Whether an entry is a link that leads nowhere."""
+    return entry.is_symlink() and not os.path.exists(entry.path)
+
+
+def _is_file(entry: "os.DirEntry[str]") -> bool:
+    try:
+        return entry.is_file() or is_broken(entry)
+    except OSError:
+        return True
+
+
+def entries(folder: Path) -> list["os.DirEntry[str]"]:
+    """What lies in a folder, in the order of names. ``UserError`` if it cannot be read."""
+    try:
+        with os.scandir(folder) as found:
+            return sorted(found, key=lambda entry: os.fsencode(entry.name))
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be read: {error.strerror}") from None
+
+
+def skipped_in_words(ignored: Sequence[str], most: int = 4) -> str:
+    """How many files and folders are skipped, for which reasons, with an example of each."""
+    reasons: dict[str, list[str]] = {}
+    for line in ignored:
+        path, _, reason = line.rpartition(": ")
+        reasons.setdefault(reason, []).append(path)
+    groups = sorted(reasons.items(), key=lambda group: -len(group[1]))
+    words = [f"{len(paths):,} {reason} (as '{paths[0]}')" for reason, paths in groups[:most]]
+    if rest := sum(len(paths) for _, paths in groups[most:]):
+        words.append(f"{rest:,} for other reasons")
+    return f"skipped {counted(len(ignored), 'file or folder', 'files and folders')}: {', '.join(words)}"
