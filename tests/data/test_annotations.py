@@ -94,7 +94,14 @@ def test_the_folders_in_other_spellings(tmp_path: Path, where: str, pictures: st
     assert unlisted == {f"{pictures}/{k}.png: has no annotation".removeprefix("./") for k in (0, 3, 4, 5, 6, 7)}
 
 
+def test_pictures_of_one_name_in_two_folders(tmp_path: Path) -> None:
+    tree(tmp_path, {"1.xml": xml("1.png", "cat"), "set/1.xml": xml("1.png", "dog")})
+    folder(tmp_path, {"JPEGImages/set/1.png": picture(77, "PNG")})
+    assert pictures_of(tmp_path) == {"cat": 1, "dog": 77}
+
+
 def test_masks_alone_are_no_annotations(tmp_path: Path) -> None:
+    assert not is_labelme(tmp_path / "nowhere")
     folder(tmp_path, {"images/1.png": picture(1), "annotations/trimaps/1.png": picture(2), "annotations/list.txt": b""})
     assert not is_labelme(tmp_path)
 

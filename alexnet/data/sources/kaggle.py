@@ -8,12 +8,7 @@ import numpy as np
 
 from alexnet.data.class_text import WNID, lines_of
 from alexnet.data.sources.base import Part, Source, check, listed, printable
-from alexnet.data.sources.folder import (
-    class_folders,
-    files_part,
-    human_names,
-    read_class_folders,
-)
+from alexnet.data.sources.folder import class_folders, entries, files_part, human_names, read_class_folders
 from alexnet.data.sources.ilsvrc import NUMBERED, check_classes, has_kit, names_in, sorted_validation
 from alexnet.errors import UserError
 from alexnet.terminal import counted
@@ -29,7 +24,7 @@ LINE = re.compile(r"(?:(?P<name>\S+?)(?:\.JPEG)?[,;\s]\s*)?(?P<wnids>(?:n\d{8}\b
 def kaggle_folder(root: Path) -> Path | None:
     """The folder of train/ and val/ in ``root`` if it is Kaggle's, or if one of the lists labels its flat val/."""
     for data in (root / inside for inside in INSIDE):
-        if (data / "train").is_dir() and any(map(WNID.fullmatch, os.listdir(data / "train"))):
+        if _has(data / "train", WNID):
             named = os.path.abspath(data).endswith("CLS-LOC")
             if named or (_is_flat(data) and not has_kit(data) and _list_of(data, *TRUTHS)):
                 return data
@@ -58,7 +53,11 @@ def open_kaggle(data: Path) -> Source:
 
 
 def _is_flat(data: Path) -> bool:
-    return (data / "val").is_dir() and any(map(NUMBERED.fullmatch, os.listdir(data / "val")))
+    return _has(data / "val", NUMBERED)
+
+
+def _has(folder: Path, name: re.Pattern[str]) -> bool:
+    return folder.is_dir() and any(name.fullmatch(entry.name) for entry in entries(folder))
 
 
 def _list_of(data: Path, *names: str) -> Path | None:

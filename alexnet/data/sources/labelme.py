@@ -68,23 +68,25 @@ def _are_pairs(folder: Path) -> bool:
 
 def _called(root: Path, names: Sequence[str]) -> list[str]:
     """The folders in ``root`` that have one of the names, in the order of the names."""
-    there = in_order(name for name in os.listdir(root) if name.lower() in names and (root / name).is_dir())
+    there = [entry.name for entry in entries(root) if entry.name.lower() in names and entry.is_dir()]
     return sorted(there, key=lambda name: names.index(name.lower()))
 
 
 def _files_below(folder: Path, above: frozenset[str] = frozenset()) -> Iterator[str]:
     """Paths of the files below a folder, without the hidden ones; links are followed but never in a circle."""
     here = os.path.realpath(folder)
-    for name in in_order(os.listdir(folder)) if here not in above else ():
-        if (folder / name).is_dir():
-            yield from (f"{name}/{inner}" for inner in _files_below(folder / name, above | {here}))
-        elif not name.startswith("."):
-            yield name
+    for entry in entries(folder) if here not in above else ():
+        if entry.name.startswith("."):
+            continue
+        if entry.is_dir():
+            yield from (f"{entry.name}/{inner}" for inner in _files_below(folder / entry.name, above | {here}))
+        else:
+            yield entry.name
 
 
 def is_labelme(root: Path) -> bool:
     """Whether ``root`` has annotations beside pictures, as LabelMe and Pascal VOC lay them out."""
-    return folders_of(root) is not None
+    return root.is_dir() and folders_of(root) is not None
 
 
 def open_labelme(root: Path) -> Source:
@@ -102,8 +104,8 @@ def open_labelme(root: Path) -> Source:
     faults = [found for found in objects if found.fault]
     class_ids = tuple(in_order({found.name for found in objects if not found.fault}))
     if not class_ids:
-        some = [f"{found.key}: {found.fault}" for found in faults] + ignored
-        raise UserError(f"{root}: no object with a name and a box in {folders.annotations}/ ({'; '.join(some[:2])})")
+        some = "; ".join([*(f"{found.key}: {found.fault}" for found in faults), *ignored][:2])
+        raise UserError(f"{root}: no object with a name and a box in {folders.annotations or '.'}/ ({some})")
     bare = in_order(set(pictures.names) - {annotation.picture for annotation in annotations})
     ignored += [f"{name}: has no annotation" for name in bare]
     label_of = {class_id: label for label, class_id in enumerate(class_ids)}
@@ -234,6 +236,8 @@ class _Pictures:
         for folder in folders if name else ():
             for called in (name, stem) if re.fullmatch(r"\.[a-zA-Z]{3,4}", suffix) else (name,):
                 if found := self.called.get(_folded(os.path.join(folder, called))):
+                    here = os.path.join(self.folder, folder).rstrip("/")
+                    found = [path for path in found if os.path.dirname(path) == here] or found
                     return [path for path in found if os.path.basename(path) == name] or found
         return []
 
