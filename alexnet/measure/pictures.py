@@ -217,14 +217,10 @@ def _bytes_of_file(file: Any, name: str) -> bytes:
 def _pixels(array: np.ndarray, name: str, shape: str, *, dimensions: int) -> np.ndarray:
     if array.dtype == np.uint8 and array.ndim == dimensions and array.shape[-1] == 3 and 0 not in array.shape[-3:]:
         return array
-    hint = ""
-    if array.dtype.kind == "f":
-        hint = "; for values from 0 to 1, pass (255 * x).round().astype('uint8')"
-    elif array.ndim >= dimensions - 1 and array.ndim and array.shape[-1] != 3 and array.dtype == np.uint8:
-        hint = "; pass PIL.Image.fromarray(x) for a grey or RGBA picture, np.moveaxis(x, -3, -1) for channels first"
-    elif array.dtype.kind in "iuO":
-        hint = "; for values from 0 to 255, pass x.astype('uint8')"
-    raise ValueError(f"{name}: pixels must be uint8 {shape}, RGB, not {array.dtype} {array.shape}{hint}")
+    hint = "pass x.astype('uint8') for values from 0 to 255, (255 * x).round().astype('uint8') for values from 0 to 1"
+    if array.dtype == np.uint8:
+        hint = "pass PIL.Image.fromarray(x) for a grey or RGBA picture, np.moveaxis(x, -3, -1) for channels first"
+    raise ValueError(f"{name}: pixels must be uint8 {shape}, RGB, not {array.dtype} {array.shape}; {hint}")
 
 
 # ── decoding ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -247,9 +243,8 @@ def _of_image(image: Image.Image, name: str, exif: bool) -> Decoded:
             image.load()
         upright = ImageOps.exif_transpose(image) if exif else image
         if image.mode in NOTES_OF_MODES and "transparency" not in image.info and 0 not in image.size:
-            return Decoded(
-                np.array(upright if image.mode == "RGB" else upright.convert("RGB")), NOTES_OF_MODES[image.mode]
-            )
+            rgb = upright if image.mode == "RGB" else upright.convert("RGB")
+            return Decoded(np.array(rgb), NOTES_OF_MODES[image.mode])
         data = io.BytesIO()
         bare = upright.copy()
         bare.info = {key: value for key, value in upright.info.items() if key == "transparency"}

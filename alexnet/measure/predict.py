@@ -7,20 +7,20 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from alexnet.data.decode import Undecodable, to_record
+from alexnet.data.decode import Decoded, Undecodable, to_record
 from alexnet.data.resample import Resample
 from alexnet.data.sources.base import printable
 from alexnet.data.sources.found import read_tree, skipped_in_words
 from alexnet.errors import UserError
 from alexnet.measure.accuracy import Viewer
-from alexnet.measure.pictures import Named, Picture, decoded
+from alexnet.measure.pictures import Named, Picture, decoded, name_of, numbered
 from alexnet.processors import threads_allowed
 from alexnet.terminal import say
 
@@ -72,12 +72,21 @@ class Predictor:
         remaining = iter(pictures)
         with ThreadPoolExecutor(min(threads_allowed(), BATCH)) as pool:
             while batch := list(islice(remaining, BATCH)):
-                yield from self._batch(batch, list(pool.map(self._record_or_failure, batch)), views, top)
+                yield from self._batch(batch, list(pool.map(self.record_or_failure, batch)), views, top)
+
+    def sound(self, pictures: Iterable[Picture], *, views: int = 10, top: int = 5) -> Iterator[Prediction]:
+        """Predict batch by batch, in order. Raises Undecodable, with number and file, for the first picture that can't be
+        read."""
+        named = (Named(name_of(picture, place), picture) for place, picture in enumerate(pictures))
+        for place, found in enumerate(self.each(named, views=views, top=top)):
+            if isinstance(found, Failure):
+                raise Undecodable(found.reason, numbered(found.name, place))
+            yield found
 
     def _batch(
-        self, batch: Sequence[Named], read: Sequence["_Record | Failure"], views: int, top: int
+        self, batch: Sequence[Named], read: Sequence[Decoded | Failure], views: int, top: int
     ) -> Iterator[Prediction | Failure]:
-        sound = [record.pixels for record in read if isinstance(record, _Record)]
+        sound = [record.pixels for record in read if isinstance(record, Decoded)]
         found = iter(self.viewer.probabilities(torch.from_numpy(np.stack(sound)), views).numpy() if sound else ())
         for named, record in zip(batch, read, strict=True):
             if isinstance(record, Failure):
@@ -91,22 +100,16 @@ class Predictor:
         best = np.argsort(-probabilities_k, kind="stable")[:top]
         return tuple(Label(self.class_names[k], self.class_ids[k], float(probabilities_k[k])) for k in best)
 
-    def _record_or_failure(self, named: Named) -> "_Record | Failure":
+    def record_or_failure(self, named: Named) -> Decoded | Failure:
         try:
             return self.record(named.picture, named.name)
         except Undecodable as fault:
             return Failure(named.name, fault.reason)
 
-    def record(self, picture: Picture, name: str) -> "_Record":
+    def record(self, picture: Picture, name: str) -> Decoded:
         """The picture as a record of the run's size. Raises Undecodable if it can't be read."""
         found = decoded(picture, name, self.exif)
-        return _Record(to_record(found.pixels, self.viewer.inputs.side, self.resample), found.notes)
-
-
-@dataclass(frozen=True, eq=False)
-class _Record:
-    pixels: np.ndarray
-    notes: tuple[str, ...]
+        return replace(found, pixels=to_record(found.pixels, self.viewer.inputs.side, self.resample))
 
 
 def found_pictures(places: Iterable[str]) -> Iterator[Named]:

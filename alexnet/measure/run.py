@@ -10,7 +10,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from alexnet.data.augment import Inputs
-from alexnet.data.decode import Undecodable
 from alexnet.data.store import Store
 from alexnet.errors import UsageError
 from alexnet.files import expanded
@@ -18,8 +17,8 @@ from alexnet.measure.accuracy import VIEW_NUMBERS, Viewer
 from alexnet.measure.arithmetic import Arithmetic, DeviceWish, PrecisionWish, arithmetic_for
 from alexnet.measure.evaluation import Evaluation, Progress, evaluate_run
 from alexnet.measure.hub import fetch, push, save_folder
-from alexnet.measure.pictures import Named, Picture, each_picture, is_one, name_of, numbered
-from alexnet.measure.predict import Failure, Prediction, Predictor
+from alexnet.measure.pictures import Picture, each_picture, is_one
+from alexnet.measure.predict import Prediction, Predictor
 from alexnet.nets.network import Network
 from alexnet.runs import RunFolder
 
@@ -169,9 +168,7 @@ class Run:
         check_views(views)
         if is_one(pictures):
             return self.predict([pictures], views=views, top=top)[0]  # pyright: ignore[reportReturnType, reportCallIssue, reportArgumentType]
-        named = (Named(name_of(picture, place), picture) for place, picture in enumerate(each_picture(pictures)))
-        found = self.predictor.each(named, views=views, top=top)
-        return [_sound(one, place) for place, one in enumerate(found)]
+        return list(self.predictor.sound(each_picture(pictures), views=views, top=top))
 
     def evaluate(
         self,
@@ -204,9 +201,3 @@ def check_views(views: int) -> None:
     """Raises UsageError for a number of views that is not defined."""
     if views not in VIEW_NUMBERS:
         raise UsageError(f"--views {views}: choose one of {', '.join(map(str, VIEW_NUMBERS))}.")
-
-
-def _sound(found: Prediction | Failure, place: int) -> Prediction:
-    if isinstance(found, Failure):
-        raise Undecodable(found.reason, numbered(found.name, place))
-    return found

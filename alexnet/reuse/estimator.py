@@ -5,7 +5,7 @@ N pictures · H, W rows and columns of a picture · K classes.
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from os import PathLike
 from pathlib import Path
@@ -13,7 +13,6 @@ from typing import Any, Literal, get_type_hints
 
 import numpy as np
 
-from alexnet.data.decode import Undecodable
 from alexnet.data.prepare import prepare
 from alexnet.data.sources.base import Source
 from alexnet.data.store import Store
@@ -21,8 +20,7 @@ from alexnet.errors import UsageError, UserError
 from alexnet.files import expanded
 from alexnet.isolation import isolated
 from alexnet.measure.arithmetic import DeviceWish, PrecisionWish
-from alexnet.measure.pictures import Named, Picture, name_of, numbered, picture_list, refuse_set
-from alexnet.measure.predict import Failure
+from alexnet.measure.pictures import picture_list, refuse_set
 from alexnet.measure.run import Run, check_views
 from alexnet.nets import zoo
 from alexnet.runs import RunFolder
@@ -235,18 +233,11 @@ class Classifier(ClassifierMixin, BaseEstimator):
         pictures = picture_list(X)
         found = np.empty((len(pictures), len(self.classes_)), np.float32)
         with progress("pictures") if self.verbose else nullcontext() as report, isolated(threads=self.threads):
-            for place, probabilities_k in enumerate(self._probabilities(pictures)):
-                found[place] = probabilities_k
+            for place, answer in enumerate(self.run_.predictor.sound(pictures, views=self.views, top=1)):
+                found[place] = answer.probabilities
                 if report:
                     report("predicting", place + 1, len(pictures))
         return found
-
-    def _probabilities(self, pictures: Sequence[Picture]) -> Iterator[np.ndarray]:
-        named = (Named(numbered(name_of(one, place), place), one) for place, one in enumerate(pictures))
-        for found in self.run_.predictor.each(named, views=self.views, top=1):
-            if isinstance(found, Failure):
-                raise Undecodable(found.reason, found.name)
-            yield found.probabilities
 
     def predict(self, X: Any) -> np.ndarray:
         """The most probable label of each picture, (N,)."""
@@ -275,7 +266,7 @@ class Classifier(ClassifierMixin, BaseEstimator):
     def __setstate__(self, state: dict[str, Any]) -> None:
         """The run that it carries is put into a temporary folder of its own."""
         files = state.pop("_run_files", None)
-        super().__setstate__(state)
+        super().__setstate__({"class_weight": None} | state)  # older pickles have none
         if files is not None:
             with space_named():
                 self.run_ = Run.of_files(files, device=self.device)

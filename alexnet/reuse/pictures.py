@@ -10,9 +10,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from alexnet.data.decode import Undecodable
+from alexnet.data.decode import Decoded, Undecodable
 from alexnet.data.store import Part
-from alexnet.measure.pictures import Picture, name_of, numbered, picture_list
+from alexnet.measure.pictures import Named, Picture, name_of, numbered, picture_list
 from alexnet.measure.predict import Failure
 from alexnet.measure.run import Run
 from alexnet.processors import threads_allowed
@@ -88,18 +88,15 @@ class Loose:
         """The records of those at `indices` that can be read, in that order, and why the others can't."""
         with ThreadPoolExecutor(threads_allowed()) as pool:
             found = list(pool.map(self._record, indices.tolist()))
-        records = [record for record in found if not isinstance(record, Failure)]
+        records = [record.pixels for record in found if isinstance(record, Decoded)]
         side = self.run.inputs.side
         shaped = np.stack(records) if records else np.empty((0, side, side, 3), np.uint8)
         return shaped, [failure for failure in found if isinstance(failure, Failure)]
 
-    def _record(self, index: int) -> np.ndarray | Failure:
+    def _record(self, index: int) -> Decoded | Failure:
         picture = self.pictures[index]
         name = self.names[index] if self.names else numbered(name_of(picture, index), index)
-        try:
-            return self.run.predictor.record(picture, name).pixels
-        except Undecodable as fault:
-            return Failure(name, fault.reason)
+        return self.run.predictor.record_or_failure(Named(name, picture))
 
 
 def as_pictures(run: Run, pictures: Any) -> Pictures:
