@@ -75,7 +75,7 @@ class Predictor:
                 yield from self._batch(batch, list(pool.map(self.record_or_failure, batch)), views, top)
 
     def sound(self, pictures: Iterable[Picture], *, views: int = 10, top: int = 5) -> Iterator[Prediction]:
-        """Predict batch by batch, in order. Raises Undecodable, with number and file, for the first picture that can't be
+        """Predict batch by batch, in order. Raises Undecodable, with number and file, for the first that can't be
         read."""
         named = (Named(name_of(picture, place), picture) for place, picture in enumerate(pictures))
         for place, found in enumerate(self.each(named, views=views, top=top)):
