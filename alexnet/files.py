@@ -33,6 +33,7 @@ REMEDIES: dict[int, str] = {
     errno.EIO: "the disk reports a read or write error; check it, then run the same command again",
     errno.ENOENT: "no such file or folder; check the path",
     errno.ENOTDIR: "a part of this path is a file, not a folder; check the path",
+    errno.EEXIST: "something of this name is there already; choose another place",
     errno.EISDIR: "this is a folder, a file was expected",
     errno.ENAMETOOLONG: "the name is too long; choose a shorter one",
     errno.EMFILE: "too many open files; raise the limit (ulimit -n)",

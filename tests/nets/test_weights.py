@@ -160,3 +160,13 @@ def test_the_names_beside_the_weights_are_those_of_the_outputs(tmp_path: Path) -
         classes_of(foreign, tmp_path, None)
     config.write_text("no JSON")
     assert classes_of(foreign, weights, None)["names"][0] == "class 0"
+
+
+@pytest.mark.parametrize(
+    ("name", "data"), [("a.onnx", b"\x08\x08\x12\x07pytorch"), ("a.safetensors", b"\x10" + bytes(7) + b'{"a": 3}')]
+)
+def test_a_file_is_named_once(name: str, data: bytes, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(UserError) as caught:
+        read_weights(tmp_path / name)
+    assert str(caught.value).count(name) == 1

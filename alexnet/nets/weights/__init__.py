@@ -40,8 +40,7 @@ def read_weights(path: Path, asked: Asked | None = None) -> Foreign:
         name = _file_of_weights(files)
         kind, what = content_of(files.read(name), name)
         if kind is None:
-            where = path if path.name == name else f"{path}: {name}"
-            raise UserError(f"{where}: {what if what else _unknown()}")
+            raise UserError(f"{files.where(name)}: {what if what else _unknown()}")
         label, read = READERS[kind]
         foreign = read(files, name, asked)
     check(foreign, f"{path} ({label})")

@@ -44,19 +44,19 @@ def read_caffe(files: Files, name: str, asked: Asked) -> Foreign:
     try:
         layers = layers_of(memoryview(files.read(name)))
     except wire.DamagedMessage as fault:
-        raise UserError(f"{files.path}: {name} is damaged or no caffemodel ({fault}). Download it again.") from None
-    table = network_of(layers, asked.net, f"{files.path}: {name}")
+        raise UserError(f"{files.where(name)} is damaged or no caffemodel ({fault}). Download it again.") from None
+    table = network_of(layers, asked.net, files.where(name))
     last, with_weights = table.weighted[-1].name, {layer.name: layer for layer in layers if layer.blobs}
     mine = [row.name for row in table.weighted]
     if last not in with_weights and len(others := [name for name in with_weights if name not in mine]) == 1:
         with_weights[last] = with_weights.pop(others[0])  # fine-tuned nets call it fc8_flickr and the like
     if strange := [name for name in with_weights if name not in mine]:
         raise UserError(
-            f"{files.path}: {name} has weights of {', '.join(strange[:3])}, {table.name} has no such layers."
+            f"{files.where(name)} has weights of {', '.join(strange[:3])}, {table.name} has no such layers."
         )
     if last in with_weights:
         if with_weights[last].blobs[0].ndim < 2:
-            raise UserError(f"{files.path}: {name}: the weights of {last} are no matrix. Download it again.")
+            raise UserError(f"{files.where(name)}: the weights of {last} are no matrix. Download it again.")
         table = find(table.name, classes=max(2, with_weights[last].blobs[0].shape[-2]))
     weights, called = _named(with_weights)
     if "conv1.weight" in weights and weights["conv1.weight"].ndim == 4:

@@ -53,7 +53,7 @@ class StandIn:
         self.state = state
 
 
-def loaded(data: bytes, name: str, where: str) -> Any:
+def loaded(data: bytes, where: str) -> Any:
     """What is in a file of torch or safetensors. Raises UserError if it is damaged or would have to be run."""
     try:
         if data[8:9] == b"{":
@@ -64,13 +64,11 @@ def loaded(data: bytes, name: str, where: str) -> Any:
     except (SafetensorError, pickle.UnpicklingError) as fault:
         reason = next(iter(str(fault).splitlines()), type(fault).__name__)[:200]
         raise UserError(
-            f"{where}: {name} can't be read ({reason}). Of a pickle only plain tensors are taken; nothing is run. "
+            f"{where} can't be read ({reason}). Of a pickle only plain tensors are taken; nothing is run. "
             "Download it again, or save the model's state_dict() alone, with torch.save's own pickle_protocol."
         ) from None
     except Exception as fault:  # torch's reader has many ways to say that a file is damaged
-        raise UserError(
-            f"{where}: {name} is damaged or cut short ({type(fault).__name__}). Download it again."
-        ) from None
+        raise UserError(f"{where} is damaged or cut short ({type(fault).__name__}). Download it again.") from None
 
 
 def _stand_ins(data: bytes) -> list[Any]:

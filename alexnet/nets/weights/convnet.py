@@ -37,7 +37,7 @@ OWN_TOWER_FIRST = ("fc2048bb", "conv6b")
 def read_convnet(files: Files, name: str, asked: Asked) -> Foreign:
     """Weights in cuda-convnet's layout, for `alexnet-145` or the net asked for. Raises UserError for damaged files."""
     asked.refuse(("std", "colours"), str(files.path), "cuda-convnet reads RGB from 0 to 255")
-    where, table = f"{files.path}: {name}", find(asked.net or NET)
+    where, table = files.where(name), find(asked.net or NET)
     arrays = _arrays(files.read(name), where)
     weights: dict[str, Tensor] = {}
     for layer in trace(table):

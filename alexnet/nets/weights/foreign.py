@@ -149,6 +149,10 @@ class Files:
     def names(self) -> list[str]:
         return list(self._places)
 
+    def where(self, name: str) -> str:
+        """How a message names a file: its path, or that of the folder or archive and its name in it."""
+        return str(self.path) if self.path.name == name else f"{self.path}: {name}"
+
     def __contains__(self, name: str) -> bool:
         return name in self._places
 

@@ -30,7 +30,7 @@ METADATA = "alexnet"
 
 def read_onnx(files: Files, name: str, asked: Asked) -> Foreign:
     """The graph's rows and weights. Raises UserError, naming the node, for what these networks do not have."""
-    model = _load(files.read(name), f"{files.path}: {name}")
+    model = _load(files.read(name), files.where(name))
     described = next((entry.value for entry in model.metadata_props if entry.key == METADATA), None)
     if described is not None:
         return _own(model, described, files, name, asked)
@@ -39,8 +39,8 @@ def read_onnx(files: Files, name: str, asked: Asked) -> Foreign:
             f"{files.path}: an ONNX graph does not say what is taken off its inputs, nor their colours. Give --mean (a "
             "file, or R,G,B from 0 to 255; 0,0,0 for none) and --colours rgb or bgr; and --std if they are divided."
         )
-    with damage_named(f"{files.path}: {name}", AGAIN):
-        reading = Reading(model, _constants(model, files, name), f"{files.path}: {name}")
+    with damage_named(files.where(name), AGAIN):
+        reading = Reading(model, _constants(model, files, name), files.where(name))
     weights = reading.weights
     first = f"{reading.table.weighted[0].name}.weight"
     if asked.colours == "bgr":
@@ -73,7 +73,7 @@ def _own(model: "onnx.ModelProto", described: str, files: Files, name: str, aske
     """Our own export: the rows are in its metadata, the weights bear our names."""
     asked.refuse(("net", "mean", "std", "colours"), str(files.path), "the graph says that itself")
     constants = _constants(model, files, name)
-    where, remedy = f"{files.path}: {name}: its metadata", "Export the run again."
+    where, remedy = f"{files.where(name)}: its metadata", "Export the run again."
     with damage_named(where, remedy):
         about = hold(parsed(described), {"kind": one_of(KIND), **FORM}, where, remedy)
         end = about["input"].get("mean_image")
@@ -83,7 +83,7 @@ def _own(model: "onnx.ModelProto", described: str, files: Files, name: str, aske
         elif image is None and end is not None:
             raise UserError(f"{files.path}: {name}{end} is missing beside it.")
         known = understood(about, image)
-        rows = tables.from_json(about["network"]["table"], f"{files.path}: {name}")
+        rows = tables.from_json(about["network"]["table"], files.where(name))
     weights = {key: torch.from_numpy(constants[key]) for key in shapes_of(rows) if key in constants}
     weights |= {key: torch.tensor(0) for key in shapes_of(rows) if key.endswith("num_batches_tracked")}
     return Foreign(rows, weights, as_image(known.mean), "ONNX", config=known.config)
@@ -95,7 +95,7 @@ def _own(model: "onnx.ModelProto", described: str, files: Files, name: str, aske
 def _constants(model: "onnx.ModelProto", files: Files, name: str) -> dict[str, np.ndarray]:
     """The tensors that a graph holds, its initialisers and those of `Constant` nodes, together not larger than any
     network's. Those in another file beside it are read from there."""
-    where, outside = f"{files.path}: {name}", dict[str, bytes]()
+    where, outside = files.where(name), dict[str, bytes]()
     if sum(_bytes_of(tensor) for tensor in model.graph.initializer) > LIMIT_BYTES:
         raise UserError(f"{where}: its tensors are larger than any of these networks. It is not one of them.")
     for tensor in model.graph.initializer:
@@ -114,7 +114,7 @@ def _from_outside(tensor: "onnx.TensorProto", files: Files, name: str, outside: 
     """The bytes of a tensor in another file. Raises UserError if that is not beside the graph, or too short."""
     import onnx
 
-    where, told = f"{files.path}: {name}", {entry.key: entry.value for entry in tensor.external_data}
+    where, told = files.where(name), {entry.key: entry.value for entry in tensor.external_data}
     location = told.get("location", "")
     if location in ("", "..") or PurePosixPath(location).name != location or "\\" in location or "\0" in location:
         raise UserError(f"{where}: {tensor.name} lies in {location!r}; a file right beside the graph is needed.")

@@ -91,7 +91,7 @@ def array_in(files: Files, name: str) -> np.ndarray:
     data = files.read(name)
     shape, start = _shape_in(data, files, name)
     if len(data) - start != 4 * math.prod(shape):
-        raise UserError(f"{files.path}: {name} is cut short or too long: {len(data) - start:,} bytes for {shape}.")
+        raise UserError(f"{files.where(name)} is cut short or too long: {len(data) - start:,} bytes for {shape}.")
     return np.frombuffer(data, "<f4", offset=start).reshape(shape).copy()
 
 
@@ -103,11 +103,11 @@ def packed_in(files: Files, name: str) -> np.ndarray:
     bits = int(np.frombuffer(data, "<i4", 1, offset=start)[0])
     count, body = math.prod(shape), np.frombuffer(data, np.uint8, offset=start + 4)
     if not 1 <= bits <= 16 or len(body) % BLOCK_BYTES:
-        raise UserError(f"{files.path}: {name} is cut short or no list of words.")
+        raise UserError(f"{files.where(name)} is cut short or no list of words.")
     each = BLOCK_BYTES * 8 // bits
     spread = np.unpackbits(body).reshape(-1, BLOCK_BYTES * 8)[:, : each * bits].reshape(-1, bits)
     if len(spread) < count:
-        raise UserError(f"{files.path}: {name} is cut short: {len(spread):,} words for {shape}.")
+        raise UserError(f"{files.where(name)} is cut short: {len(spread):,} words for {shape}.")
     values = spread[:count].astype(np.int64) @ (1 << np.arange(bits)[::-1])
     return values.reshape(shape)
 
@@ -117,10 +117,10 @@ def _shape_in(data: bytes, files: Files, name: str) -> tuple[tuple[int, ...], in
     count = int.from_bytes(data[:4], "little", signed=True)
     shape = tuple(np.frombuffer(data[4 : 4 + 4 * count], "<i4").tolist()) if 1 <= count <= 4 else ()
     if len(shape) != count or not all(0 < length <= 1 << 24 for length in shape):
-        raise UserError(f"{files.path}: {name} is damaged, its first bytes are no list of dimensions.")
+        raise UserError(f"{files.where(name)} is damaged, its first bytes are no list of dimensions.")
     return shape, 4 + 4 * count
 
 
 def _plain_npy(files: Files, name: str) -> np.ndarray:
-    with damage_named(f"{files.path}: {name}", "Download it again."):
+    with damage_named(files.where(name), "Download it again."):
         return arrays.array_in(files.read(name)).astype(np.float32)

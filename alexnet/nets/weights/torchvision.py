@@ -47,9 +47,9 @@ def read_torchvision(files: Files, name: str, asked: Asked) -> Foreign:
     Raises UserError for another network's, and for a pickle that holds a model instead of its tensors.
     """
     asked.refuse(("net", "colours"), str(files.path), "torchvision's alexnet reads RGB")
-    where = str(files.path) if files.path.name == name else f"{files.path}: {name}"
+    where = files.where(name)
     with damage_named(where, ALONE):
-        found, notes = network_in(loaded(files.read(name), name, str(files.path)), CALLED.values(), where)
+        found, notes = network_in(loaded(files.read(name), where), CALLED.values(), where)
     weights = {ours: found.tensors[theirs] for ours, theirs in CALLED.items() if theirs in found.tensors}
     if not weights or found.strange:
         raise UserError(_another_network(files.path, found.strange))
