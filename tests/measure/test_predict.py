@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from alexnet.errors import UsageError
 from alexnet.measure import predict, words
 from alexnet.measure.evaluation import evaluate_run
 from alexnet.measure.predict import Failure, Label, Prediction
+from alexnet.measure.probabilities import Probabilities
 from alexnet.measure.run import Run
 
 
@@ -152,6 +154,28 @@ def test_json_lines_for_every_file_and_an_exit_code_that_tells(
     assert missing == {"file": absent, "error": "No such file or directory"}
     assert [set(label) for label in good["labels"]] == [{"class", "id", "probability"}] * 4
     assert sum(label["probability"] for label in good["labels"]) == pytest.approx(1, abs=1e-5)
+
+
+def test_a_folder_as_people_have_it(run: Run, photo: np.ndarray, tmp_path: Path, capsys) -> None:
+    """Links are followed, leftovers and outputs counted; names keep their real path but for the screen."""
+    names = ("at 9.41\u202fAM.png", "cafe\u0301.png", "two\nlines.png", os.fsdecode(b"\xff.png"))
+    for folder in ("mix", "elsewhere", "mix/@eaDir", "mix/run"):
+        (tmp_path / folder).mkdir()
+    for name in (*(f"mix/{name}" for name in names), "elsewhere/a.png", "mix/@eaDir/x.png", "mix/run/x.png"):
+        (tmp_path / name).write_bytes(as_png(photo))
+    for name in ("Thumbs.db", "notes.txt", "LICENSE", "1.MOV", "run/inputs.safetensors"):
+        (tmp_path / "mix" / name).touch()
+    (tmp_path / "mix/linked").symlink_to(tmp_path / "elsewhere")
+    kept, command = tmp_path / "p.safetensors", ["predict", str(run.path), str(tmp_path / "mix"), "--device", "cpu"]
+    assert main([*command, "--json", "--save-probabilities", str(kept)]) == 0
+    out, err = capsys.readouterr()
+    files = [json.loads(line)["file"] for line in out.splitlines()]
+    assert sorted(files) == sorted(str(tmp_path / "mix" / name) for name in (*names, "linked/a.png"))
+    assert Probabilities.load(kept).keys == tuple(files)
+    assert "skipped 6 files and folders: " in err
+    assert main(command) == 0
+    shown = capsys.readouterr().out
+    assert all(word in shown for word in ("9.41\\u202fAM.png", "two\\nlines.png", "\\udcff.png"))
 
 
 def test_one_picture_from_standard_input(run: Run, photo: np.ndarray, monkeypatch, capsys) -> None:
