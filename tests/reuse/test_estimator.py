@@ -189,11 +189,11 @@ def test_parameters_are_checked(stripes: tuple[np.ndarray, np.ndarray], changes:
 
 
 def test_the_core_does_not_need_scikit_learn(tmp_path: Path) -> None:
-    """Without it, only asking for the classifier fails, with the remedy."""
+    """Without it, only using the classifier fails, with the remedy."""
     (tmp_path / "sklearn.py").write_text("raise ImportError('not here')")
     program = (
         f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import alexnet, alexnet.errors; alexnet.build('toy');\n"
-        "try: alexnet.Classifier\nexcept alexnet.errors.UserError as fault: print(fault)"
+        "try: alexnet.Classifier()\nexcept alexnet.errors.UserError as fault: print(fault)"
     )
     said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
     assert "pip install 'alexnet[sklearn]'" in said
