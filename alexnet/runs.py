@@ -162,6 +162,11 @@ class RunFolder:
             raise UserError(f"{path}: not a run folder, it has no config.json. Give the folder named with --out.")
         config = read_json(path / "config.json")
         version = config.get("format_version")
+        if version is None:
+            raise UserError(
+                f"{path}: not a run folder of alexnet: its config.json has no format_version; another tool wrote it. "
+                "`alexnet import` reads weights of other tools."
+            )
         if version != FORMAT_VERSION:
             raise UserError(
                 f"{path}: run format {version}, this version of alexnet reads {FORMAT_VERSION}. Update alexnet."

@@ -105,6 +105,9 @@ def test_what_is_no_run_folder_is_said(tmp_path: Path) -> None:
     config.write_text(json.dumps(whole | {"format_version": 99}))
     with pytest.raises(UserError, match="run format 99"):
         RunFolder.open(tmp_path / "run")
+    config.write_text(json.dumps({"architectures": ["AlexNet"], "model_type": "timm"}))
+    with pytest.raises(UserError, match=r"not a run folder of alexnet: its config\.json has no format_version"):
+        RunFolder.open(tmp_path / "run")
     config.write_text(json.dumps(whole | {"network": {}, "checksum": ""}))
     with pytest.raises(UserError, match=r"network\.table is missing"):
         _ = RunFolder.open(tmp_path / "run").table

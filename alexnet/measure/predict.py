@@ -68,7 +68,8 @@ class Predictor:
     exif: bool = False
 
     def each(self, pictures: Iterable[Named], *, views: int = 10, top: int = 5) -> Iterator[Prediction | Failure]:
-        """Predict batch by batch, in order. A picture that can't be read becomes a `Failure`; the others go on."""
+        """Predict batch by batch, in order. A picture that can't be read becomes a `Failure`; the others go on. Raises
+        UserError if the network gives NaN."""
         remaining = iter(pictures)
         with ThreadPoolExecutor(min(threads_allowed(), BATCH)) as pool:
             while batch := list(islice(remaining, BATCH)):
@@ -87,7 +88,13 @@ class Predictor:
         self, batch: Sequence[Named], read: Sequence[Decoded | Failure], views: int, top: int
     ) -> Iterator[Prediction | Failure]:
         sound = [record.pixels for record in read if isinstance(record, Decoded)]
-        found = iter(self.viewer.probabilities(torch.from_numpy(np.stack(sound)), views).numpy() if sound else ())
+        probabilities = self.viewer.probabilities(torch.from_numpy(np.stack(sound)), views).numpy() if sound else ()
+        if not np.isfinite(probabilities).all():
+            raise UserError(
+                "the network's probabilities are NaN: its weights are NaN, infinite or too large, as after a training "
+                "that diverged. Use weights of an earlier epoch, or train again with a smaller learning rate."
+            )
+        found = iter(probabilities)
         for named, record in zip(batch, read, strict=True):
             if isinstance(record, Failure):
                 yield record

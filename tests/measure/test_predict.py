@@ -21,6 +21,7 @@ from alexnet.measure.evaluation import evaluate_run
 from alexnet.measure.predict import Failure, Label, Prediction
 from alexnet.measure.probabilities import Probabilities
 from alexnet.measure.run import Run
+from alexnet.tensor_files import load_tensors, save_tensors
 
 
 @pytest.fixture
@@ -176,6 +177,21 @@ def test_a_folder_as_people_have_it(run: Run, photo: np.ndarray, tmp_path: Path,
     assert main(command) == 0
     shown = capsys.readouterr().out
     assert all(word in shown for word in ("9.41\\u202fAM.png", "two\\nlines.png", "\\udcff.png"))
+
+
+def test_a_network_that_gives_nan_is_refused(
+    run: Run, photo: np.ndarray, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A run whose training diverged, or whose weights were imported before NaN was refused."""
+    weights, about = load_tensors(run.path / "model.safetensors")
+    weights["fc8.bias"][0] = torch.nan
+    save_tensors(run.path / "model.safetensors", weights, about)
+    Image.fromarray(photo).save(tmp_path / "a.png")
+    for form in ([], ["--json"]):
+        assert main(["predict", str(run.path), str(tmp_path / "a.png"), "--device", "cpu", *form]) == 1
+        said = capsys.readouterr()
+        assert said.out == ""
+        assert "the network's probabilities are NaN" in said.err
 
 
 def test_one_picture_from_standard_input(run: Run, photo: np.ndarray, monkeypatch, capsys) -> None:

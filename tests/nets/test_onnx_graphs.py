@@ -322,6 +322,7 @@ REFUSED: dict[str, tuple[Callable[[Graph], Any], str]] = {
         "what lies inside",
     ),
     "rows and columns of their own": (lambda g: g.add("MaxPool", kernel_shape=[2, 3]), "square"),
+    "a window as wide as the maps": (lambda g: g.add("LRN", size=7), "as wide as the 6 maps"),
     "an even window of maps": (lambda g: stock_norm(g, 4), "even"),
     "maps mixed up": (lambda g: g.add("Reshape", g.whole(0, 14, 6, 14)), "only be made flat"),
     "a transposition": (lambda g: g.add("Transpose", perm=[0, 1, 3, 2]), "Transpose is no operator"),

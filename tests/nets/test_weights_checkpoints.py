@@ -301,6 +301,12 @@ def test_several_files_of_weights_are_refused_by_their_paths(
     assert all(name in str(fault.value) for name in names)
 
 
+def test_shards_are_named_as_such(tmp_path: Path) -> None:
+    path = folder_of(tmp_path, "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors")
+    with pytest.raises(UserError, match=r"are shards of one model\. Save it in one file"):
+        read_weights(path)
+
+
 def test_one_file_among_others(tmp_path: Path) -> None:
     path = folder_of(tmp_path / "set", "model.safetensors")
     (path / "config.json").write_text(json.dumps({"architectures": ["AlexNet"]}))

@@ -4,6 +4,7 @@ What a file is, its content says (`content`); each kind has a reader in `READERS
 function, a line in that table, and how its files are recognised.
 """
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,6 +24,7 @@ READERS: dict[Kind, tuple[str, Callable[[Files, str, Asked], Foreign]]] = {
     "onnx": ("ONNX (.onnx)", onnx_file.read_onnx),
     "convnet": ("cuda-convnet's layout (.npz)", convnet.read_convnet),
 }
+SHARD = re.compile(r"-\d+-of-\d+\.\w+$")
 RUN_FILES = {"config.json", "inputs.safetensors", "model.safetensors"}
 
 
@@ -59,6 +61,10 @@ def _file_of_weights(files: Files) -> str:
     if not found:
         raise UserError(f"{files.path}: {_unknown()}")
     if len(paths := files.inside(*found)) > 1:
+        if all(SHARD.search(path) for path in paths):
+            raise UserError(
+                f"{files.path}: {', '.join(paths[:3])} are shards of one model. Save it whole, in one file."
+            )
         more = ", …" if len(paths) > 5 else ""
         raise UserError(f"{files.path}: {', '.join(paths[:5])}{more} are in it. Give the one that is meant.")
     return found[0]

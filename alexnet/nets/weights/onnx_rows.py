@@ -392,6 +392,10 @@ class Reading:
 
     def _add_norm(self, node: "onnx.NodeProto", k: float, alpha: float, beta: float, size: int) -> None:
         self._maps(node)
+        if self.shape[1] <= size < 2 * self.shape[1] - 1:
+            self._refuse(
+                node, f"its window of {size} maps is as wide as the {self.shape[1]} maps are, and is cut at edges"
+            )
         if size % 2 == 0:
             self._refuse(node, f"its window of {size} maps is even, ONNX and the 2012 code place it differently")
         if k <= 0 or alpha < 0:
