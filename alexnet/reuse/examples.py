@@ -96,6 +96,7 @@ def _labels(y: Any, count: int) -> np.ndarray:
     if y is None:
         raise ValueError("Classifier requires y to be passed, but the target y is None")
     given = list(y) if isinstance(y, Iterator | ValuesView) else y
+    given = given.to_numpy() if hasattr(given, "to_numpy") else given  # else pandas' own integers become floats
     labels = column_or_1d(given, warn=True)
     if len(labels) != count:
         raise ValueError(f"y must hold a label for each of the {count:,} pictures, not {len(labels):,}")

@@ -197,13 +197,16 @@ def test_labels_that_are_no_classes_are_refused(y: Any, message: str) -> None:
         (pd.Series(["b", "a", "b", "a"], index=[9, 8, 7, 6]), ["a", "b"]),
         (pd.Series(["b", "a", "b", "a"], dtype="category"), ["a", "b"]),
         (pl.Series(["b", "a", "b", "a"]), ["a", "b"]),
+        (pd.Series([2, 1, 2, 1], dtype="Int64"), [1, 2]),
+        (pd.Series([True, False, True, False], dtype="boolean"), [False, True]),
         (("b", "a", "b", "a"), ["a", "b"]),
         (iter("baba"), ["a", "b"]),
         ({1: "b", 2: "a", 3: "c", 4: "a"}.values(), ["a", "b", "c"]),
     ],
 )
 def test_labels_of_any_kind_that_can_be_sorted(y: Any, classes: list[Any]) -> None:
-    assert Examples.of(["a.png"] * 4, y, None, None).classes.tolist() == classes
+    found = Examples.of(["a.png"] * 4, y, None, None).classes.tolist()
+    assert list(map(str, found)) == list(map(str, classes))
 
 
 def test_a_column_of_labels_is_taken_with_scikit_learns_warning() -> None:
