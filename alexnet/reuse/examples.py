@@ -95,7 +95,7 @@ def _labels(y: Any, count: int) -> np.ndarray:
     """The labels (N,). Raises ValueError for another number of them, and for missing ones."""
     if y is None:
         raise ValueError("Classifier requires y to be passed, but the target y is None")
-    given = list(y) if isinstance(y, Iterator | ValuesView) else y
+    given: Any = list(y) if isinstance(y, Iterator | ValuesView) else y
     given = given.to_numpy() if hasattr(given, "to_numpy") else given  # else pandas' own integers become floats
     labels = column_or_1d(given, warn=True)
     if len(labels) != count:
