@@ -7,6 +7,7 @@ import hashlib
 import json
 import math
 import os
+import re
 import secrets
 import stat
 import sys
@@ -35,6 +36,7 @@ REMEDIES: dict[int, str] = {
     errno.ENOTDIR: "a part of this path is a file, not a folder; check the path",
     errno.EEXIST: "something of this name is there already; choose another place",
     errno.EISDIR: "this is a folder, a file was expected",
+    errno.EEXIST: "a file of this name is there; choose another name",
     errno.ENAMETOOLONG: "the name is too long; choose a shorter one",
     errno.EMFILE: "too many open files; raise the limit (ulimit -n)",
     errno.EBADF: "it is closed",
@@ -108,8 +110,10 @@ def write_atomically(path: Path, data: bytes | memoryview, durable: bool = True)
     """Put ``data`` into ``path``: whoever looks sees the old content or the whole new one, also after a power cut.
 
     A temporary file beside it is written, forced to disk and renamed over it. A fault (disk full, no
-    permission) leaves the old file as it was and raises UserError. Not ``durable``: the disk is not waited for.
+    permission) leaves the old file as it was and raises UserError. Not ``durable``: the disk is not waited for. A link
+    stays one: the file that it points to is written.
     """
+    path = path.resolve() if path.is_symlink() else path
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{TEMPORARY_SUFFIX}")
     with faults_named(path):
         try:
@@ -205,6 +209,73 @@ def metadata_in(file: BinaryIO) -> dict[str, str]:
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
         raise ValueError("no header of safetensors")
     return metadata
+
+
+# ── outputs that the user names ──────────────────────────────────────────────────────────────────────────────────
+
+GENERATOR = "generator"
+"""The key in JSON files, and in what a safetensors file says of itself, that names this program and the output."""
+_MARK = re.compile(
+    rb'(?:tEXtSoftware\0|<meta name="generator" content="|"generator": ?"|<!-- )alexnet \(([a-z0-9 ]+)\)'
+)
+_RUN_FILES = (
+    "config.json",
+    "model.safetensors",
+    "inputs.safetensors",
+    "log.jsonl",
+    "now.json",
+    "trained_on.safetensors",
+)
+_RUN_FOLDERS = ("state", "snapshots", "explorer", "tensorboard")
+
+
+def about_in(path: Path) -> dict[str, Any]:
+    """What a safetensors file of ours says of itself, read from its header; empty for any other file."""
+    try:
+        with open(path, "rb") as file:
+            found = parsed(metadata_in(file)["about"])
+    except (OSError, ValueError, KeyError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def mark(kind: str) -> str:
+    """What an output file says of where it comes from: the Software text of a PNG, the generator of an HTML page, a
+    JSON file or a safetensors file. `kind`: lower-case words and digits, as in "report"."""
+    return f"alexnet ({kind})"
+
+
+def kind_of(path: Path) -> str:
+    """The kind in the `mark` that an output file begins with; empty for a file that this program did not write."""
+    with faults_named(path), open(path, "rb") as file:
+        found = _MARK.search(file.read(4096))
+    return found[1].decode() if found else str(about_in(path).get(GENERATOR, ""))[len("alexnet (") : -1]
+
+
+def refuse_foreign(path: Path, ours: str | Callable[[Path], bool], option: str = "--out") -> None:
+    """Raises UserError if writing an output to `path` would replace anything but an earlier output of the same kind.
+
+    Call it before the work. `ours`: the output's `kind_of`, or a test of the file itself; `option`: what the user
+    chooses the path with, "" where it is fixed. The parent folders are made.
+    """
+    remedy = f"It is not replaced: {f'choose another {option}, or ' if option else ''}move it."
+    for folder in path.resolve().parents:
+        inside = path.resolve().relative_to(folder).parts
+        if (folder / "store.json").exists():
+            raise UserError(f"{path}: lies in the store {folder}, which holds nothing else; choose another {option}.")
+        own = inside[0] in _RUN_FOLDERS or inside in [(name,) for name in _RUN_FILES]
+        if own and (folder / "config.json").exists() and (folder / "inputs.safetensors").exists():
+            raise UserError(f"{path}: is a file of the run {folder} itself. {remedy}")
+    with faults_named(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise file_fault(PermissionError(errno.EACCES, ""), path.parent)
+    if not os.path.lexists(path):
+        return
+    if not path.is_file():
+        raise UserError(f"{path}: exists and is no regular file. {remedy}")
+    if not (ours(path) if callable(ours) else kind_of(path) == ours):
+        raise UserError(f"{path}: exists, and was not written by this command. {remedy}")
 
 
 def sha256_of(path: Path, progress: Callable[[int], None] | None = None) -> str:

@@ -16,7 +16,9 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullFormatter, PercentFormatter
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
+from alexnet.files import mark
 from alexnet.measure.history import History
 from alexnet.measure.predict import Prediction
 
@@ -259,14 +261,17 @@ def _write_counts(axes: Axes, confusion: np.ndarray, shares: np.ndarray, theme: 
 # ── as files ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def png_of(drawing: Figure | np.ndarray) -> bytes:
-    """A figure, or pixels (rows, columns, 3 or 4) uint8, as the bytes of a PNG: the same bytes for the same drawing."""
+def png_of(drawing: Figure | np.ndarray, kind: str = "figure") -> bytes:
+    """A figure, or pixels (rows, columns, 3 or 4) uint8, as the bytes of a PNG: the same bytes for the same drawing.
+    `kind`: what `alexnet.files.kind_of` finds in it."""
     data = io.BytesIO()
     if isinstance(drawing, Figure):
         with warnings.catch_warnings():
             # A name in a script that the font lacks shows as boxes here; the report has it as text.
             warnings.filterwarnings("ignore", r"Glyph .* missing from font", UserWarning)
-            drawing.savefig(data, format="png", facecolor=drawing.get_facecolor(), metadata={"Software": None})
+            drawing.savefig(data, format="png", facecolor=drawing.get_facecolor(), metadata={"Software": mark(kind)})
     else:
-        Image.fromarray(drawing).save(data, "PNG", optimize=True)
+        text = PngInfo()
+        text.add_text("Software", mark(kind))
+        Image.fromarray(drawing).save(data, "PNG", optimize=True, pnginfo=text)
     return data.getvalue()

@@ -4,15 +4,18 @@ import base64
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
+from alexnet.files import mark
+
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 """Content-Security-Policy: the browser itself sees to it that nothing is loaded."""
 
 
-def page(title: str, style: str, body: Iterable[str]) -> str:
-    """A whole page in one file."""
+def page(title: str, style: str, body: Iterable[str], kind: str = "report") -> str:
+    """A whole page in one file. `kind`: what `alexnet.files.kind_of` finds in it."""
     parts = "\n".join(body)
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta name="generator" content="{mark(kind)}">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{escape(title)}</title>\n<style>\n{style}</style>\n</head>\n<body>\n{parts}\n</body>\n</html>\n"

@@ -12,7 +12,7 @@ import numpy as np
 
 from alexnet.data.order import epoch_order
 from alexnet.data.store import Store
-from alexnet.files import faults_named, write_atomically
+from alexnet.files import refuse_foreign, write_atomically
 from alexnet.measure import figures, html
 from alexnet.measure.evaluation import Evaluation, Progress, class_map, evaluate_run, part_of
 from alexnet.measure.figures import DARK, LIGHT, Theme
@@ -75,9 +75,10 @@ class Images:
     NAMES = ("loss", "error", "rate", "kernels", "pictures", "confusion")
 
     def __init__(self, folder: Path) -> None:
+        """Raises UserError if a file of one of these names is not an earlier report's."""
         self.folder, self.written = folder, set[str]()
-        with faults_named(folder):
-            folder.mkdir(exist_ok=True)
+        for name in self.NAMES:
+            refuse_foreign(folder / f"{name}.png", "report", "")
 
     def write(self, name: str, data: bytes) -> bytes:
         assert name in self.NAMES
@@ -87,7 +88,7 @@ class Images:
 
     def themed(self, name: str, draw: Callable[[Theme], Any], words: str, kind: str = "") -> str:
         """A figure drawn on light and on dark ground, as HTML; the light one also as a file."""
-        light, dark = (figures.png_of(draw(theme)) for theme in (LIGHT, DARK))
+        light, dark = (figures.png_of(draw(theme), "report") for theme in (LIGHT, DARK))
         return html.image(self.write(name, light), words, kind, dark)
 
     def remove_stale(self) -> None:

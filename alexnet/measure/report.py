@@ -7,7 +7,7 @@ from importlib import resources
 from pathlib import Path
 
 from alexnet.data.store import Store
-from alexnet.files import write_atomically
+from alexnet.files import refuse_foreign, write_atomically
 from alexnet.measure import html
 from alexnet.measure.evaluation import Progress
 from alexnet.measure.material import Images, gather
@@ -21,12 +21,12 @@ def write_report(run: Run, store: Store | None = None, *, part: str = "val", pro
     With a `store` every picture of its `part` is judged once, by centre and ten views. Raises UserError if the store
     does not fit the run, or a file can't be written.
     """
+    path, images = run.path / "report.html", Images(run.path / "figures")
+    refuse_foreign(path, "report", "")
     material = gather(run, store, part, progress)
-    images = Images(run.path / "figures")
     title = f"{run.path.resolve().name}: {run.folder.table.name}"
     body = [section(material, images) for section in SECTIONS]
     style = resources.files("alexnet.measure").joinpath("report.css").read_text("utf-8")
-    path = run.path / "report.html"
     images.remove_stale()
     write_atomically(path, html.page(title, style, filter(None, body)).encode())
     return path

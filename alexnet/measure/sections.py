@@ -112,7 +112,7 @@ def kernels(material: Material, images: Images) -> str:
         return html.section(heading, html.paragraph("No weights yet: the first epoch has not ended."))
     weights = run.network.get_parameter(f"{first.name}.weight").detach().float().cpu().numpy()
     towers = run.folder.table.columns
-    images.write("kernels", figures.png_of(figures.columns_mosaic(weights, towers)))
+    images.write("kernels", figures.png_of(figures.columns_mosaic(weights, towers), "report"))
     blocks = np.split(weights, towers)
     size = f"{first.kernel}×{first.kernel}×3"
     drawn = [
@@ -149,7 +149,7 @@ def pictures(material: Material, images: Images) -> str:
         [s.true_id for s in shown],
         [s.true_name for s in shown],
     )
-    images.write("pictures", figures.png_of(figure))
+    images.write("pictures", figures.png_of(figure, "report"))
     return html.section(
         heading,
         html.paragraph(

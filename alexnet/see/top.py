@@ -17,6 +17,7 @@ from torch import Tensor
 from alexnet.damage import hold, whole
 from alexnet.data.store import Part
 from alexnet.errors import UsageError, UserError
+from alexnet.files import GENERATOR, mark
 from alexnet.isolation import isolated
 from alexnet.measure.accuracy import BATCH, Viewer
 from alexnet.measure.evaluation import Progress
@@ -119,19 +120,20 @@ class Top:
             )
         return self.layers[layer]
 
-    def save(self, path: Path) -> None:
-        """Write a safetensors file. Raises UserError if it can't be written."""
+    def save(self, path: Path, kind: str = "explorer") -> None:
+        """Write a safetensors file, marked as of a `kind`. Raises UserError if it can't be written."""
         tensors = {
             f"{name}/{what}": getattr(found, what)
             for name, found in self.layers.items()
             for what in ("values", "pictures", "places")
         }
-        save_tensors(path, tensors, self.about | {"layers": list(self.layers)})
+        save_tensors(path, tensors, self.about | {"layers": list(self.layers), GENERATOR: mark(kind)})
 
     @classmethod
     def load(cls, path: Path) -> "Top":
         """What `save` wrote. Raises UserError if the file is damaged or holds something else."""
         tensors, about = load_tensors(path)
+        about.pop(GENERATOR, None)
         hold(about, ABOUT, path, "Make it anew.")
         try:
             layers = {

@@ -1,10 +1,11 @@
 """Each method from a run and pictures to a PNG and a JSON file: what `alexnet see` does, for any caller.
 
-Every function looks, writes `NAME.png` and `NAME.json` into the folder `out` and gives what it found.
+Every function looks, writes `NAME.png` and `NAME.json` into the folder `out` and gives what it found. Results of other
+pictures, runs or options that have the same name are kept: the name then ends in a digest of what it was made of.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,7 +15,16 @@ from matplotlib.figure import Figure
 
 from alexnet.data.store import Store
 from alexnet.errors import UsageError
-from alexnet.files import faults_named, json_bytes, write_atomically
+from alexnet.files import (
+    GENERATOR,
+    canonical_digest,
+    json_bytes,
+    kind_of,
+    mark,
+    refuse_foreign,
+    sha256_of,
+    write_atomically,
+)
 from alexnet.measure.evaluation import Progress, check_size, part_of
 from alexnet.measure.figures import png_of
 from alexnet.measure.run import Run
@@ -35,6 +45,8 @@ from alexnet.tensor_files import tensor_digest
 
 EVENLY = 12
 """Channels shown where none are named."""
+LONGEST_NAME = 80
+"""Characters of a result's name; file systems take 255 bytes."""
 
 
 @dataclass
@@ -44,22 +56,53 @@ class Folder:
     path: Path
     written: list[Path] = field(default_factory=list)
 
-    def put(self, name: str, drawing: Figure | np.ndarray | None, numbers: Any) -> None:
-        """Write NAME.png, if there is something drawn, and NAME.json. Raises UserError if that can't be done."""
-        with faults_named(self.path):
-            self.path.mkdir(parents=True, exist_ok=True)
-        if drawing is not None:
-            self._write(f"{name}.png", png_of(drawing))
-        self._write(f"{name}.json", json_bytes(numbers))
+    def claim(self, name: str, *made_of: Any) -> "Claim":
+        """Where results called `name` go: NAME, or NAME-DIGEST if results of something else than `made_of` (plain
+        values: run, pictures, options) have that name. Raises UserError if a file there is not ours. Call it before
+        the work."""
+        digest = canonical_digest(made_of)[:8]
+        stems = (f"{name[:LONGEST_NAME]}", f"{name[:LONGEST_NAME]}-{digest}")
+        for stem in stems:
+            paths = [self.path / f"{stem}.{end}" for end in ("png", "json", "safetensors")]
+            for path in paths:
+                refuse_foreign(path, lambda path: kind_of(path).startswith("see "))
+            if all(kind_of(path) == f"see {digest}" for path in paths if path.exists()):
+                return Claim(self, stem, f"see {digest}")
+        raise AssertionError("a name that ends in its digest is taken by another")
 
-    def _write(self, name: str, data: bytes) -> None:
-        write_atomically(self.path / name, data)
-        self.written.append(self.path / name)
+
+@dataclass(frozen=True)
+class Claim:
+    """The names that results may be written to: STEM.png, STEM.json, STEM.safetensors."""
+
+    folder: Folder
+    stem: str
+    kind: str
+
+    def put(self, drawing: Figure | np.ndarray | None, numbers: Mapping[str, Any] | list[dict[str, Any]]) -> None:
+        """Write STEM.png, if there is something drawn, and STEM.json. Raises UserError if that can't be done."""
+        if drawing is not None:
+            write_atomically(self.path("png"), png_of(drawing, self.kind))
+        entries = numbers if isinstance(numbers, list) else [numbers]
+        marked = [{GENERATOR: mark(self.kind), **entry} for entry in entries]
+        write_atomically(self.path("json"), json_bytes(marked if isinstance(numbers, list) else marked[0]))
+
+    def path(self, end: str) -> Path:
+        """STEM.END, listed as written."""
+        path = self.folder.path / f"{self.stem}.{end}"
+        self.folder.written.append(path)
+        return path
 
 
 def spread_over(count: int, wanted: int = EVENLY) -> list[int]:
     """So many numbers, evenly spread over 0 … count − 1."""
     return np.unique(np.linspace(0, count - 1, min(wanted, count)).round().astype(int)).tolist()
+
+
+def identity(run: Run, *pictures: str) -> list[Any]:
+    """What tells results of one run and of some picture files from others': weights, paths, contents."""
+    files = [[str(Path(picture).resolve()), sha256_of(Path(picture))] for picture in pictures]
+    return [tensor_digest(run.network.state_dict()), files]
 
 
 def class_number(run: Run, words: str) -> int:
@@ -90,6 +133,8 @@ def write_projection(
     """Units of one layer on one picture. `channels`: which, or how many of the strongest; `place`: row and column,
     default: each map's peak; `whole`: all units of each map at once."""
     records = records_of(run, [picture])
+    options = [layer, channels, place, whole, method, norms, overlap]
+    claim = out.claim(f"project-{layer}-{Path(picture).stem}", *identity(run, picture), options)
     sight = look(run.network, inputs_of(run.viewer, torch.from_numpy(records)))
     units = strongest_units(run.network, sight[layer], layer, channels)
     if whole or place is not None:
@@ -111,7 +156,7 @@ def write_projection(
             for unit, value, box, pixels in zip(seen.units, seen.values, seen.boxes, seen.pixels, strict=True)
         ],
     }
-    out.put(f"project-{layer}-{Path(picture).stem}", figures.projection_figure(view, seen, method), told)
+    claim.put(figures.projection_figure(view, seen, method), told)
     return seen
 
 
@@ -133,6 +178,8 @@ def write_occlusion(
     the run computes, projection and patches in float32."""
     exact = replace(run.viewer, dtype=torch.float32)
     record = records_of(run, [picture])
+    options = [true, square and asdict(square), channel, layer, store and store.fingerprint, part]
+    claim = out.claim(f"occlusion-{Path(picture).stem}", *identity(run, picture), options, run.arithmetic.precision)
     label = None if true is None else class_number(run, true)
     watched = None if layer is None or channel is None else Unit(layer, channel)
     found = occlude(run.viewer, torch.from_numpy(record[0]), label, square=square, watched=watched, progress=progress)
@@ -147,7 +194,7 @@ def write_occlusion(
     view = centre_views(record, run.inputs.size)[0]
     drawn = figures.occlusion_figure(view, found, projection, run.class_names, best)
     told = {"picture": picture, "precision": run.arithmetic.precision} | found.as_json(run.class_names)
-    out.put(f"occlusion-{Path(picture).stem}", drawn, told)
+    claim.put(drawn, told)
     return found
 
 
@@ -166,6 +213,8 @@ def write_invariance(
     if true and len(true) != len(pictures):
         raise UsageError(f"{len(true)} classes for {len(pictures)} pictures: name one for each, or none.")
     records = torch.from_numpy(records_of(run, pictures))
+    options = [list(true), list(layers), list(kinds), normalisation, fill]
+    claim = out.claim("invariance", *identity(run, *pictures), options)
     if true:
         labels = [class_number(run, words) for words in true]
     else:
@@ -181,7 +230,7 @@ def write_invariance(
         normalisation=normalisation,
         fill=fill,
     )
-    out.put("invariance", charts.invariance_figure(found), found.as_json())
+    claim.put(charts.invariance_figure(found), found.as_json())
     return found
 
 
@@ -221,7 +270,7 @@ def write_top(
 ) -> None:
     """[Z] Fig. 2 for each layer of `top`: a figure of some channels (`channels[layer]`, default: 12 evenly spread), the
     strongest pictures of all in the JSON. Raises UserError if `top` is of another run, store or part."""
-    pictures = part_of(store, part)
+    pictures, claims = part_of(store, part), claim_top(run, store, out, list(top.layers), part, channels, method, norms)
     for name, value in about(run, store, part).items():
         if top.about.get(name) != value:
             raise UsageError(f"these strongest pictures are of another {name}. Look for them again.")
@@ -237,7 +286,22 @@ def write_top(
             "strongest": best.pictures.tolist(),
             "values": [[value for value in row if value > -np.inf] for row in best.values.tolist()],
         }
-        out.put(f"top-{layer}", figures.top_figure(found, layer), told)
+        claims[layer].put(figures.top_figure(found, layer), told)
+
+
+def claim_top(
+    run: Run,
+    store: Store,
+    out: Folder,
+    layers: Sequence[str],
+    part: str = "val",
+    channels: Mapping[str, Sequence[int]] | None = None,
+    method: Method = "deconvnet",
+    norms: NormRule | None = None,
+) -> dict[str, Claim]:
+    """Where `write_top` will write the figure of each layer."""
+    pass_, shown = about(run, store, part), channels or {}
+    return {name: out.claim(f"top-{name}", pass_, list(shown.get(name, ())), method, norms) for name in layers}
 
 
 def write_activations(
@@ -251,15 +315,15 @@ def write_activations(
 ) -> Spread:
     """How strongly chosen maps of each layer answer the pictures of a part: histograms of each picture's peak."""
     check_size(run.folder, store)
-    found = spread_of(
-        run.viewer, part_of(store, part), list(channels), about=about(run, store, part), progress=progress
-    )
+    made_of = about(run, store, part)
+    claim = out.claim("activations", made_of, {layer: list(some) for layer, some in channels.items()})
+    found = spread_of(run.viewer, part_of(store, part), list(channels), about=made_of, progress=progress)
     told = {
         "part": part,
         "pictures": found.about["pictures"],
         "features": [found.as_json(layer, channel) for layer, some in channels.items() for channel in some],
     }
-    out.put("activations", charts.activations_figure(found, channels), told)
+    claim.put(charts.activations_figure(found, channels), told)
     return found
 
 
@@ -275,8 +339,10 @@ def write_evolution(
 ) -> Evolution:
     """[Z] Fig. 4: chosen maps of each layer over the run's snapshots."""
     check_size(run.folder, store)
+    options = [{layer: list(some) for layer, some in channels.items()}, list(epochs)]
+    claim = out.claim("evolution", about(run, store, part), options)
     found = evolve(run, part_of(store, part), channels, epochs=epochs, progress=progress)
-    out.put("evolution", figures.evolution_figure(found), found.as_json())
+    claim.put(figures.evolution_figure(found), found.as_json())
     return found
 
 
@@ -285,12 +351,13 @@ def write_evolution(
 
 def write_filters(runs: Sequence[Run], out: Folder) -> list[Filters]:
     """[Z] Fig. 6 for one run, or two side by side."""
+    claim = out.claim("filters", *map(identity, runs))
     named = [filters_of(run, run.path.resolve().name) for run in runs]
     told = [
         {"run": name, "network": run.folder.table.name} | filters.as_json()
         for run, (name, filters, _) in zip(runs, named, strict=True)
     ]
-    out.put("filters", figures.filters_figure(named), told)
+    claim.put(figures.filters_figure(named), told)
     return [filters for _, filters, _ in named]
 
 
@@ -319,6 +386,8 @@ def write_correspondence(
     regions = [region_in_view(one, run.inputs.side, run.inputs.size) for one in annotated]
     names = [one.file.name for one in annotated]
     records = records_of(run, [str(one.file) for one in annotated])
+    options = [list(parts), list(layers), mask, grey, control, seed, [dict(one.points) for one in annotated]]
+    claim = out.claim("correspondence", *identity(run, *(str(one.file) for one in annotated)), options)
     inputs = inputs_of(run.viewer, torch.from_numpy(records))
     found = correspondence_of(
         run.viewer,
@@ -332,5 +401,5 @@ def write_correspondence(
         regions=regions if control == "object" else None,
         seed=seed,
     )
-    out.put("correspondence", None, found.as_json())
+    claim.put(None, found.as_json())
     return found

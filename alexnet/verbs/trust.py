@@ -74,18 +74,20 @@ class Check:
 
     def run(self) -> None:
         from alexnet.data.store import Store
-        from alexnet.files import write_atomically
+        from alexnet.files import refuse_foreign, write_atomically
         from alexnet.measure.figures import png_of
         from alexnet.reuse.check import check_store, sheet
         from alexnet.terminal import counted, progress, say
 
         store = Store.open(self.store)
+        place = self.sheet or self.store.resolve().with_name(self.store.resolve().name + ".check.png")
+        if self.sheet or place.exists():
+            refuse_foreign(place, "check", "--sheet")
         with progress("pictures") as report:
             checked = check_store(store, report)
         print(json.dumps(checked.as_json(), indent=1) if self.json else checked.in_words())
         if len(checked.odd) or len(checked.pairs):
-            place = self.sheet or self.store.resolve().with_name(self.store.resolve().name + ".check.png")
-            write_atomically(place, png_of(sheet(checked.pool, checked.odd, checked.pairs)))
+            write_atomically(place, png_of(sheet(checked.pool, checked.odd, checked.pairs), "check"))
             say(str(place))
         if faults := sum(remark.fault for remark in checked.remarks):
             raise UserError(f"{self.store}: {counted(faults, 'fault')}. Prepare it anew, or restore it from a copy.")

@@ -57,28 +57,30 @@ class TopNine:
         from alexnet.data.store import Store
         from alexnet.see.top import Top, merge
         from alexnet.see.units import layers_in, numbers_in
-        from alexnet.see.write import look_for_top, write_top
+        from alexnet.see.write import about, claim_top, look_for_top, write_top
         from alexnet.terminal import progress
 
         run, store, shard = opened(self.run_folder, self.device), Store.open(self.store), share_of(self.shard)
         layers = layers_in(run.network, self.layers) or [
             layer.row.name for layer in run.network.present if layer.parameters and layer.macs
         ]
-        if self.merge:
-            top = merge(map(Top.load, self.merge))
-        else:
-            with progress("pictures") as report:
-                top = look_for_top(run, store, self.part, layers, shard=shard, progress=partial(report, self.part))
+        merged = merge(map(Top.load, self.merge)) if self.merge else None
+        layers = layers if merged is None else list(merged.layers)
+        maps = {layer: run.network.layer(layer).leaving.maps for layer in layers}
+        chosen = {layer: numbers_in(self.channels, count, "channels") for layer, count in maps.items()}
+        shown = {"part": self.part, "channels": chosen, "method": self.method, "norms": self.norms}
         with folder(self.out, self.run_folder) as out:
             name = "top" if shard == (0, 1) else f"top-{shard[0] + 1}-of-{shard[1]}"
-            out.path.mkdir(parents=True, exist_ok=True)
-            top.save(out.path / f"{name}.safetensors")
-            out.written.append(out.path / f"{name}.safetensors")
+            claim = out.claim(name, about(run, store, self.part), layers, shard)
             if shard == (0, 1):
-                chosen = {
-                    layer: numbers_in(self.channels, len(best.values), "channels") for layer, best in top.layers.items()
-                }
-                write_top(run, store, top, out, part=self.part, channels=chosen, method=self.method, norms=self.norms)
+                claim_top(run, store, out, layers, **shown)
+            with progress("pictures") as report:
+                top = merged or look_for_top(
+                    run, store, self.part, layers, shard=shard, progress=partial(report, self.part)
+                )
+            top.save(claim.path("safetensors"), claim.kind)
+            if shard == (0, 1):
+                write_top(run, store, top, out, **shown)
 
 
 def share_of(words: str) -> tuple[int, int]:
