@@ -215,16 +215,15 @@ def metadata_in(file: BinaryIO) -> dict[str, str]:
 
 GENERATOR = "generator"
 """The key in JSON files, and in what a safetensors file says of itself, that names this program and the output."""
-_MARK = re.compile(
-    rb'(?:tEXtSoftware\0|<meta name="generator" content="|"generator": ?"|<!-- )alexnet \(([a-z0-9 ]+)\)'
-)
+_MARKED = rb'tEXtSoftware\0|<meta name="generator" content="|"generator": "|<!-- '
+_MARK = re.compile(rb"(?:" + _MARKED + rb")alexnet \(([a-z0-9 ]+)\)")
 _RUN_FILES = (
     "config.json",
     "model.safetensors",
     "inputs.safetensors",
+    "trained_on.safetensors",
     "log.jsonl",
     "now.json",
-    "trained_on.safetensors",
 )
 _RUN_FOLDERS = ("state", "snapshots", "explorer", "tensorboard")
 

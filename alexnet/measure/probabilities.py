@@ -18,6 +18,7 @@ import torch
 
 from alexnet.damage import hold
 from alexnet.errors import UserError
+from alexnet.files import about_in, refuse_foreign
 from alexnet.measure.predict import Prediction
 from alexnet.tensor_files import load_tensors, save_tensors
 
@@ -45,6 +46,11 @@ class Probabilities:
         values = np.stack([prediction.probabilities for prediction in predictions])
         about = {"views": views, "part": "", "store": "", "run": "", "class_ids": list(class_ids)}
         return cls(values, np.full(len(values), -1, np.int64), tuple(p.name for p in predictions), about)
+
+    @staticmethod
+    def refuse_foreign(path: Path, option: str) -> None:
+        """Raises UserError if `path`, chosen with `option`, holds anything but probabilities."""
+        refuse_foreign(path, lambda path: {"keys", "class_ids", "views"} <= about_in(path).keys(), option)
 
     def save(self, path: Path) -> None:
         """Write all into `path`. Raises UserError if that can't be done; what was there before is then still there."""

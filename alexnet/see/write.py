@@ -4,6 +4,7 @@ Every function looks, writes `NAME.png` and `NAME.json` into the folder `out` an
 pictures, runs or options that have the same name are kept: the name then ends in a digest of what it was made of.
 """
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -27,6 +28,7 @@ from alexnet.files import (
 )
 from alexnet.measure.evaluation import Progress, check_size, part_of
 from alexnet.measure.figures import png_of
+from alexnet.measure.predict import Picture
 from alexnet.measure.run import Run
 from alexnet.see import charts, figures
 from alexnet.see.correspondence import Correspondence, correspondence_of
@@ -51,29 +53,30 @@ LONGEST_NAME = 80
 
 @dataclass
 class Folder:
-    """Where figures and numbers go; `written` lists them."""
+    """Where figures and numbers of a `kind` go; `written` lists them."""
 
     path: Path
+    kind: str = "see"
     written: list[Path] = field(default_factory=list)
 
-    def claim(self, name: str, *made_of: Any) -> "Claim":
-        """Where results called `name` go: NAME, or NAME-DIGEST if results of something else than `made_of` (plain
-        values: run, pictures, options) have that name. Raises UserError if a file there is not ours. Call it before
-        the work."""
+    def claim(self, name: str, *made_of: Any, ends: Sequence[str] = (".png", ".json")) -> "Claim":
+        """Where results called `name` go, in files with these `ends`: NAME, or NAME-DIGEST if results of something else
+        than `made_of` (plain values: run, pictures, options) have that name. Raises UserError if a file there is not
+        ours. Call it before the work."""
         digest = canonical_digest(made_of)[:8]
         stems = (f"{name[:LONGEST_NAME]}", f"{name[:LONGEST_NAME]}-{digest}")
         for stem in stems:
-            paths = [self.path / f"{stem}.{end}" for end in ("png", "json", "safetensors")]
+            paths = [self.path / f"{stem}{end}" for end in ends]
             for path in paths:
-                refuse_foreign(path, lambda path: kind_of(path).startswith("see "))
-            if all(kind_of(path) == f"see {digest}" for path in paths if path.exists()):
-                return Claim(self, stem, f"see {digest}")
+                refuse_foreign(path, lambda path: kind_of(path).startswith(f"{self.kind} "))
+            if all(kind_of(path) == f"{self.kind} {digest}" for path in paths if path.exists()):
+                return Claim(self, stem, f"{self.kind} {digest}")
         raise AssertionError("a name that ends in its digest is taken by another")
 
 
 @dataclass(frozen=True)
 class Claim:
-    """The names that results may be written to: STEM.png, STEM.json, STEM.safetensors."""
+    """The names that results may be written to: STEM.png, STEM.json and others that begin with STEM."""
 
     folder: Folder
     stem: str
@@ -82,14 +85,14 @@ class Claim:
     def put(self, drawing: Figure | np.ndarray | None, numbers: Mapping[str, Any] | list[dict[str, Any]]) -> None:
         """Write STEM.png, if there is something drawn, and STEM.json. Raises UserError if that can't be done."""
         if drawing is not None:
-            write_atomically(self.path("png"), png_of(drawing, self.kind))
+            write_atomically(self.path(".png"), png_of(drawing, self.kind))
         entries = numbers if isinstance(numbers, list) else [numbers]
         marked = [{GENERATOR: mark(self.kind), **entry} for entry in entries]
-        write_atomically(self.path("json"), json_bytes(marked if isinstance(numbers, list) else marked[0]))
+        write_atomically(self.path(".json"), json_bytes(marked if isinstance(numbers, list) else marked[0]))
 
     def path(self, end: str) -> Path:
-        """STEM.END, listed as written."""
-        path = self.folder.path / f"{self.stem}.{end}"
+        """The file of the claim with this end, listed as written."""
+        path = self.folder.path / f"{self.stem}{end}"
         self.folder.written.append(path)
         return path
 
@@ -99,10 +102,12 @@ def spread_over(count: int, wanted: int = EVENLY) -> list[int]:
     return np.unique(np.linspace(0, count - 1, min(wanted, count)).round().astype(int)).tolist()
 
 
-def identity(run: Run, *pictures: str) -> list[Any]:
-    """What tells results of one run and of some picture files from others': weights, paths, contents."""
-    files = [[str(Path(picture).resolve()), sha256_of(Path(picture))] for picture in pictures]
-    return [tensor_digest(run.network.state_dict()), files]
+def identity(run: Run, *pictures: Picture) -> list[Any]:
+    """What tells results of one run and of some picture files (or bytes of them) from others': weights, paths,
+    contents."""
+    files = [(str(Path(one).resolve()), sha256_of(Path(one))) for one in pictures if isinstance(one, str)]
+    loose = [hashlib.sha256(one).hexdigest() for one in pictures if isinstance(one, bytes)]
+    return [tensor_digest(run.network.state_dict()), files, loose]
 
 
 def class_number(run: Run, words: str) -> int:

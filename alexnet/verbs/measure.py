@@ -47,11 +47,14 @@ class Evaluate:
         from alexnet.data.store import Store
         from alexnet.measure import words
         from alexnet.measure.evaluation import Sharing, evaluate_run, is_reordered
+        from alexnet.measure.probabilities import Probabilities
         from alexnet.measure.run import Run
         from alexnet.terminal import progress, say
         from alexnet.train.job import set_threads
         from alexnet.train.parallel.launch import agree, launched
 
+        if self.save_probabilities is not None:
+            Probabilities.refuse_foreign(self.save_probabilities, "--save-probabilities")
         with launched(options := TrainOptions(device=self.device)) as team:
             run = Run.open(self.run_folder, device=self.device, precision=self.precision)
             store = Store.open(self.store)
@@ -122,6 +125,8 @@ class Predict:
             raise UsageError(f"--top {self.top}: at least 1")
         if not self.pictures:
             raise UsageError("no picture given. Name files or folders, or - for standard input.")
+        if self.save_probabilities is not None:
+            Probabilities.refuse_foreign(self.save_probabilities, "--save-probabilities")
         run = Run.open(self.run_folder, device=self.device, precision=self.precision)
         width, failures, kept = shutil.get_terminal_size().columns, 0, list[Prediction]()
         for found in run.predictor.each(found_pictures(self.pictures), views=self.views, top=self.top):
@@ -205,7 +210,7 @@ class Average:
     """Write a competition's answers: a line for each picture, its five most probable classes counted from 1."""
 
     def run(self) -> None:
-        from alexnet.files import write_atomically
+        from alexnet.files import refuse_foreign, write_atomically
         from alexnet.measure import ensemble, words
         from alexnet.measure.probabilities import Probabilities
 
@@ -213,6 +218,10 @@ class Average:
             raise UsageError("no file given. `alexnet evaluate … --save-probabilities FILE` makes one.")
         if self.weights and self.search:
             raise UsageError("--weights and --search: give one of the two.")
+        if self.save is not None:
+            Probabilities.refuse_foreign(self.save, "--save")
+            if self.save.exists() and any(self.save.samefile(path) for path in self.files if path.exists()):
+                raise UsageError(f"--save {self.save}: is one of the files to average. Name another.")
         members = [Probabilities.load(path) for path in self.files]
         found = ensemble.search_weights(members, self.search) if self.search else None
         weights = found.weights if found else ensemble.weights_from(self.weights)
@@ -221,4 +230,6 @@ class Average:
         if self.save is not None:
             averaged.save(self.save)
         if self.submission is not None:
-            write_atomically(self.submission, ensemble.submission(averaged).encode())
+            lines = ensemble.submission(averaged).encode()
+            refuse_foreign(self.submission, lambda path: path.read_bytes() == lines, "--submission")
+            write_atomically(self.submission, lines)

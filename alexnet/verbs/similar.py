@@ -1,6 +1,7 @@
 """`alexnet similar build` and `alexnet similar`: which pictures of a store look alike to a network."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -108,7 +109,7 @@ class Similar:
     """exact: every Euclidean distance; codes: Euclidean among those whose codes are nearest; hamming: by codes alone;
     faiss: in its lists nearby."""
     store: Annotated[Path | None, arg(metavar="STORE", help_behavior_hint="(default: where it was)")] = None
-    """The store of the index, if it has moved: the sheet shows its pictures."""
+    """The store of the index, if it has moved. The sheet shows its pictures; without it there is no sheet."""
     out: Annotated[Path | None, arg(metavar="FOLDER", help_behavior_hint="(default: the index)")] = None
     """Where similar.png and similar.json go."""
     json: bool = False
@@ -119,11 +120,14 @@ class Similar:
     """Arithmetic of the layers; auto: as in the training, on another kind of device fp32."""
 
     def run(self) -> None:
+        import numpy as np
+
         from alexnet.measure.predict import found_pictures
         from alexnet.measure.run import Run
         from alexnet.reuse.pictures import Loose
         from alexnet.reuse.similar import sheet
         from alexnet.reuse.similar.index import Index
+        from alexnet.see.write import Folder, identity
         from alexnet.terminal import say
 
         if self.count < 1:
@@ -134,9 +138,15 @@ class Similar:
         index = Index.open(folder_of(self.run_folder, self.index_folder), run)
         named = list(found_pictures(self.pictures))
         queries = Loose(run, [one.picture for one in named], [one.name for one in named])
+        records = self._records(index)
+        out = Folder(self.out or index.folder, "similar")
+        made_of, ends = [index.description, self.count, self.by], (".json", *sheet.sheets_of(len(named)))
+        claim = out.claim("similar", *identity(run, *(one.picture for one in named)), *made_of, ends=ends)
         found, places = self._searched(run, index, queries)
         print(json.dumps([one.as_json() for one in found], indent=1) if self.json else sheet.in_words(found))
-        for path in self._drawn(index, queries, found, places):
+        shown = None if records is None else records(places)
+        sheet.write_sheets(claim, found, queries.read(np.arange(len(queries))), shown)
+        for path in out.written:
             say(str(path))
 
     def _searched(self, run: "Run", index: "Index", queries: "Loose") -> "tuple[list[Found], np.ndarray]":
@@ -159,23 +169,24 @@ class Similar:
         ]
         return found, places
 
-    def _drawn(self, index: "Index", queries: "Loose", found: "list[Found]", places: "np.ndarray") -> list[Path]:
-        """The sheet, where the store's pictures are still there; the JSON file beside it."""
-        import numpy as np
+    def _records(self, index: "Index") -> "Callable[[np.ndarray], np.ndarray] | None":
+        """What reads the pictures at places of the index. None, with a notice, if the store has moved since."""
+        from functools import partial
 
-        from alexnet.data.description import is_store
         from alexnet.data.store import Store
-        from alexnet.reuse.similar.index import records_of
-        from alexnet.reuse.similar.sheet import write_sheets
+        from alexnet.reuse.similar.index import check_store, records_of
+        from alexnet.terminal import say
 
         place = self.store or Path(index.description["pictures"]["store"])
-        if not is_store(place):
-            raise UserError(
-                f"{place}: the index's store is not there any more, so no sheet is drawn. Name it: --store."
-            )
-        records = records_of(index, Store.open(place), places)
-        shown = records.reshape(*places.shape, *records.shape[1:])
-        return write_sheets(self.out or index.folder, found, queries.read(np.arange(len(queries))), shown)
+        try:
+            store = Store.open(place)
+            check_store(index, store)
+        except UserError as fault:
+            if self.store is not None:
+                raise UserError(f"--store {fault}") from None
+            say(f"no sheet of pictures is drawn: {fault}\nIf the store has moved, give its new place with --store.")
+            return None
+        return partial(records_of, index, store)
 
 
 def folder_of(run: Path, index: Path | None) -> Path:

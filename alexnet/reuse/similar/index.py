@@ -333,10 +333,16 @@ def _check(path: Path, promised: dict[str, Any]) -> None:
         raise UserError(f"{path}: damaged, its bytes have changed. Remove {path.parent} and build the index anew.")
 
 
-def records_of(index: Index, store: Store, places: np.ndarray) -> np.ndarray:
-    """The pictures at these places of the index, uint8 (n, S, S, 3). Raises UserError for another store."""
-    promised = index.description["pictures"]
-    if store.fingerprint != promised["fingerprint"]:
+def check_store(index: Index, store: Store) -> None:
+    """Raises UserError unless the store is the one that the index was built from."""
+    if store.fingerprint != index.description["pictures"]["fingerprint"]:
         raise UserError(f"{store.path}: not the store that {index.folder} was built from. Name that one with --store.")
-    pool = Pool(tuple(part_of(store, name) for name in promised["parts"]))
-    return pool.read(np.asarray(places).reshape(-1))
+
+
+def records_of(index: Index, store: Store, places: np.ndarray) -> np.ndarray:
+    """The pictures at these places of the index, uint8 (…, S, S, 3). Raises UserError for another store."""
+    check_store(index, store)
+    places = np.asarray(places)
+    pool = Pool(tuple(part_of(store, name) for name in index.description["pictures"]["parts"]))
+    records = pool.read(places.reshape(-1))
+    return records.reshape(*places.shape, *records.shape[1:])

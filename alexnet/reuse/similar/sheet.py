@@ -5,15 +5,15 @@ N queries · C pictures found for each · S side of a picture.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from alexnet.files import json_bytes, write_atomically
+from alexnet.files import write_atomically
 from alexnet.measure.figures import LIGHT, blank_figure, png_of, shortened
 from alexnet.nets.summary import columns
+from alexnet.see.write import Claim
 from alexnet.terminal import printable
 
 MOST_ROWS = 24
@@ -80,16 +80,18 @@ def contact_sheet(
     return figure
 
 
-def write_sheets(folder: Path, found: Sequence[Found], queries: np.ndarray, pictures: np.ndarray) -> list[Path]:
-    """similar.png (similar-2.png … for more than 24 queries) and similar.json in `folder`; gives their paths."""
-    folder.mkdir(parents=True, exist_ok=True)
-    data = folder / "similar.json"
-    write_atomically(data, json_bytes([one.as_json() for one in found]))
-    written = [data]
-    for number, first in enumerate(range(0, len(found), MOST_ROWS), 1):
-        rows = slice(first, first + MOST_ROWS)
-        path = folder / ("similar.png" if number == 1 else f"similar-{number}.png")
+def sheets_of(count: int) -> list[str]:
+    """How the names of the sheets of `count` queries end: one sheet holds 24."""
+    return [".png" if number == 0 else f"-{number + 1}.png" for number in range(-(-count // MOST_ROWS))]
+
+
+def write_sheets(claim: Claim, found: Sequence[Found], queries: np.ndarray, pictures: np.ndarray | None) -> None:
+    """The JSON file and the sheets of a `claim`: similar.json, similar.png, similar-2.png … `pictures` (N, C, S, S, 3):
+    those found; without them no sheet is drawn."""
+    claim.put(None, [one.as_json() for one in found])
+    if pictures is None:
+        return
+    for number, end in enumerate(sheets_of(len(found))):
+        rows = slice(number * MOST_ROWS, (number + 1) * MOST_ROWS)
         sheet = contact_sheet(queries[rows], pictures[rows], words=[one.classes for one in found[rows]])
-        write_atomically(path, png_of(sheet))
-        written.append(path)
-    return written
+        write_atomically(claim.path(end), png_of(sheet, claim.kind))

@@ -71,14 +71,14 @@ class TopNine:
         shown = {"part": self.part, "channels": chosen, "method": self.method, "norms": self.norms}
         with folder(self.out, self.run_folder) as out:
             name = "top" if shard == (0, 1) else f"top-{shard[0] + 1}-of-{shard[1]}"
-            claim = out.claim(name, about(run, store, self.part), layers, shard)
+            claim = out.claim(name, about(run, store, self.part), layers, shard, ends=(".safetensors",))
             if shard == (0, 1):
                 claim_top(run, store, out, layers, **shown)
             with progress("pictures") as report:
                 top = merged or look_for_top(
                     run, store, self.part, layers, shard=shard, progress=partial(report, self.part)
                 )
-            top.save(claim.path("safetensors"), claim.kind)
+            top.save(claim.path(".safetensors"), claim.kind)
             if shard == (0, 1):
                 write_top(run, store, top, out, **shown)
 
