@@ -217,15 +217,8 @@ GENERATOR = "generator"
 """The key in JSON files, and in what a safetensors file says of itself, that names this program and the output."""
 _MARKED = rb'tEXtSoftware\0|<meta name="generator" content="|"generator": "|<!-- '
 _MARK = re.compile(rb"(?:" + _MARKED + rb")alexnet \(([a-z0-9 ]+)\)")
-_RUN_FILES = (
-    "config.json",
-    "model.safetensors",
-    "inputs.safetensors",
-    "trained_on.safetensors",
-    "log.jsonl",
-    "now.json",
-)
-_RUN_FOLDERS = ("state", "snapshots", "explorer", "tensorboard")
+_RUN_FILES = {"config.json", "model.safetensors", "inputs.safetensors", "trained_on.safetensors", "log.jsonl"}
+_RUN_FOLDERS = {"state", "snapshots", "explorer", "tensorboard"}
 
 
 def about_in(path: Path) -> dict[str, Any]:
@@ -244,10 +237,15 @@ def mark(kind: str) -> str:
     return f"alexnet ({kind})"
 
 
+def head_of(path: Path) -> bytes:
+    """The first 4096 bytes of a file."""
+    with faults_named(path), open(path, "rb") as file:
+        return file.read(4096)
+
+
 def kind_of(path: Path) -> str:
     """The kind in the `mark` that an output file begins with; empty for a file that this program did not write."""
-    with faults_named(path), open(path, "rb") as file:
-        found = _MARK.search(file.read(4096))
+    found = _MARK.search(head_of(path))
     return found[1].decode() if found else str(about_in(path).get(GENERATOR, ""))[len("alexnet (") : -1]
 
 
@@ -262,7 +260,7 @@ def refuse_foreign(path: Path, ours: str | Callable[[Path], bool], option: str =
         inside = path.resolve().relative_to(folder).parts
         if (folder / "store.json").exists():
             raise UserError(f"{path}: lies in the store {folder}, which holds nothing else; choose another {option}.")
-        own = inside[0] in _RUN_FOLDERS or inside in [(name,) for name in _RUN_FILES]
+        own = inside[0] in _RUN_FOLDERS or (len(inside) == 1 and inside[0] in _RUN_FILES)
         if own and (folder / "config.json").exists() and (folder / "inputs.safetensors").exists():
             raise UserError(f"{path}: is a file of the run {folder} itself. {remedy}")
     with faults_named(path.parent):

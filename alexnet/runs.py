@@ -44,7 +44,7 @@ from alexnet.isolation import isolated
 from alexnet.nets import table
 from alexnet.nets.network import Network, wanted
 from alexnet.temporary import TemporaryFolder
-from alexnet.tensor_files import DamagedFile, load_tensors, save_tensors
+from alexnet.tensor_files import DamagedFile, digest_in, load_tensors, save_tensors
 
 FORMAT_VERSION = 1
 KEPT_STATES = 2
@@ -126,6 +126,8 @@ class RunFolder:
         """UserError if a folder holds anything but what a run killed in its first moment leaves."""
         with faults_named(path):
             there = set(path.iterdir()) if path.exists() else set()
+        if (statistics := path / FIRST_FILES[0]) in there:
+            digest_in(statistics)
         if there - {entry for entry in there if is_temporary(entry) or entry.name in FIRST_FILES}:
             raise UserError(f"{path}: not empty. Name a new folder, or go on with a run there with --resume.")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from alexnet.errors import UserError
-from alexnet.files import faults_named, write_atomically
+from alexnet.files import faults_named, mark, refuse_foreign, write_atomically
 from alexnet.measure import html
 from alexnet.papers.finding import WORDS, in_points
 from alexnet.papers.running import RESULTS, read_results
@@ -28,7 +28,12 @@ def write_report(folder: Path) -> tuple[Path, Path]:
     place = folder / RESULTS if (folder / RESULTS).is_dir() else folder
     pages = folder / "report.md", folder / "report.html"
     prefix = f"{RESULTS}/" if place != folder else ""
-    write_atomically(pages[0], f"# Results\n\n{markdown(results, prefix)}".encode(errors="backslashreplace"))
+    for path in pages:
+        refuse_foreign(path, "results", "folder")
+    write_atomically(
+        pages[0],
+        f"# Results\n\n<!-- {mark('results')} -->\n\n{markdown(results, prefix)}".encode(errors="backslashreplace"),
+    )
     write_atomically(pages[1], page(results, place).encode(errors="backslashreplace"))
     return pages
 
@@ -158,7 +163,9 @@ def page(results: Sequence[dict[str, Any]], place: Path) -> str:
         html.table(SUMMARY, summary_rows(results), len(SUMMARY)),
         html.paragraph(RULE, "soft"),
     ]
-    return html.page("Results of the papers", style, [*head, *(section_in_html(result, place) for result in results)])
+    return html.page(
+        "Results of the papers", style, [*head, *(section_in_html(result, place) for result in results)], "results"
+    )
 
 
 def section_in_html(result: dict[str, Any], place: Path) -> str:

@@ -12,7 +12,7 @@ import alexnet
 from alexnet.damage import any_number, hold, number, one_of, whole
 from alexnet.data.store import Store
 from alexnet.errors import UserError
-from alexnet.files import faults_named, json_bytes, read_json, write_atomically
+from alexnet.files import head_of, json_bytes, kind_of, read_json, refuse_foreign, write_atomically
 from alexnet.papers.finding import WORDS, Finding
 from alexnet.papers.lab import Lab
 from alexnet.papers.registry import Experiment, Unsuited
@@ -25,6 +25,8 @@ RESULTS = "results"
 def run_experiment(experiment: Experiment, lab: Lab) -> Path:
     """Say the claim and the cost, run, write the result; gives its file. Raises UserError for what a user can mend;
     `Interrupted` when asked to stop: the same call goes on."""
+    place = lab.folder / RESULTS / f"{lab.result_name(experiment.id, experiment.own)}.json"
+    refuse_foreign(place, lambda path: b'"claim": "' in head_of(path))
     lab.say(f"{experiment.id}, {experiment.title}\nclaim: {experiment.claim}")
     lab.say(f"cost: {experiment.cost(lab.settings.seeds)}; its authors: {experiment.full_scale}")
     if own := [f"--{name.replace('_', '-')}" for name in changed(asdict(lab.settings)) if name in experiment.own]:
@@ -46,13 +48,12 @@ def run_experiment(experiment: Experiment, lab: Lab) -> Path:
 def write_result(experiment: Experiment, lab: Lab, finding: Finding, seconds: dict[str, float]) -> Path:
     """The result and its figures into the lab's results/."""
     name, folder = lab.result_name(experiment.id, experiment.own), lab.folder / RESULTS
-    with faults_named(folder):
-        folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.json"
     described = finding.as_json()
     for drawing, told in zip(finding.drawings, described["figures"], strict=True):
         told["file"] = f"{name}-{drawing.name}.png"
+        refuse_foreign(folder / told["file"], lambda png: kind_of(png) == "figure" or path.exists())
         write_atomically(folder / told["file"], drawing.png)
-    path = folder / f"{name}.json"
     write_atomically(path, json_bytes({**_about(experiment, lab), "seconds": seconds, **described}))
     return path
 

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 import alexnet
 from alexnet.data.augment import Inputs
 from alexnet.errors import UsageError, UserError
-from alexnet.files import faults_named, json_bytes, write_atomically
+from alexnet.files import head_of, json_bytes, refuse_foreign, write_atomically
 from alexnet.imported import UNFOLDED
 from alexnet.isolation import isolated
 from alexnet.nets.network import Network
@@ -72,8 +72,10 @@ def export(run: RunFolder, form: Form, out: Path | None = None, *, preprocessing
     if run.config.get("missing_layers") and form != "safetensors":
         missing = ", ".join(run.config["missing_layers"])
         raise UserError(f"{run.path}: it has no weights for {missing}: {form} needs them all (safetensors does not).")
-    with faults_named(out):
-        out.parent.mkdir(parents=True, exist_ok=True)
+    beside = out.with_name(f"{out.name}.json")
+    refuse_foreign(out, lambda path: KIND.encode() in path.read_bytes())
+    refuse_foreign(beside, lambda path: KIND.encode() in head_of(path))
+    refuse_foreign(out.with_name(f"{out.name}.mean.npy"), lambda _: beside.exists())
     return Exported(out, WRITERS[form](run, out, preprocessing))
 
 
@@ -102,8 +104,9 @@ def _torchvision(run: RunFolder, out: Path, preprocessing: bool) -> tuple[str, .
             weights["conv1.weight"], std = first["weight"], first["std"]
     named = OrderedDict((theirs, weights[ours].contiguous()) for ours, theirs in CALLED.items())
     if out.suffix == ".safetensors":
-        write_atomically(out, safetensors_bytes(named))
+        write_atomically(out, safetensors_bytes(named, {"format": "pt", "kind": KIND}))
     else:
+        named._metadata = {"": {"version": 1, "kind": KIND}}  # pyright: ignore - as `Module.state_dict` keeps versions
         buffer = io.BytesIO()
         torch.save(named, buffer)
         write_atomically(out, buffer.getbuffer())
@@ -157,7 +160,7 @@ def _torch_export(run: RunFolder, out: Path, preprocessing: bool) -> tuple[str, 
     example = torch.zeros(2, side, side, 3, dtype=torch.uint8) if preprocessing else torch.zeros(2, 3, side, side)
     program = torch.export.export(module, (example,), dynamic_shapes=({0: torch.export.Dim("batch")},))
     buffer = io.BytesIO()
-    torch.export.save(program, buffer)
+    torch.export.save(program, buffer, extra_files={"kind": KIND})
     write_atomically(out, buffer.getbuffer())
     write_description(run, out, ONES, preprocessing)
     return ()

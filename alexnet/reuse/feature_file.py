@@ -28,10 +28,12 @@ from alexnet.errors import UsageError, UserError
 from alexnet.files import (
     canonical_digest,
     faults_named,
+    head_of,
     is_altered,
     json_bytes,
     locked,
     read_json,
+    refuse_foreign,
     sealed,
     sha256_between,
     write_atomically,
@@ -154,13 +156,22 @@ def write_features(
         "pictures": collection.identity,
     }
     fingerprint = canonical_digest({name: about[name] for name in about if name != "run"})
-    with faults_named(path.parent):
-        path.parent.mkdir(parents=True, exist_ok=True)
+    refuse_foreign(path, lambda _: True)  # which features it holds is compared below
+    refuse_foreign(path.with_suffix(".json"), describes_features)
+    refuse_foreign(
+        _unfinished(path), lambda begun: not any(head_of(begun)[:NPY_HEADER_BYTES]) or _journal(path).exists()
+    )
+    refuse_foreign(_journal(path), lambda journal: b'"fingerprint"' in head_of(journal))
     busy = f"{path}: another process is writing it. Wait for it to end."
     with locked(path.with_name(f".{path.name}.lock"), busy), faults_named(path):
         if path.exists():
             return _finished(path, fingerprint)
         return _written(path, describe, collection, about | {"fingerprint": fingerprint}, progress)
+
+
+def describes_features(path: Path) -> bool:
+    """Whether a JSON file is one that says what features, or an index of them, were made of."""
+    return b'"run_fingerprint": "' in head_of(path)
 
 
 def _finished(path: Path, fingerprint: str) -> dict[str, Any]:

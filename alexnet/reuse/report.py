@@ -10,7 +10,15 @@ import numpy as np
 
 from alexnet.data.store import Store
 from alexnet.errors import UserError
-from alexnet.files import faults_named, json_bytes, read_json, write_atomically
+from alexnet.files import (
+    GENERATOR,
+    canonical_digest,
+    json_bytes,
+    mark,
+    read_json,
+    refuse_foreign,
+    write_atomically,
+)
 from alexnet.measure.figures import png_of
 from alexnet.measure.run import Run
 from alexnet.nets.summary import columns
@@ -46,6 +54,7 @@ def write_transfer(
     study = Study(run, store, out, wish, frozenset(one.first for one in duplicates), progress)
     outcomes = study.outcomes()
     told = {
+        GENERATOR: mark("transfer"),
         **begun,
         "folds": wish.folds,
         "seed": wish.seed,
@@ -54,15 +63,15 @@ def write_transfer(
         "outcomes": [{**asdict(one), "mean": one.mean, "spread": one.spread} for one in outcomes],
     }
     write_atomically(out / "transfer.json", json_bytes(told))
-    write_atomically(out / "transfer.png", png_of(accuracy_over_pictures(outcomes)))
+    write_atomically(out / "transfer.png", png_of(accuracy_over_pictures(outcomes), "transfer"))
     return told
 
 
 def _claim(out: Path, begun: dict[str, Any]) -> None:
     """What is measured lies in the folder by name only: it must be of one run, one store and one way."""
     path = out / "begun.json"
-    with faults_named(out):
-        out.mkdir(parents=True, exist_ok=True)
+    for name in ("transfer.json", "transfer.png"):
+        refuse_foreign(out / name, "transfer")
     if path.exists() and read_json(path) != begun:
         raise UserError(f"{out}: holds measurements of another run, store, --seen, --views or --epochs. Name another.")
     write_atomically(path, json_bytes(begun))
@@ -100,10 +109,14 @@ def transfer_in_words(told: dict[str, Any]) -> str:
 def write_voc(run: Run, root: Path, out: Path, layers: Sequence[str], views: int, *, seed: int = 0) -> dict[str, Any]:
     """Average precision of each class of an annotated folder, for each layer: OUT/transfer.json, its content given."""
     pictures, found = open_pictures(root, seed), {}
+    made_of = [tensor_digest(run.network.state_dict()), str(root.resolve()), list(layers), views, seed]
+    kind = f"transfer {canonical_digest(made_of)[:8]}"
+    refuse_foreign(out / "transfer.json", kind)
     for layer in layers:
         row = describer(run, layer).layer
         found[row] = average_precisions(features_of(run, pictures.files, row, views), pictures)
     told = {
+        GENERATOR: mark(kind),
         "run": str(run.path.resolve()),
         "pictures": str(root),
         "trained_on": len(pictures.fold.train),
@@ -112,8 +125,6 @@ def write_voc(run: Run, root: Path, out: Path, layers: Sequence[str], views: int
         "unmeasured": sorted(set(pictures.classes).difference(*found.values())),
         "mean": {row: float(np.mean(list(values.values()))) if values else None for row, values in found.items()},
     }
-    with faults_named(out):
-        out.mkdir(parents=True, exist_ok=True)
     write_atomically(out / "transfer.json", json_bytes(told))
     return told
 

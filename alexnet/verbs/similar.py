@@ -1,7 +1,6 @@
 """`alexnet similar build` and `alexnet similar`: which pictures of a store look alike to a network."""
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -14,6 +13,7 @@ from alexnet.verbs.arguments import Device, Precision, RunFolderArgument
 if TYPE_CHECKING:
     import numpy as np
 
+    from alexnet.data.store import Store
     from alexnet.measure.run import Run
     from alexnet.reuse.pictures import Loose
     from alexnet.reuse.similar.index import Index
@@ -126,7 +126,7 @@ class Similar:
         from alexnet.measure.run import Run
         from alexnet.reuse.pictures import Loose
         from alexnet.reuse.similar import sheet
-        from alexnet.reuse.similar.index import Index
+        from alexnet.reuse.similar.index import Index, records_of
         from alexnet.see.write import Folder, identity
         from alexnet.terminal import say
 
@@ -138,13 +138,13 @@ class Similar:
         index = Index.open(folder_of(self.run_folder, self.index_folder), run)
         named = list(found_pictures(self.pictures))
         queries = Loose(run, [one.picture for one in named], [one.name for one in named])
-        records = self._records(index)
+        store = self._store(index)
         out = Folder(self.out or index.folder, "similar")
         made_of, ends = [index.description, self.count, self.by], (".json", *sheet.sheets_of(len(named)))
         claim = out.claim("similar", *identity(run, *(one.picture for one in named)), *made_of, ends=ends)
         found, places = self._searched(run, index, queries)
         print(json.dumps([one.as_json() for one in found], indent=1) if self.json else sheet.in_words(found))
-        shown = None if records is None else records(places)
+        shown = None if store is None else records_of(index, store, places)
         sheet.write_sheets(claim, found, queries.read(np.arange(len(queries))), shown)
         for path in out.written:
             say(str(path))
@@ -169,12 +169,10 @@ class Similar:
         ]
         return found, places
 
-    def _records(self, index: "Index") -> "Callable[[np.ndarray], np.ndarray] | None":
-        """What reads the pictures at places of the index. None, with a notice, if the store has moved since."""
-        from functools import partial
-
+    def _store(self, index: "Index") -> "Store | None":
+        """The store that the index was built from. None, with a notice, if the store has moved since."""
         from alexnet.data.store import Store
-        from alexnet.reuse.similar.index import check_store, records_of
+        from alexnet.reuse.similar.index import check_store
         from alexnet.terminal import say
 
         place = self.store or Path(index.description["pictures"]["store"])
@@ -186,7 +184,7 @@ class Similar:
                 raise UserError(f"--store {fault}") from None
             say(f"no sheet of pictures is drawn: {fault}\nIf the store has moved, give its new place with --store.")
             return None
-        return partial(records_of, index, store)
+        return store
 
 
 def folder_of(run: Path, index: Path | None) -> Path:

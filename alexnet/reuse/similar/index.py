@@ -27,6 +27,7 @@ from alexnet.files import (
     json_bytes,
     locked,
     read_json,
+    refuse_foreign,
     remove_temporaries,
     sha256_of,
     write_atomically,
@@ -34,7 +35,7 @@ from alexnet.files import (
 from alexnet.isolation import isolated
 from alexnet.measure.evaluation import part_of
 from alexnet.measure.run import Run
-from alexnet.reuse.feature_file import Collection, open_features, write_features
+from alexnet.reuse.feature_file import Collection, describes_features, open_features, write_features
 from alexnet.reuse.pictures import Pool
 from alexnet.reuse.rows import Rows, Vectors
 from alexnet.reuse.similar.codes import BITS, Coder, learn_coder
@@ -97,8 +98,10 @@ def build(
     if bits is not None and bits not in BITS:
         raise UsageError(f"--bits {bits}: choose one of {', '.join(map(str, BITS))}.")
     faiss = find_faiss() if lists is not None else None
-    with faults_named(folder):
-        folder.mkdir(parents=True, exist_ok=True)
+    refuse_foreign(folder / DESCRIPTION, describes_features, "--index")
+    refuse_foreign(folder / "features.json", describes_features, "--index")
+    for name in (FEATURES, CODES, LISTS):
+        refuse_foreign(folder / name, lambda _: (folder / "features.json").exists(), "--index")
     with locked(folder / ".lock", f"{folder}: another process is building this index. Wait for it to end."):
         tell = progress or _nobody
         remove_temporaries(folder, OWN)  # only these: searches write into it too
@@ -340,9 +343,7 @@ def check_store(index: Index, store: Store) -> None:
 
 
 def records_of(index: Index, store: Store, places: np.ndarray) -> np.ndarray:
-    """The pictures at these places of the index, uint8 (…, S, S, 3). Raises UserError for another store."""
+    """The pictures at these places of the index, uint8 (n, S, S, 3). Raises UserError for another store."""
     check_store(index, store)
-    places = np.asarray(places)
     pool = Pool(tuple(part_of(store, name) for name in index.description["pictures"]["parts"]))
-    records = pool.read(places.reshape(-1))
-    return records.reshape(*places.shape, *records.shape[1:])
+    return pool.read(np.asarray(places).reshape(-1))

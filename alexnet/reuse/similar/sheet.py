@@ -86,11 +86,12 @@ def sheets_of(count: int) -> list[str]:
 
 
 def write_sheets(claim: Claim, found: Sequence[Found], queries: np.ndarray, pictures: np.ndarray | None) -> None:
-    """The JSON file and the sheets of a `claim`: similar.json, similar.png, similar-2.png … `pictures` (N, C, S, S, 3):
+    """The JSON file and the sheets of a `claim`: similar.json, similar.png, similar-2.png … `pictures` (N·C, S, S, 3):
     those found; without them no sheet is drawn."""
     claim.put(None, [one.as_json() for one in found])
     if pictures is None:
         return
+    pictures = pictures.reshape(len(found), -1, *pictures.shape[1:])
     for number, end in enumerate(sheets_of(len(found))):
         rows = slice(number * MOST_ROWS, (number + 1) * MOST_ROWS)
         sheet = contact_sheet(queries[rows], pictures[rows], words=[one.classes for one in found[rows]])
