@@ -258,7 +258,7 @@ def refuse_foreign(path: Path, ours: str | Callable[[Path], bool], option: str =
     remedy = f"It is not replaced: {f'choose another {option}, or ' if option else ''}move it."
     for folder in path.resolve().parents:
         inside = path.resolve().relative_to(folder).parts
-        if (folder / "store.json").exists():
+        if (store := folder / "store.json").is_file() and b"alexnet store" in head_of(store):
             raise UserError(f"{path}: lies in the store {folder}, which holds nothing else; choose another {option}.")
         own = inside[0] in _RUN_FOLDERS or (len(inside) == 1 and inside[0] in _RUN_FILES)
         if own and (folder / "config.json").exists() and (folder / "inputs.safetensors").exists():

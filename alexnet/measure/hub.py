@@ -111,12 +111,8 @@ def model_card(run: RunFolder, license: str | None = None) -> str:
         f"## Network\n\n```\n{describe(network, 1, size)}\n```",
         f"## Classes\n\nIn the order: {run.value('classes', 'order')}.\n\n{_classes(names)}",
         "## Licence\n\n"
-        + (
-            f"The weights are under the licence `{license}`. "
-            if license
-            else "No licence is stated for these weights. "
-        )
-        + "The package alexnet, which reads them, is under the MIT licence. The pictures that a network was trained on "
+        f"{f'The weights are under the licence `{license}`' if license else 'No licence is stated for these weights'}. "
+        "The package alexnet, which reads them, is under the MIT licence. The pictures that a network was trained on "
         "may have terms of their own.",
     ]
     if missing := run.config.get("missing_layers"):

@@ -67,13 +67,18 @@ class Run:
         Raises UserError if there is neither."""
         return cls.open(fetch(expanded(name), revision), device=device, precision=precision)
 
-    def save_pretrained(self, folder: str | PathLike[str]) -> Path:
-        """Write weights, config, mean and a model card into a folder that others can take; no paths, no options."""
-        return save_folder(self.folder, Path(expanded(folder)))
+    def save_pretrained(self, folder: str | PathLike[str], *, license: str | None = None) -> Path:
+        """Write weights, config, mean and a model card into a folder that others can take; no paths, no options.
 
-    def push_to_hub(self, repo_id: str, *, private: bool = False, token: str | None = None) -> str:
+        `license`: of the weights, as the Hub names it, for example "cc-by-4.0"; without it the card says that none is
+        stated."""
+        return save_folder(self.folder, Path(expanded(folder)), license)
+
+    def push_to_hub(
+        self, repo_id: str, *, private: bool = False, token: str | None = None, license: str | None = None
+    ) -> str:
         """Upload what `save_pretrained` writes to the Hugging Face Hub as `repo_id` ("owner/name"); the address."""
-        return push(self.folder, repo_id, private=private, token=token)
+        return push(self.folder, repo_id, private=private, token=token, license=license)
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r}, {self.folder.table.name}, {len(self.class_names)} classes, {self.arithmetic})"
