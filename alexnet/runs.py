@@ -4,6 +4,7 @@
     model.safetensors    the weights after the last whole epoch
     inputs.safetensors   mean image and colour statistics of the training pictures
     sample_weights.safetensors   factors of the training pictures' losses, if `alexnet.Classifier` was given any
+    trained_on.safetensors   digests of the training pictures (`alexnet.measure.overlap`)
     state/               training state for going on, the last two; gone when the run has ended
     snapshots/           weights at chosen epochs, for [Z] Fig. 4
     log.jsonl            one line for each thing that happened
@@ -96,7 +97,8 @@ CONFIG = {
 NEEDED = ("config.json", "model.safetensors", "inputs.safetensors")
 RUN_FILES = (*NEEDED, "sample_weights.safetensors", "log.jsonl")
 """Files of a run folder that make a trained run: they travel with a pickle."""
-FIRST_FILES = ("inputs.safetensors", "sample_weights.safetensors", ".lock")
+TRAINED_ON = "trained_on.safetensors"
+FIRST_FILES = ("inputs.safetensors", "sample_weights.safetensors", TRAINED_ON, ".lock")
 SNAPSHOT_EPOCHS = (1, 2, 5, 10, 20, 30, 40, 64)  # [Z] Fig. 4
 
 

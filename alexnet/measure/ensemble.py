@@ -41,6 +41,7 @@ def average(members: Sequence[Probabilities], weights: Sequence[float] | None = 
         "run": "average",
         "members": [member.about.get("run") for member in members],
         "weights": shares.tolist(),
+        "seen": sorted({number for member in members for number in member.about.get("seen") or ()}),
     }
     return Probabilities(np.asarray(values, np.float32), members[0].labels, members[0].keys, about)
 

@@ -5,7 +5,7 @@ N pictures · B pictures of a batch · K classes.
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from alexnet.data.store import Part, Store
 from alexnet.errors import UserError
 from alexnet.isolation import isolated
 from alexnet.measure.accuracy import TOP, Counts, Viewer, nll_of_truth, probabilities_of, rank_of_truth
+from alexnet.measure.overlap import seen_in_training
 from alexnet.measure.probabilities import Probabilities
 from alexnet.runs import RunFolder
 from alexnet.tensor_files import tensor_digest
@@ -63,7 +64,8 @@ class Evaluation:
     """What a network made of a set of pictures, in the set's order.
 
     `labels` (N,) true classes; `predicted` (N,) most probable ones, the lower number where two are equal; `ranks` (N,)
-    how many classes came before the true one; `nlls` (N,) −ln p(true class), float64.
+    how many classes came before the true one; `nlls` (N,) −ln p(true class), float64; `seen` (N,) whether the network
+    was trained on the picture, None if that can't be checked.
     """
 
     views: int
@@ -73,6 +75,7 @@ class Evaluation:
     predicted: np.ndarray
     ranks: np.ndarray
     nlls: np.ndarray
+    seen: np.ndarray | None = None
 
     @classmethod
     @isolated()
@@ -94,6 +97,19 @@ class Evaluation:
         return Counts(
             len(self.labels), int((self.ranks >= 1).sum()), int((self.ranks >= TOP).sum()), float(self.nlls.sum())
         )
+
+    @cached_property
+    def unseen(self) -> "Evaluation | None":
+        """The same of the pictures that the network was not trained on, if it was trained on others; else None."""
+        if self.seen is None or self.seen.all() or not self.seen.any():
+            return None
+        arrays = {name: getattr(self, name)[~self.seen] for name in ("labels", "predicted", "ranks", "nlls", "seen")}
+        return replace(self, **arrays)
+
+    @cached_property
+    def absent(self) -> tuple[str, ...]:
+        """Names of the classes that no picture is of."""
+        return tuple(row.name for row in self.per_class if not row.pictures)
 
     @property
     def top1_error(self) -> float:
@@ -174,12 +190,14 @@ def evaluate_run(
     are `sharing` it each judge whole batches, the same ones as one process: all get the whole, to the same bits.
 
     With `keep_probabilities` also the probabilities of the largest number of views (4·N·K bytes of memory).
-    Raises UserError if the store's classes or picture size are not the run's, if it has no such part, or if an output
-    is not a number.
+    The pictures may be of some of the run's classes only; answers are among all of them.
+    Raises UserError if they are of other classes, if the picture size is not the run's, if there is no such part, or if
+    an output is not a number.
     """
     pictures = part_of(store, part)
-    classes = class_map(folder, store)
+    classes = class_map(folder, store, pictures)
     check_size(folder, store)
+    seen = seen_in_training(folder, store, pictures)
     labels = classes[pictures.labels]
     own: list[tuple[int, dict[int, Judged], np.ndarray | None]] = []
     shared = {"rank": sharing.rank, "processes": sharing.processes}
@@ -192,7 +210,9 @@ def evaluate_run(
     whole = sorted((batch for batches in sharing.everyones(own) for batch in batches), key=lambda batch: batch[0])
     ids = tuple(folder.value("classes", "ids"))
     evaluations = {
-        count: Evaluation(count, folder.class_names, ids, labels, *map(np.concatenate, zip(*batches, strict=True)))
+        count: Evaluation(
+            count, folder.class_names, ids, labels, *map(np.concatenate, zip(*batches, strict=True)), seen=seen
+        )
         for count in views
         for batches in [[judged[count] for _, judged, _ in whole]]
     }
@@ -204,6 +224,7 @@ def evaluate_run(
         "store": store.fingerprint,
         "run": tensor_digest(viewer.network.state_dict()),
         "class_ids": list(ids),
+        "seen": None if seen is None else np.flatnonzero(seen).tolist(),
     }
     kept = np.concatenate([probabilities for _, _, probabilities in whole if probabilities is not None])
     return evaluations, Probabilities(kept, labels, tuple(pictures.keys), about)
@@ -220,27 +241,46 @@ def part_of(store: Store, name: str) -> Part:
     return store.parts[name]
 
 
-def class_map(folder: RunFolder, store: Store) -> np.ndarray:
-    """int64 (K,): the number of each of the store's classes among the run's outputs.
+def class_map(folder: RunFolder, store: Store, pictures: Part) -> np.ndarray:
+    """int64 (K,): the number of each of the store's classes among the run's outputs; −1 for one without pictures that
+    the run does not have.
 
-    Classes are told by their ids. Raises UserError if the two sets differ: the figures would mean nothing.
+    Classes are matched by their ids; if some are not found, all are matched by their names. Raises UserError, naming
+    them, for pictures of classes that the run does not have.
     """
-    outputs = {ident: number for number, ident in enumerate(folder.value("classes", "ids"))}
-    foreign = [ident for ident in store.class_ids if ident not in outputs]
+    needed = [store.class_ids[k] for k in np.unique(pictures.labels)]
+    by_id = matched(store.class_ids, folder.value("classes", "ids"))
+    by_name = matched(store.class_names, folder.class_names)
+    for found in (by_id, by_name):
+        if (found[pictures.labels] >= 0).all():
+            return found
+    outputs = folder.value("classes", "ids")
+    foreign = [ident for ident in needed if ident not in outputs]
     absent = [ident for ident in outputs if ident not in set(store.class_ids)]
-    if foreign or absent:
-        complaints = [_some(foreign, "in the store only"), _some(absent, "in the run only")]
-        raise UserError(
-            f"{store.path}: its classes are not those of {folder.path}: {'; '.join(filter(None, complaints))}. "
-            "Give a store of the same classes, prepared from folders (or ids) of the same names."
-        )
-    return np.array([outputs[ident] for ident in store.class_ids], np.int64)
+    complaints = [_some(foreign, "in the store only"), _some(absent, "in the run only")]
+    raise UserError(
+        f"{store.path}: its classes are not those of {folder.path}: {'; '.join(filter(None, complaints))}. "
+        "Prepare the store again without the folders of the classes that the run does not have; folders (or ids) of "
+        "the other classes must have the names that the run knows."
+    )
 
 
-def is_reordered(folder: RunFolder, store: Store) -> bool:
-    """Whether the store has the run's classes, all of them and no others, in another order; ids tell them apart."""
-    ours, theirs = list(folder.value("classes", "ids")), list(store.class_ids)
-    return ours != theirs and sorted(ours) == sorted(theirs)
+def matched(ours: Sequence[str], theirs: Sequence[str]) -> np.ndarray:
+    """int64: for each of `ours` where it stands in `theirs`, −1 if nowhere or if it is in one of the two twice."""
+    places, here, there = {name: place for place, name in enumerate(theirs)}, Counter(ours), Counter(theirs)
+    return np.array([places[name] if here[name] == there[name] == 1 else -1 for name in ours], np.int64)
+
+
+def how_matched(folder: RunFolder, store: Store, part: str) -> str:
+    """A sentence if the store's classes are in another order than the run's, or have other ids; else empty."""
+    pictures, ids = part_of(store, part), list(folder.value("classes", "ids"))
+    found = class_map(folder, store, pictures)
+    known = [place for place in found.tolist() if place >= 0]
+    if [ids[place] for place in known] != [store.class_ids[k] for k in np.flatnonzero(found >= 0)]:
+        return f"{store.path}: its classes have other ids than in {folder.path}; they are matched by their names"
+    if known != sorted(known):
+        return f"{store.path}: has the classes in another order than {folder.path}; they are matched by their ids"
+    return ""
 
 
 def check_size(folder: RunFolder, store: Store) -> None:

@@ -59,7 +59,7 @@ def choose_pictures(run: Run, store: Store, part: str) -> tuple[Shown, ...]:
     """Eight pictures of a part, the same ones each time, with their ten-view predictions."""
     pictures = part_of(store, part)
     chosen = epoch_order(len(pictures), seed=0, epoch=0)[:SHOWN_PICTURES]
-    records, outputs = pictures.read(chosen), class_map(run.folder, store)
+    records, outputs = pictures.read(chosen), class_map(run.folder, store, pictures)
     named = (Named(pictures.keys[int(place)], record) for place, record in zip(chosen, records, strict=True))
     predictions = [found for found in run.predictor.each(named) if isinstance(found, Prediction)]
     true = outputs[pictures.labels[chosen]]

@@ -3,7 +3,8 @@
     probabilities   float32 (N, K), each row the mean of the views' softmax outputs
     labels          int64 (N,), the true classes; -1 where they are not known
     metadata        "about": JSON with "keys" (N names of pictures), "class_ids" (K), "views", "part", "store"
-                    (its fingerprint), "run" (of the weights: `alexnet.tensor_files.tensor_digest`)
+                    (its fingerprint), "run" (of the weights: `alexnet.tensor_files.tensor_digest`), "seen" (numbers of
+                    the pictures that the network was trained on; null if that can't be checked)
 
 `safetensors.numpy.load_file` reads the arrays without this package.
 """
@@ -16,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from alexnet.damage import hold
+from alexnet.damage import hold, whole
 from alexnet.errors import UserError
 from alexnet.files import about_in, refuse_foreign
 from alexnet.measure.predict import Prediction
@@ -28,6 +29,7 @@ ABOUT = {
     "part??": str,
     "store??": str,
     "run??": str,
+    "seen??": [whole()],
 }
 
 
@@ -46,6 +48,18 @@ class Probabilities:
         values = np.stack([prediction.probabilities for prediction in predictions])
         about = {"views": views, "part": "", "store": "", "run": "", "class_ids": list(class_ids)}
         return cls(values, np.full(len(values), -1, np.int64), tuple(p.name for p in predictions), about)
+
+    @property
+    def seen(self) -> np.ndarray:
+        """bool (N,): the pictures that a network is known to have been trained on."""
+        return np.isin(np.arange(len(self.labels)), self.about.get("seen") or [])
+
+    @property
+    def unseen(self) -> "Probabilities":
+        """Those of the other pictures."""
+        kept = ~self.seen
+        keys = tuple(key for key, keep in zip(self.keys, kept, strict=True) if keep)
+        return Probabilities(self.values[kept], self.labels[kept], keys, self.about | {"seen": []})
 
     @staticmethod
     def refuse_foreign(path: Path, option: str) -> None:

@@ -13,6 +13,7 @@ from alexnet.measure import figures, html
 from alexnet.measure.history import day
 from alexnet.measure.material import Images, Material, Shown
 from alexnet.measure.run import Run
+from alexnet.measure.words import NOT_SEEN, notes_on
 from alexnet.nets import summary
 from alexnet.nets.table import Conv, trace
 
@@ -27,6 +28,7 @@ def head(material: Material, _: Images) -> str:
     run, config = material.run, material.run.config
     counts = config.get("data", {}).get("pictures", {})
     trained = len(material.history.epochs)
+    notes = notes_on(material.evaluations[10]) if material.evaluations else ()
     state = "" if config.get("finished") else " (still in training, or stopped)"
     about = (
         f"{run.folder.table.name}, {len(run.class_names):,} classes, {counts.get('train', 0):,} training pictures, "
@@ -37,6 +39,7 @@ def head(material: Material, _: Images) -> str:
             f"<h1>{html.escape(run.path.resolve().name)}</h1>",
             html.paragraph(about, "soft"),
             html.cards(headline(material)),
+            *(html.paragraph(f"{note[0].upper()}{note[1:]}.", "soft") for note in notes),
         )
     )
 
@@ -54,7 +57,12 @@ def headline(material: Material) -> list[tuple[str, str, str]]:
                 ("top-1", lambda e: e.top1_error, lambda e: e.counts.top1_errors),
                 ("top-5", lambda e: e.top5_error, lambda e: e.counts.top5_errors),
             )
-            for views, evaluation in (("ten views", material.evaluations[10]), ("centre", material.evaluations[1]))
+            for views, evaluation in (
+                ("ten views", material.evaluations[10]),
+                (f"ten views, {NOT_SEEN}", material.evaluations[10].unseen),
+                ("centre", material.evaluations[1]),
+            )
+            if evaluation is not None
         ] + [("nll", f"{material.evaluations[10].nll:.3f}", "ten views, nats")]
     if not material.history.epochs:
         return [("epochs", "0", "none has ended yet")]

@@ -4,9 +4,11 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from rich.cells import cell_len, set_cell_size
 
+from alexnet.data.layout import in_words
 from alexnet.measure.accuracy import count
 from alexnet.measure.evaluation import ClassRow, Evaluation
 from alexnet.measure.predict import Failure, Prediction
@@ -21,6 +23,7 @@ PAIRS_SHOWN = 10
 NAME_CELLS = 36
 WIDEST = 100
 """Cells of a terminal that a prediction takes at most."""
+NOT_SEEN = "not trained on"
 EIGHTHS = " ▏▎▍▌▋▊▉"
 
 
@@ -31,20 +34,44 @@ def evaluation_in_words(evaluations: dict[int, Evaluation]) -> str:
     """Headline figures for each number of views; the table of classes and the confused pairs for the largest."""
     fullest = evaluations[max(evaluations)]
     views = VIEWS_IN_WORDS[fullest.views]
-    headline = [("", "nll", "top-1 error", "", "top-5 error", "")]
+    headline: list[tuple[str, ...]] = [("", "nll", "top-1 error", "", "top-5 error", "")]
     for number, evaluation in sorted(evaluations.items()):
-        counts = evaluation.counts
-        headline.append(
-            (
-                VIEWS_IN_WORDS[number],
-                f"{counts.mean_nll:.4f}",
-                f"{counts.top1:.2%}",
-                f"{counts.top1_errors:,} of {counts.pictures:,}",
-                f"{counts.top5:.2%}",
-                f"{counts.top5_errors:,}",
-            )
-        )
+        headline.append(_headline_row(VIEWS_IN_WORDS[number], evaluation))
+        if evaluation.unseen:
+            headline.append(_headline_row(f"  {NOT_SEEN}", evaluation.unseen))
     return "\n\n".join((columns(headline, left=1), f"{class_table(fullest)}", f"{confusions(fullest, views)}"))
+
+
+def _headline_row(what: str, evaluation: Evaluation) -> tuple[str, ...]:
+    counts = evaluation.counts
+    top1 = f"{counts.top1:.2%}", f"{counts.top1_errors:,} of {counts.pictures:,}"
+    return what, f"{counts.mean_nll:.4f}", *top1, f"{counts.top5:.2%}", f"{counts.top5_errors:,}"
+
+
+def notes_on(evaluation: Evaluation) -> list[str]:
+    """What must be known to read the figures: classes without pictures, pictures that the run was trained on."""
+    notes = _absence(len(evaluation.class_ids), evaluation.absent)
+    if evaluation.seen is None:
+        notes.append("whether the run was trained on some of these pictures can't be checked: it does not know them")
+    else:
+        notes += _overlap(evaluation.seen)
+    return notes
+
+
+def _absence(classes: int, absent: Sequence[str]) -> list[str]:
+    if not absent:
+        return []
+    measured = f"measured on {classes - len(absent):,} of {counted(classes, 'class', 'classes')}"
+    return [f"{measured}: there are no pictures of {in_words(absent)}; answers may be any of the {classes:,}"]
+
+
+def _overlap(seen: np.ndarray) -> list[str]:
+    if seen.all():
+        return [f"the network was trained on all {len(seen):,} pictures: this is the training error"]
+    if not seen.any():
+        return []
+    others = f"the errors on the {(~seen).sum():,} others are given too"
+    return [f"the network was trained on {seen.sum():,} of the {len(seen):,} pictures; {others}"]
 
 
 def average_in_words(names: Sequence[str], members: Sequence[Probabilities], averaged: Probabilities) -> str:
@@ -56,7 +83,13 @@ def average_in_words(names: Sequence[str], members: Sequence[Probabilities], ave
         (name, weight, *(_errors_of(found) if known else ()))
         for name, weight, found in zip((*names, "average"), (*weights, ""), (*members, averaged), strict=True)
     ]
-    return columns([headings, *rows], left=1)
+    notes, ids = list[str](), averaged.about["class_ids"]
+    if known:
+        there = set(averaged.labels.tolist())
+        notes = _absence(len(ids), [ident for k, ident in enumerate(ids) if k not in there]) + _overlap(averaged.seen)
+    if known and averaged.seen.any() and not averaged.seen.all():
+        rows.append((f"  {NOT_SEEN}", "", *_errors_of(averaged.unseen)))
+    return "\n\n".join((*notes, columns([headings, *rows], left=1)))
 
 
 def _errors_of(found: Probabilities) -> tuple[str, ...]:
@@ -106,19 +139,17 @@ def evaluation_as_json(evaluations: dict[int, Evaluation]) -> dict[str, Any]:
     """All figures as plain values: shares 0 to 1, counts exact, nll in nats."""
     fullest = evaluations[max(evaluations)]
     ids = fullest.class_ids
+    seen, unseen = fullest.seen, {number: one.unseen for number, one in evaluations.items()}
     return {
-        "results": [
-            {
-                "views": number,
-                "pictures": evaluation.counts.pictures,
-                "nll": evaluation.nll,
-                "top1_error": evaluation.top1_error,
-                "top1_errors": evaluation.counts.top1_errors,
-                "top5_error": evaluation.top5_error,
-                "top5_errors": evaluation.counts.top5_errors,
-            }
-            for number, evaluation in sorted(evaluations.items())
-        ],
+        "results": _results(evaluations),
+        "classes": {"measured": len(ids) - len(fullest.absent), "of": len(ids), "absent": list(fullest.absent)},
+        "trained_on": None
+        if seen is None
+        else {
+            "pictures": int(seen.sum()),
+            "of": len(seen),
+            "results_on_the_others": _results({number: one for number, one in unseen.items() if one}),
+        },
         "table_views": fullest.views,
         "per_class": [
             {
@@ -136,6 +167,21 @@ def evaluation_as_json(evaluations: dict[int, Evaluation]) -> dict[str, Any]:
             for pair in fullest.confused(len(ids) ** 2)
         ],
     }
+
+
+def _results(evaluations: dict[int, Evaluation]) -> list[dict[str, Any]]:
+    return [
+        {
+            "views": number,
+            "pictures": evaluation.counts.pictures,
+            "nll": evaluation.nll,
+            "top1_error": evaluation.top1_error,
+            "top1_errors": evaluation.counts.top1_errors,
+            "top5_error": evaluation.top5_error,
+            "top5_errors": evaluation.counts.top5_errors,
+        }
+        for number, evaluation in sorted(evaluations.items())
+    ]
 
 
 # ── predictions ──────────────────────────────────────────────────────────────────────────────────────────────────

@@ -22,6 +22,7 @@ from alexnet.errors import UsageError
 from alexnet.files import DiskFull, faults_named, remove_temporaries
 from alexnet.isolation import use_threads
 from alexnet.measure.arithmetic import DTYPES, find_device
+from alexnet.measure.overlap import save_trained_on
 from alexnet.nets import table
 from alexnet.nets.network import Network
 from alexnet.processors import cores, omp_threads
@@ -185,6 +186,7 @@ def new_job(
         folder.mkdir(parents=True, exist_ok=True)
     claim()
     remove_temporaries(folder)
+    save_trained_on(folder, store, options.start_from and RunFolder.open(options.start_from))
     run = RunFolder.create(folder, config, inputs, sample_weights)
     notes = [
         f"{network.table.name}: {sum(p.numel() for p in network.parameters()):,} parameters, "

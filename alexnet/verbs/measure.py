@@ -28,7 +28,7 @@ class Evaluate:
     run_folder: RunFolderArgument
     """The run."""
     store: Annotated[Positional[Path], arg(metavar="STORE")]
-    """The pictures, prepared; of the classes and the record size that the run was trained on."""
+    """The pictures, prepared; of the run's classes or some of them, and of the record size that it was trained on."""
     views: Literal[1, 5, 9, 10] = 10
     """Crops of a picture whose softmax outputs are averaged: 1 (centre), 5 (and corners), 10 (and mirrored; [A] §4.1);
     9 is a grid of 3 × 3, not mirrored (the 2012 CIFAR nets'). With more than one the centre's are given too."""
@@ -46,7 +46,7 @@ class Evaluate:
     def run(self) -> None:
         from alexnet.data.store import Store
         from alexnet.measure import words
-        from alexnet.measure.evaluation import Sharing, evaluate_run, is_reordered
+        from alexnet.measure.evaluation import Sharing, evaluate_run, how_matched
         from alexnet.measure.probabilities import Probabilities
         from alexnet.measure.run import Run
         from alexnet.terminal import progress, say
@@ -61,8 +61,8 @@ class Evaluate:
             agree(team, store, options)
             if not team.alone:
                 set_threads(0, team.local)
-            if is_reordered(run.folder, store) and team.leads:
-                say(f"{store.path}: has the classes in another order than {run.path}; they are told by their ids")
+            if team.leads and (matched := how_matched(run.folder, store, self.part)):
+                say(matched)
             with progress("pictures") if team.leads else nullcontext() as report:
                 evaluations, probabilities = evaluate_run(
                     run.folder,
@@ -78,6 +78,8 @@ class Evaluate:
             return
         if probabilities is not None and self.save_probabilities is not None:
             probabilities.save(self.save_probabilities)
+        for note in words.notes_on(evaluations[self.views]):
+            say(note)
         if self.json:
             print(json.dumps(words.evaluation_as_json(evaluations), indent=1))
         else:
@@ -162,7 +164,7 @@ class Report:
     store: Annotated[
         Path | None, arg(metavar="STORE", help_behavior_hint="(default: the training's, where it still is)")
     ] = None
-    """The pictures to measure on and to show, prepared; of the classes and the record size of the training."""
+    """The pictures to measure on and to show, prepared; of the training's classes or some of them, and record size."""
     part: Annotated[str, arg(metavar="NAME")] = "val"
     """Which part of the store."""
     device: Device = "auto"

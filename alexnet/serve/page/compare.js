@@ -87,9 +87,11 @@ function accuracy(run, both, sides, signal) {
   const error = (one) => (one?.pictures ? one.top1_errors / one.pictures : null);
   const row = (name, shares) => h("tr", {}, h("th", { scope: "row" }, name), shares.map((share) => h("td", { class: "number" }, share === null ? "–" : meter(share))));
   const totals = both.map(([, page]) => page.evaluation.results.find((one) => one.views === 10).top1_error);
-  const table = h("div", { class: "scroll", tabindex: "0" }, h("table", { class: "accuracy" }, h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "class"), both.map(([home]) => h("th", { scope: "col", class: "number" }, home.name)))), h("tbody", {}, row("all", totals), classes.map((one) => row(one.class, both.map(([, page]) => error(of(page, one.id))))))));
+  const others = both.map(([, page]) => page.evaluation.trained_on?.results_on_the_others.find((one) => one.views === 10)?.top1_error ?? null);
+  const known = both.filter(([, page]) => page.evaluation.trained_on?.pictures).map(([home, page]) => ` ${home.name} was trained on ${page.evaluation.trained_on.pictures} of these ${page.evaluation.trained_on.of} pictures.`);
+  const table = h("div", { class: "scroll", tabindex: "0" }, h("table", { class: "accuracy" }, h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "class"), both.map(([home]) => h("th", { scope: "col", class: "number" }, home.name)))), h("tbody", {}, row("all", totals), others.some((share) => share !== null) && row("all not trained on", others), classes.map((one) => row(one.class, both.map(([, page]) => error(of(page, one.id))))))));
   const drawn = () => both.map(([home, page]) => ({ run: home.name, ...page.evaluation }));
-  return figure(table, { ...told, json: drawn, command: command("evaluate", both[0][0].commands.run, run.store.path) });
+  return figure(table, { ...told, words: told.words + [...new Set(known)].join(""), json: drawn, command: command("evaluate", both[0][0].commands.run, run.store.path) });
 }
 
 function meter(share) {
