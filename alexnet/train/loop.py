@@ -1,6 +1,7 @@
 """Training, as [A] §5 tells it: batches of 128, momentum, decay, the rate divided by 10 when validation stalls."""
 
 import math
+import shlex
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -79,7 +80,8 @@ def train(
             return job.run
         log = Log(folder / "log.jsonl", keep_log)
         screen = [] if quiet else [Screen(job.epochs)]
-        listeners = Everyone(log, Now(folder / "now.json"), Curves(folder / "tensorboard"), *screen)
+        curves = Curves(folder / "tensorboard", job.run.value("options") | job.run.value("recipe"))
+        listeners = Everyone(log, Now(folder / "now.json"), curves, *screen)
         try:
             for note in notes:
                 listeners.event("note", text=note)
@@ -122,7 +124,9 @@ def ended(run: RunFolder, store: Store, options: TrainOptions) -> RunFolder:
     trained = run.value("epochs_trained")
     if options.epochs is not None and options.epochs > max(trained, run.value("options", "epochs") or 0):
         raise UserError(
-            f"{run.path}: this run ended after {trained} epochs. To train further start a new one --from {run.path}."
+            f"{run.path}: this run ended after {trained} epochs. To train further, start a new run from its weights: "
+            f"alexnet train {shlex.quote(str(store.path))} --out NEW --from {shlex.quote(str(run.path))} --take all"
+            f" --epochs {options.epochs - trained}"
         )
     return run
 

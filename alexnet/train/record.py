@@ -8,7 +8,9 @@ import json
 import os
 import socket
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack, suppress
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -67,11 +69,25 @@ class Unwritten:
     size = 0
 
 
-class Curves:
-    """TensorBoard's event file: each epoch's figures. Written here and now, not by a thread as SummaryWriter does: a
-    full disk is then told like any other."""
+TAGS = {
+    "train_loss": "loss/train",
+    "val_nll": "loss/validation",
+    "train_top1_error": "top1_error/train",
+    "val_top1_error": "top1_error/validation",
+    "val_top5_error": "top5_error/validation",
+    "rate": "learning_rate/weights",
+    "pictures_per_second": "speed/pictures_per_second",
+    "step": "speed/updates",
+}
+"""TensorBoard's tags of an epoch's figures; what stands before the slash is a section of its page."""
 
-    def __init__(self, folder: Path) -> None:
+
+class Curves:
+    """TensorBoard's event file: each epoch's figures under `TAGS`; with a `recipe` also charts that show training and
+    validation together ("Custom Scalars") and its values ("HParams"). Written here and now, not by a thread as
+    SummaryWriter does: a full disk is then reported like any other."""
+
+    def __init__(self, folder: Path, recipe: Mapping[str, Any] | None = None) -> None:
         from tensorboard.summary.writer.record_writer import RecordWriter
 
         self.path = folder / f"events.out.tfevents.{int(time.time()):010}.{socket.gethostname()}.{os.getpid()}.0"
@@ -79,6 +95,9 @@ class Curves:
             folder.mkdir(exist_ok=True)
             self.writer = RecordWriter(open(self.path, "ab"))  # noqa: SIM115 - closed by close()
         self._write(file_version="brain.Event:2")
+        if recipe is not None:
+            self._write(summary=_charts())
+            self._write(summary=_hyperparameters(recipe))
 
     def _write(self, **content: Any) -> None:
         from tensorboard.compat.proto.event_pb2 import Event  # pyright: ignore[reportAttributeAccessIssue] - made at import
@@ -94,12 +113,49 @@ class Curves:
 
         if kind == "epoch":
             figures = {name: value for name, value in facts.items() if isinstance(value, int | float)}
-            values = [Summary.Value(tag=name, simple_value=figures[name]) for name in figures if name != "epoch"]
+            values = [
+                Summary.Value(tag=TAGS.get(name, name), simple_value=figures[name])
+                for name in figures
+                if name != "epoch"
+            ]
             self._write(step=facts["epoch"], summary=Summary(value=values))
 
     def close(self) -> None:
         with faults_named(self.path):
             self.writer.close()
+
+
+def _plugin_summary(tag: str, plugin: str, content: bytes, tensor: Any) -> Any:
+    """A Summary that one of TensorBoard's plugins reads."""
+    proto = import_module("tensorboard.compat.proto.summary_pb2")  # made at import, so unknown to type checkers
+    data = proto.SummaryMetadata.PluginData(plugin_name=plugin, content=content)
+    return proto.Summary(
+        value=[proto.Summary.Value(tag=tag, tensor=tensor, metadata=proto.SummaryMetadata(plugin_data=data))]
+    )
+
+
+def _charts() -> Any:
+    """For the custom scalars: a chart for each section of `TAGS`."""
+    made = import_module("tensorboard.plugins.custom_scalar.layout_pb2")
+    sections = dict.fromkeys(tag.partition("/")[0] for tag in TAGS.values())
+    charts = [made.Chart(title=name, multiline=made.MultilineChartContent(tag=[f"^{name}/"])) for name in sections]
+    layout = made.Layout(category=[made.Category(title="training", chart=charts)])
+    tensor = import_module("tensorboard.util.tensor_util").make_tensor_proto(layout.SerializeToString(), shape=())
+    return _plugin_summary("custom_scalars__config__", "custom_scalars", b"", tensor)
+
+
+def _hyperparameters(values: Mapping[str, Any]) -> Any:
+    """For the hyperparameters: the numbers, words and switches among `values`."""
+    made, metadata = (import_module(f"tensorboard.plugins.hparams.{name}") for name in ("plugin_data_pb2", "metadata"))
+    kinds = {bool: "bool_value", int: "number_value", float: "number_value", str: "string_value"}
+    start = made.SessionStartInfo()
+    for name, value in values.items():
+        if kind := kinds.get(type(value)):
+            setattr(start.hparams[name], kind, value)
+    content = made.HParamsPluginData(session_start_info=start, version=metadata.PLUGIN_DATA_VERSION)
+    return _plugin_summary(
+        metadata.SESSION_START_INFO_TAG, metadata.PLUGIN_NAME, content.SerializeToString(), metadata.NULL_TENSOR
+    )
 
 
 class Now:

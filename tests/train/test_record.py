@@ -1,9 +1,13 @@
 """What a run writes while it trains: TensorBoard's own reader reads it, and a full disk is told."""
 
+import re
 from pathlib import Path
 
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
+from tensorboard.plugins.custom_scalar import layout_pb2
+from tensorboard.plugins.hparams import plugin_data_pb2
 
 from alexnet.data.store import Store
 from alexnet.errors import UserError
@@ -83,3 +87,25 @@ def test_what_a_run_killed_in_its_first_moment_left_is_swept(store: Store, run_f
     train(store, run_folder, options, resume=True, quiet=True)
     assert RunFolder.open(run_folder).value("finished")
     assert not left.exists()
+
+
+def test_tensorboard_has_the_curves_in_sections_one_chart_of_both_losses_and_the_recipe(tmp_path: Path) -> None:
+    curves = Curves(tmp_path, {"rate": 0.01, "name": "paper", "mirror": True, "stages": [], "power": None})
+    curves.event("epoch", epoch=1, train_loss=1.5, val_nll=1.25, rate=0.01, val_top1_error=0.5)
+    curves.close()
+    events = EventAccumulator(str(tmp_path)).Reload()
+    assert set(events.Tags()["scalars"]) == {
+        "loss/train",
+        "loss/validation",
+        "learning_rate/weights",
+        "top1_error/validation",
+    }
+    assert events.Scalars("loss/validation")[0].value == 1.25
+    (shown,) = events.Tensors("custom_scalars__config__")
+    charts = layout_pb2.Layout.FromString(shown.tensor_proto.string_val[0]).category[0].chart
+    loss = next(list(chart.multiline.tag) for chart in charts if chart.title == "loss")
+    assert [tag for tag in events.Tags()["scalars"] if re.match(loss[0], tag)] == ["loss/train", "loss/validation"]
+    content = events.SummaryMetadata("_hparams_/session_start_info").plugin_data.content
+    known = plugin_data_pb2.HParamsPluginData.FromString(content).session_start_info.hparams
+    assert (known["rate"].number_value, known["name"].string_value, known["mirror"].bool_value) == (0.01, "paper", True)
+    assert set(known) == {"rate", "name", "mirror"}
