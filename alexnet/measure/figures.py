@@ -269,7 +269,10 @@ def png_of(drawing: Figure | np.ndarray, kind: str = "figure") -> bytes:
         with warnings.catch_warnings():
             # A name in a script that the font lacks shows as boxes here; the report has it as text.
             warnings.filterwarnings("ignore", r"Glyph .* missing from font", UserWarning)
-            drawing.savefig(data, format="png", facecolor=drawing.get_facecolor(), metadata={"Software": mark(kind)})
+            # The box around all that is drawn: a title may reach beyond the figure that was laid out.
+            box = {"bbox_inches": "tight", "pad_inches": 0.1}
+            colour, text = drawing.get_facecolor(), {"Software": mark(kind)}
+            drawing.savefig(data, format="png", facecolor=colour, metadata=text, **box)
     else:
         text = PngInfo()
         text.add_text("Software", mark(kind))

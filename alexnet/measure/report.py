@@ -3,6 +3,7 @@
 Everything in it is computed from the run folder and the store: made again, it is the same to the byte.
 """
 
+from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 
@@ -13,10 +14,19 @@ from alexnet.measure.evaluation import Progress
 from alexnet.measure.material import Images, gather
 from alexnet.measure.run import Run
 from alexnet.measure.sections import SECTIONS
+from alexnet.measure.words import notes_on
 
 
-def write_report(run: Run, store: Store | None = None, *, part: str = "val", progress: Progress | None = None) -> Path:
-    """Write RUN/report.html and RUN/figures/*.png, give the page's path.
+def write_report(
+    run: Run,
+    store: Store | None = None,
+    *,
+    part: str = "val",
+    progress: Progress | None = None,
+    say: Callable[[str], None] = lambda note: None,
+) -> Path:
+    """Write RUN/report.html and RUN/figures/*.png, give the page's path. `say` receives what `words.notes_on` has to
+    say of the figures.
 
     With a `store` every picture of its `part` is judged once, by centre and ten views. Raises UserError if the store
     does not fit the run, or a file can't be written.
@@ -24,6 +34,8 @@ def write_report(run: Run, store: Store | None = None, *, part: str = "val", pro
     path, images = run.path / "report.html", Images(run.path / "figures")
     refuse_foreign(path, "report", "")
     material = gather(run, store, part, progress)
+    for note in notes_on(material.evaluations[10]) if material.evaluations else ():
+        say(note)
     title = f"{run.path.resolve().name}: {run.folder.table.name}"
     body = [section(material, images) for section in SECTIONS]
     style = resources.files("alexnet.measure").joinpath("report.css").read_text("utf-8")

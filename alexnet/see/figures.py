@@ -126,7 +126,7 @@ def filters_figure(named: Sequence[tuple[str, Filters, np.ndarray]]) -> Figure:
 
 def titles_of(name: str, filters: Filters) -> tuple[str, str, str]:
     """What stands above the three mosaics of a run."""
-    told = filters.as_json()
+    told, name = filters.as_json(), shortened(name, 24)
     shares = told["mean_share"]
     return (
         f"{name}: {filters.layer}, {told['filters']} of {told['size']}×{told['size']}, stride {filters.stride}\n"

@@ -176,13 +176,14 @@ class Report:
         from alexnet.data.store import Store
         from alexnet.measure.report import write_report
         from alexnet.measure.run import Run
-        from alexnet.terminal import progress
+        from alexnet.terminal import progress, say
 
         run = Run.open(self.run_folder, device=self.device, precision=self.precision)
         path = self.store or Path(run.config.get("data", {}).get("path", ""))
         store = Store.open(path) if self.store or (path / "store.json").exists() else None
         with progress("pictures") as report:
-            print(write_report(run, store, part=self.part, progress=partial(report, self.part)))
+            page = write_report(run, store, part=self.part, progress=partial(report, self.part), say=say)
+        print(page)
 
 
 @dataclass(frozen=True)
