@@ -23,7 +23,7 @@ def write_report(
     *,
     part: str = "val",
     progress: Progress | None = None,
-    say: Callable[[str], None] = lambda note: None,
+    say: Callable[[str], object] | None = None,
 ) -> Path:
     """Write RUN/report.html and RUN/figures/*.png, give the page's path. `say` receives what `words.notes_on` has to
     say of the figures.
@@ -34,8 +34,9 @@ def write_report(
     path, images = run.path / "report.html", Images(run.path / "figures")
     refuse_foreign(path, "report", "")
     material = gather(run, store, part, progress)
-    for note in notes_on(material.evaluations[10]) if material.evaluations else ():
-        say(note)
+    if say and material.evaluations:
+        for note in notes_on(material.evaluations[10]):
+            say(note)
     title = f"{run.path.resolve().name}: {run.folder.table.name}"
     body = [section(material, images) for section in SECTIONS]
     style = resources.files("alexnet.measure").joinpath("report.css").read_text("utf-8")
