@@ -5,7 +5,7 @@ must be one chain of layers; the one fork in it is the emulation of response nor
 B the batch: a number that no layer has where the graph leaves it free.
 """
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import prod
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
@@ -29,67 +29,32 @@ AGAIN = "Download it again, or export it again."
 BATCH = (1 << 31) - 1
 FLOATS = (1, 10, 11, 16)  # FLOAT, FLOAT16, DOUBLE, BFLOAT16 of TensorProto
 ACTIVATIONS: dict[str, Literal["relu", "tanh", "sigmoid"]] = {"Relu": "relu", "Tanh": "tanh", "Sigmoid": "sigmoid"}
-VALUES = ("value_float", "value_floats", "value_int", "value_ints")
 Attributes = dict[str, Any]
 Shape = tuple[int, ...]
 
 
 # ── what is known before any picture ─────────────────────────────────────────────────────────────────────────────
 
-
-def _axes(given: Attributes, inputs: list[np.ndarray]) -> tuple[int, ...]:
-    return tuple(int(axis) for axis in (inputs[1].reshape(-1) if len(inputs) > 1 else given.get("axes", ())))
-
-
-def _unsqueezed(given: Attributes, inputs: list[np.ndarray]) -> np.ndarray:
-    return np.expand_dims(inputs[0], _axes(given, inputs))
-
-
-def _squeezed(given: Attributes, inputs: list[np.ndarray]) -> np.ndarray:
-    return np.squeeze(inputs[0], _axes(given, inputs) or None)
-
-
-def _gathered(given: Attributes, inputs: list[np.ndarray]) -> np.ndarray:
-    return np.take(inputs[0], inputs[1], given.get("axis", 0))
-
-
-def _sliced(_: Attributes, inputs: list[np.ndarray]) -> np.ndarray:
-    """Slice of opset 10 and later: data, starts, ends, axes, steps."""
-    starts, ends = inputs[1].reshape(-1), inputs[2].reshape(-1)
-    axes = inputs[3].reshape(-1) if len(inputs) > 3 else range(len(starts))
-    steps = inputs[4].reshape(-1) if len(inputs) > 4 else [1] * len(starts)
-    parts = [slice(None)] * inputs[0].ndim
-    for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
-        length = inputs[0].shape[int(axis)]
-        end = None if step < 0 and end < -length else int(end)
-        parts[int(axis)] = slice(int(start), end, int(step))
-    return inputs[0][tuple(parts)]
-
-
-def _cast(given: Attributes, inputs: list[np.ndarray]) -> np.ndarray:
-    return inputs[0].astype(np.float32 if given["to"] in FLOATS else np.int64)
-
-
-COMPUTED: dict[str, Callable[[Attributes, list[np.ndarray]], np.ndarray]] = {
-    "Identity": lambda _, inputs: inputs[0],
-    "Cast": _cast,
-    "Reshape": lambda given, inputs: inputs[0].reshape(_target(inputs[0].shape, inputs[1], given)),
-    "Flatten": lambda given, inputs: inputs[0].reshape(_flattened(inputs[0].shape, given)),
-    "Transpose": lambda given, inputs: np.transpose(inputs[0], given.get("perm")),
-    "Unsqueeze": _unsqueezed,
-    "Squeeze": _squeezed,
-    "Concat": lambda given, inputs: np.concatenate(inputs, given["axis"]),
-    "Gather": _gathered,
-    "Slice": _sliced,
-    "Shape": lambda _, inputs: np.array(inputs[0].shape, np.int64),
-    "Equal": lambda _, inputs: inputs[0] == inputs[1],
-    "Add": lambda _, inputs: inputs[0] + inputs[1],
-    "Sub": lambda _, inputs: inputs[0] - inputs[1],
-    "Mul": lambda _, inputs: inputs[0] * inputs[1],
+COMPUTED = {
+    *("Constant", "ConstantOfShape", "Identity", "Cast", "Shape", "Reshape", "Flatten", "Transpose", "Squeeze"),
+    *("Unsqueeze", "Concat", "Gather", "Slice", "Equal", "Add", "Sub", "Mul"),
 }
 """What is computed of constants: what exporters make of weights and shapes."""
 GROWING = {"Gather", "Add", "Sub", "Mul", "Equal"}
 """Of these the result may be as large as the inputs' product."""
+
+
+def _computed(node: "onnx.NodeProto", inputs: Sequence[np.ndarray], opset: int) -> np.ndarray:
+    """The output of a node for these inputs, by ONNX's own reference implementation; real numbers as float32."""
+    import onnx
+    from onnx.reference import ReferenceEvaluator
+
+    feeds = dict(zip((name for name in node.input if name), inputs, strict=True))
+    named = [onnx.ValueInfoProto(name=name) for name in feeds]
+    graph = onnx.GraphProto(node=[node], input=named, output=[onnx.ValueInfoProto(name=node.output[0])])
+    (output,) = ReferenceEvaluator(graph, {"": opset}).run(None, feeds)
+    found = np.asarray(output)
+    return found if found.dtype.kind in "iub" else found.astype(np.float32)
 
 
 def _target(shape: Shape, wanted: np.ndarray, given: Attributes) -> Shape:
@@ -218,28 +183,25 @@ class Reading:
 
     def _compute(self, node: "onnx.NodeProto", given: Attributes) -> None:
         """A value that is known before any picture; operators that are none of `COMPUTED` leave it unknown."""
+        if node.op_type not in COMPUTED:
+            return
         inputs = [self.constants[name] for name in node.input if name]
         if node.op_type == "ConstantOfShape":
-            shape = [int(length) for length in inputs[0]]
-            if min(shape, default=1) < 0 or np.prod([float(length) for length in shape]) > MOST_VALUES:
-                self._refuse(node, f"makes a constant of {shape}: no layer is so large")
-            value = array_of(given["value"], self.where).reshape(()) if "value" in given else np.float32(0)
-            found = np.full(shape, value)
-        elif node.op_type == "Constant":
-            found = next((np.array(given[name]) for name in VALUES if name in given), None)
-            found = array_of(given["value"], self.where) if "value" in given else found
-        elif node.op_type in COMPUTED:
-            sizes, alike = [array.size for array in inputs], len({array.shape for array in inputs}) == 1
-            if (prod(sizes) if node.op_type in GROWING and not alike else sum(sizes)) > MOST_VALUES:
-                self._refuse(node, "makes a constant that is larger than any layer")
-            found = COMPUTED[node.op_type](given, inputs)
+            largest = prod(float(length) for length in inputs[0])
+        elif node.op_type in GROWING and len({array.shape for array in inputs}) > 1:
+            largest = prod(array.size for array in inputs)
         else:
-            return
-        if found is not None:
-            self.made += 0 if node.op_type == "Identity" else found.size
-            if self.made > MOST_VALUES:
-                self._refuse(node, "makes more constants than any of these networks has")
-            self.constants[node.output[0]] = found
+            largest = sum(array.size for array in inputs)
+        if largest > MOST_VALUES:
+            self._refuse(node, "makes a constant that is larger than any layer")
+        if node.op_type == "Constant" and "value" in given:
+            found = array_of(given["value"], self.where)
+        else:
+            found = _computed(node, inputs, self.opset)
+        self.made += 0 if node.op_type == "Identity" else found.size
+        if self.made > MOST_VALUES:
+            self._refuse(node, "makes more constants than any of these networks has")
+        self.constants[node.output[0]] = found
 
     def _read(self, node: "onnx.NodeProto", given: Attributes) -> None:
         kinds = {
@@ -360,7 +322,7 @@ class Reading:
         side, average = self._maps(node), node.op_type != "MaxPool"
         kernels = [side, side]
         if node.op_type == "ReduceMean":
-            axes = _axes(given, [np.zeros(0), *(self.constants[name] for name in node.input[1:] if name)])
+            axes = self.constants[node.input[1]].reshape(-1) if len(node.input) > 1 else given.get("axes", ())
             if {axis % 4 for axis in axes} != {2, 3} or not given.get("keepdims", 1):
                 self._refuse(node, "only a mean over both sides of the maps, kept as dimensions, is an average pool")
         elif node.op_type != "GlobalAveragePool":
@@ -459,7 +421,7 @@ class Reading:
             return _flattened(shape, given)
         if node.op_type == "Reshape":
             return _target(shape, inputs[0] if inputs else np.array(given["shape"]), given)
-        return COMPUTED[node.op_type](given, [np.broadcast_to(np.int8(0), shape), *inputs]).shape
+        return _computed(node, [np.broadcast_to(np.int8(0), shape), *inputs], self.opset).shape
 
     # ── the norm that torch's exporters write as squares, an average over maps, a power and a quotient ───────────
 
