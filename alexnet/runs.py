@@ -277,7 +277,7 @@ class RunFolder:
     @isolated()
     def empty_network(self) -> Network:
         """The run's network with weights yet to be filled in."""
-        return Network(self.table, int(self.value("network", "input_size"))).channels_last()
+        return Network(self.table, int(self.value("network", "input_size")))
 
     @cached_property
     @isolated()

@@ -18,7 +18,8 @@ from torch import Tensor
 
 from alexnet.bench.machine import describe
 from alexnet.bench.subject import Bench, Subject
-from alexnet.nets.layers import Place, WeightedLayer
+from alexnet.nets.dropout import Position
+from alexnet.nets.network import Network
 
 
 def seconds(act: Callable[[], object], rounds: int) -> float:
@@ -33,31 +34,27 @@ def seconds(act: Callable[[], object], rounds: int) -> float:
 
 def layer_rows(ours: Subject, rounds: int) -> list[tuple[str, float, float]]:
     """(name, seconds forward, seconds backward) of each step of the network's `forward`, and of the loss."""
-    network, rows = ours.job.network.train(), []
-    network.set_place(Place(0, 1, torch.from_numpy(ours.batch.indices)))
-    x, names = ours.ready_inputs(), [layer.row.name for layer in network.layers]
-    for step in network.steps:
-        name = names.pop(0)
-        if isinstance(step, partial):  # rows in a row as one kernel, a pool its last
-            while "pool" not in name and names[0].startswith(("relu", "norm", "pool")):
-                name += "+" + names.pop(0)
-        x = x.detach().requires_grad_(bool(rows))
-        forward = seconds(lambda step=step, x=x: step(x), rounds)
-        y = step(x)
-        learns = [tensor for tensor in (x, *learned(step)) if tensor.requires_grad]
-        gradient = torch.randn_like(y)
-        backward = seconds(lambda: torch.autograd.grad(y, learns, gradient, retain_graph=True), rounds)  # noqa: B023
-        rows.append((name, forward, backward))
-        x = y
+    network, rows, place = ours.job.network.train(), [], 0
+    position = Position(0, 1, torch.from_numpy(ours.batch.indices))
+    x = ours.ready_inputs()
+    with network.copies.in_use():
+        while place < len(network.order):
+            x = x.detach().requires_grad_(bool(rows))
+            step = partial(network.advance, network.order, place, x, position=position)
+            y, after = step()
+            names = network.order[place:after]
+            learns = [tensor for tensor in (x, *learned(network, names)) if tensor.requires_grad]
+            backward = partial(torch.autograd.grad, y, learns, torch.randn_like(y), retain_graph=True)
+            rows.append(("+".join(names), seconds(step, rounds), seconds(backward, rounds)))
+            x, place = y, after
     return [*rows, ("loss", *loss_seconds(x.detach(), ours.labels, rounds))]
 
 
-def learned(step: object) -> list[Tensor]:
-    """What the gradients of a step's weights arrive at: the weights, or the copies that the layer works with."""
-    if not isinstance(step, torch.nn.Module):
-        return []
-    copies = step.copies if isinstance(step, WeightedLayer) else {}
-    return [copies[name].values if name in copies else weight for name, weight in step.named_parameters()]
+def learned(network: Network, names: list[str]) -> list[Tensor]:
+    """What the gradients of these rows' weights arrive at: the weights, or their working copies."""
+    weights = [weight for name in names for weight in network.get_submodule(name).parameters()]
+    copies = [network.copies.of(weight) for weight in weights]
+    return [weight if copy is None else copy.values for weight, copy in zip(weights, copies, strict=True)]
 
 
 def loss_seconds(logits: Tensor, labels: Tensor, rounds: int) -> tuple[float, float]:

@@ -15,6 +15,8 @@ from types import ModuleType
 
 import torch
 from torch import Tensor
+from torch._C._functorch import peek_interpreter_stack  # pyright: ignore[reportMissingModuleSource]
+from torch.autograd import forward_ad
 
 from alexnet import native
 from alexnet.errors import UserError
@@ -27,6 +29,7 @@ __all__ = [
     "available",
     "cells",
     "choose",
+    "is_ordinary",
     "local_response_norm",
     "max_pool",
     "relu_norm_pool",
@@ -105,13 +108,26 @@ _REACH = {
 _LARGEST_PICTURE = 1 << 30  # values; inside one, places are counted in 32 bits
 
 
+def is_ordinary(x: object) -> bool:
+    """Whether `x` is an ordinary tensor in an ordinary pass, which own kernels may read and write in memory: outside
+    compilers, tracers, exporters, dispatch modes, the transforms of `torch.func` and forward-mode derivatives."""
+    return (
+        not torch.compiler.is_compiling()
+        and type(x) in (Tensor, torch.nn.Parameter)
+        and not torch._C._is_tracing()
+        and torch._C._len_torch_dispatch_stack() == 0
+        and peek_interpreter_stack() is None
+        and forward_ad._current_level < 0
+    )
+
+
 def _form(
     x: Tensor, *, dtype: torch.dtype | None = None, norm: NormSpec | None = None, kernel: int = 1, stride: int = 1
 ) -> ModuleType:
-    """The module whose function takes `x` (of `dtype`, if what matters is another's): the compiled one for its device
-    if it reaches so far, for an ordinary tensor outside compilers and tracers."""
+    """The module whose function takes the ordinary tensor `x` (of `dtype`, if what matters is another's): the compiled
+    one for its device if it reaches so far."""
     reach = _REACH.get(x.device.type)
-    if reach is None or type(x) not in (Tensor, torch.nn.Parameter) or torch.compiler.is_compiling():
+    if reach is None:
         return reference
     fits = stride <= kernel <= reach.kernel and (norm is None or norm.size <= reach.window)
     if not fits or (dtype or x.dtype) not in reach.dtypes or x.shape[1:].numel() > _LARGEST_PICTURE:
@@ -124,6 +140,8 @@ def local_response_norm(x_bchw: Tensor, spec: NormSpec) -> Tensor:
 
     ValueError if the maps do not divide into `spec.blocks`.
     """
+    if not is_ordinary(x_bchw):
+        return reference.plain_local_response_norm(x_bchw, spec)
     _check_maps(x_bchw, spec)
     return _form(x_bchw, norm=spec).local_response_norm(x_bchw, spec)
 
@@ -133,6 +151,8 @@ def spatial_response_norm(x_bchw: Tensor, spec: NormSpec) -> Tensor:
 
     x · (k + alpha · Σ x²)^−beta; the window reaches size // 2 up and left, (size − 1) // 2 down and right.
     """
+    if not is_ordinary(x_bchw):
+        return reference.plain_spatial_response_norm(x_bchw, spec)
     _check_maps(x_bchw, None)
     form = _form(x_bchw) if x_bchw.device.type == "cpu" else reference
     return form.spatial_response_norm(x_bchw, spec)
@@ -155,9 +175,13 @@ def relu_norm_pool(
     ReLU last; its conv2: both norms. The gradient of a pooled value goes to the first maximum of its window in
     row-major order. ValueError if the maps do not divide into the norm's blocks.
     """
+    pool = {"kernel": kernel, "stride": stride}
+    if not is_ordinary(x_bchw):
+        return reference.plain_relu_norm_pool(
+            x_bchw, relu_first=relu_first, norm=norm, inside=inside, relu_last=relu_last, **pool
+        )
     _check_maps(x_bchw, norm)
     form = _form(x_bchw, norm=norm, kernel=kernel, stride=stride)
-    pool = {"kernel": kernel, "stride": stride}
     if form is compiled:
         return compiled.relu_norm_pool(
             x_bchw, relu_first=relu_first, norm=norm, inside=inside, relu_last=relu_last, **pool
@@ -177,7 +201,8 @@ def cells(x_bchw: Tensor, stride: int, before: int, rows: int, columns: int) -> 
     """
     _check_maps(x_bchw, None)
     differentiable = torch.is_grad_enabled() and x_bchw.requires_grad
-    form = _form(x_bchw) if x_bchw.device.type == "cpu" and not differentiable else reference
+    fits = x_bchw.device.type == "cpu" and not differentiable and is_ordinary(x_bchw)
+    form = _form(x_bchw) if fits else reference
     return form.cells(x_bchw, stride, before, rows, columns)
 
 
@@ -199,7 +224,7 @@ def update_(
     written = (weight, velocity) if copy is None else (weight, velocity, copy)
     if any(tensor.shape != weight.shape for tensor in (*written, gradient)):
         raise ValueError(f"shapes differ: {', '.join(str(tuple(tensor.shape)) for tensor in (*written, gradient))}")
-    form = _form(weight) if _can_update(written, gradient) else reference
+    form = _form(weight) if is_ordinary(weight) and _can_update(written, gradient) else reference
     if form is not reference and gradient.stride() != weight.stride():
         gradient = torch.empty_like(weight, dtype=gradient.dtype, memory_format=torch.preserve_format).copy_(gradient)
     tensors = [tensor.detach() for tensor in (weight, velocity, gradient)]
@@ -240,7 +265,8 @@ def augment(
     ValueError for a crop that leaves the picture or a mean of another shape.
     """
     _check_crops(pictures_bhwc, offsets_b2, mirror_b, noise_b3, size)
-    return _form(pictures_bhwc, dtype=dtype).augment(
+    form = _form(pictures_bhwc, dtype=dtype) if is_ordinary(pictures_bhwc) else reference
+    return form.augment(
         pictures_bhwc,
         offsets_b2=offsets_b2,
         mirror_b=mirror_b,

@@ -6,7 +6,9 @@ the OpenMP runtime that PyTorch itself has loaded, and works in that pool with `
 
 import ctypes
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ import torch
 from torch import Tensor
 
 from alexnet import native
+from alexnet.kernels import reference
 from alexnet.kernels.reference import NormSpec, is_aligned
 
 SOURCES = (Path(__file__).with_name("lanes.h"), Path(__file__).with_name("cpu.cpp"))
@@ -100,7 +103,8 @@ _SIGNATURES: dict[str, list[Any]] = {
 
 def local_response_norm(x_bchw: Tensor, spec: NormSpec) -> Tensor:
     """As `reference.local_response_norm`."""
-    return _NormPool.apply(x_bchw, _problem(x_bchw, across=_norm(spec), blocks=spec.blocks))  # pyright: ignore[reportReturnType]
+    plain = partial(reference.plain_local_response_norm, spec=spec)
+    return _NormPool.apply(x_bchw, _problem(x_bchw, across=_norm(spec), blocks=spec.blocks), plain)  # pyright: ignore[reportReturnType]
 
 
 def relu_norm_pool(
@@ -114,22 +118,17 @@ def relu_norm_pool(
     stride: int,
 ) -> Tensor:
     """As `kernels.relu_norm_pool`, in one pass forward and one backward; `kernel` ≤ LARGEST_KERNEL."""
-    problem = _problem(
-        x_bchw,
-        kernel=kernel,
-        stride=stride,
-        blocks=1 if norm is None else norm.blocks,
-        across=_norm(norm),
-        inside=_norm(inside),
-        relu_first=relu_first,
-        relu_last=relu_last,
-    )
-    return _NormPool.apply(x_bchw, problem)  # pyright: ignore[reportReturnType]
+    shared = {"relu_first": relu_first, "relu_last": relu_last, "kernel": kernel, "stride": stride}
+    blocks = 1 if norm is None else norm.blocks
+    problem = _problem(x_bchw, blocks=blocks, across=_norm(norm), inside=_norm(inside), **shared)
+    plain = partial(reference.plain_relu_norm_pool, norm=norm, inside=inside, **shared)
+    return _NormPool.apply(x_bchw, problem, plain)  # pyright: ignore[reportReturnType]
 
 
 def spatial_response_norm(x_bchw: Tensor, spec: NormSpec) -> Tensor:
     """As `reference.spatial_response_norm`."""
-    return _NormPool.apply(x_bchw, _problem(x_bchw, inside=_norm(spec)))  # pyright: ignore[reportReturnType]
+    plain = partial(reference.plain_spatial_response_norm, spec=spec)
+    return _NormPool.apply(x_bchw, _problem(x_bchw, inside=_norm(spec)), plain)  # pyright: ignore[reportReturnType]
 
 
 def _norm(spec: NormSpec | None) -> Norm:
@@ -184,32 +183,35 @@ def cells(x_bchw: Tensor, stride: int, before: int, rows: int, columns: int) -> 
 
 
 class _NormPool(torch.autograd.Function):
-    """Saves the input as it came and, where it pools, one byte per output: the place of the maximum in its window."""
+    """Saves the input as it came and, where it pools, one byte per output: the position of the maximum in its window.
+    `plain`: the same function in operations that can be differentiated again."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, problem: Problem) -> Tensor:
-        x = _channels_last(x)
+    def forward(ctx: Any, x: Tensor, problem: Problem, plain: Callable[[Tensor], Tensor]) -> Tensor:
+        given, x = x, _channels_last(x)
         shape = problem.pictures, problem.maps, problem.out_height, problem.out_width
         out = _empty(*shape, x.dtype)
         pools = problem.kernel > 1 or problem.stride > 1
         switches = _empty(*shape, torch.uint8) if pools and ctx.needs_input_grad[0] else None
         library().functions.alexnet_forward(problem, x.data_ptr(), out.data_ptr(), _pointer(switches))
         if ctx.needs_input_grad[0]:
-            ctx.save_for_backward(x, *([] if switches is None else [switches]))
-            ctx.problem = problem
+            ctx.save_for_backward(given, *([] if switches is None else [switches]))
+            ctx.problem, ctx.plain = problem, plain
         return out
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
         x, *switches = ctx.saved_tensors
+        if torch.is_grad_enabled():  # somebody differentiates the gradient too (create_graph)
+            return reference.differentiable_gradient(ctx.plain, x, gradient), None, None
+        x = _channels_last(x)
         gradient = _channels_last(gradient.to(x.dtype))
         out = torch.empty_like(x, memory_format=torch.channels_last)
         ctx.problem.threads = torch.get_num_threads()
         library().functions.alexnet_backward(
             ctx.problem, x.data_ptr(), gradient.data_ptr(), _pointer(*switches), out.data_ptr()
         )
-        return out, None
+        return out, None, None
 
 
 def _pointer(tensor: Tensor | None = None) -> int | None:

@@ -1,5 +1,8 @@
 """Every kernel in plain PyTorch: differentiable, right on any device and for float64, float32, bfloat16 and float16.
 
+The normalisations come twice: with a backward pass of their own, fast and lean, and as `plain_…`, formulas that any
+tool can trace, transform and differentiate as often as it likes.
+
 B pictures · C maps · H, W rows and columns · M maps of one block (tower) · S side of a stored picture
 
 The sum over neighbouring maps is a few shifted additions (for wide windows: a product with a band matrix), and the
@@ -64,6 +67,62 @@ def spatial_response_norm(x_bchw: Tensor, spec: NormSpec) -> Tensor:
     x · (k + alpha · Σ x²)^−beta; the window reaches size // 2 up and left, (size − 1) // 2 down and right.
     """
     return _Norm.apply(x_bchw, spec, _place_sums)  # pyright: ignore[reportReturnType]
+
+
+def plain_local_response_norm(x_bchw: Tensor, spec: NormSpec) -> Tensor:
+    """`local_response_norm` written out: no sizes are looked at, so symbolic tracers can follow."""
+    a = at_least_float32(x_bchw)
+    q_bkmhw = (a * a).unflatten(1, (spec.blocks, -1))
+    padded = F.pad(q_bkmhw, (0, 0, 0, 0, spec.size // 2, (spec.size - 1) // 2))
+    if spec.size <= SHIFTED:
+        maps = a.shape[1] // spec.blocks
+        sums = sum((padded.narrow(2, step, maps) for step in range(1, spec.size)), padded.narrow(2, 0, maps))
+    else:
+        sums = padded.unfold(2, spec.size, 1).sum(dim=-1)
+    return _plainly_divided(a, sums.flatten(1, 2), spec).to(x_bchw.dtype)
+
+
+def plain_spatial_response_norm(x_bchw: Tensor, spec: NormSpec) -> Tensor:
+    """`spatial_response_norm` written out, likewise."""
+    a, before, after = at_least_float32(x_bchw), spec.size // 2, (spec.size - 1) // 2
+    padded = F.pad(a * a, (before, after, before, after))
+    sums = F.avg_pool2d(padded, spec.size, stride=1, divisor_override=1)
+    return _plainly_divided(a, sums, spec).to(x_bchw.dtype)
+
+
+def differentiable_gradient(plain: Callable[[Tensor], Tensor], x: Tensor, gradient: Tensor) -> Tensor:
+    """The gradient at `x` of a function written out in plain operations, itself differentiable."""
+    return torch.autograd.grad(plain(x), x, gradient, create_graph=True)[0]
+
+
+def _plainly_divided(a: Tensor, sums: Tensor, spec: NormSpec) -> Tensor:
+    s = spec.k + spec.alpha * sums
+    if spec.k >= EMPTY:
+        return a * s.pow(-spec.beta)
+    empty = s < EMPTY  # 1 instead: a derivative taken at 0 would be NaN, even where its value is not used
+    return torch.where(empty, 0.0, a * torch.where(empty, 1.0, s).pow(-spec.beta))
+
+
+def plain_relu_norm_pool(
+    x_bchw: Tensor,
+    *,
+    relu_first: bool,
+    norm: NormSpec | None,
+    relu_last: bool,
+    kernel: int,
+    stride: int,
+    inside: NormSpec | None = None,
+) -> Tensor:
+    """[ReLU] → [normalisation] → [that inside each map] → [ReLU] → max-pool with the ceil rule, written out."""
+    if relu_first:
+        x_bchw = F.relu(x_bchw)
+    if norm is not None:
+        x_bchw = plain_local_response_norm(x_bchw, norm)
+    if inside is not None:
+        x_bchw = plain_spatial_response_norm(x_bchw, inside)
+    if relu_last:
+        x_bchw = F.relu(x_bchw)
+    return x_bchw if kernel == stride == 1 else F.max_pool2d(x_bchw, kernel, stride, ceil_mode=True)
 
 
 def relu_norm_pool(
@@ -163,37 +222,36 @@ class _Norm(torch.autograd.Function):
         ctx.spec, ctx.sums = spec, sums
         out = torch.empty_like(x_bchw)
         for part in _parts(x_bchw):
-            a = _wide(x_bchw[part])
+            a = at_least_float32(x_bchw[part])
             out[part] = _powers(_denominator(a, spec, sums), spec.beta, spec.k)[0].mul_(a)
         return out
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient_bchw: Tensor) -> tuple[Tensor, None, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
         (x_bchw,), spec, sums = ctx.saved_tensors, ctx.spec, ctx.sums
+        if torch.is_grad_enabled():  # somebody differentiates the gradient too (create_graph)
+            plain = plain_local_response_norm if sums is _map_sums else plain_spatial_response_norm
+            return differentiable_gradient(lambda x: plain(x, spec), x_bchw, gradient_bchw), None, None
         out = torch.empty_like(x_bchw)
         for part in _parts(x_bchw):
-            a = _wide(x_bchw[part])
+            a = at_least_float32(x_bchw[part])
             power, reciprocal = _powers(_denominator(a, spec, sums), spec.beta, spec.k)
-            scaled = power.mul_(_wide(gradient_bchw[part]))
+            scaled = power.mul_(at_least_float32(gradient_bchw[part]))
             shared = sums(reciprocal.mul_(a).mul_(scaled), spec, transposed=True)
             out[part] = scaled.addcmul_(a, shared, value=-2 * spec.alpha * spec.beta)
         return out, None, None
 
 
 def _parts(x_bchw: Tensor) -> list[slice]:
-    """A few pictures at a time on the CPU, so that what lies between input and output stays in the cache. All at once
-    where a tracer watches: to `torch.export` the number of pictures is a symbol."""
-    if torch.compiler.is_compiling():
-        return [slice(None)]
+    """A few pictures at a time on the CPU, so that what lies between input and output stays in the cache."""
     pictures = x_bchw.shape[0]
     step = max(1, PART // max(1, x_bchw[:1].numel())) if x_bchw.device.type == "cpu" else max(1, pictures)
     return [slice(start, start + step) for start in range(0, pictures, step)]
 
 
-def _wide(x: Tensor) -> Tensor:
-    """Float32 for half precision; float32 and float64 as they are."""
-    return x if x.dtype in (torch.float32, torch.float64) else x.float()
+def at_least_float32(x: Tensor) -> Tensor:
+    """Float32 for half precision; other types, and a symbolic tracer's values, as they are."""
+    return x.float() if any(x.dtype is half for half in (torch.bfloat16, torch.float16)) else x
 
 
 def _powers(s: Tensor, beta: float, k: float) -> tuple[Tensor, Tensor]:

@@ -11,6 +11,7 @@ maximum in its window is kept, in one byte.
 Importing this module imports triton; with TRITON_INTERPRET=1 set before, the kernels run on CPU tensors (tests do).
 """
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -18,6 +19,7 @@ import triton  # pyright: ignore[reportMissingImports]
 import triton.language as tl  # pyright: ignore[reportMissingImports]
 from torch import Tensor
 
+from alexnet.kernels import reference
 from alexnet.kernels.reference import EMPTY, NormSpec, is_aligned
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
@@ -188,7 +190,7 @@ class _NormPool(torch.autograd.Function):
     def forward(
         ctx: Any, x: Tensor, relu_first: bool, norm: NormSpec | None, relu_last: bool, kernel: int, stride: int
     ) -> Tensor:
-        x = x.contiguous(memory_format=torch.channels_last)
+        given, x = x, x.contiguous(memory_format=torch.channels_last)
         pictures, maps, height, width = x.shape
         rows, columns = (1 - (kernel - side) // stride for side in (height, width))
         out = _empty(x, (pictures, maps, rows, columns), x.dtype)
@@ -201,14 +203,18 @@ class _NormPool(torch.autograd.Function):
         constants |= {"RELU_FIRST": relu_first, "RELU_LAST": relu_last, "BLOCK": BLOCK}
         _launch(_forward, out.numel(), x, out, switches, out.numel(), *scalars, SWITCHES=keeps, **constants)
         if ctx.needs_input_grad[0]:
-            ctx.save_for_backward(x, *([switches] if keeps else []))
+            ctx.save_for_backward(given, *([switches] if keeps else []))
             ctx.scalars, ctx.constants = scalars, constants
+            shared = {"relu_first": relu_first, "relu_last": relu_last, "kernel": kernel, "stride": stride}
+            ctx.plain = partial(reference.plain_relu_norm_pool, norm=norm, **shared)
         return out
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None, None, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
         x, *switches = ctx.saved_tensors
+        if torch.is_grad_enabled():  # somebody differentiates the gradient too (create_graph)
+            return reference.differentiable_gradient(ctx.plain, x, gradient), None, None, None, None, None
+        x = x.contiguous(memory_format=torch.channels_last)
         gradient = gradient.to(x.dtype).contiguous(memory_format=torch.channels_last)
         out = torch.empty_like(x, memory_format=torch.channels_last)
         given = (x, gradient, switches[0] if switches else gradient, out, x.numel(), *ctx.scalars)

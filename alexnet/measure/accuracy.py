@@ -3,7 +3,7 @@
 N pictures · B pictures of a batch · V views · K classes · C side of a view.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,8 +64,14 @@ class Viewer:
         mirror_b = torch.full((len(pictures),), mirrored, device=self.device)
         return self.inputs.crop(pictures, offsets_b2, mirror_b, dtype=self.dtype)
 
+    def maps(self, inputs: Float[Tensor, "B 3 C C"], names: Collection[str]) -> dict[str, Tensor]:
+        """`Network.maps`, computed with working copies of the weights."""
+        with self.network.copies.in_use():
+            return self.network.maps(inputs, names)
+
     def _one_view(self, pictures: Records, view: View) -> Float[Tensor, "B K"]:
-        return self.network(self.view(pictures, view)).float().softmax(dim=1)
+        with self.network.copies.in_use():
+            return self.network(self.view(pictures, view)).float().softmax(dim=1)
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,10 @@ to `y`, a signal at the layer's output; `x` is what entered the layer. For convo
 the deconvnet's step down ([Z] §2.1).
 
 B pictures · C maps · H, W rows and columns · U units · P positions. Weights stay float32; a layer works in the type of
-what enters it (float32 or bfloat16), in half precision with a copy of its weights.
+what enters it, float32 or half precision. A tensor that a tool traces or transforms passes through plain differentiable
+operations only (`kernels.is_ordinary`).
 """
 
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from alexnet import kernels
 from alexnet.geometry import Window
+from alexnet.nets.dropout import DropUnits
 from alexnet.nets.table import (
     Activation,
     BatchNorm,
@@ -29,7 +30,9 @@ from alexnet.nets.table import (
     Norm,
     Pool,
     SpatialNorm,
+    Weighted,
 )
+from alexnet.nets.working_copies import working_values
 
 Maps = Float[Tensor, "B C H W"]
 
@@ -37,94 +40,57 @@ Maps = Float[Tensor, "B C H W"]
 # ── layers with weights ──────────────────────────────────────────────────────────────────────────────────────────
 
 
-@dataclass
-class WorkingCopy:
-    """A weight in the type that its layer works in, and which state of the weight it was copied from."""
+class WeightedLayer:
+    """What layers with weights share: `weight` and `bias`, read by `in_type` in the type of what enters."""
 
-    values: Tensor
-    state: tuple[int, int]
+    weight: Tensor
+    bias: Tensor | None
+    std: float = 0.0
+    constant: float = 0.0
 
+    def _allocate(self, row: Weighted, weight: tuple[int, ...], bias: tuple[int, ...]) -> None:
+        """Weights without values: a network is filled as a whole (`nets.init`), or from a file."""
+        self.std, self.constant = row.std, row.bias
+        self.weight, self.bias = nn.Parameter(torch.empty(weight)), nn.Parameter(torch.empty(bias))
 
-class WeightedLayer(nn.Module):
-    """A layer with weights: float32 `weight` and `bias`, read by `in_type` in the type of what enters.
-
-    In half precision the layer reads a copy, made once and made anew when the weight has changed (edits through `.data`
-    go unseen). Casting 61 million weights at every pass would cost more than some layers do. With `learns_by_copies`
-    gradients arrive at the copies, in half precision, and `train.update` writes weight and copy in one pass.
-    """
-
-    weight: nn.Parameter
-    bias: nn.Parameter
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.copies: dict[str, WorkingCopy] = {}
-        self.learns_by_copies = False
+    def reset_parameters(self) -> None:
+        """The row's own initial weights, drawn from torch's generator, for tools that ask a module for them."""
+        nn.init.normal_(self.weight, std=self.std)
+        if self.bias is not None:
+            nn.init.constant_(self.bias, self.constant)
 
     def in_type(self, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        """(weight, bias) as values of `dtype`."""
-        return self._in_type("weight", dtype), self._in_type("bias", dtype)
-
-    def _in_type(self, name: str, dtype: torch.dtype) -> Tensor:
-        weight = self.get_parameter(name)
-        learns = torch.is_grad_enabled() and weight.requires_grad
-        plain = type(weight) is nn.Parameter and not torch.compiler.is_compiling() and not weight.is_inference()
-        if weight.dtype == dtype or not plain or (learns and not self.learns_by_copies):
-            return weight.to(dtype)
-        return self._current_copy(name, weight, dtype).requires_grad_(self.learns_by_copies and weight.requires_grad)
-
-    @torch.inference_mode(mode=False)
-    @torch.no_grad()
-    def _current_copy(self, name: str, weight: nn.Parameter, dtype: torch.dtype) -> Tensor:
-        copy = self.copies.get(name)
-        if copy is None or copy.values.dtype != dtype or copy.values.device != weight.device:
-            copy = self.copies[name] = WorkingCopy(weight.detach().to(dtype), state_of(weight))
-        elif copy.state != state_of(weight):
-            copy.values.copy_(weight)
-            copy.state = state_of(weight)
-        return copy.values
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Copies stay behind when the layer itself is copied."""
-        return self.__dict__ | {"copies": {}, "learns_by_copies": False}
-
-
-def state_of(weight: Tensor) -> tuple[int, int]:
-    """What tells that a weight has changed: its place in memory, and torch's count of its changes."""
-    return weight.data_ptr(), weight._version
+        """(weight, bias) as values of `dtype`; as they are where a symbolic tracer knows no type."""
+        assert self.bias is not None
+        if not isinstance(dtype, torch.dtype):
+            return self.weight, self.bias
+        return working_values(self.weight, dtype), working_values(self.bias, dtype)
 
 
 class Convolution(WeightedLayer):
     """Convolution of columns: each reads the columns of the map below that its wiring names ([A] §3.2).
 
-    weight (C, C_read, kernel, kernel), bias (C). Column after column along C.
+    weight (C, C_read, kernel, kernel), bias (C). Column after column along C. `groups`: those of an ordinary grouped
+    convolution with this wiring (`GroupedConvolution`), or None if it is not one (`WiredConvolution`).
     """
 
-    def __init__(self, layer: Layer) -> None:
-        super().__init__()
-        row = layer.row
-        assert isinstance(row, Conv)
+    groups: Any
+
+    def _wire(self, layer: Layer, row: Conv) -> None:
         self.window, self.reads, self.side = layer.window, layer.reads, layer.entering.side
-        maps_read = (layer.parameters - row.maps) // (row.maps * row.kernel**2)
+        maps_read = maps_read_by(layer, row)
         self.columns_below = layer.entering.maps * len(self.reads[0]) // maps_read
-        self.weight = nn.Parameter(torch.empty(row.maps, maps_read, row.kernel, row.kernel))
-        self.bias = nn.Parameter(torch.empty(row.maps))
+        self.folds = self.window.stride > 1 and layer.entering.maps < THIN and self.groups == 1
+        self._allocate(row, (row.maps, maps_read, row.kernel, row.kernel), (row.maps,))
 
-    @property
-    def groups(self) -> int | None:
-        """Groups of an ordinary grouped convolution with this wiring, or None if it is not one."""
-        if all(read == self.reads[0] for read in self.reads) and len(self.reads[0]) == self.columns_below:
-            return 1
-        return len(self.reads) if self.reads == tuple((c,) for c in range(len(self.reads))) else None
-
-    def forward(self, x: Maps) -> Maps:
-        if self.window.stride > 1 and x.shape[1] < THIN and self.groups == 1:
-            return convolve_by_cells(x, *self.in_type(x.dtype), self.window)
-        return self._convolve(*self._ready(x), *self.in_type(x.dtype))
+    def forward(self, input: Maps) -> Maps:
+        if self.folds and kernels.is_ordinary(input):
+            return convolve_by_cells(input, *self.in_type(input.dtype), self.window)
+        return self._convolve(*self._ready(input), *self.in_type(input.dtype))
 
     def without_padding(self, x: Maps) -> Maps:
         """The convolution of a part of the map that has all that its windows read, zeros beyond the edges included."""
-        if self.window.stride > 1 and x.shape[1] < THIN and self.groups == 1:
+        if self.folds:
             return convolve_by_cells(x, *self.in_type(x.dtype), Window(self.window.kernel, self.window.stride))
         return self._convolve(x, 0, *self.in_type(x.dtype))
 
@@ -175,15 +141,56 @@ class Convolution(WeightedLayer):
     def _ready(self, x: Maps) -> tuple[Maps, int]:
         """The map, and the zeros that conv2d itself is to put on every side. Only where the sides differ (an overhang)
         are they put around it here: that is a copy, and a backward pass over the larger map."""
-        before = self.window.before
-        alike = all(self.window.far_padding(side) == before for side in x.shape[2:])
-        return (x, before) if alike else (self._pad(x), 0)
+        before, (rows, columns) = self.window.before, self._far_padding(x)
+        return (x, before) if rows == columns == before else (F.pad(x, (before, columns, before, rows)), 0)
 
     def _pad(self, x: Maps) -> Maps:
         """Zeros around the map, the overhang at its right and bottom included."""
-        before, after = self.window.before, self.window.far_padding(x.shape[-1])
-        after_rows = self.window.far_padding(x.shape[-2])
-        return x if before == after == after_rows == 0 else F.pad(x, (before, after, before, after_rows))
+        before, (rows, columns) = self.window.before, self._far_padding(x)
+        return x if before == rows == columns == 0 else F.pad(x, (before, columns, before, rows))
+
+    def _far_padding(self, x: Maps) -> tuple[int, int]:
+        """Zeros below and to the right. A symbolic tracer's map has no size; it is the table's then."""
+        height, width = x.shape[2:] if isinstance(x, Tensor) else (self.side, self.side)
+        return self.window.far_padding(height), self.window.far_padding(width)
+
+
+class GroupedConvolution(Convolution, nn.Conv2d):
+    """A convolution that an `nn.Conv2d` with groups describes: one column, columns kept apart, or all meeting."""
+
+    def __init__(self, layer: Layer, row: Conv, groups: int) -> None:
+        maps_below = maps_read_by(layer, row) * groups
+        super().__init__(
+            *(maps_below, row.maps, row.kernel, row.stride, layer.window.before),
+            groups=groups,
+            device="meta",  # _wire allocates
+        )
+        self._wire(layer, row)
+
+
+class WiredConvolution(Convolution, nn.Module):
+    """A convolution whose columns read some others, which groups can't describe (three columns of four)."""
+
+    groups = None
+
+    def __init__(self, layer: Layer, row: Conv) -> None:
+        super().__init__()
+        self._wire(layer, row)
+
+
+def maps_read_by(layer: Layer, row: Conv) -> int:
+    """Maps below that each map reads."""
+    return (layer.parameters - row.maps) // (row.maps * row.kernel**2)
+
+
+def convolution_for(layer: Layer, row: Conv) -> GroupedConvolution | WiredConvolution:
+    """The module of a convolution, an `nn.Conv2d` where its wiring allows."""
+    columns_below = layer.entering.maps * len(layer.reads[0]) // maps_read_by(layer, row)
+    if all(read == layer.reads[0] for read in layer.reads) and len(layer.reads[0]) == columns_below:
+        return GroupedConvolution(layer, row, 1)
+    if layer.reads == tuple((column,) for column in range(len(layer.reads))):
+        return GroupedConvolution(layer, row, len(layer.reads))
+    return WiredConvolution(layer, row)
 
 
 THIN = 16
@@ -219,18 +226,21 @@ def _in_cells(weight: Tensor, stride: int) -> Tensor:
     return cells_ockyly.permute(0, 3, 5, 1, 2, 4).flatten(1, 3).contiguous(memory_format=torch.channels_last)
 
 
+def windows(x: Maps, kernel: int, stride: int) -> Float[Tensor, "rows columns B kernel kernel C"]:
+    """What a window of kernel × kernel reads at every position."""
+    windows_byxckl = x.permute(0, 2, 3, 1).unfold(1, kernel, stride).unfold(2, kernel, stride)
+    return windows_byxckl.permute(1, 2, 0, 4, 5, 3).contiguous()
+
+
 class _Patches(torch.autograd.Function):
-    """What the window reads at every position: (B, C, H, W) → (rows, columns, B, kernel, kernel, C), a matrix for each
-    position. `Tensor.unfold` has a gradient too; this one is several times as fast, and sums in float32."""
+    """`windows` with a gradient several times as fast as that of `Tensor.unfold`, summed in float32."""
 
     @staticmethod
     def forward(ctx: Any, x: Maps, kernel: int, stride: int) -> Tensor:
         ctx.shape, ctx.stride = x.shape, stride
-        windows_byxckl = x.permute(0, 2, 3, 1).unfold(1, kernel, stride).unfold(2, kernel, stride)
-        return windows_byxckl.permute(1, 2, 0, 4, 5, 3).contiguous()
+        return windows(x, kernel, stride)
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
         pictures, maps, height, width = ctx.shape
         rows, columns, _, kernel, *_ = gradient.shape
@@ -243,24 +253,24 @@ class _Patches(torch.autograd.Function):
         return below_hwbc.to(gradient.dtype).permute(2, 3, 0, 1), None, None
 
 
-class LocallyConnected(WeightedLayer):
+class LocallyConnected(WeightedLayer, nn.Module):
     """A convolution whose positions have weights of their own. weight (P, C, C_below·kernel²), bias (P, C)."""
 
     def __init__(self, layer: Layer) -> None:
         super().__init__()
         row = layer.row
         assert isinstance(row, Local)
-        self.window, self.side = layer.window, layer.leaving.side
-        reads = layer.entering.maps * row.kernel**2
-        self.weight = nn.Parameter(torch.empty(self.side**2, row.maps, reads))
-        self.bias = nn.Parameter(torch.empty(self.side**2, row.maps))
+        self.window, self.maps_below, self.side_below = layer.window, layer.entering.maps, layer.entering.side
+        self.side, reads = layer.leaving.side, self.maps_below * row.kernel**2
+        self._allocate(row, (self.side**2, row.maps, reads), (self.side**2, row.maps))
 
     def forward(self, x: Maps) -> Maps:
         weight_pcf, bias_pc = self.in_type(x.dtype)
-        kernel, maps_below = self.window.kernel, x.shape[1]
-        patches_yxbklc = _Patches.apply(self._pad(x), kernel, self.window.stride)
+        kernel = self.window.kernel
+        patches_of = _Patches.apply if kernels.is_ordinary(x) else windows
+        patches_yxbklc = patches_of(self._pad(x), kernel, self.window.stride)
         patches_pbf = patches_yxbklc.flatten(3).flatten(0, 1)
-        weight_pcdkl = weight_pcf.unflatten(2, (maps_below, kernel, kernel))
+        weight_pcdkl = weight_pcf.unflatten(2, (self.maps_below, kernel, kernel))
         weight_pfc = weight_pcdkl.permute(0, 3, 4, 2, 1).flatten(1, 3)  # a patch has its maps innermost
         out_pbc = torch.baddbmm(bias_pc[:, None], patches_pbf, weight_pfc)
         return out_pbc.unflatten(0, (self.side, self.side)).permute(2, 3, 0, 1)
@@ -274,28 +284,22 @@ class LocallyConnected(WeightedLayer):
         return below[..., before : before + x.shape[-2], before : before + x.shape[-1]]
 
     def _pad(self, x: Maps) -> Maps:
-        before, after = self.window.before, self.window.far_padding(x.shape[-1])
+        before, after = self.window.before, self.window.far_padding(self.side_below)
         return F.pad(x, (before, after, before, after))
 
 
 class FullyConnected(WeightedLayer):
     """Every unit reads all units of the columns that its column is wired to. weight (U, U_read), bias (U).
 
-    Maps come in as (B, C, H, W) and are read in the order column, map, row, column of the map, as in 2012.
+    Maps come in as (B, C, H, W) and are read in the order column, map, row, column of the map, as in 2012. `reads`:
+    the columns below that each column reads; `columns_below`: how many there are.
     """
 
-    def __init__(self, layer: Layer) -> None:
-        super().__init__()
-        row = layer.row
-        assert isinstance(row, Dense)
-        self.reads = layer.reads
-        units_read = (layer.parameters - row.units) // row.units
-        self.columns_below = layer.entering.units * len(self.reads[0]) // units_read
-        self.weight = nn.Parameter(torch.empty(row.units, units_read))
-        self.bias = nn.Parameter(torch.empty(row.units))
+    reads: tuple[tuple[int, ...], ...]
+    columns_below: int
 
-    def forward(self, x: Tensor) -> Float[Tensor, "B U"]:
-        flat, (weight, bias) = x.flatten(1), self.in_type(x.dtype)
+    def forward(self, input: Tensor) -> Float[Tensor, "B U"]:
+        flat, (weight, bias) = input.flatten(1), self.in_type(input.dtype)
         if len(self.reads[0]) == self.columns_below:
             return F.linear(flat, weight, bias)
         columns, readers = flat.chunk(self.columns_below, dim=1), len(self.reads)
@@ -317,18 +321,40 @@ class FullyConnected(WeightedLayer):
         return below.reshape(x.shape)
 
 
+class WholeDense(FullyConnected, nn.Linear):
+    """A dense layer whose units read all units below: an ordinary `nn.Linear`."""
+
+    def __init__(self, layer: Layer, row: Dense) -> None:
+        super().__init__(layer.entering.units, row.units, device="meta")  # _allocate makes the weights
+        self.reads, self.columns_below = layer.reads, len(layer.reads[0])
+        self._allocate(row, (row.units, layer.entering.units), (row.units,))
+
+
+class WiredDense(FullyConnected, nn.Module):
+    """A dense layer whose columns read some of the columns below ([A] §3.2 with columns kept apart)."""
+
+    def __init__(self, layer: Layer, row: Dense, units_read: int) -> None:
+        super().__init__()
+        self.reads, self.columns_below = layer.reads, layer.entering.units * len(layer.reads[0]) // units_read
+        self._allocate(row, (row.units, units_read), (row.units,))
+
+
+def dense_for(layer: Layer, row: Dense) -> WholeDense | WiredDense:
+    """The module of a dense layer, an `nn.Linear` where every unit reads all units below."""
+    units_read = (layer.parameters - row.units) // row.units
+    return WholeDense(layer, row) if units_read == layer.entering.units else WiredDense(layer, row, units_read)
+
+
 # ── pooling and normalisation ────────────────────────────────────────────────────────────────────────────────────
 
 
-class MaxPool(nn.Module):
+class MaxPool(nn.MaxPool2d):
     """Max-pooling whose windows may overlap and may overhang the far edges ([A] §3.4)."""
 
     def __init__(self, layer: Layer) -> None:
-        super().__init__()
-        self.window = layer.window
-
-    def forward(self, x: Maps) -> Maps:
-        return self.with_switches(x)[0]
+        window = layer.window
+        super().__init__(window.kernel, window.stride, ceil_mode=window.rounding == "ceil")
+        self.window = window
 
     def with_switches(self, x: Maps) -> tuple[Maps, Int[Tensor, "B C H2 W2"]]:
         """The maxima and their places: the switches of [Z] §2.1, indices row·W + column into each map of `x`.
@@ -359,19 +385,12 @@ def unpool(
     return flat.unflatten(2, size)
 
 
-class AveragePool(nn.Module):
+class AveragePool(nn.AvgPool2d):
     """Mean over the part of each window that lies inside the map (2012 code)."""
 
     def __init__(self, layer: Layer) -> None:
-        super().__init__()
-        self.window = layer.window
-
-    def forward(self, x: Maps) -> Maps:
-        ceil = self.window.rounding == "ceil"
-        return F.avg_pool2d(x, self.window.kernel, self.window.stride, ceil_mode=ceil, count_include_pad=False)
-
-    def adjoint(self, y: Maps, x: Maps) -> Maps:
-        return _vector_jacobian(self, y, x)
+        window = layer.window
+        super().__init__(window.kernel, window.stride, ceil_mode=window.rounding == "ceil", count_include_pad=False)
 
 
 class ResponseNorm(nn.Module):
@@ -393,9 +412,6 @@ class ResponseNorm(nn.Module):
     def forward(self, x: Maps) -> Maps:
         return kernels.local_response_norm(x, self.spec)
 
-    def adjoint(self, y: Maps, x: Maps) -> Maps:
-        return _vector_jacobian(self, y, x)
-
 
 class SpatialResponseNorm(nn.Module):
     """Response normalisation inside one map (2012 code, `rnorm`)."""
@@ -408,9 +424,6 @@ class SpatialResponseNorm(nn.Module):
 
     def forward(self, x: Maps) -> Maps:
         return kernels.spatial_response_norm(x, self.spec)
-
-    def adjoint(self, y: Maps, x: Maps) -> Maps:
-        return _vector_jacobian(self, y, x)
 
 
 class MapBatchNorm(nn.BatchNorm2d):
@@ -432,103 +445,20 @@ class MapBatchNorm(nn.BatchNorm2d):
         return y * scale.to(y.dtype).view(1, -1, 1, 1)
 
 
-# ── units and dropout ────────────────────────────────────────────────────────────────────────────────────────────
+# ── units ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-NON_LINEARITIES = {"relu": F.relu, "tanh": torch.tanh, "sigmoid": torch.sigmoid}
-
-
-class NonLinearity(nn.Module):
-    """ReLU, tanh or the logistic function ([A] §3.1)."""
-
-    def __init__(self, layer: Layer) -> None:
-        super().__init__()
-        assert isinstance(layer.row, Activation)
-        self.kind = layer.row.kind
-
-    def forward(self, x: Tensor) -> Tensor:
-        return NON_LINEARITIES[self.kind](x)
-
-    def adjoint(self, y: Tensor, x: Tensor) -> Tensor:
-        return _vector_jacobian(self, y, x)
+NON_LINEARITIES: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid}
+"""ReLU, tanh and the logistic function ([A] §3.1)."""
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where in a training run a batch stands: dropout masks are functions of it (DESIGN: randomness by place).
-
-    `pictures` (B,) are the pictures' numbers in their set."""
-
-    seed: int
-    epoch: int
-    pictures: Int[Tensor, "B"]
-
-
-class DropUnits(nn.Module):
-    """Dropout ([A] §4.2), 2012's (mask; ×keep at test) or inverted (mask ÷ keep; nothing at test).
-
-    With a `place` the mask is a function of (seed, epoch, layer, picture, unit); without one it is drawn from torch's
-    generator as in any other module.
-    """
-
-    def __init__(self, layer: Layer) -> None:
-        super().__init__()
-        row = layer.row
-        assert isinstance(row, Dropout)
-        self.keep, self.inverted, self.name = row.keep, row.kind == "inverted", row.name
-        self.place: Place | None = None
-        self.first_unit = 0  # where these units begin among all of the layer, if they are a part of them
-
-    def forward(self, x: Tensor) -> Tensor:
-        if not self.training:
-            return x if self.inverted else x * self.keep
-        if self.place is None:
-            kept = torch.rand_like(x, dtype=torch.float32) < self.keep
-        else:
-            kept = uniform_by_place(self.place, self.name, x[0].numel(), self.first_unit).view(x.shape) < self.keep
-        return x * kept / self.keep if self.inverted else x * kept
-
-    def adjoint(self, y: Tensor, x: Tensor) -> Tensor:  # noqa: ARG002 - the signature of every adjoint
-        """As in evaluation."""
-        return y if self.inverted else y * self.keep
-
-
-def uniform_by_place(place: Place, layer: str, units: int, first: int = 0) -> Float[Tensor, "B U"]:
-    """Uniform numbers in [0, 1), one for each picture and unit: a hash of (seed, epoch, layer, picture, unit), units
-    counted from `first`.
-
-    The same on every device, whatever else is in the batch."""
-    key = _scramble(place.pictures.to(torch.int64) ^ _string_key(f"{place.seed}:{place.epoch}:{layer}"))
-    unit = torch.arange(first, first + units, device=key.device, dtype=torch.int64) * 0x9E3779B9
-    rows = max(1, FEW // units) if key.device.type == "cpu" else max(1, len(key))
-    parts = [_scramble((part[:, None] + unit) & 0xFFFFFFFF).to(torch.float32) for part in key.split(rows)]
-    return torch.cat(parts) / 2**32
-
-
-FEW = (1 << 15) - 1
-"""Numbers hashed at a time on the CPU: they stay in the cache, and torch starts no threads for so few, which for these
-small operations costs many times the work."""
-
-
-def _string_key(words: str) -> int:
-    """32 bits from a string (FNV-1a)."""
-    value = 0x811C9DC5
-    for byte in words.encode():
-        value = ((value ^ byte) * 0x01000193) & 0xFFFFFFFF
-    return value
-
-
-def _scramble(bits: Int[Tensor, "*any"]) -> Int[Tensor, "*any"]:
-    """A bijection of 32-bit numbers in which every input bit flips each output bit half the time (an avalanche of
-    xor-shifts and odd multipliers; products wrap in 64 bits, which leaves the low 32 right)."""
-    for shift, factor in ((16, 0x21F0AAAD), (15, 0x735A2D97)):
-        bits = ((bits ^ (bits >> shift)) * factor) & 0xFFFFFFFF
-    return bits ^ (bits >> 15)
-
-
-def _vector_jacobian(layer: nn.Module, y: Tensor, x: Tensor) -> Tensor:
+def adjoint(module: nn.Module, y: Tensor, x: Tensor) -> Tensor:
+    """A row's transpose (at `x`, what entered it, where it is not linear) applied to `y`, a signal at its output: its
+    own where it has one, else by torch's derivative."""
+    if isinstance(module, WeightedLayer | MaxPool | MapBatchNorm | DropUnits):
+        return module.adjoint(y, x)
     with torch.enable_grad():
         x = x.detach().requires_grad_(True)
-        (below,) = torch.autograd.grad(layer(x), x, y)
+        (below,) = torch.autograd.grad(module(x), x, y)
     return below
 
 
@@ -538,12 +468,12 @@ def _vector_jacobian(layer: nn.Module, y: Tensor, x: Tensor) -> Tensor:
 def module_for(layer: Layer) -> nn.Module:
     """The module of a row in its place."""
     match layer.row:
-        case Conv():
-            return Convolution(layer)
+        case Conv() as row:
+            return convolution_for(layer, row)
         case Local():
             return LocallyConnected(layer)
-        case Dense():
-            return FullyConnected(layer)
+        case Dense() as row:
+            return dense_for(layer, row)
         case Pool(kind="max"):
             return MaxPool(layer)
         case Pool():
@@ -554,7 +484,7 @@ def module_for(layer: Layer) -> nn.Module:
             return SpatialResponseNorm(layer)
         case BatchNorm():
             return MapBatchNorm(layer)
-        case Activation():
-            return NonLinearity(layer)
+        case Activation(kind=kind):
+            return NON_LINEARITIES[kind]()
         case Dropout():
             return DropUnits(layer)

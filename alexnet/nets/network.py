@@ -1,31 +1,34 @@
 """A table as an `nn.Module`: logits from `forward`, every map and switch from `activations`."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache, partial
+from functools import lru_cache
 from types import MappingProxyType
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.fx import Proxy
+from torch.nn.modules.module import _has_any_global_hook
 
 from alexnet import kernels
 from alexnet.errors import UserError
 from alexnet.geometry import Window
 from alexnet.isolation import isolated
+from alexnet.kernels.reference import at_least_float32
 from alexnet.nets import zoo
+from alexnet.nets.dropout import DropUnits, Position
 from alexnet.nets.init import Initialisation, initialise
 from alexnet.nets.layers import (
     Convolution,
-    DropUnits,
     MaxPool,
-    Place,
     ResponseNorm,
     SpatialResponseNorm,
-    WeightedLayer,
+    adjoint,
     module_for,
 )
-from alexnet.nets.table import Activation, Layer, Norm, Pool, SpatialNorm, Table, trace, with_width
+from alexnet.nets.table import Layer, Table, trace, with_width
+from alexnet.nets.working_copies import WorkingCopies
 
 
 @dataclass
@@ -67,15 +70,43 @@ class Network(nn.Module):
             if hasattr(self, layer.row.name):
                 raise UserError(f"{table.name}: no layer can be called {layer.row.name!r}; a network has that already.")
             self.add_module(layer.row.name, module_for(layer))
-        self.steps = [step for _, step in fused_steps(self)]
+        self.order: list[str] = [layer.row.name for layer in self.layers]
+        """Names of the steps of `forward`: of rows, and of what `between` puts around them."""
+        self.between: dict[str, Callable[[Tensor, Position | None], Tensor]] = {}
+        """Steps that are no rows, or replace one: exchanges between processes (`train.parallel`)."""
+        self.last = self.order[-1]
+        """The step that works in float32 at least: bf16's 8 bits would make classes tie that do not."""
+        self.copies = WorkingCopies()
 
-    def forward(self, x: Float[Tensor, "B 3 S S"]) -> Float[Tensor, "B K"]:
+    def forward(self, x: Float[Tensor, "B 3 S S"], position: Position | None = None) -> Float[Tensor, "B K"]:
+        """Logits. `position`: where the batch stands in a training run; dropout masks are functions of it."""
         self._check(x)
         if self.missing:
             self.refuse_behind_missing(self.layers[-1].row.name)
-        for step in self.steps[:-1]:
-            x = step(x)
-        return self.steps[-1](at_least_float32(x)).flatten(1)
+        return self.through(self.order, x, position).flatten(1)
+
+    def through(self, steps: Sequence[str], x: Tensor, position: Position | None = None) -> Tensor:
+        """`x` passed through these steps of `order`, consecutive ones."""
+        place = 0
+        while place < len(steps):
+            x, place = self.advance(steps, place, x, position=position)
+        return x
+
+    def advance(
+        self, steps: Sequence[str], place: int, x: Tensor, stops: Collection[str] = (), position: Position | None = None
+    ) -> tuple[Tensor, int]:
+        """The output of step number `place`, or of several that one kernel computes together, up to any of `stops`;
+        and the number of the next step."""
+        name = steps[place]
+        if name == self.last:
+            x = at_least_float32(x)
+        if name in self.between:
+            return self.between[name](x, position), place + 1
+        modules = [self._modules.get(name) for name in steps[place : place + len(FUSED_ORDER)]]
+        if kernels.is_ordinary(x) and (fused := _fusible(modules, steps[place:], stops)):
+            return _fused(fused, x), place + len(fused)
+        module = self.get_submodule(name)
+        return (module(x, position) if isinstance(module, DropUnits) else module(x)), place + 1
 
     def activations(self, x: Float[Tensor, "B 3 S S"]) -> Activations:
         """Every row's output and every max-pooling row's switches, row by row, by the same modules as `forward`.
@@ -85,7 +116,7 @@ class Network(nn.Module):
         seen = Activations()
         for layer in self.present:
             name, module = layer.row.name, self.get_submodule(layer.row.name)
-            x = at_least_float32(x) if layer is self.layers[-1] else x
+            x = at_least_float32(x) if name == self.last else x
             if isinstance(module, MaxPool):
                 x, seen.switches[name] = module.with_switches(x)
             else:
@@ -99,23 +130,21 @@ class Network(nn.Module):
         return dict(self.maps_in_turn(x, names))
 
     def maps_in_turn(self, x: Float[Tensor, "B 3 S S"], names: Collection[str]) -> Iterator[tuple[str, Tensor]]:
-        """The same one by one, (name, output), as they are computed: who lets go of each needs no memory for all."""
+        """The same as a generator of (name, output), so that each output can be freed before the next is computed."""
         self._check(x)
         for name in names:
             self.refuse_behind_missing(name)
-        left = set(names)
-        for name, step in fused_steps(self, names):
-            x = step(at_least_float32(x) if name == self.layers[-1].row.name else x)
-            if name in left:
+        left, place = set(names), 0
+        while left:
+            x, place = self.advance(self.order, place, x, stops=names)
+            if (name := self.order[place - 1]) in left:
                 left.remove(name)
                 yield name, x
-            if not left:
-                break
 
     def adjoint(self, name: str, y: Tensor, x: Tensor) -> Tensor:
         """Row `name` crossed downwards: its transpose (at `x`, where it is not linear) applied to `y`, a signal at its
         output; `x` is what entered it."""
-        return self.get_submodule(name).adjoint(y, x)  # pyright: ignore[reportCallIssue] - every row's module has one
+        return adjoint(self.get_submodule(name), y, x)
 
     @property
     def present(self) -> tuple[Layer, ...]:
@@ -133,25 +162,12 @@ class Network(nn.Module):
             )
 
     def channels_last(self) -> "Network":
-        """The same network with its filters in channels-last order in memory, the faster one here."""
+        """The same network with its filters in channels-last order in memory, in which training on the CPU is faster;
+        `build` leaves them contiguous, as other tools expect."""
         for module in self.children():
             if isinstance(module, Convolution):
                 module.weight.data = module.weight.data.contiguous(memory_format=torch.channels_last)
         return self
-
-    def learn_by_copies(self, wish: bool = True, *, but: Collection[str] = ()) -> None:
-        """In half precision, let gradients arrive at the layers' copies of their weights: see `WeightedLayer`. Not
-        where several gradients are added up, which wants float32; not in the layers `but`, in whose parameters torch
-        looks for them."""
-        for name, module in self.named_children():
-            if isinstance(module, WeightedLayer):
-                module.learns_by_copies = wish and name not in but
-
-    def set_place(self, place: Place | None) -> None:
-        """Make the dropout masks of the following passes functions of `place`; None: draw them from torch."""
-        for module in self.children():
-            if isinstance(module, DropUnits):
-                module.place = place
 
     def layer(self, name: str) -> Layer:
         """The traced row called `name`. Raises UserError, naming those that exist."""
@@ -159,72 +175,66 @@ class Network(nn.Module):
         return next(layer for layer in self.layers if layer.row == row)
 
     def _check(self, x: Tensor) -> None:
+        if isinstance(x, Proxy):  # a symbolic tracer's, without sizes
+            return
         expected = (3, self.input_size, self.input_size)
         if x.ndim != 4 or tuple(x.shape[1:]) != expected:
             raise ValueError(f"{self.table.name} takes (B, {', '.join(map(str, expected))}), not {tuple(x.shape)}")
 
 
-def at_least_float32(x: Tensor) -> Tensor:
-    """The last layer works in float32 at least: bf16's 8 bits would make classes tie that do not."""
-    return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
+FUSED_ORDER = ("relu", "norm", "inside", "relu", "pool")
+"""[ReLU] [norm] [norm inside each map] [ReLU] [max-pool by the ceil rule] are one kernel, if norm or pool is there."""
 
 
-def fused_steps(network: Network, stops: Collection[str] = ()) -> list[tuple[str, Callable[[Tensor], Tensor]]]:
-    """The steps of `forward`, each with the name of its last row: each row's module; ReLU, response norms and
-    max-pooling in a row as one kernel, which ends at any row among `stops`."""
-    steps: list[tuple[str, Callable[[Tensor], Tensor]]] = []
-    layers = list(network.layers)
-    while layers:
-        run = _fusible(layers, stops)
-        step = _fused(network, run) if run else network.get_submodule(layers[0].row.name)
-        steps.append(((run or layers[:1])[-1].row.name, step))
-        del layers[: max(1, len(run))]
-    return steps
-
-
-def _fusible(layers: list[Layer], stops: Collection[str]) -> list[Layer]:
-    """The leading rows that follow [ReLU] [norm] [norm inside each map] [ReLU] [max-pool by the ceil rule], if norm or
-    pool is among them; none behind a row among `stops`."""
-    order = ["relu", "norm", "inside", "relu", "pool"]
-    run: list[Layer] = []
-    for layer in layers:
-        while order and order[0] != _kind(layer):
+def _fusible(modules: Sequence[object], names: Sequence[str], stops: Collection[str]) -> list[nn.Module]:
+    """The leading modules that one kernel computes; none after a row among `stops`. Modules that a tool has replaced,
+    subclassed or hung hooks on compute by themselves."""
+    if _has_any_global_hook():
+        return []
+    run, kinds, order = [], set[str](), list(FUSED_ORDER)
+    for name, module in zip(names, modules, strict=False):
+        kind = _kind(module)
+        while order and order[0] != kind:
             order.pop(0)
         if not order:
             break
         order.pop(0)
-        run.append(layer)
-        if layer.row.name in stops:
+        run.append(module)
+        kinds.add(kind)
+        if name in stops:
             break
-    return run if {_kind(layer) for layer in run} & {"norm", "inside", "pool"} else []
+    return run if kinds & {"norm", "inside", "pool"} else []
 
 
-def _kind(layer: Layer) -> str:
-    match layer.row:
-        case Activation(kind="relu"):
-            return "relu"
-        case Norm():
-            return "norm"
-        case SpatialNorm():
-            return "inside"
-        case Pool(kind="max", rounding="ceil"):
-            return "pool"
-        case _:
-            return "other"
+def _kind(module: object) -> str:
+    kind = KINDS.get(type(module), "")
+    if not kind or not isinstance(module, nn.Module) or _has_hooks(module):
+        return ""
+    return "" if kind == "pool" and not getattr(module, "ceil_mode", False) else kind
 
 
-def _fused(network: Network, run: list[Layer]) -> partial[Tensor]:
-    kinds = [_kind(layer) for layer in run]
-    modules = [network.get_submodule(layer.row.name) for layer in run]
-    pool = next((layer.window for layer in run if _kind(layer) == "pool"), Window(1))
-    return partial(
-        kernels.relu_norm_pool,
+KINDS = {nn.ReLU: "relu", ResponseNorm: "norm", SpatialResponseNorm: "inside", MaxPool: "pool"}
+
+
+def _has_hooks(module: nn.Module) -> bool:
+    return bool(
+        module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
+    )
+
+
+def _fused(modules: Sequence[nn.Module], x: Tensor) -> Tensor:
+    kinds = [KINDS[type(module)] for module in modules]
+    by_kind = dict(zip(kinds, modules, strict=True))
+    norm, inside, pool = (by_kind.get(kind) for kind in ("norm", "inside", "pool"))
+    window = pool.window if isinstance(pool, MaxPool) else Window(1)
+    return kernels.relu_norm_pool(
+        x,
         relu_first=kinds[0] == "relu",
-        norm=next((module.spec for module in modules if isinstance(module, ResponseNorm)), None),
-        inside=next((module.spec for module in modules if isinstance(module, SpatialResponseNorm)), None),
+        norm=norm.spec if isinstance(norm, ResponseNorm) else None,
+        inside=inside.spec if isinstance(inside, SpatialResponseNorm) else None,
         relu_last="relu" in kinds[1:],
-        kernel=pool.kernel,
-        stride=pool.stride,
+        kernel=window.kernel,
+        stride=window.stride,
     )
 
 
@@ -249,4 +259,4 @@ def build(
         table = zoo.with_classes(table, classes)
     network = Network(with_width(table, width), input_size)
     initialise(network, network.table, init, seed, width)
-    return network.channels_last()
+    return network

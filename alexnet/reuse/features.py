@@ -62,7 +62,7 @@ class Describer:
         records, views = records.to(viewer.device), all_views(viewer.inputs.side, viewer.inputs.size)
         total: Tensor | float = 0.0
         for number in VIEW_NUMBERS[self.views]:
-            maps = self.run.network.maps(viewer.view(records, views[number]), [self.layer])[self.layer]
+            maps = viewer.maps(viewer.view(records, views[number]), [self.layer])[self.layer]
             total = total + maps.flatten(1).float()
         assert isinstance(total, Tensor)
         return (total / len(VIEW_NUMBERS[self.views])).cpu()

@@ -232,7 +232,7 @@ def layers_on_disk(
         batch = slice(first, min(first + BATCH, len(kept)))
         records = torch.from_numpy(pictures.read(kept[batch])).to(viewer.device)
         numbers = VIEW_NUMBERS[views]
-        seen = [viewer.network.maps(viewer.view(records, places[number]), rows) for number in numbers]
+        seen = [viewer.maps(viewer.view(records, places[number]), rows) for number in numbers]
         for row in dict.fromkeys(rows):
             values_bd = sum(maps[row].flatten(1).float() for maps in seen) / len(numbers)
             assert isinstance(values_bd, torch.Tensor)

@@ -199,7 +199,7 @@ def pairs_of(signs: Signs, others: Signs | None = None) -> Int[Tensor, "pairs"]:
 
 @isolated(inference=True)
 def _features(viewer: Viewer, inputs: Tensor, layers: Sequence[str]) -> dict[str, Float[Tensor, "P F"]]:
-    batches = [viewer.network.maps(some, layers) for some in inputs.split(BATCH)]
+    batches = [viewer.maps(some, layers) for some in inputs.split(BATCH)]
     return {name: torch.cat([maps[name].flatten(1).float().cpu() for maps in batches]) for name in layers}
 
 

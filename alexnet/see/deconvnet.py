@@ -137,8 +137,9 @@ def descend(
 def _descend(
     sight: Sight, layer: str, part: Part, of: Int[Tensor, "N"], rules: Rules, overlap: Overlap
 ) -> Float[Tensor, "N 3 S S"]:
-    for place in range(place_of(sight.network, layer), -1, -1):
-        part = step_down(sight, place, part, of, rules, overlap)
+    with sight.network.copies.in_use():
+        for place in range(place_of(sight.network, layer), -1, -1):
+            part = step_down(sight, place, part, of, rules, overlap)
     return part.onto(torch.zeros_like(sight.inputs[:1])).float()
 
 

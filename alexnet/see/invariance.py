@@ -228,7 +228,7 @@ def features(
     last = viewer.network.layers[-1].row.name
     batches = []
     for some in inputs.split(BATCH):
-        maps = viewer.network.maps(some, {*layers, last})
+        maps = viewer.maps(some, {*layers, last})
         batches.append({name: value.flatten(1).float().cpu() for name, value in maps.items()})
     joined = {name: torch.cat([batch[name] for batch in batches]) for name in batches[0]}
     return joined | {LOGITS: joined[last]}

@@ -111,7 +111,7 @@ class Occluder:
 
     def __init__(self, viewer: Viewer, sight: Sight, square: Square, watched: Unit) -> None:
         check_unit(viewer.network, watched)
-        self.network, self.sight, self.square, self.watched = viewer.network, sight, square, watched
+        self.viewer, self.sight, self.square, self.watched = viewer, sight, square, watched
         self.last = viewer.network.layers[-1].row.name
         self.grey = square.grey - centre_mean(viewer).to(sight.inputs.dtype)
         self.local = Local(sight)
@@ -121,6 +121,10 @@ class Occluder:
         """(totals (N,), probabilities (N, K)) with the square at these corners.
 
         Neighbours go up together as long as rows are computed in part; what has to be whole, all at once."""
+        with self.viewer.network.copies.in_use():
+            return self._places(tops, lefts)
+
+    def _places(self, tops: Int[Tensor, "N"], lefts: Int[Tensor, "N"]) -> tuple[Tensor, Tensor]:
         groups = neighbours(tops, lefts)
         parts = [
             self._followed(Part(self._patches(tops[group], lefts[group]), tops[group], lefts[group]))
@@ -147,7 +151,7 @@ class Occluder:
     def places_plainly(self, tops: Int[Tensor, "N"], lefts: Int[Tensor, "N"]) -> tuple[Tensor, Tensor]:
         """The same from whole pictures through the whole network."""
         pictures = Part(self._patches(tops, lefts), tops, lefts).onto(self.sight.inputs)
-        maps = self.network.maps(pictures, {self.watched.layer, self.last})
+        maps = self.viewer.maps(pictures, {self.watched.layer, self.last})
         probabilities = maps[self.last].flatten(1).float().softmax(dim=1)
         return self._total(maps[self.watched.layer]), probabilities
 

@@ -52,7 +52,8 @@ class Sight:
 @torch.no_grad()
 def look(network: Network, inputs: Float[Tensor, "B 3 C C"]) -> Sight:
     """Run the network over `inputs` (RGB 0–255 minus the mean) and keep everything that it makes of them."""
-    return Sight(network, inputs, network.activations(inputs))
+    with network.copies.in_use():
+        return Sight(network, inputs, network.activations(inputs))
 
 
 @isolated()

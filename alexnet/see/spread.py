@@ -84,7 +84,7 @@ def spread_of(
     for first in range(0, len(numbers), BATCH):
         records = torch.from_numpy(part.read(numbers[first : first + BATCH]))
         with isolated(inference=True):
-            maps = viewer.network.maps(inputs_of(viewer, records), layers)
+            maps = viewer.maps(inputs_of(viewer, records), layers)
         for layer, some in found.items():
             some.append(peaks(maps[layer])[0].float().cpu())
         if progress:

@@ -172,7 +172,7 @@ def find_top(
     for first in range(start, end, BATCH):
         numbers = np.arange(first, min(first + BATCH, end))
         records = torch.from_numpy(part.read(numbers))
-        with isolated(inference=True):
+        with isolated(inference=True), network.copies.in_use():
             for name, maps in network.maps_in_turn(inputs_of(viewer, records), layers):
                 found[name] = found[name].with_batch(maps, torch.from_numpy(numbers))
         if progress:

@@ -4,7 +4,7 @@ import os
 import platform
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -91,11 +91,15 @@ class Job:
         """Keep what this process holds of the network, of the whole one it has now."""
         names = self.update.scaled_names
         self.team, self.part = team, team.part_of(self.network)
-        self.network.learn_by_copies(self.accumulate == 1, but=team.summed_layers(self.part))
+        summed = {weight for name in team.summed_layers(self.part) for weight in self._weights_of(name)}
+        self.network.copies.learn(self.accumulate == 1, excluded=summed)
         self.update.velocities = self.part.cut(self.update.velocities)
         if self.update.lars is not None:
             self.update.lars = replace(self.update.lars, of_whole=team.norms_of_whole(self.part, names))
         self.learning = team.learning(self.part)
+
+    def _weights_of(self, layer: str) -> Iterator[Tensor]:
+        return self.network.get_submodule(layer).parameters()
 
     @property
     def piece(self) -> int:
@@ -268,8 +272,8 @@ def make_job(
     if options.deterministic and device.type == "cuda":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS repeats itself only with this
         torch.use_deterministic_algorithms(True)
-    network = network.to(device)
-    network.learn_by_copies(options.accumulate == 1)
+    network = network.to(device).channels_last()
+    network.copies.learn(options.accumulate == 1)
     update = Update.of(
         network,
         momentum=recipe.momentum,

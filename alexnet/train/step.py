@@ -71,11 +71,11 @@ def learn(
     masks, and the mean over the batch is the weighted mean over its pieces.
     """
     job.network.train()
-    job.part.take_place(job.seed, job.cursor.epoch, dealt, job.device)
+    position = job.part.position(job.seed, job.cursor.epoch, dealt, job.device)
     if dealt.begins:
         job.update.forget_gradients()
-    with job.learning.piece(last=dealt.ends):
-        loss, errors = own_loss(job.learning.forward(inputs), labels, dealt, weights)
+    with job.learning.piece(last=dealt.ends), job.network.copies.in_use():
+        loss, errors = own_loss(job.learning.forward(inputs, position), labels, dealt, weights)
         figures = job.team.sum(torch.stack((loss.detach(), errors.to(loss.dtype))))
         if not works_behind(job.device) and not math.isfinite(figures[0].item()):
             raise Diverged(went_wrong(job, job.cursor.batch, noticed_in=inputs if job.team.alone else None))

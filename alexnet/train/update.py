@@ -12,7 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from alexnet import kernels
-from alexnet.nets.layers import Convolution, WeightedLayer, WorkingCopy, state_of
+from alexnet.nets.layers import Convolution
+from alexnet.nets.network import Network
+from alexnet.nets.working_copies import WorkingCopy, state_of
 from alexnet.train.schedule import Rates
 
 Norms = dict[str, Tensor]
@@ -50,9 +52,9 @@ class Lars:
 class Update:
     """The rule with its velocities, one for each weight that learns, by the weight's name. `lars`: see there.
 
-    Where layers learn by their copies in half precision, the gradients lie there: see `WeightedLayer`."""
+    Where layers learn by their copies in half precision, the gradients lie there: see `WorkingCopies`."""
 
-    network: nn.Module
+    network: Network
     momentum: float
     decay: float
     decay_biases: bool
@@ -64,7 +66,7 @@ class Update:
     @classmethod
     def of(
         cls,
-        network: nn.Module,
+        network: Network,
         *,
         momentum: float,
         decay: float,
@@ -111,9 +113,7 @@ class Update:
         return self.layer_decays.get(layer, self.decay)
 
     def _copy(self, name: str) -> WorkingCopy | None:
-        layer, _, weight = name.rpartition(".")
-        module = self.network.get_submodule(layer)
-        return module.copies.get(weight) if isinstance(module, WeightedLayer) else None
+        return self.network.copies.of(self.network.get_parameter(name))
 
     def _gradient(self, name: str) -> Tensor | None:
         copy = self._copy(name)

@@ -7,18 +7,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from alexnet.geometry import Window
+from alexnet.nets.dropout import DropUnits, Position, uniform_by_position
 from alexnet.nets.layers import (
     Convolution,
-    DropUnits,
     FullyConnected,
     LocallyConnected,
     MaxPool,
-    NonLinearity,
-    Place,
-    ResponseNorm,
-    SpatialResponseNorm,
+    adjoint,
     convolve_by_cells,
-    uniform_by_place,
     unpool,
 )
 from alexnet.nets.network import Network, build
@@ -123,7 +119,7 @@ def test_adjoints_of_linear_layers(name: str) -> None:
         if isinstance(module, Convolution | LocallyConnected | FullyConnected | MaxPool):
             x, y = double(tuple(below.shape), 5), double(tuple(out.shape), 6)
             forth = (linear_part(module, seen.switches.get(layer.row.name), x) * y).sum()
-            back = (x * module.adjoint(y, below)).sum()
+            back = (x * adjoint(module, y, below)).sum()
             assert float(forth) == pytest.approx(float(back), rel=1e-9), layer.row.name
         below = out
 
@@ -142,10 +138,9 @@ def test_adjoints_of_curved_layers_are_their_derivatives(row: object) -> None:
     """Against the difference quotient."""
     network = network_of(Conv("c", 6, 1), row, columns=2, size=4)
     layer = network.get_submodule("n")
-    assert isinstance(layer, ResponseNorm | SpatialResponseNorm | NonLinearity)
     x, step, y = double((1, 6, 4, 4), 1) * 5, double((1, 6, 4, 4), 2), double((1, 6, 4, 4), 3)
     quotient = (layer(x + 1e-6 * step) - layer(x - 1e-6 * step)) / 2e-6
-    assert float((quotient * y).sum()) == pytest.approx(float((step * layer.adjoint(y, x)).sum()), rel=1e-6)
+    assert float((quotient * y).sum()) == pytest.approx(float((step * adjoint(layer, y, x)).sum()), rel=1e-6)
 
 
 def test_normalisation_over_all_maps_is_finite_on_zeros() -> None:
@@ -202,19 +197,19 @@ def test_dropout_of_both_kinds(kind: str) -> None:
 def test_masks_are_functions_of_place() -> None:
     """The same picture has the same mask in any batch and any order; seeds, epochs, layers and pictures differ."""
     pictures = torch.tensor([5, 0, 1_281_166])
-    here = uniform_by_place(Place(1, 2, pictures), "dropout6", 500)
-    alone = uniform_by_place(Place(1, 2, pictures[2:]), "dropout6", 500)
+    here = uniform_by_position(Position(1, 2, pictures), "dropout6", 500)
+    alone = uniform_by_position(Position(1, 2, pictures[2:]), "dropout6", 500)
     assert torch.equal(here[2:], alone)
     others = [
-        uniform_by_place(Place(2, 2, pictures), "dropout6", 500),
-        uniform_by_place(Place(1, 3, pictures), "dropout6", 500),
-        uniform_by_place(Place(1, 2, pictures), "dropout7", 500),
-        uniform_by_place(Place(1, 2, pictures + 1), "dropout6", 500),
+        uniform_by_position(Position(2, 2, pictures), "dropout6", 500),
+        uniform_by_position(Position(1, 3, pictures), "dropout6", 500),
+        uniform_by_position(Position(1, 2, pictures), "dropout7", 500),
+        uniform_by_position(Position(1, 2, pictures + 1), "dropout6", 500),
     ]
     for other in others:
         assert abs(np.corrcoef(here.flatten(), other.flatten())[0, 1]) < 0.1
-    columns = uniform_by_place(Place(1, 2, torch.arange(400)), "dropout6", 400)  # made in several parts
-    assert torch.equal(columns[390:], uniform_by_place(Place(1, 2, torch.arange(390, 400)), "dropout6", 400))
+    columns = uniform_by_position(Position(1, 2, torch.arange(400)), "dropout6", 400)  # made in several parts
+    assert torch.equal(columns[390:], uniform_by_position(Position(1, 2, torch.arange(390, 400)), "dropout6", 400))
     assert float(columns.mean()) == pytest.approx(0.5, abs=0.005)
     assert float(columns.mean(dim=0).std()) == pytest.approx(1 / (12 * 400) ** 0.5, rel=0.15)
     assert float(columns.mean(dim=1).std()) == pytest.approx(1 / (12 * 400) ** 0.5, rel=0.15)

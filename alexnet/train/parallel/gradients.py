@@ -14,10 +14,15 @@ from torch import Tensor, nn
 from torch._C._distributed_c10d import GradBucket
 from torch.nn.parallel import DistributedDataParallel
 
+from alexnet.nets.dropout import Position
 from alexnet.train.parallel.exchange import Meter
 
 BUCKET_MB = 1
 """Gradients leave in buckets of at least this size: each large layer's by itself, as soon as it is there."""
+
+
+Compute = Callable[[Tensor, Position | None], Tensor]
+"""Pictures, and where the batch stands in the run, to logits or maps."""
 
 
 class Learners(nn.Module):
@@ -28,7 +33,7 @@ class Learners(nn.Module):
     readiness, is found in the first pass: after a restart it would add up in another order than before.
     """
 
-    def __init__(self, layers: dict[str, nn.Module], compute: Callable[[Tensor], Tensor], leaves_first: str) -> None:
+    def __init__(self, layers: dict[str, nn.Module], compute: Compute, leaves_first: str) -> None:
         super().__init__()
         # Never used: DDP, told to look for such so that it keeps its buckets, complains where there is none.
         self.idle = nn.Parameter(torch.zeros(1, device=_device_of(layers)))
@@ -36,8 +41,8 @@ class Learners(nn.Module):
             self.add_module(name, layers[name])
         self.compute = compute
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.compute(x)
+    def forward(self, x: Tensor, position: Position | None = None) -> Tensor:
+        return self.compute(x, position)
 
 
 def _device_of(layers: dict[str, nn.Module]) -> torch.device:
@@ -49,7 +54,7 @@ class Learning:
     """A network as a function whose backward pass also sums the gradients of weights that are held several times.
     `summing`: what does so, or None where nothing is to be summed."""
 
-    forward: Callable[[Tensor], Tensor]
+    forward: Compute
     summing: DistributedDataParallel | None = None
 
     def piece(self, *, last: bool) -> AbstractContextManager[None]:

@@ -12,8 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from alexnet.nets.layers import DropUnits, Place, ResponseNorm, module_for
-from alexnet.nets.network import Network, fused_steps
+from alexnet.nets.dropout import DropUnits, Position
+from alexnet.nets.layers import ResponseNorm, module_for
+from alexnet.nets.network import Network
 from alexnet.nets.table import BatchNorm, Conv, Dense, Layer, Shape, Table
 from alexnet.train.parallel.exchange import GatherPictures, ReadOthers, ReturnPictures, Sizes, Wires
 from alexnet.train.parallel.layout import Deal, Layout, Spans, dense_rows, readers, spans
@@ -37,14 +38,12 @@ class Member:
 
 @dataclass
 class Part:
-    """What a process holds of a network. `spans` and `number`: which units of which layers; `sizes`: see `Sizes`;
-    `whole_batch`: dropout layers that see all pictures of a batch, not the own share only (hybrid)."""
+    """What a process holds of a network. `spans` and `number`: which units of which layers; `sizes`: see `Sizes`."""
 
     network: Network
     spans: Spans = field(default_factory=dict)
     number: int = 0
     sizes: Sizes = field(default_factory=Sizes)
-    whole_batch: tuple[DropUnits, ...] = ()
 
     @property
     def device(self) -> torch.device:
@@ -66,13 +65,14 @@ class Part:
         cut = self.spans.get(name.split(".")[0])
         return None if cut is None or tensor.ndim == 0 else cut[number]
 
-    def take_place(self, seed: int, epoch: int, deal: Deal, device: torch.device) -> None:
-        """Make ready for a batch: its shares' sizes, and dropout masks by place."""
+    def position(self, seed: int, epoch: int, deal: Deal, device: torch.device) -> Position:
+        """Make ready for a batch, its shares' sizes; and where it stands, for dropout masks."""
         self.sizes.of_shares, self.sizes.total, self.sizes.counts = deal.sizes, deal.total, deal.counts
-        self.network.set_place(Place(seed, epoch, torch.from_numpy(deal.indices).to(device)))
-        everyone = Place(seed, epoch, torch.from_numpy(np.concatenate(deal.shares)).to(device))
-        for module in self.whole_batch:
-            module.place = everyone
+        own, everyone = (torch.from_numpy(of).to(device) for of in (deal.indices, np.concatenate(deal.shares)))
+        return Position(seed, epoch, own, everyone)
+
+
+NO_LOGITS, RETURN = "no logits", "exchange that returns logits"
 
 
 @torch.no_grad()
@@ -99,12 +99,14 @@ def _split_columns(network: Network, part: Part, member: Member) -> None:
         _narrow(network, whole, layer, part)
     for layer in layers[len(held) :]:
         delattr(network, layer.row.name)
-    network.steps = [step for _, step in fused_steps(network)]
+    network.order = [layer.row.name for layer in network.layers]
     for layer in layers[1 : end + 1]:
         if isinstance(layer.row, Conv | Dense):
             _meet(network, table, layer, layer.row, member)
     if member.number > 0:
-        network.steps.append(nn.Identity())  # ends in logits of no class, (B, 0)
+        network.last = NO_LOGITS
+        network.between[NO_LOGITS] = lambda x, _: x  # ends in logits of no class, (B, 0)
+        network.order.append(NO_LOGITS)
 
 
 def _of_column(table: Table, layer: Layer, column: int) -> Layer:
@@ -176,10 +178,11 @@ def _meet(network: Network, table: Table, layer: Layer, row: Conv | Dense, membe
 
 
 def _insert_before(network: Network, name: str, exchange: nn.Module) -> None:
-    """Into the steps, before the layer called `name`; where the part has no such layer, at the end."""
-    module = network._modules.get(name)
-    place = network.steps.index(module) if module is not None else len(network.steps)
-    network.steps.insert(place, exchange)
+    """Into the steps, before the layer called `name`; where the shard has no such layer, at the end."""
+    place = network.order.index(name) if name in network.order else len(network.order)
+    step = f"exchange before {name}"
+    network.between[step] = lambda x, _: exchange(x)
+    network.order.insert(place, step)
 
 
 # ── hybrid (One Weird Trick, arXiv 1404.5997, its first scheme) ──────────────────────────────────────────────────
@@ -200,15 +203,13 @@ def _split_dense(network: Network, part: Part, member: Member) -> None:
             network.add_module(layer.row.name, _part_of(module, layer, part))
             first_unit = part.spans[layer.row.name][part.number].start
         elif isinstance(module, DropUnits):
-            module.first_unit = first_unit
-            part.whole_batch += (module,)
-    network.steps = [step for _, step in fused_steps(network)]
+            module.first_unit, module.sees_everyone = first_unit, True
     _insert_before(network, dense[0].name, GatherPictures(wires, part.number, part.sizes))
     for below, row in pairwise(dense):
         _insert_before(network, row.name, ReadOthers(wires, part.number, everyone[0], _widths(part, below)))
-    last = network.get_submodule(dense[-1].name)
     returned = ReturnPictures(wires, part.number, _widths(part, dense[-1]), part.sizes)
-    network.steps[-1] = nn.Sequential(last, returned)
+    network.between[RETURN] = lambda x, _: returned(x)
+    network.order.append(RETURN)
 
 
 def _of_units(layers: Sequence[Layer], part: Part) -> list[Layer]:

@@ -6,6 +6,7 @@ What is agreed (to save, to stop, what an evaluation counted) is the same on all
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -119,10 +120,10 @@ class Team:
         half = HALVES.get(self.layout.wire)
         part = split(network, self.layout, Member(number, self._members, self._wires(half)))
         if self.layout.shares > 1:
-            network.steps = [
-                WholeBatchNorm(step, self.groups.twins, part.sizes) if isinstance(step, MapBatchNorm) else step
-                for step in network.steps
-            ]
+            for name, module in network.named_children():
+                if isinstance(module, MapBatchNorm):
+                    norm = WholeBatchNorm(module, self.groups.twins, part.sizes)
+                    network.between[name] = lambda x, _, norm=norm: norm(x)
         return part
 
     def _wires(self, half: torch.dtype | None) -> Wires:
@@ -145,10 +146,12 @@ class Team:
         if not self.layout.hybrid:
             summing = summed(Learners(layers, network, first), self.groups.twins, self.meter, half)
             return Learning(summing or network, summing)
-        place = network.steps.index(network.get_submodule(first)) - 1  # where all pictures come together
-        below = network.steps[:place]
-        summing = summed(Learners(layers, lambda x: _through(below, x), ""), self.groups.twins, self.meter, half)
-        network.steps[:place] = below if summing is None else [summing]
+        place = network.order.index(first) - 1  # where all pictures come together
+        below = network.order[:place]
+        compute = partial(network.through, below)
+        summing = summed(Learners(layers, compute, ""), self.groups.twins, self.meter, half)
+        if summing is not None:
+            network.between[SUMMING], network.order[:place] = summing, [SUMMING]
         return Learning(network, summing)
 
     def summed_layers(self, part: Part) -> list[str]:
@@ -202,7 +205,7 @@ class Team:
         found, step = Counts(), BATCH * self.layout.shares
         for first in range(0, len(pictures), step):
             deal = self.deal(np.arange(first, min(first + step, len(pictures))))
-            part.take_place(seed, 0, deal, viewer.device)
+            part.position(seed, 0, deal, viewer.device)
             probabilities_bk = viewer.probabilities(torch.from_numpy(pictures.read(deal.indices)))
             if deal.counts and probabilities_bk.shape[1] > 0:
                 found += count(probabilities_bk, torch.from_numpy(pictures.labels[deal.indices].astype(np.int64)))
@@ -213,10 +216,7 @@ class Team:
         return sum((Counts(*part) for part in parts), Counts())
 
 
-def _through(steps: Sequence[Callable[[Tensor], Tensor]], x: Tensor) -> Tensor:
-    for step in steps:
-        x = step(x)
-    return x
+SUMMING = "all below, with gradients summed"
 
 
 ALONE = Team()

@@ -1,0 +1,94 @@
+"""Dropout ([A] §4.2), its masks a function of where a batch stands in a training run.
+
+B pictures · U units.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from alexnet.nets.table import Dropout, Layer
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where in a training run a batch stands. A dropout mask is a function of it, not of a generator's state, so a
+    resumed run repeats itself.
+
+    `pictures` (B,) are the pictures' numbers in their set; `everyone`: those of all processes, for layers that see the
+    whole batch while this process holds a share of it (None: the same pictures)."""
+
+    seed: int
+    epoch: int
+    pictures: Int[Tensor, "B"]
+    everyone: Int[Tensor, "B_all"] | None = None
+
+
+class DropUnits(nn.Dropout):
+    """Dropout ([A] §4.2), 2012's (mask; ×keep at test) or inverted (mask ÷ keep; nothing at test).
+
+    With a `position` the mask is a function of (seed, epoch, layer, picture, unit); without one it is drawn from
+    torch's generator as in any other module.
+    """
+
+    def __init__(self, layer: Layer) -> None:
+        row = layer.row
+        assert isinstance(row, Dropout)
+        super().__init__(1 - row.keep)
+        self.keep, self.scales_in_training, self.name = row.keep, row.kind == "inverted", row.name
+        self.first_unit = 0  # where these units begin among all of the layer, if they are a shard of them
+        self.sees_everyone = False  # whether the whole batch comes by, not this process's share only
+
+    def forward(self, input: Tensor, position: Position | None = None) -> Tensor:
+        x = input
+        if not self.training:
+            return x if self.scales_in_training else x * self.keep
+        if position is None:
+            kept = torch.rand_like(x, dtype=torch.float32) < self.keep
+        else:
+            kept = self._uniform(position, x[0].numel()).view(x.shape) < self.keep
+        return x * kept / self.keep if self.scales_in_training else x * kept
+
+    def _uniform(self, position: Position, units: int) -> Float[Tensor, "B U"]:
+        if self.sees_everyone and position.everyone is not None:
+            position = Position(position.seed, position.epoch, position.everyone)
+        return uniform_by_position(position, self.name, units, self.first_unit)
+
+    def adjoint(self, y: Tensor, x: Tensor) -> Tensor:  # noqa: ARG002 - the signature of every adjoint
+        """As in evaluation."""
+        return y if self.scales_in_training else y * self.keep
+
+
+def uniform_by_position(position: Position, layer: str, units: int, first: int = 0) -> Float[Tensor, "B U"]:
+    """Uniform numbers in [0, 1), one for each picture and unit: a hash of (seed, epoch, layer, picture, unit), units
+    counted from `first`.
+
+    The same on every device, whatever else is in the batch."""
+    key = _scramble(position.pictures.to(torch.int64) ^ _string_key(f"{position.seed}:{position.epoch}:{layer}"))
+    unit = torch.arange(first, first + units, device=key.device, dtype=torch.int64) * 0x9E3779B9
+    rows = max(1, FEW // units) if key.device.type == "cpu" else max(1, len(key))
+    parts = [_scramble((part[:, None] + unit) & 0xFFFFFFFF).to(torch.float32) for part in key.split(rows)]
+    return torch.cat(parts) / 2**32
+
+
+FEW = (1 << 15) - 1
+"""Numbers hashed at a time on the CPU: they stay in the cache, and torch starts no threads for so few, which for these
+small operations costs many times the work."""
+
+
+def _string_key(words: str) -> int:
+    """32 bits from a string (FNV-1a)."""
+    value = 0x811C9DC5
+    for byte in words.encode():
+        value = ((value ^ byte) * 0x01000193) & 0xFFFFFFFF
+    return value
+
+
+def _scramble(bits: Int[Tensor, "*any"]) -> Int[Tensor, "*any"]:
+    """A bijection of 32-bit numbers in which every input bit flips each output bit half the time (an avalanche of
+    xor-shifts and odd multipliers; products wrap in 64 bits, which leaves the low 32 right)."""
+    for shift, factor in ((16, 0x21F0AAAD), (15, 0x735A2D97)):
+        bits = ((bits ^ (bits >> shift)) * factor) & 0xFFFFFFFF
+    return bits ^ (bits >> 15)
