@@ -150,8 +150,8 @@ class Convolution(WeightedLayer):
         return x if before == rows == columns == 0 else F.pad(x, (before, columns, before, rows))
 
     def _far_padding(self, x: Maps) -> tuple[int, int]:
-        """Zeros below and to the right. A symbolic tracer's map has no size; it is the table's then."""
-        height, width = x.shape[2:] if isinstance(x, Tensor) else (self.side, self.side)
+        """Zeros below and to the right. A map that is traced has the table's size, whatever it says itself."""
+        height, width = x.shape[2:] if kernels.is_ordinary(x) else (self.side, self.side)
         return self.window.far_padding(height), self.window.far_padding(width)
 
 

@@ -175,7 +175,7 @@ class Network(nn.Module):
         return next(layer for layer in self.layers if layer.row == row)
 
     def _check(self, x: Tensor) -> None:
-        if isinstance(x, Proxy):  # a symbolic tracer's, without sizes
+        if isinstance(x, Proxy) or torch.jit.is_tracing():  # pyright: ignore[reportPrivateImportUsage] - sizes are no numbers
             return
         expected = (3, self.input_size, self.input_size)
         if x.ndim != 4 or tuple(x.shape[1:]) != expected:

@@ -95,8 +95,7 @@ def state_of(weight: Tensor) -> tuple[int, int]:
 
 def working_values(weight: Tensor, dtype: torch.dtype) -> Tensor:
     """A layer's weight in the type of its input: its copy in the package's own loops, a cast everywhere else."""
-    if weight.dtype == dtype and _in_use.get() is None:
-        return weight
-    if type(weight) is nn.Parameter and not torch.compiler.is_compiling() and (copies := _in_use.get()) is not None:
-        return copies.values(weight, dtype)
-    return weight.to(dtype)
+    copies = None if torch.compiler.is_compiling() else _in_use.get()
+    if copies is None or type(weight) is not nn.Parameter:
+        return weight.to(dtype)
+    return copies.values(weight, dtype)
