@@ -21,7 +21,6 @@ ColourNoise = Literal["off", "paper", "code"]
 Crops = Literal["random", "ten", "centre"]
 
 COLOUR_STRENGTH = 0.1  # [A] §4.1: α ~ N(0, 0.1)
-CODE_CHUNK = 32  # 2012 code: one crop and mirror for 32 pictures in a row
 Records = UInt8[Tensor, "B S S 3"]
 Batch = Float[Tensor, "B 3 C C"]
 

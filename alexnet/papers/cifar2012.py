@@ -7,7 +7,7 @@ from alexnet.papers.finding import Finding, Row
 from alexnet.papers.lab import Lab, Trial, how_trained, too_weak
 from alexnet.papers.registry import result
 from alexnet.papers.statistics import higher, reaches
-from alexnet.train.cifar import CIFAR_RECIPES
+from alexnet.train.recipes import every_recipe
 
 ORDER = ("A/cifar",)
 
@@ -91,7 +91,7 @@ def normalisation(lab: Lab) -> Finding:
 
 def trial_of(lab: Lab, name: str) -> Trial:
     """One of the nets as it is configured, whatever the settings say of networks and rates."""
-    recipe = CIFAR_RECIPES[SAME_FILES.get(name, name)]
+    recipe = every_recipe()[SAME_FILES.get(name, name)]
     return lab.trial(name, net=recipe.net, recipe=recipe.name, rate=None, width=1.0, input_size=None)
 
 
@@ -109,5 +109,5 @@ def incomparable(lab: Lab) -> str:
 def fewer_epochs(trial: Trial) -> str:
     """How many of the authors' epochs a trial has; empty if it has them all. A number that is missed then is not
     refuted."""
-    theirs = CIFAR_RECIPES[trial.options.recipe].epochs
+    theirs = every_recipe()[trial.options.recipe].epochs
     return "" if trial.epochs >= theirs else f"{trial.epochs} of the authors' {theirs} epochs"

@@ -4,7 +4,7 @@ import textwrap
 
 from alexnet.nets.summary import columns
 from alexnet.papers.registry import every_result
-from alexnet.papers.runs2012 import CONTINUED, RUNS, SHORTER, Logged, LoggedRun
+from alexnet.papers.runs2012 import Logged, LoggedRun, logged_runs, runs_without_file
 from alexnet.terminal import duration
 
 EXAMPLE_PICTURES, EXAMPLE_EPOCHS, EXAMPLE_PACE = 4000, 40, 250
@@ -37,7 +37,7 @@ def results_in_words(seeds: int, width: int) -> str:
 def runs_in_words() -> str:
     """A line for each of the 98 files: the run, its options here, its best logged result; or the reason."""
     rows = [("file", "here", "logged", "")]
-    for run in (*RUNS, CONTINUED, SHORTER):
+    for run in (*logged_runs(), *runs_without_file()):
         rows.append((run.file, options_of(run), _logged(run.best), "; ".join(filter(None, (run.what, run.reason)))))
     return columns(rows, left=4)
 

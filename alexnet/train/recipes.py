@@ -1,25 +1,22 @@
-"""Recipes as values: how the published nets were trained. Sources: [A] §4–5, [Z] §3, `facts` code-of-2012.md §2."""
+"""Recipes as values: how the published networks were trained. They are listed, with their sources, in recipes.toml."""
 
-from collections.abc import Sequence
+import tomllib
 from dataclasses import dataclass, field, replace
+from functools import cache
+from importlib import resources
+from typing import Any
 
-from alexnet.data.augment import CODE_CHUNK, Augmentation, MeanMode
+from alexnet.data.augment import Augmentation, MeanMode
 from alexnet.errors import UsageError
 from alexnet.nets.init import Initialisation
+from alexnet.train.logged_rates import OWN_BIASES, rate_function
 
 RATE = 0.01  # [A] §5
 MOMENTUM = 0.9  # [A] §5
 DECAY = 0.0005  # [A] §5
 DROPS = 3  # [A] §5: the rate was divided by 10 three times
-RMS_LIMIT = 0.1  # [Z] §3
 BATCH = 128  # [A] §5
-
-# Large batches: the LARS authors' solver files (`facts`, papers.md E).
-LARS_TRUST = 0.001
-POWER = 2.0
-LARGE_EPOCHS = 100
-IMAGENET = 1_281_167  # training pictures of ILSVRC-2012: their warm-ups are given in updates
-BIAS_SHARE = 0.01  # ours: as large as plain SGD's rates for these networks, where LARS's 10 to 32 would be wild
+IMAGENET = 1_281_167  # training pictures of ILSVRC-2012: the LARS authors give their warm-ups in updates
 
 
 @dataclass(frozen=True)
@@ -75,120 +72,46 @@ class Recipe:
         )
 
 
-def logged(
-    name: str,
-    net: str,
-    about: str,
-    epochs: int,
-    drops: tuple[int, int, int, int, int | None],
-    later_bias_rate: float | None,
-) -> Recipe:
-    """A 2012 run: rates by hand at the epochs of `drops` (÷10; ÷10; conv1 ÷10 and noise off; conv1 frozen; ÷10)."""
-    second, third, annealed, frozen, last = drops
-    stages = [
-        Stage(1, 1e-2, bias_rate=2e-2),
-        Stage(second, 1e-3, bias_rate=later_bias_rate),
-        Stage(third, 1e-4),
-        Stage(annealed, 1e-4, {"conv1": 1e-5}, colour=False),
-        Stage(frozen, 1e-4, {"conv1": 0.0}, colour=False),
-    ]
-    if last is not None:
-        stages.append(Stage(last, 1e-5, {"conv1": 0.0}, colour=False))
-    return of_2012(name, net, about, epochs, stages)
+# ── reading recipes.toml ─────────────────────────────────────────────────────────────────────────────────────────
 
 
-def of_2012(
-    name: str,
-    net: str,
-    about: str,
-    epochs: int,
-    stages: Sequence[Stage],
-    layer_decays: dict[str, float] | None = None,
-) -> Recipe:
-    """A run of the 2012 code: biases at twice the rate and without decay, the mean image's centre crop taken off, one
-    crop for 32 pictures in a row."""
-    return Recipe(
-        name=name,
-        about=about,
-        net=net,
-        epochs=epochs,
-        rate=stages[0].rate,
-        decay_biases=False,
-        layer_decays=layer_decays or {},
-        bias_factor=2.0,
-        stages=tuple(stages),
-        mean="centre",
-        augmentation=Augmentation(chunk=CODE_CHUNK),
-    )
-
-
-def large_batch(name: str, batch: int, rate: float, ramp: int) -> Recipe:
-    """AlexNet-BN with LARS; `ramp`: updates of warm-up on ImageNet."""
-    return Recipe(
-        name=name,
-        about=f"AlexNet-BN with LARS in batches of {batch:,}: rate {rate:g} after a warm-up, then (1 − t)².",
-        net="alexnet-bn",
-        epochs=LARGE_EPOCHS,
-        rate=rate,
-        decay_biases=False,
-        bias_factor=BIAS_SHARE,
-        augmentation=Augmentation(colour="off"),
-        batch=batch,
-        trust=LARS_TRUST,
-        warmup=ramp * batch / IMAGENET,
-        power=POWER,
-    )
-
-
-RECIPES: dict[str, Recipe] = {
-    recipe.name: recipe
-    for recipe in (
-        Recipe("paper", "[A] §5: rate 0.01, ÷10 when the validation error stalls, three times.", "alexnet", 90),
-        Recipe(
-            name="steps",
-            about='As "paper", but ÷10 at epochs 60, 75 and 85 of 90: equal for all networks that are compared.',
-            net="alexnet",
-            epochs=90,
-            stages=(Stage(1, RATE), Stage(60, RATE / 10), Stage(75, RATE / 100), Stage(85, RATE / 1000)),
-        ),
-        logged("145", "alexnet-145", "Net 145 on ILSVRC-2012: 40.7 / 18.2 (10 views).", 91, (25, 51, 67, 72, 79), None),
-        # The log notes the biases' last rate, 0.002, but not since when; 120-4gpu's had it from the first drop.
-        logged("145-2010", "alexnet-145", "Net 145 on ILSVRC-2010: 37.5 / 17.0.", 93, (23, 51, 68, 72, 78), 2e-3),
-        logged("145-half", "alexnet-145-half", "The one-GPU control: 39.2 / 18.2.", 96, (20, 48, 66, 72, None), None),
-        Recipe(
-            name="zf",
-            about="[Z] §3: ten fixed crops, filters kept at an RMS of 0.1, zero biases, no weight decay named.",
-            net="zfnet",
-            epochs=70,
-            decay=0.0,
-            init="zf",
-            augmentation=Augmentation(crops="ten", mirror=False, colour="off"),
-            rms_limit=RMS_LIMIT,
-        ),
-        Recipe(
-            name="bn-512",
-            about="AlexNet-BN in batches of 512 by the 2012 rule, the small end of the LARS authors' table.",
-            net="alexnet-bn",
-            epochs=LARGE_EPOCHS,
-            rate=0.08,
-            decay_biases=False,
-            augmentation=Augmentation(colour="off"),
-            batch=512,
-            power=POWER,
-        ),
-        large_batch("bn-8k", 8_192, 10, ramp=600),
-        large_batch("bn-16k", 16_384, 24, ramp=400),
-        large_batch("bn-32k", 32_768, 32, ramp=400),
-    )
-}
-
-
+@cache
 def every_recipe() -> dict[str, Recipe]:
-    """All recipes by name: these, the numbered runs of 2012, the CIFAR nets. (Those build on this module.)"""
-    from alexnet.train.cifar import CIFAR_RECIPES
-    from alexnet.train.numbered import NUMBERED
+    """All recipes by name: the papers', the runs of the 2012 code by number, the authors' CIFAR nets, large batches."""
+    entries = tomllib.loads(resources.files("alexnet.train").joinpath("recipes.toml").read_text("utf-8"))
+    families = entries.pop("family")
+    return {name: _recipe(name, families.get(entry.pop("family", ""), {}) | entry) for name, entry in entries.items()}
 
-    return RECIPES | NUMBERED | CIFAR_RECIPES
+
+def _recipe(name: str, fields: dict[str, Any]) -> Recipe:
+    """A recipe from its table in recipes.toml and its family's."""
+    stages = _stages(fields)
+    if stages:
+        fields["rate"] = stages[0].rate
+    if "warmup_updates" in fields:
+        fields["warmup"] = fields.pop("warmup_updates") * fields["batch"] / IMAGENET
+    augmentation = Augmentation(**fields.pop("augmentation", {}))
+    return Recipe(name=name, stages=stages, augmentation=augmentation, **fields)
+
+
+def _stages(fields: dict[str, Any]) -> tuple[Stage, ...]:
+    """The stages named, or one for each change of the rates by a function."""
+    listed = fields.pop("stages", ())
+    if "rates" not in fields:
+        return tuple(Stage(**stage) for stage in listed)
+    rate_at, epochs = rate_function(**fields.pop("rates")), fields["epochs"]
+    own_biases = fields.pop("own_biases", False)
+    noise_off, frozen = (fields.pop(name, epochs + 1) for name in ("noise_off", "frozen"))
+    stages: list[Stage] = []
+    for epoch in range(1, epochs + 1):
+        progress = (epoch - 0.5) / epochs
+        rate = rate_at(progress)
+        bias_rate = OWN_BIASES(progress) if own_biases else 2 * rate
+        still = {"conv1": 0.0} if epoch >= frozen else {}
+        new = Stage(epoch, rate, still, bias_rate, colour=epoch < noise_off)
+        if not stages or replace(new, epoch=stages[-1].epoch) != stages[-1]:
+            stages.append(new)
+    return tuple(stages)
 
 
 def in_words(recipe: Recipe, epochs: int, accumulate: int) -> str:

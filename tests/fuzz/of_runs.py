@@ -52,7 +52,7 @@ from alexnet.serve.uploads import Making
 from alexnet.tensor_files import load_tensors, save_tensors
 from alexnet.train.options import TrainOptions
 from alexnet.train.plan import Subject
-from alexnet.train.recipes import RECIPES
+from alexnet.train.recipes import every_recipe
 from alexnet.train.resume import recorded_options
 
 RESULTS = seeds.FORMATS.parents[2] / "docs" / "results"
@@ -199,7 +199,7 @@ def resumed(folder: Path) -> Target:
         return seeds.sealed_json(json.dumps(config | {"options": config["options"] | news}).encode())
 
     cases = [known, {names[0]: known[names[0]]}, known | {names[1]: later}, known | {names[1]: b"x"}]
-    cases += [known | {names[0]: with_recipe(recipe=name)} for name in RECIPES]
+    cases += [known | {names[0]: with_recipe(recipe=name)} for name in every_recipe()]
     cases += [
         known | {names[0]: seeds.sealed_json(json.dumps({k: v for k, v in config.items() if k != "starts"}).encode())}
     ]

@@ -27,6 +27,7 @@ from alexnet.papers.registry import IN_PAPER, chosen, every_result, find
 from alexnet.papers.report import heading, write_report
 from alexnet.papers.runs2012 import by_recipe
 from alexnet.train import loop
+from alexnet.train.recipes import every_recipe
 from alexnet.train.step import Diverged
 from alexnet.train.stop import Interrupted
 from alexnet.verbs.paper import Paper
@@ -175,8 +176,8 @@ def test_a_number_missed_in_fewer_epochs_is_not_refuted(make_lab: MakeLab, monke
     monkeypatch.setattr(Lab, "errors", lambda *_, **__: Errors(0.9, 0.5, 2.0, 10_000))
     lab = make_lab(only="cifar-19pct")
     told = [json.loads(running.run_experiment(find("cifar"), lab).read_text())["verdicts"][0]]
-    short = replace(cifar2012.CIFAR_RECIPES["cifar-19pct"], epochs=1)
-    monkeypatch.setitem(cifar2012.CIFAR_RECIPES, "cifar-19pct", short)
+    short = replace(every_recipe()["cifar-19pct"], epochs=1)
+    monkeypatch.setitem(every_recipe(), "cifar-19pct", short)
     told.append(json.loads(running.run_experiment(find("cifar"), lab).read_text())["verdicts"][0])
     assert [verdict["agrees"] for verdict in told] == ["undecided", "no"]
     assert told[0]["why"] == f"{told[1]['why']}; 1 of the authors' 120 epochs"

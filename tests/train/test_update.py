@@ -5,7 +5,7 @@ import torch
 
 from alexnet.errors import UsageError
 from alexnet.nets.network import build
-from alexnet.train.recipes import RECIPES, Stage, find, in_words
+from alexnet.train.recipes import Stage, find, in_words
 from alexnet.train.schedule import Logged, Plateau, Polynomial, Rates
 from alexnet.train.update import Lars, Update, limit_filters
 
@@ -173,7 +173,7 @@ def test_recipes_for_large_batches_are_the_solver_files() -> None:
         ("bn-16k", 16384, 24, 400, 7_820),
         ("bn-32k", 32768, 32, 400, 3_910),
     ):
-        recipe = RECIPES[name]
+        recipe = find(name)
         an_epoch = 1_281_167 / batch
         assert (recipe.net, recipe.batch, recipe.rate, recipe.trust, recipe.power) == (
             "alexnet-bn", batch, rate, 0.001, 2,
@@ -181,19 +181,19 @@ def test_recipes_for_large_batches_are_the_solver_files() -> None:
         assert recipe.warmup * an_epoch == pytest.approx(ramp)
         assert recipe.epochs * an_epoch == pytest.approx(updates, abs=1)
         assert recipe.rate * recipe.bias_factor < 0.5
-    assert (RECIPES["bn-512"].rate, RECIPES["bn-512"].trust) == (0.08, None)
+    assert (find("bn-512").rate, find("bn-512").trust) == (0.08, None)
 
 
 def test_the_rule_is_told_in_words() -> None:
-    assert in_words(RECIPES["paper"], 90, 1) == (
+    assert in_words(find("paper"), 90, 1) == (
         "the rule of 2012; rate 0.01, divided by 10 when validation stalls; batches of 128 pictures"
     )
-    assert in_words(RECIPES["bn-8k"], 100, 64) == (
+    assert in_words(find("bn-8k"), 100, 64) == (
         "LARS: each weight tensor at 0.001·‖w‖ / (‖g‖ + 0.0005·‖w‖) times the rate, biases and batch norms at 0.01 "
         "times it; rate 10: a line up to it over 3.84 epochs, then times (1 − t)^2, t from 0 to 1 over 100 epochs; "
         "batches of 8,192 pictures, each computed in 64 pieces of 128 whose gradients add up"
     )
-    assert "rate 0.01, changed at the epochs of recipe 145" in in_words(RECIPES["145"], 91, 1)
+    assert "rate 0.01, changed at the epochs of recipe 145" in in_words(find("145"), 91, 1)
 
 
 # ── schedules ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -235,7 +235,7 @@ def test_a_plateau_taken_up_again_goes_on_waiting() -> None:
 
 def test_logged_schedule_of_145() -> None:
     """25, 51, 67 (conv1 1e-5, noise off), 72 (conv1 0), 79, stop 91; biases stay at 0.02 (`facts`, §2)."""
-    schedule = Logged(RECIPES["145"].staged(91, 0.01))
+    schedule = Logged(find("145").staged(91, 0.01))
     rates = {epoch: schedule.rates(epoch) for epoch in (1, 24, 25, 51, 66, 67, 72, 79, 91)}
     assert [rates[e].weights for e in (1, 24, 25, 51, 79)] == pytest.approx([0.01, 0.01, 0.001, 0.0001, 0.00001])
     assert rates[67].of("conv1", bias=False) == pytest.approx(1e-5)
@@ -243,11 +243,11 @@ def test_logged_schedule_of_145() -> None:
     assert (rates[66].colour, rates[67].colour) == (True, False)
     assert rates[72].of("conv1", bias=True) == 0
     assert rates[91].of("conv2", bias=True) == pytest.approx(0.02)
-    assert Logged(RECIPES["145-2010"].staged(93, 0.01)).rates(93).biases == pytest.approx(0.002)
+    assert Logged(find("145-2010").staged(93, 0.01)).rates(93).biases == pytest.approx(0.002)
 
 
 def test_a_logged_schedule_scales_with_epochs_and_rate() -> None:
-    stages = RECIPES["145"].staged(9, 0.02)
+    stages = find("145").staged(9, 0.02)
     assert [stage.epoch for stage in stages] == [1, 2, 5, 7, 7, 8]
     assert stages[0].rate == pytest.approx(0.02)
     assert stages[3].layer_rates["conv1"] == pytest.approx(2e-5)
@@ -269,7 +269,7 @@ def test_exactly_a_tenth_of_a_point_counts() -> None:
 
 
 def test_of_two_stages_in_one_epoch_the_last_is_told() -> None:
-    schedule = Logged(RECIPES["145"].staged(5, 0.01))
+    schedule = Logged(find("145").staged(5, 0.01))
     epoch = next(e for e in range(1, 6) if schedule.rates(e).layer_rates.get("conv1") == 0)
     told = schedule.after(epoch - 1, 0.5)
     assert told is not None
