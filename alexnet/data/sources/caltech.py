@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from alexnet.data.sources.base import Source, check
-from alexnet.data.sources.folder import class_folders, read_class_folders
+from alexnet.data.sources.base import Source, check, in_order
+from alexnet.data.sources.folder import class_part, class_tree
 
 CLUTTER = {"caltech-101": "BACKGROUND_Google", "caltech-256": "257.clutter"}
 PICTURES = ("101_ObjectCategories", "256_ObjectCategories")
@@ -29,12 +29,13 @@ def open_caltech(root: Path, *, background: bool = False) -> Source:
     """
     kind = _kind(root)
     ignored: list[str] = []
-    class_ids = tuple(class_folders(root, "", ignored))
+    tree = class_tree(root, "", ignored)
+    class_ids = tuple(in_order(tree.folders))
     if not background:
         class_ids = tuple(class_id for class_id in class_ids if class_id != CLUTTER[kind])
         ignored.append(f"{CLUTTER[kind]}/: clutter, which is no category")
     names = tuple(
         class_id.split(".", 1)[1] if kind == "caltech-256" and "." in class_id else class_id for class_id in class_ids
     )
-    train = read_class_folders(root, "", class_ids, ignored)
+    train = class_part(root, [tree.folders[class_id] for class_id in class_ids])
     return check(Source(kind, names, class_ids, "sorted folder name", {"train": train}, tuple(ignored)), str(root))

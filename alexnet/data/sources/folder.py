@@ -1,8 +1,7 @@
 """One folder per class, with train/ and val/ (and test/) above them, or one tree to be split."""
 
-import os
 import unicodedata
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,14 +9,7 @@ import numpy as np
 
 from alexnet.data.class_text import MOST_BYTES, entries_in
 from alexnet.data.sources.base import FileReader, Part, Source, check, distinct, in_order, key_of, listed, printable
-from alexnet.data.sources.found import (
-    Folder,
-    entries,
-    is_folder,
-    output_of,
-    read_tree,
-    why_no_picture,
-)
+from alexnet.data.sources.found import Folder, read_tree
 from alexnet.data.sources.layouts import refuse_other_layouts, split_names, unwrapped
 from alexnet.errors import UserError
 from alexnet.files import read_bounded
@@ -144,45 +136,16 @@ def class_part(root: Path, folders: Sequence[Folder | None]) -> Part:
     return files_part(root, names, np.repeat(np.arange(len(folders)), counts))
 
 
-def read_class_folders(
-    root: Path, folder: str, class_ids: tuple[str, ...], ignored: list[str], inner: str = ""
-) -> Part:
-    """All pictures below ``root/folder/CLASS/inner``, class by class, each in the order of its names."""
-    paths = (
-        os.path.join(folder, class_id, inner) if inner else os.path.join(folder, class_id) for class_id in class_ids
-    )
-    return class_part(root, [read_tree(root, path, ignored) for path in paths])
+def class_tree(root: Path, folder: str, ignored: list[str]) -> Folder:
+    """``root/folder``, which holds class folders; pictures beside these are put on the list of ignored files."""
+    tree = read_tree(root, folder, ignored)
+    ignored += [f"{name}: in no class folder" for name in tree.pictures]
+    return tree
 
 
 def files_part(root: Path, names: list[str], labels: np.ndarray) -> Part:
     """The part that these files (paths below ``root``) make; keys are their paths, see ``key_of``."""
     return Part([key_of(name) for name in names], labels.astype(np.int64), FileReader(root, names))
-
-
-def pictures_below(root: Path, folder: str, ignored: list[str]) -> Iterator[str]:
-    """Paths below ``root`` of all files in ``folder`` that may be pictures, links followed but never in a circle."""
-    return read_tree(root, folder, ignored).below()
-
-
-def class_folders(root: Path, folder: str, ignored: list[str]) -> list[str]:
-    """The class folders in one part, in order. Loose files beside them are put on the list of ignored ones."""
-    names = visible_folders(root, folder, ignored)
-    for entry in entries(root / folder):
-        if entry.name not in names and not why_no_picture(entry) and not is_folder(entry):
-            ignored.append(f"{os.path.join(folder, entry.name)}: in no class folder")
-    return in_order(names)
-
-
-def visible_folders(root: Path, folder: str, ignored: list[str]) -> list[str]:
-    """Names of the folders in ``root/folder``; what is skipped is put on the list of ignored ones."""
-    names = []
-    for entry in entries(root / folder):
-        reason = why_no_picture(entry) or (output_of(Path(entry.path)) if is_folder(entry) else "")
-        if reason:
-            ignored.append(f"{os.path.join(folder, entry.name)}: {reason}")
-        elif is_folder(entry):
-            names.append(entry.name)
-    return names
 
 
 def human_names(root: Path, class_ids: tuple[str, ...]) -> tuple[str, ...]:

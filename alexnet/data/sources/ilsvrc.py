@@ -17,7 +17,8 @@ from alexnet.damage import damage_named
 from alexnet.data.class_text import WNID
 from alexnet.data.sources.archive import Member, TarReader, members
 from alexnet.data.sources.base import Part, Source, check, distinct, in_order, key_of, listed, printable
-from alexnet.data.sources.folder import entries, files_part, read_class_folders, visible_folders, why_no_picture
+from alexnet.data.sources.folder import class_part, class_tree, files_part
+from alexnet.data.sources.found import entries, read_tree
 from alexnet.data.sources.mat import MOST_BYTES, read_mat
 from alexnet.errors import UserError
 from alexnet.files import read_bounded
@@ -223,8 +224,9 @@ def _train(root: Path, edition: Edition, kit: Kit, ignored: list[str]) -> Part:
     if path.is_file():
         return _train_tar(path, edition, kit, _patches(root, "train"))
     if (root / "train").is_dir():
-        check_classes(visible_folders(root, "train", ignored), kit.wnids, root / "train", "the kit")
-        return read_class_folders(root, "train", kit.wnids, ignored)
+        tree = class_tree(root, "train", ignored)
+        check_classes(tree.folders, kit.wnids, root / "train", "the kit")
+        return class_part(root, [tree.folders[wnid] for wnid in kit.wnids])
     raise UserError(f"{root}: no training pictures; put {edition.train} (or its contents, in train/) there")
 
 
@@ -240,18 +242,16 @@ def check_classes(found: Iterable[str], class_ids: Sequence[str], where: Path, w
 
 def names_in(root: Path, folder: str, ignored: list[str]) -> list[str]:
     """What lies in a folder itself and may be a picture, or is a folder; the rest is put on the list of ignored."""
-    reasons = {entry.name: why_no_picture(entry) for entry in entries(root / folder)}
-    ignored += [f"{folder}/{printable(name)}: {reason}" for name, reason in reasons.items() if reason]
-    return in_order(name for name, reason in reasons.items() if not reason)
+    tree = read_tree(root, folder, ignored)
+    return in_order([*tree.folders, *map(os.path.basename, tree.pictures)])
 
 
 def sorted_validation(root: Path, folder: str, class_ids: tuple[str, ...], ignored: list[str]) -> Part:
-    """Validation pictures that lie in folders named after their classes; empty folders beside these are passed over."""
-    found = [
-        name for name in visible_folders(root, folder, ignored) if name in class_ids or entries(root / folder / name)
-    ]
+    """Validation pictures in folders named after their classes; other folders are skipped if they hold no pictures."""
+    tree = class_tree(root, folder, ignored)
+    found = [name for name, inner in tree.folders.items() if name in class_ids or inner.holds_pictures()]
     check_classes(found, class_ids, root / folder, "train/")
-    return read_class_folders(root, folder, class_ids, ignored)
+    return class_part(root, [tree.folders[class_id] for class_id in class_ids])
 
 
 def _train_tar(path: Path, edition: Edition, kit: Kit, patches: dict[str, Member]) -> Part:

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from alexnet.data.class_text import WNID, lines_of
-from alexnet.data.sources.base import Part, Source, check, listed, printable
-from alexnet.data.sources.folder import class_folders, entries, files_part, human_names, read_class_folders
+from alexnet.data.sources.base import Part, Source, check, in_order, listed, printable
+from alexnet.data.sources.folder import class_part, class_tree, files_part, human_names
+from alexnet.data.sources.found import entries
 from alexnet.data.sources.ilsvrc import NUMBERED, check_classes, has_kit, names_in, sorted_validation
 from alexnet.errors import UserError
 from alexnet.terminal import counted
@@ -38,10 +39,11 @@ def open_kaggle(data: Path) -> Source:
     """
     ignored = ["test/: has no labels"] if (data / "test").is_dir() else []
     notes: list[str] = []
-    class_ids = tuple(class_folders(data, "train", ignored))
+    train = class_tree(data, "train", ignored)
+    class_ids = tuple(in_order(train.folders))
     if strange := [class_id for class_id in class_ids if not WNID.fullmatch(class_id)]:
         raise UserError(f"{data / 'train'}: folders that are not named like n01440764: {listed(strange)}")
-    parts = {"train": read_class_folders(data, "train", class_ids, ignored)}
+    parts = {"train": class_part(data, [train.folders[class_id] for class_id in class_ids])}
     if _is_flat(data):
         parts["val"] = _labelled(data, class_ids, ignored, notes)
     elif (data / "val").is_dir():

@@ -17,7 +17,7 @@ import numpy as np
 from alexnet.data.class_text import codec_of
 from alexnet.data.decode import Undecodable, decode
 from alexnet.data.sources.base import UNLABELLED, FileReader, Part, Source, check, in_order, key_of, listed, printable
-from alexnet.data.sources.folder import entries, pictures_below, why_no_picture
+from alexnet.data.sources.found import entries, read_tree, why_no_picture
 from alexnet.errors import UserError
 from alexnet.files import read_bounded
 from alexnet.terminal import counted
@@ -206,7 +206,7 @@ class _Pictures:
 
     def __init__(self, root: Path, folder: str, ignored: list[str]) -> None:
         others: list[str] = []
-        self.folder, self.names = folder, list(pictures_below(root, folder, others))
+        self.folder, self.names = folder, list(read_tree(root, folder, others).below())
         ignored += [line for line in others if ".xml: " not in line.lower()]
         self.called: dict[str, list[str]] = {}
         for name in self.names:

@@ -1,5 +1,6 @@
 """Tiny-ImageNet: 200 classes of 64 × 64 pictures, in the layout of Stanford's course CS231n."""
 
+import os
 from collections import Counter
 from pathlib import Path
 
@@ -7,14 +8,9 @@ import numpy as np
 
 from alexnet.data.class_text import lines_of
 from alexnet.data.sources.base import Part, Source, check, in_order, listed
-from alexnet.data.sources.folder import (
-    class_folders,
-    files_part,
-    human_names,
-    read_class_folders,
-    visible_folders,
-)
-from alexnet.data.sources.ilsvrc import names_in, sorted_validation
+from alexnet.data.sources.folder import class_part, class_tree, files_part, human_names
+from alexnet.data.sources.found import read_tree
+from alexnet.data.sources.ilsvrc import sorted_validation
 from alexnet.errors import UserError
 
 ANNOTATIONS = "val/val_annotations.txt"
@@ -31,13 +27,11 @@ def open_tiny_imagenet(root: Path) -> Source:
     """train/WNID/images/*, val/images/* labelled by val_annotations.txt, or val/WNID/*, or val/images/WNID/*; test/ has
     no labels and is left out."""
     ignored: list[str] = []
-    class_ids = tuple(class_folders(root, "train", ignored))
-    boxes = (f"train/{class_id}/{class_id}_boxes.txt" for class_id in class_ids)
-    ignored += [f"{name}: object boxes, not used" for name in boxes if (root / name).exists()]
+    tree = class_tree(root, "train", ignored)
+    class_ids = tuple(in_order(tree.folders))
     if (root / "test").is_dir():
         ignored.append("test/: has no labels")
-    inner = "images" if all((root / "train" / class_id / "images").is_dir() for class_id in class_ids) else ""
-    train = read_class_folders(root, "train", class_ids, ignored, inner=inner)
+    train = class_part(root, [tree.folders[class_id] for class_id in class_ids])
     parts = {"train": train, "val": _validation(root, class_ids, ignored)}
     names = human_names(root, class_ids)
     return check(Source("tiny-imagenet", names, class_ids, "sorted synset", parts, tuple(ignored)), str(root))
@@ -46,11 +40,12 @@ def open_tiny_imagenet(root: Path) -> Source:
 def _validation(root: Path, class_ids: tuple[str, ...], ignored: list[str]) -> Part:
     labels = _annotations(root / ANNOTATIONS, class_ids) if (root / ANNOTATIONS).is_file() else {}
     places = [name for name in ("val/images", "val") if (root / name).is_dir()]
-    folders = [name for name in places if set(visible_folders(root, name, [])) & set(class_ids)]
-    names = [name for name in names_in(root, places[0], ignored) if not (root / places[0] / name).is_dir()]
-    if folders and not names:
+    trees = [read_tree(root, name, []) for name in places]
+    folders = [tree.path for tree in trees if tree.folders.keys() & set(class_ids)]
+    if folders and not trees[0].pictures:
         return _sorted(root, folders, class_ids, labels, ignored)
     ignored += [f"{folder}/: class folders beside the pictures of {places[0]}/, not used" for folder in folders]
+    names = in_order(map(os.path.basename, read_tree(root, places[0], ignored).pictures))
     if strange := in_order(set(names) - set(labels)):
         raise UserError(f"{root / 'val'}: pictures without a line in val_annotations.txt: {listed(strange)}")
     if missing := in_order(set(labels) - set(names)):
