@@ -73,6 +73,8 @@ GENUINE = [
     ("platform train_station station", ("platform", "station", "train_station"), ""),
     ("0 1 2", ("0", "1", "2"), ""),
     ("group1 group2", ("group1", "group2"), ""),
+    ("toy_car toy_train toy_plane", ("toy_car", "toy_plane", "toy_train"), ""),
+    ("part part1", ("part", "part1"), ""),
 ]
 
 
@@ -120,6 +122,13 @@ REFUSED = [
     ("photo/a photo/b photo/c sketch/a sketch/b sketch/c", "'photo', 'sketch' hold the same", "as {}/photo"),
     ("x/images/a x/images/b x/images/c y/images/a y/images/b y/images/c", "hold the same", "as {}/x"),
     ("batch1/cat batch1/dog batch2/cat batch2/dog", "'batch1', 'batch2' hold the same", "as {}/batch1"),
+    ("trainA trainB testA testB", "'testA/', 'testB/', 'trainA/', 'trainB/'", "one folder per class"),
+    ("train/images valid/images test/images", "'test/', 'train/', 'valid/'", "one folder per class"),
+    ("HAM_images_part_1 HAM_images_part_2", "'HAM_images_part_1/'", "one folder per class"),
+    ("cat dog unlabeled_images", "'unlabeled_images/' among", "rename"),
+    ("train/cat train/dog train/all", "'all/' among the class folders ('cat', 'dog')", "Move it elsewhere"),
+    ("devkit/VOC12/JPEGImages devkit/VOC12/Annotations/1.xml", "too high", "pass {}/devkit/VOC12"),
+    ("train/a train/b car/a car/b bus/c", "'train' may be a split or a class like 'bus', 'car'", "pass {}/train"),
     (f"{TRAIN} valid/cat valid/dog {VAL}", "both 'val' and 'valid'", "keep one"),
 ]
 
@@ -132,6 +141,13 @@ def test_layouts_that_are_refused_with_the_folder_to_pass(tmp_path: Path, words:
     assert str(caught.value).startswith(str(root))
     assert seen in str(caught.value)
     assert remedy.format(root) in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["cat - Copy", "cat (1)", "Copy of Dog", "dog_copy", "cat copy 2"])
+def test_copies_of_class_folders_are_no_classes(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UserError, match="like a copy of another class"):
+        open_source(folder(tmp_path, {f"{one}/1.jpg": b"x" for one in ("cat", "dog", name)}))
+    assert open_source(folder(tmp_path / "d", {f"{one}/1.jpg": b"x" for one in ("ox", name)})).class_ids
 
 
 def test_the_screen_says_what_is_skipped_and_why(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -80,6 +80,13 @@ def find_splits(tree: Folder, told: _Told) -> dict[str, Folder]:
     if "train" not in found:
         return {}
     used = {folder.path.partition("/")[0] for folder in found.values()}
+    others = [name for name, folder in tree.folders.items() if folder.folders and folder.holds_pictures()]
+    if len(named) == 1 and len(others) > 2:
+        name = next(iter(named))
+        raise UserError(
+            f"{told.root}: '{name}' may be a split or a class like {listed(in_order({*others} - {name}), 3)}. If it is "
+            f"the training split, pass {told.root / name}; if it is a class, rename it"
+        )
     for name, folder in tree.folders.items():
         if name not in used:
             count = sum(1 for _ in folder.below())
@@ -109,7 +116,7 @@ def match_classes(split: str, folder: Folder, train: Folder, told: _Told) -> dic
     strange = in_order(there[name] for name in there.keys() - classes)
     missing = in_order(classes[name] for name in classes.keys() - there)
     if strange:
-        raise UserError(f"{told.root}: {folder.path}/ has classes that {train.path}/ has not: {listed(strange)}")
+        raise UserError(f"{told.root}: {folder.path}/ has classes that {train.path}/ has not: {listed(strange)}: remove or rename them")
     if missing and split == "val":
         raise UserError(f"{told.root}: {folder.path}/ lacks classes of the training part: {listed(missing)}")
     if missing:

@@ -22,6 +22,7 @@ mov mp4 m4v avi mkv webm wmv flv 3gp 3g2 mpg mpeg mts m2ts ts vob ogv mxf insv l
 aif aiff amr mid midi
 lnk url webloc website desktop crdownload part partial filepart download opdownload aria2 tmp temp bak old orig swp
 lock unfinished
+jpg_original jpeg_original dvc meta asc sig php css m3u indd on1 cos jgw pgw tfw prj shp shx dbf cpg
 """
 _TEXTS = """
 license licence readme copying copyright notice authors contributors changelog changes citation credits install todo
@@ -29,14 +30,16 @@ version manifest makefile md5sum md5sums sha1sums sha256sums checksums
 """
 _LEFT_BY_SYSTEM = """
 @eadir @tmp @recycle @recently-snapshot @transcode @__thumb #recycle #snapshot $recycle.bin recycler recycled $extend
-lost+found lost.dir __macosx __pycache__ thumbs.db ehthumbs.db ehthumbs_vista.db zbthumbnail.info desktop.ini
+lost+found lost.dir __macosx __pycache__ thumbs.db ehthumbs.db ehthumbs_vista.db zbthumbnail.info
+thevolumesettingsfolder node_modules desktop.ini
 picasa.ini autorun.inf ds_store _ds_store
 """
 NOT_PICTURES = frozenset(_SUFFIXES.split())
 """Suffixes of files that lie beside pictures. A file with any other suffix, or none, is a picture until decoded."""
 TEXTS = frozenset(_TEXTS.split())
 """Names of files without a suffix that are text."""
-LEFT_BY_SYSTEM = frozenset(_LEFT_BY_SYSTEM.split()) | {"icon\r", "system volume information"}
+_SPACED = {"icon\r", "system volume information", "network trash folder", "temporary items"}
+LEFT_BY_SYSTEM = frozenset(_LEFT_BY_SYSTEM.split()) | _SPACED
 _STREAMS = """
 zone.identifier :smartscreen :encryptable afp_afpinfo afp_resource com.apple.quarantine com.dropbox.attributes
 com.dropbox.attrs @synoeastream @synoresource

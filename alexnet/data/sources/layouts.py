@@ -20,9 +20,12 @@ SPLITS = {
     **dict.fromkeys(("test", "testing", "tst"), "test"),
 }
 FILLER = r"(?:seg|set|data|images?|imgs?|pictures?|photos?|split|folder)"
-SPLIT = re.compile(rf"(?:{FILLER}[\W_]*)*({'|'.join(SPLITS)})(?:[\W\d_]*{FILLER})*[\W\d_]*")
-"""A split in any usual spelling, in small letters: train, training_set, seg_train, train2017, images-val."""
+SPLIT = re.compile(rf"(?:{FILLER}[\W_]*)*({'|'.join(SPLITS)})(?:[\W\d_]*{FILLER})*[\W\d_]*[ab]?")
+"""A split in any usual spelling, in small letters: train, training_set, seg_train, train2017, images-val, trainA."""
 FOLD = re.compile(r"(?:k?[\W_]*folds?|splits?|partition|subset)[\W_]*\d+")
+NUMBERED = re.compile(r"(?:.*[\W_])?(?:images?|imgs?|pictures?|photos?|batch|part|chunk|shard|archive)[\W_]*\d+")
+"""Numbered parts of one set, if all folders are called so: images_001, HAM10000_images_part_1."""
+COPY = re.compile(r"copy of (.+)|(.+?)[\s_-]*(?:\(\d+\)|[\s_(-]copy\)?(?: \(?\d+\)?)?)")
 BATCH = re.compile(r"(?:batch|part|chunk|shard|set|dataset|archive|folder|group)[\W_]*\d+")
 MASKS = re.compile(
     r"(?:(?:train(?:ing)?|val(?:id(?:ation)?)?|test|images?|imgs?)[\W_]*)?"
@@ -32,7 +35,7 @@ MASKS = re.compile(
 PICTURES = re.compile(
     r"(?:jpe?g|png|rgb)?[\W_]*(?:images?|imgs?|pictures?|photos?|originals?|inputs?)|jpe?gs?|pngs?|rgb"
 )
-NO_CLASS = ("all", "unlabeled", "unlabelled", "unsorted", "unsup", "unsupervised")
+NO_CLASS = re.compile(rf"(?:all|unlabell?ed|unsorted|unsup(?:ervised)?|thumbnails?)(?:[\W\d_]*{FILLER})*[\W\d_]*")
 """Names beside class folders that are never a class's."""
 SPARE = ("extra", "raw", "other", "misc", "data", "sample", "samples")
 """Names that may be a class's: {raw, cooked}. If they are taken for one, a note says so."""
@@ -40,10 +43,11 @@ SPARE = ("extra", "raw", "other", "misc", "data", "sample", "samples")
 
 def split_names(names: Collection[str]) -> dict[str, str]:
     """Name → train, val or test, for the names that are those of splits. What all names begin with (asl_alphabet_train,
-    asl_alphabet_test) does not count; "valid" beside "invalid" is a class."""
+    asl_alphabet_test) does not count, if several splits follow; "valid" beside "invalid" is a class."""
     lowered = {name: name.lower() for name in names}
     tails = {name: re.split(r"[\W_]", low)[-1] for name, low in lowered.items()}
-    same_heads = len(names) > 1 and len({low.removesuffix(tails[name]) for name, low in lowered.items()}) == 1
+    several = len({SPLITS[match[1]] for tail in tails.values() if (match := SPLIT.fullmatch(tail))}) > 1
+    same_heads = several and len({low.removesuffix(tails[name]) for name, low in lowered.items()}) == 1
     found: dict[str, str] = {}
     for name, low in lowered.items():
         match = SPLIT.fullmatch(low) or (SPLIT.fullmatch(tails[name]) if same_heads else None)
@@ -159,32 +163,40 @@ def _one_too_high(level: _Level) -> str:
     while len(inner) == 1 and not inner[0].pictures:
         folder = inner[0]
         inner = [one for one in folder.folders.values() if one.holds_pictures()]
-    if len(inner) < 2 or folder is level.tree:
+    if folder is level.tree:
+        return ""
+    if pair := _pictures_beside_masks(folder):
+        return f"the folder lies too high: if '{pair[1]}' holds annotations, pass {_path(level, folder)}"
+    if len(inner) < 2:
         return ""
     names = listed(in_order(os.path.basename(one.path) for one in inner), 3)
     return f"the folder lies too high: if the folders {names} are the classes or splits, pass {_path(level, folder)}"
 
 
 def _containers(level: _Level) -> str:
-    """Flat train/ and test/, fold0 to fold9, and val/, test/, all/ or unlabeled/ beside class folders."""
+    """Flat train/ and test/, fold0 to fold9, images_1 and images_2, and val/, test/, all/ or unlabeled/ beside class
+    folders."""
     splits = [name for name in level.pictured if name in split_names(level.tree.folders)]
-    found = [*splits, *level.like(FOLD, NO_CLASS)]
+    numbered = [name for name in level.like(NUMBERED) if not unwrapped(level.pictured[name]).folders]
+    parts = numbered if len(numbered) == len(level.pictured) > 1 else []
+    found = list(dict.fromkeys([*splits, *level.like(FOLD), *level.like(NO_CLASS), *parts]))
     classes = level.pictured.keys() - {*found, *level.like(PICTURES, SPARE)}
     if not found or (classes and found == splits and _are_classes(splits, level.pictured)):
         return ""
-    if any(split == "train" and level.pictured[name].folders for name, split in split_names(splits).items()):
+    if any(split == "train" and unwrapped(level.pictured[name]).folders for name, split in split_names(splits).items()):
         return f"holds splits of its own ({listed(found)}): pass {level.where}"
     names, others = listed([f"{name}/" for name in found]), listed(in_order(classes), 3)
     sound = [name for name in found if len(unwrapped(level.pictured[name]).folders) > 1]
     if not classes:
         remedy = f". If the folders in one of them are classes, pass it, as {level.where / sound[0]}" if sound else ""
         return (
-            f"{names}: splits, folds or unsorted pictures, and no class folder in a train/. Sort the pictures into one "
-            f"folder per class, as train/CLASS and val/CLASS{remedy}"
+            f"{names} are splits or parts of a set, not classes, and there are no class folders in a train/. Sort the "
+            f"pictures into one folder per class, as train/CLASS and val/CLASS{remedy}"
         )
+    remedy = "Move it elsewhere" if level.tree.path else "Put the class folders into train/, or move the other elsewhere"
     return (
         f"{names} among the class folders ({others}): the name of a split or of unsorted pictures, not of a class. "
-        "Put the class folders into train/, or move the other elsewhere; if it is a class, rename it"
+        f"{remedy}; if it is a class, rename it"
     )
 
 
@@ -195,9 +207,12 @@ def _are_classes(splits: list[str], pictured: dict[str, Folder]) -> bool:
 
 
 def _doubled(level: _Level) -> str:
-    """{no,yes} beside brain_tumor_dataset/{no,yes}."""
+    """{no,yes} beside brain_tumor_dataset/{no,yes}; "cat - Copy" beside "cat"."""
     names = {name.lower() for name in level.pictured}
     for name, folder in level.pictured.items():
+        copied = COPY.fullmatch(name.lower())
+        if copied and (copied[1] or copied[2]) in names:
+            return f"'{printable(name)}' is named like a copy of another class. Remove it, or rename it if it is a class"
         again = [inner for inner in unwrapped(folder).folders if inner.lower() in names - {name.lower()}]
         if len(again) > 1:
             return (
