@@ -126,7 +126,7 @@ REFUSED = [
     ("train/images valid/images test/images", "'test/', 'train/', 'valid/'", "one folder per class"),
     ("HAM_images_part_1 HAM_images_part_2", "'HAM_images_part_1/'", "one folder per class"),
     ("cat dog unlabeled_images", "'unlabeled_images/' among", "rename"),
-    ("train/cat train/dog train/all", "'all/' among the class folders ('cat', 'dog')", "Move it elsewhere"),
+    ("train/cat train/dog train/all", "'all/' among the class folders ('cat', 'dog')", "Move the other elsewhere"),
     ("devkit/VOC12/JPEGImages devkit/VOC12/Annotations/1.xml", "too high", "pass {}/devkit/VOC12"),
     ("train/a train/b car/a car/b bus/c", "'train' may be a split or a class like 'bus', 'car'", "pass {}/train"),
     (f"{TRAIN} valid/cat valid/dog {VAL}", "both 'val' and 'valid'", "keep one"),
@@ -240,6 +240,8 @@ OUTPUTS = {
     "dog/lab/results/all-layers.png": picture(1),
     "dog/lab/runs/one/config.json": b"{}",
     "dog/index/index.json": b"{}",
+    "old/new/run/inputs.safetensors": b"",
+    "old/empty/notes.txt": b"",
     "dog/index/features.npy": b"",
     "dog/index/similar.png": picture(1),
     "cat/occlusion-7.png": picture(1),
@@ -257,7 +259,7 @@ def test_outputs_are_skipped_and_listed_wherever_they_lie(photos: Path) -> None:
     assert source.parts["train"].keys == before.parts["train"].keys
     listed = {line.partition(": ")[0] for line in source.ignored if "alexnet" in line}
     assert listed == {
-        *("run/", "cat/early/", "dog/lab/", "dog/index/", "cat/occlusion-7.png", "cat/similar-2.png"),
+        *("run/", "cat/early/", "dog/lab/", "dog/index/", "old/new/run/", "cat/occlusion-7.png", "cat/similar-2.png"),
         "dog/s.store.check.png",
     }
 
@@ -328,10 +330,11 @@ def test_broken_links_are_listed_like_unreadable_files(
     (photos / "cat/gone.jpg").symlink_to("/nowhere/x.jpg")
     (photos / "cat/round.jpg").symlink_to("round.jpg")
     (photos / "bird").symlink_to("/nowhere/bird")
+    (photos / "circle").symlink_to("circle")
     assert prepare(photos, tmp_path / "s") == 1
     said = capsys.readouterr().err
     assert ".jpg (a link to a file that is not there)" in said
-    assert "(as 'bird')" in said
+    assert "2 a link that leads nowhere (as 'bird')" in said
     assert "the same command" not in said, "with the link mended it is another source"
     assert prepare(photos, tmp_path / "t", "--max-bad", "0.5") == 0
     refused = [entry["key"] for entry in Store.open(tmp_path / "t").report() if entry["outcome"] == "refused"]

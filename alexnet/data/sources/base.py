@@ -185,7 +185,7 @@ def _check_class_names(class_ids: Sequence[str], where: str) -> None:
     if not class_ids:
         raise UserError(f"{where}: no classes found; pictures must lie in one folder per class")
     if len(class_ids) == 1:
-        raise UserError(f"{where}: one class only ({class_ids[0]}). At least two class folders are needed; pass the folder above them")
+        raise UserError(f"{where}: one class only ({class_ids[0]}); pass a folder with two or more class folders")
     seen: dict[str, str] = {}
     for name in class_ids:
         folded = unicodedata.normalize("NFC", name).casefold()

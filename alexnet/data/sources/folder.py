@@ -59,7 +59,9 @@ class _Told:
 
     def loose(self, folder: Folder) -> None:
         """Pictures that lie beside the class folders."""
-        self.ignored += [f"{name}: in no class folder" for name in folder.pictures]
+        for name in folder.pictures:
+            there = (self.root / name).exists()
+            self.ignored.append(f"{name}: {'in no class folder' if there else 'a link that leads nowhere'}")
 
 
 def find_splits(tree: Folder, told: _Told) -> dict[str, Folder]:
@@ -116,7 +118,8 @@ def match_classes(split: str, folder: Folder, train: Folder, told: _Told) -> dic
     strange = in_order(there[name] for name in there.keys() - classes)
     missing = in_order(classes[name] for name in classes.keys() - there)
     if strange:
-        raise UserError(f"{told.root}: {folder.path}/ has classes that {train.path}/ has not: {listed(strange)}: remove or rename them")
+        where = f"{told.root}: {folder.path}/"
+        raise UserError(f"{where} has classes that {train.path}/ has not: {listed(strange)}. Remove or rename them")
     if missing and split == "val":
         raise UserError(f"{told.root}: {folder.path}/ lacks classes of the training part: {listed(missing)}")
     if missing:

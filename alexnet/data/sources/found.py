@@ -113,7 +113,7 @@ class _Walk:
                 tree.pictures.append(path)
             elif (inner := self.read(path, above | {here})) is not None:
                 tree.folders[entry.name] = inner
-        only_outputs = not tree.folders and not tree.pictures and (here in self.own or self.outputs > outputs)
+        only_outputs = not tree.holds_pictures() and (here in self.own or self.outputs > outputs)
         return None if above and only_outputs else tree
 
 

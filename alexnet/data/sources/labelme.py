@@ -17,7 +17,7 @@ import numpy as np
 from alexnet.data.class_text import codec_of
 from alexnet.data.decode import Undecodable, decode
 from alexnet.data.sources.base import UNLABELLED, FileReader, Part, Source, check, in_order, key_of, listed, printable
-from alexnet.data.sources.found import entries, read_tree, why_no_picture
+from alexnet.data.sources.found import entries, is_folder, read_tree, why_no_picture
 from alexnet.errors import UserError
 from alexnet.files import read_bounded
 from alexnet.terminal import counted
@@ -61,14 +61,14 @@ def _are_pairs(folder: Path) -> bool:
     stems: dict[bool, set[str]] = {True: set(), False: set()}
     for entry in entries(folder):
         stem, suffix = os.path.splitext(entry.name)
-        if (is_xml := suffix.lower() == ".xml") or (not entry.is_dir() and not why_no_picture(entry)):
+        if (is_xml := suffix.lower() == ".xml") or (not is_folder(entry) and not why_no_picture(entry)):
             stems[is_xml].add(stem)
     return bool(stems[True] & stems[False])
 
 
 def _called(root: Path, names: Sequence[str]) -> list[str]:
     """The folders in ``root`` that have one of the names, in the order of the names."""
-    there = [entry.name for entry in entries(root) if entry.name.lower() in names and entry.is_dir()]
+    there = [entry.name for entry in entries(root) if entry.name.lower() in names and is_folder(entry)]
     return sorted(there, key=lambda name: names.index(name.lower()))
 
 
@@ -78,7 +78,7 @@ def _files_below(folder: Path, above: frozenset[str] = frozenset()) -> Iterator[
     for entry in entries(folder) if here not in above else ():
         if entry.name.startswith("."):
             continue
-        if entry.is_dir():
+        if is_folder(entry):
             yield from (f"{entry.name}/{inner}" for inner in _files_below(folder / entry.name, above | {here}))
         else:
             yield entry.name

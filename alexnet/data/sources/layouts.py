@@ -193,10 +193,10 @@ def _containers(level: _Level) -> str:
             f"{names} are splits or parts of a set, not classes, and there are no class folders in a train/. Sort the "
             f"pictures into one folder per class, as train/CLASS and val/CLASS{remedy}"
         )
-    remedy = "Move it elsewhere" if level.tree.path else "Put the class folders into train/, or move the other elsewhere"
+    remedy = "Move" if level.tree.path else "Put the class folders into train/, or move"
     return (
         f"{names} among the class folders ({others}): the name of a split or of unsorted pictures, not of a class. "
-        f"{remedy}; if it is a class, rename it"
+        f"{remedy} the other elsewhere; if it is a class, rename it"
     )
 
 
@@ -212,7 +212,7 @@ def _doubled(level: _Level) -> str:
     for name, folder in level.pictured.items():
         copied = COPY.fullmatch(name.lower())
         if copied and (copied[1] or copied[2]) in names:
-            return f"'{printable(name)}' is named like a copy of another class. Remove it, or rename it if it is a class"
+            return f"'{printable(name)}' is named like a copy of another class. Remove it; if it is a class, rename it"
         again = [inner for inner in unwrapped(folder).folders if inner.lower() in names - {name.lower()}]
         if len(again) > 1:
             return (
