@@ -8,7 +8,6 @@ N pictures · H, W rows and columns of a picture.
 import glob
 import io
 import os
-import stat
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -20,7 +19,7 @@ import torch
 from PIL import Image, ImageOps
 
 from alexnet.data.decode import Decoded, Undecodable, decode
-from alexnet.data.sources.base import in_order, printable
+from alexnet.data.sources.base import in_order, read_picture
 from alexnet.files import expanded
 
 Picture = str | os.PathLike[str] | bytes | Image.Image | np.ndarray
@@ -233,7 +232,9 @@ def decoded(picture: Picture, name: str, exif: bool) -> Decoded:
         return Decoded(_pixels(picture, name, "(H, W, 3)", dimensions=3), ())
     if isinstance(picture, Image.Image):
         return _of_image(picture, name, exif)
-    return decode(picture if isinstance(picture, bytes) else read_file(os.fspath(picture)), name, exif=exif)
+    if not isinstance(picture, bytes):
+        picture = read_picture(expanded(picture), os.fspath(picture), LIMIT_BYTES)
+    return decode(picture, name, exif=exif)
 
 
 def _of_image(image: Image.Image, name: str, exif: bool) -> Decoded:
@@ -254,18 +255,3 @@ def _of_image(image: Image.Image, name: str, exif: bool) -> Decoded:
     except (OSError, ValueError, SyntaxError) as fault:
         raise Undecodable(f"damaged, or of a mode that no file holds ({image.mode}): {fault}", name) from fault
     return decode(data.getvalue(), name, exif=False)
-
-
-def read_file(path: str) -> bytes:
-    """The bytes of a file that may hold a picture. Raises Undecodable if it can't be read or is no such file."""
-    try:
-        with open(expanded(path), "rb") as file:
-            about = os.fstat(file.fileno())
-            if stat.S_ISREG(about.st_mode) and about.st_size > LIMIT_BYTES:
-                raise Undecodable(f"{about.st_size:,} bytes, too large for a picture", path)
-            data = file.read(LIMIT_BYTES + 1)
-    except (OSError, ValueError) as fault:  # ValueError: a NUL in the name
-        raise Undecodable(getattr(fault, "strerror", None) or str(fault), printable(path)) from fault
-    if len(data) > LIMIT_BYTES:
-        raise Undecodable("too large for a picture", path)
-    return data

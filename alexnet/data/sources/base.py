@@ -125,14 +125,21 @@ class FileReader:
         name = self.names[place]
         if place in self.broken_links:  # since the source was listed: no fault of the machine, so the pass goes on
             raise Undecodable("a link to a file that is not there", printable(name))
-        try:
-            with open(self.root / name, "rb") as stream:
-                data = stream.read(MOST_FILE_BYTES + 1)
-        except OSError as error:
-            raise Undecodable(f"cannot be read: {error.strerror or error}", printable(name)) from None
-        if len(data) > MOST_FILE_BYTES:
-            raise Undecodable(f"over {MOST_FILE_BYTES >> 20} MB, more than any picture", printable(name))
-        return data
+        return read_picture(f"{self.root}/{name}", name, MOST_FILE_BYTES)
+
+
+def read_picture(path: str, name: str, limit_bytes: int) -> bytes:
+    """The bytes of a picture's file, which messages call ``name``. Raises ``Undecodable`` if the file cannot be read or
+    is larger than the limit."""
+    try:
+        with open(path, "rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            data = file.read(limit_bytes + 1) if size <= limit_bytes else b""  # a pipe has no size
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        raise Undecodable(getattr(error, "strerror", None) or str(error), printable(name)) from error
+    if max(size, len(data)) > limit_bytes:
+        raise Undecodable(f"over {limit_bytes >> 20} MB, more than any picture", printable(name))
+    return data
 
 
 class ArrayReader:
