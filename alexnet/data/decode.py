@@ -28,7 +28,6 @@ from typing import Any, cast
 
 import numpy as np
 
-from alexnet.data.file_kinds import CAMERA_RAW, described
 from alexnet.data.pillow import (
     ExifTags,
     Heard,
@@ -41,6 +40,7 @@ from alexnet.data.pillow import (
 )
 from alexnet.data.resample import Resample, square
 from alexnet.errors import UserError
+from alexnet.file_kinds import CAMERA_RAW, described
 
 LIMIT_PIXELS = 178_956_970
 """A larger picture is taken for a decompression bomb, by its header alone. This is Pillow's own limit."""

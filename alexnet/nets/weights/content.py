@@ -5,6 +5,7 @@ import zipfile
 from itertools import islice
 from typing import Literal
 
+from alexnet.file_kinds import in_place_of_a_file, text_in
 from alexnet.files import metadata_in, parsed
 from alexnet.nets.weights import wire
 
@@ -28,23 +29,14 @@ OTHER_SUFFIXES = (".h5", ".hdf5", ".keras", ".pb", ".pt2", ".msgpack", ".npy", "
 """Suffixes of other tools' weights, looked at in a folder that has none of `SUFFIXES`."""
 
 DOWNLOAD = "Download the file itself again."
-UNPACK = "Unpack it and give the file inside."
 STATE_DICT = "Save its state dict where it was made: torch.save(model.state_dict(), 'weights.pth')."
 TO_ONNX = "Export the model to ONNX with its own tools and import that."
 TO_NPZ = "If you trust it, open it yourself and save plain arrays as .npz (docs/weights.md, cuda-convnet's layout)."
 BEGINNINGS: tuple[tuple[bytes, str, str], ...] = (
-    (b"version https://git-lfs", "a Git LFS pointer, the short text that stands for a file", "Run `git lfs pull`."),
     (b"\x89HDF\r\n\x1a\n", "an HDF5 file (Keras, or MATLAB 7.3)", TO_ONNX),
     (b"\x93NUMPY", "a NumPy array (.npy)", TO_NPZ),
     (b"MATLAB 5.0 MAT-file", "a MATLAB file (MatConvNet)", TO_NPZ),
-    (b"\x1f\x8b", "compressed with gzip", UNPACK),
-    (b"BZh", "compressed with bzip2", UNPACK),
-    (b"\xfd7zXZ\0", "compressed with xz", UNPACK),
-    (b"\x28\xb5\x2f\xfd", "compressed with zstd", UNPACK),
-    (b"7z\xbc\xaf\x27\x1c", "a 7z archive", UNPACK),
-    (b"Rar!", "a RAR archive", UNPACK),
 )
-PAGE = (b"<!doctype html", b"<html", b"<head", b"<body")
 TORCH_MAGIC = b"l\xfc\x9cF\xf9 j\xa8P\x19"
 """In the first bytes of what torch.save wrote before it wrote zip archives."""
 MOST_FIELDS = 10_000
@@ -58,6 +50,8 @@ def content_of(data: bytes, name: str) -> tuple[Kind | None, str]:
         return None, f"empty (0 bytes). {DOWNLOAD}"
     if data[:4] == b"PK\3\4":
         return _zip(data, name)
+    if other := in_place_of_a_file(data):
+        return None, f"{other}."
     for beginning, what, remedy in BEGINNINGS:
         if head.startswith(beginning):
             return None, f"{what}. {remedy}"
@@ -67,8 +61,9 @@ def content_of(data: bytes, name: str) -> tuple[Kind | None, str]:
         return "torch", ""
     if head[:1] == b"\x80" and head[1] in range(2, 6) and not name.endswith(".msgpack"):
         return None, f"a Python pickle that torch.save did not write; opening it may run anything. {TO_NPZ}"
-    if text := _text(head):
-        return None, text
+    if text := text_in(head):
+        what = "XML" if text[0] == "<" else "JSON" if text[0] in "{[" else "text"
+        return None, f"{what}, of no format that is known; it begins {text[:60]!r}. {DOWNLOAD}"
     return _message(data) or _by_suffix(name)
 
 
@@ -77,21 +72,6 @@ def _by_suffix(name: str) -> tuple[Kind | None, str]:
     if suffix == ".msgpack":
         return None, f"Flax's weights (.msgpack). {TO_ONNX}"
     return SUFFIXES.get(suffix), ""
-
-
-def _text(head: bytes) -> str:
-    """What a file of text is; "" for one that is none."""
-    words = head.removeprefix(b"\xef\xbb\xbf").lstrip()
-    if words.lower().startswith(PAGE):
-        return f"an HTML page, not weights: the address leads to a page, or asks for a login. {DOWNLOAD}"
-    try:
-        plain = words.decode("utf-16" if words[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8", "ignore")
-    except UnicodeDecodeError:
-        return ""
-    if b"\0" in head or not plain or not all(letter.isprintable() or letter in "\r\n\t" for letter in plain):
-        return ""
-    what = "XML" if plain[0] == "<" else "JSON" if plain[0] in "{[" else "text"
-    return f"{what}, of no format that is known; it begins {plain.splitlines()[0][:60]!r}. {DOWNLOAD}"
 
 
 def _zip(data: bytes, name: str) -> tuple[Kind | None, str]:
@@ -110,7 +90,7 @@ def _zip(data: bytes, name: str) -> tuple[Kind | None, str]:
         return None, f"a Keras model (.keras). {TO_ONNX}"
     if members and all(member.endswith(".npy") for member in members):
         return "convnet", ""
-    return None, f"a zip archive. {UNPACK}"
+    return None, "a zip archive. Unpack it and give the file inside."
 
 
 def _is_own(data: bytes) -> bool:

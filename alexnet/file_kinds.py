@@ -1,24 +1,37 @@
-"""What kind of file it is from which no picture can be read, by its first bytes, and what to do about it."""
+"""What a file is that holds no picture, or no weights, by its first bytes, and what to do about it."""
 
 import re
 
 CONVERT, EXPORT, UNPACK = "convert it to JPEG or PNG", "export it as JPEG or PNG", "unpack it"
 FRAMES, RENEW = "save the frames you want as JPEG or PNG", "download it again"
 UPGRADE = "upgrade Pillow (pip install --upgrade pillow) or convert it to JPEG or PNG"
-FETCH = "fetch the picture itself with"
+FETCH = "fetch the file itself with"
 TARGA = f"a Targa picture (TGA): {CONVERT}"
 CAMERA_RAW = "a camera RAW file: develop it and export it as JPEG or TIFF"
 
-# Looked through from the top. `{4}` and the like skip sizes and versions that stand before the distinctive bytes.
-_KINDS: tuple[tuple[bytes, str], ...] = (
-    (rb"(?i)\s*(<\?xml[^>]*>\s*)?(<!--.{0,400}?-->\s*)?(<!doctype svg.{0,400}?)?<(svg:)?svg",
-     f"an SVG drawing: {EXPORT}"),
+Kinds = tuple[tuple[bytes, str], ...]
+
+# Tables are searched from the top. `{4}` and the like skip sizes and versions that stand before the distinctive bytes.
+_IN_PLACE_OF_FILES: Kinds = (
     (rb"(?i)\s*(<!--.{0,400}?-->\s*)?<(!doctype html|html|head|body|title|meta|script|div|center|h1|p|br)\b"
-     rb"|\s*<\?xml[^>]*>\s*<(!doctype )?html", f"an HTML page (a failed download?): {RENEW}"),
-    (rb"(?i)\s*<(\?xml|error|\w+ xmlns)", f"an XML document (a server's error message?): {RENEW}"),
-    (rb"\s*(\{\s*[\"}]|\[\s*[\]{\"])", f"JSON text (a server's error message?): {RENEW}"),
+     rb"|\s*<\?xml[^>]*>\s*<(!doctype )?html",
+     f"an HTML page (a failed download, or a page that asks for a login?): {RENEW}"),
     (rb"version https://git-lfs", f"a Git LFS pointer: {FETCH} `git lfs pull`"),
     (rb"[./git]*annex/objects/", f"a git-annex pointer: {FETCH} `git annex get`"),
+    (rb"\x1f\x8b", f"compressed with gzip: {UNPACK}"),
+    (rb"BZh", f"compressed with bzip2: {UNPACK}"),
+    (rb"\xfd7zXZ", f"compressed with xz: {UNPACK}"),
+    (rb"\x28\xb5\x2f\xfd", f"compressed with zstd: {UNPACK}"),
+    (rb"7z\xbc\xaf", f"a 7z archive: {UNPACK}"),
+    (rb"Rar!", f"a RAR archive: {UNPACK}"),
+)  # fmt: skip
+"""What people often have where they expect a file, of whatever content."""
+
+_NO_PICTURES: Kinds = (
+    (rb"(?i)\s*(<\?xml[^>]*>\s*)?(<!--.{0,400}?-->\s*)?(<!doctype svg.{0,400}?)?<(svg:)?svg",
+     f"an SVG drawing: {EXPORT}"),
+    (rb"(?i)\s*<(\?xml|error|\w+ xmlns)", f"an XML document (a server's error message?): {RENEW}"),
+    (rb"\s*(\{\s*[\"}]|\[\s*[\]{\"])", f"JSON text (a server's error message?): {RENEW}"),
     (rb"(?i)data:image/|/9j/4|ivborw0kggo|r0lgodlh", "a picture as base64 text: decode it (base64 -d)"),
     (rb"(?i)\[internetshortcut\]|L\0\0\0\x01\x14\x02\0", f"a shortcut: {FETCH} its target"),
     (rb"\0\x05\x16[\0\x07]\0", "macOS's notes on another file (AppleDouble): delete it"),
@@ -48,37 +61,40 @@ _KINDS: tuple[tuple[bytes, str], ...] = (
     (rb".{4}(ftyp|moov|mdat|wide|free|skip|pnot)|RIFF.{4}AVI |\x1aE\xdf\xa3|\0\0\x01[\xb3\xba]|FLV\x01"
      rb"|0&\xb2u\x8ef\xcf\x11|G.{187}G|\.RMF", f"a video: {FRAMES}"),
     (rb"PK(\x03\x04|\x05\x06)", f"an archive (ZIP): {UNPACK}"),
-    (rb"\x1f\x8b", f"an archive (gzip): {UNPACK}"),
-    (rb"Rar!", f"an archive (RAR): {UNPACK}"),
-    (rb"7z\xbc\xaf", f"an archive (7z): {UNPACK}"),
-    (rb"BZh|\xfd7zXZ|\x28\xb5\x2f\xfd|MSCF|.{257}ustar|\x1f\x9d",
-     f"an archive (bzip2, xz, zstd, tar, cab or Z): {UNPACK}"),
+    (rb"MSCF|.{257}ustar|\x1f\x9d", f"an archive (tar, cab or Z): {UNPACK}"),
     (rb"\xd0\xcf\x11\xe0", "an Office document or Thumbs.db: leave it out"),
     (rb"SQLite format 3|\x7fELF|MZ.{58}|\xca\xfe\xba\xbe", "a database or program: leave it out"),
 )  # fmt: skip
 
-KINDS = tuple((re.compile(pattern, re.DOTALL), kind) for pattern, kind in _KINDS)
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+
+def _found(kinds: Kinds, head: bytes) -> str:
+    return next((kind for pattern, kind in kinds if re.compile(pattern, re.DOTALL).match(head)), "")
+
+
+def in_place_of_a_file(data: bytes) -> str:
+    """What stands where any file was expected, with a remedy: a web page, a pointer, a packed file; "" for others."""
+    return _found(_IN_PLACE_OF_FILES, data[:1024].removeprefix(BYTE_ORDER_MARK))
 
 
 def described(data: bytes) -> str:
     """A sentence on a file that holds no picture: its kind with a remedy, or how it begins."""
-    head = data[:1024].removeprefix(BYTE_ORDER_MARK)
-    kind = next((kind for pattern, kind in KINDS if pattern.match(head)), None)
+    kind = in_place_of_a_file(data) or _found(_NO_PICTURES, data[:1024].removeprefix(BYTE_ORDER_MARK))
     if data[-18:-2] == b"TRUEVISION-XFILE":
         kind = TARGA
-    if kind is None and not any(data):
+    if not kind and not any(data):
         return f"{len(data)} zero bytes, not a picture"
-    if kind is None and (words := _text(head)):
-        kind = f"text that begins with {words!r}"
-    if kind is None:
+    if not kind and (words := text_in(data[:80])):
+        kind = f"text that begins with {words[:40]!r}"
+    if not kind:
         return f"not a picture, or damaged at its beginning (first bytes: {data[:8].hex(' ')})"
     return f"not a picture that is read here but {kind}"
 
 
-def _text(head: bytes) -> str:
-    """The beginning of a text; "" if the bytes are none."""
+def text_in(head: bytes) -> str:
+    """The text that a file begins with, in one line; "" if these bytes are no text in UTF-8 or UTF-16."""
+    head = head.removeprefix(BYTE_ORDER_MARK)
     utf_16 = head.startswith((b"\xff\xfe", b"\xfe\xff"))
-    words = head[:80].decode("utf-16" if utf_16 else "utf-8", "replace").rstrip("\ufffd")
-    printable = "\ufffd" not in words and "".join(words.split()).isprintable()
-    return " ".join(words.split())[:40] if printable else ""
+    words = " ".join(head.decode("utf-16" if utf_16 else "utf-8", "replace").rstrip("\ufffd").split())
+    return words if "\ufffd" not in words and words.isprintable() else ""
