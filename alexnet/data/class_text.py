@@ -38,7 +38,11 @@ HEAD = re.compile(r"\d{1,7}|n\d{8}")
 SEPARATOR = r"(?:\s*[,;:|=]>?\s*|\s+->?\s+|[.)]\s+|\s+)"
 LEADING = re.compile(rf"""["']?(?P<head>\d{{1,7}}|n\d{{8}})["']?(?:{SEPARATOR}(?P<rest>.+)|$)""")
 TRAILING = re.compile(rf"""(?P<rest>.*\S){SEPARATOR}["']?(?P<head>\d{{1,7}}|n\d{{8}})["']?""")
-YAML_NAMES = re.compile(r"(?:names|id2label)\s*:\s*")
+YAML_NAMES = re.compile(r"(?:names|id2label)\s*:\s*|(?:classes|labels)\s*:\s*$")
+PRINTED = re.compile(r"[\w.]+\(\s*(?P<value>[\[{(].*[\]})])\s*(?:,\s*\w+=[^\[{(]*)?\)", re.DOTALL)
+"""What Python prints of an OrderedDict, a NumPy array, an Index of pandas."""
+NO_CLASS = re.compile(r"<.*|.*[{\[]|.+[:(]|[}\]]|(\W)\1\1+|(%|--|/\*|\*/)\s.*|.*=\s*[\[{(].*|[\w.]+\([\[{(].*")
+"""A line that is markup, code, a comment or a heading."""
 BOMS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 
 
@@ -61,6 +65,7 @@ def entries_in(data: bytes, where: str, known: Collection[str] = ()) -> list[Ent
         lines = _lines_in(data)
         lines = [line for line in lines if line.strip() and not line.lstrip().startswith(("#", "//"))]
         value = re.sub(r"\A(\w+\s+)?\w+\s*=\s*(?=[\[{(])", "", "\n".join(lines)).strip().rstrip(";")
+        value = printed["value"] if (printed := PRINTED.fullmatch(value)) else value
         if value.startswith(("{", "[")) or (value[:1], value[-1:]) == ("(", ")"):
             return _of_value(_value(value))
         return _of_lines(lines, frozenset(known))
@@ -221,12 +226,14 @@ def _of_lines(raw: Sequence[str], known: frozenset[str] = frozenset()) -> list[E
         return []
     if (start := next((n for n, line in enumerate(raw) if YAML_NAMES.match(line)), -1)) >= 0:
         return _of_yaml(raw, start)
-    lines = [line.strip() for line in raw]
+    lines = [re.sub(r"\s#\s.*", "", line).strip() for line in raw]
     for line in lines:
-        if len(line) > LONGEST_LINE or line.startswith("<") or line.endswith(("{", "[")) or line in ("}", "]"):
+        if len(line) > LONGEST_LINE or NO_CLASS.fullmatch(line):
             raise ValueError(f"{line[:40]!r} is no class")
-    if all(line.startswith("- ") for line in lines):
+    if all(line.startswith(("- ", "* ")) for line in lines):
         lines = [line[2:].strip() for line in lines]
+    if all(line.endswith(",") for line in lines):
+        lines = [line[:-1].strip() for line in lines]
     if title := LONE_HEADER.fullmatch(lines[0].lower().replace(" ", "_")):
         if not title["sure"]:
             raise ValueError(f"its first line, {lines[0]!r}, may be a header or a class")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from alexnet.data.class_text import MOST_BYTES, WNID, entries_in
+from alexnet.data.class_text import FORMS, MOST_BYTES, WNID, entries_in
 from alexnet.data.sources.base import distinct
 from alexnet.data.sources.ilsvrc import EDITIONS, leaves_of
 from alexnet.data.sources.mat import read_mat
@@ -92,7 +92,7 @@ def read_classes(path: Path, wish: ClassOrder | None = None) -> ClassList:
         numbers = tuple(range(1, len(ids) + 1)) if by_id else ()
     if len(ids) < 2 or len(set(ids)) != len(ids):
         twice = next((ident for ident in ids if ids.count(ident) > 1), None)
-        raise UserError(f"{path}: {f'{twice} is in it twice' if twice else 'fewer than two classes are in it'}.")
+        raise UserError(f"{path}: {f'{twice} is in it twice' if twice else f'fewer than two classes are in it. {FORMS}'}.")
     return ClassList(tuple(ids), distinct(names, ids), str(path), wish, tuple(numbers))
 
 

@@ -81,6 +81,12 @@ NAMES_ALONE = {
     "YOLO by number": "names:\n" + lines("  {k}: {n}"),
     "YOLO in brackets": f"train: x\nnames: {list(NAMES)}\nnc: 3",
     "a YAML list": lines("- {n}"),
+    "a YAML list under a heading": "classes:\n" + lines("  - {n}"),
+    "a list in Markdown": lines("* {n}"),
+    "comments behind names": lines("{n}  # number {k}"),
+    "an OrderedDict": "OrderedDict([" + lines("({k}, '{n}')", end=",\n").rstrip(",\n") + "])",
+    "a NumPy array": f"array({list(NAMES)},\n      dtype='<U8')",
+    "an Index of pandas": f"Index({list(NAMES)},\n      dtype='object', name='class')",
 }
 CODECS = {"utf-8": b"", "utf-8-sig": b"", "utf-16": b"", "utf-16-le": b"\xff\xfe", "utf-16-be": b"\xfe\xff"}
 
@@ -167,12 +173,16 @@ def test_what_may_be_mistaken(tmp_path: Path, text: str, names: tuple[str, ...])
         (b'{"id2label": {"0": "a", "1": "b"}, "label2id": {"a": 1, "b": 0}}', "disagree about"),
         (b"item {\n  id: 1\n  name: 'cat'\n}\n", "'item {' is no class"),
         (b"<!DOCTYPE html>\n<html>\n", "no class"),
+        (b"Classes:\ncat\ndog\n", "'Classes:' is no class"),
+        (b"% made by hand\ncat\ndog\n", "'% made by hand' is no class"),
+        (b"animals\n=======\ncat\n", "'=======' is no class"),
+        (b"import os\nCLASSES = ['cat', 'dog']\n", "is no class"),
         (b"caf\xe9\nbar\n", "save it as UTF-8"),
         (b"\x80\x04\x95\x00\x00\n\x00", "save it as UTF-8"),
         (b"[" * 100_000, "nested without end|neither JSON"),
         (b"{0: __import__('os').system('true'), 1: 'b'}", "neither JSON nor a Python dict"),
         (b"['a' 'b']", "fewer than two"),
-        (b"", "fewer than two"),
+        (b"", "fewer than two classes are in it. Give one class per line"),
         (b"# cat\n", "fewer than two"),
     ],
 )  # fmt: skip

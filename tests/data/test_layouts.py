@@ -129,6 +129,8 @@ REFUSED = [
     ("train/cat train/dog train/all", "'all/' among the class folders ('cat', 'dog')", "Move the other elsewhere"),
     ("devkit/VOC12/JPEGImages devkit/VOC12/Annotations/1.xml", "too high", "pass {}/devkit/VOC12"),
     ("train/a train/b car/a car/b bus/c", "'train' may be a split or a class like 'bus', 'car'", "pass {}/train"),
+    ("train/images train/annotations/1.xml valid/images", "'images' lies beside", "pass {}/train, whose pictures have"),
+    ("train train/1.xml valid valid/1.xml", "'train/', 'valid/'", "pass {}/train, whose pictures have annotations"),
     (f"{TRAIN} valid/cat valid/dog {VAL}", "both 'val' and 'valid'", "keep one"),
 ]
 

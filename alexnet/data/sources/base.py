@@ -192,7 +192,7 @@ def _check_class_names(class_ids: Sequence[str], where: str) -> None:
     if not class_ids:
         raise UserError(f"{where}: no classes found; pictures must lie in one folder per class")
     if len(class_ids) == 1:
-        raise UserError(f"{where}: one class only ({class_ids[0]}); pass a folder with two or more class folders")
+        raise UserError(f"{where}: one class only ({class_ids[0]}); at least two are needed to tell them apart")
     seen: dict[str, str] = {}
     for name in class_ids:
         folded = unicodedata.normalize("NFC", name).casefold()

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from alexnet.data.sources.base import in_order, listed, printable
 from alexnet.data.sources.found import Folder
+from alexnet.data.sources.labelme import is_labelme
 from alexnet.errors import UserError
 
 SPLITS = {
@@ -86,7 +87,10 @@ def refuse_other_layouts(tree: Folder, root: Path) -> list[str]:
     level = _Level(tree, pictured, root / tree.path)
     for rule in RULES:
         if fault := rule(level):
-            raise UserError(f"{level.where}: {fault}")
+            sets = (path for path in (level.where, *(level.where / name for name in pictured)) if is_labelme(path))
+            annotated = next(sets, None)
+            remedy = f". Or pass {annotated}, whose pictures have annotations" if annotated else ""
+            raise UserError(f"{level.where}: {fault}{'' if str(annotated) in fault else remedy}")
     return [f"{level.where}: {note}" for note in _notes(level)]
 
 
