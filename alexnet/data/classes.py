@@ -92,7 +92,8 @@ def read_classes(path: Path, wish: ClassOrder | None = None) -> ClassList:
         numbers = tuple(range(1, len(ids) + 1)) if by_id else ()
     if len(ids) < 2 or len(set(ids)) != len(ids):
         twice = next((ident for ident in ids if ids.count(ident) > 1), None)
-        raise UserError(f"{path}: {f'{twice} is in it twice' if twice else f'fewer than two classes are in it. {FORMS}'}.")
+        fault = f"{twice} is in it twice" if twice else f"fewer than two classes are in it. {FORMS}"
+        raise UserError(f"{path}: {fault}.")
     return ClassList(tuple(ids), distinct(names, ids), str(path), wish, tuple(numbers))
 
 
