@@ -286,7 +286,7 @@ def sha256_of(path: Path, progress: Callable[[int], None] | None = None) -> str:
 
 
 def sha256_between(path: Path, start: int, end: int) -> "hashlib._Hash":
-    """sha256, to be gone on with, of the bytes ``start`` to ``end`` of a file. UserError if it can't be read."""
+    """sha256 of the bytes ``start`` to ``end`` of a file, which can be updated further. UserError if unreadable."""
     digest = hashlib.sha256()
     with faults_named(path), open(path, "rb", buffering=0) as file:
         file.seek(start)

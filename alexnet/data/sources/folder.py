@@ -22,30 +22,30 @@ def open_folder(root: Path, own: Collection[Path] = ()) -> Source:
     """A folder per class. Class names are folder names, or those of a ``synset_words.txt`` beside the folders.
 
     ``own``: outputs of the running command, which may lie in ``root`` and are no part of the source. Raises
-    ``UserError`` for a layout in which folders are no classes; it names the layout and the folder to pass.
+    ``UserError`` for a layout whose folders are not classes; the message names the layout and the folder to pass.
     """
-    told = _Told(root)
-    tree = read_tree(root, "", told.ignored, own)
-    splits = find_splits(tree, told) or {"train": tree}
+    report = _Report(root)
+    tree = read_tree(root, "", report.ignored, own)
+    splits = find_splits(tree, report) or {"train": tree}
     train = splits["train"]
-    told.notes += refuse_other_layouts(train, root)
+    report.notes += refuse_other_layouts(train, root)
     for folder in splits.values():
-        told.loose(folder)
+        report.loose(folder)
     class_ids = tuple(in_order(train.folders))
     parts = {"train": class_part(root, [train.folders[class_id] for class_id in class_ids])}
     for split, folder in splits.items():
-        if split != "train" and (folders := match_classes(split, folder, train, told)):
+        if split != "train" and (folders := match_classes(split, folder, train, report)):
             parts[split] = class_part(root, [folders.get(same_name(class_id)) for class_id in class_ids])
     names = human_names(root, class_ids)
     found = Source(
-        "folder", names, class_ids, "sorted folder name", parts, tuple(told.ignored), notes=tuple(told.notes)
+        "folder", names, class_ids, "sorted folder name", parts, tuple(report.ignored), notes=tuple(report.notes)
     )
     return check(found, str(root))
 
 
 @dataclass
-class _Told:
-    """What is found besides the pictures: for the report, and as notes on the screen."""
+class _Report:
+    """What is found besides the pictures: `ignored` for the report, `notes` for the screen."""
 
     root: Path
     ignored: list[str] = field(default_factory=list)
@@ -64,10 +64,10 @@ class _Told:
             self.ignored.append(f"{name}: {'in no class folder' if there else 'a link that leads nowhere'}")
 
 
-def find_splits(tree: Folder, told: _Told) -> dict[str, Folder]:
+def find_splits(tree: Folder, report: _Report) -> dict[str, Folder]:
     """Split → its folder; empty if the class folders lie in the root itself.
 
-    A class may be called "train" as well: only a folder that holds folders is a split. What else lies in the root is
+    A class may also be called "train": only a folder that holds folders is a split. Everything else in the root is
     then skipped.
     """
     found: dict[str, Folder] = {}
@@ -77,7 +77,7 @@ def find_splits(tree: Folder, told: _Told) -> dict[str, Folder]:
             continue
         if split in found:
             first = found[split].path.partition("/")[0]
-            raise UserError(f"{told.root}: both '{first}' and '{name}' look like its part '{split}': keep one")
+            raise UserError(f"{report.root}: both '{first}' and '{name}' look like its part '{split}': keep one")
         found[split] = folder
     if "train" not in found:
         return {}
@@ -86,8 +86,8 @@ def find_splits(tree: Folder, told: _Told) -> dict[str, Folder]:
     if len(named) == 1 and len(others) > 2:
         name = next(iter(named))
         raise UserError(
-            f"{told.root}: '{name}' may be a split or a class like {listed(in_order({*others} - {name}), 3)}. If it is "
-            f"the training split, pass {told.root / name}; if it is a class, rename it"
+            f"{report.root}: '{name}' may be a split or a class like {listed(in_order({*others} - {name}), 3)}. If it "
+            f"is the training split, pass {report.root / name}; if it is a class, rename it"
         )
     for name, folder in tree.folders.items():
         if name not in used:
@@ -97,12 +97,12 @@ def find_splits(tree: Folder, told: _Told) -> dict[str, Folder]:
             if name in named:
                 reason = f"{pictures} in no class folder, so without labels" if count else "holds no pictures"
                 reason += "; --holdout takes a validation part from the others" if named[name] == "val" else ""
-            told.skip(folder, reason, note=bool(count) or name in named)
-    told.loose(tree)
+            report.skip(folder, reason, note=bool(count) or name in named)
+    report.loose(tree)
     return {split: found[split] for split in ("train", "val", "test") if split in found}
 
 
-def match_classes(split: str, folder: Folder, train: Folder, told: _Told) -> dict[str, Folder]:
+def match_classes(split: str, folder: Folder, train: Folder, report: _Report) -> dict[str, Folder]:
     """Class, by ``same_name`` → its folder in another split than train; empty if it has no labels, and is skipped.
 
     Raises ``UserError`` if it has other classes than the training part, or if "val" lacks some.
@@ -111,20 +111,22 @@ def match_classes(split: str, folder: Folder, train: Folder, told: _Told) -> dic
     there = {same_name(name): name for name in folder.folders}
     if len(there) < len(folder.folders):
         twice = in_order(set(folder.folders) - set(there.values()))
-        raise UserError(f"{told.root / folder.path}: has a second folder of the same class: {listed(twice)}: keep one")
+        raise UserError(
+            f"{report.root / folder.path}: has a second folder of the same class: {listed(twice)}: keep one"
+        )
     if split == "test" and not there.keys() & classes:
-        told.skip(folder, "no folder of it is named after a class, so it has no labels")
+        report.skip(folder, "no folder of it is named after a class, so it has no labels")
         return {}
     strange = in_order(there[name] for name in there.keys() - classes)
     missing = in_order(classes[name] for name in classes.keys() - there)
     if strange:
-        where = f"{told.root}: {folder.path}/"
+        where = f"{report.root}: {folder.path}/"
         raise UserError(f"{where} has classes that {train.path}/ has not: {listed(strange)}. Remove or rename them")
     if missing and split == "val":
-        raise UserError(f"{told.root}: {folder.path}/ lacks classes of the training part: {listed(missing)}")
+        raise UserError(f"{report.root}: {folder.path}/ lacks classes of the training part: {listed(missing)}")
     if missing:
         some = f"{len(missing):,} of the {len(classes):,} classes"
-        told.notes.append(f"{told.root}: {folder.path}/ has no pictures of {some}: {listed(missing)}")
+        report.notes.append(f"{report.root}: {folder.path}/ has no pictures of {some}: {listed(missing)}")
     return {name: folder.folders[there[name]] for name in there}
 
 

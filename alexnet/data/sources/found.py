@@ -80,7 +80,7 @@ def read_tree(root: Path, folder: str, ignored: list[str], own: Collection[Path]
     """What lies in ``root/folder``, in one pass; what is skipped is put on the list ``ignored``, each with its reason.
 
     Links to files and folders are followed, a link back to a folder above it is not. Stores, run folders and figures
-    of this program are skipped. ``own``: the outputs of the running command, which are skipped without a word.
+    of this program are skipped. ``own``: the outputs of the running command, which are skipped silently.
     Raises ``UserError`` for a folder that cannot be read.
     """
     identities = {identity for path in own if (identity := _identity(path))}
@@ -126,7 +126,7 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 
 def output_in(folder: Path, names: set[str]) -> str:
-    """What this program made in ``folder``, which holds these ``names``; empty if it made nothing there."""
+    """Which output of this program ``folder``, which holds these ``names``, is; empty if it is none."""
     if STORE_FILES & names or (layout.DESCRIPTION in names and _is_description(folder)):
         return "a store of alexnet"
     if "inputs.safetensors" in names or ("config.json" in names and RUN_FILES & names):
@@ -135,7 +135,7 @@ def output_in(folder: Path, names: set[str]) -> str:
 
 
 def output_of(folder: Path) -> str:
-    """``output_in`` of a folder whose names are not known yet."""
+    """``output_in`` for a folder that has not been listed."""
     return output_in(folder, {name for name in OUTPUT_FILES if (folder / name).exists()})
 
 
@@ -160,9 +160,9 @@ def _is_sheet(name: str) -> bool:
 
 
 def why_no_picture(entry: "os.DirEntry[str]") -> str:
-    """Why a file or folder is no item of a source, by its name and nature alone; empty if it may be one or hold some.
+    """Why a file or folder is skipped, by its name and type alone; empty if it may be a picture or hold pictures.
 
-    A broken link may be one: reading it fails, and that puts its name into the report.
+    A broken link is not skipped: reading it fails, and that puts its name into the report.
     """
     name = entry.name.lower()
     if name.startswith("."):
@@ -178,7 +178,7 @@ def why_no_picture(entry: "os.DirEntry[str]") -> str:
 
 
 def is_folder(entry: "os.DirEntry[str]") -> bool:
-    """Whether an entry is a folder or a link to one. A link that cannot be followed is none."""
+    """Whether an entry is a folder or a link to one; False for a link that cannot be followed."""
     try:
         return entry.is_dir()
     except OSError:  # links in a circle
@@ -198,7 +198,7 @@ def _is_file(entry: "os.DirEntry[str]") -> bool:
 
 
 def entries(folder: Path) -> list["os.DirEntry[str]"]:
-    """What lies in a folder, in the order of names. ``UserError`` if it cannot be read."""
+    """The entries of a folder, sorted by name. Raises ``UserError`` if it cannot be read."""
     try:
         with os.scandir(folder) as found:
             return sorted(found, key=lambda entry: os.fsencode(entry.name))

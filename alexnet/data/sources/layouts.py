@@ -1,7 +1,7 @@
 """Which folders of pictures are classes, and which are containers: splits, folds, masks, archives in archives.
 
-Downloads come in many layouts. Folders that are no classes are recognised by their names, or because they hold the
-names of the other folders again. Such a layout is refused with the folder to pass, never prepared with wrong classes.
+Downloads come in many layouts. Folders that are not classes are recognised by their names, or because they contain
+folders with the names of their siblings. Such a layout is refused, and the message names the folder to pass.
 """
 
 import os
@@ -22,7 +22,7 @@ SPLITS = {
 }
 FILLER = r"(?:seg|set|data|images?|imgs?|pictures?|photos?|split|folder)"
 SPLIT = re.compile(rf"(?:{FILLER}[\W_]*)*({'|'.join(SPLITS)})(?:[\W\d_]*{FILLER})*[\W\d_]*[ab]?")
-"""A split in any usual spelling, in small letters: train, training_set, seg_train, train2017, images-val, trainA."""
+"""A split in any usual spelling, in lower case: train, training_set, seg_train, train2017, images-val, trainA."""
 FOLD = re.compile(r"(?:k?[\W_]*folds?|splits?|partition|subset)[\W_]*\d+")
 NUMBERED = re.compile(r"(?:.*[\W_])?(?:images?|imgs?|pictures?|photos?|batch|part|chunk|shard|archive)[\W_]*\d+")
 """Numbered parts of one set, if all folders are called so: images_001, HAM10000_images_part_1."""
@@ -37,9 +37,9 @@ PICTURES = re.compile(
     r"(?:jpe?g|png|rgb)?[\W_]*(?:images?|imgs?|pictures?|photos?|originals?|inputs?)|jpe?gs?|pngs?|rgb"
 )
 NO_CLASS = re.compile(rf"(?:all|unlabell?ed|unsorted|unsup(?:ervised)?|thumbnails?)(?:[\W\d_]*{FILLER})*[\W\d_]*")
-"""Names beside class folders that are never a class's."""
+"""Names of folders beside class folders that are never classes."""
 SPARE = ("extra", "raw", "other", "misc", "data", "sample", "samples")
-"""Names that may be a class's: {raw, cooked}. If they are taken for one, a note says so."""
+"""Names that may be those of classes, as in {raw, cooked}. A note says so if they are taken for classes."""
 
 
 def split_names(names: Collection[str]) -> dict[str, str]:
@@ -77,12 +77,12 @@ class _Level:
     where: Path
 
     def like(self, pattern: re.Pattern[str], names: Collection[str] = ()) -> list[str]:
-        """The pictured ones whose names match, or are among ``names``, in small letters."""
+        """The folders with pictures whose lower-case names match the pattern or are among ``names``."""
         return [name for name in self.pictured if pattern.fullmatch(name.lower()) or name.lower() in names]
 
 
 def refuse_other_layouts(tree: Folder, root: Path) -> list[str]:
-    """UserError if the folders in ``tree`` are no classes, by the rules below; else what to say on the screen."""
+    """Notes for the screen. Raises UserError if the folders in ``tree`` are not classes, by the rules below."""
     pictured = {name: folder for name, folder in tree.folders.items() if folder.holds_pictures()}
     level = _Level(tree, pictured, root / tree.path)
     for rule in RULES:
@@ -252,11 +252,11 @@ RULES: tuple[Callable[[_Level], str], ...] = (
     _doubled,
     _same_folders_in_all,
 )
-"""Each gives what is wrong and what to do, or nothing. The first that has something to say is heard."""
+"""Each returns what is wrong and what to do, or "". The first fault found is reported."""
 
 
 def _notes(level: _Level) -> Iterator[str]:
-    """What may be a container and is taken for a class all the same."""
+    """Folders that may be containers but are taken for classes."""
     if doubtful := [*split_names(level.pictured), *level.like(PICTURES, SPARE)]:
         yield f"taken for classes, as others lie beside: {listed([f'{name}/' for name in doubtful])}"
     inner = {name: list(folder.folders) for name, folder in level.pictured.items()}

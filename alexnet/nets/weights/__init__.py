@@ -1,7 +1,7 @@
 """Other people's weights, turned into ours: which network they belong to, its tensors, the mean it was trained with.
 
-What a file is, its content says (`content`); each kind has a reader in `READERS`. A new format is a module with such a
-function, a line in that table, and how its files are recognised.
+The content of a file decides which format it has (`content`); each kind has a reader in `READERS`. A new format needs a
+module with such a function, a line in that table, and a way to recognise its files.
 """
 
 import re
@@ -31,9 +31,9 @@ RUN_FILES = {"config.json", "inputs.safetensors", "model.safetensors"}
 def read_weights(path: Path, asked: Asked | None = None) -> Foreign:
     """The weights in a file, folder or archive, of whatever known format.
 
-    Raises UserError if it is of none (a file that is something else is named as that), damaged, if several files could
-    be meant, or if what it lacks was not `asked`; for a layer that is absent or does not fit, with the layer's name,
-    the shape found and the shape needed.
+    Raises UserError if the format is not known (the message says what the file is), if the file is damaged, if there
+    are several candidates, if `asked` lacks what the file does not say, or if a layer is missing or does not fit (the
+    message gives its name, the shape found and the shape needed).
     """
     files, asked = Files(path), asked or Asked()
     if quantised.is_quantised(files):
@@ -62,9 +62,7 @@ def _file_of_weights(files: Files) -> str:
         raise UserError(f"{files.path}: {_unknown()}")
     if len(paths := files.inside(*found)) > 1:
         if all(SHARD.search(path) for path in paths):
-            raise UserError(
-                f"{files.path}: {', '.join(paths[:3])} are shards of one model. Save it whole, in one file."
-            )
+            raise UserError(f"{files.path}: {', '.join(paths[:3])} are shards of one model. Save it in one file.")
         more = ", …" if len(paths) > 5 else ""
         raise UserError(f"{files.path}: {', '.join(paths[:5])}{more} are in it. Give the one that is meant.")
     return found[0]

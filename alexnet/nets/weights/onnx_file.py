@@ -114,8 +114,8 @@ def _from_outside(tensor: "onnx.TensorProto", files: Files, name: str, outside: 
     """The bytes of a tensor in another file. Raises UserError if that is not beside the graph, or too short."""
     import onnx
 
-    where, told = files.where(name), {entry.key: entry.value for entry in tensor.external_data}
-    location = told.get("location", "")
+    where, given = files.where(name), {entry.key: entry.value for entry in tensor.external_data}
+    location = given.get("location", "")
     if location in ("", "..") or PurePosixPath(location).name != location or "\\" in location or "\0" in location:
         raise UserError(f"{where}: {tensor.name} lies in {location!r}; a file right beside the graph is needed.")
     if location not in outside:
@@ -125,7 +125,7 @@ def _from_outside(tensor: "onnx.TensorProto", files: Files, name: str, outside: 
         outside[location] = found
     with damage_named(f"{where}: {tensor.name}", AGAIN):
         kind = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type)
-        start, length = int(told.get("offset") or 0), kind.itemsize * prod(tensor.dims)
+        start, length = int(given.get("offset") or 0), kind.itemsize * prod(tensor.dims)
         if start < 0 or length < 0 or start + length > len(outside[location]):
             raise ValueError(f"{location} ends before it")
         return outside[location][start : start + length]

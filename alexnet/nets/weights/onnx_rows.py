@@ -1,8 +1,8 @@
-"""The rows of a graph that others wrote, one operator after the other: exactly what it computes, or a refusal.
+"""The rows of an ONNX graph of another tool: exactly what the graph computes, or a refusal.
 
-What is known before any picture (weights, shapes, what the exporters compute from them) is computed first. The rest
-must be one chain of layers; the one fork in it is the emulation of response normalisation that torch's exporters write.
-B the batch: a number that no layer has where the graph leaves it free.
+Nodes whose inputs are all constants (weights, shapes, and what exporters compute from them) are evaluated. The other
+nodes must form one chain of layers; the only fork allowed is response normalisation as torch's exporters write it.
+B is the batch; if the graph leaves it free, B is a number that no layer has.
 """
 
 from collections.abc import Sequence
@@ -33,15 +33,15 @@ Attributes = dict[str, Any]
 Shape = tuple[int, ...]
 
 
-# ── what is known before any picture ─────────────────────────────────────────────────────────────────────────────
+# ── constants ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 COMPUTED = {
     *("Constant", "ConstantOfShape", "Identity", "Cast", "Shape", "Reshape", "Flatten", "Transpose", "Squeeze"),
     *("Unsqueeze", "Concat", "Gather", "Slice", "Equal", "Add", "Sub", "Mul"),
 }
-"""What is computed of constants: what exporters make of weights and shapes."""
+"""Operators that exporters apply to weights and shapes."""
 GROWING = {"Gather", "Add", "Sub", "Mul", "Equal"}
-"""Of these the result may be as large as the inputs' product."""
+"""Operators whose output may have as many values as the product of their inputs' sizes."""
 
 
 def _computed(node: "onnx.NodeProto", inputs: Sequence[np.ndarray], opset: int) -> np.ndarray:
@@ -79,7 +79,7 @@ def _flattened(shape: Shape, given: Attributes) -> Shape:
 
 @dataclass
 class _Squares:
-    """The fork: the squares of a layer's maps on their way to a norm. `window`: maps before and after the one."""
+    """The squares of a layer's maps, from which a norm is computed. `window`: how many maps before and after each."""
 
     name: str
     shape: Shape
@@ -91,7 +91,7 @@ class _Squares:
 
 
 class Reading:
-    """The rows of a graph. Raises UserError, naming the node, for what is no row of ours."""
+    """The rows of a graph. Raises UserError, naming the node, for what these networks do not have."""
 
     def __init__(self, model: "onnx.ModelProto", constants: dict[str, np.ndarray], where: str) -> None:
         self.where, self.constants = where, constants
@@ -182,7 +182,7 @@ class Reading:
             self.shapes[other] = self.shape
 
     def _compute(self, node: "onnx.NodeProto", given: Attributes) -> None:
-        """A value that is known before any picture; operators that are none of `COMPUTED` leave it unknown."""
+        """Evaluate a node of constants. The outputs of operators that are not in `COMPUTED` stay unknown."""
         if node.op_type not in COMPUTED:
             return
         inputs = [self.constants[name] for name in node.input if name]
