@@ -265,7 +265,11 @@ def _of_known(lines: Sequence[str], known: frozenset[str]) -> list[Entry]:
     pairs = [re.split(r"\s*\t\s*" if "\t" in line else SEPARATOR, line, maxsplit=1) for line in lines]
     if not any(pair[0] in known for pair in pairs):
         return []
-    return [Entry(None, pair[0], _unquoted(pair[1])) for pair in pairs if len(pair) == 2]
+    pairs = [pair for pair in pairs if len(pair) == 2]
+    numbered = [match for pair in pairs if (match := re.fullmatch(r"(\d{1,7})\s+(\S.*)", pair[1]))]
+    if len(numbered) == len(pairs) > 1 and not _gap([match[1] for match in numbered]):  # map_clsloc.txt
+        pairs = [[pair[0], match[2]] for pair, match in zip(pairs, numbered, strict=True)]
+    return [Entry(None, ident, _unquoted(name)) for ident, name in pairs]
 
 
 def _of_columns(lines: Sequence[str]) -> list[Entry]:

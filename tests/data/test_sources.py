@@ -206,6 +206,12 @@ def test_class_names_of_a_list_of_words(tmp_path: Path) -> None:
     assert source.class_names == ("crane, wader (n00000001)", "crane, wader (n00000002)", "plane")
 
 
+def test_class_names_of_a_list_with_ilsvrc_ids(tmp_path: Path) -> None:
+    words = b"n00000003 1 plane\nn00000001 2 crane\nn00000002 3 owl\n"
+    source = open_source(folder(tmp_path, {f"{wnid}/1.jpg": b"" for wnid in WNIDS} | {"words.txt": words}))
+    assert source.class_names == ("crane", "owl", "plane")
+
+
 def test_imagenette(shared_pack: SharedPack) -> None:
     source = open_source(unpacked(shared_pack, "imagenette224", "imagenette224"))
     assert [len(source.parts[part]) for part in ("train", "val")] == [4000, 1200]
