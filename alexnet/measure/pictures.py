@@ -29,6 +29,8 @@ LIMIT_BYTES = 1 << 30
 """A larger file is not taken for a picture."""
 THROUGH_PNG = ("1", "L", "P", "RGB", "I;16")
 """Modes of Pillow images whose transparent colours a PNG holds; what else there is goes through a TIFF."""
+FILED_AS = {"HSV": "RGB", "RGBa": "RGBA", "La": "LA"}
+"""Modes that no file holds, and what such images are converted to."""
 NOTES_OF_MODES = {"RGB": (), "L": ("grey to RGB",), "1": ("black and white to RGB",)}
 """Modes that are converted directly, without a file between, unless a colour is transparent."""
 KINDS = "a file name, the bytes of a file, an open file, a Pillow image, or pixels uint8 (H, W, 3), RGB"
@@ -116,7 +118,7 @@ def _is_pattern(name: str | os.PathLike[str]) -> bool:
 
 
 def _is_file(given: Any) -> bool:
-    return hasattr(given, "read") and not hasattr(given, "__len__")
+    return (hasattr(given, "read") or hasattr(given, "read_bytes")) and not hasattr(given, "__len__")
 
 
 def _holds_objects(given: np.ndarray) -> bool:
@@ -141,6 +143,8 @@ def _plain(given: Any) -> Any:
     returned as it is. Raises ValueError for several columns."""
     if isinstance(given, str | os.PathLike):
         return expanded(given)
+    if hasattr(given, "collect"):
+        given = given.collect()  # a lazy frame of polars
     names = getattr(given, "column_names", None)
     names = getattr(given, "columns", None) if names is None else names
     if names is not None and len(names) != 1:
@@ -165,6 +169,8 @@ def _array_of(tensor: torch.Tensor) -> np.ndarray:
     """(…, H, W, 3), also of a tensor (…, 3, H, W)."""
     if tensor.ndim in (3, 4) and tensor.shape[-3] == 3 and tensor.shape[-1] != 3:
         tensor = tensor.movedim(-3, -1)
+    if tensor.is_meta:
+        raise ValueError("X is a tensor without values (on the device meta); make it on the CPU")
     tensor = tensor.detach().cpu()
     return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
 
@@ -243,6 +249,8 @@ def _of_image(image: Image.Image, name: str, exif: bool) -> Decoded:
         with _LOADING[id(image) % len(_LOADING)]:  # the same image may be asked for by two threads
             image.load()
         upright = ImageOps.exif_transpose(image) if exif else image
+        if image.mode in FILED_AS:
+            upright = image = upright.convert(FILED_AS[image.mode])
         if image.mode in NOTES_OF_MODES and "transparency" not in image.info and 0 not in image.size:
             rgb = upright if image.mode == "RGB" else upright.convert("RGB")
             return Decoded(np.array(rgb), NOTES_OF_MODES[image.mode])
@@ -252,6 +260,9 @@ def _of_image(image: Image.Image, name: str, exif: bool) -> Decoded:
         bare.getexif().clear()
         options = {"format": "PNG", "compress_level": 0} if image.mode in THROUGH_PNG else {"format": "TIFF"}
         bare.save(data, **options)
-    except (OSError, ValueError, SyntaxError) as fault:
-        raise Undecodable(f"damaged, or of a mode that no file holds ({image.mode}): {fault}", name) from fault
+    except Exception as fault:  # of a closed file some versions of Pillow raise AssertionError or AttributeError
+        why = str(fault) or type(fault).__name__
+        raise Undecodable(
+            f"damaged, its file is closed, or no file holds its mode ({image.mode}): {why}", name
+        ) from fault
     return decode(data.getvalue(), name, exif=False)

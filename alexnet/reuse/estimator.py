@@ -206,7 +206,12 @@ class Classifier(ClassifierMixin, BaseEstimator):
         folder = Path(expanded(self.folder or ""))
         if self.random_state is None and self.folder and (folder / "config.json").exists():
             return RunFolder.open(folder).value("options", "seed")  # the run there is resumed
-        return int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
+        try:
+            return int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
+        except ValueError as fault:
+            raise InvalidParameter(
+                f"random_state={self.random_state!r}: must be an int, a RandomState or None"
+            ) from fault
 
     def _prepared(self, source: Source, place: Path) -> Store:
         with progress("pictures") if self.verbose else nullcontext() as report:

@@ -4,7 +4,7 @@ N pictures · H, W rows and columns of a picture · K classes.
 """
 
 import os
-from collections.abc import Iterator, Sequence, ValuesView
+from collections.abc import Iterator, Mapping, Sequence, ValuesView
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any
@@ -40,6 +40,12 @@ class Examples:
         classes, numbers = _classes(labels[places])
         if len(classes) < 2:
             raise ValueError(f"y holds {len(classes)} class; at least two are needed to tell them apart")
+        if isinstance(class_weight, Mapping):
+            _numbers(list(class_weight.values()), "class_weight")
+        elif class_weight is not None and class_weight != "balanced":
+            raise ValueError(
+                f"class_weight={class_weight!r}: must be None, 'balanced' or a dictionary {{label: weight}}"
+            )
         weights = weights[places] * compute_sample_weight(class_weight, labels[places])
         return cls(pictures, places, numbers, classes, weights)
 
@@ -85,7 +91,7 @@ class Examples:
         if isinstance(picture, Image.Image):
             try:
                 picture = picture.tobytes()
-            except (OSError, ValueError, SyntaxError):  # reading it again gives the message
+            except Exception:  # reading it again gives the message
                 return "damaged"
         data = picture if isinstance(picture, bytes) else np.ascontiguousarray(picture).tobytes()
         return sha256(data).hexdigest()[:16]
@@ -98,9 +104,15 @@ def _labels(y: Any, count: int) -> np.ndarray:
     given: Any = list(y) if isinstance(y, Iterator | ValuesView) else y
     given = given.to_numpy() if hasattr(given, "to_numpy") else given  # else pandas' own integers become floats
     labels = column_or_1d(given, warn=True)
+    if labels.dtype.kind == "T":  # NumPy's texts of any length, unknown to scikit-learn
+        labels = labels.astype(object)
     if len(labels) != count:
         raise ValueError(f"y must hold a label for each of the {count:,} pictures, not {len(labels):,}")
-    apart = given if isinstance(given, list | tuple) else labels  # among texts NumPy makes a NaN the text "nan"
+    apart = labels
+    if isinstance(given, list | tuple):  # among texts NumPy makes a NaN the text "nan"
+        apart = np.array(given, object).reshape(count)
+    elif isinstance(given, np.ma.MaskedArray):
+        apart = np.where(np.ma.getmaskarray(given).reshape(count), None, labels.astype(object))
     missing = [place + 1 for place, label in enumerate(apart) if _is_missing(label)]
     if missing:
         shown = ", ".join(map(str, missing[:5])) + (" …" if len(missing) > 5 else "")
@@ -127,6 +139,8 @@ def _classes(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return np.unique(labels, return_inverse=True)
     except TypeError as fault:
         kinds = ", ".join(sorted({type(label).__name__ for label in labels}))
+        if "," not in kinds:
+            raise ValueError(f"y holds labels of the type {kinds}: {fault}") from fault
         raise ValueError(
             f"y mixes labels of types that can't be sorted ({kinds}); convert them, e.g. to str"
         ) from fault
@@ -135,10 +149,21 @@ def _classes(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _weights(sample_weight: Any, count: int) -> np.ndarray:
     if sample_weight is None:
         return np.ones(count)
-    weights = np.asarray(sample_weight, np.float64)
+    weights = _numbers(sample_weight, "sample_weight")
     weights = np.full(count, weights) if weights.ndim == 0 else weights
     if weights.shape != (count,):
         raise ValueError(f"sample_weight.shape == {weights.shape}, expected ({count},)")
-    if not np.isfinite(weights).all() or (weights < 0).any() or not weights.any():
-        raise ValueError("sample_weight must be finite and at least zero, and not zero for every picture")
+    if not weights.any():
+        raise ValueError("sample_weight must not be zero for every picture")
     return weights
+
+
+def _numbers(weights: Any, name: str) -> np.ndarray:
+    """Weights as float64. Raises ValueError, with the parameter's name, for other than finite numbers of at least 0."""
+    try:
+        found = np.asarray(list(weights) if isinstance(weights, Iterator | ValuesView) else weights, np.float64)
+    except (TypeError, ValueError) as fault:
+        raise ValueError(f"{name} must hold numbers: {fault}") from fault
+    if not np.isfinite(found).all() or (found < 0).any():
+        raise ValueError(f"{name} must be finite and at least zero")
+    return found

@@ -57,6 +57,7 @@ SERIES: dict[str, Callable[[list[str]], Any]] = {
     "frame": lambda names: pd.DataFrame({"path": names}, index=list("abcd")),
     "polars series": pl.Series,
     "polars frame": lambda names: pl.DataFrame({"path": names}),
+    "lazy polars frame": lambda names: pl.LazyFrame({"path": names}),
     "polars categories": lambda names: pl.Series(names, dtype=pl.Categorical),
     "pattern": lambda names: str(Path(names[0]).parents[1] / "*" / "*.png"),
     "pattern of any depth": lambda names: Path(names[0]).parents[1] / "**" / "*.png",
@@ -135,7 +136,14 @@ def test_one_picture_of_any_kind(run: Run, files: list[str], pixels: np.ndarray,
     expected = record(pixels[0])
     with open(files[0], "rb") as opened, inside.open("rb") as unpacked, Image.open(files[0]) as lazy:
         kinds = [Path(files[0]), data, bytearray(data), memoryview(data), written, opened, unpacked, lazy]
-        for one in (*kinds, opened, written, torch.from_numpy(pixels[0]), np.array(files[0])):  # files are read twice
+        for one in (
+            *kinds,
+            inside,
+            opened,
+            written,
+            torch.from_numpy(pixels[0]),
+            np.array(files[0]),
+        ):  # files are read twice
             assert np.array_equal(record(one), expected), type(one)
         for found in picture_list([*kinds, inside], with_labels=True):
             assert np.array_equal(run.predictor.record(found, "it").pixels, expected)
@@ -196,6 +204,7 @@ def test_images_take_no_longer_than_files(run: Run) -> None:
         (np.zeros((2, 9, 9, 3), int), r"int64.*astype\('uint8'\)"),
         (np.zeros((2, 9, 9, 4), np.uint8), "Image.fromarray"),
         (torch.zeros(2, 3, 9, 9), "float32"),
+        (torch.zeros(2, 9, 9, 3, dtype=torch.uint8, device="meta"), "without values"),
         (torch.zeros(2, 3, 9, 9, dtype=torch.bfloat16), "pixels must be uint8"),
         (np.zeros((0, 9, 3), np.uint8), "pixels must be uint8"),
         (["a.png", 3], "picture 2: int 3 is not a picture"),
@@ -220,6 +229,21 @@ def test_what_has_no_order_or_is_one_is_refused_beside_labels(given: Any) -> Non
     assert len(picture_list(given)) > 0 if given != "." else True
     with pytest.raises(ValueError, match=r"X is (a set|one picture or folder).*; pass"):
         picture_list(given, with_labels=True)
+
+
+def test_images_of_modes_that_no_file_holds(run: Run, pixels: np.ndarray) -> None:
+    image = Image.fromarray(pixels[0])
+    for mode, same in (("HSV", "RGB"), ("RGBa", "RGBA"), ("La", "LA")):
+        converted = image.convert(same).convert(mode)
+        found, expected = (run.predictor.record(one, mode).pixels for one in (converted, converted.convert(same)))
+        assert np.array_equal(found, expected), mode
+
+
+def test_an_image_whose_file_is_closed_is_named(run: Run, files: list[str]) -> None:
+    with Image.open(files[1]) as closed:
+        pass
+    with pytest.raises(Undecodable, match=r"picture 2: .*its file is closed"):
+        run.predict([files[0], closed])
 
 
 def test_what_can_not_be_read_is_named_by_number_and_file(run: Run, files: list[str]) -> None:

@@ -173,6 +173,8 @@ def test_missing_labels_are_refused(missing: Any) -> None:
         (pd.Series([0, None, 1, 1], dtype="Int64"), "contains NaN.*picture 2"),
         (pd.Series(["a", None, "b", "b"], dtype="category"), "contains NaN.*picture 2"),
         (pl.Series(["a", None, "b", "b"]), "contains NaN.*picture 2"),
+        (np.ma.array([1, 2, 1, 2], mask=[0, 1, 0, 0]), "contains NaN.*picture 2"),
+        (np.array(["a", "b", "a", "b"], "S"), "labels of the type bytes_: .*as bytes is not supported"),
         (np.eye(4), "1d array|shape"),
         ([["a"], ["b", "c"], ["a"], ["b"]], "inhomogeneous"),
         (np.array([1, "a", 2, "b"], object), "unknown"),
@@ -188,12 +190,19 @@ def test_labels_that_are_no_classes_are_refused(y: Any, message: str) -> None:
         Examples.of(["a.png"] * 4, y, None, None)
 
 
+@pytest.mark.filterwarnings("ignore:A column-vector y")
+def test_a_missing_label_in_a_column_of_texts_is_refused() -> None:
+    with pytest.raises(ValueError, match="contains NaN.*picture 2"):
+        Examples.of(["a.png"] * 3, [["a"], [float("nan")], ["b"]], None, None)
+
+
 @pytest.mark.parametrize(
     ("y", "classes"),
     [
         ([True, False, True, False], [False, True]),
         (np.array([True, False, True, False], object), [False, True]),
         ([3, 1, 3, 1], [1, 3]),
+        (np.array(["b", "a", "b", "a"], np.dtypes.StringDType()), ["a", "b"]),
         (pd.Series(["b", "a", "b", "a"], index=[9, 8, 7, 6]), ["a", "b"]),
         (pd.Series(["b", "a", "b", "a"], dtype="category"), ["a", "b"]),
         (pl.Series(["b", "a", "b", "a"]), ["a", "b"]),
@@ -262,6 +271,8 @@ def test_a_weighted_loss_is_that_of_repeated_pictures() -> None:
         ([1.0, 2.0], r"sample_weight\.shape == \(2,\), expected \(4,\)"),
         ([1, 1, -1, 1], "at least zero"),
         ([1, 1, np.nan, 1], "finite"),
+        (["heavy"] * 4, "sample_weight must hold numbers"),
+        ((weight for weight in (1, 2)), r"sample_weight\.shape == \(2,\)"),
         (np.zeros(4), "zero for every picture"),
         ([1, 0, 1, 0], "y holds 1 class"),
     ],
@@ -272,7 +283,7 @@ def test_weights_that_do_not_fit_are_refused(weights: Any, message: str) -> None
 
 
 def test_class_weights_that_do_not_fit_are_refused() -> None:
-    for wrong in ("balance", {"cat": 1.0}, 3):
+    for wrong in ("balance", {"cat": 1.0}, 3, [1, 2], {0: -1, 1: 1}, {0: np.nan, 1: 1}, {0: "heavy", 1: 1}):
         with pytest.raises(ValueError, match=r"class_weight"):
             Examples.of(["a.png"] * 4, [0, 1, 0, 1], None, wrong)
 
@@ -348,7 +359,7 @@ def test_random_states(stripes: tuple[np.ndarray, np.ndarray], plain: alexnet.Cl
     free = toy(random_state=None, folder=tmp_path / "run").fit(*stripes)
     again = toy(random_state=None, folder=tmp_path / "run").fit(*stripes)  # the run that is there, and its seed
     assert weights_of(free) == weights_of(again) != weights_of(plain)
-    with pytest.raises(ValueError, match="cannot be used to seed"):
+    with pytest.raises(ValueError, match="random_state=Generator"):
         toy(random_state=np.random.default_rng(0)).fit(*stripes)
 
 
