@@ -163,7 +163,8 @@ def _channels_last(x: Tensor) -> Tensor:
 
 
 def _empty(pictures: int, maps: int, height: int, width: int, dtype: torch.dtype) -> Tensor:
-    return torch.empty((pictures, maps, height, width), dtype=dtype, memory_format=torch.channels_last)
+    shape = (pictures, maps, height, width)
+    return torch.empty(shape, dtype=dtype, device="cpu", memory_format=torch.channels_last)  # whatever the default is
 
 
 def _outputs(size: int, kernel: int, stride: int) -> int:

@@ -7,6 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+
+import alexnet
 
 ROOT = Path(__file__).parents[2]
 SAY = "from alexnet import kernels; print(kernels.available())"
@@ -107,3 +110,13 @@ def test_without_any_folder_to_compile_into_the_reference_runs_and_says_why(tmp_
     assert out.startswith("reference (")
     assert str(tmp_path / "alexnet") in out
     assert "set XDG_CACHE_HOME" in err
+
+
+@needs_compiler
+def test_the_default_device_of_a_caller_is_not_where_results_on_the_cpu_go():
+    network = alexnet.build("toy", classes=3).eval()
+    pictures = torch.zeros(1, 3, 32, 32)
+    with torch.no_grad():
+        expected = network(pictures)
+        with torch.device("meta"):
+            assert torch.equal(network(pictures), expected)

@@ -325,6 +325,13 @@ REFUSED: dict[str, tuple[Callable[[Graph], Any], str]] = {
     "a window as wide as the maps": (lambda g: g.add("LRN", size=7), "as wide as the 6 maps"),
     "an even window of maps": (lambda g: stock_norm(g, 4), "even"),
     "maps mixed up": (lambda g: g.add("Reshape", g.whole(0, 14, 6, 14)), "only be made flat"),
+    "units normalised by batch": (
+        lambda g: [
+            g.add("Flatten"),
+            g.add("BatchNormalization", *(g.held(np.ones(g.units(), "f4")) for _ in range(4))),
+        ],
+        "maps are needed",
+    ),
     "a transposition": (lambda g: g.add("Transpose", perm=[0, 1, 3, 2]), "Transpose is no operator"),
     "dropout at test": (
         lambda g: g.add("Dropout", g.scalar(0.5), g.held(np.array(True))),

@@ -192,7 +192,7 @@ def test_labels_that_are_no_classes_are_refused(y: Any, message: str) -> None:
 
 @pytest.mark.filterwarnings("ignore:A column-vector y")
 def test_a_missing_label_in_a_column_of_texts_is_refused() -> None:
-    with pytest.raises(ValueError, match="contains NaN.*picture 2"):
+    with pytest.raises(ValueError, match=r"contains NaN.*picture 2"):
         Examples.of(["a.png"] * 3, [["a"], [float("nan")], ["b"]], None, None)
 
 

@@ -365,6 +365,7 @@ class Reading:
         self._add(Norm(f"norm{self.number}", k, alpha, beta, size, "mean", "all"), node)
 
     def _batch_norm(self, node: "onnx.NodeProto", given: Attributes) -> None:
+        self._maps(node)
         if short(given.get("epsilon", 1e-5)) != 1e-5 or given.get("training_mode", 0) or not given.get("spatial", 1):
             self._refuse(node, f"its epsilon is {given.get('epsilon', 1e-5)}; 1e-5 is needed, and not in training")
         kinds = ("weight", "bias", "running_mean", "running_var")
