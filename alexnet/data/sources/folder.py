@@ -108,9 +108,10 @@ def match_classes(split: str, folder: Folder, train: Folder, report: _Report) ->
     Raises ``UserError`` if it has other classes than the training part, or if "val" lacks some.
     """
     classes = {same_name(name): name for name in train.folders}
-    there = {same_name(name): name for name in folder.folders}
-    if len(there) < len(folder.folders):
-        twice = in_order(set(folder.folders) - set(there.values()))
+    names = [name for name, inner in folder.folders.items() if split != "test" or inner.holds_pictures()]
+    there = {same_name(name): name for name in names}
+    if len(there) < len(names):
+        twice = in_order({*names} - {*there.values()})
         raise UserError(
             f"{report.root / folder.path}: has a second folder of the same class: {listed(twice)}: keep one"
         )

@@ -16,11 +16,11 @@ from alexnet.data.sources.labelme import is_labelme
 from alexnet.errors import UserError
 
 SPLITS = {
-    **dict.fromkeys(("train", "training", "trn"), "train"),
+    **dict.fromkeys(("train", "training", "trn", "trainval", "train_val"), "train"),
     **dict.fromkeys(("val", "valid", "validation", "validate", "dev", "eval", "evaluation"), "val"),
     **dict.fromkeys(("test", "testing", "tst"), "test"),
 }
-FILLER = r"(?:seg|set|data|images?|imgs?|pictures?|photos?|split|folder)"
+FILLER = r"(?:seg|set|data|images?|imgs?|pictures?|photos?|split|folder|v(?=\d))"
 SPLIT = re.compile(rf"(?:{FILLER}[\W_]*)*({'|'.join(SPLITS)})(?:[\W\d_]*{FILLER})*[\W\d_]*[ab]?")
 """A split in any usual spelling, in lower case: train, training_set, seg_train, train2017, images-val, trainA."""
 FOLD = re.compile(r"(?:k?[\W_]*folds?|splits?|partition|subset)[\W_]*\d+")
