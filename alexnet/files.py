@@ -216,7 +216,9 @@ GENERATOR = "generator"
 """The key in JSON files, and in what a safetensors file says of itself, that names this program and the output."""
 _MARKED = rb'tEXtSoftware\0|<meta name="generator" content="|"generator": "|<!-- '
 _MARK = re.compile(rb"(?:" + _MARKED + rb")alexnet \(([a-z0-9 ]+)\)")
-_RUN_FILES = {"config.json", "model.safetensors", "inputs.safetensors", "trained_on.safetensors", "log.jsonl"}
+RUN_NEEDS = ("config.json", "model.safetensors", "inputs.safetensors")
+"""Files without which a folder is no trained run."""
+_RUN_FILES = {*RUN_NEEDS, "sample_weights.safetensors", "trained_on.safetensors", "log.jsonl"}
 _RUN_FOLDERS = {"state", "snapshots", "explorer", "tensorboard"}
 
 

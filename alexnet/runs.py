@@ -31,6 +31,7 @@ from alexnet.data.augment import Inputs
 from alexnet.data.resample import Resample
 from alexnet.errors import UserError
 from alexnet.files import (
+    RUN_NEEDS,
     expanded,
     faults_named,
     is_altered,
@@ -94,8 +95,7 @@ CONFIG = {
     "rule?": str,
 }
 """What stands in config.json, as far as it is read. What a run has not, as an import has no recipe, may be absent."""
-NEEDED = ("config.json", "model.safetensors", "inputs.safetensors")
-RUN_FILES = (*NEEDED, "sample_weights.safetensors", "log.jsonl")
+RUN_FILES = (*RUN_NEEDS, "sample_weights.safetensors", "log.jsonl")
 """Files of a run folder that make a trained run: they travel with a pickle."""
 TRAINED_ON = "trained_on.safetensors"
 FIRST_FILES = ("inputs.safetensors", "sample_weights.safetensors", TRAINED_ON, ".lock")
@@ -206,7 +206,7 @@ class RunFolder:
         with suppress(OSError, UserError):
             if read_json(self.path / "config.json") == self.config:
                 found = [self.path / name for name in RUN_FILES]
-                return {path.name: path.read_bytes() for path in found if path.name in NEEDED or path.exists()}
+                return {path.name: path.read_bytes() for path in found if path.name in RUN_NEEDS or path.exists()}
         if not vars(self).keys() >= {"inputs", "network"}:
             raise UserError(f"{self.path}: files of this run were removed or replaced. Restore them from a copy.")
         with TemporaryFolder("alexnet-run-") as place:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from alexnet.errors import UserError
+from alexnet.files import RUN_NEEDS
 from alexnet.nets.weights import caffe, convnet, onnx_file, own, quantised, torchvision
 from alexnet.nets.weights.content import OTHER_SUFFIXES, SUFFIXES, Kind, content_of
 from alexnet.nets.weights.foreign import Asked, Files, Foreign, check, shapes_of
@@ -25,7 +26,6 @@ READERS: dict[Kind, tuple[str, Callable[[Files, str, Asked], Foreign]]] = {
     "convnet": ("cuda-convnet's layout (.npz)", convnet.read_convnet),
 }
 SHARD = re.compile(r"-\d+-of-\d+\.\w+$")
-RUN_FILES = {"config.json", "inputs.safetensors", "model.safetensors"}
 
 
 def read_weights(path: Path, asked: Asked | None = None) -> Foreign:
@@ -52,8 +52,8 @@ def read_weights(path: Path, asked: Asked | None = None) -> Foreign:
 def _file_of_weights(files: Files) -> str:
     """The name of the one file of weights. Raises UserError, naming them, if there are several."""
     folder = files.path if files.path.is_dir() else files.path.parent
-    run = RUN_FILES if files.path.is_dir() else RUN_FILES & {files.path.name}
-    if run and all((folder / name).is_file() for name in RUN_FILES):
+    in_run = files.path.is_dir() or files.path.name in RUN_NEEDS
+    if in_run and all((folder / name).is_file() for name in RUN_NEEDS):
         raise UserError(f"{files.path}: {folder} is a run folder already; the commands take it as it is.")
     if len(files.names) == 1:
         return files.names[0]
