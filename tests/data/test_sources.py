@@ -16,6 +16,7 @@ from PIL import Image
 from alexnet.data import synthetic
 from alexnet.data.decode import Undecodable, decode
 from alexnet.data.sources import Source, open_source
+from alexnet.data.sources.base import read_picture
 from alexnet.data.sources.labelme import parse_xml
 from alexnet.data.sources.mat import read_mat
 from alexnet.errors import UsageError, UserError
@@ -620,3 +621,10 @@ def test_small_norb(tmp_path: Path) -> None:
     path.unlink()
     folder(tmp_path, {path.name + ".gz": b""})
     refused(tmp_path, "gunzip")
+
+
+@pytest.mark.parametrize("device", ["/dev/zero", "/dev/null"])
+def test_a_device_is_no_file_of_a_picture(device: str) -> None:
+    """Reading /dev/zero would not end before the limit, a gigabyte in some places."""
+    with pytest.raises(Undecodable, match="a device"):
+        read_picture(device, device, 1 << 40)

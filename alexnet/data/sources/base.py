@@ -3,6 +3,7 @@
 import hashlib
 import os
 import re
+import stat
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -133,7 +134,10 @@ def read_picture(path: str, name: str, limit_bytes: int) -> bytes:
     is larger than the limit."""
     try:
         with open(path, "rb") as file:
-            size = os.fstat(file.fileno()).st_size
+            status = os.fstat(file.fileno())
+            if stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode):  # reading one may never end
+                raise Undecodable("a device, where a picture's file is expected", printable(name))
+            size = status.st_size
             data = file.read(limit_bytes + 1) if size <= limit_bytes else b""  # a pipe has no size
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         raise Undecodable(getattr(error, "strerror", None) or str(error), printable(name)) from error
