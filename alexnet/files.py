@@ -219,7 +219,7 @@ _MARK = re.compile(rb"(?:" + _MARKED + rb")alexnet \(([a-z0-9 ]+)\)")
 RUN_NEEDS = ("config.json", "model.safetensors", "inputs.safetensors")
 """Files without which a folder is no trained run."""
 _RUN_FILES = {*RUN_NEEDS, "sample_weights.safetensors", "trained_on.safetensors", "log.jsonl"}
-_RUN_FOLDERS = {"state", "snapshots", "explorer", "tensorboard"}
+_RUN_FOLDERS = {"state", "snapshots", "tensorboard"}
 
 
 def about_in(path: Path) -> dict[str, Any]:

@@ -260,8 +260,8 @@ def test_second_order_optimisers_train_it(toy: Network) -> None:
         loss.backward()
         return loss
 
-    before = float(optimiser.step(closure))  # type: ignore[arg-type]
-    assert float(closure()) < before
+    before = optimiser.step(closure)
+    assert (closure() < before).item()
 
 
 def test_validation_under_autocast_uses_the_present_weights(toy: Network) -> None:

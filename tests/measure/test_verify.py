@@ -61,6 +61,7 @@ def test_a_sound_run_is_found_sound_file_by_file_with_its_accuracy(
         "snapshots/epoch-0001.safetensors",
         "snapshots/epoch-0002.safetensors",
         "state/step-000000014.safetensors",
+        "trained_on.safetensors",
         "log.jsonl",
         f"accuracy on {store.path}",
     ]
