@@ -13,9 +13,10 @@ import numpy as np
 
 from alexnet.damage import hold, number
 from alexnet.data.decode import Undecodable, picture_size
+from alexnet.data.sources.base import MOST_FILE_BYTES, read_picture
 from alexnet.data.synthetic import box_in_crop, to_crop
 from alexnet.errors import UserError
-from alexnet.files import faults_named, read_json
+from alexnet.files import read_json
 from alexnet.see.correspondence import Points, Region
 
 REMEDY = 'Expected is {"cat.jpg": {"left_eye": [x, y], …}, …}.'
@@ -106,9 +107,7 @@ def region_in_view(annotated: Annotated, side: int, size: int) -> Region:
 
 def size_of(file: Path) -> tuple[int, int]:
     """Width and height in pixels. Raises UserError if the file can't be read."""
-    with faults_named(file), open(file, "rb") as stream:
-        data = stream.read()
     try:
-        return picture_size(data, str(file))
+        return picture_size(read_picture(str(file), str(file), MOST_FILE_BYTES), str(file))
     except Undecodable as fault:
-        raise UserError(f"{fault}. Restore it, or take it out of the key points.") from None
+        raise UserError(f"{fault}. Restore it, or remove it from the key points.") from None

@@ -173,7 +173,7 @@ def test_files_that_are_none_and_points_outside(tmp_path: Path) -> None:
     cat, dog = read_keypoints(tmp_path / "far.json")
     with pytest.raises(UserError, match="key point 'eye' at 90, 3 lies outside the picture of 80 × 60 pixels"):
         in_view(cat, 40, 32)
-    with pytest.raises(UserError, match=r"dog.png: no such file"):
+    with pytest.raises(UserError, match=r"dog.png: No such file"):
         in_view(dog, 40, 32)
     (tmp_path / "dog.png").write_text("<!doctype html>")
     with pytest.raises(UserError, match=r"dog.png: not a picture .* but an HTML page .*\. Restore it") as caught:
