@@ -45,7 +45,7 @@ class WeightedLayer:
 
     weight: Tensor
     bias: Tensor | None
-    std: float = 0.0
+    std: float | None = None
     constant: float = 0.0
 
     def _allocate(self, row: Weighted, weight: tuple[int, ...], bias: tuple[int, ...]) -> None:
@@ -55,6 +55,8 @@ class WeightedLayer:
 
     def reset_parameters(self) -> None:
         """The row's own initial weights, drawn from torch's generator, for tools that ask a module for them."""
+        if self.std is None:  # still being constructed: there is nothing to fill yet
+            return
         nn.init.normal_(self.weight, std=self.std)
         if self.bias is not None:
             nn.init.constant_(self.bias, self.constant)

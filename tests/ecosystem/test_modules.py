@@ -73,6 +73,8 @@ def compiled(network: Network, _: Tensor) -> Callable[[Tensor], Tensor]:
 def test_what_a_tracer_makes_of_a_network_computes_the_same(
     network: Network, tool: Callable[[Network, Tensor], Callable[[Tensor], Tensor]]
 ) -> None:
+    if tool in (exported, compiled) and network.table.name == "cifar-11pct":
+        pytest.skip("slow to compile, and traced by the other tools")
     x = pictures(network)
     found = tool(network, x)
     same(found(x), network(x))
