@@ -340,8 +340,8 @@ def locked(path: Path, busy: str) -> Iterator[None]:
     """Hold the lock file ``path``; raises UserError(``busy``) at once if another process holds it.
 
     The lock goes with the process, however it ends. The file is removed at the end. Its holder may remove it between
-    another process's opening and locking it, so whoever gets the lock checks that the name still leads to the locked
-    file. If the file system has no locks, a line on stderr says so, and nothing is locked.
+    another process's opening and locking it, so the process that gets the lock checks that the name still leads to the
+    locked file. If the file system has no locks, a line on stderr says so, and nothing is locked.
     """
     for attempt in range(LOCK_ATTEMPTS):
         with faults_named(path):

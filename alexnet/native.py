@@ -77,7 +77,7 @@ def library(
 
 def _loaded(path: Path, build: Callable[[Path], None]) -> ctypes.CDLL:
     """The library at ``path``, compiled if it is missing or damaged. The reason
-    why a new file does not load is kept beside it, so that no later process compiles in vain."""
+    why a new file does not load is kept next to it, so that no later process compiles in vain."""
     failure = path.with_suffix(".failed")
     if failure.exists():
         raise UnusableError(failure.read_text())
@@ -132,7 +132,7 @@ def _temporary_cache() -> Path:
         folder = Path(tempfile.gettempdir()) / f"alexnet-{os.getuid()}"
     except FileNotFoundError as error:
         raise UnusableError(str(error)) from None
-    if folder.is_symlink():  # whoever made it can let it lead to another folder at any time
+    if folder.is_symlink():  # its owner can make it lead to another folder at any time
         raise UnusableError(f"{folder} is a symbolic link")
     return _usable(folder)
 

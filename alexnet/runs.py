@@ -118,7 +118,7 @@ class RunFolder:
     """A run folder on disk. `create` makes one, `open` finds one; both raise UserError for what a user can mend."""
 
     temporary: TemporaryFolder | None = None
-    """The temporary folder that it lies in, if any: it stays as long as this object."""
+    """The temporary folder that contains it, if any: it stays as long as this object."""
 
     def __init__(self, path: Path, config: dict[str, Any]) -> None:
         self.path, self.config = path, config

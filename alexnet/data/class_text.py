@@ -195,7 +195,7 @@ def _of_value(value: Any) -> list[Entry]:
 
 
 def _held(value: dict[str, Any], holder: str) -> list[Entry]:
-    """The list that a larger file holds, with the ids beside it. ValueError if the file contradicts itself."""
+    """The list that a larger file holds, with its ids. ValueError if the file contradicts itself."""
     found = _of_value(value[holder])
     ids = value.get("ids", value.get("class_ids"))
     if isinstance(ids, list) and len(ids) == len(found):

@@ -70,7 +70,7 @@ def are_wnids(ids: Sequence[str]) -> bool:
 
 
 def unlike(names: Sequence[str]) -> list[str]:
-    """The names as identifiers: one that occurs before gets its number behind it (ImageNet has two cranes)."""
+    """The names as identifiers: a repeated one gets its number appended (ImageNet has two cranes)."""
     before: set[str] = set()
     return [f"{name} {number}" if name in before or before.add(name) else name for number, name in enumerate(names)]
 

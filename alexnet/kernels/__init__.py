@@ -177,8 +177,8 @@ def relu_norm_pool(
     """
     pool = {"kernel": kernel, "stride": stride}
     if not is_ordinary(x_bchw):
-        return reference.plain_relu_norm_pool(
-            x_bchw, relu_first=relu_first, norm=norm, inside=inside, relu_last=relu_last, **pool
+        return reference.relu_norm_pool(
+            x_bchw, relu_first=relu_first, norm=norm, inside=inside, relu_last=relu_last, plain=True, **pool
         )
     _check_maps(x_bchw, norm)
     form = _form(x_bchw, norm=norm, kernel=kernel, stride=stride)

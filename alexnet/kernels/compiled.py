@@ -121,7 +121,7 @@ def relu_norm_pool(
     shared = {"relu_first": relu_first, "relu_last": relu_last, "kernel": kernel, "stride": stride}
     blocks = 1 if norm is None else norm.blocks
     problem = _problem(x_bchw, blocks=blocks, across=_norm(norm), inside=_norm(inside), **shared)
-    plain = partial(reference.plain_relu_norm_pool, norm=norm, inside=inside, **shared)
+    plain = partial(reference.relu_norm_pool, plain=True, norm=norm, inside=inside, **shared)
     return _NormPool.apply(x_bchw, problem, plain)  # pyright: ignore[reportReturnType]
 
 

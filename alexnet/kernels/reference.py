@@ -103,7 +103,7 @@ def _plainly_divided(a: Tensor, sums: Tensor, spec: NormSpec) -> Tensor:
     return torch.where(empty, 0.0, a * torch.where(empty, 1.0, s).pow(-spec.beta))
 
 
-def plain_relu_norm_pool(
+def relu_norm_pool(
     x_bchw: Tensor,
     *,
     relu_first: bool,
@@ -112,27 +112,20 @@ def plain_relu_norm_pool(
     kernel: int,
     stride: int,
     inside: NormSpec | None = None,
+    plain: bool = False,
 ) -> Tensor:
-    """[ReLU] → [normalisation] → [that inside each map] → [ReLU] → max-pool with the ceil rule, written out."""
+    """[ReLU] → [normalisation] → [that inside each map] → [ReLU] → max-pool with the ceil rule.
+
+    B × C × H × W → B × C × h × w. `plain`: with the normalisations written out, for tracers and second derivatives.
+    """
+    across_maps = plain_local_response_norm if plain else local_response_norm
+    inside_maps = plain_spatial_response_norm if plain else spatial_response_norm
     if relu_first:
         x_bchw = F.relu(x_bchw)
     if norm is not None:
-        x_bchw = plain_local_response_norm(x_bchw, norm)
+        x_bchw = across_maps(x_bchw, norm)
     if inside is not None:
-        x_bchw = plain_spatial_response_norm(x_bchw, inside)
-    if relu_last:
-        x_bchw = F.relu(x_bchw)
-    return x_bchw if kernel == stride == 1 else F.max_pool2d(x_bchw, kernel, stride, ceil_mode=True)
-
-
-def relu_norm_pool(
-    x_bchw: Tensor, *, relu_first: bool, norm: NormSpec | None, relu_last: bool, kernel: int, stride: int
-) -> Tensor:
-    """[ReLU] → [normalisation] → [ReLU] → max-pool with the ceil rule."""
-    if relu_first:
-        x_bchw = F.relu(x_bchw)
-    if norm is not None:
-        x_bchw = local_response_norm(x_bchw, norm)
+        x_bchw = inside_maps(x_bchw, inside)
     if relu_last:
         x_bchw = F.relu(x_bchw)
     return x_bchw if kernel == stride == 1 else F.max_pool2d(x_bchw, kernel, stride, ceil_mode=True)

@@ -206,7 +206,7 @@ class _NormPool(torch.autograd.Function):
             ctx.save_for_backward(given, *([switches] if keeps else []))
             ctx.scalars, ctx.constants = scalars, constants
             shared = {"relu_first": relu_first, "relu_last": relu_last, "kernel": kernel, "stride": stride}
-            ctx.plain = partial(reference.plain_relu_norm_pool, norm=norm, **shared)
+            ctx.plain = partial(reference.relu_norm_pool, plain=True, norm=norm, **shared)
         return out
 
     @staticmethod

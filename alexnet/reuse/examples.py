@@ -77,7 +77,7 @@ class Examples:
             raise UserError(f"{name}: {fault.reason}. Leave this picture and its label out.") from None
 
     def size_of(self, number: int) -> int | None:
-        """Bytes of a file; None of what lies in memory."""
+        """Bytes of a file; None for a picture in memory."""
         picture = self.pictures[int(self.places[number])]
         try:
             return os.stat(picture).st_size if isinstance(picture, str) else None

@@ -1,6 +1,6 @@
 """Who comes in: the address that was asked for, the token, where a request comes from; and what every answer says.
 
-The explorer shows pictures of whoever runs it. So it listens to this machine alone by default; otherwise every address
+The explorer shows its user's own pictures. So it listens to this machine alone by default; otherwise every address
 begins with a token. Pages of other origins get nothing: no CORS, requests that a browser marks as coming from elsewhere
 are refused, and so is a Host that is not ours (a foreign name that leads here, "DNS rebinding"). The port in a Host
 doesn't matter: `ssh -L`, containers and proxies forward others.

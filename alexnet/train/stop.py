@@ -39,7 +39,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 @contextmanager
 def stop_signals(quiet: bool = False) -> Iterator[Stop]:
-    """Turn Ctrl-C, SIGTERM and the closing of the terminal into a wish to stop; a second one stops at once.
+    """Turn Ctrl-C, SIGTERM and the closing of the terminal into a request to stop; a second one stops at once.
 
     Signals stay as they are if they are ignored (`nohup`, a shell's background job) or handled by code in C, whose
     handlers Python can't put back; and all of them outside the main thread, where Python handles none.

@@ -124,7 +124,7 @@ class FileReader:
 
     def __call__(self, place: int) -> bytes:
         name = self.names[place]
-        if place in self.broken_links:  # since the source was listed: no fault of the machine, so the pass goes on
+        if place in self.broken_links:  # since the source was listed: no fault of the machine, so the pass continues
             raise Undecodable("a link to a file that is not there", printable(name))
         return read_picture(f"{self.root}/{name}", name, MOST_FILE_BYTES)
 

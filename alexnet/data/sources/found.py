@@ -58,7 +58,7 @@ OUTPUT_FILES = STORE_FILES | RUN_FILES | INDEX_FILES | LAB_FOLDERS | {layout.DES
 
 @dataclass
 class Folder:
-    """A folder of a source and what lies in it. Paths are below the root: "" is the root itself."""
+    """A folder of a source and its contents. Paths are below the root: "" is the root itself."""
 
     path: str
     pictures: list[str] = field(default_factory=list)

@@ -94,7 +94,7 @@ def _own(model: "onnx.ModelProto", described: str, files: Files, name: str, aske
 
 def _constants(model: "onnx.ModelProto", files: Files, name: str) -> dict[str, np.ndarray]:
     """The tensors that a graph holds, its initialisers and those of `Constant` nodes, together not larger than any
-    network's. Those in another file beside it are read from there."""
+    network's. Those in another file of the same folder are read from there."""
     where, outside = files.where(name), dict[str, bytes]()
     if sum(_bytes_of(tensor) for tensor in model.graph.initializer) > LIMIT_BYTES:
         raise UserError(f"{where}: its tensors are larger than any of these networks. It is not one of them.")
