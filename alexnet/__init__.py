@@ -14,18 +14,17 @@ __all__ = ["Classifier", "Features", "Run", "Store", "__version__", "build", "lo
 os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 if TYPE_CHECKING:
-    from alexnet.data.store import Store
+    from alexnet.data.store.read import Store
     from alexnet.measure.run import Run, load
     from alexnet.nets.network import build
-    from alexnet.reuse.estimator import Classifier
-    from alexnet.reuse.transformer import Features
+    from alexnet.sklearn import Classifier, Features
 
 # Imported when first asked for: `import alexnet` alone must not wait for torch.
 HOMES = {
-    "Classifier": "alexnet.reuse.estimator",
-    "Features": "alexnet.reuse.transformer",
+    "Classifier": "alexnet.sklearn",
+    "Features": "alexnet.sklearn",
     "Run": "alexnet.measure.run",
-    "Store": "alexnet.data.store",
+    "Store": "alexnet.data.store.read",
     "build": "alexnet.nets.network",
     "load": "alexnet.measure.run",
 }

@@ -24,23 +24,28 @@ import tyro
 from tyro.conf import DisallowNone, Positional, arg
 
 import alexnet
+from alexnet.commands.arguments import Verb
+from alexnet.commands.average import Average
+from alexnet.commands.bench import Bench
+from alexnet.commands.check import Check
+from alexnet.commands.evaluate import Evaluate
+from alexnet.commands.export import Export
+from alexnet.commands.features import Features, Transfer
+from alexnet.commands.import_ import Import
+from alexnet.commands.nets import Nets
+from alexnet.commands.paper import Paper
+from alexnet.commands.plan import Plan
+from alexnet.commands.predict import Predict
+from alexnet.commands.prepare import Prepare
+from alexnet.commands.report import Report
+from alexnet.commands.see import See
+from alexnet.commands.serve import Serve
+from alexnet.commands.similar import Similar, SimilarBuild
+from alexnet.commands.train import Train
+from alexnet.commands.verify import Verify
 from alexnet.errors import UsageError, UserError
-from alexnet.files import expanded, file_fault
-from alexnet.terminal import printable
-from alexnet.verbs.arguments import Verb
-from alexnet.verbs.bench import Bench
-from alexnet.verbs.bring import Import
-from alexnet.verbs.export import Export
-from alexnet.verbs.measure import Average, Evaluate, Predict, Report
-from alexnet.verbs.nets import Nets, Plan
-from alexnet.verbs.paper import Paper
-from alexnet.verbs.prepare import Prepare
-from alexnet.verbs.reuse import Features, Transfer
-from alexnet.verbs.see import See
-from alexnet.verbs.serve import Serve
-from alexnet.verbs.similar import Similar, SimilarBuild
-from alexnet.verbs.train import Train
-from alexnet.verbs.trust import Check, Verify
+from alexnet.files.atomic import expanded, file_fault
+from alexnet.text import printable
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 UNREAD = 141  # 128 + SIGPIPE
@@ -111,8 +116,8 @@ def improve_completion(verb: dict[str, Any], shell: str) -> None:
 def offered() -> tuple[dict[str, list[str]], dict[str, list[str]]]:
     """Values of options, and of verbs' first arguments, that their types don't list."""
     from alexnet.bench.suite import GROUPS
+    from alexnet.experiments.registry import every_result
     from alexnet.nets.zoo import ZOO
-    from alexnet.papers.registry import every_result
     from alexnet.train.recipes import every_recipe
 
     nets, splits = list(ZOO), ["train", "val", "test"]
@@ -143,7 +148,7 @@ class Demo:
     """Where everything goes: pictures, store, run and report."""
 
     def run(self) -> None:
-        from alexnet.demo import commands
+        from alexnet.commands.demo import commands
         from alexnet.terminal import say
 
         for line in commands(self.out):

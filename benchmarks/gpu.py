@@ -24,9 +24,8 @@ from alexnet.bench.subject import Bench, Subject, endless_order
 from alexnet.bench.suite import in_words
 from alexnet.bench.timing import Act, Row, Times, compare, race
 from alexnet.bench.training import noise
-from alexnet.data.stream import Stream
-from alexnet.data.upload import pinned, upload
-from alexnet.train.parallel.layout import deal
+from alexnet.data.batches import Stream, pinned, upload
+from alexnet.parallel.grid import deal
 from alexnet.train.step import Outcome, augmented, learn, train_batch
 
 STEPS = 20

@@ -26,9 +26,9 @@ from serve import Site, photograph  # benchmarks/serve.py
 import alexnet
 from alexnet.bench.machine import describe, memory_of
 from alexnet.data import synthetic
-from alexnet.data.prepare import prepare
 from alexnet.data.sources import open_source
-from alexnet.data.store import Store
+from alexnet.data.store.prepare import prepare
+from alexnet.data.store.read import Store
 
 MARKS = 10
 """Times that the memory is told on the way."""

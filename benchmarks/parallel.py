@@ -25,16 +25,16 @@ import numpy as np
 import torch
 import torch.distributed as dist
 
-from alexnet.measure.arithmetic import DTYPES
 from alexnet.nets.network import build
-from alexnet.runs import RunFolder
-from alexnet.train.job import Job
+from alexnet.parallel.exchange import Meter
+from alexnet.parallel.grid import Layout
+from alexnet.parallel.launch import launched
+from alexnet.parallel.team import Team
+from alexnet.placement import DTYPES
+from alexnet.runs.folder import RunFolder
 from alexnet.train.options import TrainOptions
-from alexnet.train.parallel.exchange import Meter
-from alexnet.train.parallel.launch import launched
-from alexnet.train.parallel.layout import Layout
-from alexnet.train.parallel.team import Team
 from alexnet.train.schedule import Logged, Rates
+from alexnet.train.state import Job
 from alexnet.train.step import learn
 from alexnet.train.update import Update
 

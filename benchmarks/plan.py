@@ -24,12 +24,12 @@ from parallel import RATES, job_of
 
 from alexnet.nets import zoo
 from alexnet.nets.table import with_width
+from alexnet.parallel.exchange import Meter
+from alexnet.parallel.grid import Layout
+from alexnet.parallel.launch import launched
+from alexnet.parallel.team import Team
 from alexnet.train import plan
 from alexnet.train.options import TrainOptions
-from alexnet.train.parallel.exchange import Meter
-from alexnet.train.parallel.launch import launched
-from alexnet.train.parallel.layout import Layout
-from alexnet.train.parallel.team import Team
 from alexnet.train.step import learn
 
 LINK_NUMBERS = 1 << 24

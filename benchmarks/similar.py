@@ -14,14 +14,14 @@ from statistics import median
 
 import numpy as np
 
-from alexnet.data.store import Store
+from alexnet.data.store.read import Store
+from alexnet.features.extract import features_of
+from alexnet.features.similar.codes import Coder, learn_coder
+from alexnet.features.similar.index import LEAST_SHORTLIST, find_faiss
+from alexnet.features.similar.search import hamming_nearest, nearest, recall
 from alexnet.measure.run import Run
 from alexnet.nets.summary import columns
-from alexnet.reuse.features import features_of
-from alexnet.reuse.similar.codes import Coder, learn_coder
-from alexnet.reuse.similar.index import LEAST_SHORTLIST, find_faiss
-from alexnet.reuse.similar.search import hamming_nearest, nearest, recall
-from alexnet.terminal import in_bytes
+from alexnet.text import in_bytes
 
 COUNT = 10
 ROW = tuple[str, str, str, str, str, str]

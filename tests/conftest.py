@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from alexnet.data.prepare import prepare
 from alexnet.data.sources import open_source
-from alexnet.data.store import Store
+from alexnet.data.store.prepare import prepare
+from alexnet.data.store.read import Store
 
 SHARED = Path(os.environ.get("ALEXNET_SHARED", Path(__file__).parents[2] / "shared")) / "data"
 

@@ -22,11 +22,11 @@ from PIL import Image
 
 import alexnet
 from alexnet import cli
+from alexnet.commands.prepare import ready_store
 from alexnet.data import synthetic
 from alexnet.errors import UsageError, UserError
 from alexnet.nets.zoo import ZOO
 from alexnet.train.options import TrainOptions
-from alexnet.verbs.prepare import ready_store
 
 POSITIONALS = {
     "completion": ["bash"],
@@ -457,9 +457,9 @@ def test_prepare_hands_every_option_on(monkeypatch: pytest.MonkeyPatch) -> None:
     handed: dict[str, object] = {}
     monkeypatch.setattr("alexnet.data.sources.open_source", lambda source, **options: handed.update(options, of=source))
     monkeypatch.setattr(
-        "alexnet.verbs.prepare.prepare_shown", lambda source, to, make, **options: handed.update(options, to=to)
+        "alexnet.commands.prepare.prepare_shown", lambda source, to, make, **options: handed.update(options, to=to)
     )
-    monkeypatch.setattr("alexnet.verbs.prepare.in_words", lambda store: "done")
+    monkeypatch.setattr("alexnet.commands.prepare.in_words", lambda store: "done")
     line = "prepare a b --size 8 --resample box --format jpeg --holdout 0.5 --seed 3 --background --exif --strict"
     assert cli.main([*line.split(), "--max-bad", "0.2", "--workers", "7", "--decode", "scaled"]) == 0
     assert callable(handed.pop("progress")), "the built-in set shows how far its drawing is"
@@ -471,7 +471,7 @@ def test_prepare_hands_every_option_on(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_train_hands_every_option_on(monkeypatch: pytest.MonkeyPatch) -> None:
     handed: list[TrainOptions] = []
-    monkeypatch.setattr("alexnet.verbs.train.ready_store", lambda pictures, run: (pictures, run))
+    monkeypatch.setattr("alexnet.commands.train.ready_store", lambda pictures, run: (pictures, run))
     monkeypatch.setattr("alexnet.train.loop.train", lambda store, run, options, resume, team: handed.append(options))
     line = (
         "train s --out r --net zfnet --rate 0.5 --from other --no-mirror --colour-noise off --freeze conv1 --snapshots"

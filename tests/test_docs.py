@@ -12,13 +12,13 @@ import pytest
 from PIL import Image
 
 from alexnet import cli
-from alexnet.data.prepare import prepare
+from alexnet.commands.see import METHODS
 from alexnet.data.sources import open_source
+from alexnet.data.store.prepare import prepare
 from alexnet.measure.evaluation import evaluate_run
 from alexnet.measure.run import Run
 from alexnet.train.loop import train
 from alexnet.train.options import TrainOptions
-from alexnet.verbs.see import METHODS
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

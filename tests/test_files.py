@@ -19,26 +19,17 @@ from PIL import Image
 from safetensors.numpy import save
 
 import alexnet
-from alexnet import files
-from alexnet.data.prepare import prepare
 from alexnet.data.sources import open_source
-from alexnet.data.store import Store
+from alexnet.data.store.prepare import prepare
+from alexnet.data.store.read import Store
 from alexnet.errors import UsageError, UserError
-from alexnet.files import (
-    canonical_digest,
-    is_altered,
-    json_bytes,
-    locked,
-    metadata_in,
-    read_json,
-    remove_temporaries,
-    sealed,
-    sha256_between,
-    sha256_of,
-    write_atomically,
-)
+from alexnet.features.similar.index import Index
+from alexnet.files import atomic as files
+from alexnet.files.atomic import remove_temporaries, sha256_between, sha256_of, write_atomically
+from alexnet.files.locks import locked
+from alexnet.files.outputs import metadata_in
+from alexnet.files.schema import canonical_digest, is_altered, json_bytes, read_json, sealed
 from alexnet.measure.pictures import decoded, picture_list
-from alexnet.reuse.similar.index import Index
 
 
 def test_written_whole(tmp_path: Path) -> None:
@@ -100,7 +91,7 @@ def test_json(tmp_path: Path) -> None:
 
 HOLDER = """
 import sys, pathlib
-from alexnet.files import locked
+from alexnet.files.atomic import locked
 with locked(pathlib.Path(sys.argv[1]), "busy"):
     print("held", flush=True)
     sys.stdin.read()

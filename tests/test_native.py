@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from alexnet import files, native
+from alexnet.files import atomic as files
+from alexnet.files import native
 
 pytestmark = pytest.mark.skipif(not any(map(shutil.which, native.COMPILERS)), reason="no C++ compiler here")
 

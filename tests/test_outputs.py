@@ -13,9 +13,9 @@ from PIL import Image
 import alexnet
 from alexnet.cli import main
 from alexnet.errors import UserError
-from alexnet.files import kind_of, mark, refuse_foreign
-from alexnet.measure.hub import CARD
-from alexnet.tensor_files import load_tensors, save_tensors
+from alexnet.files.outputs import kind_of, mark, refuse_foreign
+from alexnet.files.tensors import load_tensors, save_tensors
+from alexnet.runs.hub import CARD
 
 TRAIN = ("--net", "toy", "--epochs", "1", "--batch", "8", "--precision", "fp32", "--threads", "1", "--device", "cpu")
 
@@ -210,9 +210,10 @@ def test_a_card_that_was_edited_is_kept(work: Path) -> None:
 
 @pytest.mark.parametrize("end", ["png", "json", "html", "md"])
 def test_the_mark_is_found_where_each_format_has_it(tmp_path: Path, end: str) -> None:
-    from alexnet.files import GENERATOR, json_bytes
-    from alexnet.measure.figures import png_of
-    from alexnet.measure.html import page
+    from alexnet.files.outputs import GENERATOR
+    from alexnet.files.schema import json_bytes
+    from alexnet.report.drawing import png_of
+    from alexnet.report.html import page
 
     path = tmp_path / f"a.{end}"
     makes: dict[str, Callable[[], bytes]] = {

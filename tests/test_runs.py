@@ -11,18 +11,18 @@ from hypothesis import strategies as st
 
 from alexnet.data.augment import Inputs
 from alexnet.errors import UserError
-from alexnet.nets import table
+from alexnet.files.tensors import DamagedFile, load_tensors, save_tensors, tensor_digest
+from alexnet.nets import table_json
 from alexnet.nets.network import build
 from alexnet.nets.zoo import ZOO
-from alexnet.runs import RunFolder, fill
-from alexnet.tensor_files import DamagedFile, load_tensors, save_tensors, tensor_digest
+from alexnet.runs.folder import RunFolder, fill
 
 TENSORS = {"a": torch.arange(12.0).view(3, 4), "b": torch.tensor([1, 2], dtype=torch.int64), "c": torch.zeros(0, 3)}
 
 
 def new_run(path: Path) -> RunFolder:
     config = {
-        "network": {"table": table.to_json(ZOO["toy"]), "input_size": 32, "mean": "aligned"},
+        "network": {"table": table_json.to_json(ZOO["toy"]), "input_size": 32, "mean": "aligned"},
         "classes": {"names": [f"class {n}" for n in range(12)], "ids": [], "order": "folder"},
     }
     return RunFolder.create(path, config, Inputs(torch.rand(3, 40, 40), 32, "aligned", torch.ones(3), torch.eye(3)))

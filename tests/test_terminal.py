@@ -5,7 +5,7 @@ import io
 import pytest
 
 from alexnet import terminal
-from alexnet.train.record import Screen
+from alexnet.runs.log import Screen
 
 
 def lines_of(reports: list[tuple[float, int, str]], total: int) -> list[str]:

@@ -17,7 +17,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from alexnet.terminal import counted, duration, say
+from alexnet.terminal import say
+from alexnet.text import counted, duration
 
 HARNESS = Path(__file__).parents[1] / "tests" / "faults"
 

@@ -12,14 +12,14 @@ from pathlib import Path
 
 from PIL import Image
 
-from alexnet.data import layout
-from alexnet.data.prepare import prepare
 from alexnet.data.sources import open_source
+from alexnet.data.store import layout
+from alexnet.data.store.prepare import prepare
 from alexnet.data.synthetic import CLASSES, draw
-from alexnet.runs import FORMAT_VERSION
-from alexnet.train.job import new_job
+from alexnet.runs.folder import FORMAT_VERSION
 from alexnet.train.loop import train
 from alexnet.train.options import TrainOptions
+from alexnet.train.state import new_job
 
 FORMATS = Path(__file__).parents[1] / "tests" / "formats"
 SIDE, TRAIN, VAL = 26, 3, 1

@@ -20,13 +20,13 @@ import numpy as np
 from PIL import Image
 
 from alexnet import kernels
-from alexnet.data.prepare import prepare
 from alexnet.data.sources import open_source
-from alexnet.data.store import Store
-from alexnet.train.job import Job, new_job
+from alexnet.data.store.prepare import prepare
+from alexnet.data.store.read import Store
+from alexnet.runs.log import Unwritten
 from alexnet.train.loop import run_epochs
 from alexnet.train.options import TrainOptions
-from alexnet.train.record import Unwritten
+from alexnet.train.state import Job, new_job
 
 LOSSES = Path(__file__).parents[1] / "tests" / "golden" / "losses.json"
 TOLERANCE = 1e-4

@@ -12,9 +12,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from alexnet.files import json_bytes, read_json, write_atomically
-from alexnet.papers.report import markdown
-from alexnet.papers.running import read_results
+from alexnet.experiments.report import markdown
+from alexnet.experiments.running import read_results
+from alexnet.files.atomic import write_atomically
+from alexnet.files.schema import json_bytes, read_json
 
 PAGE = Path(__file__).parents[1] / "docs" / "results.md"
 BEGIN = "<!-- from docs/results/*.json by tools/results_page.py: begin -->"

@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from alexnet.bench.machine import memory_of
-from alexnet.data import layout
-from alexnet.data.description import promise, sealed
+from alexnet.data.batches import Stream
 from alexnet.data.order import epoch_order
-from alexnet.data.statistics import Sums
-from alexnet.data.store import Part, Store
-from alexnet.data.stream import Stream
-from alexnet.files import json_bytes
+from alexnet.data.store import layout
+from alexnet.data.store.description import promise, sealed
+from alexnet.data.store.read import Part, Store
+from alexnet.data.store.statistics import Sums
+from alexnet.files.schema import json_bytes
 
 RECORDS_READ = 1000
 

@@ -16,11 +16,11 @@ from PIL import Image
 from alexnet.bench import large
 from alexnet.bench.subject import Bench, endless_order
 from alexnet.bench.timing import Act, Row, compare, race, reaching, within
-from alexnet.data.prepare import prepare
-from alexnet.data.records import Decode
+from alexnet.data.batches import Stream
 from alexnet.data.sources import Item, Source, open_source
 from alexnet.data.sources.base import FileReader, Part
-from alexnet.data.stream import Stream
+from alexnet.data.store.prepare import prepare
+from alexnet.data.store.records import Decode
 from alexnet.errors import UserError
 from alexnet.processors import cores
 

@@ -18,11 +18,11 @@ from alexnet.bench import peers
 from alexnet.bench.subject import Bench, Subject
 from alexnet.bench.timing import Act, Row, compare, join, race, within
 from alexnet.errors import UserError
-from alexnet.measure.accuracy import Viewer
+from alexnet.measure.viewer import Viewer
 from alexnet.nets.table import Conv
 from alexnet.see.deconvnet import project
+from alexnet.see.forward_pass import inputs_of, look
 from alexnet.see.occlusion import Square, occlude
-from alexnet.see.sight import inputs_of, look
 from alexnet.see.top import find_top
 from alexnet.see.units import strongest_units
 

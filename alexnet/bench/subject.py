@@ -15,16 +15,15 @@ import torch
 from torch import Tensor
 
 from alexnet.bench.timing import Progress
+from alexnet.data.batches import Batch, Stream, upload
 from alexnet.data.order import epoch_order
-from alexnet.data.prepare import prepare
 from alexnet.data.sources.base import Part, Source
-from alexnet.data.store import Store
-from alexnet.data.stream import Batch, Stream
-from alexnet.data.upload import upload
-from alexnet.measure.accuracy import Viewer
-from alexnet.train.job import Job, new_job
+from alexnet.data.store.prepare import prepare
+from alexnet.data.store.read import Store
+from alexnet.measure.viewer import Viewer
+from alexnet.parallel.grid import deal
 from alexnet.train.options import TrainOptions
-from alexnet.train.parallel.layout import deal
+from alexnet.train.state import Job, new_job
 from alexnet.train.step import augmented, learn, train_batch
 
 RATE = 1e-4

@@ -16,8 +16,8 @@ from alexnet.bench.machine import memory_of
 from alexnet.bench.peers import Peer
 from alexnet.bench.subject import Bench, Subject, endless_order
 from alexnet.bench.timing import Act, Row, Times, compare, compare_durations, fastest, join, race, within
-from alexnet.data.store import Store
-from alexnet.data.stream import Stream
+from alexnet.data.batches import Stream
+from alexnet.data.store.read import Store
 
 STORE_STEPS = 4
 """Steps of one round of train.store: the reading thread works one or two ahead."""

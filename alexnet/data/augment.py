@@ -14,13 +14,12 @@ from torch import Tensor
 
 from alexnet import kernels
 from alexnet.data import order
-from alexnet.data.upload import upload
+from alexnet.data.batches import upload
+from alexnet.data.colour_noise import ColourNoise, colour_noise
+from alexnet.data.views import views_of
 
 MeanMode = Literal["aligned", "centre"]
-ColourNoise = Literal["off", "paper", "code"]
 Crops = Literal["random", "ten", "centre"]
-
-COLOUR_STRENGTH = 0.1  # [A] §4.1: α ~ N(0, 0.1)
 Records = UInt8[Tensor, "B S S 3"]
 Batch = Float[Tensor, "B 3 C C"]
 
@@ -84,24 +83,6 @@ class Inputs:
         )
 
 
-View = tuple[int, int, bool]
-"""Row and column of a crop's upper left corner, and whether it is mirrored."""
-
-
-def views_of(side: int, size: int, count: int) -> tuple[View, ...]:
-    """The views of a record that a test looks at: 1, the centre; 5, corners and centre; 10, these and their mirrors,
-    in the 2012 code's order (top left, top right, centre, bottom left, bottom right) ([A] §4.1); 9, a grid of 3 × 3
-    without mirrors, as the 2012 code tested its CIFAR nets."""
-    edge, middle = side - size, (side - size) // 2
-    corners = ((0, 0), (0, edge), (middle, middle), (edge, 0), (edge, edge))
-    if count == 1:
-        return ((middle, middle, False),)
-    if count == 9:
-        return tuple((row, column, False) for row in (0, middle, edge) for column in (0, middle, edge))
-    mirrors = (False,) if count == 5 else (False, True)
-    return tuple((row, column, mirrored) for mirrored in mirrors for row, column in corners)
-
-
 @dataclass(frozen=True)
 class Augmentation:
     """What training does to a record. `crops`: random places ([A] §4.1), [Z] §3's ten fixed ones, or the centre;
@@ -154,26 +135,6 @@ class Augmentation:
             middle = (inputs.side - inputs.size) // 2
             return np.full((len(drawn_for), 2), middle, np.int64), mirrored
         return order.crop_offsets(seed, epoch, drawn_for, inputs.positions), mirrored
-
-
-def colour_noise(
-    mode: ColourNoise, inputs: Inputs, seed: int, epoch: int, indices: np.ndarray
-) -> tuple[np.ndarray | None, float]:
-    """What is added to each picture's colours, (B, 3) levels, and the factor the picture is then multiplied with.
-
-    With E the eigenvectors, λ the eigenvalues of the RGB covariance (0–255) and g ~ N(0, 1), three for each picture:
-    "paper": E·(0.1·g·λ') with λ' of pixels scaled to 0–1, back on 0–255: λ/255 ([A] §4.1, the usual reading);
-    "code": E·(0.1·g·√λ), the whole then divided by 1.1 (2012 code); "off": nothing.
-    """
-    if mode == "off":
-        return None, 1.0
-    assert inputs.eigenvalues is not None, "colour noise needs the training set's colour statistics"
-    assert inputs.eigenvectors is not None, "colour noise needs the training set's colour statistics"
-    eigenvalues = inputs.eigenvalues.double().numpy().clip(min=0)
-    spread = eigenvalues / 255 if mode == "paper" else np.sqrt(eigenvalues)
-    drawn_b3 = order.normals(seed, epoch, indices, 3) * COLOUR_STRENGTH * spread
-    noise_b3 = (drawn_b3 @ inputs.eigenvectors.double().numpy().T).astype(np.float32)
-    return noise_b3, 1.0 if mode == "paper" else 1 / (1 + COLOUR_STRENGTH)
 
 
 def _cut_out(batch: Batch, side: int, seed: int, epoch: int, indices: np.ndarray) -> Batch:

@@ -18,8 +18,8 @@ from torch import Tensor
 from torch._C._functorch import peek_interpreter_stack  # pyright: ignore[reportMissingModuleSource]
 from torch.autograd import forward_ad
 
-from alexnet import native
 from alexnet.errors import UserError
+from alexnet.files import native
 from alexnet.kernels import compiled, reference
 from alexnet.kernels.reference import NormSpec, max_pool
 

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from alexnet import native
+from alexnet.files import native
 from alexnet.kernels import reference
 from alexnet.kernels.reference import NormSpec, is_aligned
 

@@ -3,7 +3,7 @@
 N pictures · B pictures of a batch · V views · K classes · C side of a view.
 """
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,67 +11,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from alexnet.data.augment import Inputs, Records, View, views_of
-from alexnet.data.store import Part
-from alexnet.isolation import isolated
-from alexnet.nets.network import Network
+from alexnet.data.store.read import Part
+from alexnet.measure.viewer import BATCH, Viewer
 
 TOP = 5
-BATCH = 128
-"""Pictures that go through the network at a time, whatever the number of views: so the centre is computed by the same
-batches alone and among ten, and gives the same bits."""
-VIEW_NUMBERS = {1: (2,), 5: (0, 1, 2, 3, 4), 9: (0, 10, 1, 11, 2, 12, 3, 13, 4), 10: tuple(range(10))}
-"""Which of `all_views` make up a test with 1, 5, 9 or 10."""
-
-
-def all_views(side: int, size: int) -> tuple[View, ...]:
-    """The ten views and, behind them, those four of the nine that are neither corners nor centre."""
-    return views_of(side, size, 10) + views_of(side, size, 9)[1::2]
-
-
-@dataclass(frozen=True)
-class Viewer:
-    """A network with its inputs: records in, probabilities out."""
-
-    network: Network
-    inputs: Inputs
-    device: torch.device = torch.device("cpu")
-    dtype: torch.dtype = torch.float32
-
-    def probabilities(self, pictures: Records, views: int = 1) -> Float[Tensor, "B K"]:
-        """The mean over the views of the softmax outputs ([A] §4.1). Float32, on the CPU."""
-        return self.probabilities_by_views(pictures, (views,))[views]
-
-    @isolated(inference=True)
-    def probabilities_by_views(self, pictures: Records, counts: Sequence[int]) -> dict[int, Float[Tensor, "B K"]]:
-        """`probabilities` with each of several numbers of views (1, 5, 9, 10), every view computed once."""
-        pictures = pictures.to(self.device, non_blocking=True)
-        views = all_views(self.inputs.side, self.inputs.size)
-        wanted = sorted({number for count in counts for number in VIEW_NUMBERS[count]})
-        totals: dict[int, Tensor] = {}
-        for number in wanted:
-            probabilities_bk = self._one_view(pictures, views[number])
-            for count in counts:
-                if number in VIEW_NUMBERS[count]:
-                    totals[count] = totals[count] + probabilities_bk if count in totals else probabilities_bk
-        return {count: (total / count).cpu() for count, total in totals.items()}
-
-    def view(self, pictures: Records, view: View) -> Float[Tensor, "B 3 C C"]:
-        """One view of records that are on the device, as the network takes it."""
-        row, column, mirrored = view
-        corners = [torch.full((len(pictures),), place, device=self.device) for place in (row, column)]
-        offsets_b2 = torch.stack(corners, dim=1)  # made there: a copy from here would wait for the device
-        mirror_b = torch.full((len(pictures),), mirrored, device=self.device)
-        return self.inputs.crop(pictures, offsets_b2, mirror_b, dtype=self.dtype)
-
-    def maps(self, inputs: Float[Tensor, "B 3 C C"], names: Collection[str]) -> dict[str, Tensor]:
-        """`Network.maps`, computed with working copies of the weights."""
-        with self.network.copies.in_use():
-            return self.network.maps(inputs, names)
-
-    def _one_view(self, pictures: Records, view: View) -> Float[Tensor, "B K"]:
-        with self.network.copies.in_use():
-            return self.network(self.view(pictures, view)).float().softmax(dim=1)
 
 
 @dataclass(frozen=True)

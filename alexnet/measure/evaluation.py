@@ -13,14 +13,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from alexnet.data.store import Part, Store
+from alexnet.data.store.read import Part, Store
 from alexnet.errors import UserError
+from alexnet.files.tensors import tensor_digest
 from alexnet.isolation import isolated
-from alexnet.measure.accuracy import TOP, Counts, Viewer, nll_of_truth, probabilities_of, rank_of_truth
+from alexnet.measure.accuracy import TOP, Counts, nll_of_truth, probabilities_of, rank_of_truth
 from alexnet.measure.overlap import seen_in_training
 from alexnet.measure.probabilities import Probabilities
-from alexnet.runs import RunFolder
-from alexnet.tensor_files import tensor_digest
+from alexnet.measure.viewer import Viewer
+from alexnet.runs.folder import RunFolder
 
 Judged = tuple[np.ndarray, np.ndarray, np.ndarray]
 """Of a batch: most probable classes, ranks of the true ones, −ln p of the true ones; (B,) each."""

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from alexnet.damage import hold
-from alexnet.data.description import is_store
-from alexnet.data.store import Part, Store
+from alexnet.data.store.description import is_store
+from alexnet.data.store.read import Part, Store
 from alexnet.errors import UserError
-from alexnet.runs import TRAINED_ON, RunFolder
-from alexnet.tensor_files import load_tensors, save_tensors
+from alexnet.files.schema import hold
+from alexnet.files.tensors import load_tensors, save_tensors
+from alexnet.runs.folder import TRAINED_ON, RunFolder
 
 KEPT_BYTES = 8
 ABOUT = {"records": [dict]}

@@ -18,9 +18,9 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps
 
-from alexnet.data.decode import Decoded, Undecodable, decode
 from alexnet.data.sources.base import in_order, read_picture
-from alexnet.files import expanded
+from alexnet.files.atomic import expanded
+from alexnet.images.decode import Decoded, Undecodable, decode
 
 Picture = str | os.PathLike[str] | bytes | Image.Image | np.ndarray
 """A file, the bytes of one, a Pillow image, or pixels: uint8 (H, W, 3), RGB."""

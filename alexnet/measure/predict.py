@@ -14,13 +14,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from alexnet.data.decode import Decoded, Undecodable, to_record
-from alexnet.data.resample import Resample
 from alexnet.data.sources.base import printable
 from alexnet.data.sources.found import read_tree, skipped_in_words
 from alexnet.errors import UserError
-from alexnet.measure.accuracy import Viewer
+from alexnet.images.decode import Decoded, Undecodable, to_record
+from alexnet.images.resample import Resample
 from alexnet.measure.pictures import Named, Picture, decoded, name_of, numbered
+from alexnet.measure.viewer import Viewer
 from alexnet.processors import threads_allowed
 from alexnet.terminal import say
 

@@ -3,7 +3,7 @@
     probabilities   float32 (N, K), each row the mean of the views' softmax outputs
     labels          int64 (N,), the true classes; -1 where they are not known
     metadata        "about": JSON with "keys" (N names of pictures), "class_ids" (K), "views", "part", "store"
-                    (its fingerprint), "run" (of the weights: `alexnet.tensor_files.tensor_digest`), "seen" (numbers of
+                    (its fingerprint), "run" (of the weights: `alexnet.files.tensors.tensor_digest`), "seen" (numbers of
                     the pictures that the network was trained on; null if that can't be checked)
 
 `safetensors.numpy.load_file` reads the arrays without this package.
@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from alexnet.damage import hold, whole
 from alexnet.errors import UserError
-from alexnet.files import about_in, refuse_foreign
+from alexnet.files.outputs import about_in, refuse_foreign
+from alexnet.files.schema import hold, whole
+from alexnet.files.tensors import load_tensors, save_tensors
 from alexnet.measure.predict import Prediction
-from alexnet.tensor_files import load_tensors, save_tensors
 
 ABOUT = {
     "keys": [str],

@@ -10,17 +10,18 @@ from jaxtyping import Float
 from torch import Tensor
 
 from alexnet.data.augment import Inputs
-from alexnet.data.store import Store
+from alexnet.data.store.read import Store
+from alexnet.data.views import VIEW_NUMBERS
 from alexnet.errors import UsageError
-from alexnet.files import expanded
-from alexnet.measure.accuracy import VIEW_NUMBERS, Viewer
-from alexnet.measure.arithmetic import Arithmetic, DeviceWish, PrecisionWish, arithmetic_for
+from alexnet.files.atomic import expanded
 from alexnet.measure.evaluation import Evaluation, Progress, evaluate_run
-from alexnet.measure.hub import fetch, push, save_folder
 from alexnet.measure.pictures import Picture, each_picture, is_one
 from alexnet.measure.predict import Prediction, Predictor
+from alexnet.measure.viewer import Viewer
 from alexnet.nets.network import Network
-from alexnet.runs import RunFolder
+from alexnet.placement import Arithmetic, DeviceWish, PrecisionWish
+from alexnet.runs.folder import RunFolder, arithmetic_for
+from alexnet.runs.hub import fetch, push, save_folder
 
 
 class Run:

@@ -10,18 +10,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from alexnet.damage import in_words
-from alexnet.data.store import Store
+from alexnet.data.store.read import Store
 from alexnet.errors import UserError
-from alexnet.files import is_altered, is_temporary
+from alexnet.files.atomic import is_temporary
+from alexnet.files.schema import in_words, is_altered
+from alexnet.files.tensors import load_tensors
 from alexnet.measure.accuracy import Counts
-from alexnet.measure.arithmetic import DeviceWish, PrecisionWish
 from alexnet.measure.evaluation import Progress
-from alexnet.measure.history import read_history
 from alexnet.measure.run import Run
 from alexnet.nets.network import wanted
-from alexnet.runs import RunFolder, check_config, check_fits
-from alexnet.tensor_files import load_tensors
+from alexnet.placement import DeviceWish, PrecisionWish
+from alexnet.runs.folder import RunFolder, check_config, check_fits
+from alexnet.runs.history import read_history
 
 NLL_TOLERANCE = {"fp32": 1e-3, "bf16": 2e-2}
 """Relative, of the mean −ln p where another machine computes it."""

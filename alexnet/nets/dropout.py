@@ -9,7 +9,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from alexnet.nets.table import Dropout, Layer
+from alexnet.nets.table import Dropout
+from alexnet.nets.trace import Layer
 
 
 @dataclass(frozen=True)

@@ -19,19 +19,8 @@ from torch import Tensor, nn
 from alexnet import kernels
 from alexnet.geometry import Window
 from alexnet.nets.dropout import DropUnits
-from alexnet.nets.table import (
-    Activation,
-    BatchNorm,
-    Conv,
-    Dense,
-    Dropout,
-    Layer,
-    Local,
-    Norm,
-    Pool,
-    SpatialNorm,
-    Weighted,
-)
+from alexnet.nets.table import Activation, BatchNorm, Conv, Dense, Dropout, Local, Norm, Pool, SpatialNorm, Weighted
+from alexnet.nets.trace import Layer
 from alexnet.nets.working_copies import working_values
 
 Maps = Float[Tensor, "B C H W"]

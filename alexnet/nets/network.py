@@ -27,7 +27,8 @@ from alexnet.nets.layers import (
     adjoint,
     module_for,
 )
-from alexnet.nets.table import Layer, Table, trace, with_width
+from alexnet.nets.table import Table, with_width
+from alexnet.nets.trace import Layer, trace
 from alexnet.nets.working_copies import WorkingCopies
 
 

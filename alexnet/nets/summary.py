@@ -2,22 +2,9 @@
 
 from collections.abc import Iterable, Sequence
 
-from alexnet.nets.table import (
-    Activation,
-    BatchNorm,
-    Conv,
-    Dense,
-    Dropout,
-    Layer,
-    Local,
-    Norm,
-    Pool,
-    Row,
-    SpatialNorm,
-    Table,
-    trace,
-)
-from alexnet.terminal import in_bytes
+from alexnet.nets.table import Activation, BatchNorm, Conv, Dense, Dropout, Local, Norm, Pool, Row, SpatialNorm, Table
+from alexnet.nets.trace import Layer, trace
+from alexnet.text import in_bytes
 
 FLOAT_BYTES = 4
 

@@ -11,11 +11,11 @@ from alexnet.see.correspondence import Correspondence, correspondence_of
 from alexnet.see.deconvnet import RULES, Projections, Rules, descend, project
 from alexnet.see.diagnosis import Filters, diagnose, linear_pattern
 from alexnet.see.evolution import Evolution, evolve
+from alexnet.see.forward_pass import Sight, inputs_of, look, records_of
 from alexnet.see.invariance import Invariance, invariance_of
 from alexnet.see.keypoints import read_keypoints
 from alexnet.see.occlusion import Occluder, Occlusion, Square, occlude
-from alexnet.see.portraits import Portrait, portraits_of
-from alexnet.see.sight import Sight, inputs_of, look, records_of
+from alexnet.see.patches import Portrait, portraits_of
 from alexnet.see.top import Strongest, Top, find_top, merge
 from alexnet.see.units import Unit, box_of, feature_row, strongest_units
 

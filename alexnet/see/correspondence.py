@@ -18,9 +18,9 @@ from torch import Tensor
 
 from alexnet.errors import UserError
 from alexnet.isolation import isolated
-from alexnet.measure.accuracy import Viewer
+from alexnet.measure.viewer import Viewer
 from alexnet.nets.network import Network
-from alexnet.see.sight import centre_mean
+from alexnet.see.forward_pass import centre_mean
 from alexnet.see.units import hidden_row, number_of_last_convolution, output_row
 
 RANDOM, OTHER = "random", "other parts"

@@ -21,8 +21,8 @@ from alexnet.isolation import isolated
 from alexnet.nets.layers import Convolution, unpool
 from alexnet.nets.network import Network
 from alexnet.nets.table import Activation, BatchNorm, Conv, Dropout, Norm, Pool, SpatialNorm
+from alexnet.see.forward_pass import Sight
 from alexnet.see.local import Part
-from alexnet.see.sight import Sight
 from alexnet.see.units import Unit, box_of, check_unit, frame_of
 
 Method = Literal["deconvnet", "guided", "gradient"]

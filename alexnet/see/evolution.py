@@ -13,13 +13,13 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from alexnet.data.store import Part
+from alexnet.data.store.read import Part
 from alexnet.errors import UserError
 from alexnet.isolation import isolated
 from alexnet.measure.evaluation import Progress
 from alexnet.measure.run import Run
-from alexnet.runs import SNAPSHOT_EPOCHS
-from alexnet.see.portraits import Portrait, portraits_of
+from alexnet.runs.folder import SNAPSHOT_EPOCHS
+from alexnet.see.patches import Portrait, portraits_of
 from alexnet.see.top import find_top
 
 

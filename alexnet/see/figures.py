@@ -8,13 +8,13 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from alexnet.measure.figures import LIGHT, blank_figure, kernel_mosaic, shortened
+from alexnet.report.drawing import LIGHT, blank_figure, kernel_mosaic, shortened
 from alexnet.see.deconvnet import Projections
 from alexnet.see.diagnosis import Filters
 from alexnet.see.display import contrast, cut, mosaic, tile
 from alexnet.see.evolution import Evolution
 from alexnet.see.occlusion import Occlusion
-from alexnet.see.portraits import Portrait
+from alexnet.see.patches import Portrait
 
 TILE = 72
 """Side of a tile in pixels."""

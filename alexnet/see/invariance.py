@@ -15,9 +15,9 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from alexnet.isolation import isolated
-from alexnet.measure.accuracy import Viewer
+from alexnet.measure.viewer import Viewer
 from alexnet.nets.network import Network
-from alexnet.see.sight import centre_mean
+from alexnet.see.forward_pass import centre_mean
 from alexnet.see.units import feature_row, hidden_row
 
 Transformation = Literal["translation", "scale", "rotation"]

@@ -11,12 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from alexnet.damage import hold, number
-from alexnet.data.decode import Undecodable, picture_size
 from alexnet.data.sources.base import MOST_FILE_BYTES, read_picture
 from alexnet.data.synthetic import box_in_crop, to_crop
 from alexnet.errors import UserError
-from alexnet.files import read_json
+from alexnet.files.schema import hold, number, read_json
+from alexnet.images.decode import Undecodable, picture_size
 from alexnet.see.correspondence import Points, Region
 
 REMEDY = 'Expected is {"cat.jpg": {"left_eye": [x, y], …}, …}.'

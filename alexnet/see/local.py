@@ -21,8 +21,9 @@ from alexnet import kernels
 from alexnet.geometry import Window
 from alexnet.nets.layers import Convolution, MaxPool, SpatialResponseNorm
 from alexnet.nets.network import at_least_float32
-from alexnet.nets.table import Activation, BatchNorm, Conv, Dropout, Layer, Norm, Pool, SpatialNorm
-from alexnet.see.sight import Sight
+from alexnet.nets.table import Activation, BatchNorm, Conv, Dropout, Norm, Pool, SpatialNorm
+from alexnet.nets.trace import Layer
+from alexnet.see.forward_pass import Sight
 
 
 @dataclass(frozen=True, eq=False)

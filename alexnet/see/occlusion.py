@@ -13,9 +13,9 @@ from torch import Tensor
 
 from alexnet.errors import UsageError, UserError
 from alexnet.isolation import isolated
-from alexnet.measure.accuracy import Viewer
+from alexnet.measure.viewer import Viewer
+from alexnet.see.forward_pass import Sight, centre_mean, inputs_of, look
 from alexnet.see.local import Local, Part
-from alexnet.see.sight import Sight, centre_mean, inputs_of, look
 from alexnet.see.units import Unit, check_unit, last_convolution
 
 BATCH = 640

@@ -14,16 +14,16 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from alexnet.damage import hold, whole
-from alexnet.data.store import Part
+from alexnet.data.store.read import Part
 from alexnet.errors import UsageError, UserError
-from alexnet.files import GENERATOR, mark
+from alexnet.files.outputs import GENERATOR, mark
+from alexnet.files.schema import hold, whole
+from alexnet.files.tensors import load_tensors, save_tensors
 from alexnet.isolation import isolated
-from alexnet.measure.accuracy import BATCH, Viewer
 from alexnet.measure.evaluation import Progress
-from alexnet.see.sight import inputs_of
+from alexnet.measure.viewer import BATCH, Viewer
+from alexnet.see.forward_pass import inputs_of
 from alexnet.see.units import peaks
-from alexnet.tensor_files import load_tensors, save_tensors
 
 KEPT = 9  # [Z] Fig. 2
 NONE = -1

@@ -14,7 +14,8 @@ from torch import Tensor
 from alexnet.errors import UsageError, UserError
 from alexnet.geometry import Box, unit_box
 from alexnet.nets.network import Network
-from alexnet.nets.table import Activation, Conv, Dropout, Layer, Local, Row, Weighted
+from alexnet.nets.table import Activation, Conv, Dropout, Local, Row, Weighted
+from alexnet.nets.trace import Layer
 
 
 @dataclass(frozen=True)

@@ -14,36 +14,29 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from alexnet.data.store import Store
+from alexnet.data.store.read import Store
 from alexnet.errors import UsageError
-from alexnet.files import (
-    GENERATOR,
-    canonical_digest,
-    json_bytes,
-    kind_of,
-    mark,
-    refuse_foreign,
-    sha256_of,
-    write_atomically,
-)
+from alexnet.files.atomic import sha256_of, write_atomically
+from alexnet.files.outputs import GENERATOR, kind_of, mark, refuse_foreign
+from alexnet.files.schema import canonical_digest, json_bytes
+from alexnet.files.tensors import tensor_digest
 from alexnet.measure.evaluation import Progress, check_size, part_of
-from alexnet.measure.figures import png_of
 from alexnet.measure.predict import Picture
 from alexnet.measure.run import Run
+from alexnet.report.drawing import png_of
 from alexnet.see import charts, figures
+from alexnet.see.activation_statistics import Spread, spread_of
 from alexnet.see.correspondence import Correspondence, correspondence_of
 from alexnet.see.deconvnet import Method, NormRule, Overlap, Projections, project
 from alexnet.see.diagnosis import PATTERNS, Filters, diagnose, linear_pattern
 from alexnet.see.evolution import Evolution, evolve
+from alexnet.see.forward_pass import centre_views, inputs_of, look, records_of
 from alexnet.see.invariance import Fill, Invariance, Normalisation, Transformation, invariance_of
 from alexnet.see.keypoints import Annotated, in_view, region_in_view
 from alexnet.see.occlusion import Occlusion, Square, occlude
-from alexnet.see.portraits import portraits_of
-from alexnet.see.sight import centre_views, inputs_of, look, records_of
-from alexnet.see.spread import Spread, spread_of
+from alexnet.see.patches import portraits_of
 from alexnet.see.top import Top, find_top
 from alexnet.see.units import Unit, strongest_units
-from alexnet.tensor_files import tensor_digest
 
 EVENLY = 12
 """Channels shown where none are named."""

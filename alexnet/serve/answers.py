@@ -11,9 +11,9 @@ from typing import Any
 from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 
-from alexnet.data.decode import Undecodable
 from alexnet.errors import UserError
-from alexnet.files import json_bytes
+from alexnet.files.schema import json_bytes
+from alexnet.images.decode import Undecodable
 from alexnet.serve.explorer import Explorer, as_json_bytes
 from alexnet.serve.sides import Absent
 from alexnet.serve.worker import Broken, Busy, Desk, Kind

@@ -3,8 +3,8 @@
 from typing import Any
 
 from alexnet.errors import UserError
-from alexnet.measure.figures import png_of
 from alexnet.nets.table import Conv
+from alexnet.report.drawing import png_of
 from alexnet.see.diagnosis import diagnose, linear_pattern
 from alexnet.see.figures import filters_figure, pattern_mosaic
 from alexnet.see.write import spread_over

@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from alexnet.data.store import Store
+from alexnet.data.store.read import Store
 from alexnet.errors import UserError
 from alexnet.serve.kept import Kept
 from alexnet.serve.looks import Sights

@@ -7,13 +7,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from alexnet.measure import figures, sections
-from alexnet.measure.figures import DARK, LIGHT, Theme, png_of
-from alexnet.measure.history import History, day, read_history
-from alexnet.nets.table import Weighted, trace
+from alexnet.nets.table import Weighted
+from alexnet.nets.trace import trace
+from alexnet.report import drawing as figures
+from alexnet.report import sections
+from alexnet.report.drawing import DARK, LIGHT, Theme, png_of
+from alexnet.runs.history import History, day, read_history
 from alexnet.serve.sides import Absent, Side
 from alexnet.serve.units import layer_words
-from alexnet.terminal import counted
+from alexnet.text import counted
 
 CURVES: dict[str, Callable[[History, Theme], Any]] = {
     "loss": figures.loss_figure,

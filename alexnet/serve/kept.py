@@ -17,18 +17,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from alexnet.damage import hold
-from alexnet.data.store import Part
+from alexnet.data.store.read import Part
 from alexnet.errors import UserError
-from alexnet.files import faults_named, is_altered, json_bytes, read_json, sealed, write_atomically
+from alexnet.features.similar.index import DESCRIPTION, Index, build
+from alexnet.files.atomic import faults_named, write_atomically
+from alexnet.files.schema import hold, is_altered, json_bytes, read_json, sealed
+from alexnet.files.tensors import digest_in
 from alexnet.measure.evaluation import Progress, evaluate_run, part_of
-from alexnet.measure.words import evaluation_as_json
-from alexnet.reuse.similar.index import DESCRIPTION, Index, build
-from alexnet.see.spread import Spread, spread_of
+from alexnet.report.text import evaluation_as_json
+from alexnet.see.activation_statistics import Spread, spread_of
+from alexnet.see.connections import weighted_layers
 from alexnet.see.top import Top, find_top
-from alexnet.see.wiring import weighted_layers
 from alexnet.serve.sides import Absent, Pictures, Side, version_of
-from alexnet.tensor_files import digest_in
 
 What = Literal["top", "spread", "evaluation", "evolution", "neighbours"]
 VIEWS = (1, 10)

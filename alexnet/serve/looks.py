@@ -13,18 +13,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from alexnet.files import json_bytes
-from alexnet.measure.figures import png_of
+from alexnet.files.schema import json_bytes
 from alexnet.measure.pictures import Named
 from alexnet.measure.predict import Prediction
-from alexnet.measure.words import prediction_as_json
+from alexnet.report.drawing import png_of
+from alexnet.report.text import prediction_as_json
 from alexnet.see import figures
 from alexnet.see.charts import invariance_figure
 from alexnet.see.deconvnet import Method, project
 from alexnet.see.display import contrast
+from alexnet.see.forward_pass import Sight, centre_views, inputs_of, look
 from alexnet.see.invariance import UNITS, Invariance, invariance_of
 from alexnet.see.occlusion import Occluder, Occlusion, Square, strongest_map
-from alexnet.see.sight import Sight, centre_views, inputs_of, look
 from alexnet.see.units import Unit, check_unit, last_convolution, peaks, strongest_units
 from alexnet.serve.kept import Kept
 from alexnet.serve.shelf import Shelf

@@ -10,7 +10,7 @@ from pathlib import Path
 import uvicorn
 
 from alexnet.errors import UsageError
-from alexnet.files import file_fault
+from alexnet.files.atomic import file_fault
 from alexnet.serve.app import create_app
 from alexnet.serve.explorer import Explorer
 from alexnet.serve.guard import Door

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from alexnet.data.store import Store
+from alexnet.data.store.read import Store
 from alexnet.errors import UserError
-from alexnet.files import canonical_digest
-from alexnet.measure.arithmetic import Arithmetic
+from alexnet.files.schema import canonical_digest
+from alexnet.files.tensors import tensor_digest
 from alexnet.measure.evaluation import check_size
 from alexnet.measure.run import Run
 from alexnet.nets.network import Network
-from alexnet.tensor_files import tensor_digest
+from alexnet.placement import Arithmetic
 
 OWN, BESIDE, EPOCH = "own", "beside", "epoch-"
 

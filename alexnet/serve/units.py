@@ -10,19 +10,20 @@ from typing import Any
 import numpy as np
 import torch
 
-from alexnet.measure.figures import kernel_mosaic, png_of
 from alexnet.nets import summary
 from alexnet.nets.network import Network
-from alexnet.nets.table import Conv, Dense, Layer
+from alexnet.nets.table import Conv, Dense
+from alexnet.nets.trace import Layer
+from alexnet.report.drawing import kernel_mosaic, png_of
 from alexnet.see import figures
+from alexnet.see.connections import filters_of, strengths, weighted_layers
 from alexnet.see.diagnosis import diagnose
 from alexnet.see.display import contrast, cut, tile
 from alexnet.see.evolution import Evolution
-from alexnet.see.portraits import Portrait, portraits_of
-from alexnet.see.sight import centre_views
+from alexnet.see.forward_pass import centre_views
+from alexnet.see.patches import Portrait, portraits_of
 from alexnet.see.top import NONE, Strongest
 from alexnet.see.units import Unit, box_of, frame_of, unit_at
-from alexnet.see.wiring import filters_of, strengths, weighted_layers
 from alexnet.serve.kept import Kept
 from alexnet.serve.sides import Absent, Side
 

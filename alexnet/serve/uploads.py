@@ -1,4 +1,4 @@
-"""Pictures that people bring: decoded at once by `alexnet.data.decode`, held in memory as records, never written.
+"""Pictures that people bring: decoded at once by `alexnet.images.decode`, held in memory as records, never written.
 
 S side of a record.
 """
@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from alexnet.data.decode import decode, to_record
-from alexnet.data.resample import Resample
+from alexnet.images.decode import decode, to_record
+from alexnet.images.resample import Resample
 from alexnet.measure.run import Run
 from alexnet.serve.sides import Absent
 

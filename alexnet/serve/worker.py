@@ -15,7 +15,8 @@ from typing import Any, Literal
 
 from alexnet.errors import UserError
 from alexnet.isolation import isolated
-from alexnet.terminal import counted, say
+from alexnet.terminal import say
+from alexnet.text import counted
 
 Kind = Literal["place", "progress", "part", "done", "failed"]
 Listener = Callable[[Kind, Any], None]

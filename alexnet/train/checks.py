@@ -3,12 +3,12 @@
 import math
 from dataclasses import replace
 
-from alexnet.data.store import Store
+from alexnet.data.store.read import Store
 from alexnet.errors import UsageError
 from alexnet.nets import zoo
 from alexnet.nets.network import Network
 from alexnet.nets.table import BatchNorm
-from alexnet.terminal import counted
+from alexnet.text import counted
 from alexnet.train.options import TrainOptions
 from alexnet.train.recipes import Recipe, find, in_words
 

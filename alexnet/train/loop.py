@@ -9,24 +9,24 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from alexnet.data.batches import Stream, pinned
 from alexnet.data.order import epoch_order
-from alexnet.data.store import Store
-from alexnet.data.stream import Stream
-from alexnet.data.upload import pinned
+from alexnet.data.store.read import Store
 from alexnet.errors import UserError
-from alexnet.files import locked
+from alexnet.files.locks import locked
 from alexnet.isolation import isolated
-from alexnet.measure.accuracy import Counts, Viewer
-from alexnet.runs import RunFolder, snapshot_epochs
+from alexnet.measure.accuracy import Counts
+from alexnet.measure.viewer import Viewer
+from alexnet.parallel.grid import Deal
+from alexnet.parallel.launch import agree
+from alexnet.parallel.team import ALONE, Team
+from alexnet.runs.folder import RunFolder, snapshot_epochs
+from alexnet.runs.log import Curves, Everyone, Listener, Log, Now, Screen, Unwritten
 from alexnet.terminal import say
-from alexnet.train.job import Job, new_job
+from alexnet.train.join import joined_job, tell_ended, tell_team
 from alexnet.train.options import TrainOptions
-from alexnet.train.parallel.join import joined_job, tell_ended, tell_team
-from alexnet.train.parallel.launch import agree
-from alexnet.train.parallel.layout import Deal
-from alexnet.train.parallel.team import ALONE, Team
-from alexnet.train.record import Curves, Everyone, Listener, Log, Now, Screen, Unwritten
 from alexnet.train.resume import check_same_store, check_same_weights, recorded_options, resumed_job
+from alexnet.train.state import Job, new_job
 from alexnet.train.step import Diverged, Outcome, train_batch, went_wrong, works_behind
 from alexnet.train.stop import Stop, stop_signals
 

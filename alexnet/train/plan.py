@@ -25,11 +25,12 @@ from statistics import median
 from typing import Any
 
 from alexnet.errors import UsageError, UserError
-from alexnet.measure.history import read_history
 from alexnet.nets import summary, zoo
-from alexnet.nets.table import Dense, Layer, Norm, Table, Weighted, trace, with_width
-from alexnet.runs import RunFolder
-from alexnet.terminal import duration, in_bytes
+from alexnet.nets.table import Dense, Norm, Table, Weighted, with_width
+from alexnet.nets.trace import Layer, trace
+from alexnet.runs.folder import RunFolder
+from alexnet.runs.history import read_history
+from alexnet.text import duration, in_bytes
 from alexnet.train.recipes import BATCH
 
 NUMBER_BYTES = {"fp32": 4, "bf16": 2, "fp16": 2}

@@ -9,9 +9,9 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from alexnet.measure.arithmetic import DTYPES
 from alexnet.nets.layers import Convolution, FullyConnected
 from alexnet.nets.network import Network
+from alexnet.placement import DTYPES
 
 Precision = Literal["fp32", "bf16"]
 

@@ -9,20 +9,20 @@ import torch
 from torch import Tensor
 
 from alexnet import kernels
-from alexnet.damage import LARGEST_WHOLE, any_number, damage_named, hold, number, one_of, whole
-from alexnet.data.store import Store
+from alexnet.data.store.read import Store
 from alexnet.errors import UsageError, UserError
+from alexnet.files.schema import LARGEST_WHOLE, any_number, damage_named, hold, number, one_of, whole
 from alexnet.isolation import use_threads
-from alexnet.measure.arithmetic import find_device
+from alexnet.parallel.grid import Layout
+from alexnet.parallel.team import ALONE, Team
+from alexnet.placement import find_device
 from alexnet.processors import cores
-from alexnet.runs import RunFolder, fill
+from alexnet.runs.folder import RunFolder, fill
 from alexnet.train.checks import check_numbers, with_options
-from alexnet.train.first import first_network, freeze
-from alexnet.train.job import Job, laid_out, make_job, set_threads, start_in
 from alexnet.train.options import TrainOptions
-from alexnet.train.parallel.layout import Layout
-from alexnet.train.parallel.team import ALONE, Team
 from alexnet.train.recipes import Recipe, find
+from alexnet.train.state import Job, laid_out, make_job, set_threads, start_in
+from alexnet.train.warm_start import first_network, freeze
 
 STATE = {
     "cursor": {

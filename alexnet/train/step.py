@@ -10,13 +10,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from alexnet.data.stream import Batch
-from alexnet.data.upload import upload
+from alexnet.data.batches import Batch, upload
 from alexnet.errors import UserError
 from alexnet.measure.accuracy import rank_of_truth
-from alexnet.train.job import Job
-from alexnet.train.parallel.layout import Deal, deal
+from alexnet.parallel.grid import Deal, deal
 from alexnet.train.schedule import Rates
+from alexnet.train.state import Job
 
 
 class Diverged(UserError):

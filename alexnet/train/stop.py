@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from alexnet.errors import UserError
-from alexnet.train.job import Job
+from alexnet.train.state import Job
 
 
 class Interrupted(UserError):

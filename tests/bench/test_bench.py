@@ -15,9 +15,9 @@ from alexnet import cli
 from alexnet.bench import large, machine, norms, peers, pictures, seeing, subject, suite, training
 from alexnet.bench.subject import Bench, Subject
 from alexnet.bench.timing import Row
-from alexnet.data.prepare import prepare
-from alexnet.data.store import Store
-from alexnet.data.stream import Stream
+from alexnet.data.batches import Stream
+from alexnet.data.store.prepare import prepare
+from alexnet.data.store.read import Store
 from alexnet.errors import UserError
 from alexnet.see.occlusion import Square
 

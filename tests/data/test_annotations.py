@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from alexnet import cli
-from alexnet.data.decode import Undecodable
 from alexnet.data.sources import open_source
 from alexnet.data.sources.labelme import annotated_pictures, is_labelme
-from alexnet.data.store import Store
+from alexnet.data.store.read import Store
 from alexnet.errors import UserError
+from alexnet.images.decode import Undecodable
 
 sys.path.insert(0, str(Path(__file__).parent))
 from made_sources import folder, picture

@@ -5,7 +5,9 @@ import pytest
 import torch
 
 from alexnet.data import order
-from alexnet.data.augment import Augmentation, Inputs, colour_noise, views_of
+from alexnet.data.augment import Augmentation, Inputs
+from alexnet.data.colour_noise import colour_noise
+from alexnet.data.views import views_of
 
 SIDE, SIZE, COUNT = 40, 32, 200
 

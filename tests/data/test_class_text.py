@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from alexnet.data.class_text import entries_in
-from alexnet.data.classes import read_classes
+from alexnet.data.sources.class_text import entries_in
+from alexnet.data.sources.classes import read_classes
 from alexnet.errors import UserError
 
 WNIDS, NAMES = ("n01440764", "n01443537", "n01484850"), ("tench, Tinca tinca", "goldfish", "great white shark")

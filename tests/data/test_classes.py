@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from alexnet.data.classes import ClassList, read_classes
+from alexnet.data.sources.classes import ClassList, read_classes
 from alexnet.errors import UserError
 
 

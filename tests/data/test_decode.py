@@ -19,10 +19,10 @@ import numpy as np
 import pytest
 from PIL import GifImagePlugin, Image, ImageFile, PngImagePlugin, TiffImagePlugin
 
-from alexnet.data import pillow
-from alexnet.data.decode import Decoded, Undecodable, decode, decode_record, to_record
-from alexnet.data.resample import FILTERS, Resample
 from alexnet.errors import UserError
+from alexnet.images import pillow
+from alexnet.images.decode import Decoded, Undecodable, decode, decode_record, to_record
+from alexnet.images.resample import FILTERS, Resample
 
 sys.path.insert(0, str(Path(__file__).parent))
 from independent_png import read_png
@@ -391,7 +391,7 @@ def test_what_fails_outside_the_file_is_not_called_damage(monkeypatch: pytest.Mo
     def homeless() -> None:
         raise RuntimeError("Could not determine home directory.")
 
-    monkeypatch.setattr("alexnet.data.resample.fastest", homeless)
+    monkeypatch.setattr("alexnet.images.resample.fastest", homeless)
     with pytest.raises(RuntimeError, match="home directory"):
         decode_record(encoded(Image.new("RGB", (30, 40)), "PNG"), size=24)
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from alexnet.cli import main
+from alexnet.commands.prepare import ready_store
 from alexnet.data.sources import open_source
 from alexnet.data.sources.found import NOT_PICTURES
-from alexnet.data.store import Store
+from alexnet.data.store.read import Store
 from alexnet.errors import UserError
-from alexnet.verbs.prepare import ready_store
 
 sys.path.insert(0, str(Path(__file__).parent))
 from made_sources import folder, picture
@@ -208,7 +208,7 @@ def test_a_killed_prepare_inside_the_source_resumes(
     assert prepare(photos, tmp_path / "unbroken") == 0
     inside = photos / "cat" / "s.store"
     if left == "a journal":
-        monkeypatch.setattr("alexnet.data.prepare.finish", lambda *_: 1 // 0)
+        monkeypatch.setattr("alexnet.data.store.prepare.finish", lambda *_: 1 // 0)
         with pytest.raises(ZeroDivisionError):
             prepare(photos, inside)
         monkeypatch.undo()
@@ -350,7 +350,7 @@ def test_a_file_that_goes_while_it_is_prepared_stops_and_resumes_when_it_is_back
     photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Like a network drive that is lost: this is no bad picture, and no other source when it is back."""
-    from alexnet.data import prepare as module
+    from alexnet.data.store import prepare as module
 
     moved = photos / "dog/7.jpg", tmp_path / "7.jpg"
     real = module.pass_over

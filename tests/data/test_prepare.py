@@ -13,16 +13,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from alexnet.data import compiled, journal, layout
-from alexnet.data import prepare as module
-from alexnet.data.decode import Undecodable, decode, to_record
-from alexnet.data.description import fingerprint_of
-from alexnet.data.prepare import plan, prepare
-from alexnet.data.records import make_chunk
 from alexnet.data.sources import Source, open_source
-from alexnet.data.statistics import no_sums, sums_of
-from alexnet.data.store import Store
+from alexnet.data.store import journal, layout
+from alexnet.data.store import prepare as module
+from alexnet.data.store.description import fingerprint_of
+from alexnet.data.store.prepare import plan, prepare
+from alexnet.data.store.read import Store
+from alexnet.data.store.records import make_chunk
+from alexnet.data.store.statistics import no_sums, sums_of
 from alexnet.errors import UsageError, UserError
+from alexnet.images import compiled
+from alexnet.images.decode import Undecodable, decode, to_record
 
 SIZE = 24
 BAD = b"<html>not a picture</html>"

@@ -11,8 +11,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from alexnet.data import compiled, resample
-from alexnet.data.resample import FILTERS, Resample, by_library, by_pillow, square
+from alexnet.images import compiled, resample
+from alexnet.images.resample import FILTERS, Resample, by_library, by_pillow, square
 
 ROOT = Path(__file__).parents[2]
 
@@ -61,7 +61,7 @@ def test_a_picture_of_the_right_size_is_left_alone() -> None:
 
 @pytest.mark.parametrize("environment", [{"ALEXNET_KERNELS": "reference"}, {"PATH": ""}], ids=["asked", "no compiler"])
 def test_without_the_compiled_form_pillow_resizes(tmp_path: Path, environment: dict[str, str]) -> None:
-    code = "import sys; from alexnet.data.resample import fastest; print(fastest().__name__, 'torch' in sys.modules)"
+    code = "import sys; from alexnet.images.resample import fastest; print(fastest().__name__, 'torch' in sys.modules)"
     answer = subprocess.run(
         [sys.executable, "-c", code],
         env={**os.environ, "PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(tmp_path), **environment},

@@ -12,14 +12,14 @@ from pathlib import Path
 import pytest
 
 from alexnet import cli
-from alexnet.data import layout, shards
-from alexnet.data import prepare as preparing
-from alexnet.data.journal import Writer
-from alexnet.data.prepare import prepare
-from alexnet.data.records import Options
-from alexnet.data.shards import Shard, join, prepare_shard
 from alexnet.data.sources import Source, open_source
-from alexnet.data.store import Store
+from alexnet.data.store import layout, shards
+from alexnet.data.store import prepare as preparing
+from alexnet.data.store.journal import Writer
+from alexnet.data.store.prepare import prepare
+from alexnet.data.store.read import Store
+from alexnet.data.store.records import Options
+from alexnet.data.store.shards import Shard, join, prepare_shard
 from alexnet.errors import UsageError, UserError
 
 MakeSource = Callable[..., Source]
@@ -169,7 +169,7 @@ def test_a_join_stopped_anywhere_goes_on(
 KILLED = """
 import sys
 from alexnet.data import prepare, shards
-from alexnet.data.records import Options
+from alexnet.data.store.records import Options
 from alexnet.data.sources import open_source
 prepare.JOURNAL_SECONDS, prepare.CHUNK_ITEMS = 0.01, 2
 print("ready", flush=True)

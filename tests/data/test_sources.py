@@ -14,12 +14,12 @@ import pytest
 from PIL import Image
 
 from alexnet.data import synthetic
-from alexnet.data.decode import Undecodable, decode
 from alexnet.data.sources import Source, open_source
 from alexnet.data.sources.base import read_picture
 from alexnet.data.sources.labelme import parse_xml
 from alexnet.data.sources.mat import read_mat
 from alexnet.errors import UsageError, UserError
+from alexnet.images.decode import Undecodable, decode
 
 sys.path.insert(0, str(Path(__file__).parent))
 from made_sources import CIFAR_CLASSES, WNIDS, cifar, folder, ilsvrc, mat, norb_matrix, picture, synsets, tar, value_of

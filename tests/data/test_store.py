@@ -14,13 +14,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alexnet.data import layout
-from alexnet.data.description import sealed
-from alexnet.data.prepare import prepare
 from alexnet.data.sources import Source
-from alexnet.data.store import Keys, Store
+from alexnet.data.store import layout
+from alexnet.data.store.description import sealed
+from alexnet.data.store.prepare import prepare
+from alexnet.data.store.read import Keys, Store
 from alexnet.errors import UserError
-from alexnet.files import canonical_digest, json_bytes, sha256_of
+from alexnet.files.atomic import sha256_of
+from alexnet.files.schema import canonical_digest, json_bytes
 
 SIZE = 32
 

@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 
-from alexnet.data.stream import Stream
+from alexnet.data.batches import Stream
 
 
 class FakePart:

@@ -19,12 +19,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from alexnet.data import synthetic
-from alexnet.data.decode import decode, to_record
 from alexnet.data.sources import open_source
 from alexnet.data.synthetic import CLASSES, PALETTES, PARTS, Drawing
 from alexnet.data.synthetic.paint import natural_noise
 from alexnet.data.synthetic.write import MANIFEST
 from alexnet.errors import UsageError, UserError
+from alexnet.images.decode import decode, to_record
 
 SAMPLE = 10 * len(CLASSES)
 TINY = {"train_per_class": 3, "val_per_class": 1, "side": 32}

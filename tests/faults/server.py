@@ -26,8 +26,8 @@ HEAVY = (
     "tensorboard.compat.proto.event_pb2",
     "alexnet.serve.server",
     "alexnet.train.loop",
-    "alexnet.reuse.similar.index",
-    "alexnet.reuse.similar.sheet",
+    "alexnet.features.similar.index",
+    "alexnet.features.similar.sheet",
     "matplotlib.pyplot",
 )
 """What the verbs import when they run."""
@@ -94,11 +94,11 @@ def prepare() -> None:
     from PIL import Image
 
     from alexnet import kernels
-    from alexnet.data import prepare as preparing
+    from alexnet.data.store import prepare as preparing
+    from alexnet.features import file as feature_file
+    from alexnet.features.similar import codes
     from alexnet.measure import accuracy
-    from alexnet.reuse import feature_file
-    from alexnet.reuse.similar import codes
-    from alexnet.train.parallel import watch
+    from alexnet.parallel import heartbeat as watch
 
     for name in HEAVY:
         importlib.import_module(name)

@@ -13,19 +13,19 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from alexnet.data import layout
-from alexnet.data.journal import load_journal
-from alexnet.data.prepare import prepare
-from alexnet.data.records import Options
-from alexnet.data.shards import Shard, prepare_shard
 from alexnet.data.sources import open_source
-from alexnet.data.store import Store
-from alexnet.files import is_temporary
+from alexnet.data.store import layout
+from alexnet.data.store.journal import load_journal
+from alexnet.data.store.prepare import prepare
+from alexnet.data.store.read import Store
+from alexnet.data.store.records import Options
+from alexnet.data.store.shards import Shard, prepare_shard
+from alexnet.features.similar.index import build
+from alexnet.files.atomic import is_temporary
+from alexnet.files.tensors import load_tensors, tensor_digest
 from alexnet.measure.run import Run
 from alexnet.measure.verify import verify_run
-from alexnet.reuse.similar.index import build
-from alexnet.runs import RunFolder
-from alexnet.tensor_files import load_tensors, tensor_digest
+from alexnet.runs.folder import RunFolder
 from alexnet.train.loop import train
 from alexnet.train.options import TrainOptions
 

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 
 from alexnet import cli
-from alexnet.data import layout
-from alexnet.data.store import Store
+from alexnet.data.store import layout
+from alexnet.data.store.read import Store
+from alexnet.files.tensors import tensor_digest
 from alexnet.measure.run import Run
 from alexnet.measure.verify import verify_run
-from alexnet.runs import FORMAT_VERSION
-from alexnet.tensor_files import tensor_digest
+from alexnet.runs.folder import FORMAT_VERSION
 from alexnet.train.loop import train
 from alexnet.train.options import TrainOptions
 

@@ -18,16 +18,17 @@ from engine import Parser, Target
 from PIL import Image
 from seeds import in_file, picture
 
-from alexnet.data import decode, layout
-from alexnet.data.check import remarks_on
-from alexnet.data.classes import read_classes
-from alexnet.data.description import promise, read_description
-from alexnet.data.description import sealed as sealed_description
-from alexnet.data.journal import first_state, load_journal, odd_files_of, save_journal
 from alexnet.data.sources import archive, cifar, folder, ilsvrc, labelme, norb, open_source, tiny_imagenet
-from alexnet.data.store import Store
+from alexnet.data.sources.classes import read_classes
+from alexnet.data.store import layout
+from alexnet.data.store.check import remarks_on
+from alexnet.data.store.description import promise, read_description
+from alexnet.data.store.description import sealed as sealed_description
+from alexnet.data.store.journal import first_state, load_journal, odd_files_of, save_journal
+from alexnet.data.store.read import Store
+from alexnet.images import decode
 
-DECODE = {"alexnet/data/decode.py": ()}
+DECODE = {"alexnet/images/decode.py": ()}
 
 
 # ── pictures ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -166,7 +167,7 @@ def annotations(folder: Path) -> Target:
 
 
 def image_sets(folder: Path) -> Target:
-    from alexnet.reuse.voc import open_pictures
+    from alexnet.features.voc import open_pictures
 
     annotations(folder)
     for name in ("a", "b"):
@@ -477,7 +478,7 @@ def _promised_anew(store: Path, plain: dict[str, Any], files: Files) -> None:
 
 def journals(folder: Path) -> Target:
     """The journal of a store that is being made, and the report that it speaks of."""
-    from alexnet.data.journal import Writer
+    from alexnet.data.store.journal import Writer
 
     settings = {"pillow": "1", "size": 4}
     save_journal(folder, settings, first_state(("train", "val"), "raw", 4))
@@ -507,7 +508,7 @@ def _journal_parts(data: bytes) -> tuple[dict[str, Any], dict[str, np.ndarray]] 
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
-    from alexnet.files import metadata_in
+    from alexnet.files.outputs import metadata_in
 
     try:
         return metadata_in(io.BytesIO(data)), load(data)
@@ -528,7 +529,7 @@ def journal_words(random: Random, data: bytes) -> bytes:
 
 
 def journal_sealed(data: bytes) -> bytes:
-    from alexnet.data.journal import _checksum
+    from alexnet.data.store.journal import _checksum
 
     parts = _journal_parts(data)
     if parts is None:
@@ -600,7 +601,7 @@ DATA_PARSERS = [
         "store.json",
         descriptions,
         {
-            "alexnet/data/description.py": (
+            "alexnet/data/store/description.py": (
                 "read_description",
                 "_check_checksum",
                 "_Checker",
@@ -613,13 +614,13 @@ DATA_PARSERS = [
             )
         },
     ),
-    Parser("store raw", partial(store_files, "raw"), {"alexnet/data/store.py": STORE}, "stores"),
-    Parser("store jpeg", partial(store_files, "jpeg"), {"alexnet/data/store.py": STORE}, "stores"),
+    Parser("store raw", partial(store_files, "raw"), {"alexnet/data/store/read.py": STORE}, "stores"),
+    Parser("store jpeg", partial(store_files, "jpeg"), {"alexnet/data/store/read.py": STORE}, "stores"),
     Parser(
         "journal",
         journals,
         {
-            "alexnet/data/journal.py": (
+            "alexnet/data/store/journal.py": (
                 "load_journal",
                 "odd_files_of",
                 "_check_sound",
@@ -629,7 +630,7 @@ DATA_PARSERS = [
         },
     ),
     Parser("annotations", annotations, {SOURCES + "labelme.py": ()}),
-    Parser("image sets", image_sets, {"alexnet/reuse/voc.py": ("open_pictures", "_presence", "_split", "_listed")}),
+    Parser("image sets", image_sets, {"alexnet/features/voc.py": ("open_pictures", "_presence", "_split", "_listed")}),
     Parser(
         "devkit",
         kits,
@@ -649,13 +650,13 @@ DATA_PARSERS = [
         "class list",
         class_lists,
         {
-            "alexnet/data/classes.py": ("read_classes", "_kit", "ClassList"),
-            "alexnet/data/class_text.py": (),
+            "alexnet/data/sources/classes.py": ("read_classes", "_kit", "ClassList"),
+            "alexnet/data/sources/class_text.py": (),
             SOURCES + "folder.py": ("read_words", "human_names"),
         },
         "lists of classes",
     ),
-    Parser("class index", class_index, {"alexnet/data/class_text.py": ()}, "lists of classes"),
+    Parser("class index", class_index, {"alexnet/data/sources/class_text.py": ()}, "lists of classes"),
     Parser("CIFAR-10", cifar_batches, {SOURCES + "cifar.py": ()}),
     Parser("NORB", norb_files, {SOURCES + "norb.py": ()}),
     Parser(

@@ -19,11 +19,14 @@ from engine import Parser, Target
 from PIL import Image
 from seeds import in_file
 
-from alexnet.data.store import Store
-from alexnet.files import parsed
-from alexnet.measure import ensemble, sections, verify
-from alexnet.measure.history import day, read_history, read_now
-from alexnet.measure.hub import model_card
+from alexnet.data.store.read import Store
+from alexnet.experiments import report
+from alexnet.experiments.running import read_results
+from alexnet.features.file import check_features, load_features, open_features
+from alexnet.features.similar.index import Index
+from alexnet.files.schema import parsed
+from alexnet.files.tensors import load_tensors, save_tensors
+from alexnet.measure import ensemble, verify
 from alexnet.measure.probabilities import Probabilities
 from alexnet.measure.run import Run
 from alexnet.measure.verify import (
@@ -34,13 +37,12 @@ from alexnet.measure.verify import (
     state_in_words,
     verify_run,
 )
-from alexnet.papers import report
-from alexnet.papers.running import read_results
-from alexnet.reuse.feature_file import check_features, load_features, open_features
-from alexnet.reuse.similar.index import Index
-from alexnet.runs import RunFolder
+from alexnet.report import sections
+from alexnet.runs.folder import RunFolder
+from alexnet.runs.history import day, read_history, read_now
+from alexnet.runs.hub import model_card
+from alexnet.see.activation_statistics import Spread
 from alexnet.see.keypoints import in_view, read_keypoints, region_in_view
-from alexnet.see.spread import Spread
 from alexnet.see.top import Top, merge
 from alexnet.serve.app import create_app
 from alexnet.serve.explorer import Explorer
@@ -49,7 +51,6 @@ from alexnet.serve.home import home_page, recipe_words, state_of
 from alexnet.serve.kept import _Judged
 from alexnet.serve.sides import Side
 from alexnet.serve.uploads import Making
-from alexnet.tensor_files import load_tensors, save_tensors
 from alexnet.train.options import TrainOptions
 from alexnet.train.plan import Subject
 from alexnet.train.recipes import every_recipe
@@ -383,14 +384,14 @@ def features(folder: Path) -> Target:
 
 
 def array_file(array: np.ndarray) -> bytes:
-    from alexnet.data.layout import npy_header
+    from alexnet.data.store.layout import npy_header
 
     return npy_header(array.dtype.str, array.shape) + array.tobytes()
 
 
 def unfinished_features(folder: Path) -> Target:
     """Features that were begun: the journal says how far."""
-    from alexnet.reuse.feature_file import _taken_up
+    from alexnet.features.file import _taken_up
 
     path = folder / "f.npy"
     about = {"fingerprint": "x", "shape": [2], "type": "float32"}
@@ -414,7 +415,7 @@ def indexes(folder: Path) -> Target:
     """An index of similar pictures: description, features, codes and faiss's lists."""
     from hashlib import sha256
 
-    from alexnet.reuse.similar.codes import Coder, encoding_half
+    from alexnet.features.similar.codes import Coder, encoding_half
 
     rows = np.random.default_rng(0).normal(size=(8, 4)).astype(np.float32)
     about = {"count": 8, "shape": [4], "type": "float32", "keys": list("abcdefgh"), "labels": [0, 1] * 4}
@@ -521,8 +522,8 @@ def results(folder: Path) -> Target:
 
 def measured(folder: Path) -> Target:
     """What `alexnet paper run` and `alexnet transfer` have measured before."""
-    from alexnet.papers.lab import known_errors
-    from alexnet.reuse.transfer import known_accuracy, known_outcome
+    from alexnet.experiments.lab import known_errors
+    from alexnet.features.transfer import known_accuracy, known_outcome
 
     errors = {"top1": 0.5, "top5": 0.1, "nll": 1.5, "pictures": 8, "run": "x", "part": "val", "views": 1}
     outcome = {"what": "fc7", "per_class": 5, "accuracies": [0.5, 0.25], "strengths": [1.0, 0.1]}
@@ -682,7 +683,7 @@ RUN_PARSERS = [
         "run: config.json",
         configs,
         {
-            "alexnet/runs.py": (
+            "alexnet/runs/folder.py": (
                 "RunFolder.open",
                 "RunFolder.value",
                 "RunFolder.public_config",
@@ -709,14 +710,14 @@ RUN_PARSERS = [
         "run: inputs.safetensors",
         partial(tensors_of_run, "inputs.safetensors"),
         {
-            "alexnet/tensor_files.py": ("load_tensors",),
+            "alexnet/files/tensors.py": ("load_tensors",),
             "alexnet/measure/verify.py": ("inputs_in_words", "_refuse_strange_numbers"),
         },
     ),
     Parser(
         "run: model.safetensors",
         partial(tensors_of_run, "model.safetensors"),
-        {"alexnet/tensor_files.py": ("load_tensors",), "alexnet/runs.py": ("fill", "check_fits")},
+        {"alexnet/files/tensors.py": ("load_tensors",), "alexnet/runs/folder.py": ("fill", "check_fits")},
     ),
     Parser(
         "run: snapshot",
@@ -727,8 +728,8 @@ RUN_PARSERS = [
         "run: state",
         states,
         {
-            "alexnet/train/job.py": ("Job.restore", "_under"),
-            "alexnet/runs.py": ("RunFolder.latest_state",),
+            "alexnet/train/state.py": ("Job.restore", "_under"),
+            "alexnet/runs/folder.py": ("RunFolder.latest_state",),
             "alexnet/measure/verify.py": ("state_in_words",),
         },
     ),
@@ -750,20 +751,20 @@ RUN_PARSERS = [
     Parser(
         "run: file names",
         file_names,
-        {"alexnet/runs.py": ("RunFolder.snapshots", "RunFolder.states", "RunFolder.latest_state")},
+        {"alexnet/runs/folder.py": ("RunFolder.snapshots", "RunFolder.states", "RunFolder.latest_state")},
     ),
     Parser(
         "run: log.jsonl",
         logs,
         {
-            "alexnet/measure/history.py": ("read_history", "_event", "History"),
+            "alexnet/runs/history.py": ("read_history", "_event", "History"),
             "alexnet/measure/verify.py": ("log_in_words",),
         },
     ),
     Parser(
         "run: now.json",
         nows,
-        {"alexnet/measure/history.py": ("read_now",), "alexnet/files.py": ("parsed",)},
+        {"alexnet/runs/history.py": ("read_now",), "alexnet/files/atomic.py": ("parsed",)},
     ),
     Parser(
         "probabilities",
@@ -774,23 +775,27 @@ RUN_PARSERS = [
         },
     ),
     Parser("strongest pictures", tops, {"alexnet/see/top.py": ("Top.load", "merge")}),
-    Parser("spread", spreads, {"alexnet/see/spread.py": ("Spread.load", "Spread.histogram", "Spread.as_json")}),
+    Parser(
+        "spread",
+        spreads,
+        {"alexnet/see/activation_statistics.py": ("Spread.load", "Spread.histogram", "Spread.as_json")},
+    ),
     Parser(
         "kept evaluation",
         judged,
-        {"alexnet/serve/kept.py": ("_Judged.load",), "alexnet/files.py": ("read_json", "is_altered")},
+        {"alexnet/serve/kept.py": ("_Judged.load",), "alexnet/files/atomic.py": ("read_json", "is_altered")},
     ),
     Parser(
         "features",
         features,
-        {"alexnet/reuse/feature_file.py": ("load_features", "open_features", "_header", "check_features")},
+        {"alexnet/features/file.py": ("load_features", "open_features", "_header", "check_features")},
     ),
-    Parser("features begun", unfinished_features, {"alexnet/reuse/feature_file.py": ("_taken_up",)}),
+    Parser("features begun", unfinished_features, {"alexnet/features/file.py": ("_taken_up",)}),
     Parser(
         "index",
         indexes,
         {
-            "alexnet/reuse/similar/index.py": (
+            "alexnet/features/similar/index.py": (
                 "Index.open",
                 "Index.verify",
                 "Index._coded",
@@ -798,14 +803,14 @@ RUN_PARSERS = [
                 "Index.search",
                 "_check",
             ),
-            "alexnet/reuse/similar/codes.py": ("Coder.of",),
+            "alexnet/features/similar/codes.py": ("Coder.of",),
         },
     ),
     Parser("key points", keypoints, {"alexnet/see/keypoints.py": ()}),
     Parser(
         "results",
         results,
-        {"alexnet/papers/running.py": ("read_results", "read_result"), "alexnet/papers/report.py": ()},
+        {"alexnet/experiments/running.py": ("read_results", "read_result"), "alexnet/experiments/report.py": ()},
     ),
     Parser(
         "requests",

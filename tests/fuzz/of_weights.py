@@ -22,16 +22,16 @@ from mutate import _field, _varint
 from safetensors.torch import save
 from seeds import in_file, npy_of, npz_of
 
-from alexnet.data.classes import ClassList
-from alexnet.nets import table
-from alexnet.nets.table import trace
-from alexnet.nets.weights import Asked, quantised, read_weights, shapes_of, torchvision
-from alexnet.nets.weights.caffe import mean_image_in
-from alexnet.nets.weights.description import KIND
+from alexnet.data.sources.classes import ClassList
+from alexnet.files.tensors import save_tensors
+from alexnet.nets import table, table_json
+from alexnet.nets.trace import trace
 from alexnet.nets.zoo import ZOO, find
-from alexnet.tensor_files import save_tensors
+from alexnet.weights import Asked, quantised, read_weights, shapes_of, torchvision
+from alexnet.weights.caffe import mean_image_in
+from alexnet.weights.description import KIND
 
-WEIGHTS = "alexnet/nets/weights/"
+WEIGHTS = "alexnet/weights/"
 TOY = "toy"
 THIN = {
     name: table.with_classes(table.with_width(find(name), 0.001), 2)
@@ -58,7 +58,7 @@ def ones(shape: tuple[int, ...]) -> np.ndarray:
 
 
 def described(image: bool = False) -> dict[str, Any]:
-    rows = table.to_json(find(TOY))
+    rows = table_json.to_json(find(TOY))
     config = {
         "network": {"table": rows, "input_size": 32, "mean": "aligned"},
         "classes": {"names": ["a", "b"], "ids": ["a", "b"], "order": "x"},
@@ -157,7 +157,7 @@ def safetensors_beside(folder: Path) -> Target:
 
 def own(folder: Path) -> Target:
     """A run in one file, as `alexnet export` writes it, made a run folder again."""
-    from alexnet.imported import import_run
+    from alexnet.runs.import_weights import import_run
 
     path = folder / "a.safetensors"
     kept = [row for row in THIN[TOY].rows if row.name in ("conv1", "relu1", "pool1", "dropout7", "fc8")]
@@ -169,7 +169,7 @@ def own(folder: Path) -> Target:
         "inputs.eigenvectors": torch.ones(3, 3),
     }
     about = described() | {"missing_layers": []}
-    about["network"] = {"table": table.to_json(rows), "input_size": 16, "mean": "aligned"}
+    about["network"] = {"table": table_json.to_json(rows), "input_size": 16, "mean": "aligned"}
     about["data"] = {"size": 16}
 
     def saved(tensors: dict[str, torch.Tensor], about: dict[str, Any]) -> bytes:
@@ -391,7 +391,7 @@ def onnx_graphs(folder: Path) -> Target:
     rows = table.with_classes(table.with_width(find(TOY), 0.25), 2)
     held = {name: ones(shape) for name, shape in shapes_of(rows).items()}
     about = described()
-    about["network"]["table"] = table.to_json(rows)
+    about["network"]["table"] = table_json.to_json(rows)
     ours = onnx.ModelProto()
     ours.ParseFromString(graph([node("Relu", ["x"], ["y"])], held))
     image = onnx.ModelProto()
@@ -520,7 +520,7 @@ def extra_layer(path: Path) -> bytes:
     rows = THIN[TOY]
     tensors = {name: torch.ones(shape) for name, shape in shapes_of(rows).items()}
     tensors |= {"inputs.mean_image": torch.ones(3, 32, 32), "fc9.weight": torch.ones(1)}
-    save_tensors(path, tensors, {"network": {"table": table.to_json(rows)}})
+    save_tensors(path, tensors, {"network": {"table": table_json.to_json(rows)}})
     data = path.read_bytes()
     path.unlink()
     return data
@@ -534,7 +534,7 @@ WEIGHT_PARSERS = [
         safetensors_beside,
         {WEIGHTS + "torchvision.py": ("read_torchvision",), WEIGHTS + "description.py": ()},
     ),
-    Parser("weights of our own", own, {WEIGHTS + "own.py": (), "alexnet/imported.py": ()}),
+    Parser("weights of our own", own, {WEIGHTS + "own.py": (), "alexnet/runs/import_weights.py": ()}),
     Parser("weights of Caffe", caffemodels, {WEIGHTS + "caffe.py": (), WEIGHTS + "wire.py": ()}),
     Parser("mean image", mean_images, {WEIGHTS + "caffe.py": ("mean_image_in", "blob_in")}),
     Parser("weights quantised", quantised_sets, {WEIGHTS + "quantised.py": ()}),

@@ -18,10 +18,11 @@ from PIL import Image
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
-from alexnet.files import metadata_in, sealed
-from alexnet.nets import table
-from alexnet.runs import RunFolder
-from alexnet.tensor_files import _digest, load_tensors
+from alexnet.files.outputs import metadata_in
+from alexnet.files.schema import sealed
+from alexnet.files.tensors import _digest, load_tensors
+from alexnet.nets import table_json
+from alexnet.runs.folder import RunFolder
 
 FORMATS = Path(__file__).resolve().parents[1] / "formats" / "store-1-run-1"
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "data"))  # its makers of small sources
@@ -38,7 +39,7 @@ def small_run(name: str, folder: Path) -> Path:
     run = RunFolder.open(path)
     rows = tuple(row for row in run.table.rows if row.name in ("conv1", "relu1", "norm1", "pool1", "dropout7", "fc8"))
     small = replace(run.table, rows=rows, columns=1)
-    run.write_config(network=run.config["network"] | {"table": table.to_json(small)})
+    run.write_config(network=run.config["network"] | {"table": table_json.to_json(small)})
     run = RunFolder.open(path)
     weights = {name: torch.full_like(tensor, 0.01) for name, tensor in run.empty_network().state_dict().items()}
     if (path / "model.safetensors").exists():
@@ -94,7 +95,7 @@ def sealed_json(data: bytes) -> bytes:
 
 
 def tensors_sealed(random: Random, data: bytes) -> bytes:
-    """A file of `alexnet.tensor_files` with a tensor or what is said of them changed, its digest right."""
+    """A file of `alexnet.files.tensors` with a tensor or what is said of them changed, its digest right."""
     if random.random() < 0.2:
         return mutate.safetensors(random, data)
     try:

@@ -24,37 +24,36 @@ import mutate
 import seeds
 from of_runs import indexes
 
-from alexnet import arrays
-from alexnet.damage import damage_named, hold, number, whole
-from alexnet.data.journal import first_state, load_journal, odd_files_of, save_journal
 from alexnet.data.sources import ilsvrc
 from alexnet.data.sources.archive import members
 from alexnet.data.sources.cifar import open_cifar
-from alexnet.data.store import Store
+from alexnet.data.store.journal import first_state, load_journal, odd_files_of, save_journal
+from alexnet.data.store.read import Store
 from alexnet.errors import LONGEST, UserError
-from alexnet.files import json_bytes, read_json, sealed
-from alexnet.measure.history import read_history, read_now
+from alexnet.experiments.report import write_report
+from alexnet.features.file import load_features
+from alexnet.features.similar.index import Index
+from alexnet.features.voc import _listed
+from alexnet.files import npy as arrays
+from alexnet.files.schema import damage_named, hold, json_bytes, number, read_json, sealed, whole
+from alexnet.files.tensors import DamagedFile, load_tensors, save_tensors
 from alexnet.measure.probabilities import Probabilities
 from alexnet.measure.run import Run
-from alexnet.nets import table
-from alexnet.nets.weights import Asked, read_weights
-from alexnet.nets.weights.caffe import mean_image_in
-from alexnet.nets.weights.onnx_rows import array_of
-from alexnet.nets.weights.quantised import PREFIX
+from alexnet.nets import table_json
 from alexnet.nets.zoo import find
-from alexnet.papers.report import write_report
-from alexnet.reuse.feature_file import load_features
-from alexnet.reuse.similar.index import Index
-from alexnet.reuse.voc import _listed
-from alexnet.runs import RunFolder
+from alexnet.runs.folder import RunFolder
+from alexnet.runs.history import read_history, read_now
+from alexnet.see.activation_statistics import Spread
 from alexnet.see.keypoints import read_keypoints, size_of
-from alexnet.see.spread import Spread
 from alexnet.see.top import Top
 from alexnet.serve.home import recipe_words
 from alexnet.serve.sides import Side
-from alexnet.tensor_files import DamagedFile, load_tensors, save_tensors
 from alexnet.train.options import TrainOptions
 from alexnet.train.resume import recorded_options, resumed_job
+from alexnet.weights import Asked, read_weights
+from alexnet.weights.caffe import mean_image_in
+from alexnet.weights.onnx.rows import array_of
+from alexnet.weights.quantised import PREFIX
 
 A_RESULT = min((Path(__file__).parents[2] / "docs" / "results").glob("A-fig3-*.json"))
 
@@ -261,7 +260,7 @@ def test_an_empty_tensor_has_a_digest(tmp_path: Path) -> None:
 
 
 def test_what_is_said_of_tensors_must_be_a_table(tmp_path: Path) -> None:
-    from alexnet.tensor_files import _digest
+    from alexnet.files.tensors import _digest
 
     data = save({}, {"about": "[1]", "sha256": _digest({}, "[1]")})
     with pytest.raises(DamagedFile, match="no table"):
@@ -397,7 +396,7 @@ def journal(folder: Path, change: Callable[[dict[str, Any]], Any]) -> Path:
     save_journal(folder, {"size": 4}, first_state(("train",), "raw", 4))
     from of_data import _journal_parts, journal_sealed
 
-    from alexnet.data import layout
+    from alexnet.data.store import layout
 
     path = folder / layout.JOURNAL
     found = _journal_parts(path.read_bytes())
@@ -571,4 +570,4 @@ def test_an_index_whose_options_say_nothing_of_codes_and_lists(tmp_path: Path) -
 def test_a_table_comes_back_whole() -> None:
     for name in ("alexnet", "toy", "zfnet"):
         known = find(name)
-        assert table.from_json(json.loads(json.dumps(table.to_json(known))), "x") == known
+        assert table_json.from_json(json.loads(json.dumps(table_json.to_json(known))), "x") == known

@@ -21,7 +21,7 @@ import mutate
 import oracle
 
 from alexnet.errors import UserError
-from alexnet.files import parsed
+from alexnet.files.schema import parsed
 
 ROOT = Path(__file__).parents[2]
 INPUTS = 120

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from alexnet import kernels
-from alexnet.data.store import Store
+from alexnet.data.store.read import Store
 
 ROOT = Path(__file__).parents[2]
 

@@ -8,14 +8,14 @@ import pytest
 import torch
 
 from alexnet import kernels
-from alexnet.data.store import Store
-from alexnet.data.upload import pinned, upload
+from alexnet.data.batches import pinned, upload
+from alexnet.data.store.read import Store
 from alexnet.errors import UserError
-from alexnet.runs import RunFolder
+from alexnet.runs.folder import RunFolder
 from alexnet.train import loop
-from alexnet.train.job import new_job
 from alexnet.train.loop import train
 from alexnet.train.options import TrainOptions
+from alexnet.train.state import new_job
 from alexnet.train.step import train_batch
 
 pytestmark = pytest.mark.gpu

@@ -10,18 +10,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from alexnet.data import layout, synthetic
-from alexnet.data.prepare import prepare
+from alexnet.data import synthetic
 from alexnet.data.sources import open_source
-from alexnet.data.store import Part, Store
+from alexnet.data.store import layout
+from alexnet.data.store.prepare import prepare
+from alexnet.data.store.read import Part, Store
 
 PROCESSES = 8
 READER = """
 import hashlib, sys
 import numpy as np
 from alexnet.data.order import epoch_order
-from alexnet.data.store import Store
-from alexnet.data.stream import Stream
+from alexnet.data.store.read import Store
+from alexnet.data.batches import Stream
 path, seed, rounds = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 print("ready", flush=True)
 sys.stdin.readline()

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from alexnet.data.augment import Inputs
-from alexnet.data.store import Store
+from alexnet.data.store.read import Store
 from alexnet.measure.run import Run
-from alexnet.nets import table
+from alexnet.nets import table_json
 from alexnet.nets.network import Network, build
-from alexnet.runs import RunFolder
+from alexnet.runs.folder import RunFolder
 
 SIZE = 32
 GAIN = {"conv1.weight": 1 / 30, "fc8.weight": 40}
@@ -53,7 +53,7 @@ def make_run(tmp_path: Path, store: Store) -> MakeRun:
             "alexnet": "0",
             "torch": "0",
             "python": "3",
-            "network": {"table": table.to_json(network.table), "input_size": SIZE, "mean": mean},
+            "network": {"table": table_json.to_json(network.table), "input_size": SIZE, "mean": mean},
             "classes": {
                 "names": [f"stripes {ident}" for ident in store.class_ids],
                 "ids": list(store.class_ids),

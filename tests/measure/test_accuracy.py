@@ -11,9 +11,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alexnet.data.store import Store
+from alexnet.data.store.read import Store
 from alexnet.measure import accuracy
-from alexnet.measure.accuracy import TOP, Viewer, count, evaluate, nll_of_truth, rank_of_truth
+from alexnet.measure.accuracy import TOP, count, evaluate, nll_of_truth, rank_of_truth
+from alexnet.measure.viewer import Viewer
 
 
 def softmax(logits_bk: np.ndarray) -> np.ndarray:

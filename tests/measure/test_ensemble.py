@@ -9,9 +9,8 @@ import pytest
 import torch
 
 from alexnet import cli
-from alexnet.data.augment import views_of
+from alexnet.data.views import VIEW_NUMBERS, all_views, views_of
 from alexnet.errors import UsageError, UserError
-from alexnet.measure.accuracy import VIEW_NUMBERS, all_views
 from alexnet.measure.ensemble import GRID, average, search_weights, submission, weights_from
 from alexnet.measure.probabilities import Probabilities
 from alexnet.measure.run import Run

@@ -12,15 +12,15 @@ import torch
 from safetensors.numpy import load_file
 
 from alexnet.cli import main
-from alexnet.data.prepare import prepare
 from alexnet.data.sources import open_source
-from alexnet.data.store import Store
+from alexnet.data.store.prepare import prepare
+from alexnet.data.store.read import Store
 from alexnet.errors import UsageError, UserError
-from alexnet.measure import words
+from alexnet.files.tensors import load_tensors, save_tensors, tensor_digest
 from alexnet.measure.evaluation import Evaluation, evaluate_run
 from alexnet.measure.probabilities import Probabilities
 from alexnet.measure.run import Run
-from alexnet.tensor_files import load_tensors, save_tensors, tensor_digest
+from alexnet.report import text as words
 
 NAMES = ("cat", "dog", "emu", "fox", "gnu", "hen", "ibis")
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 import alexnet
-from alexnet.data.store import Store
+from alexnet.data.store.read import Store
 from alexnet.errors import UserError
-from alexnet.measure.hub import CARD, FILES
+from alexnet.runs.hub import CARD, FILES
 from alexnet.train.loop import train
 from alexnet.train.options import TrainOptions
 

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from alexnet.cli import main
-from alexnet.data.prepare import prepare
 from alexnet.data.sources import open_source
-from alexnet.data.store import Store
+from alexnet.data.store.prepare import prepare
+from alexnet.data.store.read import Store
 from alexnet.errors import UserError
 from alexnet.measure.overlap import save_trained_on, seen_in_training, trained_on
-from alexnet.measure.report import write_report
 from alexnet.measure.run import Run
-from alexnet.runs import TRAINED_ON
+from alexnet.report.run import write_report
+from alexnet.runs.folder import TRAINED_ON
 
 CLASSES, SIDE = 4, 40
 

@@ -15,11 +15,11 @@ import pytest
 import torch
 from PIL import Image, ImageSequence
 
-from alexnet.data.decode import Undecodable
+from alexnet.features.pictures import Loose
+from alexnet.images.decode import Undecodable
 from alexnet.measure.pictures import decoded, each_picture, is_one, picture_list
 from alexnet.measure.predict import Prediction
 from alexnet.measure.run import Run
-from alexnet.reuse.pictures import Loose
 
 N = 4
 

@@ -13,15 +13,16 @@ from PIL import Image
 from rich.cells import cell_len
 
 from alexnet.cli import main
-from alexnet.data.decode import Undecodable, decode, to_record
-from alexnet.data.store import Store
+from alexnet.data.store.read import Store
 from alexnet.errors import UsageError
-from alexnet.measure import predict, words
+from alexnet.files.tensors import load_tensors, save_tensors
+from alexnet.images.decode import Undecodable, decode, to_record
+from alexnet.measure import predict
 from alexnet.measure.evaluation import evaluate_run
 from alexnet.measure.predict import Failure, Label, Prediction
 from alexnet.measure.probabilities import Probabilities
 from alexnet.measure.run import Run
-from alexnet.tensor_files import load_tensors, save_tensors
+from alexnet.report import text as words
 
 
 @pytest.fixture

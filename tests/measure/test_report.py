@@ -11,13 +11,13 @@ import pytest
 from PIL import Image
 
 from alexnet.cli import main
-from alexnet.data.store import Store
+from alexnet.data.store.read import Store
 from alexnet.errors import UserError
-from alexnet.measure.figures import columns_mosaic, kernel_mosaic
-from alexnet.measure.history import read_history
-from alexnet.measure.report import write_report
 from alexnet.measure.run import Run
-from alexnet.measure.sections import repeating_command
+from alexnet.report.drawing import columns_mosaic, kernel_mosaic
+from alexnet.report.run import write_report
+from alexnet.report.sections import repeating_command
+from alexnet.runs.history import read_history
 
 FIGURES = {"loss", "error", "rate", "kernels", "pictures", "confusion"}
 

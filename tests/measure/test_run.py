@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import alexnet
-from alexnet.data.store import Store
+from alexnet.data.store.read import Store
 from alexnet.errors import UserError
 from alexnet.measure.run import Run
 

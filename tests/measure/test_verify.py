@@ -10,12 +10,12 @@ import pytest
 import torch
 
 from alexnet import cli
-from alexnet.data.store import Store
+from alexnet.data.store.read import Store
 from alexnet.errors import UserError
+from alexnet.files.tensors import load_tensors, save_tensors
 from alexnet.measure.accuracy import Counts
 from alexnet.measure.verify import Finding, compared, verify_run
-from alexnet.runs import RunFolder
-from alexnet.tensor_files import load_tensors, save_tensors
+from alexnet.runs.folder import RunFolder
 from alexnet.train.loop import train
 from alexnet.train.options import TrainOptions
 

@@ -8,10 +8,11 @@ import pytest
 import torch
 
 from alexnet.errors import UserError
-from alexnet.nets import table
+from alexnet.nets import table, table_json
 from alexnet.nets.init import initialise
 from alexnet.nets.network import build
-from alexnet.nets.table import Conv, Dense, Norm, Pool, trace, with_classes, with_width
+from alexnet.nets.table import Conv, Dense, Norm, Pool, with_classes, with_width
+from alexnet.nets.trace import trace
 from alexnet.nets.zoo import ZOO, find
 
 
@@ -134,15 +135,15 @@ def test_every_network_builds_and_gives_finite_logits(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(ZOO))
 def test_a_table_survives_json(name: str) -> None:
-    described = json.loads(json.dumps(table.to_json(ZOO[name])))
-    assert table.from_json(described, "config.json") == ZOO[name]
+    described = json.loads(json.dumps(table_json.to_json(ZOO[name])))
+    assert table_json.from_json(described, "config.json") == ZOO[name]
 
 
 def test_a_damaged_table_is_named() -> None:
-    described = table.to_json(ZOO["toy"])
+    described = table_json.to_json(ZOO["toy"])
     described["rows"][0]["surprise"] = 1
     with pytest.raises(UserError, match=r"there\.json: its network table can't be read"):
-        table.from_json(described, "there.json")
+        table_json.from_json(described, "there.json")
 
 
 def test_unknown_names_get_neighbours() -> None:

@@ -9,12 +9,12 @@ import torch
 from alexnet.nets import zoo
 from alexnet.nets.network import Network, build
 from alexnet.nets.table import Dropout, Table, insert_after
-from alexnet.runs import RunFolder
-from alexnet.train.job import Job
+from alexnet.parallel.launch import launched
+from alexnet.parallel.team import Team
+from alexnet.runs.folder import RunFolder
 from alexnet.train.options import TrainOptions
-from alexnet.train.parallel.launch import launched
-from alexnet.train.parallel.team import Team
 from alexnet.train.schedule import Logged, Rates
+from alexnet.train.state import Job
 from alexnet.train.step import learn
 from alexnet.train.update import Lars, Update
 

@@ -8,10 +8,10 @@ import pytest
 
 from alexnet import cli
 from alexnet.errors import UserError
+from alexnet.parallel import launch
+from alexnet.parallel.heartbeat import in_ranks
+from alexnet.parallel.launch import VARIABLES, Rendezvous, launched
 from alexnet.train.options import TrainOptions
-from alexnet.train.parallel import launch
-from alexnet.train.parallel.launch import VARIABLES, Rendezvous, launched
-from alexnet.train.parallel.watch import in_ranks
 
 MEETING = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500"}
 

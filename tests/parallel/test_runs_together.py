@@ -20,25 +20,27 @@ from PIL import Image
 from processes import together
 
 from alexnet import cli
-from alexnet.data.prepare import prepare
 from alexnet.data.sources import open_source
-from alexnet.data.store import Store
+from alexnet.data.store.prepare import prepare
+from alexnet.data.store.read import Store
 from alexnet.errors import UsageError
-from alexnet.measure.accuracy import Counts, Viewer, evaluate
+from alexnet.files.tensors import load_tensors, tensor_digest
+from alexnet.measure.accuracy import Counts, evaluate
 from alexnet.measure.probabilities import Probabilities
+from alexnet.measure.viewer import Viewer
 from alexnet.nets import zoo
 from alexnet.nets.network import build
-from alexnet.nets.table import trace, with_width
-from alexnet.runs import RunFolder
-from alexnet.tensor_files import load_tensors, tensor_digest
+from alexnet.nets.table import with_width
+from alexnet.nets.trace import trace
+from alexnet.parallel import launch, traffic
+from alexnet.parallel.grid import Layout, bounds, deal, own_order
+from alexnet.parallel.launch import launched
+from alexnet.runs.folder import RunFolder
 from alexnet.train import loop
-from alexnet.train.job import make_job
 from alexnet.train.loop import train
 from alexnet.train.options import TrainOptions
-from alexnet.train.parallel import launch, traffic
-from alexnet.train.parallel.launch import launched
-from alexnet.train.parallel.layout import Layout, bounds, deal, own_order
 from alexnet.train.recipes import find
+from alexnet.train.state import make_job
 from alexnet.train.step import learn
 from alexnet.train.stop import Interrupted
 
@@ -153,7 +155,7 @@ def network():
 
 
 def inputs(store: Store):
-    from alexnet.train.first import first_inputs
+    from alexnet.train.warm_start import first_inputs
 
     return first_inputs(store, network(), find("paper"), TrainOptions())
 
@@ -282,7 +284,7 @@ def leaving_order(case: object) -> list[set[str]]:
     """Names of the weights in the buckets of data parallel's gradients, bucket after bucket as they leave."""
     from steps import job_of, pictures_of
 
-    from alexnet.train.parallel import gradients
+    from alexnet.parallel import gradients
 
     order: list[set[str]] = []
     plain = gradients._adder

@@ -15,11 +15,11 @@ from processes import together
 from torchrun import PATIENCE, saved_step, started, until, workers
 
 from alexnet import cli
-from alexnet.data.store import Store
-from alexnet.runs import RunFolder
-from alexnet.tensor_files import tensor_digest
+from alexnet.data.store.read import Store
+from alexnet.files.tensors import tensor_digest
+from alexnet.runs.folder import RunFolder
 from alexnet.train import loop
-from alexnet.train.job import Job
+from alexnet.train.state import Job
 
 BATCHES = 7  # of an epoch
 

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from alexnet.data.augment import Inputs
-from alexnet.data.store import Store
+from alexnet.data.store.read import Store
 from alexnet.measure.run import Run
-from alexnet.nets import table
+from alexnet.nets import table_json
 from alexnet.nets.network import build
-from alexnet.runs import RunFolder
+from alexnet.runs.folder import RunFolder
 
 sys.path.insert(0, str(Path(__file__).parent))  # for made_networks: test folders are not packages
 from made_networks import lively
@@ -32,7 +32,7 @@ def make_run(folder: Path, store: Store, *, snapshots: tuple[int, ...] = ()) -> 
         eigenvectors=torch.from_numpy(statistics.eigenvectors.copy()),
     )
     config = {
-        "network": {"table": table.to_json(network.table), "input_size": SIZE, "mean": "aligned"},
+        "network": {"table": table_json.to_json(network.table), "input_size": SIZE, "mean": "aligned"},
         "classes": {"names": list(store.class_names), "ids": list(store.class_ids), "order": store.class_order},
         "data": {"path": str(store.path), "fingerprint": store.fingerprint, "size": store.size},
         "machine": {"device": "cpu", "precision": "fp32"},

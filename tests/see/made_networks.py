@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from alexnet.data.augment import Inputs
-from alexnet.measure.accuracy import Viewer
+from alexnet.measure.viewer import Viewer
 from alexnet.nets import zoo
 from alexnet.nets.network import Network, build
 

@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from alexnet import cli
-from alexnet.data.store import Store
+from alexnet.commands.see import METHODS
+from alexnet.data.store.read import Store
 from alexnet.measure.run import Run
-from alexnet.verbs.see import METHODS
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from alexnet.errors import UserError
 from alexnet.nets.network import Network
 from alexnet.nets.table import Activation, Conv, Dense, Norm, Pool, Table
 from alexnet.see.deconvnet import RULES, Method, descend, project
-from alexnet.see.sight import look
+from alexnet.see.forward_pass import look
 from alexnet.see.units import Unit, box_of, strongest_units
 
 ZOO = ["toy", "alexnet", "alexnet-145", "alexnet-4col", "alexnet-nocomm", "alexnet-tanh", "zfnet", "torchvision"]

@@ -9,11 +9,12 @@ from made_networks import noise, small, viewer_of
 from torch import Tensor
 
 from alexnet.data.augment import Inputs
-from alexnet.data.store import Store
+from alexnet.data.store.read import Store
 from alexnet.errors import UserError
-from alexnet.measure.accuracy import Viewer
 from alexnet.measure.run import Run
+from alexnet.measure.viewer import Viewer
 from alexnet.see.charts import invariance_figure
+from alexnet.see.forward_pass import inputs_of
 from alexnet.see.invariance import (
     Curves,
     Invariance,
@@ -24,7 +25,6 @@ from alexnet.see.invariance import (
     steps_of,
     transformed,
 )
-from alexnet.see.sight import inputs_of
 
 
 @pytest.fixture(scope="module")

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from alexnet.errors import UsageError, UserError
 from alexnet.geometry import Window
-from alexnet.measure.accuracy import Viewer
+from alexnet.measure.viewer import Viewer
+from alexnet.see.forward_pass import look
 from alexnet.see.local import Local, Part
 from alexnet.see.occlusion import BATCH, BLOCK, Occluder, Square, neighbours, occlude, strongest_map
-from alexnet.see.sight import look
 from alexnet.see.units import Unit, last_convolution
 
 ZOO = ["toy", "alexnet", "alexnet-145", "alexnet-4col", "alexnet-nocomm", "alexnet-pad12", "alexnet-pool2x2", "zfnet"]

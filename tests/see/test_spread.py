@@ -7,12 +7,12 @@ import pytest
 import torch
 from made_networks import lively, small
 
-from alexnet.data.store import Store
+from alexnet.data.store.read import Store
 from alexnet.errors import UserError
 from alexnet.measure.run import Run
 from alexnet.nets.network import build
-from alexnet.see.spread import Spread, spread_of
-from alexnet.see.wiring import filters_of, strengths, weighted_layers
+from alexnet.see.activation_statistics import Spread, spread_of
+from alexnet.see.connections import filters_of, strengths, weighted_layers
 
 
 def test_the_peaks_are_those_of_each_picture_alone(run: Run, store: Store, tmp_path: Path) -> None:

@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from alexnet.data.store import Store
+from alexnet.data.store.read import Store
 from alexnet.errors import UsageError, UserError
 from alexnet.measure.run import Run
 from alexnet.see.evolution import evolve
-from alexnet.see.portraits import portraits_of
-from alexnet.see.sight import centre_views, inputs_of, look
+from alexnet.see.forward_pass import centre_views, inputs_of, look
+from alexnet.see.patches import portraits_of
 from alexnet.see.top import NONE, Strongest, Top, find_top, merge
 from alexnet.see.units import Unit, box_of
 

@@ -14,16 +14,16 @@ import torch
 
 from alexnet import cli
 from alexnet.data import synthetic
-from alexnet.data.store import Store
+from alexnet.data.store.read import Store
 from alexnet.data.synthetic import Annotation
 from alexnet.errors import UserError
 from alexnet.measure.run import Run
 from alexnet.see.correspondence import OTHER, RANDOM, correspondence_of
 from alexnet.see.deconvnet import project
 from alexnet.see.faces import Faces, drawn_faces, mask_over
+from alexnet.see.forward_pass import inputs_of, look, records_of
 from alexnet.see.keypoints import in_view, read_keypoints, region_in_view
 from alexnet.see.occlusion import Square, occlude
-from alexnet.see.sight import inputs_of, look, records_of
 from alexnet.see.top import find_top
 from alexnet.see.units import strongest_units
 

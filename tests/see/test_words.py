@@ -6,7 +6,7 @@ from made_networks import noise, small
 
 from alexnet.errors import UsageError, UserError
 from alexnet.see.display import contrast, mosaic, tile
-from alexnet.see.sight import look
+from alexnet.see.forward_pass import look
 from alexnet.see.units import (
     Unit,
     box_of,

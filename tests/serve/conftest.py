@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from alexnet.data.prepare import prepare
 from alexnet.data.sources import open_source
+from alexnet.data.store.prepare import prepare
 from alexnet.train.loop import train
 from alexnet.train.options import TrainOptions
 

@@ -12,9 +12,9 @@ import pytest
 import torch
 from explored import CLASSES, Place, Site
 
-from alexnet.data.store import Store
-from alexnet.measure.history import NOW
+from alexnet.data.store.read import Store
 from alexnet.measure.run import Run
+from alexnet.runs.history import NOW
 from alexnet.see.occlusion import occlude
 from alexnet.see.top import find_top
 

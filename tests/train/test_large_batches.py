@@ -6,16 +6,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from alexnet.data.store import Store
+from alexnet.data.store.read import Store
 from alexnet.errors import UsageError
-from alexnet.runs import RunFolder
-from alexnet.tensor_files import tensor_digest
+from alexnet.files.tensors import tensor_digest
+from alexnet.runs.folder import RunFolder
+from alexnet.runs.log import Everyone, Log
 from alexnet.train import loop, step
-from alexnet.train.job import Job, new_job
 from alexnet.train.loop import train, train_epoch
 from alexnet.train.options import TrainOptions
-from alexnet.train.record import Everyone, Log
 from alexnet.train.schedule import Rates
+from alexnet.train.state import Job, new_job
 from alexnet.train.stop import Stop
 
 SMALL = {"net": "toy", "epochs": 2, "batch": 36, "precision": "fp32", "threads": 1, "mirror": False}

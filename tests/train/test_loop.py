@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from alexnet.data.store import Store
+from alexnet.data.store.read import Store
 from alexnet.errors import UsageError, UserError
-from alexnet.measure.history import read_now
-from alexnet.runs import RunFolder, disk_needed
-from alexnet.tensor_files import load_tensors, save_tensors, tensor_digest
-from alexnet.train import loop, record, step
+from alexnet.files.tensors import load_tensors, save_tensors, tensor_digest
+from alexnet.runs import log as record
+from alexnet.runs.folder import RunFolder, disk_needed
+from alexnet.runs.history import read_now
+from alexnet.train import loop, step
 from alexnet.train.loop import train
 from alexnet.train.options import TrainOptions
 from alexnet.train.stop import SIGNALS, Interrupted, stop_signals
@@ -642,7 +643,7 @@ def test_frozen_layers_stay_to_the_bit_also_taken_up_again(
 
 def test_nothing_is_computed_backwards_through_a_frozen_beginning(store: Store, unbroken: Path) -> None:
     """No gradient graph, so nothing kept for it: the output of the last frozen layer requires none."""
-    from alexnet.train.first import freeze
+    from alexnet.train.warm_start import freeze
 
     network = RunFolder.open(unbroken).network.train()
     freeze(network, "conv1-conv5")

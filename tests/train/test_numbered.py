@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 
-from alexnet.papers.runs2012 import by_recipe, logged_runs
+from alexnet.experiments.krizhevsky2012.runs import by_recipe, logged_runs
 from alexnet.train.recipes import every_recipe, find
 from alexnet.train.schedule import Logged
 

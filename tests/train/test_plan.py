@@ -8,7 +8,7 @@ import pytest
 from alexnet import cli
 from alexnet.errors import UsageError, UserError
 from alexnet.nets import zoo
-from alexnet.nets.table import trace
+from alexnet.nets.trace import trace
 from alexnet.train.plan import (
     Cluster,
     Forecast,
@@ -134,8 +134,9 @@ def test_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_run_gives_network_and_speed(tmp_path: Path) -> None:
-    from alexnet.measure.history import FIGURES
-    from alexnet.nets.table import to_json, with_width
+    from alexnet.nets.table import with_width
+    from alexnet.nets.table_json import to_json
+    from alexnet.runs.history import FIGURES
 
     thin = with_width(zoo.find("toy"), 0.5)
     config = {"format_version": 1, "network": {"table": to_json(thin), "input_size": 40}}

@@ -9,13 +9,13 @@ from tensorboard.backend.event_processing.event_file_loader import LegacyEventFi
 from tensorboard.plugins.custom_scalar import layout_pb2
 from tensorboard.plugins.hparams import plugin_data_pb2
 
-from alexnet.data.store import Store
+from alexnet.data.store.read import Store
 from alexnet.errors import UserError
-from alexnet.files import TEMPORARY_SUFFIX
-from alexnet.runs import RunFolder
+from alexnet.files.atomic import TEMPORARY_SUFFIX
+from alexnet.runs.folder import RunFolder
+from alexnet.runs.log import Curves, Everyone, Log, Now
 from alexnet.train.loop import train
 from alexnet.train.options import TrainOptions
-from alexnet.train.record import Curves, Everyone, Log, Now
 
 
 def test_tensorboard_reads_the_curves(tmp_path: Path) -> None:

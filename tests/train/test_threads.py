@@ -14,13 +14,14 @@ import torch
 
 import alexnet
 from alexnet import isolation
-from alexnet.data.store import Store
+from alexnet.data.store.read import Store
 from alexnet.errors import UsageError
 from alexnet.isolation import isolated
-from alexnet.train import job, loop, resume
-from alexnet.train.job import set_threads
+from alexnet.train import loop, resume
+from alexnet.train import state as job
 from alexnet.train.loop import train
 from alexnet.train.options import TrainOptions
+from alexnet.train.state import set_threads
 
 QUICK = TrainOptions(net="toy", input_size=32, epochs=1, batch=50, precision="fp32", device="cpu", colour_noise="off")
 

@@ -17,7 +17,7 @@ from alexnet.data.sources.labelme import is_labelme, open_labelme
 from alexnet.data.sources.norb import is_norb, open_norb
 from alexnet.data.sources.tiny_imagenet import is_tiny_imagenet, open_tiny_imagenet
 from alexnet.errors import UserError
-from alexnet.files import expanded
+from alexnet.files.atomic import expanded
 
 __all__ = ["Item", "Part", "Source", "open_source", "split"]
 

@@ -9,9 +9,9 @@ from typing import IO, Any, NamedTuple
 
 import numpy as np
 
-from alexnet.data.decode import Undecodable
 from alexnet.data.sources.base import MOST_FILE_BYTES
 from alexnet.errors import UserError
+from alexnet.images.decode import Undecodable
 
 
 class Member(NamedTuple):

@@ -13,9 +13,9 @@ from typing import overload
 
 import numpy as np
 
-from alexnet.data.decode import Decoded, Undecodable
 from alexnet.errors import UsageError, UserError
-from alexnet.terminal import printable
+from alexnet.images.decode import Decoded, Undecodable
+from alexnet.text import printable
 
 Reader = Callable[[int], "bytes | np.ndarray | Decoded"]
 """Place in a source → the bytes of the picture's file, or its pixels (H, W, 3) uint8 RGB, perhaps with notes. Safe in

@@ -8,7 +8,7 @@ import PIL
 
 from alexnet.data.sources.base import Source
 from alexnet.data.sources.folder import open_folder
-from alexnet.files import cache_home, expanded
+from alexnet.files.atomic import cache_home, expanded
 
 PREFIX = "synthetic:"
 

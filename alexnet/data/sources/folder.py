@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from alexnet.data.class_text import MOST_BYTES, entries_in
 from alexnet.data.sources.base import FileReader, Part, Source, check, distinct, in_order, key_of, listed, printable
+from alexnet.data.sources.class_text import MOST_BYTES, entries_in
 from alexnet.data.sources.found import Folder, read_tree
 from alexnet.data.sources.layouts import refuse_other_layouts, split_names, unwrapped
 from alexnet.errors import UserError
-from alexnet.files import read_bounded
-from alexnet.terminal import counted
+from alexnet.files.atomic import read_bounded
+from alexnet.text import counted
 
 WORDS_FILES = ("synset_words.txt", "words.txt", "LOC_synset_mapping.txt")
 

@@ -6,9 +6,9 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from alexnet.data import layout
+from alexnet.data.store import layout
 from alexnet.errors import UserError
-from alexnet.terminal import counted
+from alexnet.text import counted
 
 # Text and tables; data, weights, archives, programs; what cameras and picture programs write beside pictures; videos
 # and sound; links of desktops, unfinished downloads and copies of editors.

@@ -13,15 +13,15 @@ from pathlib import Path
 
 import numpy as np
 
-from alexnet.damage import damage_named
-from alexnet.data.class_text import WNID
 from alexnet.data.sources.archive import Member, TarReader, members
 from alexnet.data.sources.base import Part, Source, check, distinct, in_order, key_of, listed, printable
+from alexnet.data.sources.class_text import WNID
 from alexnet.data.sources.folder import class_part, class_tree, files_part
 from alexnet.data.sources.found import entries, read_tree
 from alexnet.data.sources.mat import MOST_BYTES, read_mat
 from alexnet.errors import UserError
-from alexnet.files import read_bounded
+from alexnet.files.atomic import read_bounded
+from alexnet.files.schema import damage_named
 
 NUMBERED = re.compile(r"ILSVRC\d{4}_(?:val|test)_(\d{8})\.JPEG", re.I)
 DEEPEST_KIT = 3

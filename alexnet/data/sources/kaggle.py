@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from alexnet.data.class_text import WNID, lines_of
 from alexnet.data.sources.base import Part, Source, check, in_order, listed, printable
+from alexnet.data.sources.class_text import WNID, lines_of
 from alexnet.data.sources.folder import class_part, class_tree, files_part, human_names
 from alexnet.data.sources.found import entries
 from alexnet.data.sources.ilsvrc import NUMBERED, check_classes, has_kit, names_in, sorted_validation
 from alexnet.errors import UserError
-from alexnet.terminal import counted
+from alexnet.text import counted
 
 INSIDE = ("", "CLS-LOC", "Data/CLS-LOC", "ILSVRC/Data/CLS-LOC")
 """Where train/ and val/ lie below the folder given; the lists lie there or up to three folders above."""

@@ -14,13 +14,13 @@ from xml.parsers import expat
 
 import numpy as np
 
-from alexnet.data.class_text import codec_of
-from alexnet.data.decode import Undecodable, decode
 from alexnet.data.sources.base import UNLABELLED, FileReader, Part, Source, check, in_order, key_of, listed, printable
+from alexnet.data.sources.class_text import codec_of
 from alexnet.data.sources.found import entries, is_folder, read_tree, why_no_picture
 from alexnet.errors import UserError
-from alexnet.files import read_bounded
-from alexnet.terminal import counted
+from alexnet.files.atomic import read_bounded
+from alexnet.images.decode import Undecodable, decode
+from alexnet.text import counted
 
 ANNOTATIONS = ("annotations", "annotation", "xmls", "xml")
 PICTURES = ("jpegimages", "images", "pngimages", "image", "imgs", "img")

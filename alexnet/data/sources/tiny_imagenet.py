@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from alexnet.data.class_text import lines_of
 from alexnet.data.sources.base import Part, Source, check, in_order, listed
+from alexnet.data.sources.class_text import lines_of
 from alexnet.data.sources.folder import class_part, class_tree, files_part, human_names
 from alexnet.data.sources.found import read_tree
 from alexnet.data.sources.ilsvrc import sorted_validation

@@ -5,10 +5,10 @@ import sys
 import numpy as np
 from PIL import Image, ImageDraw
 
-from alexnet.data.decode import to_record
 from alexnet.data.synthetic.paint import CLASSES, draw
 from alexnet.data.synthetic.views import box_in_record
 from alexnet.data.synthetic.views import to_record as points_to_record
+from alexnet.images.decode import to_record
 
 TILE, GAP, HEADING = 84, 2, 14
 ROWS = (("train", False), ("train", False), ("train", False), ("val", False), ("val", True))

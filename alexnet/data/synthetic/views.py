@@ -9,7 +9,7 @@ import numpy as np
 def to_record(points: np.ndarray, width: int, height: int, size: int = 256) -> np.ndarray:
     """Points (N, 2) of a picture of width × height pixels → where they lie in its size × size record, float64.
 
-    The same geometry as `alexnet.data.decode.to_record`: shorter side to `size`, longer side rounded, centre cut out.
+    The same geometry as `alexnet.images.decode.to_record`: shorter side to `size`, longer side rounded, centre cut out.
     Points that are cut off come out below 0 or above size.
     """
     shape = np.array((width, height))

@@ -13,7 +13,9 @@ from PIL import Image
 
 from alexnet.data.synthetic.paint import CLASSES, PARTS, draw
 from alexnet.errors import UsageError, UserError
-from alexnet.files import faults_named, json_bytes, locked, read_json, write_atomically
+from alexnet.files.atomic import faults_named, write_atomically
+from alexnet.files.locks import locked
+from alexnet.files.schema import json_bytes, read_json
 
 MANIFEST = "synthetic.json"
 DRAWING_VERSION = 3  # goes up whenever a picture changes

@@ -19,7 +19,7 @@ from alexnet.serve.routes.common import JPEG, PNG, LayerName, Number, SideKey, T
 from alexnet.serve.sides import Absent, Side
 from alexnet.serve.uploads import LIMIT_BYTES, Held, decoded, jpeg_of, of_record
 from alexnet.serve.worker import Desk
-from alexnet.terminal import in_bytes
+from alexnet.text import in_bytes
 
 router = APIRouter(tags=["pictures"])
 Ident = Annotated[str, Path(max_length=32)]

@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
-from alexnet.measure.history import read_now
+from alexnet.runs.history import read_now
 from alexnet.serve import compare, home, units
 from alexnet.serve.answers import event, event_stream, stream
 from alexnet.serve.kept import What

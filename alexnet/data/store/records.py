@@ -1,0 +1,130 @@
+"""Items of a source → records of a store: what ``prepare`` has its threads do. No file of the store is touched here."""
+
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from alexnet.data.sources import Item, Source
+from alexnet.data.store import layout
+from alexnet.data.store.journal import Chunk
+from alexnet.data.store.statistics import sums_of
+from alexnet.errors import UsageError, UserError
+from alexnet.files.atomic import file_fault
+from alexnet.images.decode import Decoded, Undecodable, decode_record, to_record
+from alexnet.images.resample import Resample
+
+Decode = Literal["full", "scaled"]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What decides the bytes of a record. Two runs with equal options and equal sources make equal stores."""
+
+    size: int = 256
+    resample: Resample = "bicubic"
+    format: layout.Format = "raw"
+    exif: bool = False
+    decode: Decode = "full"
+
+    def __post_init__(self) -> None:
+        if type(self.size) is not int or not 1 <= self.size <= layout.MAXIMUM_SIZE:
+            raise UsageError(f"--size {self.size}: must be a whole number from 1 to {layout.MAXIMUM_SIZE} (pixels)")
+        if self.resample not in get_args(Resample):
+            raise UsageError(f"--resample {self.resample}: choose one of {', '.join(get_args(Resample))}")
+        if self.format not in layout.FORMATS:
+            raise UsageError(f"--format {self.format}: choose one of {', '.join(layout.FORMATS)}")
+        if self.decode not in get_args(Decode):
+            raise UsageError(f"--decode {self.decode}: choose one of {', '.join(get_args(Decode))}")
+
+    def as_json(self) -> dict[str, Any]:
+        """As they stand in store.json, which says how pictures were decoded only where it was not in full."""
+        jpeg = layout.JPEG_SETTINGS if self.format == "jpeg" else None
+        decode = {} if self.decode == "full" else {"decode": self.decode}
+        fields = {"size": self.size, "format": self.format, "jpeg": jpeg, "resample": self.resample, "exif": self.exif}
+        return fields | decode
+
+
+def make_chunk(source: Source, name: str, start: int, end: int, *, options: Options) -> Chunk:
+    """Items ``start`` to ``end`` (exclusive) of part ``name`` as records. Runs in a thread; touches nothing shared."""
+    records: list[bytes] = []
+    read_back: list[np.ndarray] = []
+    labels: list[int] = []
+    keys: list[str] = []
+    odd_files: list[dict[str, Any]] = []
+    for index in range(start, end):
+        item = source.parts[name][index]
+        try:
+            record, notes = _record(item, options)
+        except Undecodable as error:
+            odd_files.append({"part": name, "key": item.key, "outcome": "refused", "why": [error.reason]})
+            continue
+        if notes:
+            odd_files.append({"part": name, "key": item.key, "outcome": "noted", "why": list(notes)})
+        records.append(layout.encode_jpeg(record) if options.format == "jpeg" else record.tobytes())
+        read_back.append(record)
+        labels.append(_label(item, source))
+        keys.append(item.key)
+    if options.format == "jpeg" and name == "train":
+        read_back = [layout.decode_jpeg(record, options.size) for record in records]
+    return Chunk(
+        part=name,
+        items=end - start,
+        records=records,
+        labels=labels,
+        keys=keys,
+        digests=[layout.digest_of(record) for record in records],
+        odd_files=odd_files,
+        sums=sums_of(read_back, options.size) if name == "train" else None,
+    )
+
+
+def _record(item: Item, options: Options) -> tuple[np.ndarray, tuple[str, ...]]:
+    """The record of an item and notes on it. UserError, not Undecodable, if the machine is at fault, not the file."""
+    try:
+        data = item.read()
+        if isinstance(data, Decoded):
+            return to_record(data.pixels, options.size, options.resample), data.notes
+        if isinstance(data, np.ndarray):
+            return to_record(data, options.size, options.resample), ()
+        return decode_record(
+            data,
+            item.key,
+            exif=options.exif,
+            size=options.size,
+            resample=options.resample,
+            scaled=options.decode == "scaled",
+        )
+    except (OSError, MemoryError, Undecodable) as error:
+        fault = _fault_of_machine(error)
+        if fault is None:
+            raise
+        raise _stopped(item.key, fault) from error
+
+
+def _fault_of_machine(error: BaseException) -> OSError | MemoryError | None:
+    """The operating system's error behind this one, if there is one: with an error number, which Pillow's own lack."""
+    for cause in (error, error.__cause__, error.__context__):
+        if isinstance(cause, MemoryError) or (isinstance(cause, OSError) and cause.errno is not None):
+            return cause
+    return None
+
+
+def _stopped(key: str, fault: OSError | MemoryError) -> UserError:
+    words = (
+        str(file_fault(fault, key))
+        if isinstance(fault, OSError)
+        else f"{key}: not enough memory to decode it; use fewer --workers or close other programs"
+    )
+    # A source that lacks a file is another source, and the same command would refuse it.
+    mended = "the file is back as it was" if isinstance(fault, FileNotFoundError) else "the fault is mended"
+    return UserError(
+        f"{words}. This is no bad picture, so it was not left out: stopped. What was prepared so far is kept; "
+        f"when {mended}, the same command goes on"
+    )
+
+
+def _label(item: Item, source: Source) -> int:
+    if not 0 <= item.label < len(source.class_ids):
+        raise ValueError(f"{item.key}: label {item.label} with {len(source.class_ids)} classes")
+    return item.label

@@ -1,0 +1,301 @@
+"""[A]'s figures.
+
+N, M pictures · D features · K kernels · C columns.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from statistics import mean
+
+import numpy as np
+
+from alexnet.experiments import charts
+from alexnet.experiments.finding import Finding, Row, Verdict, in_points
+from alexnet.experiments.krizhevsky2012 import cifar as cifar2012
+from alexnet.experiments.krizhevsky2012.colour import specialisation
+from alexnet.experiments.krizhevsky2012.nearest import share_of_same_class, thumbnails_of
+from alexnet.experiments.lab import Lab, Trial, how_trained
+from alexnet.experiments.registry import result
+from alexnet.experiments.statistics import above_zero, higher, undecided
+from alexnet.features.extract import features_of
+from alexnet.features.similar.search import nearest
+from alexnet.features.similar.sheet import contact_sheet
+from alexnet.measure.run import Run
+from alexnet.report.data import choose_pictures
+from alexnet.report.drawing import columns_mosaic, pictures_figure
+
+ORDER = ("A/fig1", "A/fig3", "A/fig4")
+
+# ── Figure 1 ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+UNITS = {"ReLU": "", "tanh": "-tanh", "sigmoid": "-sigmoid"}
+FOUR_LAYERS = "cifar-19pct"
+"""[A] does not say which 4-layer net: this is the authors' plainest, three convolutions and a dense layer."""
+LEVEL, LEVEL_IN_WORDS = 0.25, "25 %"  # training error
+RATES = (0.0003, 0.001, 0.003, 0.01, 0.03)
+FIGURE_EPOCHS = 40  # the figure's axis
+SEARCH_SHARE = 4
+"""Rates are tried for a quarter of the epochs."""
+
+
+@result(
+    "A/fig1",
+    "ReLU against tanh",
+    claim="A 4-layer net on CIFAR-10 reaches 25 % training error about 6 times faster with ReLU than with tanh.",
+    needs="CIFAR-10, records of 32 pixels",
+    trainings=len(UNITS),
+    once=len(UNITS) * len(RATES),
+    full_scale="minutes to hours for each curve",
+    here="some 17 minutes for each seed, and 22 for the rates, on two cores with AMX",
+    own=("reading", "net", "recipe", "rate", "width", "input_size", "patience"),
+    only=True,
+    record=cifar2012.SIDE,
+)
+def fig1(lab: Lab) -> Finding:
+    """[A] §3.1, Fig. 1: no regularisation; for each kind of unit the rate of the fastest start; constant rate."""
+    epochs, kinds = lab.settings.epochs or FIGURE_EPOCHS, lab.chosen(UNITS)
+    searches = {
+        kind: [_unit_trial(lab, kind, rate, max(1, epochs // SEARCH_SHARE)) for rate in RATES] for kind in kinds
+    }
+    lab.plan([trial for trials in searches.values() for trial in trials], seeds=[0])
+    tried = {kind: _tried(lab, trials) for kind, trials in searches.items()}
+    rates = {kind: min(errors, key=lambda rate, errors=errors: (errors[rate], rate)) for kind, errors in tried.items()}
+    chosen = {kind: _unit_trial(lab, kind, rate, epochs) for kind, rate in rates.items()}
+    lab.plan(list(chosen.values()))
+    training = {kind: [lab.training_errors(trial, seed) for seed in lab.seeds] for kind, trial in chosen.items()}
+    reached = {kind: [epochs_to(curve, LEVEL) for curve in curves] for kind, curves in training.items()}
+    ran_away = [kind for kind in kinds if not all(training[kind])]
+    figure = charts.curves(list(training.items()), "training error", LEVEL)
+    return Finding(
+        rows=(*_epochs_rows(lab, reached, chosen), *_factor_rows(reached)),
+        verdicts=tuple(slower(kind, reached, epochs, ran_away) for kind in kinds if kind != "ReLU"),
+        reading=f"{FOUR_LAYERS} (the paper does not name its net)",
+        recipe=f"{how_trained(lab, chosen[kinds[0]])}; constant rates, "
+        f"{', '.join(f'{kind} {rate:g}' for kind, rate in rates.items())}; no decay, crops, mirrors, noise or dropout",
+        notes=(
+            f"Training errors of seed 0 after {max(1, epochs // SEARCH_SHARE)} epochs, by rate; the lowest was taken: "
+            f"{'; '.join(_tried_in_words(kind, errors) for kind, errors in tried.items())}.",
+            "Training error is the running mean over an epoch.",
+            *_edge_notes(rates),
+        ),
+        drawings=(charts.drawing("curves", figure, "Training error over epochs; the level of the claim dashed"),),
+        extra={"curves": training, "rates": rates, "tried": tried},
+    )
+
+
+def _tried_in_words(kind: str, errors: dict[float, float]) -> str:
+    return f"{kind} {', '.join(f'{rate:g} {error * 100:.1f} %' for rate, error in errors.items())}"
+
+
+def _unit_trial(lab: Lab, kind: str, rate: float, epochs: int) -> Trial:
+    return lab.trial(
+        kind,
+        net=FOUR_LAYERS + UNITS[kind],
+        recipe="paper",
+        rate=rate,
+        epochs=epochs,
+        patience=epochs + 1,  # the rate never drops
+        decay=0.0,
+        crops="centre",
+        mirror=False,
+        colour_noise="off",
+        width=1.0,
+        input_size=None,
+    )
+
+
+def _edge_notes(rates: dict[str, float]) -> list[str]:
+    """A chosen rate at the edge of those tried might be beaten by one beyond."""
+    return [
+        f"{kind}: the chosen rate, {rate:g}, is at the edge of those tried."
+        for kind, rate in rates.items()
+        if rate in (RATES[0], RATES[-1])
+    ]
+
+
+def _tried(lab: Lab, trials: Sequence[Trial]) -> dict[float, float]:
+    """Rate → the training error at the end of its trial; 1 where the loss became no number."""
+    return {trial.options.rate or 0.0: (lab.training_errors(trial, 0) or [1.0])[-1] for trial in trials}
+
+
+def epochs_to(errors: Sequence[float], level: float) -> float | None:
+    """Epochs until a curve (its first value after one epoch) is at `level`, between two by a straight line."""
+    before = 1.0
+    for epoch, error in enumerate(errors, 1):
+        if error <= level:
+            return epoch - (level - error) / (before - error) if before > error else float(epoch)
+        before = error
+    return None
+
+
+def _epochs_rows(lab: Lab, reached: dict[str, list[float | None]], chosen: dict[str, Trial]) -> list[Row]:
+    papers = {"ReLU": 6.0, "tanh": 36.0}  # read off the plot
+    return [
+        Row(
+            f"{kind}: epochs to {LEVEL_IN_WORDS} training error",
+            tuple(epochs for epochs in found if epochs is not None),
+            papers.get(kind),
+            "epochs",
+            lab.names(chosen[kind]),
+            "" if all(found) else f"{sum(epochs is None for epochs in found)} of {len(found)} did not reach it",
+        )
+        for kind, found in reached.items()
+    ]
+
+
+def _factor_rows(reached: dict[str, list[float | None]]) -> list[Row]:
+    if "ReLU" not in reached:
+        return []
+    return [
+        Row(f"{kind} over ReLU", _factors(reached[kind], reached["ReLU"]), paper, "×")
+        for kind, paper in (("tanh", 6.0), ("sigmoid", None))
+        if kind in reached
+    ]
+
+
+def _factors(slow: Sequence[float | None], fast: Sequence[float | None]) -> tuple[float, ...]:
+    return tuple(s / f for s, f in zip(slow, fast, strict=True) if s is not None and f is not None)
+
+
+def slower(kind: str, reached: dict[str, list[float | None]], given: int, ran_away: Sequence[str] = ()) -> Verdict:
+    """Networks that did not reach it in the epochs `given` need more than those: they count as so many, which can make
+    the difference too small only. ReLU has to reach it. `ran_away`: kinds with a loss that became no number."""
+    claim = f"{kind} needs more epochs than ReLU to {LEVEL_IN_WORDS} training error"
+    fast = [epochs for epochs in reached.get("ReLU", ()) if epochs is not None]
+    if kind in ran_away or "ReLU" in ran_away:
+        return undecided(claim, "the loss of a network became no number")
+    if not fast or len(fast) < len(reached["ReLU"]):
+        return undecided(claim, "ReLU did not reach it in the epochs given")
+    slow = [given if epochs is None else epochs for epochs in reached[kind]]
+    verdict, late = higher(claim, slow, fast, unit="epochs"), reached[kind].count(None)
+    if late:
+        more = f"at least {mean(slow) - mean(fast):.3g} epochs more"
+        verdict = replace(verdict, why=f"{more}; {late} of {len(slow)} were not there in {given}")
+    return verdict
+
+
+# ── Figure 3 ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+RARE = 0.05
+
+
+@result(
+    "A/fig3",
+    "First-layer kernels of the two columns",
+    claim="One column's kernels are largely colour-agnostic, the other's largely colour-specific, in every run.",
+    needs="any store; a network of two columns",
+    trainings=1,
+    full_scale="5–6 days on two GTX 580",
+)
+def fig3(lab: Lab) -> Finding:
+    """[A] §6.1, Fig. 3. A kernel is as colourful as the share of its energy that is not grey (`papers.colour`)."""
+    base = lab.base()
+    lab.plan([base])
+    columns = base.table.columns
+    found = [specialisation(_kernels(lab.opened(base, seed)), columns) for seed in lab.seeds]
+    rows = (
+        Row("less colourful column: colourfulness", tuple(f.least for f in found), None, "%", lab.names(base)),
+        Row("more colourful column: colourfulness", tuple(f.most for f in found), None, "%", lab.names(base)),
+        Row("their difference", tuple(f.difference for f in found), None, "points"),
+        Row("difference of kernels dealt out at random, mean", tuple(f.by_chance for f in found), None, "points"),
+        Row(
+            f"networks of which fewer than {RARE * 100:g} % of random deals differ as much",
+            (mean(f.chance_of_as_much < RARE for f in found),),
+            1.0,
+            "%",
+            note=f"the shares, by seeds: {', '.join(f'{f.chance_of_as_much * 100:.3g} %' for f in found)}",
+            seeds=len(found),
+        ),
+    )
+    excess = [f.difference - f.by_chance for f in found]
+    claim = "the columns differ in colourfulness by more than kernels dealt out at random"
+    mosaic, first = columns_mosaic(_kernels(lab.opened(base, 0)), columns), found[0]
+    shown = (
+        "First-layer kernels, the columns one above the other; seed 0, whose columns differ by "
+        f"{in_points(first.difference)} ({in_points(first.by_chance)} by chance)"
+    )
+    return Finding(
+        rows,
+        (above_zero(claim, excess),),
+        lab.reading,
+        how_trained(lab, base),
+        drawings=(charts.drawing("kernels", mosaic, shown),),
+    )
+
+
+def _kernels(run: Run) -> np.ndarray:
+    return run.network.get_parameter("conv1.weight").detach().float().cpu().numpy()
+
+
+# ── Figure 4 ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+QUERIES, NEIGHBOURS = 5, 6  # [A] Fig. 4, right
+FIG4_HEADS = ("test", "nearest training pictures →")
+
+
+@result(
+    "A/fig4",
+    "Five labels; nearest training pictures",
+    claim="Most of the five labels appear reasonable; pictures near in the last hidden layer show the same thing, "
+    "though their pixels are far apart.",
+    needs="any store",
+    trainings=1,
+    full_scale="5–6 days on two GTX 580",
+)
+def fig4(lab: Lab) -> Finding:
+    """[A] §6.1, Fig. 4. Right: exact search by Euclidean distance in fc7, the last hidden layer, of the centre view.
+    For all test pictures: the share of the six nearest training pictures that are of the same class, beside that of
+    the nearest by pixels (averaged to 32 × 32, the centre view as well)."""
+    base = lab.base()
+    lab.plan([base])
+    places = [_neighbourhood(lab, base, seed) for seed in lab.seeds]
+    by_features, by_pixels = ([place[name] for place in places] for name in ("features", "pixels"))
+    rows = (
+        Row(f"same class among the {NEIGHBOURS} nearest in fc7", tuple(by_features), None, "%", lab.names(base)),
+        Row(f"same class among the {NEIGHBOURS} nearest by pixels", tuple(by_pixels), None, "%"),
+        Row("top-5 error, ten views", tuple(e.top5 for e in lab.each(base)), None, "%"),
+    )
+    claim = "the nearest in fc7 are of the same class more often than the nearest by pixels"
+    gains = [features - pixels for features, pixels in zip(by_features, by_pixels, strict=True)]
+    return Finding(
+        rows,
+        (above_zero(claim, gains, pictures=lab.pictures),),
+        lab.reading,
+        how_trained(lab, base),
+        drawings=tuple(_fig4_drawings(lab, base)),
+    )
+
+
+def _neighbourhood(lab: Lab, base: Trial, seed: int) -> dict[str, float]:
+    def measure() -> dict[str, float]:
+        run, train, test = lab.opened(base, seed), lab.store.parts["train"], lab.store.parts[lab.part]
+        shares = {}
+        for name, describe in (("features", features_of), ("pixels", thumbnails_of)):
+            order, _ = nearest(describe(run, test), describe(run, train), NEIGHBOURS)
+            shares[name] = share_of_same_class(order, test.labels, train.labels)
+        return shares
+
+    return lab.kept(f"{base.name(seed)}-nearest", measure)
+
+
+def _fig4_drawings(lab: Lab, base: Trial) -> list[charts.Drawing]:
+    run, train, test = lab.opened(base, 0), lab.store.parts["train"], lab.store.parts[lab.part]
+    shown = choose_pictures(run, lab.store, lab.part)
+    labels = pictures_figure(
+        [s.pixels for s in shown],
+        [s.prediction for s in shown],
+        [s.true_id for s in shown],
+        [s.true_name for s in shown],
+    )
+    chosen = np.linspace(0, len(test) - 1, QUERIES).astype(int)
+    order, _ = nearest(features_of(run, test, indices=chosen), features_of(run, train), NEIGHBOURS)
+    found = np.stack([train.read(row) for row in order])
+    same = train.labels[order] == test.labels[chosen][:, None]
+    strangers = not lab.built_in
+    return [
+        charts.drawing("labels", labels, "Test pictures with their five most probable classes; the true one in red",
+                       photographs=strangers),
+        charts.drawing("nearest", contact_sheet(test.read(chosen), found, same, FIG4_HEADS),
+                       "Test pictures and the training pictures nearest to them in fc7; of the same class framed",
+                       photographs=strangers),
+    ]  # fmt: skip

@@ -1,0 +1,54 @@
+"""What there is to run, for a person: the results, and the 98 logged runs of 2012."""
+
+import textwrap
+
+from alexnet.experiments.krizhevsky2012.runs import Logged, LoggedRun, logged_runs, runs_without_file
+from alexnet.experiments.registry import every_result
+from alexnet.nets.summary import columns
+from alexnet.text import duration
+
+EXAMPLE_PICTURES, EXAMPLE_EPOCHS, EXAMPLE_PACE = 4000, 40, 250
+"""What the cost here is told for: pictures, epochs, and the pace of half-width networks on two cores, pictures/s."""
+
+
+def results_in_words(seeds: int, width: int) -> str:
+    """Every result: id, title, claim, needs, cost here and at full scale."""
+    seconds = EXAMPLE_PICTURES * EXAMPLE_EPOCHS / EXAMPLE_PACE
+    told = []
+    for experiment in every_result().values():
+        count = experiment.trainings * seeds + experiment.once
+        here = experiment.here or f"about {duration(count * seconds)} *"
+        lines = [
+            f"claim: {experiment.claim}",
+            f"needs: {experiment.needs}",
+            f"cost:  {experiment.cost(seeds)}, {here}; its authors: {experiment.full_scale}",
+        ]
+        folded = [
+            textwrap.fill(line, max(60, width - 2), initial_indent="  ", subsequent_indent="    ") for line in lines
+        ]
+        told.append("\n".join((f"{experiment.id}  {experiment.title}", *folded)))
+    note = (
+        f"* {EXAMPLE_EPOCHS} epochs of {EXAMPLE_PICTURES:,} pictures at half width on two cores, nothing trained yet; "
+        "results in one folder share their networks."
+    )
+    return "\n\n".join((*told, textwrap.fill(note, max(60, width))))
+
+
+def runs_in_words() -> str:
+    """A line for each of the 98 files: the run, its options here, its best logged result; or the reason."""
+    rows = [("file", "here", "logged", "")]
+    for run in (*logged_runs(), *runs_without_file()):
+        rows.append((run.file, options_of(run), _logged(run.best), "; ".join(filter(None, (run.what, run.reason)))))
+    return columns(rows, left=4)
+
+
+def options_of(run: LoggedRun) -> str:
+    """The options of `alexnet train` that make the run; a dash where it is not expressed."""
+    if not run.recipe:
+        return "–"
+    start = "" if run.start is None else f" --from RUN-{run.start[0]} --take {run.start[1]}"
+    return f"--recipe {run.recipe}{start}{' ' + run.beside if run.beside else ''}"
+
+
+def _logged(result: Logged | None) -> str:
+    return "–" if result is None else f"{result.top1 * 100:.2f} / {result.top5 * 100:.2f} ({result.where})"

@@ -1,0 +1,4 @@
+"""The tables and figures of [Z].
+
+Imports `experiments` and what it imports.
+"""

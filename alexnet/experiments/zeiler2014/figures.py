@@ -1,0 +1,227 @@
+"""[Z]'s figures of whole networks: what excites the maps, how they form, what is wrong with an architecture.
+
+E epochs · C maps of a layer.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from alexnet.experiments import charts
+from alexnet.experiments.finding import Finding, Row, Unit
+from alexnet.experiments.lab import Lab, Trial, how_trained
+from alexnet.experiments.registry import result
+from alexnet.experiments.statistics import above_zero, higher
+from alexnet.experiments.zeiler2014.training import DAYS, OWN, SIZE_FREE, our_model, reading, replication
+from alexnet.see import figures
+from alexnet.see.diagnosis import diagnose
+from alexnet.see.evolution import Evolution, evolve
+from alexnet.see.patches import portraits_of
+from alexnet.see.top import KEPT, Strongest, Top, find_top
+from alexnet.see.write import filters_of, spread_over
+
+ORDER = ("Z/fig2", "Z/fig4", "Z/fig6")
+
+# ── Figure 2 ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+SHOWN_LAYERS = ("conv2", "conv3", "conv4", "conv5")  # [Z] Fig. 2
+BY_CHANCE = 2000
+
+
+@result(
+    "Z/fig2",
+    "What excites the maps",
+    claim="The nine validation pictures that excite a map most belong together: by corners and edges in layer 2, by "
+    "texture in layer 3, by class in layers 4 and 5.",
+    needs=SIZE_FREE,
+    trainings=1,
+    full_scale=DAYS,
+    own=OWN,
+)
+def fig2(lab: Lab) -> Finding:
+    """[Z] §4, Fig. 2. In figures: the share of the most frequent class among a map's nine pictures, mean over the maps
+    that any picture excites."""
+    ours = our_model(lab)
+    lab.plan([ours])
+    tops = [top_of(lab, ours, seed) for seed in lab.seeds]
+    labels = lab.store.parts[lab.part].labels
+    shares = {layer: tuple(class_share(top[layer], labels) for top in tops) for layer in SHOWN_LAYERS}
+    chance = share_by_chance(labels)
+    rows = (
+        *(Row(f"{layer}: most frequent class among the nine", shares[layer], None, "%", lab.names(ours))
+          for layer in SHOWN_LAYERS),
+        Row("the same of nine pictures drawn at random", (chance,), None, "%"),
+        *(Row(f"{layer}: maps that no picture excites", tuple(dead_share(top[layer]) for top in tops), None, "%")
+          for layer in SHOWN_LAYERS),
+    )  # fmt: skip
+    low, high = shares["conv2"], shares["conv5"]
+    verdicts = (
+        above_zero("the nine of a layer-5 map share a class more than by chance", [one - chance for one in high]),
+        above_zero(
+            "they do so more in layer 5 than in layer 2", [h - below for h, below in zip(high, low, strict=True)]
+        ),
+    )
+    drawings = tuple(_top_drawing(lab, ours, tops[0], layer) for layer in SHOWN_LAYERS)
+    return Finding(rows, verdicts, reading(lab), how_trained(lab, ours), drawings=drawings)
+
+
+def top_of(lab: Lab, trial: Trial, seed: int) -> Top:
+    """The strongest pictures of the measured part, in all of SHOWN_LAYERS; looked for once and kept."""
+    path = lab.folder / "measured" / f"{trial.name(seed)}-{lab.part}-top.safetensors"
+    run = lab.looked_into(trial, seed)
+    if not path.exists():
+        with lab.watched(f"{run.path.name}, {lab.part}") as report:
+            found = find_top(run.viewer, lab.store.parts[lab.part], SHOWN_LAYERS, progress=report)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        found.save(path)
+    return Top.load(path)
+
+
+def class_share(best: Strongest, labels: np.ndarray) -> float:
+    """Mean over the living maps of the share of the most frequent class among a map's strongest pictures."""
+    living = best.pictures[best.values[:, 0] > 0].numpy()
+    found = [_most_frequent(labels[pictures[pictures >= 0]]) for pictures in living]
+    return float(np.mean(found)) if found else 0.0
+
+
+def share_by_chance(labels: np.ndarray) -> float:
+    random = np.random.default_rng(0)
+    kept = min(KEPT, len(labels))
+    drawn = (labels[random.choice(len(labels), kept, replace=False)] for _ in range(BY_CHANCE))
+    return float(np.mean([_most_frequent(some) for some in drawn]))
+
+
+def _most_frequent(labels: np.ndarray) -> float:
+    return float(np.bincount(labels).max() / len(labels))
+
+
+def dead_share(best: Strongest) -> float:
+    return len(best.dead) / len(best.values)
+
+
+def _top_drawing(lab: Lab, trial: Trial, top: Top, layer: str) -> charts.Drawing:
+    run, part = lab.looked_into(trial, 0), lab.store.parts[lab.part]
+    shown = spread_over(len(top[layer].values))
+    figure = figures.top_figure(portraits_of(run.viewer, part, top, layer, shown), layer)
+    caption = f"{layer}: projections of the nine strongest activations of {len(shown)} maps, beside what they saw"
+    return charts.drawing(layer, figure, caption, photographs=not lab.built_in)
+
+
+# ── Figure 4 ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+FORMING_LAYERS = ("conv1", "conv2", "conv3", "conv4", "conv5")
+MAPS = 6  # of each layer in the figure
+
+
+@result(
+    "Z/fig4",
+    "How the maps form",
+    claim="The lower layers settle within a few epochs, the upper ones only after 40 to 50.",
+    needs=SIZE_FREE,
+    trainings=1,
+    full_scale=DAYS,
+    own=OWN,
+)
+def fig4(lab: Lab) -> Finding:
+    """[Z] §4.1, Fig. 4: over snapshots of epochs 1, 2, 5, 10, 20, 30, 40, 64 and the last. A map has settled at the
+    first of them from which on the same training picture excites it most; mean over all maps of a layer."""
+    ours = our_model(lab)
+    lab.plan([ours])
+    shown = _evolution(lab, ours, 0)
+    found = [_settled(lab, ours, seed, shown if seed == 0 else None) for seed in lab.seeds]
+    rows = tuple(
+        Row(f"{layer}: epoch from which the strongest picture stays", tuple(one[layer] for one in found), None,
+            "epochs", lab.names(ours))
+        for layer in FORMING_LAYERS
+    )  # fmt: skip
+    later = [one["conv5"] - one["conv1"] for one in found]
+    figure = figures.evolution_figure(shown)
+    caption = "The strongest training picture of six maps of each layer over the epochs, projected; seed 0"
+    return Finding(
+        rows,
+        (above_zero("layer 5 settles later than layer 1", later, unit="epochs"),),
+        reading(lab),
+        how_trained(lab, ours),
+        # Projections show parts of the photographs, much changed.
+        drawings=(charts.drawing("evolution", figure, caption, photographs=not lab.built_in),),
+    )
+
+
+def _settled(lab: Lab, trial: Trial, seed: int, known: Evolution | None) -> dict[str, float]:
+    def measure() -> dict[str, Any]:
+        found = known or _evolution(lab, trial, seed)
+        return {layer: float(found.settled(layer).mean()) for layer in FORMING_LAYERS}
+
+    return lab.kept(f"{trial.name(seed)}-settled", measure)
+
+
+def _evolution(lab: Lab, trial: Trial, seed: int) -> Evolution:
+    run = lab.looked_into(trial, seed)
+    counts = {layer: run.network.layer(layer).leaving.maps for layer in FORMING_LAYERS}
+    shown = {layer: spread_over(count, MAPS) for layer, count in counts.items()}
+    with lab.watched(f"{run.path.name}, snapshots") as report:
+        return evolve(run, lab.store.parts["train"], shown, progress=report)
+
+
+# ── Figure 6 ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@result(
+    "Z/fig6",
+    "What is wrong with the first layers",
+    claim="Without clipping one filter dominates; 11×11 filters with stride 4 are of very high and very low "
+    "frequencies, with dead ones, and the second layer shows aliasing; 7×7 with stride 2 mend it.",
+    needs=SIZE_FREE,
+    trainings=3,
+    full_scale=DAYS,
+    own=OWN,
+)
+def fig6(lab: Lab) -> Finding:
+    """[Z] §4.1, Fig. 6. Figures of the first layer's filters as `alexnet see filters` takes them."""
+    trials = {
+        "[A]'s first layer": replication(lab),
+        "without clipping": our_model(lab, label="our model without clipping", rms_limit=0.0),
+        "our first layer": our_model(lab),
+    }
+    lab.plan(list(trials.values()))
+    found = {
+        what: [_first_layer(lab, trial, seed) for seed in lab.seeds] for what, trial in trials.items()
+    }  # fmt: skip
+    rows = tuple(
+        Row(f"{what}: {words}", tuple(one[name] for one in found[what]), None, unit, lab.names(trial))
+        for name, (words, unit) in DIAGNOSES.items()
+        for what, trial in trials.items()
+    )
+    theirs, bare, ours = found.values()
+    verdicts = tuple(
+        higher(claim, [one[name] for one in worse], [one[name] for one in better], unit=unit)
+        for claim, name, worse, better, unit in (
+            ("without clipping one filter dominates more", "dominance", bare, ours, ""),
+            ("[A]'s first layer has more dead filters than ours", "dead", theirs, ours, "points"),
+            ("more of its energy lies in very high and very low frequencies", "extreme", theirs, ours, "points"),
+            ("more of its energy lies beyond what its stride can carry", "aliased", theirs, ours, "points"),
+        )
+    )
+    named = [filters_of(lab.looked_into(trial, 0), what) for what, trial in trials.items()]
+    caption = "First layer, each filter scaled alone and all together; second layer as linear patterns; seed 0"
+    drawings = (charts.drawing("filters", figures.filters_figure(named), caption),)
+    return Finding(rows, verdicts, reading(lab), how_trained(lab, trials["our first layer"]), drawings=drawings)
+
+
+DIAGNOSES: dict[str, tuple[str, Unit]] = {
+    "dominance": ("largest RMS over the median", "×"),
+    "dead": ("dead filters", "%"),
+    "extreme": ("energy of very low and very high frequency", "%"),
+    "aliased": ("energy beyond the stride's sampling limit", "%"),
+}
+
+
+def _first_layer(lab: Lab, trial: Trial, seed: int) -> dict[str, float]:
+    told = diagnose(lab.looked_into(trial, seed).network).as_json()
+    share = told["mean_share"]
+    return {
+        "dominance": told["dominance"],
+        "dead": told["dead"] / told["filters"],
+        "extreme": share["very_low"] + share["very_high"],
+        "aliased": share["aliased"],
+    }

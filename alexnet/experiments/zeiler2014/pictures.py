@@ -1,0 +1,354 @@
+"""What [Z] does to single pictures: moves them, covers parts of them, masks the same part of several.
+
+R, Q rows and columns of places of the square · S side of a view.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import numpy as np
+import torch
+
+from alexnet.experiments import charts
+from alexnet.experiments.finding import Finding, Row, Unit, Verdict
+from alexnet.experiments.lab import Lab, Trial, how_trained
+from alexnet.experiments.registry import result
+from alexnet.experiments.statistics import above_zero, unmeasured
+from alexnet.experiments.zeiler2014.figures import top_of
+from alexnet.experiments.zeiler2014.training import DAYS, OWN, SIZE_FREE, our_model, reading
+from alexnet.files.schema import canonical_digest, read_json
+from alexnet.measure.run import Run
+from alexnet.see import charts as see_charts
+from alexnet.see import figures
+from alexnet.see.correspondence import OTHER, RANDOM, correspondence_of, default_layers
+from alexnet.see.deconvnet import project
+from alexnet.see.faces import Faces, drawn_faces, mask_over
+from alexnet.see.forward_pass import centre_views, inputs_of, look, records_of
+from alexnet.see.invariance import Invariance, invariance_of
+from alexnet.see.invariance import default_layers as first_and_seventh
+from alexnet.see.keypoints import in_view, read_keypoints, region_in_view
+from alexnet.see.occlusion import Occlusion, occlude
+from alexnet.see.patches import portraits_of
+
+ORDER = ("Z/fig5", "Z/fig7", "Z/table1")
+
+
+def right_first(lab: Lab, run: Run, wanted: int) -> np.ndarray:
+    """Numbers of so many pictures of the measured part, evenly spread: those that the run gets right in the centre
+    view, and where there are too few, others behind them."""
+    part = lab.store.parts[lab.part]
+    spread = np.unique(np.linspace(0, len(part) - 1, min(len(part), 4 * wanted)).round().astype(int))
+    answers = run.viewer.probabilities(torch.from_numpy(part.read(spread))).argmax(dim=1).numpy()
+    right = answers == part.labels[spread]
+    evenly = np.concatenate([_evenly(spread[right], wanted), spread[~right]])
+    return evenly[:wanted]
+
+
+def _evenly(numbers: np.ndarray, wanted: int) -> np.ndarray:
+    places = np.linspace(0, len(numbers) - 1, min(wanted, len(numbers))).round().astype(int)
+    return numbers[np.unique(places)]
+
+
+# ── Figure 5 ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+MOVED, DRAWN = 20, 5  # [Z] Fig. 5 has five
+KINDS = ("translation", "scale", "rotation")
+MOVED_IN_WORDS: dict[str, tuple[str, Unit]] = {
+    "layer1": ("distance at layer 1", ""),
+    "layer7": ("distance at layer 7", ""),
+    "probability": ("probability of the true class", "%"),
+    "right": ("steps at which the answer stays right", "%"),
+}
+
+
+@result(
+    "Z/fig5",
+    "Invariance",
+    claim="Small changes tell much in layer 1 and little in layer 7; the answer bears translation and scale, but "
+    "rotation only where the object is symmetric.",
+    needs=SIZE_FREE,
+    trainings=1,
+    full_scale=DAYS,
+    own=OWN,
+)
+def fig5(lab: Lab) -> Finding:
+    """[Z] §4.2, Fig. 5: vertical translation by −60 … 60 pixels of 224, scale 1 … 1.8, rotation 0 … 350°. Distances are
+    divided by the unmoved features' length ([Z] names no scale); means over all steps of 20 pictures."""
+    ours = our_model(lab)
+    lab.plan([ours])
+    found = [lab.kept(f"{ours.name(seed)}-{lab.part}-invariance", lambda s=seed: _moved_in_figures(lab, ours, s))
+             for seed in lab.seeds]  # fmt: skip
+    rows = [
+        Row(f"{kind}: {words}", tuple(one[kind][name] for one in found), None, unit, lab.names(ours))
+        for kind in KINDS
+        for name, (words, unit) in MOVED_IN_WORDS.items()
+    ]
+    drawn = see_charts.invariance_figure(_moved(lab, ours, 0, DRAWN))
+    caption = "Five pictures moved, enlarged and turned: distances at layers 1 and 7, probability of the true class"
+    return Finding(
+        tuple(rows),
+        tuple(_fig5_verdicts(found)),
+        reading(lab),
+        how_trained(lab, ours),
+        notes=(_how_many_right(found),),
+        drawings=(charts.drawing("invariance", drawn, caption, photographs=not lab.built_in),),
+    )
+
+
+def _moved(lab: Lab, trial: Trial, seed: int, pictures: int) -> Invariance:
+    run, part = lab.looked_into(trial, seed), lab.store.parts[lab.part]
+    numbers = right_first(lab, run, pictures)
+    return invariance_of(
+        run.viewer,
+        torch.from_numpy(part.read(numbers)),
+        part.labels[numbers].tolist(),
+        names=[str(part.keys[number]) for number in numbers.tolist()],
+        class_names=run.class_names,
+    )
+
+
+def _moved_in_figures(lab: Lab, trial: Trial, seed: int) -> dict[str, Any]:
+    found = _moved(lab, trial, seed, MOVED)
+    first, seventh = first_and_seventh(lab.looked_into(trial, seed).network)
+    still = found.curves[0].amounts.index(0.0)
+    told: dict[str, Any] = {
+        line["transformation"]: {
+            "layer1": line["mean_distance"][first],
+            "layer7": line["mean_distance"][seventh],
+            "probability": line["mean_probability"],
+            "right": line["stays_right"],
+        }
+        for line in found.summary()
+    }
+    return told | {"pictures": len(found.names), "right": int(found.curves[0].right[:, still].sum())}
+
+
+def _how_many_right(found: Sequence[dict[str, Any]]) -> str:
+    counts = ", ".join(f"{one['right']} of {one['pictures']}" for one in found)
+    return f"Pictures that the network gets right as they are, for each seed: {counts}."
+
+
+def _fig5_verdicts(found: Sequence[dict[str, Any]]) -> list[Verdict]:
+    layers = [
+        above_zero(
+            f"{kind} changes layer 1 more than layer 7", [o[kind]["layer1"] - o[kind]["layer7"] for o in found], unit=""
+        )
+        for kind in KINDS
+    ]
+    worse = [min(o["translation"]["right"], o["scale"]["right"]) - o["rotation"]["right"] for o in found]
+    return [*layers, above_zero("the answer bears rotation less than translation and scale", worse)]
+
+
+# ── Figure 7 ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+COVERED, SHOWN = 12, 3  # [Z] Fig. 7 shows three
+COVERED_IN_WORDS: dict[str, tuple[str, Unit]] = {
+    "map": ("correlation of projected energy below the square with the fall of the map's total", ""),
+    "class": ("the same with the fall of the true class's probability", ""),
+    "clean": ("probability of the true class, nothing covered", "%"),
+    "weakest": ("the same with the square where it hurts most", "%"),
+    "changed": ("places of the square at which another class is most probable", "%"),
+}
+
+
+@result(
+    "Z/fig7",
+    "Occlusion",
+    claim="Where the square covers what the strongest layer-5 map's projection shows, the map's activity drops; "
+    "where it covers the object, the probability of its class does.",
+    needs=SIZE_FREE,
+    trainings=1,
+    full_scale=DAYS,
+    own=OWN,
+)
+def fig7(lab: Lab) -> Finding:
+    """[Z] §4.2, Fig. 7; the square is a seventh of the view's side, grey 128, moved by a quarter of itself ([Z] names
+    none of these). For each picture, over the places of the square: the correlation of the projection's energy below
+    it with the fall of the map's total, and with the fall of the probability; means over 12 pictures."""
+    ours = our_model(lab)
+    lab.plan([ours])
+    found = [lab.kept(f"{ours.name(seed)}-{lab.part}-occlusion", lambda s=seed: _covered_in_figures(lab, ours, s))
+             for seed in lab.seeds]  # fmt: skip
+    rows = tuple(
+        Row(words, tuple(one[name] for one in found), None, unit, lab.names(ours))
+        for name, (words, unit) in COVERED_IN_WORDS.items()
+    )
+    claims = (
+        ("map", "the map's activity drops where its projection is covered"),
+        ("class", "the probability of the class drops there too"),
+    )
+    return Finding(
+        rows,
+        tuple(above_zero(claim, [one[name] for one in found], unit="") for name, claim in claims),
+        reading(lab),
+        how_trained(lab, ours),
+        notes=(_how_many_right(found),),
+        drawings=tuple(_occlusion_drawings(lab, ours)),
+    )
+
+
+def _covered(lab: Lab, run: Run, number: int) -> tuple[Occlusion, np.ndarray]:
+    """The maps for one picture, and the watched map's projection, float32 (3, S, S)."""
+    part = lab.store.parts[lab.part]
+    record = torch.from_numpy(part.read(np.array([number])))
+    found = occlude(run.viewer, record[0], int(part.labels[number]))
+    sight = look(run.network, inputs_of(run.viewer, record))
+    return found, project(sight, [found.watched]).pixels[0].cpu().numpy()
+
+
+def _covered_in_figures(lab: Lab, trial: Trial, seed: int) -> dict[str, Any]:
+    run, each = lab.looked_into(trial, seed), []
+    numbers = right_first(lab, run, COVERED)
+    with lab.watched(f"{run.path.name}, square") as report:
+        for done, number in enumerate(numbers.tolist(), 1):
+            found, projection = _covered(lab, run, number)
+            below = energy_below(projection, found.corners, found.square.size)
+            fall = found.clean_total - found.total.numpy(), found.clean_probability - found.probability.numpy()
+            each.append({
+                "map": correlation(below, fall[0]),
+                "class": correlation(below, fall[1]),
+                "clean": found.clean_probability,
+                "weakest": float(found.probability.min()),
+                "changed": float((found.predicted != found.clean_predicted).double().mean()),
+                "right": found.clean_predicted == found.label,
+            })  # fmt: skip
+            if report:
+                report(done, len(numbers))
+    means = {name: mean(one[name] for one in each) for name in ("map", "class", "clean", "weakest", "changed")}
+    return means | {"pictures": len(each), "right": sum(one["right"] for one in each)}
+
+
+def energy_below(projection: np.ndarray, corners: Sequence[int], size: int) -> np.ndarray:
+    """The energy of a projection (3, S, S) below a square at each of its places, (R, Q)."""
+    energy = np.square(projection, dtype=np.float64).sum(axis=0)
+    summed = np.pad(energy.cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))
+    near = np.array(corners)
+    far = near + size
+    return summed[far][:, far] - summed[near][:, far] - summed[far][:, near] + summed[near][:, near]
+
+
+def correlation(one: np.ndarray, other: np.ndarray) -> float:
+    """Pearson's; 0 where either does not vary."""
+    if one.std() == 0 or other.std() == 0:
+        return 0.0
+    return float(np.corrcoef(one.ravel(), other.ravel())[0, 1])
+
+
+def _occlusion_drawings(lab: Lab, trial: Trial) -> list[charts.Drawing]:
+    run, part, drawings = lab.looked_into(trial, 0), lab.store.parts[lab.part], []
+    top = top_of(lab, trial, 0)
+    for place, number in enumerate(right_first(lab, run, SHOWN).tolist(), 1):
+        found, projection = _covered(lab, run, number)
+        layer = "conv5"  # the watched map is behind its ReLU, the strongest pictures are the same
+        best = portraits_of(run.viewer, part, top, layer, [found.watched.channel])[found.watched.channel]
+        view = centre_views(part.read(np.array([number])), run.inputs.size)[0]
+        figure = figures.occlusion_figure(view, found, projection, run.class_names, best)
+        caption = f"A square moves over a picture of class {run.class_names[found.label]}; seed 0"
+        drawings.append(charts.drawing(f"picture{place}", figure, caption, photographs=not lab.built_in))
+    return drawings
+
+
+# ── Table 1 ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+GROUP = 5  # [Z] §4.3: five pictures
+FACES = 100
+PAPER = {
+    ("right_eye", 5): 0.067, ("left_eye", 5): 0.069, ("nose", 5): 0.079, (RANDOM, 5): 0.107,
+    ("right_eye", 7): 0.069, ("left_eye", 7): 0.068, ("nose", 7): 0.069, (RANDOM, 7): 0.073,
+}  # fmt: skip
+
+
+@result(
+    "Z/table1",
+    "Correspondence of parts",
+    claim="Masking the same part of five dogs' faces changes layer 5 more alike than masking random parts; at layer 7 "
+    "they are nearly the same.",
+    needs="any store; for pictures that are not built-in a file of key points (--keypoints)",
+    trainings=1,
+    full_scale=DAYS,
+    own=OWN,
+    keypoints=True,
+)
+def table1(lab: Lab) -> Finding:
+    """[Z] §4.3, Table 1: Δ of groups of five pictures, per pair and feature; means over the groups. Networks trained on
+    the built-in set look at drawn faces that stand alike."""
+    ours = our_model(lab)
+    if lab.keypoints is None and not lab.built_in:
+        why = "no key points were given (--keypoints FILE)"
+        return Finding((), tuple(unmeasured(claim, why) for claim in CLAIMS.values()), reading(lab), "nothing trained")
+    lab.plan([ours])
+    found = [lab.kept(f"{ours.name(seed)}-parts-{_which(lab)}", lambda s=seed: _parts_in_figures(lab, ours, s))
+             for seed in lab.seeds]  # fmt: skip
+    parts, layers = found[0]["parts"], (5, 7)
+    rows = [
+        Row(f"{part}, layer {layer}", tuple(one[f"layer {layer}"][part] for one in found), PAPER.get((part, layer)), "",
+            lab.names(ours))
+        for layer in layers
+        for part in parts
+    ]  # fmt: skip
+    verdicts = [
+        above_zero(claim.format(layer=layer), [_excess(one[f"layer {layer}"], control) for one in found], unit="")
+        for control, claim in CLAIMS.items()
+        for layer in layers
+        if control in parts
+    ]
+    first = found[0]
+    notes = (
+        f"{first['pictures']} pictures in groups of {first['group']}, masks of {first['mask']} pixels, the mean's "
+        f"level; each group's random places drawn ten times. “{OTHER}” is a control of ours.",
+    )
+    return Finding(tuple(rows), tuple(verdicts), reading(lab), how_trained(lab, ours), notes=notes)
+
+
+CLAIMS = {
+    RANDOM: "layer {layer}: Δ of parts lies below that of random places of the object",
+    OTHER: "layer {layer}: Δ of a part lies below that of different parts (ours)",
+}
+
+
+def _excess(cells: dict[str, float], control: str) -> float:
+    return cells[control] - mean(value for part, value in cells.items() if part not in (RANDOM, OTHER))
+
+
+def _which(lab: Lab) -> str:
+    """Which pictures are looked at, for a file's name."""
+    return f"faces{FACES}" if lab.keypoints is None else canonical_digest(read_json(lab.keypoints))[:8]
+
+
+def _pictures_with_parts(lab: Lab, run: Run) -> tuple[Faces, int]:
+    """What is looked at, and the mask's side in pixels: over an eye of the drawn faces, else a seventh of the view."""
+    side, size = run.inputs.side, run.inputs.size
+    if lab.keypoints is None:
+        return drawn_faces(FACES, side, size), mask_over(size, side)
+    known = read_keypoints(Path(lab.keypoints))
+    faces = Faces(
+        records_of(run, [str(one.file) for one in known]),
+        tuple(in_view(one, side, size) for one in known),
+        tuple(region_in_view(one, side, size) for one in known),
+    )
+    return faces, max(1, round(size / 7))
+
+
+def _parts_in_figures(lab: Lab, trial: Trial, seed: int) -> dict[str, Any]:
+    run = lab.looked_into(trial, seed)
+    faces, mask = _pictures_with_parts(lab, run)
+    group = min(GROUP, len(faces))
+    inputs, layers = inputs_of(run.viewer, torch.from_numpy(faces.records)), default_layers(run.network)
+    tables = []
+    for first in range(0, len(faces) - group + 1, group):
+        some = slice(first, first + group)
+        names = [f"picture {number + 1}" for number in range(first, first + group)]
+        tables.append(
+            correspondence_of(
+                run.viewer, inputs[some], faces.points[some], names=names, layers=layers, mask=mask,
+                regions=faces.boxes[some], seed=first,
+            )
+        )  # fmt: skip
+    parts = list(tables[0].parts)
+    told: dict[str, Any] = {
+        f"layer {number}": {part: mean(table.cells[part, layer].normalised for table in tables) for part in parts}
+        for number, layer in zip((5, 7), layers, strict=True)
+    }
+    return told | {"parts": parts, "pictures": len(tables) * group, "group": group, "mask": mask}

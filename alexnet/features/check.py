@@ -1,0 +1,223 @@
+"""What only a look at every picture of a store shows: copies that are not equal to the bit, and odd pictures.
+
+Copies are found by difference hashes (each of 8 × 8 cells brighter than its right neighbour or not) and held to be
+copies where they also correlate as `duplicates` asks for. N pictures · B of a batch · E pairs.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from matplotlib.figure import Figure
+
+from alexnet.data.store.check import Remark, remarks_on
+from alexnet.data.store.read import Store
+from alexnet.features.duplicates import BATCH, THRESHOLD, thumbnails_of
+from alexnet.features.pictures import Pictures, Pool
+from alexnet.nets.summary import columns
+from alexnet.report.drawing import LIGHT, blank_figure, shortened
+from alexnet.text import counted, printable
+
+BITS_APART = 3
+"""Bits of 64 in which the hashes of copies may differ. Four bands of 16: one of them is then equal."""
+BANDS, BAND_BITS = 4, 16
+BLOCK = 4096
+FLAT = 4.0
+"""Standard deviation of the brightness, levels of 255, below which a picture shows nothing and its hash is chance."""
+FAR = 3.5
+"""Standard deviations of the set's brightness or contrast beyond which a picture is odd."""
+SHOWN, COLUMNS = 24, 6
+CLASSES_SHOWN = 30
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """What was seen of each picture: `hashes` uint64 (N,), `brightness` and `contrast` float32 (N,), levels of 255."""
+
+    hashes: np.ndarray
+    brightness: np.ndarray
+    contrast: np.ndarray
+
+    @property
+    def flat(self) -> np.ndarray:
+        """bool (N,): next to nothing to be seen."""
+        return self.contrast < FLAT
+
+    def odd(self) -> np.ndarray:
+        """Numbers of the odd pictures, the oddest first: flat ones, and those far from the rest."""
+        far = np.maximum(_deviation(self.brightness), _deviation(self.contrast))
+        far[self.flat] = np.inf
+        chosen = np.flatnonzero(far > FAR)
+        return chosen[np.argsort(-far[chosen], kind="stable")]
+
+
+def look_at(pictures: Pictures, progress: Progress | None = None) -> Look:
+    """Read every picture once."""
+    hashes, brightness, contrast = [], [], []
+    for first in range(0, len(pictures), BATCH):
+        indices = np.arange(first, min(first + BATCH, len(pictures)))
+        grey_b1ss = torch.from_numpy(pictures.read(indices)).float().mean(dim=3)[:, None]
+        cells_b89 = F.adaptive_avg_pool2d(grey_b1ss, (8, 9))[:, 0].numpy()
+        bits_b64 = (cells_b89[:, :, :-1] > cells_b89[:, :, 1:]).reshape(len(indices), 64)
+        hashes.append(np.packbits(bits_b64, axis=1).view(">u8")[:, 0].astype(np.uint64))
+        brightness.append(grey_b1ss.mean(dim=(1, 2, 3)).numpy())
+        contrast.append(grey_b1ss.flatten(1).std(dim=1, correction=0).numpy())
+        if progress:
+            progress(int(indices[-1]) + 1, len(pictures))
+    return Look(*map(np.concatenate, (hashes, brightness, contrast)))
+
+
+def copies(pictures: Pictures, look: Look, progress: Progress | None = None) -> np.ndarray:
+    """int64 (E, 2): pairs of pictures that are copies, the earlier one first; of many copies of a picture each beside
+    the first of them. Flat pictures are left out, and mirrored ones are not looked for."""
+    seen = np.flatnonzero(~look.flat)
+    order = seen[np.argsort(look.hashes[seen], kind="stable")]
+    distinct, starts, counts = np.unique(look.hashes[order], return_index=True, return_counts=True)
+    firsts = order[starts]
+    equal_e2 = np.column_stack([np.repeat(firsts, counts), order])
+    near_e2 = firsts[near_pairs(distinct)]
+    pairs = np.concatenate([equal_e2[equal_e2[:, 0] != equal_e2[:, 1]], np.sort(near_e2, axis=1)])
+    pairs = pairs[np.lexsort(pairs.T[::-1])]
+    return pairs[_correlations(pictures, pairs, progress) >= THRESHOLD]
+
+
+def near_pairs(hashes: np.ndarray, apart: int = BITS_APART) -> np.ndarray:
+    """int64 (E, 2): places of hashes (all different) that differ in at most `apart` bits. Exact, for up to 3 bits."""
+    found = [np.zeros((0, 2), np.int64)]
+    for band in range(BANDS):
+        keys = (hashes >> np.uint64(band * BAND_BITS)) & np.uint64((1 << BAND_BITS) - 1)
+        order = np.argsort(keys, kind="stable")
+        ends = np.flatnonzero(np.diff(keys[order])) + 1
+        for places in np.split(order, ends):
+            found += list(_near_in(hashes, places, apart)) if len(places) > 1 else []
+    return np.unique(np.concatenate(found), axis=0)
+
+
+def _near_in(hashes: np.ndarray, places: np.ndarray, apart: int) -> Iterator[np.ndarray]:
+    for start in range(0, len(places), BLOCK):
+        rows = places[start : start + BLOCK]
+        for other in range(start, len(places), BLOCK):
+            columns = places[other : other + BLOCK]
+            bits = np.bitwise_count(hashes[rows][:, None] ^ hashes[columns][None])
+            pairs = np.argwhere(bits <= apart)
+            both = np.column_stack([rows[pairs[:, 0]], columns[pairs[:, 1]]])
+            yield np.sort(both[both[:, 0] != both[:, 1]], axis=1)
+
+
+def _correlations(pictures: Pictures, pairs: np.ndarray, progress: Progress | None) -> np.ndarray:
+    """float32 (E,), of the pairs' thumbnails."""
+    found = [np.zeros(0, np.float32)]
+    for first in range(0, len(pairs), BATCH):
+        block = pairs[first : first + BATCH]
+        once, places = np.unique(block, return_inverse=True)
+        one, other = thumbnails_of(pictures.read(once))[places.reshape(block.shape).T]
+        found.append(np.einsum("ed,ed->e", one, other))
+        if progress:
+            progress(first + len(block), len(pairs))
+    return np.concatenate(found)
+
+
+def _deviation(values: np.ndarray) -> np.ndarray:
+    return np.abs(values - values.mean()) / max(float(values.std()), 1e-6)
+
+
+# ── a store ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, eq=False)
+class Checked:
+    """What was found of a store. Pictures go by their number in `pool`; `pairs` (E, 2) copies, `odd` the oddest first;
+    `balance`: of each part, pictures of each class."""
+
+    remarks: list[Remark]
+    pool: Pool
+    pairs: np.ndarray
+    odd: np.ndarray
+    balance: dict[str, list[int]]
+    classes: tuple[str, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values, pictures by their paths in the source."""
+        keys = self.pool.keys
+        return {
+            "remarks": [remark.as_json() for remark in self.remarks],
+            "classes": dict(zip(self.classes, zip(*self.balance.values(), strict=True), strict=True)),
+            "parts": list(self.balance),
+            "copies": [[keys[one], keys[other]] for one, other in self.pairs.tolist()],
+            "odd": [keys[number] for number in self.odd.tolist()],
+        }
+
+    def in_words(self) -> str:
+        """A table of classes, the remarks below it, faults first."""
+        rows = [("class", *self.balance)]
+        counted_rows = list(zip(self.classes, *self.balance.values(), strict=True))
+        rows += [(name, *(f"{count:,}" for count in counts)) for name, *counts in counted_rows[:CLASSES_SHOWN]]
+        left = len(counted_rows) - CLASSES_SHOWN
+        more = [f"… and {left:,} more classes (--json has all)"] if left > 0 else []
+        told = sorted(self.remarks, key=lambda remark: not remark.fault)
+        lines = [f"{'FAULT: ' if remark.fault else ''}{remark.words}" for remark in told] or ["nothing odd was found"]
+        return "\n".join([columns(rows, left=1), *more, "", *lines])
+
+
+def check_store(store: Store, progress: Callable[[str, int, int], None] | None = None) -> Checked:
+    """Hold every picture against its digest, look at every one for copies and oddities, and count the classes."""
+    report = progress or (lambda _what, _done, _total: None)
+    damage = [
+        Remark(fault, fault=True) for fault in store.verify(lambda what, *done: report(f"digests, {what}", *done))
+    ]
+    parts = {name: part for name, part in store.parts.items() if len(part)}
+    balance = {name: np.bincount(part.labels, minlength=len(store.class_ids)).tolist() for name, part in parts.items()}
+    pool, none = Pool(tuple(parts.values())), np.zeros((0, 2), np.int64)
+    if damage or not parts:
+        return Checked([*damage, *remarks_on(store)], pool, none, none[:, 0], balance, store.class_names)
+    look = look_at(pool, partial(report, "looking"))
+    pairs, odd = copies(pool, look, partial(report, "comparing")), look.odd()
+    remarks = [*remarks_on(store), *_on_copies(store, pool, pairs), *_on_odd(store, pool, odd)]
+    return Checked(remarks, pool, pairs, odd, balance, store.class_names)
+
+
+def _on_copies(store: Store, pool: Pool, pairs: np.ndarray) -> Iterator[Remark]:
+    names = [name for name, part in store.parts.items() if len(part)]
+    owners = np.searchsorted(np.cumsum([len(part) for part in pool.parts]), pairs, side="right")
+    for one, other in sorted(set(map(tuple, owners.tolist()))):
+        mine = pairs[(owners == (one, other)).all(axis=1)]
+        where = f"within {names[one]}" if one == other else f"between {names[one]} and {names[other]}"
+        differ = int((pool.labels[mine[:, 0]] != pool.labels[mine[:, 1]]).sum())
+        under = f", {differ:,} of them under two labels" if differ else ""
+        first = f"{printable(pool.keys[mine[0, 0]])} and {printable(pool.keys[mine[0, 1]])}"
+        pairs_told = counted(len(mine), "pair looks", "pairs look")
+        yield Remark(f"{store.path}: {pairs_told} alike {where}{under}; the first: {first}")
+
+
+def _on_odd(store: Store, pool: Pool, odd: np.ndarray) -> Iterator[Remark]:
+    if len(odd):
+        keys = [printable(pool.keys[number]) for number in odd[:3].tolist()]
+        more = f" and {len(odd) - 3:,} more" if len(odd) > 3 else ""
+        pictures = counted(len(odd), "picture is", "pictures are")
+        yield Remark(f"{store.path}: {pictures} odd, of one tone or far from the rest: {', '.join(keys)}{more}")
+
+
+# ── for people ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def sheet(pool: Pool, odd: np.ndarray, pairs: np.ndarray) -> Figure:
+    """The oddest pictures, then copies side by side, each with its path in the source."""
+    numbers = [*odd[:SHOWN].tolist(), *pairs[: SHOWN // 2].reshape(-1).tolist()]
+    records, keys = pool.read(np.array(numbers, np.int64)), pool.keys
+    titles = ["odd"] * min(len(odd), SHOWN) + ["copy"] * (len(numbers) - min(len(odd), SHOWN))
+    rows = -(-len(numbers) // COLUMNS)
+    figure = blank_figure(1.3 * COLUMNS, 1.5 * rows, LIGHT)
+    for place, axes in enumerate(figure.subplots(rows, COLUMNS, squeeze=False).reshape(-1)):
+        axes.axis("off")
+        if place < len(numbers):
+            axes.imshow(records[place], interpolation="nearest")
+            name = shortened(Path(keys[numbers[place]]).name, 16)
+            axes.set_title(f"{titles[place]}: {name}", fontsize=6, color=LIGHT.ink, parse_math=False)
+    return figure

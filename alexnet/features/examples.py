@@ -1,0 +1,169 @@
+"""What scikit-learn passes to `fit`, pictures, labels and weights, as a source that `prepare` takes.
+
+N pictures · H, W rows and columns of a picture · K classes.
+"""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence, ValuesView
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from sklearn.utils.class_weight import compute_sample_weight
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import column_or_1d
+
+from alexnet.data.sources.base import Part, Source, key_of, split
+from alexnet.errors import UserError
+from alexnet.images.decode import Decoded, Undecodable
+from alexnet.measure.pictures import Picture, decoded, name_of, numbered
+
+
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """The pictures to learn from. `places` int64 (N,): where each stands in `pictures`; `labels` int64 (N,): its class,
+    as a place in `classes` (K,); `weights` float64 (N,)."""
+
+    pictures: Sequence[Picture]
+    places: np.ndarray
+    labels: np.ndarray
+    classes: np.ndarray
+    weights: np.ndarray
+
+    @classmethod
+    def of(cls, pictures: Sequence[Picture], y: Any, sample_weight: Any, class_weight: Any) -> "Examples":
+        """Pictures of weight 0 are left out. Raises ValueError for labels or weights that do not fit the pictures."""
+        labels, weights = _labels(y, len(pictures)), _weights(sample_weight, len(pictures))
+        places = np.flatnonzero(weights)
+        classes, numbers = _classes(labels[places])
+        if len(classes) < 2:
+            raise ValueError(f"y holds {len(classes)} class; at least two are needed to tell them apart")
+        if isinstance(class_weight, Mapping):
+            _numbers(list(class_weight.values()), "class_weight")
+        elif class_weight is not None and class_weight != "balanced":
+            raise ValueError(
+                f"class_weight={class_weight!r}: must be None, 'balanced' or a dictionary {{label: weight}}"
+            )
+        weights = weights[places] * compute_sample_weight(class_weight, labels[places])
+        return cls(pictures, places, numbers, classes, weights)
+
+    def source(self, validation: float, seed: int) -> Source:
+        """As any other source, the share `validation` of each class held out by its place alone. Keys are the place and
+        the file's name or a digest of the pixels, so that other pictures in the same folder are noticed."""
+        names = tuple(str(label) for label in self.classes)
+        whole = Part([f"{number:07}" for number in range(len(self.places))], self.labels, self)
+        source = Source("classifier", names, names, "sorted labels", {"train": whole})
+        parts = split(source, validation, seed, "the pictures given").parts
+        named = {
+            name: replace(part, keys=[f"{key} {self._identity(int(key))}" for key in part.keys])
+            for name, part in parts.items()
+        }
+        return replace(source, parts=named)
+
+    def weights_of(self, part: Part) -> np.ndarray:
+        """float32 (pictures of the part,), with mean 1, so that the learning rate keeps its meaning."""
+        weights = self.weights if part.places is None else self.weights[part.places]
+        return (weights / weights.mean()).astype(np.float32)
+
+    def __call__(self, number: int) -> Decoded:
+        """Read a picture, as the reader of the source. Raises UserError, which ends `prepare`, for one that is none."""
+        place = int(self.places[number])
+        name = numbered(name_of(self.pictures[place], place), place)
+        try:
+            return decoded(self.pictures[place], name, exif=False)
+        except Undecodable as fault:
+            raise UserError(f"{name}: {fault.reason}. Leave this picture and its label out.") from None
+
+    def size_of(self, number: int) -> int | None:
+        """Bytes of a file; None for a picture in memory."""
+        picture = self.pictures[int(self.places[number])]
+        try:
+            return os.stat(picture).st_size if isinstance(picture, str) else None
+        except (OSError, ValueError):
+            return None
+
+    def _identity(self, number: int) -> str:
+        picture = self.pictures[int(self.places[number])]
+        if isinstance(picture, str):
+            return key_of(picture)
+        if isinstance(picture, Image.Image):
+            try:
+                picture = picture.tobytes()
+            except Exception:  # reading it again gives the message
+                return "damaged"
+        data = picture if isinstance(picture, bytes) else np.ascontiguousarray(picture).tobytes()
+        return sha256(data).hexdigest()[:16]
+
+
+def _labels(y: Any, count: int) -> np.ndarray:
+    """The labels (N,). Raises ValueError for another number of them, and for missing ones."""
+    if y is None:
+        raise ValueError("Classifier requires y to be passed, but the target y is None")
+    given: Any = list(y) if isinstance(y, Iterator | ValuesView) else y
+    given = given.to_numpy() if hasattr(given, "to_numpy") else given  # else pandas' own integers become floats
+    labels = column_or_1d(given, warn=True)
+    if labels.dtype.kind == "T":  # NumPy's texts of any length, unknown to scikit-learn
+        labels = labels.astype(object)
+    if len(labels) != count:
+        raise ValueError(f"y must hold a label for each of the {count:,} pictures, not {len(labels):,}")
+    apart = labels
+    if isinstance(given, list | tuple):  # among texts NumPy makes a NaN the text "nan"
+        apart = np.array(given, object).reshape(count)
+    elif isinstance(given, np.ma.MaskedArray):
+        apart = np.where(np.ma.getmaskarray(given).reshape(count), None, labels.astype(object))
+    missing = [place + 1 for place, label in enumerate(apart) if _is_missing(label)]
+    if missing:
+        shown = ", ".join(map(str, missing[:5])) + (" …" if len(missing) > 5 else "")
+        raise ValueError(
+            f"Input y contains NaN or another missing label, for picture {shown}; leave these pictures out"
+        )
+    if labels.dtype == object and all(type(label) is bool for label in labels):
+        labels = labels.astype(bool)
+    return labels
+
+
+def _is_missing(label: Any) -> bool:
+    """Whether a label is None, NaN, NaT or pandas' NA, which is not even unequal to itself."""
+    try:
+        return label is None or bool(label != label)
+    except (TypeError, ValueError):
+        return True
+
+
+def _classes(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The classes (K,), sorted, and the place of each label among them. Raises ValueError for what are no classes."""
+    try:
+        check_classification_targets(labels)
+        return np.unique(labels, return_inverse=True)
+    except TypeError as fault:
+        kinds = ", ".join(sorted({type(label).__name__ for label in labels}))
+        if "," not in kinds:
+            raise ValueError(f"y holds labels of the type {kinds}: {fault}") from fault
+        raise ValueError(
+            f"y mixes labels of types that can't be sorted ({kinds}); convert them, e.g. to str"
+        ) from fault
+
+
+def _weights(sample_weight: Any, count: int) -> np.ndarray:
+    if sample_weight is None:
+        return np.ones(count)
+    weights = _numbers(sample_weight, "sample_weight")
+    weights = np.full(count, weights) if weights.ndim == 0 else weights
+    if weights.shape != (count,):
+        raise ValueError(f"sample_weight.shape == {weights.shape}, expected ({count},)")
+    if not weights.any():
+        raise ValueError("sample_weight must not be zero for every picture")
+    return weights
+
+
+def _numbers(weights: Any, name: str) -> np.ndarray:
+    """Weights as float64. Raises ValueError, with the parameter's name, for other than finite numbers of at least 0."""
+    try:
+        found = np.asarray(list(weights) if isinstance(weights, Iterator | ValuesView) else weights, np.float64)
+    except (TypeError, ValueError) as fault:
+        raise ValueError(f"{name} must hold numbers: {fault}") from fault
+    if not np.isfinite(found).all() or (found < 0).any():
+        raise ValueError(f"{name} must be finite and at least zero")
+    return found

@@ -1,0 +1,107 @@
+"""Pictures of any kind as records of a run: a part of a store, several parts as one set, files, arrays.
+
+B pictures asked for · S side of a record · H, W rows and columns of a picture.
+"""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from alexnet.data.store.read import Part
+from alexnet.images.decode import Decoded, Undecodable
+from alexnet.measure.pictures import Named, Picture, name_of, numbered, picture_list
+from alexnet.measure.predict import Failure
+from alexnet.measure.run import Run
+from alexnet.processors import threads_allowed
+
+
+class Pictures(Protocol):
+    """What features are made of. A store's part is one."""
+
+    def __len__(self) -> int: ...
+
+    def read(self, indices: np.ndarray) -> np.ndarray:
+        """The records at `indices` (B,), in that order: uint8 (B, S, S, 3), RGB."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Pool:
+    """Several parts of a store as one set, one behind the other."""
+
+    parts: tuple[Part, ...]
+
+    def __len__(self) -> int:
+        return sum(map(len, self.parts))
+
+    @property
+    def labels(self) -> np.ndarray:
+        """int64 (N,)"""
+        return np.concatenate([part.labels for part in self.parts])
+
+    @property
+    def keys(self) -> list[str]:
+        """The pictures' paths in the source."""
+        return [key for part in self.parts for key in part.keys]
+
+    @property
+    def digests(self) -> np.ndarray:
+        """uint8 (N, 16): equal rows are equal pictures."""
+        return np.concatenate([part.digests for part in self.parts])
+
+    def read(self, indices: np.ndarray) -> np.ndarray:
+        """The records at `indices` (B,), in that order: uint8 (B, S, S, 3), RGB."""
+        ends = np.cumsum([len(part) for part in self.parts])
+        owners_b = np.searchsorted(ends, indices, side="right")
+        side = self.parts[0].size
+        records = np.empty((len(indices), side, side, 3), np.uint8)
+        for owner, part in enumerate(self.parts):
+            mine_b = owners_b == owner
+            records[mine_b] = part.read(indices[mine_b] - (ends[owner] - len(part)))
+        return records
+
+
+@dataclass(frozen=True, eq=False)
+class Loose:
+    """Files, bytes, Pillow images or arrays, made records as the run's own pictures were when they are asked for.
+    `names`: how messages name them; by default by their number and file."""
+
+    run: Run
+    pictures: Sequence[Picture]
+    names: Sequence[str] = ()
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def read(self, indices: np.ndarray) -> np.ndarray:
+        """The records at `indices` (B,), in that order: uint8 (B, S, S, 3), RGB. Raises Undecodable, naming the first
+        picture that can't be read."""
+        records, failures = self.sound(indices)
+        if failures:
+            raise Undecodable(failures[0].reason, failures[0].name)
+        return records
+
+    def sound(self, indices: np.ndarray) -> tuple[np.ndarray, list[Failure]]:
+        """The records of those at `indices` that can be read, in that order, and why the others can't."""
+        with ThreadPoolExecutor(threads_allowed()) as pool:
+            found = list(pool.map(self._record, indices.tolist()))
+        records = [record.pixels for record in found if isinstance(record, Decoded)]
+        side = self.run.inputs.side
+        shaped = np.stack(records) if records else np.empty((0, side, side, 3), np.uint8)
+        return shaped, [failure for failure in found if isinstance(failure, Failure)]
+
+    def _record(self, index: int) -> Decoded | Failure:
+        picture = self.pictures[index]
+        name = self.names[index] if self.names else numbered(name_of(picture, index), index)
+        return self.run.predictor.record_or_failure(Named(name, picture))
+
+
+def as_pictures(run: Run, pictures: Any) -> Pictures:
+    """A picture, or several of any kind that `picture_list` takes, as a set that can be read; a part of a store is one
+    already. Raises ValueError for what can't be pictures."""
+    if hasattr(pictures, "read") and hasattr(pictures, "__len__"):
+        return pictures
+    return Loose(run, picture_list(pictures))

@@ -1,0 +1,143 @@
+"""What `alexnet transfer` writes: transfer.json and transfer.png, and the same in words."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from alexnet.data.store.read import Store
+from alexnet.errors import UserError
+from alexnet.features.charts import accuracy_over_pictures
+from alexnet.features.duplicates import THRESHOLD, Duplicate, find_duplicates
+from alexnet.features.extract import describer, features_of
+from alexnet.features.probes import Outcome, outcomes_in_rows
+from alexnet.features.transfer import Study, Wish, pooled
+from alexnet.features.voc import PAPER, average_precisions, open_pictures
+from alexnet.files.atomic import write_atomically
+from alexnet.files.outputs import GENERATOR, mark, refuse_foreign
+from alexnet.files.schema import canonical_digest, json_bytes, read_json
+from alexnet.files.tensors import tensor_digest
+from alexnet.measure.run import Run
+from alexnet.nets.summary import columns
+from alexnet.report.drawing import png_of
+
+Progress = Callable[[str, int, int], None]
+
+
+def write_transfer(
+    run: Run, store_path: Path, out: Path, wish: Wish, *, seen: Path | None = None, progress: Progress
+) -> dict[str, Any]:
+    """Measure, write OUT/transfer.json and transfer.png, give the content. Raises UserError for a store that does not
+    fit, and for a folder in which something else was measured."""
+    store = Store.open(store_path)
+    known = None if seen is None else Store.open(seen)
+    begun = {
+        "run": str(run.path.resolve()),
+        "run_fingerprint": tensor_digest(run.network.state_dict()),
+        "store": str(store.path.resolve()),
+        "fingerprint": store.fingerprint,
+        "seen": None if known is None else known.fingerprint,
+        "views": wish.views,
+        "epochs": wish.epochs,
+    }
+    _claim(out, begun)
+    duplicates = [] if known is None else duplicates_of(store, known, partial(progress, "duplicates"))
+    study = Study(run, store, out, wish, frozenset(one.first for one in duplicates), progress)
+    outcomes = study.outcomes()
+    told = {
+        GENERATOR: mark("transfer"),
+        **begun,
+        "folds": wish.folds,
+        "seed": wish.seed,
+        "left_out": named_duplicates(store, known, duplicates),
+        "threshold": THRESHOLD,
+        "outcomes": [{**asdict(one), "mean": one.mean, "spread": one.spread} for one in outcomes],
+    }
+    write_atomically(out / "transfer.json", json_bytes(told))
+    write_atomically(out / "transfer.png", png_of(accuracy_over_pictures(outcomes), "transfer"))
+    return told
+
+
+def _claim(out: Path, begun: dict[str, Any]) -> None:
+    """What is measured lies in the folder by name only: it must be of one run, one store and one way."""
+    path = out / "begun.json"
+    for name in ("transfer.json", "transfer.png"):
+        refuse_foreign(out / name, "transfer")
+    if path.exists() and read_json(path) != begun:
+        raise UserError(f"{out}: holds measurements of another run, store, --seen, --views or --epochs. Name another.")
+    write_atomically(path, json_bytes(begun))
+
+
+def duplicates_of(store: Store, seen: Store, progress: Callable[[int, int], None] | None = None) -> list[Duplicate]:
+    """Pictures of `store` that are in `seen` too, whatever parts they lie in."""
+    return find_duplicates(pooled(store), pooled(seen), progress=progress)
+
+
+def named_duplicates(store: Store, seen: Store | None, duplicates: Sequence[Duplicate]) -> list[dict[str, Any]]:
+    if seen is None or not duplicates:
+        return []
+    mine, theirs = pooled(store).keys, pooled(seen).keys
+    return [
+        {"key": mine[one.first], "seen": theirs[one.second], "correlation": round(one.correlation, 4)}
+        for one in duplicates
+    ]
+
+
+def transfer_in_words(told: dict[str, Any]) -> str:
+    """The table, and how many pictures were left out."""
+    outcomes = [
+        Outcome(one["what"], one["per_class"], tuple(one["accuracies"]), tuple(one["strengths"]))
+        for one in told["outcomes"]
+    ]
+    left_out = len({one["key"] for one in told["left_out"]})
+    looked = "" if told["seen"] is None else f"\n\n{left_out} pictures left out: the run has seen them."
+    return columns(outcomes_in_rows(outcomes), left=1) + looked
+
+
+# ── average precision ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def write_voc(run: Run, root: Path, out: Path, layers: Sequence[str], views: int, *, seed: int = 0) -> dict[str, Any]:
+    """Average precision of each class of an annotated folder, for each layer: OUT/transfer.json, its content given."""
+    pictures, found = open_pictures(root, seed), {}
+    made_of = [tensor_digest(run.network.state_dict()), str(root.resolve()), list(layers), views, seed]
+    kind = f"transfer {canonical_digest(made_of)[:8]}"
+    refuse_foreign(out / "transfer.json", kind)
+    for layer in layers:
+        row = describer(run, layer).layer
+        found[row] = average_precisions(features_of(run, pictures.files, row, views), pictures)
+    told = {
+        GENERATOR: mark(kind),
+        "run": str(run.path.resolve()),
+        "pictures": str(root),
+        "trained_on": len(pictures.fold.train),
+        "tested_on": len(pictures.fold.test),
+        "average_precision": found,
+        "unmeasured": sorted(set(pictures.classes).difference(*found.values())),
+        "mean": {row: float(np.mean(list(values.values()))) if values else None for row, values in found.items()},
+    }
+    write_atomically(out / "transfer.json", json_bytes(told))
+    return told
+
+
+def voc_in_words(told: dict[str, Any]) -> str:
+    """A line for each class: ours by layer, then [Z]'s and the best that it compares with (Table 6, VOC 2012)."""
+    layers = list(told["average_precision"])
+    names = sorted({name for values in told["average_precision"].values() for name in values})
+    rows: list[tuple[str, ...]] = [("", *layers, "[Z], VOC 2012", "Sande", "Yan")]
+    for name in names:
+        ours = [_share(told["average_precision"][layer].get(name)) for layer in layers]
+        sande, yan, zeiler = PAPER.get(name, (None, None, None))
+        rows.append((name, *ours, _share(zeiler), _share(sande), _share(yan)))
+    means = [_share(told["mean"][layer]) for layer in layers]
+    rows.append(("mean", *means, "79.0 %", "74.3 %", "82.2 %"))
+    unmeasured = ", ".join(told["unmeasured"])
+    note = f"\n\nNot measured, since not in both halves: {unmeasured}." if unmeasured else ""
+    return f"trained on {told['trained_on']}, tested on {told['tested_on']} pictures\n\n{columns(rows, left=1)}{note}"
+
+
+def _share(value: float | None) -> str:
+    return "–" if value is None else f"{value * 100:.1f} %"

@@ -1,0 +1,341 @@
+"""An index folder: what is needed to find the pictures of a store that look alike to a run's network.
+
+    features.npy, features.json   the layer's values of every picture: see `alexnet.features.file`
+    codes.safetensors             a code for each, and the auto-encoder that makes codes (with bits)
+    lists.faiss                   faiss's inverted lists (where asked for)
+    index.json                    what the others are, with their sizes and checksums: written last
+
+M pictures · N queries · D values of a picture · K bits.
+"""
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from alexnet.data.store.read import Store
+from alexnet.errors import UsageError, UserError
+from alexnet.features.file import Collection, describes_features, open_features, write_features
+from alexnet.features.pictures import Pool
+from alexnet.features.rows import Rows, Vectors
+from alexnet.features.similar.codes import BITS, Coder, learn_coder
+from alexnet.features.similar.search import hamming_nearest, nearest
+from alexnet.files.atomic import expanded, faults_named, remove_temporaries, sha256_of, write_atomically
+from alexnet.files.locks import locked
+from alexnet.files.outputs import refuse_foreign
+from alexnet.files.schema import damage_named, hold, json_bytes, read_json, whole
+from alexnet.files.tensors import load_tensors, save_tensors, tensor_digest
+from alexnet.isolation import isolated
+from alexnet.measure.evaluation import part_of
+from alexnet.measure.run import Run
+
+FORMAT_VERSION = 1
+FEATURES, CODES, LISTS, DESCRIPTION = "features.npy", "codes.safetensors", "lists.faiss", "index.json"
+OWN = (FEATURES, f"{FEATURES}.journal", "features.json", CODES, LISTS, DESCRIPTION)
+SHORTLIST = 20
+"""Pictures that codes choose, for each that is wanted, before distances between values decide."""
+LEAST_SHORTLIST = 200
+PROBES = 16
+"""Lists of faiss that a search looks through."""
+LISTS_LEARN_FROM = 100_000
+ADDED_AT_ONCE = 8192
+CHECKED_AT_ONCE = 1 << 28
+"""Bytes up to which a file is held against its checksum whenever the index is opened; `Index.verify` checks all."""
+
+REMEDY = "Remove the folder and build the index anew."
+INDEX = {
+    "run_fingerprint": str,
+    "layer": str,
+    "views": whole(1, 1000),
+    "pictures": {"fingerprint": str, "parts": {"*": whole()}},
+    "options": {"bits??": lambda value: value in BITS, "lists??": whole(1)},
+    "files": {"*": {"bytes": whole(), "sha256": str}},
+}
+OF_STORE = {"keys": [str], "labels": [whole()], "class_names": [str]}
+"""What index.json, and features.json of a store, hold as far as they are read."""
+
+Way = Literal["exact", "codes", "hamming", "faiss"]
+"""exact: every Euclidean distance; codes: Euclidean among those that codes choose; hamming: by codes alone; faiss: its
+inverted lists."""
+Progress = Callable[[str, int, int], None]
+"""Receives what is being done, how much of it is, and how much there is."""
+
+
+@isolated()
+def build(
+    run: Run,
+    store: Store,
+    folder: Path,
+    *,
+    layer: str | int | None = None,
+    views: int = 1,
+    parts: tuple[str, ...] = (),
+    number_type: Literal["float16", "float32"] = "float16",
+    bits: int | None = None,
+    lists: int | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> "Index":
+    """Make the index of a store's pictures in `folder`, or go on making it, or find it finished.
+
+    `layer`: None for the last hidden one; `bits`: of the codes, 32, 64, 128 or 256, None for none; `lists`: of faiss's
+    index, None for none. Stopped, the same call goes on where features were; codes and lists, minutes of work, begin
+    anew. Raises UsageError for an option, UserError for what another store, another run, or the disk can't do.
+    """
+    if bits is not None and bits not in BITS:
+        raise UsageError(f"--bits {bits}: choose one of {', '.join(map(str, BITS))}.")
+    faiss = find_faiss() if lists is not None else None
+    refuse_foreign(folder / DESCRIPTION, describes_features, "--index")
+    refuse_foreign(folder / "features.json", describes_features, "--index")
+    for name in (FEATURES, CODES, LISTS):
+        refuse_foreign(folder / name, lambda _: (folder / "features.json").exists(), "--index")
+    with locked(folder / ".lock", f"{folder}: another process is building this index. Wait for it to end."):
+        tell = progress or _nobody
+        remove_temporaries(folder, OWN)  # only these: searches write into it too
+        about = write_features(
+            run,
+            Collection.of_store(run, store, parts),
+            folder / FEATURES,
+            layer=layer,
+            views=views,
+            number_type=number_type,
+            progress=lambda done, total: tell("features", done, total),
+        )
+        options = {"bits": bits, "lists": lists, "seed": seed}
+        if (folder / DESCRIPTION).exists() and read_json(folder / DESCRIPTION).get("options") == options:
+            return Index.open(folder, run)
+        (folder / DESCRIPTION).unlink(missing_ok=True)
+        values_md, _ = open_features(folder / FEATURES)
+        if bits is not None:
+            _write_codes(folder, values_md, bits, seed, tell)
+        if faiss is not None and lists is not None:
+            _write_lists(faiss, folder, values_md, lists, tell)
+        _describe(folder, about, options)
+    return Index.open(folder, run)
+
+
+def _nobody(what: str, done: int, total: int) -> None:
+    del what, done, total
+
+
+def _write_codes(folder: Path, values_md: Vectors, bits: int, seed: int, tell: Progress) -> None:
+    coder = learn_coder(values_md, bits, seed=seed, progress=lambda d, t: tell("learning codes", d, t))
+    codes = coder.codes(values_md, progress=lambda done, total: tell("codes", done, total))
+    save_tensors(folder / CODES, {"codes": torch.from_numpy(codes), **coder.tensors()}, {"bits": bits})
+
+
+def _write_lists(faiss: Any, folder: Path, values_md: Vectors, lists: int, tell: Progress) -> None:
+    """faiss's IndexIVFScalarQuantizer, values in half precision."""
+    if not 1 <= lists <= len(values_md):
+        raise UsageError(f"--lists {lists}: from 1 to the {len(values_md):,} pictures; about the square root is usual.")
+    size = values_md.shape[1]
+    made = faiss.IndexIVFScalarQuantizer(faiss.IndexFlatL2(size), size, lists, faiss.ScalarQuantizer.QT_fp16)
+    chosen = np.unique(np.linspace(0, len(values_md) - 1, LISTS_LEARN_FROM).astype(np.int64))
+    made.train(np.asarray(values_md[chosen], np.float32))
+    for first in range(0, len(values_md), ADDED_AT_ONCE):
+        made.add(np.asarray(values_md[first : first + ADDED_AT_ONCE], np.float32))
+        tell("lists", min(first + ADDED_AT_ONCE, len(values_md)), len(values_md))
+    write_atomically(folder / LISTS, faiss.serialize_index(made).data)
+
+
+def _describe(folder: Path, about: dict[str, Any], options: dict[str, Any]) -> None:
+    names = [FEATURES, "features.json", *_made_with(options)]
+    files = {name: {"bytes": (folder / name).stat().st_size, "sha256": sha256_of(folder / name)} for name in names}
+    for name in {CODES, LISTS} - set(names):  # of a build with other options
+        (folder / name).unlink(missing_ok=True)
+    description = {
+        "format_version": FORMAT_VERSION,
+        "run_fingerprint": about["run_fingerprint"],
+        "layer": about["layer"],
+        "views": about["views"],
+        "pictures": about["pictures"],
+        "options": options,
+        "files": files,
+    }
+    write_atomically(folder / DESCRIPTION, json_bytes(description))
+
+
+def _made_with(options: dict[str, Any]) -> list[str]:
+    """The files that an index has only with these options."""
+    return [name for name, option in ((CODES, "bits"), (LISTS, "lists")) if options.get(option) is not None]
+
+
+def find_faiss() -> Any:
+    """The module. Raises UserError, with the remedy, where it is not installed."""
+    try:
+        return importlib.import_module("faiss")
+    except ImportError as fault:
+        raise UserError(f"faiss is not installed: pip install 'alexnet[faiss]' ({fault})") from None
+
+
+# ── an index opened ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, eq=False)
+class Index:
+    """A finished index: `values` (M, D), on disk; `keys`, the pictures' paths in their source; `labels` (M,) and
+    `class_names`; `layer` and `views` that a query must be described by."""
+
+    folder: Path
+    description: dict[str, Any]
+    values: Rows
+    about: dict[str, Any]
+
+    @classmethod
+    def open(cls, folder: str | Path, run: Run | None = None) -> "Index":
+        """The index in `folder`. Raises UserError if there is none, if it is not finished, if a file is absent or
+        damaged (see CHECKED_AT_ONCE), or if it was made by other weights than the `run` has."""
+        folder = Path(expanded(folder))
+        if not (folder / DESCRIPTION).exists():
+            begun = folder / "features.npy.journal"
+            state = "not finished; the same command goes on" if begun.exists() else "no index of similar pictures"
+            raise UserError(f"{folder}: {state}. `alexnet similar build RUN STORE` makes one.")
+        description = read_json(folder / DESCRIPTION)
+        if description.get("format_version") != FORMAT_VERSION:
+            found = description.get("format_version")
+            raise UserError(f"{folder}: index format {found}, this version of alexnet reads {FORMAT_VERSION}.")
+        hold(description, INDEX, folder / DESCRIPTION, REMEDY)
+        needed = [FEATURES, "features.json", *_made_with(description["options"])]
+        if sorted(description["files"]) != sorted(needed):
+            raise UserError(f"{folder / DESCRIPTION}: damaged, it does not name {', '.join(needed)}. {REMEDY}")
+        for name, promised in description["files"].items():
+            _check(folder / name, promised)
+        if run is not None and tensor_digest(run.network.state_dict()) != description["run_fingerprint"]:
+            raise UserError(
+                f"{folder}: was built with other weights than {run.path} has now. Build another one, with --index, "
+                "or remove this one and build it anew."
+            )
+        values, about = open_features(folder / FEATURES)
+        hold(about, OF_STORE, folder / "features.json", REMEDY)
+        if about["labels"] and max(about["labels"]) >= len(about["class_names"]):
+            raise UserError(f"{folder / 'features.json'}: damaged, a label is no class. {REMEDY}")
+        return cls(folder, description, values, about)
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @property
+    def keys(self) -> list[str]:
+        return self.about["keys"]
+
+    @property
+    def labels(self) -> np.ndarray:
+        """int64 (M,)"""
+        return np.asarray(self.about["labels"])
+
+    @property
+    def class_names(self) -> list[str]:
+        return self.about["class_names"]
+
+    @property
+    def layer(self) -> str:
+        return self.description["layer"]
+
+    @property
+    def views(self) -> int:
+        return self.description["views"]
+
+    @property
+    def bits(self) -> int | None:
+        """Of the codes; None where there are none."""
+        return self.description["options"].get("bits")
+
+    def verify(self) -> list[str]:
+        """Read every file and hold it against its checksum. A sentence for each fault; empty if all are sound."""
+        promised = self.description["files"].items()
+        return [
+            f"{self.folder / name}: its bytes have changed. Build the index anew."
+            for name, one in promised
+            if sha256_of(self.folder / name) != one["sha256"]
+        ]
+
+    @cached_property
+    def _coded(self) -> tuple[np.ndarray, Coder]:
+        if self.bits is None:
+            raise UsageError(f"--by: {self.folder} has no codes. Build it with --bits 64, or search by exact.")
+        path = self.folder / CODES
+        tensors, _ = load_tensors(path)
+        with damage_named(path, REMEDY):
+            codes, coder = tensors.pop("codes").numpy(), Coder.of(tensors)
+            if codes.dtype != np.uint8 or codes.shape != (len(self), self.bits // 8) or coder.bits != self.bits:
+                raise ValueError(f"codes {codes.dtype} {codes.shape} of {coder.bits} bits")
+            if coder.mean.shape != self.values.shape[1:]:
+                raise ValueError(f"a coder of {tuple(coder.mean.shape)} values, pictures have {self.values.shape[1]}")
+        return codes, coder
+
+    @property
+    def codes(self) -> np.ndarray:
+        """uint8 (M, K / 8). Raises UsageError where there are none."""
+        return self._coded[0]
+
+    @cached_property
+    def _lists(self) -> Any:
+        if self.description["options"].get("lists") is None:
+            raise UsageError(
+                f"--by faiss: {self.folder} has no lists of faiss. Build it with --lists, or search exact."
+            )
+        path, faiss = self.folder / LISTS, find_faiss()
+        bounds = ("set_deserialization_vector_byte_limit", "set_deserialization_loop_limit")  # of later releases
+        with damage_named(path, REMEDY):
+            for bound in filter(None, (getattr(faiss, name, None) for name in bounds)):
+                bound(path.stat().st_size)  # no list is longer than the file, nor are there more than its bytes
+            found = faiss.read_index(str(path))
+            if not isinstance(found, faiss.IndexIVFScalarQuantizer) or found.d != self.values.shape[1]:
+                raise ValueError(f"no lists of vectors of {self.values.shape[1]} values")
+            found.nprobe = PROBES
+        return found
+
+    @isolated()
+    def search(
+        self, queries_nd: np.ndarray, count: int = 6, by: Way = "exact", progress: Progress | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """For each query the places of the nearest pictures, int64 (N, count), and the distances, float64: Euclidean,
+        or by "hamming" differing bits. Raises UsageError for a way that the index was not built for."""
+        queries_nd = np.asarray(queries_nd).reshape(len(queries_nd), -1)
+        if by == "exact":
+            follow = None if progress is None else lambda done, total: progress("distances", done, total)
+            return nearest(queries_nd, self.values, count, follow)
+        if by == "faiss":
+            lists = self._lists
+            with damage_named(self.folder / LISTS, REMEDY):
+                squares, places = lists.search(np.asarray(queries_nd, np.float32), min(count, len(self)))
+            return places, np.sqrt(np.maximum(squares.astype(np.float64), 0))
+        codes, coder = self._coded
+        wanted = count if by == "hamming" else max(LEAST_SHORTLIST, SHORTLIST * count)
+        places, bits = hamming_nearest(coder.codes(queries_nd), codes, wanted)
+        return (places, bits.astype(np.float64)) if by == "hamming" else self._decided(queries_nd, places, count)
+
+    def _decided(self, queries_nd: np.ndarray, places: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """The nearest among the places that codes have chosen for each query."""
+        found, distances = [], []
+        for query_d, chosen in zip(queries_nd, np.sort(places, axis=1), strict=True):
+            order, distance = nearest(query_d[None], self.values[chosen], count)
+            found.append(chosen[order[0]])
+            distances.append(distance[0])
+        return np.stack(found), np.stack(distances)
+
+
+def _check(path: Path, promised: dict[str, Any]) -> None:
+    """Raises UserError if a file is absent, of another size or, unless it is large, of another checksum."""
+    with faults_named(path):
+        size = path.stat().st_size
+    if size != promised["bytes"] or (size <= CHECKED_AT_ONCE and sha256_of(path) != promised["sha256"]):
+        raise UserError(f"{path}: damaged, its bytes have changed. Remove {path.parent} and build the index anew.")
+
+
+def check_store(index: Index, store: Store) -> None:
+    """Raises UserError unless the store is the one that the index was built from."""
+    if store.fingerprint != index.description["pictures"]["fingerprint"]:
+        raise UserError(f"{store.path}: not the store that {index.folder} was built from. Name that one with --store.")
+
+
+def records_of(index: Index, store: Store, places: np.ndarray) -> np.ndarray:
+    """The pictures at these places of the index, uint8 (n, S, S, 3). Raises UserError for another store."""
+    check_store(index, store)
+    pool = Pool(tuple(part_of(store, name) for name in index.description["pictures"]["parts"]))
+    return pool.read(np.asarray(places).reshape(-1))

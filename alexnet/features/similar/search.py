@@ -1,0 +1,96 @@
+"""The nearest of many vectors: every distance is computed, Euclidean between values, Hamming between codes.
+
+N queries · M known vectors · D values of a vector · W words of a code.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from alexnet.features.rows import Vectors
+
+QUERIES_AT_ONCE = 256
+KNOWN_AT_ONCE = 4096
+WORDS_AT_ONCE = 1 << 16
+"""Codes compared at a time: what comes between stays in the processor's cache."""
+
+Progress = Callable[[int, int], None]
+
+
+def nearest(
+    queries_nd: np.ndarray, known_md: Vectors, count: int, progress: Progress | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """For each query the places of the `count` nearest of the known by Euclidean distance, the nearest first, int64
+    (N, count), and the distances, float64. Of equals the first; fewer than `count` where fewer are known.
+
+    Exact: every distance is computed, in float64. `known_md` may be on disk, of any float type: it is read block
+    by block, once for every 256 queries. `progress` receives known vectors compared, and how many there are to compare.
+    """
+    count = min(count, len(known_md))
+    places, distances = np.empty((len(queries_nd), count), np.int64), np.empty((len(queries_nd), count))
+    rounds = range(0, len(queries_nd), QUERIES_AT_ONCE)
+    for number, first in enumerate(rounds):
+        rows = slice(first, first + QUERIES_AT_ONCE)
+        done = number * len(known_md)
+        follow = (lambda at, done=done: progress(done + at, len(rounds) * len(known_md))) if progress else None
+        places[rows], squares = _nearest_of_block(queries_nd[rows].astype(np.float64), known_md, count, follow)
+        distances[rows] = np.sqrt(np.maximum(squares, 0))
+    return places, distances
+
+
+def _nearest_of_block(
+    queries_nd: np.ndarray, known_md: Vectors, count: int, progress: Callable[[int], None] | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """The same for a few queries, with squared distances: the best so far against one block of the known after the
+    other. What was found before stands before its equals, so of equals the first stays."""
+    queries = torch.from_numpy(queries_nd)
+    best = torch.empty((len(queries), 0), dtype=torch.float64)
+    places = torch.empty((len(queries), 0), dtype=torch.int64)
+    for first in range(0, len(known_md), KNOWN_AT_ONCE):
+        known = torch.from_numpy(np.array(known_md[first : first + KNOWN_AT_ONCE])).double()
+        squares = known.square().sum(dim=1) - 2 * queries @ known.T  # less the query's own square, the same for all
+        here = torch.arange(first, first + len(known)).expand(len(queries), -1)
+        both, both_places = torch.cat([best, squares], dim=1), torch.cat([places, here], dim=1)
+        order = both.sort(dim=1, stable=True).indices[:, :count]
+        best, places = both.gather(1, order), both_places.gather(1, order)
+        if progress:
+            progress(first + len(known))
+    return places.numpy(), (best + queries.square().sum(dim=1, keepdim=True)).numpy()
+
+
+def hamming(query_w: np.ndarray, codes_mw: np.ndarray) -> np.ndarray:
+    """How many bits of each code differ from the query's, int16 (M,). Codes are words of any unsigned type."""
+    differ = np.empty(len(codes_mw), np.int16)
+    for first in range(0, len(codes_mw), WORDS_AT_ONCE):
+        rows = slice(first, first + WORDS_AT_ONCE)
+        np.add.reduce(np.bitwise_count(codes_mw[rows] ^ query_w), axis=1, dtype=np.int16, out=differ[rows])
+    return differ
+
+
+def hamming_nearest(queries_nw: np.ndarray, codes_mw: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """For each query's code the places of the `count` codes with the fewest differing bits, the nearest first, int64
+    (N, count), and the numbers of bits, int64. Of equals the first."""
+    queries, known = as_words(queries_nw), as_words(codes_mw)
+    count = min(count, len(known))
+    places, bits = np.empty((len(queries), count), np.int64), np.empty((len(queries), count), np.int64)
+    for row, query_w in enumerate(queries):
+        differ = hamming(query_w, known)
+        within = np.cumsum(np.bincount(differ, minlength=1))
+        radius = int(np.searchsorted(within, count))  # the smallest ball that holds as many
+        inside = np.flatnonzero(differ <= radius)
+        order = np.argsort(differ[inside], kind="stable")[:count]
+        places[row], bits[row] = inside[order], differ[inside[order]]
+    return places, bits
+
+
+def as_words(codes: np.ndarray) -> np.ndarray:
+    """Codes as bytes (M, bits / 8), or as wider words already, as the widest words that divide them."""
+    width = codes.shape[1] * codes.itemsize
+    word = np.uint64 if width % 8 == 0 else np.uint32 if width % 4 == 0 else np.uint8
+    return np.ascontiguousarray(codes).view(word)
+
+
+def recall(found: np.ndarray, true: np.ndarray) -> float:
+    """The share of the true neighbours (N, count) that are among the found (N, at least count), 0 to 1."""
+    return float(np.mean([np.isin(t, f).mean() for t, f in zip(true, found, strict=True)]))

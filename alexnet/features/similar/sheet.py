@@ -1,0 +1,98 @@
+"""What a search found, for people and programs: a sheet of pictures like [A] Fig. 4, right; a table; JSON.
+
+N queries · C pictures found for each · S side of a picture.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from alexnet.files.atomic import write_atomically
+from alexnet.nets.summary import columns
+from alexnet.report.drawing import LIGHT, blank_figure, png_of, shortened
+from alexnet.see.write import Claim
+from alexnet.text import printable
+
+MOST_ROWS = 24
+"""Queries on one sheet."""
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """What a search found for the query called `query`, the nearest first: the pictures' paths in their source, class
+    names, and distances (Euclidean, or bits that differ)."""
+
+    query: str
+    keys: tuple[str, ...]
+    classes: tuple[str, ...]
+    distances: tuple[float, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values."""
+        three = zip(self.keys, self.classes, self.distances, strict=True)
+        return {
+            "query": self.query,
+            "nearest": [{"picture": key, "class": name, "distance": distance} for key, name, distance in three],
+        }
+
+
+def in_words(found: Sequence[Found]) -> str:
+    """For each query a heading and a line for each picture."""
+    return "\n\n".join(f"{printable(one.query)}\n{_lines(one)}" for one in found)
+
+
+def _lines(one: Found) -> str:
+    three = zip(one.distances, one.classes, one.keys, strict=True)
+    decimals = 0 if all(distance.is_integer() for distance in one.distances) else 3  # bits, or Euclidean
+    rows = [(f"{distance:.{decimals}f}", name, printable(key)) for distance, name, key in three]
+    return columns([("distance", "class", "picture"), *rows], left=3)
+
+
+def contact_sheet(
+    queries_nssc: np.ndarray,
+    found_ncssc: np.ndarray,
+    framed_nc: np.ndarray | None = None,
+    heads: tuple[str, str] = ("query", "nearest →"),
+    words: Sequence[Sequence[str]] | None = None,
+) -> Figure:
+    """Queries in the first column, the pictures found for each beside them ([A] Fig. 4, right). `framed_nc`: which have
+    a frame of the true class's colour; `words`: a line below each picture found."""
+    count, most = found_ncssc.shape[:2]
+    figure = blank_figure(1.0 * (most + 1) + 0.3, (1.0 if words is None else 1.15) * count + 0.25, LIGHT)
+    grid = figure.subplots(count, most + 1, squeeze=False)
+    for row in range(count):
+        pictures = [queries_nssc[row], *found_ncssc[row]]
+        for place, (axes, picture) in enumerate(zip(grid[row], pictures, strict=True)):
+            axes.imshow(picture, interpolation="nearest")
+            axes.set_xticks([])
+            axes.set_yticks([])
+            framed = framed_nc is not None and place > 0 and framed_nc[row, place - 1]
+            for spine in axes.spines.values():
+                spine.set_color(LIGHT.true if framed else LIGHT.ground)
+                spine.set_linewidth(2.2 if framed else 0)
+            if words is not None and place > 0:
+                axes.set_xlabel(shortened(words[row][place - 1], 18), fontsize=6, color=LIGHT.ink, parse_math=False)
+    for place, head in enumerate(heads):
+        grid[0, place].set_title(head, fontsize=9, color=LIGHT.ink, loc="left" if place else "center")
+    return figure
+
+
+def sheets_of(count: int) -> list[str]:
+    """How the names of the sheets of `count` queries end: one sheet holds 24."""
+    return [".png" if number == 0 else f"-{number + 1}.png" for number in range(-(-count // MOST_ROWS))]
+
+
+def write_sheets(claim: Claim, found: Sequence[Found], queries: np.ndarray, pictures: np.ndarray | None) -> None:
+    """The JSON file and the sheets of a `claim`: similar.json, similar.png, similar-2.png … `pictures` (N·C, S, S, 3):
+    those found; without them no sheet is drawn."""
+    claim.put(None, [one.as_json() for one in found])
+    if pictures is None:
+        return
+    pictures = pictures.reshape(len(found), -1, *pictures.shape[1:])
+    for number, end in enumerate(sheets_of(len(found))):
+        rows = slice(number * MOST_ROWS, (number + 1) * MOST_ROWS)
+        sheet = contact_sheet(queries[rows], pictures[rows], words=[one.classes for one in found[rows]])
+        write_atomically(claim.path(end), png_of(sheet, claim.kind))

@@ -1,0 +1,70 @@
+"""Tensors in one file with what must be known about them: safetensors, checksummed, written whole or not at all.
+
+Files are read, not mapped: where a disk fails, a read is an error that can be told, a mapped page kills the process.
+"""
+
+import hashlib
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load, save
+from torch import Tensor
+
+from alexnet.errors import UserError
+from alexnet.files.atomic import faults_named, read_bounded, write_atomically
+from alexnet.files.outputs import metadata_in
+from alexnet.files.schema import damage_named, parsed
+
+LARGEST = 1 << 40
+REMEDY = "Restore it from a copy."
+
+
+class DamagedFile(UserError):
+    """A file of tensors whose content is not what was written."""
+
+
+def save_tensors(path: Path, tensors: dict[str, Tensor], about: dict[str, Any] | None = None) -> None:
+    """Write `tensors` and the JSON object `about` into `path`. Raises UserError if the disk is full or closed to us;
+    what was there before is then still there."""
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    words = json.dumps(about or {}, sort_keys=True)
+    write_atomically(path, save(plain, {"about": words, "sha256": _digest(plain, words)}))
+
+
+def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors in `path` and what was said about them. Raises DamagedFile, naming the file, if a byte differs."""
+    data = read_bounded(path, LARGEST)
+    with damage_named(path, REMEDY, DamagedFile):
+        metadata, tensors = metadata_in(io.BytesIO(data)), load(data)
+        del data
+        if _digest(tensors, metadata["about"]) != metadata["sha256"]:
+            raise DamagedFile(f"{path}: damaged, its checksum does not match. {REMEDY}")
+        about = parsed(metadata["about"])
+        if not isinstance(about, dict):
+            raise ValueError("what is said of the tensors is no table")
+        return tensors, about
+
+
+def digest_in(path: Path) -> str:
+    """The checksum that a file of tensors says of itself, without reading the tensors. Raises DamagedFile if there is
+    none."""
+    with damage_named(path, REMEDY, DamagedFile), faults_named(path), open(path, "rb") as file:
+        return metadata_in(file)["sha256"]
+
+
+def tensor_digest(tensors: dict[str, Tensor]) -> str:
+    """sha256 hex over names, types, shapes and values: equal for equal weights, whatever file they lie in."""
+    return _digest(tensors, "")
+
+
+def _digest(tensors: dict[str, Tensor], words: str) -> str:
+    digest = hashlib.sha256(words.encode())
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        digest.update(f"\n{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        if tensor.numel():
+            digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()

@@ -1,0 +1,223 @@
+"""The processes of a run, as one of them sees them. A run of one process has a team of one, which does nothing.
+
+What is agreed (to save, to stop, what an evaluation counted) is the same on all, so that all take the same way.
+"""
+
+import socket
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from alexnet.data.store.read import Part as StorePart
+from alexnet.measure.accuracy import Counts, count
+from alexnet.measure.viewer import BATCH, Viewer
+from alexnet.nets.layers import MapBatchNorm
+from alexnet.nets.network import Network
+from alexnet.parallel import grid as layouts
+from alexnet.parallel.exchange import HALVES, Meter, Wires
+from alexnet.parallel.gradients import Learners, Learning, summed
+from alexnet.parallel.grid import Deal, Layout, dense_rows
+from alexnet.parallel.norms import WholeBatchNorm
+from alexnet.parallel.split import Member, Part, split
+from alexnet.train.update import Norms, as_they_are
+
+
+@dataclass(frozen=True)
+class Groups:
+    """torch's process groups. `control`: all, on CPU tensors; `members`: those that hold parts of one network;
+    `twins`: those that hold the same weights."""
+
+    control: Any = None
+    members: Any = None
+    twins: Any = None
+
+
+@dataclass
+class Team:
+    """`rank` of `layout.processes`, `local` of them on this host; `progress` counts the steps taken together."""
+
+    layout: Layout = Layout()
+    rank: int = 0
+    local: int = 1
+    groups: Groups = Groups()
+    meter: Meter = field(default_factory=Meter)
+    host: str = field(default_factory=socket.gethostname)
+    progress: int = 0
+
+    @property
+    def alone(self) -> bool:
+        return self.layout.processes == 1
+
+    @property
+    def leads(self) -> bool:
+        """Whether this one writes the run folder and speaks to the user."""
+        return self.rank == 0
+
+    # ── pictures ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def deal(self, pictures: np.ndarray, *, before: int = 0, of: int | None = None) -> Deal:
+        """Deal out a batch, or its piece behind the `before` first ones of `of` pictures."""
+        share = self.layout.share_of(self.rank)
+        return layouts.deal(pictures, self.layout.shares, share, before=before, of=of)
+
+    def own_order(self, order: np.ndarray, batch: int) -> np.ndarray:
+        """The own pictures of an epoch, in their order."""
+        return layouts.own_order(order, batch, self.layout.shares, self.layout.share_of(self.rank))
+
+    # ── agreeing ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def sum(self, figures: Tensor) -> Tensor:
+        """The figures added up over all."""
+        if not self.alone:
+            dist.all_reduce(figures)
+        return figures
+
+    def any(self, *flags: bool) -> tuple[bool, ...]:
+        """For each flag, whether anyone has raised it."""
+        if self.alone:
+            return flags
+        self.progress += 1
+        raised = torch.tensor(flags, dtype=torch.int32)
+        dist.all_reduce(raised, group=self.groups.control)
+        return tuple(bool(flag) for flag in raised)
+
+    def everyones(self, facts: Any) -> list[Any]:
+        """What each one has to say, in the order of ranks."""
+        if self.alone:
+            return [facts]
+        found: list[Any] = [None] * self.layout.processes
+        dist.all_gather_object(found, facts, group=self.groups.control)
+        return found
+
+    def from_leader(self, facts: Any) -> Any:
+        """What the leader says; the others' `facts` are ignored."""
+        said = [facts]
+        if not self.alone:
+            dist.broadcast_object_list(said, src=0, group=self.groups.control)
+        return said[0]
+
+    def tensors_from_leader(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The leader's tensors, on the CPU; the others' are ignored."""
+        kinds = {name: (tuple(tensor.shape), tensor.dtype) for name, tensor in tensors.items()}
+        kinds = self.from_leader(kinds)
+        found = {}
+        for name, (shape, dtype) in kinds.items():
+            tensor = tensors[name].detach().cpu().contiguous() if self.leads else torch.empty(shape, dtype=dtype)
+            dist.broadcast(tensor, src=0, group=self.groups.control)
+            found[name] = tensor
+        return found
+
+    # ── the network ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    def part_of(self, network: Network) -> Part:
+        """Cut the network down, in place, to what this process holds."""
+        number = self.layout.member_of(self.rank)
+        half = HALVES.get(self.layout.wire)
+        part = split(network, self.layout, Member(number, self._members, self._wires(half)))
+        if self.layout.shares > 1:
+            for name, module in network.named_children():
+                if isinstance(module, MapBatchNorm):
+                    norm = WholeBatchNorm(module, self.groups.twins, part.sizes)
+                    network.between[name] = lambda x, _, norm=norm: norm(x)
+        return part
+
+    def _wires(self, half: torch.dtype | None) -> Wires:
+        return Wires((), (), self.groups.members, half, self.meter)
+
+    @property
+    def _members(self) -> tuple[int, ...]:
+        """Ranks of those that hold parts of the same network as this one."""
+        first = self.layout.share_of(self.rank) * self.layout.members if not self.layout.hybrid else 0
+        return tuple(range(first, first + self.layout.members))
+
+    def learning(self, part: Part) -> Learning:
+        """The network as it learns in this layout."""
+        network, half = part.network, HALVES.get(self.layout.gradients)
+        if self.layout.shares == 1:
+            return Learning(network)
+        layers = {name: network.get_submodule(name) for name in self.summed_layers(part)}
+        dense = dense_rows(network.table)
+        first = dense[0].name if dense else ""
+        if not self.layout.hybrid:
+            summing = summed(Learners(layers, network, first), self.groups.twins, self.meter, half)
+            return Learning(summing or network, summing)
+        place = network.order.index(first) - 1  # where all pictures come together
+        below = network.order[:place]
+        compute = partial(network.through, below)
+        summing = summed(Learners(layers, compute, ""), self.groups.twins, self.meter, half)
+        if summing is not None:
+            network.between[SUMMING], network.order[:place] = summing, [SUMMING]
+        return Learning(network, summing)
+
+    def summed_layers(self, part: Part) -> list[str]:
+        """The layers whose gradients are summed over processes: each of these has other pictures for them."""
+        names = [name for name, _ in part.network.named_children()] if self.layout.shares > 1 else []
+        return [name for name in names if not (self.layout.hybrid and name in part.spans)]
+
+    def norms_of_whole(self, part: Part, names: Sequence[str]) -> Callable[[Norms], Norms]:
+        """For `Lars`: squares add up over those that hold parts of the same layers. All have the same `names`, of the
+        whole network's weight tensors, whatever they hold of it."""
+        split_here = [name for name in names if name.split(".")[0] in part.spans]
+
+        def of_whole(norms: Norms) -> Norms:
+            nothing = torch.zeros(2, dtype=torch.float64, device=part.device)  # of layers that it has no part of
+            squares = torch.stack([norms.get(name, nothing).double().square() for name in split_here])
+            dist.all_reduce(squares, group=self.groups.members)
+            whole = dict(zip(split_here, squares.sqrt(), strict=True))
+            return {name: whole.get(name, own.double()) for name, own in norms.items()}
+
+        return of_whole if split_here else as_they_are
+
+    def whole(self, part: Part, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        """On the leader the whole tensors, of which each process has a part, on the CPU; elsewhere nothing."""
+        if not part.spans:
+            return tensors if self.leads else {}
+        if self.layout.share_of(self.rank) > 0 and not self.layout.hybrid:
+            return {}
+        split_here = {name: tensor for name, tensor in tensors.items() if part.span(name, tensor, 0) is not None}
+        if not self.leads:
+            for tensor in split_here.values():
+                dist.send(tensor.detach().cpu().contiguous(), 0, group=self.groups.control)
+            return {}
+        return {
+            name: self._collected(part, name, tensor) if name in split_here else tensor
+            for name, tensor in tensors.items()
+        }
+
+    def _collected(self, part: Part, name: str, own: Tensor) -> Tensor:
+        found = [own.detach().cpu().contiguous()]
+        for number, rank in list(enumerate(self._members))[1:]:
+            span = part.span(name, own, number)
+            if span is not None and span.stop > span.start:
+                found.append(torch.empty((span.stop - span.start, *own.shape[1:]), dtype=own.dtype))
+                dist.recv(found[-1], rank, group=self.groups.control)
+        return torch.cat(found)
+
+    # ── measuring ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def evaluate(self, viewer: Viewer, part: Part, pictures: StorePart, seed: int = 0) -> Counts:
+        """Count a whole part of a store, each picture once: every process counts its share, stand-ins left out."""
+        found, step = Counts(), BATCH * self.layout.shares
+        for first in range(0, len(pictures), step):
+            deal = self.deal(np.arange(first, min(first + step, len(pictures))))
+            part.position(seed, 0, deal, viewer.device)
+            probabilities_bk = viewer.probabilities(torch.from_numpy(pictures.read(deal.indices)))
+            if deal.counts and probabilities_bk.shape[1] > 0:
+                found += count(probabilities_bk, torch.from_numpy(pictures.labels[deal.indices].astype(np.int64)))
+        return self._added(found)
+
+    def _added(self, counts: Counts) -> Counts:
+        parts = self.everyones((counts.pictures, counts.top1_errors, counts.top5_errors, counts.nll))
+        return sum((Counts(*part) for part in parts), Counts())
+
+
+SUMMING = "all below, with gradients summed"
+
+
+ALONE = Team()

@@ -1,0 +1,92 @@
+"""What crosses between the columns for each picture, counted from the table alone."""
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+from alexnet.nets.table import Conv, Dense, Table
+from alexnet.nets.trace import Layer, trace
+from alexnet.parallel.grid import Layout, dense_rows, readers
+
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
+
+
+@dataclass(frozen=True)
+class Crossing:
+    """`floats` numbers of a picture's map `sent` that column `sender` sends to column `reader` for its layer `at`; as
+    many gradients come back."""
+
+    at: str
+    sent: str
+    sender: int
+    reader: int
+    floats: int
+
+
+def crossings(table: Table, input_size: int | None = None) -> tuple[Crossing, ...]:
+    """Everything that crosses between the columns of a network."""
+    found: list[Crossing] = []
+    layers = trace(table, input_size)
+    for below, layer in pairwise(layers):
+        if isinstance(layer.row, Conv | Dense):
+            found += _into(table, layer, layer.row, below.row.name)
+    return tuple(found)
+
+
+def _into(table: Table, layer: Layer, row: Conv | Dense, below: str) -> list[Crossing]:
+    floats = layer.entering.units // table.columns
+    return [
+        Crossing(row.name, below, sender, reader, floats)
+        for reader, senders in enumerate(readers(table, row))
+        for sender in sorted(senders)
+        if sender != reader
+    ]
+
+
+def in_words(table: Table, layout: Layout, input_size: int | None = None) -> str:
+    """The traffic of a layout as a table for people."""
+    lines = _columns_in_words(table, input_size) if layout.columns > 1 else []
+    lines += _hybrid_in_words(table, layout, input_size) if layout.hybrid else []
+    if layout.shares > 1:
+        summed = sum(layer.parameters for layer in trace(table, input_size) if not _is_split(layer, layout))
+        held = summed // layout.columns
+        lines.append(f"weight gradients: {held:,} floats of each process, summed over {layout.shares} at each update")
+    return "\n".join(lines or ["one process: nothing crosses"])
+
+
+def _is_split(layer: Layer, layout: Layout) -> bool:
+    return layout.hybrid and isinstance(layer.row, Dense)
+
+
+def _columns_in_words(table: Table, input_size: int | None) -> list[str]:
+    found = crossings(table, input_size)
+    rows = [
+        (c.at, c.sent, f"{LETTERS[c.sender]} → {LETTERS[c.reader]}", f"{c.floats:,}", f"{c.floats:,}") for c in found
+    ]
+    total = f"{sum(crossing.floats for crossing in found):,}"
+    return ["floats of a picture that cross between columns", *_aligned(_HEAD, rows, ("total", "", "", total, total))]
+
+
+_HEAD = ("layer", "reads", "way", "forward", "backward")
+
+
+def _hybrid_in_words(table: Table, layout: Layout, input_size: int | None) -> list[str]:
+    """Every process sends its pictures' last maps to all others, then its units of all pictures; at the end each
+    picture's logits go to the process whose picture it is."""
+    n, dense = layout.processes, dense_rows(table)
+    layers = {layer.row.name: layer for layer in trace(table, input_size)}
+    first, *others = dense
+    rows = [(first.name, "pictures", f"1 → {n - 1}", layers[first.name].entering.units * (n - 1))]
+    rows += [(row.name, "units", f"all {n}", layers[row.name].entering.units * (n - 1)) for row in others]
+    rows += [("logits", "units", "→ its own", dense[-1].units * (n - 1) // n)]
+    shown = [(at, what, way, f"{floats:,}", f"{floats:,}") for at, what, way, floats in rows]
+    total = f"{sum(row[3] for row in rows):,}"
+    title = "floats of a picture that cross, all processes together"
+    return [title, *_aligned(_HEAD, shown, ("total", "", "", total, total))]
+
+
+def _aligned(*groups: tuple[str, ...] | list[tuple[str, ...]]) -> list[str]:
+    """Rows of words as lines, numbers to the right."""
+    rows = [row for group in groups for row in (group if isinstance(group, list) else [group])]
+    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
+    signs = ("<", "<", "<", ">", ">")
+    return ["  ".join(f"{word:{sign}{w}}" for word, sign, w in zip(row, signs, widths, strict=True)) for row in rows]

@@ -1,0 +1,37 @@
+"""On which device, and in which type, a trained network computes: as in its training where that can be."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+
+from alexnet.errors import UserError
+
+DeviceWish = Literal["auto", "cpu", "cuda", "mps"]
+PrecisionWish = Literal["auto", "fp32", "bf16"]
+DTYPES: dict[str, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+
+@dataclass(frozen=True)
+class Arithmetic:
+    """Where and how a network computes. `precision`: "fp32" or "bf16", of the layers; softmax is always fp32."""
+
+    device: torch.device
+    precision: str
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return DTYPES[self.precision]
+
+    def __str__(self) -> str:
+        return f"{self.precision} on {self.device.type}"
+
+
+def find_device(wish: str) -> torch.device:
+    """The device of that kind; "auto": the first of cuda, mps, cpu that is there. Raises UserError if it is not."""
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if wish == "auto":
+        return torch.device(next(name for name, present in there.items() if present))
+    if not there[wish]:
+        raise UserError(f"--device {wish}: there is none here, or this build of torch can't use it. Try --device cpu.")
+    return torch.device(wish)

@@ -1,0 +1,225 @@
+"""Evaluations and predictions as text for a terminal or a file, and as JSON for programs."""
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from rich.cells import cell_len, set_cell_size
+
+from alexnet.data.store.layout import in_words
+from alexnet.measure.accuracy import count
+from alexnet.measure.evaluation import ClassRow, Evaluation
+from alexnet.measure.predict import Failure, Prediction
+from alexnet.measure.probabilities import Probabilities
+from alexnet.nets.summary import columns
+from alexnet.text import counted, printable
+
+VIEWS_IN_WORDS = {1: "centre", 5: "five views", 9: "nine views", 10: "ten views"}
+ROWS_SHOWN = 30
+"""Classes in the table on screen; of more, only the worst are shown, and the table says so."""
+PAIRS_SHOWN = 10
+NAME_CELLS = 36
+WIDEST = 100
+"""Cells of a terminal that a prediction takes at most."""
+NOT_SEEN = "not trained on"
+EIGHTHS = " ▏▎▍▌▋▊▉"
+
+
+# ── evaluations ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def evaluation_in_words(evaluations: dict[int, Evaluation]) -> str:
+    """Headline figures for each number of views; the table of classes and the confused pairs for the largest."""
+    fullest = evaluations[max(evaluations)]
+    views = VIEWS_IN_WORDS[fullest.views]
+    headline: list[tuple[str, ...]] = [("", "nll", "top-1 error", "", "top-5 error", "")]
+    for number, evaluation in sorted(evaluations.items()):
+        headline.append(_headline_row(VIEWS_IN_WORDS[number], evaluation))
+        if evaluation.unseen:
+            headline.append(_headline_row(f"  {NOT_SEEN}", evaluation.unseen))
+    return "\n\n".join((columns(headline, left=1), f"{class_table(fullest)}", f"{confusions(fullest, views)}"))
+
+
+def _headline_row(what: str, evaluation: Evaluation) -> tuple[str, ...]:
+    counts = evaluation.counts
+    top1 = f"{counts.top1:.2%}", f"{counts.top1_errors:,} of {counts.pictures:,}"
+    return what, f"{counts.mean_nll:.4f}", *top1, f"{counts.top5:.2%}", f"{counts.top5_errors:,}"
+
+
+def notes_on(evaluation: Evaluation) -> list[str]:
+    """What must be known to read the figures: classes without pictures, pictures that the run was trained on."""
+    notes = _absence(len(evaluation.class_ids), evaluation.absent)
+    if evaluation.seen is None:
+        notes.append("whether the run was trained on some of these pictures can't be checked: it does not know them")
+    else:
+        notes += _overlap(evaluation.seen)
+    return notes
+
+
+def _absence(classes: int, absent: Sequence[str]) -> list[str]:
+    if not absent:
+        return []
+    measured = f"measured on {classes - len(absent):,} of {counted(classes, 'class', 'classes')}"
+    return [f"{measured}: there are no pictures of {in_words(absent)}; answers may be any of the {classes:,}"]
+
+
+def _overlap(seen: np.ndarray) -> list[str]:
+    if seen.all():
+        return [f"the network was trained on all {len(seen):,} pictures: this is the training error"]
+    if not seen.any():
+        return []
+    others = f"the errors on the {(~seen).sum():,} others are given too"
+    return [f"the network was trained on {seen.sum():,} of the {len(seen):,} pictures; {others}"]
+
+
+def average_in_words(names: Sequence[str], members: Sequence[Probabilities], averaged: Probabilities) -> str:
+    """Weight and errors of each network, then those of the average. Without labels the weights alone."""
+    weights = [f"{weight:.4f}" for weight in averaged.about["weights"]]
+    known = bool((averaged.labels >= 0).all())
+    headings = ("", "weight", *(("nll", "top-1 error", "top-5 error") if known else ()))
+    rows = [
+        (name, weight, *(_errors_of(found) if known else ()))
+        for name, weight, found in zip((*names, "average"), (*weights, ""), (*members, averaged), strict=True)
+    ]
+    notes, ids = list[str](), averaged.about["class_ids"]
+    if known:
+        there = set(averaged.labels.tolist())
+        notes = _absence(len(ids), [ident for k, ident in enumerate(ids) if k not in there]) + _overlap(averaged.seen)
+    if known and averaged.seen.any() and not averaged.seen.all():
+        rows.append((f"  {NOT_SEEN}", "", *_errors_of(averaged.unseen)))
+    return "\n\n".join((*notes, columns([headings, *rows], left=1)))
+
+
+def _errors_of(found: Probabilities) -> tuple[str, ...]:
+    counts = count(torch.from_numpy(found.values), torch.from_numpy(found.labels))
+    return f"{counts.mean_nll:.4f}", f"{counts.top1:.2%}", f"{counts.top5:.2%}"
+
+
+def class_table(evaluation: Evaluation) -> str:
+    """A line for each class; of many classes the worst ones, worst first."""
+    rows = [row for row in evaluation.per_class if row.pictures]
+    absent = len(evaluation.per_class) - len(rows)
+    heading = f"Per class ({VIEWS_IN_WORDS[evaluation.views]})"
+    if len(rows) > ROWS_SHOWN:
+        heading += f": the {ROWS_SHOWN} worst of {len(rows):,}; --json has all"
+        rows = sorted(rows, key=lambda row: (-row.top1_error, row.id))[:ROWS_SHOWN]
+    if absent:
+        heading += f"; {counted(absent, 'class has', 'classes have')} no picture here"
+    cells = [("class", "pictures", "top-1 errors", "", "top-5 errors", "", "nll"), *map(_class_cells, rows)]
+    return f"{heading}\n{columns(cells, left=1)}"
+
+
+def _class_cells(row: ClassRow) -> tuple[str, ...]:
+    return (
+        fitted(row.name, NAME_CELLS),
+        f"{row.pictures:,}",
+        f"{row.top1_errors:,}",
+        f"{row.top1_error:.1%}",
+        f"{row.top5_errors:,}",
+        f"{row.top5_error:.1%}",
+        f"{row.nll:.3f}",
+    )
+
+
+def confusions(evaluation: Evaluation, views: str) -> str:
+    """The pairs of classes most often confused, one a line."""
+    names = evaluation.class_names
+    pairs = evaluation.confused(PAIRS_SHOWN)
+    if not pairs:
+        return f"Most confused ({views}): none, every picture was recognised."
+    cells = [
+        (f"{pair.count:,}", f"of {pair.pictures:,}", f"{names[pair.true]} → {names[pair.predicted]}") for pair in pairs
+    ]
+    return f"Most confused ({views}): true class → taken for\n" + columns([("", "", ""), *cells], left=0).lstrip("\n")
+
+
+def evaluation_as_json(evaluations: dict[int, Evaluation]) -> dict[str, Any]:
+    """All figures as plain values: shares 0 to 1, counts exact, nll in nats."""
+    fullest = evaluations[max(evaluations)]
+    ids = fullest.class_ids
+    seen, unseen = fullest.seen, {number: one.unseen for number, one in evaluations.items()}
+    return {
+        "results": _results(evaluations),
+        "classes": {"measured": len(ids) - len(fullest.absent), "of": len(ids), "absent": list(fullest.absent)},
+        "trained_on": None
+        if seen is None
+        else {
+            "pictures": int(seen.sum()),
+            "of": len(seen),
+            "results_on_the_others": _results({number: one for number, one in unseen.items() if one}),
+        },
+        "table_views": fullest.views,
+        "per_class": [
+            {
+                "class": row.name,
+                "id": row.id,
+                "pictures": row.pictures,
+                "nll": row.nll,
+                "top1_errors": row.top1_errors,
+                "top5_errors": row.top5_errors,
+            }
+            for row in fullest.per_class
+        ],
+        "confused": [
+            {"true": ids[pair.true], "predicted": ids[pair.predicted], "count": pair.count, "pictures": pair.pictures}
+            for pair in fullest.confused(len(ids) ** 2)
+        ],
+    }
+
+
+def _results(evaluations: dict[int, Evaluation]) -> list[dict[str, Any]]:
+    return [
+        {
+            "views": number,
+            "pictures": evaluation.counts.pictures,
+            "nll": evaluation.nll,
+            "top1_error": evaluation.top1_error,
+            "top1_errors": evaluation.counts.top1_errors,
+            "top5_error": evaluation.top5_error,
+            "top5_errors": evaluation.counts.top5_errors,
+        }
+        for number, evaluation in sorted(evaluations.items())
+    ]
+
+
+# ── predictions ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def prediction_in_words(prediction: Prediction, width: int = 80, encoding: str | None = None) -> str:
+    """The picture's name, a line with a bar for each label, and what was odd about the file, `width` cells wide."""
+    width = min(width, WIDEST)
+    names = min(NAME_CELLS, width // 2, max(cell_len(label.name) for label in prediction.labels))
+    room = max(0, width - names - len("  " + "  100.0%  "))
+    lines = [
+        f"  {fitted(label.name, names, pad=True)} {label.probability:7.1%}  {bar(label.probability, room, encoding)}"
+        for label in prediction.labels
+    ]
+    notes = [f"  note: {note}" for note in prediction.notes]
+    return "\n".join(line.rstrip() for line in (printable(prediction.name), *lines, *notes))
+
+
+def bar(share: float, cells: int, encoding: str | None = None) -> str:
+    """A bar of `share` (0 to 1) of `cells` cells, to an eighth of a cell; of # where there are no blocks."""
+    known = encoding or sys.stdout.encoding or "ascii"
+    if not known.lower().replace("-", "").startswith("utf"):
+        return "#" * round(share * cells)
+    whole, eighths = divmod(round(share * cells * 8), 8)
+    return "█" * whole + EIGHTHS[eighths].strip()
+
+
+def fitted(name: str, cells: int, pad: bool = False) -> str:
+    """The name, cut with … if it takes more than `cells` cells of a terminal, filled up to them with `pad`."""
+    if cell_len(name) > cells:
+        return set_cell_size(name, cells - 1).rstrip() + "…"
+    return set_cell_size(name, cells) if pad else name
+
+
+def prediction_as_json(found: Prediction | Failure) -> dict[str, Any]:
+    """{"file", "labels": [{"class", "id", "probability"}], "notes" if there are any}, or {"file", "error"}."""
+    if isinstance(found, Failure):
+        return {"file": found.name, "error": found.reason}
+    labels = [{"class": label.name, "id": label.id, "probability": label.probability} for label in found.labels]
+    notes: dict[str, Sequence[str]] = {"notes": found.notes} if found.notes else {}
+    return {"file": found.name, "labels": labels, **notes}

@@ -1,0 +1,405 @@
+"""The run folder: all that a training run knows, enough to predict, to look inside and to go on.
+
+    config.json          what was trained, how, on what, and what came of it; enough to repeat it
+    model.safetensors    the weights after the last whole epoch
+    inputs.safetensors   mean image and colour statistics of the training pictures
+    sample_weights.safetensors   factors of the training pictures' losses, if `alexnet.Classifier` was given any
+    trained_on.safetensors   digests of the training pictures (`alexnet.measure.overlap`)
+    state/               training state for going on, the last two; gone when the run has ended
+    snapshots/           weights at chosen epochs, for [Z] Fig. 4
+    log.jsonl            one line for each thing that happened
+    now.json             where a training stands inside its epoch; gone when it has ended
+    report.html          made by `alexnet report`
+    explorer/            what `alexnet serve` looked at (`alexnet.serve.kept`)
+
+Files are written whole or not at all and carry checksums.
+"""
+
+import re
+from collections.abc import Collection, Mapping
+from contextlib import suppress
+from functools import cached_property
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from alexnet.data.augment import Inputs
+from alexnet.errors import UserError
+from alexnet.files.atomic import expanded, faults_named, is_temporary, remove_temporaries, write_atomically
+from alexnet.files.outputs import RUN_NEEDS
+from alexnet.files.schema import hold, is_altered, json_bytes, number, one_of, read_json, sealed, whole
+from alexnet.files.temporary import TemporaryFolder
+from alexnet.files.tensors import DamagedFile, digest_in, load_tensors, save_tensors
+from alexnet.images.resample import Resample
+from alexnet.isolation import isolated
+from alexnet.nets import table, table_json
+from alexnet.nets.network import Network, wanted
+from alexnet.placement import DTYPES, Arithmetic, DeviceWish, PrecisionWish, find_device
+
+FORMAT_VERSION = 1
+KEPT_STATES = 2
+STATE_FILES = KEPT_STATES + 1
+"""States on disk while a new one is written."""
+PRIVATE = ("options", "machine", "starts")
+LARGEST_SIDE = 4096
+"""Of a record and of a network's input, pixels."""
+SNAPSHOT = re.compile(r"epoch-(\d{4,9})\.safetensors")
+STATE = re.compile(r"step-(\d{9,15})\.safetensors")
+REMEDY = "Restore it from a copy."
+COUNTS = {"*": whole()}
+CONFIG = {
+    "network": {"table": dict, "input_size": whole(1, LARGEST_SIDE), "mean?": one_of("aligned", "centre")},
+    "classes?": {"names": [str], "ids": [str], "order?": str},
+    "data?": {
+        "path?": str,
+        "fingerprint?": str,
+        "size?": whole(1, LARGEST_SIDE),
+        "resample?": one_of(*get_args(Resample)),
+        "exif?": bool,
+        "decode?": str,
+        "pictures?": COUNTS,
+    },
+    "machine?": {"device?": one_of("cpu", "cuda", "mps"), "precision?": str, "threads?": whole(1), "kernels?": str},
+    "recipe?": {
+        "name??": str,
+        "about??": str,
+        "init??": str,
+        "rate??": number,
+        "momentum??": number,
+        "decay??": number,
+        "epochs??": whole(),
+        "augmentation??": dict,
+    },
+    "options?": {"epochs??": whole(), "width??": number, "input_size??": whole(1, LARGEST_SIDE)},
+    "starts?": [{"layout": dict}],
+    "imported?": {"from?": str, "format?": str, "notes?": [str]},
+    "missing_layers?": [str],
+    "finished?": bool,
+    "sample_weights?": bool,
+    "epochs_trained??": whole(),
+    "alexnet?": str,
+    "torch?": str,
+    "python?": str,
+    "rule?": str,
+}
+"""What stands in config.json, as far as it is read. What a run has not, as an import has no recipe, may be absent."""
+RUN_FILES = (*RUN_NEEDS, "sample_weights.safetensors", "log.jsonl")
+"""Files of a run folder that make a trained run: they travel with a pickle."""
+TRAINED_ON = "trained_on.safetensors"
+FIRST_FILES = ("inputs.safetensors", "sample_weights.safetensors", TRAINED_ON, ".lock")
+SNAPSHOT_EPOCHS = (1, 2, 5, 10, 20, 30, 40, 64)  # [Z] Fig. 4
+
+
+def snapshot_epochs(epochs: int) -> list[int]:
+    """The epochs whose weights a run of `epochs` keeps when asked for snapshots: [Z] Fig. 4's, and the last."""
+    return sorted({epoch for epoch in SNAPSHOT_EPOCHS if epoch < epochs} | {epochs})
+
+
+def disk_needed(network: Network, epochs: int, *, snapshots: bool) -> int:
+    """Bytes that a run of `network` takes at most: weights (twice while they are replaced), states, snapshots."""
+    weights = sum(tensor.numel() * tensor.element_size() for tensor in network.state_dict().values())
+    kept = len(snapshot_epochs(epochs)) if snapshots else 0
+    return (2 + 2 * STATE_FILES + kept) * weights + (1 << 20)
+
+
+class RunFolder:
+    """A run folder on disk. `create` makes one, `open` finds one; both raise UserError for what a user can mend."""
+
+    temporary: TemporaryFolder | None = None
+    """The temporary folder that contains it, if any: it stays as long as this object."""
+
+    def __init__(self, path: Path, config: dict[str, Any]) -> None:
+        self.path, self.config = path, config
+
+    @staticmethod
+    def refuse_taken(path: Path) -> None:
+        """UserError if a folder holds anything but what a run killed in its first moment leaves."""
+        with faults_named(path):
+            there = set(path.iterdir()) if path.exists() else set()
+        if (statistics := path / FIRST_FILES[0]) in there:
+            digest_in(statistics)
+        if there - {entry for entry in there if is_temporary(entry) or entry.name in FIRST_FILES}:
+            raise UserError(f"{path}: not empty. Name a new folder, or go on with a run there with --resume.")
+
+    @classmethod
+    def create(
+        cls, path: Path, config: dict[str, Any], inputs: Inputs, sample_weights: np.ndarray | None = None
+    ) -> "RunFolder":
+        """A new run folder with its config, input statistics and, unless all are equal, the weights of its training
+        pictures, in a folder that `refuse_taken` lets pass."""
+        with faults_named(path):
+            path.mkdir(parents=True, exist_ok=True)
+        cls.refuse_taken(path)
+        run = cls(path, {"format_version": FORMAT_VERSION, **config})
+        statistics = {
+            "mean_image": inputs.mean_image,
+            "eigenvalues": inputs.eigenvalues,
+            "eigenvectors": inputs.eigenvectors,
+        }
+        known = {name: tensor for name, tensor in statistics.items() if tensor is not None}
+        save_tensors(path / "inputs.safetensors", known)
+        if sample_weights is not None and (sample_weights != sample_weights[0]).any():
+            save_tensors(path / "sample_weights.safetensors", {"sample_weights": torch.from_numpy(sample_weights)})
+            run.config["sample_weights"] = True
+        run.write_config()
+        return run
+
+    @classmethod
+    def open(cls, path: str | Path, *, altered: bool = False) -> "RunFolder":
+        """The run folder at `path`. `altered`: open it also if its config is not as it was written."""
+        path = Path(expanded(path))
+        if not path.is_dir():
+            raise UserError(f"{path}: no such run folder. `alexnet train … --out {path}` makes one.")
+        if not (path / "config.json").exists():
+            raise UserError(f"{path}: not a run folder, it has no config.json. Give the folder named with --out.")
+        config = read_json(path / "config.json")
+        version = config.get("format_version")
+        if version is None:
+            raise UserError(
+                f"{path}: not a run folder of alexnet: its config.json has no format_version; another tool wrote it. "
+                "`alexnet import` reads weights of other tools."
+            )
+        if version != FORMAT_VERSION:
+            raise UserError(
+                f"{path}: run format {version}, this version of alexnet reads {FORMAT_VERSION}. Update alexnet."
+            )
+        if is_altered(config) and not altered:
+            raise UserError(
+                f"{path / 'config.json'}: damaged or edited, its checksum does not fit. Restore it from a copy; or, if "
+                'you edited it, end it with "checksum": "".'
+            )
+        if not altered:
+            check_config(config, path / "config.json")
+        return cls(path, config)
+
+    def write_config(self, **news: Any) -> None:
+        """Write config.json, `news` put in."""
+        self.config = sealed(self.config | news)
+        write_atomically(self.path / "config.json", json_bytes(self.config))
+
+    def value(self, *keys: str) -> Any:
+        """A value of the config by its path of keys. Raises UserError, naming file and key, if it is not there."""
+        found: Any = self.config
+        for key in keys:
+            if not isinstance(found, dict) or key not in found:
+                raise UserError(f"{self.path / 'config.json'}: damaged, {'.'.join(keys)} is missing.")
+            found = found[key]
+        return found
+
+    def files(self) -> dict[str, bytes]:
+        """Name → content of the files that make this trained run, for a copy of it.
+
+        If the folder has lost files or holds another run by now, they are made from the network in memory (`load`).
+        Raises UserError if there is none."""
+        with suppress(OSError, UserError):
+            if read_json(self.path / "config.json") == self.config:
+                found = [self.path / name for name in RUN_FILES]
+                return {path.name: path.read_bytes() for path in found if path.name in RUN_NEEDS or path.exists()}
+        if not vars(self).keys() >= {"inputs", "network"}:
+            raise UserError(f"{self.path}: files of this run were removed or replaced. Restore them from a copy.")
+        with TemporaryFolder("alexnet-run-") as place:
+            RunFolder.create(place, self.config, self.inputs).save_model(self.network.state_dict(), self.missing)
+            return {path.name: path.read_bytes() for path in place.iterdir()}
+
+    @classmethod
+    def of_files(cls, files: Mapping[str, bytes]) -> "RunFolder":
+        """The run that these `files()` make, loaded, in a temporary folder that is removed with the returned object."""
+        temporary = TemporaryFolder("alexnet-run-")
+        for name, data in files.items():
+            write_atomically(temporary.path / name, data, durable=False)
+        run = cls.open(temporary.path)
+        run.temporary = temporary
+        return run.load()
+
+    def load(self) -> "RunFolder":
+        """Read the network and its input statistics into memory: from now on the files may go. Gives this run."""
+        _ = self.inputs, self.network
+        return self
+
+    def public_config(self) -> dict[str, Any]:
+        """The config without what is of this machine and its owner alone: paths, options, the machine."""
+        kept = {name: value for name, value in self.config.items() if name not in PRIVATE}
+        if "data" in kept:
+            kept["data"] = {name: value for name, value in kept["data"].items() if name != "path"}
+        return sealed(kept)
+
+    # ── the network and its inputs ───────────────────────────────────────────────────────────────────────────────
+
+    @cached_property
+    def table(self) -> table.Table:
+        """The network's rows."""
+        return table_json.from_json(self.value("network", "table"), f"{self.path / 'config.json'}")
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """What a person calls the classes, in the order of the outputs."""
+        return tuple(self.value("classes", "names"))
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Layers that it has no weights for: an import of files that lack them."""
+        return tuple(self.config.get("missing_layers", ()))
+
+    @cached_property
+    @isolated()
+    def inputs(self) -> Inputs:
+        """How a record becomes an input of this run's network."""
+        path = self.path / "inputs.safetensors"
+        statistics, _ = load_tensors(path)
+        check_statistics(statistics, path)
+        return Inputs(
+            size=int(self.value("network", "input_size")), mean_mode=self.value("network", "mean"), **statistics
+        )
+
+    @property
+    def sample_weights(self) -> np.ndarray | None:
+        """float32 (N,): factors of the training pictures' losses; None: 1 for each. Raises UserError if lost."""
+        if not self.config.get("sample_weights"):
+            return None
+        path, count = self.path / "sample_weights.safetensors", self.value("data", "pictures", "train")
+        weights = load_tensors(path)[0].get("sample_weights", torch.empty(0))
+        if weights.dtype != torch.float32 or weights.shape != (count,):
+            raise UserError(f"{path}: not the weights of the {count:,} training pictures. {REMEDY}")
+        return weights.numpy()
+
+    @isolated()
+    def empty_network(self) -> Network:
+        """The run's network with weights yet to be filled in."""
+        return Network(self.table, int(self.value("network", "input_size")))
+
+    @cached_property
+    @isolated()
+    def network(self) -> Network:
+        """The trained network, in evaluation mode. Raises UserError if no epoch has ended yet."""
+        path = self.path / "model.safetensors"
+        if not path.exists():
+            raise UserError(f"{self.path}: no weights yet; the first epoch has not ended. Try again later.")
+        return self.load_weights(path)
+
+    @isolated()
+    def load_weights(self, path: Path) -> Network:
+        """The run's network with the weights in `path`, in evaluation mode."""
+        weights, size = load_tensors(path)[0], int(self.value("network", "input_size"))
+        # Shapes alone, until it is known that the file has as many numbers.
+        check_weights(wanted(self.table, size), weights, self.missing, path, self.table.name)
+        network = self.empty_network()
+        network.missing = self.missing
+        fill(network, weights, path)
+        return network.eval()
+
+    def save_model(self, weights: dict[str, Tensor], missing: Collection[str] = ()) -> None:
+        """Write the weights, those of missing layers left out."""
+        there = {name: tensor for name, tensor in weights.items() if name.split(".")[0] not in missing}
+        save_tensors(self.path / "model.safetensors", there)
+
+    # ── snapshots and training state ─────────────────────────────────────────────────────────────────────────────
+
+    def save_snapshot(self, weights: dict[str, Tensor], epoch: int) -> None:
+        with faults_named(self.path):
+            (self.path / "snapshots").mkdir(exist_ok=True)
+        save_tensors(self.path / "snapshots" / f"epoch-{epoch:04}.safetensors", weights, {"epoch": epoch})
+
+    @property
+    def snapshots(self) -> dict[int, Path]:
+        """Epoch → file of the weights kept then."""
+        found = [(SNAPSHOT.fullmatch(path.name), path) for path in sorted(self.path.glob("snapshots/epoch-*"))]
+        return {int(match[1]): path for match, path in found if match}
+
+    def save_state(self, step: int, tensors: dict[str, Tensor], about: dict[str, Any]) -> None:
+        """Write the training state after `step` updates and drop all but the last two."""
+        folder = self.path / "state"
+        with faults_named(folder):
+            folder.mkdir(exist_ok=True)
+        save_tensors(folder / f"step-{step:09}.safetensors", tensors, about)
+        for old in self.states()[KEPT_STATES:]:
+            old.unlink(missing_ok=True)
+
+    def latest_state(self) -> tuple[dict[str, Tensor] | None, dict[str, Any], list[str]]:
+        """The newest undamaged state (None if there is none), what it says, and a complaint for each damaged one."""
+        complaints = []
+        for path in self.states():
+            try:
+                return *load_tensors(path), complaints
+            except DamagedFile as fault:
+                complaints.append(f"{fault} The state before it is used.")
+        return None, {}, complaints
+
+    def drop_states(self) -> None:
+        for path in self.states():
+            path.unlink(missing_ok=True)
+        if (self.path / "state").is_dir() and not any((self.path / "state").iterdir()):
+            (self.path / "state").rmdir()
+
+    def sweep(self) -> None:
+        """Remove what killed processes left: half-written files, and the states of a run that has ended. Only for the
+        one who holds the folder's lock."""
+        for folder in (self.path, self.path / "state", self.path / "snapshots"):
+            if folder.is_dir():
+                remove_temporaries(folder)
+        if self.value("finished"):
+            self.drop_states()
+
+    def states(self) -> list[Path]:
+        """The files of the training state, newest first."""
+        return sorted((path for path in self.path.glob("state/step-*") if STATE.fullmatch(path.name)), reverse=True)
+
+
+def fill(network: Network, weights: dict[str, Tensor], where: Path | str) -> None:
+    """Put `weights` into the network; layers in `network.missing` become NaN, so that nothing can use them unseen.
+    Raises UserError naming the layer and both shapes if they do not fit."""
+    needed = network.state_dict()
+    absent = check_weights(needed, weights, network.missing, where, network.table.name)
+    nowhere = {name: torch.full_like(t, torch.nan if t.is_floating_point() else 0) for name, t in absent.items()}
+    network.load_state_dict(weights | nowhere)
+
+
+def check_weights(
+    needed: Mapping[str, Tensor], weights: dict[str, Tensor], missing: Collection[str], where: Path | str, network: str
+) -> dict[str, Tensor]:
+    """Raises UserError unless `weights` are those `needed`, of their kind; gives what is needed of `missing` layers."""
+    absent = {name: tensor for name, tensor in needed.items() if name.split(".")[0] in missing}
+    check_fits(needed, weights | absent, where, network)
+    for name, tensor in weights.items():
+        if tensor.dtype.is_floating_point != needed[name].dtype.is_floating_point or tensor.dtype.is_complex:
+            raise UserError(f"{where}: {name} holds {tensor.dtype}, {needed[name].dtype} is needed.")
+    return absent
+
+
+def check_config(config: dict[str, Any], where: Path) -> None:
+    """Raises UserError, naming the part, unless what is read of a config is of the form that is written."""
+    hold(config, CONFIG, where, REMEDY)
+
+
+def check_statistics(statistics: dict[str, Tensor], where: Path) -> None:
+    """Raises UserError unless these are a square mean image and, or not, the colours' covariance."""
+    shapes = {name: tuple(tensor.shape) for name, tensor in statistics.items()}
+    mean = shapes.pop("mean_image", ())
+    square = len(mean) == 3 and mean[0] == 3 and mean[1] == mean[2] and 1 <= mean[1] <= LARGEST_SIDE
+    real = all(tensor.dtype.is_floating_point for tensor in statistics.values())
+    if not square or not real or shapes not in ({}, {"eigenvalues": (3,), "eigenvectors": (3, 3)}):
+        raise UserError(f"{where}: not the statistics of a run: a mean image {mean}, {shapes}. {REMEDY}")
+
+
+def check_fits(needed: Mapping[str, Tensor], weights: dict[str, Tensor], where: Path | str, network: str) -> None:
+    """Raises UserError, naming the layer and both shapes, unless `weights` are those that the network wants."""
+    for name, tensor in needed.items():
+        if name not in weights:
+            raise UserError(f"{where}: {name} is missing (needed: {tuple(tensor.shape)}).")
+        if weights[name].shape != tensor.shape:
+            raise UserError(f"{where}: {name} is {tuple(weights[name].shape)}, needed is {tuple(tensor.shape)}.")
+    if strange := sorted(set(weights) - set(needed)):
+        raise UserError(f"{where}: {', '.join(strange[:3])} belong to no layer of {network}.")
+
+
+def arithmetic_for(folder: RunFolder, device: DeviceWish = "auto", precision: PrecisionWish = "auto") -> Arithmetic:
+    """The arithmetic for a trained run. Precision "auto": what the run was trained with if the device is of the same
+    kind, else fp32. Raises UserError for a device that is not here."""
+    found = find_device(device)
+    if precision != "auto":
+        return Arithmetic(found, precision)
+    machine = folder.config.get("machine", {})
+    same = machine.get("device") == found.type and machine.get("precision") in DTYPES
+    return Arithmetic(found, machine["precision"] if same else "fp32")

@@ -1,0 +1,85 @@
+"""What a run's log says of its past: the epochs' figures, the notes, and when it began and ended."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from alexnet.errors import UserError
+from alexnet.files.atomic import read_bounded
+from alexnet.files.schema import any_number, hold, in_words, number, parsed, whole
+
+LARGEST_LOG, LARGEST_NOW = 1 << 30, 1 << 16
+LAST_MOMENT = 253_402_300_000
+"""Seconds since 1970: the year 9999, the last that can be written as a date."""
+
+
+def _moment(value: Any) -> bool:
+    return type(value) in (int, float) and 0 <= value <= LAST_MOMENT
+
+
+EVENT = {"event": str, "time": _moment, "text??": str}
+FIGURES = ("rate", "train_loss", "train_top1_error", "val_nll", "val_top1_error", "val_top5_error")
+EPOCH = {"epoch": whole(0, 1 << 31), "step??": whole(), "pictures_per_second": any_number}
+EPOCH |= dict.fromkeys(FIGURES, any_number)
+NOW = ("epoch", "batch", "batches", "loss", "top1_error", "speed", "seconds_left")
+
+
+@dataclass(frozen=True)
+class History:
+    """`epochs`: the "epoch" events in order (see `alexnet.runs.log`); `notes`; `began` and `last`: seconds since
+    1970 of the first and last event, None without any."""
+
+    epochs: tuple[dict[str, Any], ...] = ()
+    notes: tuple[str, ...] = ()
+    began: float | None = None
+    last: float | None = None
+
+    def curve(self, name: str) -> tuple[list[float], list[float]]:
+        """Epochs and values of one figure, where it was recorded."""
+        recorded = [(event["epoch"], event[name]) for event in self.epochs if event.get(name) is not None]
+        return [epoch for epoch, _ in recorded], [value for _, value in recorded]
+
+
+def read_history(log: Path) -> History:
+    """The history in a run's `log.jsonl`; empty if there is no log yet.
+
+    A last line without an end is one that is being written. Raises UserError, naming the line, for any other that
+    can't be read.
+    """
+    if not log.exists():
+        return History()
+    *lines, _unfinished = read_bounded(log, LARGEST_LOG).split(b"\n")
+    events = [_event(line, log, number) for number, line in enumerate(lines, 1)]
+    if not events:
+        return History()
+    return History(
+        epochs=tuple(event for event in events if event["event"] == "epoch"),
+        notes=tuple(str(event.get("text", "")) for event in events if event["event"] == "note"),
+        began=events[0]["time"],
+        last=events[-1]["time"],
+    )
+
+
+def read_now(file: Path) -> dict[str, float] | None:
+    """Where a run stands inside its epoch (`now.json`, see `alexnet.runs.log`); None if it does not say."""
+    try:
+        told = parsed(read_bounded(file, LARGEST_NOW))
+        figures = {name: told[name] for name in NOW}
+    except (UserError, ValueError, KeyError, TypeError):
+        return None
+    return {name: float(value) for name, value in figures.items()} if all(map(number, figures.values())) else None
+
+
+def _event(line: bytes, log: Path, number: int) -> dict[str, Any]:
+    where, remedy = f"{log}: line {number}", "Restore the log, or delete that line."
+    try:
+        event = hold(parsed(line, strange_numbers=True), EVENT, where, remedy)
+        return hold(event, EPOCH, where, remedy) if event["event"] == "epoch" else event
+    except ValueError as fault:
+        raise UserError(f"{where} can't be read ({in_words(fault)}). {remedy}") from None
+
+
+def day(seconds: float) -> str:
+    """A moment as date and time, UTC: 2012-09-30 14:05 UTC."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")

@@ -1,0 +1,125 @@
+"""Other people's weights as a run folder of ours: from then on it is a run like any other."""
+
+import platform
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import alexnet
+from alexnet.data.augment import Inputs
+from alexnet.data.sources.classes import ClassList, read_classes, unlike
+from alexnet.errors import UserError
+from alexnet.files.schema import read_json
+from alexnet.files.tensors import save_tensors
+from alexnet.isolation import isolated
+from alexnet.nets import table_json
+from alexnet.nets.network import Network
+from alexnet.runs.folder import RunFolder, check_config, check_statistics, fill
+from alexnet.weights import Asked, Foreign, read_weights
+from alexnet.weights.foreign import SORTED_SYNSETS
+
+UNFOLDED = "imported.safetensors"
+"""In the run folder: a first layer's weights as they were in the file, where the inputs' deviation went into ours."""
+
+
+@isolated()
+def import_run(
+    source: Path, destination: Path, asked: Asked | None = None, classes: ClassList | None = None
+) -> RunFolder:
+    """Make a run folder of the weights in `source` (a file, a folder or an archive of a known format).
+
+    `asked`: what the files do not say; `classes`: the names of the outputs. Layers whose weights are not in it are
+    named in config.json under "missing_layers"; what needs them is refused later. Raises UserError if the format is
+    not known, a file is damaged, weights or classes do not fit, or the folder is not empty.
+    """
+    foreign = read_weights(source, asked)
+    check_config({"network": {"table": {}, "input_size": foreign.table.input_size}} | foreign.config, source)
+    size = int(foreign.config.get("network", {}).get("input_size", foreign.table.input_size))
+    statistics = dict(zip(("eigenvalues", "eigenvectors"), foreign.eigen or (), strict=False))
+    check_statistics({"mean_image": foreign.mean_image, **statistics}, source)
+    network = Network(foreign.table, size)
+    network.missing = foreign.missing
+    fill(network, foreign.weights, source)
+    inputs = Inputs(foreign.mean_image, size, foreign.mean_mode, *(foreign.eigen or (None, None)))
+    if inputs.side < size:
+        raise UserError(f"{source}: its mean image has {inputs.side} pixels a side, the network takes {size}.")
+    folder = RunFolder.create(destination, _config(foreign, source, size, classes), inputs)
+    folder.save_model(network.state_dict(), network.missing)
+    if foreign.unfolded is not None:
+        weight, std = foreign.unfolded
+        save_tensors(folder.path / UNFOLDED, {"weight": weight, "std": std})
+    return folder
+
+
+def _config(foreign: Foreign, source: Path, size: int, classes: ClassList | None) -> dict[str, Any]:
+    """What config.json says: what the file knows of itself first, then what it was made of."""
+    config = {
+        "alexnet": alexnet.__version__,
+        "torch": str(torch.__version__),
+        "python": platform.python_version(),
+        "network": {
+            "table": table_json.to_json(foreign.table),
+            "input_size": size,
+            "mean": foreign.mean_mode,
+        },
+        "data": {"size": foreign.mean_image.shape[-1]},
+        **foreign.config,
+        "imported": {"from": source.name, "format": foreign.format, "notes": list(foreign.notes)},
+        "missing_layers": list(foreign.missing),
+        "finished": True,
+    }
+    if classes is not None or "classes" not in config:
+        config["classes"] = classes_of(foreign, source, classes)
+    if len(config["classes"]["ids"]) != foreign.table.classes:
+        raise UserError(
+            f"{source}: {len(config['classes']['ids']):,} classes are named, the network has {foreign.table.classes:,} "
+            "outputs. Give the list that belongs to these weights (--classes)."
+        )
+    return config
+
+
+def classes_of(foreign: Foreign, source: Path, given: ClassList | None) -> dict[str, Any]:
+    """Names, ids and order of the outputs: of the list given, the set of files, or plain numbers."""
+    beside = _list_beside(source, foreign.table.classes)
+    if given is not None:
+        listed = given.arranged(foreign.order)
+        if given.wish != "listed":
+            own = foreign.config.get("classes", {"names": foreign.class_names, "ids": ()})
+            for names, ids in ((own["names"], own["ids"]), (beside.names, beside.ids) if beside else ((), ())):
+                _refuse_other_order(listed, names, ids, source)
+    elif beside is not None and not foreign.class_names:
+        listed = beside.arranged("")
+    else:
+        names = list(foreign.class_names) or [f"class {number}" for number in range(foreign.table.classes)]
+        known = foreign.order == SORTED_SYNSETS and foreign.table.classes == 1000
+        order = foreign.order if known or foreign.class_names else f"as in {source.name}"
+        return {"names": names, "ids": unlike(names), "order": order}
+    return {"names": list(listed.names), "ids": list(listed.ids), "order": listed.order}
+
+
+def _list_beside(source: Path, outputs: int) -> ClassList | None:
+    """The classes that a config.json of Hugging Face or timm beside the weights names. None if it names none, or if it
+    lies beside a single file and is of another network."""
+    path = (source if source.is_dir() else source.parent) / "config.json"
+    try:
+        named = path.is_file() and any(key in read_json(path) for key in ("id2label", "label2id", "label_names"))
+        found = read_classes(path) if named else None
+        return None if found and source.is_file() and len(found.ids) != outputs else found
+    except UserError:
+        if source.is_dir():
+            raise
+        return None
+
+
+def _refuse_other_order(listed: ClassList, names: Sequence[str], ids: Sequence[str], source: Path) -> None:
+    """UserError if a class of the list stands at another output than the weights themselves say."""
+    for known, there in ((ids, listed.ids), (names, listed.names)):
+        place_of = {name.casefold(): place for place, name in enumerate(known)}
+        for place, name in enumerate(there):
+            if place_of.get(name.casefold(), place) != place:
+                raise UserError(
+                    f"{listed.where}: names output {place} '{name}'; by the files of {source} that is output "
+                    f"{place_of[name.casefold()]}. Leave out --classes, or give --order listed if your list is right."
+                )

@@ -1,0 +1,103 @@
+"""What the strongest pictures of a channel show: of each the exact patch that the unit saw, and its projection ([Z]
+Fig. 2).
+
+N units · S side of a view · h, w rows and columns of a patch.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from alexnet.data.store.read import Part
+from alexnet.geometry import Box
+from alexnet.isolation import isolated
+from alexnet.measure.viewer import Viewer
+from alexnet.see.deconvnet import Method, NormRule, Overlap, project
+from alexnet.see.display import cut
+from alexnet.see.forward_pass import centre_views, inputs_of, look
+from alexnet.see.top import NONE, Top
+from alexnet.see.units import Unit, unit_at
+
+PICTURES = 32
+"""Pictures looked at together."""
+
+
+@dataclass(frozen=True, eq=False)
+class Portrait:
+    """A unit excited by a picture: `value`, its activation; `picture`, the number in the part, `key` and `label` the
+    picture's; `box`, the pixels of the centre view that it saw, `frame` the same with what lies beyond the edge;
+    `patch` uint8 (h, w, 3) and `projection` float32 (3, h, w), both inside the box."""
+
+    unit: Unit
+    value: float
+    picture: int
+    key: str
+    label: int
+    box: Box
+    frame: Box
+    patch: np.ndarray
+    projection: np.ndarray
+
+    def as_json(self) -> dict[str, Any]:
+        place = None if self.unit.row is None else [self.unit.row, self.unit.column]
+        return {
+            "value": self.value,
+            "picture": self.picture,
+            "key": self.key,
+            "label": self.label,
+            "at": place,
+            "box": list(self.box),
+        }
+
+
+@isolated()
+def portraits_of(
+    viewer: Viewer,
+    part: Part,
+    top: Top,
+    layer: str,
+    channels: Sequence[int],
+    *,
+    method: Method = "deconvnet",
+    norms: NormRule | None = None,
+    overlap: Overlap = "add",
+) -> dict[int, list[Portrait]]:
+    """For each of `channels` its strongest pictures, the strongest first; fewer where the part has fewer pictures.
+
+    The pictures are read and looked at again; a picture that several channels share, once for all of them.
+    """
+    best = top[layer]
+    wanted = [
+        (channel, rank, int(best.pictures[channel, rank]), int(best.places[channel, rank]))
+        for channel in channels
+        for rank in range(best.values.shape[1])
+        if best.pictures[channel, rank] != NONE
+    ]
+    numbers = sorted({picture for _, _, picture, _ in wanted})
+    found: dict[tuple[int, int], Portrait] = {}
+    for first in range(0, len(numbers), PICTURES):
+        batch = numbers[first : first + PICTURES]
+        here = [entry for entry in wanted if entry[2] in batch]
+        units = [unit_at(viewer.network, layer, channel, place) for channel, _, _, place in here]
+        records = part.read(np.array(batch))
+        sight = look(viewer.network, inputs_of(viewer, torch.from_numpy(records)))
+        of = [batch.index(picture) for _, _, picture, _ in here]
+        seen = project(sight, units, of, method=method, norms=norms, overlap=overlap)
+        views, pixels = centre_views(records, viewer.inputs.size), seen.pixels.cpu().numpy()
+        for number, (channel, rank, picture, _) in enumerate(here):
+            left, top_edge, right, bottom = box = seen.boxes[number]
+            found[channel, rank] = Portrait(
+                unit=units[number],
+                value=float(seen.values[number]),
+                picture=picture,
+                key=part.keys[picture],
+                label=int(part.labels[picture]),
+                box=box,
+                frame=seen.frames[number],
+                patch=cut(views[of[number]], box),
+                projection=pixels[number][:, top_edge:bottom, left:right],
+            )
+    return {channel: [found[key] for key in sorted(found) if key[0] == channel] for channel in channels}

@@ -1,0 +1,39 @@
+"""Words for people: printable text, rates, durations, counts and sizes."""
+
+
+def printable(text: str, keep: str = "") -> str:
+    """The text as a screen can show it: characters that are not printable (line breaks, control characters, spaces of
+    other widths and none, broken UTF-8) are escaped, but for those to ``keep``."""
+    if text.isprintable():
+        return text
+    return "".join(
+        one if one.isprintable() or one in keep else one.encode("unicode_escape").decode("ascii") for one in text
+    )
+
+
+def rate(a_second: float) -> str:
+    """So many a second, for people: 1,200, 45, 2.5, 0.13."""
+    return f"{a_second:,.0f}" if a_second >= 10 else f"{a_second:.1f}" if a_second >= 1 else f"{a_second:.2g}"
+
+
+def duration(seconds: float) -> str:
+    """A time for people: 45 s, 3 min 20 s, 2 h 5 min."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def counted(count: int, one: str, many: str = "") -> str:
+    """A count with its noun: 1 file, 2 files. `many` where it is not `one` with an s."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+def in_bytes(count: int) -> str:
+    """Bytes for people: 40 B, 4.1 kB, 3.7 MB, 1.2 GB, 2.0 TB."""
+    for unit, factor in (("TB", 10**12), ("GB", 10**9), ("MB", 10**6), ("kB", 1000)):
+        if count >= factor:
+            return f"{count / factor:.1f} {unit}"
+    return f"{count} B"

@@ -1,0 +1,67 @@
+"""How the leader hands a job, new or taken up again, to the other processes, which never look into the run folder.
+
+The whole state goes to everyone, who then keeps a part: so a run goes on in any other layout, in one process too.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+from torch import Tensor
+
+from alexnet.data.augment import Inputs
+from alexnet.data.store.read import Store
+from alexnet.isolation import use_threads
+from alexnet.parallel.team import Team
+from alexnet.processors import cores
+from alexnet.runs.folder import RunFolder
+from alexnet.train.checks import with_options
+from alexnet.train.options import TrainOptions
+from alexnet.train.recipes import find
+from alexnet.train.state import Job, make_job
+from alexnet.train.warm_start import freeze
+
+INPUTS = ("mean_image", "eigenvalues", "eigenvectors")
+
+
+def tell_ended(team: Team, code: int = 0) -> None:
+    """The leader: there is nothing to do, the run has ended or (exit code `code`) can't begin. It speaks for all."""
+    team.from_leader({"ended": code})
+
+
+def tell_team(job: Job, team: Team) -> None:
+    """The leader: the job, its network still whole."""
+    if team.alone:
+        return
+    tensors, about = job.state()
+    team.from_leader({"config": job.run.config, "about": about})
+    statistics = {name: getattr(job.inputs, name) for name in INPUTS}
+    team.tensors_from_leader({**tensors, **statistics})
+
+
+def joined_job(store: Store, folder: Path, options: TrainOptions, team: Team) -> Job | None:
+    """The others: the job that the leader tells of, the network whole; None if the run has ended. SystemExit, without a
+    word, if the leader could not begin."""
+    told = team.from_leader(None)
+    if told.get("ended"):
+        raise SystemExit(told["ended"])
+    if "ended" in told:
+        return None
+    tensors = team.tensors_from_leader({})
+    run = RunFolder(folder, told["config"])
+    machine = run.value("machine")
+    use_threads(min(machine["threads"], max(1, cores() // team.local)))
+    recorded = run.value("options")
+    start_from = recorded.get("start_from")
+    options = replace(options, **recorded | {"start_from": Path(start_from) if start_from else None})
+    network = run.empty_network()
+    freeze(network, options.freeze)
+    job = make_job(
+        run, store, network, _inputs(run, tensors), with_options(find(options.recipe), options), options, machine
+    )
+    job.restore(tensors, told["about"])
+    return job
+
+
+def _inputs(run: RunFolder, tensors: dict[str, Tensor]) -> Inputs:
+    statistics = {name: tensors.pop(name) for name in INPUTS}
+    return Inputs(size=int(run.value("network", "input_size")), mean_mode=run.value("network", "mean"), **statistics)

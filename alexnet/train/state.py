@@ -1,0 +1,332 @@
+"""A training run, laid out: everything `loop` works with, made new or taken up again, and saved as one value."""
+
+import os
+import platform
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+import alexnet
+from alexnet import kernels
+from alexnet.data.augment import Augmentation, Inputs
+from alexnet.data.store.check import remarks_on
+from alexnet.data.store.read import Store
+from alexnet.errors import UsageError
+from alexnet.files.atomic import DiskFull, faults_named, remove_temporaries
+from alexnet.isolation import use_threads
+from alexnet.measure.overlap import save_trained_on
+from alexnet.nets import table_json
+from alexnet.nets.network import Network
+from alexnet.parallel.gradients import Learning
+from alexnet.parallel.split import Part
+from alexnet.parallel.team import ALONE, Team
+from alexnet.placement import DTYPES, find_device
+from alexnet.processors import cores, omp_threads
+from alexnet.runs.folder import RunFolder, disk_needed, snapshot_epochs
+from alexnet.text import counted, in_bytes
+from alexnet.train import precision
+from alexnet.train.checks import check_numbers, few_updates, large_batch_notes, with_options
+from alexnet.train.options import TrainOptions
+from alexnet.train.recipes import Recipe, find, in_words
+from alexnet.train.schedule import Logged, Plateau, Polynomial, Schedule
+from alexnet.train.update import Lars, Update
+from alexnet.train.warm_start import first_inputs, first_network, starting_notes
+
+
+@dataclass
+class Cursor:
+    """Where the run stands: in `epoch` (from 1), before its batch number `batch` (from 0), after `step` updates, with
+    the running sums of the epoch's training loss and errors."""
+
+    epoch: int = 1
+    batch: int = 0
+    step: int = 0
+    loss_sum: float = 0.0
+    errors: int = 0
+    pictures: int = 0
+
+    def next_epoch(self) -> None:
+        self.epoch, self.batch = self.epoch + 1, 0
+        self.loss_sum, self.errors, self.pictures = 0.0, 0, 0
+
+
+@dataclass
+class Job:
+    """What a run works with. Its state, all that changes while it trains, is weights, velocities, schedule, cursor."""
+
+    run: RunFolder
+    store: Store
+    network: Network
+    update: Update
+    schedule: Schedule
+    inputs: Inputs
+    augmentation: Augmentation
+    epochs: int
+    batch: int
+    accumulate: int
+    seed: int
+    device: torch.device
+    dtype: torch.dtype
+    save_minutes: float
+    snapshots: bool
+    sample_weights: np.ndarray | None = None
+    """float32 (N,): factors of the training pictures' losses; None: 1 for each."""
+    cursor: Cursor = field(default_factory=Cursor)
+    saved_at: float = field(default_factory=time.monotonic)
+    team: Team = field(default_factory=Team)
+    part: Part = field(init=False)
+    learning: Learning = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.part, self.learning = Part(self.network), Learning(self.network)
+
+    def take_part(self, team: Team) -> None:
+        """Keep what this process holds of the network, of the whole one it has now."""
+        names = self.update.scaled_names
+        self.team, self.part = team, team.part_of(self.network)
+        summed = {weight for name in team.summed_layers(self.part) for weight in self._weights_of(name)}
+        self.network.copies.learn(self.accumulate == 1, excluded=summed)
+        self.update.velocities = self.part.cut(self.update.velocities)
+        if self.update.lars is not None:
+            self.update.lars = replace(self.update.lars, of_whole=team.norms_of_whole(self.part, names))
+        self.learning = team.learning(self.part)
+
+    def _weights_of(self, layer: str) -> Iterator[Tensor]:
+        return self.network.get_submodule(layer).parameters()
+
+    @property
+    def piece(self) -> int:
+        """Pictures that are computed at once."""
+        return self.batch // self.accumulate
+
+    @property
+    def finished(self) -> bool:
+        return self.cursor.epoch > self.epochs or self.schedule.finished
+
+    def save_state(self, log_bytes: int) -> None:
+        """Keep the state on disk. The log's length goes with it: what comes after is dropped when going on.
+
+        The whole network's, as one process has it: all bring their parts, the leader writes."""
+        tensors, about = self.state(log_bytes)
+        if self.team.leads:
+            self.run.save_state(self.cursor.step, tensors, about)
+        self.saved_at = time.monotonic()
+
+    def state(self, log_bytes: int = 0) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """All that changes in training: tensors (on the leader, whole) and plain values."""
+        tensors = {f"weight/{name}": value for name, value in self.weights().items()}
+        velocities = self.team.whole(self.part, self.update.velocities)
+        tensors |= {f"velocity/{name}": value for name, value in velocities.items()}
+        return tensors, {"cursor": asdict(self.cursor), "schedule": self.schedule.state(), "log_bytes": log_bytes}
+
+    def weights(self) -> dict[str, Tensor]:
+        """The whole network's weights, on the leader; all bring their parts."""
+        return self.team.whole(self.part, self.network.state_dict())
+
+    def restore(self, tensors: dict[str, Tensor], about: dict[str, Any]) -> None:
+        """Take up the state that `save_state` kept."""
+        self.network.load_state_dict(_under("weight/", tensors))
+        for name, value in _under("velocity/", tensors).items():
+            self.update.velocities[name].copy_(value)
+        self.schedule.restore(about["schedule"])
+        self.cursor = Cursor(**about["cursor"])
+
+    @property
+    def seconds_since_save(self) -> float:
+        return time.monotonic() - self.saved_at
+
+    @property
+    def save_is_due(self) -> bool:
+        return self.seconds_since_save > 60 * self.save_minutes
+
+
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+# ── a new run ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def new_job(
+    store: Store,
+    folder: Path,
+    options: TrainOptions,
+    claim: Callable[[], None] = lambda: None,
+    team: Team = ALONE,
+    sample_weights: np.ndarray | None = None,
+) -> tuple[Job, list[str]]:
+    """A run from its beginning, its folder made, and what a person should know of the choices made.
+
+    `claim` is called once the folder is there and before anything is written into it: it takes the folder's lock. The
+    job is that of one process still, with the whole network; `team` will train it.
+
+    Raises UserError or UsageError for options, store or folder that can't be used; nothing is left behind then.
+    """
+    recipe = with_options(find(options.recipe), options)
+    check_numbers(options, recipe)
+    RunFolder.refuse_taken(folder)  # before anything is computed
+    network = first_network(store, recipe, options)
+    team.layout.check(network.table, recipe.batch, options.accumulate)
+    inputs = first_inputs(store, network, recipe, options)
+    device, threads = find_device(options.device), set_threads(options.threads, team.local)
+    choice = precision.choose(network.to(device), device, options.precision)
+    machine = {
+        "device": device.type,
+        "threads": threads,
+        "precision": choice.precision,
+        "precision_reason": choice.reason,
+        "kernels": kernels.available(device),
+    }
+    disk = _check_disk(folder, network, options.epochs or recipe.epochs, snapshots=options.snapshots)
+    config = _config(store, network, recipe, options, machine) | {"starts": [start_in(team, 0, threads)]}
+    with faults_named(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    claim()
+    remove_temporaries(folder)
+    save_trained_on(folder, store, options.start_from and RunFolder.open(options.start_from))
+    run = RunFolder.create(folder, config, inputs, sample_weights)
+    notes = [
+        f"{network.table.name}: {sum(p.numel() for p in network.parameters()):,} parameters, "
+        f"{len(store.parts['train']):,} pictures of {len(store.class_names)} classes; on {device.type}, "
+        f"{threads} threads, {choice.precision} ({choice.reason}); kernels: {machine['kernels']}",
+        disk,
+        *(remark.words for remark in remarks_on(store)),
+        *starting_notes(store, network, options),
+        *large_batch_notes(network, recipe, options),
+        *few_updates(store, recipe.batch),
+        *laid_out(team, threads),
+    ]
+    return make_job(run, store, network, inputs, recipe, options, machine), notes
+
+
+def _check_disk(folder: Path, network: Network, epochs: int, *, snapshots: bool) -> str:
+    """What the run will take of the disk, in words. Raises DiskFull if there is less."""
+    needed = disk_needed(network, epochs, snapshots=snapshots)
+    place = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    free = shutil.disk_usage(place).free
+    kept = f", {len(snapshot_epochs(epochs))} snapshots among it" if snapshots else ""
+    words = f"the run takes up to {in_bytes(needed)} of disk{kept}; {in_bytes(free)} are free"
+    if free < needed:
+        raise DiskFull(f"{folder}: {words}", ". Free some, or train elsewhere.")
+    return words
+
+
+def _config(
+    store: Store, network: Network, recipe: Recipe, options: TrainOptions, machine: dict[str, Any]
+) -> dict[str, Any]:
+    return {
+        "alexnet": alexnet.__version__,
+        "torch": str(torch.__version__),
+        "python": platform.python_version(),
+        "network": {
+            "table": table_json.to_json(network.table),
+            "input_size": network.input_size,
+            "mean": recipe.mean,
+        },
+        "classes": {"names": list(store.class_names), "ids": list(store.class_ids), "order": store.class_order},
+        "data": {
+            "path": str(store.path.resolve()),
+            "fingerprint": store.fingerprint,
+            "size": store.size,
+            "resample": store.description["resample"],
+            "exif": store.description["exif"],
+            "pictures": {name: len(part) for name, part in store.parts.items()},
+        },
+        "rule": in_words(recipe, options.epochs or recipe.epochs, options.accumulate),
+        "recipe": asdict(recipe),
+        "options": {name: str(value) if isinstance(value, Path) else value for name, value in asdict(options).items()},
+        "machine": machine,
+        "finished": False,
+    }
+
+
+def start_in(team: Team, step: int, threads: int) -> dict[str, Any]:
+    """For the config: from which update on, in which layout, with how many threads each."""
+    return {"step": step, "layout": team.layout.as_json(), "threads": threads}
+
+
+def laid_out(team: Team, threads: int) -> list[str]:
+    if team.alone:
+        return []
+    return [f"{team.layout.in_words()}; {team.local} on {team.host}, OMP_NUM_THREADS={threads} for each of them"]
+
+
+def make_job(
+    run: RunFolder,
+    store: Store,
+    network: Network,
+    inputs: Inputs,
+    recipe: Recipe,
+    options: TrainOptions,
+    machine: dict[str, Any],
+) -> Job:
+    """The job of one process: the whole network, at rest at its beginning."""
+    device, epochs = torch.device(machine["device"]), options.epochs or recipe.epochs
+    if options.deterministic and device.type == "cuda":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS repeats itself only with this
+        torch.use_deterministic_algorithms(True)
+    network = network.to(device).channels_last()
+    network.copies.learn(options.accumulate == 1)
+    update = Update.of(
+        network,
+        momentum=recipe.momentum,
+        decay=recipe.decay,
+        decay_biases=recipe.decay_biases,
+        rms_limit=recipe.rms_limit or None,
+        layer_decays=recipe.layer_decays,
+        lars=None if recipe.trust is None else Lars(recipe.trust),
+    )
+    return Job(
+        run=run,
+        store=store,
+        network=network,
+        update=update,
+        schedule=_schedule(recipe, options, epochs),
+        inputs=inputs.to(device),
+        augmentation=recipe.augmentation,
+        epochs=epochs,
+        batch=recipe.batch,
+        accumulate=options.accumulate,
+        seed=options.seed,
+        device=device,
+        dtype=DTYPES[machine["precision"]],
+        save_minutes=options.save_minutes,
+        snapshots=options.snapshots,
+        sample_weights=run.sample_weights,
+    )
+
+
+def _schedule(recipe: Recipe, options: TrainOptions, epochs: int) -> Schedule:
+    if recipe.power is not None:
+        return Polynomial(recipe.rate, recipe.bias_factor, epochs, recipe.warmup, recipe.power)
+    if recipe.stages:
+        rate = recipe.rate
+        return Logged(find(recipe.name).staged(epochs, rate))
+    return Plateau(recipe.rate, recipe.bias_factor, options.patience, options.threshold / 100)
+
+
+# ── the machine ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def set_threads(wish: int, processes: int = 1) -> int:
+    """Use `wish` CPU threads and give their number. 0: one for each core that this process may use, or fewer where the
+    caller has limited torch's threads; with several `processes` on the host, a share of the cores. Raises UsageError
+    for more than there are cores: threads would wait for each other."""
+    share = max(1, cores() // processes)
+    if wish > share:
+        among = "" if processes == 1 else f" for {processes} processes, {share} for each"
+        raise UsageError(f"--threads {wish}: this process may use {counted(cores(), 'core')}{among}. 0 takes them all.")
+    limit = torch.get_num_threads() if processes == 1 else omp_threads()
+    if processes > 1 and limit == 1:  # torchrun says 1, also where there are more cores
+        limit = share
+    count = use_threads(wish or min(share, limit))
+    if processes > 1:
+        os.environ["OMP_NUM_THREADS"] = str(count)
+    return count

@@ -1,0 +1,150 @@
+"""What a run begins with: the network with its first weights, some of them another run's, and its inputs."""
+
+from collections.abc import Sequence
+
+import torch
+
+from alexnet.data.augment import Inputs
+from alexnet.data.store.read import Store
+from alexnet.errors import UsageError, UserError
+from alexnet.nets.network import Network, build
+from alexnet.nets.table import BatchNorm, Weighted
+from alexnet.nets.zoo import find as find_net
+from alexnet.runs.folder import RunFolder
+from alexnet.train.options import TrainOptions
+from alexnet.train.recipes import Recipe
+
+
+def first_network(store: Store, recipe: Recipe, options: TrainOptions) -> Network:
+    """The network at the beginning of a run: its first weights, those taken from another run, frozen layers still.
+    Raises UserError or UsageError for a store, a run or options that don't go together."""
+    for part in ("train", "val"):
+        if part not in store.parts or not len(store.parts[part]):
+            raise UserError(f"{store.path}: no {part} pictures. Prepare it with --holdout 0.1 or from train/ and val/.")
+    source = None if options.start_from is None else RunFolder.open(options.start_from)
+    inherited = source if options.net is None and options.width == 1 else None
+    table = find_net(recipe.net) if inherited is None else inherited.table
+    side = table.input_size if inherited is None else int(inherited.value("network", "input_size"))
+    size = side if options.input_size is None else options.input_size
+    if size > store.size:
+        raise UserError(
+            f"{store.path}: its pictures have {store.size} pixels a side, {table.name} takes crops of {size}. "
+            f"Prepare with --size, or train with --input-size {store.size} or less."
+        )
+    network = build(
+        table, len(store.class_names), width=options.width, input_size=size, init=recipe.init, seed=options.seed
+    )
+    if source is not None:
+        take_weights(network, source, options.take, store.class_ids)
+    elif options.take:
+        raise UsageError(f"--take {options.take}: say from which run, with --from.")
+    freeze(network, options.freeze)
+    return network
+
+
+@torch.no_grad()
+def take_weights(network: Network, source: RunFolder, take: str, class_ids: Sequence[str]) -> None:
+    """Give the network weights of another run: of the layers that `take` names, by default of all but the last.
+
+    Raises UserError if a layer differs, or if the last one is taken for other classes.
+    """
+    last = network.table.weighted[-1].name
+    taken = taken_layers(network, source, take)
+    if last in taken and list(class_ids) != source.value("classes", "ids"):
+        raise UserError(f"--take {take}: the classes are not those of {source.path}, in that order; leave out {last}.")
+    if lacking := [name for name in taken if name in source.missing]:
+        raise UserError(
+            f"--take {take}: {source.path} has no weights for {', '.join(lacking)} (it was imported without them); "
+            "there is nothing to start those from. Leave them out."
+        )
+    theirs = source.network.state_dict()
+    for name, tensor in network.state_dict().items():
+        if name.split(".")[0] not in taken:
+            continue
+        if name not in theirs or theirs[name].shape != tensor.shape:
+            found = tuple(theirs[name].shape) if name in theirs else "absent"
+            raise UserError(
+                f"--from {source.path}: {name} is {found} there, {tuple(tensor.shape)} here. "
+                "Without --net and --width its own network is taken; --input-size must leave the same maps; "
+                "--take takes some layers only."
+            )
+        tensor.copy_(theirs[name])
+
+
+def taken_layers(network: Network, source: RunFolder, take: str) -> list[str]:
+    """The layers that `take` names; by default all but the last and those that `source` has no weights for."""
+    weighted = _layers_with_weights(network)
+    if take:
+        return spanned("take", take, weighted)
+    return [name for name in weighted if name not in (network.table.weighted[-1].name, *source.missing)]
+
+
+def starting_notes(store: Store, network: Network, options: TrainOptions) -> list[str]:
+    """What a run that starts from another takes of it, what keeps still, and what begins anew."""
+    if options.start_from is None:
+        return []
+    source = RunFolder.open(options.start_from)
+    weighted, taken = _layers_with_weights(network), taken_layers(network, source, options.take)
+    still = spanned("freeze", options.freeze, weighted)
+    kinds = {
+        "learning on": [name for name in taken if name not in still],
+        "taken and frozen": [name for name in taken if name in still],
+        "new": [name for name in weighted if name not in taken and name not in still],
+        "new and frozen": [name for name in still if name not in taken],
+    }
+    told = "; ".join(f"{kind}: {', '.join(names)}" for kind, names in kinds.items() if names)
+    mean = ["its mean image too, which its frozen first layer knows"] if _keeps_mean(store, network, options) else []
+    return ["; ".join([f"from {source.path}: {told}", *mean])]
+
+
+def freeze(network: Network, names: str) -> None:
+    """Stop the named layers from learning. `names`: layers or spans of layers, as in "conv1-conv5,fc6"."""
+    for name in spanned("freeze", names, _layers_with_weights(network)):
+        network.get_submodule(name).requires_grad_(False)
+    if not any(weight.requires_grad for weight in network.parameters()):
+        raise UsageError(f"--freeze {names}: leaves nothing to learn.")
+
+
+def spanned(option: str, names: str, layers: Sequence[str]) -> list[str]:
+    """The layers that `names` means: names and spans of them, as in "conv1-conv5,fc6", or "all". Raises UsageError,
+    naming the `option`, for a layer that is not there."""
+    found: list[str] = []
+    for part in layers if names == "all" else filter(None, names.split(",")):
+        first, _, last = part.partition("-")
+        for name in (first, last or first):
+            if name not in layers:
+                raise UsageError(f"--{option} {names}: there is no layer {name!r}. There are: {', '.join(layers)}.")
+        span = layers[layers.index(first) : layers.index(last or first) + 1]
+        if not span:
+            raise UsageError(f"--{option} {names}: {last} comes before {first}; write {last}-{first}.")
+        found += span
+    return found
+
+
+def _layers_with_weights(network: Network) -> list[str]:
+    return [row.name for row in network.table.rows if isinstance(row, Weighted | BatchNorm)]
+
+
+def _keeps_mean(store: Store, network: Network, options: TrainOptions) -> bool:
+    """Whether the source's mean image is taken off here too: its first layer is kept as it is, and the records have one
+    size. A layer that does not learn can't get used to another mean, and that of some hundred pictures is mottled."""
+    if options.start_from is None:
+        return False
+    source, first = RunFolder.open(options.start_from), _layers_with_weights(network)[0]
+    kept = not any(weight.requires_grad for weight in network.get_submodule(first).parameters())
+    return kept and first in taken_layers(network, source, options.take) and source.inputs.side == store.size
+
+
+def first_inputs(store: Store, network: Network, recipe: Recipe, options: TrainOptions) -> Inputs:
+    """What is done to the store's pictures before they enter the network."""
+    statistics = store.statistics
+    mean_image = torch.from_numpy(statistics.mean_image.copy()).permute(2, 0, 1).contiguous().float()
+    if options.start_from is not None and _keeps_mean(store, network, options):
+        mean_image = RunFolder.open(options.start_from).inputs.mean_image
+    return Inputs(
+        mean_image=mean_image,
+        size=network.input_size,
+        mean_mode=recipe.mean,
+        eigenvalues=torch.from_numpy(statistics.eigenvalues.copy()),
+        eigenvectors=torch.from_numpy(statistics.eigenvectors.copy()),
+    )

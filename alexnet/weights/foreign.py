@@ -1,0 +1,246 @@
+"""Weights made elsewhere: the files they come in, what was read of them, and the check that they fit a network."""
+
+import tarfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from alexnet.errors import UserError
+from alexnet.files.atomic import faults_named, read_bounded
+from alexnet.files.schema import damage_named
+from alexnet.nets.network import wanted
+from alexnet.nets.table import Table
+
+AGAIN = "Download it again."
+LIMIT_BESIDE = 1 << 28
+LIMIT_BYTES = 1 << 31
+"""No file of weights of these networks is as large."""
+MOST_VALUES = 1 << 28
+"""No layer of these networks has as many weights. A file of some bytes may ask for any number."""
+ALONE = "Save the model's state_dict() alone."
+SIDE = 256
+"""Side of a record, where the files do not say it ([A] §2)."""
+Colours = Literal["rgb", "bgr"]
+Order = Literal["sorted", "devkit", "listed"]
+SORTED_SYNSETS = "sorted synset"
+"""The order of the outputs in Caffe's and torchvision's files; also what a prepared ImageNet store calls it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """What a person says of weights, where the file does not.
+
+    `mean`: an RGB colour (3,), or an image (3, S, S) in the colours that the weights read, on the scale 0–255;
+    `colours`: what these are; `std`: what the inputs were divided by, RGB (3,), on the same scale; `net`: a name in
+    the zoo.
+    """
+
+    net: str | None = None
+    mean: Tensor | None = None
+    std: Float[Tensor, "3"] | None = None
+    colours: Colours | None = None
+
+    def refuse(self, names: tuple[str, ...], where: str, why: str) -> None:
+        """Raises UserError if one of the named options was given, which the files make needless."""
+        for name in names:
+            if getattr(self, name) is not None:
+                raise UserError(f"{where}: {why}; leave out --{name}.")
+
+
+@dataclass(frozen=True, eq=False)
+class Foreign:
+    """What was read. `weights` under our names, `missing` the layers that the files lack.
+
+    `mean_image`: (3, S, S), RGB 0–255. `class_names`: in the order of the outputs, empty if unknown; `order`: what is
+    known of that order. `called`: our names → the file's, for messages. `unfolded`: the first layer's weights as they
+    were before the inputs' deviation went into them, and that deviation (3,). `config`: what the file says for the
+    run's config.json, put over the rest.
+    """
+
+    table: Table
+    weights: dict[str, Tensor]
+    mean_image: Float[Tensor, "3 S S"]
+    format: str
+    missing: tuple[str, ...] = ()
+    class_names: tuple[str, ...] = ()
+    order: str = ""
+    notes: tuple[str, ...] = ()
+    called: Mapping[str, str] = field(default_factory=dict)
+    unfolded: tuple[Tensor, Tensor] | None = None
+    eigen: tuple[Tensor, Tensor] | None = None
+    mean_mode: Literal["aligned", "centre"] = "aligned"
+    config: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """The weights as float32. Raises UserError for what holds no real numbers, or NaN or infinite ones."""
+        for name, tensor in self.weights.items():
+            if not (isinstance(tensor, Tensor) and name.endswith("num_batches_tracked")):
+                self.weights[name] = real_numbers(tensor, f"{self.format}: {self.called.get(name, name)}")
+        for name, tensor in zip(("eigenvalues", "eigenvectors"), self.eigen or (), strict=False):
+            real_numbers(tensor, f"{self.format}: {name}")
+        real_numbers(self.mean_image, f"{self.format}: the mean image")
+
+
+def real_numbers(tensor: Any, where: str) -> Tensor:
+    """A tensor of a file as float32, without a gradient. Raises UserError, naming it, unless it holds finite real
+    numbers, not more of them than any layer has."""
+    if not isinstance(tensor, Tensor):
+        raise UserError(f"{where} is no tensor. {ALONE}")
+    if tensor.is_quantized or tensor.is_sparse or tensor.layout != torch.strided or tensor.is_meta or tensor.is_nested:
+        kind = "quantised" if tensor.is_quantized else "without values (meta)" if tensor.is_meta else "sparse or nested"
+        raise UserError(f"{where} is {kind}; plain numbers are needed. Save the state dict of the plain float model.")
+    if not tensor.dtype.is_floating_point:
+        raise UserError(
+            f"{where} holds no real numbers ({tensor.dtype}). Save the state dict of the plain float model."
+        )
+    if tensor.numel() > MOST_VALUES:
+        raise UserError(f"{where} is {tuple(tensor.shape)}, larger than any layer of these networks.")
+    found = tensor.detach().to(torch.float32)
+    if not bool(found.isfinite().all()):
+        count = int((~found.isfinite()).sum())
+        raise UserError(
+            f"{where} has {count:,} values that are NaN, infinite or too large. The training diverged or the file is "
+            "damaged: use an earlier checkpoint, or download it again."
+        )
+    return found
+
+
+class Files:
+    """The files of a folder or of a tar archive, or one file, by their names without folders."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises UserError if there is no such file or folder, or it can't be read."""
+        self.path = path
+        with damage_named(path, AGAIN), faults_named(path):
+            path.stat()
+            self._archive = path.is_file() and tarfile.is_tarfile(path)
+        self._places: dict[str, dict[str, Path | tarfile.TarInfo]] = {}
+        for inside, place in self._found():
+            if not inside.name.startswith("._") and "__MACOSX" not in inside.parts:  # what macOS puts beside files
+                self._places.setdefault(inside.name, {})[str(inside)] = place
+
+    def _found(self) -> Iterator[tuple[Path, Path | tarfile.TarInfo]]:
+        """Path inside and place of each file."""
+        if self.path.is_dir():
+            found = sorted(self.path.rglob("*"))
+            yield from ((file.relative_to(self.path), file) for file in found if file.is_file())
+        elif not self._archive:
+            yield Path(self.path.name), self.path
+        else:
+            with damage_named(self.path, AGAIN), tarfile.open(self.path) as archive:
+                yield from self._members(archive)
+
+    def _members(self, archive: tarfile.TarFile) -> Iterator[tuple[Path, tarfile.TarInfo]]:
+        """The plain files of an archive; what a packed one unpacks to is bounded."""
+        total = 0
+        for member in archive:
+            total += max(0, member.size)
+            if member.size < 0 or total > LIMIT_BYTES:
+                raise UserError(f"{self.path}: it unpacks to more than any network's files. Give the file itself.")
+            if member.isfile() and not member.issparse():
+                yield Path(member.name.replace("\0", "")), member
+
+    @property
+    def names(self) -> list[str]:
+        return list(self._places)
+
+    def where(self, name: str) -> str:
+        """How a message names a file: its path, or that of the folder or archive and its name in it."""
+        return str(self.path) if self.path.name == name else f"{self.path}: {name}"
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._places
+
+    def ending(self, *ends: str) -> list[str]:
+        """The names with one of these ends."""
+        return [name for name in self._places if name.lower().endswith(ends)]
+
+    def inside(self, *names: str) -> list[str]:
+        """The paths inside the folder or archive of the files that have these names."""
+        return [path for name in names for path in self._places[name]]
+
+    def beside(self, name: str, end: str) -> bytes | None:
+        """The bytes of NAME + `end`, a small file beside the file NAME; None if there is none."""
+        return self.neighbour(name, name + end, LIMIT_BESIDE)
+
+    def neighbour(self, name: str, other: str, limit_bytes: int = LIMIT_BYTES) -> bytes | None:
+        """The bytes of the file `other` in the folder of the file `name`; None if there is none."""
+        if other in self._places:
+            return self.read(other)
+        place = self._place(name)
+        path = place.with_name(other) if isinstance(place, Path) else None
+        if path is None or not path.is_file():
+            return None
+        with faults_named(path):
+            return read_bounded(path, limit_bytes)
+
+    def _place(self, name: str) -> Path | tarfile.TarInfo:
+        """The one file of this name. Raises UserError if there is none, or several in different folders."""
+        places = self._places.get(name)
+        if not places:
+            raise UserError(f"{self.path}: {name} is not in it. Give the whole set of files.")
+        if len(places) > 1:
+            raise UserError(f"{self.path}: {' and '.join(list(places)[:3])} are in it. Give the one that is meant.")
+        return next(iter(places.values()))
+
+    def on_disk(self, name: str) -> Path:
+        """Where a file lies. Raises UserError if it is inside an archive."""
+        place = self._place(name)
+        if not isinstance(place, Path):
+            raise UserError(f"{self.path}: unpack the archive and give {name} itself.")
+        return place
+
+    def read(self, name: str) -> bytes:
+        """The bytes of a file. Raises UserError if it is not there, too large or can't be read."""
+        place = self._place(name)
+        with faults_named(place if isinstance(place, Path) else self.path):
+            if (place.stat().st_size if isinstance(place, Path) else place.size) > LIMIT_BYTES:
+                raise UserError(
+                    f"{self.path}: {name} is larger than any file of these networks; it is not one of them."
+                )
+            if isinstance(place, Path):
+                return place.read_bytes()
+            with damage_named(self.path, AGAIN), tarfile.open(self.path) as archive:
+                member = archive.extractfile(place)
+                found = b"" if member is None else member.read(place.size)
+                if len(found) != place.size:
+                    raise UserError(f"{self.path}: {name} is cut short. {AGAIN}")
+                return found
+
+
+def check(foreign: Foreign, where: str) -> None:
+    """Raises UserError naming the layer, the shape found and the shape needed, if the weights are not all the
+    network's."""
+    wanted = shapes_of(foreign.table)
+    absent = {name for name in wanted if name.split(".")[0] in foreign.missing}
+    for name, shape in wanted.items():
+        called = f"{name} ({foreign.called[name]})" if name in foreign.called else name
+        if name not in foreign.weights and name not in absent:
+            raise UserError(f"{where}: {called} is missing; {foreign.table.name} needs {shape}.")
+        if name in foreign.weights and tuple(foreign.weights[name].shape) != shape:
+            found = tuple(foreign.weights[name].shape)
+            raise UserError(f"{where}: {called} is {found}; {foreign.table.name} needs {shape}.")
+    if strange := sorted(set(foreign.weights) - set(wanted)):
+        raise UserError(f"{where}: {', '.join(strange[:3])} belong to no layer of {foreign.table.name}.")
+
+
+def shapes_of(table: Table) -> dict[str, tuple[int, ...]]:
+    """The shape of each of a network's tensors, without making them."""
+    return {name: tuple(tensor.shape) for name, tensor in wanted(table).items()}
+
+
+def as_image(mean: Tensor, colours: Colours = "rgb") -> Float[Tensor, "3 S S"]:
+    """A mean as an RGB image: of a colour (3,), which is RGB, or of an image (3, S, S) in the colours named."""
+    if mean.numel() == 3:
+        return mean.float().reshape(3, 1, 1).repeat(1, SIDE, SIDE)
+    return (mean.float().flip(0) if colours == "bgr" else mean.float()).contiguous()
+
+
+def fold_std(weight: Tensor, std: Float[Tensor, "3"]) -> Tensor:
+    """A first layer's weights (C, 3, k, k) for inputs that are not divided by `std`: rounded once."""
+    return (weight.double() / std.double()[:, None, None]).float()

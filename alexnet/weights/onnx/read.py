@@ -1,0 +1,130 @@
+"""An ONNX graph as a table of rows: a chain of the operators that these networks are made of, read by its structure.
+
+Our own exports say in their metadata which rows they are; of other graphs the rows are found: groups become columns,
+explicit pads become padding or rounding. Weights may be initialisers or be made by constant nodes. What a graph does
+not say must be asked: the mean, and whether it reads RGB or BGR.
+"""
+
+from math import prod
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from alexnet.errors import UserError
+from alexnet.files.schema import damage_named, hold, one_of, parsed
+from alexnet.nets import table_json
+from alexnet.nets.zoo import ZOO
+from alexnet.weights.description import FORM, KIND, understood
+from alexnet.weights.foreign import LIMIT_BYTES, Asked, Files, Foreign, as_image, fold_std, shapes_of
+from alexnet.weights.onnx.rows import AGAIN, Reading, array_of
+
+if TYPE_CHECKING:
+    import onnx
+
+METADATA = "alexnet"
+"""The key of our description in a graph's metadata."""
+
+
+def read_onnx(files: Files, name: str, asked: Asked) -> Foreign:
+    """The graph's rows and weights. Raises UserError, naming the node, for what these networks do not have."""
+    model = _load(files.read(name), files.where(name))
+    described = next((entry.value for entry in model.metadata_props if entry.key == METADATA), None)
+    if described is not None:
+        return _own(model, described, files, name, asked)
+    if asked.mean is None or asked.colours is None:
+        raise UserError(
+            f"{files.path}: an ONNX graph does not say what is taken off its inputs, nor their colours. Give --mean (a "
+            "file, or R,G,B from 0 to 255; 0,0,0 for none) and --colours rgb or bgr; and --std if they are divided."
+        )
+    with damage_named(files.where(name), AGAIN):
+        reading = Reading(model, _constants(model, files, name), files.where(name))
+    weights = reading.weights
+    first = f"{reading.table.weighted[0].name}.weight"
+    if asked.colours == "bgr":
+        weights[first] = weights[first].flip(1).contiguous()
+    if asked.std is not None:
+        weights[first] = fold_std(weights[first], asked.std)
+    notes = (f"the graph is the network {reading.table.name}",) if reading.table.name in ZOO else ()
+    notes += (f"{reading.ended} is left out: outputs are logits here",) if reading.ended else ()
+    return Foreign(
+        reading.table, weights, as_image(asked.mean, asked.colours), "ONNX", notes=notes, called=reading.called
+    )
+
+
+def _load(data: bytes, where: str) -> "onnx.ModelProto":
+    try:
+        import onnx
+    except ImportError:
+        raise UserError(f"{where}: reading ONNX needs the package onnx: pip install 'alexnet[onnx]'") from None
+    model = onnx.ModelProto()
+    try:
+        model.ParseFromString(data)
+    except Exception as fault:  # protobuf's DecodeError has moved from module to module
+        raise UserError(f"{where}: damaged, or no ONNX file ({type(fault).__name__}). Download it again.") from None
+    if not model.graph.node:
+        raise UserError(f"{where}: damaged, or no ONNX file (it has no nodes). Download it again.")
+    return model
+
+
+def _own(model: "onnx.ModelProto", described: str, files: Files, name: str, asked: Asked) -> Foreign:
+    """Our own export: the rows are in its metadata, the weights bear our names."""
+    asked.refuse(("net", "mean", "std", "colours"), str(files.path), "the graph says that itself")
+    constants = _constants(model, files, name)
+    where, remedy = f"{files.where(name)}: its metadata", "Export the run again."
+    with damage_named(where, remedy):
+        about = hold(parsed(described), {"kind": one_of(KIND), **FORM}, where, remedy)
+        end = about["input"].get("mean_image")
+        image = None if end is None else files.beside(name, end)
+        if image is None and "mean_image" in constants:
+            about["input"]["mean"] = constants["mean_image"]
+        elif image is None and end is not None:
+            raise UserError(f"{files.path}: {name}{end} is missing beside it.")
+        known = understood(about, image)
+        rows = table_json.from_json(about["network"]["table"], files.where(name))
+    weights = {key: torch.from_numpy(constants[key]) for key in shapes_of(rows) if key in constants}
+    weights |= {key: torch.tensor(0) for key in shapes_of(rows) if key.endswith("num_batches_tracked")}
+    return Foreign(rows, weights, as_image(known.mean), "ONNX", config=known.config)
+
+
+# ── the tensors of a graph ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def _constants(model: "onnx.ModelProto", files: Files, name: str) -> dict[str, np.ndarray]:
+    """The tensors that a graph holds, its initialisers and those of `Constant` nodes, together not larger than any
+    network's. Those in another file of the same folder are read from there."""
+    where, outside = files.where(name), dict[str, bytes]()
+    if sum(_bytes_of(tensor) for tensor in model.graph.initializer) > LIMIT_BYTES:
+        raise UserError(f"{where}: its tensors are larger than any of these networks. It is not one of them.")
+    for tensor in model.graph.initializer:
+        if tensor.data_location == tensor.EXTERNAL:
+            tensor.raw_data = _from_outside(tensor, files, name, outside)
+            tensor.data_location = tensor.DEFAULT
+    return {tensor.name: array_of(tensor, where) for tensor in model.graph.initializer}
+
+
+def _bytes_of(tensor: "onnx.TensorProto") -> int:
+    """What a tensor takes as float32, by its shape alone."""
+    return 4 * prod(max(0, length) for length in tensor.dims)
+
+
+def _from_outside(tensor: "onnx.TensorProto", files: Files, name: str, outside: dict[str, bytes]) -> bytes:
+    """The bytes of a tensor in another file. Raises UserError if that is not beside the graph, or too short."""
+    import onnx
+
+    where, given = files.where(name), {entry.key: entry.value for entry in tensor.external_data}
+    location = given.get("location", "")
+    if location in ("", "..") or PurePosixPath(location).name != location or "\\" in location or "\0" in location:
+        raise UserError(f"{where}: {tensor.name} lies in {location!r}; a file right beside the graph is needed.")
+    if location not in outside:
+        found = files.neighbour(name, location)
+        if found is None:
+            raise UserError(f"{where}: its weights lie in {location}, which is missing beside it. Put it there.")
+        outside[location] = found
+    with damage_named(f"{where}: {tensor.name}", AGAIN):
+        kind = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type)
+        start, length = int(given.get("offset") or 0), kind.itemsize * prod(tensor.dims)
+        if start < 0 or length < 0 or start + length > len(outside[location]):
+            raise ValueError(f"{location} ends before it")
+        return outside[location][start : start + length]

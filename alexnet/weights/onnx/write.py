@@ -1,0 +1,251 @@
+"""A network as an ONNX graph, row by row: the operators that the rows are, `LRN` among them, no traced arithmetic.
+
+B pictures · C maps · S side of a record, s of a crop · P positions of a local layer · F values that one of them reads.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+from torch import Tensor
+
+from alexnet.data.augment import Inputs
+from alexnet.errors import UserError
+from alexnet.nets.layers import Convolution, FullyConnected, ResponseNorm
+from alexnet.nets.network import Network
+from alexnet.nets.table import Activation, BatchNorm, Conv, Dense, Dropout, Local, Norm, Pool, SpatialNorm
+from alexnet.nets.trace import Layer
+
+OPSET, IR_VERSION = 17, 8
+"""Understood by every runtime since 2022."""
+INPUT, RECORDS, OUTPUT = "input", "pictures", "logits"
+OPERATORS = {"relu": "Relu", "tanh": "Tanh", "sigmoid": "Sigmoid"}
+
+
+def build_model(network: Network, description: str, inputs: Inputs | None = None) -> onnx.ModelProto:
+    """The graph of a network. Takes `input`, float (B, 3, s, s): RGB 0–255 minus the mean; with `inputs` it takes
+    `pictures`, uint8 (B, S, S, 3), and cuts out the centre itself. Gives `logits`, (B, classes). B is free.
+
+    `description` goes into the metadata. Raises UserError, naming the row, for what ONNX can't say.
+    """
+    graph = _Graph()
+    here = INPUT if inputs is None else _preprocessing(graph, inputs)
+    for layer in network.layers:
+        here = ROWS[type(layer.row)](graph, layer, network, here)
+    graph.add("Flatten", [here], OUTPUT, axis=1)
+    if inputs is None:
+        given = helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, ["batch", 3, *[network.input_size] * 2])
+    else:
+        given = helper.make_tensor_value_info(RECORDS, TensorProto.UINT8, ["batch", *[inputs.side] * 2, 3])
+    made = helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["batch", network.table.classes])
+    whole = helper.make_graph(graph.nodes, network.table.name, [given], [made], graph.tensors)
+    model = helper.make_model(
+        whole, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION, producer_name="alexnet"
+    )
+    helper.set_model_props(model, {"alexnet": description})
+    onnx.checker.check_model(model)
+    return model
+
+
+@dataclass
+class _Graph:
+    nodes: list[onnx.NodeProto] = field(default_factory=list)
+    tensors: list[onnx.TensorProto] = field(default_factory=list)
+
+    def add(self, operator: str, reads: Sequence[str], gives: str, **attributes: Any) -> str:
+        """Put a node in; the name of what it gives."""
+        self.nodes.append(helper.make_node(operator, list(reads), [gives], name=gives, **attributes))
+        return gives
+
+    def hold(self, name: str, values: np.ndarray | Tensor) -> str:
+        """Put a constant in; its name."""
+        array = values.detach().cpu().numpy() if isinstance(values, Tensor) else values
+        self.tensors.append(numpy_helper.from_array(np.asarray(array, order="C"), name))
+        return name
+
+    def split(self, name: str, here: str, width: int, parts: int) -> list[str]:
+        """Cut along the maps into `parts` of `width`; the names of the parts."""
+        names = [f"{name}/column{part}" for part in range(parts)]
+        sizes = self.hold(f"{name}/widths", np.full(parts, width, np.int64))
+        self.nodes.append(helper.make_node("Split", [here, sizes], names, name=f"{name}/split", axis=1))
+        return names
+
+    def join(self, gives: str, parts: Sequence[str]) -> str:
+        return self.add("Concat", parts, gives, axis=1)
+
+
+def _preprocessing(graph: _Graph, inputs: Inputs) -> str:
+    """uint8 (B, S, S, 3) → float (B, 3, s, s): the mean off, the centre crop."""
+    edge = (inputs.side - inputs.size) // 2
+    here = graph.add("Transpose", [RECORDS], "pictures/maps", perm=[0, 3, 1, 2])
+    here = graph.add("Cast", [here], "pictures/float", to=TensorProto.FLOAT)
+    here = graph.add("Sub", [here, graph.hold("mean_image", inputs.mean_image)], "pictures/minus_mean")
+    bounds = {"starts": [edge, edge], "ends": [edge + inputs.size] * 2, "axes": [2, 3]}
+    names = [graph.hold(f"centre/{name}", np.array(values, np.int64)) for name, values in bounds.items()]
+    return graph.add("Slice", [here, *names], INPUT)
+
+
+# ── the rows ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _conv(graph: _Graph, layer: Layer, network: Network, here: str) -> str:
+    name, window = layer.row.name, layer.window
+    module = network.get_submodule(name)
+    assert isinstance(module, Convolution)
+    before, after = window.before, max(window.after, window.far_padding(layer.entering.side))
+    form = {
+        "kernel_shape": [window.kernel] * 2,
+        "strides": [window.stride] * 2,
+        "pads": [before, before, after, after],
+    }
+    if module.groups is not None:
+        weight, bias = (graph.hold(f"{name}.{kind}", getattr(module, kind)) for kind in ("weight", "bias"))
+        return graph.add("Conv", [here, weight, bias], name, group=module.groups, **form)
+    return _by_columns(graph, layer, module, here, "Conv", form)
+
+
+def _dense(graph: _Graph, layer: Layer, network: Network, here: str) -> str:
+    name = layer.row.name
+    module = network.get_submodule(name)
+    assert isinstance(module, FullyConnected)
+    if layer is next(other for other in network.layers if isinstance(other.row, Dense)):
+        here = graph.add("Flatten", [here], f"{name}/flat", axis=1)
+    if len(module.reads[0]) == module.columns_below:
+        weight, bias = (graph.hold(f"{name}.{kind}", getattr(module, kind)) for kind in ("weight", "bias"))
+        return graph.add("Gemm", [here, weight, bias], name, transB=1)
+    return _by_columns(graph, layer, module, here, "Gemm", {"transB": 1})
+
+
+def _by_columns(
+    graph: _Graph, layer: Layer, module: Convolution | FullyConnected, here: str, operator: str, form: dict[str, Any]
+) -> str:
+    """A layer whose columns each read some of the columns below: cut, one operator for each, joined. The weights stay
+    whole under their names; each column takes its rows of them."""
+    name, readers = layer.row.name, len(module.reads)
+    units = layer.entering.units if operator == "Gemm" else layer.entering.maps
+    below = graph.split(f"{name}/below", here, units // module.columns_below, module.columns_below)
+    held = {}
+    for kind in ("weight", "bias"):
+        tensor: Tensor = getattr(module, kind)
+        whole = graph.hold(f"{name}.{kind}", tensor)
+        widths = graph.hold(f"{name}.{kind}/widths", np.full(readers, len(tensor) // readers, np.int64))
+        held[kind] = [f"{name}.{kind}/column{column}" for column in range(readers)]
+        graph.nodes.append(helper.make_node("Split", [whole, widths], held[kind], name=f"{name}.{kind}/split", axis=0))
+    parts = []
+    for column, read in enumerate(module.reads):
+        taken = [below[other] for other in read]
+        entering = taken[0] if len(taken) == 1 else graph.join(f"{name}/read{column}", taken)
+        given = [entering, held["weight"][column], held["bias"][column]]
+        parts.append(graph.add(operator, given, f"{name}/column{column}", **form))
+    return graph.join(name, parts)
+
+
+def _local(graph: _Graph, layer: Layer, network: Network, here: str) -> str:
+    """Gather what each position reads, (B, F, P); multiply with the position's own weights."""
+    name, window, side = layer.row.name, layer.window, layer.entering.side
+    before, after = window.before, window.far_padding(side)
+    module = network.get_submodule(name)
+    pads = graph.hold(f"{name}/pads", np.array([0, 0, before, before, 0, 0, after, after], np.int64))
+    padded = graph.add("Pad", [here, pads], f"{name}/padded")
+    flat = graph.add("Flatten", [padded], f"{name}/flat", axis=1)
+    places_fp = _places_read(layer, side + before + after)
+    patches = graph.add("Gather", [flat, graph.hold(f"{name}/places", places_fp)], f"{name}/patches", axis=1)
+    weight, bias = (getattr(module, kind) for kind in ("weight", "bias"))
+    products = graph.add(
+        "Einsum", [patches, graph.hold(f"{name}.weight", weight)], f"{name}/products", equation="bfp,pcf->bcp"
+    )
+    turned = graph.add("Transpose", [graph.hold(f"{name}.bias", bias)], f"{name}.bias/turned", perm=[1, 0])
+    summed = graph.add("Add", [products, turned], f"{name}/sums")
+    maps = np.array([0, layer.leaving.maps, layer.leaving.side, layer.leaving.side], np.int64)
+    return graph.add("Reshape", [summed, graph.hold(f"{name}/shape", maps)], name)
+
+
+def _places_read(layer: Layer, side: int) -> np.ndarray:
+    """(F, P) places in the flattened padded maps that each position reads: by map, row and column of its window."""
+    window, outputs = layer.window, layer.leaving.side
+    steps, offsets = np.arange(outputs) * window.stride, np.arange(window.kernel)
+    maps = np.arange(layer.entering.maps)[:, None, None, None, None] * side**2
+    rows = (offsets[:, None, None, None] + steps[:, None]) * side
+    columns = offsets[:, None, None] + steps
+    return (maps + rows + columns).reshape(-1, outputs**2).astype(np.int64)
+
+
+def _pool(graph: _Graph, layer: Layer, network: Network, here: str) -> str:  # noqa: ARG001 - the form of every row's
+    row, window = layer.row, layer.window
+    assert isinstance(row, Pool)
+    after = max(0, window.far_padding(layer.entering.side))
+    form = {"kernel_shape": [row.kernel] * 2, "strides": [row.stride] * 2, "pads": [0, 0, after, after]}
+    if row.kind == "average":
+        return graph.add("AveragePool", [here], row.name, count_include_pad=0, **form)
+    return graph.add("MaxPool", [here], row.name, **form)
+
+
+def _norm(graph: _Graph, layer: Layer, network: Network, here: str) -> str:
+    """ONNX's LRN divides alpha by the window's size, and runs over all maps: each column has one of its own."""
+    name = layer.row.name
+    module = network.get_submodule(name)
+    assert isinstance(module, ResponseNorm)
+    spec = module.spec
+    if spec.k == 0 or spec.size % 2 == 0:
+        why = "k = 0 (0 divided by 0 is 0 here, no number there)" if spec.k == 0 else f"a window of {spec.size} maps"
+        raise UserError(f"{network.table.name} can't be exported to ONNX: {name} has {why}, which LRN does not mean.")
+    form = {"alpha": spec.alpha * spec.size, "beta": spec.beta, "bias": float(spec.k), "size": spec.size}
+    if spec.blocks == 1:
+        return graph.add("LRN", [here], name, **form)
+    columns = graph.split(name, here, layer.entering.maps // spec.blocks, spec.blocks)
+    return graph.join(name, [graph.add("LRN", [column], f"{column}/normalised", **form) for column in columns])
+
+
+def _spatial_norm(graph: _Graph, layer: Layer, network: Network, here: str) -> str:  # noqa: ARG001
+    """x / (k + alpha·mean of x² over size × size places, those beyond the edge counted as zero)^beta."""
+    row = layer.row
+    assert isinstance(row, SpatialNorm)
+    name, near, far = row.name, row.size // 2, (row.size - 1) // 2
+    constants = {"alpha": row.coefficient * row.size**2, "k": row.k, "power": -row.beta}
+    held = {word: graph.hold(f"{name}/{word}", np.array(value, np.float32)) for word, value in constants.items()}
+    squares = graph.add("Mul", [here, here], f"{name}/squares")
+    form = {"kernel_shape": [row.size] * 2, "strides": [1, 1], "pads": [near, near, far, far], "count_include_pad": 1}
+    mean = graph.add("AveragePool", [squares], f"{name}/mean", **form)
+    scaled = graph.add("Mul", [mean, held["alpha"]], f"{name}/scaled")
+    raised = graph.add("Add", [scaled, held["k"]], f"{name}/denominator")
+    factor = graph.add("Pow", [raised, held["power"]], f"{name}/factor")
+    return graph.add("Mul", [here, factor], name)
+
+
+def _batch_norm(graph: _Graph, layer: Layer, network: Network, here: str) -> str:
+    name, module = layer.row.name, network.get_submodule(layer.row.name)
+    kinds = ("weight", "bias", "running_mean", "running_var")
+    held = [graph.hold(f"{name}.{kind}", getattr(module, kind)) for kind in kinds]
+    return graph.add("BatchNormalization", [here, *held], name, epsilon=module.eps)
+
+
+def _activation(graph: _Graph, layer: Layer, network: Network, here: str) -> str:  # noqa: ARG001
+    row = layer.row
+    assert isinstance(row, Activation)
+    return graph.add(OPERATORS[row.kind], [here], row.name)
+
+
+def _dropout(graph: _Graph, layer: Layer, network: Network, here: str) -> str:  # noqa: ARG001
+    """At test: what was kept in training as a factor (2012), or nothing."""
+    row = layer.row
+    assert isinstance(row, Dropout)
+    if row.kind == "inverted":
+        ratio = graph.hold(f"{row.name}/ratio", np.array(1 - row.keep, np.float32))
+        return graph.add("Dropout", [here, ratio], row.name)
+    return graph.add("Mul", [here, graph.hold(f"{row.name}/keep", np.array(row.keep, np.float32))], row.name)
+
+
+ROWS: dict[type, Callable[[_Graph, Layer, Network, str], str]] = {
+    Conv: _conv,
+    Local: _local,
+    Dense: _dense,
+    Pool: _pool,
+    Norm: _norm,
+    SpatialNorm: _spatial_norm,
+    BatchNorm: _batch_norm,
+    Activation: _activation,
+    Dropout: _dropout,
+}
