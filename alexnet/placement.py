@@ -7,13 +7,13 @@ import torch
 
 from alexnet.errors import UserError
 
-DeviceWish = Literal["auto", "cpu", "cuda", "mps"]
-PrecisionWish = Literal["auto", "fp32", "bf16"]
+DeviceChoice = Literal["auto", "cpu", "cuda", "mps"]
+PrecisionChoice = Literal["auto", "fp32", "bf16"]
 DTYPES: dict[str, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 @dataclass(frozen=True)
-class Arithmetic:
+class Placement:
     """Where and how a network computes. `precision`: "fp32" or "bf16", of the layers; softmax is always fp32."""
 
     device: torch.device

@@ -24,7 +24,7 @@ from alexnet.isolation import isolated
 from alexnet.measure.pictures import picture_list, refuse_set
 from alexnet.measure.run import Run, check_views
 from alexnet.nets import zoo
-from alexnet.placement import DeviceWish, PrecisionWish
+from alexnet.placement import DeviceChoice, PrecisionChoice
 from alexnet.runs.folder import RunFolder
 from alexnet.terminal import progress, say
 from alexnet.train.checks import check_options
@@ -98,8 +98,8 @@ class Classifier(ClassifierMixin, BaseEstimator):
         views: Literal[1, 5, 9, 10] = 10,
         folder: str | PathLike[str] | None = None,
         random_state: int | np.random.RandomState | None = 0,
-        device: DeviceWish = "auto",
-        precision: PrecisionWish = "auto",
+        device: DeviceChoice = "auto",
+        precision: PrecisionChoice = "auto",
         threads: int = 0,
         verbose: bool | int = False,
     ) -> None:
@@ -120,8 +120,8 @@ class Classifier(ClassifierMixin, BaseEstimator):
         self.views = views
         self.folder = folder
         self.random_state = random_state
-        self.device: DeviceWish = device
-        self.precision: PrecisionWish = precision
+        self.device: DeviceChoice = device
+        self.precision: PrecisionChoice = precision
         self.threads = threads
         self.verbose = verbose
 
@@ -313,14 +313,14 @@ class Features(TransformerMixin, BaseEstimator):
         *,
         layer: str | int | None = None,
         views: int = 1,
-        device: DeviceWish = "auto",
-        precision: PrecisionWish = "auto",
+        device: DeviceChoice = "auto",
+        precision: PrecisionChoice = "auto",
     ) -> None:
         self.run = run
         self.layer = layer
         self.views = views
-        self.device: DeviceWish = device
-        self.precision: PrecisionWish = precision
+        self.device: DeviceChoice = device
+        self.precision: PrecisionChoice = precision
 
     def fit(self, X: Any = None, y: Any = None) -> "Features":
         """Open the run and look for the layer; learns nothing. Raises UserError for a run or a layer that is not

@@ -34,7 +34,7 @@ from alexnet.placement import DTYPES
 from alexnet.runs.folder import RunFolder
 from alexnet.train.options import TrainOptions
 from alexnet.train.schedule import Logged, Rates
-from alexnet.train.state import Job
+from alexnet.train.state import TrainingState
 from alexnet.train.step import learn
 from alexnet.train.update import Update
 
@@ -122,10 +122,10 @@ def contender(name: str, world: Team, batch: int, arguments: Any, precision: str
     )
 
 
-def job_of(team: Team, batch: int, width: float, dtype: torch.dtype) -> Job:
+def job_of(team: Team, batch: int, width: float, dtype: torch.dtype) -> TrainingState:
     network = build("alexnet", 1000, width=width)
     stand_ins: dict[str, Any] = dict.fromkeys(("store", "inputs", "augmentation"))
-    job = Job(
+    job = TrainingState(
         run=RunFolder(Path("nowhere"), {}),
         network=network,
         update=Update.of(network, momentum=0.9, decay=0.0005, decay_biases=True),

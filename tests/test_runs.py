@@ -9,7 +9,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from alexnet.data.augment import Inputs
+from alexnet.data.preprocessing import Preprocessing
 from alexnet.errors import UserError
 from alexnet.files.tensors import DamagedFile, load_tensors, save_tensors, tensor_digest
 from alexnet.nets import table_json
@@ -25,7 +25,9 @@ def new_run(path: Path) -> RunFolder:
         "network": {"table": table_json.to_json(ZOO["toy"]), "input_size": 32, "mean": "aligned"},
         "classes": {"names": [f"class {n}" for n in range(12)], "ids": [], "order": "folder"},
     }
-    return RunFolder.create(path, config, Inputs(torch.rand(3, 40, 40), 32, "aligned", torch.ones(3), torch.eye(3)))
+    return RunFolder.create(
+        path, config, Preprocessing(torch.rand(3, 40, 40), 32, "aligned", torch.ones(3), torch.eye(3))
+    )
 
 
 def test_tensors_come_back_with_what_was_said(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             except AssertionError as told:
                 failed.append(str(told))
                 say(f"NOT SURVIVED: {told}")
-    print(in_words(survived))
+    print(describe(survived))
     print(f"\n{counted(len(survived) + len(failed), 'fault')} hit, {len(survived)} survived, in {spent(began)}")
     return 1 if failed else 0
 
@@ -64,7 +64,7 @@ def spent(began: float) -> str:
     return duration(time.monotonic() - began)
 
 
-def in_words(survived: Sequence[Any]) -> str:
+def describe(survived: Sequence[Any]) -> str:
     """A table in Markdown: a row for each verb, a column for each kind of fault."""
     cells = Counter((one.verb, one.fault) for one in survived)
     faults = sorted({fault for _, fault in cells})

@@ -26,7 +26,7 @@ from alexnet.data.store.read import Store
 from alexnet.runs.log import Unwritten
 from alexnet.train.loop import run_epochs
 from alexnet.train.options import TrainOptions
-from alexnet.train.state import Job, new_job
+from alexnet.train.state import TrainingState, new_job
 
 LOSSES = Path(__file__).parents[1] / "tests" / "golden" / "losses.json"
 TOLERANCE = 1e-4
@@ -78,7 +78,7 @@ def make_store(folder: Path) -> Store:
 class Losses:
     """Listens to a job: the mean loss of every update, and the validation's after every epoch."""
 
-    job: Job
+    job: TrainingState
     training: list[float] = field(default_factory=list)
     validation: list[float] = field(default_factory=list)
     before: tuple[float, int] = (0.0, 0)

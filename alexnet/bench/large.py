@@ -13,7 +13,7 @@ from alexnet.data.batches import Stream
 from alexnet.data.order import epoch_order
 from alexnet.data.store import layout
 from alexnet.data.store.description import promise, sealed
-from alexnet.data.store.read import Part, Store
+from alexnet.data.store.read import Store, StoreSplit
 from alexnet.data.store.statistics import Sums
 from alexnet.files.schema import json_bytes
 
@@ -84,7 +84,7 @@ def measured_opening(folder: Path, batch: int) -> dict[str, float]:
     }
 
 
-def _seconds_to_read(part: Part, batch: int, order: np.ndarray) -> float:
+def _seconds_to_read(part: StoreSplit, batch: int, order: np.ndarray) -> float:
     """Of a record; all of them were read before."""
     took = 0.0
     for _ in range(2):

@@ -18,7 +18,7 @@ from alexnet.bench.subject import Bench, endless_order
 from alexnet.bench.timing import Act, Row, compare, race, reaching, within
 from alexnet.data.batches import Stream
 from alexnet.data.sources import Item, Source, open_source
-from alexnet.data.sources.base import FileReader, Part
+from alexnet.data.sources.base import FileReader, SourceSplit
 from alexnet.data.store.prepare import prepare
 from alexnet.data.store.records import Decode
 from alexnet.errors import UserError
@@ -116,7 +116,7 @@ def made_pictures(folder: Path, count: int, shapes: Sequence[tuple[int, int]] = 
     names = [f"{number:05}.jpg" for number in range(count)]
     for number, name in enumerate(names):
         _made_picture(number, *shapes[number % len(shapes)]).save(folder / name, quality=JPEG_QUALITY)
-    part = Part(names, np.arange(count) % 2, FileReader(folder, names))
+    part = SourceSplit(names, np.arange(count) % 2, FileReader(folder, names))
     return Source("made", ("even", "odd"), ("even", "odd"), "by number", {"train": part})
 
 

@@ -18,7 +18,7 @@ from alexnet.bench import peers
 from alexnet.bench.subject import Bench, Subject
 from alexnet.bench.timing import Act, Row, compare, join, race, within
 from alexnet.errors import UserError
-from alexnet.measure.viewer import Viewer
+from alexnet.measure.viewer import ViewAverager
 from alexnet.nets.table import Conv
 from alexnet.see.deconvnet import project
 from alexnet.see.forward_pass import inputs_of, look
@@ -44,14 +44,14 @@ class Scene:
     square: Square
 
     @cached_property
-    def viewer(self) -> Viewer:
+    def viewer(self) -> ViewAverager:
         """Ours, in the type that its run chose."""
         job = self.ours.job
         job.network.eval()
-        return Viewer(job.network, job.inputs, job.device, job.dtype)
+        return ViewAverager(job.network, job.inputs, job.device, job.dtype)
 
     @cached_property
-    def exact(self) -> Viewer:
+    def exact(self) -> ViewAverager:
         return replace(self.viewer, dtype=torch.float32)
 
     @property
@@ -151,7 +151,7 @@ def top_rows(scene: Scene) -> list[Row]:
     ]
 
 
-def _look(viewer: Viewer, records: Tensor, batch: int) -> None:
+def _look(viewer: ViewAverager, records: Tensor, batch: int) -> None:
     for some in records.split(batch):
         viewer.probabilities(some)
 

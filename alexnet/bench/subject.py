@@ -17,13 +17,13 @@ from torch import Tensor
 from alexnet.bench.timing import Progress
 from alexnet.data.batches import Batch, Stream, upload
 from alexnet.data.order import epoch_order
-from alexnet.data.sources.base import Part, Source
+from alexnet.data.sources.base import Source, SourceSplit
 from alexnet.data.store.prepare import prepare
 from alexnet.data.store.read import Store
-from alexnet.measure.viewer import Viewer
+from alexnet.measure.viewer import ViewAverager
 from alexnet.parallel.grid import deal
 from alexnet.train.options import TrainOptions
-from alexnet.train.state import Job, new_job
+from alexnet.train.state import TrainingState, new_job
 from alexnet.train.step import augmented, learn, train_batch
 
 RATE = 1e-4
@@ -75,8 +75,8 @@ def noise_source(count: int, *, classes: int, size: int) -> Source:
     def draw(place: int) -> np.ndarray:
         return np.random.default_rng(place).integers(0, 256, (size, size, 3), np.uint8)
 
-    def part(count: int) -> Part:
-        return Part([str(place) for place in range(count)], np.arange(count) % classes, draw)
+    def part(count: int) -> SourceSplit:
+        return SourceSplit([str(place) for place in range(count)], np.arange(count) % classes, draw)
 
     names = tuple(f"class {label}" for label in range(classes))
     return Source("noise", names, names, "by number", {"train": part(count), "val": part(8)})
@@ -91,7 +91,7 @@ class Subject:
         self.store = store or bench.store
         options = TrainOptions(net=net, batch=bench.batch, rate=RATE, precision=precision, device=bench.device)
         folder = Path(tempfile.mkdtemp(dir=bench.folder)) / "run"
-        self.job: Job = new_job(self.store, folder, options)[0]
+        self.job: TrainingState = new_job(self.store, folder, options)[0]
         self.rates = self.job.schedule.rates(1)
         self.batch = first_batch(self.store, bench.batch)
         self.precision = "bf16" if self.job.dtype == torch.bfloat16 else "fp32"
@@ -123,7 +123,7 @@ class Subject:
     def look(self, views: int) -> Tensor:
         """Probabilities (B, K) of the batch's records, from as many views."""
         self.job.network.eval()
-        viewer = Viewer(self.job.network, self.job.inputs, self.job.device, self.job.dtype)
+        viewer = ViewAverager(self.job.network, self.job.inputs, self.job.device, self.job.dtype)
         return viewer.probabilities(torch.from_numpy(self.batch.pictures), views)
 
 

@@ -47,7 +47,7 @@ def as_json(rows: Sequence[Row]) -> list[dict[str, Any]]:
     return found
 
 
-def in_words(rows: Sequence[Row]) -> str:
+def describe(rows: Sequence[Row]) -> str:
     """The rows as a table for a terminal or a Markdown page."""
     head = ("name", "ours", "peer", "unit", "ratio", "of the rounds", "at least", "", "note")
     cells = [head, *(_cells(row) for row in rows)]

@@ -60,6 +60,6 @@ class Bench:
                 progress=lambda what: partial(report, what),
             )
             rows = suite.run(self.groups or suite.GROUPS, bench)
-        print(json.dumps(suite.as_json(rows), indent=1) if self.json else suite.in_words(rows))
+        print(json.dumps(suite.as_json(rows), indent=1) if self.json else suite.describe(rows))
         if missed := suite.missed(rows):
             raise UserError(f"below what is asked for: {', '.join(missed)}")

@@ -43,7 +43,7 @@ class Check:
             refuse_foreign(place, "check", "--sheet")
         with progress("pictures") as report:
             checked = check_store(store, report)
-        print(json.dumps(checked.as_json(), indent=1) if self.json else checked.in_words())
+        print(json.dumps(checked.as_json(), indent=1) if self.json else checked.describe())
         if len(checked.odd) or len(checked.pairs):
             write_atomically(place, png_of(sheet(checked.pool, checked.odd, checked.pairs), "check"))
             say(str(place))

@@ -141,7 +141,7 @@ class Transfer:
         from alexnet.data.sources.labelme import is_labelme
         from alexnet.features.probes import require_scikit_learn
         from alexnet.features.report import transfer_in_words, voc_in_words, write_transfer, write_voc
-        from alexnet.features.transfer import Wish
+        from alexnet.features.transfer import TransferPlan
         from alexnet.measure.run import Run
         from alexnet.terminal import progress
 
@@ -150,9 +150,9 @@ class Transfer:
         with progress("steps") as report:
             if is_labelme(self.store):
                 written = write_voc(run, self.store, self.out, self.layers, self.views, seed=self.seed)
-                in_words: Any = voc_in_words
+                describe: Any = voc_in_words
             else:
-                wish = Wish(
+                wish = TransferPlan(
                     layers=self.layers,
                     kinds=self.probes,
                     per_class=self.per_class,
@@ -163,6 +163,6 @@ class Transfer:
                     seed=self.seed,
                 )
                 written = write_transfer(run, self.store, self.out, wish, seen=self.seen, progress=report)
-                in_words = transfer_in_words
-        print(in_words(written))
+                describe = transfer_in_words
+        print(describe(written))
         print(self.out / "transfer.json")

@@ -49,13 +49,13 @@ class Import:
         from alexnet.data.sources.classes import read_classes
         from alexnet.runs.import_weights import import_run
         from alexnet.terminal import say
-        from alexnet.weights import Asked
+        from alexnet.weights import ImportOptions
 
         if self.order is not None and self.classes is None:
             raise UsageError(f"--order {self.order}: orders the list of classes; give that with --classes.")
         classes = None if self.classes is None else read_classes(self.classes, self.order)
         std = None if self.std is None else colour_of(self.std, "--std")
-        asked = Asked(self.net, None if self.mean is None else mean_of(self.mean), std, self.colours)
+        asked = ImportOptions(self.net, None if self.mean is None else mean_of(self.mean), std, self.colours)
         made = import_run(self.file, self.run_folder, asked, classes)
         for note in made.config["imported"]["notes"]:
             say(note)

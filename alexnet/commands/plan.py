@@ -49,4 +49,4 @@ class Plan:
         subject = plan.Subject.of(self.name, self.run_folder, self.width, self.speed)
         cluster = plan.Cluster(self.devices, self.link * 1e9, subject.speed, plan.NUMBER_BYTES[self.wire])
         found = plan.forecasts(subject, cluster, batch=self.batch, pictures=self.pictures)
-        print(json.dumps(plan.as_json(found), indent=1) if self.json else plan.in_words(found))
+        print(json.dumps(plan.as_json(found), indent=1) if self.json else plan.describe(found))

@@ -84,9 +84,9 @@ class Prepare:
             make = partial(prepare_shard, shard=shard, options=Options(**records), workers=self.workers)
             print(prepare_shown(source, self.store, make, **limits))
         elif self.join:
-            print(in_words(prepare_shown(source, self.store, join, options=Options(**records), **limits)))
+            print(describe(prepare_shown(source, self.store, join, options=Options(**records), **limits)))
         else:
-            print(in_words(prepare_shown(source, self.store, prepare, workers=self.workers, **records, **limits)))
+            print(describe(prepare_shown(source, self.store, prepare, workers=self.workers, **records, **limits)))
 
 
 def open_shown(spec: str | Path, own: tuple[Path, ...], **options: Any) -> "Source":
@@ -115,7 +115,7 @@ def prepare_shown(source: "Source", destination: Path, make: Callable[..., Made]
         return make(source, destination, progress=follow, say=say, **options)
 
 
-def in_words(store: "Store") -> str:
+def describe(store: "Store") -> str:
     """What is in the store, and how many files were left out or odd."""
     from alexnet.text import counted
 

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     import numpy as np
 
     from alexnet.data.store.read import Store
-    from alexnet.features.pictures import Loose
     from alexnet.features.similar.index import Index
     from alexnet.features.similar.sheet import Found
     from alexnet.measure.run import Run
@@ -122,7 +121,7 @@ class Similar:
     def run(self) -> None:
         import numpy as np
 
-        from alexnet.features.pictures import Loose
+        from alexnet.features.pictures import UnpreparedImages
         from alexnet.features.similar import sheet
         from alexnet.features.similar.index import Index, records_of
         from alexnet.measure.predict import found_pictures
@@ -137,13 +136,13 @@ class Similar:
         run = Run.open(self.run_folder, device=self.device, precision=self.precision)
         index = Index.open(folder_of(self.run_folder, self.index_folder), run)
         named = list(found_pictures(self.pictures))
-        queries = Loose(run, [one.picture for one in named], [one.name for one in named])
+        queries = UnpreparedImages(run, [one.picture for one in named], [one.name for one in named])
         store = self._store(index)
         out = Folder(self.out or index.folder, "similar")
         made_of, ends = [index.description, self.count, self.by], (".json", *sheet.sheets_of(len(named)))
         claim = out.claim("similar", *identity(run, *(one.picture for one in named)), *made_of, ends=ends)
         found, places = self._searched(run, index, queries)
-        print(json.dumps([one.as_json() for one in found], indent=1) if self.json else sheet.in_words(found))
+        print(json.dumps([one.as_json() for one in found], indent=1) if self.json else sheet.describe(found))
         shown = None if store is None else records_of(index, store, places)
         sheet.write_sheets(claim, found, queries.read(np.arange(len(queries))), shown)
         for path in out.written:

@@ -66,4 +66,4 @@ def show_traffic(options: TrainOptions, layout: "Layout") -> None:
     from alexnet.train.recipes import find as find_recipe
 
     network = with_width(find(with_options(find_recipe(options.recipe), options).net), options.width)
-    print(traffic.in_words(network, layout, options.input_size), flush=True)
+    print(traffic.describe(network, layout, options.input_size), flush=True)

@@ -9,78 +9,14 @@ from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int, UInt8
-from torch import Tensor
 
-from alexnet import kernels
 from alexnet.data import order
 from alexnet.data.batches import upload
 from alexnet.data.colour_noise import ColourNoise, colour_noise
+from alexnet.data.preprocessing import Batch, Preprocessing, Records
 from alexnet.data.views import views_of
 
-MeanMode = Literal["aligned", "centre"]
 Crops = Literal["random", "ten", "centre"]
-Records = UInt8[Tensor, "B S S 3"]
-Batch = Float[Tensor, "B 3 C C"]
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """How a record becomes an input: RGB 0–255 minus the mean, cropped to `size`.
-
-    `mean_image` (3, S, S). "aligned": each pixel loses its own mean ([A] §2); "centre": the mean image's centre crop
-    is taken off wherever the crop lies (2012 code). `eigenvalues` (3,), `eigenvectors` (3, 3), in columns: of the
-    training pixels' RGB covariance on the scale 0–255, for colour noise.
-    """
-
-    mean_image: Float[Tensor, "3 S S"]
-    size: int
-    mean_mode: MeanMode = "aligned"
-    eigenvalues: Float[Tensor, "3"] | None = None
-    eigenvectors: Float[Tensor, "3 3"] | None = None
-
-    @property
-    def side(self) -> int:
-        """The side of a record in pixels."""
-        return self.mean_image.shape[-1]
-
-    @property
-    def positions(self) -> int:
-        """Places a crop can have along one axis: 33 for 224 of 256."""
-        return self.side - self.size + 1
-
-    @property
-    def mean(self) -> Float[Tensor, "3 M M"]:
-        """The part of the mean image that `kernels.augment` needs."""
-        if self.mean_mode == "aligned":
-            return self.mean_image
-        edge = (self.side - self.size) // 2
-        return self.mean_image[:, edge : edge + self.size, edge : edge + self.size].contiguous()
-
-    def to(self, device: torch.device) -> "Inputs":
-        return replace(self, mean_image=self.mean_image.to(device))
-
-    def crop(
-        self,
-        pictures: Records,
-        offsets_b2: Int[Tensor, "B 2"],
-        mirror_b: Bool[Tensor, "B"],
-        *,
-        noise_b3: Float[Tensor, "B 3"] | None = None,
-        scale: float = 1.0,
-        dtype: torch.dtype = torch.float32,
-    ) -> Batch:
-        """Crops with their upper left corner at `offsets_b2` (row, column), mirrored where `mirror_b` says."""
-        return kernels.augment(
-            pictures,
-            offsets_b2=offsets_b2,
-            mirror_b=mirror_b,
-            mean=self.mean,
-            noise_b3=noise_b3,
-            scale=scale,
-            size=self.size,
-            dtype=dtype,
-        )
 
 
 @dataclass(frozen=True)
@@ -101,7 +37,7 @@ class Augmentation:
     def apply(
         self,
         pictures: Records,
-        inputs: Inputs,
+        inputs: Preprocessing,
         *,
         seed: int,
         epoch: int,
@@ -125,7 +61,9 @@ class Augmentation:
         )
         return batch if self.cutout == 0 else _cut_out(batch, self.cutout, seed, epoch, indices)
 
-    def _places(self, inputs: Inputs, seed: int, epoch: int, drawn_for: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _places(
+        self, inputs: Preprocessing, seed: int, epoch: int, drawn_for: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
         if self.crops == "ten":
             views = np.array(views_of(inputs.side, inputs.size, 10))
             chosen = views[order.crop_offsets(seed, epoch, drawn_for, 10)[:, 0]]

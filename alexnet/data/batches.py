@@ -61,7 +61,7 @@ class Stream(Iterator[Batch]):
     """The pictures of ``part`` in ``order`` (indices, of any length), ``batch`` at a time; the last batch may be short.
 
     ``start`` is the batch to begin with: ``Stream(…, start=k)`` yields what ``Stream(…)`` yields from its k-th batch
-    on. ``depth`` batches are read ahead. ``workers`` threads share the reading of a batch (see ``Part.read``).
+    on. ``depth`` batches are read ahead. ``workers`` threads share the reading of a batch (see ``StoreSplit.read``).
     ``allocate`` makes the buffers, ``depth`` + 2 of them. len() is the number of batches still to come.
 
     A batch's pictures stay as they are until the next but one batch is asked for; then their buffer is filled

@@ -5,7 +5,7 @@ from typing import Literal
 import numpy as np
 
 from alexnet.data import order
-from alexnet.data.augment import Inputs
+from alexnet.data.preprocessing import Preprocessing
 
 ColourNoise = Literal["off", "paper", "code"]
 
@@ -13,7 +13,7 @@ COLOUR_STRENGTH = 0.1  # [A] §4.1: α ~ N(0, 0.1)
 
 
 def colour_noise(
-    mode: ColourNoise, inputs: Inputs, seed: int, epoch: int, indices: np.ndarray
+    mode: ColourNoise, inputs: Preprocessing, seed: int, epoch: int, indices: np.ndarray
 ) -> tuple[np.ndarray | None, float]:
     """What is added to each picture's colours, (B, 3) levels, and the factor the picture is then multiplied with.
 

@@ -24,9 +24,9 @@ from typing import Any
 from alexnet.data.store.read import Store
 from alexnet.data.synthetic import CLASSES
 from alexnet.errors import UsageError, UserError
-from alexnet.experiments.settings import Settings, in_words
+from alexnet.experiments.settings import Settings, describe
 from alexnet.files.atomic import faults_named, sha256_of, write_atomically
-from alexnet.files.schema import any_number, canonical_digest, hold, json_bytes, number, read_json, whole
+from alexnet.files.schema import any_number, canonical_digest, json_bytes, number, read_json, validate, whole
 from alexnet.measure.evaluation import Progress, evaluate_run
 from alexnet.measure.probabilities import Probabilities
 from alexnet.measure.run import Run
@@ -416,7 +416,7 @@ class Lab:
         settings that have no part in it."""
         stores = [self.store, *((self.pretraining,) if self.pretraining and self.pretrained_here else ())]
         names = [store.path.resolve().name.removesuffix(".store") for store in stores]
-        chosen = in_words({name: value for name, value in asdict(self.settings).items() if name not in own})
+        chosen = describe({name: value for name, value in asdict(self.settings).items() if name not in own})
         name = re.sub(r"[^\w.]+", "-", "-".join((id, *names, *chosen))).strip("-")
         return name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}-{canonical_digest(name)[:8]}"
 
@@ -462,7 +462,7 @@ def too_weak(plain: Sequence[Errors], views: int = 10) -> str:
 def known_errors(path: Path) -> Errors:
     """Errors that were measured before and kept in a file."""
     form = {"top1": number, "top5": number, "nll": any_number, "pictures": whole(1)}
-    known = hold(read_json(path), form, path, "Remove it; it is measured again.")
+    known = validate(read_json(path), form, path, "Remove it; it is measured again.")
     return Errors(**{name: known[name] for name in ("top1", "top5", "nll", "pictures")})
 
 

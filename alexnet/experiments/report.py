@@ -9,7 +9,7 @@ from typing import Any
 from alexnet.errors import UserError
 from alexnet.experiments.finding import WORDS, in_points
 from alexnet.experiments.running import RESULTS, read_results
-from alexnet.experiments.settings import in_words
+from alexnet.experiments.settings import describe
 from alexnet.experiments.statistics import RULE
 from alexnet.files.atomic import faults_named, write_atomically
 from alexnet.files.outputs import mark, refuse_foreign
@@ -79,7 +79,7 @@ def networks_and_data(result: dict[str, Any]) -> str:
     """The store and what was chosen in place of the usual: what tells results of one id apart."""
     pretraining = result.get("pretraining")
     before = [f"pre-training on {pretraining['store']}"] if pretraining else []
-    return ", ".join((result["data"]["store"], *before, *in_words(result["settings"])))
+    return ", ".join((result["data"]["store"], *before, *describe(result["settings"])))
 
 
 def summary_rows(results: Sequence[dict[str, Any]]) -> list[tuple[str, ...]]:

@@ -61,7 +61,7 @@ def changed(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {name: settings[name] for name in usual if name in settings and settings[name] != usual[name]}
 
 
-def in_words(settings: Mapping[str, Any]) -> list[str]:
+def describe(settings: Mapping[str, Any]) -> list[str]:
     """What was chosen in place of the usual: "epochs 40"; what `only` names, as it stands."""
     return [str(value) if name == "only" else f"{name.replace('_', ' ')} {value}"
             for name, value in changed(settings).items() if name not in WHERE]  # fmt: skip

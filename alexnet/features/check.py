@@ -154,7 +154,7 @@ class Checked:
             "odd": [keys[number] for number in self.odd.tolist()],
         }
 
-    def in_words(self) -> str:
+    def describe(self) -> str:
         """A table of classes, the remarks below it, faults first."""
         rows = [("class", *self.balance)]
         counted_rows = list(zip(self.classes, *self.balance.values(), strict=True))

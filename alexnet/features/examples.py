@@ -15,7 +15,7 @@ from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d
 
-from alexnet.data.sources.base import Part, Source, key_of, split
+from alexnet.data.sources.base import Source, SourceSplit, key_of, split
 from alexnet.errors import UserError
 from alexnet.images.decode import Decoded, Undecodable
 from alexnet.measure.pictures import Picture, decoded, name_of, numbered
@@ -53,7 +53,7 @@ class Examples:
         """As any other source, the share `validation` of each class held out by its place alone. Keys are the place and
         the file's name or a digest of the pixels, so that other pictures in the same folder are noticed."""
         names = tuple(str(label) for label in self.classes)
-        whole = Part([f"{number:07}" for number in range(len(self.places))], self.labels, self)
+        whole = SourceSplit([f"{number:07}" for number in range(len(self.places))], self.labels, self)
         source = Source("classifier", names, names, "sorted labels", {"train": whole})
         parts = split(source, validation, seed, "the pictures given").parts
         named = {
@@ -62,7 +62,7 @@ class Examples:
         }
         return replace(source, parts=named)
 
-    def weights_of(self, part: Part) -> np.ndarray:
+    def weights_of(self, part: SourceSplit) -> np.ndarray:
         """float32 (pictures of the part,), with mean 1, so that the learning rate keeps its meaning."""
         weights = self.weights if part.places is None else self.weights[part.places]
         return (weights / weights.mean()).astype(np.float32)

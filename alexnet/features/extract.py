@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from alexnet.data.augment import Records
+from alexnet.data.preprocessing import Records
 from alexnet.data.views import VIEW_NUMBERS, all_views
 from alexnet.features.pictures import Pictures, as_pictures
 from alexnet.isolation import isolated

@@ -24,13 +24,13 @@ from alexnet.data.store.layout import NPY_HEADER_BYTES, npy_header
 from alexnet.data.store.read import Store
 from alexnet.errors import UsageError, UserError
 from alexnet.features.extract import Describer, Progress, describer
-from alexnet.features.pictures import Loose, Pool
-from alexnet.features.rows import Rows
+from alexnet.features.pictures import Pool, UnpreparedImages
+from alexnet.features.rows import LazyArray
 from alexnet.files.atomic import faults_named, sha256_between, write_atomically
 from alexnet.files.locks import locked
 from alexnet.files.npy import LONGEST_HEADER, described
 from alexnet.files.outputs import head_of, refuse_foreign
-from alexnet.files.schema import canonical_digest, hold, is_altered, json_bytes, one_of, read_json, sealed, whole
+from alexnet.files.schema import canonical_digest, is_altered, json_bytes, one_of, read_json, sealed, validate, whole
 from alexnet.files.tensors import tensor_digest
 from alexnet.measure.evaluation import check_size, part_of
 from alexnet.measure.pictures import Named
@@ -68,7 +68,7 @@ JOURNAL = {
 class Collection:
     """Pictures with all that the JSON file says of them. `identity` tells them from any others."""
 
-    pictures: Pool | Loose
+    pictures: Pool | UnpreparedImages
     keys: Sequence[str]
     identity: dict[str, Any]
     labels: np.ndarray | None = None
@@ -91,7 +91,7 @@ class Collection:
         """Files and other pictures by their names."""
         names = [one.name for one in named]
         identity = {"files": len(named), "fingerprint": canonical_digest([_stamp(one) for one in named])}
-        return cls(Loose(run, [one.picture for one in named], names), names, identity)
+        return cls(UnpreparedImages(run, [one.picture for one in named], names), names, identity)
 
 
 def _stamp(named: Named) -> list[Any]:
@@ -142,7 +142,7 @@ def write_features(
         "views": views,
         "shape": list(describe.shape),
         "type": number_type,
-        "precision": run.arithmetic.precision,
+        "precision": run.placement.precision,
         "pictures": collection.identity,
     }
     fingerprint = canonical_digest({name: about[name] for name in about if name != "run"})
@@ -224,8 +224,8 @@ def _fill(
             progress(cursor.items, total)
 
 
-def _read(pictures: Pool | Loose, indices: np.ndarray) -> tuple[np.ndarray, list[Failure]]:
-    return pictures.sound(indices) if isinstance(pictures, Loose) else (pictures.read(indices), [])
+def _read(pictures: Pool | UnpreparedImages, indices: np.ndarray) -> tuple[np.ndarray, list[Failure]]:
+    return pictures.sound(indices) if isinstance(pictures, UnpreparedImages) else (pictures.read(indices), [])
 
 
 def _refuse_unsound(values_bd: np.ndarray, about: dict[str, Any]) -> None:
@@ -256,16 +256,16 @@ def load_features(path: str | Path) -> tuple[np.ndarray, dict[str, Any]]:
         return np.memmap(path, dtype, "r", start, shape), about
 
 
-def open_features(path: Path) -> tuple[Rows, dict[str, Any]]:
+def open_features(path: Path) -> tuple[LazyArray, dict[str, Any]]:
     """The same, the values as vectors that are read when they are asked for."""
     dtype, shape, start, about = _header(path)
-    return Rows(path, dtype, shape, start), about
+    return LazyArray(path, dtype, shape, start), about
 
 
 def _header(path: Path) -> tuple[np.dtype, tuple[int, ...], int, dict[str, Any]]:
     """Type, shape and first byte of the array, and what the JSON file says of it."""
     beside = path.with_suffix(".json")
-    about = hold(read_json(beside, LARGEST_JSON), ABOUT, beside, "Make it anew.")
+    about = validate(read_json(beside, LARGEST_JSON), ABOUT, beside, "Make it anew.")
     try:
         with faults_named(path), open(path, "rb") as file:
             head = described(file.read(LONGEST_HEADER))
@@ -320,7 +320,7 @@ def _taken_up(path: Path, about: dict[str, Any]) -> Cursor:
     if not (_journal(path).exists() and _unfinished(path).exists()):
         return Cursor(0, 0, [])
     journal = _journal(path)
-    known = hold(read_json(journal), JOURNAL, journal, f"Remove it and {_unfinished(path)}.")
+    known = validate(read_json(journal), JOURNAL, journal, f"Remove it and {_unfinished(path)}.")
     if is_altered(known):
         return Cursor(0, 0, [])
     if known.get("fingerprint") != about["fingerprint"]:

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from alexnet.data.store.read import Part
+from alexnet.data.store.read import StoreSplit
 from alexnet.images.decode import Decoded, Undecodable
 from alexnet.measure.pictures import Named, Picture, name_of, numbered, picture_list
 from alexnet.measure.predict import Failure
@@ -32,7 +32,7 @@ class Pictures(Protocol):
 class Pool:
     """Several parts of a store as one set, one behind the other."""
 
-    parts: tuple[Part, ...]
+    parts: tuple[StoreSplit, ...]
 
     def __len__(self) -> int:
         return sum(map(len, self.parts))
@@ -65,7 +65,7 @@ class Pool:
 
 
 @dataclass(frozen=True, eq=False)
-class Loose:
+class UnpreparedImages:
     """Files, bytes, Pillow images or arrays, made records as the run's own pictures were when they are asked for.
     `names`: how messages name them; by default by their number and file."""
 
@@ -104,4 +104,4 @@ def as_pictures(run: Run, pictures: Any) -> Pictures:
     already. Raises ValueError for what can't be pictures."""
     if hasattr(pictures, "read") and hasattr(pictures, "__len__"):
         return pictures
-    return Loose(run, picture_list(pictures))
+    return UnpreparedImages(run, picture_list(pictures))

@@ -14,7 +14,7 @@ from alexnet.features.charts import accuracy_over_pictures
 from alexnet.features.duplicates import THRESHOLD, Duplicate, find_duplicates
 from alexnet.features.extract import describer, features_of
 from alexnet.features.probes import Outcome, outcomes_in_rows
-from alexnet.features.transfer import Study, Wish, pooled
+from alexnet.features.transfer import Study, TransferPlan, pooled
 from alexnet.features.voc import PAPER, average_precisions, open_pictures
 from alexnet.files.atomic import write_atomically
 from alexnet.files.outputs import GENERATOR, mark, refuse_foreign
@@ -28,7 +28,7 @@ Progress = Callable[[str, int, int], None]
 
 
 def write_transfer(
-    run: Run, store_path: Path, out: Path, wish: Wish, *, seen: Path | None = None, progress: Progress
+    run: Run, store_path: Path, out: Path, wish: TransferPlan, *, seen: Path | None = None, progress: Progress
 ) -> dict[str, Any]:
     """Measure, write OUT/transfer.json and transfer.png, give the content. Raises UserError for a store that does not
     fit, and for a folder in which something else was measured."""

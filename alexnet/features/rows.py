@@ -18,7 +18,7 @@ from alexnet.files.atomic import faults_named
 
 
 class Vectors(Protocol):
-    """What is searched in and learned from: an array (M, D) in memory, or `Rows`."""
+    """What is searched in and learned from: an array (M, D) in memory, or `LazyArray`."""
 
     @property
     def shape(self) -> tuple[int, ...]: ...
@@ -26,7 +26,7 @@ class Vectors(Protocol):
     def __getitem__(self, places: slice | np.ndarray, /) -> np.ndarray: ...
 
 
-class Rows:
+class LazyArray:
     """The rows of an .npy file as vectors: `shape` (M, D), `dtype`. Rows are asked for by a slice of step 1 or by an
     array of their places. Raises UserError if they can't be read."""
 

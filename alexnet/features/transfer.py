@@ -14,8 +14,8 @@ from typing import Any, Literal, cast
 import numpy as np
 import torch
 
-from alexnet.data.sources.base import Part as SourcePart
 from alexnet.data.sources.base import Source
+from alexnet.data.sources.base import SourceSplit as SourceSplit
 from alexnet.data.store.prepare import prepare
 from alexnet.data.store.read import Store
 from alexnet.data.views import VIEW_NUMBERS, all_views
@@ -34,13 +34,13 @@ from alexnet.features.probes import (
     probe,
 )
 from alexnet.files.atomic import faults_named, write_atomically
-from alexnet.files.schema import hold, json_bytes, number, read_json, whole
+from alexnet.files.schema import json_bytes, number, read_json, validate, whole
 from alexnet.isolation import isolated
 from alexnet.measure.evaluation import check_size
 from alexnet.measure.run import Run, check_views
-from alexnet.measure.viewer import BATCH, Viewer
+from alexnet.measure.viewer import BATCH, ViewAverager
 from alexnet.nets.network import build
-from alexnet.placement import DeviceWish
+from alexnet.placement import DeviceChoice
 from alexnet.train.loop import train
 from alexnet.train.options import TrainOptions
 
@@ -51,7 +51,7 @@ RATES: dict[Beside, float] = {"target": 0.01, "fine-tune": 0.001}  # [A] §5; a 
 
 
 @dataclass(frozen=True)
-class Wish:
+class TransferPlan:
     """What to measure. `layers`: rows or numbers of layers; `beside`: what else, see the module; `epochs`: of the
     trainings on folds."""
 
@@ -72,7 +72,7 @@ class Study:
     run: Run
     store: Store
     folder: Path
-    wish: Wish
+    wish: TransferPlan
     left_out: frozenset[int] = frozenset()
     """Numbers of pictures that the run has seen: see `alexnet.features.duplicates`."""
     progress: Callable[[str, int, int], None] = field(default=lambda *_: None)
@@ -103,7 +103,7 @@ class Study:
 
     # ── probes ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def probed(self, viewer: Viewer, prefix: str) -> list[Outcome]:
+    def probed(self, viewer: ViewAverager, prefix: str) -> list[Outcome]:
         """A probe of each kind on each layer, for each number of training pictures."""
         wish, found = self.wish, []
         rows = [layer_named(viewer.network, layer) for layer in wish.layers]
@@ -185,13 +185,13 @@ AGAIN = "Remove it; it is measured again."
 
 def known_accuracy(path: Path) -> float:
     """The accuracy of a training on one fold, kept in a file."""
-    return hold(read_json(path), {"accuracy": number}, path, AGAIN)["accuracy"]
+    return validate(read_json(path), {"accuracy": number}, path, AGAIN)["accuracy"]
 
 
 def known_outcome(path: Path) -> Outcome:
     """What was measured before and kept in a file."""
     form = {"what": str, "per_class": whole(), "accuracies": [number], "strengths": [number]}
-    known = hold(read_json(path), form, path, AGAIN)
+    known = validate(read_json(path), form, path, AGAIN)
     return Outcome(known["what"], known["per_class"], tuple(known["accuracies"]), tuple(known["strengths"]))
 
 
@@ -200,12 +200,12 @@ def pooled(store: Store) -> Pool:
     return Pool(tuple(part for part in store.parts.values() if len(part)))
 
 
-def untrained(run: Run, seed: int) -> Viewer:
+def untrained(run: Run, seed: int) -> ViewAverager:
     """The run's network with first weights, as its training began (the 2012 code's), in float32: its values differ
     little from picture to picture, and bf16 would lose that."""
     size = run.network.input_size
     network = build(run.folder.table, input_size=size, init=initialisation_of(run), seed=seed).eval()
-    return replace(run.viewer, network=network.to(run.arithmetic.device), dtype=torch.float32)
+    return replace(run.viewer, network=network.to(run.placement.device), dtype=torch.float32)
 
 
 def initialisation_of(run: Run) -> Any:
@@ -215,7 +215,7 @@ def initialisation_of(run: Run) -> Any:
 
 @isolated(inference=True)
 def layers_on_disk(
-    viewer: Viewer,
+    viewer: ViewAverager,
     pictures: Pictures,
     kept: np.ndarray,
     rows: Sequence[str],
@@ -264,7 +264,7 @@ def store_of(store: Store, pool: Pool, parts: Mapping[str, Sequence[int] | np.nd
     made = {}
     for name, chosen in parts.items():
         places = np.asarray(chosen, np.int64)
-        made[name] = SourcePart([f"{place:07}/{keys[place]}" for place in places], labels[places], pixels, places)
+        made[name] = SourceSplit([f"{place:07}/{keys[place]}" for place in places], labels[places], pixels, places)
     with faults_named(path):
         path.parent.mkdir(parents=True, exist_ok=True)
     return prepare(Source("fold", store.class_names, store.class_ids, store.class_order, made), path, size=store.size)
@@ -288,9 +288,9 @@ def fold_options(run: Run, beside: Beside, epochs: int, seed: int) -> TrainOptio
     )
 
 
-def device_of(run: Run) -> DeviceWish:
+def device_of(run: Run) -> DeviceChoice:
     """The kind of device that a run computes on."""
-    return cast(DeviceWish, run.arithmetic.device.type)
+    return cast(DeviceChoice, run.placement.device.type)
 
 
 def accuracy_of(run: Run, store: Store, views: int = 1) -> float:

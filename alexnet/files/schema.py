@@ -21,7 +21,7 @@ LARGEST_WHOLE = 1 << 53
 
 
 @contextmanager
-def damage_named(where: Path | str, remedy: str, kind: type[UserError] = UserError) -> Iterator[None]:
+def reading_errors(where: Path | str, remedy: str, kind: type[UserError] = UserError) -> Iterator[None]:
     """Inside, whatever reading the bytes of a file raises becomes a UserError: where, what, and the remedy.
 
     Readers raise every kind of fault for damaged bytes, from struct.error to RecursionError. Only for what reads.
@@ -40,7 +40,7 @@ def damage_named(where: Path | str, remedy: str, kind: type[UserError] = UserErr
         raise kind(f"{where}: damaged ({in_words(fault)}). {remedy}") from fault
 
 
-def in_words(fault: BaseException) -> str:
+def describe(fault: BaseException) -> str:
     """A fault in a line: its kind and the beginning of its message."""
     words = " ".join(str(fault).split())
     words = f"{words[:LONGEST_WORDS]}…" if len(words) > LONGEST_WORDS else words
@@ -55,12 +55,12 @@ for tables, where a name that ends in "?" may be absent, one that ends in "??" a
 "*" the others may be what they like."""
 
 
-def hold(value: Any, form: Form, where: Path | str, remedy: str, what: str = "") -> Any:
+def validate(value: Any, form: Form, where: Path | str, remedy: str, what: str = "") -> Any:
     """The value itself. UserError, naming the part, unless it has the form."""
     if isinstance(form, list):
         _need(isinstance(value, list | tuple), value, where, remedy, what)
         for number, one in enumerate(value):
-            hold(one, form[0], where, remedy, f"{what}[{number}]")
+            validate(one, form[0], where, remedy, f"{what}[{number}]")
     elif isinstance(form, Mapping):
         _need(isinstance(value, dict), value, where, remedy, what)
         _hold_table(value, form, where, remedy, what)
@@ -77,12 +77,12 @@ def _hold_table(table: dict[str, Any], form: Mapping[str, Form], where: Path | s
         path = f"{what}.{plain}" if what else plain
         if name == "*":
             for other in table.keys() - {known.rstrip("?") for known in form}:
-                hold(table[other], inner, where, remedy, f"{what}.{other[:40]}" if what else other[:40])
+                validate(table[other], inner, where, remedy, f"{what}.{other[:40]}" if what else other[:40])
         elif plain not in table:
             if plain == name:
                 raise UserError(f"{where}: damaged, {path} is missing. {remedy}")
         elif table[plain] is not None or not name.endswith("??"):
-            hold(table[plain], inner, where, remedy, path)
+            validate(table[plain], inner, where, remedy, path)
 
 
 def _need(holds: bool, value: Any, where: Path | str, remedy: str, what: str) -> None:

@@ -16,7 +16,7 @@ from torch import Tensor
 from alexnet.errors import UserError
 from alexnet.files.atomic import faults_named, read_bounded, write_atomically
 from alexnet.files.outputs import metadata_in
-from alexnet.files.schema import damage_named, parsed
+from alexnet.files.schema import parsed, reading_errors
 
 LARGEST = 1 << 40
 REMEDY = "Restore it from a copy."
@@ -37,7 +37,7 @@ def save_tensors(path: Path, tensors: dict[str, Tensor], about: dict[str, Any] |
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """The tensors in `path` and what was said about them. Raises DamagedFile, naming the file, if a byte differs."""
     data = read_bounded(path, LARGEST)
-    with damage_named(path, REMEDY, DamagedFile):
+    with reading_errors(path, REMEDY, DamagedFile):
         metadata, tensors = metadata_in(io.BytesIO(data)), load(data)
         del data
         if _digest(tensors, metadata["about"]) != metadata["sha256"]:
@@ -51,7 +51,7 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 def digest_in(path: Path) -> str:
     """The checksum that a file of tensors says of itself, without reading the tensors. Raises DamagedFile if there is
     none."""
-    with damage_named(path, REMEDY, DamagedFile), faults_named(path), open(path, "rb") as file:
+    with reading_errors(path, REMEDY, DamagedFile), faults_named(path), open(path, "rb") as file:
         return metadata_in(file)["sha256"]
 
 

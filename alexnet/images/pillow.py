@@ -129,17 +129,17 @@ def _hear_libtiff() -> Any:
     Gives the handler, which has to live as long as the process."""
     try:
         set_handler = ctypes.CDLL(_imaging.__file__).TIFFSetErrorHandler
-        in_words = ctypes.CDLL(None).vsnprintf
+        describe = ctypes.CDLL(None).vsnprintf
     except (OSError, AttributeError):  # a Pillow without libtiff, or with one that shows no functions
         return None
     before: int | None = None
-    in_words.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_char_p, ctypes.c_void_p)
+    describe.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_char_p, ctypes.c_void_p)
 
     @_HANDLER
     def handler(function: bytes | None, form: bytes, values: int) -> None:
         if heard := _heard():
             words = ctypes.create_string_buffer(300)
-            in_words(words, len(words), form, values)
+            describe(words, len(words), form, values)
             heard.error = f"libtiff: {words.value.decode(errors='replace')}"
         elif before:
             _HANDLER(before)(function, form, values)

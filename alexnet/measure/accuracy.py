@@ -11,8 +11,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from alexnet.data.store.read import Part
-from alexnet.measure.viewer import BATCH, Viewer
+from alexnet.data.store.read import StoreSplit
+from alexnet.measure.viewer import BATCH, ViewAverager
 
 TOP = 5
 
@@ -72,8 +72,8 @@ def rank_of_truth(probabilities: Float[Tensor, "B K"], labels: Int[Tensor, "B"])
 
 
 def probabilities_of(
-    viewer: Viewer,
-    part: Part,
+    viewer: ViewAverager,
+    part: StoreSplit,
     views: Sequence[int],
     progress: Callable[[int, int], None] | None = None,
     *,
@@ -90,11 +90,13 @@ def probabilities_of(
             progress(place.stop, len(part))
 
 
-def labels_of(part: Part, place: slice) -> Int[Tensor, "B"]:
+def labels_of(part: StoreSplit, place: slice) -> Int[Tensor, "B"]:
     return torch.from_numpy(part.labels[place].astype(np.int64))
 
 
-def evaluate(viewer: Viewer, part: Part, views: int = 1, progress: Callable[[int, int], None] | None = None) -> Counts:
+def evaluate(
+    viewer: ViewAverager, part: StoreSplit, views: int = 1, progress: Callable[[int, int], None] | None = None
+) -> Counts:
     """Count a whole part of a store, each picture once."""
     batches = probabilities_of(viewer, part, (views,), progress)
     return sum((count(found[views], labels_of(part, place)) for found, place in batches), Counts())

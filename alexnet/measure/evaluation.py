@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from alexnet.data.store.read import Part, Store
+from alexnet.data.store.read import Store, StoreSplit
 from alexnet.errors import UserError
 from alexnet.files.tensors import tensor_digest
 from alexnet.isolation import isolated
 from alexnet.measure.accuracy import TOP, Counts, nll_of_truth, probabilities_of, rank_of_truth
 from alexnet.measure.overlap import seen_in_training
 from alexnet.measure.probabilities import Probabilities
-from alexnet.measure.viewer import Viewer
+from alexnet.measure.viewer import ViewAverager
 from alexnet.runs.folder import RunFolder
 
 Judged = tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -178,7 +178,7 @@ class Sharing:
 @isolated()
 def evaluate_run(
     folder: RunFolder,
-    viewer: Viewer,
+    viewer: ViewAverager,
     store: Store,
     *,
     part: str = "val",
@@ -234,7 +234,7 @@ def evaluate_run(
 # ── does the store fit the run? ──────────────────────────────────────────────────────────────────────────────────
 
 
-def part_of(store: Store, name: str) -> Part:
+def part_of(store: Store, name: str) -> StoreSplit:
     """The store's part called `name`. Raises UserError, naming those that exist, if it is absent or empty."""
     if name not in store.parts or not len(store.parts[name]):
         there = ", ".join(part for part, pictures in store.parts.items() if len(pictures))
@@ -242,7 +242,7 @@ def part_of(store: Store, name: str) -> Part:
     return store.parts[name]
 
 
-def class_map(folder: RunFolder, store: Store, pictures: Part) -> np.ndarray:
+def class_map(folder: RunFolder, store: Store, pictures: StoreSplit) -> np.ndarray:
     """int64 (K,): the number of each of the store's classes among the run's outputs; −1 for one without pictures that
     the run does not have.
 
@@ -294,7 +294,7 @@ def check_size(folder: RunFolder, store: Store) -> None:
         )
 
 
-def check_numbers(folder: RunFolder, pictures: Part, probabilities: torch.Tensor, place: slice) -> None:
+def check_numbers(folder: RunFolder, pictures: StoreSplit, probabilities: torch.Tensor, place: slice) -> None:
     """Raises UserError, naming the first picture, if an output is not a number."""
     bad = torch.nonzero(~torch.isfinite(probabilities).all(dim=1))
     if len(bad):

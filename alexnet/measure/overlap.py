@@ -11,9 +11,9 @@ import numpy as np
 import torch
 
 from alexnet.data.store.description import is_store
-from alexnet.data.store.read import Part, Store
+from alexnet.data.store.read import Store, StoreSplit
 from alexnet.errors import UserError
-from alexnet.files.schema import hold
+from alexnet.files.schema import validate
 from alexnet.files.tensors import load_tensors, save_tensors
 from alexnet.runs.folder import TRAINED_ON, RunFolder
 
@@ -38,7 +38,7 @@ def trained_on(run: RunFolder, store: Store | None = None) -> tuple[list[dict[st
     path = run.path / TRAINED_ON
     if path.exists():
         tensors, about = load_tensors(path)
-        hold(about, ABOUT, path, "Restore it from a copy, or remove it.")
+        validate(about, ABOUT, path, "Restore it from a copy, or remove it.")
         rows = tensors.get("digests", torch.zeros(0))
         if rows.dtype != torch.uint8 or rows.ndim != 2 or rows.shape[1] != KEPT_BYTES:
             raise UserError(
@@ -54,7 +54,7 @@ def trained_on(run: RunFolder, store: Store | None = None) -> tuple[list[dict[st
     return [kind_of_records(store)], digests_of(store.parts["train"])
 
 
-def seen_in_training(run: RunFolder, store: Store, part: Part) -> np.ndarray | None:
+def seen_in_training(run: RunFolder, store: Store, part: StoreSplit) -> np.ndarray | None:
     """For each picture of a split whether the run was trained on an equal record, bool (N,). None if that can't be
     checked: the run's training pictures are not known, or their records were made in another way."""
     known = trained_on(run, store)
@@ -63,7 +63,7 @@ def seen_in_training(run: RunFolder, store: Store, part: Part) -> np.ndarray | N
     return np.isin(digests_of(part), known[1])
 
 
-def digests_of(part: Part) -> np.ndarray:
+def digests_of(part: StoreSplit) -> np.ndarray:
     """uint64 (N,): the beginning of each record's digest."""
     return np.ascontiguousarray(part.digests[:, :KEPT_BYTES]).view(np.uint64)[:, 0]
 

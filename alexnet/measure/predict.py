@@ -20,7 +20,7 @@ from alexnet.errors import UserError
 from alexnet.images.decode import Decoded, Undecodable, to_record
 from alexnet.images.resample import Resample
 from alexnet.measure.pictures import Named, Picture, decoded, name_of, numbered
-from alexnet.measure.viewer import Viewer
+from alexnet.measure.viewer import ViewAverager
 from alexnet.processors import threads_allowed
 from alexnet.terminal import say
 
@@ -61,7 +61,7 @@ class Predictor:
     """A viewer with all that makes a picture of any kind one of its records: `resample`, `exif` as the store of its
     training had them; and the classes of its outputs."""
 
-    viewer: Viewer
+    viewer: ViewAverager
     class_names: tuple[str, ...]
     class_ids: tuple[str, ...]
     resample: Resample = "bicubic"

@@ -19,7 +19,7 @@ import torch
 
 from alexnet.errors import UserError
 from alexnet.files.outputs import about_in, refuse_foreign
-from alexnet.files.schema import hold, whole
+from alexnet.files.schema import validate, whole
 from alexnet.files.tensors import load_tensors, save_tensors
 from alexnet.measure.predict import Prediction
 
@@ -79,7 +79,7 @@ class Probabilities:
             raise UserError(
                 f"{path}: holds no probabilities. `alexnet evaluate … --save-probabilities` makes such files."
             )
-        hold(about, ABOUT, path, "Make it anew.")
+        validate(about, ABOUT, path, "Make it anew.")
         values, labels = tensors["probabilities"], tensors["labels"]
         keys, classes = tuple(about.pop("keys")), about["class_ids"]
         numbers = values.dtype == torch.float32 and labels.dtype == torch.int64 and bool(torch.isfinite(values).all())

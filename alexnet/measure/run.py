@@ -9,7 +9,7 @@ from typing import Any, overload
 from jaxtyping import Float
 from torch import Tensor
 
-from alexnet.data.augment import Inputs
+from alexnet.data.preprocessing import Preprocessing
 from alexnet.data.store.read import Store
 from alexnet.data.views import VIEW_NUMBERS
 from alexnet.errors import UsageError
@@ -17,10 +17,10 @@ from alexnet.files.atomic import expanded
 from alexnet.measure.evaluation import Evaluation, Progress, evaluate_run
 from alexnet.measure.pictures import Picture, each_picture, is_one
 from alexnet.measure.predict import Prediction, Predictor
-from alexnet.measure.viewer import Viewer
+from alexnet.measure.viewer import ViewAverager
 from alexnet.nets.network import Network
-from alexnet.placement import Arithmetic, DeviceWish, PrecisionWish
-from alexnet.runs.folder import RunFolder, arithmetic_for
+from alexnet.placement import DeviceChoice, Placement, PrecisionChoice
+from alexnet.runs.folder import RunFolder, placement_for
 from alexnet.runs.hub import fetch, push, save_folder
 
 
@@ -31,29 +31,29 @@ class Run:
         run.predict("cat.jpg").labels[0].name
         run.evaluate(alexnet.Store.open("photos.store")).top1_error
 
-    `folder` is the run folder on disk, `arithmetic` the device and type that the network computes with.
+    `folder` is the run folder on disk, `placement` the device and type that the network computes with.
     """
 
-    def __init__(self, folder: RunFolder, arithmetic: Arithmetic) -> None:
-        self.folder, self.arithmetic = folder, arithmetic
+    def __init__(self, folder: RunFolder, placement: Placement) -> None:
+        self.folder, self.placement = folder, placement
 
     @classmethod
     def open(
-        cls, path: str | PathLike[str], *, device: DeviceWish = "auto", precision: PrecisionWish = "auto"
+        cls, path: str | PathLike[str], *, device: DeviceChoice = "auto", precision: PrecisionChoice = "auto"
     ) -> "Run":
         """The run in the folder `path`. `precision` "auto": as it was trained, if the device is of the same kind, else
         fp32. Raises UserError if it is no run folder or the device is not here."""
         folder = RunFolder.open(Path(path))
-        return cls(folder, arithmetic_for(folder, device, precision))
+        return cls(folder, placement_for(folder, device, precision))
 
     @classmethod
     def of_files(
-        cls, files: Mapping[str, bytes], *, device: DeviceWish = "auto", precision: PrecisionWish = "auto"
+        cls, files: Mapping[str, bytes], *, device: DeviceChoice = "auto", precision: PrecisionChoice = "auto"
     ) -> "Run":
         """The run that `RunFolder.files` gave, in a temporary folder that is removed with it. Raises UserError if there
         is no space or the device is not here."""
         folder = RunFolder.of_files(files)
-        return cls(folder, arithmetic_for(folder, device, precision))
+        return cls(folder, placement_for(folder, device, precision))
 
     @classmethod
     def from_pretrained(
@@ -61,8 +61,8 @@ class Run:
         name: str | PathLike[str],
         *,
         revision: str | None = None,
-        device: DeviceWish = "auto",
-        precision: PrecisionWish = "auto",
+        device: DeviceChoice = "auto",
+        precision: PrecisionChoice = "auto",
     ) -> "Run":
         """A run in a folder or, if there is none of this name, in the Hugging Face Hub ("owner/name"; downloaded once).
         Raises UserError if there is neither."""
@@ -87,7 +87,7 @@ class Run:
     def __reduce__(self) -> tuple[Any, ...]:
         """A pickled run names its folder, which is opened again; a run in a temporary folder carries its files."""
         place = self.path.resolve() if self.folder.temporary is None else self.folder.files()
-        return _reopened, (place, self.arithmetic.device.type, self.arithmetic.precision)
+        return _reopened, (place, self.placement.device.type, self.placement.precision)
 
     # ── what is in it ────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -111,7 +111,7 @@ class Run:
         return tuple(self.folder.value("classes", "ids"))
 
     @property
-    def inputs(self) -> Inputs:
+    def inputs(self) -> Preprocessing:
         """How a record becomes an input of the network."""
         return self.folder.inputs
 
@@ -135,15 +135,15 @@ class Run:
     @cached_property
     def network(self) -> Network:
         """The trained network, in evaluation mode, on its device. Raises UserError if no epoch has ended yet."""
-        return self.folder.network.to(self.arithmetic.device)
+        return self.folder.network.to(self.placement.device)
 
     # ── asking and measuring ─────────────────────────────────────────────────────────────────────────────────────
 
     @cached_property
-    def viewer(self) -> Viewer:
+    def viewer(self) -> ViewAverager:
         """Records in, probabilities out."""
-        device = self.arithmetic.device
-        return Viewer(self.network, self.inputs.to(device), device, self.arithmetic.dtype)
+        device = self.placement.device
+        return ViewAverager(self.network, self.inputs.to(device), device, self.placement.dtype)
 
     @cached_property
     def predictor(self) -> Predictor:
@@ -192,12 +192,12 @@ class Run:
         return found[views]
 
 
-def load(path: str | PathLike[str], *, device: DeviceWish = "auto", precision: PrecisionWish = "auto") -> Run:
+def load(path: str | PathLike[str], *, device: DeviceChoice = "auto", precision: PrecisionChoice = "auto") -> Run:
     """`Run.open`: the run in the folder `path`, ready to be asked."""
     return Run.open(path, device=device, precision=precision)
 
 
-def _reopened(place: Path | dict[str, bytes], device: DeviceWish, precision: PrecisionWish) -> Run:
+def _reopened(place: Path | dict[str, bytes], device: DeviceChoice, precision: PrecisionChoice) -> Run:
     if isinstance(place, Path):
         return Run.open(place, device=device, precision=precision)
     return Run.of_files(place, device=device, precision=precision)

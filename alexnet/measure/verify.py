@@ -13,13 +13,13 @@ from torch import Tensor
 from alexnet.data.store.read import Store
 from alexnet.errors import UserError
 from alexnet.files.atomic import is_temporary
-from alexnet.files.schema import in_words, is_altered
+from alexnet.files.schema import is_altered
 from alexnet.files.tensors import load_tensors
 from alexnet.measure.accuracy import Counts
 from alexnet.measure.evaluation import Progress
 from alexnet.measure.run import Run
 from alexnet.nets.network import wanted
-from alexnet.placement import DeviceWish, PrecisionWish
+from alexnet.placement import DeviceChoice, PrecisionChoice
 from alexnet.runs.folder import RunFolder, check_config, check_fits
 from alexnet.runs.history import read_history
 
@@ -45,8 +45,8 @@ def verify_run(
     path: Path,
     store: Store | None = None,
     *,
-    device: DeviceWish = "auto",
-    precision: PrecisionWish = "auto",
+    device: DeviceChoice = "auto",
+    precision: PrecisionChoice = "auto",
     progress: Progress | None = None,
 ) -> Iterator[Finding]:
     """Everything the run folder knows, a finding for each; with the `store` of the training also its accuracy.
@@ -194,7 +194,7 @@ def _refuse_strange_numbers(path: Path, tensors: dict[str, Tensor]) -> None:
 
 
 def accuracy_in_words(
-    run: RunFolder, store: Store, device: DeviceWish, precision: PrecisionWish, progress: Progress | None
+    run: RunFolder, store: Store, device: DeviceChoice, precision: PrecisionChoice, progress: Progress | None
 ) -> str:
     """The validation pictures judged anew, the centre view, beside what the last epoch's line of the log says."""
     if store.fingerprint != run.value("data", "fingerprint"):
@@ -204,7 +204,7 @@ def accuracy_in_words(
         return "not compared: only a run that has ended keeps the weights that its log's last line tells of"
     asked = Run.open(run.path, device=device, precision=precision)
     counts = asked.evaluate(store, views=1, progress=progress).counts
-    return compared(counts, epochs[-1], asked.arithmetic.precision)
+    return compared(counts, epochs[-1], asked.placement.precision)
 
 
 def compared(counts: Counts, recorded: dict[str, Any], precision: str) -> str:

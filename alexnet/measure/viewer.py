@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from alexnet.data.augment import Inputs, Records
+from alexnet.data.preprocessing import Preprocessing, Records
 from alexnet.data.views import VIEW_NUMBERS, View, all_views
 from alexnet.isolation import isolated
 from alexnet.nets.network import Network
@@ -18,11 +18,11 @@ batches alone and among ten, and gives the same bits."""
 
 
 @dataclass(frozen=True)
-class Viewer:
+class ViewAverager:
     """A network with its inputs: records in, probabilities out."""
 
     network: Network
-    inputs: Inputs
+    inputs: Preprocessing
     device: torch.device = torch.device("cpu")
     dtype: torch.dtype = torch.float32
 

@@ -5,7 +5,7 @@ from dataclasses import asdict, fields
 from typing import Any
 
 from alexnet.errors import UserError
-from alexnet.files.schema import hold, number, one_of, whole
+from alexnet.files.schema import number, one_of, validate, whole
 from alexnet.nets.table import ROW_KINDS, Dense, Local, Row, Table, Weighted
 
 # ── tables as JSON ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -70,7 +70,7 @@ KINDS = {"Pool": ("max", "average"), "Activation": ("relu", "tanh", "sigmoid"), 
 def from_json(described: dict[str, Any], where: str) -> Table:
     """The table that `to_json` described. Raises UserError naming `where` if it is none."""
     where, remedy = f"{where}: its network table can't be read", "Was it edited or cut short?"
-    hold(described, TABLE, where, remedy)
+    validate(described, TABLE, where, remedy)
     if not 1 <= len(described["rows"]) <= MOST_ROWS:
         raise UserError(f"{where}: it has {len(described['rows']):,} rows. {remedy}")
     rows = tuple(_row_from_json(row, where, remedy) for row in described["rows"])
@@ -89,7 +89,7 @@ def _row_from_json(described: dict[str, Any], where: str, remedy: str) -> Row:
     if strange := described.keys() - known - {"row"}:
         raise UserError(f"{where}: a {described['row']} row has no {', '.join(sorted(strange))[:80]}. {remedy}")
     form = ROW | {"kind": one_of(*KINDS.get(described["row"], ()))}
-    hold(described, {f"{name}?": one for name, one in form.items()}, where, remedy)
+    validate(described, {f"{name}?": one for name, one in form.items()}, where, remedy)
     values = {key: value for key, value in described.items() if key != "row"}
     for key in ("padding", "reads"):
         if isinstance(values.get(key), list):

@@ -81,7 +81,7 @@ class Layout:
         if self.hybrid:
             _check_hybrid(table, self.members)
 
-    def in_words(self) -> str:
+    def describe(self) -> str:
         """For a note at the start."""
         if self.processes == 1:
             return "one process"

@@ -38,7 +38,7 @@ class Member:
 
 
 @dataclass
-class Part:
+class NetworkShard:
     """What a process holds of a network. `spans` and `number`: which units of which layers; `sizes`: see `Sizes`."""
 
     network: Network
@@ -77,9 +77,9 @@ NO_LOGITS, RETURN = "no logits", "exchange that returns logits"
 
 
 @torch.no_grad()
-def split(network: Network, layout: Layout, member: Member) -> Part:
+def split(network: Network, layout: Layout, member: Member) -> NetworkShard:
     """Cut the network down to a member's part, in place."""
-    part = Part(network, spans(network.table, layout), member.number)
+    part = NetworkShard(network, spans(network.table, layout), member.number)
     if layout.columns > 1:
         _split_columns(network, part, member)
     elif layout.hybrid:
@@ -90,7 +90,7 @@ def split(network: Network, layout: Layout, member: Member) -> Part:
 # ── columns ([A] §3.2) ───────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _split_columns(network: Network, part: Part, member: Member) -> None:
+def _split_columns(network: Network, part: NetworkShard, member: Member) -> None:
     table, layers = network.table, network.layers
     last = table.weighted[-1]
     end = table.rows.index(last)
@@ -142,7 +142,7 @@ def _share(shape: Shape, columns: int) -> Shape:
     return Shape(shape.maps // columns, shape.side)
 
 
-def _narrow(network: Network, whole: Layer, layer: Layer, part: Part) -> None:
+def _narrow(network: Network, whole: Layer, layer: Layer, part: NetworkShard) -> None:
     """Put the module of the part in the place of the whole layer's."""
     name = layer.row.name
     module = network.get_submodule(name)
@@ -154,7 +154,7 @@ def _narrow(network: Network, whole: Layer, layer: Layer, part: Part) -> None:
         module.spec = replace(module.spec, blocks=module.spec.blocks // whole.columns)
 
 
-def _part_of(module: nn.Module, layer: Layer, part: Part) -> nn.Module:
+def _part_of(module: nn.Module, layer: Layer, part: NetworkShard) -> nn.Module:
     """The layer's module with a part of the whole module's weights, learning where that one does."""
     name = layer.row.name
     example = module.get_parameter("weight")
@@ -189,7 +189,7 @@ def _insert_before(network: Network, name: str, exchange: nn.Module) -> None:
 # ── hybrid (One Weird Trick, arXiv 1404.5997, its first scheme) ──────────────────────────────────────────────────
 
 
-def _split_dense(network: Network, part: Part, member: Member) -> None:
+def _split_dense(network: Network, part: NetworkShard, member: Member) -> None:
     """The convolutions stay, each process has its share of the pictures there. Before the first dense layer all maps of
     all pictures come together; from there on each process has a part of the units for all of them. At the end the
     logits go back to the processes whose pictures they are of."""
@@ -213,7 +213,7 @@ def _split_dense(network: Network, part: Part, member: Member) -> None:
     network.order.append(RETURN)
 
 
-def _of_units(layers: Sequence[Layer], part: Part) -> list[Layer]:
+def _of_units(layers: Sequence[Layer], part: NetworkShard) -> list[Layer]:
     """Dense layers, and what stands between them, with the units that a member holds."""
     parts, own = [], Shape(0, 1)
     for layer in layers:
@@ -228,5 +228,5 @@ def _of_units(layers: Sequence[Layer], part: Part) -> list[Layer]:
     return parts
 
 
-def _widths(part: Part, row: Dense) -> tuple[int, ...]:
+def _widths(part: NetworkShard, row: Dense) -> tuple[int, ...]:
     return tuple(span.stop - span.start for span in part.spans[row.name])

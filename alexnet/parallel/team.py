@@ -14,9 +14,9 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from alexnet.data.store.read import Part as StorePart
+from alexnet.data.store.read import NetworkShard as StoreSplit
 from alexnet.measure.accuracy import Counts, count
-from alexnet.measure.viewer import BATCH, Viewer
+from alexnet.measure.viewer import BATCH, ViewAverager
 from alexnet.nets.layers import MapBatchNorm
 from alexnet.nets.network import Network
 from alexnet.parallel import grid as layouts
@@ -24,7 +24,7 @@ from alexnet.parallel.exchange import HALVES, Meter, Wires
 from alexnet.parallel.gradients import Learners, Learning, summed
 from alexnet.parallel.grid import Deal, Layout, dense_rows
 from alexnet.parallel.norms import WholeBatchNorm
-from alexnet.parallel.split import Member, Part, split
+from alexnet.parallel.split import Member, NetworkShard, split
 from alexnet.train.update import Norms, as_they_are
 
 
@@ -115,7 +115,7 @@ class Team:
 
     # ── the network ──────────────────────────────────────────────────────────────────────────────────────────────
 
-    def part_of(self, network: Network) -> Part:
+    def part_of(self, network: Network) -> NetworkShard:
         """Cut the network down, in place, to what this process holds."""
         number = self.layout.member_of(self.rank)
         half = HALVES.get(self.layout.wire)
@@ -136,7 +136,7 @@ class Team:
         first = self.layout.share_of(self.rank) * self.layout.members if not self.layout.hybrid else 0
         return tuple(range(first, first + self.layout.members))
 
-    def learning(self, part: Part) -> Learning:
+    def learning(self, part: NetworkShard) -> Learning:
         """The network as it learns in this layout."""
         network, half = part.network, HALVES.get(self.layout.gradients)
         if self.layout.shares == 1:
@@ -155,12 +155,12 @@ class Team:
             network.between[SUMMING], network.order[:place] = summing, [SUMMING]
         return Learning(network, summing)
 
-    def summed_layers(self, part: Part) -> list[str]:
+    def summed_layers(self, part: NetworkShard) -> list[str]:
         """The layers whose gradients are summed over processes: each of these has other pictures for them."""
         names = [name for name, _ in part.network.named_children()] if self.layout.shares > 1 else []
         return [name for name in names if not (self.layout.hybrid and name in part.spans)]
 
-    def norms_of_whole(self, part: Part, names: Sequence[str]) -> Callable[[Norms], Norms]:
+    def norms_of_whole(self, part: NetworkShard, names: Sequence[str]) -> Callable[[Norms], Norms]:
         """For `Lars`: squares add up over those that hold parts of the same layers. All have the same `names`, of the
         whole network's weight tensors, whatever they hold of it."""
         split_here = [name for name in names if name.split(".")[0] in part.spans]
@@ -174,7 +174,7 @@ class Team:
 
         return of_whole if split_here else as_they_are
 
-    def whole(self, part: Part, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    def whole(self, part: NetworkShard, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         """On the leader the whole tensors, of which each process has a part, on the CPU; elsewhere nothing."""
         if not part.spans:
             return tensors if self.leads else {}
@@ -190,7 +190,7 @@ class Team:
             for name, tensor in tensors.items()
         }
 
-    def _collected(self, part: Part, name: str, own: Tensor) -> Tensor:
+    def _collected(self, part: NetworkShard, name: str, own: Tensor) -> Tensor:
         found = [own.detach().cpu().contiguous()]
         for number, rank in list(enumerate(self._members))[1:]:
             span = part.span(name, own, number)
@@ -201,7 +201,7 @@ class Team:
 
     # ── measuring ────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def evaluate(self, viewer: Viewer, part: Part, pictures: StorePart, seed: int = 0) -> Counts:
+    def evaluate(self, viewer: ViewAverager, part: NetworkShard, pictures: StoreSplit, seed: int = 0) -> Counts:
         """Count a whole part of a store, each picture once: every process counts its share, stand-ins left out."""
         found, step = Counts(), BATCH * self.layout.shares
         for first in range(0, len(pictures), step):

@@ -42,7 +42,7 @@ def _into(table: Table, layer: Layer, row: Conv | Dense, below: str) -> list[Cro
     ]
 
 
-def in_words(table: Table, layout: Layout, input_size: int | None = None) -> str:
+def describe(table: Table, layout: Layout, input_size: int | None = None) -> str:
     """The traffic of a layout as a table for people."""
     lines = _columns_in_words(table, input_size) if layout.columns > 1 else []
     lines += _hybrid_in_words(table, layout, input_size) if layout.hybrid else []

@@ -37,7 +37,7 @@ class Shown:
 
 
 @dataclass(frozen=True, eq=False)
-class Material:
+class ReportData:
     """What the report is made of. `evaluations` by number of views and `shown` are empty without a store."""
 
     run: Run
@@ -48,13 +48,13 @@ class Material:
     shown: tuple[Shown, ...]
 
 
-def gather(run: Run, store: Store | None, part: str, progress: Progress | None) -> Material:
+def gather(run: Run, store: Store | None, part: str, progress: Progress | None) -> ReportData:
     """Read the log, judge the store's pictures, choose those to show."""
     history = read_history(run.path / "log.jsonl")
     if store is None:
-        return Material(run, history, None, part, {}, ())
+        return ReportData(run, history, None, part, {}, ())
     found, _ = evaluate_run(run.folder, run.viewer, store, part=part, views=(1, 10), progress=progress)
-    return Material(run, history, store, part, found, choose_pictures(run, store, part))
+    return ReportData(run, history, store, part, found, choose_pictures(run, store, part))
 
 
 def choose_pictures(run: Run, store: Store, part: str) -> tuple[Shown, ...]:

@@ -15,7 +15,7 @@ from alexnet.nets.table import Conv
 from alexnet.nets.trace import trace
 from alexnet.report import drawing as figures
 from alexnet.report import html
-from alexnet.report.data import Images, Material, Shown
+from alexnet.report.data import Images, ReportData, Shown
 from alexnet.report.text import NOT_SEEN, notes_on
 from alexnet.runs.history import day
 
@@ -26,7 +26,7 @@ ENLARGED_BELOW = 64
 """Records smaller than this, in pixels, are kept as PNG: JPEG's blocks would show."""
 
 
-def head(material: Material, _: Images) -> str:
+def head(material: ReportData, _: Images) -> str:
     run, config = material.run, material.run.config
     counts = config.get("data", {}).get("pictures", {})
     trained = len(material.history.epochs)
@@ -46,7 +46,7 @@ def head(material: Material, _: Images) -> str:
     )
 
 
-def headline(material: Material) -> list[tuple[str, str, str]]:
+def headline(material: ReportData) -> list[tuple[str, str, str]]:
     """The figures that count: of the store if it was given, else of the last epoch's validation."""
     if material.evaluations:
         return [
@@ -77,7 +77,7 @@ def headline(material: Material) -> list[tuple[str, str, str]]:
     ]
 
 
-def curves(material: Material, images: Images) -> str:
+def curves(material: ReportData, images: Images) -> str:
     history = material.history
     if not history.epochs:
         return html.section("Curves", html.paragraph("No epoch has ended yet; there is nothing to draw."))
@@ -113,7 +113,7 @@ def curves(material: Material, images: Images) -> str:
     )
 
 
-def kernels(material: Material, images: Images) -> str:
+def kernels(material: ReportData, images: Images) -> str:
     run, heading = material.run, "First-layer kernels"
     first = run.folder.table.rows[0]
     if not isinstance(first, Conv):
@@ -144,7 +144,7 @@ def kernels(material: Material, images: Images) -> str:
     )
 
 
-def pictures(material: Material, images: Images) -> str:
+def pictures(material: ReportData, images: Images) -> str:
     heading = "Pictures and what the network sees in them"
     if material.store is None:
         return html.section(
@@ -187,7 +187,7 @@ def file_of(pixels: np.ndarray) -> bytes:
     return data.getvalue()
 
 
-def confusions(material: Material, images: Images) -> str:
+def confusions(material: ReportData, images: Images) -> str:
     if not material.evaluations:
         return ""
     evaluation, names = material.evaluations[10], material.run.class_names
@@ -216,7 +216,7 @@ def confusions(material: Material, images: Images) -> str:
     )
 
 
-def classes(material: Material, _: Images) -> str:
+def classes(material: ReportData, _: Images) -> str:
     if not material.evaluations:
         return ""
     run = material.run
@@ -240,7 +240,7 @@ def classes(material: Material, _: Images) -> str:
     return html.section("Class by class", html.paragraph("Ten views."), table)
 
 
-def network(material: Material, _: Images) -> str:
+def network(material: ReportData, _: Images) -> str:
     folder = material.run.folder
     layers = trace(folder.table, folder.inputs.size)
     rows = [
@@ -259,7 +259,7 @@ def network(material: Material, _: Images) -> str:
     return html.section("Network", html.paragraph(folder.table.about), html.table(heading, [*rows, total], 2))
 
 
-def recipe(material: Material, _: Images) -> str:
+def recipe(material: ReportData, _: Images) -> str:
     run, history = material.run, material.history
     config = run.config
     machine, data, known = config.get("machine", {}), config.get("data", {}), config.get("recipe", {})
@@ -310,7 +310,7 @@ def _plain(value: Any) -> str:
     return {True: "on", False: "off"}[value] if isinstance(value, bool) else str(value)
 
 
-SECTIONS: Sequence[Callable[[Material, Images], str]] = (
+SECTIONS: Sequence[Callable[[ReportData, Images], str]] = (
     head,
     curves,
     kernels,

@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from rich.cells import cell_len, set_cell_size
 
-from alexnet.data.store.layout import in_words
 from alexnet.measure.accuracy import count
 from alexnet.measure.evaluation import ClassRow, Evaluation
 from alexnet.measure.predict import Failure, Prediction

@@ -19,7 +19,7 @@ from safetensors.torch import save as safetensors_bytes
 from torch import Tensor, nn
 
 import alexnet
-from alexnet.data.augment import Inputs
+from alexnet.data.preprocessing import Preprocessing
 from alexnet.errors import UsageError, UserError
 from alexnet.files.atomic import write_atomically
 from alexnet.files.outputs import head_of, refuse_foreign
@@ -131,7 +131,7 @@ def _refuse_another_network(run: RunFolder) -> None:
     )
 
 
-def _normalisation(inputs: Inputs, std: Tensor) -> str:
+def _normalisation(inputs: Preprocessing, std: Tensor) -> str:
     """What must be done to a picture, in torchvision's words."""
     colour = uniform(inputs.mean_image)
     if colour is None:
@@ -173,7 +173,7 @@ class FromRecords(nn.Module):
 
     mean_image: Tensor
 
-    def __init__(self, network: Network, inputs: Inputs) -> None:
+    def __init__(self, network: Network, inputs: Preprocessing) -> None:
         super().__init__()
         self.network, self.size, self.edge = network, inputs.size, (inputs.side - inputs.size) // 2
         self.register_buffer("mean_image", inputs.mean_image)
@@ -271,7 +271,7 @@ def compare_onnx(run: RunFolder, path: Path, records: UInt8[np.ndarray, "B S S 3
     return Comparison(len(records), *(max(column) for column in zip(*differences, strict=True)))
 
 
-def _centre_view(pictures: UInt8[Tensor, "B S S 3"], inputs: Inputs) -> Float[Tensor, "B 3 s s"]:
+def _centre_view(pictures: UInt8[Tensor, "B S S 3"], inputs: Preprocessing) -> Float[Tensor, "B 3 s s"]:
     edge, count = (inputs.side - inputs.size) // 2, len(pictures)
     view = inputs.crop(pictures, torch.full((count, 2), edge), torch.zeros(count, dtype=torch.bool))
     return view.contiguous()

@@ -26,18 +26,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from alexnet.data.augment import Inputs
+from alexnet.data.preprocessing import Preprocessing
 from alexnet.errors import UserError
 from alexnet.files.atomic import expanded, faults_named, is_temporary, remove_temporaries, write_atomically
 from alexnet.files.outputs import RUN_NEEDS
-from alexnet.files.schema import hold, is_altered, json_bytes, number, one_of, read_json, sealed, whole
+from alexnet.files.schema import is_altered, json_bytes, number, one_of, read_json, sealed, validate, whole
 from alexnet.files.temporary import TemporaryFolder
 from alexnet.files.tensors import DamagedFile, digest_in, load_tensors, save_tensors
 from alexnet.images.resample import Resample
 from alexnet.isolation import isolated
 from alexnet.nets import table, table_json
 from alexnet.nets.network import Network, wanted
-from alexnet.placement import DTYPES, Arithmetic, DeviceWish, PrecisionWish, find_device
+from alexnet.placement import DTYPES, DeviceChoice, Placement, PrecisionChoice, find_device
 
 FORMAT_VERSION = 1
 KEPT_STATES = 2
@@ -126,7 +126,7 @@ class RunFolder:
 
     @classmethod
     def create(
-        cls, path: Path, config: dict[str, Any], inputs: Inputs, sample_weights: np.ndarray | None = None
+        cls, path: Path, config: dict[str, Any], inputs: Preprocessing, sample_weights: np.ndarray | None = None
     ) -> "RunFolder":
         """A new run folder with its config, input statistics and, unless all are equal, the weights of its training
         pictures, in a folder that `refuse_taken` lets pass."""
@@ -245,12 +245,12 @@ class RunFolder:
 
     @cached_property
     @isolated()
-    def inputs(self) -> Inputs:
+    def inputs(self) -> Preprocessing:
         """How a record becomes an input of this run's network."""
         path = self.path / "inputs.safetensors"
         statistics, _ = load_tensors(path)
         check_statistics(statistics, path)
-        return Inputs(
+        return Preprocessing(
             size=int(self.value("network", "input_size")), mean_mode=self.value("network", "mean"), **statistics
         )
 
@@ -370,7 +370,7 @@ def check_weights(
 
 def check_config(config: dict[str, Any], where: Path) -> None:
     """Raises UserError, naming the part, unless what is read of a config is of the form that is written."""
-    hold(config, CONFIG, where, REMEDY)
+    validate(config, CONFIG, where, REMEDY)
 
 
 def check_statistics(statistics: dict[str, Tensor], where: Path) -> None:
@@ -394,12 +394,12 @@ def check_fits(needed: Mapping[str, Tensor], weights: dict[str, Tensor], where: 
         raise UserError(f"{where}: {', '.join(strange[:3])} belong to no layer of {network}.")
 
 
-def arithmetic_for(folder: RunFolder, device: DeviceWish = "auto", precision: PrecisionWish = "auto") -> Arithmetic:
+def placement_for(folder: RunFolder, device: DeviceChoice = "auto", precision: PrecisionChoice = "auto") -> Placement:
     """The arithmetic for a trained run. Precision "auto": what the run was trained with if the device is of the same
     kind, else fp32. Raises UserError for a device that is not here."""
     found = find_device(device)
     if precision != "auto":
-        return Arithmetic(found, precision)
+        return Placement(found, precision)
     machine = folder.config.get("machine", {})
     same = machine.get("device") == found.type and machine.get("precision") in DTYPES
-    return Arithmetic(found, machine["precision"] if same else "fp32")
+    return Placement(found, machine["precision"] if same else "fp32")

@@ -7,7 +7,7 @@ from typing import Any
 
 from alexnet.errors import UserError
 from alexnet.files.atomic import read_bounded
-from alexnet.files.schema import any_number, hold, in_words, number, parsed, whole
+from alexnet.files.schema import any_number, number, parsed, validate, whole
 
 LARGEST_LOG, LARGEST_NOW = 1 << 30, 1 << 16
 LAST_MOMENT = 253_402_300_000
@@ -74,8 +74,8 @@ def read_now(file: Path) -> dict[str, float] | None:
 def _event(line: bytes, log: Path, number: int) -> dict[str, Any]:
     where, remedy = f"{log}: line {number}", "Restore the log, or delete that line."
     try:
-        event = hold(parsed(line, strange_numbers=True), EVENT, where, remedy)
-        return hold(event, EPOCH, where, remedy) if event["event"] == "epoch" else event
+        event = validate(parsed(line, strange_numbers=True), EVENT, where, remedy)
+        return validate(event, EPOCH, where, remedy) if event["event"] == "epoch" else event
     except ValueError as fault:
         raise UserError(f"{where} can't be read ({in_words(fault)}). {remedy}") from None
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 import alexnet
-from alexnet.data.augment import Inputs
+from alexnet.data.preprocessing import Preprocessing
 from alexnet.data.sources.classes import ClassList, read_classes, unlike
 from alexnet.errors import UserError
 from alexnet.files.schema import read_json
@@ -17,7 +17,7 @@ from alexnet.isolation import isolated
 from alexnet.nets import table_json
 from alexnet.nets.network import Network
 from alexnet.runs.folder import RunFolder, check_config, check_statistics, fill
-from alexnet.weights import Asked, Foreign, read_weights
+from alexnet.weights import ImportedWeights, ImportOptions, read_weights
 from alexnet.weights.foreign import SORTED_SYNSETS
 
 UNFOLDED = "imported.safetensors"
@@ -26,7 +26,7 @@ UNFOLDED = "imported.safetensors"
 
 @isolated()
 def import_run(
-    source: Path, destination: Path, asked: Asked | None = None, classes: ClassList | None = None
+    source: Path, destination: Path, asked: ImportOptions | None = None, classes: ClassList | None = None
 ) -> RunFolder:
     """Make a run folder of the weights in `source` (a file, a folder or an archive of a known format).
 
@@ -42,7 +42,7 @@ def import_run(
     network = Network(foreign.table, size)
     network.missing = foreign.missing
     fill(network, foreign.weights, source)
-    inputs = Inputs(foreign.mean_image, size, foreign.mean_mode, *(foreign.eigen or (None, None)))
+    inputs = Preprocessing(foreign.mean_image, size, foreign.mean_mode, *(foreign.eigen or (None, None)))
     if inputs.side < size:
         raise UserError(f"{source}: its mean image has {inputs.side} pixels a side, the network takes {size}.")
     folder = RunFolder.create(destination, _config(foreign, source, size, classes), inputs)
@@ -53,7 +53,7 @@ def import_run(
     return folder
 
 
-def _config(foreign: Foreign, source: Path, size: int, classes: ClassList | None) -> dict[str, Any]:
+def _config(foreign: ImportedWeights, source: Path, size: int, classes: ClassList | None) -> dict[str, Any]:
     """What config.json says: what the file knows of itself first, then what it was made of."""
     config = {
         "alexnet": alexnet.__version__,
@@ -80,7 +80,7 @@ def _config(foreign: Foreign, source: Path, size: int, classes: ClassList | None
     return config
 
 
-def classes_of(foreign: Foreign, source: Path, given: ClassList | None) -> dict[str, Any]:
+def classes_of(foreign: ImportedWeights, source: Path, given: ClassList | None) -> dict[str, Any]:
     """Names, ids and order of the outputs: of the list given, the set of files, or plain numbers."""
     beside = _list_beside(source, foreign.table.classes)
     if given is not None:

@@ -11,7 +11,7 @@ from alexnet.see.correspondence import Correspondence, correspondence_of
 from alexnet.see.deconvnet import RULES, Projections, Rules, descend, project
 from alexnet.see.diagnosis import Filters, diagnose, linear_pattern
 from alexnet.see.evolution import Evolution, evolve
-from alexnet.see.forward_pass import Sight, inputs_of, look, records_of
+from alexnet.see.forward_pass import ForwardPass, inputs_of, look, records_of
 from alexnet.see.invariance import Invariance, invariance_of
 from alexnet.see.keypoints import read_keypoints
 from alexnet.see.occlusion import Occluder, Occlusion, Square, occlude

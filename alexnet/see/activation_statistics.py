@@ -13,12 +13,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from alexnet.data.store.read import Part
+from alexnet.data.store.read import StoreSplit
 from alexnet.errors import UserError
 from alexnet.files.tensors import load_tensors, save_tensors
 from alexnet.isolation import isolated
 from alexnet.measure.evaluation import Progress
-from alexnet.measure.viewer import BATCH, Viewer
+from alexnet.measure.viewer import BATCH, ViewAverager
 from alexnet.see.forward_pass import inputs_of
 from alexnet.see.units import peaks
 
@@ -27,7 +27,7 @@ MOST = 1000
 
 
 @dataclass(frozen=True, eq=False)
-class Spread:
+class ActivationStatistics:
     """`peaks[layer]` float32 (N, C): the largest value of each channel on each picture; `about` says of which run,
     store and pictures."""
 
@@ -69,14 +69,14 @@ class Spread:
 
 @isolated()
 def spread_of(
-    viewer: Viewer,
-    part: Part,
+    viewer: ViewAverager,
+    part: StoreSplit,
     layers: Sequence[str],
     *,
     most: int = MOST,
     about: dict[str, Any] | None = None,
     progress: Progress | None = None,
-) -> Spread:
+) -> ActivationStatistics:
     """Look at `most` pictures of a part of a store, evenly spread, and keep every channel's peak on each (centre view).
     Raises UserError for a layer that there is not."""
     numbers = np.unique(np.linspace(0, len(part) - 1, min(most, len(part))).round().astype(int))
@@ -89,4 +89,6 @@ def spread_of(
             some.append(peaks(maps[layer])[0].float().cpu())
         if progress:
             progress(min(first + BATCH, len(numbers)), len(numbers))
-    return Spread({layer: torch.cat(some) for layer, some in found.items()}, (about or {}) | {"pictures": len(numbers)})
+    return ActivationStatistics(
+        {layer: torch.cat(some) for layer, some in found.items()}, (about or {}) | {"pictures": len(numbers)}
+    )

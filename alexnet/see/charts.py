@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from alexnet.nets.summary import columns
 from alexnet.report.drawing import LIGHT, blank_figure, plain_axes, shortened
-from alexnet.see.activation_statistics import Spread
+from alexnet.see.activation_statistics import ActivationStatistics
 from alexnet.see.correspondence import Correspondence
 from alexnet.see.display import mosaic, tile
 from alexnet.see.invariance import UNITS, Curves, Invariance
@@ -60,7 +60,7 @@ def _lines(axes: Axes, one: Curves, curves: np.ndarray, what: str, names: Sequen
     axes.tick_params(labelsize=8)
 
 
-def activations_figure(found: Spread, channels: Mapping[str, Sequence[int]]) -> Figure:
+def activations_figure(found: ActivationStatistics, channels: Mapping[str, Sequence[int]]) -> Figure:
     """How many pictures each map answers how strongly: a row of histograms for each layer."""
     widest = max(map(len, channels.values()))
     figure = blank_figure(2.2 * widest, 1.9 * len(channels), LIGHT)

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from alexnet.errors import UserError
 from alexnet.isolation import isolated
-from alexnet.measure.viewer import Viewer
+from alexnet.measure.viewer import ViewAverager
 from alexnet.nets.network import Network
 from alexnet.see.forward_pass import centre_mean
 from alexnet.see.units import hidden_row, number_of_last_convolution, output_row
@@ -115,7 +115,7 @@ def default_layers(network: Network) -> tuple[str, str]:
 
 @isolated()
 def correspondence_of(
-    viewer: Viewer,
+    viewer: ViewAverager,
     inputs: Float[Tensor, "P 3 S S"],
     points: Sequence[Points],
     *,
@@ -179,7 +179,7 @@ def _random_places(
 
 
 def masked(
-    viewer: Viewer, inputs: Float[Tensor, "P 3 S S"], centres: Float[Tensor, "P 2"], mask: int, grey: float | None
+    viewer: ViewAverager, inputs: Float[Tensor, "P 3 S S"], centres: Float[Tensor, "P 2"], mask: int, grey: float | None
 ) -> Float[Tensor, "P 3 S S"]:
     """The pictures, each with a square of `mask` pixels about its centre (x, y); what falls outside is cut off."""
     covered = inputs.clone()
@@ -198,7 +198,7 @@ def pairs_of(signs: Signs, others: Signs | None = None) -> Int[Tensor, "pairs"]:
 
 
 @isolated(inference=True)
-def _features(viewer: Viewer, inputs: Tensor, layers: Sequence[str]) -> dict[str, Float[Tensor, "P F"]]:
+def _features(viewer: ViewAverager, inputs: Tensor, layers: Sequence[str]) -> dict[str, Float[Tensor, "P F"]]:
     batches = [viewer.maps(some, layers) for some in inputs.split(BATCH)]
     return {name: torch.cat([maps[name].flatten(1).float().cpu() for maps in batches]) for name in layers}
 

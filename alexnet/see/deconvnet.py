@@ -21,8 +21,8 @@ from alexnet.isolation import isolated
 from alexnet.nets.layers import Convolution, unpool
 from alexnet.nets.network import Network
 from alexnet.nets.table import Activation, BatchNorm, Conv, Dropout, Norm, Pool, SpatialNorm
-from alexnet.see.forward_pass import Sight
-from alexnet.see.local import Part
+from alexnet.see.forward_pass import ForwardPass
+from alexnet.see.local import MapPatch
 from alexnet.see.units import Unit, box_of, check_unit, frame_of
 
 Method = Literal["deconvnet", "guided", "gradient"]
@@ -73,7 +73,7 @@ class Projections:
 @isolated()
 @torch.no_grad()
 def project(
-    sight: Sight,
+    sight: ForwardPass,
     units: Sequence[Unit],
     pictures: Sequence[int] | None = None,
     *,
@@ -104,8 +104,8 @@ def project(
 
 
 def starting_part(
-    sight: Sight, units: Sequence[Unit], of: Int[Tensor, "N"], rules: Rules
-) -> tuple[Part, Float[Tensor, "N"]]:
+    sight: ForwardPass, units: Sequence[Unit], of: Int[Tensor, "N"], rules: Rules
+) -> tuple[MapPatch, Float[Tensor, "N"]]:
     """The signals at the units, zeros elsewhere, and the units' activations. Where each unit has a place, the part is
     that place of all maps."""
     output = sight[units[0].layer]
@@ -123,19 +123,19 @@ def starting_part(
         chosen[(number, unit.channel) if whole else (number, unit.channel, unit.row, unit.column)] = True
     activations = outputs * chosen
     signal = activations if rules.starts_with == "activation" else chosen.to(output.dtype)
-    return Part(signal, tops, lefts), activations.flatten(1).sum(dim=1)
+    return MapPatch(signal, tops, lefts), activations.flatten(1).sum(dim=1)
 
 
 def descend(
-    sight: Sight, layer: str, signal: Tensor, of: Int[Tensor, "N"], rules: Rules, overlap: Overlap = "add"
+    sight: ForwardPass, layer: str, signal: Tensor, of: Int[Tensor, "N"], rules: Rules, overlap: Overlap = "add"
 ) -> Float[Tensor, "N 3 S S"]:
     """Bring a signal at the output of `layer`, (N, C, H, W) or (N, U), down to the pixels; `of` (N,): each signal's
     picture in the batch."""
-    return _descend(sight, layer, Part.whole(signal), of, rules, overlap)
+    return _descend(sight, layer, MapPatch.whole(signal), of, rules, overlap)
 
 
 def _descend(
-    sight: Sight, layer: str, part: Part, of: Int[Tensor, "N"], rules: Rules, overlap: Overlap
+    sight: ForwardPass, layer: str, part: MapPatch, of: Int[Tensor, "N"], rules: Rules, overlap: Overlap
 ) -> Float[Tensor, "N 3 S S"]:
     with sight.network.copies.in_use():
         for place in range(place_of(sight.network, layer), -1, -1):
@@ -143,11 +143,13 @@ def _descend(
     return part.onto(torch.zeros_like(sight.inputs[:1])).float()
 
 
-def step_down(sight: Sight, place: int, part: Part, of: Int[Tensor, "N"], rules: Rules, overlap: Overlap) -> Part:
+def step_down(
+    sight: ForwardPass, place: int, part: MapPatch, of: Int[Tensor, "N"], rules: Rules, overlap: Overlap
+) -> MapPatch:
     """One row down: from the output of row number `place` to what entered it."""
     row, below = sight.network.layers[place].row, sight.entering(place)
 
-    def crossed(part: Part, x: Tensor) -> Part:
+    def crossed(part: MapPatch, x: Tensor) -> MapPatch:
         return replace(part, values=sight.network.adjoint(row.name, part.values, x))
 
     match row:
@@ -167,12 +169,12 @@ def step_down(sight: Sight, place: int, part: Part, of: Int[Tensor, "N"], rules:
         case Dropout() | BatchNorm():  # linear, unit by unit: what entered matters by its shape alone
             return crossed(part, part.values)
         case _:
-            whole = Part.whole(part.onto(torch.zeros_like(sight[row.name][:1])))
+            whole = MapPatch.whole(part.onto(torch.zeros_like(sight[row.name][:1])))
             linear = not isinstance(row, SpatialNorm)
             return crossed(whole, below[:1].expand(len(of), *below.shape[1:]) if linear else below[of])
 
 
-def _unpooled(sight: Sight, place: int, part: Part, of: Int[Tensor, "N"], overlap: Overlap) -> Part:
+def _unpooled(sight: ForwardPass, place: int, part: MapPatch, of: Int[Tensor, "N"], overlap: Overlap) -> MapPatch:
     """Every value back where its window found it: what the windows of the part read."""
     layer, (height, width) = sight.network.layers[place], sight.entering(place).shape[2:]
     kernel, stride = layer.window.kernel, layer.window.stride
@@ -181,16 +183,16 @@ def _unpooled(sight: Sight, place: int, part: Part, of: Int[Tensor, "N"], overla
     tops, lefts = (part.tops * stride).clamp(max=height - high), (part.lefts * stride).clamp(max=width - wide)
     # Rows stay as long as the map's, so that switches need no division.
     switches = part.of(sight.activations.switches[layer.row.name], of) - (tops * width + lefts)[:, None, None, None]
-    return Part(unpool(part.values, switches, (high, width), overlap)[..., :wide], tops, lefts)
+    return MapPatch(unpool(part.values, switches, (high, width), overlap)[..., :wide], tops, lefts)
 
 
-def _spread(sight: Sight, place: int, part: Part) -> Part:
+def _spread(sight: ForwardPass, place: int, part: MapPatch) -> MapPatch:
     """Filters laid at each place of the part: what they read."""
     layer, below = sight.network.layers[place], sight.entering(place)
     convolution = sight.network.get_submodule(layer.row.name)
     assert isinstance(convolution, Convolution)
     tops, lefts = (begins * layer.window.stride - layer.window.before for begins in (part.tops, part.lefts))
-    spread = Part(convolution.spread(part.values, below.shape[1]), tops, lefts)
+    spread = MapPatch(convolution.spread(part.values, below.shape[1]), tops, lefts)
     return spread.within(below.shape[2], below.shape[3])
 
 

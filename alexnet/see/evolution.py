@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from alexnet.data.store.read import Part
+from alexnet.data.store.read import StoreSplit
 from alexnet.errors import UserError
 from alexnet.isolation import isolated
 from alexnet.measure.evaluation import Progress
@@ -67,7 +67,7 @@ class Evolution:
 @isolated()
 def evolve(
     run: Run,
-    part: Part,
+    part: StoreSplit,
     channels: Mapping[str, Sequence[int]],
     *,
     epochs: Sequence[int] = (),
@@ -83,7 +83,7 @@ def evolve(
     }
     strongest: dict[str, list[Tensor]] = {layer: [] for layer in channels}
     for number, epoch in enumerate(chosen):
-        network = run.folder.load_weights(run.folder.snapshots[epoch]).to(run.arithmetic.device)
+        network = run.folder.load_weights(run.folder.snapshots[epoch]).to(run.placement.device)
         viewer = replace(run.viewer, network=network)
         done = number * len(part)
 

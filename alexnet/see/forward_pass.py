@@ -12,17 +12,17 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from alexnet.data.augment import Records
+from alexnet.data.preprocessing import Records
 from alexnet.data.views import views_of
 from alexnet.isolation import isolated
 from alexnet.measure.pictures import name_of, numbered, picture_list
 from alexnet.measure.run import Run
-from alexnet.measure.viewer import Viewer
+from alexnet.measure.viewer import ViewAverager
 from alexnet.nets.network import Activations, Network
 
 
 @dataclass(frozen=True, eq=False)
-class Sight:
+class ForwardPass:
     """What a network made of a batch of inputs: `activations` has every map and switch. `look` makes one."""
 
     network: Network
@@ -51,19 +51,19 @@ class Sight:
 # Not inference mode: guided backpropagation and the gradient differentiate through what was seen.
 @isolated()
 @torch.no_grad()
-def look(network: Network, inputs: Float[Tensor, "B 3 C C"]) -> Sight:
+def look(network: Network, inputs: Float[Tensor, "B 3 C C"]) -> ForwardPass:
     """Run the network over `inputs` (RGB 0–255 minus the mean) and keep everything that it makes of them."""
     with network.copies.in_use():
-        return Sight(network, inputs, network.activations(inputs))
+        return ForwardPass(network, inputs, network.activations(inputs))
 
 
 @isolated()
-def inputs_of(viewer: Viewer, records: Records) -> Float[Tensor, "B 3 C C"]:
+def inputs_of(viewer: ViewAverager, records: Records) -> Float[Tensor, "B 3 C C"]:
     """The centre views of records as the network takes them, on its device."""
     return viewer.view(records.to(viewer.device), views_of(viewer.inputs.side, viewer.inputs.size, 1)[0])
 
 
-def centre_mean(viewer: Viewer) -> Float[Tensor, "3 C C"]:
+def centre_mean(viewer: ViewAverager) -> Float[Tensor, "3 C C"]:
     """The mean that a centre view loses."""
     size, edge = viewer.inputs.size, (viewer.inputs.side - viewer.inputs.size) // 2
     return viewer.inputs.mean_image[:, edge : edge + size, edge : edge + size]

@@ -15,7 +15,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from alexnet.isolation import isolated
-from alexnet.measure.viewer import Viewer
+from alexnet.measure.viewer import ViewAverager
 from alexnet.nets.network import Network
 from alexnet.see.forward_pass import centre_mean
 from alexnet.see.units import feature_row, hidden_row
@@ -55,7 +55,11 @@ def affine(kind: Transformation, amount: float, size: int) -> Float[Tensor, "2 3
 
 
 def transformed(
-    viewer: Viewer, record: UInt8[Tensor, "S S 3"], kind: Transformation, amounts: Sequence[float], fill: Fill = "mean"
+    viewer: ViewAverager,
+    record: UInt8[Tensor, "S S 3"],
+    kind: Transformation,
+    amounts: Sequence[float],
+    fill: Fill = "mean",
 ) -> Float[Tensor, "T 3 C C"]:
     """The centre view of a record, transformed about its centre by each amount, bilinear; minus the mean.
 
@@ -165,7 +169,7 @@ def default_layers(network: Network) -> tuple[str, str]:
 
 @isolated()
 def invariance_of(
-    viewer: Viewer,
+    viewer: ViewAverager,
     records: UInt8[Tensor, "P S S 3"],
     labels: Sequence[int],
     *,
@@ -188,7 +192,7 @@ def invariance_of(
 
 
 def curve(
-    viewer: Viewer,
+    viewer: ViewAverager,
     records: UInt8[Tensor, "P S S 3"],
     labels: Sequence[int],
     kind: Transformation,
@@ -222,7 +226,7 @@ LOGITS = "logits"
 
 @isolated(inference=True)
 def features(
-    viewer: Viewer, inputs: Float[Tensor, "T 3 C C"], layers: Sequence[str]
+    viewer: ViewAverager, inputs: Float[Tensor, "T 3 C C"], layers: Sequence[str]
 ) -> dict[str, Float[Tensor, "T F"]]:
     """The flattened features of `layers`, and the outputs under LOGITS; float32 on the CPU."""
     last = viewer.network.layers[-1].row.name

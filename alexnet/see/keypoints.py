@@ -14,7 +14,7 @@ import numpy as np
 from alexnet.data.sources.base import MOST_FILE_BYTES, read_picture
 from alexnet.data.synthetic import box_in_crop, to_crop
 from alexnet.errors import UserError
-from alexnet.files.schema import hold, number, read_json
+from alexnet.files.schema import number, read_json, validate
 from alexnet.images.decode import Undecodable, picture_size
 from alexnet.see.correspondence import Points, Region
 
@@ -49,11 +49,11 @@ def read_keypoints(path: Path, folder: Path | None = None) -> list[Annotated]:
     set's in the part's folder). Raises UserError if the file is no such thing."""
     value = read_json(path)
     if isinstance(value.get("pictures"), list):
-        hold(value["pictures"], BUILT_IN, path, REMEDY)
+        validate(value["pictures"], BUILT_IN, path, REMEDY)
         folder = folder or path.parent / path.stem.removeprefix("annotations-")
         return [annotated(folder / entry["file"], entry["keypoints"], entry) for entry in value["pictures"]]
-    hold(value, PLAIN, path, REMEDY)
-    hold(list(value), [_name], path, REMEDY)
+    validate(value, PLAIN, path, REMEDY)
+    validate(list(value), [_name], path, REMEDY)
     return [annotated((folder or path.parent) / name, entry, entry) for name, entry in value.items()]
 
 

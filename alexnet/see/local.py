@@ -23,11 +23,11 @@ from alexnet.nets.layers import Convolution, MaxPool, SpatialResponseNorm
 from alexnet.nets.network import at_least_float32
 from alexnet.nets.table import Activation, BatchNorm, Conv, Dropout, Norm, Pool, SpatialNorm
 from alexnet.nets.trace import Layer
-from alexnet.see.forward_pass import Sight
+from alexnet.see.forward_pass import ForwardPass
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
+class MapPatch:
     """A part of each of N maps: `values` (N, C, h, w), their upper left corners at `tops` and `lefts` (N,). Of fully
     connected layers all units, (N, U)."""
 
@@ -36,7 +36,7 @@ class Part:
     lefts: Int[Tensor, "N"]
 
     @classmethod
-    def whole(cls, values: Tensor) -> "Part":
+    def whole(cls, values: Tensor) -> "MapPatch":
         """All of the maps."""
         nowhere = torch.zeros(len(values), dtype=torch.int64, device=values.device)
         return cls(values, nowhere, nowhere)
@@ -49,7 +49,7 @@ class Part:
         begins = zip(numbers.tolist(), self.tops.tolist(), self.lefts.tolist(), strict=True)
         return torch.stack([maps[b, :, top : top + high, left : left + wide] for b, top, left in begins])
 
-    def within(self, height: int, width: int) -> "Part":
+    def within(self, height: int, width: int) -> "MapPatch":
         """What of it lies on maps of this size: the rest is dropped, zeros that are on them come in instead."""
         high, wide = min(height, self.values.shape[2]), min(width, self.values.shape[3])
         tops, lefts = self.tops.clamp(0, height - high), self.lefts.clamp(0, width - wide)
@@ -57,7 +57,7 @@ class Part:
         if as_it_is and torch.equal(tops, self.tops) and torch.equal(lefts, self.lefts):
             return self
         nothing = self.values.new_zeros(height, width, self.values.shape[1])
-        return Part(_read(nothing, self, (tops, high), (lefts, wide)), tops, lefts)
+        return MapPatch(_read(nothing, self, (tops, high), (lefts, wide)), tops, lefts)
 
     def onto(self, clean: Tensor) -> Tensor:
         """The whole maps, (N, C, H, W) or (N, U): `clean`, (1, C, H, W) or (1, U), with the parts laid over it."""
@@ -72,7 +72,7 @@ class Part:
 class Local:
     """Follows changes of one picture. `sight`: of that picture alone (a batch of one)."""
 
-    sight: Sight
+    sight: ForwardPass
     surroundings: dict[str, Tensor] = field(default_factory=dict)
     """Clean maps with what lies around them, (H', W', C), by the row that reads them."""
 
@@ -83,7 +83,7 @@ class Local:
         wholes = (place for place, layer in enumerate(rows) if not _in_parts(layer))
         return next(wholes, len(rows))
 
-    def parts(self, part: Part) -> Iterator[tuple[str, Part]]:
+    def parts(self, part: MapPatch) -> Iterator[tuple[str, MapPatch]]:
         """Row by row what changes: (name, part), of the rows before number `whole`."""
         for place, layer in enumerate(self.sight.network.present[: self.whole]):
             part = self._partly(part, place, self._module(layer))
@@ -100,7 +100,7 @@ class Local:
     def _module(self, layer: Layer) -> nn.Module:
         return self.sight.network.get_submodule(layer.row.name)
 
-    def _partly(self, part: Part, place: int, module: nn.Module) -> Part:
+    def _partly(self, part: MapPatch, place: int, module: nn.Module) -> MapPatch:
         match module:
             case Convolution() if module.window.stride == 1:
                 return self._by_difference(part, place, module)
@@ -116,11 +116,11 @@ class Local:
                 inner = slice(window.before, -window.after or None)
                 return self._windows(part, place, window, lambda x: module(x)[..., inner, inner], 0.0)
             case _:
-                return Part(module(part.values), part.tops, part.lefts)
+                return MapPatch(module(part.values), part.tops, part.lefts)
 
     def _windows(
-        self, part: Part, place: int, window: Window, apply: Callable[[Tensor], Tensor], outside: float
-    ) -> Part:
+        self, part: MapPatch, place: int, window: Window, apply: Callable[[Tensor], Tensor], outside: float
+    ) -> MapPatch:
         """The windows that read any of the part, `apply` being the row on a map that is already padded."""
         size = self.sight.entering(place).shape[-1]
         height, width = part.values.shape[2:]
@@ -128,11 +128,11 @@ class Local:
         lefts, columns = _reached(window, part.lefts, width, size)
         around = self._around(place, window, outside)
         high, wide = ((count - 1) * window.stride + window.kernel for count in (rows, columns))
-        inside = Part(part.values, part.tops + window.before, part.lefts + window.before)
+        inside = MapPatch(part.values, part.tops + window.before, part.lefts + window.before)
         values = apply(_read(around, inside, (tops * window.stride, high), (lefts * window.stride, wide)))
-        return Part(values, tops, lefts)
+        return MapPatch(values, tops, lefts)
 
-    def _by_difference(self, part: Part, place: int, convolution: Convolution) -> Part:
+    def _by_difference(self, part: MapPatch, place: int, convolution: Convolution) -> MapPatch:
         """A convolution is linear: what the part's difference from the clean map makes of it is added to its clean
         output. No sum is taken over what did not change."""
         clean_in, clean_out = self.sight.entering(place), self.sight[self.sight.network.layers[place].row.name]
@@ -140,7 +140,7 @@ class Local:
         before = _read(_by_places(clean_in), None, (part.tops, height), (part.lefts, width))
         change = convolution.change(part.values - before)
         beyond = window.kernel - 1 - window.before  # of the part's corner, where the change begins
-        changed = Part(change, part.tops - beyond, part.lefts - beyond)
+        changed = MapPatch(change, part.tops - beyond, part.lefts - beyond)
         tops, rows = _reached(window, part.tops, height, clean_in.shape[-1])
         lefts, columns = _reached(window, part.lefts, width, clean_in.shape[-1])
         values = _read(_by_places(clean_out), None, (tops, rows), (lefts, columns))
@@ -149,7 +149,7 @@ class Local:
             # Some of it lies beyond the map.
             nothing = change.new_zeros(*clean_out.shape[2:], change.shape[1])
             change = _read(nothing, changed, (tops, rows), (lefts, columns))
-        return Part(values.add_(change), tops, lefts)
+        return MapPatch(values.add_(change), tops, lefts)
 
     def _around(self, place: int, window: Window, outside: float) -> Float[Tensor, "H2 W2 C"]:
         """The clean map that enters a row, with what its windows read beyond the edges."""
@@ -192,7 +192,7 @@ def _by_places(clean: Float[Tensor, "1 C H W"]) -> Float[Tensor, "H W C"]:
 
 def _read(
     around: Float[Tensor, "H W C"],
-    part: Part | None,
+    part: MapPatch | None,
     vertical: tuple[Int[Tensor, "N"], int],
     horizontal: tuple[Int[Tensor, "N"], int],
 ) -> Float[Tensor, "N C m m2"]:
@@ -211,7 +211,7 @@ def _read(
 
 
 def _places_in(
-    part: Part, rows: Int[Tensor, "N m"], columns: Int[Tensor, "N m2"]
+    part: MapPatch, rows: Int[Tensor, "N m"], columns: Int[Tensor, "N m2"]
 ) -> tuple[Bool[Tensor, "N m m2"], Int[Tensor, "N m m2"]]:
     """Which of these places lie inside the parts, and their numbers among all values of the parts."""
     count, _, high, wide = part.values.shape

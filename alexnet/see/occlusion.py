@@ -13,9 +13,9 @@ from torch import Tensor
 
 from alexnet.errors import UsageError, UserError
 from alexnet.isolation import isolated
-from alexnet.measure.viewer import Viewer
-from alexnet.see.forward_pass import Sight, centre_mean, inputs_of, look
-from alexnet.see.local import Local, Part
+from alexnet.measure.viewer import ViewAverager
+from alexnet.see.forward_pass import ForwardPass, centre_mean, inputs_of, look
+from alexnet.see.local import Local, MapPatch
 from alexnet.see.units import Unit, check_unit, last_convolution
 
 BATCH = 640
@@ -109,7 +109,7 @@ class Occluder:
     only (`alexnet.see.local`), `places_plainly` everything.
     """
 
-    def __init__(self, viewer: Viewer, sight: Sight, square: Square, watched: Unit) -> None:
+    def __init__(self, viewer: ViewAverager, sight: ForwardPass, square: Square, watched: Unit) -> None:
         check_unit(viewer.network, watched)
         self.viewer, self.sight, self.square, self.watched = viewer, sight, square, watched
         self.last = viewer.network.layers[-1].row.name
@@ -127,7 +127,7 @@ class Occluder:
     def _places(self, tops: Int[Tensor, "N"], lefts: Int[Tensor, "N"]) -> tuple[Tensor, Tensor]:
         groups = neighbours(tops, lefts)
         parts = [
-            self._followed(Part(self._patches(tops[group], lefts[group]), tops[group], lefts[group]))
+            self._followed(MapPatch(self._patches(tops[group], lefts[group]), tops[group], lefts[group]))
             for group in groups
         ]
         order = torch.cat(groups).argsort()
@@ -138,7 +138,7 @@ class Occluder:
             entering = found
         return totals, entering.flatten(1).float().softmax(dim=1)
 
-    def _followed(self, part: Part) -> tuple[Float[Tensor, "N"], Float[Tensor, "N C H W"]]:
+    def _followed(self, part: MapPatch) -> tuple[Float[Tensor, "N"], Float[Tensor, "N C H W"]]:
         """The watched map's totals (0 if it comes later), and the whole maps where parts end."""
         totals = torch.zeros(len(part.values), device=part.values.device)
         for name, found in self.local.parts(part):
@@ -150,7 +150,7 @@ class Occluder:
     @isolated(inference=True)
     def places_plainly(self, tops: Int[Tensor, "N"], lefts: Int[Tensor, "N"]) -> tuple[Tensor, Tensor]:
         """The same from whole pictures through the whole network."""
-        pictures = Part(self._patches(tops, lefts), tops, lefts).onto(self.sight.inputs)
+        pictures = MapPatch(self._patches(tops, lefts), tops, lefts).onto(self.sight.inputs)
         maps = self.viewer.maps(pictures, {self.watched.layer, self.last})
         probabilities = maps[self.last].flatten(1).float().softmax(dim=1)
         return self._total(maps[self.watched.layer]), probabilities
@@ -160,17 +160,17 @@ class Occluder:
         unfolded = self.grey.unfold(1, size, 1).unfold(2, size, 1)
         return unfolded[:, tops, lefts].transpose(0, 1)
 
-    def _total(self, found: Part | Tensor) -> Float[Tensor, "N"]:
+    def _total(self, found: MapPatch | Tensor) -> Float[Tensor, "N"]:
         channel = slice(self.watched.channel, self.watched.channel + 1)
-        if isinstance(found, Part):
-            watched = Part(found.values[:, channel], found.tops, found.lefts)
+        if isinstance(found, MapPatch):
+            watched = MapPatch(found.values[:, channel], found.tops, found.lefts)
             maps = watched.onto(self.sight[self.watched.layer][:, channel])
         else:
             maps = found[:, channel]
         return maps.float().flatten(1).sum(dim=1)
 
 
-def strongest_map(sight: Sight, layer: str) -> Unit:
+def strongest_map(sight: ForwardPass, layer: str) -> Unit:
     """The map of `layer` with the largest total on the (first) picture."""
     totals = sight[layer][0].float().flatten(1).sum(dim=1)
     return Unit(layer, int(totals.argmax()))
@@ -178,7 +178,7 @@ def strongest_map(sight: Sight, layer: str) -> Unit:
 
 @isolated()
 def occlude(
-    viewer: Viewer,
+    viewer: ViewAverager,
     record: Tensor,
     label: int | None = None,
     *,

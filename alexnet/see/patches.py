@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from alexnet.data.store.read import Part
+from alexnet.data.store.read import StoreSplit
 from alexnet.geometry import Box
 from alexnet.isolation import isolated
-from alexnet.measure.viewer import Viewer
+from alexnet.measure.viewer import ViewAverager
 from alexnet.see.deconvnet import Method, NormRule, Overlap, project
 from alexnet.see.display import cut
 from alexnet.see.forward_pass import centre_views, inputs_of, look
@@ -55,8 +55,8 @@ class Portrait:
 
 @isolated()
 def portraits_of(
-    viewer: Viewer,
-    part: Part,
+    viewer: ViewAverager,
+    part: StoreSplit,
     top: Top,
     layer: str,
     channels: Sequence[int],

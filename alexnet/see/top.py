@@ -14,14 +14,14 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from alexnet.data.store.read import Part
+from alexnet.data.store.read import StoreSplit
 from alexnet.errors import UsageError, UserError
 from alexnet.files.outputs import GENERATOR, mark
-from alexnet.files.schema import hold, whole
+from alexnet.files.schema import validate, whole
 from alexnet.files.tensors import load_tensors, save_tensors
 from alexnet.isolation import isolated
 from alexnet.measure.evaluation import Progress
-from alexnet.measure.viewer import BATCH, Viewer
+from alexnet.measure.viewer import BATCH, ViewAverager
 from alexnet.see.forward_pass import inputs_of
 from alexnet.see.units import peaks
 
@@ -134,7 +134,7 @@ class Top:
         """What `save` wrote. Raises UserError if the file is damaged or holds something else."""
         tensors, about = load_tensors(path)
         about.pop(GENERATOR, None)
-        hold(about, ABOUT, path, "Make it anew.")
+        validate(about, ABOUT, path, "Make it anew.")
         try:
             layers = {
                 name: Strongest(*(tensors[f"{name}/{what}"] for what in ("values", "pictures", "places")))
@@ -150,8 +150,8 @@ class Top:
 
 @isolated()
 def find_top(
-    viewer: Viewer,
-    part: Part,
+    viewer: ViewAverager,
+    part: StoreSplit,
     layers: Sequence[str],
     *,
     kept: int = KEPT,

@@ -25,7 +25,7 @@ from alexnet.measure.predict import Picture
 from alexnet.measure.run import Run
 from alexnet.report.drawing import png_of
 from alexnet.see import charts, figures
-from alexnet.see.activation_statistics import Spread, spread_of
+from alexnet.see.activation_statistics import ActivationStatistics, spread_of
 from alexnet.see.correspondence import Correspondence, correspondence_of
 from alexnet.see.deconvnet import Method, NormRule, Overlap, Projections, project
 from alexnet.see.diagnosis import PATTERNS, Filters, diagnose, linear_pattern
@@ -177,7 +177,7 @@ def write_occlusion(
     exact = replace(run.viewer, dtype=torch.float32)
     record = records_of(run, [picture])
     options = [true, square and asdict(square), channel, layer, store and store.fingerprint, part]
-    claim = out.claim(f"occlusion-{Path(picture).stem}", *identity(run, picture), options, run.arithmetic.precision)
+    claim = out.claim(f"occlusion-{Path(picture).stem}", *identity(run, picture), options, run.placement.precision)
     label = None if true is None else class_number(run, true)
     watched = None if layer is None or channel is None else Unit(layer, channel)
     found = occlude(run.viewer, torch.from_numpy(record[0]), label, square=square, watched=watched, progress=progress)
@@ -191,7 +191,7 @@ def write_occlusion(
         best = portraits_of(exact, pictures, top, unit.layer, [unit.channel])[unit.channel]
     view = centre_views(record, run.inputs.size)[0]
     drawn = figures.occlusion_figure(view, found, projection, run.class_names, best)
-    told = {"picture": picture, "precision": run.arithmetic.precision} | found.as_json(run.class_names)
+    told = {"picture": picture, "precision": run.placement.precision} | found.as_json(run.class_names)
     claim.put(drawn, told)
     return found
 
@@ -310,7 +310,7 @@ def write_activations(
     part: str = "val",
     channels: Mapping[str, Sequence[int]],
     progress: Progress | None = None,
-) -> Spread:
+) -> ActivationStatistics:
     """How strongly chosen maps of each layer answer the pictures of a part: histograms of each picture's peak."""
     check_size(run.folder, store)
     made_of = about(run, store, part)

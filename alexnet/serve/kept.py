@@ -17,15 +17,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from alexnet.data.store.read import Part
+from alexnet.data.store.read import StoreSplit
 from alexnet.errors import UserError
 from alexnet.features.similar.index import DESCRIPTION, Index, build
 from alexnet.files.atomic import faults_named, write_atomically
-from alexnet.files.schema import hold, is_altered, json_bytes, read_json, sealed
+from alexnet.files.schema import is_altered, json_bytes, read_json, sealed, validate
 from alexnet.files.tensors import digest_in
 from alexnet.measure.evaluation import Progress, evaluate_run, part_of
 from alexnet.report.text import evaluation_as_json
-from alexnet.see.activation_statistics import Spread, spread_of
+from alexnet.see.activation_statistics import ActivationStatistics, spread_of
 from alexnet.see.connections import weighted_layers
 from alexnet.see.top import Top, find_top
 from alexnet.serve.sides import Absent, Pictures, Side, version_of
@@ -40,7 +40,7 @@ class Kept:
 
     def __init__(self, side: Side, pictures: Pictures) -> None:
         self.side, self.pictures = side, pictures
-        self.part: Part = part_of(pictures.store, pictures.part)
+        self.part: StoreSplit = part_of(pictures.store, pictures.part)
         self._read: dict[Path, tuple[str, Any]] = {}
 
     @cached_property
@@ -75,8 +75,8 @@ class Kept:
         return own if own and set(self.layers) <= set(own.layers) else self._known(self.path("top"), Top.load)
 
     @property
-    def spread(self) -> Spread | None:
-        return self._known(self.path("spread"), Spread.load)
+    def spread(self) -> ActivationStatistics | None:
+        return self._known(self.path("spread"), ActivationStatistics.load)
 
     @property
     def evaluation(self) -> dict[str, Any] | None:
@@ -167,7 +167,7 @@ class Kept:
             if self._after(epoch, weights):
                 continue
             looking = self.side.looking
-            network = folder.load_weights(weights).to(looking.arithmetic.device)
+            network = folder.load_weights(weights).to(looking.placement.device)
             found = find_top(
                 replace(looking.viewer, network=network),
                 self.part,
@@ -202,5 +202,5 @@ class _Judged:
         told = read_json(path)
         if not told.get("checksum") or is_altered(told):
             raise UserError(f"{path}: damaged, or of an older alexnet. Ask for it again.")
-        hold(told, {"about": {"*": str}, "numbers": dict}, path, "Ask for it again.")
+        validate(told, {"about": {"*": str}, "numbers": dict}, path, "Ask for it again.")
         return cls(told["about"], told["numbers"])

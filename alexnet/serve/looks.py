@@ -22,7 +22,7 @@ from alexnet.see import figures
 from alexnet.see.charts import invariance_figure
 from alexnet.see.deconvnet import Method, project
 from alexnet.see.display import contrast
-from alexnet.see.forward_pass import Sight, centre_views, inputs_of, look
+from alexnet.see.forward_pass import ForwardPass, centre_views, inputs_of, look
 from alexnet.see.invariance import UNITS, Invariance, invariance_of
 from alexnet.see.occlusion import Occluder, Occlusion, Square, strongest_map
 from alexnet.see.units import Unit, check_unit, last_convolution, peaks, strongest_units
@@ -45,9 +45,9 @@ SIGHTS = 3
 class Sights:
     """The pictures that networks looked at last, with all that they made of them."""
 
-    held: OrderedDict[tuple[str, str, str], Sight] = field(default_factory=OrderedDict)
+    held: OrderedDict[tuple[str, str, str], ForwardPass] = field(default_factory=OrderedDict)
 
-    def of(self, side: Side, picture: Held) -> Sight:
+    def of(self, side: Side, picture: Held) -> ForwardPass:
         key = (side.key, side.version, picture.id)
         if key not in self.held:
             record = torch.from_numpy(picture.record(side.run))
@@ -82,12 +82,12 @@ def _answered(side: Side, picture: Held, views: int) -> dict[str, Any]:
 # ── maps and units ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def layers_seen(side: Side, sight: Sight) -> list[dict[str, Any]]:
+def layers_seen(side: Side, sight: ForwardPass) -> list[dict[str, Any]]:
     """Of every row its maps and the units that answer most."""
     return [_layer_seen(side, sight, name) for name in sight.activations.maps]
 
 
-def _layer_seen(side: Side, sight: Sight, name: str) -> dict[str, Any]:
+def _layer_seen(side: Side, sight: ForwardPass, name: str) -> dict[str, Any]:
     layer, values_c = side.network.layer(name), peaks(sight[name])[0][0].float()
     order = values_c.argsort(descending=True, stable=True)[:STRONGEST].tolist()
     return {
@@ -101,12 +101,12 @@ def _layer_seen(side: Side, sight: Sight, name: str) -> dict[str, Any]:
     }
 
 
-def maps_png(sight: Sight, name: str) -> bytes:
+def maps_png(sight: ForwardPass, name: str) -> bytes:
     """All maps of a row, white the largest value of the row and black 0 (or the smallest, if that is less)."""
     return png_of(maps_sheet(_maps(sight, name)))
 
 
-def map_png(sight: Sight, name: str, channel: int) -> bytes:
+def map_png(sight: ForwardPass, name: str, channel: int) -> bytes:
     """One map, white its own largest value. Raises Absent if there is no such map."""
     maps_chw = _maps(sight, name)
     if not 0 <= channel < len(maps_chw):
@@ -114,7 +114,7 @@ def map_png(sight: Sight, name: str, channel: int) -> bytes:
     return png_of(maps_sheet(maps_chw[channel : channel + 1]))
 
 
-def _maps(sight: Sight, name: str) -> np.ndarray:
+def _maps(sight: ForwardPass, name: str) -> np.ndarray:
     """(C, H, W) float32; units of dense layers are maps of one place."""
     if name not in sight.activations.maps:
         raise Absent("there is no such layer")
@@ -141,14 +141,16 @@ def _per_row(count: int) -> int:
     return 16 if count <= 128 else 32 if count <= 512 else 1 << math.ceil(math.log2(math.sqrt(2 * count)))
 
 
-def projection_png(side: Side, sight: Sight, name: str, channel: int, method: Method) -> bytes:
+def projection_png(side: Side, sight: ForwardPass, name: str, channel: int, method: Method) -> bytes:
     """The unit at a map's peak, projected down to the pixels of the whole view."""
     check_unit(side.network, Unit(name, channel))
     seen = project(sight, strongest_units(side.network, sight[name], name, [channel]), method=method)
     return png_of(contrast(seen.pixels[0].cpu().numpy()))
 
 
-def projection_figure_png(side: Side, picture: Held, sight: Sight, name: str, channel: int, method: Method) -> bytes:
+def projection_figure_png(
+    side: Side, picture: Held, sight: ForwardPass, name: str, channel: int, method: Method
+) -> bytes:
     """The figure of `alexnet see project`."""
     seen = project(sight, strongest_units(side.network, sight[name], name, [channel]), method=method)
     return png_of(figures.projection_figure(view_of(side, picture), seen, method))
@@ -157,7 +159,7 @@ def projection_figure_png(side: Side, picture: Held, sight: Sight, name: str, ch
 # ── occlusion ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def occlusion(side: Side, sight: Sight, desk: Desk) -> Occlusion:
+def occlusion(side: Side, sight: ForwardPass, desk: Desk) -> Occlusion:
     """[Z] Fig. 7, coarse first: each part has the places tried since the last one."""
     viewer, size = side.looking.viewer, side.run.inputs.size
     square = Square.fitting(size)
@@ -223,7 +225,7 @@ def occlusion_numbers(side: Side, found: Occlusion) -> bytes:
     return json_bytes(found.as_json(side.run.class_names))
 
 
-def occlusion_figure_png(side: Side, picture: Held, sight: Sight, found: Occlusion) -> bytes:
+def occlusion_figure_png(side: Side, picture: Held, sight: ForwardPass, found: Occlusion) -> bytes:
     """The figure of `alexnet see occlusion`."""
     projection = project(sight, [found.watched]).pixels[0].cpu().numpy()
     return png_of(figures.occlusion_figure(view_of(side, picture), found, projection, side.run.class_names))
@@ -273,7 +275,7 @@ def invariance_figure_png(found: Invariance) -> bytes:
 # ── neighbours ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def neighbours(sight: Sight, kept: Kept) -> list[dict[str, Any]]:
+def neighbours(sight: ForwardPass, kept: Kept) -> list[dict[str, Any]]:
     """The training pictures nearest in the last hidden layer ([A] Fig. 4, right). Raises Absent if those were not
     looked at."""
     index = kept.index

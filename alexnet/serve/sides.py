@@ -16,7 +16,7 @@ from alexnet.files.tensors import tensor_digest
 from alexnet.measure.evaluation import check_size
 from alexnet.measure.run import Run
 from alexnet.nets.network import Network
-from alexnet.placement import Arithmetic
+from alexnet.placement import Placement
 
 OWN, BESIDE, EPOCH = "own", "beside", "epoch-"
 
@@ -39,7 +39,7 @@ class Side:
     @cached_property
     def looking(self) -> Run:
         """The same network in float32."""
-        return Run(self.run.folder, Arithmetic(self.run.arithmetic.device, "fp32"))
+        return Run(self.run.folder, Placement(self.run.placement.device, "fp32"))
 
     @property
     def network(self) -> Network:

@@ -237,7 +237,7 @@ def evolution_portraits(side: Side, kept: Kept, name: str, channel: int) -> Evol
         raise Absent("the snapshots were not looked at yet")
     folder, looking, found = side.run.folder, side.looking, []
     for epoch, top in tops.items():
-        network = folder.load_weights(folder.snapshots[epoch]).to(looking.arithmetic.device)
+        network = folder.load_weights(folder.snapshots[epoch]).to(looking.placement.device)
         viewer = replace(looking.viewer, network=network)
         found += portraits_of(viewer, kept.part, top, name, [channel])[channel]
     strongest_ec = torch.stack([top[name].pictures[:, 0] for top in tops.values()])

@@ -10,7 +10,7 @@ from alexnet.nets.network import Network
 from alexnet.nets.table import BatchNorm
 from alexnet.text import counted
 from alexnet.train.options import TrainOptions
-from alexnet.train.recipes import Recipe, find, in_words
+from alexnet.train.recipes import Recipe, describe, find
 
 FEW_UPDATES, SMALL_BATCH = 10, 16
 
@@ -100,7 +100,7 @@ def large_batch_notes(network: Network, recipe: Recipe, options: TrainOptions) -
     """What to know of LARS or of batches computed in pieces."""
     if recipe.trust is None and options.accumulate == 1:
         return []
-    notes = [in_words(recipe, options.epochs or recipe.epochs, options.accumulate)]
+    notes = [describe(recipe, options.epochs or recipe.epochs, options.accumulate)]
     if options.accumulate > 1 and any(isinstance(row, BatchNorm) for row in network.table.rows):
         piece = recipe.batch // options.accumulate
         notes.append(f"batch norms see one piece at a time, {piece:,} pictures, as on as many devices")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from alexnet.data.augment import Inputs
+from alexnet.data.preprocessing import Preprocessing
 from alexnet.data.store.read import Store
 from alexnet.isolation import use_threads
 from alexnet.parallel.team import Team
@@ -17,7 +17,7 @@ from alexnet.runs.folder import RunFolder
 from alexnet.train.checks import with_options
 from alexnet.train.options import TrainOptions
 from alexnet.train.recipes import find
-from alexnet.train.state import Job, make_job
+from alexnet.train.state import TrainingState, make_job
 from alexnet.train.warm_start import freeze
 
 INPUTS = ("mean_image", "eigenvalues", "eigenvectors")
@@ -28,7 +28,7 @@ def tell_ended(team: Team, code: int = 0) -> None:
     team.from_leader({"ended": code})
 
 
-def tell_team(job: Job, team: Team) -> None:
+def tell_team(job: TrainingState, team: Team) -> None:
     """The leader: the job, its network still whole."""
     if team.alone:
         return
@@ -38,7 +38,7 @@ def tell_team(job: Job, team: Team) -> None:
     team.tensors_from_leader({**tensors, **statistics})
 
 
-def joined_job(store: Store, folder: Path, options: TrainOptions, team: Team) -> Job | None:
+def joined_job(store: Store, folder: Path, options: TrainOptions, team: Team) -> TrainingState | None:
     """The others: the job that the leader tells of, the network whole; None if the run has ended. SystemExit, without a
     word, if the leader could not begin."""
     told = team.from_leader(None)
@@ -62,6 +62,8 @@ def joined_job(store: Store, folder: Path, options: TrainOptions, team: Team) ->
     return job
 
 
-def _inputs(run: RunFolder, tensors: dict[str, Tensor]) -> Inputs:
+def _inputs(run: RunFolder, tensors: dict[str, Tensor]) -> Preprocessing:
     statistics = {name: tensors.pop(name) for name in INPUTS}
-    return Inputs(size=int(run.value("network", "input_size")), mean_mode=run.value("network", "mean"), **statistics)
+    return Preprocessing(
+        size=int(run.value("network", "input_size")), mean_mode=run.value("network", "mean"), **statistics
+    )

@@ -16,7 +16,7 @@ from alexnet.errors import UserError
 from alexnet.files.locks import locked
 from alexnet.isolation import isolated
 from alexnet.measure.accuracy import Counts
-from alexnet.measure.viewer import Viewer
+from alexnet.measure.viewer import ViewAverager
 from alexnet.parallel.grid import Deal
 from alexnet.parallel.launch import agree
 from alexnet.parallel.team import ALONE, Team
@@ -26,7 +26,7 @@ from alexnet.terminal import say
 from alexnet.train.join import joined_job, tell_ended, tell_team
 from alexnet.train.options import TrainOptions
 from alexnet.train.resume import check_same_store, check_same_weights, recorded_options, resumed_job
-from alexnet.train.state import Job, new_job
+from alexnet.train.state import TrainingState, new_job
 from alexnet.train.step import Diverged, Outcome, train_batch, went_wrong, works_behind
 from alexnet.train.stop import Stop, stop_signals
 
@@ -99,7 +99,7 @@ def lay_out(
     team: Team,
     stack: ExitStack,
     sample_weights: np.ndarray | None = None,
-) -> tuple[Job, list[str], int | None] | RunFolder:
+) -> tuple[TrainingState, list[str], int | None] | RunFolder:
     """A job, new or taken up again, with notes and the bytes of its log that stand; or a run that has ended. The
     folder's lock is held until `stack` is left."""
     lock = locked(folder / ".lock", f"{folder}: another process is training in this folder. Wait for it, or end it.")
@@ -131,7 +131,7 @@ def ended(run: RunFolder, store: Store, options: TrainOptions) -> RunFolder:
     return run
 
 
-def run_epochs(job: Job, log: Log | Unwritten, listeners: Listener) -> None:
+def run_epochs(job: TrainingState, log: Log | Unwritten, listeners: Listener) -> None:
     """Every epoch that is left: train, validate, let the schedule hear of it, save."""
     with stop_signals(quiet=not job.team.alone) as stop:
         while not job.finished:
@@ -150,7 +150,7 @@ def run_epochs(job: Job, log: Log | Unwritten, listeners: Listener) -> None:
     finish(job, listeners)
 
 
-def train_epoch(job: Job, log: Log | Unwritten, listeners: Listener, stop: Stop) -> int:
+def train_epoch(job: TrainingState, log: Log | Unwritten, listeners: Listener, stop: Stop) -> int:
     """The rest of the epoch that the cursor stands in. Gives the pictures trained on here."""
     part, cursor, team = job.store.parts["train"], job.cursor, job.team
     pictures_before = cursor.pictures
@@ -179,7 +179,7 @@ def train_epoch(job: Job, log: Log | Unwritten, listeners: Listener, stop: Stop)
     return cursor.pictures - pictures_before
 
 
-def count_in(job: Job, outcome: Outcome) -> None:
+def count_in(job: TrainingState, outcome: Outcome) -> None:
     """Add an update's outcome to the epoch's sums. Raises UserError if the loss is no number: that is before any state
     made from it is saved, since nothing is saved while an outcome waits."""
     loss, errors = outcome.read()
@@ -190,13 +190,13 @@ def count_in(job: Job, outcome: Outcome) -> None:
     job.cursor.pictures += outcome.pictures
 
 
-def count_all(job: Job, waiting: list[Outcome], stay: int) -> None:
+def count_all(job: TrainingState, waiting: list[Outcome], stay: int) -> None:
     """Add all but the `stay` newest of the waiting outcomes to the epoch's sums."""
     while len(waiting) > stay:
         count_in(job, waiting.pop(0))
 
 
-def dealt_out(job: Job, order: np.ndarray, number: int) -> Deal:
+def dealt_out(job: TrainingState, order: np.ndarray, number: int) -> Deal:
     """Piece `number` (from 0) of the batch at the cursor, dealt out over the processes; the last batch of an epoch may
     be short."""
     whole = order[job.cursor.batch * job.batch : (job.cursor.batch + 1) * job.batch]
@@ -204,14 +204,14 @@ def dealt_out(job: Job, order: np.ndarray, number: int) -> Deal:
     return job.team.deal(whole[before : before + job.piece], before=before, of=len(whole))
 
 
-def validate(job: Job) -> Counts:
+def validate(job: TrainingState) -> Counts:
     """The centre view of every validation picture."""
     job.network.eval()
-    viewer = Viewer(job.network, job.inputs, job.device, job.dtype)
+    viewer = ViewAverager(job.network, job.inputs, job.device, job.dtype)
     return job.team.evaluate(viewer, job.part, job.store.parts["val"])
 
 
-def end_epoch(job: Job, log: Log | Unwritten, stop: Stop) -> None:
+def end_epoch(job: TrainingState, log: Log | Unwritten, stop: Stop) -> None:
     """Move to the next epoch; keep the weights, a snapshot where one is due, and the state.
 
     Epochs of a few seconds are not all kept: writing a large network would take longer than training it."""
@@ -228,20 +228,20 @@ def end_epoch(job: Job, log: Log | Unwritten, stop: Stop) -> None:
         save_model(job)
 
 
-def save_model(job: Job) -> None:
+def save_model(job: TrainingState) -> None:
     weights = job.weights()
     if job.team.leads:
         job.run.save_model(weights)
 
 
-def refuse_unsound(job: Job, counts: Counts) -> None:
+def refuse_unsound(job: TrainingState, counts: Counts) -> None:
     """Raises UserError if the validation gave no number or a weight is none: such weights are not saved."""
     spoilt = not math.isfinite(counts.nll) or not all(bool(torch.isfinite(w).all()) for w in job.network.parameters())
     if any(job.team.any(spoilt)):
         raise Diverged(went_wrong(job, job.cursor.batch - 1, noticed_in=None))
 
 
-def finish(job: Job, listeners: Listener) -> None:
+def finish(job: TrainingState, listeners: Listener) -> None:
     """Say that the run has ended. Its states go: the weights are in model.safetensors."""
     save_model(job)
     listeners.event("end", epochs=job.cursor.epoch - 1)
@@ -253,7 +253,7 @@ def finish(job: Job, listeners: Listener) -> None:
 # ── what a person should know ────────────────────────────────────────────────────────────────────────────────────
 
 
-def running_figures(job: Job, seconds_per_batch: float, batches: int) -> dict[str, float]:
+def running_figures(job: TrainingState, seconds_per_batch: float, batches: int) -> dict[str, float]:
     cursor = job.cursor
     batches_left = (job.epochs - cursor.epoch + 1) * batches - cursor.batch
     return {
@@ -264,7 +264,7 @@ def running_figures(job: Job, seconds_per_batch: float, batches: int) -> dict[st
     }
 
 
-def tell_epoch(job: Job, counts: Counts, pace: float, listeners: Listener) -> None:
+def tell_epoch(job: TrainingState, counts: Counts, pace: float, listeners: Listener) -> None:
     cursor = job.cursor
     listeners.event(
         "epoch",
@@ -280,7 +280,7 @@ def tell_epoch(job: Job, counts: Counts, pace: float, listeners: Listener) -> No
     )
 
 
-def warn_if_stuck(job: Job, listeners: Listener) -> None:
+def warn_if_stuck(job: TrainingState, listeners: Listener) -> None:
     """A loss at ln(classes) says that the network guesses: name it, with the usual causes (once)."""
     cursor, chance = job.cursor, math.log(job.network.table.classes)
     epoch_steps = math.ceil(cursor.pictures / job.batch)

@@ -237,7 +237,7 @@ def as_json(found: Sequence[Forecast | Impossible]) -> list[dict[str, Any]]:
     ]
 
 
-def in_words(found: Sequence[Forecast | Impossible]) -> str:
+def describe(found: Sequence[Forecast | Impossible]) -> str:
     """A line for each layout; below, those that can't be had and why."""
     possible = [layout for layout in found if isinstance(layout, Forecast)]
     alone = possible[0].speed

@@ -6,7 +6,8 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-from alexnet.data.augment import Augmentation, MeanMode
+from alexnet.data.augment import Augmentation
+from alexnet.data.preprocessing import MeanMode
 from alexnet.errors import UsageError
 from alexnet.nets.init import Initialisation
 from alexnet.train.logged_rates import OWN_BIASES, rate_function
@@ -114,7 +115,7 @@ def _stages(fields: dict[str, Any]) -> tuple[Stage, ...]:
     return tuple(stages)
 
 
-def in_words(recipe: Recipe, epochs: int, accumulate: int) -> str:
+def describe(recipe: Recipe, epochs: int, accumulate: int) -> str:
     """The rule, its rates and its batches, for a person who reads a run's config."""
     rule = "the rule of 2012"
     if recipe.trust is not None:

@@ -11,7 +11,7 @@ from torch import Tensor
 from alexnet import kernels
 from alexnet.data.store.read import Store
 from alexnet.errors import UsageError, UserError
-from alexnet.files.schema import LARGEST_WHOLE, any_number, damage_named, hold, number, one_of, whole
+from alexnet.files.schema import LARGEST_WHOLE, any_number, number, one_of, reading_errors, validate, whole
 from alexnet.isolation import use_threads
 from alexnet.parallel.grid import Layout
 from alexnet.parallel.team import ALONE, Team
@@ -21,7 +21,7 @@ from alexnet.runs.folder import RunFolder, fill
 from alexnet.train.checks import check_numbers, with_options
 from alexnet.train.options import TrainOptions
 from alexnet.train.recipes import Recipe, find
-from alexnet.train.state import Job, laid_out, make_job, set_threads, start_in
+from alexnet.train.state import TrainingState, laid_out, make_job, set_threads, start_in
 from alexnet.train.warm_start import first_network, freeze
 
 STATE = {
@@ -54,7 +54,7 @@ LAYOUT_OPTIONS = ("columns", "hybrid", "wire", "gradients", "timeout")
 
 def resumed_job(
     store: Store, folder: Path, given: TrainOptions, team: Team = ALONE
-) -> tuple[Job, list[str], int | None]:
+) -> tuple[TrainingState, list[str], int | None]:
     """A run taken up again from its last undamaged state, notes for a person, and the bytes of its log that stand.
 
     Its recorded options and choices hold. Raises UsageError if other options are given (more epochs may be), UserError
@@ -62,7 +62,7 @@ def resumed_job(
     """
     run = RunFolder.open(folder)
     options = recorded_options(run, given)
-    hold(run.config, RECORDED, folder / "config.json", "Restore it from a copy.")
+    validate(run.config, RECORDED, folder / "config.json", "Restore it from a copy.")
     check_same_store(run, store)
     recipe = with_options(find(options.recipe), options)
     check_numbers(options, recipe)
@@ -91,11 +91,11 @@ def resumed_job(
     )
 
 
-def restored(job: Job, tensors: dict[str, Tensor], about: dict[str, Any]) -> None:
+def restored(job: TrainingState, tensors: dict[str, Tensor], about: dict[str, Any]) -> None:
     """Take up a state that was read. Raises UserError if it is not one of this run's."""
     where, remedy = job.run.path / "state", "Remove the newest file there; the one before it is used."
-    with damage_named(where, remedy):
-        hold(about, STATE, where, remedy)
+    with reading_errors(where, remedy):
+        validate(about, STATE, where, remedy)
         job.restore(tensors, about)
 
 
@@ -115,7 +115,7 @@ def check_same_weights(run: RunFolder, given: np.ndarray | None, team: Team) -> 
         raise UserError(f"{run.path}: trained with sample weights. Resume it in one process, without torchrun.")
 
 
-def _check_epochs(run: RunFolder, recipe: Recipe, job: Job) -> None:
+def _check_epochs(run: RunFolder, recipe: Recipe, job: TrainingState) -> None:
     """Raises UsageError where another number of epochs makes no sense for a run taken up again."""
     trained, recorded = job.cursor.epoch - 1, run.value("options", "epochs") or recipe.epochs
     if job.epochs < trained:
@@ -179,8 +179,8 @@ def _keep_choices(run: RunFolder, options: TrainOptions, team: Team) -> tuple[di
         use_threads(recorded)
     else:
         machine = machine | {"threads": set_threads(options.threads, team.local)}
-        with damage_named(folder / "config.json", "Restore it from a copy."):
-            was, now = Layout(**before).in_words(), team.layout.in_words()
+        with reading_errors(folder / "config.json", "Restore it from a copy."):
+            was, now = Layout(**before).describe(), team.layout.describe()
         remarks.append(f"laid out anew ({was} before, {now} now): sums round otherwise, the last bits may differ")
     there_are = kernels.available(device)
     recorded, here = machine["kernels"].partition(" ")[0], there_are.partition(" ")[0]
@@ -205,7 +205,7 @@ def changed_machine(run: RunFolder) -> list[str]:
     ]
 
 
-def _from_the_start(job: Job, recipe: Recipe, options: TrainOptions) -> Job:
+def _from_the_start(job: TrainingState, recipe: Recipe, options: TrainOptions) -> TrainingState:
     """A run that was killed before its first state: its first weights again. Raises UserError if the config's options
     make another network than its table."""
     fill(job.network, first_network(job.store, recipe, options).state_dict(), job.run.path / "config.json")

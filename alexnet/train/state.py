@@ -15,7 +15,8 @@ from torch import Tensor
 
 import alexnet
 from alexnet import kernels
-from alexnet.data.augment import Augmentation, Inputs
+from alexnet.data.augment import Augmentation
+from alexnet.data.preprocessing import Preprocessing
 from alexnet.data.store.check import remarks_on
 from alexnet.data.store.read import Store
 from alexnet.errors import UsageError
@@ -25,7 +26,7 @@ from alexnet.measure.overlap import save_trained_on
 from alexnet.nets import table_json
 from alexnet.nets.network import Network
 from alexnet.parallel.gradients import Learning
-from alexnet.parallel.split import Part
+from alexnet.parallel.split import NetworkShard
 from alexnet.parallel.team import ALONE, Team
 from alexnet.placement import DTYPES, find_device
 from alexnet.processors import cores, omp_threads
@@ -34,7 +35,7 @@ from alexnet.text import counted, in_bytes
 from alexnet.train import precision
 from alexnet.train.checks import check_numbers, few_updates, large_batch_notes, with_options
 from alexnet.train.options import TrainOptions
-from alexnet.train.recipes import Recipe, find, in_words
+from alexnet.train.recipes import Recipe, describe, find
 from alexnet.train.schedule import Logged, Plateau, Polynomial, Schedule
 from alexnet.train.update import Lars, Update
 from alexnet.train.warm_start import first_inputs, first_network, starting_notes
@@ -58,7 +59,7 @@ class Cursor:
 
 
 @dataclass
-class Job:
+class TrainingState:
     """What a run works with. Its state, all that changes while it trains, is weights, velocities, schedule, cursor."""
 
     run: RunFolder
@@ -66,7 +67,7 @@ class Job:
     network: Network
     update: Update
     schedule: Schedule
-    inputs: Inputs
+    inputs: Preprocessing
     augmentation: Augmentation
     epochs: int
     batch: int
@@ -81,11 +82,11 @@ class Job:
     cursor: Cursor = field(default_factory=Cursor)
     saved_at: float = field(default_factory=time.monotonic)
     team: Team = field(default_factory=Team)
-    part: Part = field(init=False)
+    part: NetworkShard = field(init=False)
     learning: Learning = field(init=False)
 
     def __post_init__(self) -> None:
-        self.part, self.learning = Part(self.network), Learning(self.network)
+        self.part, self.learning = NetworkShard(self.network), Learning(self.network)
 
     def take_part(self, team: Team) -> None:
         """Keep what this process holds of the network, of the whole one it has now."""
@@ -161,7 +162,7 @@ def new_job(
     claim: Callable[[], None] = lambda: None,
     team: Team = ALONE,
     sample_weights: np.ndarray | None = None,
-) -> tuple[Job, list[str]]:
+) -> tuple[TrainingState, list[str]]:
     """A run from its beginning, its folder made, and what a person should know of the choices made.
 
     `claim` is called once the folder is there and before anything is written into it: it takes the folder's lock. The
@@ -239,7 +240,7 @@ def _config(
             "exif": store.description["exif"],
             "pictures": {name: len(part) for name, part in store.parts.items()},
         },
-        "rule": in_words(recipe, options.epochs or recipe.epochs, options.accumulate),
+        "rule": describe(recipe, options.epochs or recipe.epochs, options.accumulate),
         "recipe": asdict(recipe),
         "options": {name: str(value) if isinstance(value, Path) else value for name, value in asdict(options).items()},
         "machine": machine,
@@ -262,11 +263,11 @@ def make_job(
     run: RunFolder,
     store: Store,
     network: Network,
-    inputs: Inputs,
+    inputs: Preprocessing,
     recipe: Recipe,
     options: TrainOptions,
     machine: dict[str, Any],
-) -> Job:
+) -> TrainingState:
     """The job of one process: the whole network, at rest at its beginning."""
     device, epochs = torch.device(machine["device"]), options.epochs or recipe.epochs
     if options.deterministic and device.type == "cuda":
@@ -283,7 +284,7 @@ def make_job(
         layer_decays=recipe.layer_decays,
         lars=None if recipe.trust is None else Lars(recipe.trust),
     )
-    return Job(
+    return TrainingState(
         run=run,
         store=store,
         network=network,

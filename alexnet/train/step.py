@@ -15,7 +15,7 @@ from alexnet.errors import UserError
 from alexnet.measure.accuracy import rank_of_truth
 from alexnet.parallel.grid import Deal, deal
 from alexnet.train.schedule import Rates
-from alexnet.train.state import Job
+from alexnet.train.state import TrainingState
 
 
 class Diverged(UserError):
@@ -52,7 +52,7 @@ class Outcome:
         return loss, int(errors)
 
 
-def train_batch(job: Job, batch: Batch, rates: Rates, dealt: Deal | None = None) -> Outcome:
+def train_batch(job: TrainingState, batch: Batch, rates: Rates, dealt: Deal | None = None) -> Outcome:
     """One update; or, for a piece of a batch, its share of the gradient, and the update behind the last one. `batch` is
     the own share of what is `dealt` out; without, it is a whole batch."""
     dealt = dealt or deal(batch.indices)
@@ -62,7 +62,7 @@ def train_batch(job: Job, batch: Batch, rates: Rates, dealt: Deal | None = None)
 
 
 def learn(
-    job: Job, inputs: Tensor, labels: Tensor, dealt: Deal, rates: Rates, weights: Tensor | None = None
+    job: TrainingState, inputs: Tensor, labels: Tensor, dealt: Deal, rates: Rates, weights: Tensor | None = None
 ) -> Outcome:
     """The same with pictures that are augmented already. On the CPU a loss that is no number is seen before the update.
 
@@ -98,7 +98,7 @@ def own_loss(logits_bk: Tensor, labels: Tensor, dealt: Deal, weights_b: Tensor |
     return loss, (rank_of_truth(logits_bk.detach(), labels) > 0).sum() * counts
 
 
-def augmented(job: Job, indices: np.ndarray, pictures: Tensor, rates: Rates, first: int = 0) -> Tensor:
+def augmented(job: TrainingState, indices: np.ndarray, pictures: Tensor, rates: Rates, first: int = 0) -> Tensor:
     """The pictures as the network takes them; `first`: the place of the first of them in their batch."""
     augmentation = job.augmentation if rates.colour else job.augmentation.without_colour()
     return augmentation.apply(
@@ -112,7 +112,7 @@ def augmented(job: Job, indices: np.ndarray, pictures: Tensor, rates: Rates, fir
     )
 
 
-def went_wrong(job: Job, batch: int, *, noticed_in: Tensor | None) -> str:
+def went_wrong(job: TrainingState, batch: int, *, noticed_in: Tensor | None) -> str:
     """What to tell of a loss that is no number: the first layer whose output is none, or whose weights are, for the
     inputs it was `noticed_in`. None: it was noticed after the update, which has spoilt all weights."""
     if noticed_in is not None:
@@ -127,7 +127,7 @@ def went_wrong(job: Job, batch: int, *, noticed_in: Tensor | None) -> str:
     )
 
 
-def _culprit(job: Job, inputs: Tensor) -> str:
+def _culprit(job: TrainingState, inputs: Tensor) -> str:
     for name, weight in job.network.named_parameters():
         if not torch.isfinite(weight).all():
             return name

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from alexnet.errors import UserError
-from alexnet.train.state import Job
+from alexnet.train.state import TrainingState
 
 
 class Interrupted(UserError):
@@ -22,12 +22,12 @@ class Stop:
     asked = False
     agreed = False
 
-    def agree(self, job: Job, due: bool = False) -> bool:
+    def agree(self, job: TrainingState, due: bool = False) -> bool:
         """Hear whether any process was asked to stop, and tell whether a save is `due` for any."""
         due, self.agreed = job.team.any(due, self.asked)
         return due
 
-    def obey(self, job: Job) -> None:
+    def obey(self, job: TrainingState) -> None:
         if self.agreed:
             alone = f"alexnet train {job.store.path} --out {job.run.path} --resume"
             command = alone if job.team.alone else "the same line of torchrun and --resume"

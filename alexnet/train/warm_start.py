@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import torch
 
-from alexnet.data.augment import Inputs
+from alexnet.data.preprocessing import Preprocessing
 from alexnet.data.store.read import Store
 from alexnet.errors import UsageError, UserError
 from alexnet.nets.network import Network, build
@@ -135,13 +135,13 @@ def _keeps_mean(store: Store, network: Network, options: TrainOptions) -> bool:
     return kept and first in taken_layers(network, source, options.take) and source.inputs.side == store.size
 
 
-def first_inputs(store: Store, network: Network, recipe: Recipe, options: TrainOptions) -> Inputs:
+def first_inputs(store: Store, network: Network, recipe: Recipe, options: TrainOptions) -> Preprocessing:
     """What is done to the store's pictures before they enter the network."""
     statistics = store.statistics
     mean_image = torch.from_numpy(statistics.mean_image.copy()).permute(2, 0, 1).contiguous().float()
     if options.start_from is not None and _keeps_mean(store, network, options):
         mean_image = RunFolder.open(options.start_from).inputs.mean_image
-    return Inputs(
+    return Preprocessing(
         mean_image=mean_image,
         size=network.input_size,
         mean_mode=recipe.mean,

@@ -12,13 +12,13 @@ from alexnet.errors import UserError
 from alexnet.files.outputs import RUN_NEEDS
 from alexnet.weights import caffe, convnet, own, quantised, torchvision
 from alexnet.weights.content import OTHER_SUFFIXES, SUFFIXES, Kind, content_of
-from alexnet.weights.foreign import Asked, Files, Foreign, check, shapes_of
+from alexnet.weights.foreign import Files, ImportedWeights, ImportOptions, check, shapes_of
 from alexnet.weights.onnx import read as onnx_file
 
 __all__ = ["READERS", "Asked", "Files", "Foreign", "read_weights", "shapes_of"]
 
 QUANTISED = "Caffe's AlexNet, product-quantised"
-READERS: dict[Kind, tuple[str, Callable[[Files, str, Asked], Foreign]]] = {
+READERS: dict[Kind, tuple[str, Callable[[Files, str, ImportOptions], ImportedWeights]]] = {
     "own": ("a run exported by alexnet (.safetensors)", own.read_own),
     "torch": ("torchvision's alexnet (.pth and the like)", torchvision.read_torchvision),
     "safetensors": ("torchvision's alexnet (.safetensors)", torchvision.read_torchvision),
@@ -29,14 +29,14 @@ READERS: dict[Kind, tuple[str, Callable[[Files, str, Asked], Foreign]]] = {
 SHARD = re.compile(r"-\d+-of-\d+\.\w+$")
 
 
-def read_weights(path: Path, asked: Asked | None = None) -> Foreign:
+def read_weights(path: Path, asked: ImportOptions | None = None) -> ImportedWeights:
     """The weights in a file, folder or archive, of whatever known format.
 
     Raises UserError if the format is not known (the message says what the file is), if the file is damaged, if there
     are several candidates, if `asked` lacks what the file does not say, or if a layer is missing or does not fit (the
     message gives its name, the shape found and the shape needed).
     """
-    files, asked = Files(path), asked or Asked()
+    files, asked = Files(path), asked or ImportOptions()
     if quantised.is_quantised(files):
         foreign, label = quantised.read_quantised(files, asked), QUANTISED
     else:

@@ -13,11 +13,10 @@ from torch import Tensor
 
 from alexnet.errors import UserError
 from alexnet.files.npy import array_in
-from alexnet.files.schema import in_words
 from alexnet.nets.table import Table
 from alexnet.nets.zoo import ZOO, find
 from alexnet.weights import wire
-from alexnet.weights.foreign import SORTED_SYNSETS, Asked, Files, Foreign, as_image
+from alexnet.weights.foreign import SORTED_SYNSETS, Files, ImportedWeights, ImportOptions, as_image
 
 MEAN_RGB = torch.tensor([122.6789, 116.6688, 104.0070], dtype=torch.float32, device="cpu")
 """The mean colour of Caffe's `ilsvrc_2012_mean.npy`."""
@@ -37,7 +36,7 @@ class CaffeLayer:
     blobs: tuple[np.ndarray, ...]
 
 
-def read_caffe(files: Files, name: str, asked: Asked) -> Foreign:
+def read_caffe(files: Files, name: str, asked: ImportOptions) -> ImportedWeights:
     """Weights of `bvlc_alexnet` or `bvlc_reference_caffenet`, or of a net fine-tuned from one: the last layer may have
     another name and number of classes. A mean image beside the file is taken. Raises UserError for damaged files."""
     asked.refuse(("std", "colours"), str(files.path), "Caffe's networks read BGR from 0 to 255")
@@ -62,7 +61,7 @@ def read_caffe(files: Files, name: str, asked: Asked) -> Foreign:
     if "conv1.weight" in weights and weights["conv1.weight"].ndim == 4:
         weights["conv1.weight"] = weights["conv1.weight"].flip(1).contiguous()  # BGR → RGB
     mean, notes = _mean(files, asked)
-    return Foreign(table, weights, mean, "caffemodel", order=SORTED_SYNSETS, notes=notes, called=called)
+    return ImportedWeights(table, weights, mean, "caffemodel", order=SORTED_SYNSETS, notes=notes, called=called)
 
 
 def network_of(layers: list[CaffeLayer], net: str | None, where: str) -> Table:
@@ -90,7 +89,7 @@ def _named(layers: dict[str, CaffeLayer]) -> tuple[dict[str, Tensor], dict[str, 
     return weights, called
 
 
-def _mean(files: Files, asked: Asked) -> tuple[Tensor, tuple[str, ...]]:
+def _mean(files: Files, asked: ImportOptions) -> tuple[Tensor, tuple[str, ...]]:
     """The mean as an RGB image: the one asked for, an image beside the weights, or Caffe's mean colour."""
     if asked.mean is not None:
         return as_image(asked.mean, "bgr"), ()

@@ -21,11 +21,11 @@ from torch import Tensor
 
 from alexnet.errors import UserError
 from alexnet.files.npy import array_in
-from alexnet.files.schema import damage_named
+from alexnet.files.schema import reading_errors
 from alexnet.nets.table import Conv, Dense, Weighted
 from alexnet.nets.trace import Layer, trace
 from alexnet.nets.zoo import find
-from alexnet.weights.foreign import LIMIT_BYTES, Asked, Files, Foreign, as_image
+from alexnet.weights.foreign import LIMIT_BYTES, Files, ImportedWeights, ImportOptions, as_image
 
 NET = "alexnet-145"
 IN_CFG = {"fc6": "fc2048", "fc7": "fc2048b", "fc8": "fc1000"}
@@ -35,7 +35,7 @@ OWN_TOWER_FIRST = ("fc2048bb", "conv6b")
 """Layers of layers-145.cfg and -146.cfg whose first input is tower b's."""
 
 
-def read_convnet(files: Files, name: str, asked: Asked) -> Foreign:
+def read_convnet(files: Files, name: str, asked: ImportOptions) -> ImportedWeights:
     """Weights in cuda-convnet's layout, for `alexnet-145` or the net asked for. Raises UserError for damaged files."""
     asked.refuse(("std", "colours"), str(files.path), "cuda-convnet reads RGB from 0 to 255")
     where, table = files.where(name), find(asked.net or NET)
@@ -46,7 +46,7 @@ def read_convnet(files: Files, name: str, asked: Asked) -> Foreign:
             weight, bias = _layer(arrays, layer, table.columns, where)
             weights |= {f"{layer.row.name}.weight": weight, f"{layer.row.name}.bias": bias}
     mean = asked.mean if asked.mean is not None else _mean(arrays, where)
-    return Foreign(table, weights, as_image(mean), "cuda-convnet", mean_mode="centre")
+    return ImportedWeights(table, weights, as_image(mean), "cuda-convnet", mean_mode="centre")
 
 
 def _layer(arrays: dict[str, np.ndarray], layer: Layer, columns: int, where: str) -> tuple[Tensor, Tensor]:
@@ -125,7 +125,7 @@ def _mean(arrays: dict[str, np.ndarray], where: str) -> Tensor:
 
 def _arrays(data: bytes, where: str) -> dict[str, np.ndarray]:
     """The arrays of an .npz: numbers as float32, names as they are. Nothing pickled is read."""
-    with damage_named(where, "What is in it must be plain arrays."), zipfile.ZipFile(io.BytesIO(data)) as archive:
+    with reading_errors(where, "What is in it must be plain arrays."), zipfile.ZipFile(io.BytesIO(data)) as archive:
         if sum(member.file_size for member in archive.infolist()) > LIMIT_BYTES:
             raise UserError(f"{where}: unpacked it is larger than any file of these networks; it is not one of them.")
         names = [name for name in archive.namelist() if name.endswith(".npy")]

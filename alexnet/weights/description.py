@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from alexnet.files.npy import array_in
-from alexnet.files.schema import damage_named, hold, number, parsed, whole
+from alexnet.files.schema import number, parsed, reading_errors, validate, whole
 from alexnet.weights.foreign import Files
 
 KIND = "alexnet weights"
@@ -45,11 +45,11 @@ def description_beside(files: Files, name: str) -> Description | None:
     if beside is None:
         return None
     where = f"{files.path}: {name}.json"
-    with damage_named(where, REMEDY):
+    with reading_errors(where, REMEDY):
         described = parsed(beside)
         if not isinstance(described, dict) or described.get("kind") != KIND:
             return None
-        hold(described, FORM, where, REMEDY)
+        validate(described, FORM, where, REMEDY)
         end = described["input"].get("mean_image")
         return understood(described, None if end is None else files.beside(name, end))
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from alexnet.errors import UserError
 from alexnet.files.atomic import faults_named, read_bounded
-from alexnet.files.schema import damage_named
+from alexnet.files.schema import reading_errors
 from alexnet.nets.network import wanted
 from alexnet.nets.table import Table
 
@@ -32,7 +32,7 @@ SORTED_SYNSETS = "sorted synset"
 
 
 @dataclass(frozen=True, eq=False)
-class Asked:
+class ImportOptions:
     """What a person says of weights, where the file does not.
 
     `mean`: an RGB colour (3,), or an image (3, S, S) in the colours that the weights read, on the scale 0–255;
@@ -53,7 +53,7 @@ class Asked:
 
 
 @dataclass(frozen=True, eq=False)
-class Foreign:
+class ImportedWeights:
     """What was read. `weights` under our names, `missing` the layers that the files lack.
 
     `mean_image`: (3, S, S), RGB 0–255. `class_names`: in the order of the outputs, empty if unknown; `order`: what is
@@ -116,7 +116,7 @@ class Files:
     def __init__(self, path: Path) -> None:
         """Raises UserError if there is no such file or folder, or it can't be read."""
         self.path = path
-        with damage_named(path, AGAIN), faults_named(path):
+        with reading_errors(path, AGAIN), faults_named(path):
             path.stat()
             self._archive = path.is_file() and tarfile.is_tarfile(path)
         self._places: dict[str, dict[str, Path | tarfile.TarInfo]] = {}
@@ -132,7 +132,7 @@ class Files:
         elif not self._archive:
             yield Path(self.path.name), self.path
         else:
-            with damage_named(self.path, AGAIN), tarfile.open(self.path) as archive:
+            with reading_errors(self.path, AGAIN), tarfile.open(self.path) as archive:
                 yield from self._members(archive)
 
     def _members(self, archive: tarfile.TarFile) -> Iterator[tuple[Path, tarfile.TarInfo]]:
@@ -205,7 +205,7 @@ class Files:
                 )
             if isinstance(place, Path):
                 return place.read_bytes()
-            with damage_named(self.path, AGAIN), tarfile.open(self.path) as archive:
+            with reading_errors(self.path, AGAIN), tarfile.open(self.path) as archive:
                 member = archive.extractfile(place)
                 found = b"" if member is None else member.read(place.size)
                 if len(found) != place.size:
@@ -213,7 +213,7 @@ class Files:
                 return found
 
 
-def check(foreign: Foreign, where: str) -> None:
+def check(foreign: ImportedWeights, where: str) -> None:
     """Raises UserError naming the layer, the shape found and the shape needed, if the weights are not all the
     network's."""
     wanted = shapes_of(foreign.table)

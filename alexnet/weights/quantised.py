@@ -11,10 +11,10 @@ from torch import Tensor
 
 from alexnet.errors import UserError
 from alexnet.files import npy as arrays
-from alexnet.files.schema import damage_named
+from alexnet.files.schema import reading_errors
 from alexnet.nets.table import Dense, Weighted
 from alexnet.nets.zoo import find
-from alexnet.weights.foreign import SORTED_SYNSETS, Asked, Files, Foreign, shapes_of
+from alexnet.weights.foreign import SORTED_SYNSETS, Files, ImportedWeights, ImportOptions, shapes_of
 
 QUANTISED_LAYERS = {"conv1": 1, "conv2": 5, "conv3": 9, "conv4": 11, "conv5": 13, "fc6": 16, "fc7": 19, "fc8": 22}
 """Caffe's number of each layer, which the files' names carry."""
@@ -29,18 +29,18 @@ def is_quantised(files: Files) -> bool:
     return PREFIX + CODEBOOK.format(1) in files
 
 
-def read_quantised(files: Files, asked: Asked) -> Foreign:
+def read_quantised(files: Files, asked: ImportOptions) -> ImportedWeights:
     """Caffe's bvlc_alexnet, product-quantised: each run of d inputs of a unit is a word of a codebook. A conv1 in full,
     where the set has it, takes the quantised one's place. Layers without their list of words are `missing`.
 
     Raises UserError for files that are damaged.
     """
     asked.refuse(("net", "mean", "std", "colours"), str(files.path), ALREADY)
-    with damage_named(files.path, "Download the set again."):
+    with reading_errors(files.path, "Download the set again."):
         return _read(files)
 
 
-def _read(files: Files) -> Foreign:
+def _read(files: Files) -> ImportedWeights:
     table, weights, missing, notes = find("bvlc-alexnet"), {}, [], []
     shapes = shapes_of(table)
     for row in table.weighted:
@@ -59,7 +59,7 @@ def _read(files: Files) -> Foreign:
         weights["conv1.weight"] = weights["conv1.weight"].flip(1).contiguous()  # Caffe reads BGR
     mean = torch.from_numpy(array_in(files, MEAN).reshape(3, 256, 256)).flip(0).contiguous()
     names = files.read(CLASSES).decode("utf-8", "replace").splitlines() if CLASSES in files else []
-    return Foreign(
+    return ImportedWeights(
         table,
         weights,
         mean,
@@ -122,5 +122,5 @@ def _shape_in(data: bytes, files: Files, name: str) -> tuple[tuple[int, ...], in
 
 
 def _plain_npy(files: Files, name: str) -> np.ndarray:
-    with damage_named(files.where(name), "Download it again."):
+    with reading_errors(files.where(name), "Download it again."):
         return arrays.array_in(files.read(name)).astype(np.float32)

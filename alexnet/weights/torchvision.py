@@ -10,11 +10,20 @@ from pathlib import Path
 import torch
 
 from alexnet.errors import UserError
-from alexnet.files.schema import damage_named
+from alexnet.files.schema import reading_errors
 from alexnet.nets.zoo import find
 from alexnet.weights.checkpoint import loaded, network_in
 from alexnet.weights.description import description_beside
-from alexnet.weights.foreign import ALONE, SORTED_SYNSETS, Asked, Files, Foreign, as_image, fold_std, real_numbers
+from alexnet.weights.foreign import (
+    ALONE,
+    SORTED_SYNSETS,
+    Files,
+    ImportedWeights,
+    ImportOptions,
+    as_image,
+    fold_std,
+    real_numbers,
+)
 
 LAYERS = {
     "conv1": "features.0",
@@ -32,14 +41,14 @@ MEAN = torch.tensor([0.485, 0.456, 0.406], dtype=torch.float64, device="cpu") * 
 STD = torch.tensor([0.229, 0.224, 0.225], dtype=torch.float64, device="cpu") * 255
 
 
-def read_torchvision(files: Files, name: str, asked: Asked) -> Foreign:
+def read_torchvision(files: Files, name: str, asked: ImportOptions) -> ImportedWeights:
     """A state dict of torchvision's `alexnet`, alone or in a checkpoint (see `checkpoint`).
 
     Raises UserError for another network's, and for a pickle that holds a model instead of its tensors.
     """
     asked.refuse(("net", "colours"), str(files.path), "torchvision's alexnet reads RGB")
     where = files.where(name)
-    with damage_named(where, ALONE):
+    with reading_errors(where, ALONE):
         found, notes = network_in(loaded(files.read(name), where), CALLED.values(), where)
     weights = {ours: found.tensors[theirs] for ours, theirs in CALLED.items() if theirs in found.tensors}
     if not weights or found.strange:
@@ -54,7 +63,7 @@ def read_torchvision(files: Files, name: str, asked: Asked) -> Foreign:
     if (first := weights.get("conv1.weight")) is not None and first.ndim == 4 and first.shape[1] == 3:
         weights["conv1.weight"] = fold_std(first, std)
         unfolded = (first, std) if bool((std != 1).any()) else None
-    return Foreign(
+    return ImportedWeights(
         find("torchvision", classes=None if last is None or last.ndim != 1 else max(2, len(last))),
         weights,
         as_image(MEAN if mean is None else mean),

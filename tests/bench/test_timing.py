@@ -111,7 +111,7 @@ def test_json_has_the_fields_that_are_promised() -> None:
 
 
 def test_the_table_says_what_was_met_and_what_missed() -> None:
-    lines = suite.in_words(ROWS).splitlines()
+    lines = suite.describe(ROWS).splitlines()
     assert len({len(line) for line in lines}) == 1, "its columns stand below each other"
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     assert cells[2][:5] == ["machine.copy", "26.2", "", "GB/s", ""]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from alexnet.data.sources import Part, Source
+from alexnet.data.sources import Source, SourceSplit
 
 BAD = b"<html>not a picture</html>"
 
@@ -45,7 +45,7 @@ def make_source() -> Callable[..., Source]:
     def make(odd: dict[tuple[str, int], bytes | np.ndarray | BaseException] | None = None, **counts: int) -> Source:
         odd = odd or {}
         parts = {
-            name: Part(
+            name: SourceSplit(
                 keys=[f"{name}/class{i % 3}/pic ture_{i:04d}.jpg" for i in range(count)],
                 labels=np.arange(count) % 3,
                 reader=FakeReader(name, {place: what for (part, place), what in odd.items() if part == name}),

@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from alexnet.data import order
-from alexnet.data.augment import Augmentation, Inputs
+from alexnet.data.augment import Augmentation
 from alexnet.data.colour_noise import colour_noise
+from alexnet.data.preprocessing import Preprocessing
 from alexnet.data.views import views_of
 
 SIDE, SIZE, COUNT = 40, 32, 200
@@ -17,11 +18,11 @@ def pictures() -> torch.Tensor:
     return torch.from_numpy(np.random.default_rng(0).integers(0, 256, (COUNT, SIDE, SIDE, 3), np.uint8))
 
 
-def inputs(mode: str = "aligned") -> Inputs:
+def inputs(mode: str = "aligned") -> Preprocessing:
     source = np.random.default_rng(1)
     covariance = np.cov(source.normal(0, 60, (3, 500)) + source.normal(0, 90, 500))
     values, vectors = np.linalg.eigh(covariance)
-    return Inputs(
+    return Preprocessing(
         torch.from_numpy(source.uniform(90, 140, (3, SIDE, SIDE)).astype(np.float32)),
         SIZE,
         mode,  # type: ignore[arg-type]
@@ -31,7 +32,7 @@ def inputs(mode: str = "aligned") -> Inputs:
 
 
 def augmented(
-    augmentation: Augmentation, pictures: torch.Tensor, given: Inputs, indices: np.ndarray, epoch: int = 1
+    augmentation: Augmentation, pictures: torch.Tensor, given: Preprocessing, indices: np.ndarray, epoch: int = 1
 ) -> torch.Tensor:
     return augmentation.apply(
         pictures[torch.from_numpy(indices)], given, seed=7, epoch=epoch, indices=indices, first=0, dtype=torch.float32
@@ -76,7 +77,9 @@ def test_a_picture_is_augmented_alike_in_any_batch(pictures: torch.Tensor) -> No
 
 def test_noise_has_the_size_of_its_reading() -> None:
     """`facts`: code about ±12 levels where paper has ±5.5, for ImageNet's colours (√λ ≈ 119 along the first axis)."""
-    given = Inputs(torch.zeros(3, 256, 256), 224, "aligned", torch.tensor([14143.0, 1222.0, 293.0]), torch.eye(3))
+    given = Preprocessing(
+        torch.zeros(3, 256, 256), 224, "aligned", torch.tensor([14143.0, 1222.0, 293.0]), torch.eye(3)
+    )
     code, scale = colour_noise("code", given, 0, 1, np.arange(5000))
     paper, one = colour_noise("paper", given, 0, 1, np.arange(5000))
     assert code is not None
@@ -88,7 +91,7 @@ def test_noise_has_the_size_of_its_reading() -> None:
 
 def test_one_crop_for_32_pictures_in_a_row(pictures: torch.Tensor) -> None:
     """The 2012 code's chunks run along the epoch, whatever the batches."""
-    given = Inputs(torch.zeros(3, SIDE, SIDE), SIZE)
+    given = Preprocessing(torch.zeros(3, SIDE, SIDE), SIZE)
     same = pictures[:1].expand(100, -1, -1, -1)
     chunked = Augmentation(chunk=32, colour="off")
     found = chunked.apply(same, given, seed=0, epoch=1, indices=np.arange(100), first=16, dtype=torch.float32)
@@ -98,7 +101,7 @@ def test_one_crop_for_32_pictures_in_a_row(pictures: torch.Tensor) -> None:
 
 
 def test_ten_fixed_crops_of_zeiler_and_fergus(pictures: torch.Tensor) -> None:
-    given = Inputs(torch.zeros(3, SIDE, SIDE), SIZE)
+    given = Preprocessing(torch.zeros(3, SIDE, SIDE), SIZE)
     same = pictures[:1].expand(COUNT, -1, -1, -1)
     found = Augmentation(crops="ten", colour="off").apply(
         same, given, seed=0, epoch=1, indices=np.arange(COUNT), first=0, dtype=torch.float32
@@ -130,6 +133,6 @@ def test_cutout_masks_one_square(pictures: torch.Tensor) -> None:
 
 
 def test_a_record_as_large_as_the_input_has_one_place(pictures: torch.Tensor) -> None:
-    given = Inputs(torch.zeros(3, SIDE, SIDE), SIDE)
+    given = Preprocessing(torch.zeros(3, SIDE, SIDE), SIDE)
     found = augmented(Augmentation(mirror=False, colour="off"), pictures, given, np.arange(4))
     assert torch.equal(found, pictures[:4].permute(0, 3, 1, 2).float())

@@ -11,7 +11,7 @@ import torch
 from onnx import helper, numpy_helper
 
 from alexnet import cli
-from alexnet.data.augment import Inputs
+from alexnet.data.preprocessing import Preprocessing
 from alexnet.errors import UserError
 from alexnet.files.tensors import load_tensors
 from alexnet.nets import table, table_json
@@ -20,7 +20,7 @@ from alexnet.nets.zoo import ZOO, find
 from alexnet.runs.export import FromRecords, compare_onnx, export
 from alexnet.runs.folder import RunFolder
 from alexnet.runs.import_weights import import_run
-from alexnet.weights import Asked, read_weights
+from alexnet.weights import ImportOptions, read_weights
 from alexnet.weights.onnx.rows import signature
 from alexnet.weights.onnx.write import build_model
 
@@ -55,7 +55,7 @@ def made_run(path: Path, name: str, *, width: float = 1.0, side: int = SIDE, uni
         "finished": True,
     }
     statistics = torch.tensor([3.0, 2.0, 1.0]), torch.eye(3)
-    run = RunFolder.create(path, config, Inputs(image, network.input_size, "aligned", *statistics))
+    run = RunFolder.create(path, config, Preprocessing(image, network.input_size, "aligned", *statistics))
     run.save_model(network.state_dict())
     return run
 
@@ -147,7 +147,7 @@ def test_the_structure_alone_tells_the_network(name: str, tmp_path: Path) -> Non
     onnx.save(model, tmp_path / "net.onnx")
     with pytest.raises(UserError, match="does not say what is taken off its inputs, nor their colours"):
         read_weights(tmp_path / "net.onnx")
-    asked = Asked(mean=torch.zeros(3), colours="bgr", std=torch.tensor([2.0, 4.0, 8.0]))
+    asked = ImportOptions(mean=torch.zeros(3), colours="bgr", std=torch.tensor([2.0, 4.0, 8.0]))
     found = read_weights(tmp_path / "net.onnx", asked)
     assert signature(found.table) == signature(small)
     again = Network(found.table).eval()
@@ -163,7 +163,7 @@ def test_a_network_of_the_zoo_is_known_by_its_structure(tmp_path: Path) -> None:
     model = build_model(network, "{}")
     del model.metadata_props[:]
     onnx.save(model, tmp_path / "net.onnx")
-    found = read_weights(tmp_path / "net.onnx", Asked(mean=torch.zeros(3), colours="rgb"))
+    found = read_weights(tmp_path / "net.onnx", ImportOptions(mean=torch.zeros(3), colours="rgb"))
     assert (found.table.name, found.table.classes) == ("zfnet", 3)
     assert found.notes == ("the graph is the network zfnet",)
 
@@ -209,7 +209,7 @@ def test_light_graphs_with_lively_weights(shared_pack, tmp_path: Path, name: str
 
 
 def network_in(path: Path) -> Network:
-    foreign = read_weights(path, Asked(mean=torch.zeros(3), colours="rgb"))
+    foreign = read_weights(path, ImportOptions(mean=torch.zeros(3), colours="rgb"))
     network = Network(foreign.table)
     network.load_state_dict(foreign.weights)
     return network.eval()

@@ -16,9 +16,9 @@ from alexnet.errors import UserError
 from alexnet.features import transfer as transfer_module
 from alexnet.features.duplicates import find_duplicates
 from alexnet.features.extract import features_of
-from alexnet.features.pictures import Loose, Pool
+from alexnet.features.pictures import Pool, UnpreparedImages
 from alexnet.features.probes import Fold, fold_of, mean_per_class, probe, rotated
-from alexnet.features.transfer import Study, Wish, fold_store, untrained
+from alexnet.features.transfer import Study, TransferPlan, fold_store, untrained
 from alexnet.features.voc import average_precision, open_pictures
 from alexnet.measure.run import Run
 
@@ -90,7 +90,7 @@ def test_duplicates_are_found_moved_mirrored_and_recoded(run: Run, store: Store)
     noisy = np.clip(originals[2] + noise, 0, 255).astype(np.uint8)
     stranger = np.random.default_rng(4).integers(0, 256, originals[0].shape, np.uint8)
     grey = np.full_like(stranger, 90)
-    others = Loose(run, [stranger, dimmer, mirrored, noisy, grey])
+    others = UnpreparedImages(run, [stranger, dimmer, mirrored, noisy, grey])
     found = find_duplicates(part, others)
     assert [(one.first, one.second) for one in found] == [(5, 1), (17, 2), (40, 3)]
     assert all(one.correlation > 0.985 for one in found)
@@ -117,7 +117,7 @@ def test_a_fold_becomes_a_store_with_the_same_pixels(store: Store, tmp_path: Pat
 
 
 def test_a_study_measures_once_and_goes_on(run: Run, store: Store, tmp_path: Path, monkeypatch) -> None:
-    wish = Wish(
+    wish = TransferPlan(
         layers=("1", "7"), kinds=("svm",), per_class=(3,), folds=2, epochs=2, beside=("random", "target", "fine-tune")
     )
     found = Study(run, store, tmp_path, wish).outcomes()
@@ -143,7 +143,7 @@ def test_a_study_measures_once_and_goes_on(run: Run, store: Store, tmp_path: Pat
 
 def test_too_many_training_pictures_are_refused(run: Run, store: Store, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="--per-class 65 leaves nothing to test of its smallest class; 64 can be had"):
-        Study(run, store, tmp_path, Wish(per_class=(65,)))
+        Study(run, store, tmp_path, TransferPlan(per_class=(65,)))
 
 
 def test_the_command(trained: Path, store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -72,7 +72,7 @@ class Result:
 
 
 @dataclass(frozen=True)
-class Wish:
+class TransferPlan:
     """How long, from which seed, where faulty cases go. `corpus`: where cases that reached new code lie, a folder for
     each parser; `driven`: by atheris; `measured`: where the branches that were taken are told."""
 
@@ -92,7 +92,7 @@ class Wish:
 
 
 def fuzz(
-    parser: Parser, wish: Wish, folder: Path, told: Callable[[bytes], None], done: Callable[[Result], None]
+    parser: Parser, wish: TransferPlan, folder: Path, told: Callable[[bytes], None], done: Callable[[Result], None]
 ) -> None:
     """Read `wish.inputs` cases. `told` is given each one before it is read, `done` what came of them all."""
     result, watch, target = Result(parser.name), Watch(folder), parser.ready(folder)
@@ -116,7 +116,9 @@ def fuzz(
         meter.save()
 
 
-def _drawn(parser: Parser, wish: Wish, target: Target, read: Callable[[bytes], bool], end: Callable[[], None]) -> None:
+def _drawn(
+    parser: Parser, wish: TransferPlan, target: Target, read: Callable[[bytes], bool], end: Callable[[], None]
+) -> None:
     """Cases by a seeded generator: the seeds and what the corpus has first, as they are."""
     random, kept = Random(f"{wish.seed} {parser.name}"), wish.kept_for(parser)
     cases = [*target.seeds, *(path.read_bytes() for path in (sorted(kept.iterdir()) if kept and kept.is_dir() else ()))]
@@ -126,7 +128,9 @@ def _drawn(parser: Parser, wish: Wish, target: Target, read: Callable[[bytes], b
     end()
 
 
-def _driven(parser: Parser, wish: Wish, target: Target, read: Callable[[bytes], bool], end: Callable[[], None]) -> None:
+def _driven(
+    parser: Parser, wish: TransferPlan, target: Target, read: Callable[[bytes], bool], end: Callable[[], None]
+) -> None:
     """Cases by atheris, whose libFuzzer never returns: the process ends with the last case."""
     import atheris
 
@@ -205,7 +209,7 @@ def keep(out: Path, name: str, data: bytes) -> str:
     return str(path)
 
 
-def _meter(parser: Parser, wish: Wish) -> Any:
+def _meter(parser: Parser, wish: TransferPlan) -> Any:
     if wish.measured is None:
         return None
     import coverage
@@ -229,7 +233,7 @@ class _Child:
     since: float = 0.0
 
 
-def run(parsers: Sequence[Parser], wish: Wish, jobs: int, say: Callable[[Result], None]) -> list[Result]:
+def run(parsers: Sequence[Parser], wish: TransferPlan, jobs: int, say: Callable[[Result], None]) -> list[Result]:
     """Each parser in a process, `jobs` at once. A process that dies or hangs is a fault, its case kept."""
     waiting, running, results = list(parsers), [], []
     while waiting or running:
@@ -244,7 +248,7 @@ def run(parsers: Sequence[Parser], wish: Wish, jobs: int, say: Callable[[Result]
     return results
 
 
-def _start(parser: Parser, wish: Wish) -> _Child:
+def _start(parser: Parser, wish: TransferPlan) -> _Child:
     page = mmap.mmap(-1, LARGEST_CASE + 16)
     folder = Path(tempfile.mkdtemp(prefix="fuzz-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
     answer = folder.with_suffix(".answer")
@@ -264,7 +268,7 @@ def _start(parser: Parser, wish: Wish) -> _Child:
     return _Child(parser, pid, page, answer, folder, since=time.monotonic())
 
 
-def _in_child(parser: Parser, wish: Wish, folder: Path, answer: Path, page: mmap.mmap) -> None:
+def _in_child(parser: Parser, wish: TransferPlan, folder: Path, answer: Path, page: mmap.mmap) -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     _silence(folder.with_suffix(".log"))
     _bound_memory()
@@ -300,7 +304,7 @@ def _bound_memory() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
 
-def _ended(child: _Child, wish: Wish) -> Result | None:
+def _ended(child: _Child, wish: TransferPlan) -> Result | None:
     beat = int.from_bytes(child.page[0:8], "little")
     if beat != child.beat:
         child.beat, child.since = beat, time.monotonic()

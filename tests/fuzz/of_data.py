@@ -590,9 +590,12 @@ def archives(folder: Path) -> Target:
 SOURCES = "alexnet/data/sources/"
 STORE = (
     *(f"Store.{name}" for name in ("__init__", "open", "statistics", "sums", "report", "verify", "_statistics_file")),
-    *(f"Part.{name}" for name in ("__init__", "keys", "digests", "pictures", "record", "verify", "_fault_of_record")),
-    *(f"Part.{name}" for name in ("_read_rows", "_check_record", "_decoded", "_fill", "_span", "_check_file")),
-    *("Part._checked_labels", "Part._checked_offsets", "Keys", "read_array"),
+    *(
+        f"StoreSplit.{name}"
+        for name in ("__init__", "keys", "digests", "pictures", "record", "verify", "_fault_of_record")
+    ),
+    *(f"StoreSplit.{name}" for name in ("_read_rows", "_check_record", "_decoded", "_fill", "_span", "_check_file")),
+    *("StoreSplit._checked_labels", "Part._checked_offsets", "Keys", "read_array"),
 )
 """What reads a store's files; what checks the arguments of who calls does not belong to it."""
 DATA_PARSERS = [

@@ -41,7 +41,7 @@ from alexnet.report import sections
 from alexnet.runs.folder import RunFolder
 from alexnet.runs.history import day, read_history, read_now
 from alexnet.runs.hub import model_card
-from alexnet.see.activation_statistics import Spread
+from alexnet.see.activation_statistics import ActivationStatistics
 from alexnet.see.keypoints import in_view, read_keypoints, region_in_view
 from alexnet.see.top import Top, merge
 from alexnet.serve.app import create_app
@@ -345,7 +345,7 @@ def spreads(folder: Path) -> Target:
     save_tensors(path, {"conv1": torch.rand(5, 4), "fc6": torch.rand(5, 3)}, {"run": "x", "pictures": 5})
 
     def read(path: Path) -> object:
-        found = Spread.load(path)
+        found = ActivationStatistics.load(path)
         return [found.as_json(name, len(found.peaks) % 4) for name in (*found.peaks, "conv1")]
 
     return Target([path.read_bytes()], seeds.tensors_sealed, in_file(path, read))

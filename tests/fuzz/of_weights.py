@@ -27,7 +27,7 @@ from alexnet.files.tensors import save_tensors
 from alexnet.nets import table, table_json
 from alexnet.nets.trace import trace
 from alexnet.nets.zoo import ZOO, find
-from alexnet.weights import Asked, quantised, read_weights, shapes_of, torchvision
+from alexnet.weights import ImportOptions, quantised, read_weights, shapes_of, torchvision
 from alexnet.weights.caffe import mean_image_in
 from alexnet.weights.description import KIND
 
@@ -240,7 +240,9 @@ def caffemodels(folder: Path) -> Target:
     def read(data: bytes) -> object:
         files = unpacked(data)
         laid_out(folder, files, known)
-        asked = None if b"caffenet" in data else Asked(net=TOY, mean=torch.ones(3) if len(data) % 3 == 0 else None)
+        asked = (
+            None if b"caffenet" in data else ImportOptions(net=TOY, mean=torch.ones(3) if len(data) % 3 == 0 else None)
+        )
         return read_weights(folder if "mean.binaryproto" in files else folder / "a.caffemodel", asked)
 
     seeds_ = [packed(known | {"a.caffemodel": one}) for one in found] + [packed({"a.caffemodel": one}) for one in found]
@@ -339,7 +341,7 @@ def convnets(folder: Path) -> Target:
     def read(path: Path) -> object:
         data = path.read_bytes()
         net = None if b"net145" in data else TOY
-        return read_weights(path, Asked(net=net, mean=torch.ones(3) if len(data) % 7 == 0 else None))
+        return read_weights(path, ImportOptions(net=net, mean=torch.ones(3) if len(data) % 7 == 0 else None))
 
     return Target(packed_members, mutate.zipped(mutate.npy), in_file(folder / "a.npz", thinly(read)))
 
@@ -433,7 +435,10 @@ def onnx_graphs(folder: Path) -> Target:
         image.SerializeToString(),
         *odd,
     ]
-    asked = [Asked(mean=torch.zeros(3), colours="rgb"), Asked(mean=torch.ones(3), colours="bgr", std=torch.ones(3))]
+    asked = [
+        ImportOptions(mean=torch.zeros(3), colours="rgb"),
+        ImportOptions(mean=torch.ones(3), colours="bgr", std=torch.ones(3)),
+    ]
 
     def read(path: Path) -> object:
         size = path.stat().st_size

@@ -35,7 +35,7 @@ from alexnet.features.file import load_features
 from alexnet.features.similar.index import Index
 from alexnet.features.voc import _listed
 from alexnet.files import npy as arrays
-from alexnet.files.schema import damage_named, hold, json_bytes, number, read_json, sealed, whole
+from alexnet.files.schema import json_bytes, number, read_json, reading_errors, sealed, validate, whole
 from alexnet.files.tensors import DamagedFile, load_tensors, save_tensors
 from alexnet.measure.probabilities import Probabilities
 from alexnet.measure.run import Run
@@ -43,14 +43,14 @@ from alexnet.nets import table_json
 from alexnet.nets.zoo import find
 from alexnet.runs.folder import RunFolder
 from alexnet.runs.history import read_history, read_now
-from alexnet.see.activation_statistics import Spread
+from alexnet.see.activation_statistics import ActivationStatistics
 from alexnet.see.keypoints import read_keypoints, size_of
 from alexnet.see.top import Top
 from alexnet.serve.home import recipe_words
 from alexnet.serve.sides import Side
 from alexnet.train.options import TrainOptions
 from alexnet.train.resume import recorded_options, resumed_job
-from alexnet.weights import Asked, read_weights
+from alexnet.weights import ImportOptions, read_weights
 from alexnet.weights.caffe import mean_image_in
 from alexnet.weights.onnx.rows import array_of
 from alexnet.weights.quantised import PREFIX
@@ -117,14 +117,14 @@ def test_a_message_does_not_repeat_a_file_of_any_length() -> None:
 )
 def test_values_are_held_against_forms(value: Any, form: Any) -> None:
     with pytest.raises(UserError, match=r"a\.json: damaged, .* Restore it\."):
-        hold(value, form, "a.json", "Restore it.")
+        validate(value, form, "a.json", "Restore it.")
 
 
 @pytest.mark.parametrize(
     "fault", [struct.error("x"), RecursionError(), MemoryError(), OSError("x"), KeyError("a" * 9999)]
 )
 def test_whatever_a_reader_raises_is_named(fault: Exception) -> None:
-    with pytest.raises(UserError, match=r"^a\.bin: .* Restore it\.$"), damage_named("a.bin", "Restore it."):
+    with pytest.raises(UserError, match=r"^a\.bin: .* Restore it\.$"), reading_errors("a.bin", "Restore it."):
         raise fault
 
 
@@ -327,7 +327,7 @@ def test_strongest_pictures_and_spreads_of_another_form(tmp_path: Path) -> None:
         Top.load(tmp_path / "top")
     save_tensors(tmp_path / "spread", {"conv1": torch.zeros(3)})
     with pytest.raises(UserError, match="no activations"):
-        Spread.load(tmp_path / "spread")
+        ActivationStatistics.load(tmp_path / "spread")
 
 
 @pytest.mark.parametrize(
@@ -520,14 +520,14 @@ def test_a_caffemodel_whose_last_weights_are_no_matrix(tmp_path: Path) -> None:
 
     layer = mutate._field(1, 2, b"fc8") + mutate._field(7, 2, blob(np.ones(3, np.float32)))
     with pytest.raises(UserError, match="no matrix"):
-        read_weights(file(tmp_path / "a.caffemodel", mutate._field(100, 2, layer)), Asked(net="toy"))
+        read_weights(file(tmp_path / "a.caffemodel", mutate._field(100, 2, layer)), ImportOptions(net="toy"))
 
 
 @pytest.mark.parametrize("data", [b"\x93NUMPY", b"PK", pickle.dumps(3)])
 def test_an_npz_of_other_things(tmp_path: Path, data: bytes) -> None:
     path = file(tmp_path / "a.npz", mutate.zip_of({"conv1.weights.0.npy": data}))
     with pytest.raises(UserError, match=r"a\.npz"):
-        read_weights(path, Asked(net="toy"))
+        read_weights(path, ImportOptions(net="toy"))
 
 
 def test_a_quantised_set_that_is_none(tmp_path: Path) -> None:

@@ -156,7 +156,9 @@ def dies(folder: Path) -> engine.Target:
 def test_a_planted_fault_is_found_and_its_case_kept(tmp_path: Path) -> None:
     parsers = [engine.Parser("planted", planted, {}), engine.Parser("dies", dies, {})]
     results = {}
-    engine.run(parsers, engine.Wish(300, 60, 0, tmp_path), 2, lambda result: results.update({result.name: result}))
+    engine.run(
+        parsers, engine.TransferPlan(300, 60, 0, tmp_path), 2, lambda result: results.update({result.name: result})
+    )
     found = results["planted"]
     assert found.inputs == 300
     assert found.refused > 0

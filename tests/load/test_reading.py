@@ -14,7 +14,7 @@ from alexnet.data import synthetic
 from alexnet.data.sources import open_source
 from alexnet.data.store import layout
 from alexnet.data.store.prepare import prepare
-from alexnet.data.store.read import Part, Store
+from alexnet.data.store.read import Store, StoreSplit
 
 PROCESSES = 8
 READER = """
@@ -38,7 +38,7 @@ for number in range(rounds):
 """
 
 
-def digest_of(part: Part) -> str:
+def digest_of(part: StoreSplit) -> str:
     """Of a part's pictures, read by numpy or decoded one by one."""
     if part.format == "raw":
         pictures = np.load(part.folder / layout.PICTURES)

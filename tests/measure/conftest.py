@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from alexnet.data.augment import Inputs
+from alexnet.data.preprocessing import Preprocessing
 from alexnet.data.store.read import Store
 from alexnet.measure.run import Run
 from alexnet.nets import table_json
@@ -41,7 +41,7 @@ def toy_network(classes: int, pictures: Tensor) -> Network:
 def make_run(tmp_path: Path, store: Store) -> MakeRun:
     def make(name: str = "run", *, mean: str = "aligned", weights: bool = True, **changes: Any) -> Run:
         statistics = store.statistics
-        inputs = Inputs(
+        inputs = Preprocessing(
             mean_image=torch.from_numpy(statistics.mean_image.copy()).permute(2, 0, 1).contiguous(),
             size=SIZE,
             eigenvalues=torch.from_numpy(statistics.eigenvalues.copy()),

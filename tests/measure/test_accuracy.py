@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from alexnet.data.store.read import Store
 from alexnet.measure import accuracy
 from alexnet.measure.accuracy import TOP, count, evaluate, nll_of_truth, rank_of_truth
-from alexnet.measure.viewer import Viewer
+from alexnet.measure.viewer import ViewAverager
 
 
 def softmax(logits_bk: np.ndarray) -> np.ndarray:
@@ -70,7 +70,7 @@ def test_several_numbers_of_views_in_one_pass_give_the_same_bits(run, store: Sto
 
 
 def test_a_crop_as_large_as_the_record_has_one_place_for_all_views(run, store: Store) -> None:
-    whole = Viewer(run.network, type(run.inputs)(run.mean_image[:, 4:36, 4:36].contiguous(), 32))
+    whole = ViewAverager(run.network, type(run.inputs)(run.mean_image[:, 4:36, 4:36].contiguous(), 32))
     records = torch.from_numpy(store.parts["val"].read(np.arange(3))[:, 4:36, 4:36].copy())
     centre, five, ten = (whole.probabilities(records, views) for views in (1, 5, 10))
     assert torch.allclose(centre, five, atol=1e-6)

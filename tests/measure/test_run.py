@@ -41,9 +41,9 @@ def test_a_run_holds_all_that_its_folder_says(run: Run, store: Store) -> None:
 def test_arithmetic_is_the_training_s_on_a_device_of_its_kind_only(make_run) -> None:
     trained_here = make_run("here", machine={"device": "cpu", "precision": "bf16"})
     trained_elsewhere = make_run("elsewhere", machine={"device": "cuda", "precision": "bf16"})
-    assert trained_here.arithmetic.dtype == torch.bfloat16
-    assert trained_elsewhere.arithmetic.dtype == torch.float32
-    assert alexnet.load(trained_here.path, device="cpu", precision="fp32").arithmetic.dtype == torch.float32
+    assert trained_here.placement.dtype == torch.bfloat16
+    assert trained_elsewhere.placement.dtype == torch.float32
+    assert alexnet.load(trained_here.path, device="cpu", precision="fp32").placement.dtype == torch.float32
     assert alexnet.load(trained_elsewhere.path, device="cpu", precision="bf16").viewer.dtype == torch.bfloat16
 
 

@@ -14,7 +14,7 @@ from alexnet.parallel.team import Team
 from alexnet.runs.folder import RunFolder
 from alexnet.train.options import TrainOptions
 from alexnet.train.schedule import Logged, Rates
-from alexnet.train.state import Job
+from alexnet.train.state import TrainingState
 from alexnet.train.step import learn
 from alexnet.train.update import Lars, Update
 
@@ -75,7 +75,7 @@ def train(case: Case, team: Team | None = None) -> Outcome:
     return Outcome(losses, weights, team.meter.activations if team else 0, team.meter.activation_bytes if team else 0)
 
 
-def job_of(case: Case, team: Team) -> Job:
+def job_of(case: Case, team: Team) -> TrainingState:
     network = build(case.table, case.classes).to(case.dtype)
     for name in filter(None, case.frozen.split(",")):
         network.get_submodule(name).requires_grad_(False)
@@ -83,7 +83,7 @@ def job_of(case: Case, team: Team) -> Job:
     rule = {"layer_decays": case.decays, "lars": case.lars}
     update = Update.of(network, momentum=0.9, decay=0.0005, decay_biases=True, **rule)
     stand_ins: dict = dict.fromkeys(("store", "inputs", "augmentation"))
-    job = Job(
+    job = TrainingState(
         run=RunFolder(Path("nowhere"), {}),
         network=network,
         update=update,

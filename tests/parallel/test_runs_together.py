@@ -27,7 +27,7 @@ from alexnet.errors import UsageError
 from alexnet.files.tensors import load_tensors, tensor_digest
 from alexnet.measure.accuracy import Counts, evaluate
 from alexnet.measure.probabilities import Probabilities
-from alexnet.measure.viewer import Viewer
+from alexnet.measure.viewer import ViewAverager
 from alexnet.nets import zoo
 from alexnet.nets.network import build
 from alexnet.nets.table import with_width
@@ -166,7 +166,7 @@ def inputs(store: Store):
     ids=["data", "hybrid", "columns"],
 )
 def test_a_thousand_pictures_are_counted_once(thousand: Store, processes: int, options: TrainOptions) -> None:
-    alone = evaluate(Viewer(network().eval(), inputs(thousand)), thousand.parts["val"])
+    alone = evaluate(ViewAverager(network().eval(), inputs(thousand)), thousand.parts["val"])
     found = together(processes, count_together, thousand.path, Path("nowhere"), options)
     assert all(counts == found[0] for counts in found)
     assert found[0].pictures == alone.pictures == 1000

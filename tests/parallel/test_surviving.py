@@ -19,7 +19,7 @@ from alexnet.data.store.read import Store
 from alexnet.files.tensors import tensor_digest
 from alexnet.runs.folder import RunFolder
 from alexnet.train import loop
-from alexnet.train.state import Job
+from alexnet.train.state import TrainingState
 
 BATCHES = 7  # of an epoch
 
@@ -66,11 +66,11 @@ def test_a_killed_worker_brings_the_job_back(
     assert "Traceback" not in said.read_text()
 
 
-def command_but(step: int, rank: int, hinder: Callable[[Job], None], arguments: list[str]) -> tuple[int, str]:
+def command_but(step: int, rank: int, hinder: Callable[[TrainingState], None], arguments: list[str]) -> tuple[int, str]:
     """(exit code, stderr) of a command line in which one rank is hindered before an update."""
     plain, said = loop.train_batch, io.StringIO()
 
-    def hindered(job: Job, *rest):
+    def hindered(job: TrainingState, *rest):
         if (job.cursor.step, job.team.rank) == (step, rank):
             hinder(job)
         return plain(job, *rest)
@@ -84,11 +84,11 @@ def command_but(step: int, rank: int, hinder: Callable[[Job], None], arguments: 
     return code, said.getvalue()
 
 
-def stop_yourself(_: Job) -> None:
+def stop_yourself(_: TrainingState) -> None:
     os.kill(os.getpid(), signal.SIGSTOP)
 
 
-def lose_the_disk(job: Job) -> None:
+def lose_the_disk(job: TrainingState) -> None:
     """No state can be written any more."""
     shutil.rmtree(job.run.path / "state", ignore_errors=True)
     (job.run.path / "state").write_text("no folder")

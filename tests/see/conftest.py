@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from alexnet.data.augment import Inputs
+from alexnet.data.preprocessing import Preprocessing
 from alexnet.data.store.read import Store
 from alexnet.measure.run import Run
 from alexnet.nets import table_json
@@ -25,7 +25,7 @@ def make_run(folder: Path, store: Store, *, snapshots: tuple[int, ...] = ()) -> 
     """A run folder of the toy network, which takes 32 of the store's 40 pixels."""
     network = lively(build("toy", len(store.class_ids), input_size=SIZE), seed=1)
     statistics = store.statistics
-    inputs = Inputs(
+    inputs = Preprocessing(
         mean_image=torch.from_numpy(statistics.mean_image.copy()).permute(2, 0, 1).contiguous(),
         size=SIZE,
         eigenvalues=torch.from_numpy(statistics.eigenvalues.copy()),

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from alexnet.data.augment import Inputs
-from alexnet.measure.viewer import Viewer
+from alexnet.data.preprocessing import Preprocessing
+from alexnet.measure.viewer import ViewAverager
 from alexnet.nets import zoo
 from alexnet.nets.network import Network, build
 
@@ -38,8 +38,8 @@ def noise(count: int, size: int, seed: int = 0) -> Tensor:
     return torch.nn.functional.interpolate(coarse, (size, size), mode="bilinear", align_corners=False)
 
 
-def viewer_of(network: Network) -> Viewer:
+def viewer_of(network: Network) -> ViewAverager:
     """A viewer of records as large as the network's input, with a mean of many levels."""
     size = network.input_size
     mean = 120 + torch.rand(3, size, size, generator=torch.Generator().manual_seed(9)) * 20
-    return Viewer(network, Inputs(mean, size))
+    return ViewAverager(network, Preprocessing(mean, size))

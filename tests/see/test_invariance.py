@@ -8,11 +8,11 @@ import torch
 from made_networks import noise, small, viewer_of
 from torch import Tensor
 
-from alexnet.data.augment import Inputs
+from alexnet.data.preprocessing import Preprocessing
 from alexnet.data.store.read import Store
 from alexnet.errors import UserError
 from alexnet.measure.run import Run
-from alexnet.measure.viewer import Viewer
+from alexnet.measure.viewer import ViewAverager
 from alexnet.see.charts import invariance_figure
 from alexnet.see.forward_pass import inputs_of
 from alexnet.see.invariance import (
@@ -28,10 +28,10 @@ from alexnet.see.invariance import (
 
 
 @pytest.fixture(scope="module")
-def viewer() -> Viewer:
+def viewer() -> ViewAverager:
     """Views of 32 of records of 40, a mean that differs from place to place."""
     mean = 100 + noise(1, 40, seed=4)[0] / 3
-    return Viewer(small("toy"), Inputs(mean, 32))
+    return ViewAverager(small("toy"), Preprocessing(mean, 32))
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def record() -> Tensor:
     return (noise(1, 40)[0] + 120).clamp(0, 255).round().to(torch.uint8).permute(1, 2, 0)
 
 
-def test_nothing_done_is_the_centre_view(viewer: Viewer, record: Tensor) -> None:
+def test_nothing_done_is_the_centre_view(viewer: ViewAverager, record: Tensor) -> None:
     plain = inputs_of(viewer, record[None])[0]
     for kind, amount in (("translation", 0.0), ("scale", 1.0), ("rotation", 0.0), ("rotation", 360.0)):
         for fill in ("mean", "edge"):
@@ -47,7 +47,7 @@ def test_nothing_done_is_the_centre_view(viewer: Viewer, record: Tensor) -> None
             torch.testing.assert_close(found, plain, rtol=1e-4, atol=2e-2)
 
 
-def test_translation_moves_down_what_the_record_holds_and_then_the_mean(viewer: Viewer, record: Tensor) -> None:
+def test_translation_moves_down_what_the_record_holds_and_then_the_mean(viewer: ViewAverager, record: Tensor) -> None:
     mean = viewer.inputs.mean_image[:, 4:36, 4:36]
     pixels = record.permute(2, 0, 1).float()
     for amount in (3, -4, 10, -11):
@@ -63,7 +63,7 @@ def test_translation_moves_down_what_the_record_holds_and_then_the_mean(viewer: 
         torch.testing.assert_close(edge, pixels[:, rows, 4:36], rtol=1e-3, atol=2e-2)
 
 
-def test_a_quarter_turn_is_numpy_s(viewer: Viewer, record: Tensor) -> None:
+def test_a_quarter_turn_is_numpy_s(viewer: ViewAverager, record: Tensor) -> None:
     """Counter-clockwise, as `rot90` turns an array whose rows go down."""
     mean = viewer.inputs.mean_image[:, 4:36, 4:36]
     for quarters in (1, 2, 3):
@@ -72,7 +72,7 @@ def test_a_quarter_turn_is_numpy_s(viewer: Viewer, record: Tensor) -> None:
         torch.testing.assert_close(found, expected, rtol=1e-3, atol=2e-2)
 
 
-def test_scale_enlarges_about_the_centre(viewer: Viewer) -> None:
+def test_scale_enlarges_about_the_centre(viewer: ViewAverager) -> None:
     ramp = torch.arange(40).float().expand(3, 40, 40).permute(1, 2, 0).round().to(torch.uint8)  # level = column
     mean = viewer.inputs.mean_image[:, 4:36, 4:36]
     found = transformed(viewer, ramp, "scale", [1.6])[0] + mean
@@ -97,7 +97,7 @@ def test_distances_by_the_formulas() -> None:
     assert distances(given[0], torch.zeros(2), "relative").isfinite().all()
 
 
-def test_curves_are_what_a_loop_finds(viewer: Viewer, record: Tensor) -> None:
+def test_curves_are_what_a_loop_finds(viewer: ViewAverager, record: Tensor) -> None:
     found = curve(viewer, record[None], [2], "rotation", [0.0, 30.0], ["relu1", "relu7"], "none")
     inputs = transformed(viewer, record, "rotation", [0.0, 30.0])
     maps = viewer.network.activations(inputs)

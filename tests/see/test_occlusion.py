@@ -10,9 +10,9 @@ from torch import Tensor
 
 from alexnet.errors import UsageError, UserError
 from alexnet.geometry import Window
-from alexnet.measure.viewer import Viewer
+from alexnet.measure.viewer import ViewAverager
 from alexnet.see.forward_pass import look
-from alexnet.see.local import Local, Part
+from alexnet.see.local import Local, MapPatch
 from alexnet.see.occlusion import BATCH, BLOCK, Occluder, Square, neighbours, occlude, strongest_map
 from alexnet.see.units import Unit, last_convolution
 
@@ -21,7 +21,7 @@ ZOO += ["torchvision", "bvlc-alexnet", "caffenet", "alexnet-owt", "alexnet-bn", 
 ZOO += ["alexnet-no-conv2", "alexnet-tanh"]
 
 
-def record_for(viewer: Viewer, seed: int = 0) -> Tensor:
+def record_for(viewer: ViewAverager, seed: int = 0) -> Tensor:
     """A picture of many levels as a record as large as the view, uint8 (S, S, 3)."""
     size = viewer.inputs.size
     pixels = noise(1, size, seed)[0] * 0.8 + 128
@@ -44,7 +44,7 @@ def test_windows_that_a_span_reaches(window: Window, rounding: str) -> None:
             assert reads == [start <= number < stop for number in range(len(reads))]
 
 
-def followed(local: Local, part: Part) -> Iterator[tuple[str, Part | Tensor]]:
+def followed(local: Local, part: MapPatch) -> Iterator[tuple[str, MapPatch | Tensor]]:
     """All rows: parts as long as there are any, whole outputs behind them."""
     for name, found in local.parts(part):
         part = found
@@ -65,7 +65,7 @@ def test_every_map_is_the_whole_computation_s(name: str) -> None:
     far = size - side
     tops = torch.tensor([0, 0, far, far, size // 3, far - 1, 1])
     lefts = torch.tensor([0, far, 0, far, size // 2, 5, 2])
-    part = Part(noise(7, side, seed=5).to(picture.dtype), tops, lefts)
+    part = MapPatch(noise(7, side, seed=5).to(picture.dtype), tops, lefts)
     occluded = picture.repeat(7, 1, 1, 1)
     for number, (top, left) in enumerate(zip(tops.tolist(), lefts.tolist(), strict=True)):
         occluded[number, :, top : top + side, left : left + side] = part.values[number]
@@ -73,8 +73,8 @@ def test_every_map_is_the_whole_computation_s(name: str) -> None:
     tolerance = 1e-4 if name == "alexnet-bn" else 1e-9
     parts = 0
     for layer, found in followed(Local(sight), part):
-        parts += isinstance(found, Part)
-        whole = found.onto(sight[layer]) if isinstance(found, Part) else found
+        parts += isinstance(found, MapPatch)
+        whole = found.onto(sight[layer]) if isinstance(found, MapPatch) else found
         scale = float(expected[layer].abs().max())
         torch.testing.assert_close(whole, expected[layer], rtol=tolerance, atol=tolerance * scale)
     assert parts > 3, "most rows are computed in part"
@@ -83,8 +83,8 @@ def test_every_map_is_the_whole_computation_s(name: str) -> None:
 def test_far_less_is_computed() -> None:
     network = small("alexnet", input_size=224)
     sight = look(network, noise(1, 224))
-    part = Part(torch.zeros(1, 3, 32, 32), torch.tensor([96]), torch.tensor([96]))
-    sides = {name: found.values.shape[2] for name, found in followed(Local(sight), part) if isinstance(found, Part)}
+    part = MapPatch(torch.zeros(1, 3, 32, 32), torch.tensor([96]), torch.tensor([96]))
+    sides = {name: found.values.shape[2] for name, found in followed(Local(sight), part) if isinstance(found, MapPatch)}
     assert sides["conv1"] <= 11
     assert sides["conv2"] <= 11
     assert sides["conv3"] <= 9

@@ -11,7 +11,7 @@ from alexnet.data.store.read import Store
 from alexnet.errors import UserError
 from alexnet.measure.run import Run
 from alexnet.nets.network import build
-from alexnet.see.activation_statistics import Spread, spread_of
+from alexnet.see.activation_statistics import ActivationStatistics, spread_of
 from alexnet.see.connections import filters_of, strengths, weighted_layers
 
 
@@ -29,7 +29,7 @@ def test_the_peaks_are_those_of_each_picture_alone(run: Run, store: Store, tmp_p
         )
         assert found.peaks["fc6"][row] == pytest.approx(seen["fc6"][0].detach(), rel=1e-4, abs=1e-3)
     found.save(tmp_path / "spread.safetensors")
-    again = Spread.load(tmp_path / "spread.safetensors")
+    again = ActivationStatistics.load(tmp_path / "spread.safetensors")
     assert again.histogram("conv2", 3) == found.histogram("conv2", 3)
     told = again.as_json("conv2", 3)
     assert sum(told["counts"]) == 7

@@ -15,7 +15,7 @@ from alexnet.train import loop, step
 from alexnet.train.loop import train, train_epoch
 from alexnet.train.options import TrainOptions
 from alexnet.train.schedule import Rates
-from alexnet.train.state import Job, new_job
+from alexnet.train.state import TrainingState, new_job
 from alexnet.train.stop import Stop
 
 SMALL = {"net": "toy", "epochs": 2, "batch": 36, "precision": "fp32", "threads": 1, "mirror": False}
@@ -31,7 +31,7 @@ def notes(folder: Path) -> list[str]:
     return [line["text"] for line in lines if line["event"] == "note"]
 
 
-def in_float64(store: Store, folder: Path, asked: TrainOptions) -> Job:
+def in_float64(store: Store, folder: Path, asked: TrainOptions) -> TrainingState:
     """A job at its beginning whose weights, velocities and arithmetic are float64."""
     job, _ = new_job(store, folder, asked)
     job.network.double()
@@ -40,7 +40,7 @@ def in_float64(store: Store, folder: Path, asked: TrainOptions) -> Job:
     return job
 
 
-def trained(job: Job, epochs: int) -> dict[str, torch.Tensor]:
+def trained(job: TrainingState, epochs: int) -> dict[str, torch.Tensor]:
     """The weights after some epochs, with the sums of the last one."""
     log = Log(job.run.path / "log.jsonl")
     for _ in range(epochs):

@@ -15,11 +15,11 @@ from alexnet.train.plan import (
     Impossible,
     Subject,
     all_reduced,
+    describe,
     exchanged,
     forecasts,
     gathered,
     in_seconds,
-    in_words,
 )
 
 ALEXNET = 60_965_224
@@ -103,7 +103,7 @@ def test_layouts_that_can_not_be_had_say_why(net: str, devices: int, layout: str
     refused = found[layout]
     assert isinstance(refused, Impossible)
     assert reason in refused.reason
-    assert f"{layout}: {refused.reason}" in in_words(list(found.values()))
+    assert f"{layout}: {refused.reason}" in describe(list(found.values()))
 
 
 def test_one_device_has_one_layout() -> None:

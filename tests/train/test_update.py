@@ -5,7 +5,7 @@ import torch
 
 from alexnet.errors import UsageError
 from alexnet.nets.network import build
-from alexnet.train.recipes import Stage, find, in_words
+from alexnet.train.recipes import Stage, describe, find
 from alexnet.train.schedule import Logged, Plateau, Polynomial, Rates
 from alexnet.train.update import Lars, Update, limit_filters
 
@@ -185,15 +185,15 @@ def test_recipes_for_large_batches_are_the_solver_files() -> None:
 
 
 def test_the_rule_is_told_in_words() -> None:
-    assert in_words(find("paper"), 90, 1) == (
+    assert describe(find("paper"), 90, 1) == (
         "the rule of 2012; rate 0.01, divided by 10 when validation stalls; batches of 128 pictures"
     )
-    assert in_words(find("bn-8k"), 100, 64) == (
+    assert describe(find("bn-8k"), 100, 64) == (
         "LARS: each weight tensor at 0.001·‖w‖ / (‖g‖ + 0.0005·‖w‖) times the rate, biases and batch norms at 0.01 "
         "times it; rate 10: a line up to it over 3.84 epochs, then times (1 − t)^2, t from 0 to 1 over 100 epochs; "
         "batches of 8,192 pictures, each computed in 64 pieces of 128 whose gradients add up"
     )
-    assert "rate 0.01, changed at the epochs of recipe 145" in in_words(find("145"), 91, 1)
+    assert "rate 0.01, changed at the epochs of recipe 145" in describe(find("145"), 91, 1)
 
 
 # ── schedules ────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -20,11 +20,11 @@ from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 
 from alexnet.errors import UserError  # noqa: E402
 from alexnet.nets.network import Network  # noqa: E402
-from alexnet.weights import Asked, read_weights  # noqa: E402
-from alexnet.weights.foreign import Foreign  # noqa: E402
+from alexnet.weights import ImportOptions, read_weights  # noqa: E402
+from alexnet.weights.foreign import ImportedWeights  # noqa: E402
 from alexnet.weights.onnx import rows as onnx_rows  # noqa: E402
 
-ASKED = Asked(mean=torch.zeros(3), colours="rgb")
+ASKED = ImportOptions(mean=torch.zeros(3), colours="rgb")
 
 
 class Graph:
@@ -86,12 +86,12 @@ def noise(side: int, batch: int) -> np.ndarray:
     return np.random.default_rng(5).normal(0, 2, (batch, 3, side, side)).astype(np.float32)
 
 
-def read(model: Any, folder: Path) -> Foreign:
+def read(model: Any, folder: Path) -> ImportedWeights:
     onnx.save(model, folder / "net.onnx")
     return read_weights(folder / "net.onnx", ASKED)
 
 
-def agrees(found: Foreign, wanted: np.ndarray, tolerance: float = 1e-3) -> bool:
+def agrees(found: ImportedWeights, wanted: np.ndarray, tolerance: float = 1e-3) -> bool:
     """Whether the network that was read gives the same logits, or probabilities where the graph ends in them."""
     network = Network(found.table).eval()
     network.load_state_dict(found.weights)

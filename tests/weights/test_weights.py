@@ -15,7 +15,7 @@ from alexnet.measure.run import Run
 from alexnet.nets.zoo import find
 from alexnet.runs.import_weights import classes_of, import_run
 from alexnet.weights import read_weights, shapes_of
-from alexnet.weights.foreign import SORTED_SYNSETS, Foreign
+from alexnet.weights.foreign import SORTED_SYNSETS, ImportedWeights
 from alexnet.weights.quantised import QUANTISED_LAYERS
 
 PREFIX = "bvlc_alexnet_aCaF."
@@ -136,7 +136,9 @@ def test_what_can_t_be_read(made: tuple[Path, dict[str, np.ndarray]], tmp_path: 
 
 def test_the_names_beside_the_weights_are_those_of_the_outputs(tmp_path: Path) -> None:
     """config.json as Hugging Face writes it. A list given by a person may rename classes, not move them."""
-    foreign = Foreign(find("torchvision", classes=3), {}, torch.zeros(3, 256, 256), "torchvision", order=SORTED_SYNSETS)
+    foreign = ImportedWeights(
+        find("torchvision", classes=3), {}, torch.zeros(3, 256, 256), "torchvision", order=SORTED_SYNSETS
+    )
     weights, listed, config = tmp_path / "model.bin", tmp_path / "names.txt", tmp_path / "config.json"
     assert classes_of(foreign, weights, None)["names"] == ["class 0", "class 1", "class 2"]
     config.write_text('{"id2label": {"2": "up", "0": "ox", "1": "cat"}}')

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from alexnet.errors import UserError
 from alexnet.nets.zoo import find
 from alexnet.runs.import_weights import import_run
-from alexnet.weights import Asked, read_weights, shapes_of
+from alexnet.weights import ImportOptions, read_weights, shapes_of
 from alexnet.weights.caffe import blob_in, layers_of
 from alexnet.weights.wire import DamagedMessage
 
@@ -169,7 +169,7 @@ def test_a_mean_image_in_bgr(whole: Path, tmp_path: Path) -> None:
     blob.data.extend(image.ravel().tolist())
     (tmp_path / "mean.binaryproto").write_bytes(blob.SerializeToString())
     for name in ("mean.npy", "mean.binaryproto"):
-        found = read_weights(whole, Asked(mean=mean_of(str(tmp_path / name))))
+        found = read_weights(whole, ImportOptions(mean=mean_of(str(tmp_path / name))))
         assert np.array_equal(found.mean_image.numpy(), image[::-1])
 
 
@@ -177,7 +177,7 @@ def test_real_mean_image(shared_pack, whole: Path) -> None:
     from alexnet.commands.import_ import mean_of
 
     file = shared_pack("alexnet-real") / "prototxt" / "ilsvrc_2012_mean.npy"
-    found = read_weights(whole, Asked(mean=mean_of(str(file)))).mean_image
+    found = read_weights(whole, ImportOptions(mean=mean_of(str(file)))).mean_image
     assert found.mean(dim=(1, 2)).tolist() == pytest.approx([122.6789, 116.6688, 104.0070], abs=1e-3)
 
 

@@ -23,7 +23,7 @@ from alexnet.nets import table
 from alexnet.nets.zoo import ZOO, find
 from alexnet.runs.import_weights import import_run
 from alexnet.weights import read_weights, shapes_of
-from alexnet.weights.foreign import Foreign
+from alexnet.weights.foreign import ImportedWeights
 from alexnet.weights.torchvision import CALLED
 
 THIN = table.with_classes(table.with_width(find("torchvision"), 0.02), 3)
@@ -48,12 +48,12 @@ def named(*prefix: str) -> dict[str, Tensor]:
     return {"".join(prefix) + name: tensor for name, tensor in PLAIN.items()}
 
 
-def read(path: Path, saved: Any, name: str = "a.pth", **options: Any) -> Foreign:
+def read(path: Path, saved: Any, name: str = "a.pth", **options: Any) -> ImportedWeights:
     torch.save(saved, path / name, **options)
     return read_weights(path / name)
 
 
-def same(found: Foreign, wanted: dict[str, Tensor] = PLAIN) -> bool:
+def same(found: ImportedWeights, wanted: dict[str, Tensor] = PLAIN) -> bool:
     """Whether the weights came out (conv1's are divided by the inputs' deviation)."""
     names = [name for name in CALLED if name != "conv1.weight"]
     return all(torch.equal(found.weights[name], wanted[CALLED[name]].float()) for name in names)

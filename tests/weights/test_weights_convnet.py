@@ -12,7 +12,7 @@ from alexnet.nets.network import Network
 from alexnet.nets.table import change
 from alexnet.nets.trace import trace
 from alexnet.nets.zoo import ZOO
-from alexnet.weights import Asked, convnet, read_weights
+from alexnet.weights import ImportOptions, convnet, read_weights
 
 # layer → (its inputs in the cfg's order, maps of each input · k · k or units, outputs); full size but for fc6's inputs
 TOWERS = {
@@ -81,7 +81,7 @@ def test_two_towers_and_one_network_give_the_same_logits(
     arrays: dict[str, np.ndarray], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     np.savez(tmp_path / "145.npz", **arrays)
-    found = read_weights(tmp_path / "145.npz", Asked(net="alexnet-145-no-norm"))
+    found = read_weights(tmp_path / "145.npz", ImportOptions(net="alexnet-145-no-norm"))
     network = Network(found.table).eval()
     network.load_state_dict(found.weights)
     picture = torch.randn(1, 3, 224, 224, generator=torch.Generator().manual_seed(0))
@@ -119,7 +119,7 @@ def test_faults(arrays: dict[str, np.ndarray], tmp_path: Path) -> None:
     ):
         np.savez(tmp_path / "made.npz", **given)
         with pytest.raises(UserError, match=message):
-            read_weights(tmp_path / "made.npz", Asked(mean=torch.zeros(3)))
+            read_weights(tmp_path / "made.npz", ImportOptions(mean=torch.zeros(3)))
     (tmp_path / "made.npz").write_bytes((tmp_path / "made.npz").read_bytes()[:5000])
     with pytest.raises(UserError, match="damaged"):
         read_weights(tmp_path / "made.npz")
@@ -133,8 +133,8 @@ def test_a_net_of_one_tower(tmp_path: Path) -> None:
         made[f"{name}.biases"] = random.normal(size=outputs).astype(np.float32)
     np.savez(tmp_path / "cifar.npz", **made)
     with pytest.raises(UserError, match=r"has no data_mean\. Give the mean"):
-        read_weights(tmp_path / "cifar.npz", Asked(net="cifar-19pct"))
-    found = read_weights(tmp_path / "cifar.npz", Asked(net="cifar-19pct", mean=torch.tensor([1.0, 2.0, 3.0])))
+        read_weights(tmp_path / "cifar.npz", ImportOptions(net="cifar-19pct"))
+    found = read_weights(tmp_path / "cifar.npz", ImportOptions(net="cifar-19pct", mean=torch.tensor([1.0, 2.0, 3.0])))
     expected = made["conv2.weights.0"][:, 7].reshape(32, 5, 5)
     assert np.array_equal(found.weights["conv2.weight"][7].numpy(), expected)
     assert np.array_equal(found.weights["fc10.weight"].numpy(), made["fc10.weights.0"].T)

@@ -16,7 +16,7 @@ from alexnet.measure.run import Run
 from alexnet.runs.export import export
 from alexnet.runs.folder import RunFolder
 from alexnet.runs.import_weights import import_run
-from alexnet.weights import Asked, read_weights
+from alexnet.weights import ImportOptions, read_weights
 
 CLASSES = 1000
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -168,7 +168,7 @@ def test_faults_name_the_layer_and_both_shapes(file: Path, peer: nn.Module, tmp_
     with pytest.raises(UserError, match="damaged or cut short"):
         read_weights(tmp_path / "cut.pth")
     with pytest.raises(UserError, match="leave out --colours"):
-        read_weights(file, Asked(colours="bgr"))
+        read_weights(file, ImportOptions(colours="bgr"))
 
 
 class Evil:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
 
-from alexnet.data.sources.base import Item, Part, Source, split
+from alexnet.data.sources.base import Item, Source, SourceSplit, split
 from alexnet.data.sources.builtin import PREFIX, open_builtin
 from alexnet.data.sources.caltech import caltech_folder, open_caltech
 from alexnet.data.sources.cifar import cifar_folder, open_cifar
@@ -19,7 +19,7 @@ from alexnet.data.sources.tiny_imagenet import is_tiny_imagenet, open_tiny_image
 from alexnet.errors import UserError
 from alexnet.files.atomic import expanded
 
-__all__ = ["Item", "Part", "Source", "open_source", "split"]
+__all__ = ["Item", "Source", "SourceSplit", "open_source", "split"]
 
 
 def open_source(

@@ -52,7 +52,7 @@ class Item:
 
 
 @dataclass(frozen=True, eq=False)
-class Part(Sequence[Item]):
+class SourceSplit(Sequence[Item]):
     """The items of "train", "val" or "test", made one at a time: a million of them are two lists and an array."""
 
     keys: Sequence[str]
@@ -68,8 +68,8 @@ class Part(Sequence[Item]):
     @overload
     def __getitem__(self, index: int) -> Item: ...
     @overload
-    def __getitem__(self, index: slice) -> "Part": ...
-    def __getitem__(self, index: int | slice) -> "Item | Part":
+    def __getitem__(self, index: slice) -> "SourceSplit": ...
+    def __getitem__(self, index: int | slice) -> "Item | SourceSplit":
         if isinstance(index, slice):
             return self.take(np.arange(len(self))[index])
         index = range(len(self))[index]
@@ -79,10 +79,10 @@ class Part(Sequence[Item]):
     def __iter__(self) -> Iterator[Item]:
         return (self[index] for index in range(len(self)))
 
-    def take(self, indices: np.ndarray) -> "Part":
+    def take(self, indices: np.ndarray) -> "SourceSplit":
         """The part that holds these items, in this order."""
         places = indices if self.places is None else self.places[indices]
-        return Part([self.keys[int(i)] for i in indices], self.labels[indices], self.reader, places)
+        return SourceSplit([self.keys[int(i)] for i in indices], self.labels[indices], self.reader, places)
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class Source:
     class_names: tuple[str, ...]
     class_ids: tuple[str, ...]
     class_order: str
-    parts: Mapping[str, Part]
+    parts: Mapping[str, SourceSplit]
     ignored: tuple[str, ...] = ()
     notes: tuple[str, ...] = field(default=(), kw_only=True)
     groups: Callable[[str], str] | None = field(default=None, compare=False)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from alexnet.data.sources.base import ArrayReader, Part, Source, check
+from alexnet.data.sources.base import ArrayReader, Source, SourceSplit, check
 from alexnet.errors import UserError
 
 FOLDER = "cifar-10-batches-py"
@@ -32,7 +32,7 @@ def open_cifar(root: Path) -> Source:
     return check(Source("cifar-10", names, names, "CIFAR-10 label", parts), str(root))
 
 
-def _part(root: Path, batches: tuple[str, ...], classes: int) -> Part:
+def _part(root: Path, batches: tuple[str, ...], classes: int) -> SourceSplit:
     keys: list[str] = []
     pictures: list[np.ndarray] = []
     labels: list[np.ndarray] = []
@@ -41,7 +41,7 @@ def _part(root: Path, batches: tuple[str, ...], classes: int) -> Part:
         pictures.append(pictures_nhwc)
         labels.append(batch_labels)
         keys += [f"{name}/{index:05d}" for index in range(len(batch_labels))]
-    return Part(keys, np.concatenate(labels), ArrayReader(np.concatenate(pictures)))
+    return SourceSplit(keys, np.concatenate(labels), ArrayReader(np.concatenate(pictures)))
 
 
 def _batch(path: Path, classes: int) -> tuple[np.ndarray, np.ndarray]:

@@ -7,7 +7,17 @@ from pathlib import Path
 
 import numpy as np
 
-from alexnet.data.sources.base import FileReader, Part, Source, check, distinct, in_order, key_of, listed, printable
+from alexnet.data.sources.base import (
+    FileReader,
+    Source,
+    SourceSplit,
+    check,
+    distinct,
+    in_order,
+    key_of,
+    listed,
+    printable,
+)
 from alexnet.data.sources.class_text import MOST_BYTES, entries_in
 from alexnet.data.sources.found import Folder, read_tree
 from alexnet.data.sources.layouts import refuse_other_layouts, split_names, unwrapped
@@ -136,7 +146,7 @@ def same_name(name: str) -> str:
     return unicodedata.normalize("NFC", name).casefold()
 
 
-def class_part(root: Path, folders: Sequence[Folder | None]) -> Part:
+def class_part(root: Path, folders: Sequence[Folder | None]) -> SourceSplit:
     """The pictures in these folders, one for each class, each in the order of their paths; None: no pictures of it."""
     names: list[str] = []
     counts: list[int] = []
@@ -156,9 +166,9 @@ def class_tree(root: Path, folder: str, ignored: list[str]) -> Folder:
     return tree
 
 
-def files_part(root: Path, names: list[str], labels: np.ndarray) -> Part:
+def files_part(root: Path, names: list[str], labels: np.ndarray) -> SourceSplit:
     """The part that these files (paths below ``root``) make; keys are their paths, see ``key_of``."""
-    return Part([key_of(name) for name in names], labels.astype(np.int64), FileReader(root, names))
+    return SourceSplit([key_of(name) for name in names], labels.astype(np.int64), FileReader(root, names))
 
 
 def human_names(root: Path, class_ids: tuple[str, ...]) -> tuple[str, ...]:

@@ -14,14 +14,14 @@ from pathlib import Path
 import numpy as np
 
 from alexnet.data.sources.archive import Member, TarReader, members
-from alexnet.data.sources.base import Part, Source, check, distinct, in_order, key_of, listed, printable
+from alexnet.data.sources.base import Source, SourceSplit, check, distinct, in_order, key_of, listed, printable
 from alexnet.data.sources.class_text import WNID
 from alexnet.data.sources.folder import class_part, class_tree, files_part
 from alexnet.data.sources.found import entries, read_tree
 from alexnet.data.sources.mat import MOST_BYTES, read_mat
 from alexnet.errors import UserError
 from alexnet.files.atomic import read_bounded
-from alexnet.files.schema import damage_named
+from alexnet.files.schema import reading_errors
 
 NUMBERED = re.compile(r"ILSVRC\d{4}_(?:val|test)_(\d{8})\.JPEG", re.I)
 DEEPEST_KIT = 3
@@ -207,7 +207,7 @@ def _unpacked(path: Path, wanted: set[str]) -> dict[str, bytes]:
     """The wanted files of a small packed tar, in memory; the amount unpacked is bounded."""
     found: dict[str, bytes] = {}
     total = 0
-    with damage_named(path, "Download it again."), tarfile.open(path, "r|*") as archive:
+    with reading_errors(path, "Download it again."), tarfile.open(path, "r|*") as archive:
         for info in archive:
             total += abs(info.size)  # a size below 0 leads back, for ever
             if total > MOST_BYTES:
@@ -219,7 +219,7 @@ def _unpacked(path: Path, wanted: set[str]) -> dict[str, bytes]:
     return found
 
 
-def _train(root: Path, edition: Edition, kit: Kit, ignored: list[str]) -> Part:
+def _train(root: Path, edition: Edition, kit: Kit, ignored: list[str]) -> SourceSplit:
     path = root / edition.train
     if path.is_file():
         return _train_tar(path, edition, kit, _patches(root, "train"))
@@ -246,7 +246,7 @@ def names_in(root: Path, folder: str, ignored: list[str]) -> list[str]:
     return in_order([*tree.folders, *map(os.path.basename, tree.pictures)])
 
 
-def sorted_validation(root: Path, folder: str, class_ids: tuple[str, ...], ignored: list[str]) -> Part:
+def sorted_validation(root: Path, folder: str, class_ids: tuple[str, ...], ignored: list[str]) -> SourceSplit:
     """Validation pictures in folders named after their classes; other folders are skipped if they hold no pictures."""
     tree = class_tree(root, folder, ignored)
     found = [name for name, inner in tree.folders.items() if name in class_ids or inner.holds_pictures()]
@@ -254,7 +254,7 @@ def sorted_validation(root: Path, folder: str, class_ids: tuple[str, ...], ignor
     return class_part(root, [tree.folders[class_id] for class_id in class_ids])
 
 
-def _train_tar(path: Path, edition: Edition, kit: Kit, patches: dict[str, Member]) -> Part:
+def _train_tar(path: Path, edition: Edition, kit: Kit, patches: dict[str, Member]) -> SourceSplit:
     """The tar of tars: one inner archive per class, named after its wnid."""
     inner = {name.removesuffix(".tar"): member for name, member in _by_base_name(members(path), path).items()}
     check_classes(inner, kit.wnids, path, "the kit")
@@ -272,7 +272,7 @@ def _train_tar(path: Path, edition: Edition, kit: Kit, patches: dict[str, Member
             found.append((1, patches[name]) if name in patches else (0, pictures[name]))
             keys.append(f"{wnid}/{key_of(name)}")
             labels.append(label)
-    return Part(keys, np.array(labels, np.int64), TarReader([path, path.parent / PATCHES], found))
+    return SourceSplit(keys, np.array(labels, np.int64), TarReader([path, path.parent / PATCHES], found))
 
 
 def _by_base_name(found: Iterable[Member], where: Path) -> dict[str, Member]:
@@ -292,7 +292,7 @@ def _patches(root: Path, part: str) -> dict[str, Member]:
     return {member.name.rpartition("/")[2]: member for member in found if part in member.name.split("/")[:-1]}
 
 
-def _numbered(root: Path, edition: Edition, part: str, ignored: list[str]) -> Part | None:
+def _numbered(root: Path, edition: Edition, part: str, ignored: list[str]) -> SourceSplit | None:
     """The pictures of "val" or "test", unlabelled (-1) and in the order of their numbers; None if there are none."""
     path, folder = root / (edition.val if part == "val" else edition.test), root / part
     if path.is_file():
@@ -302,7 +302,7 @@ def _numbered(root: Path, edition: Edition, part: str, ignored: list[str]) -> Pa
         reader = TarReader(
             [path, root / PATCHES], [(1, patches[name]) if name in patches else (0, plain[name]) for name in names]
         )
-        return Part(names, np.full(len(names), -1, np.int64), reader)
+        return SourceSplit(names, np.full(len(names), -1, np.int64), reader)
     if folder.is_dir():
         names = [f"{part}/{name}" for name in _by_number(names_in(root, part, ignored), folder)]
         return files_part(root, names, np.full(len(names), -1))
@@ -323,7 +323,7 @@ def _by_number(names: Iterable[str], where: Path) -> list[str]:
     return [numbers[number] for number in sorted(numbers)]
 
 
-def _labelled(pictures: Part, truth: tuple[int, ...], kit: Kit, root: Path, part: str) -> Part:
+def _labelled(pictures: SourceSplit, truth: tuple[int, ...], kit: Kit, root: Path, part: str) -> SourceSplit:
     if len(pictures) != len(truth):
         raise UserError(
             f"{root}: {len(pictures)} {part} pictures, but the ground truth labels {len(truth)}: one is incomplete"
@@ -331,4 +331,4 @@ def _labelled(pictures: Part, truth: tuple[int, ...], kit: Kit, root: Path, part
     lacking = [kit.wnids[label] for label in sorted(set(range(len(kit.wnids))) - set(truth))]
     if lacking:
         raise UserError(f"{root}: the {part} ground truth has no picture of {listed(lacking)}")
-    return Part(pictures.keys, np.array(truth, np.int64), pictures.reader, pictures.places)
+    return SourceSplit(pictures.keys, np.array(truth, np.int64), pictures.reader, pictures.places)

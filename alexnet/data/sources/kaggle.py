@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from alexnet.data.sources.base import Part, Source, check, in_order, listed, printable
+from alexnet.data.sources.base import Source, SourceSplit, check, in_order, listed, printable
 from alexnet.data.sources.class_text import WNID, lines_of
 from alexnet.data.sources.folder import class_part, class_tree, files_part, human_names
 from alexnet.data.sources.found import entries
@@ -69,7 +69,7 @@ def _list_of(data: Path, *names: str) -> Path | None:
     return next((place for place in places if place.is_file()), None)
 
 
-def _labelled(data: Path, class_ids: tuple[str, ...], ignored: list[str], notes: list[str]) -> Part:
+def _labelled(data: Path, class_ids: tuple[str, ...], ignored: list[str], notes: list[str]) -> SourceSplit:
     path = _list_of(data, *TRUTHS)
     if path is None:
         raise UserError(

@@ -14,7 +14,17 @@ from xml.parsers import expat
 
 import numpy as np
 
-from alexnet.data.sources.base import UNLABELLED, FileReader, Part, Source, check, in_order, key_of, listed, printable
+from alexnet.data.sources.base import (
+    UNLABELLED,
+    FileReader,
+    Source,
+    SourceSplit,
+    check,
+    in_order,
+    key_of,
+    listed,
+    printable,
+)
 from alexnet.data.sources.class_text import codec_of
 from alexnet.data.sources.found import entries, is_folder, read_tree, why_no_picture
 from alexnet.errors import UserError
@@ -110,7 +120,7 @@ def open_labelme(root: Path) -> Source:
     ignored += [f"{name}: has no annotation" for name in bare]
     label_of = {class_id: label for label, class_id in enumerate(class_ids)}
     labels = np.array([label_of.get(found.name, UNLABELLED) for found in objects], np.int64)
-    parts = {"train": Part([found.key for found in objects], labels, ObjectReader(root, objects))}
+    parts = {"train": SourceSplit([found.key for found in objects], labels, ObjectReader(root, objects))}
     note = f"{root}: {counted(len(objects) - len(faults), 'object')}, cut out of the pictures by the annotations in "
     note += f"{folders.annotations or root.name}/"
     note += f"; {counted(len(faults), 'annotation')} can't be used" if faults else ""

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from alexnet.data.sources.base import Part, Source, check
+from alexnet.data.sources.base import Source, SourceSplit, check
 from alexnet.errors import UserError
 
 CATEGORIES = ("animal", "human", "plane", "truck", "car")
@@ -27,7 +27,7 @@ def open_norb(root: Path) -> Source:
     return check(Source("small-norb", CATEGORIES, CATEGORIES, "NORB category", parts, ignored), str(root))
 
 
-def _part(root: Path, name: str) -> Part:
+def _part(root: Path, name: str) -> SourceSplit:
     pictures_nchw = _matrix(_only(root, f"smallnorb-*-{name}-dat.mat"))
     labels = _matrix(_only(root, f"smallnorb-*-{name}-cat.mat"))
     if pictures_nchw.ndim != 4 or pictures_nchw.dtype != np.uint8 or pictures_nchw.shape[1] != 2:
@@ -35,7 +35,7 @@ def _part(root: Path, name: str) -> Part:
     if labels.shape != (len(pictures_nchw),) or not np.isin(labels, range(len(CATEGORIES))).all():
         raise UserError(f"{root}: the {name} categories are not one number from 0 to 4 for each picture")
     keys = [f"{name}/{index:05d}" for index in range(len(labels))]
-    return Part(keys, labels.astype(np.int64), GreyReader(pictures_nchw))
+    return SourceSplit(keys, labels.astype(np.int64), GreyReader(pictures_nchw))
 
 
 class GreyReader:

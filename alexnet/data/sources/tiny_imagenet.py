@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from alexnet.data.sources.base import Part, Source, check, in_order, listed
+from alexnet.data.sources.base import Source, SourceSplit, check, in_order, listed
 from alexnet.data.sources.class_text import lines_of
 from alexnet.data.sources.folder import class_part, class_tree, files_part, human_names
 from alexnet.data.sources.found import read_tree
@@ -37,7 +37,7 @@ def open_tiny_imagenet(root: Path) -> Source:
     return check(Source("tiny-imagenet", names, class_ids, "sorted synset", parts, tuple(ignored)), str(root))
 
 
-def _validation(root: Path, class_ids: tuple[str, ...], ignored: list[str]) -> Part:
+def _validation(root: Path, class_ids: tuple[str, ...], ignored: list[str]) -> SourceSplit:
     labels = _annotations(root / ANNOTATIONS, class_ids) if (root / ANNOTATIONS).is_file() else {}
     places = [name for name in ("val/images", "val") if (root / name).is_dir()]
     trees = [read_tree(root, name, []) for name in places]
@@ -55,7 +55,7 @@ def _validation(root: Path, class_ids: tuple[str, ...], ignored: list[str]) -> P
 
 def _sorted(
     root: Path, folders: list[str], class_ids: tuple[str, ...], labels: dict[str, int], ignored: list[str]
-) -> Part:
+) -> SourceSplit:
     """Pictures sorted by hand, in the folders of one of these. UserError if one is in another than its annotation's."""
     if len(folders) > 1:
         raise UserError(f"{root / 'val'}: class folders lie in it and in its images/: keep one of them")

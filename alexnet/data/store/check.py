@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from alexnet.data.store.layout import DIGEST_BYTES, in_words
+from alexnet.data.store.layout import DIGEST_BYTES
 from alexnet.data.store.read import Store
 from alexnet.errors import UserError
 from alexnet.text import counted

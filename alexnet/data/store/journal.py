@@ -30,7 +30,7 @@ from alexnet.files.atomic import (
     write_atomically,
 )
 from alexnet.files.outputs import metadata_in
-from alexnet.files.schema import damage_named, hold, parsed, whole
+from alexnet.files.schema import parsed, reading_errors, validate, whole
 
 REPORT_HEAD = b'{"odd_files": ['
 REMEMBERED_REFUSALS = 5
@@ -148,10 +148,10 @@ def load_journal(folder: Path) -> tuple[dict[str, Any], State] | None:
     if not path.exists():
         return None
     remedy = f"Remove the folder {folder} and prepare anew."
-    with damage_named(path, remedy):
+    with reading_errors(path, remedy):
         data = read_bounded(path, LARGEST_JOURNAL)
         metadata, tensors = metadata_in(io.BytesIO(data)), load(data)
-        journal = hold(parsed(metadata["journal"]), JOURNAL, path, remedy)
+        journal = validate(parsed(metadata["journal"]), JOURNAL, path, remedy)
         sums = Sums(journal["sums_count"], tensors["pixels"], tensors["products"])
         if metadata["checksum"] != _checksum(metadata["journal"], sums):
             raise ValueError("its checksum does not fit")
@@ -175,8 +175,8 @@ def odd_files_of(folder: Path, state: State) -> list[dict[str, Any]]:
     _check_sound(path, folder, len(REPORT_HEAD), state.report_length, state.report_digest)
     text = read_bounded(path, LARGEST_JOURNAL)[: state.report_length]
     remedy = f"Remove the folder {folder} and prepare that part anew."
-    with damage_named(path, remedy):
-        return hold(parsed(text + b"]}"), layout.ODD_FILES, path, remedy)["odd_files"]
+    with reading_errors(path, remedy):
+        return validate(parsed(text + b"]}"), layout.ODD_FILES, path, remedy)["odd_files"]
 
 
 def _check_sound(path: Path, folder: Path, start: int, end: int, digest: str) -> None:

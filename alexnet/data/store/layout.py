@@ -132,7 +132,7 @@ def tensor_bytes(tensors: dict[str, np.ndarray], metadata: dict[str, str] | None
     return save({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}, metadata)
 
 
-def in_words(names: Sequence[str], most: int = 3) -> str:
+def describe(names: Sequence[str], most: int = 3) -> str:
     """The first few, and how many more there are."""
     more = len(names) - most
     return ", ".join(names[:most]) + (f" and {more:,} more" if more > 0 else "")

@@ -21,7 +21,7 @@ from alexnet.data.store.description import ANEW_OR_COPIED, check_digest, check_f
 from alexnet.data.store.statistics import Statistics, Sums
 from alexnet.errors import UserError
 from alexnet.files.atomic import expanded, faults_named
-from alexnet.files.schema import damage_named, hold, read_json
+from alexnet.files.schema import read_json, reading_errors, validate
 from alexnet.processors import threads_allowed
 
 Progress = Callable[[str, int, int], None]
@@ -47,8 +47,8 @@ class Store:
         self.class_ids: tuple[str, ...] = tuple(description["class_ids"])
         self.class_order: str = description["class_order"]
         self.fingerprint: str = description["fingerprint"]
-        self.parts: dict[str, Part] = {
-            name: Part(path / name, part, self.size, self.format, len(self.class_ids))
+        self.parts: dict[str, StoreSplit] = {
+            name: StoreSplit(path / name, part, self.size, self.format, len(self.class_ids))
             for name, part in description["parts"].items()
         }
 
@@ -90,7 +90,7 @@ class Store:
         """Every odd file: {"part", "key", "outcome": "refused" or "noted", "why": [...]}, in the source's order."""
         path = self.path / layout.REPORT
         check_digest(path, self.description["files"][layout.REPORT])
-        return hold(read_json(path, limit_bytes=1 << 32), layout.ODD_FILES, path, "Prepare the store anew.")[
+        return validate(read_json(path, limit_bytes=1 << 32), layout.ODD_FILES, path, "Prepare the store anew.")[
             "odd_files"
         ]
 
@@ -112,7 +112,7 @@ class Store:
         if layout.STATISTICS not in self.description["files"]:
             raise UserError(f"{self.path}: has no training part, so no mean image; give a store with one")
         check_digest(path, self.description["files"][layout.STATISTICS])
-        with damage_named(path, "Prepare the store anew."):
+        with reading_errors(path, "Prepare the store anew."):
             tensors = load(path.read_bytes())
         expected = {
             "mean_image": ("float32", (self.size, self.size, 3)),
@@ -126,7 +126,7 @@ class Store:
         return tensors
 
 
-class Part:
+class StoreSplit:
     """One part of a store: "train", "val" or "test". Thread-safe.
 
     ``len(part)`` records · ``labels`` int64 (N,), read-only · ``keys``, the pictures' paths in the source, read as
@@ -152,7 +152,7 @@ class Part:
         return self._count
 
     def __repr__(self) -> str:
-        return f"Part({str(self.folder)!r}, {self._count:,} {self.format} records of {self.size} × {self.size})"
+        return f"StoreSplit({str(self.folder)!r}, {self._count:,} {self.format} records of {self.size} × {self.size})"
 
     @cached_property
     def keys(self) -> "Keys":
@@ -170,7 +170,7 @@ class Part:
     def pictures(self) -> np.ndarray:
         """All pictures of a raw store, uint8 (N, S, S, 3), memory-mapped and read-only. UserError for a JPEG store."""
         if self.format != "raw":
-            raise UserError(f"{self.folder}: the pictures of a JPEG store are not an array; use Part.read")
+            raise UserError(f"{self.folder}: the pictures of a JPEG store are not an array; use StoreSplit.read")
         dtype, shape = layout.array_of(layout.PICTURES, self._count, self.size)
         if self._count == 0:
             return np.zeros(shape, dtype)

@@ -7,7 +7,7 @@ import numpy as np
 import torch.nn.functional as F
 from torch import Tensor
 
-from alexnet.data.store.read import Part
+from alexnet.data.store.read import StoreSplit
 from alexnet.features.extract import described
 from alexnet.measure.run import Run
 from alexnet.see.forward_pass import inputs_of
@@ -15,7 +15,7 @@ from alexnet.see.forward_pass import inputs_of
 THUMBNAIL = 32
 
 
-def thumbnails_of(run: Run, part: Part, indices: np.ndarray | None = None) -> np.ndarray:
+def thumbnails_of(run: Run, part: StoreSplit, indices: np.ndarray | None = None) -> np.ndarray:
     """The centre view's pixels, averaged to 32 × 32 where it is larger, float32 (N, 3·32·32)."""
     side = min(THUMBNAIL, run.inputs.size)
 

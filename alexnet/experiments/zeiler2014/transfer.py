@@ -16,7 +16,7 @@ from alexnet.experiments.statistics import above_zero
 from alexnet.features.charts import Line, accuracy_over_pictures
 from alexnet.features.duplicates import find_duplicates
 from alexnet.features.probes import Outcome, largest_per_class, require_scikit_learn
-from alexnet.features.transfer import Study, Wish, pooled, store_of
+from alexnet.features.transfer import Study, TransferPlan, pooled, store_of
 from alexnet.text import counted
 
 ORDER = ("Z/table4", "Z/table5", "Z/table7", "Z/fig9")
@@ -72,7 +72,9 @@ def table5(lab: Lab) -> Finding:
 
 def _pretrained_or_not(lab: Lab, papers: dict[str, dict[int, float]]) -> Finding:
     trial, counts, notes = _prepared(lab, tuple(papers["pre-trained"]))
-    wish = Wish((LAST,), ("softmax",), counts, ("random", "target"), epochs=lab.settings.epochs or Wish().epochs)
+    wish = TransferPlan(
+        (LAST,), ("softmax",), counts, ("random", "target"), epochs=lab.settings.epochs or TransferPlan().epochs
+    )
     outcomes = _study(lab, trial, wish).outcomes()
     pretrained, frozen, target = (outcomes[place : place + len(counts)] for place in (0, len(counts), 2 * len(counts)))
     rows = (
@@ -101,7 +103,7 @@ def table7(lab: Lab) -> Finding:
     of_256 = len(lab.store.class_ids) >= OF_256
     trial, counts, notes = _prepared(lab, (60,) if of_256 else (30,))
     layers = tuple(dict.fromkeys(layer for _, layer in TABLE_7))
-    wish = Wish(layers, per_class=counts)
+    wish = TransferPlan(layers, per_class=counts)
     outcomes = _study(lab, trial, wish).outcomes()
     places = [(kind, layer) for kind in wish.kinds for layer in layers]
     trained = dict(zip(places, outcomes[: len(places)], strict=True))
@@ -133,7 +135,7 @@ def table7(lab: Lab) -> Finding:
 def fig9(lab: Lab) -> Finding:
     """[Z] Fig. 9. Here the best method before is the untrained network with the most pictures."""
     trial, counts, notes = _prepared(lab, (1, 2, 4, 6, 10, 15, 20, 30, 45, 60))
-    outcomes = _study(lab, trial, Wish((LAST,), ("softmax",), counts)).outcomes()
+    outcomes = _study(lab, trial, TransferPlan((LAST,), ("softmax",), counts)).outcomes()
     trained, frozen = outcomes[: len(counts)], outcomes[len(counts) :]
     papers = CALTECH_256 if len(lab.store.class_ids) >= OF_256 else CALTECH_101
     rows = (
@@ -191,7 +193,7 @@ def _without_duplicates(lab: Lab, pretraining: Store) -> tuple[Store, str]:
     return store_of(pretraining, pool, ends, lab.folder / "stores" / f"without-{name}.store"), note
 
 
-def _study(lab: Lab, trial: Trial, wish: Wish) -> Study:
+def _study(lab: Lab, trial: Trial, wish: TransferPlan) -> Study:
     folder = lab.folder / "transfer" / f"{trial.name(0)}-{lab.store.fingerprint[:8]}"
     return Study(lab.opened(trial, 0), lab.store, folder, wish)
 

@@ -22,13 +22,13 @@ from alexnet.data.store.read import Store
 from alexnet.errors import UsageError, UserError
 from alexnet.features.file import Collection, describes_features, open_features, write_features
 from alexnet.features.pictures import Pool
-from alexnet.features.rows import Rows, Vectors
+from alexnet.features.rows import LazyArray, Vectors
 from alexnet.features.similar.codes import BITS, Coder, learn_coder
 from alexnet.features.similar.search import hamming_nearest, nearest
 from alexnet.files.atomic import expanded, faults_named, remove_temporaries, sha256_of, write_atomically
 from alexnet.files.locks import locked
 from alexnet.files.outputs import refuse_foreign
-from alexnet.files.schema import damage_named, hold, json_bytes, read_json, whole
+from alexnet.files.schema import json_bytes, read_json, reading_errors, validate, whole
 from alexnet.files.tensors import load_tensors, save_tensors, tensor_digest
 from alexnet.isolation import isolated
 from alexnet.measure.evaluation import part_of
@@ -183,7 +183,7 @@ class Index:
 
     folder: Path
     description: dict[str, Any]
-    values: Rows
+    values: LazyArray
     about: dict[str, Any]
 
     @classmethod
@@ -199,7 +199,7 @@ class Index:
         if description.get("format_version") != FORMAT_VERSION:
             found = description.get("format_version")
             raise UserError(f"{folder}: index format {found}, this version of alexnet reads {FORMAT_VERSION}.")
-        hold(description, INDEX, folder / DESCRIPTION, REMEDY)
+        validate(description, INDEX, folder / DESCRIPTION, REMEDY)
         needed = [FEATURES, "features.json", *_made_with(description["options"])]
         if sorted(description["files"]) != sorted(needed):
             raise UserError(f"{folder / DESCRIPTION}: damaged, it does not name {', '.join(needed)}. {REMEDY}")
@@ -211,7 +211,7 @@ class Index:
                 "or remove this one and build it anew."
             )
         values, about = open_features(folder / FEATURES)
-        hold(about, OF_STORE, folder / "features.json", REMEDY)
+        validate(about, OF_STORE, folder / "features.json", REMEDY)
         if about["labels"] and max(about["labels"]) >= len(about["class_names"]):
             raise UserError(f"{folder / 'features.json'}: damaged, a label is no class. {REMEDY}")
         return cls(folder, description, values, about)
@@ -260,7 +260,7 @@ class Index:
             raise UsageError(f"--by: {self.folder} has no codes. Build it with --bits 64, or search by exact.")
         path = self.folder / CODES
         tensors, _ = load_tensors(path)
-        with damage_named(path, REMEDY):
+        with reading_errors(path, REMEDY):
             codes, coder = tensors.pop("codes").numpy(), Coder.of(tensors)
             if codes.dtype != np.uint8 or codes.shape != (len(self), self.bits // 8) or coder.bits != self.bits:
                 raise ValueError(f"codes {codes.dtype} {codes.shape} of {coder.bits} bits")
@@ -281,7 +281,7 @@ class Index:
             )
         path, faiss = self.folder / LISTS, find_faiss()
         bounds = ("set_deserialization_vector_byte_limit", "set_deserialization_loop_limit")  # of later releases
-        with damage_named(path, REMEDY):
+        with reading_errors(path, REMEDY):
             for bound in filter(None, (getattr(faiss, name, None) for name in bounds)):
                 bound(path.stat().st_size)  # no list is longer than the file, nor are there more than its bytes
             found = faiss.read_index(str(path))
@@ -302,7 +302,7 @@ class Index:
             return nearest(queries_nd, self.values, count, follow)
         if by == "faiss":
             lists = self._lists
-            with damage_named(self.folder / LISTS, REMEDY):
+            with reading_errors(self.folder / LISTS, REMEDY):
                 squares, places = lists.search(np.asarray(queries_nd, np.float32), min(count, len(self)))
             return places, np.sqrt(np.maximum(squares.astype(np.float64), 0))
         codes, coder = self._coded

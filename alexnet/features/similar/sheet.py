@@ -39,7 +39,7 @@ class Found:
         }
 
 
-def in_words(found: Sequence[Found]) -> str:
+def describe(found: Sequence[Found]) -> str:
     """For each query a heading and a line for each picture."""
     return "\n\n".join(f"{printable(one.query)}\n{_lines(one)}" for one in found)
 

@@ -24,7 +24,7 @@ from alexnet.text import in_bytes
 router = APIRouter(tags=["pictures"])
 Ident = Annotated[str, Path(max_length=32)]
 Name = Annotated[str, Path(max_length=64)]
-Asked = Literal["answer", "layers", "occlusion", "invariance", "neighbours"]
+ImportOptions = Literal["answer", "layers", "occlusion", "invariance", "neighbours"]
 AT_A_TIME = 3
 """Uploads read and decoded together; others wait at the door."""
 LONGEST_UPLOAD = 60.0  # seconds
@@ -96,7 +96,7 @@ async def view(request: Request, explorer: The, side: SideKey, ident: Ident) -> 
 
 
 @router.post("/sides/{side}/pictures/{ident}/{asked}")
-async def ask(explorer: The, side: SideKey, ident: Ident, asked: Asked) -> StreamingResponse:
+async def ask(explorer: The, side: SideKey, ident: Ident, asked: ImportOptions) -> StreamingResponse:
     """answer: the classes, by the centre and by ten views; layers: the units that answer most; occlusion, coarse first;
     invariance; neighbours: the nearest training pictures. Server-sent events."""
     explorer.picture(ident)

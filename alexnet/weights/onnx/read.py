@@ -13,11 +13,11 @@ import numpy as np
 import torch
 
 from alexnet.errors import UserError
-from alexnet.files.schema import damage_named, hold, one_of, parsed
+from alexnet.files.schema import one_of, parsed, reading_errors, validate
 from alexnet.nets import table_json
 from alexnet.nets.zoo import ZOO
 from alexnet.weights.description import FORM, KIND, understood
-from alexnet.weights.foreign import LIMIT_BYTES, Asked, Files, Foreign, as_image, fold_std, shapes_of
+from alexnet.weights.foreign import LIMIT_BYTES, Files, ImportedWeights, ImportOptions, as_image, fold_std, shapes_of
 from alexnet.weights.onnx.rows import AGAIN, Reading, array_of
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ METADATA = "alexnet"
 """The key of our description in a graph's metadata."""
 
 
-def read_onnx(files: Files, name: str, asked: Asked) -> Foreign:
+def read_onnx(files: Files, name: str, asked: ImportOptions) -> ImportedWeights:
     """The graph's rows and weights. Raises UserError, naming the node, for what these networks do not have."""
     model = _load(files.read(name), files.where(name))
     described = next((entry.value for entry in model.metadata_props if entry.key == METADATA), None)
@@ -38,7 +38,7 @@ def read_onnx(files: Files, name: str, asked: Asked) -> Foreign:
             f"{files.path}: an ONNX graph does not say what is taken off its inputs, nor their colours. Give --mean (a "
             "file, or R,G,B from 0 to 255; 0,0,0 for none) and --colours rgb or bgr; and --std if they are divided."
         )
-    with damage_named(files.where(name), AGAIN):
+    with reading_errors(files.where(name), AGAIN):
         reading = Reading(model, _constants(model, files, name), files.where(name))
     weights = reading.weights
     first = f"{reading.table.weighted[0].name}.weight"
@@ -48,7 +48,7 @@ def read_onnx(files: Files, name: str, asked: Asked) -> Foreign:
         weights[first] = fold_std(weights[first], asked.std)
     notes = (f"the graph is the network {reading.table.name}",) if reading.table.name in ZOO else ()
     notes += (f"{reading.ended} is left out: outputs are logits here",) if reading.ended else ()
-    return Foreign(
+    return ImportedWeights(
         reading.table, weights, as_image(asked.mean, asked.colours), "ONNX", notes=notes, called=reading.called
     )
 
@@ -68,13 +68,13 @@ def _load(data: bytes, where: str) -> "onnx.ModelProto":
     return model
 
 
-def _own(model: "onnx.ModelProto", described: str, files: Files, name: str, asked: Asked) -> Foreign:
+def _own(model: "onnx.ModelProto", described: str, files: Files, name: str, asked: ImportOptions) -> ImportedWeights:
     """Our own export: the rows are in its metadata, the weights bear our names."""
     asked.refuse(("net", "mean", "std", "colours"), str(files.path), "the graph says that itself")
     constants = _constants(model, files, name)
     where, remedy = f"{files.where(name)}: its metadata", "Export the run again."
-    with damage_named(where, remedy):
-        about = hold(parsed(described), {"kind": one_of(KIND), **FORM}, where, remedy)
+    with reading_errors(where, remedy):
+        about = validate(parsed(described), {"kind": one_of(KIND), **FORM}, where, remedy)
         end = about["input"].get("mean_image")
         image = None if end is None else files.beside(name, end)
         if image is None and "mean_image" in constants:
@@ -85,7 +85,7 @@ def _own(model: "onnx.ModelProto", described: str, files: Files, name: str, aske
         rows = table_json.from_json(about["network"]["table"], files.where(name))
     weights = {key: torch.from_numpy(constants[key]) for key in shapes_of(rows) if key in constants}
     weights |= {key: torch.tensor(0) for key in shapes_of(rows) if key.endswith("num_batches_tracked")}
-    return Foreign(rows, weights, as_image(known.mean), "ONNX", config=known.config)
+    return ImportedWeights(rows, weights, as_image(known.mean), "ONNX", config=known.config)
 
 
 # ── the tensors of a graph ───────────────────────────────────────────────────────────────────────────────────────
@@ -122,7 +122,7 @@ def _from_outside(tensor: "onnx.TensorProto", files: Files, name: str, outside: 
         if found is None:
             raise UserError(f"{where}: its weights lie in {location}, which is missing beside it. Put it there.")
         outside[location] = found
-    with damage_named(f"{where}: {tensor.name}", AGAIN):
+    with reading_errors(f"{where}: {tensor.name}", AGAIN):
         kind = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type)
         start, length = int(given.get("offset") or 0), kind.itemsize * prod(tensor.dims)
         if start < 0 or length < 0 or start + length > len(outside[location]):

@@ -15,12 +15,12 @@ import torch
 from torch import Tensor
 
 from alexnet.errors import UserError
-from alexnet.files.schema import damage_named
+from alexnet.files.schema import reading_errors
 from alexnet.geometry import Window
 from alexnet.nets import table as tables
 from alexnet.nets import table_json
 from alexnet.nets.table import Activation, BatchNorm, Conv, Dense, Dropout, Norm, Pool, Row, Table, Weighted
-from alexnet.nets.trace import trace
+from alexnet.nets.trace import trace, window_of
 from alexnet.nets.zoo import ZOO
 from alexnet.weights.foreign import MOST_VALUES
 
@@ -343,7 +343,7 @@ class Reading:
         for rounding in ("ceil", "floor"):
             kind = "average" if average else "max"
             row = Pool(f"pool{self.number}", window.kernel, window.stride, kind, rounding)
-            if tables.window_of(row).outputs(side) == whole:
+            if window_of(row).outputs(side) == whole:
                 self._add(row, node)
                 self.shape = (*self.shape[:2], whole, whole)
                 return
@@ -569,6 +569,6 @@ def array_of(tensor: "onnx.TensorProto", where: str) -> np.ndarray:
 
     if tensor.data_location == onnx.TensorProto.EXTERNAL:
         raise UserError(f"{where}: {tensor.name} lies in another file. Save the graph with its weights in one file.")
-    with damage_named(f"{where}: {tensor.name}", AGAIN):
+    with reading_errors(f"{where}: {tensor.name}", AGAIN):
         array = onnx.numpy_helper.to_array(tensor)
     return np.array(array, np.float32) if tensor.data_type in FLOATS else array

@@ -12,7 +12,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor
 
-from alexnet.data.augment import Inputs
+from alexnet.data.preprocessing import Preprocessing
 from alexnet.errors import UserError
 from alexnet.nets.layers import Convolution, FullyConnected, ResponseNorm
 from alexnet.nets.network import Network
@@ -25,7 +25,7 @@ INPUT, RECORDS, OUTPUT = "input", "pictures", "logits"
 OPERATORS = {"relu": "Relu", "tanh": "Tanh", "sigmoid": "Sigmoid"}
 
 
-def build_model(network: Network, description: str, inputs: Inputs | None = None) -> onnx.ModelProto:
+def build_model(network: Network, description: str, inputs: Preprocessing | None = None) -> onnx.ModelProto:
     """The graph of a network. Takes `input`, float (B, 3, s, s): RGB 0–255 minus the mean; with `inputs` it takes
     `pictures`, uint8 (B, S, S, 3), and cuts out the centre itself. Gives `logits`, (B, classes). B is free.
 
@@ -60,7 +60,7 @@ class _Graph:
         self.nodes.append(helper.make_node(operator, list(reads), [gives], name=gives, **attributes))
         return gives
 
-    def hold(self, name: str, values: np.ndarray | Tensor) -> str:
+    def validate(self, name: str, values: np.ndarray | Tensor) -> str:
         """Put a constant in; its name."""
         array = values.detach().cpu().numpy() if isinstance(values, Tensor) else values
         self.tensors.append(numpy_helper.from_array(np.asarray(array, order="C"), name))
@@ -69,7 +69,7 @@ class _Graph:
     def split(self, name: str, here: str, width: int, parts: int) -> list[str]:
         """Cut along the maps into `parts` of `width`; the names of the parts."""
         names = [f"{name}/column{part}" for part in range(parts)]
-        sizes = self.hold(f"{name}/widths", np.full(parts, width, np.int64))
+        sizes = self.validate(f"{name}/widths", np.full(parts, width, np.int64))
         self.nodes.append(helper.make_node("Split", [here, sizes], names, name=f"{name}/split", axis=1))
         return names
 
@@ -77,14 +77,14 @@ class _Graph:
         return self.add("Concat", parts, gives, axis=1)
 
 
-def _preprocessing(graph: _Graph, inputs: Inputs) -> str:
+def _preprocessing(graph: _Graph, inputs: Preprocessing) -> str:
     """uint8 (B, S, S, 3) → float (B, 3, s, s): the mean off, the centre crop."""
     edge = (inputs.side - inputs.size) // 2
     here = graph.add("Transpose", [RECORDS], "pictures/maps", perm=[0, 3, 1, 2])
     here = graph.add("Cast", [here], "pictures/float", to=TensorProto.FLOAT)
-    here = graph.add("Sub", [here, graph.hold("mean_image", inputs.mean_image)], "pictures/minus_mean")
+    here = graph.add("Sub", [here, graph.validate("mean_image", inputs.mean_image)], "pictures/minus_mean")
     bounds = {"starts": [edge, edge], "ends": [edge + inputs.size] * 2, "axes": [2, 3]}
-    names = [graph.hold(f"centre/{name}", np.array(values, np.int64)) for name, values in bounds.items()]
+    names = [graph.validate(f"centre/{name}", np.array(values, np.int64)) for name, values in bounds.items()]
     return graph.add("Slice", [here, *names], INPUT)
 
 
@@ -102,7 +102,7 @@ def _conv(graph: _Graph, layer: Layer, network: Network, here: str) -> str:
         "pads": [before, before, after, after],
     }
     if module.groups is not None:
-        weight, bias = (graph.hold(f"{name}.{kind}", getattr(module, kind)) for kind in ("weight", "bias"))
+        weight, bias = (graph.validate(f"{name}.{kind}", getattr(module, kind)) for kind in ("weight", "bias"))
         return graph.add("Conv", [here, weight, bias], name, group=module.groups, **form)
     return _by_columns(graph, layer, module, here, "Conv", form)
 
@@ -114,7 +114,7 @@ def _dense(graph: _Graph, layer: Layer, network: Network, here: str) -> str:
     if layer is next(other for other in network.layers if isinstance(other.row, Dense)):
         here = graph.add("Flatten", [here], f"{name}/flat", axis=1)
     if len(module.reads[0]) == module.columns_below:
-        weight, bias = (graph.hold(f"{name}.{kind}", getattr(module, kind)) for kind in ("weight", "bias"))
+        weight, bias = (graph.validate(f"{name}.{kind}", getattr(module, kind)) for kind in ("weight", "bias"))
         return graph.add("Gemm", [here, weight, bias], name, transB=1)
     return _by_columns(graph, layer, module, here, "Gemm", {"transB": 1})
 
@@ -130,8 +130,8 @@ def _by_columns(
     held = {}
     for kind in ("weight", "bias"):
         tensor: Tensor = getattr(module, kind)
-        whole = graph.hold(f"{name}.{kind}", tensor)
-        widths = graph.hold(f"{name}.{kind}/widths", np.full(readers, len(tensor) // readers, np.int64))
+        whole = graph.validate(f"{name}.{kind}", tensor)
+        widths = graph.validate(f"{name}.{kind}/widths", np.full(readers, len(tensor) // readers, np.int64))
         held[kind] = [f"{name}.{kind}/column{column}" for column in range(readers)]
         graph.nodes.append(helper.make_node("Split", [whole, widths], held[kind], name=f"{name}.{kind}/split", axis=0))
     parts = []
@@ -148,19 +148,19 @@ def _local(graph: _Graph, layer: Layer, network: Network, here: str) -> str:
     name, window, side = layer.row.name, layer.window, layer.entering.side
     before, after = window.before, window.far_padding(side)
     module = network.get_submodule(name)
-    pads = graph.hold(f"{name}/pads", np.array([0, 0, before, before, 0, 0, after, after], np.int64))
+    pads = graph.validate(f"{name}/pads", np.array([0, 0, before, before, 0, 0, after, after], np.int64))
     padded = graph.add("Pad", [here, pads], f"{name}/padded")
     flat = graph.add("Flatten", [padded], f"{name}/flat", axis=1)
     places_fp = _places_read(layer, side + before + after)
-    patches = graph.add("Gather", [flat, graph.hold(f"{name}/places", places_fp)], f"{name}/patches", axis=1)
+    patches = graph.add("Gather", [flat, graph.validate(f"{name}/places", places_fp)], f"{name}/patches", axis=1)
     weight, bias = (getattr(module, kind) for kind in ("weight", "bias"))
     products = graph.add(
-        "Einsum", [patches, graph.hold(f"{name}.weight", weight)], f"{name}/products", equation="bfp,pcf->bcp"
+        "Einsum", [patches, graph.validate(f"{name}.weight", weight)], f"{name}/products", equation="bfp,pcf->bcp"
     )
-    turned = graph.add("Transpose", [graph.hold(f"{name}.bias", bias)], f"{name}.bias/turned", perm=[1, 0])
+    turned = graph.add("Transpose", [graph.validate(f"{name}.bias", bias)], f"{name}.bias/turned", perm=[1, 0])
     summed = graph.add("Add", [products, turned], f"{name}/sums")
     maps = np.array([0, layer.leaving.maps, layer.leaving.side, layer.leaving.side], np.int64)
-    return graph.add("Reshape", [summed, graph.hold(f"{name}/shape", maps)], name)
+    return graph.add("Reshape", [summed, graph.validate(f"{name}/shape", maps)], name)
 
 
 def _places_read(layer: Layer, side: int) -> np.ndarray:
@@ -205,7 +205,7 @@ def _spatial_norm(graph: _Graph, layer: Layer, network: Network, here: str) -> s
     assert isinstance(row, SpatialNorm)
     name, near, far = row.name, row.size // 2, (row.size - 1) // 2
     constants = {"alpha": row.coefficient * row.size**2, "k": row.k, "power": -row.beta}
-    held = {word: graph.hold(f"{name}/{word}", np.array(value, np.float32)) for word, value in constants.items()}
+    held = {word: graph.validate(f"{name}/{word}", np.array(value, np.float32)) for word, value in constants.items()}
     squares = graph.add("Mul", [here, here], f"{name}/squares")
     form = {"kernel_shape": [row.size] * 2, "strides": [1, 1], "pads": [near, near, far, far], "count_include_pad": 1}
     mean = graph.add("AveragePool", [squares], f"{name}/mean", **form)
@@ -218,7 +218,7 @@ def _spatial_norm(graph: _Graph, layer: Layer, network: Network, here: str) -> s
 def _batch_norm(graph: _Graph, layer: Layer, network: Network, here: str) -> str:
     name, module = layer.row.name, network.get_submodule(layer.row.name)
     kinds = ("weight", "bias", "running_mean", "running_var")
-    held = [graph.hold(f"{name}.{kind}", getattr(module, kind)) for kind in kinds]
+    held = [graph.validate(f"{name}.{kind}", getattr(module, kind)) for kind in kinds]
     return graph.add("BatchNormalization", [here, *held], name, epsilon=module.eps)
 
 
@@ -233,9 +233,9 @@ def _dropout(graph: _Graph, layer: Layer, network: Network, here: str) -> str:  
     row = layer.row
     assert isinstance(row, Dropout)
     if row.kind == "inverted":
-        ratio = graph.hold(f"{row.name}/ratio", np.array(1 - row.keep, np.float32))
+        ratio = graph.validate(f"{row.name}/ratio", np.array(1 - row.keep, np.float32))
         return graph.add("Dropout", [here, ratio], row.name)
-    return graph.add("Mul", [here, graph.hold(f"{row.name}/keep", np.array(row.keep, np.float32))], row.name)
+    return graph.add("Mul", [here, graph.validate(f"{row.name}/keep", np.array(row.keep, np.float32))], row.name)
 
 
 ROWS: dict[type, Callable[[_Graph, Layer, Network, str], str]] = {
