@@ -21,7 +21,7 @@ from alexnet.bench import norms, peers
 from alexnet.bench.machine import MATRIX_SIDES, describe
 from alexnet.bench.peers import Peer
 from alexnet.bench.subject import Bench, Subject, endless_order
-from alexnet.bench.suite import describe
+from alexnet.bench.suite import describe as describe_rows
 from alexnet.bench.timing import Act, Row, Times, compare, race
 from alexnet.bench.training import noise
 from alexnet.data.batches import Stream, pinned, upload
@@ -191,7 +191,7 @@ def main() -> None:
         bench = Bench(Path(folder), options.batch, options.rounds, options.compile, device="cuda")
         bench = replace(bench, ceilings={"machine.bf16": ceiling(bench, torch.bfloat16) / 1e12})
         print(f"{torch.cuda.get_device_name()}, batch {options.batch}; {describe()}\n", flush=True)
-        print(describe(table(bench)))
+        print(describe_rows(table(bench)))
     print(f"\nMeasured in {time.monotonic() - start:.0f} s.")
 
 

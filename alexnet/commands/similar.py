@@ -148,7 +148,7 @@ class Similar:
         for path in out.written:
             say(str(path))
 
-    def _searched(self, run: "Run", index: "Index", queries: "Loose") -> "tuple[list[Found], np.ndarray]":
+    def _searched(self, run: "Run", index: "Index", queries: "UnpreparedImages") -> "tuple[list[Found], np.ndarray]":
         from alexnet.features.extract import features_of
         from alexnet.features.similar.sheet import Found
         from alexnet.terminal import progress

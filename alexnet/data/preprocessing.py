@@ -50,7 +50,7 @@ class Preprocessing:
         edge = (self.side - self.size) // 2
         return self.mean_image[:, edge : edge + self.size, edge : edge + self.size].contiguous()
 
-    def to(self, device: torch.device) -> "Inputs":
+    def to(self, device: torch.device) -> "Preprocessing":
         return replace(self, mean_image=self.mean_image.to(device))
 
     def crop(

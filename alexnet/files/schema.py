@@ -35,9 +35,9 @@ def reading_errors(where: Path | str, remedy: str, kind: type[UserError] = UserE
     except OSError as fault:
         if fault.errno is not None and fault.errno != errno.EINVAL:
             raise file_fault(fault, where) from fault
-        raise kind(f"{where}: damaged ({in_words(fault)}). {remedy}") from fault
+        raise kind(f"{where}: damaged ({describe(fault)}). {remedy}") from fault
     except Exception as fault:
-        raise kind(f"{where}: damaged ({in_words(fault)}). {remedy}") from fault
+        raise kind(f"{where}: damaged ({describe(fault)}). {remedy}") from fault
 
 
 def describe(fault: BaseException) -> str:

@@ -82,7 +82,7 @@ class Run:
         return push(self.folder, repo_id, private=private, token=token, license=license)
 
     def __repr__(self) -> str:
-        return f"Run({str(self.path)!r}, {self.folder.table.name}, {len(self.class_names)} classes, {self.arithmetic})"
+        return f"Run({str(self.path)!r}, {self.folder.table.name}, {len(self.class_names)} classes, {self.placement})"
 
     def __reduce__(self) -> tuple[Any, ...]:
         """A pickled run names its folder, which is opened again; a run in a temporary folder carries its files."""

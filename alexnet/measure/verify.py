@@ -13,7 +13,7 @@ from torch import Tensor
 from alexnet.data.store.read import Store
 from alexnet.errors import UserError
 from alexnet.files.atomic import is_temporary
-from alexnet.files.schema import is_altered
+from alexnet.files.schema import describe, is_altered
 from alexnet.files.tensors import load_tensors
 from alexnet.measure.accuracy import Counts
 from alexnet.measure.evaluation import Progress
@@ -84,7 +84,7 @@ def _found(what: str, check: Callable[[], str]) -> Finding:
         file, _, words = str(fault).partition(": ")  # the line begins with its name
         return Finding(what, words if file.endswith(what) else str(fault), False)
     except Exception as fault:  # of a damaged config or file, whatever it makes a check raise
-        return Finding(what, f"damaged or edited ({in_words(fault)})", False)
+        return Finding(what, f"damaged or edited ({describe(fault)})", False)
 
 
 # ── each kind of file ────────────────────────────────────────────────────────────────────────────────────────────

@@ -14,7 +14,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from alexnet.data.store.read import NetworkShard as StoreSplit
+from alexnet.data.store.read import StoreSplit
 from alexnet.measure.accuracy import Counts, count
 from alexnet.measure.viewer import BATCH, ViewAverager
 from alexnet.nets.layers import MapBatchNorm

@@ -276,7 +276,7 @@ def recipe(material: ReportData, _: Images) -> str:
         "Classes": f"{len(run.class_names):,}, in the order of: {config['classes'].get('order', '')}",
         "Pictures": f"{parts}; {data.get('size', '')} pixels a side",
         "Data fingerprint": str(data.get("fingerprint", "")),
-        "Arithmetic": "{precision} on {device}, {threads} threads".format_map(machine) if machine else "",
+        "Placement": "{precision} on {device}, {threads} threads".format_map(machine) if machine else "",
         "Kernels": str(machine.get("kernels", "")),
         "Versions": f"alexnet {config.get('alexnet')}, torch {config.get('torch')}, Python {config.get('python')}",
         "Trained": f"{day(history.began)} to {day(history.last)}" if history.began and history.last else "",

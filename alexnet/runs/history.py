@@ -7,7 +7,7 @@ from typing import Any
 
 from alexnet.errors import UserError
 from alexnet.files.atomic import read_bounded
-from alexnet.files.schema import any_number, number, parsed, validate, whole
+from alexnet.files.schema import any_number, describe, number, parsed, validate, whole
 
 LARGEST_LOG, LARGEST_NOW = 1 << 30, 1 << 16
 LAST_MOMENT = 253_402_300_000
@@ -77,7 +77,7 @@ def _event(line: bytes, log: Path, number: int) -> dict[str, Any]:
         event = validate(parsed(line, strange_numbers=True), EVENT, where, remedy)
         return validate(event, EPOCH, where, remedy) if event["event"] == "epoch" else event
     except ValueError as fault:
-        raise UserError(f"{where} can't be read ({in_words(fault)}). {remedy}") from None
+        raise UserError(f"{where} can't be read ({describe(fault)}). {remedy}") from None
 
 
 def day(seconds: float) -> str:

@@ -57,7 +57,7 @@ class ActivationStatistics:
         save_tensors(path, self.peaks, self.about)
 
     @classmethod
-    def load(cls, path: Path) -> "Spread":
+    def load(cls, path: Path) -> "ActivationStatistics":
         """What `save` wrote. Raises UserError if the file is damaged."""
         peaks, about = load_tensors(path)
         for name, peaks_nc in peaks.items():

@@ -87,7 +87,7 @@ def recipe_words(side: Side) -> dict[str, str]:
         "Batch": str(options.get("batch", "")),
         "Pictures": ", ".join(f"{name} {count:,}" for name, count in data.get("pictures", {}).items()),
         "Classes": counted(len(side.run.class_names), "class", "classes"),
-        "Arithmetic": f"{machine.get('precision')} on {machine.get('device')}" if machine else "",
+        "Placement": f"{machine.get('precision')} on {machine.get('device')}" if machine else "",
         "Versions": f"alexnet {config.get('alexnet')}, torch {config.get('torch')}" if "torch" in config else "",
     }
     return {name: value for name, value in told.items() if value}

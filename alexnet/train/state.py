@@ -256,7 +256,7 @@ def start_in(team: Team, step: int, threads: int) -> dict[str, Any]:
 def laid_out(team: Team, threads: int) -> list[str]:
     if team.alone:
         return []
-    return [f"{team.layout.in_words()}; {team.local} on {team.host}, OMP_NUM_THREADS={threads} for each of them"]
+    return [f"{team.layout.describe()}; {team.local} on {team.host}, OMP_NUM_THREADS={threads} for each of them"]
 
 
 def make_job(

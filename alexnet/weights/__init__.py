@@ -15,7 +15,7 @@ from alexnet.weights.content import OTHER_SUFFIXES, SUFFIXES, Kind, content_of
 from alexnet.weights.foreign import Files, ImportedWeights, ImportOptions, check, shapes_of
 from alexnet.weights.onnx import read as onnx_file
 
-__all__ = ["READERS", "Asked", "Files", "Foreign", "read_weights", "shapes_of"]
+__all__ = ["READERS", "Files", "ImportOptions", "ImportedWeights", "read_weights", "shapes_of"]
 
 QUANTISED = "Caffe's AlexNet, product-quantised"
 READERS: dict[Kind, tuple[str, Callable[[Files, str, ImportOptions], ImportedWeights]]] = {

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from alexnet.errors import UserError
 from alexnet.files.npy import array_in
+from alexnet.files.schema import describe
 from alexnet.nets.table import Table
 from alexnet.nets.zoo import ZOO, find
 from alexnet.weights import wire
@@ -106,7 +107,7 @@ def mean_image_in(data: bytes, name: str) -> Tensor:
     try:
         image = array_in(data).astype(np.float32) if name.endswith(".npy") else blob_in(memoryview(data))
     except (wire.DamagedMessage, ValueError) as fault:
-        raise UserError(f"{name}: damaged, no mean image ({in_words(fault)}).") from None
+        raise UserError(f"{name}: damaged, no mean image ({describe(fault)}).") from None
     image = image[0] if image.ndim == 4 and len(image) else image
     if image.ndim != 3 or image.shape[0] != 3 or image.shape[1] != image.shape[2] or not image.size:
         raise UserError(f"{name}: a mean image is (3, side, side), this is {image.shape}.")

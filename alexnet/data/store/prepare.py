@@ -196,7 +196,7 @@ class Rules:
         if refused > math.floor(self.max_bad * self.total):
             raise OptionNeeded(
                 f"{self.destination}: {refused:,} of {self.total:,} files cannot be decoded so far, more than "
-                f"--max-bad {self.max_bad:g} allows: {layout.in_words(first_refused)}. All are in "
+                f"--max-bad {self.max_bad:g} allows: {layout.describe(first_refused)}. All are in "
                 f"{self.destination / layout.REPORT}. Mend or remove them (then begin in a new folder), or go on "
                 "with a larger --max-bad"
             )
@@ -379,7 +379,7 @@ def folder_made(destination: Path) -> list[str]:
 def refuse_foreign(destination: Path, entries: Sequence[str]) -> None:
     """UserError: the folder holds what is not ours."""
     raise UserError(
-        f"{destination}: holds other things ({layout.in_words(entries)}); choose an empty or new folder for the store"
+        f"{destination}: holds other things ({layout.describe(entries)}); choose an empty or new folder for the store"
     )
 
 

@@ -250,7 +250,7 @@ def _whole_shards(
             faults.append(f"part {shard} is unfinished ({done:,} of {sum(own.values()):,} pictures)")
     if faults:
         raise UserError(
-            f"{destination}: {layout.in_words(faults, most=20)}. Let each be made by the same command with --part "
+            f"{destination}: {layout.describe(faults, most=20)}. Let each be made by the same command with --part "
             "instead of --join; it goes on where it was stopped"
         )
     return states, {**settings, "part": f"all of {of}"}
