@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from alexnet.data.store.read import Store
+    from alexnet.features.pictures import UnpreparedImages
     from alexnet.features.similar.index import Index
     from alexnet.features.similar.sheet import Found
     from alexnet.measure.run import Run
