@@ -1,6 +1,6 @@
 """The 98 parameter files of the 2012 code: what each run was, what its author logged, and whether it is a recipe here.
 
-They are listed in runs2012.toml.
+They are listed in runs.toml.
 """
 
 import tomllib
@@ -59,7 +59,7 @@ def runs_without_file() -> tuple[LoggedRun, ...]:
 
 
 def _read(kind: str) -> tuple[LoggedRun, ...]:
-    data = tomllib.loads(resources.files("alexnet.experiments").joinpath("runs2012.toml").read_text("utf-8"))
+    data = tomllib.loads(resources.files("alexnet.experiments.krizhevsky2012").joinpath("runs.toml").read_text("utf-8"))
     return tuple(_run(entry, data["reasons"]) for entry in data[kind])
 
 
