@@ -158,7 +158,7 @@ def _lines(rows: Sequence[Sequence[str]]) -> str:
 
 def page(results: Sequence[dict[str, Any]], place: Path) -> str:
     """A page that stands alone, figures within."""
-    style = resources.files("alexnet.measure").joinpath("report.css").read_text("utf-8")
+    style = resources.files("alexnet.report").joinpath("report.css").read_text("utf-8")
     head = [
         "<h1>Results of the papers</h1>",
         html.table(SUMMARY, summary_rows(results), len(SUMMARY)),

@@ -40,7 +40,7 @@ def write_report(
             say(note)
     title = f"{run.path.resolve().name}: {run.folder.table.name}"
     body = [section(material, images) for section in SECTIONS]
-    style = resources.files("alexnet.measure").joinpath("report.css").read_text("utf-8")
+    style = resources.files("alexnet.report").joinpath("report.css").read_text("utf-8")
     images.remove_stale()
     write_atomically(path, html.page(title, style, filter(None, body)).encode())
     return path
