@@ -1,4 +1,10 @@
-"""Words for people: printable text, rates, durations, counts and sizes."""
+"""Text for people: printable characters, tables, rates, durations, counts and sizes."""
+
+import io
+from collections.abc import Iterable, Sequence
+
+WIDEST_TABLE = 1_000_000
+"""Cells of the screen that tables are laid out for: more than any has, so that nothing is cut."""
 
 
 def printable(text: str, keep: str = "") -> str:
@@ -37,3 +43,27 @@ def in_bytes(count: int) -> str:
         if count >= factor:
             return f"{count / factor:.1f} {unit}"
     return f"{count} B"
+
+
+def table(heading: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1, *, markdown: bool = False) -> str:
+    """Aligned columns: the first `left` and those without a heading are flush left, the others flush right. Nothing is
+    wrapped or cut, however narrow the terminal. `markdown`: as a table of a Markdown page."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    made = Table(
+        box=box.MARKDOWN if markdown else None,
+        padding=(0, 1) if markdown else (0, 2, 0, 0),
+        pad_edge=markdown,
+        show_header=any(heading),
+    )
+    for place, name in enumerate(heading):
+        made.add_column(Text(name), justify="left" if place < left or not name else "right", no_wrap=True)
+    for row in rows:
+        made.add_row(*map(Text, row))  # Text: names may hold [brackets] and :colons:, which rich would interpret
+    console = Console(file=io.StringIO(), width=WIDEST_TABLE, color_system=None)
+    with console.capture() as printed:
+        console.print(made)
+    return "\n".join(line.rstrip() for line in printed.get().strip("\n").splitlines())

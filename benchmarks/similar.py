@@ -14,13 +14,13 @@ from statistics import median
 
 import numpy as np
 
+from alexnet import text
 from alexnet.data.store.read import Store
 from alexnet.features.extract import features_of
 from alexnet.features.similar.codes import Coder, learn_coder
 from alexnet.features.similar.index import LEAST_SHORTLIST, find_faiss
 from alexnet.features.similar.search import hamming_nearest, nearest, recall
 from alexnet.measure.run import Run
-from alexnet.nets.summary import columns
 from alexnet.text import in_bytes
 
 COUNT = 10
@@ -120,4 +120,4 @@ if __name__ == "__main__":
         if given.made
         else real(Run.open(given.places[0]), Store.open(given.places[1]), given.bits)
     )
-    print(columns([HEAD, *table], left=1))
+    print(text.table(HEAD, table))

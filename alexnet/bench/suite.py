@@ -9,6 +9,7 @@ from typing import Any
 from alexnet.bench import inference, machine, norms, pictures, seeing, training
 from alexnet.bench.subject import Bench
 from alexnet.bench.timing import Row
+from alexnet.text import table
 
 GROUPS: dict[str, Callable[[Bench], list[Row]]] = {
     "train": training.rows,
@@ -50,13 +51,7 @@ def as_json(rows: Sequence[Row]) -> list[dict[str, Any]]:
 def describe(rows: Sequence[Row]) -> str:
     """The rows as a table for a terminal or a Markdown page."""
     head = ("name", "ours", "peer", "unit", "ratio", "of the rounds", "at least", "", "note")
-    cells = [head, *(_cells(row) for row in rows)]
-    widths = [max(len(line[column]) for line in cells) for column in range(len(head))]
-    rule = tuple("-" * width for width in widths)
-    return "\n".join(
-        "| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |"
-        for line in (cells[0], rule, *cells[1:])
-    )
+    return table(head, map(_cells, rows), left=len(head), markdown=True)
 
 
 def _cells(row: Row) -> tuple[str, ...]:

@@ -40,7 +40,7 @@ class Verify:
         from alexnet.data.store.read import Store
         from alexnet.measure.verify import verify_run
         from alexnet.terminal import progress
-        from alexnet.text import counted
+        from alexnet.text import counted, table
 
         store = None if self.store is None else Store.open(self.store)
         with progress("pictures") as report:
@@ -49,7 +49,6 @@ class Verify:
         if self.json:
             print(json.dumps([finding.as_json() for finding in found], indent=1))
         else:
-            width = max(len(finding.what) for finding in found)
-            print("\n".join(f"{'ok' if f.sound else 'NO':2}  {f.what:{width}}  {f.words}" for f in found))
+            print(table(("", "", ""), [("ok" if one.sound else "NO", one.what, one.words) for one in found]))
         if faults := sum(not finding.sound for finding in found):
             raise UserError(f"{self.run_folder}: {counted(faults, 'finding')} not as written. Restore it from a copy.")

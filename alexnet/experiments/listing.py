@@ -4,8 +4,7 @@ import textwrap
 
 from alexnet.experiments.krizhevsky2012.runs import Logged, LoggedRun, logged_runs, runs_without_file
 from alexnet.experiments.registry import every_result
-from alexnet.nets.summary import columns
-from alexnet.text import duration
+from alexnet.text import duration, table
 
 EXAMPLE_PICTURES, EXAMPLE_EPOCHS, EXAMPLE_PACE = 4000, 40, 250
 """What the cost here is told for: pictures, epochs, and the pace of half-width networks on two cores, pictures/s."""
@@ -36,10 +35,10 @@ def results_in_words(seeds: int, width: int) -> str:
 
 def runs_in_words() -> str:
     """A line for each of the 98 files: the run, its options here, its best logged result; or the reason."""
-    rows = [("file", "here", "logged", "")]
+    rows = []
     for run in (*logged_runs(), *runs_without_file()):
         rows.append((run.file, options_of(run), _logged(run.best), "; ".join(filter(None, (run.what, run.reason)))))
-    return columns(rows, left=4)
+    return table(("file", "here", "logged", ""), rows, left=4)
 
 
 def options_of(run: LoggedRun) -> str:

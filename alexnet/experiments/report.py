@@ -14,7 +14,7 @@ from alexnet.experiments.statistics import RULE
 from alexnet.files.atomic import faults_named, write_atomically
 from alexnet.files.outputs import mark, refuse_foreign
 from alexnet.report import html
-from alexnet.text import duration
+from alexnet.text import duration, table
 
 SUMMARY = ("result", "on", "does the direction agree")
 SHORT_WORDS = {**WORDS, "undecided": "undecided"}
@@ -195,13 +195,11 @@ def figure_in_html(figure: dict[str, Any], place: Path) -> str:
 
 def result_in_words(result: dict[str, Any]) -> str:
     """A result for a person: the claim, the paper's numbers beside ours, the verdicts."""
-    from alexnet.nets.summary import columns
-
     verdicts = "\n".join(f"  {verdict_in_words(verdict)}" for verdict in result["verdicts"])
     return "\n\n".join(
         (
             f"{result['id']}: {result['title']}\nclaim: {result['claim']}\nreading: {result['reading']}",
-            columns([HEADING[:5], *(row[:5] for row in table_rows(result))], left=1),
+            table(HEADING[:5], [row[:5] for row in table_rows(result)]),
             f"Does the direction agree? {agrees_in_words(result)}\n{verdicts}",
         )
     )

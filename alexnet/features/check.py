@@ -19,9 +19,8 @@ from alexnet.data.store.check import Remark, remarks_on
 from alexnet.data.store.read import Store
 from alexnet.features.duplicates import BATCH, THRESHOLD, thumbnails_of
 from alexnet.features.pictures import Pictures, Pool
-from alexnet.nets.summary import columns
 from alexnet.report.drawing import LIGHT, blank_figure, shortened
-from alexnet.text import counted, printable
+from alexnet.text import counted, printable, table
 
 BITS_APART = 3
 """Bits of 64 in which the hashes of copies may differ. Four bands of 16: one of them is then equal."""
@@ -156,14 +155,13 @@ class Checked:
 
     def describe(self) -> str:
         """A table of classes, the remarks below it, faults first."""
-        rows = [("class", *self.balance)]
-        counted_rows = list(zip(self.classes, *self.balance.values(), strict=True))
-        rows += [(name, *(f"{count:,}" for count in counts)) for name, *counts in counted_rows[:CLASSES_SHOWN]]
-        left = len(counted_rows) - CLASSES_SHOWN
+        counts_by_class = zip(self.classes, *self.balance.values(), strict=True)
+        rows = [(name, *(f"{count:,}" for count in counts)) for name, *counts in counts_by_class]
+        left = len(rows) - CLASSES_SHOWN
         more = [f"… and {left:,} more classes (--json has all)"] if left > 0 else []
         told = sorted(self.remarks, key=lambda remark: not remark.fault)
         lines = [f"{'FAULT: ' if remark.fault else ''}{remark.words}" for remark in told] or ["nothing odd was found"]
-        return "\n".join([columns(rows, left=1), *more, "", *lines])
+        return "\n".join([table(("class", *self.balance), rows[:CLASSES_SHOWN]), *more, "", *lines])
 
 
 def check_store(store: Store, progress: Callable[[str, int, int], None] | None = None) -> Checked:

@@ -3,7 +3,7 @@
 n training pictures · m test pictures · D values of a picture · K classes.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import mean, stdev
 from typing import Any, Literal, get_args
@@ -181,11 +181,3 @@ def chosen_strength(features_nd: np.ndarray, labels_n: np.ndarray, kind: ProbeKi
         for strength in STRENGTHS[kind]
     ]
     return STRENGTHS[kind][int(np.argmax(scores))]
-
-
-def outcomes_in_rows(outcomes: Sequence[Outcome]) -> list[tuple[str, ...]]:
-    """A table for people: what, pictures per class, accuracy ± deviation over the folds."""
-    return [("", "per class", "accuracy", "±", "folds")] + [
-        (one.what, str(one.per_class), f"{one.mean:.1%}", f"{one.spread:.1%}", str(len(one.accuracies)))
-        for one in outcomes
-    ]

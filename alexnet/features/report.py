@@ -13,7 +13,7 @@ from alexnet.errors import UserError
 from alexnet.features.charts import accuracy_over_pictures
 from alexnet.features.duplicates import THRESHOLD, Duplicate, find_duplicates
 from alexnet.features.extract import describer, features_of
-from alexnet.features.probes import Outcome, outcomes_in_rows
+from alexnet.features.probes import Outcome
 from alexnet.features.transfer import Study, TransferPlan, pooled
 from alexnet.features.voc import PAPER, average_precisions, open_pictures
 from alexnet.files.atomic import write_atomically
@@ -21,8 +21,8 @@ from alexnet.files.outputs import GENERATOR, mark, refuse_foreign
 from alexnet.files.schema import canonical_digest, json_bytes, read_json
 from alexnet.files.tensors import tensor_digest
 from alexnet.measure.run import Run
-from alexnet.nets.summary import columns
 from alexnet.report.drawing import png_of
+from alexnet.text import table
 
 Progress = Callable[[str, int, int], None]
 
@@ -94,7 +94,11 @@ def transfer_in_words(told: dict[str, Any]) -> str:
     ]
     left_out = len({one["key"] for one in told["left_out"]})
     looked = "" if told["seen"] is None else f"\n\n{left_out} pictures left out: the run has seen them."
-    return columns(outcomes_in_rows(outcomes), left=1) + looked
+    rows = [
+        (one.what, str(one.per_class), f"{one.mean:.1%}", f"{one.spread:.1%}", str(len(one.accuracies)))
+        for one in outcomes
+    ]
+    return table(("", "per class", "accuracy", "±", "folds"), rows) + looked
 
 
 # ── average precision ────────────────────────────────────────────────────────────────────────────────────────────
@@ -127,7 +131,7 @@ def voc_in_words(told: dict[str, Any]) -> str:
     """A line for each class: ours by layer, then [Z]'s and the best that it compares with (Table 6, VOC 2012)."""
     layers = list(told["average_precision"])
     names = sorted({name for values in told["average_precision"].values() for name in values})
-    rows: list[tuple[str, ...]] = [("", *layers, "[Z], VOC 2012", "Sande", "Yan")]
+    heading, rows = ("", *layers, "[Z], VOC 2012", "Sande", "Yan"), list[tuple[str, ...]]()
     for name in names:
         ours = [_share(told["average_precision"][layer].get(name)) for layer in layers]
         sande, yan, zeiler = PAPER.get(name, (None, None, None))
@@ -136,7 +140,7 @@ def voc_in_words(told: dict[str, Any]) -> str:
     rows.append(("mean", *means, "79.0 %", "74.3 %", "82.2 %"))
     unmeasured = ", ".join(told["unmeasured"])
     note = f"\n\nNot measured, since not in both halves: {unmeasured}." if unmeasured else ""
-    return f"trained on {told['trained_on']}, tested on {told['tested_on']} pictures\n\n{columns(rows, left=1)}{note}"
+    return f"trained on {told['trained_on']}, tested on {told['tested_on']} pictures\n\n{table(heading, rows)}{note}"
 
 
 def _share(value: float | None) -> str:

@@ -1,10 +1,10 @@
-"""A table in words: layer by layer, or the whole zoo, as aligned columns of text. No torch."""
+"""A network as text: layer by layer, or the whole zoo, a line for each. No torch."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
+from alexnet import text
 from alexnet.nets.table import Activation, BatchNorm, Conv, Dense, Dropout, Local, Norm, Pool, Row, SpatialNorm, Table
 from alexnet.nets.trace import Layer, trace
-from alexnet.text import in_bytes
 
 FLOAT_BYTES = 4
 
@@ -28,10 +28,10 @@ def describe(table: Table, batch: int = 1, input_size: int | None = None) -> str
         f"{sum(layer.macs for layer in layers):,}",
         "",
         "",
-        in_bytes(sum(map(map_bytes, layers)) * batch),
+        text.in_bytes(sum(map(map_bytes, layers)) * batch),
     )
     rows = [(layer.row.name, kind(layer.row), *figures(layer, batch)) for layer in layers]
-    return f"{table.name}: {table.about}\n{size} × {size} pixels, RGB\n\n" + columns([heading, *rows, total], left=3)
+    return f"{table.name}: {table.about}\n{size} × {size} pixels, RGB\n\n" + text.table(heading, [*rows, total], left=3)
 
 
 def figures(layer: Layer, batch: int) -> tuple[str, ...]:
@@ -44,7 +44,7 @@ def figures(layer: Layer, batch: int) -> tuple[str, ...]:
         number(layer.macs),
         f"{field.size} px",
         f"{field.jump} px" if field.jump else "",
-        in_bytes(map_bytes(layer) * batch),
+        text.in_bytes(map_bytes(layer) * batch),
     )
 
 
@@ -91,28 +91,13 @@ def reading(row: Conv | Local | Dense) -> str:
 def overview(tables: Iterable[Table]) -> str:
     """One line for each network."""
     heading = ("network", "pixels", "parameters", "multiply-adds", "")
-    return columns([heading, *(line_of(table) for table in tables)], left=1)
+    return text.table(heading, map(line_of, tables))
 
 
 def line_of(table: Table) -> tuple[str, ...]:
     layers = trace(table)
     parameters, macs = sum(layer.parameters for layer in layers), sum(layer.macs for layer in layers)
     return table.name, str(table.input_size), f"{parameters:,}", f"{macs:,}", table.about
-
-
-def columns(rows: Sequence[Sequence[str]], left: int) -> str:
-    """Cells in columns: the first `left` and headless ones flush left, the others flush right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-
-    def line(cells: Sequence[str]) -> str:
-        flush_left = (place < left or not rows[0][place] for place in range(len(cells)))
-        aligned = (
-            cell.ljust(width) if leftmost else cell.rjust(width)
-            for cell, width, leftmost in zip(cells, widths, flush_left, strict=True)
-        )
-        return "  ".join(aligned).rstrip()
-
-    return "\n".join(map(line, rows))
 
 
 def number(value: int) -> str:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from itertools import pairwise
 
+from alexnet import text
 from alexnet.nets.table import Conv, Dense, Table
 from alexnet.nets.trace import Layer, trace
 from alexnet.parallel.grid import Layout, dense_rows, readers
@@ -63,7 +64,10 @@ def _columns_in_words(table: Table, input_size: int | None) -> list[str]:
         (c.at, c.sent, f"{LETTERS[c.sender]} → {LETTERS[c.reader]}", f"{c.floats:,}", f"{c.floats:,}") for c in found
     ]
     total = f"{sum(crossing.floats for crossing in found):,}"
-    return ["floats of a picture that cross between columns", *_aligned(_HEAD, rows, ("total", "", "", total, total))]
+    return [
+        "floats of a picture that cross between columns",
+        text.table(_HEAD, [*rows, ("total", "", "", total, total)], left=3),
+    ]
 
 
 _HEAD = ("layer", "reads", "way", "forward", "backward")
@@ -81,12 +85,4 @@ def _hybrid_in_words(table: Table, layout: Layout, input_size: int | None) -> li
     shown = [(at, what, way, f"{floats:,}", f"{floats:,}") for at, what, way, floats in rows]
     total = f"{sum(row[3] for row in rows):,}"
     title = "floats of a picture that cross, all processes together"
-    return [title, *_aligned(_HEAD, shown, ("total", "", "", total, total))]
-
-
-def _aligned(*groups: tuple[str, ...] | list[tuple[str, ...]]) -> list[str]:
-    """Rows of words as lines, numbers to the right."""
-    rows = [row for group in groups for row in (group if isinstance(group, list) else [group])]
-    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
-    signs = ("<", "<", "<", ">", ">")
-    return ["  ".join(f"{word:{sign}{w}}" for word, sign, w in zip(row, signs, widths, strict=True)) for row in rows]
+    return [title, text.table(_HEAD, [*shown, ("total", "", "", total, total)], left=3)]

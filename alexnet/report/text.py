@@ -13,8 +13,7 @@ from alexnet.measure.accuracy import count
 from alexnet.measure.evaluation import ClassRow, Evaluation
 from alexnet.measure.predict import Failure, Prediction
 from alexnet.measure.probabilities import Probabilities
-from alexnet.nets.summary import columns
-from alexnet.text import counted, printable
+from alexnet.text import counted, printable, table
 
 VIEWS_IN_WORDS = {1: "centre", 5: "five views", 9: "nine views", 10: "ten views"}
 ROWS_SHOWN = 30
@@ -34,12 +33,13 @@ def evaluation_in_words(evaluations: dict[int, Evaluation]) -> str:
     """Headline figures for each number of views; the table of classes and the confused pairs for the largest."""
     fullest = evaluations[max(evaluations)]
     views = VIEWS_IN_WORDS[fullest.views]
-    headline: list[tuple[str, ...]] = [("", "nll", "top-1 error", "", "top-5 error", "")]
+    headline = list[tuple[str, ...]]()
     for number, evaluation in sorted(evaluations.items()):
         headline.append(_headline_row(VIEWS_IN_WORDS[number], evaluation))
         if evaluation.unseen:
             headline.append(_headline_row(f"  {NOT_SEEN}", evaluation.unseen))
-    return "\n\n".join((columns(headline, left=1), f"{class_table(fullest)}", f"{confusions(fullest, views)}"))
+    errors = table(("", "nll", "top-1 error", "", "top-5 error", ""), headline)
+    return "\n\n".join((errors, class_table(fullest), confusions(fullest, views)))
 
 
 def _headline_row(what: str, evaluation: Evaluation) -> tuple[str, ...]:
@@ -89,7 +89,7 @@ def average_in_words(names: Sequence[str], members: Sequence[Probabilities], ave
         notes = _absence(len(ids), [ident for k, ident in enumerate(ids) if k not in there]) + _overlap(averaged.seen)
     if known and averaged.seen.any() and not averaged.seen.all():
         rows.append((f"  {NOT_SEEN}", "", *_errors_of(averaged.unseen)))
-    return "\n\n".join((*notes, columns([headings, *rows], left=1)))
+    return "\n\n".join((*notes, table(headings, rows)))
 
 
 def _errors_of(found: Probabilities) -> tuple[str, ...]:
@@ -107,8 +107,8 @@ def class_table(evaluation: Evaluation) -> str:
         rows = sorted(rows, key=lambda row: (-row.top1_error, row.id))[:ROWS_SHOWN]
     if absent:
         heading += f"; {counted(absent, 'class has', 'classes have')} no picture here"
-    cells = [("class", "pictures", "top-1 errors", "", "top-5 errors", "", "nll"), *map(_class_cells, rows)]
-    return f"{heading}\n{columns(cells, left=1)}"
+    columns = ("class", "pictures", "top-1 errors", "", "top-5 errors", "", "nll")
+    return f"{heading}\n{table(columns, map(_class_cells, rows))}"
 
 
 def _class_cells(row: ClassRow) -> tuple[str, ...]:
@@ -132,7 +132,7 @@ def confusions(evaluation: Evaluation, views: str) -> str:
     cells = [
         (f"{pair.count:,}", f"of {pair.pictures:,}", f"{names[pair.true]} → {names[pair.predicted]}") for pair in pairs
     ]
-    return f"Most confused ({views}): true class → taken for\n" + columns([("", "", ""), *cells], left=0).lstrip("\n")
+    return f"Most confused ({views}): true class → taken for\n" + table(("", "", ""), cells)
 
 
 def evaluation_as_json(evaluations: dict[int, Evaluation]) -> dict[str, Any]:

@@ -6,12 +6,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from alexnet.nets.summary import columns
 from alexnet.report.drawing import LIGHT, blank_figure, plain_axes, shortened
 from alexnet.see.activation_statistics import ActivationStatistics
 from alexnet.see.correspondence import Correspondence
 from alexnet.see.display import mosaic, tile
 from alexnet.see.invariance import UNITS, Curves, Invariance
+from alexnet.text import table
 
 COLOURS = ("#1d4ed8", "#b4232f", "#15803d", "#8a5a00", "#7e22ce", "#0e7490", "#be185d", "#4d5560")
 SAMPLES = 5
@@ -101,7 +101,7 @@ def invariance_in_words(found: Invariance) -> str:
         )
         for line in found.summary()
     ]
-    return columns([heading, *rows], left=1)
+    return table(heading, rows)
 
 
 def correspondence_in_words(found: Correspondence) -> str:
@@ -117,4 +117,4 @@ def correspondence_in_words(found: Correspondence) -> str:
         )
         for part in found.parts
     ]
-    return columns([heading, *rows], left=1)
+    return table(heading, rows)

@@ -25,12 +25,12 @@ from statistics import median
 from typing import Any
 
 from alexnet.errors import UsageError, UserError
-from alexnet.nets import summary, zoo
+from alexnet.nets import zoo
 from alexnet.nets.table import Dense, Norm, Table, Weighted, with_width
 from alexnet.nets.trace import Layer, trace
 from alexnet.runs.folder import RunFolder
 from alexnet.runs.history import read_history
-from alexnet.text import duration, in_bytes
+from alexnet.text import duration, in_bytes, table
 from alexnet.train.recipes import BATCH
 
 NUMBER_BYTES = {"fp32": 4, "bf16": 2, "fp16": 2}
@@ -255,7 +255,7 @@ def describe(found: Sequence[Forecast | Impossible]) -> str:
         for layout in possible
     ]
     refused = [f"{layout.layout}: {layout.reason}" for layout in found if isinstance(layout, Impossible)]
-    return "\n".join([summary.columns([heading, *rows], left=1), *refused])
+    return "\n".join([table(heading, rows), *refused])
 
 
 def in_seconds(seconds: float) -> str:

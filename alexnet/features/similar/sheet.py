@@ -11,10 +11,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from alexnet.files.atomic import write_atomically
-from alexnet.nets.summary import columns
 from alexnet.report.drawing import LIGHT, blank_figure, png_of, shortened
 from alexnet.see.write import Claim
-from alexnet.text import printable
+from alexnet.text import printable, table
 
 MOST_ROWS = 24
 """Queries on one sheet."""
@@ -48,7 +47,7 @@ def _lines(one: Found) -> str:
     three = zip(one.distances, one.classes, one.keys, strict=True)
     decimals = 0 if all(distance.is_integer() for distance in one.distances) else 3  # bits, or Euclidean
     rows = [(f"{distance:.{decimals}f}", name, printable(key)) for distance, name, key in three]
-    return columns([("distance", "class", "picture"), *rows], left=3)
+    return table(("distance", "class", "picture"), rows, left=3)
 
 
 def contact_sheet(
