@@ -1,6 +1,6 @@
-"""Files from strangers: what their readers raise becomes one sentence, and values are held against what they must be.
+"""JSON that others may have written: parsed, checked against a dataclass that is its schema, and sealed by a checksum.
 
-A file may be cut short, changed or made with ill intent. Nothing is allocated or believed on its word alone.
+A file may be truncated, altered or malicious. Nothing in it is trusted, and no memory is taken, before it is checked.
 """
 
 import errno
@@ -9,8 +9,24 @@ import json
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any, NoReturn
+from types import NoneType, UnionType
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    NoReturn,
+    NotRequired,
+    Required,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+    is_typeddict,
+)
 
 from alexnet.errors import UserError
 from alexnet.files.atomic import file_fault, read_bounded
@@ -18,6 +34,7 @@ from alexnet.files.atomic import file_fault, read_bounded
 LONGEST_WORDS = 200
 LARGEST_WHOLE = 1 << 53
 """No count, size or step of ours is larger; JSON knows numbers of any length."""
+T = TypeVar("T")
 
 
 @contextmanager
@@ -47,7 +64,200 @@ def describe(fault: BaseException) -> str:
     return f"{type(fault).__name__}: {words}" if words else type(fault).__name__
 
 
-# ── what values must be ──────────────────────────────────────────────────────────────────────────────────────────
+# ── a dataclass is its own schema ────────────────────────────────────────────────────────────────────────────────
+
+KEYS = "keys of JSON"
+STRANGE = "may be NaN or infinite"
+
+
+@dataclass(frozen=True)
+class Range:
+    """In `Annotated[int, Range(1, 4096)]`: the numbers from `low` to `high`."""
+
+    low: float = 0
+    high: float = LARGEST_WHOLE
+
+    def __call__(self, value: float) -> bool:
+        return self.low <= value <= self.high
+
+
+Count = Annotated[int, Range()]
+"""A whole number from 0."""
+AnyFloat = Annotated[float, STRANGE]
+"""A float that may be NaN or infinite too, as the figures of a diverged training are."""
+
+
+def keyed(*keys: str, **options: Any) -> Any:
+    """A field of a dataclass that is written as the first of these `keys`, and also read from the others, which older
+    versions wrote. `options`: those of `dataclasses.field`, such as a default."""
+    return field(metadata={KEYS: keys}, **options)
+
+
+def read(path: Path, kind: type[T], remedy: str, limit_bytes: int = 1 << 26) -> T:
+    """The dataclass or TypedDict `kind` in a JSON file. Raises UserError as `read_json` and `from_json` do."""
+    return from_json(read_json(path, limit_bytes), kind, path, remedy)
+
+
+def check(value: Any, kind: Any, where: Path | str, remedy: str) -> Any:
+    """The `value` itself, unknown keys included, after the checks of `from_json`."""
+    from_json(value, kind, where, remedy)
+    return value
+
+
+def from_json(value: Any, kind: Any, where: Path | str, remedy: str, *, strict: bool = False) -> Any:
+    """What parsed JSON describes: a dataclass, a TypedDict or any other type `kind` whose annotations say what it is.
+
+    Known are int (up to ±2**53), float (finite; whole numbers too), str, bool, Path, None, Any, dict, list, Literal,
+    unions, list[X], tuple[X, ...], tuple[X, Y], dict[K, X], and Annotated[X, test, ...] with functions that say whether
+    a value will do. Fields with defaults may be absent. Unknown keys are ignored (a TypedDict keeps them); at the top
+    they are refused if `strict`. Raises UserError that names `where`, the path of keys and the `remedy`; so does a
+    ValueError of a dataclass's `__post_init__`.
+    """
+    try:
+        if strict and isinstance(value, dict):
+            known = {key for one in _fields_of(kind) for key in one.keys}
+            if unknown := value.keys() - known:
+                raise _Wrong("is not known", f".{min(map(str, unknown))[:40]}")
+        return _read(value, kind)
+    except _Wrong as wrong:
+        path = wrong.path.removeprefix(".") or "it"
+        raise UserError(f"{where}: damaged, {path} {wrong.fault}. {remedy}") from None
+
+
+def to_json(value: Any) -> Any:
+    """What `from_json` reads: dataclasses as dictionaries by their keys, tuples as lists, paths as text."""
+    if is_dataclass(value):
+        return {_keys_of(one)[0]: to_json(getattr(value, one.name)) for one in fields(value)}
+    if isinstance(value, Mapping):
+        return {key: to_json(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [to_json(inner) for inner in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+class _Wrong(Exception):
+    """A value that does not fit. `path`: where it is, known only after the exception has left all levels around it."""
+
+    def __init__(self, fault: str, path: str = "") -> None:
+        super().__init__(fault, path)
+        self.fault, self.path = fault, path
+
+
+@dataclass(frozen=True)
+class _Field:
+    """A field of a dataclass or TypedDict: its `keys` in JSON and its annotation."""
+
+    name: str
+    keys: tuple[str, ...]
+    kind: Any
+    required: bool
+
+
+def _keys_of(one: Field[Any]) -> tuple[str, ...]:
+    return one.metadata.get(KEYS, (one.name,))
+
+
+@cache
+def _fields_of(kind: Any) -> tuple[_Field, ...]:
+    hints = get_type_hints(kind, include_extras=True)
+    if is_typeddict(kind):
+        plain = {n: get_args(h)[0] if get_origin(h) in (NotRequired, Required) else h for n, h in hints.items()}
+        return tuple(_Field(name, (name,), hint, name in kind.__required_keys__) for name, hint in plain.items())
+    return tuple(
+        _Field(one.name, _keys_of(one), hints[one.name], one.default is MISSING and one.default_factory is MISSING)
+        for one in fields(kind)
+    )
+
+
+def _read(value: Any, kind: Any) -> Any:
+    if kind in _PLAIN:  # first, since files hold millions of plain values
+        return _need(_PLAIN[kind](value), value)
+    origin, args = get_origin(kind), get_args(kind)
+    if is_dataclass(kind) or is_typeddict(kind):
+        return _read_table(_need(isinstance(value, dict), value), kind)
+    if origin is Annotated:
+        inner = value if STRANGE in args and any_number(value) else _read(value, args[0])
+        _need(all(test(inner) for test in args[1:] if callable(test)), value)
+        return inner
+    if origin in (Union, UnionType):
+        return _read_union(value, args)
+    if origin is Literal:
+        return _need(any(type(value) is type(one) and value == one for one in args), value)
+    if origin is dict:
+        _need(isinstance(value, dict), value)
+        return {
+            _inside(f".{key[:40]}", key, args[0]): _inside(f".{key[:40]}", one, args[1]) for key, one in value.items()
+        }
+    if origin in (list, tuple):
+        return _read_sequence(value, origin, args)
+    if kind is Path:
+        return Path(_need(type(value) is str, value))
+    return _need(type(value) is kind, value)
+
+
+def _read_table(table: dict[str, Any], kind: Any) -> Any:
+    found = {}
+    for one in _fields_of(kind):
+        key = next((key for key in one.keys if key in table), None)
+        if key is not None:
+            found[one.name] = _inside(f".{key}", table[key], one.kind)
+        elif one.required:
+            raise _Wrong("is missing", f".{one.keys[0]}")
+    if is_typeddict(kind):
+        return table | found
+    try:
+        return kind(**found)
+    except ValueError as fault:
+        raise _Wrong(f"does not fit together: {fault}") from None
+
+
+def _read_union(value: Any, kinds: tuple[Any, ...]) -> Any:
+    if value is None and NoneType in kinds:
+        return None
+    others = [kind for kind in kinds if kind is not NoneType]
+    for kind in others:
+        try:
+            return _read(value, kind)
+        except _Wrong:
+            if len(others) == 1:
+                raise
+    return _need(False, value)
+
+
+def _read_sequence(value: Any, kind: Any, args: tuple[Any, ...]) -> Any:
+    _need(isinstance(value, list | tuple), value)
+    if kind is tuple and args[-1] is not ...:
+        _need(len(value) == len(args), value)
+    else:
+        args = args[:1] * len(value)
+    return kind(_inside(number, one, inner) for number, (one, inner) in enumerate(zip(value, args, strict=True)))
+
+
+def _inside(key: str | int, value: Any, kind: Any) -> Any:
+    """Reads a value that lies under `key`: a number of a list, or ".name" in a table."""
+    try:
+        return _read(value, kind)
+    except _Wrong as wrong:
+        path = f"[{key}]" if isinstance(key, int) else key
+        raise _Wrong(wrong.fault, path + wrong.path) from None
+
+
+_PLAIN: dict[Any, Callable[[Any], bool]] = {
+    Any: lambda _: True,
+    None: lambda value: value is None,
+    str: lambda value: type(value) is str,
+    int: lambda value: type(value) is int and abs(value) <= LARGEST_WHOLE,
+    float: lambda value: number(value),
+}
+
+
+def _need(holds: bool, value: Any) -> Any:
+    if not holds:
+        raise _Wrong(f"is {repr(value)[:60]}, which can't be")
+    return value
+
+
+# ── forms of values ──────────────────────────────────────────────────────────────────────────────────────────────
 
 Form = Any
 """A type; a function that says whether a value will do; a list of one form, for lists; a dictionary of forms by name,
@@ -58,16 +268,16 @@ for tables, where a name that ends in "?" may be absent, one that ends in "??" a
 def validate(value: Any, form: Form, where: Path | str, remedy: str, what: str = "") -> Any:
     """The value itself. UserError, naming the part, unless it has the form."""
     if isinstance(form, list):
-        _need(isinstance(value, list | tuple), value, where, remedy, what)
+        _hold(isinstance(value, list | tuple), value, where, remedy, what)
         for number, one in enumerate(value):
             validate(one, form[0], where, remedy, f"{what}[{number}]")
     elif isinstance(form, Mapping):
-        _need(isinstance(value, dict), value, where, remedy, what)
+        _hold(isinstance(value, dict), value, where, remedy, what)
         _hold_table(value, form, where, remedy, what)
     elif isinstance(form, type):
-        _need(type(value) is form, value, where, remedy, what)
+        _hold(type(value) is form, value, where, remedy, what)
     else:
-        _need(form(value), value, where, remedy, what)
+        _hold(form(value), value, where, remedy, what)
     return value
 
 
@@ -85,7 +295,7 @@ def _hold_table(table: dict[str, Any], form: Mapping[str, Form], where: Path | s
             validate(table[plain], inner, where, remedy, path)
 
 
-def _need(holds: bool, value: Any, where: Path | str, remedy: str, what: str) -> None:
+def _hold(holds: bool, value: Any, where: Path | str, remedy: str, what: str) -> None:
     if not holds:
         raise UserError(f"{where}: damaged, {what or 'it'} is {repr(value)[:60]}, which can't be. {remedy}")
 
@@ -127,12 +337,17 @@ def sealed(table: dict[str, Any]) -> dict[str, Any]:
     return {**rest, "checksum": canonical_digest(json.loads(json.dumps(rest, allow_nan=False)))}
 
 
-def is_altered(table: dict[str, Any]) -> bool:
-    """Whether a table that was read has a checksum, and that of something else."""
+def is_sealed(table: Mapping[str, Any]) -> bool:
+    """Whether a table that was read has the checksum of its own content."""
     try:
-        return bool(table.get("checksum")) and sealed(table)["checksum"] != table["checksum"]
+        return sealed(dict(table))["checksum"] == table.get("checksum")
     except (ValueError, RecursionError):  # what was never written by us
-        return True
+        return False
+
+
+def is_altered(table: Mapping[str, Any]) -> bool:
+    """Whether a table that was read has a checksum, and that of something else."""
+    return bool(table.get("checksum")) and not is_sealed(table)
 
 
 def read_json(path: Path, limit_bytes: int = 1 << 26) -> dict[str, Any]:

@@ -10,8 +10,9 @@ import sys
 import tarfile
 import tracemalloc
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
 import numpy as np
 import pytest
@@ -35,7 +36,21 @@ from alexnet.features.file import load_features
 from alexnet.features.similar.index import Index
 from alexnet.features.voc import _listed
 from alexnet.files import npy as arrays
-from alexnet.files.schema import json_bytes, number, read_json, reading_errors, sealed, validate, whole
+from alexnet.files.schema import (
+    AnyFloat,
+    Count,
+    Range,
+    from_json,
+    json_bytes,
+    keyed,
+    number,
+    read_json,
+    reading_errors,
+    sealed,
+    to_json,
+    validate,
+    whole,
+)
 from alexnet.files.tensors import DamagedFile, load_tensors, save_tensors
 from alexnet.measure.probabilities import Probabilities
 from alexnet.measure.run import Run
@@ -118,6 +133,74 @@ def test_a_message_does_not_repeat_a_file_of_any_length() -> None:
 def test_values_are_held_against_forms(value: Any, form: Any) -> None:
     with pytest.raises(UserError, match=r"a\.json: damaged, .* Restore it\."):
         validate(value, form, "a.json", "Restore it.")
+
+
+@dataclass(frozen=True)
+class Inner:
+    loss: AnyFloat
+    path: Path | None = None
+
+
+@dataclass(frozen=True)
+class Outer:
+    learning_rate: Annotated[float, Range(0, 10)] = keyed("learning_rate", "rate")
+    kind: Literal["a", "b"] = "a"
+    inner: dict[str, Inner] = field(default_factory=dict)
+    corners: tuple[int, int] | None = None
+    keys: tuple[str, ...] = ()
+    sides: int | tuple[Count, Count] = 1
+
+    def __post_init__(self) -> None:
+        if len(set(self.keys)) < len(self.keys):
+            raise ValueError("a key twice")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"rate": 11}, "rate is 11, which can't be"),
+        ({"rate": True}, "rate is True, which can't be"),
+        ({"rate": 10**400}, "rate is 1000"),
+        ({"rate": float("nan")}, "rate is nan, which can't be"),
+        ({"kind": "c"}, "kind is 'c', which can't be"),
+        ({"kind": None}, "kind is None, which can't be"),
+        ({"inner": {"x": {"loss": "much"}}}, r"inner\.x\.loss is 'much', which can't be"),
+        ({"inner": {"x": {}}}, r"inner\.x\.loss is missing"),
+        ({"inner": {"x": {"loss": 1, "path": 3}}}, r"inner\.x\.path is 3, which can't be"),
+        ({"inner": []}, r"inner is \[\], which can't be"),
+        ({"corners": [1]}, r"corners is \[1\], which can't be"),
+        ({"corners": [1, 2.5]}, r"corners\[1\] is 2\.5, which can't be"),
+        ({"keys": ["a", 1]}, r"keys\[1\] is 1, which can't be"),
+        ({"keys": ["a", "a"]}, "it does not fit together: a key twice"),
+        ({"sides": [1, -1]}, r"sides is \[1, -1\], which can't be"),
+    ],
+)
+def test_a_dataclass_is_its_schema(change: dict[str, Any], words: str) -> None:
+    with pytest.raises(UserError, match=rf"^a\.json: damaged, {words}.* Restore it\.$"):
+        from_json({"rate": 0.1} | change, Outer, "a.json", "Restore it.")
+
+
+def test_a_dataclass_comes_back_from_json() -> None:
+    inner = {"a": Inner(float("inf"), Path("x/y")), "b": Inner(1)}
+    value = Outer(0.1, "b", inner, (1, 2), ("p", "q"), (3, 4))
+    written = json.loads(json.dumps(to_json(value)))
+    assert next(iter(written)) == "learning_rate"
+    assert from_json(written, Outer, "a.json", "") == value
+    assert from_json({"rate": 1, "unknown": 2}, Outer, "a.json", "") == Outer(1)
+    with pytest.raises(UserError, match=r"damaged, unknown is not known\. Restore it\."):
+        from_json({"rate": 1, "unknown": 2}, Outer, "a.json", "Restore it.", strict=True)
+
+
+class Extensible(TypedDict):
+    count: Count
+    inner: NotRequired[Inner]
+
+
+def test_a_typed_dictionary_keeps_unknown_keys() -> None:
+    read = from_json({"count": 1, "inner": {"loss": 2}, "more": 3}, Extensible, "a.json", "")
+    assert read == {"count": 1, "inner": Inner(2), "more": 3}
+    with pytest.raises(UserError, match="count is -1, which can't be"):
+        from_json({"count": -1}, Extensible, "a.json", "")
 
 
 @pytest.mark.parametrize(
