@@ -1,14 +1,13 @@
 """Recipes as values: how the published networks were trained. They are listed, with their sources, in recipes.toml."""
 
-import tomllib
 from dataclasses import dataclass, field, replace
 from functools import cache
-from importlib import resources
 from typing import Any
 
 from alexnet.data.augment import Augmentation
 from alexnet.data.preprocessing import MeanMode
 from alexnet.errors import UsageError
+from alexnet.files.packaged import read_toml
 from alexnet.nets.init import Initialisation
 from alexnet.train.logged_rates import OWN_BIASES, rate_function
 
@@ -79,7 +78,7 @@ class Recipe:
 @cache
 def every_recipe() -> dict[str, Recipe]:
     """All recipes by name: the papers', the runs of the 2012 code by number, the authors' CIFAR nets, large batches."""
-    entries = tomllib.loads(resources.files("alexnet.train").joinpath("recipes.toml").read_text("utf-8"))
+    entries = read_toml("alexnet.train", "recipes.toml")
     families = entries.pop("family")
     return {name: _recipe(name, families.get(entry.pop("family", ""), {}) | entry) for name, entry in entries.items()}
 

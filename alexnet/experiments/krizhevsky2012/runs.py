@@ -3,12 +3,12 @@
 They are listed in runs.toml.
 """
 
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
 from typing import Any
+
+from alexnet.files.packaged import read_toml
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def runs_without_file() -> tuple[LoggedRun, ...]:
 
 
 def _read(kind: str) -> tuple[LoggedRun, ...]:
-    data = tomllib.loads(resources.files("alexnet.experiments.krizhevsky2012").joinpath("runs.toml").read_text("utf-8"))
+    data = read_toml("alexnet.experiments.krizhevsky2012", "runs.toml")
     return tuple(_run(entry, data["reasons"]) for entry in data[kind])
 
 
