@@ -5,6 +5,7 @@ N pictures · H, W rows and columns of a picture · K classes.
 
 import os
 import re
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from os import PathLike
@@ -62,18 +63,19 @@ class Classifier(ClassifierMixin, BaseEstimator):
         model.fit(pictures, labels).predict(others)
 
     `fit` goes the way of `alexnet prepare` and `alexnet train`: pictures become a store, the store trains a run. A
-    share `validation` of them is held out for the rule that drops the rate. Without `folder` both lie in temporary
-    folders (below TMPDIR): the store's is removed after `fit`, the run's when neither the classifier nor `run_` is used
-    any more. With `folder` the run stays there, and a `fit` that was stopped is resumed there.
+    share `validation` of them is held out for the rule that drops the learning rate. Without `folder` both lie in
+    temporary folders (below TMPDIR): the store's is removed after `fit`, the run's when neither the classifier nor
+    `run_` is used any more. With `folder` the run stays there, and a `fit` that was stopped is resumed there.
 
     `X` is whatever `pictures.picture_list` takes: a list of file names, an array uint8 (N, H, W, 3), a series …
 
-    net, width, input_size, recipe, epochs, batch, rate, patience, mirror, start_from, freeze, device, precision,
-    threads: as of `alexnet train` (None: what the recipe says; `start_from`: a run folder, whose network is taken
-    unless `net` names one). size: side of the records in pixels (None: 8/7 of the network's input, as 256 for 224; or
-    as the run started from). class_weight: None, "balanced" or {label: weight}, factors of each picture's loss. views:
+    net, width, input_size, recipe, epochs, batch, learning_rate, patience, mirror, start_from, freeze, device,
+    precision, threads: as of `alexnet train` (None: what the recipe says; `start_from`: a run folder, whose network is
+    taken unless `net` names one). size: side of the records in pixels (None: 8/7 of the network's input, as 256 for 224;
+    or as the run started from). class_weight: None, "balanced" or {label: weight}, factors of each picture's loss. views:
     1, 5, 9 or 10, averaged in predictions. random_state: of weights, order, crops, noise and dropout, and of which
-    pictures are held out; an int, a RandomState, or None for other ones at each fit. verbose: progress on stderr.
+    pictures are held out; an int, a RandomState, or None for other ones at each fit. verbose: progress on
+    stderr. rate: deprecated name of learning_rate.
 
     Fitted: `classes_` (K,), the labels in the order of the outputs; `run_`, the `alexnet.Run`.
     """
@@ -85,7 +87,7 @@ class Classifier(ClassifierMixin, BaseEstimator):
         width: float = 1.0,
         epochs: int | None = None,
         batch: int | None = None,
-        rate: float | None = None,
+        learning_rate: float | None = None,
         patience: int = 5,
         recipe: str = "paper",
         mirror: bool | None = None,
@@ -102,12 +104,13 @@ class Classifier(ClassifierMixin, BaseEstimator):
         precision: PrecisionChoice = "auto",
         threads: int = 0,
         verbose: bool | int = False,
+        rate: float | None = None,
     ) -> None:
         self.net = net
         self.width = width
         self.epochs = epochs
         self.batch = batch
-        self.rate = rate
+        self.learning_rate = learning_rate
         self.patience = patience
         self.recipe = recipe
         self.mirror = mirror
@@ -124,6 +127,7 @@ class Classifier(ClassifierMixin, BaseEstimator):
         self.precision: PrecisionChoice = precision
         self.threads = threads
         self.verbose = verbose
+        self.rate = rate
 
     # ── learning ─────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -131,7 +135,7 @@ class Classifier(ClassifierMixin, BaseEstimator):
         """Learn to tell the labels `y` (N,), of any kind that can be sorted, from the pictures `X`.
 
         `sample_weight` (N,): factors of each picture's loss, at least 0; only their ratios count. Pictures of weight 0
-        are left out. The rule that drops the rate measures the held-out pictures without weights.
+        are left out. The rule that drops the learning rate measures the held-out pictures without weights.
 
         Raises ValueError for pictures, labels and weights that do not fit together; InvalidParameter (a ValueError and
         a UsageError), UserError for what `alexnet prepare` and `alexnet train` refuse, and for the first picture that
@@ -178,6 +182,9 @@ class Classifier(ClassifierMixin, BaseEstimator):
     def _options(self) -> TrainOptions:
         """Raises InvalidParameter for a parameter of the wrong type or out of its range."""
         given = self._parameters()
+        if self.rate is not None:
+            warnings.warn("rate is deprecated, use learning_rate", FutureWarning, stacklevel=3)
+            given["learning_rate"] = self.rate
         same = {name: given[name] for name in get_type_hints(TrainOptions) if name in given}
         start_from = None if self.start_from is None else Path(expanded(self.start_from))
         options = TrainOptions(**same | {"start_from": start_from, "seed": self._seed()})
@@ -272,7 +279,7 @@ class Classifier(ClassifierMixin, BaseEstimator):
     def __setstate__(self, state: dict[str, Any]) -> None:
         """The run that it carries is put into a temporary folder of its own."""
         files = state.pop("_run_files", None)
-        super().__setstate__({"class_weight": None} | state)  # older pickles have none
+        super().__setstate__({"class_weight": None, "learning_rate": None} | state)  # older pickles lack these
         if files is not None:
             with space_named():
                 self.run_ = Run.of_files(files, device=self.device)

@@ -132,7 +132,7 @@ def job_of(team: Team, batch: int, width: float, dtype: torch.dtype) -> Training
         schedule=Logged(()),
         epochs=1,
         batch=batch,
-        accumulate=1,
+        accumulation_steps=1,
         seed=0,
         device=torch.device("cpu"),
         dtype=dtype,

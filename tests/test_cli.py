@@ -473,14 +473,12 @@ def test_train_hands_every_option_on(monkeypatch: pytest.MonkeyPatch) -> None:
     handed: list[TrainOptions] = []
     monkeypatch.setattr("alexnet.commands.train.ready_store", lambda pictures, run: (pictures, run))
     monkeypatch.setattr("alexnet.train.loop.train", lambda store, run, options, resume, team: handed.append(options))
-    line = (
-        "train s --out r --net zfnet --rate 0.5 --from other --no-mirror --colour-noise off --freeze conv1 --snapshots"
-    )
+    line = "train s --out r --net zfnet --lr 0.5 --from other --no-mirror --colour-noise off --freeze conv1 --snapshots"
     assert cli.main(line.split()) == 0
     assert handed == [
         TrainOptions(
             net="zfnet",
-            rate=0.5,
+            learning_rate=0.5,
             start_from=Path("other"),
             mirror=False,
             colour_noise="off",

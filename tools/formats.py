@@ -16,7 +16,7 @@ from alexnet.data.sources import open_source
 from alexnet.data.store import layout
 from alexnet.data.store.prepare import prepare
 from alexnet.data.synthetic import CLASSES, draw
-from alexnet.runs.folder import FORMAT_VERSION
+from alexnet.runs.formats import FORMAT_VERSION
 from alexnet.train.loop import train
 from alexnet.train.options import TrainOptions
 from alexnet.train.state import new_job

@@ -39,12 +39,15 @@ SHORT: dict[str, Any] = {"epochs": 3, "batch": 16, "precision": "fp32", "threads
 # Rates so small that no run is chaotic: at larger ones a unit's ReLU that opens on one processor and stays shut on
 # another leads the losses percents apart within 30 updates.
 CASES: dict[str, dict[str, Any]] = {
-    "toy": {"net": "toy", "rate": 1e-3},  # two columns, response norms, dropout; colour noise as in the code
-    "toy of 2012": {"recipe": "145", "net": "toy", "rate": 1e-3, "seed": 1},  # biases' own rates, shared crops, stages
-    "cifar-18pct": {"recipe": "cifar-18pct", "rate": 3e-4, "seed": 2},  # norms within a map, average pools
-    "cifar-11pct": {"recipe": "cifar-11pct", "rate": 2e-5, "seed": 3},  # local layers, crops
-    "narrow alexnet-145": {"recipe": "145", "width": 1 / 16, "input_size": 64, "rate": 1e-3, "seed": 4},  # both norms
-    "narrow zfnet": {"recipe": "zf", "width": 1 / 8, "input_size": 64, "init": "code", "rate": 1e-3, "seed": 5},
+    "toy": {"net": "toy", "learning_rate": 1e-3},  # two columns, response norms, dropout; colour noise as in the code
+    # biases' own rates, shared crops, stages
+    "toy of 2012": {"recipe": "145", "net": "toy", "learning_rate": 1e-3, "seed": 1},
+    "cifar-18pct": {"recipe": "cifar-18pct", "learning_rate": 3e-4, "seed": 2},  # norms within a map, average pools
+    "cifar-11pct": {"recipe": "cifar-11pct", "learning_rate": 2e-5, "seed": 3},  # local layers, crops
+    # both norms
+    "narrow alexnet-145": {"recipe": "145", "learning_rate": 1e-3, "seed": 4} | {"width": 1 / 16, "input_size": 64},
+    "narrow zfnet": {"recipe": "zf", "init": "code", "learning_rate": 1e-3, "seed": 5}
+    | {"width": 1 / 8, "input_size": 64},
 }
 
 

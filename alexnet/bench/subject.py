@@ -89,7 +89,7 @@ class Subject:
         self, bench: Bench, net: str, precision: Literal["auto", "fp32"] = "auto", store: Store | None = None
     ) -> None:
         self.store = store or bench.store
-        options = TrainOptions(net=net, batch=bench.batch, rate=RATE, precision=precision, device=bench.device)
+        options = TrainOptions(net=net, batch=bench.batch, learning_rate=RATE, precision=precision, device=bench.device)
         folder = Path(tempfile.mkdtemp(dir=bench.folder)) / "run"
         self.job: TrainingState = new_job(self.store, folder, options)[0]
         self.rates = self.job.schedule.rates(1)

@@ -19,7 +19,7 @@ class Verb(Protocol):
 
 def left_to_words(options: type, **named: str) -> type:
     """The options with "(default: None)" left out of their help, where the words say it; `named` renames options."""
-    hints = get_type_hints(options)
+    hints = get_type_hints(options, include_extras=True)
     unsaid = [
         (field.name, Annotated[hints[field.name], arg(name=named.get(field.name), help_behavior_hint="")], None)
         for field in fields(options)

@@ -35,6 +35,7 @@ from alexnet.nets.table import Table, with_width
 from alexnet.nets.trace import trace
 from alexnet.report.text import VIEWS_IN_WORDS
 from alexnet.runs.folder import STATE_FILES, RunFolder, snapshot_epochs
+from alexnet.runs.formats import OLD_NAMES
 from alexnet.runs.history import History, read_history
 from alexnet.terminal import progress
 from alexnet.text import counted, duration, in_bytes
@@ -74,7 +75,7 @@ class Trial:
 
     @property
     def by_plateau(self) -> bool:
-        """Whether the rate drops when validation stalls, not at epochs that are known before."""
+        """Whether the learning rate drops when validation stalls, not at epochs that are known before."""
         recipe = find_recipe(self.options.recipe)
         return not recipe.stages and recipe.power is None
 
@@ -116,9 +117,13 @@ class Trial:
 
     def _changed(self, but: Sequence[str]) -> dict[str, Any]:
         """The options that differ from the usual ones: only they, so that options which a later version adds leave the
-        names of what is trained already as they are."""
+        names of what is trained already as they are; so do options that were renamed."""
         usual = asdict(TrainOptions()) | {"batch": USUAL_BATCH}
-        return {name: value for name, value in asdict(self.options).items() if name not in but and value != usual[name]}
+        return {
+            OLD_NAMES.get(name, name): value
+            for name, value in asdict(self.options).items()
+            if name not in but and value != usual[name]
+        }
 
     def _unusual(self) -> list[str]:
         net, recipe = self.table.name, self.options.recipe
@@ -192,7 +197,7 @@ class Lab:
             input_size=settings.input_size,
             epochs=settings.epochs,
             batch=settings.batch,
-            rate=settings.rate,
+            learning_rate=settings.learning_rate,
             init=settings.init,
             patience=settings.patience,
             threads=settings.threads,
@@ -309,8 +314,8 @@ class Lab:
         return read_history(self.trained(trial, seed).path / "log.jsonl")
 
     def drops(self, trial: Trial, seed: int) -> tuple[int, list[int]]:
-        """How many epochs a run had, and those from which on its rate was lower than before."""
-        rates = [event["rate"] for event in self.history(trial, seed).epochs]
+        """How many epochs a run had, and those from which on its learning rate was lower than before."""
+        rates = [event["learning_rate"] for event in self.history(trial, seed).epochs]
         return len(rates), [epoch for epoch, (before, rate) in enumerate(pairwise(rates), 2) if rate < before]
 
     @property
@@ -440,11 +445,13 @@ def how_trained(lab: Lab, trial: Trial, seeds: int | None = None) -> str:
     options = trial.options
     machines = [run.value("machine") for run in lab.used.values()]
     where = sorted({f"{machine['precision']} on {machine['device']}" for machine in machines})
-    rate = find_recipe(options.recipe).rate if options.rate is None else options.rate
+    learning_rate = (
+        find_recipe(options.recipe).learning_rate if options.learning_rate is None else options.learning_rate
+    )
     width = "" if options.width == 1 else f", width {options.width:g}"
     return (
         f"recipe {options.recipe}, {trial.table.name}{width}, at most {trial.epochs} epochs, batch {options.batch}, "
-        f"rate {rate:g}, seeds 0 to {(seeds or lab.settings.seeds) - 1}; {' and '.join(where)}"
+        f"learning rate {learning_rate:g}, seeds 0 to {(seeds or lab.settings.seeds) - 1}; {' and '.join(where)}"
     )
 
 

@@ -19,6 +19,7 @@ from alexnet.experiments.statistics import RULE
 from alexnet.files.atomic import write_atomically
 from alexnet.files.outputs import head_of, kind_of, refuse_foreign
 from alexnet.files.schema import any_number, json_bytes, number, one_of, read_json, validate, whole
+from alexnet.runs.formats import current_names, current_options
 
 RESULTS = "results"
 
@@ -172,6 +173,8 @@ def read_result(path: Path) -> dict[str, Any]:
     """The content of a result file and its name; of other JSON files the content alone counts for nothing."""
     result = read_json(path)
     if "verdicts" in result:
+        result["settings"] = current_names(result.get("settings"))
+        result["command"] = current_options(result.get("command"))
         validate(result, RESULT, path, "Restore it, or run the experiment again.")
         for row in result["rows"]:
             row |= {name: row.get(name) for name in ("paper", "mean", "spread", "margin")}

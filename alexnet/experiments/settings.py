@@ -20,20 +20,20 @@ class Settings:
     reading: Literal["paper", "code"] = "paper"
     """Whose networks and recipe: paper ([A] as printed: alexnet, plateau rule) or code (alexnet-145, run 145's)."""
     recipe: str | None = None
-    """Another recipe in place of the reading's. steps, whose rate drops at set epochs, makes networks comparable in
-    fewer epochs than the plateau rule needs."""
+    """Another recipe in place of the reading's. steps, whose learning rate drops at set epochs, makes networks
+    comparable in fewer epochs than the plateau rule needs."""
     net: str | None = None
     """Another network of the zoo in place of the reading's, toy for instance; ablations are derived from it."""
     batch: int = 128
     """Pictures in a batch."""
-    rate: float | None = None
+    learning_rate: float | None = None
     """Learning rate at the start. Default: the recipe's."""
     init: Literal["code", "paper", "zf"] | None = None
     """Initial weights of all networks alike: code, paper or zf (see `alexnet train --help`). Default: the recipe's."""
     input_size: int | None = None
     """Side of the crops in pixels. Default: the network's."""
     patience: int = 5
-    """Epochs without a better validation error before the rate is divided by 10 (plateau rule)."""
+    """Epochs without a better validation error before the learning rate is divided by 10 (plateau rule)."""
     only: str = ""
     """A/fig1, A/cifar, A/recipes, Z/table3: just these units, nets or runs, separated by commas. Default: all."""
     threads: int = 0

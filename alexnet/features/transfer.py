@@ -271,7 +271,7 @@ def store_of(store: Store, pool: Pool, parts: Mapping[str, Sequence[int] | np.nd
 
 
 def fold_options(run: Run, beside: Beside, epochs: int, seed: int) -> TrainOptions:
-    """A constant rate: the test pictures must not tell it when to drop."""
+    """A constant learning rate: the test pictures must not tell it when to drop."""
     fresh = beside == "target"
     return TrainOptions(
         net=run.folder.table.name if fresh else None,
@@ -279,7 +279,7 @@ def fold_options(run: Run, beside: Beside, epochs: int, seed: int) -> TrainOptio
         input_size=run.inputs.size,
         epochs=epochs,
         batch=TARGET_BATCH,
-        rate=RATES[beside],
+        learning_rate=RATES[beside],
         patience=epochs + 1,
         start_from=None if fresh else run.path,
         seed=seed,

@@ -211,7 +211,7 @@ def update_(
     velocity: Tensor,
     gradient: Tensor,
     *,
-    rate: float,
+    learning_rate: float,
     momentum: float,
     decay: float,
     copy: Tensor | None = None,
@@ -229,7 +229,7 @@ def update_(
         gradient = torch.empty_like(weight, dtype=gradient.dtype, memory_format=torch.preserve_format).copy_(gradient)
     tensors = [tensor.detach() for tensor in (weight, velocity, gradient)]
     lean = None if copy is None else copy.detach()
-    form.update_(*tensors, rate=rate, momentum=momentum, decay=decay, copy=lean)
+    form.update_(*tensors, learning_rate=learning_rate, momentum=momentum, decay=decay, copy=lean)
     torch.autograd.graph.increment_version(written)
 
 

@@ -224,7 +224,7 @@ def update_(
     velocity: Tensor,
     gradient: Tensor,
     *,
-    rate: float,
+    learning_rate: float,
     momentum: float,
     decay: float,
     copy: Tensor | None = None,
@@ -232,7 +232,7 @@ def update_(
     """As `reference.update_`, in one pass. Float32 state, all laid out alike without holes."""
     library().functions.alexnet_update(
         *(weight.data_ptr(), velocity.data_ptr(), gradient.data_ptr(), _pointer(copy)),
-        *(gradient.dtype == torch.bfloat16, weight.numel(), rate, momentum, decay, torch.get_num_threads()),
+        *(gradient.dtype == torch.bfloat16, weight.numel(), learning_rate, momentum, decay, torch.get_num_threads()),
     )
 
 

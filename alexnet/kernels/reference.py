@@ -154,13 +154,13 @@ def update_(
     velocity: Tensor,
     gradient: Tensor,
     *,
-    rate: float,
+    learning_rate: float,
     momentum: float,
     decay: float,
     copy: Tensor | None = None,
 ) -> None:
     """The rule of [A] §5, in place: v ← momentum · v − decay · rate · w − rate · g; w ← w + v; copy ← w, rounded."""
-    velocity.mul_(momentum).add_(weight, alpha=-decay * rate).add_(gradient, alpha=-rate)
+    velocity.mul_(momentum).add_(weight, alpha=-decay * learning_rate).add_(gradient, alpha=-learning_rate)
     weight.add_(velocity)
     if copy is not None:
         copy.copy_(weight)

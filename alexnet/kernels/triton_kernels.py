@@ -239,13 +239,13 @@ def relu_norm_pool(
 
 @jit
 def _update(
-    weight, velocity, gradient, copy, count, rate, momentum, shrink, COPIES: tl.constexpr, BLOCK: tl.constexpr  # noqa: N803
+    weight, velocity, gradient, copy, count, learning_rate, momentum, shrink, COPIES: tl.constexpr, BLOCK: tl.constexpr  # noqa: N803
 ):  # fmt: skip
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     there = at < count
     w = tl.load(weight + at, mask=there)
     v = momentum * tl.load(velocity + at, mask=there) - shrink * w
-    v -= rate * tl.load(gradient + at, mask=there).to(tl.float32)
+    v -= learning_rate * tl.load(gradient + at, mask=there).to(tl.float32)
     tl.store(velocity + at, v, mask=there)
     tl.store(weight + at, w + v, mask=there)
     if COPIES:
@@ -258,7 +258,7 @@ def update_(
     velocity: Tensor,
     gradient: Tensor,
     *,
-    rate: float,
+    learning_rate: float,
     momentum: float,
     decay: float,
     copy: Tensor | None = None,
@@ -266,7 +266,7 @@ def update_(
     """As `reference.update_`, in one pass. Float32 state, all laid out alike without holes."""
     count, copies = weight.numel(), copy is not None
     tensors = (weight, velocity, gradient, copy if copies else weight)
-    _launch(_update, count, *tensors, count, rate, momentum, decay * rate, COPIES=copies, BLOCK=BLOCK)
+    _launch(_update, count, *tensors, count, learning_rate, momentum, decay * learning_rate, COPIES=copies, BLOCK=BLOCK)
 
 
 # ---- Augmentation -----------------------------------------------------------------------------------------------
@@ -332,7 +332,7 @@ def augment(
 
 def describe(device: torch.device) -> str:
     """Which Triton works on `device`, tried by a small kernel. Raises whatever Triton raises where it doesn't."""
-    update_(*(torch.ones(1, device=device) for _ in range(3)), rate=0.1, momentum=0.9, decay=0.0)
+    update_(*(torch.ones(1, device=device) for _ in range(3)), learning_rate=0.1, momentum=0.9, decay=0.0)
     return f"triton {triton.__version__}"
 
 

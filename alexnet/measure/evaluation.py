@@ -301,7 +301,7 @@ def check_numbers(folder: RunFolder, pictures: StoreSplit, probabilities: torch.
         key = pictures.keys[place.start + int(bad[0])]
         raise UserError(
             f"{Path(folder.path)}: the network's outputs for {key} are not numbers. Try --precision fp32; if that does "
-            "not help, its weights are spoilt: train again with a smaller --rate."
+            "not help, its weights are spoilt: train again with a smaller --learning-rate."
         )
 
 

@@ -70,7 +70,9 @@ class Layout:
         """Raises UsageError if the network, or a batch computed in `pieces`, can't be dealt out so."""
         if (piece := batch // pieces) < self.shares:
             what = (
-                f"--batch {batch}" if pieces == 1 else f"--accumulate {pieces}: of {counted(piece, 'picture')} a piece"
+                f"--batch {batch}"
+                if pieces == 1
+                else f"--accumulation-steps {pieces}: of {counted(piece, 'picture')} a piece"
             )
             raise UsageError(
                 f"{what}: {self.shares} processes that share it need a picture each. Take "

@@ -89,10 +89,10 @@ def error_figure(history: History, theme: Theme = LIGHT) -> Figure:
 
 def rate_figure(history: History, theme: Theme = LIGHT) -> Figure:
     """The learning rate over the epochs, logarithmic."""
-    figure = _curves(history, (("rate", "learning rate"),), "learning rate", theme, step=True)
+    figure = _curves(history, (("learning_rate", "learning rate"),), "learning rate", theme, step=True)
     axes = figure.axes[0]
     axes.set_yscale("log")
-    rates = [rate for rate in history.curve("rate")[1] if rate > 0]
+    rates = [rate for rate in history.curve("learning_rate")[1] if rate > 0]
     axes.set_ylim(min(rates, default=1) / 3, max(rates, default=1) * 3)
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axes.yaxis.set_minor_formatter(NullFormatter())

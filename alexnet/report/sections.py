@@ -99,7 +99,7 @@ def curves(material: ReportData, images: Images) -> str:
         images.themed(
             "rate",
             lambda theme: figures.rate_figure(history, theme),
-            f"Learning rate from {first['rate']:g} to {last['rate']:g}.",
+            f"Learning rate from {first['learning_rate']:g} to {last['learning_rate']:g}.",
         ),
     )
     captions = ("Loss", "Error", "Learning rate")
@@ -267,8 +267,8 @@ def recipe(material: ReportData, _: Images) -> str:
     augmentation = known.get("augmentation", {})
     told = {
         "Recipe": f"{known.get('name', '')}: {known.get('about', '')}",
-        "Rate, momentum, decay": " · ".join(
-            f"{known[name]:g}" for name in ("rate", "momentum", "decay") if name in known
+        "Learning rate, momentum, decay": " · ".join(
+            f"{known[name]:g}" for name in ("learning_rate", "momentum", "decay") if name in known
         ),
         "Initial weights": str(known.get("init", "")),
         "Mean": f"{config['network'].get('mean', '')}",

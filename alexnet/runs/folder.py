@@ -38,8 +38,8 @@ from alexnet.isolation import isolated
 from alexnet.nets import table, table_json
 from alexnet.nets.network import Network, wanted
 from alexnet.placement import DTYPES, DeviceChoice, Placement, PrecisionChoice, find_device
+from alexnet.runs.formats import FORMAT_VERSION, current_config
 
-FORMAT_VERSION = 1
 KEPT_STATES = 2
 STATE_FILES = KEPT_STATES + 1
 """States on disk while a new one is written."""
@@ -67,7 +67,7 @@ CONFIG = {
         "name??": str,
         "about??": str,
         "init??": str,
-        "rate??": number,
+        "learning_rate??": number,
         "momentum??": number,
         "decay??": number,
         "epochs??": whole(),
@@ -162,15 +162,16 @@ class RunFolder:
                 f"{path}: not a run folder of alexnet: its config.json has no format_version; another tool wrote it. "
                 "`alexnet import` reads weights of other tools."
             )
-        if version != FORMAT_VERSION:
+        if version not in range(1, FORMAT_VERSION + 1):
             raise UserError(
-                f"{path}: run format {version}, this version of alexnet reads {FORMAT_VERSION}. Update alexnet."
+                f"{path}: run format {version}, this version of alexnet reads up to {FORMAT_VERSION}. Update alexnet."
             )
         if is_altered(config) and not altered:
             raise UserError(
                 f"{path / 'config.json'}: damaged or edited, its checksum does not fit. Restore it from a copy; or, if "
                 'you edited it, end it with "checksum": "".'
             )
+        config = current_config(config)
         if not altered:
             check_config(config, path / "config.json")
         return cls(path, config)
@@ -195,7 +196,7 @@ class RunFolder:
         If the folder has lost files or holds another run by now, they are made from the network in memory (`load`).
         Raises UserError if there is none."""
         with suppress(OSError, UserError):
-            if read_json(self.path / "config.json") == self.config:
+            if current_config(read_json(self.path / "config.json")) == self.config:
                 found = [self.path / name for name in RUN_FILES]
                 return {path.name: path.read_bytes() for path in found if path.name in RUN_NEEDS or path.exists()}
         if not vars(self).keys() >= {"inputs", "network"}:

@@ -8,6 +8,7 @@ from typing import Any
 from alexnet.errors import UserError
 from alexnet.files.atomic import read_bounded
 from alexnet.files.schema import any_number, describe, number, parsed, validate, whole
+from alexnet.runs.formats import current_names
 
 LARGEST_LOG, LARGEST_NOW = 1 << 30, 1 << 16
 LAST_MOMENT = 253_402_300_000
@@ -19,7 +20,7 @@ def _moment(value: Any) -> bool:
 
 
 EVENT = {"event": str, "time": _moment, "text??": str}
-FIGURES = ("rate", "train_loss", "train_top1_error", "val_nll", "val_top1_error", "val_top5_error")
+FIGURES = ("learning_rate", "train_loss", "train_top1_error", "val_nll", "val_top1_error", "val_top5_error")
 EPOCH = {"epoch": whole(0, 1 << 31), "step??": whole(), "pictures_per_second": any_number}
 EPOCH |= dict.fromkeys(FIGURES, any_number)
 NOW = ("epoch", "batch", "batches", "loss", "top1_error", "speed", "seconds_left")
@@ -74,7 +75,7 @@ def read_now(file: Path) -> dict[str, float] | None:
 def _event(line: bytes, log: Path, number: int) -> dict[str, Any]:
     where, remedy = f"{log}: line {number}", "Restore the log, or delete that line."
     try:
-        event = validate(parsed(line, strange_numbers=True), EVENT, where, remedy)
+        event = validate(current_names(parsed(line, strange_numbers=True)), EVENT, where, remedy)
         return validate(event, EPOCH, where, remedy) if event["event"] == "epoch" else event
     except ValueError as fault:
         raise UserError(f"{where} can't be read ({describe(fault)}). {remedy}") from None

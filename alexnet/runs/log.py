@@ -76,7 +76,7 @@ TAGS = {
     "train_top1_error": "top1_error/train",
     "val_top1_error": "top1_error/validation",
     "val_top5_error": "top5_error/validation",
-    "rate": "learning_rate/weights",
+    "learning_rate": "learning_rate/weights",
     "pictures_per_second": "speed/pictures_per_second",
     "step": "speed/updates",
 }
@@ -224,8 +224,8 @@ class Screen:
             self.console.print(
                 f"epoch {facts['epoch']}/{self.epochs}: loss {facts['train_loss']:.3f}, training top-1 error "
                 f"{facts['train_top1_error']:.1%}; validation nll {facts['val_nll']:.3f}, top-1 error "
-                f"{facts['val_top1_error']:.2%}, top-5 error {facts['val_top5_error']:.2%}; rate {facts['rate']:g}, "
-                f"{facts['pictures_per_second']:.0f} img/s",
+                f"{facts['val_top1_error']:.2%}, top-5 error {facts['val_top5_error']:.2%}; learning rate "
+                f"{facts['learning_rate']:g}, {facts['pictures_per_second']:.0f} img/s",
                 soft_wrap=True,
             )
         elif kind == "note":

@@ -80,7 +80,7 @@ def recipe_words(side: Side) -> dict[str, str]:
     config = side.run.config
     recipe, machine, data = (config.get(name, {}) for name in ("recipe", "machine", "data"))
     options = config.get("options", {})
-    numbers = [recipe[name] for name in ("rate", "momentum", "decay") if recipe.get(name) is not None]
+    numbers = [recipe[name] for name in ("learning_rate", "momentum", "decay") if recipe.get(name) is not None]
     told = {
         "Recipe": recipe.get("about", ""),
         "Rate, momentum, decay": " · ".join(f"{number:g}" for number in numbers),

@@ -21,7 +21,7 @@ def with_options(recipe: Recipe, options: TrainOptions) -> Recipe:
     given = {
         "batch": options.batch,
         "warmup": recipe.warmup * epochs / recipe.epochs if options.warmup is None else options.warmup,
-        "rate": options.rate,
+        "learning_rate": options.learning_rate,
         "momentum": options.momentum,
         "decay": options.decay,
         "init": options.init,
@@ -45,14 +45,13 @@ def with_options(recipe: Recipe, options: TrainOptions) -> Recipe:
 def check_numbers(options: TrainOptions, recipe: Recipe) -> None:
     """Raises UsageError for a number that is out of its range, or does not go with the recipe."""
     _check_ranges(options)
-    if recipe.batch % options.accumulate:
+    if recipe.batch % options.accumulation_steps:
         raise UsageError(
-            f"--accumulate {options.accumulate}: it must divide the batch, {recipe.batch:,} pictures, in equal pieces."
+            f"--accumulation-steps {options.accumulation_steps}: it must divide the batch, {recipe.batch:,} pictures, "
+            "in equal pieces."
         )
     if options.warmup and recipe.power is None:
-        raise UsageError(
-            f"--warmup {options.warmup:g}: the rates of recipe {recipe.name} know no warm-up. Leave it out."
-        )
+        raise UsageError(f"--warmup {options.warmup:g}: recipe {recipe.name} has no warm-up. Leave it out.")
     if recipe.power is not None and recipe.warmup >= (epochs := options.epochs or recipe.epochs):
         raise UsageError(f"--warmup {recipe.warmup:g}: the run has only {epochs} epochs. Give fewer.")
 
@@ -71,7 +70,7 @@ def _check_ranges(options: TrainOptions) -> None:
         ("input-size", options.input_size, 1),
         ("epochs", options.epochs, 1),
         ("batch", options.batch, 1),
-        ("accumulate", options.accumulate, 1),
+        ("accumulation-steps", options.accumulation_steps, 1),
         ("warmup", options.warmup, 0),
         ("patience", options.patience, 1),
         ("threads", options.threads, 0),
@@ -83,8 +82,8 @@ def _check_ranges(options: TrainOptions) -> None:
     ):
         if value is not None and value < least:
             raise UsageError(f"--{name} {value}: at least {least} is needed.")
-    if options.rate is not None and not 0 < options.rate < float("inf"):
-        raise UsageError(f"--rate {options.rate}: a number above 0 is needed.")
+    if options.learning_rate is not None and not 0 < options.learning_rate < float("inf"):
+        raise UsageError(f"--learning-rate {options.learning_rate}: a number above 0 is needed.")
     if options.momentum is not None and not 0 <= options.momentum < 1:
         raise UsageError(f"--momentum {options.momentum}: a number from 0 to below 1 is needed.")
 
@@ -98,17 +97,17 @@ def check_options(options: TrainOptions) -> None:
 
 def large_batch_notes(network: Network, recipe: Recipe, options: TrainOptions) -> list[str]:
     """What to know of LARS or of batches computed in pieces."""
-    if recipe.trust is None and options.accumulate == 1:
+    if recipe.trust is None and options.accumulation_steps == 1:
         return []
-    notes = [describe(recipe, options.epochs or recipe.epochs, options.accumulate)]
-    if options.accumulate > 1 and any(isinstance(row, BatchNorm) for row in network.table.rows):
-        piece = recipe.batch // options.accumulate
+    notes = [describe(recipe, options.epochs or recipe.epochs, options.accumulation_steps)]
+    if options.accumulation_steps > 1 and any(isinstance(row, BatchNorm) for row in network.table.rows):
+        piece = recipe.batch // options.accumulation_steps
         notes.append(f"batch norms see one piece at a time, {piece:,} pictures, as on as many devices")
     return notes
 
 
 def few_updates(store: Store, batch: int) -> list[str]:
-    """Advice where an epoch has so few updates that the plateau rule drops the rate before anything is learned."""
+    """Advice where an epoch has so few updates that the learning rate drops before anything is learned."""
     updates = -(-len(store.parts["train"]) // batch)
     if updates >= FEW_UPDATES or batch <= SMALL_BATCH:
         return []

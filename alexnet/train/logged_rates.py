@@ -1,13 +1,14 @@
 """Learning rates as functions of a run's progress: the schedules of the 2012 code's runs 153 to 180, as logged.
 
-With the progress p (0 to 1), the base rate b and a factor f:
+With the progress p (0 to 1), the base learning rate b and a factor f:
 
-    linear     b·(1 − p) + (b/f)·p          exponential    b·f^(−p), f = b / last rate
+    linear     b·(1 − p) + (b/f)·p          exponential    b·f^(−p), f = b / last learning rate
     plateaus   ("dexp") n plateaus of equal length, b·f^(−i/(n−1))
     jumping    ("jdexp") plateaus that jump up again in the second half of each, for 0.2 < p < 0.9
 
-They changed with every batch; here an epoch has one rate, the function's in its middle. Up to run 163 one schedule is
-read as that of weights and biases; from 165 on biases have their own, 0.02 in the first half, 0.002 in the second.
+They changed with every batch; here an epoch has one learning rate, the function's in its middle. Up to run 163 one
+schedule is read as that of weights and biases; from 165 on biases have their own, 0.02 in the first half, 0.002
+in the second.
 """
 
 from collections.abc import Callable
@@ -32,13 +33,13 @@ def plateaus(p: float, *, base: float, factor: float, steps: int) -> float:
 
 
 def jumping(p: float, *, base: float, factor: float, steps: int, to_mean: bool) -> float:
-    """Up to the previous plateau's rate, or (`to_mean`) to the geometric mean of both."""
+    """Up to the previous plateau's learning rate, or (`to_mean`) to the geometric mean of both."""
     place = min(int(p * steps), steps - 1)
-    rate = plateaus(p, base=base, factor=factor, steps=steps)
+    learning_rate = plateaus(p, base=base, factor=factor, steps=steps)
     if place == 0 or p * steps - place < 0.5 or not 0.2 < p < 0.9:
-        return rate
+        return learning_rate
     before = base * factor ** (-(place - 1) / (steps - 1))
-    return (rate * before) ** 0.5 if to_mean else before
+    return (learning_rate * before) ** 0.5 if to_mean else before
 
 
 FUNCTIONS: dict[str, Callable[..., float]] = {
@@ -47,7 +48,7 @@ FUNCTIONS: dict[str, Callable[..., float]] = {
     "plateaus": plateaus,
     "jumping": jumping,
 }
-OWN_BIASES: RateAt = partial(plateaus, base=0.02, factor=10, steps=2)  # twice the weights' first rate
+OWN_BIASES: RateAt = partial(plateaus, base=0.02, factor=10, steps=2)  # twice the weights' first learning rate
 
 
 def rate_function(function: str, **constants: Any) -> RateAt:

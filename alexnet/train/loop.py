@@ -1,4 +1,4 @@
-"""Training, as [A] §5 tells it: batches of 128, momentum, decay, the rate divided by 10 when validation stalls."""
+"""Training as in [A] §5: batches of 128, momentum, decay, the learning rate divided by 10 when validation stalls."""
 
 import math
 import shlex
@@ -159,10 +159,10 @@ def train_epoch(job: TrainingState, log: Log | Unwritten, listeners: Listener, s
     waiting: list[Outcome] = []
     allocate = pinned if job.device.type == "cuda" else None
     own, size = team.own_order(order, job.piece), len(team.deal(np.arange(job.piece)).indices)
-    with Stream(part, size, own, start=cursor.batch * job.accumulate, allocate=allocate) as stream:
+    with Stream(part, size, own, start=cursor.batch * job.accumulation_steps, allocate=allocate) as stream:
         for place, piece in enumerate(stream):
             rates = job.schedule.rates(cursor.epoch, cursor.batch / batches)
-            dealt = dealt_out(job, order, place % job.accumulate)
+            dealt = dealt_out(job, order, place % job.accumulation_steps)
             waiting.append(train_batch(job, piece, rates, dealt))
             ends = dealt.ends and cursor.batch + 1 == batches
             saves = dealt.ends and (stop.agree(job, job.save_is_due) or stop.agreed) and not ends
@@ -270,7 +270,7 @@ def tell_epoch(job: TrainingState, counts: Counts, pace: float, listeners: Liste
         "epoch",
         epoch=cursor.epoch,
         step=cursor.step,
-        rate=job.schedule.rates(cursor.epoch, 1 - 1 / cursor.batch).weights,  # its last update's
+        learning_rate=job.schedule.rates(cursor.epoch, 1 - 1 / cursor.batch).weights,  # its last update's
         train_loss=cursor.loss_sum / cursor.pictures,
         train_top1_error=cursor.errors / cursor.pictures,
         val_nll=counts.mean_nll,
@@ -288,8 +288,8 @@ def warn_if_stuck(job: TrainingState, listeners: Listener) -> None:
     if due and cursor.loss_sum / cursor.pictures > STUCK_SHARE * chance:
         text = (
             f"stuck at ln(classes): after {cursor.step} updates the loss still stands at {chance:.2f}, as for guesses. "
-            "Usual causes: initial weights too small for the data (--init code rather than paper), a rate too small or "
-            "too large (--rate), labels that do not belong to their pictures (`alexnet report` shows some). Small sets "
-            "can take some hundred updates more."
+            "Usual causes: initial weights too small for the data (--init code rather than paper), a learning rate too "
+            "small or too large (--learning-rate), labels that do not belong to their pictures (`alexnet report` shows "
+            "some). Small sets can take some hundred updates more."
         )
         listeners.event("note", text=text)

@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+
+from tyro.conf import arg
 
 
 @dataclass(frozen=True)
@@ -10,9 +12,9 @@ class TrainOptions:
     """Options of one training run. None: what the recipe says."""
 
     recipe: str = "paper"
-    """paper ([A] §5), steps (the same, but the rate drops at set epochs), zf ([Z] §3), a logged run of 2012 by its
-    number (145, 145-2010, … 180: `alexnet paper runs` lists them), one of the authors' CIFAR nets (cifar-18pct …); for
-    large batches bn-512 and, with LARS, bn-8k, bn-16k, bn-32k."""
+    """paper ([A] §5), steps (the same, but the learning rate drops at set epochs), zf ([Z] §3), a logged run of 2012
+    by its number (145, 145-2010, … 180: `alexnet paper runs` lists them), one of the authors' CIFAR nets (cifar-18pct
+    …); for large batches bn-512 and, with LARS, bn-8k, bn-16k, bn-32k."""
     net: str | None = None
     """Network of the zoo (`alexnet nets` lists them). Default: the recipe's, alexnet for "paper"."""
     width: float = 1.0
@@ -23,19 +25,18 @@ class TrainOptions:
     """Passes over the training pictures, at most. Default: the recipe's, 90. A schedule by epochs is scaled to it."""
     batch: int | None = None
     """Pictures in a batch: between two updates, on all devices together. Default: the recipe's, 128 for "paper"."""
-    accumulate: int = 1
-    """Pieces in which a batch is computed, one after the other, for want of memory: it must divide the batch. Their
-    gradients add up to the batch's."""
-    rate: float | None = None
+    accumulation_steps: int = 1
+    """Gradient-accumulation steps for each batch, to save memory. Must divide the batch."""
+    learning_rate: Annotated[float | None, arg(aliases=("--lr",))] = None
     """Learning rate at the start. Default: the recipe's, 0.01."""
     momentum: float | None = None
     """Share of the velocity kept at each update. Default: the recipe's, 0.9."""
     warmup: float | None = None
-    """Epochs over which the rate rises from 0 (recipes with a polynomial decay). Default: the recipe's."""
+    """Epochs over which the learning rate rises from 0 (recipes with a polynomial decay). Default: the recipe's."""
     decay: float | None = None
     """Weight decay. Default: the recipe's, 0.0005."""
     patience: int = 5
-    """Epochs without a better validation error before the rate is divided by 10 (recipes with a plateau rule)."""
+    """Epochs without a better validation error before the learning rate is divided by 10 (plateau rule)."""
     threshold: float = 0.1
     """How many points (percent) the validation error must fall to count as better."""
     init: Literal["code", "paper", "zf"] | None = None

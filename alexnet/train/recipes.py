@@ -14,18 +14,18 @@ from alexnet.train.logged_rates import OWN_BIASES, rate_function
 RATE = 0.01  # [A] §5
 MOMENTUM = 0.9  # [A] §5
 DECAY = 0.0005  # [A] §5
-DROPS = 3  # [A] §5: the rate was divided by 10 three times
+DROPS = 3  # [A] §5: the learning rate was divided by 10 three times
 BATCH = 128  # [A] §5
 IMAGENET = 1_281_167  # training pictures of ILSVRC-2012: the LARS authors give their warm-ups in updates
 
 
 @dataclass(frozen=True)
 class Stage:
-    """From `epoch` (counted from 1) on: the rate of weights; of single layers' weights; of biases, None: unchanged;
-    whether colour noise is still on. A layer at rate 0 keeps its biases too."""
+    """From `epoch` (counted from 1) on: the learning rate of weights; of single layers' weights; of biases, None:
+    unchanged; whether colour noise is still on. A layer at learning rate 0 keeps its biases too."""
 
     epoch: int
-    rate: float
+    learning_rate: float
     layer_rates: dict[str, float] = field(default_factory=dict)
     bias_rate: float | None = None
     colour: bool = True
@@ -34,14 +34,14 @@ class Stage:
 @dataclass(frozen=True)
 class Recipe:
     """How to train. `power`: of a polynomial decay behind `warmup` epochs; None: by `stages`, or where these are empty
-    by the plateau rule ([A] §5). `bias_factor`: the biases' rate over the weights'. `layer_decays`: weight decay of
-    single layers; of the others it is `decay`. `trust`: of LARS; None: without."""
+    by the plateau rule ([A] §5). `bias_factor`: the biases' learning rate over the weights'. `layer_decays`: weight
+    decay of single layers; of the others it is `decay`. `trust`: of LARS; None: without."""
 
     name: str
     about: str
     net: str
     epochs: int
-    rate: float = RATE
+    learning_rate: float = RATE
     momentum: float = MOMENTUM
     decay: float = DECAY
     decay_biases: bool = True
@@ -57,14 +57,14 @@ class Recipe:
     warmup: float = 0.0
     power: float | None = None
 
-    def staged(self, epochs: int, rate: float) -> tuple[Stage, ...]:
-        """The stages scaled to another number of epochs and another first rate."""
-        time, size = epochs / self.epochs, rate / self.rate
+    def staged(self, epochs: int, learning_rate: float) -> tuple[Stage, ...]:
+        """The stages scaled to another number of epochs and another first learning rate."""
+        time, size = epochs / self.epochs, learning_rate / self.learning_rate
         return tuple(
             replace(
                 stage,
                 epoch=1 if stage.epoch == 1 else max(2, round(stage.epoch * time)),
-                rate=stage.rate * size,
+                learning_rate=stage.learning_rate * size,
                 layer_rates={name: layer_rate * size for name, layer_rate in stage.layer_rates.items()},
                 bias_rate=None if stage.bias_rate is None else stage.bias_rate * size,
             )
@@ -87,7 +87,7 @@ def _recipe(name: str, fields: dict[str, Any]) -> Recipe:
     """A recipe from its table in recipes.toml and its family's."""
     stages = _stages(fields)
     if stages:
-        fields["rate"] = stages[0].rate
+        fields["learning_rate"] = stages[0].learning_rate
     if "warmup_updates" in fields:
         fields["warmup"] = fields.pop("warmup_updates") * fields["batch"] / IMAGENET
     augmentation = Augmentation(**fields.pop("augmentation", {}))
@@ -105,35 +105,37 @@ def _stages(fields: dict[str, Any]) -> tuple[Stage, ...]:
     stages: list[Stage] = []
     for epoch in range(1, epochs + 1):
         progress = (epoch - 0.5) / epochs
-        rate = rate_at(progress)
-        bias_rate = OWN_BIASES(progress) if own_biases else 2 * rate
+        learning_rate = rate_at(progress)
+        bias_rate = OWN_BIASES(progress) if own_biases else 2 * learning_rate
         still = {"conv1": 0.0} if epoch >= frozen else {}
-        new = Stage(epoch, rate, still, bias_rate, colour=epoch < noise_off)
+        new = Stage(epoch, learning_rate, still, bias_rate, colour=epoch < noise_off)
         if not stages or replace(new, epoch=stages[-1].epoch) != stages[-1]:
             stages.append(new)
     return tuple(stages)
 
 
-def describe(recipe: Recipe, epochs: int, accumulate: int) -> str:
+def describe(recipe: Recipe, epochs: int, accumulation_steps: int) -> str:
     """The rule, its rates and its batches, for a person who reads a run's config."""
     rule = "the rule of 2012"
     if recipe.trust is not None:
         rule = (
-            f"LARS: each weight tensor at {recipe.trust:g}·‖w‖ / (‖g‖ + {recipe.decay:g}·‖w‖) times the rate, biases "
-            f"and batch norms at {recipe.bias_factor:g} times it"
+            f"LARS: each weight tensor at {recipe.trust:g}·‖w‖ / (‖g‖ + {recipe.decay:g}·‖w‖) times the learning "
+            f"rate, biases and batch norms at {recipe.bias_factor:g} times it"
         )
-    rate = f"rate {recipe.rate:g}"
+    learning_rate = f"learning rate {recipe.learning_rate:g}"
     if recipe.power is not None:
         warmup = f"a line up to it over {recipe.warmup:.3g} epochs, then " if recipe.warmup else ""
-        rate += f": {warmup}times (1 − t)^{recipe.power:g}, t from 0 to 1 over {epochs} epochs"
+        learning_rate += f": {warmup}times (1 − t)^{recipe.power:g}, t from 0 to 1 over {epochs} epochs"
     elif recipe.stages:
-        rate += f", changed at the epochs of recipe {recipe.name}"
+        learning_rate += f", changed at the epochs of recipe {recipe.name}"
     else:
-        rate += ", divided by 10 when validation stalls"
+        learning_rate += ", divided by 10 when validation stalls"
     batches = f"batches of {recipe.batch:,} pictures"
-    if accumulate > 1:
-        batches += f", each computed in {accumulate} pieces of {recipe.batch // accumulate:,} whose gradients add up"
-    return f"{rule}; {rate}; {batches}"
+    if accumulation_steps > 1:
+        batches += (
+            f" in {accumulation_steps} micro-batches of {recipe.batch // accumulation_steps:,} whose gradients add up"
+        )
+    return f"{rule}; {learning_rate}; {batches}"
 
 
 def find(name: str) -> Recipe:

@@ -68,7 +68,7 @@ def resumed_job(
     check_numbers(options, recipe)
     machine, remarks = _keep_choices(run, options, team)
     network = run.empty_network()
-    team.layout.check(network.table, recipe.batch, options.accumulate)
+    team.layout.check(network.table, recipe.batch, options.accumulation_steps)
     freeze(network, options.freeze)
     job = make_job(run, store, network, run.inputs, recipe, options, machine)
     tensors, about, notes = run.latest_state()

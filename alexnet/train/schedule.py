@@ -20,7 +20,7 @@ class Rates:
     colour: bool = True
 
     def of(self, layer: str, *, bias: bool) -> float:
-        """The rate of one layer's weights or biases. A layer at rate 0 is frozen, biases included."""
+        """The learning rate of one layer's weights or biases. A layer at learning rate 0 is frozen, biases included."""
         own = self.layer_rates.get(layer, self.weights)
         return self.biases if bias and own > 0 else own
 
@@ -44,7 +44,7 @@ class Plateau:
     `threshold` is a share (0.001 = 0.1 points). The count starts anew after each drop; the best error stands.
     """
 
-    rate: float
+    learning_rate: float
     bias_factor: float
     patience: int
     threshold: float
@@ -53,8 +53,8 @@ class Plateau:
     drops: int = 0
 
     def rates(self, epoch: int, share: float = 0.0) -> Rates:  # noqa: ARG002 - it looks at errors, not at the clock
-        rate = self.rate / DROP_FACTOR**self.drops
-        return Rates(rate, rate * self.bias_factor)
+        learning_rate = self.learning_rate / DROP_FACTOR**self.drops
+        return Rates(learning_rate, learning_rate * self.bias_factor)
 
     def after(self, epoch: int, error: float) -> str | None:
         if self.best - error >= self.threshold - ROUNDING:
@@ -66,8 +66,8 @@ class Plateau:
         self.waited, self.drops = 0, self.drops + 1
         stalled = f"epoch {epoch}: no better validation error for {self.patience} epochs"
         if self.finished:
-            return f"{stalled} after {DROPS} drops of the rate: training ends here"
-        return f"{stalled}: rate now {self.rates(epoch + 1).weights:g}"
+            return f"{stalled} after {DROPS} drops of the learning rate: training ends here"
+        return f"{stalled}: learning rate now {self.rates(epoch + 1).weights:g}"
 
     @property
     def finished(self) -> bool:
@@ -92,14 +92,15 @@ class Logged:
         reached = [stage for stage in self.stages if stage.epoch <= epoch]
         now = reached[-1]
         biases = [stage.bias_rate for stage in reached if stage.bias_rate is not None]
-        return Rates(now.rate, biases[-1] if biases else now.rate, now.layer_rates, now.colour)
+        return Rates(now.learning_rate, biases[-1] if biases else now.learning_rate, now.layer_rates, now.colour)
 
     def after(self, epoch: int, error: float) -> str | None:  # noqa: ARG002 - the log knows no errors
         change = next((stage for stage in reversed(self.stages) if stage.epoch == epoch + 1), None)
         if change is None:
             return None
         single = "".join(f", {name} {rate:g}" for name, rate in change.layer_rates.items())
-        return f"epoch {epoch + 1}: rate {change.rate:g}{single}{'' if change.colour else ', colour noise off'}"
+        noise = "" if change.colour else ", colour noise off"
+        return f"epoch {epoch + 1}: learning rate {change.learning_rate:g}{single}{noise}"
 
     @property
     def finished(self) -> bool:
@@ -113,13 +114,13 @@ class Logged:
 
 @dataclass(frozen=True)
 class Polynomial:
-    """rate · (1 − t)^power, t from 0 to 1 over `epochs`; over the first `warmup` epochs a line from 0 to `rate`.
+    """learning_rate · (1 − t)^power, t from 0 to 1 over `epochs`; over the first `warmup` epochs a line from 0.
 
     By the update, not by the epoch. As in the LARS authors' code, the decay counts from the run's start, so behind the
-    warm-up the rate is below `rate` already. Knows no state.
+    warm-up the learning rate is below `learning_rate` already. Knows no state.
     """
 
-    rate: float
+    learning_rate: float
     bias_factor: float
     epochs: int
     warmup: float
@@ -128,7 +129,7 @@ class Polynomial:
     def rates(self, epoch: int, share: float = 0.0) -> Rates:
         done = epoch - 1 + share
         factor = done / self.warmup if done < self.warmup else max(0.0, 1 - done / self.epochs) ** self.power
-        return Rates(self.rate * factor, self.rate * factor * self.bias_factor)
+        return Rates(self.learning_rate * factor, self.learning_rate * factor * self.bias_factor)
 
     def after(self, epoch: int, error: float) -> str | None: ...
 

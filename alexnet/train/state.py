@@ -71,7 +71,7 @@ class TrainingState:
     augmentation: Augmentation
     epochs: int
     batch: int
-    accumulate: int
+    accumulation_steps: int
     seed: int
     device: torch.device
     dtype: torch.dtype
@@ -93,7 +93,7 @@ class TrainingState:
         names = self.update.scaled_names
         self.team, self.part = team, team.part_of(self.network)
         summed = {weight for name in team.summed_layers(self.part) for weight in self._weights_of(name)}
-        self.network.copies.learn(self.accumulate == 1, excluded=summed)
+        self.network.copies.learn(self.accumulation_steps == 1, excluded=summed)
         self.update.velocities = self.part.cut(self.update.velocities)
         if self.update.lars is not None:
             self.update.lars = replace(self.update.lars, of_whole=team.norms_of_whole(self.part, names))
@@ -105,7 +105,7 @@ class TrainingState:
     @property
     def piece(self) -> int:
         """Pictures that are computed at once."""
-        return self.batch // self.accumulate
+        return self.batch // self.accumulation_steps
 
     @property
     def finished(self) -> bool:
@@ -174,7 +174,7 @@ def new_job(
     check_numbers(options, recipe)
     RunFolder.refuse_taken(folder)  # before anything is computed
     network = first_network(store, recipe, options)
-    team.layout.check(network.table, recipe.batch, options.accumulate)
+    team.layout.check(network.table, recipe.batch, options.accumulation_steps)
     inputs = first_inputs(store, network, recipe, options)
     device, threads = find_device(options.device), set_threads(options.threads, team.local)
     choice = precision.choose(network.to(device), device, options.precision)
@@ -240,7 +240,7 @@ def _config(
             "exif": store.description["exif"],
             "pictures": {name: len(part) for name, part in store.parts.items()},
         },
-        "rule": describe(recipe, options.epochs or recipe.epochs, options.accumulate),
+        "rule": describe(recipe, options.epochs or recipe.epochs, options.accumulation_steps),
         "recipe": asdict(recipe),
         "options": {name: str(value) if isinstance(value, Path) else value for name, value in asdict(options).items()},
         "machine": machine,
@@ -274,7 +274,7 @@ def make_job(
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS repeats itself only with this
         torch.use_deterministic_algorithms(True)
     network = network.to(device).channels_last()
-    network.copies.learn(options.accumulate == 1)
+    network.copies.learn(options.accumulation_steps == 1)
     update = Update.of(
         network,
         momentum=recipe.momentum,
@@ -294,7 +294,7 @@ def make_job(
         augmentation=recipe.augmentation,
         epochs=epochs,
         batch=recipe.batch,
-        accumulate=options.accumulate,
+        accumulation_steps=options.accumulation_steps,
         seed=options.seed,
         device=device,
         dtype=DTYPES[machine["precision"]],
@@ -306,11 +306,11 @@ def make_job(
 
 def _schedule(recipe: Recipe, options: TrainOptions, epochs: int) -> Schedule:
     if recipe.power is not None:
-        return Polynomial(recipe.rate, recipe.bias_factor, epochs, recipe.warmup, recipe.power)
+        return Polynomial(recipe.learning_rate, recipe.bias_factor, epochs, recipe.warmup, recipe.power)
     if recipe.stages:
-        rate = recipe.rate
-        return Logged(find(recipe.name).staged(epochs, rate))
-    return Plateau(recipe.rate, recipe.bias_factor, options.patience, options.threshold / 100)
+        learning_rate = recipe.learning_rate
+        return Logged(find(recipe.name).staged(epochs, learning_rate))
+    return Plateau(recipe.learning_rate, recipe.bias_factor, options.patience, options.threshold / 100)
 
 
 # ── the machine ──────────────────────────────────────────────────────────────────────────────────────────────────

@@ -123,7 +123,7 @@ def went_wrong(job: TrainingState, batch: int, *, noticed_in: Tensor | None) -> 
         where = "in which layer it went wrong is told by one process on the CPU only (--device cpu)"
     return (
         f"the loss is not a number in epoch {job.cursor.epoch}, batch {batch + 1}; {where}. "
-        f"The last good state is kept in {job.run.path}. Try a smaller --rate, or --precision fp32."
+        f"The last good state is kept in {job.run.path}. Try a smaller --learning-rate, or --precision fp32."
     )
 
 

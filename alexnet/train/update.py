@@ -1,6 +1,6 @@
 """The update of [A] §5:  v ← 0.9·v − 0.0005·ε·w − ε·∂L/∂w;  w ← w + v.
 
-The rate ε stands inside the velocity: unlike torch.optim.SGD's, an old velocity keeps its size when the rate drops.
+The learning rate ε stands inside the velocity: unlike torch.optim.SGD's, an old velocity keeps its size when ε drops.
 
 With LARS, for large batches, ε is scaled for each weight tensor; all else stays.
 """
@@ -27,11 +27,11 @@ def as_they_are(norms: Norms) -> Norms:
 
 @dataclass(frozen=True)
 class Lars:
-    """Layer-wise adaptive rates (You, Gitman, Ginsburg 2017, arXiv:1708.03888): a weight tensor's rate is multiplied by
-    trust · ‖w‖ / (‖g‖ + decay · ‖w‖), so that an update changes each by a like share of its norm.
+    """Layer-wise adaptive rates (You, Gitman, Ginsburg 2017, arXiv:1708.03888): a weight tensor's learning rate is
+    multiplied by trust · ‖w‖ / (‖g‖ + decay · ‖w‖), so that an update changes each by a like share of its norm.
 
-    Not for biases and the vectors of batch norms: these learn at the rate of biases. `of_whole`: where processes hold
-    parts of layers, the norms of the whole ones, from those of the own parts.
+    Not for biases and the vectors of batch norms: these learn at the biases' learning rate. `of_whole`: where processes
+    hold parts of layers, the norms of the whole ones, from those of the own parts.
     """
 
     trust: float
@@ -94,12 +94,12 @@ class Update:
         for name, velocity in self.velocities.items():
             weight, copy, gradient = self.network.get_parameter(name), self._copy(name), self._gradient(name)
             layer, bias = name.split(".")[0], is_bias(name, weight)
-            if gradient is not None and (rate := rates.of(layer, bias=bias) * ratios.get(name, 1.0)) > 0:
+            if gradient is not None and (learning_rate := rates.of(layer, bias=bias) * ratios.get(name, 1.0)) > 0:
                 kernels.update_(
                     weight,
                     velocity,
                     gradient,
-                    rate=rate,
+                    learning_rate=learning_rate,
                     momentum=self.momentum,
                     decay=self.decay_of(layer) if self.decay_biases or not bias else 0.0,
                     copy=None if copy is None else copy.values,
@@ -132,7 +132,7 @@ class Update:
 
     @property
     def scaled_names(self) -> list[str]:
-        """The weight tensors whose rate LARS scales."""
+        """The weight tensors whose learning rate LARS scales."""
         return [name for name, velocity in self.velocities.items() if not is_bias(name, velocity)]
 
 

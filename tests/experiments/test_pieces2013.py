@@ -56,7 +56,13 @@ def test_shares_of_a_class_count_living_maps_only() -> None:
 
 def test_the_recipe_of_section_3(make_lab: MakeLab) -> None:
     recipe = find_recipe("zf")
-    assert (recipe.rate, recipe.momentum, recipe.epochs, recipe.rms_limit, recipe.init) == (0.01, 0.9, 70, 0.1, "zf")
+    assert (recipe.learning_rate, recipe.momentum, recipe.epochs, recipe.rms_limit, recipe.init) == (
+        0.01,
+        0.9,
+        70,
+        0.1,
+        "zf",
+    )
     assert (recipe.augmentation.crops, recipe.batch) == ("ten", 128)
     lab = make_lab(net=None, input_size=None)
     assert our_model(lab).table.name == "zfnet"

@@ -98,7 +98,7 @@ def test_table_2_tells_what_the_pretrained_networks_had_learned_before(
     errors = [evaluate_run(first.folder, first.viewer, more, part="val", views=(1,))[0][1].top1_error]
     assert row["values"][:1] == pytest.approx(errors)
     assert any("72 pictures of 12 classes, tuned on 96 pictures of 12 classes" in note for note in result["notes"])
-    assert "conv6, rate 0.001, seeds 0 to 1" in result["recipe"]
+    assert "conv6, learning rate 0.001, seeds 0 to 1" in result["recipe"]
 
 
 def test_results_share_networks(make_lab: MakeLab) -> None:
@@ -119,7 +119,7 @@ def test_errors_are_known_where_probabilities_are(make_lab: MakeLab, monkeypatch
 
 def test_a_network_that_is_trained_anew_is_measured_anew(make_lab: MakeLab) -> None:
     lab = make_lab(seeds=1)
-    trial, other = lab.base(), lab.trial("another", rate=0.002)
+    trial, other = lab.base(), lab.trial("another", learning_rate=0.002)
     before = lab.errors(trial, 0)
     run = lab.trained(trial, 0).path
     shutil.rmtree(run)
@@ -270,7 +270,7 @@ def test_an_ablation_of_a_weak_network_does_not_count(make_lab: MakeLab) -> None
 
 
 def test_paces_are_of_whole_trainings_and_measured_once(make_lab: MakeLab, monkeypatch: pytest.MonkeyPatch) -> None:
-    lab, asked = make_lab(seeds=1, rate=0.002), []
+    lab, asked = make_lab(seeds=1, learning_rate=0.002), []
 
     def measure(trial: Trial, processes: int, out: Path) -> float:
         asked.append(columns2012.command_of(trial, processes, out))
@@ -288,12 +288,12 @@ def test_paces_are_of_whole_trainings_and_measured_once(make_lab: MakeLab, monke
     alone, control, two = asked
     assert control[control.index("--net") + 1].endswith("-half")
     assert "torch.distributed.run" not in alone + control
-    assert all(command[command.index("--rate") + 1] == "0.002" for command in asked)
+    assert all(command[command.index("--learning-rate") + 1] == "0.002" for command in asked)
     assert two[two.index("--nproc-per-node") + 1] == two[two.index("--columns") + 1] == "2"
 
 
 def test_what_cannot_be_timed_costs_no_result(make_lab: MakeLab, monkeypatch: pytest.MonkeyPatch) -> None:
-    lab, plain = make_lab(seeds=1, rate=0.003), columns2012.command_of
+    lab, plain = make_lab(seeds=1, learning_rate=0.003), columns2012.command_of
 
     def command_of(trial: Trial, processes: int, out: Path) -> list[str]:
         return [sys.executable, "-c", "import sys; sys.exit('no address')"] if processes == 2 else plain(trial, 1, out)

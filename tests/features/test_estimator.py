@@ -110,7 +110,7 @@ def test_clone_and_parameters(fitted: alexnet.Classifier) -> None:
     assert copy.get_params() == fitted.get_params()
     with pytest.raises(NotFittedError):
         copy.predict(np.zeros((1, 40, 40, 3), np.uint8))
-    assert copy.set_params(rate=0.5, epochs=3).get_params()["rate"] == 0.5
+    assert copy.set_params(learning_rate=0.5, epochs=3).get_params()["learning_rate"] == 0.5
     with pytest.raises(ValueError, match="Invalid parameter 'widht'"):
         copy.set_params(widht=2)
 
@@ -182,7 +182,7 @@ def test_what_does_not_fit_is_refused(
         toy().fit(*change(*stripes))
 
 
-@pytest.mark.parametrize("changes", [{"net": "alexnte"}, {"views": 3}, {"rate": -1.0}, {"freeze": "conv9"}])
+@pytest.mark.parametrize("changes", [{"net": "alexnte"}, {"views": 3}, {"learning_rate": -1.0}, {"freeze": "conv9"}])
 def test_parameters_are_checked(stripes: tuple[np.ndarray, np.ndarray], changes: dict) -> None:
     with pytest.raises(UserError):
         toy(**changes).fit(*stripes)

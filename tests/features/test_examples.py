@@ -116,7 +116,7 @@ def test_a_set_of_pictures_is_not_paired_with_labels(
 
 
 def test_a_search_over_a_frame(files: list[str], stripes: tuple[np.ndarray, np.ndarray]) -> None:
-    search = GridSearchCV(toy(), {"rate": np.array([0.01])}, cv=2, error_score="raise", refit=False)
+    search = GridSearchCV(toy(), {"learning_rate": np.array([0.01])}, cv=2, error_score="raise", refit=False)
     search.fit(pd.DataFrame({"path": files}), stripes[1], sample_weight=np.ones(len(files)))
     assert np.isfinite(search.cv_results_["mean_test_score"]).all()
 
@@ -252,7 +252,7 @@ def test_balanced_classes_are_weights_and_count(
     by_hand = toy().fit(pictures, labels, compute_sample_weight("balanced", labels))
     by_class = toy(class_weight={"angle0": 1, "angle2": 2}).fit(pictures, pd.Series(labels))
     assert weights_of(balanced) == weights_of(by_hand) == weights_of(by_class) != weights_of(plain)
-    rare = toy(class_weight={"angle0": 1, "angle2": 50}, rate=0.05).fit(pictures, labels)
+    rare = toy(class_weight={"angle0": 1, "angle2": 50}, learning_rate=0.05).fit(pictures, labels)
     assert rare.predict_proba(pictures)[:, 1].mean() > plain.predict_proba(pictures)[:, 1].mean() + 0.1
 
 
@@ -344,7 +344,7 @@ def test_numbers_of_numpys_types(stripes: tuple[np.ndarray, np.ndarray], plain: 
         "threads": np.int8(1),
         "views": np.int64(1),
         "width": np.float32(1),
-        "rate": np.float64(0.01),
+        "learning_rate": np.float64(0.01),
         "validation": np.float64(0.1),
         "mirror": np.bool_(True),
         "random_state": np.uint32(0),
@@ -374,8 +374,8 @@ def test_random_states(stripes: tuple[np.ndarray, np.ndarray], plain: alexnet.Cl
         ("batch", 16.0),
         ("width", "a"),
         ("width", float("nan")),
-        ("rate", -1.0),
-        ("rate", [0.1]),
+        ("learning_rate", -1.0),
+        ("learning_rate", [0.1]),
         ("size", 40.5),
         ("size", 0),
         ("input_size", 0),
@@ -402,8 +402,8 @@ def test_a_wrong_parameter_is_refused_by_its_name(
 
 def test_messages_speak_of_parameters_and_not_of_lost_folders(stripes: tuple[np.ndarray, np.ndarray]) -> None:
     with pytest.raises(Diverged) as fault:
-        toy(rate=1e30).fit(*stripes)
-    assert re.search(r"Try a smaller rate, or precision fp32", str(fault.value))
+        toy(learning_rate=1e30).fit(*stripes)
+    assert re.search(r"Try a smaller learning_rate, or precision fp32", str(fault.value))
     assert "kept in" not in str(fault.value)
     with pytest.raises(UserError, match="class 'b' has one picture; validation needs at least two"):
         toy().fit(stripes[0][:3], ["a", "a", "b"])

@@ -254,7 +254,7 @@ def logs(folder: Path) -> Target:
 
     def read(path: Path) -> object:
         history = read_history(path)
-        for name in ("val_nll", "train_loss", "rate", "val_top1_error"):
+        for name in ("val_nll", "train_loss", "learning_rate", "val_top1_error"):
             history.curve(name)
         state_of(Side("own", "run", "1", asked), history)
         Subject.of(None, run, 1, None)

@@ -269,7 +269,7 @@ CONFIGS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "network.input_size": lambda config: config["network"].update(input_size=1 << 40),
     "network.table": lambda config: config["network"].update(table=[]),
     "machine.device": lambda config: config["machine"].update(device="\0"),
-    "recipe.rate": lambda config: config["recipe"].update(rate="fast"),
+    "recipe.learning_rate": lambda config: config["recipe"].update(learning_rate="fast"),
     "options": lambda config: config.update(options=None),
     "options.width": lambda config: config["options"].update(width="wide"),
     "options.input_size": lambda config: config["options"].update(input_size=1 << 44),
@@ -325,7 +325,7 @@ def test_options_of_another_kind(run: Path) -> None:
 
 
 def test_a_recipe_without_a_rate_is_told_without_it(run: Path) -> None:
-    edited(run, lambda config: config["recipe"].update(rate=None))
+    edited(run, lambda config: config["recipe"].update(learning_rate=None))
     side = Side("own", "run", "1", Run.open(run, device="cpu"))
     assert recipe_words(side)["Rate, momentum, decay"] == "0.9 · 0.0005"
 

@@ -97,8 +97,8 @@ def relu_norm_pool(x, g, *, relu_first, norm, relu_last, kernel, stride, inside=
     return values, gradient
 
 
-def update(w, v, g, rate, momentum, decay):
-    v = momentum * v - decay * rate * w - rate * g
+def update(w, v, g, learning_rate, momentum, decay):
+    v = momentum * v - decay * learning_rate * w - learning_rate * g
     return w + v, v
 
 

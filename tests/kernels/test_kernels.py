@@ -373,7 +373,7 @@ def test_update(shape, layout, gradient_dtype, copies):
     wanted = twins.update(double(weight), double(velocity), double(gradient), 0.01, 0.9, 5e-4)
     version = weight._version
     copy = torch.zeros_like(weight, dtype=torch.bfloat16) if copies else None
-    kernels.update_(weight, velocity, gradient, rate=0.01, momentum=0.9, decay=5e-4, copy=copy)
+    kernels.update_(weight, velocity, gradient, learning_rate=0.01, momentum=0.9, decay=5e-4, copy=copy)
     assert_close(weight, wanted[0])
     assert_close(velocity, wanted[1])
     assert weight._version > version  # autograd must see that a saved weight has changed
@@ -384,22 +384,22 @@ def test_update(shape, layout, gradient_dtype, copies):
 def test_update_of_a_copy_laid_out_otherwise():
     weight, velocity, gradient = (torch.randn(6, 3, 5, 5) for _ in range(3))
     copy = torch.zeros_like(weight, dtype=torch.bfloat16, memory_format=torch.channels_last)
-    kernels.update_(weight, velocity, gradient, rate=0.01, momentum=0.9, decay=5e-4, copy=copy)
+    kernels.update_(weight, velocity, gradient, learning_rate=0.01, momentum=0.9, decay=5e-4, copy=copy)
     assert torch.equal(copy, weight.bfloat16())
 
 
 @both_forms
 def test_update_of_a_parameter_and_the_state_of_another_dtype():
     parameter = torch.nn.Parameter(torch.ones(8))
-    kernels.update_(parameter, torch.zeros(8), torch.ones(8), rate=0.5, momentum=0.9, decay=0.0)
+    kernels.update_(parameter, torch.zeros(8), torch.ones(8), learning_rate=0.5, momentum=0.9, decay=0.0)
     assert torch.equal(parameter.detach(), torch.full((8,), 0.5))
     double_weight = torch.ones(8, dtype=torch.float64)
     kernels.update_(
-        double_weight, torch.zeros(8, dtype=torch.float64), torch.ones(8), rate=0.5, momentum=0.9, decay=0.0
+        double_weight, torch.zeros(8, dtype=torch.float64), torch.ones(8), learning_rate=0.5, momentum=0.9, decay=0.0
     )
     assert torch.equal(double_weight, torch.full((8,), 0.5, dtype=torch.float64))
     with pytest.raises(ValueError, match="shapes differ"):
-        kernels.update_(torch.ones(8), torch.ones(8), torch.ones(4), rate=0.5, momentum=0.9, decay=0.0)
+        kernels.update_(torch.ones(8), torch.ones(8), torch.ones(4), learning_rate=0.5, momentum=0.9, decay=0.0)
 
 
 # ---- Augmentation ------------------------------------------------------------------------------------------------

@@ -207,7 +207,7 @@ def test_update(shape, copy_dtype, gradient_dtype):
     gradient = gradient.to(gradient_dtype)
     copy = None if copy_dtype is None else torch.zeros_like(weight, dtype=copy_dtype)
     wanted = twins.update(double(weight), double(velocity), double(gradient), 0.01, 0.9, 5e-4)
-    triton_kernels.update_(weight, velocity, gradient, rate=0.01, momentum=0.9, decay=5e-4, copy=copy)
+    triton_kernels.update_(weight, velocity, gradient, learning_rate=0.01, momentum=0.9, decay=5e-4, copy=copy)
     assert_close(weight, wanted[0])
     assert_close(velocity, wanted[1])
     if copy is not None:

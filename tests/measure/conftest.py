@@ -60,7 +60,7 @@ def make_run(tmp_path: Path, store: Store) -> MakeRun:
                 "order": store.class_order,
             },
             "data": {"fingerprint": store.fingerprint, "size": store.size, "pictures": {"train": 200, "val": 60}},
-            "recipe": {"name": "paper", "about": "by hand", "rate": 0.01, "augmentation": {"mirror": True}},
+            "recipe": {"name": "paper", "about": "by hand", "learning_rate": 0.01, "augmentation": {"mirror": True}},
             "options": {"recipe": "paper", "net": "toy", "epochs": 3, "mirror": None, "snapshots": False},
             "machine": {"device": "cpu", "threads": 2, "precision": "fp32", "kernels": "none"},
             "finished": True,

@@ -29,7 +29,7 @@ def epoch(number: int) -> dict:
         "time": 1348000000.0 + number,
         "epoch": number,
         "step": 7 * number,
-        "rate": 0.01 if number < 3 else 0.001,
+        "learning_rate": 0.01 if number < 3 else 0.001,
         "train_loss": 2.0 / number,
         "train_top1_error": 0.9 / number,
         "val_nll": 2.1 / number,

@@ -90,7 +90,7 @@ def job_of(case: Case, team: Team) -> TrainingState:
         schedule=Logged(()),
         epochs=1,
         batch=8,
-        accumulate=case.options.accumulate,
+        accumulation_steps=case.options.accumulation_steps,
         seed=3,
         device=torch.device("cpu"),
         dtype=case.dtype,

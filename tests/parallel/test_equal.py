@@ -15,7 +15,7 @@ from alexnet.train.schedule import Rates
 from alexnet.train.update import Lars
 
 COLUMNS, FOUR, DATA = TrainOptions(columns=2), TrainOptions(columns=4), TrainOptions()
-HYBRID, PIECES = TrainOptions(hybrid=True), TrainOptions(accumulate=2)
+HYBRID, PIECES = TrainOptions(hybrid=True), TrainOptions(accumulation_steps=2)
 LARS, LARGE = Lars(0.001), Rates(10.0, 0.02)
 
 

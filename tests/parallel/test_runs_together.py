@@ -74,7 +74,7 @@ def run_until(store: Path, folder: Path, options: TrainOptions, step: int | None
 
 
 LAYOUTS = {
-    "data": (3, replace(SMALL, accumulate=2)),
+    "data": (3, replace(SMALL, accumulation_steps=2)),
     "hybrid": (3, replace(SMALL, hybrid=True)),
 }
 
@@ -82,7 +82,7 @@ LAYOUTS = {
 def test_a_run_goes_on_in_every_layout_and_alone(store: Store, tmp_path: Path) -> None:
     """21 updates, each in two pieces: alone, in columns, with shares, hybrid, both, alone again; as good as unbroken.
     One rank alone hears of each stop; the config tells of every start."""
-    pieces = replace(SMALL, accumulate=2)
+    pieces = replace(SMALL, accumulation_steps=2)
     unbroken = train(store, tmp_path / "unbroken", pieces, quiet=True)
     two = replace(pieces, columns=2), replace(pieces, hybrid=True), pieces
     assert run_until(store.path, tmp_path / "run", pieces, 2) == STOPPED
@@ -356,7 +356,7 @@ def line(store: Store | Path, run: Path, *options: str) -> list[str]:
     [
         (3, ["--columns", "2"], 2, "3 processes can't be laid out so. Start 2 or a multiple"),
         (3, ["--batch", "2"], 2, "--batch 2: 3 processes that share it need a picture each. Take --batch 3 or more."),
-        (3, ["--accumulate", "16"], 2, "of 2 pictures a piece: 3 processes that share it need a picture each"),
+        (3, ["--accumulation-steps", "16"], 2, "of 2 pictures a piece: 3 processes that share it need a picture each"),
         (2, ["--columns", "2", "--hybrid"], 2, "choose one"),
         (2, ["--columns", "2", "--net", "cifar-19pct"], 2, "has one column"),
         (4, ["--columns", "4"], 2, "toy has 2 columns"),

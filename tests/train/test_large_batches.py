@@ -19,7 +19,7 @@ from alexnet.train.state import TrainingState, new_job
 from alexnet.train.stop import Stop
 
 SMALL = {"net": "toy", "epochs": 2, "batch": 36, "precision": "fp32", "threads": 1, "mirror": False}
-LARGE = {"recipe": "bn-8k", "rate": 4.0, "warmup": 0.5}
+LARGE = {"recipe": "bn-8k", "learning_rate": 4.0, "warmup": 0.5}
 
 
 def options(**changes: object) -> TrainOptions:
@@ -53,17 +53,21 @@ def trained(job: TrainingState, epochs: int) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize(
-    ("recipe", "accumulate"),
+    ("recipe", "accumulation_steps"),
     [
         ({}, 3),
         ({"recipe": "145"}, 3),  # crops are shared by 32 pictures in a row, across the pieces' edges
         (LARGE, 12),
     ],
 )
-def test_pieces_give_the_gradient_of_the_batch(store: Store, tmp_path: Path, recipe: dict, accumulate: int) -> None:
+def test_pieces_give_the_gradient_of_the_batch(
+    store: Store, tmp_path: Path, recipe: dict, accumulation_steps: int
+) -> None:
     """200 pictures in batches of 36: the last has 20, and of its pieces of 12 the last has 8. Dropout is on."""
     whole = trained(in_float64(store, tmp_path / "whole", options(**recipe)), 1)
-    pieces = trained(in_float64(store, tmp_path / "pieces", options(**recipe, accumulate=accumulate)), 1)
+    pieces = trained(
+        in_float64(store, tmp_path / "pieces", options(**recipe, accumulation_steps=accumulation_steps)), 1
+    )
     for name, tensor in whole.items():
         torch.testing.assert_close(pieces[name], tensor, rtol=1e-9, atol=1e-11, msg=name)
     assert whole["pictures"] == 200
@@ -78,7 +82,7 @@ def test_pieces_bound_what_is_computed_at_once(store: Store, run_folder: Path, m
         return plain(job, piece, rates, span)
 
     monkeypatch.setattr(loop, "train_batch", watched)
-    train(store, run_folder, options(epochs=1, accumulate=3), quiet=True)
+    train(store, run_folder, options(epochs=1, accumulation_steps=3), quiet=True)
     assert seen == [(12, step) for step in range(5) for _ in range(3)] + [(12, 5), (8, 5)]
 
 
@@ -93,7 +97,7 @@ def test_killed_within_a_batch_it_goes_on_to_the_same_bits(
     """9 pieces in 3 batches an epoch; with LARS and a rate of its own for each update."""
     for module in (loop, step):
         monkeypatch.setattr(module, "works_behind", lambda _: behind)
-    asked = options(**LARGE | {"batch": 72}, accumulate=3, save_minutes=0)
+    asked = options(**LARGE | {"batch": 72}, accumulation_steps=3, save_minutes=0)
     train(store, run_folder / "a", asked, quiet=True)
     calls, plain = iter(range(call)), loop.train_batch
 
@@ -114,7 +118,7 @@ def test_killed_within_a_batch_it_goes_on_to_the_same_bits(
 def test_every_update_has_its_own_rate(store: Store, run_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """6 updates an epoch, 2 epochs, 1 of them warm-up."""
     given: list[Rates] = []
-    job, _ = new_job(store, run_folder, options(**LARGE | {"warmup": 1.0}, accumulate=2))
+    job, _ = new_job(store, run_folder, options(**LARGE | {"warmup": 1.0}, accumulation_steps=2))
     monkeypatch.setattr(job.update, "step", given.append)
     trained(job, 2)
     assert [rates.weights for rates in given] == pytest.approx(
@@ -125,7 +129,7 @@ def test_every_update_has_its_own_rate(store: Store, run_folder: Path, monkeypat
 
 def test_a_large_batch_learns_with_lars(store: Store, run_folder: Path) -> None:
     """Batches of half the set: 80 updates in all."""
-    asked = options(**LARGE | {"rate": 20.0, "warmup": 4}, batch=100, epochs=40, accumulate=2)
+    asked = options(**LARGE | {"learning_rate": 20.0, "warmup": 4}, batch=100, epochs=40, accumulation_steps=2)
     run = train(store, run_folder, asked, quiet=True)
     last = json.loads((run.path / "log.jsonl").read_text().splitlines()[-2])
     assert last["epoch"] == 40
@@ -133,7 +137,7 @@ def test_a_large_batch_learns_with_lars(store: Store, run_folder: Path) -> None:
 
 
 def test_the_run_tells_its_rule_in_words(store: Store, run_folder: Path) -> None:
-    asked = options(recipe="bn-16k", net=None, width=0.1, input_size=40, epochs=1, batch=100, accumulate=5)
+    asked = options(recipe="bn-16k", net=None, width=0.1, input_size=40, epochs=1, batch=100, accumulation_steps=5)
     run = train(store, run_folder, asked, quiet=True)
     assert run.value("rule").startswith("LARS: each weight tensor at 0.001·‖w‖")
     assert run.value("rule").endswith("batches of 100 pictures, each computed in 5 pieces of 20 whose gradients add up")
@@ -145,9 +149,9 @@ def test_the_run_tells_its_rule_in_words(store: Store, run_folder: Path) -> None
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"accumulate": 5}, "--accumulate 5: it must divide the batch, 36 pictures"),
-        ({"accumulate": 0}, "--accumulate 0: at least 1"),
-        ({"accumulate": 72}, "--accumulate 72: it must divide"),
+        ({"accumulation_steps": 5}, "--accumulation-steps 5: it must divide the batch, 36 pictures"),
+        ({"accumulation_steps": 0}, "--accumulation-steps 0: at least 1"),
+        ({"accumulation_steps": 72}, "--accumulation-steps 72: it must divide"),
         ({"warmup": 3}, "--warmup 3: the rates of recipe paper know no warm-up"),
         ({"recipe": "bn-8k", "warmup": 2}, "--warmup 2: the run has only 2 epochs"),
         ({"recipe": "bn-8k", "warmup": -1}, "--warmup -1: at least 0"),

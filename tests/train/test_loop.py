@@ -127,7 +127,9 @@ def test_a_plateau_is_taken_up_where_it_stood(store: Store, run_folder: Path, mo
         train(store, run_folder / "b", plateau, quiet=True)
     monkeypatch.undo()
     train(store, run_folder / "b", plateau, resume=True, quiet=True)
-    assert [e["rate"] for e in events(run_folder / "a", "epoch")] == pytest.approx([1e-2, 1e-2, 1e-3, 1e-4, 1e-5])
+    assert [e["learning_rate"] for e in events(run_folder / "a", "epoch")] == pytest.approx(
+        [1e-2, 1e-2, 1e-3, 1e-4, 1e-5]
+    )
     assert digest(run_folder / "a") == digest(run_folder / "b")
 
 
@@ -303,7 +305,7 @@ def test_a_loss_that_is_no_number_seen_late_is_never_saved(
 
 def test_a_stuck_loss_is_pointed_out(store: Store, run_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loop, "STUCK_STEPS", 10)
-    train(store, run_folder, options(rate=1e-9), quiet=True)
+    train(store, run_folder, options(learning_rate=1e-9), quiet=True)
     stuck = [note["text"] for note in events(run_folder, "note") if "stuck at ln(classes)" in note["text"]]
     assert len(stuck) == 1
 
@@ -323,7 +325,7 @@ def test_starting_from_another_run_with_frozen_layers(store: Store, run_folder: 
         ({"recipe": "999"}, "--recipe 999"),
         ({"batch": 0}, "--batch 0"),
         ({"epochs": 0}, "--epochs 0"),
-        ({"rate": float("nan")}, "--rate nan"),
+        ({"learning_rate": float("nan")}, "--learning-rate nan"),
         ({"width": -1.0}, "--width -1"),
         ({"freeze": "conv9"}, "no layer 'conv9'"),
         ({"freeze": "conv1-fc8"}, "leaves nothing to learn"),
@@ -356,7 +358,7 @@ def test_snapshots_at_the_epochs_of_zeiler_and_fergus(store: Store, run_folder: 
 
 def test_logged_recipe_and_zeilers_recipe_run(store: Store, run_folder: Path) -> None:
     train(store, run_folder / "145", options(recipe="145", epochs=6), quiet=True)
-    rates = [event["rate"] for event in events(run_folder / "145", "epoch")]
+    rates = [event["learning_rate"] for event in events(run_folder / "145", "epoch")]
     assert rates == pytest.approx([1e-2, 1e-3, 1e-4, 1e-4, 1e-5, 1e-5])
     run = train(store, run_folder / "zf", options(recipe="zf"), quiet=True)
     assert run.value("recipe", "rms_limit") == 0.1
@@ -480,7 +482,7 @@ def test_a_logged_schedule_is_not_stretched_while_it_runs(
 def test_weights_that_are_no_numbers_are_never_saved(store: Store, run_folder: Path) -> None:
     """One batch an epoch: the loss is sound, the update made from it is not."""
     with pytest.raises(UserError, match="not a number in epoch 1, batch 1; it was that update, the epoch's last,"):
-        train(store, run_folder, options(rate=1e30, batch=500, save_minutes=0), quiet=True)
+        train(store, run_folder, options(learning_rate=1e30, batch=500, save_minutes=0), quiet=True)
     for file in run_folder.rglob("*.safetensors"):
         assert all(torch.isfinite(tensor).all() for tensor in load_tensors(file)[0].values()), file
 
@@ -565,7 +567,7 @@ def test_take_transplants_the_named_layers_only(store: Store, run_folder: Path, 
 
 
 def test_take_all_goes_on_with_a_finished_run(store: Store, run_folder: Path, unbroken: Path) -> None:
-    train(store, run_folder, options(start_from=unbroken, take="all", epochs=1, rate=1e-12), quiet=True)
+    train(store, run_folder, options(start_from=unbroken, take="all", epochs=1, learning_rate=1e-12), quiet=True)
     ours, theirs = weights_of(run_folder), weights_of(unbroken)
     assert all(torch.allclose(ours[name], theirs[name], atol=1e-6) for name in theirs)
 

@@ -90,8 +90,8 @@ def test_what_a_run_killed_in_its_first_moment_left_is_swept(store: Store, run_f
 
 
 def test_tensorboard_has_the_curves_in_sections_one_chart_of_both_losses_and_the_recipe(tmp_path: Path) -> None:
-    curves = Curves(tmp_path, {"rate": 0.01, "name": "paper", "mirror": True, "stages": [], "power": None})
-    curves.event("epoch", epoch=1, train_loss=1.5, val_nll=1.25, rate=0.01, val_top1_error=0.5)
+    curves = Curves(tmp_path, {"learning_rate": 0.01, "name": "paper", "mirror": True, "stages": [], "power": None})
+    curves.event("epoch", epoch=1, train_loss=1.5, val_nll=1.25, learning_rate=0.01, val_top1_error=0.5)
     curves.close()
     events = EventAccumulator(str(tmp_path)).Reload()
     assert set(events.Tags()["scalars"]) == {
@@ -107,5 +107,9 @@ def test_tensorboard_has_the_curves_in_sections_one_chart_of_both_losses_and_the
     assert [tag for tag in events.Tags()["scalars"] if re.match(loss[0], tag)] == ["loss/train", "loss/validation"]
     content = events.SummaryMetadata("_hparams_/session_start_info").plugin_data.content
     known = plugin_data_pb2.HParamsPluginData.FromString(content).session_start_info.hparams
-    assert (known["rate"].number_value, known["name"].string_value, known["mirror"].bool_value) == (0.01, "paper", True)
-    assert set(known) == {"rate", "name", "mirror"}
+    assert (known["learning_rate"].number_value, known["name"].string_value, known["mirror"].bool_value) == (
+        0.01,
+        "paper",
+        True,
+    )
+    assert set(known) == {"learning_rate", "name", "mirror"}

@@ -10,9 +10,9 @@ from alexnet.train.schedule import Logged, Plateau, Polynomial, Rates
 from alexnet.train.update import Lars, Update, limit_filters
 
 
-def rule(w: torch.Tensor, v: torch.Tensor, g: torch.Tensor, rate: float) -> tuple[torch.Tensor, torch.Tensor]:
+def rule(w: torch.Tensor, v: torch.Tensor, g: torch.Tensor, learning_rate: float) -> tuple[torch.Tensor, torch.Tensor]:
     """[A] §5."""
-    v = 0.9 * v - 0.0005 * rate * w - rate * g
+    v = 0.9 * v - 0.0005 * learning_rate * w - learning_rate * g
     return w + v, v
 
 
@@ -23,11 +23,11 @@ def test_three_updates_with_a_drop_between_them() -> None:
         name: (weight.detach().clone().double(), torch.zeros_like(weight).double())
         for name, weight in network.named_parameters()
     }
-    for step, rate in enumerate((0.01, 0.01, 0.001)):
+    for step, learning_rate in enumerate((0.01, 0.01, 0.001)):
         for place, (name, weight) in enumerate(network.named_parameters()):
             weight.grad = torch.randn(weight.shape, generator=torch.Generator().manual_seed(100 * step + place))
-            expected[name] = rule(*expected[name], weight.grad.double(), rate)
-        update.step(Rates(rate, rate))
+            expected[name] = rule(*expected[name], weight.grad.double(), learning_rate)
+        update.step(Rates(learning_rate, learning_rate))
     for name, weight in network.named_parameters():
         torch.testing.assert_close(weight.detach().double(), expected[name][0], rtol=1e-5, atol=1e-7)
 
@@ -38,13 +38,13 @@ def test_the_velocity_keeps_its_size_when_the_rate_drops() -> None:
     update = Update.of(ours, momentum=0.9, decay=0.0005, decay_biases=True)
     optimizer = torch.optim.SGD(theirs.parameters(), lr=0.01, momentum=0.9, weight_decay=0.0005)
 
-    def both(rate: float) -> float:
+    def both(learning_rate: float) -> float:
         for group in optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = learning_rate
         for place, (a, b) in enumerate(zip(ours.parameters(), theirs.parameters(), strict=True)):
             a.grad = torch.randn(a.shape, generator=torch.Generator().manual_seed(place))
             b.grad = a.grad.clone()
-        update.step(Rates(rate, rate))
+        update.step(Rates(learning_rate, learning_rate))
         optimizer.step()
         return max(
             float((a - b).detach().abs().max()) for a, b in zip(ours.parameters(), theirs.parameters(), strict=True)
@@ -89,12 +89,12 @@ def test_filters_are_held_at_an_rms() -> None:
 
 
 def lars_rule(
-    w: torch.Tensor, v: torch.Tensor, g: torch.Tensor, rate: float, *, adapted: bool
+    w: torch.Tensor, v: torch.Tensor, g: torch.Tensor, learning_rate: float, *, adapted: bool
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """arXiv:1708.03888, algorithm 1, in the paper's signs: v ← m·v + γ·λ·(g + β·w); w ← w − v. Biases: λ = 1, β = 0."""
     decay = 0.0005 if adapted else 0.0
     local = 0.001 * w.norm() / (g.norm() + decay * w.norm()) if adapted else 1.0
-    v = 0.9 * v + rate * local * (g + decay * w)
+    v = 0.9 * v + learning_rate * local * (g + decay * w)
     return w - v, v
 
 
@@ -106,14 +106,14 @@ def test_lars_against_the_paper_in_float64(net: str, dtype: torch.dtype) -> None
     update = Update.of(network, momentum=0.9, decay=0.0005, decay_biases=False, lars=Lars(0.001))
     names = dict(network.named_parameters())
     expected = {name: (w.detach().clone().double(), torch.zeros_like(w).double()) for name, w in names.items()}
-    for step, rate in enumerate((0.0, 10.0, 25.0, 3.0)):
+    for step, learning_rate in enumerate((0.0, 10.0, 25.0, 3.0)):
         for place, (name, weight) in enumerate(names.items()):
             noise = torch.randn(weight.shape, generator=torch.Generator().manual_seed(100 * step + place))
             weight.grad = (noise * 10.0 ** (place % 7 - 4)).to(dtype)
             adapted = weight.ndim > 1
-            each = rate if adapted else 0.01 * rate
+            each = learning_rate if adapted else 0.01 * learning_rate
             expected[name] = lars_rule(*expected[name], weight.grad.double(), each, adapted=adapted)
-        update.step(Rates(rate, 0.01 * rate))
+        update.step(Rates(learning_rate, 0.01 * learning_rate))
     tolerance = 1e-12 if dtype == torch.float64 else 1e-5
     for name, weight in names.items():
         # The norms are float32 sums: their rounding is the update's, 1e-7 of it.
@@ -168,32 +168,32 @@ def test_warm_up_and_polynomial_decay() -> None:
 
 def test_recipes_for_large_batches_are_the_solver_files() -> None:
     """Updates of warm-up and in all on ImageNet, base rates (`facts`, papers.md E)."""
-    for name, batch, rate, ramp, updates in (
+    for name, batch, learning_rate, ramp, updates in (
         ("bn-8k", 8192, 10, 600, 15_639),
         ("bn-16k", 16384, 24, 400, 7_820),
         ("bn-32k", 32768, 32, 400, 3_910),
     ):
         recipe = find(name)
         an_epoch = 1_281_167 / batch
-        assert (recipe.net, recipe.batch, recipe.rate, recipe.trust, recipe.power) == (
-            "alexnet-bn", batch, rate, 0.001, 2,
+        assert (recipe.net, recipe.batch, recipe.learning_rate, recipe.trust, recipe.power) == (
+            "alexnet-bn", batch, learning_rate, 0.001, 2,
         )  # fmt: skip
         assert recipe.warmup * an_epoch == pytest.approx(ramp)
         assert recipe.epochs * an_epoch == pytest.approx(updates, abs=1)
-        assert recipe.rate * recipe.bias_factor < 0.5
-    assert (find("bn-512").rate, find("bn-512").trust) == (0.08, None)
+        assert recipe.learning_rate * recipe.bias_factor < 0.5
+    assert (find("bn-512").learning_rate, find("bn-512").trust) == (0.08, None)
 
 
 def test_the_rule_is_told_in_words() -> None:
     assert describe(find("paper"), 90, 1) == (
-        "the rule of 2012; rate 0.01, divided by 10 when validation stalls; batches of 128 pictures"
+        "the rule of 2012; learning rate 0.01, divided by 10 when validation stalls; batches of 128 pictures"
     )
     assert describe(find("bn-8k"), 100, 64) == (
-        "LARS: each weight tensor at 0.001·‖w‖ / (‖g‖ + 0.0005·‖w‖) times the rate, biases and batch norms at 0.01 "
-        "times it; rate 10: a line up to it over 3.84 epochs, then times (1 − t)^2, t from 0 to 1 over 100 epochs; "
-        "batches of 8,192 pictures, each computed in 64 pieces of 128 whose gradients add up"
+        "LARS: each weight tensor at 0.001·‖w‖ / (‖g‖ + 0.0005·‖w‖) times the learning rate, biases and batch norms at "
+        "0.01 times it; learning rate 10: a line up to it over 3.84 epochs, then times (1 − t)^2, t from 0 to 1 over "
+        "100 epochs; batches of 8,192 pictures in 64 micro-batches of 128 whose gradients add up"
     )
-    assert "rate 0.01, changed at the epochs of recipe 145" in describe(find("145"), 91, 1)
+    assert "learning rate 0.01, changed at the epochs of recipe 145" in describe(find("145"), 91, 1)
 
 
 # ── schedules ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -249,7 +249,7 @@ def test_logged_schedule_of_145() -> None:
 def test_a_logged_schedule_scales_with_epochs_and_rate() -> None:
     stages = find("145").staged(9, 0.02)
     assert [stage.epoch for stage in stages] == [1, 2, 5, 7, 7, 8]
-    assert stages[0].rate == pytest.approx(0.02)
+    assert stages[0].learning_rate == pytest.approx(0.02)
     assert stages[3].layer_rates["conv1"] == pytest.approx(2e-5)
     assert isinstance(stages[0], Stage)
 

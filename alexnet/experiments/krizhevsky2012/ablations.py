@@ -84,8 +84,8 @@ def _differences(change: Change, found: Sequence[Errors], plain: Sequence[Errors
 
 
 def cut_off(lab: Lab, trials: Sequence[Trial]) -> tuple[str, ...]:
-    """What to say where the epochs ended before the plateau rule did: then one network may be behind a drop of the rate
-    where another is before it."""
+    """What to say where the epochs ended before the plateau rule did: then one network may be behind a drop of the
+    learning rate where another is before it."""
     ends = {trial: [lab.drops(trial, seed) for seed in lab.seeds] for trial in trials if trial.by_plateau}
     cut = sum(epochs == trial.epochs for trial, found in ends.items() for epochs, _ in found)
     if not cut:
@@ -96,7 +96,7 @@ def cut_off(lab: Lab, trials: Sequence[Trial]) -> tuple[str, ...]:
     )
     return (
         f"The epochs ended before the plateau rule did in {cut} of {sum(map(len, ends.values()))} networks, so part of "
-        f"a difference may be when the rate dropped. Epochs from which on it was lower, by seeds: {told}."
+        f"a difference may be when the learning rate dropped. Epochs from which on it was lower, by seeds: {told}."
         + (" With --recipe steps they are the same for all." if lab.base().by_plateau else ""),
     )
 

@@ -34,7 +34,7 @@ READING = "the 2012 code's configurations"
     trainings=len(CLAIMS) - len(SAME_FILES),
     full_scale="80 seconds, 20 minutes … hours on one GPU",
     here="in all their epochs some 4 hours for each seed on two cores with AMX",
-    own=("reading", "net", "recipe", "rate", "width", "input_size"),
+    own=("reading", "net", "recipe", "learning_rate", "width", "input_size"),
     only=True,
     record=SIDE,
 )
@@ -92,7 +92,7 @@ def normalisation(lab: Lab) -> Finding:
 def trial_of(lab: Lab, name: str) -> Trial:
     """One of the nets as it is configured, whatever the settings say of networks and rates."""
     recipe = every_recipe()[SAME_FILES.get(name, name)]
-    return lab.trial(name, net=recipe.net, recipe=recipe.name, rate=None, width=1.0, input_size=None)
+    return lab.trial(name, net=recipe.net, recipe=recipe.name, learning_rate=None, width=1.0, input_size=None)
 
 
 def pictures_told(lab: Lab) -> tuple[str, ...]:

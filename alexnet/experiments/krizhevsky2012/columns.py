@@ -88,5 +88,5 @@ def command_of(trial: Trial, processes: int, out: Path) -> list[str]:
         *("--device", options.device, "--precision", options.precision),
     ]
     words += ["--columns", str(processes)] if processes > 1 else []
-    chosen = {"--rate": options.rate, "--init": options.init, "--input-size": options.input_size}
+    chosen = {"--learning-rate": options.learning_rate, "--init": options.init, "--input-size": options.input_size}
     return words + [word for name, value in chosen.items() if value is not None for word in (name, str(value))]

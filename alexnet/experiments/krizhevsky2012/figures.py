@@ -47,12 +47,12 @@ SEARCH_SHARE = 4
     once=len(UNITS) * len(RATES),
     full_scale="minutes to hours for each curve",
     here="some 17 minutes for each seed, and 22 for the rates, on two cores with AMX",
-    own=("reading", "net", "recipe", "rate", "width", "input_size", "patience"),
+    own=("reading", "net", "recipe", "learning_rate", "width", "input_size", "patience"),
     only=True,
     record=cifar2012.SIDE,
 )
 def fig1(lab: Lab) -> Finding:
-    """[A] §3.1, Fig. 1: no regularisation; for each kind of unit the rate of the fastest start; constant rate."""
+    """[A] §3.1, Fig. 1: no regularisation; for each kind of unit the constant learning rate with the fastest start."""
     epochs, kinds = lab.settings.epochs or FIGURE_EPOCHS, lab.chosen(UNITS)
     searches = {
         kind: [_unit_trial(lab, kind, rate, max(1, epochs // SEARCH_SHARE)) for rate in RATES] for kind in kinds
@@ -73,8 +73,8 @@ def fig1(lab: Lab) -> Finding:
         recipe=f"{how_trained(lab, chosen[kinds[0]])}; constant rates, "
         f"{', '.join(f'{kind} {rate:g}' for kind, rate in rates.items())}; no decay, crops, mirrors, noise or dropout",
         notes=(
-            f"Training errors of seed 0 after {max(1, epochs // SEARCH_SHARE)} epochs, by rate; the lowest was taken: "
-            f"{'; '.join(_tried_in_words(kind, errors) for kind, errors in tried.items())}.",
+            f"Training errors of seed 0 after {max(1, epochs // SEARCH_SHARE)} epochs, by learning rate; the lowest "
+            f"was taken: {'; '.join(_tried_in_words(kind, errors) for kind, errors in tried.items())}.",
             "Training error is the running mean over an epoch.",
             *_edge_notes(rates),
         ),
@@ -87,14 +87,14 @@ def _tried_in_words(kind: str, errors: dict[float, float]) -> str:
     return f"{kind} {', '.join(f'{rate:g} {error * 100:.1f} %' for rate, error in errors.items())}"
 
 
-def _unit_trial(lab: Lab, kind: str, rate: float, epochs: int) -> Trial:
+def _unit_trial(lab: Lab, kind: str, learning_rate: float, epochs: int) -> Trial:
     return lab.trial(
         kind,
         net=FOUR_LAYERS + UNITS[kind],
         recipe="paper",
-        rate=rate,
+        learning_rate=learning_rate,
         epochs=epochs,
-        patience=epochs + 1,  # the rate never drops
+        patience=epochs + 1,  # the learning rate never drops
         decay=0.0,
         crops="centre",
         mirror=False,
@@ -105,9 +105,9 @@ def _unit_trial(lab: Lab, kind: str, rate: float, epochs: int) -> Trial:
 
 
 def _edge_notes(rates: dict[str, float]) -> list[str]:
-    """A chosen rate at the edge of those tried might be beaten by one beyond."""
+    """A chosen learning rate at the edge of those tried might be beaten by one beyond."""
     return [
-        f"{kind}: the chosen rate, {rate:g}, is at the edge of those tried."
+        f"{kind}: the chosen learning rate, {rate:g}, is at the edge of those tried."
         for kind, rate in rates.items()
         if rate in (RATES[0], RATES[-1])
     ]
@@ -115,7 +115,7 @@ def _edge_notes(rates: dict[str, float]) -> list[str]:
 
 def _tried(lab: Lab, trials: Sequence[Trial]) -> dict[float, float]:
     """Rate → the training error at the end of its trial; 1 where the loss became no number."""
-    return {trial.options.rate or 0.0: (lab.training_errors(trial, 0) or [1.0])[-1] for trial in trials}
+    return {trial.options.learning_rate or 0.0: (lab.training_errors(trial, 0) or [1.0])[-1] for trial in trials}
 
 
 def epochs_to(errors: Sequence[float], level: float) -> float | None:

@@ -100,12 +100,12 @@ def fine_tuned(lab: Lab) -> Trial | None:
     if lab.pretraining is None:
         return None
     before = lab.trial("pre-training", net=f"{lab.base_net}-conv6-linear", store=lab.pretraining)
-    first_rate = lab.settings.rate or find_recipe(before.options.recipe).rate
+    first_rate = lab.settings.learning_rate or find_recipe(before.options.recipe).learning_rate
     return lab.trial(
         "1 CNN*",
         net=f"{lab.base_net}-conv6",
         take="conv1-fc7",
-        rate=first_rate * FINE_TUNE_RATE / 0.01,
+        learning_rate=first_rate * FINE_TUNE_RATE / 0.01,
         start=before,
     )
 
@@ -114,7 +114,8 @@ def _fine_tuning_in_words(tuned: Trial | None) -> str:
     """How the pre-trained networks were trained in the end; empty without any."""
     if tuned is None:
         return ""
-    return f"; the pre-trained ones {tuned.table.name}, rate {tuned.options.rate:g}, seeds 0 to {PRETRAINED - 1}"
+    learning_rate = f"learning rate {tuned.options.learning_rate:g}"
+    return f"; the pre-trained ones {tuned.table.name}, {learning_rate}, seeds 0 to {PRETRAINED - 1}"
 
 
 def _pretraining_in_words(lab: Lab) -> str:
@@ -242,7 +243,7 @@ LOGGED_MARGIN = 2 * (0.41 * 0.59 / 50_000) ** 0.5
     needs="any store; for the runs on more classes a second one (--pretrain)",
     trainings=len(by_recipe()),
     full_scale="5–6 days on two GTX 580 for each network",
-    own=("reading", "recipe", "rate"),
+    own=("reading", "recipe", "learning_rate"),
     only=True,
 )
 def logged_runs(lab: Lab) -> Finding:
@@ -284,7 +285,7 @@ def logged_trial(lab: Lab, run: LoggedRun) -> Trial:
         run.recipe,
         net=lab.stand_in(find_recipe(run.recipe).net),
         recipe=run.recipe,
-        rate=None,
+        learning_rate=None,
         take="" if run.start is None else run.start[1],
         start=start,
         store=lab.pretraining if more_classes and lab.pretraining is not None else lab.store,

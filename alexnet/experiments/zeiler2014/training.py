@@ -1,7 +1,8 @@
 """[Z] §3: its networks, and how all of them were trained, the replication of [A]'s among them.
 
-The recipe is `zf`: rate 0.01, momentum 0.9, divided by 10 by hand when the validation error stalls (here by the plateau
-rule), ten fixed crops, filters cut back to an RMS of 0.1, σ = 0.01, zero biases, dropout ½, 70 epochs.
+The recipe is `zf`: learning rate 0.01, momentum 0.9, divided by 10 by hand when the validation error stalls
+(here by the plateau rule), ten fixed crops, filters cut back to an RMS of 0.1, σ = 0.01, zero biases,
+dropout ½, 70 epochs.
 """
 
 from typing import Any

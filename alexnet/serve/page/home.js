@@ -65,7 +65,7 @@ function headline(run) {
   return h("dl", { class: "readings" }, cards.map(([what, value, remark]) => h("div", {}, h("dt", {}, what), h("dd", {}, h("strong", {}, value), h("small", {}, remark)))));
 }
 
-/** Loss, error and rate over the epochs. */
+/** Loss, error and learning rate over the epochs. */
 export function curveFigures(run, history, side = "own") {
   const { epochs } = history;
   const x = epochs.map((epoch) => epoch.epoch), of = (name) => epochs.map((epoch) => epoch[name] ?? null);
@@ -79,6 +79,6 @@ export function curveFigures(run, history, side = "own") {
       curves({ x, xName: "epoch", yName: "share wrong", format: (value) => percent(value, 0), low: 0, lines: [{ name: "training, top-1", y: of("train_top1_error") }, { name: "validation, top-1", y: of("val_top1_error") }, { name: "validation, top-5", y: of("val_top5_error"), kind: "dashed" }] }),
       { title: "Error", ...told("error") },
     ),
-    figure(curves({ x, xName: "epoch", yName: "learning rate", logarithmic: true, format: (value) => String(Number(value.toPrecision(3))), lines: [{ name: "rate", y: of("rate") }] }), { title: "Rate", ...told("rate") }),
+    figure(curves({ x, xName: "epoch", yName: "learning rate", logarithmic: true, format: (value) => String(Number(value.toPrecision(3))), lines: [{ name: "learning rate", y: of("learning_rate") }] }), { title: "Learning rate", ...told("rate") }),
   );
 }

@@ -65,6 +65,6 @@ function live(run, history) {
 }
 
 function table(epochs) {
-  const columns = [["epoch", (e) => e.epoch], ["rate", (e) => e.rate], ["loss", (e) => e.train_loss?.toFixed(3)], ["nll", (e) => e.val_nll?.toFixed(3)], ["top-1", (e) => percent(e.val_top1_error)], ["top-5", (e) => percent(e.val_top5_error)], ["pictures/s", (e) => Math.round(e.pictures_per_second)]];
+  const columns = [["epoch", (e) => e.epoch], ["learning rate", (e) => e.learning_rate], ["loss", (e) => e.train_loss?.toFixed(3)], ["nll", (e) => e.val_nll?.toFixed(3)], ["top-1", (e) => percent(e.val_top1_error)], ["top-5", (e) => percent(e.val_top5_error)], ["pictures/s", (e) => Math.round(e.pictures_per_second)]];
   return h("details", {}, h("summary", {}, "Every epoch in numbers"), h("div", { class: "scroll", tabindex: "0" }, h("table", {}, h("thead", {}, h("tr", {}, columns.map(([name]) => h("th", { scope: "col", class: "number" }, name)))), h("tbody", {}, epochs.map((epoch) => h("tr", {}, columns.map(([, of]) => h("td", { class: "number" }, of(epoch)))))))));
 }
