@@ -71,11 +71,11 @@ class Classifier(ClassifierMixin, BaseEstimator):
 
     net, width, input_size, recipe, epochs, batch, learning_rate, patience, mirror, start_from, freeze, device,
     precision, threads: as of `alexnet train` (None: what the recipe says; `start_from`: a run folder, whose network is
-    taken unless `net` names one). size: side of the records in pixels (None: 8/7 of the network's input, as 256 for 224;
-    or as the run started from). class_weight: None, "balanced" or {label: weight}, factors of each picture's loss. views:
-    1, 5, 9 or 10, averaged in predictions. random_state: of weights, order, crops, noise and dropout, and of which
-    pictures are held out; an int, a RandomState, or None for other ones at each fit. verbose: progress on
-    stderr. rate: deprecated name of learning_rate.
+    taken unless `net` names one). size: side of the records in pixels (None: 8/7 of the network's input, as 256 for
+    224; or as the run started from). class_weight: None, "balanced" or {label: weight}, factors of each picture's loss.
+    views: 1, 5, 9 or 10, averaged in predictions. random_state: of weights, order, crops, noise and dropout, and of
+    which pictures are held out; an int, a RandomState, or None for other ones at each fit. verbose: progress on stderr.
+    rate: deprecated name of learning_rate.
 
     Fitted: `classes_` (K,), the labels in the order of the outputs; `run_`, the `alexnet.Run`.
     """

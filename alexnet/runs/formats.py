@@ -5,6 +5,8 @@ Format 2 (November 2026) has learning_rate and accumulation_steps, which format 
 
 from typing import Any
 
+from alexnet.files.schema import is_altered, sealed
+
 FORMAT_VERSION = 2
 RENAMED = {"rate": "learning_rate", "accumulate": "accumulation_steps"}
 OLD_NAMES = {new: old for old, new in RENAMED.items()}
@@ -28,10 +30,11 @@ def current_config(config: dict[str, Any]) -> dict[str, Any]:
     """A run's config as this version writes it."""
     if config.get("format_version") != 1:
         return config
+    sound = not is_altered(config)
     config = {**config, "format_version": FORMAT_VERSION}
     for name in config.keys() & {"options", "recipe"}:
         config[name] = current_names(config[name])
     recipe = config.get("recipe")
     if isinstance(recipe, dict) and isinstance(recipe.get("stages"), list):
         recipe["stages"] = [current_names(stage) for stage in recipe["stages"]]
-    return config
+    return sealed(config) if sound else config

@@ -140,7 +140,7 @@ def test_the_run_tells_its_rule_in_words(store: Store, run_folder: Path) -> None
     asked = options(recipe="bn-16k", net=None, width=0.1, input_size=40, epochs=1, batch=100, accumulation_steps=5)
     run = train(store, run_folder, asked, quiet=True)
     assert run.value("rule").startswith("LARS: each weight tensor at 0.001·‖w‖")
-    assert run.value("rule").endswith("batches of 100 pictures, each computed in 5 pieces of 20 whose gradients add up")
+    assert run.value("rule").endswith("batches of 100 pictures in 5 micro-batches of 20 whose gradients add up")
     assert run.value("rule") in notes(run.path)
     assert any("batch norms see one piece at a time, 20 pictures" in note for note in notes(run.path))
     assert run.value("recipe", "warmup") == pytest.approx(400 * 16384 / 1_281_167 / 100)  # scaled to one epoch
@@ -152,7 +152,7 @@ def test_the_run_tells_its_rule_in_words(store: Store, run_folder: Path) -> None
         ({"accumulation_steps": 5}, "--accumulation-steps 5: it must divide the batch, 36 pictures"),
         ({"accumulation_steps": 0}, "--accumulation-steps 0: at least 1"),
         ({"accumulation_steps": 72}, "--accumulation-steps 72: it must divide"),
-        ({"warmup": 3}, "--warmup 3: the rates of recipe paper know no warm-up"),
+        ({"warmup": 3}, "--warmup 3: recipe paper has no warm-up"),
         ({"recipe": "bn-8k", "warmup": 2}, "--warmup 2: the run has only 2 epochs"),
         ({"recipe": "bn-8k", "warmup": -1}, "--warmup -1: at least 0"),
         ({"recipe": "bn-8k", "warmup": float("nan")}, "--warmup nan: a finite number"),
