@@ -9,6 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+# Before torch is imported, for this process and its children: OpenMP's threads sleep while they wait. By default they
+# spin, which takes the cores from the other workers of pytest-xdist.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 from alexnet.data.sources import open_source
 from alexnet.data.store.prepare import prepare
 from alexnet.data.store.read import Store
