@@ -213,13 +213,13 @@ def test_the_mark_is_found_where_each_format_has_it(tmp_path: Path, end: str) ->
     from alexnet.files.outputs import GENERATOR
     from alexnet.files.schema import json_bytes
     from alexnet.report.drawing import png_of
-    from alexnet.report.html import page
+    from alexnet.report.html import render
 
     path = tmp_path / f"a.{end}"
     makes: dict[str, Callable[[], bytes]] = {
         "png": lambda: png_of(np.zeros((4, 4, 3), np.uint8), "see 0a"),
         "json": lambda: json_bytes({GENERATOR: mark("see 0a"), "more": 1}),
-        "html": lambda: page("a", "", [], "see 0a").encode(),
+        "html": lambda: render("page.html", "see 0a", title="a"),
         "md": lambda: f"# A\n\n<!-- {mark('see 0a')} -->\n".encode(),
     }
     path.write_bytes(makes[end]())

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from alexnet.experiments.settings import describe
 from alexnet.experiments.statistics import RULE
 from alexnet.files.atomic import faults_named, write_atomically
 from alexnet.files.outputs import mark, refuse_foreign
-from alexnet.report import html
+from alexnet.report.html import render
 from alexnet.text import duration, table
 
 SUMMARY = ("result", "on", "does the direction agree")
@@ -35,7 +34,7 @@ def write_report(folder: Path) -> tuple[Path, Path]:
         pages[0],
         f"# Results\n\n<!-- {mark('results')} -->\n\n{markdown(results, prefix)}".encode(errors="backslashreplace"),
     )
-    write_atomically(pages[1], page(results, place).encode(errors="backslashreplace"))
+    write_atomically(pages[1], page(results, place))
     return pages
 
 
@@ -156,38 +155,40 @@ def _lines(rows: Sequence[Sequence[str]]) -> str:
 # ── HTML ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def page(results: Sequence[dict[str, Any]], place: Path) -> str:
+def page(results: Sequence[dict[str, Any]], place: Path) -> bytes:
     """A page that stands alone, figures within."""
-    style = resources.files("alexnet.report").joinpath("report.css").read_text("utf-8")
-    head = [
-        "<h1>Results of the papers</h1>",
-        html.table(SUMMARY, summary_rows(results), len(SUMMARY)),
-        html.paragraph(RULE, "soft"),
+    sections = [
+        {
+            "heading": heading(result),
+            "claim": result["claim"],
+            "command": result["command"],
+            "rows": table_rows(result),
+            "verdicts": [verdict_in_words(verdict) for verdict in result["verdicts"]],
+            "notes": result["notes"],
+            "figures": [(figure_file(figure, place), figure["caption"]) for figure in result["figures"]],
+            "facts": facts_of(result),
+        }
+        for result in results
     ]
-    return html.page(
-        "Results of the papers", style, [*head, *(section_in_html(result, place) for result in results)], "results"
+    return render(
+        "results.html",
+        "results",
+        title="Results of the papers",
+        summary_heading=SUMMARY,
+        summary=summary_rows(results),
+        rule=RULE,
+        heading=HEADING,
+        results=sections,
     )
 
 
-def section_in_html(result: dict[str, Any], place: Path) -> str:
-    return html.section(
-        heading(result),
-        html.paragraph(f"Claim: {result['claim']}"),
-        html.command(result["command"]),
-        html.table(HEADING, table_rows(result), 1),
-        *(html.paragraph(verdict_in_words(verdict)) for verdict in result["verdicts"]),
-        *(html.paragraph(note, "soft") for note in result["notes"]),
-        *(figure_in_html(figure, place) for figure in result["figures"]),
-        html.folded("How, on what, how long", html.facts(facts_of(result))),
-    )
-
-
-def figure_in_html(figure: dict[str, Any], place: Path) -> str:
+def figure_file(figure: dict[str, Any], place: Path) -> bytes | None:
+    """The bytes of a figure; None for one that is not kept here."""
     path = place / (figure.get("file") or "")
     if not path.is_file():
-        return html.paragraph(f"(not kept here: {figure['caption']})", "soft")
+        return None
     with faults_named(path):
-        return html.figure(html.image(path.read_bytes(), figure["caption"]), figure["caption"])
+        return path.read_bytes()
 
 
 # ── on the terminal ──────────────────────────────────────────────────────────────────────────────────────────────

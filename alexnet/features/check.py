@@ -19,7 +19,7 @@ from alexnet.data.store.check import Remark, remarks_on
 from alexnet.data.store.read import Store
 from alexnet.features.duplicates import BATCH, THRESHOLD, thumbnails_of
 from alexnet.features.pictures import Pictures, Pool
-from alexnet.report.drawing import LIGHT, blank_figure, shortened
+from alexnet.report.drawing import figure_grid, shortened, show
 from alexnet.text import counted, printable, table
 
 BITS_APART = 3
@@ -210,12 +210,7 @@ def sheet(pool: Pool, odd: np.ndarray, pairs: np.ndarray) -> Figure:
     numbers = [*odd[:SHOWN].tolist(), *pairs[: SHOWN // 2].reshape(-1).tolist()]
     records, keys = pool.read(np.array(numbers, np.int64)), pool.keys
     titles = ["odd"] * min(len(odd), SHOWN) + ["copy"] * (len(numbers) - min(len(odd), SHOWN))
-    rows = -(-len(numbers) // COLUMNS)
-    figure = blank_figure(1.3 * COLUMNS, 1.5 * rows, LIGHT)
-    for place, axes in enumerate(figure.subplots(rows, COLUMNS, squeeze=False).reshape(-1)):
-        axes.axis("off")
-        if place < len(numbers):
-            axes.imshow(records[place], interpolation="nearest")
-            name = shortened(Path(keys[numbers[place]]).name, 16)
-            axes.set_title(f"{titles[place]}: {name}", fontsize=6, color=LIGHT.ink, parse_math=False)
+    figure, grid = figure_grid(-(-len(numbers) // COLUMNS), COLUMNS, 1.3, 1.5)
+    for axes, number, title, record in zip(grid.flat, numbers, titles, records, strict=False):
+        show(axes, record, f"{title}: {shortened(Path(keys[number]).name, 16)}", size=6)
     return figure

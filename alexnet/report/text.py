@@ -22,6 +22,7 @@ PAIRS_SHOWN = 10
 NAME_CELLS = 36
 WIDEST = 100
 """Cells of a terminal that a prediction takes at most."""
+CLASS_COLUMNS = ("class", "pictures", "top-1 errors", "", "top-5 errors", "", "nll")
 NOT_SEEN = "not trained on"
 EIGHTHS = " ▏▎▍▌▋▊▉"
 
@@ -107,11 +108,11 @@ def class_table(evaluation: Evaluation) -> str:
         rows = sorted(rows, key=lambda row: (-row.top1_error, row.id))[:ROWS_SHOWN]
     if absent:
         heading += f"; {counted(absent, 'class has', 'classes have')} no picture here"
-    columns = ("class", "pictures", "top-1 errors", "", "top-5 errors", "", "nll")
-    return f"{heading}\n{table(columns, map(_class_cells, rows))}"
+    return f"{heading}\n{table(CLASS_COLUMNS, map(class_cells, rows))}"
 
 
-def _class_cells(row: ClassRow) -> tuple[str, ...]:
+def class_cells(row: ClassRow) -> tuple[str, ...]:
+    """The cells of `CLASS_COLUMNS`."""
     return (
         fitted(row.name, NAME_CELLS),
         f"{row.pictures:,}",

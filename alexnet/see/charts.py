@@ -6,17 +6,16 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from alexnet.report.drawing import LIGHT, blank_figure, plain_axes, shortened
+from alexnet.report.drawing import LIGHT, TITLE, blank_figure, mosaic, plain_axes, shortened
 from alexnet.see.activation_statistics import ActivationStatistics
 from alexnet.see.correspondence import Correspondence
-from alexnet.see.display import mosaic, tile
+from alexnet.see.display import tile
 from alexnet.see.invariance import UNITS, Curves, Invariance
 from alexnet.text import table
 
 COLOURS = ("#1d4ed8", "#b4232f", "#15803d", "#8a5a00", "#7e22ce", "#0e7490", "#be185d", "#4d5560")
 SAMPLES = 5
 """Steps shown as pictures."""
-TITLE = 9.5
 LETTERS = "abcdefgh"
 
 
@@ -26,7 +25,7 @@ def invariance_figure(found: Invariance) -> Figure:
     wide = 3 + len(found.layers)
     pictures = samples(found.curves[0])
     shape = max(0.6, min(2.5, pictures.shape[1] / pictures.shape[0]))
-    figure = blank_figure(2.75 * (wide - 2 + 0.72 * shape), 2.35 * len(found.curves) + 0.4, LIGHT)
+    figure = blank_figure(2.75 * (wide - 2 + 0.72 * shape), 2.35 * len(found.curves) + 0.4)
     ratios = [0.72 * shape, *[1.0] * (len(found.layers) + 1)]
     grid = figure.subplots(len(found.curves), len(ratios), squeeze=False, width_ratios=ratios)
     names = [shortened(f"{name}", 24) for name in found.classes]
@@ -51,7 +50,7 @@ def invariance_figure(found: Invariance) -> Figure:
 
 
 def _lines(axes: Axes, one: Curves, curves: np.ndarray, what: str, names: Sequence[str]) -> None:
-    plain_axes(axes, LIGHT)
+    plain_axes(axes)
     for number, (values, name) in enumerate(zip(curves, names, strict=True)):
         axes.plot(one.amounts, values, color=COLOURS[number % len(COLOURS)], linewidth=1.2, label=name)
     axes.set_xlabel(UNITS[one.kind], fontsize=TITLE - 1, color=LIGHT.ink)
@@ -63,14 +62,14 @@ def _lines(axes: Axes, one: Curves, curves: np.ndarray, what: str, names: Sequen
 def activations_figure(found: ActivationStatistics, channels: Mapping[str, Sequence[int]]) -> Figure:
     """How many pictures each map answers how strongly: a row of histograms for each layer."""
     widest = max(map(len, channels.values()))
-    figure = blank_figure(2.2 * widest, 1.9 * len(channels), LIGHT)
+    figure = blank_figure(2.2 * widest, 1.9 * len(channels))
     grid = figure.subplots(len(channels), widest, squeeze=False)
     for row, (layer, some) in zip(grid, channels.items(), strict=True):
         for axes in row[len(some) :]:
             axes.set_axis_off()
         for axes, channel in zip(row, some, strict=False):
             edges, counts = found.histogram(layer, channel)
-            plain_axes(axes, LIGHT)
+            plain_axes(axes)
             axes.stairs(counts, edges, fill=True, color=COLOURS[0], alpha=0.75)
             axes.set_title(f"{layer} · {channel}", fontsize=TITLE, color=LIGHT.ink)
             axes.tick_params(labelsize=8)

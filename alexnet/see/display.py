@@ -3,15 +3,12 @@
 N pictures · H, W rows and columns · S side.
 """
 
-import math
-from collections.abc import Sequence
-
 import numpy as np
 from PIL import Image
 
 from alexnet.geometry import Box
 
-GREY, WHITE = 128, 255
+GREY = 128
 SATURATED = 0.005
 
 
@@ -41,14 +38,3 @@ def tile(picture_hwc: np.ndarray, side: int, box: Box | None = None, frame: Box 
     coarse = side >= 3 * max(picture_hwc.shape[:2])
     how = Image.Resampling.NEAREST if coarse else Image.Resampling.BICUBIC
     return np.asarray(Image.fromarray(picture_hwc).resize((side, side), how))
-
-
-def mosaic(tiles: Sequence[np.ndarray], per_row: int, gap: int = 2) -> np.ndarray:
-    """Tiles of one size, `per_row` beside one another, white lines of `gap` pixels between them."""
-    height, width = tiles[0].shape[:2]
-    rows = math.ceil(len(tiles) / per_row)
-    sheet = np.full((rows * (height + gap) - gap, per_row * (width + gap) - gap, 3), WHITE, np.uint8)
-    for place, one in enumerate(tiles):
-        top, left = place // per_row * (height + gap), place % per_row * (width + gap)
-        sheet[top : top + height, left : left + width] = one
-    return sheet

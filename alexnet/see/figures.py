@@ -8,38 +8,17 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from alexnet.report.drawing import LIGHT, blank_figure, kernel_mosaic, shortened
+from alexnet.report.drawing import LIGHT, TITLE, blank_figure, figure_grid, kernel_mosaic, mosaic, shortened, show
 from alexnet.see.deconvnet import Projections
 from alexnet.see.diagnosis import Filters
-from alexnet.see.display import contrast, cut, mosaic, tile
+from alexnet.see.display import contrast, cut, tile
 from alexnet.see.evolution import Evolution
 from alexnet.see.occlusion import Occlusion
 from alexnet.see.patches import Portrait
 
 TILE = 72
 """Side of a tile in pixels."""
-TITLE = 9.5
 CLASS_COLOURS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#bbbbbb", "#e69f00", "#44aa99")
-
-
-def show(axes: Axes, picture: np.ndarray, title: str = "") -> None:
-    """A picture without ticks, its title above it."""
-    axes.imshow(picture, interpolation="nearest")
-    axes.set_axis_off()
-    if title:
-        axes.set_title(title, fontsize=TITLE, color=LIGHT.ink, parse_math=False)
-
-
-def grid_of(rows: int, columns: int, width: float, height: float) -> tuple[Figure, np.ndarray]:
-    """A figure with `rows` × `columns` axes of so many inches each, all blank."""
-    figure = blank_figure(columns * width, rows * height, LIGHT)
-    axes = figure.subplots(rows, columns, squeeze=False)
-    engine = figure.get_layout_engine()
-    assert engine is not None
-    engine.set(h_pad=0.08)  # pyright: ignore[reportCallIssue] - of the constrained layout, which ours is
-    for one in axes.flat:
-        one.set_axis_off()
-    return figure, axes
 
 
 def projection_figure(picture: np.ndarray, seen: Projections, method: str) -> Figure:
@@ -47,7 +26,7 @@ def projection_figure(picture: np.ndarray, seen: Projections, method: str) -> Fi
     count = len(seen.units)
     per_row = min(9, count)
     rows = -(-count // per_row)
-    figure, axes = grid_of(2 * rows, per_row + 1, 1.5, 1.65)
+    figure, axes = figure_grid(2 * rows, per_row + 1, 1.5, 1.65)
     show(axes[0, 0], picture, "picture")
     pixels = seen.pixels.cpu().numpy()
     for number, (unit, value, box) in enumerate(zip(seen.units, seen.values.tolist(), seen.boxes, strict=True)):
@@ -72,7 +51,7 @@ def top_figure(found: Mapping[int, Sequence[Portrait]], layer: str) -> Figure:
     that the units saw."""
     channels = [channel for channel, some in found.items() if some]
     per_row = min(4, max(1, len(channels)))
-    figure, axes = grid_of(-(-len(channels) // per_row), per_row, 3.3, 1.85)
+    figure, axes = figure_grid(-(-len(channels) // per_row), per_row, 3.3, 1.85)
     for place, channel in enumerate(channels):
         projections, patches = portrait_tiles(found[channel])
         gap = np.full((len(projections), 8, 3), 255, np.uint8)
@@ -86,7 +65,7 @@ def evolution_figure(found: Evolution) -> Figure:
     layers = list(found.features)
     most = max(len(channels) for channels in found.features.values())
     height = most * 0.62 + 0.85
-    figure, axes = grid_of(1, len(layers), 0.62 * len(found.epochs) + 0.45, height)
+    figure, axes = figure_grid(1, len(layers), 0.62 * len(found.epochs) + 0.45, height)
     for place, layer in zip(axes.flat, layers, strict=True):
         channels = found.features[layer]
         tiles = [
@@ -116,7 +95,7 @@ def filters_figure(named: Sequence[tuple[str, Filters, np.ndarray]]) -> Figure:
         for w, p in ((filters.weights.numpy(), patterns) for _, filters, patterns in named)
     ]
     heights = [max(5.2 * one[row].shape[0] / one[row].shape[1] for one in drawn) + 0.45 for row in range(3)]
-    figure = blank_figure(5.4 * len(named), sum(heights), LIGHT)
+    figure = blank_figure(5.4 * len(named), sum(heights))
     axes = figure.subplots(3, len(named), squeeze=False, height_ratios=heights)
     for column, ((name, filters, _), mosaics) in enumerate(zip(named, drawn, strict=True)):
         for row, (one, title) in enumerate(zip(mosaics, titles_of(name, filters), strict=True)):
@@ -159,7 +138,7 @@ def occlusion_figure(
     """[Z] Fig. 7 for one picture: (a) the picture, with the square to scale; (b) the watched map's total; (c) its
     projection, and if known its strongest patches; (d) probability of the true class; (e) most probable class."""
     columns = 6 if best else 5
-    figure, axes = grid_of(1, columns, 2.3, 2.95)
+    figure, axes = figure_grid(1, columns, 2.3, 2.95)
     side = picture.shape[0]
     near, far = (corner + found.square.size / 2 for corner in (found.corners[0], found.corners[-1]))
     half = (far - near) / max(1, len(found.corners) - 1) / 2  # a place fills the room to its neighbours

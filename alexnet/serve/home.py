@@ -2,26 +2,19 @@
 
 import shlex
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from alexnet.nets.table import Weighted
 from alexnet.nets.trace import trace
-from alexnet.report import drawing as figures
-from alexnet.report import sections
-from alexnet.report.drawing import DARK, LIGHT, Theme, png_of
+from alexnet.report.drawing import DARK, LIGHT, png_of
+from alexnet.report.figures import CURVES
+from alexnet.report.recipe import recipe_text, repeating_command
 from alexnet.runs.history import History, day, read_history
 from alexnet.serve.sides import Absent, Side
 from alexnet.serve.units import layer_words
-from alexnet.text import counted
 
-CURVES: dict[str, Callable[[History, Theme], Any]] = {
-    "loss": figures.loss_figure,
-    "error": figures.error_figure,
-    "rate": figures.rate_figure,
-}
 QUIET_EPOCHS = 3
 QUIET_SECONDS = 900.0
 """A run that said nothing for so many epochs' time, and at least so long, is taken for stopped."""
@@ -48,9 +41,9 @@ def home_page(side: Side) -> dict[str, Any]:
         "weights": side.version != "none",
         "snapshots": list(run.folder.snapshots),
         "state": state_of(side, history),
-        "recipe": recipe_words(side),
+        "recipe": recipe_text(run, history),
         "commands": {
-            "train": sections.repeating_command(run, None),
+            "train": repeating_command(run, None),
             "nets": nets_command(side),
             "run": str(run.path),
         },
@@ -73,24 +66,6 @@ def network_words(side: Side) -> list[dict[str, Any]]:
         elif found:
             found[-1]["then"].append(layer_words(layer))
     return found
-
-
-def recipe_words(side: Side) -> dict[str, str]:
-    """The recipe in a few lines."""
-    config = side.run.config
-    recipe, machine, data = (config.get(name, {}) for name in ("recipe", "machine", "data"))
-    options = config.get("options", {})
-    numbers = [recipe[name] for name in ("learning_rate", "momentum", "decay") if recipe.get(name) is not None]
-    told = {
-        "Recipe": recipe.get("about", ""),
-        "Rate, momentum, decay": " · ".join(f"{number:g}" for number in numbers),
-        "Batch": str(options.get("batch", "")),
-        "Pictures": ", ".join(f"{name} {count:,}" for name, count in data.get("pictures", {}).items()),
-        "Classes": counted(len(side.run.class_names), "class", "classes"),
-        "Placement": f"{machine.get('precision')} on {machine.get('device')}" if machine else "",
-        "Versions": f"alexnet {config.get('alexnet')}, torch {config.get('torch')}" if "torch" in config else "",
-    }
-    return {name: value for name, value in told.items() if value}
 
 
 # ── training, as it goes ─────────────────────────────────────────────────────────────────────────────────────────

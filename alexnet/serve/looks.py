@@ -16,7 +16,7 @@ from torch import Tensor
 from alexnet.files.schema import json_bytes
 from alexnet.measure.pictures import Named
 from alexnet.measure.predict import Prediction
-from alexnet.report.drawing import png_of
+from alexnet.report.drawing import mosaic, png_of
 from alexnet.report.text import prediction_as_json
 from alexnet.see import figures
 from alexnet.see.charts import invariance_figure
@@ -129,11 +129,7 @@ def maps_sheet(maps_chw: np.ndarray) -> np.ndarray:
     count, side = levels.shape[0], levels.shape[1]
     gap, factor = (1, 8) if side == 1 else (2, max(1, -(-MAP_PIXELS // side)))
     levels = levels.repeat(factor, axis=1).repeat(factor, axis=2)
-    per_row, cell = _per_row(count), side * factor + gap
-    sheet = np.full((-(-count // per_row) * cell - gap, min(per_row, count) * cell - gap), 128, np.uint8)
-    for place, one in enumerate(levels):
-        top, left = place // per_row * cell, place % per_row * cell
-        sheet[top : top + cell - gap, left : left + cell - gap] = one
+    sheet = mosaic(levels, min(_per_row(count), count), gap, ground=128)
     return np.repeat(sheet[:, :, None], 3, axis=2)
 
 

@@ -37,7 +37,7 @@ from alexnet.measure.verify import (
     state_in_words,
     verify_run,
 )
-from alexnet.report import sections
+from alexnet.report.run import about_run, headline
 from alexnet.runs.folder import RunFolder
 from alexnet.runs.history import day, read_history, read_now
 from alexnet.runs.hub import model_card
@@ -47,7 +47,7 @@ from alexnet.see.top import Top, merge
 from alexnet.serve.app import create_app
 from alexnet.serve.explorer import Explorer
 from alexnet.serve.guard import Door
-from alexnet.serve.home import home_page, recipe_words, state_of
+from alexnet.serve.home import home_page, state_of
 from alexnet.serve.kept import _Judged
 from alexnet.serve.sides import Side
 from alexnet.serve.uploads import Making
@@ -76,7 +76,7 @@ def configs(folder: Path) -> Target:
         recorded_options(opened, TrainOptions())
         model_card(opened)
         side = Side("own", "run", "1", asked)
-        home_page(side), recipe_words(side), sections.repeating_command(asked, None)
+        home_page(side)
         if opened.table == known.table:  # a table of others has no weights here
             opened.load_weights(weights)
         return opened.snapshots
@@ -258,20 +258,12 @@ def logs(folder: Path) -> Target:
             history.curve(name)
         state_of(Side("own", "run", "1", asked), history)
         Subject.of(None, run, 1, None)
-        material = SimpleMaterial(asked, history)
-        _ = sections.headline(material), sections.recipe(material, None)  # pyright: ignore
+        _ = headline(history, {}), about_run(asked, history, None)
         return [day(when) for when in (history.began, history.last) if when], verify._found(
             "x", partial(log_in_words, RunFolder(run, asked.config))
         )
 
     return Target([known, longer, b"", b"\n"], mutate.json_lines, in_file(path, read))
-
-
-class SimpleMaterial:
-    """What a report's sections ask for, without pictures."""
-
-    def __init__(self, run: Run, history: Any) -> None:
-        self.run, self.history, self.store, self.evaluations, self.shown, self.part = run, history, None, {}, (), "val"
 
 
 def nows(folder: Path) -> Target:

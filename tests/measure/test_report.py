@@ -15,8 +15,8 @@ from alexnet.data.store.read import Store
 from alexnet.errors import UserError
 from alexnet.measure.run import Run
 from alexnet.report.drawing import columns_mosaic, kernel_mosaic
+from alexnet.report.recipe import repeating_command
 from alexnet.report.run import write_report
-from alexnet.report.sections import repeating_command
 from alexnet.runs.history import read_history
 
 FIGURES = {"loss", "error", "rate", "kernels", "pictures", "confusion"}

@@ -5,7 +5,8 @@ import pytest
 from made_networks import noise, small
 
 from alexnet.errors import UsageError, UserError
-from alexnet.see.display import contrast, mosaic, tile
+from alexnet.report.drawing import mosaic
+from alexnet.see.display import contrast, tile
 from alexnet.see.forward_pass import look
 from alexnet.see.units import (
     Unit,

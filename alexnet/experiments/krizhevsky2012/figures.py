@@ -21,8 +21,9 @@ from alexnet.features.extract import features_of
 from alexnet.features.similar.search import nearest
 from alexnet.features.similar.sheet import contact_sheet
 from alexnet.measure.run import Run
-from alexnet.report.data import choose_pictures
-from alexnet.report.drawing import columns_mosaic, pictures_figure
+from alexnet.report.drawing import columns_mosaic
+from alexnet.report.figures import pictures_figure
+from alexnet.report.run import choose_pictures
 
 ORDER = ("A/fig1", "A/fig3", "A/fig4")
 
@@ -280,13 +281,7 @@ def _neighbourhood(lab: Lab, base: Trial, seed: int) -> dict[str, float]:
 
 def _fig4_drawings(lab: Lab, base: Trial) -> list[charts.Drawing]:
     run, train, test = lab.opened(base, 0), lab.store.parts["train"], lab.store.parts[lab.part]
-    shown = choose_pictures(run, lab.store, lab.part)
-    labels = pictures_figure(
-        [s.pixels for s in shown],
-        [s.prediction for s in shown],
-        [s.true_id for s in shown],
-        [s.true_name for s in shown],
-    )
+    labels = pictures_figure(choose_pictures(run, lab.store, lab.part))
     chosen = np.linspace(0, len(test) - 1, QUERIES).astype(int)
     order, _ = nearest(features_of(run, test, indices=chosen), features_of(run, train), NEIGHBOURS)
     found = np.stack([train.read(row) for row in order])

@@ -1,0 +1,54 @@
+"""How a run was trained, as text: its recipe in a few lines, and the command that trains it again."""
+
+import shlex
+from typing import Any
+
+from alexnet.data.store.read import Store
+from alexnet.measure.run import Run
+from alexnet.runs.history import History, day
+from alexnet.text import counted
+
+
+def recipe_text(run: Run, history: History) -> dict[str, str]:
+    """What is known of the recipe, the data and the machine: a line under each heading."""
+    config = run.config
+    machine, data, recipe = (config.get(name, {}) for name in ("machine", "data", "recipe"))
+    numbers = [recipe[name] for name in ("learning_rate", "momentum", "decay") if recipe.get(name) is not None]
+    counts = ", ".join(f"{name} {count:,}" for name, count in data.get("pictures", {}).items())
+    classes = counted(len(run.class_names), "class", "classes")
+    versions = f"alexnet {config.get('alexnet')}, torch {config.get('torch')}, Python {config.get('python')}"
+    lines = {
+        "Recipe": f"{recipe['name']}: {recipe.get('about', '')}" if "name" in recipe else "",
+        "Learning rate, momentum, decay": " · ".join(f"{number:g}" for number in numbers),
+        "Batch": str(recipe.get("batch") or ""),
+        "Initial weights": str(recipe.get("init", "")),
+        "Mean": str(config["network"].get("mean", "")),
+        "Augmentation": ", ".join(f"{name} {_plain(value)}" for name, value in recipe.get("augmentation", {}).items()),
+        "Classes": f"{classes}, in the order of: {config['classes'].get('order', '')}",
+        "Pictures": f"{counts}; {data.get('size', '')} pixels a side" if counts else "",
+        "Data fingerprint": str(data.get("fingerprint", "")),
+        "Placement": "{precision} on {device}, {threads} threads".format_map(machine) if machine else "",
+        "Kernels": str(machine.get("kernels", "")),
+        "Versions": versions if "torch" in config else "",
+        "Trained": f"{day(history.began)} to {day(history.last)}" if history.began and history.last else "",
+    }
+    return {heading: line for heading, line in lines.items() if line}
+
+
+def repeating_command(run: Run, store: Store | None) -> str:
+    """The command that trains this run again: every option as it was, and the choices that the run made itself."""
+    trained_on = store is not None and store.fingerprint == run.config.get("data", {}).get("fingerprint")
+    place = str(store.path) if store is not None and trained_on else "STORE"
+    made_itself = {name: run.config.get("machine", {}).get(name) for name in ("device", "threads", "precision")}
+    words = ["alexnet", "train", place, "--out", "RUN"]
+    for name, value in {**run.config.get("options", {}), **made_itself}.items():
+        option = "--from" if name == "start_from" else f"--{name.replace('_', '-')}"
+        if isinstance(value, bool):
+            words.append(option if value else option.replace("--", "--no-", 1))
+        elif value not in (None, ""):
+            words += [option, str(value)]
+    return shlex.join(words)
+
+
+def _plain(value: Any) -> str:
+    return {True: "on", False: "off"}[value] if isinstance(value, bool) else str(value)
