@@ -89,7 +89,7 @@ def serve(folder: Path, options: argparse.Namespace) -> Watched:
         site = Site(server.stderr.readline().split()[1])
         pictures = itertools.cycle(map(photograph, range(50)))
         for call, picture in enumerate(itertools.islice(pictures, options.calls), 1):
-            site.events(f"/api/sides/own/pictures/{site.bring(picture)}/answer")
+            site.events(f"/api/sides/own/pictures/{site.bring(picture)}/prediction")
             yield call, memory_of(server.pid, "VmRSS")
     finally:
         server.terminate()

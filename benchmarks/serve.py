@@ -58,12 +58,12 @@ def measure(site: "Site", rounds: int, address: str, chromium: str) -> None:
     report("page usable", page_seconds(address, chromium, rounds))
     for what in ("top", "spread", *(["evolution"] if told["snapshots"] else []), "evaluation"):
         begun = time.perf_counter()
-        site.events(f"/api/sides/own/kept/{what}")
+        site.events(f"/api/sides/own/passes/{what}")
         print(f"{'pass: ' + what:24} {time.perf_counter() - begun:8.3f} s, or kept already")
     centre, ten, coarse, whole = [], [], [], []
     for number in range(rounds + 1):
         picture = site.bring(photograph(number))
-        times = site.events(f"/api/sides/own/pictures/{picture}/answer")
+        times = site.events(f"/api/sides/own/pictures/{picture}/prediction")
         centre.append(times["part"])
         ten.append(times["done"])
         times = site.events(f"/api/sides/own/pictures/{picture}/occlusion")
@@ -167,7 +167,7 @@ def memory(site: "Site", process: int, uploads: int) -> None:
     for number in range(uploads + 1):
         if number % max(1, uploads // 5) == 0:
             told.append(resident(process))
-        site.events(f"/api/sides/own/pictures/{site.bring(photograph(number % 50))}/answer")
+        site.events(f"/api/sides/own/pictures/{site.bring(photograph(number % 50))}/prediction")
     print(f"{'memory, MB':24} {' → '.join(f'{value / 1e6:.0f}' for value in told)} over {uploads:,} uploads")
 
 

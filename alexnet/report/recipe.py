@@ -19,8 +19,8 @@ def recipe_text(run: Run, history: History) -> dict[str, str]:
     versions = f"alexnet {config.get('alexnet')}, torch {config.get('torch')}, Python {config.get('python')}"
     lines = {
         "Recipe": f"{recipe['name']}: {recipe.get('about', '')}" if "name" in recipe else "",
-        "Learning rate, momentum, decay": " · ".join(f"{number:g}" for number in numbers),
-        "Batch": str(recipe.get("batch") or ""),
+        "Learning rate, momentum, weight decay": " · ".join(f"{number:g}" for number in numbers),
+        "Batch": str(recipe.get("batch") or config.get("options", {}).get("batch") or ""),
         "Initial weights": str(recipe.get("init", "")),
         "Mean": str(config["network"].get("mean", "")),
         "Augmentation": ", ".join(f"{name} {_plain(value)}" for name, value in recipe.get("augmentation", {}).items()),

@@ -10,7 +10,7 @@
     log.jsonl            one line for each thing that happened
     now.json             where a training stands inside its epoch; gone when it has ended
     report.html          made by `alexnet report`
-    explorer/            what `alexnet serve` looked at (`alexnet.serve.kept`)
+    explorer/            what `alexnet serve` computed (`alexnet.serve.run_cache`)
 
 Files are written whole or not at all and carry checksums.
 """

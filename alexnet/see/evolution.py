@@ -18,9 +18,10 @@ from alexnet.errors import UserError
 from alexnet.isolation import isolated
 from alexnet.measure.evaluation import Progress
 from alexnet.measure.run import Run
+from alexnet.measure.viewer import ViewAverager
 from alexnet.runs.folder import SNAPSHOT_EPOCHS
 from alexnet.see.patches import Portrait, portraits_of
-from alexnet.see.top import find_top
+from alexnet.see.top import Top, find_top
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,26 +79,37 @@ def evolve(
     `channels`: the maps of each layer; `epochs`: which snapshots (default: all). Raises UserError if there is none.
     """
     chosen = chosen_epochs(run, epochs)
-    features: dict[str, dict[int, list[Portrait]]] = {
-        layer: {channel: [] for channel in some} for layer, some in channels.items()
-    }
-    strongest: dict[str, list[Tensor]] = {layer: [] for layer in channels}
+    tops: dict[int, Top] = {}
     for number, epoch in enumerate(chosen):
-        network = run.folder.load_weights(run.folder.snapshots[epoch]).to(run.placement.device)
-        viewer = replace(run.viewer, network=network)
-        done = number * len(part)
 
-        def report(pictures: int, _: int, done: int = done) -> None:
+        def report(pictures: int, _: int, done: int = number * len(part)) -> None:
             if progress:
                 progress(done + pictures, len(chosen) * len(part))
 
-        top = find_top(viewer, part, list(channels), kept=1, progress=report)
+        tops[epoch] = find_top(viewer_after(run, epoch), part, list(channels), kept=1, progress=report)
+    return evolution_of(run, part, channels, tops)
+
+
+def viewer_after(run: Run, epoch: int) -> ViewAverager:
+    """The run's viewer with the weights of a snapshot."""
+    network = run.folder.load_weights(run.folder.snapshots[epoch]).to(run.placement.device)
+    return replace(run.viewer, network=network)
+
+
+def evolution_of(
+    run: Run, part: StoreSplit, channels: Mapping[str, Sequence[int]], tops: Mapping[int, Top]
+) -> Evolution:
+    """Project the strongest pictures, `tops` by epoch, that `find_top` found with each snapshot's network."""
+    features: dict[str, dict[int, list[Portrait]]] = {
+        layer: {channel: [] for channel in some} for layer, some in channels.items()
+    }
+    for epoch, top in tops.items():
+        viewer = viewer_after(run, epoch)
         for layer, some in channels.items():
-            strongest[layer].append(top[layer].pictures[:, 0])
             for channel, found in portraits_of(viewer, part, top, layer, some).items():
                 features[layer][channel] += found
-    stacked = {layer: torch.stack(found) for layer, found in strongest.items()}
-    return Evolution(tuple(chosen), features, stacked, part.folder.name, len(part))
+    strongest = {layer: torch.stack([top[layer].pictures[:, 0] for top in tops.values()]) for layer in channels}
+    return Evolution(tuple(tops), features, strongest, part.folder.name, len(part))
 
 
 def chosen_epochs(run: Run, epochs: Sequence[int]) -> list[int]:

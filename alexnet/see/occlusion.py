@@ -176,44 +176,63 @@ def strongest_map(sight: ForwardPass, layer: str) -> Unit:
     return Unit(layer, int(totals.argmax()))
 
 
+@dataclass(frozen=True, eq=False)
+class Places:
+    """Places of the square computed together: numbers of their rows and columns in the grid, the watched map's totals
+    and all probabilities there. `step`: how many places apart the ones tried so far are."""
+
+    step: int
+    rows: Int[Tensor, "N"]
+    columns: Int[Tensor, "N"]
+    totals: Float[Tensor, "N"]
+    probabilities: Float[Tensor, "N K"]
+
+
 @isolated()
 def occlude(
     viewer: ViewAverager,
-    record: Tensor,
+    record: Tensor | ForwardPass,
     label: int | None = None,
     *,
     square: Square | None = None,
     watched: Unit | None = None,
+    coarse: int = 1,
+    together: int = BATCH,
     plainly: bool = False,
+    found: Callable[[Places], None] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Occlusion:
-    """Slide the square over the centre view of a record, uint8 (S, S, 3).
+    """Slide the square over the centre view of a record, uint8 (S, S, 3), or over one with its forward pass.
 
     `label`: the true class (default: the most probable one without the square); `watched`: the map whose total is
-    taken (default: the last convolution's strongest). Raises UserError for a square larger than the picture, or a map
-    that there is not.
+    taken (default: the last convolution's strongest); `coarse`: try every so many places first, `together` at a time;
+    `found` receives them as they are computed. Raises UserError for a square larger than the picture, or a map that
+    does not exist.
     """
-    sight = look(viewer.network, inputs_of(viewer, record[None]))
+    sight = record if isinstance(record, ForwardPass) else look(viewer.network, inputs_of(viewer, record[None]))
     square = square or Square.fitting(viewer.inputs.size)
     watched = watched or strongest_map(sight, last_convolution(viewer.network))
     occluder = Occluder(viewer, sight, square, watched)
+    compute = occluder.places_plainly if plainly else occluder.places
     clean_k = sight.probabilities[0]
     label = int(clean_k.argmax()) if label is None else label
     corners = square.corners(viewer.inputs.size)
-    totals, probabilities = [], []
-    for tops, lefts in batches(corners, sight.inputs.device, WHOLE_PICTURES if plainly else BATCH):
-        total, found = (occluder.places_plainly if plainly else occluder.places)(tops, lefts)
-        totals.append(total.cpu())
-        probabilities.append(found.cpu())
+    edges, count, done = torch.tensor(corners, device=sight.inputs.device), len(corners), 0
+    totals_rq, probabilities_rqk = torch.zeros(count, count), torch.zeros(count, count, len(clean_k))
+    for step, rows, columns in rounds(count, coarse, min(together, WHOLE_PICTURES) if plainly else together):
+        totals, probabilities = (one.cpu() for one in compute(edges[rows], edges[columns]))
+        totals_rq[rows, columns], probabilities_rqk[rows, columns] = totals, probabilities
+        done += len(rows)
+        if found:
+            found(Places(step, rows, columns, totals, probabilities))
         if progress:
-            progress(sum(map(len, totals)), len(corners) ** 2)
-    probabilities_rqk = torch.cat(probabilities).unflatten(0, (len(corners), len(corners)))
+            progress(done, count**2)
     return Occlusion(
         square=square,
         label=label,
         watched=watched,
         corners=tuple(corners),
-        total=torch.cat(totals).unflatten(0, (len(corners), len(corners))),
+        total=totals_rq,
         probability=probabilities_rqk[..., label],
         predicted=probabilities_rqk.argmax(dim=2),
         clean_total=float(sight[watched.layer][0, watched.channel].float().sum()),
@@ -222,14 +241,21 @@ def occlude(
     )
 
 
-def batches(
-    corners: list[int], device: torch.device, together: int
-) -> Iterator[tuple[Int[Tensor, "N"], Int[Tensor, "N"]]]:
-    """Every place of the square, row by row, so many `together`: tops and lefts."""
-    edges = torch.tensor(corners, device=device)
-    places = torch.cartesian_prod(edges, edges)
-    for some in places.split(together):
-        yield some[:, 0], some[:, 1]
+def rounds(count: int, coarse: int, together: int) -> Iterator[tuple[int, Int[Tensor, "N"], Int[Tensor, "N"]]]:
+    """Every place of a grid of `count` × `count` once: steps between places, rows, columns, `together` at a time.
+
+    First every `coarse`-th place along each axis and the last one, then those halfway between, and so on; row by row.
+    """
+    tried = torch.zeros(count, count, dtype=torch.bool)
+    step = coarse
+    while step:
+        along = torch.tensor(sorted({*range(0, count, step), count - 1}))
+        places = torch.cartesian_prod(along, along)
+        fresh = places[~tried[places[:, 0], places[:, 1]]]
+        tried[places[:, 0], places[:, 1]] = True
+        for some in fresh.split(together):
+            yield step, some[:, 0], some[:, 1]
+        step //= 2
 
 
 def neighbours(tops: Int[Tensor, "N"], lefts: Int[Tensor, "N"]) -> list[Int[Tensor, "M"]]:

@@ -1,6 +1,6 @@
-"""The explorer: a run folder opened in the browser, live and offline. `alexnet serve RUN`.
+"""The explorer: a run folder in the browser, live and offline. `alexnet serve RUN`.
 
-`app` has the addresses, `guard` stands at the door, `worker` is the one thread that uses networks, `sides` the runs
-that are looked at, `kept` what is computed once and lies in the run folder; `units`, `pictures` and `compare` make what
-the pages show, by the functions of `alexnet.see` and `alexnet.measure`. `page/` is what the browser gets.
+`app` collects the addresses of `pages`, `guard` controls access, `worker` is the one thread that uses networks,
+`open_networks` the runs and epochs, `run_cache` what is computed once and kept in the run folder, `cache` what stays in
+memory; `page/` is what the browser gets. May import everything but `commands` and `cli`.
 """

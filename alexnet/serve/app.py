@@ -1,7 +1,7 @@
 """The addresses: pages, and a JSON API that is described at /api/openapi.json.
 
-No path that a client gives reaches the file system: layers, units, sides and pictures are looked up by name or number,
-the page's own files are held in memory.
+No path that a client sends reaches the file system: layers, units, sides and pictures are looked up by name or number,
+and the page's own files are held in memory.
 """
 
 from http import HTTPStatus
@@ -13,11 +13,11 @@ from starlette.exceptions import HTTPException
 
 import alexnet
 from alexnet.errors import UserError
-from alexnet.serve.answers import refusal
 from alexnet.serve.explorer import Explorer
-from alexnet.serve.guard import Door, Guard
-from alexnet.serve.routes import pictures, runs, units
-from alexnet.serve.sides import Absent
+from alexnet.serve.guard import Access, Guard
+from alexnet.serve.open_networks import Absent
+from alexnet.serve.pages import compare, home, layer, picture, unit, upload
+from alexnet.serve.responses import error_response
 
 PAGES = ("/", "/layer/{layer}", "/layer/{layer}/unit/{unit}", "/picture", "/compare", "/training")
 NOWHERE = (
@@ -27,42 +27,42 @@ NOWHERE = (
 TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 
 
-def create_app(explorer: Explorer, door: Door) -> Guard:
+def create_app(explorer: Explorer, access: Access) -> Guard:
     """The explorer as an ASGI application, its guard in front."""
     app = FastAPI(
         title="alexnet serve",
         version=alexnet.__version__,
-        description="A run folder, looked into. Addresses that compute answer with server-sent events: place, "
+        description="A run folder in the browser. Addresses that compute respond with server-sent events: place, "
         "progress, part, then done or failed.",
         docs_url=None,  # its page loads scripts from another host
         redoc_url=None,
         openapi_url="/api/openapi.json",
     )
     app.state.explorer = explorer
-    app.add_exception_handler(UserError, _say_fault)
-    app.add_exception_handler(HTTPException, _say_http)
-    for routes in (runs, units, pictures):
-        app.include_router(routes.router, prefix="/api")
-    _add_page(app, door)
-    return Guard(app, door)
+    app.add_exception_handler(UserError, _user_error)
+    app.add_exception_handler(HTTPException, _http_error)
+    for page in (home, layer, unit, picture, upload, compare):
+        app.include_router(page.routes, prefix="/api")
+    _add_page(app, access)
+    return Guard(app, access)
 
 
-async def _say_fault(_: Request, fault: Exception) -> Response:
+async def _user_error(_: Request, fault: Exception) -> Response:
     assert isinstance(fault, UserError)
-    return refusal(fault)
+    return error_response(fault)
 
 
-async def _say_http(_: Request, fault: Exception) -> Response:
+async def _http_error(_: Request, fault: Exception) -> Response:
     assert isinstance(fault, HTTPException)
-    nameless = fault.detail == HTTPStatus(fault.status_code).phrase and fault.status_code == HTTPStatus.NOT_FOUND
-    return JSONResponse({"error": NOWHERE if nameless else fault.detail}, fault.status_code)
+    unknown = fault.detail == HTTPStatus(fault.status_code).phrase and fault.status_code == HTTPStatus.NOT_FOUND
+    return JSONResponse({"error": NOWHERE if unknown else fault.detail}, fault.status_code)
 
 
-def _add_page(app: FastAPI, door: Door) -> None:
-    """The page's own files, read once."""
+def _add_page(app: FastAPI, access: Access) -> None:
+    """The page's own files, read once. Which page is shown, its JavaScript decides."""
     folder = resources.files("alexnet.serve").joinpath("page")
     files = {file.name: file.read_bytes() for file in folder.iterdir() if file.name.rpartition(".")[2] in TYPES}
-    index = files.pop("index.html").replace(b"{{base}}", door.base.encode())
+    index = files.pop("index.html").replace(b"{{base}}", access.base.encode())
 
     async def page() -> Response:
         return Response(index, media_type="text/html", headers={"cache-control": "no-cache"})

@@ -1,9 +1,9 @@
-"""Who comes in: the address that was asked for, the token, where a request comes from; and what every answer says.
+"""Access control: the host that a request names, its token, its origin; and the headers of every response.
 
-The explorer shows its user's own pictures. So it listens to this machine alone by default; otherwise every address
-begins with a token. Pages of other origins get nothing: no CORS, requests that a browser marks as coming from elsewhere
-are refused, and so is a Host that is not ours (a foreign name that leads here, "DNS rebinding"). The port in a Host
-doesn't matter: `ssh -L`, containers and proxies forward others.
+The explorer shows its user's own pictures. It listens on the loopback interface by default; otherwise every address
+begins with a token. Pages of other origins get nothing: there is no CORS, requests that a browser marks as cross-site
+are refused, and so is a Host that is not ours (a foreign name that resolves to this machine, "DNS rebinding"). The port
+in a Host doesn't matter: `ssh -L`, containers and proxies forward others.
 """
 
 import ipaddress
@@ -32,20 +32,20 @@ HEADERS: dict[str, str] = {
 
 
 @dataclass(frozen=True)
-class Door:
-    """Where the explorer listens: `host` and `port`; `token`, empty on this machine alone."""
+class Access:
+    """Where the explorer listens: `host` and `port`; `token`, empty on the loopback interface."""
 
     host: str
     port: int
     token: str = ""
     names: frozenset[str] = field(default_factory=frozenset)
-    """Names of this machine, beside its addresses, that a Host header may give."""
+    """Names of this machine that a Host header may have, besides its addresses."""
     proxies: frozenset[str] = field(default_factory=frozenset)
-    """Names of proxies before this machine, that a Host or Origin header may give."""
+    """Names of proxies in front of this machine that a Host or Origin header may have."""
 
     @classmethod
-    def at(cls, host: str, port: int, proxies: Sequence[str] = ()) -> "Door":
-        """A door with a token, unless it is on this machine alone and no proxy opens it to others."""
+    def at(cls, host: str, port: int, proxies: Sequence[str] = ()) -> "Access":
+        """With a token, unless it is on the loopback interface and no proxy opens it to others."""
         if host in LOOPBACK and not proxies:
             return cls(host, port)
         names = set() if host in LOOPBACK else {host, socket.gethostname(), socket.getfqdn()}
@@ -64,14 +64,14 @@ class Door:
         return f"http://{f'[{host}]' if ':' in host else host}:{self.port}{self.base}"
 
     def knows(self, host_header: str) -> bool:
-        """Whether a Host header names this machine: by its loopback names or a proxy's; where it is open to others, by
-        any address (an address can't be made to lead elsewhere) or its own names."""
+        """Whether a Host header names this machine: by its loopback names or a proxy's; if it is open to others, also
+        by its own names or any address (a page can't make an address resolve to another machine)."""
         host = _host(host_header)
         if host in LOOPBACK or host in self.proxies:
             return True
         return self.host not in LOOPBACK and (host in self.names or _is_address(host))
 
-    def sent(self, origin: str, host_header: str) -> bool:
+    def is_ours(self, origin: str, host_header: str) -> bool:
         """Whether a page at `origin` is ours: it has the request's own host and port, or a proxy's name. Its scheme
         may be https where a proxy encrypts."""
         scheme, _, host = origin.partition("://")
@@ -93,10 +93,10 @@ def _is_address(host: str) -> bool:
 
 
 class Guard:
-    """ASGI middleware that lets in what the door knows, takes the token off the path and adds the headers."""
+    """ASGI middleware that refuses what has no access, takes the token off the path and adds the headers."""
 
-    def __init__(self, app: ASGIApp, door: Door) -> None:
-        self.app, self.door = app, door
+    def __init__(self, app: ASGIApp, access: Access) -> None:
+        self.app, self.access = app, access
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -116,7 +116,7 @@ class Guard:
 
     def _refusal(self, scope: Scope, headers: dict[str, str]) -> tuple[int, str] | None:
         host = headers.get("host", "")
-        if not self.door.knows(host):
+        if not self.access.knows(host):
             return 421, (
                 f"this explorer is not known by that name ({host[:80]!r}); open it as localhost or 127.0.0.1, at any "
                 "forwarded port; behind a proxy start `alexnet serve` with --allowed-hosts and the proxy's name"
@@ -129,19 +129,21 @@ class Guard:
 
     def _from_elsewhere(self, method: str, headers: dict[str, str], host: str) -> bool:
         """Whether a browser sent this for a page of another origin. Following a link to here is allowed."""
-        if "origin" in headers and not self.door.sent(headers["origin"], host):
+        if "origin" in headers and not self.access.is_ours(headers["origin"], host):
             return True
+        # Fetch metadata, which pages can't forge; "none": typed, or from a client that is no browser.
         site = headers.get("sec-fetch-site", "none")
         mode, target = headers.get("sec-fetch-mode"), headers.get("sec-fetch-dest")
         link = method == "GET" and mode == "navigate" and target == "document"
         return site not in ("same-origin", "none") and not link
 
     def _has_token(self, path: str) -> bool:
+        # Compared in constant time, so that response times don't reveal how many characters are right.
         given = path.split("/", 2)[1] if path.startswith("/") else ""
-        return not self.door.token or secrets.compare_digest(given.encode(), self.door.token.encode())
+        return not self.access.token or secrets.compare_digest(given.encode(), self.access.token.encode())
 
     def _without_token(self, scope: Scope) -> Scope:
-        cut = len(self.door.base) - 1
+        cut = len(self.access.base) - 1
         return {**scope, "path": scope["path"][cut:] or "/", "raw_path": scope.get("raw_path", b"")[cut:] or b"/"}
 
 

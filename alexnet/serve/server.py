@@ -13,7 +13,7 @@ from alexnet.errors import UsageError
 from alexnet.files.atomic import file_fault
 from alexnet.serve.app import create_app
 from alexnet.serve.explorer import Explorer
-from alexnet.serve.guard import Door
+from alexnet.serve.guard import Access
 from alexnet.terminal import say
 
 CONNECTIONS = 512
@@ -24,13 +24,13 @@ def serve(
     run: Path, *, host: str, port: int, proxies: Sequence[str] = (), store: Path | None, beside: Path | None
 ) -> None:
     """Explore a run until interrupted. Raises UserError if the run or the store can't be opened, UsageError if the
-    address can't be had."""
+    address is not available."""
     with listening(host, port) as listener:
-        door = Door.at(host, listener.getsockname()[1], proxies)
-        app = create_app(Explorer(run, store, beside), door)
-        say(f"open {door.address}    (Ctrl-C ends it)")
-        if door.token:
-            say("Whoever has this address, token and all, sees the pictures and may bring some; nothing is encrypted.")
+        access = Access.at(host, listener.getsockname()[1], proxies)
+        app = create_app(Explorer(run, store, beside), access)
+        say(f"open {access.address}    (Ctrl-C to stop)")
+        if access.token:
+            say("Anyone with this address, token included, can view and upload pictures; nothing is encrypted.")
         config = uvicorn.Config(
             app,
             log_level="warning",
@@ -52,7 +52,7 @@ def listening(host: str, port: int) -> socket.socket:
     """A socket at that address; port 0: any free one."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        # asyncio sends without delay (TCP_NODELAY) only where the protocol is named; else answers take 40 ms longer.
+        # asyncio sets TCP_NODELAY only if the protocol is named; without it responses take 40 ms longer.
         listener = socket.socket(family, kind, protocol)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)

@@ -1,8 +1,8 @@
-"""The one thread that uses networks. Everybody else asks it, waits in a visible place, and may go away.
+"""The one thread that uses networks. Everybody else submits tasks to it, sees their place in the queue, and may cancel.
 
-Quick work (a picture, a unit) and long work (a pass over a store) wait in two queues. At every step of long work the
-quick work that has come in is done first, so that nobody waits minutes for a click. Who asks for what somebody is
-waiting for already joins him. Work that nobody waits for any more is dropped, or stopped at its next step.
+Quick tasks (a picture, a unit) and long ones (a pass over a store) wait in two queues. At every step of a long task the
+quick tasks that have arrived are run first, so that nobody waits minutes for a click. A request for what is already
+queued or running joins that task. A task without listeners is dropped, or stopped at its next step.
 """
 
 import threading
@@ -20,153 +20,155 @@ from alexnet.text import counted
 
 Kind = Literal["place", "progress", "part", "done", "failed"]
 Listener = Callable[[Kind, Any], None]
-"""Hears what becomes of work: "place" {"before"}; "progress" {"done", "total", "seconds_left"}; "part", a first result;
-then "done" with the result or "failed" with a UserError. Called by any thread; must not wait."""
+"""Receives the events of a task: "place" {"before"}; "progress" {"done", "total", "seconds_left"}; "part", a first
+result; then "done" with the result or "failed" with a UserError. Called by any thread; must not block."""
 
 MOST_WAITING = 64
-WORDS_OF_FAULT = "something went wrong in here; the terminal that the explorer was started from has the details"
+INTERNAL_ERROR = "an internal error occurred; see the terminal in which the explorer was started for details"
 
 
 class Busy(UserError):
-    """Too many are waiting already."""
+    """Too many tasks are queued."""
 
 
-class Broken(UserError):
-    """A fault of ours."""
+class InternalError(UserError):
+    """A bug of ours; its traceback went to the terminal."""
 
 
-class Stopped(UserError):
-    """Nobody waits for this work any more."""
+class Cancelled(UserError):
+    """No listener is left."""
 
 
 @dataclass(eq=False)
-class Job:
-    """Work that was asked for: `key` tells equal work, `listeners` wait for it, `parts` came out already."""
+class Task:
+    """`key`: equal tasks have the same; `listeners` wait for it; `parts` are first results that it has sent."""
 
     key: Hashable
-    work: Callable[["Desk"], Any]
+    work: Callable[["TaskContext"], Any]
     long: bool
     listeners: list[Listener] = field(default_factory=list)
     parts: list[Any] = field(default_factory=list)
 
-    def tell(self, kind: Kind, value: Any) -> None:
-        for listener in tuple(self.listeners):
+    def notify(self, kind: Kind, value: Any) -> None:
+        for listener in tuple(self.listeners):  # a listener may leave while it is called
             listener(kind, value)
 
 
-class Desk:
-    """What work is given: where it says how far it is. Every call is a place at which it can be stopped."""
+class TaskContext:
+    """Given to a running task, to report progress. Every call is a point at which the task can be cancelled."""
 
-    def __init__(self, worker: "Worker", job: Job) -> None:
-        self._worker, self._job, self._begun = worker, job, time.monotonic()
+    def __init__(self, worker: "Worker", task: Task) -> None:
+        self._worker, self._task, self._began = worker, task, time.monotonic()
 
     def progress(self, done: int, total: int) -> None:
-        """So many of so many are done."""
-        self._go_on()
-        spent = time.monotonic() - self._begun
+        self._yield()
+        spent = time.monotonic() - self._began
         left = spent * (total - done) / done if done else None
-        self._job.tell("progress", {"done": done, "total": total, "seconds_left": left})
+        self._task.notify("progress", {"done": done, "total": total, "seconds_left": left})
 
     def part(self, value: Any) -> None:
         """A first result, before the whole."""
-        self._job.parts.append(value)
-        self._job.tell("part", value)
-        self._go_on()
+        self._task.parts.append(value)
+        self._task.notify("part", value)
+        self._yield()
 
-    def _go_on(self) -> None:
-        if not self._job.listeners:
-            raise Stopped("nobody waits for it any more")
-        if self._job.long:
-            self._worker.do_waiting_quick_work()
+    def _yield(self) -> None:
+        if not self._task.listeners:
+            raise Cancelled("the request was cancelled")
+        if self._task.long:
+            self._worker.run_quick_tasks()
 
 
 class Worker:
-    """Starts its thread when first asked."""
+    """Starts its thread at the first request."""
 
     def __init__(self, most_waiting: int = MOST_WAITING) -> None:
         self._most_waiting = most_waiting
-        self._quick: deque[Job] = deque()
-        self._long: deque[Job] = deque()
-        self._jobs: dict[Hashable, Job] = {}
+        self._quick: deque[Task] = deque()
+        self._long: deque[Task] = deque()
+        self._tasks: dict[Hashable, Task] = {}  # queued or running, that a request may join
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
 
     @property
     def waiting(self) -> int:
-        """How many pieces of work have not begun."""
+        """How many tasks have not started."""
         with self._changed:
             return len(self._quick) + len(self._long)
 
-    def ask(
-        self, key: Hashable, work: Callable[[Desk], Any], listener: Listener, *, long: bool = False
+    def submit(
+        self, key: Hashable, work: Callable[[TaskContext], Any], listener: Listener, *, long: bool = False
     ) -> Callable[[], None]:
-        """Have `work` done, or join those who wait for work of the same `key`. Gives what ends the waiting. Raises
-        Busy if too many wait."""
+        """Have `work` done, or join the task with the same `key`. Returns a function that cancels the request. Raises
+        Busy if too many tasks are queued."""
         with self._changed:
-            job = self._jobs.get(key) or self._enqueue(Job(key, work, long))
-            job.listeners.append(listener)
-            for part in tuple(job.parts):
+            task = self._tasks.get(key) or self._enqueue(Task(key, work, long))
+            task.listeners.append(listener)
+            for part in tuple(task.parts):  # whoever joins late gets the first results too
                 listener("part", part)
-            self._tell_places()
+            self._notify_places()
             self._changed.notify_all()
-        return lambda: self._leave(job, listener)
+        return lambda: self._leave(task, listener)
 
-    def _enqueue(self, job: Job) -> Job:
-        waiting = len(self._quick) + len(self._long)
-        if waiting >= self._most_waiting:
-            raise Busy(f"{counted(waiting, 'request')} wait for the network already. Try again in a moment.")
-        (self._long if job.long else self._quick).append(job)
-        self._jobs[job.key] = job
+    def _enqueue(self, task: Task) -> Task:
+        if self.waiting >= self._most_waiting:
+            raise Busy(f"{counted(self.waiting, 'request')} wait for the network already. Try again in a moment.")
+        (self._long if task.long else self._quick).append(task)
+        self._tasks[task.key] = task
         if self._thread is None:
-            self._thread = threading.Thread(target=self._work_for_ever, name="network", daemon=True)
+            self._thread = threading.Thread(target=self._run_forever, name="network", daemon=True)
             self._thread.start()
-        return job
+        return task
 
-    def _leave(self, job: Job, listener: Listener) -> None:
+    def _leave(self, task: Task, listener: Listener) -> None:
         with self._changed:
-            if listener in job.listeners:
-                job.listeners.remove(listener)
-            queue = self._long if job.long else self._quick
-            if not job.listeners:
-                if self._jobs.get(job.key) is job:
-                    del self._jobs[job.key]  # whoever asks now must not join what is being stopped
-                if job in queue:
-                    queue.remove(job)
-                    self._tell_places()
+            if listener in task.listeners:
+                task.listeners.remove(listener)
+            if task.listeners:
+                return
+            # A running task stops at its next step. New requests must not join it, so they find no task of its key.
+            self._forget(task)
+            queue = self._long if task.long else self._quick
+            if task in queue:
+                queue.remove(task)
+                self._notify_places()
 
-    def _tell_places(self) -> None:
-        for before, job in enumerate((*self._quick, *self._long)):
-            job.tell("place", {"before": before})
+    def _forget(self, task: Task) -> None:
+        if self._tasks.get(task.key) is task:  # a later task may have taken the key
+            del self._tasks[task.key]
 
-    def do_waiting_quick_work(self) -> None:
-        """For long work, between two of its steps."""
-        while job := self._next(long_too=False):
-            self._do(job)
+    def _notify_places(self) -> None:
+        for before, task in enumerate((*self._quick, *self._long)):
+            task.notify("place", {"before": before})
 
-    def _work_for_ever(self) -> None:
+    def run_quick_tasks(self) -> None:
+        """Called by a long task between two of its steps: nested in it, on the same thread."""
+        while task := self._next(self._quick):
+            self._run(task)
+
+    def _run_forever(self) -> None:
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._quick or self._long)
-            if job := self._next(long_too=True):
-                self._do(job)
+            if task := self._next(self._quick, self._long):
+                self._run(task)
 
-    def _next(self, *, long_too: bool) -> Job | None:
+    def _next(self, *queues: deque[Task]) -> Task | None:
+        """The first task of the first queue that has one."""
         with self._changed:
-            queue = self._quick or (self._long if long_too else self._quick)
-            job = queue.popleft() if queue else None
-            self._tell_places()
-            return job
+            task = next((queue.popleft() for queue in queues if queue), None)
+            self._notify_places()
+            return task
 
     @isolated()
-    def _do(self, job: Job) -> None:
+    def _run(self, task: Task) -> None:
         try:
-            outcome: tuple[Kind, Any] = "done", job.work(Desk(self, job))
+            outcome: tuple[Kind, Any] = "done", task.work(TaskContext(self, task))
         except UserError as fault:
             outcome = "failed", fault
         except Exception:
             say(traceback.format_exc())
-            outcome = "failed", Broken(WORDS_OF_FAULT)
+            outcome = "failed", InternalError(INTERNAL_ERROR)
         with self._changed:
-            if self._jobs.get(job.key) is job:
-                del self._jobs[job.key]
-            job.tell(*outcome)
+            self._forget(task)
+            task.notify(*outcome)

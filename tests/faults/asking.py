@@ -8,13 +8,13 @@ from typing import Any
 
 ASKED = (
     ("GET", "/api/run"),
-    ("POST", "/api/sides/own/kept/evaluation"),
-    ("POST", "/api/sides/own/kept/top"),
+    ("POST", "/api/sides/own/passes/evaluation"),
+    ("POST", "/api/sides/own/passes/top"),
     ("GET", "/api/sides/own/layers/conv1/units/0"),
-    ("POST", "/api/sides/own/kept/neighbours"),
+    ("POST", "/api/sides/own/passes/neighbours"),
     ("POST", "/api/store/val/3"),
     ("POST", "/api/sides/own/pictures/{id}/neighbours"),
-    ("POST", "/api/sides/own/pictures/{id}/answer"),
+    ("POST", "/api/sides/own/pictures/{id}/prediction"),
 )
 
 

@@ -46,11 +46,11 @@ from alexnet.see.keypoints import in_view, read_keypoints, region_in_view
 from alexnet.see.top import Top, merge
 from alexnet.serve.app import create_app
 from alexnet.serve.explorer import Explorer
-from alexnet.serve.guard import Door
-from alexnet.serve.home import home_page, state_of
-from alexnet.serve.kept import _Judged
-from alexnet.serve.sides import Side
-from alexnet.serve.uploads import Making
+from alexnet.serve.guard import Access
+from alexnet.serve.open_networks import OpenNetwork
+from alexnet.serve.pages.home import home_page, state_of
+from alexnet.serve.run_cache import CachedEvaluation
+from alexnet.serve.uploads import RecordFormat
 from alexnet.train.options import TrainOptions
 from alexnet.train.plan import Subject
 from alexnet.train.recipes import every_recipe
@@ -72,11 +72,17 @@ def configs(folder: Path) -> Target:
         RunFolder.open(run, altered=True)
         opened = RunFolder.open(run)
         asked = Run.open(run, device="cpu")
-        _ = opened.table, opened.class_names, asked.class_ids, opened.missing, opened.public_config(), Making.of(asked)
+        _ = (
+            opened.table,
+            opened.class_names,
+            asked.class_ids,
+            opened.missing,
+            opened.public_config(),
+            RecordFormat.of(asked),
+        )
         recorded_options(opened, TrainOptions())
         model_card(opened)
-        side = Side("own", "run", "1", asked)
-        home_page(side)
+        home_page(OpenNetwork("own", "run", "1", asked))
         if opened.table == known.table:  # a table of others has no weights here
             opened.load_weights(weights)
         return opened.snapshots
@@ -256,7 +262,7 @@ def logs(folder: Path) -> Target:
         history = read_history(path)
         for name in ("val_nll", "train_loss", "learning_rate", "val_top1_error"):
             history.curve(name)
-        state_of(Side("own", "run", "1", asked), history)
+        state_of(OpenNetwork("own", "run", "1", asked), history)
         Subject.of(None, run, 1, None)
         _ = headline(history, {}), about_run(asked, history, None)
         return [day(when) for when in (history.began, history.last) if when], verify._found(
@@ -348,7 +354,7 @@ def judged(folder: Path) -> Target:
     found = seeds.sealed_json(json.dumps(told).encode())
 
     def read(path: Path) -> object:
-        kept = _Judged.load(path)
+        kept = CachedEvaluation.load(path)
         return all(kept.about.get(name) == "x" for name in ("run", "store")) and kept.numbers
 
     return Target([found], seeds.json_sealed(mutate.json_file), in_file(folder / "evaluation.json", read))
@@ -603,7 +609,7 @@ def request(random: Random, data: bytes) -> bytes:
 def requests(folder: Path, token: str = "") -> Target:
     run, store = seeds.small_run("run", folder), seeds.copied("raw.store", folder)
     explorer = Explorer(run, store)
-    app = create_app(explorer, Door("127.0.0.1", 8000, "token" if token else ""))
+    app = create_app(explorer, Access("127.0.0.1", 8000, "token" if token else ""))
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     found = [query.encode() + HEADERS for query in QUERIES]
@@ -775,7 +781,10 @@ RUN_PARSERS = [
     Parser(
         "kept evaluation",
         judged,
-        {"alexnet/serve/kept.py": ("_Judged.load",), "alexnet/files/atomic.py": ("read_json", "is_altered")},
+        {
+            "alexnet/serve/run_cache.py": ("CachedEvaluation.load",),
+            "alexnet/files/atomic.py": ("read_json", "is_altered"),
+        },
     ),
     Parser(
         "features",
@@ -808,8 +817,8 @@ RUN_PARSERS = [
         "requests",
         requests,
         {
-            "alexnet/serve/guard.py": ("Door.knows", "_split", "_is_address", "Guard", "_from_elsewhere", "_refuse"),
-            "alexnet/serve/routes/pictures.py": ("bring", "_body", "_refuse_large", "choose", "stored", "_record"),
+            "alexnet/serve/guard.py": ("Access.knows", "_is_address", "Guard", "_from_elsewhere", "_refuse"),
+            "alexnet/serve/pages/upload.py": ("upload", "_body", "_refuse_large", "choose", "prepared", "_record"),
         },
         "requests",
     ),

@@ -56,13 +56,12 @@ from alexnet.measure.probabilities import Probabilities
 from alexnet.measure.run import Run
 from alexnet.nets import table_json
 from alexnet.nets.zoo import find
+from alexnet.report.recipe import recipe_text
 from alexnet.runs.folder import RunFolder
-from alexnet.runs.history import read_history, read_now
+from alexnet.runs.history import History, read_history, read_now
 from alexnet.see.activation_statistics import ActivationStatistics
 from alexnet.see.keypoints import read_keypoints, size_of
 from alexnet.see.top import Top
-from alexnet.serve.home import recipe_words
-from alexnet.serve.sides import Side
 from alexnet.train.options import TrainOptions
 from alexnet.train.resume import recorded_options, resumed_job
 from alexnet.weights import ImportOptions, read_weights
@@ -326,8 +325,8 @@ def test_options_of_another_kind(run: Path) -> None:
 
 def test_a_recipe_without_a_rate_is_told_without_it(run: Path) -> None:
     edited(run, lambda config: config["recipe"].update(learning_rate=None))
-    side = Side("own", "run", "1", Run.open(run, device="cpu"))
-    assert recipe_words(side)["Rate, momentum, decay"] == "0.9 · 0.0005"
+    facts = recipe_text(Run.open(run, device="cpu"), History())
+    assert facts["Learning rate, momentum, weight decay"] == "0.9 · 0.0005"
 
 
 def test_weights_of_another_kind(run: Path) -> None:

@@ -25,7 +25,7 @@ from explored import CLASSES, SIDE, Place, Site, png, stripes
 
 from alexnet.serve.app import create_app
 from alexnet.serve.explorer import Explorer
-from alexnet.serve.guard import Door
+from alexnet.serve.guard import Access
 from alexnet.serve.server import listening
 
 
@@ -54,16 +54,16 @@ def serve() -> Iterator[Callable[..., Site]]:
 
     def start(place: Place, *, token: str = "") -> Site:
         listener = listening("127.0.0.1", 0)
-        door = Door("127.0.0.1", listener.getsockname()[1], token)
+        access = Access("127.0.0.1", listener.getsockname()[1], token)
         explorer = Explorer(place.run, place.store, place.beside)
-        config = uvicorn.Config(create_app(explorer, door), log_level="warning", access_log=False, lifespan="off")
+        config = uvicorn.Config(create_app(explorer, access), log_level="warning", access_log=False, lifespan="off")
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
         servers.append((server, thread))
         while not server.started:
             time.sleep(0.01)
-        return Site(explorer, door, place)
+        return Site(explorer, access, place)
 
     yield start
     for server, thread in servers:

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from alexnet.serve.explorer import Explorer
-from alexnet.serve.guard import Door
+from alexnet.serve.guard import Access
 
 CLASSES, SIDE = 6, 40
 
@@ -39,14 +39,14 @@ class Site:
     """A running explorer."""
 
     explorer: Explorer
-    door: Door
+    access: Access
     place: Place
 
     def ask(
         self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
     ) -> tuple[int, dict[str, str], bytes]:
         """Status, headers, body of one request on a connection of its own; `path` is sent as it is."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.door.port, timeout=60)
+        connection = http.client.HTTPConnection("127.0.0.1", self.access.port, timeout=60)
         try:
             connection.request(method, path, body, headers or {})
             answer = connection.getresponse()

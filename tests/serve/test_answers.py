@@ -20,7 +20,7 @@ from alexnet.see.top import find_top
 
 
 def test_the_answer_is_that_of_predict_centre_first(site: Site, place: Place, picture: bytes) -> None:
-    events = site.compute(f"/api/sides/own/pictures/{site.bring(picture)}/answer")
+    events = site.compute(f"/api/sides/own/pictures/{site.bring(picture)}/prediction")
     assert [kind for kind, _ in events if kind != "place"] == ["part", "done"]
     run = Run.open(place.run)
     for (_, found), views in zip(events[-2:], (1, 10), strict=True):
@@ -46,17 +46,17 @@ def test_occlusion_comes_coarse_first_and_is_that_of_see(site: Site, place: Plac
     found = occlude(run.viewer, torch.from_numpy(run.predictor.record(picture, "").pixels))
     assert grid == pytest.approx(found.probability.numpy(), abs=1e-5)
     assert totals == pytest.approx(found.total.numpy(), rel=1e-3, abs=1e-3)
-    kept = site.get(f"/api/sides/own/pictures/{ident}/occlusion.json")
-    assert np.array(kept["probability"]) == pytest.approx(grid)
+    numbers = site.get(f"/api/sides/own/pictures/{ident}/occlusion.json")
+    assert np.array(numbers["probability"]) == pytest.approx(grid)
     assert site.ask("GET", f"/api/sides/own/pictures/{ident}/occlusion.png")[2].startswith(b"\x89PNG")
 
 
 def test_a_pass_is_made_once_and_kept_in_the_run_folder(site: Site, place: Place) -> None:
     path = place.run / "explorer" / "top-val.safetensors"
-    events = site.compute("/api/sides/own/kept/top")
+    events = site.compute("/api/sides/own/passes/top")
     assert events[-1] == ("done", {"made": True})
     made = path.stat().st_mtime_ns
-    assert [kind for kind, _ in site.compute("/api/sides/own/kept/top") if kind == "progress"] == []
+    assert [kind for kind, _ in site.compute("/api/sides/own/passes/top") if kind == "progress"] == []
     assert path.stat().st_mtime_ns == made
     run, store = Run.open(place.run, precision="fp32"), Store.open(place.store)
     wanted = find_top(run.viewer, store.parts["val"], ["conv2"])["conv2"]
@@ -73,17 +73,17 @@ def test_a_pass_is_made_once_and_kept_in_the_run_folder(site: Site, place: Place
 
 def test_a_kept_evaluation_that_changed_is_made_anew(site: Site, place: Place) -> None:
     path = place.run / "explorer" / "evaluation-val.json"
-    assert site.compute("/api/sides/own/kept/evaluation")[-1] == ("done", {"made": True})
+    assert site.compute("/api/sides/own/passes/evaluation")[-1] == ("done", {"made": True})
     made = path.read_bytes()
     path.write_bytes(made.replace(b'"pictures": 60', b'"pictures": 61', 1))
     assert path.read_bytes() != made
-    assert site.compute("/api/sides/own/kept/evaluation")[-1] == ("done", {"made": True})
+    assert site.compute("/api/sides/own/passes/evaluation")[-1] == ("done", {"made": True})
     assert path.read_bytes() == made
 
 
 def test_activations_evolution_neighbours_and_errors_by_class(site: Site, place: Place, picture: bytes) -> None:
     for what in ("spread", "evolution", "neighbours", "evaluation"):
-        assert site.compute(f"/api/sides/own/kept/{what}")[-1] == ("done", {"made": True})
+        assert site.compute(f"/api/sides/own/passes/{what}")[-1] == ("done", {"made": True})
     unit = site.get("/api/sides/own/layers/conv3/units/1")
     assert sum(unit["histogram"]["counts"]) == unit["histogram"]["pictures"] == 10 * CLASSES
     assert [one["epoch"] for one in unit["evolution"]] == unit["snapshots"] == [1, 2, 3]
@@ -100,7 +100,7 @@ def test_activations_evolution_neighbours_and_errors_by_class(site: Site, place:
 def test_invariance_has_the_probability_of_each_step(site: Site, picture: bytes) -> None:
     ident = site.bring(picture)
     found = site.compute(f"/api/sides/own/pictures/{ident}/invariance")[-1][1]
-    answer = site.compute(f"/api/sides/own/pictures/{ident}/answer")[-2][1]["labels"]
+    answer = site.compute(f"/api/sides/own/pictures/{ident}/prediction")[-2][1]["labels"]
     for one in found["curves"]:
         still = 0 if one["kind"] == "scale" else one["amounts"].index(0)
         at_rest = {line["class"]: line["probability"][still] for line in one["classes"]}
@@ -113,11 +113,23 @@ def test_two_runs_and_earlier_epochs_are_sides(site: Site, place: Place, picture
     ident = site.bring(picture)
     answers = {}
     for side in ("own", "beside", "epoch-1", "epoch-3"):
-        answers[side] = site.compute(f"/api/sides/{side}/pictures/{ident}/answer")[-1][1]["labels"]
+        answers[side] = site.compute(f"/api/sides/{side}/pictures/{ident}/prediction")[-1][1]["labels"]
     assert answers["own"] == answers["epoch-3"]
     assert answers["own"] != answers["epoch-1"] != answers["beside"]
     assert site.ask("GET", "/api/filters.png?left=own&right=beside")[2].startswith(b"\x89PNG")
     assert site.ask("GET", "/api/sides/epoch-7/home")[0] == 404
+
+
+def test_the_recipe_names_the_batch_that_was_used(site: Site, serve: Callable[..., Site], tmp_path: Path) -> None:
+    assert site.get("/api/run")["recipe"]["Batch"] == "16"
+    place = site.place
+    shutil.copytree(place.run, tmp_path / "default", ignore=shutil.ignore_patterns("explorer"))
+    config = json.loads((place.run / "config.json").read_text())
+    config["options"]["batch"], config["checksum"] = None, ""  # the recipe's own was used
+    (tmp_path / "default" / "config.json").write_text(json.dumps(config))
+    facts = serve(Place(tmp_path / "default", place.beside, place.store)).get("/api/run")["recipe"]
+    assert facts["Batch"] == str(config["recipe"]["batch"])
+    assert not [words for words in facts.values() if "None" in words]
 
 
 def test_the_api_is_described(site: Site) -> None:
@@ -162,7 +174,7 @@ def test_where_a_training_stands_is_told_as_it_goes(place: Place, serve: Callabl
     run = tmp_path / "growing"
     shutil.copytree(place.run, run, ignore=shutil.ignore_patterns("snapshots", "explorer"))
     site = serve(Place(run, place.beside, place.store))
-    connection = http.client.HTTPConnection("127.0.0.1", site.door.port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", site.access.port, timeout=30)
     connection.request("GET", "/api/events")
     answer = connection.getresponse()
 
@@ -182,16 +194,16 @@ def test_where_a_training_stands_is_told_as_it_goes(place: Place, serve: Callabl
 
 def test_going_away_ends_the_work(site: Site, picture: bytes) -> None:
     ident = site.bring(picture)
-    connection = http.client.HTTPConnection("127.0.0.1", site.door.port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", site.access.port, timeout=30)
     connection.request("POST", f"/api/sides/own/pictures/{ident}/occlusion")
     answer = connection.getresponse()
     answer.readline()
     answer.close()
     connection.close()
     deadline = time.monotonic() + 20
-    while site.explorer.worker._jobs and time.monotonic() < deadline:
+    while site.explorer.worker._tasks and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert not site.explorer.worker._jobs
+    assert not site.explorer.worker._tasks
 
 
 def test_an_address_that_is_not_there_names_where_to_begin(site: Site) -> None:

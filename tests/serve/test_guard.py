@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from explored import Place, Site
 
-from alexnet.serve.guard import Door
+from alexnet.serve.guard import Access
 
 
 @pytest.mark.parametrize(
@@ -30,26 +30,26 @@ from alexnet.serve.guard import Door
     ],
 )
 def test_on_this_machine_alone_only_its_own_names_are_known(host: str, known: bool) -> None:
-    assert Door("127.0.0.1", 8012).knows(host) == known
+    assert Access("127.0.0.1", 8012).knows(host) == known
 
 
 def test_open_to_others_addresses_are_known_and_foreign_names_are_not() -> None:
-    door = Door.at("0.0.0.0", 8012)
-    assert len(door.token) >= 20
-    assert door.token != Door.at("0.0.0.0", 8012).token
-    assert door.knows("192.168.0.7:8012")
-    assert not door.knows("evil.example:8012")
-    assert door.address.endswith(f"/{door.token}/")
-    assert Door.at("127.0.0.1", 8012).token == ""
+    access = Access.at("0.0.0.0", 8012)
+    assert len(access.token) >= 20
+    assert access.token != Access.at("0.0.0.0", 8012).token
+    assert access.knows("192.168.0.7:8012")
+    assert not access.knows("evil.example:8012")
+    assert access.address.endswith(f"/{access.token}/")
+    assert Access.at("127.0.0.1", 8012).token == ""
 
 
 def test_a_proxy_is_known_by_the_name_that_was_allowed_and_then_there_is_a_token() -> None:
-    door = Door.at("127.0.0.1", 8012, ["Nets.Example"])
-    assert len(door.token) >= 20
+    access = Access.at("127.0.0.1", 8012, ["Nets.Example"])
+    assert len(access.token) >= 20
     for host, known in (("nets.example", True), ("nets.example:443", True), ("localhost:1", True), ("10.0.0.1", False)):
-        assert door.knows(host) == known
+        assert access.knows(host) == known
     ours = ("https://nets.example", "http://nets.example:8080", "https://localhost:9000")
-    assert [door.sent(origin, "localhost:9000") for origin in ours] == [True] * 3
+    assert [access.is_ours(origin, "localhost:9000") for origin in ours] == [True] * 3
     foreign = (
         "https://evil.example",
         "null",
@@ -57,7 +57,7 @@ def test_a_proxy_is_known_by_the_name_that_was_allowed_and_then_there_is_a_token
         "https://nets.example.evil",
         "file://localhost:9000",
     )
-    assert [door.sent(origin, "localhost:9000") for origin in foreign] == [False] * 5
+    assert [access.is_ours(origin, "localhost:9000") for origin in foreign] == [False] * 5
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
@@ -68,7 +68,7 @@ def test_a_page_at_a_forwarded_port_may_send_pictures(site: Site, scheme: str, p
 
 
 def test_a_foreign_host_is_refused(site: Site) -> None:
-    status, _, body = site.ask("GET", "/api/run", headers={"Host": f"evil.example:{site.door.port}"})
+    status, _, body = site.ask("GET", "/api/run", headers={"Host": f"evil.example:{site.access.port}"})
     assert status == 421
     assert b"not known by that name" in body
     assert b"--allowed-hosts" in body

@@ -14,7 +14,8 @@ import pytest
 from explored import Site
 from PIL import Image
 
-from alexnet.serve.uploads import HELD, LIMIT_BYTES
+from alexnet.serve.explorer import UPLOADS
+from alexnet.serve.uploads import LIMIT_BYTES
 
 MANY, TOGETHER = 10_000, 200
 
@@ -28,11 +29,11 @@ def _alive_and_nothing_written(site: Site, picture: bytes) -> Iterator[None]:
     before = content_of(site.place.run.parent)
     yield
     assert content_of(site.place.run.parent) == before
-    assert site.compute(f"/api/sides/own/pictures/{site.bring(picture)}/answer")[-1][0] == "done"
+    assert site.compute(f"/api/sides/own/pictures/{site.bring(picture)}/prediction")[-1][0] == "done"
 
 
 def test_a_file_of_200_mb_is_refused_by_what_it_says_of_its_size(site: Site) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", site.door.port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", site.access.port, timeout=30)
     connection.putrequest("POST", "/api/pictures")
     connection.putheader("Content-Length", str(200 << 20))
     connection.endheaders()
@@ -44,8 +45,10 @@ def test_a_file_of_200_mb_is_refused_by_what_it_says_of_its_size(site: Site) -> 
 
 def test_a_file_of_200_mb_that_says_nothing_of_its_size_is_cut_off(site: Site) -> None:
     sent, piece = 0, b"%x\r\n%b\r\n" % (1 << 20, bytes(1 << 20))
-    with socket.create_connection(("127.0.0.1", site.door.port), 30) as connection:
-        head = f"POST /api/pictures HTTP/1.1\r\nHost: 127.0.0.1:{site.door.port}\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", site.access.port), 30) as connection:
+        head = (
+            f"POST /api/pictures HTTP/1.1\r\nHost: 127.0.0.1:{site.access.port}\r\nTransfer-Encoding: chunked\r\n\r\n"
+        )
         connection.sendall(head.encode())
         try:
             for _ in range(200):
@@ -59,8 +62,8 @@ def test_a_file_of_200_mb_that_says_nothing_of_its_size_is_cut_off(site: Site) -
 
 @pytest.mark.parametrize("said", ["-5", "many", "1e9"])
 def test_a_nonsense_size_is_refused(site: Site, said: str) -> None:
-    with socket.create_connection(("127.0.0.1", site.door.port), 30) as connection:
-        head = f"POST /api/pictures HTTP/1.1\r\nHost: 127.0.0.1:{site.door.port}\r\nContent-Length: {said}\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", site.access.port), 30) as connection:
+        head = f"POST /api/pictures HTTP/1.1\r\nHost: 127.0.0.1:{site.access.port}\r\nContent-Length: {said}\r\n\r\n"
         connection.sendall(head.encode())
         assert b" 400 " in connection.recv(4096).split(b"\r\n")[0]
 
@@ -140,16 +143,16 @@ def test_a_name_that_comes_with_a_picture_is_used_for_nothing(site: Site, pictur
 
 @pytest.mark.parametrize("what", ["pictures", "__class__", "top%00"])
 def test_only_known_passes_can_be_asked_for(site: Site, what: str) -> None:
-    assert site.ask("POST", f"/api/sides/own/kept/{what}")[0] == 422
+    assert site.ask("POST", f"/api/sides/own/passes/{what}")[0] == 422
 
 
 def test_pictures_that_were_brought_first_are_forgotten_and_that_is_said(site: Site, picture: bytes) -> None:
     first = site.bring(picture)
-    for _ in range(HELD):
+    for _ in range(UPLOADS):
         site.bring(picture)
-    status, _, body = site.ask("POST", f"/api/sides/own/pictures/{first}/answer")
+    status, _, body = site.ask("POST", f"/api/sides/own/pictures/{first}/prediction")
     assert status == 404
-    assert b"bring it again" in body
+    assert b"upload it again" in body
 
 
 def test_ten_thousand_requests_are_answered_or_refused_in_a_sentence(site: Site, picture: bytes) -> None:
@@ -159,11 +162,11 @@ def test_ten_thousand_requests_are_answered_or_refused_in_a_sentence(site: Site,
     answers: dict[int, int] = {}
 
     async def client() -> None:
-        reader, writer = await asyncio.open_connection("127.0.0.1", site.door.port)
+        reader, writer = await asyncio.open_connection("127.0.0.1", site.access.port)
         for number in asked:
             layer = ("conv1", "relu1", "conv2", "conv3")[number % 4]
             path = f"/api/sides/own/pictures/{ident}/maps/{layer}/{number % 16}.png?n={number}"
-            writer.write(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{site.door.port}\r\n\r\n".encode())
+            writer.write(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{site.access.port}\r\n\r\n".encode())
             head = await reader.readuntil(b"\r\n\r\n")
             lines = [line.split(b":") for line in head.lower().split(b"\r\n")]
             length = next(int(line[1]) for line in lines if line[0] == b"content-length")

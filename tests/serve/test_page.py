@@ -36,7 +36,7 @@ class Visit:
 
     def __init__(self, browser: "sync_api.Browser", site: Site, **options: object) -> None:
         self.context = browser.new_context(**options)  # pyright: ignore[reportArgumentType]
-        self.page, self.base = self.context.new_page(), site.door.address
+        self.page, self.base = self.context.new_page(), site.access.address
         self.page.set_default_timeout(PATIENCE)
         self.faults: list[str] = []
         self.asked: list[str] = []

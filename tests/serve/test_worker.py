@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from alexnet.errors import UserError
-from alexnet.serve.worker import Broken, Busy, Desk, Worker
+from alexnet.serve.worker import Busy, InternalError, TaskContext, Worker
 
 
 class Ear:
@@ -36,7 +36,7 @@ class Gate:
     def __init__(self) -> None:
         self.begun, self.open = threading.Event(), threading.Event()
 
-    def __call__(self, _: Desk) -> str:
+    def __call__(self, _: TaskContext) -> str:
         self.begun.set()
         assert self.open.wait(20)
         return "gate"
@@ -46,7 +46,7 @@ class Gate:
 def held() -> tuple[Worker, Gate]:
     """A worker that is busy until the gate is opened."""
     worker, gate = Worker(most_waiting=5), Gate()
-    worker.ask("gate", gate, Ear())
+    worker.submit("gate", gate, Ear())
     assert gate.begun.wait(20)
     return worker, gate
 
@@ -56,7 +56,7 @@ def test_work_is_done_in_order_and_everybody_knows_his_place(held: tuple[Worker,
     order: list[int] = []
     ears = [Ear() for _ in range(3)]
     for number, ear in enumerate(ears):
-        worker.ask(number, lambda _, number=number: order.append(number), ear)
+        worker.submit(number, lambda _, number=number: order.append(number), ear)
     assert [ear.of("place")[-1]["before"] for ear in ears] == [0, 1, 2]
     gate.open.set()
     for ear in ears:
@@ -69,13 +69,13 @@ def test_the_same_work_is_done_once_for_all_who_ask(held: tuple[Worker, Gate]) -
     worker, gate = held
     count, ears = [0], [Ear(), Ear()]
 
-    def work(desk: Desk) -> int:
+    def work(task: TaskContext) -> int:
         count[0] += 1
-        desk.part("first")
+        task.part("first")
         return 7
 
     for ear in ears:
-        worker.ask("same", work, ear)
+        worker.submit("same", work, ear)
     gate.open.set()
     assert [ear.wait() for ear in ears] == [("done", 7)] * 2
     assert [ear.of("part") for ear in ears] == [["first"]] * 2
@@ -85,10 +85,10 @@ def test_the_same_work_is_done_once_for_all_who_ask(held: tuple[Worker, Gate]) -
 def test_what_nobody_waits_for_is_not_begun(held: tuple[Worker, Gate]) -> None:
     worker, gate = held
     begun: list[int] = []
-    leave = worker.ask("left", lambda _: begun.append(1), Ear())
+    leave = worker.submit("left", lambda _: begun.append(1), Ear())
     leave()
     last = Ear()
-    worker.ask("last", lambda _: None, last)
+    worker.submit("last", lambda _: None, last)
     assert last.of("place") == [{"before": 0}]
     gate.open.set()
     last.wait()
@@ -98,18 +98,18 @@ def test_what_nobody_waits_for_is_not_begun(held: tuple[Worker, Gate]) -> None:
 def test_what_nobody_waits_for_any_more_is_stopped_at_its_next_step() -> None:
     worker, begun, go_on, reached = Worker(), threading.Event(), threading.Event(), []
 
-    def work(desk: Desk) -> None:
+    def work(task: TaskContext) -> None:
         begun.set()
         assert go_on.wait(20)
-        desk.progress(1, 2)
+        task.progress(1, 2)
         reached.append(1)
 
-    leave = worker.ask("long", work, Ear(), long=True)
+    leave = worker.submit("long", work, Ear(), long=True)
     assert begun.wait(20)
     leave()
     again, after = Ear(), Ear()
-    worker.ask("long", lambda _: "anew", again)
-    worker.ask("after", lambda _: None, after)
+    worker.submit("long", lambda _: "anew", again)
+    worker.submit("after", lambda _: None, after)
     go_on.set()
     assert again.wait() == ("done", "anew")  # who asks meanwhile doesn't join what is being stopped
     after.wait()
@@ -119,17 +119,17 @@ def test_what_nobody_waits_for_any_more_is_stopped_at_its_next_step() -> None:
 def test_quick_work_is_done_between_the_steps_of_long_work() -> None:
     worker, begun, asked, order = Worker(), threading.Event(), threading.Event(), []
 
-    def long(desk: Desk) -> None:
+    def long(task: TaskContext) -> None:
         begun.set()
         assert asked.wait(20)
-        desk.progress(1, 2)
+        task.progress(1, 2)
         order.append("long")
 
     ears = Ear(), Ear(), Ear()
-    worker.ask("long", long, ears[0], long=True)
+    worker.submit("long", long, ears[0], long=True)
     assert begun.wait(20)
-    worker.ask("longer", lambda _: order.append("longer"), ears[1], long=True)
-    worker.ask("quick", lambda _: order.append("quick"), ears[2])
+    worker.submit("longer", lambda _: order.append("longer"), ears[1], long=True)
+    worker.submit("quick", lambda _: order.append("quick"), ears[2])
     asked.set()
     for ear in ears:
         ear.wait()
@@ -137,25 +137,25 @@ def test_quick_work_is_done_between_the_steps_of_long_work() -> None:
     assert ears[0].of("progress")[0] | {"seconds_left": 0} == {"done": 1, "total": 2, "seconds_left": 0}
 
 
-def refuse(_: Desk) -> None:
+def refuse(_: TaskContext) -> None:
     raise UserError("no store")
 
 
-def break_down(_: Desk) -> None:
+def break_down(_: TaskContext) -> None:
     raise ZeroDivisionError("a secret of the house")
 
 
 def test_faults_come_as_sentences_and_the_worker_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
     worker = Worker()
 
-    def outcome(work: Callable[[Desk], Any]) -> tuple[str, Any]:
+    def outcome(work: Callable[[TaskContext], Any]) -> tuple[str, Any]:
         ear = Ear()
-        worker.ask(work, work, ear)
+        worker.submit(work, work, ear)
         return ear.wait()
 
     assert str(outcome(refuse)[1]) == "no store"
     kind, fault = outcome(break_down)
-    assert (kind, type(fault)) == ("failed", Broken)
+    assert (kind, type(fault)) == ("failed", InternalError)
     assert "secret" not in str(fault)
     assert "a secret of the house" in capsys.readouterr().err
     assert outcome(lambda _: 3) == ("done", 3)
@@ -168,7 +168,7 @@ def test_ten_thousand_at_once_are_refused_in_a_sentence_but_for_those_that_fit(h
     for number in range(10_000):
         ear = Ear()
         try:
-            worker.ask(number, lambda _, number=number: number, ear)
+            worker.submit(number, lambda _, number=number: number, ear)
             ears.append(ear)
         except Busy as fault:
             refusals.append(str(fault))

@@ -10,8 +10,15 @@ const SHOWN = 8;
  * @param {any} run @param {(held: any, name: string) => void} look is given what was brought @param {AbortSignal} signal
  */
 export function chooser(run, look, signal) {
-  const said = h("div", {}), lens = new Lens();
-  const file = h("input", { type: "file", accept: "image/*", id: "file", onclick: () => (file.value = ""), onchange: () => file.files[0] && bring(file.files[0]) });
+  const said = h("div", {}),
+    lens = new Lens();
+  const file = h("input", {
+    type: "file",
+    accept: "image/*",
+    id: "file",
+    onclick: () => (file.value = ""),
+    onchange: () => file.files[0] && bring(file.files[0]),
+  });
   signal.addEventListener("abort", () => lens.close());
 
   /** Whatever is said next, the camera goes off. */
@@ -21,27 +28,34 @@ export function chooser(run, look, signal) {
   }
 
   /** @param {Blob} data */
-  const bring = (data) => asked(async () => {
-    say(h("p", { class: "soft" }, "Reading …"));
-    const held = await post("api/pictures", data, signal);
-    say();
-    look(held, data instanceof File ? data.name : "from the camera");
-  });
+  const bring = (data) =>
+    asked(async () => {
+      say(h("p", { class: "soft" }, "Reading …"));
+      const held = await post("api/pictures", data, signal);
+      say();
+      look(held, data instanceof File ? data.name : "from the camera");
+    });
 
-  const choose = (part, number) => asked(async () => {
-    say();
-    const held = await post(`api/store/${part}/${number}`, null, signal);
-    look(held, `${held.class}, ${part} ${number}`);
-  });
+  const choose = (part, number) =>
+    asked(async () => {
+      say();
+      const held = await post(`api/store/${part}/${number}`, null, signal);
+      look(held, `${held.class}, ${part} ${number}`);
+    });
 
-  const photograph = () => asked(async () => {
-    say();
-    const view = await lens.open();
-    const take = h("button", { type: "button", class: "primary", onclick: async () => bring(await lens.take()) }, "Take it");
-    if (signal.aborted) return lens.close();
-    said.replaceChildren(h("div", { class: "camera" }, view, take));
-    take.focus();
-  });
+  const photograph = () =>
+    asked(async () => {
+      say();
+      const view = await lens.open();
+      const take = h(
+        "button",
+        { type: "button", class: "primary", onclick: async () => bring(await lens.take()) },
+        "Take it",
+      );
+      if (signal.aborted) return lens.close();
+      said.replaceChildren(h("div", { class: "camera" }, view, take));
+      take.focus();
+    });
 
   async function asked(what) {
     try {
@@ -52,17 +66,33 @@ export function chooser(run, look, signal) {
   }
 
   addEventListener("dragover", (event) => event.preventDefault(), { signal });
-  addEventListener("drop", (event) => {
-    event.preventDefault();
-    const dropped = event.dataTransfer?.files[0];
-    if (dropped) bring(dropped);
-  }, { signal });
-  addEventListener("paste", (event) => {
-    const pasted = [...(event.clipboardData?.files ?? [])][0];
-    if (pasted) bring(pasted);
-  }, { signal });
+  addEventListener(
+    "drop",
+    (event) => {
+      event.preventDefault();
+      const dropped = event.dataTransfer?.files[0];
+      if (dropped) bring(dropped);
+    },
+    { signal },
+  );
+  addEventListener(
+    "paste",
+    (event) => {
+      const pasted = [...(event.clipboardData?.files ?? [])][0];
+      if (pasted) bring(pasted);
+    },
+    { signal },
+  );
 
-  return h("div", { class: "chooser" }, h("label", { class: "button primary", for: "file" }, "Choose a picture"), file, h("button", { type: "button", onclick: photograph }, "Use the camera"), prepared(run, choose), said);
+  return h(
+    "div",
+    { class: "chooser" },
+    h("label", { class: "button primary", for: "file" }, "Choose a picture"),
+    file,
+    h("button", { type: "button", onclick: photograph }, "Use the camera"),
+    prepared(run, choose),
+    said,
+  );
 }
 
 const WITHOUT_CAMERA = {
@@ -75,7 +105,10 @@ const WITHOUT_CAMERA = {
 class Lens {
   /** @returns {Promise<HTMLVideoElement>} once there is something to see */
   async open() {
-    if (!navigator.mediaDevices) throw new Error("Browsers lend the camera to HTTPS and to this machine's own addresses only: come through SSH (ssh -L 8012:127.0.0.1:8012 HOST), or choose a file.");
+    if (!navigator.mediaDevices)
+      throw new Error(
+        "Browsers lend the camera to HTTPS and to this machine's own addresses only: come through SSH (ssh -L 8012:127.0.0.1:8012 HOST), or choose a file.",
+      );
     try {
       this.stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
       this.video = h("video", { muted: true, playsinline: true, "aria-label": "What the camera sees" });
@@ -83,7 +116,10 @@ class Lens {
       await this.video.play();
       return this.video;
     } catch (error) {
-      throw new Error(WITHOUT_CAMERA[error.name] ?? `The camera shows nothing (${error.message || error.name}): choose a file.`);
+      throw new Error(
+        WITHOUT_CAMERA[error.name] ??
+          `The camera shows nothing (${error.message || error.name}): choose a file.`,
+      );
     }
   }
 
@@ -103,11 +139,47 @@ class Lens {
 /** Some of the prepared pictures. */
 function prepared(run, choose) {
   if (!run.store) return null;
-  const { part, parts } = run.store, count = parts[part];
-  const numbers = Array.from({ length: Math.min(SHOWN, count) }, (_, n) => Math.floor(((n + 0.5) * count) / SHOWN));
+  const { part, parts } = run.store,
+    count = parts[part];
+  const numbers = Array.from({ length: Math.min(SHOWN, count) }, (_, n) =>
+    Math.floor(((n + 0.5) * count) / SHOWN),
+  );
   const list = h("ul", { class: "prepared" });
-  const draw = (some) => list.replaceChildren(...some.map((number) => h("li", {}, h("button", { type: "button", "aria-label": `Picture ${number} of part ${part}`, onclick: () => choose(part, number) }, h("img", { src: address(`api/store/${part}/${number}.jpg`), loading: "lazy", width: 72, height: 72, alt: "" })))));
+  const draw = (some) =>
+    list.replaceChildren(
+      ...some.map((number) =>
+        h(
+          "li",
+          {},
+          h(
+            "button",
+            {
+              type: "button",
+              "aria-label": `Picture ${number} of part ${part}`,
+              onclick: () => choose(part, number),
+            },
+            h("img", {
+              src: address(`api/store/${part}/${number}.jpg`),
+              loading: "lazy",
+              width: 72,
+              height: 72,
+              alt: "",
+            }),
+          ),
+        ),
+      ),
+    );
   draw(numbers);
   const others = () => draw(numbers.map(() => Math.floor(Math.random() * count)));
-  return h("div", {}, h("p", { class: "soft" }, `or one of the prepared ones (part “${part}”) `, h("button", { type: "button", class: "plain", onclick: others }, "others")), list);
+  return h(
+    "div",
+    {},
+    h(
+      "p",
+      { class: "soft" },
+      `or one of the prepared ones (part “${part}”) `,
+      h("button", { type: "button", class: "plain", onclick: others }, "others"),
+    ),
+    list,
+  );
 }

@@ -24,7 +24,12 @@ function fill(element, properties, children) {
     if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
     else element.setAttribute(name, value === true ? "" : String(value));
   }
-  element.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false).map(node));
+  element.append(
+    ...children
+      .flat(Infinity)
+      .filter((child) => child !== null && child !== undefined && child !== false)
+      .map(node),
+  );
   return element;
 }
 
@@ -40,7 +45,14 @@ export function announce(words) {
 
 export const percent = (share, digits = 1) => `${(100 * share).toFixed(digits)} %`;
 export const whole = (number) => Number(number).toLocaleString("en-GB");
-export const short = (number) => (number === 0 ? "0" : Math.abs(number) >= 1e5 || Math.abs(number) < 0.01 ? number.toExponential(1) : Math.abs(number) >= 1000 ? whole(Math.round(number)) : Number(number).toPrecision(3));
+export const short = (number) =>
+  number === 0
+    ? "0"
+    : Math.abs(number) >= 1e5 || Math.abs(number) < 0.01
+      ? number.toExponential(1)
+      : Math.abs(number) >= 1000
+        ? whole(Math.round(number))
+        : Number(number).toPrecision(3);
 
 /** Seconds for people: 45 s, 3 min, 2 h 5 min. */
 export function duration(seconds) {

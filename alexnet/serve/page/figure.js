@@ -18,14 +18,18 @@ export function figure(content, { title, words, png, json, command, name = "figu
       "div",
       { class: "save" },
       png && saving("PNG", png, `${name}.png`, (svg) => savePicture(svg, `${name}.png`)),
-      json && saving("JSON", json, `${name}.json`, (values) => saveBlob(new Blob([JSON.stringify(values, null, 1)], { type: "application/json" }), `${name}.json`)),
+      json &&
+        saving("JSON", json, `${name}.json`, (values) =>
+          saveBlob(new Blob([JSON.stringify(values, null, 1)], { type: "application/json" }), `${name}.json`),
+        ),
       command && copyable(command),
     ),
   );
 }
 
 function saving(label, source, file, save) {
-  if (typeof source === "string") return h("a", { class: "button", href: address(source), download: file }, label);
+  if (typeof source === "string")
+    return h("a", { class: "button", href: address(source), download: file }, label);
   return h("button", { type: "button", onclick: () => save(source()) }, label);
 }
 
@@ -38,7 +42,16 @@ export function copyable(command) {
     announce("copied");
     setTimeout(() => (button.textContent = "Copy"), 1500);
   }
-  return h("span", { class: "command" }, h("code", { tabindex: "0" }, command.split(" ").flatMap((word, place) => [place > 0 && " ", h("span", {}, word)])), button); // a line ends between words only
+  return h(
+    "span",
+    { class: "command" },
+    h(
+      "code",
+      { tabindex: "0" },
+      command.split(" ").flatMap((word, place) => [place > 0 && " ", h("span", {}, word)]),
+    ),
+    button,
+  ); // a line ends between words only
 }
 
 /** The clipboard is there on this machine and over HTTPS only; elsewhere a selection is copied. */
@@ -54,7 +67,9 @@ async function write(text) {
 
 /** Words as one would type them in a shell. @param {...string} words */
 export function command(...words) {
-  return ["alexnet", ...words].map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'"'"'`)}'`)).join(" ");
+  return ["alexnet", ...words]
+    .map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'"'"'`)}'`))
+    .join(" ");
 }
 
 /** Save a drawing as PNG, twice its size, on the page's ground. */
@@ -63,7 +78,9 @@ async function savePicture(svg, name) {
   const { width, height } = svg.getBoundingClientRect();
   copy.setAttribute("width", String(width));
   copy.setAttribute("height", String(height));
-  const source = URL.createObjectURL(new Blob([new XMLSerializer().serializeToString(copy)], { type: "image/svg+xml" }));
+  const source = URL.createObjectURL(
+    new Blob([new XMLSerializer().serializeToString(copy)], { type: "image/svg+xml" }),
+  );
   const image = new Image();
   image.src = source;
   await image.decode();
@@ -76,7 +93,20 @@ async function savePicture(svg, name) {
   canvas.toBlob((blob) => blob && saveBlob(blob, name));
 }
 
-const STYLES = ["fill", "stroke", "stroke-width", "stroke-dasharray", "stroke-opacity", "fill-opacity", "opacity", "font-family", "font-size", "font-weight", "font-style", "text-anchor"];
+const STYLES = [
+  "fill",
+  "stroke",
+  "stroke-width",
+  "stroke-dasharray",
+  "stroke-opacity",
+  "fill-opacity",
+  "opacity",
+  "font-family",
+  "font-size",
+  "font-weight",
+  "font-style",
+  "text-anchor",
+];
 
 /** A copy whose looks no longer depend on the page's style sheet. */
 function resolved(svg) {
@@ -106,7 +136,8 @@ export function progressLine(what) {
   const bar = h("progress", { max: "1", "aria-label": what });
   const element = h("p", { class: "progress" }, bar, words);
   const hear = {
-    place: ({ before }) => (words.textContent = before ? `${what}: ${before} before it in the queue` : `${what} …`),
+    place: ({ before }) =>
+      (words.textContent = before ? `${what}: ${before} before it in the queue` : `${what} …`),
     progress: ({ done, total, seconds_left }) => {
       bar.value = done / total;
       words.textContent = `${what}: ${done.toLocaleString("en-GB")} of ${total.toLocaleString("en-GB")}${seconds_left ? `, ${duration(seconds_left)} left` : ""}`;
@@ -120,7 +151,12 @@ export function progressLine(what) {
  * @param {string} label @param {string[]} paths computed one after the other @param {AbortSignal} signal @param {() => void} made
  */
 export function looking(label, words, paths, signal, made) {
-  const place = h("div", { class: "wanting" }, h("p", {}, words), h("button", { type: "button", class: "primary", onclick: start }, label));
+  const place = h(
+    "div",
+    { class: "wanting" },
+    h("p", {}, words),
+    h("button", { type: "button", class: "primary", onclick: start }, label),
+  );
   async function start() {
     try {
       for (const [what, path] of paths) {

@@ -29,8 +29,24 @@ export async function show({ run, signal }) {
     }),
     history.epochs.length > 0 && curveFigures(run, history),
     run.weights && kernels("own", run, run.version),
-    h("section", {}, h("h2", {}, "The recipe"), h("dl", {}, Object.entries(run.recipe).map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)])), h("p", { class: "soft" }, "Trained by"), copyable(run.commands.train)),
-    h("section", { class: "commands" }, h("h2", {}, "This page on the command line"), copyable(command("report", path, ...(run.store ? ["--store", run.store.path] : [])))),
+    h(
+      "section",
+      {},
+      h("h2", {}, "The recipe"),
+      h(
+        "dl",
+        {},
+        Object.entries(run.recipe).map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]),
+      ),
+      h("p", { class: "soft" }, "Trained by"),
+      copyable(run.commands.train),
+    ),
+    h(
+      "section",
+      { class: "commands" },
+      h("h2", {}, "This page on the command line"),
+      copyable(command("report", path, ...(run.store ? ["--store", run.store.path] : []))),
+    ),
   );
   if (run.state.word !== "finished") follow(await changes(run), signal);
   return { title: run.name, content, ways: { right: `layer/${run.network.layers[0].name}` } };
@@ -60,25 +76,71 @@ function headline(run) {
         ["nll", state.val.nll.toFixed(3), "nats"],
       ]
     : [["epochs", String(state.epochs), run.weights ? "imported weights" : "none has ended yet"]];
-  if (state.pictures_per_second) cards.push(["speed", `${whole(Math.round(state.pictures_per_second))}`, "pictures/s in training"]);
+  if (state.pictures_per_second)
+    cards.push(["speed", `${whole(Math.round(state.pictures_per_second))}`, "pictures/s in training"]);
   if (state.seconds_left) cards.push(["left", duration(state.seconds_left), `of ${state.planned} epochs`]);
-  return h("dl", { class: "readings" }, cards.map(([what, value, remark]) => h("div", {}, h("dt", {}, what), h("dd", {}, h("strong", {}, value), h("small", {}, remark)))));
+  return h(
+    "dl",
+    { class: "readings" },
+    cards.map(([what, value, remark]) =>
+      h("div", {}, h("dt", {}, what), h("dd", {}, h("strong", {}, value), h("small", {}, remark))),
+    ),
+  );
 }
 
 /** Loss, error and learning rate over the epochs. */
 export function curveFigures(run, history, side = "own") {
   const { epochs } = history;
-  const x = epochs.map((epoch) => epoch.epoch), of = (name) => epochs.map((epoch) => epoch[name] ?? null);
+  const x = epochs.map((epoch) => epoch.epoch),
+    of = (name) => epochs.map((epoch) => epoch[name] ?? null);
   const dark = matchMedia("(prefers-color-scheme: dark)").matches ? "?dark=true" : "";
-  const told = (name) => ({ png: `api/sides/${side}/curves/${name}.png${dark}`, json: () => epochs, command: command("report", run.commands.run), name: `${run.name}-${name}` });
+  const told = (name) => ({
+    png: `api/sides/${side}/curves/${name}.png${dark}`,
+    json: () => epochs,
+    command: command("report", run.commands.run),
+    name: `${run.name}-${name}`,
+  });
   return h(
     "div",
     { class: "plates" },
-    figure(curves({ x, xName: "epoch", yName: "nats", lines: [{ name: "training", y: of("train_loss") }, { name: "validation", y: of("val_nll") }], low: 0 }), { title: "Loss", ...told("loss") }),
     figure(
-      curves({ x, xName: "epoch", yName: "share wrong", format: (value) => percent(value, 0), low: 0, lines: [{ name: "training, top-1", y: of("train_top1_error") }, { name: "validation, top-1", y: of("val_top1_error") }, { name: "validation, top-5", y: of("val_top5_error"), kind: "dashed" }] }),
+      curves({
+        x,
+        xName: "epoch",
+        yName: "nats",
+        lines: [
+          { name: "training", y: of("train_loss") },
+          { name: "validation", y: of("val_nll") },
+        ],
+        low: 0,
+      }),
+      { title: "Loss", ...told("loss") },
+    ),
+    figure(
+      curves({
+        x,
+        xName: "epoch",
+        yName: "share wrong",
+        format: (value) => percent(value, 0),
+        low: 0,
+        lines: [
+          { name: "training, top-1", y: of("train_top1_error") },
+          { name: "validation, top-1", y: of("val_top1_error") },
+          { name: "validation, top-5", y: of("val_top5_error"), kind: "dashed" },
+        ],
+      }),
       { title: "Error", ...told("error") },
     ),
-    figure(curves({ x, xName: "epoch", yName: "learning rate", logarithmic: true, format: (value) => String(Number(value.toPrecision(3))), lines: [{ name: "learning rate", y: of("learning_rate") }] }), { title: "Learning rate", ...told("rate") }),
+    figure(
+      curves({
+        x,
+        xName: "epoch",
+        yName: "learning rate",
+        logarithmic: true,
+        format: (value) => String(Number(value.toPrecision(3))),
+        lines: [{ name: "learning rate", y: of("learning_rate") }],
+      }),
+      { title: "Learning rate", ...told("rate") },
+    ),
   );
 }

@@ -6,14 +6,19 @@ import { command, figure } from "./figure.js";
 
 /** @param {string} side @param {any} run a side's home @param {string} version @param {string} [title] */
 export function kernels(side, run, version, title = "First-layer kernels") {
-  const first = run.network.layers[0], columns = run.network.columns;
+  const first = run.network.layers[0],
+    columns = run.network.columns;
   if (first.row !== "Conv") return null;
   const blocks = Array.from({ length: columns }, (_, column) =>
     h(
       "div",
       { class: `kernels c${column}` },
       columns > 1 && h("p", { class: "column-name" }, `Column ${column + 1}`),
-      h("img", { src: address(`api/sides/${side}/kernels/${column}.png?v=${version}`), loading: "lazy", alt: `${first.maps / columns} kernels of ${first.kernel}×${first.kernel} in colour, column ${column + 1}` }),
+      h("img", {
+        src: address(`api/sides/${side}/kernels/${column}.png?v=${version}`),
+        loading: "lazy",
+        alt: `${first.maps / columns} kernels of ${first.kernel}×${first.kernel} in colour, column ${column + 1}`,
+      }),
     ),
   );
   return figure(blocks, {

@@ -31,7 +31,12 @@ async function show() {
     if (!page) throw new Error(`There is no page ${path}.`);
     const [run, module] = await Promise.all([get("api/run", signal), page.load()]);
     name(run);
-    const found = await module.show({ run, words: (page.pattern.exec(path) ?? []).slice(1), signal, query: new URLSearchParams(location.search) });
+    const found = await module.show({
+      run,
+      words: (page.pattern.exec(path) ?? []).slice(1),
+      signal,
+      query: new URLSearchParams(location.search),
+    });
     if (signal.aborted) return;
     ways = found.ways ?? {};
     document.title = `${found.title} · ${run.name}`;
@@ -69,14 +74,20 @@ document.addEventListener("click", (event) => {
   const plain = event.ctrlKey || event.metaKey || event.shiftKey || event.button !== 0;
   if (!link || plain || link.hasAttribute("download") || "plain" in link.dataset) return;
   const href = new URL(link.getAttribute("href"), document.baseURI).href; // of a link in a drawing .href is no string
-  if (link.getAttribute("href").startsWith("#") || !href.startsWith(document.baseURI) || href.includes("/api/")) return;
+  if (
+    link.getAttribute("href").startsWith("#") ||
+    !href.startsWith(document.baseURI) ||
+    href.includes("/api/")
+  )
+    return;
   event.preventDefault();
   go(href);
 });
 
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
-  if (event.target instanceof Element && event.target.closest("input, select, textarea, [role=slider]")) return;
+  if (event.target instanceof Element && event.target.closest("input, select, textarea, [role=slider]"))
+    return;
   const way = { ArrowLeft: ways.left, ArrowRight: ways.right, u: ways.up }[event.key];
   const page = document.querySelectorAll("nav a")[Number(event.key) - 1];
   if (way) go(way);

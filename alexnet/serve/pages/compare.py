@@ -1,0 +1,60 @@
+"""/api/sides/…/compare, /api/filters.png: two networks side by side."""
+
+from typing import Any
+
+from fastapi import Query, Request, Response
+
+from alexnet.errors import UserError
+from alexnet.nets.table import Conv
+from alexnet.report.drawing import png_of
+from alexnet.see.diagnosis import diagnose, linear_pattern
+from alexnet.see.figures import filters_figure, pattern_mosaic
+from alexnet.see.write import spread_over
+from alexnet.serve.pages.routes import LONGEST_NAME, PNG, NetworkContext, Routes, TheExplorer
+from alexnet.serve.responses import respond
+from alexnet.serve.worker import TaskContext
+
+routes = Routes(tags=["comparisons"])
+PATTERNS = 32
+
+
+@routes.page("/compare")
+def compared(context: NetworkContext) -> dict[str, Any]:
+    """What a comparison shows of one side."""
+    opened, cache = context.opened, context.cache
+    table, top = opened.run.folder.table, cache.top if cache else None
+    return {
+        "side": opened.key,
+        "name": opened.name,
+        "version": opened.version,
+        "network": table.name,
+        "columns": table.columns,
+        "filters": diagnose(opened.network).as_json() if isinstance(table.rows[0], Conv) else None,
+        "dead": {layer: len(best.dead) for layer, best in top.layers.items()} if top else None,
+        "maps": {layer: len(best.values) for layer, best in top.layers.items()} if top else None,
+        "evaluation": cache.evaluation if cache else None,
+    }
+
+
+@routes.get("/filters.png")
+async def filters(
+    request: Request,
+    explorer: TheExplorer,
+    left: str = Query(max_length=LONGEST_NAME),
+    right: str = Query(max_length=LONGEST_NAME),
+) -> Response:
+    """Both sides' filters, as `alexnet see filters` draws them."""
+
+    def make(_: TaskContext) -> bytes:
+        drawn = []
+        for key in dict.fromkeys((left, right)):
+            opened = explorer.networks[key]
+            first, second = diagnose(opened.network), opened.run.folder.table.weighted[1]
+            if not isinstance(second, Conv):
+                raise UserError(f"{opened.name}: its second layer is not a convolution; this figure shows two.")
+            patterns = linear_pattern(opened.network, second.name, spread_over(second.maps, PATTERNS))
+            drawn.append((opened.name, first, pattern_mosaic(patterns.numpy())))
+        return png_of(filters_figure(drawn))
+
+    key = ("filters", left, right, explorer.stamp(left), explorer.stamp(right))
+    return await respond(request, explorer, key, make, PNG, keep="v" in request.query_params)

@@ -1,0 +1,187 @@
+"""/api/run, /api/events, /api/sides/…: a run at a glance, its curves, a training in progress, passes over pictures."""
+
+import asyncio
+import shlex
+import time
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from fastapi import Request, Response
+from fastapi.responses import StreamingResponse
+
+from alexnet.nets.table import Weighted
+from alexnet.nets.trace import trace
+from alexnet.report.drawing import DARK, LIGHT, png_of
+from alexnet.report.figures import CURVES
+from alexnet.report.recipe import recipe_text, repeating_command
+from alexnet.runs.history import History, day, read_history, read_now
+from alexnet.serve.explorer import as_json_bytes
+from alexnet.serve.open_networks import OWN, Absent, OpenNetwork, version_of
+from alexnet.serve.pages.layer import describe_layer
+from alexnet.serve.pages.routes import JSON, PNG, NetworkContext, Routes, TheExplorer
+from alexnet.serve.responses import event, event_stream, respond
+from alexnet.serve.run_cache import Pass
+from alexnet.serve.worker import TaskContext
+
+routes = Routes(tags=["runs"])
+QUIET_EPOCHS, QUIET_SECONDS = 3, 900.0
+"""A run without a sign of life for the time of so many epochs, and at least so long, counts as stopped."""
+WATCH_EVERY, HEARTBEAT = 1.0, 15.0  # seconds
+
+
+# ── a run at a glance ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@routes.get("/run")
+async def run(request: Request, explorer: TheExplorer) -> Response:
+    """What is explored: the sides, the prepared pictures, and the run at a glance."""
+
+    def make(_: TaskContext) -> bytes:
+        prepared = explorer.prepared
+        store = prepared and {
+            "path": str(prepared.store.path),
+            "part": prepared.split,
+            "parts": {name: len(split) for name, split in prepared.store.parts.items()},
+        }
+        own = home_page(explorer.networks[OWN])
+        return as_json_bytes(own | {"sides": explorer.networks.keys, "store": store})
+
+    return await respond(request, explorer, ("run", explorer.stamp(OWN)), make, JSON)
+
+
+@routes.page("/home")
+def side_home(context: NetworkContext) -> dict[str, Any]:
+    """A side at a glance."""
+    return home_page(context.opened)
+
+
+def home_page(opened: OpenNetwork) -> dict[str, Any]:
+    """What the first page shows of a run; it may have no weights yet."""
+    run, history = opened.run, history_of(opened)
+    table, size = run.folder.table, run.inputs.size
+    sizes = {"classes": table.classes, "width": run.config.get("options", {}).get("width") or 1, "input": size}
+    nets = ["alexnet", "nets", table.name, *(f"--{name}={value:g}" for name, value in sizes.items())]
+    return {
+        "side": opened.key,
+        "name": opened.name,
+        "version": opened.version,
+        "network": {
+            "name": table.name,
+            "about": table.about,
+            "columns": table.columns,
+            "input": size,
+            "layers": [describe_layer(layer) for layer in trace(table, size) if isinstance(layer.row, Weighted)],
+        },
+        "classes": list(run.class_names),
+        "pictures": run.config.get("data", {}).get("pictures", {}),
+        "weights": opened.version != "none",
+        "snapshots": list(run.folder.snapshots),
+        "state": state_of(opened, history),
+        "recipe": recipe_text(run, history),
+        "commands": {
+            "train": repeating_command(run, None),
+            "nets": shlex.join(nets),
+            "run": str(run.path),
+        },
+    }
+
+
+# ── a training, while it is in progress ──────────────────────────────────────────────────────────────────────────
+
+
+@routes.get("/events")
+async def events(explorer: TheExplorer) -> StreamingResponse:
+    """ "changed" whenever the run's log or weights are new; "now" with the position of a training inside its epoch, or
+    null."""
+    file = explorer.networks.paths[OWN] / "now.json"
+
+    async def changes() -> AsyncIterator[bytes]:
+        stamp, position, quiet = "", "", 0.0
+        while True:
+            new_stamp, new_position = explorer.stamp(OWN), version_of(file)
+            if new_stamp != stamp:
+                yield event("changed", {"version": explorer.networks.version(OWN)})
+            if new_position != position:
+                yield event("now", read_now(file))
+            if (new_stamp, new_position) != (stamp, position):
+                stamp, position, quiet = new_stamp, new_position, 0.0
+            elif quiet >= HEARTBEAT:
+                quiet = 0.0
+                yield b": quiet\n\n"
+            await asyncio.sleep(WATCH_EVERY)
+            quiet += WATCH_EVERY
+
+    return event_stream(changes())
+
+
+@routes.page("/curves")
+def curves(context: NetworkContext) -> dict[str, Any]:
+    """Every epoch's figures, the notes, and the state of the training."""
+    history = history_of(context.opened)
+    return {"epochs": list(history.epochs), "notes": list(history.notes), "state": state_of(context.opened, history)}
+
+
+@routes.page("/curves/{name}.png", PNG)
+def curve(context: NetworkContext, name: str, dark: bool = False) -> bytes:
+    """The curves of loss, error or learning rate, as `alexnet report` draws them."""
+    if name not in CURVES:
+        raise Absent(f"there are curves of {', '.join(CURVES)}")
+    return png_of(CURVES[name](history_of(context.opened), DARK if dark else LIGHT))
+
+
+def history_of(opened: OpenNetwork) -> History:
+    return read_history(opened.run.path / "log.jsonl")
+
+
+def state_of(opened: OpenNetwork, history: History) -> dict[str, Any]:
+    """Whether the run is "finished", "training" or "stopped", its progress, and the time left at its pace."""
+    config, epochs = opened.run.config, history.epochs
+    planned = config.get("options", {}).get("epochs") or config.get("recipe", {}).get("epochs")
+    seconds = _seconds_per_epoch(history)
+    alive = max(history.last or 0.0, _last_sign(opened.run.path))
+    quiet = time.time() - alive
+    locked = (opened.run.path / ".lock").exists()
+    if config.get("finished"):
+        word = "finished"
+    else:
+        word = "training" if locked and quiet < max(QUIET_SECONDS, QUIET_EPOCHS * (seconds or 0)) else "stopped"
+    left = seconds * max(0, planned - len(epochs)) if word == "training" and seconds and planned else None
+    return {
+        "word": word,
+        "epochs": len(epochs),
+        "planned": planned,
+        "seconds_of_epoch": seconds,
+        "seconds_left": left,
+        "pictures_per_second": epochs[-1].get("pictures_per_second") if epochs else None,
+        "last": day(alive) if alive else "",
+        "val": {k: epochs[-1].get(f"val_{k}") for k in ("nll", "top1_error", "top5_error")} if epochs else None,
+    }
+
+
+def _seconds_per_epoch(history: History) -> float | None:
+    times = [event["time"] for event in history.epochs[-5:]]
+    if len(times) > 1:
+        return (times[-1] - times[0]) / (len(times) - 1)
+    return times[0] - history.began if times and history.began else None
+
+
+def _last_sign(run: Path) -> float:
+    """When the training last wrote a file, in seconds since 1970."""
+    found = [0.0]
+    for path in (run / "log.jsonl", run / "now.json", *run.glob("state/*")):
+        with suppress(FileNotFoundError):  # a training may be replacing it
+            found.append(path.stat().st_mtime)
+    return max(found)
+
+
+# ── passes over pictures ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+@routes.computation("/passes/{what}", long=True)
+def run_pass(context: NetworkContext, task: TaskContext, what: Pass) -> dict[str, bool]:
+    """Run the network on all prepared pictures and cache the result, unless it is cached already. Server-sent
+    events."""
+    context.needed_cache.compute(what, task.progress)
+    return {"made": True}

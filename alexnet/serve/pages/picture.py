@@ -1,0 +1,281 @@
+"""/api/sides/…/pictures/…: what a network makes of one picture: predictions, maps, projections, occlusion, invariance,
+neighbours.
+
+C maps · H, W rows and columns · K classes.
+"""
+
+import math
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from fastapi import Response
+
+from alexnet.files.schema import json_bytes
+from alexnet.measure.pictures import Named
+from alexnet.measure.predict import Prediction
+from alexnet.report.drawing import mosaic, png_of
+from alexnet.report.text import prediction_as_json
+from alexnet.see import figures
+from alexnet.see.charts import invariance_figure
+from alexnet.see.deconvnet import Method, project
+from alexnet.see.display import contrast
+from alexnet.see.forward_pass import centre_views
+from alexnet.see.invariance import UNITS, Curves, invariance_of
+from alexnet.see.occlusion import Places, Square, occlude, strongest_map
+from alexnet.see.units import last_convolution, peaks, strongest_units
+from alexnet.serve.open_networks import Absent
+from alexnet.serve.pages.layer import NOT_ANALYSED
+from alexnet.serve.pages.routes import (
+    JPEG,
+    PNG,
+    LayerName,
+    NetworkKey,
+    Number,
+    PictureContext,
+    PictureId,
+    Routes,
+    TheExplorer,
+    finding,
+    picture_key,
+)
+from alexnet.serve.uploads import jpeg_of
+from alexnet.serve.worker import TaskContext
+
+routes = Routes(tags=["pictures"])
+PICTURE = "/pictures/{picture}"
+STRONGEST = 9
+MAP_PIXELS = 28
+"""Least side of a drawn map, pixels."""
+COARSE, TOGETHER = 4, 64
+"""Occlusion tries every so many places of the square's grid first, and so many between two results."""
+NEIGHBOURS = 9
+NAMED_CLASSES = 5
+
+
+def centre_view(context: PictureContext) -> np.ndarray:
+    """What the network sees, uint8 (H, W, 3)."""
+    return centre_views(context.record_hwc[None], context.opened.run.inputs.size)[0]
+
+
+@routes.page(f"{PICTURE}/view.jpg", JPEG)
+def view(context: PictureContext) -> bytes:
+    """What the network sees of a picture: its centre view."""
+    return jpeg_of(centre_view(context))
+
+
+@routes.computation(f"{PICTURE}/prediction")
+def prediction(context: PictureContext, task: TaskContext) -> dict[str, Any]:
+    """The five most probable classes: of the centre view first, then of ten views. Server-sent events."""
+    task.part(predicted(context, views=1))
+    return predicted(context, views=10)
+
+
+def predicted(context: PictureContext, views: int) -> dict[str, Any]:
+    (found,) = context.opened.run.predictor.each([Named("picture", context.record_hwc)], views=views)
+    assert isinstance(found, Prediction)
+    return {"views": views, "labels": prediction_as_json(found)["labels"]}
+
+
+# ── maps and units ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@routes.computation(f"{PICTURE}/layers")
+def layers(context: PictureContext, _: TaskContext) -> list[dict[str, Any]]:
+    """The units of every row that are most active. Server-sent events."""
+    return [layer_activations(context, name) for name in context.forward_pass.activations.maps]
+
+
+def layer_activations(context: PictureContext, name: str) -> dict[str, Any]:
+    layer, values_c = context.opened.network.layer(name), peaks(context.forward_pass[name])[0][0].float()
+    order = values_c.argsort(descending=True, stable=True)[:STRONGEST].tolist()
+    return {
+        "name": name,
+        "maps": layer.leaving.maps,
+        "side": layer.leaving.side,
+        "columns": layer.columns,
+        "per_row": maps_per_row(layer.leaving.maps),
+        "active": float((values_c > 0).float().mean()),
+        "strongest": [{"unit": unit, "value": float(values_c[unit])} for unit in order],
+    }
+
+
+@routes.page(f"{PICTURE}/maps/{{layer}}.png", PNG)
+def maps(context: PictureContext, layer: LayerName) -> bytes:
+    """All maps of a row on one scale."""
+    return png_of(maps_mosaic(maps_of(context, layer)))
+
+
+@routes.page(f"{PICTURE}/maps/{{layer}}/{{unit}}.png", PNG)
+def one_map(context: PictureContext, layer: LayerName, unit: Number) -> bytes:
+    """One map on its own scale."""
+    maps_chw = maps_of(context, layer)
+    if unit >= len(maps_chw):
+        raise Absent(f"{layer} has maps 0 … {len(maps_chw) - 1}")
+    return png_of(maps_mosaic(maps_chw[unit : unit + 1]))
+
+
+def maps_of(context: PictureContext, layer: str) -> np.ndarray:
+    """(C, H, W) float32; units of dense layers are maps of 1 × 1."""
+    if layer not in context.forward_pass.activations.maps:
+        raise Absent("there is no such layer")
+    maps = context.forward_pass[layer][0].float().cpu().numpy()
+    return maps.reshape(len(maps), *(maps.shape[1:] or (1, 1)))
+
+
+def maps_mosaic(maps_chw: np.ndarray) -> np.ndarray:
+    """Maps side by side, uint8 (rows, columns): white the largest value, black 0 (or the smallest, if that is less)."""
+    low, high = min(0.0, float(maps_chw.min())), float(maps_chw.max())
+    levels = ((maps_chw - low) / ((high - low) or 1.0) * 255).round().astype(np.uint8)
+    count, side, _ = levels.shape
+    gap, factor = (1, 8) if side == 1 else (2, max(1, -(-MAP_PIXELS // side)))
+    large = levels.repeat(factor, axis=1).repeat(factor, axis=2)
+    return mosaic(large, min(maps_per_row(count), count), gap, ground=128)
+
+
+def maps_per_row(count: int) -> int:
+    """16 or 32; of thousands of units twice as many as rows, rounded up to a power of 2."""
+    return 16 if count <= 128 else 32 if count <= 512 else 1 << math.ceil(math.log2(math.sqrt(2 * count)))
+
+
+@routes.page(f"{PICTURE}/projection/{{layer}}/{{unit}}.png", PNG)
+def projection(
+    context: PictureContext, layer: LayerName, unit: Number, method: Method = "deconvnet", figure: bool = False
+) -> bytes:
+    """A unit at its map's peak, projected down to the pixels; `figure`: as `alexnet see project` draws it."""
+    units = strongest_units(context.opened.network, context.forward_pass[layer], layer, [unit])
+    seen = project(context.forward_pass, units, method=method)
+    if figure:
+        return png_of(figures.projection_figure(centre_view(context), seen, method))
+    return png_of(contrast(seen.pixels[0].cpu().numpy()))
+
+
+# ── occlusion ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@routes.computation(f"{PICTURE}/occlusion")
+def occlusion(context: PictureContext, task: TaskContext) -> dict[str, Any]:
+    """[Z] Fig. 7, coarse first: each part has the places tried since the last one. Server-sent events."""
+    opened, forward, names = context.opened, context.forward_pass, context.opened.run.class_names
+    square = Square.fitting(opened.run.inputs.size)
+    watched = strongest_map(forward, last_convolution(opened.network))
+    clean_k = forward.probabilities[0]
+    label = int(clean_k.argmax())
+    constant = {
+        "corners": square.corners(opened.run.inputs.size),
+        "square": square.size,
+        "class": names[label],
+        "clean": float(clean_k[label]),
+        "watched": {"layer": watched.layer, "channel": watched.channel},
+    }
+
+    def send(places: Places) -> None:
+        task.part(
+            constant
+            | {
+                "step": places.step,
+                "rows": places.rows.tolist(),
+                "columns": places.columns.tolist(),
+                "probability": places.probabilities[:, label].tolist(),
+                "total": places.totals.tolist(),
+                "most_probable": [names[k] for k in places.probabilities.argmax(dim=1).tolist()],
+            }
+        )
+
+    found = occlude(
+        opened.exact.viewer,
+        forward,
+        square=square,
+        watched=watched,
+        coarse=COARSE,
+        together=TOGETHER,
+        found=send,
+        progress=task.progress,
+    )
+    context.explorer.findings.put(context.key("occlusion"), found)
+    return {"weakest": list(found.weakest)}
+
+
+@routes.page(f"{PICTURE}/occlusion.png", PNG)
+def occlusion_figure(context: PictureContext) -> bytes:
+    """The figure of `alexnet see occlusion`, once that was computed."""
+    found = context.finding("occlusion")
+    projection = project(context.forward_pass, [found.watched]).pixels[0].cpu().numpy()
+    names = context.opened.run.class_names
+    return png_of(figures.occlusion_figure(centre_view(context), found, projection, names))
+
+
+@routes.page(f"{PICTURE}/occlusion.json")
+def occlusion_numbers(context: PictureContext) -> bytes:
+    """The numbers of `alexnet see occlusion`, once that was computed."""
+    return json_bytes(context.finding("occlusion").as_json(context.opened.run.class_names))
+
+
+# ── invariance ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@routes.computation(f"{PICTURE}/invariance")
+def invariance(context: PictureContext, _: TaskContext) -> dict[str, Any]:
+    """[Z] Fig. 5 for one picture: probabilities and distances of features at each step. Server-sent events."""
+    opened, record = context.opened, torch.from_numpy(context.record_hwc)
+    label, names = int(context.forward_pass.probabilities[0].argmax()), opened.run.class_names
+    found = invariance_of(opened.exact.viewer, record[None], [label], names=["picture"], class_names=names)
+    context.explorer.findings.put(context.key("invariance"), found)
+    return {
+        "class": found.classes[0],
+        "layers": list(found.layers),
+        "curves": [invariance_curve(curve, names) for curve in found.curves],
+    }
+
+
+def invariance_curve(curve: Curves, names: tuple[str, ...]) -> dict[str, Any]:
+    """One transformation, with the classes whose probability rises highest at any step."""
+    outputs_tk = curve.outputs[0]
+    shown = outputs_tk.amax(dim=0).argsort(descending=True, stable=True)[:NAMED_CLASSES].tolist()
+    return {
+        "kind": curve.kind,
+        "unit": UNITS[curve.kind],
+        "amounts": list(curve.amounts),
+        "distances": {layer: distances[0].tolist() for layer, distances in curve.distances.items()},
+        "classes": [{"class": names[k], "probability": outputs_tk[:, k].tolist()} for k in shown],
+    }
+
+
+@routes.page(f"{PICTURE}/invariance.png", PNG)
+def invariance_png(context: PictureContext) -> bytes:
+    """The figure of `alexnet see invariance`, once that was computed."""
+    return png_of(invariance_figure(context.finding("invariance")))
+
+
+@routes.get("/sides/{side}" + PICTURE + "/invariance/{kind}/{step}.jpg")
+async def transformed(
+    explorer: TheExplorer,
+    side: NetworkKey,
+    picture: PictureId,
+    kind: Literal["translation", "scale", "rotation"],
+    step: Number,
+) -> Response:
+    """What the network saw at one step of a transformation, once invariance was computed."""
+    # Not in the worker's thread: a slider asks for many at once, while a pass may be running there.
+    found = finding(explorer, picture_key("invariance", picture, side, explorer.networks.version(side)))
+    (curve,) = (curve for curve in found.curves if curve.kind == kind)
+    if step >= len(curve.amounts):
+        raise Absent(f"{kind} has steps 0 … {len(curve.amounts) - 1}")
+    return Response(jpeg_of(curve.views[0][step].numpy()), media_type=JPEG, headers={"cache-control": "no-store"})
+
+
+# ── neighbours ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@routes.computation(f"{PICTURE}/neighbours")
+def neighbours(context: PictureContext, _: TaskContext) -> list[dict[str, Any]]:
+    """The training pictures nearest in the last hidden layer ([A] Fig. 4, right). Server-sent events."""
+    index = context.needed_cache.index
+    if index is None:
+        raise Absent(NOT_ANALYSED)
+    query = context.forward_pass[index.layer].float().flatten(1).cpu().numpy()
+    places, distances = index.search(query, NEIGHBOURS)
+    return [
+        {"picture": int(place), "class": index.class_names[int(index.labels[place])], "distance": float(distance)}
+        for place, distance in zip(places[0], distances[0], strict=True)
+    ]

@@ -1,0 +1,172 @@
+"""/api/sides/…/layers/…/units/…: a unit, what activates it, what it is connected to, how it formed.
+
+C channels of a layer.
+"""
+
+from typing import Any, Literal
+
+from jaxtyping import Float
+from torch import Tensor
+
+from alexnet.nets.table import Conv, Dense
+from alexnet.report.drawing import kernel_mosaic, png_of
+from alexnet.see import figures
+from alexnet.see.connections import filters_of, strengths, weighted_layers
+from alexnet.see.display import contrast, tile
+from alexnet.see.evolution import Evolution, evolution_of
+from alexnet.see.patches import Portrait, portraits_of
+from alexnet.see.top import NONE, Strongest
+from alexnet.serve.open_networks import Absent
+from alexnet.serve.pages.layer import NOT_ANALYSED, TILE, describe_layer, layer_of_unit
+from alexnet.serve.pages.routes import PNG, LayerName, NetworkContext, Number, Routes
+from alexnet.serve.run_cache import RunCache
+
+routes = Routes(tags=["units"])
+Shown = Literal["patch", "projection"]
+UNIT = "/layers/{layer}/units/{unit}"
+CONNECTIONS = 8
+"""Strongest connections that are named."""
+FILTERS = 64
+"""Filters of a unit that are drawn, the strongest first."""
+
+
+@routes.page(UNIT)
+def unit_page(context: NetworkContext, layer: LayerName, unit: Number) -> dict[str, Any]:
+    """A unit: connections, strongest pictures, histogram, evolution; null is what has not been analysed yet."""
+    opened, cache = context.opened, context.cache
+    network, found = opened.network, layer_of_unit(opened, layer, unit)
+    rows = [one.row for one in weighted_layers(network)]
+    place = rows.index(found.row)
+    below = rows[place - 1].name if place else "picture"
+    above = rows[place + 1] if place + 1 < len(rows) else None
+    return {
+        "layer": describe_layer(found),
+        "unit": unit,
+        "column": unit * found.columns // found.leaving.maps,
+        "class": opened.run.class_names[unit] if found is network.layers[-1] else None,
+        "filters": isinstance(found.row, Conv),
+        # Weights of locally connected layers don't join whole channels.
+        "inputs": connections(strengths(network, layer)[unit], below) if isinstance(found.row, Conv | Dense) else None,
+        "outputs": connections(strengths(network, above.name)[:, unit], above.name)
+        if isinstance(above, Conv | Dense)
+        else None,
+        "strongest": strongest_pictures(cache, layer, unit) if cache else None,
+        "histogram": histogram(cache, layer, unit) if cache else None,
+        "evolution": evolution_page(cache, layer, unit) if cache else None,
+        "snapshots": list(opened.run.folder.snapshots),
+    }
+
+
+def connections(norms_c: Float[Tensor, "C"], layer: str) -> dict[str, Any]:
+    """The norm of the weights that join a unit to each channel of another layer, and the strongest channels."""
+    order = norms_c.argsort(descending=True, stable=True)[:CONNECTIONS]
+    return {
+        "layer": layer,
+        "strengths": [round(value, 5) for value in norms_c.tolist()],
+        "strongest": [int(number) for number in order if norms_c[number] > 0],
+    }
+
+
+def strongest_pictures(cache: RunCache, layer: str, channel: int) -> list[dict[str, Any]] | None:
+    return ranked(cache, cache.top[layer], channel) if cache.top else None
+
+
+def ranked(cache: RunCache, best: Strongest, channel: int) -> list[dict[str, Any]]:
+    """The pictures that activate a channel most, the strongest first."""
+    names, labels = cache.prepared.store.class_names, cache.split.labels
+    return [
+        {"rank": rank, "value": value, "picture": picture, "class": names[int(labels[picture])]}
+        for rank, (value, picture) in enumerate(
+            zip(best.values[channel].tolist(), best.pictures[channel].tolist(), strict=True)
+        )
+        if picture != NONE
+    ]
+
+
+def histogram(cache: RunCache, layer: str, channel: int) -> dict[str, Any] | None:
+    spread = cache.spread
+    if spread is None or layer not in spread.peaks:
+        return None
+    return spread.as_json(layer, channel) | {"pictures": spread.about["pictures"]}
+
+
+def evolution_page(cache: RunCache, layer: str, channel: int) -> list[dict[str, Any]] | None:
+    """The picture that activated the unit most after each snapshot; None if that was not analysed."""
+    tops = cache.evolution
+    if tops is None:
+        return None
+    found = {epoch: ranked(cache, top[layer], channel) for epoch, top in tops.items()}
+    return [{"epoch": epoch} | ranks[0] for epoch, ranks in found.items() if ranks]
+
+
+# ── drawings ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@routes.page(f"{UNIT}/filters.png", PNG)
+def filters(context: NetworkContext, layer: LayerName, unit: Number) -> bytes:
+    """A unit's filters: in colour in the first layer, else one for each of the channels with the largest weights."""
+    network = context.opened.network
+    layer_of_unit(context.opened, layer, unit)
+    filters_mkk = filters_of(network, layer, unit)
+    if layer == network.layers[0].row.name:
+        return png_of(kernel_mosaic(filters_mkk[None].numpy(), 1))
+    order = filters_mkk.flatten(1).norm(dim=1).argsort(descending=True, stable=True)[:FILTERS]
+    grey = filters_mkk[order][:, None].expand(-1, 3, -1, -1).numpy()
+    return png_of(kernel_mosaic(grey, 16, together=True, clear=True))
+
+
+@routes.page(f"{UNIT}/top.png", PNG)
+def top_figure(context: NetworkContext, layer: LayerName, unit: Number) -> bytes:
+    """The figure of `alexnet see top`."""
+    return png_of(figures.top_figure({unit: top_patches(context, layer, unit)}, layer))
+
+
+@routes.page(f"{UNIT}/evolution.png", PNG)
+def evolution_figure(context: NetworkContext, layer: LayerName, unit: Number) -> bytes:
+    """The figure of `alexnet see evolution`."""
+    return png_of(figures.evolution_figure(evolution(context, layer, unit)))
+
+
+@routes.page(UNIT + "/strongest/{rank}/{shown}.png", PNG)
+def strongest(context: NetworkContext, layer: LayerName, unit: Number, rank: Number, shown: Shown) -> bytes:
+    """One of the pictures that activate the unit most: the patch that it sees, or its projection."""
+    return drawn(top_patches(context, layer, unit), rank, shown)
+
+
+@routes.page(UNIT + "/evolution/{rank}/{shown}.png", PNG)
+def after_snapshot(context: NetworkContext, layer: LayerName, unit: Number, rank: Number, shown: Shown) -> bytes:
+    """The unit after one of the snapshots, by its number: the patch that activated it most, or its projection."""
+    return drawn(evolution(context, layer, unit).features[layer][unit], rank, shown)
+
+
+def top_patches(context: NetworkContext, layer: str, unit: int) -> list[Portrait]:
+    """What the unit sees of its strongest pictures. Raises Absent if they were not analysed."""
+
+    def find() -> list[Portrait]:
+        opened, cache = context.opened, context.needed_cache
+        layer_of_unit(opened, layer, unit)
+        if cache.top is None:
+            raise Absent(NOT_ANALYSED)
+        return portraits_of(opened.exact.viewer, cache.split, cache.top, layer, [unit])[unit]
+
+    return context.found(("patches", layer, unit), find)
+
+
+def evolution(context: NetworkContext, layer: str, unit: int) -> Evolution:
+    """The unit after each snapshot. Raises Absent if the snapshots were not analysed."""
+
+    def find() -> Evolution:
+        opened, cache = context.opened, context.needed_cache
+        layer_of_unit(opened, layer, unit)
+        if cache.evolution is None:
+            raise Absent("the snapshots have not been analysed yet")
+        return evolution_of(opened.exact, cache.split, {layer: [unit]}, cache.evolution)
+
+    return context.found(("evolution", layer, unit), find)
+
+
+def drawn(patches: list[Portrait], rank: int, shown: Shown) -> bytes:
+    if rank >= len(patches):
+        raise Absent("there are fewer pictures")
+    one = patches[rank]
+    return png_of(tile(one.patch if shown == "patch" else contrast(one.projection), TILE, one.box, one.frame))

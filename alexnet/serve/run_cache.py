@@ -1,0 +1,210 @@
+"""What takes a pass over many pictures: computed on request, once, and cached in the run folder.
+
+    RUN/see/top.safetensors             what `alexnet see top` found, if it is of these weights and pictures; or
+    RUN/explorer/top-val.safetensors    the strongest pictures of every channel
+    RUN/explorer/spread-val.safetensors how strongly each channel is activated
+    RUN/explorer/evaluation-val.json    errors by class, centre and ten views
+    RUN/explorer/epochs-val/            the strongest picture of every channel after each snapshot
+    RUN/explorer/similar/               an index of the training pictures, as `alexnet similar build` makes it
+
+Each file records its weights and pictures; one of others, or a damaged one, is computed again.
+"""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from alexnet.data.store.read import Store, StoreSplit
+from alexnet.errors import UserError
+from alexnet.features.similar.index import DESCRIPTION, Index, build
+from alexnet.files.atomic import faults_named, write_atomically
+from alexnet.files.schema import is_altered, json_bytes, read_json, sealed, validate
+from alexnet.files.tensors import digest_in
+from alexnet.measure.evaluation import Progress, check_size, evaluate_run, part_of
+from alexnet.report.text import evaluation_as_json
+from alexnet.see.activation_statistics import ActivationStatistics, spread_of
+from alexnet.see.connections import weighted_layers
+from alexnet.see.evolution import chosen_epochs, viewer_after
+from alexnet.see.top import Top, find_top
+from alexnet.serve.cache import LRUCache
+from alexnet.serve.open_networks import OpenNetwork, version_of
+
+Pass = Literal["top", "spread", "evaluation", "evolution", "neighbours"]
+VIEWS = (1, 10)
+NEIGHBOURS_OF = "train"
+FILES = 32
+"""Files that were read and stay in memory."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The prepared pictures that networks are run on: a split of a store."""
+
+    store: Store
+    split: str
+
+    @classmethod
+    def of(cls, store: Store) -> "Prepared":
+        """With "val", or the first split that has pictures."""
+        filled = [name for name, split in store.parts.items() if len(split)]
+        return cls(store, "val" if "val" in filled else filled[0])
+
+    def check(self, opened: OpenNetwork) -> None:
+        """Raises UserError if they don't fit a network."""
+        check_size(opened.run.folder, self.store)
+
+
+class CachedEvaluation(NamedTuple):
+    about: dict[str, Any]
+    numbers: dict[str, Any]
+
+    @classmethod
+    def load(cls, path: Path) -> "CachedEvaluation":
+        """Raises UserError if the file is damaged."""
+        found = read_json(path)
+        if not found.get("checksum") or is_altered(found):
+            raise UserError(f"{path}: damaged, or of an older alexnet. Request it again.")
+        validate(found, {"about": {"*": str}, "numbers": dict}, path, "Request it again.")
+        return cls(found["about"], found["numbers"])
+
+
+class RunCache:
+    """What is cached of a network. For the worker's thread."""
+
+    def __init__(self, opened: OpenNetwork, prepared: Prepared) -> None:
+        self.opened, self.prepared = opened, prepared
+        self.split: StoreSplit = part_of(prepared.store, prepared.split)
+        self.folder = opened.run.path / "explorer"
+        self._files: LRUCache[tuple[Path, str], Any] = LRUCache(FILES)
+
+    @cached_property
+    def layers(self) -> list[str]:
+        """Those with weights."""
+        return [layer.row.name for layer in weighted_layers(self.opened.network)]
+
+    @cached_property
+    def about(self) -> dict[str, Any]:
+        """The weights and pictures: the same as `alexnet see` writes."""
+        return {"run": self.opened.digest, "store": self.prepared.store.fingerprint, "part": self.prepared.split}
+
+    def path(self, what: Pass) -> Path:
+        """The file, or folder, of a pass."""
+        epoch = "" if self.opened.epoch is None else f"-epoch-{self.opened.epoch}"
+        match what:
+            case "evolution":
+                return self.folder / f"epochs-{self.prepared.split}"
+            case "neighbours":
+                return self.folder / f"similar{epoch}"
+            case _:
+                suffix = "json" if what == "evaluation" else "safetensors"
+                return self.folder / f"{what}{epoch}-{self.prepared.split}.{suffix}"
+
+    # ── what is there ────────────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def top(self) -> Top | None:
+        own = self._known(self.opened.run.path / "see" / "top.safetensors", Top.load)
+        return own if own and set(self.layers) <= set(own.layers) else self._known(self.path("top"), Top.load)
+
+    @property
+    def spread(self) -> ActivationStatistics | None:
+        return self._known(self.path("spread"), ActivationStatistics.load)
+
+    @property
+    def evaluation(self) -> dict[str, Any] | None:
+        """As `alexnet evaluate --json` prints it."""
+        found = self._known(self.path("evaluation"), CachedEvaluation.load)
+        return found and found.numbers
+
+    @property
+    def index(self) -> Index | None:
+        """Of similar training pictures."""
+        path = self.path("neighbours")
+        return self._read(path / DESCRIPTION, lambda _: Index.open(path, self.opened.exact))
+
+    @property
+    def evolution(self) -> dict[int, Top] | None:
+        """The strongest picture of every channel after each snapshot, if all are there."""
+        found = {epoch: self._after(epoch) for epoch in self.opened.run.folder.snapshots}
+        tops = {epoch: top for epoch, top in found.items() if top}
+        return tops if tops and len(tops) == len(found) else None
+
+    def _after(self, epoch: int) -> Top | None:
+        return self._known(self._of_epoch(epoch), Top.load, run=digest_in(self.opened.run.folder.snapshots[epoch]))
+
+    def _of_epoch(self, epoch: int) -> Path:
+        return self.path("evolution") / f"epoch-{epoch:04}.safetensors"
+
+    def _known(self, path: Path, load: Callable[[Path], Any], **about: str) -> Any:
+        """What the file holds; None if there is none, or one of other weights or pictures."""
+        found, wanted = self._read(path, load), self.about | about
+        return found if found and all(found.about.get(name) == value for name, value in wanted.items()) else None
+
+    def _read(self, path: Path, load: Callable[[Path], Any]) -> Any:
+        """What the file holds, read once; None if there is none or it is damaged."""
+        version = version_of(path)
+        try:
+            return None if version == "none" else self._files.get_or_make((path, version), lambda: load(path))
+        except UserError:
+            return None
+
+    # ── computing it ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    def compute(self, what: Pass, progress: Progress) -> None:
+        """Compute what is not there. Raises UserError if the pictures don't fit the network, or if it can't be
+        written."""
+        self.prepared.check(self.opened)
+        with faults_named(self.folder):
+            self.folder.mkdir(exist_ok=True)
+        viewer = self.opened.exact.viewer
+        if what == "evolution":
+            self._compute_evolution(progress)
+        elif getattr(self, "index" if what == "neighbours" else what) is not None:
+            return
+        elif what == "top":
+            find_top(viewer, self.split, self.layers, about=self.about, progress=progress).save(self.path(what))
+        elif what == "spread":
+            spread_of(viewer, self.split, self.layers, about=self.about, progress=progress).save(self.path(what))
+        elif what == "evaluation":
+            self._evaluate(progress)
+        else:
+            self._build_index(progress)
+
+    def _evaluate(self, progress: Progress) -> None:
+        run, prepared = self.opened.run, self.prepared
+        found, _ = evaluate_run(
+            run.folder, run.viewer, prepared.store, part=prepared.split, views=VIEWS, progress=progress
+        )
+        numbers = sealed({"about": self.about, "numbers": evaluation_as_json(found)})
+        write_atomically(self.path("evaluation"), json_bytes(numbers))
+
+    def _compute_evolution(self, progress: Progress) -> None:
+        run, total = self.opened.exact, len(self.split)
+        epochs = chosen_epochs(run, ())
+        with faults_named(self.path("evolution")):
+            self.path("evolution").mkdir(exist_ok=True)
+        for number, epoch in enumerate(epochs):
+            if not self._after(epoch):
+                find_top(
+                    viewer_after(run, epoch),
+                    self.split,
+                    self.layers,
+                    kept=1,
+                    about=self.about | {"run": digest_in(run.folder.snapshots[epoch])},
+                    progress=lambda done, _, before=number * total: progress(before + done, len(epochs) * total),
+                ).save(self._of_epoch(epoch))
+
+    def _build_index(self, progress: Progress) -> None:
+        path = self.path("neighbours")
+        if (path / DESCRIPTION).exists():  # of other weights
+            shutil.rmtree(path)
+        build(
+            self.opened.exact,
+            self.prepared.store,
+            path,
+            parts=(NEIGHBOURS_OF,),
+            progress=lambda _, done, total: progress(done, total),
+        )
