@@ -1,14 +1,11 @@
 """On which device, and in which type, a trained network computes: as in its training where that can be."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 
 from alexnet.errors import UserError
 
-DeviceChoice = Literal["auto", "cpu", "cuda", "mps"]
-PrecisionChoice = Literal["auto", "fp32", "bf16"]
 DTYPES: dict[str, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 

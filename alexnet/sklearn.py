@@ -14,6 +14,7 @@ from typing import Any, Literal, get_type_hints
 
 import numpy as np
 
+from alexnet.choices import DeviceChoice, PrecisionChoice
 from alexnet.data.sources.base import Source
 from alexnet.data.store.prepare import prepare
 from alexnet.data.store.read import Store
@@ -25,7 +26,6 @@ from alexnet.isolation import isolated
 from alexnet.measure.pictures import picture_list, refuse_set
 from alexnet.measure.run import Run, check_views
 from alexnet.nets import zoo
-from alexnet.placement import DeviceChoice, PrecisionChoice
 from alexnet.runs.folder import RunFolder
 from alexnet.terminal import progress, say
 from alexnet.train.checks import check_options

@@ -15,6 +15,7 @@ from contextlib import redirect_stdout, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -22,8 +23,10 @@ from PIL import Image
 
 import alexnet
 from alexnet import cli
-from alexnet.commands.prepare import ready_store
+from alexnet.commands import VERBS, demo, dispatch
 from alexnet.data import synthetic
+from alexnet.data.store import ready
+from alexnet.data.store.ready import ready_store
 from alexnet.errors import UsageError, UserError
 from alexnet.nets.zoo import ZOO
 from alexnet.train.options import TrainOptions
@@ -65,10 +68,8 @@ def verb(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], None]], None
         class Act:
             """Do it."""
 
-            def run(self) -> None:
-                act()
-
-        monkeypatch.setitem(cli.VERBS, "act", Act)
+        monkeypatch.setitem(VERBS, "act", Act)
+        monkeypatch.setitem(sys.modules, "alexnet.commands.act", SimpleNamespace(run=lambda options: act()))
 
     return add
 
@@ -94,7 +95,7 @@ def test_help_and_version_go_to_stdout(arguments: list[str], capsys: pytest.Capt
 def test_help_names_every_verb_with_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     cli.main(["--help"])
     lines = capsys.readouterr().out.splitlines()
-    for name in cli.VERBS:
+    for name in VERBS:
         assert any(re.fullmatch(rf"  {name} +\S.+", line) for line in lines), name
     assert max(map(len, lines)) <= 120
 
@@ -127,6 +128,30 @@ def test_unknown_verb_suggests_the_nearest() -> None:
     assert done.returncode == 2
     assert done.stderr.startswith("alexnet: there is no verb 'completon'. Did you mean `alexnet completion`?")
     assert not done.stdout
+
+
+@pytest.mark.parametrize(
+    ("line", "meant"),
+    [
+        ("evaluate r s --part test", "--split"),
+        ("features r s --out f.npy --parts test", "--splits"),
+        ("prepare p s --part 1/2", "--shard"),
+        ("see top r s --layer conv1", "--layers"),
+        ("see evolution r s --part val", "--split"),
+        ("paper run A/s3.3 s --out f --epoch 3", "--epochs"),
+        ("prepare p s --hold 0.1", "--holdout"),
+    ],
+)
+def test_an_old_or_misspelt_option_is_answered_with_the_one_that_is_meant(
+    line: str, meant: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(line.split()) == 2
+    assert capsys.readouterr().err.endswith(f"Did you mean {meant}?\n")
+
+
+def test_see_parts_still_means_parts_of_a_body() -> None:
+    method = dispatch.parse(VERBS["see"], "see", ["parts", "r", "k.json", "--parts", "nose", "left_eye"]).method
+    assert method.parts == ("nose", "left_eye")
 
 
 def test_unknown_verb_like_none_points_to_help(capsys: pytest.CaptureFixture[str]) -> None:
@@ -231,10 +256,12 @@ def test_a_terminal_that_lacks_a_letter_is_no_fault() -> None:
 
 def test_ctrl_c_ends_with_one_line() -> None:
     program = (  # whoever runs the tests in the background may have them ignore SIGINT
-        "import signal, sys, time; from dataclasses import dataclass; from alexnet import cli\n"
+        "import dataclasses, signal, sys, time, types; from alexnet import cli; from alexnet.commands import VERBS\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-        "@dataclass\nclass Wait:\n  'Wait.'\n  def run(self): print('waiting', flush=True); time.sleep(50)\n"
-        "cli.VERBS['wait'] = Wait; sys.exit(cli.main(['wait']))"
+        "Wait = dataclasses.make_dataclass('Wait', []); Wait.__doc__ = 'Wait.'\n"
+        "def run(options): print('waiting', flush=True); time.sleep(50)\n"
+        "VERBS['wait'] = Wait; sys.modules['alexnet.commands.wait'] = types.SimpleNamespace(run=run)\n"
+        "sys.exit(cli.main(['wait']))"
     )
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
@@ -247,7 +274,7 @@ def test_ctrl_c_ends_with_one_line() -> None:
 # ── each verb ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("name", cli.VERBS)
+@pytest.mark.parametrize("name", VERBS)
 def test_a_verb_s_help_has_an_example_and_says_what_is_required_or_default(
     name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -266,7 +293,7 @@ def test_a_verb_s_help_has_an_example_and_says_what_is_required_or_default(
         assert re.search(r"\((default: .+|required|optional|repeatable)\)|show this help", text), text
 
 
-@pytest.mark.parametrize("name", cli.VERBS)
+@pytest.mark.parametrize("name", VERBS)
 def test_an_unknown_option_is_a_usage_mistake(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
         cli.main([*name.split(), *POSITIONALS.get(name, []), "--no-such-option"])
@@ -276,7 +303,7 @@ def test_an_unknown_option_is_a_usage_mistake(name: str, capsys: pytest.CaptureF
     assert "--no-such-option" in output.err
 
 
-@pytest.mark.parametrize("name", cli.VERBS)
+@pytest.mark.parametrize("name", VERBS)
 def test_a_home_folder_is_expanded_in_every_path(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     words = [
         f"~/{word}" if "." in word or word in ("run", "store", "picture", "one") else word
@@ -287,14 +314,14 @@ def test_a_home_folder_is_expanded_in_every_path(name: str, monkeypatch: pytest.
     monkeypatch.setenv("HOME", "/home/me")
     flat = [f"{one}={two}" if one.startswith("--") else two for one, two in itertools.pairwise(["", *words])]
     flat = [word for word in flat if not word.startswith("--") or "=" in word]
-    assert "~" not in repr(cli.parse(cli.find_verb(name), name, words))
-    assert "~" not in repr(cli.parse(cli.find_verb(name), name, flat))
+    assert "~" not in repr(dispatch.parse(dispatch.find_verb(name), name, words))
+    assert "~" not in repr(dispatch.parse(dispatch.find_verb(name), name, flat))
 
 
 def test_a_home_folder_is_expanded_behind_an_equals_sign_or_a_scheme(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/me")
-    assert cli.parse(cli.find_verb("demo"), "demo", ["--out=~/a b"]).out == Path("/home/me/a b")  # pyright: ignore
-    prepare = cli.parse(cli.find_verb("prepare"), "prepare", ["synthetic:~/x", "~/y"])
+    assert dispatch.parse(dispatch.find_verb("demo"), "demo", ["--out=~/a b"]).out == Path("/home/me/a b")  # pyright: ignore
+    prepare = dispatch.parse(dispatch.find_verb("prepare"), "prepare", ["synthetic:~/x", "~/y"])
     assert (prepare.source, prepare.store) == ("synthetic:/home/me/x", Path("/home/me/y"))  # pyright: ignore
     assert cli.main(["nets", "--batch=~nobody-here/x"]) == 2
 
@@ -356,7 +383,7 @@ def completions(script: str, line: str) -> set[str]:
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_every_shell_gets_a_script_that_names_every_verb(shell: str, scripts: dict[str, str]) -> None:
-    for name in cli.VERBS:
+    for name in VERBS:
         assert name in scripts[shell]
 
 
@@ -372,7 +399,7 @@ def test_every_shell_gets_a_script_that_names_every_verb(shell: str, scripts: di
         ("alexnet train s --precision ", {"auto", "bf16", "fp32"}),
         ("alexnet nets toy", {"toy"} | {name for name in ZOO if name.startswith("toy-")}),
         ("alexnet nets toy --b", {"--batch"}),
-        ("alexnet evaluate run store --part ", {"train", "val", "test"}),
+        ("alexnet evaluate run store --split ", {"train", "val", "test"}),
         ("alexnet paper run Z/table", {f"Z/table{number}" for number in (1, 2, 3, 4, 5, 7)}),
         ("alexnet similar b", {"build"}),
         ("alexnet train s --from ", set()),  # bash itself then offers files
@@ -383,7 +410,7 @@ def test_bash_completes_options_and_names(line: str, offered: set[str], scripts:
 
 
 def test_bash_completes_verbs(scripts: dict[str, str]) -> None:
-    assert completions(scripts["bash"], "alexnet c") == {name for name in cli.VERBS if name.startswith("c")}
+    assert completions(scripts["bash"], "alexnet c") == {name for name in VERBS if name.startswith("c")}
 
 
 def completer(script: str, shell: str) -> dict[str, Any]:
@@ -449,17 +476,19 @@ def test_prepare_shows_progress_on_stderr_and_the_outcome_on_stdout(
     assert cli.main(["prepare", str(photos), str(store), *options]) == 0
     output = capsys.readouterr()
     assert output.out.startswith(f"{store}: 2 classes, pictures: train 1")
-    assert "\n1 file left out, 0 odd ones taken" in output.out
+    assert "\n1 file skipped, 0 odd ones taken" in output.out
     assert "train: " in output.err
 
 
 def test_prepare_hands_every_option_on(monkeypatch: pytest.MonkeyPatch) -> None:
     handed: dict[str, object] = {}
-    monkeypatch.setattr("alexnet.data.sources.open_source", lambda source, **options: handed.update(options, of=source))
+    monkeypatch.setattr(
+        "alexnet.data.store.ready.open_source", lambda source, **options: handed.update(options, of=source)
+    )
     monkeypatch.setattr(
         "alexnet.commands.prepare.prepare_shown", lambda source, to, make, **options: handed.update(options, to=to)
     )
-    monkeypatch.setattr("alexnet.commands.prepare.in_words", lambda store: "done")
+    monkeypatch.setattr("alexnet.commands.prepare.describe", lambda store: "done")
     line = "prepare a b --size 8 --resample box --format jpeg --holdout 0.5 --seed 3 --background --exif --strict"
     assert cli.main([*line.split(), "--max-bad", "0.2", "--workers", "7", "--decode", "scaled"]) == 0
     assert callable(handed.pop("progress")), "the built-in set shows how far its drawing is"
@@ -602,14 +631,13 @@ def test_the_demo_runs_its_command_lines_in_order_and_shows_them(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     done: list[list[str]] = []
-    obey = cli.obey
-    monkeypatch.setattr(cli, "obey", lambda line: obey(line) if line[0] == "demo" else done.append(line))
+    monkeypatch.setattr(demo, "execute", done.append)
     assert cli.main(["demo", "--out", str(tmp_path)]) == 0
     assert [line[0] for line in done] == ["prepare", "train", "evaluate", "predict", "report"]
     shown = [line.removeprefix("$ ") for line in capsys.readouterr().err.splitlines() if line.startswith("$ ")]
     assert shown == [f"alexnet {shlex.join(line)}" for line in done]
     for name, *options in done:
-        assert cli.parse(cli.VERBS[name], name, options)
+        assert dispatch.parse(VERBS[name], name, options)
 
 
 def test_train_looks_at_its_options_before_it_prepares(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

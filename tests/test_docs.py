@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from alexnet import cli
-from alexnet.commands.see import METHODS
+from alexnet.commands import VERBS, dispatch
+from alexnet.commands.options.seeing import METHODS
 from alexnet.data.sources import open_source
 from alexnet.data.store.prepare import prepare
 from alexnet.measure.evaluation import evaluate_run
@@ -87,7 +87,7 @@ def options_of(verb: str) -> set[str]:
     shown = io.StringIO()
     for action in ([], *([name] for name in ACTIONS.get(verb, ()))):
         with redirect_stdout(shown), suppress(SystemExit):
-            cli.parse(cli.find_verb(verb), verb, [*action, "--help"])
+            dispatch.parse(dispatch.find_verb(verb), verb, [*action, "--help"])
     return set(OPTION.findall(shown.getvalue()))
 
 
@@ -108,20 +108,20 @@ def test_the_pages_have_examples_of_both_kinds() -> None:
     ("page", "words"), ALL_COMMANDS, ids=[f"{page.name}: {' '.join(words)}" for page, words in ALL_COMMANDS]
 )
 def test_command_lines_parse(page: Path, words: list[str]) -> None:
-    name, rest = cli.parted(words)
+    name, rest = dispatch.parted(words)
     if name.startswith("-"):
         assert name in ("--help", "--version")
     elif is_placeholder(words) or not rest or rest in ([method] for method in METHODS):
         assert set(OPTION.findall(" ".join(rest))) <= options_of(name)
     elif "--help" in rest:
-        cli.find_verb(name)
+        dispatch.find_verb(name)
     else:
-        cli.parse(cli.find_verb(name), name, rest)
+        dispatch.parse(dispatch.find_verb(name), name, rest)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=names)
 def test_options_named_in_the_text_exist(page: Path) -> None:
-    known = {"--help", "--version"}.union(OPTIONS_OF_TORCHRUN, *map(options_of, cli.VERBS))
+    known = {"--help", "--version"}.union(OPTIONS_OF_TORCHRUN, *map(options_of, VERBS))
     named = {option for phrase in phrases(page) for option in OPTION.findall(phrase)}
     assert named - known == set()
 

@@ -1,1 +1,31 @@
-"""The verbs of the command line. Nothing heavy is imported before a verb runs."""
+"""The command line's verbs: `options/` holds what each can be told, a file named like the verb what it does.
+
+May import every other folder. A verb's file is imported only when that verb runs.
+"""
+
+from alexnet.commands.options import data, features, measuring, papers, seeing, tools, training, weights
+
+VERBS: dict[str, type] = {
+    "nets": training.Nets,
+    "prepare": data.Prepare,
+    "check": data.Check,
+    "train": training.Train,
+    "plan": training.Plan,
+    "evaluate": measuring.Evaluate,
+    "predict": measuring.Predict,
+    "average": measuring.Average,
+    "report": measuring.Report,
+    "paper": papers.Paper,
+    "see": seeing.See,
+    "serve": tools.Serve,
+    "features": features.Features,
+    "transfer": features.Transfer,
+    "similar build": features.SimilarBuild,
+    "similar": features.Similar,
+    "verify": measuring.Verify,
+    "import": weights.Import,
+    "export": weights.Export,
+    "demo": tools.Demo,
+    "bench": tools.Bench,
+    "completion": tools.Completion,
+}

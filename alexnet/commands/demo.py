@@ -1,25 +1,36 @@
-"""The whole way on built-in pictures, as the command lines a person would type."""
+"""`alexnet demo`: everything on built-in pictures, as the command lines a person would type."""
 
+import shlex
+import sys
 from pathlib import Path
 
+from alexnet.commands.dispatch import execute
+from alexnet.commands.options.tools import Demo
 from alexnet.data.synthetic import CLASSES
+from alexnet.terminal import say
 
 SETTINGS = ["--width", "0.25", "--epochs", "28", "--batch", "64", "--patience", "3"]
 """A thin net learns the built-in set in about two minutes on two cores (docs/results.md)."""
 
-ASKED_ABOUT = 3
-"""Validation pictures that the demo asks about."""
+PREDICTED = 3
+"""Validation pictures that the demo classifies."""
 
 
-def commands(folder: Path) -> list[list[str]]:
-    """The demo's command lines, everything they make inside `folder`: draw and prepare, train, measure, ask, report.
+def run(options: Demo) -> None:
+    for line in command_lines(options.out):
+        say(f"\n$ alexnet {shlex.join(line)}")
+        execute(line)
+        sys.stdout.flush()
+    say(f"\nThe report: {options.out / 'run' / 'report.html'}")
 
-    Each goes on where it was stopped and leaves what is finished as it is, so that the demo can be given again.
-    """
+
+def command_lines(folder: Path) -> list[list[str]]:
+    """The demo's command lines, everything they make inside `folder`. Each resumes where it was interrupted and leaves
+    what is finished as it is, so that the demo can be rerun."""
     pictures, store, run = (str(folder / name) for name in ("pictures", "store", "run"))
     asked = [
         str(folder / "pictures" / "val" / name / f"{name}_{place:05d}.jpg")
-        for place, name in enumerate(CLASSES[:: len(CLASSES) // ASKED_ABOUT][:ASKED_ABOUT])
+        for place, name in enumerate(CLASSES[:: len(CLASSES) // PREDICTED][:PREDICTED])
     ]
     return [
         ["prepare", f"synthetic:{pictures}", store],

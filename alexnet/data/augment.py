@@ -5,18 +5,16 @@ Every draw is a function of (seed, epoch, picture): see `alexnet.data.order`.
 """
 
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 import torch
 
+from alexnet.choices import Crops
 from alexnet.data import order
 from alexnet.data.batches import upload
 from alexnet.data.colour_noise import ColourNoise, colour_noise
 from alexnet.data.preprocessing import Batch, Preprocessing, Records
 from alexnet.data.views import views_of
-
-Crops = Literal["random", "ten", "centre"]
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,10 @@
 """PCA colour noise, [A] §4.1: multiples of the principal components of the training pictures' RGB values."""
 
-from typing import Literal
-
 import numpy as np
 
+from alexnet.choices import ColourNoise
 from alexnet.data import order
 from alexnet.data.preprocessing import Preprocessing
-
-ColourNoise = Literal["off", "paper", "code"]
 
 COLOUR_STRENGTH = 0.1  # [A] §4.1: α ~ N(0, 0.1)
 

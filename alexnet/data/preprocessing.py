@@ -4,15 +4,14 @@ B pictures · S side of a record (256) · C side of a crop (224) · 3 colours, R
 """
 
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
 from alexnet import kernels
+from alexnet.choices import MeanMode
 
-MeanMode = Literal["aligned", "centre"]
 Records = UInt8[Tensor, "B S S 3"]
 Batch = Float[Tensor, "B 3 C C"]
 

@@ -3,6 +3,7 @@
 import re
 import shlex
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +23,22 @@ from alexnet.files.schema import any_number, json_bytes, number, one_of, read_js
 from alexnet.runs.formats import current_names, current_options
 
 RESULTS = "results"
+
+
+def run_all(experiments: Sequence[Experiment], lab: Lab) -> Iterator[Path]:
+    """Run each experiment and give its result file. Of several, those that the pictures do not allow are skipped and
+    listed at the end; a single one raises `Unsuited`."""
+    skipped = []
+    for experiment in experiments:
+        try:
+            yield run_experiment(experiment, lab)
+        except Unsuited as fault:
+            if len(experiments) == 1:
+                raise
+            skipped.append(str(fault))
+            lab.say(f"{fault} It is skipped.")
+    if skipped:
+        lab.say("skipped, because these pictures do not allow them:\n" + "\n".join(f"  {why}" for why in skipped))
 
 
 def run_experiment(experiment: Experiment, lab: Lab) -> Path:

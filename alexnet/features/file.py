@@ -14,11 +14,12 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 import torch
 
+from alexnet.choices import NumberType
 from alexnet.data.store.journal import GrowingFile
 from alexnet.data.store.layout import NPY_HEADER_BYTES, npy_header
 from alexnet.data.store.read import Store
@@ -39,7 +40,6 @@ from alexnet.measure.run import Run
 from alexnet.measure.viewer import BATCH
 
 FORMAT_VERSION = 1
-NumberType = Literal["float32", "float16"]
 SAVE_SECONDS = 5.0
 LARGEST_JSON = 1 << 32  # keys of millions of pictures
 ABOUT = {

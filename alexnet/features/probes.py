@@ -6,13 +6,13 @@ n training pictures · m test pictures · D values of a picture · K classes.
 from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import mean, stdev
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 
+from alexnet.choices import ProbeKind
 from alexnet.errors import UsageError, UserError
 
-ProbeKind = Literal["svm", "softmax"]
 KINDS: tuple[ProbeKind, ...] = get_args(ProbeKind)
 MOST_TEST = 50  # [Z] §5.2: pictures tested of a class, at most
 FOLDS = 5  # [Z] Tables 4–7

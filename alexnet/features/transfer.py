@@ -9,11 +9,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import numpy as np
 import torch
 
+from alexnet.choices import Beside, DeviceChoice
 from alexnet.data.sources.base import Source
 from alexnet.data.sources.base import SourceSplit as SourceSplit
 from alexnet.data.store.prepare import prepare
@@ -40,11 +41,9 @@ from alexnet.measure.evaluation import check_size
 from alexnet.measure.run import Run, check_views
 from alexnet.measure.viewer import BATCH, ViewAverager
 from alexnet.nets.network import build
-from alexnet.placement import DeviceChoice
 from alexnet.train.loop import train
 from alexnet.train.options import TrainOptions
 
-Beside = Literal["random", "target", "fine-tune"]
 TARGET_BATCH = 32
 """Of the trainings on a fold: some hundred pictures make a few batches of 128, too few updates in an epoch."""
 RATES: dict[Beside, float] = {"target": 0.01, "fine-tune": 0.001}  # [A] §5; a tenth of it for weights that have learned

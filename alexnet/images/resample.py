@@ -10,14 +10,12 @@ H, W rows and columns of the picture · S side of a record.
 import functools
 import platform
 from collections.abc import Callable
-from typing import Literal
 
 import numpy as np
 
+from alexnet.choices import Resample
 from alexnet.images import compiled
 from alexnet.images.pillow import Image
-
-Resample = Literal["bicubic", "bilinear", "lanczos", "box"]
 
 FILTERS: dict[Resample, Image.Resampling] = {
     "bicubic": Image.Resampling.BICUBIC,

@@ -238,7 +238,7 @@ def part_of(store: Store, name: str) -> StoreSplit:
     """The store's part called `name`. Raises UserError, naming those that exist, if it is absent or empty."""
     if name not in store.parts or not len(store.parts[name]):
         there = ", ".join(part for part, pictures in store.parts.items() if len(pictures))
-        raise UserError(f"{store.path}: has no pictures in a part {name!r}. Choose with --part; there are: {there}.")
+        raise UserError(f"{store.path}: has no pictures in a part {name!r}. Choose with --split; there are: {there}.")
     return store.parts[name]
 
 

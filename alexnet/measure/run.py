@@ -9,6 +9,7 @@ from typing import Any, overload
 from jaxtyping import Float
 from torch import Tensor
 
+from alexnet.choices import DeviceChoice, PrecisionChoice
 from alexnet.data.preprocessing import Preprocessing
 from alexnet.data.store.read import Store
 from alexnet.data.views import VIEW_NUMBERS
@@ -19,7 +20,7 @@ from alexnet.measure.pictures import Picture, each_picture, is_one
 from alexnet.measure.predict import Prediction, Predictor
 from alexnet.measure.viewer import ViewAverager
 from alexnet.nets.network import Network
-from alexnet.placement import DeviceChoice, Placement, PrecisionChoice
+from alexnet.placement import Placement
 from alexnet.runs.folder import RunFolder, placement_for
 from alexnet.runs.hub import fetch, push, save_folder
 

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from alexnet.choices import DeviceChoice, PrecisionChoice
 from alexnet.data.store.read import Store
 from alexnet.errors import UserError
 from alexnet.files.atomic import is_temporary
@@ -19,7 +20,6 @@ from alexnet.measure.accuracy import Counts
 from alexnet.measure.evaluation import Progress
 from alexnet.measure.run import Run
 from alexnet.nets.network import wanted
-from alexnet.placement import DeviceChoice, PrecisionChoice
 from alexnet.runs.folder import RunFolder, check_config, check_fits
 from alexnet.runs.history import read_history
 

@@ -8,15 +8,14 @@ Behind the first layer of a thin network all are wider, by 1/√width (`table.wi
 """
 
 import hashlib
-from typing import Literal, get_args
+from typing import get_args
 
 import torch
 from torch import nn
 
+from alexnet.choices import Initialisation
 from alexnet.errors import UsageError
 from alexnet.nets.table import Table, Weighted
-
-Initialisation = Literal["code", "paper", "zf"]
 
 PRINTED_STD = 0.01  # [A] §5, [Z] §3
 

@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from safetensors.torch import save as safetensors_bytes
 from torch import Tensor, nn
 
 import alexnet
+from alexnet.choices import Form
 from alexnet.data.preprocessing import Preprocessing
 from alexnet.errors import UsageError, UserError
 from alexnet.files.atomic import write_atomically
@@ -37,7 +38,6 @@ from alexnet.weights.onnx.rows import signature
 from alexnet.weights.own import INPUTS
 from alexnet.weights.torchvision import CALLED
 
-Form = Literal["safetensors", "torchvision", "onnx", "torch-export"]
 SUFFIXES: dict[Form, tuple[str, ...]] = {
     "safetensors": (".safetensors",),
     "torchvision": (".pth", ".safetensors"),

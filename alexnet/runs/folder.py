@@ -26,6 +26,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from alexnet.choices import DeviceChoice, PrecisionChoice
 from alexnet.data.preprocessing import Preprocessing
 from alexnet.errors import UserError
 from alexnet.files.atomic import expanded, faults_named, is_temporary, remove_temporaries, write_atomically
@@ -37,7 +38,7 @@ from alexnet.images.resample import Resample
 from alexnet.isolation import isolated
 from alexnet.nets import table, table_json
 from alexnet.nets.network import Network, wanted
-from alexnet.placement import DTYPES, DeviceChoice, Placement, PrecisionChoice, find_device
+from alexnet.placement import DTYPES, Placement, find_device
 from alexnet.runs.formats import FORMAT_VERSION, current_config
 
 KEPT_STATES = 2

@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from alexnet.choices import Method, NormRule, Overlap
 from alexnet.errors import UserError
 from alexnet.geometry import Box
 from alexnet.isolation import isolated
@@ -24,10 +25,6 @@ from alexnet.nets.table import Activation, BatchNorm, Conv, Dropout, Norm, Pool,
 from alexnet.see.forward_pass import ForwardPass
 from alexnet.see.local import MapPatch
 from alexnet.see.units import Unit, box_of, check_unit, frame_of
-
-Method = Literal["deconvnet", "guided", "gradient"]
-NormRule = Literal["pass", "adjoint"]
-Overlap = Literal["add", "overwrite"]
 
 BATCH = 64
 """Signals that go down at a time."""

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from alexnet.choices import Fill, Normalisation
 from alexnet.isolation import isolated
 from alexnet.measure.viewer import ViewAverager
 from alexnet.nets.network import Network
@@ -21,8 +22,6 @@ from alexnet.see.forward_pass import centre_mean
 from alexnet.see.units import feature_row, hidden_row
 
 Transformation = Literal["translation", "scale", "rotation"]
-Normalisation = Literal["relative", "none", "unit"]
-Fill = Literal["mean", "edge"]
 
 BATCH = 32
 UNITS = {"translation": "pixels down", "scale": "times", "rotation": "degrees"}

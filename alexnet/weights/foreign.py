@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from alexnet.choices import Colours
 from alexnet.errors import UserError
 from alexnet.files.atomic import faults_named, read_bounded
 from alexnet.files.schema import reading_errors
@@ -25,7 +26,6 @@ MOST_VALUES = 1 << 28
 ALONE = "Save the model's state_dict() alone."
 SIDE = 256
 """Side of a record, where the files do not say it ([A] §2)."""
-Colours = Literal["rgb", "bgr"]
 Order = Literal["sorted", "devkit", "listed"]
 SORTED_SYNSETS = "sorted synset"
 """The order of the outputs in Caffe's and torchvision's files; also what a prepared ImageNet store calls it."""

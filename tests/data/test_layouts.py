@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from alexnet.cli import main
-from alexnet.commands.prepare import ready_store
 from alexnet.data.sources import open_source
 from alexnet.data.sources.found import NOT_PICTURES
 from alexnet.data.store.read import Store
+from alexnet.data.store.ready import ready_store
 from alexnet.errors import UserError
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -222,7 +222,7 @@ def test_a_killed_prepare_inside_the_source_resumes(
 
 def test_shares_of_a_store_inside_the_source(photos: Path) -> None:
     options = ("prepare", str(photos), str(photos / "s"), "--size", "8")
-    for more in (("--part", "1/2"), ("--part", "2/2"), ("--join",)):
+    for more in (("--shard", "1/2"), ("--shard", "2/2"), ("--join",)):
         assert main([*options, *more]) == 0
     assert Store.open(photos / "s").class_ids == ("cat", "dog")
 

@@ -228,7 +228,7 @@ def test_done_parts_and_finished_stores_are_found(tmp_path: Path, make_source: M
 
 @pytest.mark.parametrize("text", ["0/2", "3/2", "1", "1/", "/2", "a/b", "1/0", "-1/2", "1/2/3", "1/1001", "", "½/2"])
 def test_what_is_no_part_is_refused(text: str) -> None:
-    with pytest.raises(UsageError, match=r"--part .*as in 3/8"):
+    with pytest.raises(UsageError, match=r"--shard .*as in 3/8"):
         Shard.parse(text)
 
 
@@ -293,7 +293,7 @@ def test_parts_and_whole_stores_do_not_mix(tmp_path: Path, make_source: MakeSour
 
     with pytest.raises(KeyboardInterrupt):
         prepare(make_source(), tmp_path / "whole", size=SIZE, progress=stop)
-    with pytest.raises(UserError, match="begun without --part"):
+    with pytest.raises(UserError, match="begun without --shard"):
         prepare_shard(make_source(), tmp_path / "whole", Shard(1, 2), SMALL)
     make_all(make_source(), tmp_path / "many", 2)
     with pytest.raises(UserError, match=r"holds parts of a store.*--join"):
@@ -369,15 +369,15 @@ def test_the_command_line_makes_and_joins_parts(
 ) -> None:
     common = ["--size", "16", "--holdout", "0.25"]
     for part in ("1/2", "2/2"):
-        assert cli.main(["prepare", str(photos), str(tmp_path / "many"), *common, "--part", part]) == 0
+        assert cli.main(["prepare", str(photos), str(tmp_path / "many"), *common, "--shard", part]) == 0
     assert capsys.readouterr().out.split() == [str(tmp_path / "many" / f"part-{n}-of-2") for n in (1, 2)]
     assert cli.main(["prepare", str(photos), str(tmp_path / "many"), *common, "--join"]) == 0
     assert "2 classes, pictures: train 12, val 4" in capsys.readouterr().out
     assert cli.main(["prepare", str(photos), str(tmp_path / "one"), *common]) == 0
     assert tree(tmp_path / "many") == tree(tmp_path / "one")
     wrong = ["prepare", str(photos), str(tmp_path / "many")]
-    assert cli.main([*wrong, "--part", "3/2"]) == 2
-    assert cli.main([*wrong, "--part", "1/2", "--join"]) == 2
+    assert cli.main([*wrong, "--shard", "3/2"]) == 2
+    assert cli.main([*wrong, "--shard", "1/2", "--join"]) == 2
 
 
 @pytest.fixture

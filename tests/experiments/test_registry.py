@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from alexnet import cli
-from alexnet.commands.paper import Paper
+from alexnet.commands import dispatch
+from alexnet.commands.options.papers import Paper
 from alexnet.data import synthetic
 from alexnet.data.sources import open_source
 from alexnet.data.store.prepare import prepare
@@ -84,7 +85,7 @@ def test_it_runs_at_toy_scale_and_says_whether_the_direction_agrees(
     for figure in result["figures"]:
         assert path.with_name(figure["file"]).read_bytes().startswith(b"\x89PNG")
         assert not figure["photographs"], "built-in pictures"
-    assert cli.parse(Paper, "paper", result["command"].split()[2:])
+    assert dispatch.parse(Paper, "paper", result["command"].split()[2:])
 
 
 def test_table_2_tells_what_the_pretrained_networks_had_learned_before(
@@ -433,9 +434,9 @@ def test_what_does_not_suit_is_refused_or_among_all_left_out(
     out = ["--out", str(tmp_path / "papers")]
     assert cli.main(["paper", "run", "A/fig1", str(store.path), *out]) == 2
     assert "its records have 40 pixels; A/fig1 needs CIFAR-10, records of 32 pixels" in capsys.readouterr().err
-    monkeypatch.setattr("alexnet.experiments.registry.chosen", lambda _: [find("A/fig1"), find("Z/table4")])
+    monkeypatch.setattr("alexnet.commands.paper.chosen", lambda _: [find("A/fig1"), find("Z/table4")])
     assert cli.main(["paper", "run", "all", str(store.path), *out]) == 0
-    assert capsys.readouterr().err.count("It is left out.") == 2
+    assert capsys.readouterr().err.count("It is skipped.") == 2
     assert cli.main(["paper", "run", "all", str(store.path), "--only", "ReLU", *out]) == 2
     assert "--only ReLU: names networks of one result" in capsys.readouterr().err
 

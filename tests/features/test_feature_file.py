@@ -145,9 +145,9 @@ def test_files_that_are_no_pictures_are_left_out_and_named(
 def test_mistakes_at_the_command_line(trained: Path, store: Store, tmp_path: Path, capsys) -> None:
     out = ["--out", str(tmp_path / "f.npy")]
     assert cli.main(["features", str(trained), str(store.path), "cat.jpg", *out]) == 2
-    assert "is a store: give it alone" in capsys.readouterr().err
-    assert cli.main(["features", str(trained), "cat.jpg", "--parts", "val", *out]) == 2
-    assert "only a store has parts" in capsys.readouterr().err
+    assert "is a store: name it alone" in capsys.readouterr().err
+    assert cli.main(["features", str(trained), "cat.jpg", "--splits", "val", *out]) == 2
+    assert "only a store has splits" in capsys.readouterr().err
     assert cli.main(["features", str(trained), str(store.path), "--layer", "conv9", *out]) == 1
     assert "conv9" in capsys.readouterr().err
     assert not (tmp_path / "f.npy").exists()

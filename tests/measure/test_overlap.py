@@ -102,7 +102,7 @@ def test_the_errors_on_the_other_pictures_are_given_too(
     assert f"{others['top1_error']:.2%}" in told.splitlines()[-1]
     page = write_report(trained, halves).read_text()
     assert "The network was trained on 12 of the 20 pictures" in page
-    assert main(["evaluate", str(trained.path), str(store.path), "--views", "1", "--part", "train"]) == 0
+    assert main(["evaluate", str(trained.path), str(store.path), "--views", "1", "--split", "train"]) == 0
     assert "all 200 pictures: this is the training error" in capsys.readouterr().err
 
 

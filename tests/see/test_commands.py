@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from alexnet import cli
-from alexnet.commands.see import METHODS
+from alexnet.commands.options.seeing import METHODS
 from alexnet.data.store.read import Store
 from alexnet.measure.run import Run
 
@@ -77,7 +77,7 @@ def test_top_whole_and_in_shares(see: Callable, store: Store, tmp_path: Path) ->
 
 
 def test_evolution(see: Callable, store: Store) -> None:
-    code, files, _ = see("evolution", store.path, "--layers", "conv1,conv3", "--channels", "0,1", "--part", "val")
+    code, files, _ = see("evolution", store.path, "--layers", "conv1,conv3", "--channels", "0,1", "--split", "val")
     assert code == 0
     told = content_of(files)
     assert told["epochs"] == [1, 2, 5]
@@ -150,7 +150,7 @@ def test_parts(see: Callable, picture: Path, tmp_path: Path) -> None:
         ("occlusion", ["PICTURE", "--true", "zebra"], 2, "there is no class 'zebra'. The run's classes are: angle0"),
         ("occlusion", ["PICTURE", "--channel", "3"], 2, "--layer and --channel name the watched map together"),
         ("top", ["STORE", "--shard", "3/2"], 2, "--shard 3/2: I/N is expected"),
-        ("top", ["STORE", "--part", "test"], 1, "no pictures in a part 'test'"),
+        ("top", ["STORE", "--split", "test"], 1, "no pictures in a part 'test'"),
         ("evolution", ["STORE", "--epochs", "3"], 1, "no snapshot of epoch 3; there are: 1, 2, 5"),
         ("invariance", ["PICTURE", "--true", "angle0", "angle1"], 2, "2 classes for 1 pictures"),
         ("parts", ["absent.json"], 1, "absent.json: no such file or folder"),

@@ -7,8 +7,8 @@ and every store prepared here), and whatever a list says. Confused, a network an
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
+from alexnet.choices import ClassOrder
 from alexnet.data.sources.base import distinct
 from alexnet.data.sources.class_text import FORMS, MOST_BYTES, WNID, entries_in
 from alexnet.data.sources.ilsvrc import EDITIONS, leaves_of
@@ -16,7 +16,6 @@ from alexnet.data.sources.mat import read_mat
 from alexnet.errors import UserError
 from alexnet.files.atomic import read_bounded
 
-ClassOrder = Literal["sorted", "devkit", "listed"]
 SORTED, DEVKIT = "sorted synset", "ILSVRC id"
 """What a run and a store call the two orders."""
 ORDERS = "--order sorted (by synset: Caffe, torchvision), --order devkit (by ILSVRC id)"

@@ -20,17 +20,16 @@ import hashlib
 import io
 import re
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 
+from alexnet.choices import Format
 from alexnet.files.schema import one_of
 from alexnet.images.pillow import Image
 
 FORMAT_VERSION = 1
 KIND = "alexnet store"
 
-Format = Literal["raw", "jpeg"]
 FORMATS: tuple[Format, ...] = ("raw", "jpeg")
 
 DESCRIPTION, REPORT, STATISTICS = "store.json", "report.json", "statistics.safetensors"

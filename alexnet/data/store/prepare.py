@@ -358,7 +358,7 @@ def _make_folder(destination: Path) -> None:
         return
     if any(map(layout.SHARD.fullmatch, entries)):
         raise UserError(
-            f"{destination}: holds parts of a store, made with --part. Put them together with --join, or choose "
+            f"{destination}: holds parts of a store, made with --shard. Put them together with --join, or choose "
             "another place"
         )
     if entries and not _is_begun(destination):

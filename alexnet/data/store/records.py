@@ -1,10 +1,11 @@
 """Items of a source → records of a store: what ``prepare`` has its threads do. No file of the store is touched here."""
 
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 
+from alexnet.choices import Decode
 from alexnet.data.sources import Item, Source
 from alexnet.data.store import layout
 from alexnet.data.store.journal import Chunk
@@ -13,8 +14,6 @@ from alexnet.errors import UsageError, UserError
 from alexnet.files.atomic import file_fault
 from alexnet.images.decode import Decoded, Undecodable, decode_record, to_record
 from alexnet.images.resample import Resample
-
-Decode = Literal["full", "scaled"]
 
 
 @dataclass(frozen=True)

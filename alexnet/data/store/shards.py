@@ -66,7 +66,7 @@ class Shard:
         if slash and number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of) <= MOST_SHARDS:
             return cls(int(number), int(of))
         raise UsageError(
-            f"--part {text}: I/N is needed, part I of N, with I from 1 to N and N at most {MOST_SHARDS:,}; as in 3/8"
+            f"--shard {text}: I/N is needed, part I of N, with I from 1 to N and N at most {MOST_SHARDS:,}; as in 3/8"
         )
 
     def __str__(self) -> str:
@@ -179,7 +179,7 @@ def _make_folder(destination: Path) -> None:
         return
     if layout.JOURNAL in entries:
         raise UserError(
-            f"{destination}: holds a store that was begun without --part; go on without it, or choose another place"
+            f"{destination}: holds a store that was begun without --shard; go on without it, or choose another place"
         )
     refuse_foreign(destination, entries)
 
@@ -231,7 +231,7 @@ def _whole_shards(
     whichever is here. UserError naming all that are missing or unfinished."""
     found = _shards_in(destination)
     if not found:
-        raise UserError(f"{destination}: there are no parts to join; make them with --part 1/N to --part N/N")
+        raise UserError(f"{destination}: there are no parts to join; make them with --shard 1/N to --shard N/N")
     of = found[0].of
     _refuse_other_division(destination, found, of)
     states: dict[Shard, State] = {}
@@ -250,7 +250,7 @@ def _whole_shards(
             faults.append(f"part {shard} is unfinished ({done:,} of {sum(own.values()):,} pictures)")
     if faults:
         raise UserError(
-            f"{destination}: {layout.describe(faults, most=20)}. Let each be made by the same command with --part "
+            f"{destination}: {layout.describe(faults, most=20)}. Let each be made by the same command with --shard "
             "instead of --join; it goes on where it was stopped"
         )
     return states, {**settings, "part": f"all of {of}"}

@@ -18,6 +18,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from alexnet.choices import Way
 from alexnet.data.store.read import Store
 from alexnet.errors import UsageError, UserError
 from alexnet.features.file import Collection, describes_features, open_features, write_features
@@ -59,7 +60,6 @@ INDEX = {
 OF_STORE = {"keys": [str], "labels": [whole()], "class_names": [str]}
 """What index.json, and features.json of a store, hold as far as they are read."""
 
-Way = Literal["exact", "codes", "hamming", "faiss"]
 """exact: every Euclidean distance; codes: Euclidean among those that codes choose; hamming: by codes alone; faiss: its
 inverted lists."""
 Progress = Callable[[str, int, int], None]

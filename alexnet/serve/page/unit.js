@@ -219,7 +219,7 @@ function evolution(run, unit, api, signal) {
       unit.layer.name,
       "--channels",
       String(unit.unit),
-      "--part",
+      "--split",
       run.store.part,
     ),
     name: `${run.name}-${unit.layer.name}-${unit.unit}-evolution`,

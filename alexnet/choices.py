@@ -1,0 +1,37 @@
+"""The values that options can take. The command line reads them without importing torch, and every other folder too."""
+
+from typing import Literal
+
+DeviceChoice = Literal["auto", "cpu", "cuda", "mps"]
+PrecisionChoice = Literal["auto", "fp32", "bf16"]
+Views = Literal[1, 5, 9, 10]
+
+# ── data ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+Resample = Literal["bicubic", "bilinear", "lanczos", "box"]
+Format = Literal["raw", "jpeg"]
+Decode = Literal["full", "scaled"]
+ClassOrder = Literal["sorted", "devkit", "listed"]
+
+# ── training ─────────────────────────────────────────────────────────────────────────────────────────────────────
+Initialisation = Literal["code", "paper", "zf"]
+ColourNoise = Literal["off", "paper", "code"]
+MeanMode = Literal["aligned", "centre"]
+Crops = Literal["random", "ten", "centre"]
+
+# ── weights ──────────────────────────────────────────────────────────────────────────────────────────────────────
+Colours = Literal["rgb", "bgr"]
+Form = Literal["safetensors", "torchvision", "onnx", "torch-export"]
+
+# ── looking inside ───────────────────────────────────────────────────────────────────────────────────────────────
+Method = Literal["deconvnet", "guided", "gradient"]
+NormRule = Literal["pass", "adjoint"]
+Overlap = Literal["add", "overwrite"]
+Normalisation = Literal["relative", "none", "unit"]
+Fill = Literal["mean", "edge"]
+Control = Literal["object", "picture"]
+
+# ── features ─────────────────────────────────────────────────────────────────────────────────────────────────────
+NumberType = Literal["float32", "float16"]
+Way = Literal["exact", "codes", "hamming", "faiss"]
+ProbeKind = Literal["svm", "softmax"]
+Beside = Literal["random", "target", "fine-tune"]

@@ -1,0 +1,48 @@
+"""Options that several commands share."""
+
+from dataclasses import dataclass, fields, make_dataclass
+from pathlib import Path
+from typing import Annotated, get_type_hints
+
+from tyro.conf import Positional, arg
+
+from alexnet.choices import DeviceChoice, PrecisionChoice
+
+RunArgument = Annotated[Positional[Path], arg(metavar="RUN", help="A run folder.")]
+StoreArgument = Annotated[Positional[Path], arg(metavar="STORE", help="A prepared store.")]
+PictureArgument = Annotated[Positional[str], arg(metavar="PICTURE", help="A picture file.")]
+SplitOption = Annotated[str, arg(metavar="NAME", help="Split of the store: train, val, or test where there is one.")]
+DeviceOption = Annotated[
+    DeviceChoice, arg(help="Where to compute; auto picks the first available of cuda, mps and cpu.")
+]
+SaveProbabilities = Annotated[
+    Path | None,
+    arg(
+        metavar="FILE",
+        help="Also write every picture's class probabilities to this safetensors file, for `alexnet average`.",
+        help_behavior_hint="(default: not written)",
+    ),
+]
+
+
+@dataclass(frozen=True)
+class Compute:
+    """Where, and in which precision, a network computes."""
+
+    device: DeviceOption = "auto"
+    precision: PrecisionChoice = "auto"
+    """Precision of the layers; auto uses that of the training, or fp32 on another kind of device."""
+
+
+ComputeOptions = Annotated[Compute, arg(name="")]
+
+
+def described_by_default(options: type, **named: str) -> type:
+    """The options without "(default: None)" in their help, where the text says it; `named` renames options."""
+    hints = get_type_hints(options, include_extras=True)
+    unsaid = [
+        (field.name, Annotated[hints[field.name], arg(name=named.get(field.name), help_behavior_hint="")], None)
+        for field in fields(options)
+        if field.default is None
+    ]
+    return make_dataclass(options.__name__, unsaid, bases=(options,), frozen=True)

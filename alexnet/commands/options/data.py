@@ -1,0 +1,78 @@
+"""Options of the commands that make and check stores."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import Positional, arg
+
+from alexnet.choices import Decode, Format, Resample
+from alexnet.commands.options.common import StoreArgument
+
+
+@dataclass(frozen=True)
+class Prepare:
+    """Turn pictures into a store, from which training reads without decoding anything again.
+
+    A store holds square RGB records of one size, labels, class names, the mean image, the colour statistics of the
+    training pictures, and a report of every unusual file. If interrupted, rerun the same command to resume.
+
+    Examples:
+        alexnet prepare photos/ photos.store --holdout 0.1    # a folder per class; a tenth is kept for validation
+        alexnet prepare photos/ photos.store --shard 1/2    # on one machine, 2/2 on another; then once:
+        alexnet prepare photos/ photos.store --join
+    """
+
+    source: Annotated[Positional[str], arg(metavar="SOURCE")]
+    """Where the pictures are: a folder with one folder per class, or with train/ and val/ of such; the folder of
+    ILSVRC-2010 or -2012 as downloaded, of Tiny-ImageNet, CIFAR-10, Caltech-101 or -256, LabelMe, small NORB; or
+    synthetic: for the built-in set."""
+    store: Annotated[Positional[Path], arg(metavar="STORE")]
+    """The folder to make."""
+    size: Annotated[int, arg(metavar="PIXELS")] = 256
+    """Side of a record: the shorter side is resized to it and the centre square kept."""
+    resample: Resample = "bicubic"
+    """The resizing filter; it averages when it shrinks."""
+    format: Format = "raw"
+    """raw: PIXELS² · 3 bytes a picture (1.28 million at 256: 252 GB); jpeg: about a third, decoded at every read."""
+    holdout: Annotated[float | None, arg(metavar="SHARE", help_behavior_hint="(default: the source's own splits)")] = (
+        None
+    )
+    """Share of the training pictures, 0 to 1, to set apart as the split "val"."""
+    seed: Annotated[int, arg(metavar="N")] = 0
+    """Random seed that decides which pictures --holdout takes."""
+    background: bool = False
+    """Keep the clutter of a Caltech set as a class."""
+    decode: Decode = "full"
+    """scaled: decode JPEGs with a shorter side of 4 · PIXELS or more at 1/2, 1/4 or 1/8 of their size: faster, and
+    about one level of 255 off."""
+    exif: bool = False
+    """Rotate pictures by their EXIF orientation; in 2012 they were not."""
+    strict: bool = False
+    """Stop at the first file that cannot be decoded."""
+    max_bad: Annotated[float, arg(metavar="SHARE")] = 0.01
+    """Stop if more than this share of the files, 0 to 1, cannot be decoded; fewer are skipped and listed."""
+    workers: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: one per core)")] = None
+    """Decoding threads; the default respects a container's CPU quota and OMP_NUM_THREADS."""
+    shard: Annotated[str | None, arg(metavar="I/N", help_behavior_hint="(default: everything)")] = None
+    """Prepare only the I-th of N shards, as one of N machines that share STORE."""
+    join: bool = False
+    """Join the N shards into one store, with the same bytes as one machine would make."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """Check a store: damage, classes, copies within and between splits, unusual pictures.
+
+    Reads every picture. The exit code is 1 if the store is damaged; copies and imbalance are only reported.
+
+    Examples:
+        alexnet check photos.store
+        alexnet check photos.store --json --sheet odd.png
+    """
+
+    store: StoreArgument
+    sheet: Annotated[Path | None, arg(metavar="FILE.png", help_behavior_hint="(default: STORE.check.png)")] = None
+    """Where to write the contact sheet of unusual pictures and copies, if there are any."""
+    json: bool = False
+    """Print one JSON object: remarks, counts by class, copies, unusual pictures."""

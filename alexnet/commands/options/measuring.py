@@ -1,0 +1,136 @@
+"""Options of the commands that measure a run and use it on pictures."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from tyro.conf import Positional, arg
+
+from alexnet.choices import Views
+from alexnet.commands.options.common import (
+    Compute,
+    ComputeOptions,
+    RunArgument,
+    SaveProbabilities,
+    SplitOption,
+    StoreArgument,
+)
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Measure a run on a split of a store: loss, top-1 and top-5 error, errors by class, confusions.
+
+    The store may have all of the run's classes or some of them; its records must be of the size the run was trained on.
+
+    Examples:
+        alexnet evaluate runs/photos photos.store
+        alexnet evaluate runs/photos photos.store --split test --json > figures.json
+        torchrun --nproc-per-node 4 -m alexnet evaluate runs/photos photos.store    # shared among four processes
+    """
+
+    run_folder: RunArgument
+    store: StoreArgument
+    views: Views = 10
+    """Crops of a picture whose softmax outputs are averaged: 1 (centre), 5 (with corners), 10 (with mirrors; [A] §4.1);
+    9 is a grid of 3 × 3 without mirrors (the 2012 CIFAR nets'). With more than one, the centre's figures are given
+    too."""
+    split: SplitOption = "val"
+    json: bool = False
+    """Print one JSON object: shares from 0 to 1, counts, nll in nats, every class and every confused pair."""
+    save_probabilities: SaveProbabilities = None
+    compute: ComputeOptions = Compute()
+
+
+@dataclass(frozen=True)
+class Predict:
+    """Classify pictures: the most probable classes of each, with bars.
+
+    Unreadable pictures are listed on stderr and the others are still classified; the exit code is then 1.
+
+    Examples:
+        alexnet predict runs/photos cat.jpg dog.png
+        alexnet predict runs/photos holiday/ --json > answers.jsonl
+        curl -s https://example.org/cat.jpg | alexnet predict runs/photos -
+    """
+
+    run_folder: RunArgument
+    pictures: Annotated[Positional[tuple[str, ...]], arg(metavar="FILE|FOLDER|- ...", help_behavior_hint="(required)")]
+    """Picture files, folders of them, or - for one picture on standard input."""
+    views: Literal[1, 5, 10] = 10
+    """Crops of a picture whose softmax outputs are averaged: 1 (centre), 5 (with corners), 10 (with mirrors)."""
+    top: Annotated[int, arg(metavar="N")] = 5
+    """How many classes to print."""
+    json: bool = False
+    """Print one JSON object per line: file, labels with class, id and probability, notes; or file and error."""
+    save_probabilities: SaveProbabilities = None
+    compute: ComputeOptions = Compute()
+
+
+@dataclass(frozen=True)
+class Average:
+    """Average several networks: saved probabilities, weighted equally, by given or by searched weights.
+
+    The search is that of 2012: one weight after another, in steps of 0.05. Errors on the pictures that were searched
+    say little about the weights found: search on one split and measure on another with --weights.
+
+    Examples:
+        alexnet average one.safetensors two.safetensors
+        alexnet average one.safetensors two.safetensors --search top5
+        alexnet average one.safetensors two.safetensors --weights 0.7,1 --submission answers.txt
+    """
+
+    files: Annotated[Positional[tuple[Path, ...]], arg(metavar="FILE ...", help_behavior_hint="(required)")]
+    """Files that `alexnet evaluate` or `alexnet predict` wrote with --save-probabilities, of the same pictures."""
+    weights: Annotated[str, arg(metavar="W,W,…", help_behavior_hint="(default: all equal)")] = ""
+    """A weight for each file."""
+    search: Annotated[
+        Literal["top1", "top5"] | None, arg(metavar="{top1,top5}", help_behavior_hint="(default: no search)")
+    ] = None
+    """Search the weights with the lowest error of this kind."""
+    save: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: not written)")] = None
+    """Write the averaged probabilities to this file."""
+    submission: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: not written)")] = None
+    """Write a competition's answers: one line per picture, its five most probable classes counted from 1."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """Write a run's report into its folder: one page that opens offline, and its figures as PNG.
+
+    Curves, first-layer kernels, network, recipe; with a store also accuracy by centre and ten views, pictures with
+    their labels, confusions and the table of classes.
+
+    Examples:
+        alexnet report runs/photos    # with the store it was trained on, if that still exists
+        alexnet report runs/photos --store photos.store
+    """
+
+    run_folder: RunArgument
+    store: Annotated[
+        Path | None, arg(metavar="STORE", help_behavior_hint="(default: the training's, if it still exists)")
+    ] = None
+    """A prepared store to measure on; its classes must be among the run's, and its records of the same size."""
+    split: SplitOption = "val"
+    compute: ComputeOptions = Compute()
+
+
+@dataclass(frozen=True)
+class Verify:
+    """Check a run folder's integrity: checksums, config, weights, log; with its store also the accuracy.
+
+    The exit code is 1 if anything differs from what was written.
+
+    Examples:
+        alexnet verify runs/photos
+        alexnet verify runs/photos photos.store --json
+    """
+
+    run_folder: RunArgument
+    store: Annotated[
+        Positional[Path | None], arg(metavar="[STORE]", help_behavior_hint="(default: accuracy is not measured)")
+    ] = None
+    """The store it was trained on: its validation pictures are measured again, with the centre view."""
+    json: bool = False
+    """Print a JSON list: what, finding, sound."""
+    compute: ComputeOptions = Compute()

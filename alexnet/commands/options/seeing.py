@@ -1,0 +1,287 @@
+"""Options of `alexnet see METHOD`: each method of [Z]."""
+
+import functools
+import inspect
+import operator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from tyro.conf import OmitSubcommandPrefixes, Positional, arg, subcommand
+
+from alexnet.choices import Control, Fill, Method, Normalisation, NormRule, Overlap
+from alexnet.commands.options.common import DeviceOption, PictureArgument, RunArgument, SplitOption, StoreArgument
+
+Out = Annotated[
+    Path | None,
+    arg(metavar="FOLDER", help="Where to write the results.", help_behavior_hint="(default: RUN/see)"),
+]
+MethodOption = Annotated[Method, arg(help="How to go back through ReLUs and norms: see docs/seeing.md.")]
+NormOption = Annotated[
+    NormRule | None,
+    arg(
+        help="At a response norm: pass the signal unchanged, or apply the adjoint of the norm.",
+        help_behavior_hint="(default: the method's; deconvnet: pass)",
+    ),
+]
+Layers = Annotated[str, arg(metavar="NAMES", help="Which rows of the network, as in conv2-conv5.")]
+Channels = Annotated[
+    str,
+    arg(
+        metavar="NUMBERS",
+        help="Which maps of each row, as in 3,17-20.",
+        help_behavior_hint="(default: 6, evenly spread)",
+    ),
+]
+
+
+@dataclass(frozen=True)
+class Project:
+    """Project units down to the pixels: what in a picture excites them ([Z] §2.1).
+
+    Examples:
+        alexnet see project runs/photos cat.jpg --layer conv5
+        alexnet see project runs/photos cat.jpg --layer conv3 --channels 3,17-20 --method guided
+    """
+
+    run_folder: RunArgument
+    picture: PictureArgument
+    layer: Annotated[str, arg(metavar="NAME")]
+    """Which row of the network (`alexnet nets NAME` lists them): conv5, relu5, fc7 …"""
+    channels: Annotated[str, arg(metavar="NUMBERS", help_behavior_hint="(default: the strongest)")] = ""
+    """Which maps (or units of a fully connected layer), as in 3,17-20."""
+    strongest: Annotated[int, arg(metavar="N")] = 9
+    """How many of the strongest maps, if none are named."""
+    at: Annotated[
+        tuple[int, int] | None, arg(metavar="ROW COLUMN", help_behavior_hint="(default: each map's peak)")
+    ] = None
+    """Which unit of each map."""
+    whole: bool = False
+    """All units of each map at once."""
+    method: MethodOption = "deconvnet"
+    norms: NormOption = None
+    overlap: Overlap = "add"
+    """Where two pooling windows share a maximum: add the two signals, or keep the larger."""
+    out: Out = None
+    device: DeviceOption = "auto"
+
+
+@dataclass(frozen=True)
+class TopNine:
+    """Find the nine pictures that excite each map most; show their patches and projections ([Z] Fig. 2).
+
+    One pass over the pictures for all maps of all layers; its shards can run as separate processes.
+
+    Examples:
+        alexnet see top runs/photos photos.store --layers conv2-conv5
+        alexnet see top runs/photos photos.store --shard 1/2 --out shards &
+        alexnet see top runs/photos photos.store --shard 2/2 --out shards
+        alexnet see top runs/photos photos.store --merge shards/top-1-of-2.safetensors shards/top-2-of-2.safetensors
+    """
+
+    run_folder: RunArgument
+    store: StoreArgument
+    layers: Annotated[str, arg(metavar="NAMES", help_behavior_hint="(default: all that have weights)")] = ""
+    """Which rows, as in conv2-conv5,fc7."""
+    channels: Annotated[str, arg(metavar="NUMBERS", help_behavior_hint="(default: 12, evenly spread)")] = ""
+    """Which maps are shown, as in 3,17-20. The JSON file has the strongest pictures of all."""
+    split: SplitOption = "val"
+    shard: Annotated[str, arg(metavar="I/N", help_behavior_hint="(default: the whole split)")] = ""
+    """Look only at the I-th of N shards of the split, and save what is found for --merge."""
+    merge: Annotated[
+        tuple[Path, ...], arg(metavar="FILE ...", help_behavior_hint="(default: look at the pictures)")
+    ] = ()
+    """Show what these shards found."""
+    method: MethodOption = "deconvnet"
+    norms: NormOption = None
+    out: Out = None
+    device: DeviceOption = "auto"
+
+
+@dataclass(frozen=True)
+class EvolutionOfFeatures:
+    """Show how maps formed in training: their strongest activation at each snapshot, projected ([Z] Fig. 4).
+
+    The run must have been trained with --snapshots.
+
+    Example:
+        alexnet see evolution runs/photos photos.store --layers conv1-conv5
+    """
+
+    run_folder: RunArgument
+    store: StoreArgument
+    layers: Layers = "conv1-conv5"
+    channels: Channels = ""
+    epochs: Annotated[tuple[int, ...], arg(metavar="N ...", help_behavior_hint="(default: all snapshots)")] = ()
+    """Which snapshots."""
+    split: SplitOption = "train"
+    out: Out = None
+    device: DeviceOption = "auto"
+
+
+@dataclass(frozen=True)
+class ActivationsOfMaps:
+    """Show how strongly, and how often, maps are active: histograms of each picture's largest activation.
+
+    Uses at most 1,000 pictures, evenly spread over the split.
+
+    Example:
+        alexnet see activations runs/photos photos.store --layers conv3 --channels 12
+    """
+
+    run_folder: RunArgument
+    store: StoreArgument
+    layers: Layers = "conv1-conv5"
+    channels: Channels = ""
+    split: SplitOption = "val"
+    out: Out = None
+    device: DeviceOption = "auto"
+
+
+@dataclass(frozen=True)
+class InvarianceOfFeatures:
+    """Shift, scale and rotate pictures; show how far the features move and what is predicted ([Z] Fig. 5).
+
+    Examples:
+        alexnet see invariance runs/photos cat.jpg dog.jpg
+        alexnet see invariance runs/photos cat.jpg --true tabby --normalise unit --fill edge
+    """
+
+    run_folder: RunArgument
+    pictures: Annotated[Positional[tuple[str, ...]], arg(metavar="PICTURE ...", help_behavior_hint="(required)")]
+    """Picture files; [Z] has five."""
+    true: Annotated[tuple[str, ...], arg(metavar="CLASS ...", help_behavior_hint="(default: the most probable)")] = ()
+    """The true class of each, by id or name."""
+    layers: Annotated[str, arg(metavar="NAMES", help_behavior_hint="(default: layers 1 and 7)")] = ""
+    """Rows whose outputs are compared, as in relu1,relu7."""
+    normalise: Normalisation = "relative"
+    """Euclidean distance: relative to the length of the original features, unchanged, or of unit vectors."""
+    fill: Fill = "mean"
+    """What lies outside the record: the mean, or its outermost pixels."""
+    out: Out = None
+    device: DeviceOption = "auto"
+
+
+@dataclass(frozen=True)
+class FiltersOfLayers:
+    """Show the first two layers' filters and measure their defects ([Z] Fig. 6).
+
+    Dead filters, shares of very low and very high frequencies, aliasing. Two runs can be compared.
+
+    Examples:
+        alexnet see filters runs/alexnet
+        alexnet see filters runs/alexnet --beside runs/zfnet
+    """
+
+    run_folder: RunArgument
+    beside: Annotated[Path | None, arg(metavar="RUN", help_behavior_hint="(default: none)")] = None
+    """Another run to compare with."""
+    out: Out = None
+
+
+@dataclass(frozen=True)
+class OcclusionOfPicture:
+    """Slide a grey square over a picture: what does the prediction depend on? ([Z] Fig. 7).
+
+    Maps of the strongest layer-5 map's total activation, of the true class's probability and of the predicted class.
+
+    Examples:
+        alexnet see occlusion runs/photos cat.jpg
+        alexnet see occlusion runs/photos cat.jpg --true tabby --size 48 --stride 4 --store photos.store
+    """
+
+    run_folder: RunArgument
+    picture: PictureArgument
+    true: Annotated[str | None, arg(metavar="CLASS", help_behavior_hint="(default: the most probable)")] = None
+    """The true class, by id or name."""
+    size: Annotated[int | None, arg(metavar="PIXELS", help_behavior_hint="(default: a seventh, 32 of 224)")] = None
+    """Side of the square, in pixels of the network's input."""
+    stride: Annotated[int | None, arg(metavar="PIXELS", help_behavior_hint="(default: a quarter of the square)")] = None
+    """How far it moves each time."""
+    grey: Annotated[float, arg(metavar="LEVEL")] = 128.0
+    """Grey level of the square, 0–255."""
+    layer: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="(default: the last convolution's)")] = None
+    """Row of the map that is watched."""
+    channel: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: the strongest)")] = None
+    """The map that is watched."""
+    store: Annotated[Path | None, arg(metavar="STORE", help_behavior_hint="(default: not shown)")] = None
+    """A prepared store in which the watched map's strongest patches are looked for."""
+    split: SplitOption = "val"
+    precision: Literal["auto", "fp32"] = "auto"
+    """Precision of the computation; auto: that of the training."""
+    out: Out = None
+    device: DeviceOption = "auto"
+
+
+@dataclass(frozen=True)
+class PartsOfPictures:
+    """Mask the same part in several pictures: do the features change alike? ([Z] Table 1; lower is more alike).
+
+    The file lists the parts of each picture: {"cat.jpg": {"left_eye": [x, y], …}, …}, in pixels of the picture.
+
+    Example:
+        alexnet see parts runs/photos dogs/keypoints.json --parts left_eye right_eye nose
+    """
+
+    run_folder: RunArgument
+    keypoints: Annotated[Positional[Path], arg(metavar="JSON")]
+    """Keypoints; the pictures are next to the file."""
+    parts: Annotated[
+        tuple[str, ...], arg(metavar="NAME ...", help_behavior_hint="(default: those in all pictures)")
+    ] = ()
+    """Which parts."""
+    match: Annotated[str, arg(metavar="TEXT", help_behavior_hint="(default: all)")] = ""
+    """Only pictures with this in their path, as in face/ for the built-in set."""
+    most: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: all)")] = None
+    """How many pictures at most; [Z] has five."""
+    layers: Annotated[str, arg(metavar="NAMES", help_behavior_hint="(default: layers 5 and 7)")] = ""
+    """Rows whose outputs are compared, as in relu5,relu7."""
+    mask: Annotated[int | None, arg(metavar="PIXELS", help_behavior_hint="(default: a seventh, 32 of 224)")] = None
+    """Side of the mask, in pixels of the network's input."""
+    grey: Annotated[float | None, arg(metavar="LEVEL", help_behavior_hint="(default: the mean)")] = None
+    """Grey level of the mask, 0–255."""
+    control: Control = "object"
+    """Where the control masks: on the object as in [Z] (in its box, or around the keypoints), or anywhere."""
+    seed: Annotated[int, arg(metavar="N")] = 0
+    """Random seed of the control's positions."""
+    out: Out = None
+    device: DeviceOption = "auto"
+
+
+METHODS: dict[str, type] = {
+    "project": Project,
+    "top": TopNine,
+    "evolution": EvolutionOfFeatures,
+    "activations": ActivationsOfMaps,
+    "invariance": InvarianceOfFeatures,
+    "filters": FiltersOfLayers,
+    "occlusion": OcclusionOfPicture,
+    "parts": PartsOfPictures,
+}
+
+
+def _choice() -> Any:
+    """The methods as one type, each described by the first line of its help."""
+    first_line = {name: (inspect.getdoc(one) or "").partition("\n")[0] for name, one in METHODS.items()}
+    named = (Annotated[one, subcommand(name, description=first_line[name])] for name, one in METHODS.items())
+    return functools.reduce(operator.or_, named)
+
+
+if TYPE_CHECKING:
+    Choice = Any
+else:
+    Choice = _choice()
+
+
+@dataclass(frozen=True)
+class See:
+    """Look inside a run by the methods of Zeiler and Fergus: projections, strongest pictures, occlusion …
+
+    Each writes a PNG and a JSON file. `alexnet see METHOD --help` lists a method's options.
+
+    Example:
+        alexnet see occlusion runs/photos cat.jpg
+    """
+
+    method: Annotated[OmitSubcommandPrefixes[Choice], arg(name="")]
+    """Which method."""

@@ -1,0 +1,67 @@
+"""Options of the commands that bring weights in and out."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import Positional, arg
+
+from alexnet.choices import ClassOrder, Colours, Form
+from alexnet.commands.options.common import RunArgument
+
+
+@dataclass(frozen=True)
+class Import:
+    """Make a run folder from other people's weights.
+
+    Supported: torchvision's alexnet (.pth, .safetensors), Caffe's AlexNet and CaffeNet (.caffemodel, also
+    product-quantised), ONNX, cuda-convnet's layout (.npz), and what `alexnet export` writes. What a file lacks is
+    reported, and asked for or refused where it is needed. docs/weights.md says where the usual files come from.
+
+    Examples:
+        alexnet import alexnet-owt-7be5be79.pth runs/torchvision --classes synset_words.txt
+        alexnet import bvlc_alexnet.caffemodel runs/caffe --mean ilsvrc_2012_mean.npy --classes synset_words.txt
+        alexnet import net.onnx runs/net --mean 123.68,116.78,103.94 --colours bgr
+    """
+
+    file: Annotated[Positional[Path], arg(metavar="FILE")]
+    """A file of weights, a folder or a tar archive."""
+    run_folder: Annotated[Positional[Path], arg(metavar="RUN")]
+    """The run folder to make."""
+    classes: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: what the file says)")] = None
+    """The list of classes: synset_words.txt, imagenet_class_index.json, meta.mat, CSV, JSON, or one class per line."""
+    order: Annotated[ClassOrder | None, arg(help_behavior_hint="(default: the format's)")] = None
+    """Order of the outputs: by sorted synset, by ILSVRC id, or as the list of classes has them."""
+    mean: Annotated[str | None, arg(metavar="FILE|R,G,B", help_behavior_hint="(default: the format's)")] = None
+    """What is subtracted from pictures: an image (.npy, .binaryproto; in the weights' colour order), or a colour."""
+    std: Annotated[str | None, arg(metavar="R,G,B", help_behavior_hint="(default: the format's)")] = None
+    """What the inputs were divided by, on the scale 0–255; it is folded into the first layer's weights."""
+    colours: Annotated[Colours | None, arg(help_behavior_hint="(default: the format's)")] = None
+    """Colour order that the first layer reads."""
+    net: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="(default: the format's)")] = None
+    """The network of the zoo that the weights belong to (.npz, .caffemodel)."""
+
+
+@dataclass(frozen=True)
+class Export:
+    """Write a run's weights for other tools.
+
+    safetensors: the whole run in one file. torchvision: the state dict of its alexnet, for runs of --net torchvision.
+    onnx: a graph with LRN nodes and a free batch size, compared with PyTorch on 64 pictures (if onnxruntime is
+    installed). torch-export: for torch.export.load. What a format can't hold (classes, mean) goes to FILE.json.
+    `alexnet import` reads the first three back bit for bit.
+
+    Examples:
+        alexnet export runs/photos --to onnx --preprocessing --out photos.onnx
+        alexnet export runs/photos --to safetensors --out photos.safetensors
+    """
+
+    run_folder: RunArgument
+    to: Form
+    """The format."""
+    out: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: RUN/NETWORK.suffix)")] = None
+    """The file to write."""
+    preprocessing: bool = False
+    """The model takes uint8 pictures (B, 256, 256, 3), and itself subtracts the mean and crops the centre."""
+    check: Annotated[Path | None, arg(metavar="STORE", help_behavior_hint="(default: random pictures)")] = None
+    """A store whose first validation pictures are used for the comparison of onnx."""
