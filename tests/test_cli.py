@@ -25,7 +25,6 @@ import alexnet
 from alexnet import cli
 from alexnet.commands import VERBS, demo, dispatch
 from alexnet.data import synthetic
-from alexnet.data.store import ready
 from alexnet.data.store.ready import ready_store
 from alexnet.errors import UsageError, UserError
 from alexnet.nets.zoo import ZOO
