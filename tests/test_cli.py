@@ -132,6 +132,9 @@ def test_unknown_verb_suggests_the_nearest() -> None:
 @pytest.mark.parametrize(
     ("line", "meant"),
     [
+        ("train s --out r --rate 0.1", "--learning-rate"),
+        ("train s --out r --accumulate 2", "--accumulation-steps"),
+        ("train s --out r --acumulation-steps=2", "--accumulation-steps"),
         ("evaluate r s --part test", "--split"),
         ("features r s --out f.npy --parts test", "--splits"),
         ("prepare p s --part 1/2", "--shard"),
