@@ -134,7 +134,7 @@ def test_files_that_are_no_pictures_are_left_out_and_named(
     (folder / "m.png").write_bytes(b"no picture")
     out = tmp_path / "f.npy"
     assert cli.main(["features", str(trained), str(folder), "--out", str(out), "--layer", "fc8"]) == 1
-    assert "are left out: 1" in capsys.readouterr().err
+    assert "were skipped: 1" in capsys.readouterr().err
     values, about = load_features(out)
     np.testing.assert_array_equal(values, features_of(run, records, "fc8"))
     assert [Path(key).name for key in about["keys"]] == ["a.png", "d.png", "z.png"]
