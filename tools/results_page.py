@@ -41,7 +41,7 @@ def with_results(page: str, kept: Path) -> str:
     _, end, after = rest.partition(END)
     if not found or not end:
         sys.exit(f"{PAGE}: the marks are gone. Put these two lines where the results belong:\n{BEGIN}\n{END}")
-    results = read_results(kept) if kept.is_dir() else []
+    results = read_results(kept) if kept.is_dir() else {}
     body = markdown(results, f"{kept.name}/", level=3) if results else f"{NONE_YET}\n"
     return f"{before}{BEGIN}\n\n{body}\n{END}{after}"
 

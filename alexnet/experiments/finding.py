@@ -1,8 +1,15 @@
-"""What an experiment found, as values: rows of a table, verdicts, figures. `as_json` is a result file's content."""
+"""What an experiment found, as values: rows of a table, verdicts, figures.
 
-from dataclasses import asdict, dataclass, field
+Rows and verdicts are also the schema of that part of a result file.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import zip_longest
 from statistics import mean, stdev
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from alexnet.files.schema import AnyFloat, Count, Range
 
 Agrees = Literal["yes", "no", "undecided", "unmeasured"]
 Unit = Literal["%", "points", "epochs", "×", "s", "pictures/s", ""]
@@ -15,24 +22,34 @@ WORDS: dict[str, str] = {
 
 
 def in_points(share: float) -> str:
-    """A difference of shares in words, with its sign."""
-    return f"{round(share * 100, 2) + 0.0:+.2f} points".replace("-", "−")  # + 0.0: no minus before nothing
+    """A difference of shares as text, with its sign."""
+    return f"{round(share * 100, 2) + 0.0:+.2f} points".replace("-", "−")  # + 0.0: no minus before a zero
+
+
+@dataclass(frozen=True)
+class Errors:
+    """What was measured of a run: shares of the pictures, 0 to 1; nll in nats."""
+
+    top1: float
+    top5: float
+    nll: AnyFloat
+    pictures: Annotated[int, Range(1)]
 
 
 @dataclass(frozen=True)
 class Row:
-    """A line of the table: ours, a value for each seed, beside the paper's. Of unit "%" and "points" values are shares,
-    0 to 1. `runs`: the trained networks behind the values, by folder name. A difference of means is one value, with the
-    `margin` it is held against and the number of `seeds` behind each mean."""
+    """A line of the table: our value for each seed, beside the paper's. Values of unit "%" and "points" are shares, 0
+    to 1. `runs`: the trained networks behind the values, by folder name. A difference of means is a single value, with
+    the `margin` that it must exceed and the number of `seeds` behind each mean."""
 
     what: str
-    values: tuple[float, ...]
-    paper: float | None = None
+    values: tuple[AnyFloat, ...]
+    paper: AnyFloat | None = None
     unit: Unit = "%"
     runs: tuple[str, ...] = ()
     note: str = ""
-    margin: float | None = None
-    seeds: int | None = None
+    margin: AnyFloat | None = None
+    seeds: Count | None = None
 
     @property
     def mean(self) -> float | None:
@@ -44,20 +61,35 @@ class Row:
         return stdev(self.values) if len(self.values) > 1 else None
 
 
+def error_rows(
+    what: str,
+    errors: Sequence[Errors],
+    paper: Sequence[float | None] = (),
+    runs: tuple[str, ...] = (),
+    note: str = "",
+) -> list[Row]:
+    """The top-1 and top-5 errors of networks that differ in their seed, beside the `paper`'s, as far as it has them."""
+    values = {"top-1": tuple(e.top1 for e in errors), "top-5": tuple(e.top5 for e in errors)}
+    return [
+        Row(f"{what}: {name} error", found, theirs, "%", runs, note)
+        for (name, found), theirs in zip_longest(values.items(), paper[:2])
+    ]
+
+
 @dataclass(frozen=True)
 class Verdict:
-    """Whether ours goes the way of a claim. `difference` and `margin` in the values' own unit; `why` in words."""
+    """Whether our result agrees with a claim. `difference` and `margin` in the values' own unit; `why` for people."""
 
     claim: str
     agrees: Agrees
     why: str
-    difference: float | None = None
-    margin: float | None = None
+    difference: AnyFloat | None = None
+    margin: AnyFloat | None = None
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure as the bytes of a PNG. `photographs`: it shows other people's pictures and stays where it was made."""
+    """A figure as the bytes of a PNG. `photographs`: it shows other people's pictures and must not be published."""
 
     name: str
     png: bytes
@@ -68,7 +100,7 @@ class Drawing:
 @dataclass(frozen=True)
 class Finding:
     """What came out of an experiment. `reading`: whose constants were used, the paper's or the 2012 code's; `recipe`:
-    how was trained, in words. `invalid`: why it does not count, if it does not."""
+    how the networks were trained, for people. `invalid`: why it does not count, if it does not."""
 
     rows: tuple[Row, ...]
     verdicts: tuple[Verdict, ...]
@@ -81,7 +113,7 @@ class Finding:
 
     @property
     def agrees(self) -> Agrees:
-        """Over all that was measured: no if one says so, yes if all do; undecided where it does not count."""
+        """Over all claims that were measured: "no" if one is, "yes" if all are; "undecided" if it does not count."""
         answers = {verdict.agrees for verdict in self.verdicts} - {"unmeasured"}
         if not answers:
             return "unmeasured" if self.verdicts else "undecided"
@@ -90,20 +122,3 @@ class Finding:
         if "no" in answers:
             return "no"
         return "yes" if answers == {"yes"} else "undecided"
-
-    def as_json(self) -> dict[str, Any]:
-        """Plain values: rows with mean and spread, verdicts, the names of the figures."""
-        return {
-            "agrees": self.agrees,
-            "invalid": self.invalid,
-            "reading": self.reading,
-            "recipe": self.recipe,
-            "rows": [{**asdict(row), "mean": row.mean, "spread": row.spread} for row in self.rows],
-            "verdicts": [asdict(verdict) for verdict in self.verdicts],
-            "notes": list(self.notes),
-            "figures": [
-                {"name": drawing.name, "caption": drawing.caption, "photographs": drawing.photographs}
-                for drawing in self.drawings
-            ],
-            "extra": self.extra,
-        }

@@ -15,8 +15,8 @@ def results_in_words(seeds: int, width: int) -> str:
     seconds = EXAMPLE_PICTURES * EXAMPLE_EPOCHS / EXAMPLE_PACE
     told = []
     for experiment in every_result().values():
-        count = experiment.trainings * seeds + experiment.once
-        here = experiment.here or f"about {duration(count * seconds)} *"
+        count = experiment.trainings * seeds + experiment.fixed_trainings
+        here = experiment.cost_here or f"about {duration(count * seconds)} *"
         lines = [
             f"claim: {experiment.claim}",
             f"needs: {experiment.needs}",

@@ -1,111 +1,85 @@
-"""The register of results: each is a function from a `Lab` to a `Finding`, with its claim and cost in front."""
+"""The register of results: every table, figure and claim of the papers, as their published.toml files list them."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from difflib import get_close_matches
-from typing import TYPE_CHECKING
+from functools import cache
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from alexnet.errors import UsageError
-from alexnet.experiments.finding import Finding
+from alexnet.files.packaged import read_toml
 
 if TYPE_CHECKING:
+    from alexnet.experiments.finding import Finding
     from alexnet.experiments.lab import Lab
+
+PAPERS = ("alexnet.experiments.krizhevsky2012", "alexnet.experiments.zeiler2014")
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """A table, figure or statement of a paper. `needs`: of pictures; `trainings`: networks to train for each seed
-    (`once`: in all, whatever the seeds); `full_scale`: what it cost its authors; `here`: what it costs here, where that
-    is not the networks' number times the example's; `keypoints`: whether it looks at pictures with key points; `own`:
-    the settings that have no part in it, mostly since it has values of its own for them; `record`: the side of the
-    pictures that it needs, where it needs such."""
+    """A table, figure or claim of a paper, and the function that reproduces it.
+
+    `needs`: what pictures it needs; `full_scale`: what it cost its authors; `trainings`: networks to train for each
+    seed; `fixed_trainings`: networks to train whatever the number of seeds; `cost_here`: what it costs here, where that
+    can't be estimated from the number of networks; `keypoints`: whether it uses pictures with key points;
+    `ignored_settings`: those that have no effect, mostly because it has values of its own; `only`: whether some of its
+    networks can be chosen; `record_size`: the side of the records, if it requires one. `changes`: the ablations, as
+    `Change` in ablations.py reads them; `numbers`: what else the paper prints.
+    """
 
     id: str
+    function: str
     title: str
     claim: str
     needs: str
-    trainings: int
     full_scale: str
-    run: "Callable[[Lab], Finding]"
-    once: int = 0
-    here: str = ""
+    trainings: int = 0
+    fixed_trainings: int = 0
+    cost_here: str = ""
     keypoints: bool = False
-    own: tuple[str, ...] = ()
-    record: int | None = None
+    ignored_settings: Sequence[str] = ()
+    only: bool = False
+    record_size: int | None = None
+    changes: Sequence[dict[str, Any]] = ()
+    numbers: Mapping[str, Any] = field(default_factory=dict)
 
     def cost(self, seeds: int) -> str:
-        """Trainings in words."""
-        count = self.trainings * seeds + self.once
+        """The number of networks to train, as text."""
+        count = self.trainings * seeds + self.fixed_trainings
         return f"{count} trainings with {seeds} seeds" if self.trainings else f"{count} trainings"
+
+    def run(self, lab: "Lab") -> "Finding":
+        module, name = self.function.rsplit(".", 1)
+        return getattr(import_module(module), name)(lab)
 
 
 class Unsuited(UsageError):
-    """The pictures given are not such as the result is of, or a second store is wanted."""
+    """The pictures given are not of the kind that a result needs, or a second store is missing."""
 
 
-REGISTER: dict[str, Experiment] = {}
-
-
-def result(
-    id: str,
-    title: str,
-    *,
-    claim: str,
-    needs: str,
-    full_scale: str,
-    trainings: int = 0,
-    once: int = 0,
-    here: str = "",
-    keypoints: bool = False,
-    own: tuple[str, ...] = (),
-    only: bool = False,
-    record: int | None = None,
-) -> "Callable[[Callable[[Lab], Finding]], Callable[[Lab], Finding]]":
-    """Put the function below into the register under `id`. `only`: whether some of its networks can be chosen."""
-    own += () if only else ("only",)
-
-    def register(run: "Callable[[Lab], Finding]") -> "Callable[[Lab], Finding]":
-        REGISTER[id] = Experiment(
-            id, title, claim, needs, trainings, full_scale, run, once, here, keypoints, own, record
-        )
-        return run
-
-    return register
-
-
+@cache
 def every_result() -> dict[str, Experiment]:
-    """All results by id, in the papers' order. (The modules that define them fill the register.)"""
-    from alexnet.experiments.krizhevsky2012 import (
-        ablations as ablations2012,
-    )
-    from alexnet.experiments.krizhevsky2012 import (
-        cifar as cifar2012,
-    )
-    from alexnet.experiments.krizhevsky2012 import (
-        figures as figures2012,
-    )
-    from alexnet.experiments.krizhevsky2012 import (
-        tables as tables2012,
-    )
-    from alexnet.experiments.zeiler2014 import (
-        figures as figures2013,
-    )
-    from alexnet.experiments.zeiler2014 import (
-        pictures as pictures2013,
-    )
-    from alexnet.experiments.zeiler2014 import (
-        tables as tables2013,
-    )
-    from alexnet.experiments.zeiler2014 import (
-        transfer as transfer2013,
-    )
+    """All results by id, in the papers' order."""
+    return {experiment.id: experiment for package in PAPERS for experiment in _read(package)}
 
-    modules = (
-        *(figures2012, ablations2012, cifar2012, tables2012),
-        *(figures2013, pictures2013, tables2013, transfer2013),
-    )
-    order = [id for module in modules for id in module.ORDER]
-    return {id: REGISTER[id] for id in sorted(order, key=_place)}
+
+def _read(package: str) -> list[Experiment]:
+    entries = read_toml(package, "published.toml")
+    usual = entries.pop("default")
+    found = []
+    for id, entry in entries.items():
+        fields = usual | entry | {"id": id, "function": f"{package}.{entry['function']}"}
+        if not fields.get("only"):
+            fields["ignored_settings"] = [*fields.get("ignored_settings", ()), "only"]
+        found.append(Experiment(**fields))
+    return found
+
+
+def published(id: str) -> Mapping[str, Any]:
+    """The numbers that the paper prints for a result."""
+    return every_result()[id].numbers
 
 
 def find(id: str) -> Experiment:
@@ -128,15 +102,3 @@ def chosen(id: str) -> list[Experiment]:
     if rest != "all" or paper not in ("", "A", "Z"):
         return [find(id)]
     return [experiment for name, experiment in every_result().items() if name.startswith(paper)]
-
-
-IN_PAPER = (
-    *("A/fig1", "A/s3.2", "A/s3.3", "A/s3.4", "A/s4.1", "A/s4.2", "A/s5", "A/fig3", "A/fig4", "A/s7"),
-    *("A/table1", "A/table2", "A/2009", "A/cifar", "A/recipes"),
-    *("Z/fig2", "Z/fig4", "Z/fig5", "Z/fig6", "Z/fig7", "Z/table1", "Z/table2", "Z/table3"),
-    *("Z/table4", "Z/table5", "Z/table7", "Z/fig9"),
-)
-
-
-def _place(id: str) -> int:
-    return IN_PAPER.index(id) if id in IN_PAPER else len(IN_PAPER)

@@ -4,25 +4,120 @@ import re
 import shlex
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import alexnet
 from alexnet.data.store.read import Store
-from alexnet.errors import UserError
-from alexnet.experiments.finding import WORDS, Finding
+from alexnet.experiments.finding import Agrees, Finding, Row, Verdict
 from alexnet.experiments.lab import Lab
-from alexnet.experiments.registry import Experiment, Unsuited
+from alexnet.experiments.registry import Experiment, Unsuited, every_result
 from alexnet.experiments.settings import WHERE, changed
 from alexnet.experiments.statistics import RULE
 from alexnet.files.atomic import write_atomically
 from alexnet.files.outputs import head_of, kind_of, refuse_foreign
-from alexnet.files.schema import any_number, json_bytes, number, one_of, read_json, validate, whole
+from alexnet.files.schema import Count, Range, from_json, json_bytes, keyed, read_json, to_json
 from alexnet.runs.formats import current_names, current_options
 
 RESULTS = "results"
+
+
+# ── the result file ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True)
+class Data:
+    """A store that networks were trained and measured on."""
+
+    store: str
+    fingerprint: str
+    classes: Count
+    record: Count
+    pictures: dict[str, Count]
+    measured_on: str = keyed("measured on")
+
+
+@dataclass(frozen=True)
+class Versions:
+    """What the networks were trained with."""
+
+    alexnet: str
+    torch: str
+    python: str
+    kernels: str
+
+
+@dataclass(frozen=True)
+class Seconds:
+    """The time taken: training of all networks used, whenever it was done; the rest, this time."""
+
+    training: Annotated[float, Range(0, 1e12)]
+    rest: Annotated[float, Range(0, 1e12)]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure in a file beside the result. `left_out`: its photographs are other people's, so it isn't kept here."""
+
+    caption: str
+    file: str | None = None
+    left_out: bool = False
+    name: str = ""
+    photographs: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.file and not self.left_out:
+            raise ValueError("a figure has no file")
+        if self.file and not re.fullmatch(r"(?!\.+$)[\w.][\w. -]{0,200}", self.file):  # no path that leads elsewhere
+            raise ValueError(f"{self.file[:60]!r} is no name of a figure")
+
+
+@dataclass(frozen=True)
+class Result:
+    """A result file. `settings` and `command`: without those that have no effect; `agrees`: over all claims."""
+
+    id: str
+    title: str
+    claim: str
+    command: str
+    when: str
+    data: Data
+    settings: dict[str, str | float | None]
+    versions: Versions
+    seconds: Seconds
+    agrees: Agrees
+    invalid: str
+    reading: str
+    recipe: str
+    rows: tuple[Row, ...]
+    verdicts: tuple[Verdict, ...]
+    notes: tuple[str, ...]
+    figures: tuple[Figure, ...]
+    pretraining: Data | None = None
+    rule: str = RULE
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+def read_result(path: Path) -> Result:
+    """The content of a result file. Raises UserError if it is damaged."""
+    content = read_json(path)
+    content["settings"] = current_names(content.get("settings"))
+    content["command"] = current_options(content.get("command"))
+    return from_json(content, Result, path, "Restore it, or run the experiment again.")
+
+
+def read_results(folder: Path) -> dict[str, Result]:
+    """The results in `folder`, or in its results/, by file name, in the papers' order. Other JSON files are skipped."""
+    place = folder / RESULTS if (folder / RESULTS).is_dir() else folder
+    files = [path for path in sorted(place.glob("*.json")) if "verdicts" in read_json(path)]
+    found = {path.name: read_result(path) for path in files}
+    order = list(every_result())
+    return dict(sorted(found.items(), key=lambda one: order.index(one[1].id) if one[1].id in order else len(order)))
+
+
+# ── running an experiment ────────────────────────────────────────────────────────────────────────────────────────
 
 
 def run_all(experiments: Sequence[Experiment], lab: Lab) -> Iterator[Path]:
@@ -42,171 +137,90 @@ def run_all(experiments: Sequence[Experiment], lab: Lab) -> Iterator[Path]:
 
 
 def run_experiment(experiment: Experiment, lab: Lab) -> Path:
-    """Say the claim and the cost, run, write the result; gives its file. Raises UserError for what a user can mend;
-    `Interrupted` when asked to stop: the same call goes on."""
-    place = lab.folder / RESULTS / f"{lab.result_name(experiment.id, experiment.own)}.json"
+    """Print the claim and the cost, run, write the result; gives its file. Raises UserError for what a user can mend;
+    `Interrupted` when asked to stop: the same call resumes."""
+    place = lab.folder / RESULTS / f"{lab.result_name(experiment.id, experiment.ignored_settings)}.json"
     refuse_foreign(place, lambda path: b'"claim": "' in head_of(path))
     lab.say(f"{experiment.id}, {experiment.title}\nclaim: {experiment.claim}")
     lab.say(f"cost: {experiment.cost(lab.settings.seeds)}; its authors: {experiment.full_scale}")
-    if own := [f"--{name.replace('_', '-')}" for name in changed(asdict(lab.settings)) if name in experiment.own]:
-        lab.say(f"{', '.join(own)}: has no part in this result")
-    if experiment.record not in (None, lab.store.size):
+    if ignored := [_option(name) for name in changed(asdict(lab.settings)) if name in experiment.ignored_settings]:
+        lab.say(f"{', '.join(ignored)}: ignored, this result has values of its own")
+    if experiment.record_size not in (None, lab.store.size):
         raise Unsuited(
             f"{lab.store.path}: its records have {lab.store.size} pixels; {experiment.id} needs {experiment.needs}. "
-            f"`alexnet prepare … --size {experiment.record}` makes such."
+            f"`alexnet prepare … --size {experiment.record_size}` makes such."
         )
     lab.used.clear()
     lab.planned.clear()
     began, trained_before = time.monotonic(), lab.seconds_trained
     finding = experiment.run(lab)
     rest = time.monotonic() - began - (lab.seconds_trained - trained_before)
-    seconds = {"training": round(lab.training_seconds, 1), "rest": round(max(0.0, rest), 1)}
-    return write_result(experiment, lab, finding, seconds)
+    return write_result(experiment, lab, finding, Seconds(round(lab.training_seconds, 1), round(max(0.0, rest), 1)))
 
 
-def write_result(experiment: Experiment, lab: Lab, finding: Finding, seconds: dict[str, float]) -> Path:
-    """The result and its figures into the lab's results/."""
-    name, folder = lab.result_name(experiment.id, experiment.own), lab.folder / RESULTS
+def write_result(experiment: Experiment, lab: Lab, finding: Finding, seconds: Seconds) -> Path:
+    """Write the result and its figures into the lab's results/."""
+    name, folder = lab.result_name(experiment.id, experiment.ignored_settings), lab.folder / RESULTS
     path = folder / f"{name}.json"
-    described = finding.as_json()
-    for drawing, told in zip(finding.drawings, described["figures"], strict=True):
-        told["file"] = f"{name}-{drawing.name}.png"
-        refuse_foreign(folder / told["file"], lambda png: kind_of(png) == "figure" or path.exists())
-        write_atomically(folder / told["file"], drawing.png)
-    write_atomically(path, json_bytes({**_about(experiment, lab), "seconds": seconds, **described}))
+    figures = []
+    for drawing in finding.drawings:
+        file = f"{name}-{drawing.name}.png"
+        refuse_foreign(folder / file, lambda png: kind_of(png) == "figure" or path.exists())
+        write_atomically(folder / file, drawing.png)
+        figures.append(Figure(drawing.caption, file, name=drawing.name, photographs=drawing.photographs))
+    pretraining = lab.pretraining if lab.uses_pretraining else None
+    result = Result(
+        id=experiment.id,
+        title=experiment.title,
+        claim=experiment.claim,
+        command=command(experiment, lab),
+        when=datetime.now(UTC).strftime("%Y-%m-%d"),
+        data=data_of(lab.store, lab.split),
+        pretraining=pretraining and data_of(pretraining, "val"),
+        settings={name: one for name, one in asdict(lab.settings).items() if name not in experiment.ignored_settings},
+        versions=Versions(
+            alexnet.__version__, _of_all(lab, "torch"), _of_all(lab, "python"), _of_all(lab, "machine", "kernels")
+        ),
+        seconds=seconds,
+        agrees=finding.agrees,
+        invalid=finding.invalid,
+        reading=finding.reading,
+        recipe=finding.recipe,
+        rows=finding.rows,
+        verdicts=finding.verdicts,
+        notes=finding.notes,
+        figures=tuple(figures),
+        extra=finding.extra,
+    )
+    # Mean and spread follow from a row's values; they are written for other readers of the file.
+    rows = [to_json(row) | {"mean": row.mean, "spread": row.spread} for row in finding.rows]
+    write_atomically(path, json_bytes(to_json(result) | {"rows": rows}))
     return path
 
 
-def _about(experiment: Experiment, lab: Lab) -> dict[str, Any]:
-    return {
-        "id": experiment.id,
-        "title": experiment.title,
-        "claim": experiment.claim,
-        "rule": RULE,
-        "command": command(experiment, lab),
-        "when": datetime.now(UTC).strftime("%Y-%m-%d"),
-        "data": data_of(lab.store, lab.part),
-        "pretraining": data_of(lab.pretraining, "val") if lab.pretraining and lab.pretrained_here else None,
-        "settings": {name: value for name, value in asdict(lab.settings).items() if name not in experiment.own},
-        "versions": {
-            "alexnet": alexnet.__version__,
-            "torch": _of_all(lab, "torch"),
-            "python": _of_all(lab, "python"),
-            "kernels": _of_all(lab, "machine", "kernels"),
-        },
-    }
-
-
 def _of_all(lab: Lab, *keys: str) -> str:
-    """What the networks used were trained with."""
+    """What the configs of the networks used say under `keys`; several answers are joined."""
     return " and ".join(sorted({str(run.value(*keys)) for run in lab.used.values()})) or "none"
 
 
-def data_of(store: Store, part: str) -> dict[str, Any]:
-    """What was trained and measured on."""
-    return {
-        "store": store.path.resolve().name,
-        "fingerprint": store.fingerprint,
-        "classes": len(store.class_ids),
-        "record": store.size,
-        "pictures": {name: len(pictures) for name, pictures in store.parts.items()},
-        "measured on": part,
-    }
+def data_of(store: Store, split: str) -> Data:
+    pictures = {name: len(some) for name, some in store.parts.items()}
+    return Data(store.path.resolve().name, store.fingerprint, len(store.class_ids), store.size, pictures, split)
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 def command(experiment: Experiment, lab: Lab) -> str:
-    """The command line that makes the result, with the options that are not as usual; stores by their folder's name."""
+    """The command line that reproduces the result, with the options that differ from their defaults; stores by their
+    folder's name."""
     words = ["alexnet", "paper", "run", experiment.id, lab.store.path.resolve().name]
     for name, value in changed(asdict(lab.settings)).items():
-        if name not in (*WHERE, *experiment.own):
-            words += [f"--{name.replace('_', '-')}", str(value)]
-    if lab.pretraining is not None and lab.pretrained_here:
+        if name not in (*WHERE, *experiment.ignored_settings):
+            words += [_option(name), str(value)]
+    if lab.pretraining is not None and lab.uses_pretraining:
         words += ["--pretrain", lab.pretraining.path.resolve().name]
     if lab.keypoints is not None and experiment.keypoints:
         words += ["--keypoints", lab.keypoints.name]
     return shlex.join([*words, "--out", lab.folder.resolve().name])
-
-
-def _file_name(value: Any) -> bool:
-    """Of a file beside the result: no path that leads elsewhere."""
-    return (
-        isinstance(value, str) and re.fullmatch(r"[\w.][\w. -]{0,200}", value) is not None and value not in (".", "..")
-    )
-
-
-def _time(value: Any) -> bool:
-    return number(value) and 0 <= value < 1e12
-
-
-def _plain(value: Any) -> bool:
-    """Of an option: a word, a number or nothing."""
-    return value is None or isinstance(value, str) or number(value)
-
-
-DATA = {
-    "store": str,
-    "fingerprint": str,
-    "classes": whole(),
-    "record": whole(),
-    "pictures": {"*": whole()},
-    "measured on": str,
-}
-RESULT = {
-    "id": str,
-    "title": str,
-    "claim": str,
-    "command": str,
-    "when": str,
-    "data": DATA,
-    "pretraining??": DATA,
-    "settings": {"*": _plain},
-    "versions": {"alexnet": str, "torch": str, "python": str, "kernels": str},
-    "seconds": {"training": _time, "rest": _time},
-    "agrees": one_of(*WORDS),
-    "invalid": str,
-    "reading": str,
-    "recipe": str,
-    "rows": [
-        {
-            "what": str,
-            "values": [any_number],
-            "paper??": any_number,
-            "unit": str,
-            "note": str,
-            "margin??": any_number,
-            "seeds??": whole(),
-            "mean??": any_number,
-            "spread??": any_number,
-        }
-    ],
-    "verdicts": [{"claim": str, "agrees": one_of(*WORDS), "why": str}],
-    "notes": [str],
-    "figures": [{"caption": str, "file??": _file_name}],
-}
-"""A result file, as far as it is read."""
-
-
-def read_result(path: Path) -> dict[str, Any]:
-    """The content of a result file and its name; of other JSON files the content alone counts for nothing."""
-    result = read_json(path)
-    if "verdicts" in result:
-        result["settings"] = current_names(result.get("settings"))
-        result["command"] = current_options(result.get("command"))
-        validate(result, RESULT, path, "Restore it, or run the experiment again.")
-        for row in result["rows"]:
-            row |= {name: row.get(name) for name in ("paper", "mean", "spread", "margin")}
-        for figure in result["figures"]:
-            if not figure.get("file") and not figure.get("left_out"):
-                raise UserError(f"{path}: damaged, a figure has no file. Restore it, or run the experiment again.")
-    return {**result, "file": path.name}
-
-
-def read_results(folder: Path) -> list[dict[str, Any]]:
-    """The result files in `folder`, or in its results/, in the papers' order."""
-    from alexnet.experiments.registry import every_result
-
-    place = folder / RESULTS if (folder / RESULTS).is_dir() else folder
-    order = list(every_result())
-    results = [read_result(path) for path in sorted(place.glob("*.json"))]
-    known = [result for result in results if "verdicts" in result]
-    return sorted(known, key=lambda r: (order.index(r["id"]) if r["id"] in order else len(order), r["file"]))

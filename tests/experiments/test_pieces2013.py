@@ -12,7 +12,7 @@ from alexnet.experiments.lab import Lab
 from alexnet.experiments.registry import find
 from alexnet.experiments.zeiler2014.figures import class_share, dead_share, share_by_chance
 from alexnet.experiments.zeiler2014.pictures import correlation, energy_below
-from alexnet.experiments.zeiler2014.tables import TABLE3
+from alexnet.experiments.zeiler2014.tables import sizes, trial_of
 from alexnet.experiments.zeiler2014.training import our_model, replication
 from alexnet.see.evolution import Evolution
 from alexnet.see.faces import drawn_faces, mask_over
@@ -74,16 +74,16 @@ def test_the_recipe_of_section_3(make_lab: MakeLab) -> None:
 
 def test_every_size_of_table_3_is_a_network_of_its_own(make_lab: MakeLab) -> None:
     lab = make_lab(net=None, input_size=None)
-    assert len({size.trial(lab).fingerprint(0) for size in TABLE3}) == 12
-    assert {size.trial(lab).table.name for size in TABLE3} == {size.name for size in TABLE3}
+    assert len({trial_of(lab, size).fingerprint(0) for size in sizes().values()}) == 12
+    assert [trial_of(lab, size).table.name for size in sizes().values()] == list(sizes())
 
 
 def test_only_some_sizes(make_lab: MakeLab) -> None:
     result = running.read_result(running.run_experiment(find("Z/table3"), make_lab(only="zfnet,zfnet-512", seeds=1)))
-    assert [row["what"] for row in result["rows"][::3]] == [
+    assert [row.what for row in result.rows[::3]] == [
         "our model: training top-1 error", "our model, 512-1024-512: training top-1 error",
     ]  # fmt: skip
-    assert len(result["verdicts"]) == 1
+    assert len(result.verdicts) == 1
     with pytest.raises(UsageError, match="there is no 'vgg' here"):
         running.run_experiment(find("Z/table3"), make_lab(only="vgg"))
 
@@ -109,8 +109,8 @@ def test_faces_stand_alike_and_masks_cover_an_eye() -> None:
 def test_without_key_points_other_pictures_have_no_table_1(make_lab: MakeLab, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Lab, "built_in", False)
     result = running.read_result(running.run_experiment(find("Z/table1"), make_lab()))
-    assert result["agrees"] == "unmeasured"
-    assert "--keypoints" in result["verdicts"][0]["why"]
+    assert result.agrees == "unmeasured"
+    assert "--keypoints" in result.verdicts[0].why
 
 
 def test_stopped_in_its_second_training_it_goes_on(make_lab: MakeLab, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,7 +124,7 @@ def test_stopped_in_its_second_training_it_goes_on(make_lab: MakeLab, monkeypatc
 
     lab = make_lab(seeds=1)
     monkeypatch.setattr(loop, "train_batch", stopping)
-    with pytest.raises(Interrupted, match="The same command goes on"):
+    with pytest.raises(Interrupted, match="Rerun the same command to resume"):
         running.run_experiment(find("Z/fig6"), lab)
     resumed: list[int] = []
     monkeypatch.setattr(loop, "train_batch", lambda job, *rest: (resumed.append(1), plain(job, *rest))[1])

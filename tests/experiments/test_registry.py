@@ -22,14 +22,16 @@ from alexnet.data.store.read import Store
 from alexnet.errors import UsageError, UserError
 from alexnet.experiments import lab as lab_module
 from alexnet.experiments import running
+from alexnet.experiments.finding import Errors
 from alexnet.experiments.krizhevsky2012 import cifar as cifar2012
 from alexnet.experiments.krizhevsky2012 import columns as columns2012
 from alexnet.experiments.krizhevsky2012 import tables as tables2012
 from alexnet.experiments.krizhevsky2012.ablations import cut_off
 from alexnet.experiments.krizhevsky2012.runs import by_recipe
-from alexnet.experiments.lab import Errors, Lab, Trial, too_weak
-from alexnet.experiments.registry import IN_PAPER, chosen, every_result, find
+from alexnet.experiments.lab import Lab, too_weak
+from alexnet.experiments.registry import chosen, every_result, find
 from alexnet.experiments.report import heading, write_report
+from alexnet.experiments.trial import Trial
 from alexnet.measure.evaluation import evaluate_run
 from alexnet.train import loop
 from alexnet.train.recipes import every_recipe
@@ -53,12 +55,12 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_result_is_there_in_the_paper_s_order() -> None:
-    assert tuple(every_result()) == IN_PAPER == ISSUE
+    assert tuple(every_result()) == ISSUE
     for experiment in every_result().values():
         assert experiment.claim
         assert experiment.needs
         assert experiment.full_scale
-        assert experiment.trainings + experiment.once > 0
+        assert experiment.trainings + experiment.fixed_trainings > 0
 
 
 @pytest.mark.parametrize("id", ISSUE)
@@ -71,7 +73,7 @@ def test_it_runs_at_toy_scale_and_says_whether_the_direction_agrees(
     path = running.run_experiment(find(id), lab)
     if id != "A/fig1":  # at one epoch the search's winner is the run itself
         networks = find(id).trainings - (2 if id == "Z/table3" else 0)  # the toy stands for both families there
-        assert len(lab.used) == networks * lab.settings.seeds + find(id).once
+        assert len(lab.used) == networks * lab.settings.seeds + find(id).fixed_trainings
     result = json.loads(path.read_text())
     assert said[0].startswith(f"{id}, ")
     assert f"claim: {find(id).claim}" in said[0]
@@ -132,12 +134,12 @@ def test_the_report_has_every_result_and_stands_alone(shared: Path, make_lab: Ma
     running.run_experiment(find("A/s3.4"), make_lab(shared))
     markdown, page = (path.read_text() for path in write_report(shared))
     assert "cannot be decided at this scale; does not count: the base network is right in" in markdown
-    for result in running.read_results(shared):
-        assert f"## {result['id']}: {result['title']}, on drawn.store" in markdown
-        assert escape(f"{result['id']}: {result['title']}") in page
+    for result in running.read_results(shared).values():
+        assert f"## {result.id}: {result.title}, on drawn.store" in markdown
+        assert escape(f"{result.id}: {result.title}") in page
     for link in re.findall(r"\]\((.+?)\)", markdown):
         assert (shared / link).is_file(), link
-    assert page.count("data:image/png") == sum(len(r["figures"]) for r in running.read_results(shared))
+    assert page.count("data:image/png") == sum(len(result.figures) for result in running.read_results(shared).values())
     assert not re.search(r"(src|href)=\"http", page)
 
 
@@ -151,14 +153,19 @@ def test_results_of_one_id_are_told_apart(make_lab: MakeLab) -> None:
     many = [make_lab(**usual, only=",".join([*by_recipe()] * 9) + last).result_name("A/recipes") for last in ("1", "2")]
     assert len(set(many)) == 2
     assert all(len(name) < 200 for name in many)
-    result = {"id": "A/s3.4", "title": "Pools", "data": {"store": "drawn.store"}, "settings": {"width": 0.5}}
+
+
+def test_a_heading_names_the_settings_that_differ_from_their_defaults() -> None:
+    (kept,) = (Path(__file__).parents[2] / "docs" / "results").glob("A-s3.4-*.json")
+    read = running.read_result(kept)
+    result = replace(read, title="Pools", data=replace(read.data, store="drawn.store"), settings={"width": 0.5})
     assert heading(result) == "A/s3.4: Pools, on drawn.store, width 0.5"
-    assert heading(result | {"settings": {}}) == "A/s3.4: Pools, on drawn.store"
-    assert heading(result | {"settings": {"only": "ReLU,tanh"}}) == "A/s3.4: Pools, on drawn.store, ReLU,tanh"
-    told = heading(
-        result | {"settings": {"epochs": 60, "recipe": "steps", "threads": 2}, "pretraining": {"store": "b"}}
+    assert heading(replace(result, settings={})) == "A/s3.4: Pools, on drawn.store"
+    assert heading(replace(result, settings={"only": "ReLU,tanh"})) == "A/s3.4: Pools, on drawn.store, ReLU,tanh"
+    settings, pretraining = {"epochs": 60, "recipe": "steps", "threads": 2}, replace(read.data, store="b")
+    assert heading(replace(result, settings=settings, pretraining=pretraining)) == (
+        "A/s3.4: Pools, on drawn.store, pre-training on b, epochs 60, recipe steps"
     )
-    assert told == "A/s3.4: Pools, on drawn.store, pre-training on b, epochs 60, recipe steps"
 
 
 def test_a_report_of_nothing_is_refused(tmp_path: Path) -> None:
@@ -210,7 +217,7 @@ def test_both_readings_exist_by_name(make_lab: MakeLab) -> None:
     code = make_lab(net=None, reading="code").base()
     assert (code.table.name, code.options.recipe) == ("alexnet-145", "145")
     assert make_lab(net=None, reading="code").reading == (
-        "the 2012 code's: alexnet-145, recipe 145; first weights 'code', colour noise 'code'"
+        "the 2012 code's: alexnet-145, recipe 145; initial weights 'code', colour noise 'code'"
     )
 
 
@@ -234,7 +241,7 @@ def test_what_was_chosen_is_in_the_name_and_what_has_no_part_is_not_in_the_comma
     lab.say = said.append
     path = running.run_experiment(find("A/cifar"), lab)
     assert path.name == "A-cifar-drawn-seeds-1-epochs-1-batch-32-cifar-13pct-cifar-12pct-precision-fp32.json"
-    assert any(line.startswith("--width, --reading, --recipe, --input-size: has no part") for line in said)
+    assert any(line.startswith("--width, --reading, --recipe, --input-size: ignored") for line in said)
     result = json.loads(path.read_text())
     assert not {"--width", "--reading", "--recipe"} & set(result["command"].split())
     assert not {"width", "reading", "recipe"} & set(result["settings"])
@@ -266,7 +273,7 @@ def test_an_ablation_of_a_weak_network_does_not_count(make_lab: MakeLab) -> None
     assert result["invalid"].startswith("does not count: the base network is right in")
     assert too_weak([Errors(0.39, 0.1, 1.0, 100), Errors(0.41, 0.1, 1.0, 100)]) == ""
     assert too_weak([Errors(0.41, 0.1, 1.0, 100)], views=9) == (
-        "does not count: the base network is right in 59.0 %; with nine views 60 % are asked for"
+        "does not count: the base network is right in 59.0 %; with nine views at least 60 % are needed"
     )
 
 
@@ -310,7 +317,7 @@ def test_a_training_that_is_timed_stops_when_asked_to(make_lab: MakeLab, monkeyp
     child = "import os, signal, time; os.kill(os.getppid(), signal.SIGTERM); time.sleep(60)"
     monkeypatch.setattr(columns2012, "command_of", lambda *_: [sys.executable, "-c", child])
     began = time.monotonic()
-    with pytest.raises(Interrupted, match="The same command goes on"):
+    with pytest.raises(Interrupted, match="Rerun the same command to resume"):
         columns2012.paces(lab)
     assert time.monotonic() - began < 30
 
@@ -353,7 +360,7 @@ def test_stopped_it_says_that_the_same_command_goes_on(make_lab: MakeLab, monkey
         raise Interrupted("stopped, all is saved. Go on with: alexnet train …")
 
     monkeypatch.setattr(lab_module.loop, "train", stop)
-    with pytest.raises(Interrupted, match="The same command goes on") as end:
+    with pytest.raises(Interrupted, match="Rerun the same command to resume") as end:
         running.run_experiment(find("A/fig3"), make_lab())
     assert end.value.exit_code == 130
 

@@ -513,7 +513,7 @@ def results(folder: Path) -> Target:
 
     def read(path: Path) -> object:
         report.write_report(folder)
-        return [report.result_in_words(result) for result in read_results(folder)]
+        return [report.result_in_words(result) for result in read_results(folder).values()]
 
     return Target(sorted(found, key=len)[:2], mutate.json_file, in_file(path, read))
 
@@ -811,7 +811,10 @@ RUN_PARSERS = [
     Parser(
         "results",
         results,
-        {"alexnet/experiments/running.py": ("read_results", "read_result"), "alexnet/experiments/report.py": ()},
+        {
+            "alexnet/experiments/running.py": ("read_results", "read_result", "Figure"),
+            "alexnet/experiments/report.py": (),
+        },
     ),
     Parser(
         "requests",

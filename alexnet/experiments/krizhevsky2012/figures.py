@@ -11,12 +11,12 @@ import numpy as np
 
 from alexnet.experiments import charts
 from alexnet.experiments.finding import Finding, Row, Verdict, in_points
-from alexnet.experiments.krizhevsky2012 import cifar as cifar2012
 from alexnet.experiments.krizhevsky2012.colour import specialisation
 from alexnet.experiments.krizhevsky2012.nearest import share_of_same_class, thumbnails_of
-from alexnet.experiments.lab import Lab, Trial, how_trained
-from alexnet.experiments.registry import result
+from alexnet.experiments.lab import Lab, how_trained
+from alexnet.experiments.registry import published
 from alexnet.experiments.statistics import above_zero, higher, undecided
+from alexnet.experiments.trial import Trial
 from alexnet.features.extract import features_of
 from alexnet.features.similar.search import nearest
 from alexnet.features.similar.sheet import contact_sheet
@@ -25,67 +25,55 @@ from alexnet.report.drawing import columns_mosaic
 from alexnet.report.figures import pictures_figure
 from alexnet.report.run import choose_pictures
 
-ORDER = ("A/fig1", "A/fig3", "A/fig4")
-
 # ── Figure 1 ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 UNITS = {"ReLU": "", "tanh": "-tanh", "sigmoid": "-sigmoid"}
 FOUR_LAYERS = "cifar-19pct"
 """[A] does not say which 4-layer net: this is the authors' plainest, three convolutions and a dense layer."""
-LEVEL, LEVEL_IN_WORDS = 0.25, "25 %"  # training error
+LEVEL_IN_WORDS = "25 %"  # of training error
 RATES = (0.0003, 0.001, 0.003, 0.01, 0.03)
 FIGURE_EPOCHS = 40  # the figure's axis
 SEARCH_SHARE = 4
 """Rates are tried for a quarter of the epochs."""
 
 
-@result(
-    "A/fig1",
-    "ReLU against tanh",
-    claim="A 4-layer net on CIFAR-10 reaches 25 % training error about 6 times faster with ReLU than with tanh.",
-    needs="CIFAR-10, records of 32 pixels",
-    trainings=len(UNITS),
-    once=len(UNITS) * len(RATES),
-    full_scale="minutes to hours for each curve",
-    here="some 17 minutes for each seed, and 22 for the rates, on two cores with AMX",
-    own=("reading", "net", "recipe", "learning_rate", "width", "input_size", "patience"),
-    only=True,
-    record=cifar2012.SIDE,
-)
 def fig1(lab: Lab) -> Finding:
     """[A] §3.1, Fig. 1: no regularisation; for each kind of unit the constant learning rate with the fastest start."""
-    epochs, kinds = lab.settings.epochs or FIGURE_EPOCHS, lab.chosen(UNITS)
-    searches = {
-        kind: [_unit_trial(lab, kind, rate, max(1, epochs // SEARCH_SHARE)) for rate in RATES] for kind in kinds
-    }
+    epochs, kinds, level = lab.settings.epochs or FIGURE_EPOCHS, lab.chosen(UNITS), published("A/fig1")["level"]
+    search_epochs = max(1, epochs // SEARCH_SHARE)
+    searches = {kind: [_unit_trial(lab, kind, rate, search_epochs) for rate in RATES] for kind in kinds}
     lab.plan([trial for trials in searches.values() for trial in trials], seeds=[0])
     tried = {kind: _tried(lab, trials) for kind, trials in searches.items()}
     rates = {kind: min(errors, key=lambda rate, errors=errors: (errors[rate], rate)) for kind, errors in tried.items()}
     chosen = {kind: _unit_trial(lab, kind, rate, epochs) for kind, rate in rates.items()}
     lab.plan(list(chosen.values()))
     training = {kind: [lab.training_errors(trial, seed) for seed in lab.seeds] for kind, trial in chosen.items()}
-    reached = {kind: [epochs_to(curve, LEVEL) for curve in curves] for kind, curves in training.items()}
-    ran_away = [kind for kind in kinds if not all(training[kind])]
-    figure = charts.curves(list(training.items()), "training error", LEVEL)
+    reached = {kind: [epochs_to(curve, level) for curve in curves] for kind, curves in training.items()}
+    diverged = [kind for kind in kinds if not all(training[kind])]
+    figure = charts.curves(list(training.items()), "training error", level)
+    by_rate = "; ".join(
+        f"{kind} {', '.join(f'{rate:g} {error * 100:.1f} %' for rate, error in errors.items())}"
+        for kind, errors in tried.items()
+    )
     return Finding(
         rows=(*_epochs_rows(lab, reached, chosen), *_factor_rows(reached)),
-        verdicts=tuple(slower(kind, reached, epochs, ran_away) for kind in kinds if kind != "ReLU"),
+        verdicts=tuple(slower(kind, reached, epochs, diverged) for kind in kinds if kind != "ReLU"),
         reading=f"{FOUR_LAYERS} (the paper does not name its net)",
         recipe=f"{how_trained(lab, chosen[kinds[0]])}; constant rates, "
         f"{', '.join(f'{kind} {rate:g}' for kind, rate in rates.items())}; no decay, crops, mirrors, noise or dropout",
         notes=(
-            f"Training errors of seed 0 after {max(1, epochs // SEARCH_SHARE)} epochs, by learning rate; the lowest "
-            f"was taken: {'; '.join(_tried_in_words(kind, errors) for kind, errors in tried.items())}.",
+            f"Training errors of seed 0 after {search_epochs} epochs, by learning rate, of which the one with the "
+            f"lowest was taken: {by_rate}.",
             "Training error is the running mean over an epoch.",
-            *_edge_notes(rates),
+            *(
+                f"{kind}: the chosen learning rate, {rate:g}, is at the edge of those tried: one beyond may be better."
+                for kind, rate in rates.items()
+                if rate in (RATES[0], RATES[-1])
+            ),
         ),
         drawings=(charts.drawing("curves", figure, "Training error over epochs; the level of the claim dashed"),),
         extra={"curves": training, "rates": rates, "tried": tried},
     )
-
-
-def _tried_in_words(kind: str, errors: dict[float, float]) -> str:
-    return f"{kind} {', '.join(f'{rate:g} {error * 100:.1f} %' for rate, error in errors.items())}"
 
 
 def _unit_trial(lab: Lab, kind: str, learning_rate: float, epochs: int) -> Trial:
@@ -105,17 +93,8 @@ def _unit_trial(lab: Lab, kind: str, learning_rate: float, epochs: int) -> Trial
     )
 
 
-def _edge_notes(rates: dict[str, float]) -> list[str]:
-    """A chosen learning rate at the edge of those tried might be beaten by one beyond."""
-    return [
-        f"{kind}: the chosen learning rate, {rate:g}, is at the edge of those tried."
-        for kind, rate in rates.items()
-        if rate in (RATES[0], RATES[-1])
-    ]
-
-
 def _tried(lab: Lab, trials: Sequence[Trial]) -> dict[float, float]:
-    """Rate → the training error at the end of its trial; 1 where the loss became no number."""
+    """Rate → the training error at the end of its trial; 1 where the loss became NaN or infinite."""
     return {trial.options.learning_rate or 0.0: (lab.training_errors(trial, 0) or [1.0])[-1] for trial in trials}
 
 
@@ -130,7 +109,7 @@ def epochs_to(errors: Sequence[float], level: float) -> float | None:
 
 
 def _epochs_rows(lab: Lab, reached: dict[str, list[float | None]], chosen: dict[str, Trial]) -> list[Row]:
-    papers = {"ReLU": 6.0, "tanh": 36.0}  # read off the plot
+    papers = published("A/fig1")["epochs"]
     return [
         Row(
             f"{kind}: epochs to {LEVEL_IN_WORDS} training error",
@@ -145,12 +124,11 @@ def _epochs_rows(lab: Lab, reached: dict[str, list[float | None]], chosen: dict[
 
 
 def _factor_rows(reached: dict[str, list[float | None]]) -> list[Row]:
-    if "ReLU" not in reached:
-        return []
+    papers, fast = published("A/fig1")["factor"], reached.get("ReLU")
     return [
-        Row(f"{kind} over ReLU", _factors(reached[kind], reached["ReLU"]), paper, "×")
-        for kind, paper in (("tanh", 6.0), ("sigmoid", None))
-        if kind in reached
+        Row(f"{kind} over ReLU", _factors(slow, fast), papers.get(kind), "×")
+        for kind, slow in reached.items()
+        if fast and kind != "ReLU"
     ]
 
 
@@ -158,13 +136,14 @@ def _factors(slow: Sequence[float | None], fast: Sequence[float | None]) -> tupl
     return tuple(s / f for s, f in zip(slow, fast, strict=True) if s is not None and f is not None)
 
 
-def slower(kind: str, reached: dict[str, list[float | None]], given: int, ran_away: Sequence[str] = ()) -> Verdict:
-    """Networks that did not reach it in the epochs `given` need more than those: they count as so many, which can make
-    the difference too small only. ReLU has to reach it. `ran_away`: kinds with a loss that became no number."""
+def slower(kind: str, reached: dict[str, list[float | None]], given: int, diverged: Sequence[str] = ()) -> Verdict:
+    """Networks that did not reach the level in the epochs `given` need more than those: they count as so many, which
+    can only make the difference too small. ReLU has to reach it. `diverged`: kinds whose loss became NaN or
+    infinite."""
     claim = f"{kind} needs more epochs than ReLU to {LEVEL_IN_WORDS} training error"
     fast = [epochs for epochs in reached.get("ReLU", ()) if epochs is not None]
-    if kind in ran_away or "ReLU" in ran_away:
-        return undecided(claim, "the loss of a network became no number")
+    if {kind, "ReLU"} & set(diverged):
+        return undecided(claim, "the loss of a network became NaN or infinite")
     if not fast or len(fast) < len(reached["ReLU"]):
         return undecided(claim, "ReLU did not reach it in the epochs given")
     slow = [given if epochs is None else epochs for epochs in reached[kind]]
@@ -180,16 +159,8 @@ def slower(kind: str, reached: dict[str, list[float | None]], given: int, ran_aw
 RARE = 0.05
 
 
-@result(
-    "A/fig3",
-    "First-layer kernels of the two columns",
-    claim="One column's kernels are largely colour-agnostic, the other's largely colour-specific, in every run.",
-    needs="any store; a network of two columns",
-    trainings=1,
-    full_scale="5–6 days on two GTX 580",
-)
 def fig3(lab: Lab) -> Finding:
-    """[A] §6.1, Fig. 3. A kernel is as colourful as the share of its energy that is not grey (`papers.colour`)."""
+    """[A] §6.1, Fig. 3. A kernel is as colourful as the share of its energy that is not grey (colour.py)."""
     base = lab.base()
     lab.plan([base])
     columns = base.table.columns
@@ -234,23 +205,14 @@ QUERIES, NEIGHBOURS = 5, 6  # [A] Fig. 4, right
 FIG4_HEADS = ("test", "nearest training pictures →")
 
 
-@result(
-    "A/fig4",
-    "Five labels; nearest training pictures",
-    claim="Most of the five labels appear reasonable; pictures near in the last hidden layer show the same thing, "
-    "though their pixels are far apart.",
-    needs="any store",
-    trainings=1,
-    full_scale="5–6 days on two GTX 580",
-)
 def fig4(lab: Lab) -> Finding:
     """[A] §6.1, Fig. 4. Right: exact search by Euclidean distance in fc7, the last hidden layer, of the centre view.
     For all test pictures: the share of the six nearest training pictures that are of the same class, beside that of
     the nearest by pixels (averaged to 32 × 32, the centre view as well)."""
     base = lab.base()
     lab.plan([base])
-    places = [_neighbourhood(lab, base, seed) for seed in lab.seeds]
-    by_features, by_pixels = ([place[name] for place in places] for name in ("features", "pixels"))
+    shares = lab.cached_each(base, "nearest", _same_class_shares)
+    by_features, by_pixels = ([share[name] for share in shares] for name in ("features", "pixels"))
     rows = (
         Row(f"same class among the {NEIGHBOURS} nearest in fc7", tuple(by_features), None, "%", lab.names(base)),
         Row(f"same class among the {NEIGHBOURS} nearest by pixels", tuple(by_pixels), None, "%"),
@@ -267,21 +229,18 @@ def fig4(lab: Lab) -> Finding:
     )
 
 
-def _neighbourhood(lab: Lab, base: Trial, seed: int) -> dict[str, float]:
-    def measure() -> dict[str, float]:
-        run, train, test = lab.opened(base, seed), lab.store.parts["train"], lab.store.parts[lab.part]
-        shares = {}
-        for name, describe in (("features", features_of), ("pixels", thumbnails_of)):
-            order, _ = nearest(describe(run, test), describe(run, train), NEIGHBOURS)
-            shares[name] = share_of_same_class(order, test.labels, train.labels)
-        return shares
-
-    return lab.kept(f"{base.name(seed)}-nearest", measure)
+def _same_class_shares(lab: Lab, base: Trial, seed: int) -> dict[str, float]:
+    run, train, test = lab.opened(base, seed), lab.store.parts["train"], lab.store.parts[lab.split]
+    shares = {}
+    for name, describe in (("features", features_of), ("pixels", thumbnails_of)):
+        order, _ = nearest(describe(run, test), describe(run, train), NEIGHBOURS)
+        shares[name] = share_of_same_class(order, test.labels, train.labels)
+    return shares
 
 
 def _fig4_drawings(lab: Lab, base: Trial) -> list[charts.Drawing]:
-    run, train, test = lab.opened(base, 0), lab.store.parts["train"], lab.store.parts[lab.part]
-    labels = pictures_figure(choose_pictures(run, lab.store, lab.part))
+    run, train, test = lab.opened(base, 0), lab.store.parts["train"], lab.store.parts[lab.split]
+    labels = pictures_figure(choose_pictures(run, lab.store, lab.split))
     chosen = np.linspace(0, len(test) - 1, QUERIES).astype(int)
     order, _ = nearest(features_of(run, test, indices=chosen), features_of(run, train), NEIGHBOURS)
     found = np.stack([train.read(row) for row in order])

@@ -3,53 +3,42 @@
 from collections.abc import Sequence
 
 from alexnet.experiments import charts
-from alexnet.experiments.finding import Finding, Row, Verdict
+from alexnet.experiments.finding import Errors, Finding, Row, Verdict, error_rows
 from alexnet.experiments.krizhevsky2012.runs import LoggedRun, by_recipe
-from alexnet.experiments.lab import Lab, Trial, how_trained, too_weak
-from alexnet.experiments.registry import result
+from alexnet.experiments.lab import Lab, errors_of, how_trained, too_weak
+from alexnet.experiments.registry import published
 from alexnet.experiments.statistics import above_zero, higher, reaches, undecided, unmeasured
+from alexnet.experiments.trial import Trial
 from alexnet.measure.ensemble import average, search_weights, submission
 from alexnet.measure.evaluation import Evaluation
 from alexnet.measure.probabilities import Probabilities
 from alexnet.train.recipes import find as find_recipe
 
-ORDER = ("A/table1", "A/table2", "A/2009", "A/recipes")
-
 IMAGENET_CLASSES = 1000
 SINGLES = 5  # [A] Table 2: five similar networks
 PRETRAINED = 2  # and two that were pre-trained
-FINE_TUNE_RATE = 0.001  # runs 146-2012-*: a tenth of the usual
-AUTUMN_2009_CLASSES = 10_184
+FINE_TUNING = 0.1  # of the usual learning rate: runs 146-2012-*
 
 
-def of_imagenet(lab: Lab) -> str:
-    """Why ImageNet's numbers can't be held against ours; empty if they can."""
-    classes = len(lab.store.class_ids)
-    return "" if classes == IMAGENET_CLASSES else f"the number is of {IMAGENET_CLASSES:,} classes, here are {classes:,}"
+def wrong_classes(lab: Lab, classes: int = IMAGENET_CLASSES) -> str:
+    """Why the paper's numbers can't be compared with ours; empty if they can."""
+    ours = len(lab.store.class_ids)
+    return "" if ours == classes else f"the number is of {classes:,} classes, here are {ours:,}"
 
 
-@result(
-    "A/table1",
-    "One network on ILSVRC-2010",
-    claim="37.5 / 17.0 on the test set with ten views, 39.0 / 18.3 with the centre view.",
-    needs="any store; ILSVRC-2010 for the numbers (its test labels are public)",
-    trainings=1,
-    full_scale="5–6 days on two GTX 580",
-)
 def table1(lab: Lab) -> Finding:
     """[A] Table 1 and footnote 5; run 145-2010."""
-    base = lab.base()
+    base, papers = lab.base(), published("A/table1")
     lab.plan([base])
     ten, centre = lab.each(base, 10), lab.each(base, 1)
-    rows = tuple(
-        Row(f"1 CNN, {views}: {name} error", tuple(getattr(e, field) for e in found), paper, "%", lab.names(base))
-        for views, found, papers in (("ten views", ten, (0.375, 0.170)), ("centre", centre, (0.390, 0.183)))
-        for name, field, paper in zip(("top-1", "top-5"), ("top1", "top5"), papers, strict=True)
+    rows = (
+        *error_rows("1 CNN, ten views", ten, papers["ten_views"], lab.names(base)),
+        *error_rows("1 CNN, centre", centre, papers["centre"], lab.names(base)),
     )
     gains = [c.top1 - t.top1 for c, t in zip(centre, ten, strict=True)]
-    errors = [e.top1 for e in ten]
+    errors, target = [e.top1 for e in ten], papers["ten_views"][0]
     verdicts = (
-        reaches("top-1 error of 37.5 %", errors, 0.375, pictures=lab.pictures, comparable=of_imagenet(lab)),
+        reaches("top-1 error of 37.5 %", errors, target, pictures=lab.pictures, comparable=wrong_classes(lab)),
         above_zero("ten views err less than the centre", gains, pictures=lab.pictures),
     )
     return Finding(rows, verdicts, lab.reading, how_trained(lab, base))
@@ -58,15 +47,6 @@ def table1(lab: Lab) -> Finding:
 # ── Table 2 ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@result(
-    "A/table2",
-    "Averages and pre-training",
-    claim="1 CNN 40.7 / 18.2; 5 CNNs averaged 38.1 / 16.4; 1 CNN pre-trained on more classes, with a sixth "
-    "convolution, 39.0 / 16.6; 7 CNNs 36.7 / 15.4.",
-    needs="any store; for pre-training a second one of more classes (--pretrain)",
-    once=SINGLES + 2 * PRETRAINED,
-    full_scale="9 networks of 5–6 days and more on two GTX 580",
-)
 def table2(lab: Lab) -> Finding:
     """[A] Table 2; runs 145, 146-2011 (a linear layer of 2048 before its outputs) and 146-2012-2011."""
     base, tuned = lab.base(), fine_tuned(lab)
@@ -76,22 +56,30 @@ def table2(lab: Lab) -> Finding:
     singles = [lab.probabilities(base, seed) for seed in range(SINGLES)]
     stars = [] if tuned is None else [lab.probabilities(tuned, seed) for seed in range(PRETRAINED)]
     rows = _table2_rows(lab, base, tuned, singles, stars)
+    recipe = how_trained(lab, base, SINGLES)
+    pretraining = "1 CNN* and 7 CNNs* were not measured: no --pretrain store was given."
+    if tuned is not None and lab.pretraining is not None:
+        learning_rate = f"learning rate {tuned.options.learning_rate:g}"
+        recipe += f"; the pre-trained ones {tuned.table.name}, {learning_rate}, seeds 0 to {PRETRAINED - 1}"
+        before, after = (
+            f"{len(store.parts['train']):,} pictures of {len(store.class_ids):,} classes"
+            for store in (lab.pretraining, lab.store)
+        )
+        papers = "in the paper 15 million of 22,000 and 1.2 million of 1,000"
+        pretraining = f"Pre-trained on {before}, tuned on {after}; {papers}."
+    bars = charts.bars([row for row in rows if "top-1" in row.what])
     return Finding(
         rows=rows,
         verdicts=_table2_verdicts(lab, singles, stars),
         reading=lab.reading,
-        recipe=how_trained(lab, base, SINGLES) + _fine_tuning_in_words(tuned),
+        recipe=recipe,
         notes=(
             "Weights found by search are judged on the pictures they were searched on: that error is no test of them.",
-            _pretraining_in_words(lab),
+            pretraining,
         ),
-        drawings=(
-            charts.drawing(
-                "errors", charts.bars([r for r in rows if "top-1" in r.what]), "Top-1 errors with ten views"
-            ),
-        ),
+        drawings=(charts.drawing("errors", bars, "Top-1 errors with ten views"),),
         invalid=too_weak([lab.errors(base, seed) for seed in range(SINGLES)]),
-        extra={"submission": _submission(lab, singles, stars)},
+        extra={"submission": _submission(lab, [*singles, *stars])},
     )
 
 
@@ -100,58 +88,57 @@ def fine_tuned(lab: Lab) -> Trial | None:
     if lab.pretraining is None:
         return None
     before = lab.trial("pre-training", net=f"{lab.base_net}-conv6-linear", store=lab.pretraining)
-    first_rate = lab.settings.learning_rate or find_recipe(before.options.recipe).learning_rate
+    usual = lab.settings.learning_rate or before.recipe.learning_rate
     return lab.trial(
         "1 CNN*",
         net=f"{lab.base_net}-conv6",
         take="conv1-fc7",
-        learning_rate=first_rate * FINE_TUNE_RATE / 0.01,
+        learning_rate=usual * FINE_TUNING,
         start=before,
     )
 
 
-def _fine_tuning_in_words(tuned: Trial | None) -> str:
-    """How the pre-trained networks were trained in the end; empty without any."""
-    if tuned is None:
-        return ""
-    learning_rate = f"learning rate {tuned.options.learning_rate:g}"
-    return f"; the pre-trained ones {tuned.table.name}, {learning_rate}, seeds 0 to {PRETRAINED - 1}"
+def judged(lab: Lab, members: Sequence[Probabilities], weights: Sequence[float] | None = None) -> Errors:
+    """The errors of an average of networks."""
+    found, store = average(members, weights), lab.store
+    return errors_of(Evaluation.of(found.values, found.labels, store.class_names, store.class_ids, 10))
 
 
-def _pretraining_in_words(lab: Lab) -> str:
-    """From how much the pre-trained networks learned, beside the paper's; or that there were none."""
-    if lab.pretraining is None:
-        return "1 CNN* and 7 CNNs* were not measured: no --pretrain store was given."
-    of = [f"{len(s.parts['train']):,} pictures of {len(s.class_ids):,} classes" for s in (lab.pretraining, lab.store)]
-    return f"Pre-trained on {of[0]}, tuned on {of[1]}; in the paper 15 million of 22,000 and 1.2 million of 1,000."
-
-
-def judged(lab: Lab, found: Probabilities) -> Evaluation:
-    store = lab.store
-    return Evaluation.of(found.values, found.labels, store.class_names, store.class_ids, 10)
+def average_rows(
+    lab: Lab, groups: Sequence[tuple[str, Sequence[Sequence[Probabilities]], tuple[str, ...]]], id: str
+) -> list[Row]:
+    """The errors of single networks and averages: for each group what it is, the members of each average, and their
+    runs; beside the numbers that the paper has for it in the table `id`."""
+    return [
+        row
+        for what, averages, runs in groups
+        for row in error_rows(
+            what,
+            [judged(lab, members) for members in averages],
+            published(id).get(what, ()),
+            runs,
+            "equal weights" if len(averages[0]) > 1 else "",
+        )
+    ]
 
 
 def _table2_rows(
     lab: Lab, base: Trial, tuned: Trial | None, singles: Sequence[Probabilities], stars: Sequence[Probabilities]
 ) -> tuple[Row, ...]:
     names = tuple(base.name(seed) for seed in range(SINGLES))
-    star_names = () if tuned is None else tuple(tuned.name(seed) for seed in range(PRETRAINED))
-    groups = [
-        ("1 CNN", [[single] for single in singles], (0.407, 0.182), names, ""),
-        (f"{SINGLES} CNNs", [singles], (0.381, 0.164), names, "all weighed alike"),
-    ]
-    if stars:
-        everyone = [*singles, *stars]
+    groups = [("1 CNN", [[single] for single in singles], names), (f"{SINGLES} CNNs", [singles], names)]
+    if tuned is not None:
+        of_tuned, everyone = tuple(tuned.name(seed) for seed in range(PRETRAINED)), [*singles, *stars]
         groups += [
-            ("1 CNN*", [[star] for star in stars], (0.390, 0.166), star_names, ""),
-            (f"{len(everyone)} CNNs*", [everyone], (0.367, 0.154), names + star_names, "all weighed alike"),
+            ("1 CNN*", [[star] for star in stars], of_tuned),
+            (f"{len(everyone)} CNNs*", [everyone], names + of_tuned),
         ]
-    rows = [row for group in groups for row in error_rows(lab, *group)]
+    rows = average_rows(lab, groups, "A/table2")
     if tuned is not None and tuned.start is not None:
         rows.append(_before_tuning(lab, tuned.start))
     found = search_weights(singles, by="top1")
     note = "weights " + ", ".join(f"{weight:g}" for weight in found.weights)
-    searched = judged(lab, average(singles, found.weights)).top1_error
+    searched = judged(lab, singles, found.weights).top1
     return (*rows, Row(f"{SINGLES} CNNs, weights searched: top-1 error", (searched,), None, "%", names, note))
 
 
@@ -159,74 +146,47 @@ def _before_tuning(lab: Lab, before: Trial) -> Row:
     """What the pre-trained networks had learned of the classes of the second store."""
     seeds = range(PRETRAINED)
     errors = tuple(lab.history(before, seed).epochs[-1]["val_top1_error"] for seed in seeds)
-    names, of = tuple(before.name(seed) for seed in seeds), before.store.path.name
-    return Row(f"before fine-tuning, on {of}: error", errors, None, "%", names, "top-1, validation, centre view")
-
-
-def error_rows(
-    lab: Lab,
-    what: str,
-    members: Sequence[Sequence[Probabilities]],
-    papers: tuple[float, float],
-    names: tuple[str, ...],
-    note: str,
-) -> list[Row]:
-    found = [judged(lab, average(group)) for group in members]
-    return [
-        Row(f"{what}: top-1 error", tuple(e.top1_error for e in found), papers[0], "%", names, note),
-        Row(f"{what}: top-5 error", tuple(e.top5_error for e in found), papers[1], "%", names, note),
-    ]
+    names, what = tuple(before.name(seed) for seed in seeds), f"before fine-tuning, on {before.store.path.name}: error"
+    return Row(what, errors, None, "%", names, "top-1, validation, centre view")
 
 
 def _table2_verdicts(lab: Lab, singles: Sequence[Probabilities], stars: Sequence[Probabilities]) -> tuple[Verdict, ...]:
-    single = [judged(lab, member).top1_error for member in singles]
-    pictures, together = lab.pictures, judged(lab, average(singles)).top1_error
+    single = [judged(lab, [member]).top1 for member in singles]
+    pictures, together = lab.pictures, judged(lab, singles).top1
     better = f"{SINGLES} networks averaged err less than one"
     pretrained, seven = "pre-training on more classes, with conv6, lowers the error", "all seven err less than the five"
     verdicts = [higher(better, single, [together], pictures=pictures, alone=True)]
     if not stars:
         why = "no second store was given"
         return (*verdicts, unmeasured(pretrained, why), unmeasured(seven, why))
-    star = [judged(lab, member).top1_error for member in stars]
-    everyone = judged(lab, average([*singles, *stars])).top1_error
-    difference = (together - everyone) * 100
+    star = [judged(lab, [member]).top1 for member in stars]
+    difference = (together - judged(lab, [*singles, *stars]).top1) * 100
     verdicts.append(higher(pretrained, single, star, pictures=pictures))
     return (*verdicts, undecided(seven, f"difference {difference:+.2f} points, of one average each"))
 
 
-def _submission(lab: Lab, singles: Sequence[Probabilities], stars: Sequence[Probabilities]) -> str:
+def _submission(lab: Lab, members: Sequence[Probabilities]) -> str:
     """The competition's list for all networks averaged, where there are five classes to name."""
-    if singles[0].values.shape[1] < 5:
+    if members[0].values.shape[1] < 5:
         return ""
-    return lab.file(f"{lab.result_name('A/table2')}-submission.txt", submission(average([*singles, *stars])))
+    return lab.file(f"{lab.result_name('A/table2')}-submission.txt", submission(average(members)))
 
 
 # ── many classes ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@result(
-    "A/2009",
-    "10,184 classes",
-    claim="67.4 / 40.9 on ImageNet of autumn 2009, half for training and half for testing, with the sixth convolution.",
-    needs="any store; the split by `alexnet prepare … --holdout 0.5`",
-    trainings=1,
-    full_scale="weeks on two GTX 580",
-)
 def autumn_2009(lab: Lab) -> Finding:
     """[A] §6; net 146."""
-    trial = lab.trial("with conv6", net=f"{lab.base_net}-conv6")
+    trial, papers = lab.trial("with conv6", net=f"{lab.base_net}-conv6"), published("A/2009")
     lab.plan([trial])
     found = lab.each(trial)
-    classes = len(lab.store.class_ids)
-    why = "" if classes == AUTUMN_2009_CLASSES else f"the number is of 10,184 classes, here are {classes:,}"
-    rows = tuple(
-        Row(f"{classes:,} classes: {name} error", tuple(getattr(e, field) for e in found), paper, "%", lab.names(trial))
-        for name, field, paper in (("top-1", "top1", 0.674), ("top-5", "top5", 0.409))
-    )
-    errors = [e.top1 for e in found]
-    verdict = reaches("top-1 error of 67.4 %", errors, 0.674, pictures=lab.pictures, comparable=why)
+    rows = error_rows(f"{len(lab.store.class_ids):,} classes", found, papers["errors"], lab.names(trial))
+    verdict = reaches(
+        "top-1 error of 67.4 %", [e.top1 for e in found], papers["errors"][0], pictures=lab.pictures,
+        comparable=wrong_classes(lab, papers["classes"]),
+    )  # fmt: skip
     halves = f"{len(lab.store.parts['train']):,} training and {lab.pictures:,} test pictures"
-    return Finding(rows, (verdict,), lab.reading, how_trained(lab, trial), notes=(halves,))
+    return Finding(tuple(rows), (verdict,), lab.reading, how_trained(lab, trial), notes=(halves,))
 
 
 # ── the logged runs ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -236,33 +196,14 @@ LOGGED_MARGIN = 2 * (0.41 * 0.59 / 50_000) ** 0.5
 """Two standard errors of an error of 41 % on the 50,000 validation pictures."""
 
 
-@result(
-    "A/recipes",
-    "The logged runs of the 145 family",
-    claim="Each recipe's logged result (`alexnet paper runs` lists all 98 files), and its side of run 145.",
-    needs="any store; for the runs on more classes a second one (--pretrain)",
-    trainings=len(by_recipe()),
-    full_scale="5–6 days on two GTX 580 for each network",
-    own=("reading", "recipe", "learning_rate"),
-    only=True,
-)
 def logged_runs(lab: Lab) -> Finding:
-    """The 2012 code's runs from 145 on, by number; `facts` code-of-2012.md §4."""
+    """The 2012 code's runs from 145 on, by number (docs/sources.md §8)."""
     runs = by_recipe()
     names = lab.chosen(runs)
     trials = {name: logged_trial(lab, runs[name]) for name in dict.fromkeys([REFERENCE, *names])}
     lab.plan(list(trials.values()))
     found = {name: lab.each(trial) for name, trial in trials.items()}
-    rows = [
-        row
-        for name in trials
-        for row in (
-            Row(f"{name}: top-1 error", tuple(e.top1 for e in found[name]), _claimed(runs[name], "top1"), "%",
-                lab.names(trials[name]), "; ".join(filter(None, (runs[name].what, _where_logged(runs[name]))))),
-            Row(f"{name}: top-5 error", tuple(e.top5 for e in found[name]), _claimed(runs[name], "top5"), "%",
-                lab.names(trials[name])),
-        )
-    ]  # fmt: skip
+    rows = [row for name, trial in trials.items() for row in _logged_rows(lab, runs[name], trial, found[name])]
     reference = [e.top1 for e in found[REFERENCE]]
     verdicts = [_against_145(lab, runs[name], [e.top1 for e in found[name]], reference) for name in names]
     bars = charts.bars([row for row in rows if "top-1" in row.what])
@@ -292,14 +233,10 @@ def logged_trial(lab: Lab, run: LoggedRun) -> Trial:
     )
 
 
-def _claimed(run: LoggedRun, field: str) -> float | None:
-    """The logged error."""
-    return getattr(run.best, field) if run.best else None
-
-
-def _where_logged(run: LoggedRun) -> str:
-    """On which pictures and with how many views the logged error was measured."""
-    return f"logged: {run.best.where}" if run.best else ""
+def _logged_rows(lab: Lab, run: LoggedRun, trial: Trial, found: Sequence[Errors]) -> list[Row]:
+    best = run.best
+    note = "; ".join(filter(None, (run.what, best and f"logged: {best.where}")))
+    return error_rows(run.recipe, found, (best.top1, best.top5) if best else (), lab.names(trial), note)
 
 
 def _against_145(lab: Lab, run: LoggedRun, errors: Sequence[float], reference: Sequence[float]) -> Verdict | None:

@@ -3,16 +3,14 @@
 E epochs · C maps of a layer.
 """
 
-from typing import Any
-
 import numpy as np
 
 from alexnet.experiments import charts
 from alexnet.experiments.finding import Finding, Row, Unit
-from alexnet.experiments.lab import Lab, Trial, how_trained
-from alexnet.experiments.registry import result
+from alexnet.experiments.lab import Lab, how_trained
 from alexnet.experiments.statistics import above_zero, higher
-from alexnet.experiments.zeiler2014.training import DAYS, OWN, SIZE_FREE, our_model, reading, replication
+from alexnet.experiments.trial import Trial
+from alexnet.experiments.zeiler2014.training import our_model, reading, replication
 from alexnet.see import figures
 from alexnet.see.diagnosis import diagnose
 from alexnet.see.evolution import Evolution, evolve
@@ -20,31 +18,19 @@ from alexnet.see.patches import portraits_of
 from alexnet.see.top import KEPT, Strongest, Top, find_top
 from alexnet.see.write import filters_of, spread_over
 
-ORDER = ("Z/fig2", "Z/fig4", "Z/fig6")
-
 # ── Figure 2 ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 SHOWN_LAYERS = ("conv2", "conv3", "conv4", "conv5")  # [Z] Fig. 2
 BY_CHANCE = 2000
 
 
-@result(
-    "Z/fig2",
-    "What excites the maps",
-    claim="The nine validation pictures that excite a map most belong together: by corners and edges in layer 2, by "
-    "texture in layer 3, by class in layers 4 and 5.",
-    needs=SIZE_FREE,
-    trainings=1,
-    full_scale=DAYS,
-    own=OWN,
-)
 def fig2(lab: Lab) -> Finding:
     """[Z] §4, Fig. 2. In figures: the share of the most frequent class among a map's nine pictures, mean over the maps
     that any picture excites."""
     ours = our_model(lab)
     lab.plan([ours])
     tops = [top_of(lab, ours, seed) for seed in lab.seeds]
-    labels = lab.store.parts[lab.part].labels
+    labels = lab.store.parts[lab.split].labels
     shares = {layer: tuple(class_share(top[layer], labels) for top in tops) for layer in SHOWN_LAYERS}
     chance = share_by_chance(labels)
     rows = (
@@ -66,19 +52,19 @@ def fig2(lab: Lab) -> Finding:
 
 
 def top_of(lab: Lab, trial: Trial, seed: int) -> Top:
-    """The strongest pictures of the measured part, in all of SHOWN_LAYERS; looked for once and kept."""
-    path = lab.folder / "measured" / f"{trial.name(seed)}-{lab.part}-top.safetensors"
-    run = lab.looked_into(trial, seed)
+    """The strongest pictures of the measured split, in all of SHOWN_LAYERS; searched once and kept."""
+    path = lab.folder / "measured" / f"{trial.name(seed)}-{lab.split}-top.safetensors"
+    run = lab.opened_in_fp32(trial, seed)
     if not path.exists():
-        with lab.watched(f"{run.path.name}, {lab.part}") as report:
-            found = find_top(run.viewer, lab.store.parts[lab.part], SHOWN_LAYERS, progress=report)
+        with lab.progress(f"{run.path.name}, {lab.split}") as report:
+            found = find_top(run.viewer, lab.store.parts[lab.split], SHOWN_LAYERS, progress=report)
         path.parent.mkdir(parents=True, exist_ok=True)
         found.save(path)
     return Top.load(path)
 
 
 def class_share(best: Strongest, labels: np.ndarray) -> float:
-    """Mean over the living maps of the share of the most frequent class among a map's strongest pictures."""
+    """The share of the most frequent class among a map's strongest pictures, mean over the maps that are not dead."""
     living = best.pictures[best.values[:, 0] > 0].numpy()
     found = [_most_frequent(labels[pictures[pictures >= 0]]) for pictures in living]
     return float(np.mean(found)) if found else 0.0
@@ -100,7 +86,7 @@ def dead_share(best: Strongest) -> float:
 
 
 def _top_drawing(lab: Lab, trial: Trial, top: Top, layer: str) -> charts.Drawing:
-    run, part = lab.looked_into(trial, 0), lab.store.parts[lab.part]
+    run, part = lab.opened_in_fp32(trial, 0), lab.store.parts[lab.split]
     shown = spread_over(len(top[layer].values))
     figure = figures.top_figure(portraits_of(run.viewer, part, top, layer, shown), layer)
     caption = f"{layer}: projections of the nine strongest activations of {len(shown)} maps, beside what they saw"
@@ -113,29 +99,19 @@ FORMING_LAYERS = ("conv1", "conv2", "conv3", "conv4", "conv5")
 MAPS = 6  # of each layer in the figure
 
 
-@result(
-    "Z/fig4",
-    "How the maps form",
-    claim="The lower layers settle within a few epochs, the upper ones only after 40 to 50.",
-    needs=SIZE_FREE,
-    trainings=1,
-    full_scale=DAYS,
-    own=OWN,
-)
 def fig4(lab: Lab) -> Finding:
     """[Z] §4.1, Fig. 4: over snapshots of epochs 1, 2, 5, 10, 20, 30, 40, 64 and the last. A map has settled at the
     first of them from which on the same training picture excites it most; mean over all maps of a layer."""
     ours = our_model(lab)
     lab.plan([ours])
-    shown = _evolution(lab, ours, 0)
-    found = [_settled(lab, ours, seed, shown if seed == 0 else None) for seed in lab.seeds]
+    found = lab.cached_each(ours, "settled", _settled)
     rows = tuple(
         Row(f"{layer}: epoch from which the strongest picture stays", tuple(one[layer] for one in found), None,
             "epochs", lab.names(ours))
         for layer in FORMING_LAYERS
     )  # fmt: skip
     later = [one["conv5"] - one["conv1"] for one in found]
-    figure = figures.evolution_figure(shown)
+    figure = figures.evolution_figure(_evolution(lab, ours, 0))
     caption = "The strongest training picture of six maps of each layer over the epochs, projected; seed 0"
     return Finding(
         rows,
@@ -147,35 +123,22 @@ def fig4(lab: Lab) -> Finding:
     )
 
 
-def _settled(lab: Lab, trial: Trial, seed: int, known: Evolution | None) -> dict[str, float]:
-    def measure() -> dict[str, Any]:
-        found = known or _evolution(lab, trial, seed)
-        return {layer: float(found.settled(layer).mean()) for layer in FORMING_LAYERS}
-
-    return lab.kept(f"{trial.name(seed)}-settled", measure)
+def _settled(lab: Lab, trial: Trial, seed: int) -> dict[str, float]:
+    found = _evolution(lab, trial, seed)
+    return {layer: float(found.settled(layer).mean()) for layer in FORMING_LAYERS}
 
 
 def _evolution(lab: Lab, trial: Trial, seed: int) -> Evolution:
-    run = lab.looked_into(trial, seed)
+    run = lab.opened_in_fp32(trial, seed)
     counts = {layer: run.network.layer(layer).leaving.maps for layer in FORMING_LAYERS}
     shown = {layer: spread_over(count, MAPS) for layer, count in counts.items()}
-    with lab.watched(f"{run.path.name}, snapshots") as report:
+    with lab.progress(f"{run.path.name}, snapshots") as report:
         return evolve(run, lab.store.parts["train"], shown, progress=report)
 
 
 # ── Figure 6 ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@result(
-    "Z/fig6",
-    "What is wrong with the first layers",
-    claim="Without clipping one filter dominates; 11×11 filters with stride 4 are of very high and very low "
-    "frequencies, with dead ones, and the second layer shows aliasing; 7×7 with stride 2 mend it.",
-    needs=SIZE_FREE,
-    trainings=3,
-    full_scale=DAYS,
-    own=OWN,
-)
 def fig6(lab: Lab) -> Finding:
     """[Z] §4.1, Fig. 6. Figures of the first layer's filters as `alexnet see filters` takes them."""
     trials = {
@@ -202,7 +165,7 @@ def fig6(lab: Lab) -> Finding:
             ("more of its energy lies beyond what its stride can carry", "aliased", theirs, ours, "points"),
         )
     )
-    named = [filters_of(lab.looked_into(trial, 0), what) for what, trial in trials.items()]
+    named = [filters_of(lab.opened_in_fp32(trial, 0), what) for what, trial in trials.items()]
     caption = "First layer, each filter scaled alone and all together; second layer as linear patterns; seed 0"
     drawings = (charts.drawing("filters", figures.filters_figure(named), caption),)
     return Finding(rows, verdicts, reading(lab), how_trained(lab, trials["our first layer"]), drawings=drawings)
@@ -217,11 +180,11 @@ DIAGNOSES: dict[str, tuple[str, Unit]] = {
 
 
 def _first_layer(lab: Lab, trial: Trial, seed: int) -> dict[str, float]:
-    told = diagnose(lab.looked_into(trial, seed).network).as_json()
-    share = told["mean_share"]
+    found = diagnose(lab.opened_in_fp32(trial, seed).network).as_json()
+    share = found["mean_share"]
     return {
-        "dominance": told["dominance"],
-        "dead": told["dead"] / told["filters"],
+        "dominance": found["dominance"],
+        "dead": found["dead"] / found["filters"],
         "extreme": share["very_low"] + share["very_high"],
         "aliased": share["aliased"],
     }

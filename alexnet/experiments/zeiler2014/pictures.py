@@ -11,15 +11,18 @@ from typing import Any
 import numpy as np
 import torch
 
+from alexnet.errors import UserError
 from alexnet.experiments import charts
 from alexnet.experiments.finding import Finding, Row, Unit, Verdict
-from alexnet.experiments.lab import Lab, Trial, how_trained
-from alexnet.experiments.registry import result
+from alexnet.experiments.lab import Lab, how_trained
+from alexnet.experiments.registry import published
 from alexnet.experiments.statistics import above_zero, unmeasured
-from alexnet.experiments.zeiler2014.figures import top_of
-from alexnet.experiments.zeiler2014.training import DAYS, OWN, SIZE_FREE, our_model, reading
+from alexnet.experiments.trial import Trial
+from alexnet.experiments.zeiler2014.figures import SHOWN_LAYERS, top_of
+from alexnet.experiments.zeiler2014.training import our_model, reading
 from alexnet.files.schema import canonical_digest, read_json
 from alexnet.measure.run import Run
+from alexnet.nets.table import Conv, Local
 from alexnet.see import charts as see_charts
 from alexnet.see import figures
 from alexnet.see.correspondence import OTHER, RANDOM, correspondence_of, default_layers
@@ -32,13 +35,11 @@ from alexnet.see.keypoints import in_view, read_keypoints, region_in_view
 from alexnet.see.occlusion import Occlusion, occlude
 from alexnet.see.patches import portraits_of
 
-ORDER = ("Z/fig5", "Z/fig7", "Z/table1")
-
 
 def right_first(lab: Lab, run: Run, wanted: int) -> np.ndarray:
     """Numbers of so many pictures of the measured part, evenly spread: those that the run gets right in the centre
     view, and where there are too few, others behind them."""
-    part = lab.store.parts[lab.part]
+    part = lab.store.parts[lab.split]
     spread = np.unique(np.linspace(0, len(part) - 1, min(len(part), 4 * wanted)).round().astype(int))
     answers = run.viewer.probabilities(torch.from_numpy(part.read(spread))).argmax(dim=1).numpy()
     right = answers == part.labels[spread]
@@ -63,23 +64,12 @@ MOVED_IN_WORDS: dict[str, tuple[str, Unit]] = {
 }
 
 
-@result(
-    "Z/fig5",
-    "Invariance",
-    claim="Small changes tell much in layer 1 and little in layer 7; the answer bears translation and scale, but "
-    "rotation only where the object is symmetric.",
-    needs=SIZE_FREE,
-    trainings=1,
-    full_scale=DAYS,
-    own=OWN,
-)
 def fig5(lab: Lab) -> Finding:
     """[Z] §4.2, Fig. 5: vertical translation by −60 … 60 pixels of 224, scale 1 … 1.8, rotation 0 … 350°. Distances are
     divided by the unmoved features' length ([Z] names no scale); means over all steps of 20 pictures."""
     ours = our_model(lab)
     lab.plan([ours])
-    found = [lab.kept(f"{ours.name(seed)}-{lab.part}-invariance", lambda s=seed: _moved_in_figures(lab, ours, s))
-             for seed in lab.seeds]  # fmt: skip
+    found = lab.cached_each(ours, f"{lab.split}-invariance", _moved_in_figures)
     rows = [
         Row(f"{kind}: {words}", tuple(one[kind][name] for one in found), None, unit, lab.names(ours))
         for kind in KINDS
@@ -98,7 +88,7 @@ def fig5(lab: Lab) -> Finding:
 
 
 def _moved(lab: Lab, trial: Trial, seed: int, pictures: int) -> Invariance:
-    run, part = lab.looked_into(trial, seed), lab.store.parts[lab.part]
+    run, part = lab.opened_in_fp32(trial, seed), lab.store.parts[lab.split]
     numbers = right_first(lab, run, pictures)
     return invariance_of(
         run.viewer,
@@ -111,9 +101,9 @@ def _moved(lab: Lab, trial: Trial, seed: int, pictures: int) -> Invariance:
 
 def _moved_in_figures(lab: Lab, trial: Trial, seed: int) -> dict[str, Any]:
     found = _moved(lab, trial, seed, MOVED)
-    first, seventh = first_and_seventh(lab.looked_into(trial, seed).network)
+    first, seventh = first_and_seventh(lab.opened_in_fp32(trial, seed).network)
     still = found.curves[0].amounts.index(0.0)
-    told: dict[str, Any] = {
+    curves: dict[str, Any] = {
         line["transformation"]: {
             "layer1": line["mean_distance"][first],
             "layer7": line["mean_distance"][seventh],
@@ -122,7 +112,7 @@ def _moved_in_figures(lab: Lab, trial: Trial, seed: int) -> dict[str, Any]:
         }
         for line in found.summary()
     }
-    return told | {"pictures": len(found.names), "right": int(found.curves[0].right[:, still].sum())}
+    return curves | {"pictures": len(found.names), "right": int(found.curves[0].right[:, still].sum())}
 
 
 def _how_many_right(found: Sequence[dict[str, Any]]) -> str:
@@ -153,24 +143,14 @@ COVERED_IN_WORDS: dict[str, tuple[str, Unit]] = {
 }
 
 
-@result(
-    "Z/fig7",
-    "Occlusion",
-    claim="Where the square covers what the strongest layer-5 map's projection shows, the map's activity drops; "
-    "where it covers the object, the probability of its class does.",
-    needs=SIZE_FREE,
-    trainings=1,
-    full_scale=DAYS,
-    own=OWN,
-)
 def fig7(lab: Lab) -> Finding:
     """[Z] §4.2, Fig. 7; the square is a seventh of the view's side, grey 128, moved by a quarter of itself ([Z] names
     none of these). For each picture, over the places of the square: the correlation of the projection's energy below
     it with the fall of the map's total, and with the fall of the probability; means over 12 pictures."""
     ours = our_model(lab)
+    watched_convolution(ours)  # refused before anything is trained
     lab.plan([ours])
-    found = [lab.kept(f"{ours.name(seed)}-{lab.part}-occlusion", lambda s=seed: _covered_in_figures(lab, ours, s))
-             for seed in lab.seeds]  # fmt: skip
+    found = lab.cached_each(ours, f"{lab.split}-occlusion", _covered_in_figures)
     rows = tuple(
         Row(words, tuple(one[name] for one in found), None, unit, lab.names(ours))
         for name, (words, unit) in COVERED_IN_WORDS.items()
@@ -191,7 +171,7 @@ def fig7(lab: Lab) -> Finding:
 
 def _covered(lab: Lab, run: Run, number: int) -> tuple[Occlusion, np.ndarray]:
     """The maps for one picture, and the watched map's projection, float32 (3, S, S)."""
-    part = lab.store.parts[lab.part]
+    part = lab.store.parts[lab.split]
     record = torch.from_numpy(part.read(np.array([number])))
     found = occlude(run.viewer, record[0], int(part.labels[number]))
     sight = look(run.network, inputs_of(run.viewer, record))
@@ -199,9 +179,9 @@ def _covered(lab: Lab, run: Run, number: int) -> tuple[Occlusion, np.ndarray]:
 
 
 def _covered_in_figures(lab: Lab, trial: Trial, seed: int) -> dict[str, Any]:
-    run, each = lab.looked_into(trial, seed), []
+    run, each = lab.opened_in_fp32(trial, seed), []
     numbers = right_first(lab, run, COVERED)
-    with lab.watched(f"{run.path.name}, square") as report:
+    with lab.progress(f"{run.path.name}, square") as report:
         for done, number in enumerate(numbers.tolist(), 1):
             found, projection = _covered(lab, run, number)
             below = energy_below(projection, found.corners, found.square.size)
@@ -236,12 +216,23 @@ def correlation(one: np.ndarray, other: np.ndarray) -> float:
     return float(np.corrcoef(one.ravel(), other.ravel())[0, 1])
 
 
+def watched_convolution(trial: Trial) -> str:
+    """The last convolution. The map that is watched comes out of its ReLU, so the strongest pictures are the same.
+    Raises UserError if it is none of those whose strongest pictures are searched for."""
+    name = [row.name for row in trial.table.weighted if isinstance(row, Conv | Local)][-1]
+    if name not in SHOWN_LAYERS:
+        raise UserError(
+            f"{trial.table.name}: its last convolution is {name}, and Z/fig7 shows the strongest pictures of a map of "
+            f"the last one, which it has for {', '.join(SHOWN_LAYERS)}. Choose a --net that ends in one of these."
+        )
+    return name
+
+
 def _occlusion_drawings(lab: Lab, trial: Trial) -> list[charts.Drawing]:
-    run, part, drawings = lab.looked_into(trial, 0), lab.store.parts[lab.part], []
-    top = top_of(lab, trial, 0)
+    run, part, drawings = lab.opened_in_fp32(trial, 0), lab.store.parts[lab.split], []
+    top, layer = top_of(lab, trial, 0), watched_convolution(trial)
     for place, number in enumerate(right_first(lab, run, SHOWN).tolist(), 1):
         found, projection = _covered(lab, run, number)
-        layer = "conv5"  # the watched map is behind its ReLU, the strongest pictures are the same
         best = portraits_of(run.viewer, part, top, layer, [found.watched.channel])[found.watched.channel]
         view = centre_views(part.read(np.array([number])), run.inputs.size)[0]
         figure = figures.occlusion_figure(view, found, projection, run.class_names, best)
@@ -254,23 +245,8 @@ def _occlusion_drawings(lab: Lab, trial: Trial) -> list[charts.Drawing]:
 
 GROUP = 5  # [Z] §4.3: five pictures
 FACES = 100
-PAPER = {
-    ("right_eye", 5): 0.067, ("left_eye", 5): 0.069, ("nose", 5): 0.079, (RANDOM, 5): 0.107,
-    ("right_eye", 7): 0.069, ("left_eye", 7): 0.068, ("nose", 7): 0.069, (RANDOM, 7): 0.073,
-}  # fmt: skip
 
 
-@result(
-    "Z/table1",
-    "Correspondence of parts",
-    claim="Masking the same part of five dogs' faces changes layer 5 more alike than masking random parts; at layer 7 "
-    "they are nearly the same.",
-    needs="any store; for pictures that are not built-in a file of key points (--keypoints)",
-    trainings=1,
-    full_scale=DAYS,
-    own=OWN,
-    keypoints=True,
-)
 def table1(lab: Lab) -> Finding:
     """[Z] §4.3, Table 1: Δ of groups of five pictures, per pair and feature; means over the groups. Networks trained on
     the built-in set look at drawn faces that stand alike."""
@@ -279,15 +255,14 @@ def table1(lab: Lab) -> Finding:
         why = "no key points were given (--keypoints FILE)"
         return Finding((), tuple(unmeasured(claim, why) for claim in CLAIMS.values()), reading(lab), "nothing trained")
     lab.plan([ours])
-    found = [lab.kept(f"{ours.name(seed)}-parts-{_which(lab)}", lambda s=seed: _parts_in_figures(lab, ours, s))
-             for seed in lab.seeds]  # fmt: skip
-    parts, layers = found[0]["parts"], (5, 7)
+    found = lab.cached_each(ours, f"parts-{_which(lab)}", _parts_in_figures)
+    parts, layers, papers = found[0]["parts"], (5, 7), published("Z/table1")
     rows = [
-        Row(f"{part}, layer {layer}", tuple(one[f"layer {layer}"][part] for one in found), PAPER.get((part, layer)), "",
-            lab.names(ours))
-        for layer in layers
+        Row(f"{part}, layer {layer}", tuple(one[f"layer {layer}"][part] for one in found), paper, "", lab.names(ours))
+        for place, layer in enumerate(layers)
         for part in parts
-    ]  # fmt: skip
+        for paper in [papers[part][place] if part in papers else None]
+    ]
     verdicts = [
         above_zero(claim.format(layer=layer), [_excess(one[f"layer {layer}"], control) for one in found], unit="")
         for control, claim in CLAIMS.items()
@@ -332,7 +307,7 @@ def _pictures_with_parts(lab: Lab, run: Run) -> tuple[Faces, int]:
 
 
 def _parts_in_figures(lab: Lab, trial: Trial, seed: int) -> dict[str, Any]:
-    run = lab.looked_into(trial, seed)
+    run = lab.opened_in_fp32(trial, seed)
     faces, mask = _pictures_with_parts(lab, run)
     group = min(GROUP, len(faces))
     inputs, layers = inputs_of(run.viewer, torch.from_numpy(faces.records)), default_layers(run.network)
@@ -347,8 +322,8 @@ def _parts_in_figures(lab: Lab, trial: Trial, seed: int) -> dict[str, Any]:
             )
         )  # fmt: skip
     parts = list(tables[0].parts)
-    told: dict[str, Any] = {
+    deltas: dict[str, Any] = {
         f"layer {number}": {part: mean(table.cells[part, layer].normalised for table in tables) for part in parts}
         for number, layer in zip((5, 7), layers, strict=True)
     }
-    return told | {"parts": parts, "pictures": len(tables) * group, "group": group, "mask": mask}
+    return deltas | {"parts": parts, "pictures": len(tables) * group, "group": group, "mask": mask}

@@ -7,13 +7,10 @@ dropout ½, 70 epochs.
 
 from typing import Any
 
-from alexnet.experiments.lab import Lab, Trial
+from alexnet.experiments.lab import Lab
+from alexnet.experiments.trial import Trial
 
 RECIPE = "zf"
-DAYS = "12 days on one GTX 580 for each network"
-OWN = ("reading", "recipe")
-"""Settings of [A] alone."""
-SIZE_FREE = "any store; full size wants ImageNet"
 
 
 def our_model(lab: Lab, suffix: str = "", label: str = "our model", **changes: Any) -> Trial:
@@ -35,7 +32,7 @@ def _trial(lab: Lab, family: str, suffix: str, label: str, changes: dict[str, An
 
 
 def reading(lab: Lab) -> str:
-    """Which networks and recipe these are, in words."""
+    """Which networks and recipe these are."""
     net = lab.settings.net or "zfnet"
     init = "" if lab.settings.init in (None, "zf") else f", but initial weights {lab.settings.init!r}"
     return f"[Z] §3: {net}, recipe {RECIPE}{init}"

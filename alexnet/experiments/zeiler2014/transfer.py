@@ -10,72 +10,43 @@ from alexnet.data.store.read import Store
 from alexnet.errors import UserError
 from alexnet.experiments import charts
 from alexnet.experiments.finding import Finding, Row, Verdict
-from alexnet.experiments.lab import Lab, Trial, how_trained
-from alexnet.experiments.registry import Unsuited, result
+from alexnet.experiments.lab import Lab, how_trained
+from alexnet.experiments.registry import Unsuited, published
 from alexnet.experiments.statistics import above_zero
+from alexnet.experiments.trial import Trial
 from alexnet.features.charts import Line, accuracy_over_pictures
 from alexnet.features.duplicates import find_duplicates
 from alexnet.features.probes import Outcome, largest_per_class, require_scikit_learn
 from alexnet.features.transfer import Study, TransferPlan, pooled, store_of
 from alexnet.text import counted
 
-ORDER = ("Z/table4", "Z/table5", "Z/table7", "Z/fig9")
-
-NEEDS = "Caltech-{}, or any store of classes that the pre-training does not have; one to pre-train on (--pretrain)"
-DAYS = "12 days on one GTX 580 for the network; 17 minutes for 30 pictures a class"
 OF_256 = 200
-"""With so many classes a store is held against Caltech-256's numbers."""
+"""With so many classes a store is compared with Caltech-256's numbers."""
 LAST = "7"
 
-# Accuracies of [Z] Tables 4 and 5 by training pictures per class.
-CALTECH_101 = {"pre-trained": {15: 0.838, 30: 0.865}, "trained on these only": {15: 0.228, 30: 0.465}}
-CALTECH_256 = {
-    "pre-trained": {15: 0.657, 30: 0.706, 45: 0.727, 60: 0.742},
-    "trained on these only": {15: 0.090, 30: 0.225, 45: 0.312, 60: 0.388},
-}
-BO_256 = {15: 0.405, 30: 0.480, 45: 0.519, 60: 0.552}  # Bo et al. 2013, the best before
-# [Z] Table 7: kind of probe, layer → Caltech-101 with 30 per class, Caltech-256 with 60.
-TABLE_7 = {
-    ("svm", "1"): (0.448, 0.246), ("svm", "2"): (0.662, 0.396), ("svm", "3"): (0.723, 0.460),
-    ("svm", "4"): (0.766, 0.513), ("svm", "5"): (0.862, 0.656), ("svm", "7"): (0.855, 0.717),
-    ("softmax", "5"): (0.829, 0.657), ("softmax", "7"): (0.854, 0.726),
-}  # fmt: skip
 
-
-@result(
-    "Z/table4",
-    "Transfer to Caltech-101",
-    claim="A softmax on layer 7 of a pre-trained network is right in 83.8 % with 15 and 86.5 % with 30 pictures of "
-    "each class; the same network trained on these only in 22.8 % and 46.5 %.",
-    needs=NEEDS.format(101),
-    once=1,
-    full_scale=DAYS,
-)
 def table4(lab: Lab) -> Finding:
     """[Z] Table 4. Besides the pre-training, a network is trained on each fold."""
-    return _pretrained_or_not(lab, CALTECH_101)
+    return _pretrained_or_not(lab, "Z/table4")
 
 
-@result(
-    "Z/table5",
-    "Transfer to Caltech-256",
-    claim="With 15, 30, 45 and 60 pictures of each class 65.7, 70.6, 72.7 and 74.2 %; trained on these only 9.0, 22.5, "
-    "31.2 and 38.8 %.",
-    needs=NEEDS.format(256),
-    once=1,
-    full_scale=DAYS,
-)
 def table5(lab: Lab) -> Finding:
     """[Z] Table 5."""
-    return _pretrained_or_not(lab, CALTECH_256)
+    return _pretrained_or_not(lab, "Z/table5")
 
 
-def _pretrained_or_not(lab: Lab, papers: dict[str, dict[int, float]]) -> Finding:
+def accuracies(id: str) -> dict[str, dict[int, float]]:
+    """The paper's accuracies by training pictures per class, pre-trained and not."""
+    return {what: {int(count): share for count, share in shares.items()} for what, shares in published(id).items()}
+
+
+def _pretrained_or_not(lab: Lab, id: str) -> Finding:
+    papers = accuracies(id)
     trial, counts, notes = _prepared(lab, tuple(papers["pre-trained"]))
-    wish = TransferPlan(
+    plan = TransferPlan(
         (LAST,), ("softmax",), counts, ("random", "target"), epochs=lab.settings.epochs or TransferPlan().epochs
     )
-    outcomes = _study(lab, trial, wish).outcomes()
+    outcomes = _study(lab, trial, plan).outcomes()
     pretrained, frozen, target = (outcomes[place : place + len(counts)] for place in (0, len(counts), 2 * len(counts)))
     rows = (
         *_rows(trial, "pre-trained, softmax on layer 7", pretrained, papers["pre-trained"]),
@@ -89,31 +60,23 @@ def _pretrained_or_not(lab: Lab, papers: dict[str, dict[int, float]]) -> Finding
     return Finding(rows, tuple(verdicts), lab.reading, how_trained(lab, trial), notes)
 
 
-@result(
-    "Z/table7",
-    "Accuracy by layer",
-    claim="The deeper the layer, the better a linear classifier on it: 44.8 % on layer 1 to 86.2 % on layer 5 on "
-    "Caltech-101, 24.6 to 71.7 % (layer 7) on Caltech-256.",
-    needs=NEEDS.format("101 or -256"),
-    once=1,
-    full_scale=DAYS,
-)
 def table7(lab: Lab) -> Finding:
     """[Z] Table 7: 30 pictures a class, 60 of Caltech-256; beside it the same layers of the network untrained."""
     of_256 = len(lab.store.class_ids) >= OF_256
     trial, counts, notes = _prepared(lab, (60,) if of_256 else (30,))
-    layers = tuple(dict.fromkeys(layer for _, layer in TABLE_7))
-    wish = TransferPlan(layers, per_class=counts)
-    outcomes = _study(lab, trial, wish).outcomes()
-    places = [(kind, layer) for kind in wish.kinds for layer in layers]
+    papers = published("Z/table7")
+    layers = tuple(papers["svm"])
+    plan = TransferPlan(layers, per_class=counts)
+    outcomes = _study(lab, trial, plan).outcomes()
+    places = [(kind, layer) for kind in plan.kinds for layer in layers]
     trained = dict(zip(places, outcomes[: len(places)], strict=True))
     frozen = dict(zip(places, outcomes[len(places) :], strict=True))
     rows = [
-        Row(f"{kind} on layer {layer}{told}", found[kind, layer].accuracies, paper, "%", runs)
-        for found, told, runs in ((trained, "", (trial.name(0),)), (frozen, ", untrained", ()))
+        Row(f"{kind} on layer {layer}", trained[kind, layer].accuracies, papers[kind][layer][of_256]
+            if layer in papers[kind] else None, "%", (trial.name(0),))
         for kind, layer in places
-        for paper in [TABLE_7.get((kind, layer), (None, None))[of_256] if not told else None]
-    ]
+    ]  # fmt: skip
+    rows += [Row(f"{kind} on layer {layer}, untrained", frozen[kind, layer].accuracies) for kind, layer in places]
     best, by_chance = (max(found.values(), key=lambda one: one.mean) for found in (trained, frozen))
     verdicts = (
         _better("svm: layer 5 is better than layer 1", trained["svm", "5"], trained["svm", "1"]),
@@ -123,21 +86,12 @@ def table7(lab: Lab) -> Finding:
     return Finding(tuple(rows), verdicts, lab.reading, how_trained(lab, trial), notes)
 
 
-@result(
-    "Z/fig9",
-    "Accuracy over training pictures",
-    claim="Pre-trained, six pictures of each class are enough to be better than the best method before with 60 "
-    "(55.2 % on Caltech-256).",
-    needs=NEEDS.format(256),
-    once=1,
-    full_scale=DAYS,
-)
 def fig9(lab: Lab) -> Finding:
     """[Z] Fig. 9. Here the best method before is the untrained network with the most pictures."""
     trial, counts, notes = _prepared(lab, (1, 2, 4, 6, 10, 15, 20, 30, 45, 60))
     outcomes = _study(lab, trial, TransferPlan((LAST,), ("softmax",), counts)).outcomes()
     trained, frozen = outcomes[: len(counts)], outcomes[len(counts) :]
-    papers = CALTECH_256 if len(lab.store.class_ids) >= OF_256 else CALTECH_101
+    papers = accuracies("Z/table5" if len(lab.store.class_ids) >= OF_256 else "Z/table4")
     rows = (
         *_rows(trial, "pre-trained", trained, papers["pre-trained"]),
         *_rows(trial, "untrained and frozen", frozen, {}),
@@ -182,7 +136,7 @@ def _without_duplicates(lab: Lab, pretraining: Store) -> tuple[Store, str]:
     def look() -> dict[str, list[int]]:
         return {"pictures": sorted({one.first for one in find_duplicates(pool, pooled(lab.store))})}
 
-    found = set(lab.kept(name, look)["pictures"])
+    found = set(lab.cached(name, look)["pictures"])
     note = f"{counted(len(found), 'picture')} left out of the pre-training set: near-duplicates are in the other one."
     if not found:
         return pretraining, note
@@ -193,9 +147,9 @@ def _without_duplicates(lab: Lab, pretraining: Store) -> tuple[Store, str]:
     return store_of(pretraining, pool, ends, lab.folder / "stores" / f"without-{name}.store"), note
 
 
-def _study(lab: Lab, trial: Trial, wish: TransferPlan) -> Study:
+def _study(lab: Lab, trial: Trial, plan: TransferPlan) -> Study:
     folder = lab.folder / "transfer" / f"{trial.name(0)}-{lab.store.fingerprint[:8]}"
-    return Study(lab.opened(trial, 0), lab.store, folder, wish)
+    return Study(lab.opened(trial, 0), lab.store, folder, plan)
 
 
 def _rows(trial: Trial, what: str, found: Sequence[Outcome], papers: dict[int, float]) -> list[Row]:
