@@ -1,7 +1,7 @@
 """Sizes and receptive fields of windows that slide over a map, in whole numbers.
 
 The 2012 code rounds up: a map of n units under a window of k units and stride s has 1 + ceil((n − k) / s) outputs
-(`facts`: cuda-convnet's layer.py). The last window may overhang the map, on the right and at the bottom only; what it
+(docs/sources.md §3). The last window may overhang the map, on the right and at the bottom only; what it
 reads there is zero (convolution) or nothing (pooling). So 224 pixels under 11/4 give 55 units without any padding.
 """
 

@@ -29,6 +29,10 @@ TORCHRUN = re.compile(r"torchrun (?:[^`\n]|\\\n)* -m alexnet ((?:[^`\n\\]|\\\n)+
 OPTIONS_OF_TORCHRUN = {"--max-restarts"}
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
 SIDE = 40
+READ = {".py", ".md", ".toml", ".cpp", ".h", ".js", ".css", ".html", ".txt", ".sh"}
+CITATION = re.compile(r"sources\.md ((?:§\d+(?:, | and | to )?)+)")
+ELSEWHERE = re.compile(r"`?fac" r"ts`?[/, ]+(?:§|[\w-]+\.md)|code-of-20" r"12\.md|\bDES" r"IGN\b")
+"""Names of pages outside the repository, written so that this line is none of them."""
 
 
 @dataclass(frozen=True)
@@ -144,6 +148,23 @@ def anchors(page: Path) -> set[str]:
     """The headings of a page as a browser addresses them: small letters, no punctuation, hyphens for blanks."""
     headings = re.findall(r"^#+ (.+)$", FENCE.sub("", page.read_text()), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
+
+
+def text_files() -> dict[str, str]:
+    """Every text file of the repository that people read, by its path."""
+    folders = ("alexnet", "tests", "tools", "benchmarks", "docs", "requirements")
+    found = [path for name in folders for path in (ROOT / name).rglob("*") if path.suffix in READ]
+    return {str(path.relative_to(ROOT)): path.read_text() for path in [*found, *ROOT.glob("*.md"), ROOT / "Makefile"]}
+
+
+def test_what_is_cited_is_in_the_repository() -> None:
+    page = (ROOT / "docs" / "sources.md").read_text()
+    sections = set(re.findall(r"^## §(\d+) ", page, re.MULTILINE))
+    assert len(sections) == max(map(int, sections))
+    for path, text in text_files().items():
+        for cited in CITATION.findall(text):
+            assert set(re.findall(r"\d+", cited)) <= sections, f"{path}: sources.md {cited}"
+        assert not ELSEWHERE.search(text), f"{path} cites a page that is not in the repository"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=names)

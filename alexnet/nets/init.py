@@ -1,6 +1,6 @@
 """Initial weights: Gaussians of mean 0, constant biases. Three published readings, each a function of the seed.
 
-- "code": the 2012 code's, as the rows carry it (σ = 0.03 in conv3–conv5, `facts` §1.2). The default.
+- "code": the 2012 code's, as the rows carry it (σ = 0.03 in conv3–conv5, docs/sources.md §4). The default.
 - "paper": [A] §5: σ = 0.01 in every layer, biases as in the code.
 - "zf": [Z] §3: σ = 0.01 in every layer, all biases 0.
 

@@ -1,7 +1,7 @@
 """Every network of both papers, of their ablation tables and of the 2012 code, as tables. Data only.
 
 Four tables are written out: `alexnet`, two of the CIFAR nets and the toy; every other is derived from one of them by
-the change that its paper describes. Sources: `facts`, papers.md and code-of-2012.md.
+the change that its paper describes. Sources: docs/sources.md §2 to §5, §9 and §11.
 """
 
 from dataclasses import replace

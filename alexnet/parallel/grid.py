@@ -148,7 +148,7 @@ Spans = dict[str, tuple[slice, ...]]
 
 def spans(table: Table, layout: Layout) -> Spans:
     """Who holds which units. Columns: equal parts of every layer, the last one whole on column a, as in 2012
-    (`facts` §7). Hybrid: parts of every dense layer, equal or one apart."""
+    (docs/sources.md §10). Hybrid: parts of every dense layer, equal or one apart."""
     if layout.columns > 1:
         return _column_spans(table, layout.columns)
     return {row.name: bounds(row.units, layout.members) for row in dense_rows(table)} if layout.hybrid else {}

@@ -76,7 +76,7 @@ def test_a_picture_is_augmented_alike_in_any_batch(pictures: torch.Tensor) -> No
 
 
 def test_noise_has_the_size_of_its_reading() -> None:
-    """`facts`: code about ±12 levels where paper has ±5.5, for ImageNet's colours (√λ ≈ 119 along the first axis)."""
+    """About ±12 levels as in the code, ±5.5 by the paper, for ImageNet's colours (docs/sources.md §6)."""
     given = Preprocessing(
         torch.zeros(3, 256, 256), 224, "aligned", torch.tensor([14143.0, 1222.0, 293.0]), torch.eye(3)
     )

@@ -1,4 +1,4 @@
-"""The printed description of a network against the papers' numbers (facts, papers.md)."""
+"""The printed description of a network against the papers' numbers (docs/sources.md §2)."""
 
 import re
 

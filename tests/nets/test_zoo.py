@@ -1,4 +1,4 @@
-"""The zoo against the papers' numbers (`facts/papers.md` A.2, B.1; `facts/code-of-2012.md` §1)."""
+"""The zoo against the papers' numbers (docs/sources.md §2, §4 and §11)."""
 
 import dataclasses
 import json
@@ -74,7 +74,7 @@ def test_map_sizes(name: str, expected: list[int]) -> None:
     assert sides(name) == expected
 
 
-# `facts/code-of-2012.md` §5, activations aside: layer and size; the σ of the weighted ones.
+# docs/sources.md §9, activations aside: layer and size; the σ of the weighted ones.
 CIFAR_NETS = {
     "cifar-80sec": ("conv32 max conv32 average conv64 average fc64 fc10", (1e-4, 0.01, 0.01, 0.1, 0.1)),
     "cifar-19pct": ("conv32 max conv32 average conv64 average fc10", (1e-4, 0.01, 0.01, 0.01)),

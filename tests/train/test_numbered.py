@@ -1,4 +1,4 @@
-"""The recipes by number against the log, written out independently: `facts` code-of-2012.md §2 and §4."""
+"""The recipes by number against the log, written out independently: docs/sources.md §7 and §8."""
 
 from itertools import pairwise
 

@@ -41,7 +41,7 @@ def test_rings_and_gathers() -> None:
 
 
 def test_columns_meet_where_the_2012_code_lets_them() -> None:
-    """`facts`, code-of-2012.md §7: 21,632 each way at pool2, 4,608 at pool3, 2,048 behind fc6 and fc7; and back."""
+    """docs/sources.md §10: 21,632 each way at pool2, 4,608 at pool3, 2,048 behind fc6 and fc7; and back."""
     layers = trace(zoo.find("alexnet"))
     assert exchanged(layers) == {"conv3": 2 * 21_632, "fc6": 2 * 4_608, "fc7": 2 * 2_048, "fc8": 2 * 2_048}
     assert exchanged(trace(zoo.find("alexnet-145-nocomm"))) == {"fc8": 2 * 2_048}

@@ -167,7 +167,7 @@ def test_warm_up_and_polynomial_decay() -> None:
 
 
 def test_recipes_for_large_batches_are_the_solver_files() -> None:
-    """Updates of warm-up and in all on ImageNet, base rates (`facts`, papers.md E)."""
+    """Updates of warm-up and in all on ImageNet, base rates (docs/sources.md §13)."""
     for name, batch, learning_rate, ramp, updates in (
         ("bn-8k", 8192, 10, 600, 15_639),
         ("bn-16k", 16384, 24, 400, 7_820),
@@ -234,7 +234,7 @@ def test_a_plateau_taken_up_again_goes_on_waiting() -> None:
 
 
 def test_logged_schedule_of_145() -> None:
-    """25, 51, 67 (conv1 1e-5, noise off), 72 (conv1 0), 79, stop 91; biases stay at 0.02 (`facts`, §2)."""
+    """25, 51, 67 (conv1 1e-5, noise off), 72 (conv1 0), 79, stop 91; biases stay at 0.02 (docs/sources.md §7)."""
     schedule = Logged(find("145").staged(91, 0.01))
     rates = {epoch: schedule.rates(epoch) for epoch in (1, 24, 25, 51, 66, 67, 72, 79, 91)}
     assert [rates[e].weights for e in (1, 24, 25, 51, 79)] == pytest.approx([0.01, 0.01, 0.001, 0.0001, 0.00001])
