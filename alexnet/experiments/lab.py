@@ -20,6 +20,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from alexnet.choices import PrecisionChoice
 from alexnet.data.store.read import Store
 from alexnet.data.synthetic import CLASSES
 from alexnet.errors import UsageError, UserError
@@ -31,7 +32,6 @@ from alexnet.files.schema import canonical_digest, json_bytes, read, read_json, 
 from alexnet.measure.evaluation import Evaluation, Progress, evaluate_run
 from alexnet.measure.probabilities import Probabilities
 from alexnet.measure.run import Run
-from alexnet.placement import PrecisionChoice
 from alexnet.report.text import VIEWS_IN_WORDS
 from alexnet.runs.folder import STATE_FILES, RunFolder
 from alexnet.runs.history import History, read_history
