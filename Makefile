@@ -16,11 +16,12 @@ demo: $(VENV)/installed-core  ## draw pictures, train on them, measure, predict,
 test: $(VENV)/installed-test  ## the test suite, a file at a time on each of up to four cores
 	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
 
-lint: $(VENV)/installed-test  ## style, types and import directions
+lint: $(VENV)/installed-test  ## style, types and import directions; the page's JavaScript
 	ruff check .
 	ruff format --check .
 	basedpyright
 	lint-imports
+	$(BIN)/python tools/check_page.py
 
 install: $(VENV)/installed-core  ## the environment in .venv, without running anything
 
@@ -31,7 +32,7 @@ help:  ## this list
 	@echo "make PYTHON=python3.12 …   chooses the interpreter (3.11 or newer) on the first run"
 
 clean:  ## remove the environment and what the tools left (the demo's folder, runs and stores stay)
-	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) build dist tools/page/node_modules .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/installed-%: pyproject.toml constraints.txt $(wildcard requirements/*.txt) | $(VENV)/bin/python

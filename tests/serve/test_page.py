@@ -92,11 +92,11 @@ def test_home_draws_the_network_and_a_layer_is_entered_by_a_click(visit: Callabl
 def test_units_by_address_with_the_slider_and_the_keys(visit: Callable[..., Visit], tmp_path: Path) -> None:
     here = visit()
     page = here.open("layer/conv2/unit/3")
-    if page.get_by_role("button", name="Look at the pictures").count():
-        page.get_by_role("button", name="Look at the pictures").click()
-    page.locator(".portraits li").nth(8).wait_for()
-    if page.get_by_role("button", name="Look at the snapshots").count():
-        page.get_by_role("button", name="Look at the snapshots").click()
+    if page.get_by_role("button", name="Analyse the pictures").count():
+        page.get_by_role("button", name="Analyse the pictures").click()
+    page.locator(".patches li").nth(8).wait_for()
+    if page.get_by_role("button", name="Analyse the snapshots").count():
+        page.get_by_role("button", name="Analyse the snapshots").click()
     slider = page.get_by_role("slider", name="Epoch")
     slider.wait_for()
     assert "epoch 3" in page.locator("output").inner_text()
@@ -106,12 +106,12 @@ def test_units_by_address_with_the_slider_and_the_keys(visit: Callable[..., Visi
     assert "epoch 2" in page.locator("output").inner_text()
     assert page.locator(".slider img").first.get_attribute("src") != before
     with page.expect_download() as saved:
-        page.locator("figure", has_text="What excites it most").get_by_role("link", name="PNG").click()
+        page.locator("figure", has_text="What activates it most").get_by_role("link", name="PNG").click()
     saved.value.save_as(tmp_path / "unit.png")
     with Image.open(tmp_path / "unit.png") as drawn:
         assert drawn.width > 300
     with page.expect_download() as saved:
-        page.locator("figure", has_text="How often it answers").get_by_role("button", name="PNG").click()
+        page.locator("figure", has_text="How often it is active").get_by_role("button", name="PNG").click()
     with Image.open(saved.value.path()) as drawn:
         assert len(np.unique(np.asarray(drawn.convert("L").resize((40, 20))))) > 3
     assert "alexnet see top" in page.locator(".command code").first.inner_text()
@@ -151,12 +151,12 @@ def walk_picture(visit: Callable[..., Visit], data: bytes, name: str) -> None:
     page.keyboard.press("Enter")
     page.locator(".projected a", has_text="conv1 · 2").wait_for()
     page.locator("#occlusion .save a").first.wait_for()
-    page.get_by_role("button", name="Shift, scale and turn it").click()
-    page.get_by_role("button", name="Turn", exact=True).click()
-    slider = page.get_by_role("slider", name="Turn")
+    page.get_by_role("button", name="Shift, scale and rotate it").click()
+    page.get_by_role("button", name="Rotate", exact=True).click()
+    slider = page.get_by_role("slider", name="Rotate")
     slider.focus()
     page.keyboard.press("ArrowRight")
-    assert "10 degrees" in page.locator(".moved output").inner_text()
+    assert "10 degrees" in page.locator(".transformed output").inner_text()
     with page.expect_download() as saved:
         page.locator("#invariance").get_by_role("button", name="JSON").click()
     assert [one["kind"] for one in json.loads(Path(saved.value.path()).read_text())["curves"]] == [
@@ -179,8 +179,8 @@ ALLOWED = "--use-fake-ui-for-media-stream"  # the question whether the page may 
 REMEMBER_STREAMS = """
   const open = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
   window.streams = [];
-  navigator.mediaDevices.getUserMedia = async (wish) => {
-    streams.push(await open(wish));
+  navigator.mediaDevices.getUserMedia = async (constraints) => {
+    streams.push(await open(constraints));
     return streams.at(-1);
   };
 """
@@ -208,7 +208,7 @@ def test_a_photograph_is_taken_and_gets_five_labels(equipped: Callable[..., Visi
     here.context.add_init_script(REMEMBER_STREAMS)
     page = here.open("picture")
     page.get_by_role("button", name="Use the camera").click()
-    page.get_by_role("button", name="Take it").wait_for()
+    page.get_by_role("button", name="Take photo").wait_for()
     width, height = page.evaluate(
         "() => { const v = document.querySelector('video'); return [v.videoWidth, v.videoHeight]; }"
     )
@@ -244,7 +244,7 @@ def test_without_a_camera_it_is_said_what_to_do(equipped: Callable[..., Visit]) 
         page.get_by_role("button", name="Use the camera").click()
         page.locator(".fault").wait_for()
         assert page.locator(".fault").inner_text() == words
-        page.locator(".prepared button").first.click()  # the page goes on
+        page.locator(".prepared button").first.click()  # the page still works
         page.locator(".answer[data-views='10'] li").nth(4).wait_for()
         assert page.locator(".fault").count() == 0
 
@@ -285,7 +285,7 @@ def test_training_shows_its_curves(visit: Callable[..., Visit]) -> None:
     page.locator("#live svg.chart").first.focus()
     page.keyboard.press("ArrowLeft")
     assert "epoch 2" in page.locator("#live .read").first.text_content()
-    assert not page.locator("#now").is_visible()  # nothing goes on any more
+    assert not page.locator("#now").is_visible()  # no training is in progress
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

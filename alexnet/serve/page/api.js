@@ -1,8 +1,9 @@
-/** Asking the explorer's JSON API. Every address is relative to the page's base, which may begin with a token. */
+/** Requests to the explorer's JSON API. Addresses are relative to the page's base, which may begin with a token. */
 
-/** @param {string} path @returns {string} */
+/** @param {string} path */
 export const address = (path) => new URL(path, document.baseURI).href;
 
+/** What the explorer refused, in its own words. */
 export class Refused extends Error {}
 
 /** The JSON at an address. @param {string} path @param {AbortSignal} [signal] @returns {Promise<any>} */
@@ -15,11 +16,13 @@ export async function post(path, body = null, signal) {
   return read(await fetch(address(path), { method: "POST", body, signal }));
 }
 
+/** @param {Response} response */
 async function read(response) {
   if (response.ok) return response.json();
   throw new Refused(await reason(response));
 }
 
+/** @param {Response} response @returns {Promise<string>} */
 async function reason(response) {
   try {
     return (await response.json()).error;
@@ -29,45 +32,51 @@ async function reason(response) {
 }
 
 /**
- * Have something computed and hear how it goes. Ends with the result; throws Refused with the server's words.
- * Aborting the signal ends the computing too.
+ * Have something computed, and follow its progress. Resolves to the result; throws Refused with the server's words.
+ * Aborting the signal cancels the computation too.
  * @param {string} path
- * @param {{place?: (p: {before: number}) => void, progress?: (p: {done: number, total: number, seconds_left: number|null}) => void, part?: (p: any) => void}} hear
+ * @param {Listeners} listeners
  * @param {AbortSignal} signal
  * @returns {Promise<any>}
  */
-export async function compute(path, hear, signal) {
+export async function compute(path, listeners, signal) {
   const response = await fetch(address(path), { method: "POST", signal });
   if (!response.ok) throw new Refused(await reason(response));
   for await (const { kind, value } of events(response)) {
     if (kind === "failed") throw new Refused(value.error);
     if (kind === "done") return value;
-    hear[kind]?.(value);
+    if (kind === "place" || kind === "progress" || kind === "part") listeners[kind]?.(value);
   }
-  throw new Refused("the explorer ended the connection");
+  throw new Refused("the explorer closed the connection");
 }
 
-/** Server-sent events of a response, one after the other. */
+/** Server-sent events of a response, one after the other. (EventSource can't POST.) @param {Response} response */
 async function* events(response) {
+  if (!response.body) return;
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let text = "";
   for (;;) {
     const { done, value } = await reader.read();
     if (done) return;
     text += value;
-    const whole = text.split("\n\n");
-    text = whole.pop() ?? "";
-    for (const one of whole) {
-      const found = /^event: (\w+)\ndata: (.*)$/s.exec(one);
+    const blocks = text.split("\n\n");
+    text = blocks.pop() ?? ""; // the beginning of a block whose end has not arrived
+    for (const block of blocks) {
+      const found = /^event: (\w+)\ndata: (.*)$/s.exec(block);
       if (found) yield { kind: found[1], value: JSON.parse(found[2]) };
     }
   }
 }
 
-/** Call `changed` whenever the run is new, `now` with the place of a training inside its epoch, or null; comes back by itself after the explorer was restarted. @param {() => void} changed @param {AbortSignal} signal @param {(place: any) => void} now */
-export function follow(changed, signal, now = () => {}) {
+/**
+ * Follow the run until the signal is aborted. The browser reconnects by itself after the explorer was restarted.
+ * @param {AbortSignal} signal
+ * @param {() => void} changed called when the log or the weights are new, and once at the beginning
+ * @param {(now: Position|null) => void} [now] called with the position of a training inside its epoch
+ */
+export function follow(signal, changed, now = () => {}) {
   const source = new EventSource(address("api/events"));
   source.addEventListener("changed", changed);
-  source.addEventListener("now", (told) => now(JSON.parse(told.data)));
+  source.addEventListener("now", (event) => now(JSON.parse(event.data)));
   signal.addEventListener("abort", () => source.close());
 }

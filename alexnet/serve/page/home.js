@@ -1,146 +1,87 @@
-/** The run in one look. */
+/** The run at a glance. */
 
 import { follow, get } from "./api.js";
-import { curves } from "./chart.js";
-import { duration, h, percent, whole } from "./dom.js";
-import { command, copyable, figure } from "./figure.js";
+import { curveFigures } from "./curve_figures.js";
+import { h, readings } from "./dom.js";
+import { command, commands, copyable, figure } from "./figure.js";
 import { kernels } from "./kernels.js";
-import { networkPlace } from "./network.js";
+import { reload } from "./navigate.js";
+import { networkDrawing } from "./network.js";
+import { duration, percent, whole } from "./text.js";
 
-/** @param {{run: any, signal: AbortSignal}} told */
+/** @param {Page} page @returns {Promise<Shown>} */
 export async function show({ run, signal }) {
+  /** @type {RunHistory} */
   const history = await get("api/sides/own/curves", signal);
-  const drawing = networkPlace(run.network);
-  const path = run.commands.run;
+  const report = command("report", run.commands.run, ...(run.store ? ["--store", run.store.path] : []));
   const content = h(
     "article",
     {},
     h("h1", {}, run.name),
     h("p", { class: "lead" }, lead(run)),
-    headline(run),
-    figure(drawing, {
-      id: "network",
-      title: "The network",
-      words: `To scale, as in [A] Fig. 2: a box is as high and deep as its maps have pixels, and as thick as a column has maps. Lines go from the window that a unit reads to the unit${run.network.columns > 1 ? "; where they cross, the columns talk" : ""}. Choose a layer to enter it.`,
-      png: () => drawing.querySelector("svg"),
-      json: () => run.network,
-      command: run.commands.nets,
-      name: `${run.name}-network`,
-    }),
-    history.epochs.length > 0 && curveFigures(run, history),
-    run.weights && kernels("own", run, run.version),
-    h(
-      "section",
-      {},
-      h("h2", {}, "The recipe"),
-      h(
-        "dl",
-        {},
-        Object.entries(run.recipe).map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]),
-      ),
-      h("p", { class: "soft" }, "Trained by"),
-      copyable(run.commands.train),
-    ),
-    h(
-      "section",
-      { class: "commands" },
-      h("h2", {}, "This page on the command line"),
-      copyable(command("report", path, ...(run.store ? ["--store", run.store.path] : []))),
-    ),
+    readings(headline(run)),
+    network(run),
+    history.epochs.length > 0 && curveFigures(run, history.epochs),
+    run.weights && kernels(run),
+    recipe(run),
+    commands("This page on the command line", copyable(report)),
   );
-  if (run.state.word !== "finished") follow(await changes(run), signal);
+  if (run.state.word !== "finished") follow(signal, afterTheFirst(reload));
   return { title: run.name, content, ways: { right: `layer/${run.network.layers[0].name}` } };
 }
 
-/** While a run trains, its page is loaded anew when there is something new. */
-async function changes(run) {
-  const { go } = await import("./main.js");
+/** Without its first call, which only says how things are. @param {() => void} listener */
+function afterTheFirst(listener) {
   let first = true;
   return () => {
-    if (!first) go(location.href);
+    if (!first) listener();
     first = false;
   };
 }
 
-function lead(run) {
-  const counts = run.pictures;
-  return `${run.network.name}, ${whole(run.classes.length)} classes, ${whole(counts.train ?? 0)} training pictures, ${run.state.epochs} epochs. ${run.network.about}`;
+/** @param {Run} run */
+function lead({ network, classes, pictures, state }) {
+  const training = `${whole(pictures.train ?? 0)} training pictures`;
+  return `${network.name}, ${whole(classes.length)} classes, ${training}, ${state.epochs} epochs. ${network.about}`;
 }
 
-function headline(run) {
-  const { state } = run;
-  const cards = state.val
+/** @param {Run} run @returns {[string, string, string][]} */
+function headline({ state, weights }) {
+  /** @type {[string, string, string][]} */
+  const found = state.val
     ? [
         ["top-1 error", percent(state.val.top1_error, 2), `centre, validation, epoch ${state.epochs}`],
         ["top-5 error", percent(state.val.top5_error, 2), "centre, validation"],
         ["nll", state.val.nll.toFixed(3), "nats"],
       ]
-    : [["epochs", String(state.epochs), run.weights ? "imported weights" : "none has ended yet"]];
-  if (state.pictures_per_second)
-    cards.push(["speed", `${whole(Math.round(state.pictures_per_second))}`, "pictures/s in training"]);
-  if (state.seconds_left) cards.push(["left", duration(state.seconds_left), `of ${state.planned} epochs`]);
-  return h(
-    "dl",
-    { class: "readings" },
-    cards.map(([what, value, remark]) =>
-      h("div", {}, h("dt", {}, what), h("dd", {}, h("strong", {}, value), h("small", {}, remark))),
-    ),
-  );
+    : [["epochs", String(state.epochs), weights ? "imported weights" : "none has ended yet"]];
+  if (state.pictures_per_second) {
+    found.push(["speed", whole(Math.round(state.pictures_per_second)), "pictures/s in training"]);
+  }
+  if (state.seconds_left) found.push(["left", duration(state.seconds_left), `of ${state.planned} epochs`]);
+  return found;
 }
 
-/** Loss, error and learning rate over the epochs. */
-export function curveFigures(run, history, side = "own") {
-  const { epochs } = history;
-  const x = epochs.map((epoch) => epoch.epoch),
-    of = (name) => epochs.map((epoch) => epoch[name] ?? null);
-  const dark = matchMedia("(prefers-color-scheme: dark)").matches ? "?dark=true" : "";
-  const told = (name) => ({
-    png: `api/sides/${side}/curves/${name}.png${dark}`,
-    json: () => epochs,
-    command: command("report", run.commands.run),
-    name: `${run.name}-${name}`,
+/** @param {Run} run */
+function network(run) {
+  const drawing = networkDrawing(run.network);
+  const crossing = run.network.columns > 1 ? "; where they cross, the columns communicate" : "";
+  return figure(drawing, {
+    id: "network",
+    title: "The network",
+    words:
+      "To scale, as in [A] Fig. 2: a box is as high and deep as its maps have pixels, and as thick as a column " +
+      `has maps. Lines go from the window that a unit reads to the unit${crossing}. Choose a layer to open it.`,
+    png: () => /** @type {SVGSVGElement} */ (drawing.querySelector("svg")),
+    json: () => run.network,
+    command: run.commands.nets,
+    name: `${run.name}-network`,
   });
-  return h(
-    "div",
-    { class: "plates" },
-    figure(
-      curves({
-        x,
-        xName: "epoch",
-        yName: "nats",
-        lines: [
-          { name: "training", y: of("train_loss") },
-          { name: "validation", y: of("val_nll") },
-        ],
-        low: 0,
-      }),
-      { title: "Loss", ...told("loss") },
-    ),
-    figure(
-      curves({
-        x,
-        xName: "epoch",
-        yName: "share wrong",
-        format: (value) => percent(value, 0),
-        low: 0,
-        lines: [
-          { name: "training, top-1", y: of("train_top1_error") },
-          { name: "validation, top-1", y: of("val_top1_error") },
-          { name: "validation, top-5", y: of("val_top5_error"), kind: "dashed" },
-        ],
-      }),
-      { title: "Error", ...told("error") },
-    ),
-    figure(
-      curves({
-        x,
-        xName: "epoch",
-        yName: "learning rate",
-        logarithmic: true,
-        format: (value) => String(Number(value.toPrecision(3))),
-        lines: [{ name: "learning rate", y: of("learning_rate") }],
-      }),
-      { title: "Learning rate", ...told("rate") },
-    ),
-  );
+}
+
+/** @param {Run} run */
+function recipe({ recipe, commands }) {
+  const facts = Object.entries(recipe).map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]);
+  const trained = h("p", { class: "soft" }, "Trained by");
+  return h("section", {}, h("h2", {}, "The recipe"), h("dl", {}, facts), trained, copyable(commands.train));
 }

@@ -1,60 +1,46 @@
-/** A training as it goes. */
+/** A training in progress. */
 
 import { follow, get } from "./api.js";
-import { duration, h, percent, whole } from "./dom.js";
-import { command, copyable } from "./figure.js";
-import { curveFigures } from "./home.js";
+import { curveFigures } from "./curve_figures.js";
+import { cards, h, readings, table } from "./dom.js";
+import { command, commands, copyable } from "./figure.js";
 import { kernels } from "./kernels.js";
+import { duration, percent, whole } from "./text.js";
 
-/** @param {{run: any, signal: AbortSignal}} told */
+/** @param {Page} page @returns {Promise<Shown>} */
 export async function show({ run, signal }) {
   const place = h("div", { id: "live" });
-  const now = h("dl", { id: "now", class: "readings", hidden: "" });
+  const now = h("dl", { id: "now", class: "readings", hidden: true });
   let drawn = "";
+
   async function draw() {
     try {
-      const [now, history] = await Promise.all([get("api/run", signal), get("api/sides/own/curves", signal)]);
-      const state = JSON.stringify([now.version, history]);
-      if (state !== drawn) place.replaceChildren(...live(now, history));
+      /** @type {[Run, RunHistory]} */
+      const [run, history] = await Promise.all([get("api/run", signal), get("api/sides/own/curves", signal)]);
+      const state = JSON.stringify([run.version, history]);
+      if (state !== drawn) place.replaceChildren(...live(run, history));
       drawn = state;
-    } catch (error) {
+    } catch {
       if (!signal.aborted)
-        place.prepend(h("p", { class: "soft" }, "The explorer does not answer; trying again."));
+        place.prepend(h("p", { class: "soft" }, "The explorer does not respond; retrying."));
     }
   }
+
   await draw();
-  follow(draw, signal, (told) => {
-    now.hidden = told === null;
-    now.replaceChildren(...(told === null ? [] : readings(nowWords(told))));
+  follow(signal, draw, (position) => {
+    now.hidden = position === null;
+    now.replaceChildren(...(position ? cards(readingsNow(position)) : []));
   });
-  const content = h(
-    "article",
-    {},
-    h("h1", {}, "Training"),
-    now,
-    place,
-    h(
-      "section",
-      { class: "commands" },
-      h("h2", {}, "On the command line"),
-      copyable(command("report", run.commands.run)),
-      h("p", { class: "soft" }, "To train it again, or to go on with --resume:"),
-      copyable(run.commands.train),
-    ),
-  );
-  return { title: "Training", content, ways: {} };
+  const again = h("p", { class: "soft" }, "To train it again, or with --resume to continue it:");
+  const report = copyable(command("report", run.commands.run));
+  const ends = commands("On the command line", report, again, copyable(run.commands.train));
+  return { title: "Training", content: h("article", {}, h("h1", {}, "Training"), now, place, ends) };
 }
 
-function readings(words) {
-  return words.map(([what, value, remark]) =>
-    h("div", {}, h("dt", {}, what), h("dd", {}, h("strong", {}, value), h("small", {}, remark))),
-  );
-}
-
-/** Where the training stands just now. */
-function nowWords(now) {
+/** @param {Position} now @returns {[string, string, string][]} */
+function readingsNow(now) {
   return [
-    ["epoch", whole(now.epoch), "going on"],
+    ["epoch", whole(now.epoch), "in progress"],
     ["batch", whole(now.batch), `of ${whole(now.batches)}`],
     ["loss", now.loss.toFixed(3), "this epoch so far"],
     ["top-1 error", percent(now.top1_error), "in training, this epoch"],
@@ -63,80 +49,49 @@ function nowWords(now) {
   ];
 }
 
-function live(run, history) {
-  const { state, epochs, notes } = history;
-  const words = [
-    ["state", state.word, state.word === "stopped" ? `last sign ${state.last}` : state.last],
-    ["epochs done", `${state.epochs}`, state.planned ? `of ${state.planned} at most` : ""],
-    state.word !== "training" &&
-      state.pictures_per_second && ["speed", whole(Math.round(state.pictures_per_second)), "pictures/s"],
-    state.seconds_of_epoch && ["an epoch takes", duration(state.seconds_of_epoch), ""],
-    state.val && ["top-1 error", percent(state.val.top1_error, 2), "centre, validation"],
-  ].filter(Boolean);
-  return [
-    h("dl", { class: "readings" }, readings(words)),
-    epochs.length
-      ? curveFigures(run, history)
-      : h("p", { class: "wanting" }, "No epoch has ended yet; the curves begin with the first."),
-    run.weights
-      ? kernels("own", run, run.version)
-      : h("p", { class: "wanting" }, "No weights yet: they are kept after each epoch."),
-    epochs.length > 0 && table(epochs),
-    notes.length > 0 &&
-      h(
-        "details",
-        {},
-        h("summary", {}, "What the run noted"),
-        h(
-          "ul",
-          {},
-          notes.map((note) => h("li", {}, note)),
-        ),
-      ),
-  ].filter(Boolean);
+/** @param {State} state @returns {[string, string, string][]} */
+function readingsOf(state) {
+  /** @type {[string, string, string][]} */
+  const found = [
+    ["state", state.word, state.word === "stopped" ? `last sign of life ${state.last}` : state.last],
+    ["epochs done", String(state.epochs), state.planned ? `of up to ${state.planned}` : ""],
+  ];
+  if (state.word !== "training" && state.pictures_per_second) {
+    found.push(["speed", whole(Math.round(state.pictures_per_second)), "pictures/s"]);
+  }
+  if (state.seconds_of_epoch) found.push(["time per epoch", duration(state.seconds_of_epoch), ""]);
+  if (state.val) found.push(["top-1 error", percent(state.val.top1_error, 2), "centre, validation"]);
+  return found;
 }
 
-function table(epochs) {
-  const columns = [
-    ["epoch", (e) => e.epoch],
-    ["learning rate", (e) => e.learning_rate],
-    ["loss", (e) => e.train_loss?.toFixed(3)],
-    ["nll", (e) => e.val_nll?.toFixed(3)],
-    ["top-1", (e) => percent(e.val_top1_error)],
-    ["top-5", (e) => percent(e.val_top5_error)],
-    ["pictures/s", (e) => Math.round(e.pictures_per_second)],
+/** @param {Run} run @param {RunHistory} history @returns {Node[]} */
+function live(run, { state, epochs, notes }) {
+  const missing = (/** @type {string} */ words) => h("p", { class: "missing" }, words);
+  const drawn = run.weights ? kernels(run) : missing("No weights yet: they are saved after each epoch.");
+  const list = notes.map((note) => h("li", {}, note));
+  return [
+    readings(readingsOf(state)),
+    epochs.length
+      ? curveFigures(run, epochs)
+      : missing("No epoch has ended yet; the curves begin with the first."),
+    ...(drawn ? [drawn] : []),
+    ...(epochs.length ? [everyEpoch(epochs)] : []),
+    ...(list.length ? [h("details", {}, h("summary", {}, "What the run noted"), h("ul", {}, list))] : []),
   ];
-  return h(
-    "details",
-    {},
-    h("summary", {}, "Every epoch in numbers"),
-    h(
-      "div",
-      { class: "scroll", tabindex: "0" },
-      h(
-        "table",
-        {},
-        h(
-          "thead",
-          {},
-          h(
-            "tr",
-            {},
-            columns.map(([name]) => h("th", { scope: "col", class: "number" }, name)),
-          ),
-        ),
-        h(
-          "tbody",
-          {},
-          epochs.map((epoch) =>
-            h(
-              "tr",
-              {},
-              columns.map(([, of]) => h("td", { class: "number" }, of(epoch))),
-            ),
-          ),
-        ),
-      ),
-    ),
-  );
+}
+
+/** @param {Epoch[]} epochs */
+function everyEpoch(epochs) {
+  const error = (/** @type {number|null} */ share) => (share === null ? "" : percent(share));
+  const rows = epochs.map((epoch) => [
+    epoch.epoch,
+    epoch.learning_rate,
+    epoch.train_loss?.toFixed(3),
+    epoch.val_nll?.toFixed(3),
+    error(epoch.val_top1_error),
+    error(epoch.val_top5_error),
+    Math.round(epoch.pictures_per_second),
+  ]);
+  const heading = ["epoch", "learning rate", "loss", "nll", "top-1", "top-5", "pictures/s"];
+  return h("details", {}, h("summary", {}, "Every epoch in numbers"), table(heading, rows));
 }

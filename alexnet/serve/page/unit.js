@@ -1,66 +1,55 @@
-/** A unit: what excites it, what it is joined to, how it formed. */
+/** A unit: what activates it, what it is connected to, how it formed. */
 
 import { address, get } from "./api.js";
-import { histogram, spectrum } from "./chart.js";
-import { h, percent, short, whole } from "./dom.js";
-import { command, copyable, figure, looking } from "./figure.js";
-import { layerNav, wanting } from "./layer.js";
+import { histogram } from "./bars.js";
+import { connections } from "./connections.js";
+import { h } from "./dom.js";
+import { evolution } from "./evolution.js";
+import { commands, copyable, figure, unitCommand } from "./figure.js";
+import { layerLinks, notAnalysed } from "./layer.js";
+import { reload } from "./navigate.js";
+import { passButton } from "./progress.js";
+import { percent, short, whole } from "./text.js";
 
-/** @param {{run: any, words: string[], signal: AbortSignal}} told */
+/** @param {Page} page @returns {Promise<Shown>} */
 export async function show({ run, words: [name, number], signal }) {
-  const unit = await get(`api/sides/own/layers/${name}/units/${number}`, signal);
-  const { layer } = unit,
-    here = `layer/${name}/unit/`,
-    last = layer.maps - 1;
-  const before = unit.unit > 0 ? here + (unit.unit - 1) : null,
-    after = unit.unit < last ? here + (unit.unit + 1) : null;
-  const api = `api/sides/own/layers/${name}/units/${unit.unit}`;
+  const api = `api/sides/own/layers/${name}/units/${number}`;
+  /** @type {UnitPage} */
+  const unit = await get(api, signal);
+  const neighbour = (/** @type {number} */ other) =>
+    other >= 0 && other < unit.layer.maps ? `layer/${name}/unit/${other}` : undefined;
+  const [before, after] = [neighbour(unit.unit - 1), neighbour(unit.unit + 1)];
   const content = h(
     "article",
     { class: `unit c${unit.column}` },
-    layerNav(
-      run.network.layers.map((one) => one.name),
-      name,
-    ),
+    layerLinks(run, name),
     h(
       "h1",
       {},
       h("a", { href: `layer/${name}` }, name),
-      " · ",
-      unit.unit,
+      ` · ${unit.unit}`,
       unit.class && h("small", {}, unit.class),
       " ",
-      steps(before, after),
+      h(
+        "span",
+        { class: "steps" },
+        step("←", "The previous unit", before),
+        step("→", "The next unit", after),
+      ),
     ),
     h("p", { class: "lead" }, lead(unit)),
-    unit.strongest ? strongest(run, unit, api) : wanting(run, signal),
+    unit.strongest ? strongest(run, unit, api) : notAnalysed(run, signal),
     h(
       "div",
       { class: "plates" },
       unit.histogram && activations(run, unit),
-      unit.strongest && !unit.histogram && spreadWanting(signal),
+      unit.strongest && !unit.histogram && activationsNotAnalysed(signal),
       unit.filters && filters(run, unit, api),
     ),
-    run.store && evolution(run, unit, api, signal),
+    run.store && evolution(run, run.store, unit, api, signal),
     connections(unit),
     run.store &&
-      h(
-        "section",
-        { class: "commands" },
-        h("h2", {}, "This page on the command line"),
-        copyable(
-          command(
-            "see",
-            "top",
-            run.commands.run,
-            run.store.path,
-            "--layers",
-            name,
-            "--channels",
-            String(unit.unit),
-          ),
-        ),
-      ),
+      commands("This page on the command line", copyable(unitCommand(run, run.store, unit, "top"))),
   );
   return {
     title: `${name} · ${unit.unit}`,
@@ -69,265 +58,91 @@ export async function show({ run, words: [name, number], signal }) {
   };
 }
 
-function steps(before, after) {
-  const step = (href, sign, words) =>
-    href
-      ? h("a", { href, "aria-label": words, class: "step" }, sign)
-      : h("span", { class: "step", "aria-hidden": "true" }, sign);
-  return h(
-    "span",
-    { class: "steps" },
-    step(before, "←", "The unit before"),
-    step(after, "→", "The next unit"),
-  );
+/** @param {string} sign @param {string} label @param {string|undefined} href */
+function step(sign, label, href) {
+  if (!href) return h("span", { class: "step", "aria-hidden": "true" }, sign);
+  return h("a", { href, "aria-label": label, class: "step" }, sign);
 }
 
-function lead({ layer, column, histogram: answers }) {
+/** @param {UnitPage} unit */
+function lead({ layer, column, histogram }) {
   const where = layer.columns > 1 ? `In column ${column + 1} of ${layer.columns}. ` : "";
-  const sees = `It sees ${layer.sees} × ${layer.sees} pixels of the picture. `;
-  return (
-    where +
-    sees +
-    (answers ? `It answers ${percent(answers.active, 0)} of ${whole(answers.pictures)} pictures.` : "")
-  );
+  const sees = `It sees ${layer.sees} × ${layer.sees} pixels of the picture.`;
+  const active =
+    histogram && ` Active on ${percent(histogram.active, 0)} of ${whole(histogram.pictures)} pictures.`;
+  return where + sees + (active ?? "");
 }
 
-// ── what excites it ──────────────────────────────────────────────────────────────────────────────────────────────
-
+/** @param {Run} run @param {UnitPage} unit @param {string} api */
 function strongest(run, unit, api) {
-  if (!unit.strongest.length) return h("p", { class: "wanting" }, "No picture excites this unit.");
-  const tiles = unit.strongest.map((one) =>
-    h(
+  if (!unit.strongest?.length || !run.store)
+    return h("p", { class: "missing" }, "No picture activates this unit.");
+  const { part } = run.store;
+  const image = (/** @type {Ranked} */ { rank }, /** @type {string} */ shown) => {
+    const src = address(`${api}/strongest/${rank}/${shown}.png?v=${run.version}`);
+    return h("img", { src, loading: "lazy", width: 96, height: 96, alt: "" });
+  };
+  const tile = (/** @type {Ranked} */ one) => {
+    const label = `Picture ${one.picture}, ${one.class}, activation ${short(one.value)}: open it`;
+    const link = { href: `picture?store=${part}:${one.picture}`, "aria-label": label };
+    return h(
       "li",
       {},
-      h(
-        "a",
-        {
-          href: `picture?store=${run.store.part}:${one.picture}`,
-          "aria-label": `Picture ${one.picture}, ${one.class}, activation ${short(one.value)}: look at it`,
-        },
-        h("img", {
-          src: address(`${api}/strongest/${one.rank}/projection.png?v=${run.version}`),
-          loading: "lazy",
-          width: 96,
-          height: 96,
-          alt: "",
-        }),
-        h("img", {
-          src: address(`${api}/strongest/${one.rank}/patch.png?v=${run.version}`),
-          loading: "lazy",
-          width: 96,
-          height: 96,
-          alt: "",
-        }),
-      ),
-      h("span", { class: "what" }, one.class),
+      h("a", link, image(one, "projection"), image(one, "patch")),
+      h("span", {}, one.class),
       h("span", { class: "value" }, short(one.value)),
-    ),
-  );
-  return figure(h("ol", { class: "portraits" }, tiles), {
-    title: "What excites it most",
+    );
+  };
+  return figure(h("ol", { class: "patches" }, unit.strongest.map(tile)), {
+    title: "What activates it most",
     words:
-      "The nine strongest pictures, as in [Z] Fig. 2: below, the patch that the unit saw; above, the unit projected down to the pixels by the deconvnet. Choose one to look at the whole picture.",
+      "The nine strongest pictures, as in [Z] Fig. 2: below, the patch that the unit sees; above, the unit " +
+      "projected down to the pixels by the deconvnet. Choose one to open the whole picture.",
     png: `${api}/top.png`,
     json: () => unit.strongest,
-    command: command(
-      "see",
-      "top",
-      run.commands.run,
-      run.store.path,
-      "--layers",
-      unit.layer.name,
-      "--channels",
-      String(unit.unit),
-    ),
+    command: unitCommand(run, run.store, unit, "top"),
     name: `${run.name}-${unit.layer.name}-${unit.unit}`,
   });
 }
 
+/** @param {Run} run @param {UnitPage} unit */
 function activations(run, unit) {
-  const drawn = histogram({ ...unit.histogram, xName: "largest activation in a picture", yName: "pictures" });
+  if (!unit.histogram || !run.store) return null;
+  const names = { xName: "largest activation in a picture", yName: "pictures" };
+  const drawn = histogram({ ...unit.histogram, ...names });
   return figure(drawn, {
-    title: "How often it answers",
+    title: "How often it is active",
     words: "Before the non-linearity: at 0 or below the unit is silent.",
-    png: () => drawn.querySelector("svg"),
+    png: () => /** @type {SVGSVGElement} */ (drawn.querySelector("svg")),
     json: () => unit.histogram,
-    command: command(
-      "see",
-      "activations",
-      run.commands.run,
-      run.store.path,
-      "--layers",
-      unit.layer.name,
-      "--channels",
-      String(unit.unit),
-    ),
+    command: unitCommand(run, run.store, unit, "activations"),
     name: `${run.name}-${unit.layer.name}-${unit.unit}-activations`,
   });
 }
 
-function spreadWanting(signal) {
-  return looking(
-    "Look at its activations",
-    "How often this unit answers was not looked at yet.",
-    [["Activations", "api/sides/own/passes/spread"]],
-    signal,
-    again,
-  );
+/** @param {AbortSignal} signal */
+function activationsNotAnalysed(signal) {
+  const words = "How often this unit is active has not been analysed yet.";
+  const path = "api/sides/own/passes/spread";
+  return passButton("Analyse its activations", words, [["Activations", path]], signal, reload);
 }
 
-async function again() {
-  (await import("./main.js")).go(location.href);
-}
-
-function filters(run, unit, api) {
-  const first = unit.inputs?.layer === "picture";
-  return figure(
-    h("img", {
-      class: first ? "filter" : "filters",
-      src: address(`${api}/filters.png?v=${run.version}`),
-      loading: "lazy",
-      alt: `Filters of ${unit.layer.name} ${unit.unit}`,
-    }),
-    {
-      title: first ? "Its kernel" : "Its filters",
-      words: first
-        ? "In colour, scaled by its largest weight."
-        : `One for each map of ${unit.inputs.layer}; the strongest first, white the largest positive weight.`,
-      png: `${api}/filters.png`,
-      json: () => unit.inputs,
-      name: `${run.name}-${unit.layer.name}-${unit.unit}-filters`,
-    },
-  );
-}
-
-// ── how it formed ────────────────────────────────────────────────────────────────────────────────────────────────
-
-function evolution(run, unit, api, signal) {
-  if (unit.snapshots.length < 2) return null;
-  const told = {
-    title: "How it formed",
-    words: "The picture that excited it most after each kept epoch, as in [Z] Fig. 4.",
-    png: unit.evolution ? `${api}/evolution.png` : undefined,
-    json: unit.evolution ? () => unit.evolution : undefined,
-    command: command(
-      "see",
-      "evolution",
-      run.commands.run,
-      run.store.path,
-      "--layers",
-      unit.layer.name,
-      "--channels",
-      String(unit.unit),
-      "--split",
-      run.store.part,
-    ),
-    name: `${run.name}-${unit.layer.name}-${unit.unit}-evolution`,
-    id: "evolution",
-  };
-  if (unit.evolution?.length) return figure(slider(run, unit, api), told);
-  const count = run.store.parts[run.store.part] * unit.snapshots.length;
-  return figure(
-    looking(
-      "Look at the snapshots",
-      `One pass over the pictures for each of ${unit.snapshots.length} snapshots (${whole(count)} looks) shows it for every unit, and is kept.`,
-      [["Snapshots", "api/sides/own/passes/evolution"]],
-      signal,
-      again,
-    ),
-    told,
-  );
-}
-
-function slider(run, unit, api) {
-  const found = unit.evolution,
-    words = h("output", {}),
-    last = found.length - 1;
-  const image = (shown) => h("img", { width: 192, height: 192, alt: shown });
-  const projection = image("projection"),
-    patch = image("patch");
-  const range = h("input", {
-    type: "range",
-    min: 0,
-    max: last,
-    value: last,
-    step: 1,
-    "aria-label": "Epoch",
-    list: "epochs",
-    oninput: move,
+/** @param {Run} run @param {UnitPage} unit @param {string} api */
+function filters(run, { layer, unit, inputs }, api) {
+  const first = inputs?.layer === "picture";
+  const image = h("img", {
+    class: first ? "filter" : "filters",
+    src: address(`${api}/filters.png?v=${run.version}`),
+    loading: "lazy",
+    alt: `Filters of ${layer.name} ${unit}`,
   });
-  function move() {
-    const place = Number(range.value),
-      one = found[place];
-    projection.src = address(`${api}/evolution/${place}/projection.png?v=${run.version}`);
-    patch.src = address(`${api}/evolution/${place}/patch.png?v=${run.version}`);
-    words.textContent = `epoch ${one.epoch}: ${one.class}, ${short(one.value)}`;
-    range.setAttribute("aria-valuetext", words.textContent);
-  }
-  move();
-  return h(
-    "div",
-    { class: "slider" },
-    h("div", { class: "pair" }, projection, patch),
-    h("label", {}, range, words),
-    h(
-      "ol",
-      { class: "stops", "aria-hidden": "true" },
-      found.map((one) => h("li", {}, one.epoch)),
-    ),
-  );
-}
-
-// ── what it is joined to ─────────────────────────────────────────────────────────────────────────────────────────
-
-function connections(unit) {
-  const both = [joined(unit, unit.inputs, "Inputs from"), joined(unit, unit.outputs, "Outputs to")].filter(
-    Boolean,
-  );
-  if (!both.length) return null;
-  return h(
-    "section",
-    { class: "connections" },
-    h("h2", {}, "Connections"),
-    h(
-      "p",
-      { class: "soft" },
-      "A bar for each channel: the length of the weights between the two. The strongest are links.",
-    ),
-    both,
-  );
-}
-
-function joined(unit, found, words) {
-  if (!found) return null;
-  const { layer } = unit,
-    picture = found.layer === "picture";
-  const names = picture ? ["red", "green", "blue"] : null;
-  return h(
-    "div",
-    {},
-    h("h3", {}, `${words} `, picture ? "the picture" : h("a", { href: `layer/${found.layer}` }, found.layer)),
-    !picture &&
-      spectrum(
-        found.strengths,
-        found.strongest,
-        layer.columns,
-        `Strengths of ${found.strengths.length} connections`,
-      ),
-    h(
-      "ul",
-      { class: "joined" },
-      found.strongest.map((other) =>
-        h(
-          "li",
-          {},
-          names
-            ? names[other]
-            : h("a", { href: `layer/${found.layer}/unit/${other}` }, `${found.layer} · ${other}`),
-          " ",
-          h("small", {}, short(found.strengths[other])),
-        ),
-      ),
-    ),
-  );
+  return figure(image, {
+    title: first ? "Its kernel" : "Its filters",
+    words: first
+      ? "In colour, scaled by its largest weight."
+      : `One for each map of ${inputs?.layer}; the strongest first, white the largest positive weight.`,
+    png: `${api}/filters.png`,
+    json: () => inputs,
+    name: `${run.name}-${layer.name}-${unit}-filters`,
+  });
 }

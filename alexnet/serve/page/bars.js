@@ -1,0 +1,77 @@
+/** Bars: a histogram, the strengths of connections, probabilities of classes. */
+
+import { below, BOTTOM, HEIGHT, horizontal, LEFT, marker, RIGHT, rules, ticks, TOP, WIDTH } from "./axes.js";
+import { h, s } from "./dom.js";
+import { short } from "./text.js";
+
+/**
+ * How many values lie between each edge and the next.
+ * @param {{ edges: number[], counts: number[], xName: string, yName: string }} histogram
+ */
+export function histogram({ edges, counts, xName, yName }) {
+  const [first, last] = [edges[0], edges[edges.length - 1]];
+  const most = Math.max(...counts, 1);
+  const room = HEIGHT - BOTTOM - TOP;
+  const wide = (WIDTH - LEFT - RIGHT) / counts.length;
+  const across = horizontal(first, last);
+  const up = (/** @type {number} */ value) => HEIGHT - BOTTOM - (room * value) / most;
+  const bar = (/** @type {number} */ count, /** @type {number} */ n) => {
+    const title = s("title", {}, `${short(edges[n])} to ${short(edges[n + 1])}: ${count}`);
+    const size = { width: Math.max(1, wide - 1), height: (room * count) / most };
+    return s("rect", { class: "bar", x: LEFT + n * wide + 0.5, y: up(count), ...size }, title);
+  };
+  const spoken = counts.map((count, n) => `${short(edges[n])}: ${count}`).join("; ");
+  const svg = s(
+    "svg",
+    {
+      viewBox: `0 0 ${WIDTH} ${HEIGHT}`,
+      class: "chart",
+      role: "img",
+      "aria-label": `${yName} by ${xName}: ${spoken}`,
+    },
+    rules(ticks(0, most, 4), up, String),
+    counts.map(bar),
+    first < 0 && last > 0 && marker(across(0)),
+    below(ticks(first, last, 6), across, xName),
+  );
+  return h("div", { class: "curves" }, h("p", { class: "y-name" }, yName), svg);
+}
+
+/**
+ * A thin bar for each value, those of `marked` stronger.
+ * @param {number[]} values
+ * @param {number[]} marked
+ * @param {number} columns of the network, a colour for each
+ * @param {string} label
+ */
+export function spectrum(values, marked, columns, label) {
+  const most = Math.max(...values, 1e-9);
+  const wide = 640 / values.length;
+  const bar = (/** @type {number} */ value, /** @type {number} */ n) => {
+    const kind = `c${Math.floor((n * columns) / values.length)}${marked.includes(n) ? " strong" : ""}`;
+    const height = (54 * value) / most;
+    return s("rect", { class: kind, x: n * wide, width: Math.max(0.6, wide * 0.86), y: 56 - height, height });
+  };
+  return s(
+    "svg",
+    {
+      viewBox: "0 0 640 56",
+      preserveAspectRatio: "none",
+      class: "spectrum",
+      role: "img",
+      "aria-label": label,
+    },
+    values.map(bar),
+  );
+}
+
+/** Class names with their probabilities. @param {Label[]} labels */
+export function probabilities(labels) {
+  const line = (/** @type {Label} */ label) => {
+    const bar = h("i", { "aria-hidden": "true" });
+    bar.style.width = `${100 * label.probability}%`;
+    const share = `${(100 * label.probability).toFixed(1)} %`;
+    return h("li", {}, bar, h("span", {}, label.class), h("span", {}, share));
+  };
+  return h("ol", { class: "bars" }, labels.map(line));
+}

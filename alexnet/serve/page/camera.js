@@ -1,0 +1,51 @@
+/** The camera. */
+
+import { h } from "./dom.js";
+
+const REFUSED = new Map([
+  ["NotAllowedError", "The browser did not allow the camera: allow it in the address bar, or choose a file."],
+  ["NotFoundError", "The browser finds no camera: connect one, or choose a file."],
+  ["NotReadableError", "Another program has the camera: close it, or choose a file."],
+]);
+const NO_CAMERA =
+  "Browsers allow camera access only over HTTPS and on localhost: come through SSH " +
+  "(ssh -L 8012:127.0.0.1:8012 HOST), or choose a file.";
+
+/** Shows what it sees from when it is opened until it is closed. */
+export class Camera {
+  /** @type {MediaStream|null} */
+  stream = null;
+  video = h("video", { muted: true, playsinline: true, "aria-label": "What the camera sees" });
+
+  /** Resolves to the video once there is something to see. Throws an Error that says what to do instead. */
+  async open() {
+    if (!navigator.mediaDevices) throw new Error(NO_CAMERA);
+    try {
+      this.stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
+      this.video.srcObject = this.stream;
+      await this.video.play();
+      return this.video;
+    } catch (error) {
+      const { name, message } = /** @type {Error} */ (error);
+      throw new Error(REFUSED.get(name) ?? `The camera shows nothing (${message || name}): choose a file.`);
+    }
+  }
+
+  /** What it sees now, as a JPEG file. @returns {Promise<Blob>} */
+  take() {
+    const canvas = h("canvas", { width: this.video.videoWidth, height: this.video.videoHeight });
+    canvas.getContext("2d")?.drawImage(this.video, 0, 0);
+    return new Promise((resolve, reject) =>
+      canvas.toBlob(
+        (blob) => (blob ? resolve(blob) : reject(new Error("The camera shows nothing."))),
+        "image/jpeg",
+        0.92,
+      ),
+    );
+  }
+
+  close() {
+    this.stream?.getTracks().forEach((track) => track.stop());
+    this.stream = null;
+  }
+}

@@ -1,0 +1,71 @@
+/** How a unit formed: the picture that activated it most after each snapshot. */
+
+import { address } from "./api.js";
+import { h } from "./dom.js";
+import { figure, unitCommand } from "./figure.js";
+import { reload } from "./navigate.js";
+import { passButton } from "./progress.js";
+import { short, whole } from "./text.js";
+
+/**
+ * @param {Run} run
+ * @param {Store} store
+ * @param {UnitPage} unit
+ * @param {string} api
+ * @param {AbortSignal} signal
+ */
+export function evolution(run, store, unit, api, signal) {
+  if (unit.snapshots.length < 2) return null;
+  const about = {
+    title: "How it formed",
+    words: "The picture that activated it most after each snapshot, as in [Z] Fig. 4.",
+    command: unitCommand(run, store, unit, "evolution", "--split", store.part),
+    name: `${run.name}-${unit.layer.name}-${unit.unit}-evolution`,
+    id: "evolution",
+  };
+  if (unit.evolution?.length) {
+    const saves = { png: `${api}/evolution.png`, json: () => unit.evolution };
+    return figure(slider(run, unit.evolution, api), { ...about, ...saves });
+  }
+  const count = whole(store.parts[store.part] * unit.snapshots.length);
+  const words =
+    `Not analysed yet. One pass over the pictures for each of ${unit.snapshots.length} snapshots ` +
+    `(${count} forward passes) shows it for every unit; the result is kept.`;
+  /** @type {[string, string][]} */
+  const passes = [["Snapshots", "api/sides/own/passes/evolution"]];
+  return figure(passButton("Analyse the snapshots", words, passes, signal, reload), about);
+}
+
+/** @param {Run} run @param {NonNullable<UnitPage["evolution"]>} found @param {string} api */
+function slider(run, found, api) {
+  const last = found.length - 1;
+  const words = h("output", {});
+  const image = (/** @type {string} */ alt) => h("img", { width: 192, height: 192, alt });
+  const [projection, patch] = [image("projection"), image("patch")];
+  const range = h("input", {
+    type: "range",
+    min: 0,
+    max: last,
+    value: last,
+    step: 1,
+    "aria-label": "Epoch",
+    oninput: move,
+  });
+  function move() {
+    const place = Number(range.value);
+    const one = found[place];
+    projection.src = address(`${api}/evolution/${place}/projection.png?v=${run.version}`);
+    patch.src = address(`${api}/evolution/${place}/patch.png?v=${run.version}`);
+    words.textContent = `epoch ${one.epoch}: ${one.class}, ${short(one.value)}`;
+    range.setAttribute("aria-valuetext", words.textContent);
+  }
+  move();
+  const stops = found.map((one) => h("li", {}, one.epoch));
+  return h(
+    "div",
+    { class: "slider" },
+    h("div", { class: "pair" }, projection, patch),
+    h("label", {}, range, words),
+    h("ol", { class: "stops", "aria-hidden": "true" }, stops),
+  );
+}

@@ -1,0 +1,261 @@
+// What the JSON API responds with, and what modules pass to one another, for the type checker. Not sent to browsers.
+
+type Child = Node | string | number | false | null | undefined | Child[];
+
+interface Page {
+  run: Run;
+  /** The variable parts of the page's address. */
+  words: string[];
+  query: URLSearchParams;
+  /** Aborted when the page is left. */
+  signal: AbortSignal;
+}
+
+interface Shown {
+  title: string;
+  content: Node;
+  /** Where the arrow keys and "u" lead. */
+  ways?: Ways;
+}
+
+interface Ways {
+  left?: string;
+  right?: string;
+  up?: string;
+}
+
+interface Listeners {
+  place?: (place: { before: number }) => void;
+  progress?: (progress: { done: number; total: number; seconds_left: number | null }) => void;
+  part?: (part: any) => void;
+}
+
+// ── runs ────────────────────────────────────────────────────────────────────────────────────────
+
+interface Home {
+  side: string;
+  name: string;
+  version: string;
+  network: Network;
+  classes: string[];
+  pictures: Record<string, number>;
+  weights: boolean;
+  snapshots: number[];
+  state: State;
+  recipe: Record<string, string>;
+  commands: { train: string; nets: string; run: string };
+}
+
+interface Run extends Home {
+  sides: string[];
+  store: Store | null;
+}
+
+interface Store {
+  path: string;
+  part: string;
+  parts: Record<string, number>;
+}
+
+interface Network {
+  name: string;
+  about: string;
+  columns: number;
+  input: number;
+  layers: Layer[];
+}
+
+interface Layer {
+  name: string;
+  row: string;
+  kind: string;
+  maps: number;
+  side: number;
+  entering: { maps: number; side: number };
+  kernel: number | null;
+  columns: number;
+  reads: number[][];
+  parameters: number;
+  macs: number;
+  sees: number;
+  every: number;
+}
+
+interface State {
+  word: "finished" | "training" | "stopped";
+  epochs: number;
+  planned: number | null;
+  seconds_of_epoch: number | null;
+  seconds_left: number | null;
+  pictures_per_second: number | null;
+  last: string;
+  val: { nll: number; top1_error: number; top5_error: number } | null;
+}
+
+type Epoch = { epoch: number; pictures_per_second: number } & Record<string, number | null>;
+
+interface RunHistory {
+  epochs: Epoch[];
+  notes: string[];
+  state: State;
+}
+
+/** The position of a training inside its epoch. */
+interface Position {
+  epoch: number;
+  batch: number;
+  batches: number;
+  loss: number;
+  top1_error: number;
+  speed: number;
+  seconds_left: number;
+}
+
+// ── layers and units ────────────────────────────────────────────────────────────────────────────
+
+interface LayerPage extends Layer {
+  known: boolean;
+  pictures: number | null;
+  strongest: number[] | null;
+  dead: number[] | null;
+  active: number[] | null;
+  classes: string[] | null;
+}
+
+interface Ranked {
+  rank: number;
+  value: number;
+  picture: number;
+  class: string;
+}
+
+interface Connections {
+  layer: string;
+  strengths: number[];
+  strongest: number[];
+}
+
+interface UnitPage {
+  layer: Layer;
+  unit: number;
+  column: number;
+  class: string | null;
+  filters: boolean;
+  inputs: Connections | null;
+  outputs: Connections | null;
+  strongest: Ranked[] | null;
+  histogram: { edges: number[]; counts: number[]; active: number; pictures: number } | null;
+  evolution: ({ epoch: number } & Ranked)[] | null;
+  snapshots: number[];
+}
+
+// ── pictures ────────────────────────────────────────────────────────────────────────────────────
+
+/** A picture that the explorer holds in memory. */
+interface Upload {
+  id: string;
+  notes: string[];
+  width: number;
+  height: number;
+  class?: string;
+}
+
+/** A picture being looked at: `api` is the address of what a network makes of it. */
+interface Looked {
+  run: Run;
+  upload: Upload;
+  name: string;
+  api: string;
+  signal: AbortSignal;
+}
+
+interface Label {
+  class: string;
+  probability: number;
+}
+
+interface Prediction {
+  views: number;
+  labels: Label[];
+}
+
+interface Activations {
+  name: string;
+  maps: number;
+  side: number;
+  columns: number;
+  per_row: number;
+  active: number;
+  strongest: { unit: number; value: number }[];
+}
+
+interface OcclusionPart {
+  step: number;
+  corners: number[];
+  square: number;
+  class: string;
+  clean: number;
+  watched: { layer: string; channel: number };
+  rows: number[];
+  columns: number[];
+  probability: number[];
+  total: number[];
+  most_probable: string[];
+}
+
+interface InvarianceCurve {
+  kind: "translation" | "scale" | "rotation";
+  unit: string;
+  amounts: number[];
+  distances: Record<string, number[]>;
+  classes: { class: string; probability: number[] }[];
+}
+
+interface Invariance {
+  class: string;
+  layers: string[];
+  curves: InvarianceCurve[];
+}
+
+interface Neighbour {
+  picture: number;
+  class: string;
+  distance: number;
+}
+
+// ── comparisons ─────────────────────────────────────────────────────────────────────────────────
+
+interface Compared {
+  side: string;
+  name: string;
+  version: string;
+  network: string;
+  columns: number;
+  filters: {
+    filters: number;
+    size: number;
+    dead: number;
+    dominance: number;
+    mean_share: Record<string, number>;
+  } | null;
+  dead: Record<string, number> | null;
+  maps: Record<string, number> | null;
+  evaluation: Evaluation | null;
+}
+
+interface Evaluation {
+  per_class: ClassErrors[];
+  results: { views: number; top1_error: number }[];
+  trained_on?: {
+    pictures: number;
+    of: number;
+    results_on_the_others: { views: number; top1_error: number }[];
+  } | null;
+}
+
+interface ClassErrors {
+  id: string;
+  class: string;
+  pictures: number;
+  top1_errors: number;
+}
