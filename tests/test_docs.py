@@ -5,6 +5,7 @@ import re
 import shlex
 from contextlib import redirect_stdout, suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -86,6 +87,7 @@ ACTIONS = {"paper": ("list", "runs", "run", "report"), "see": METHODS}
 """Verbs whose options are those of their actions."""
 
 
+@cache
 def options_of(verb: str) -> set[str]:
     """The options that a verb's help shows, and that of its actions."""
     shown = io.StringIO()

@@ -5,11 +5,17 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 from alexnet.bench import norms, subject
-from alexnet.bench.subject import Bench
+from alexnet.bench.subject import Bench, Subject
 
 PROGRAM = Path(__file__).parents[2] / "benchmarks" / "gpu.py"
+
+
+def small_peer() -> nn.Module:
+    """Takes what the peers take: 224 pixels, 1,000 classes."""
+    return nn.Sequential(nn.Conv2d(3, 4, 11, stride=8), nn.MaxPool2d(27), nn.Flatten(), nn.Linear(4, 1000))
 
 
 @pytest.fixture
@@ -22,6 +28,8 @@ def gpu(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(module, "STEPS", 2)
     monkeypatch.setattr(module, "PRODUCTS", 1)
     monkeypatch.setattr(module, "MATRIX_SIDES", (8,))
+    monkeypatch.setattr(module, "PEERS", dict.fromkeys(module.PEERS, small_peer))
+    monkeypatch.setattr(module, "Subject", lambda bench, net: Subject(bench, "toy"))
     monkeypatch.setattr(norms, "MAPS", {"conv1": (12, 5)})
     monkeypatch.setattr(subject, "STORE_RECORDS", 16)
     return module

@@ -20,6 +20,11 @@ pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")  # numpy's, of
 DEVICE = torch.device(os.environ.get("ALEXNET_TRITON_DEVICE", "cpu"))
 TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 1e-2, torch.float16: 2e-3}  # of the largest value
 DTYPES = list(TOLERANCE)
+NARROW = (
+    *PAPER[:-1],
+    3,
+    2,
+)  # the paper's normalisation over three maps, in two blocks: half as long in the interpreter
 
 
 @pytest.fixture(autouse=True)
@@ -54,7 +59,7 @@ def value_and_gradient(function, x: torch.Tensor, seed=1) -> tuple[torch.Tensor,
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(("spec", "maps"), [case for case in SPECS if case.values[0][3] <= 9])
 def test_local_response_norm(spec, maps, dtype):
-    x = signed((2, maps, 2, 3), dtype=dtype)
+    x = signed((2, maps, 1, 2), dtype=dtype)
     y, gradient, g = value_and_gradient(lambda x: triton_kernels.local_response_norm(x, NormSpec(*spec)), x)
     assert_close(y, twins.map_norm(double(x), *spec))
     assert_close(gradient, twins.map_norm_gradient(double(x), double(g), *spec))
@@ -71,11 +76,11 @@ def check_relu_norm_pool(x, norm, **rows) -> None:
 @pytest.mark.parametrize("norm", [None, (*PAPER, 2)])
 @pytest.mark.parametrize(("relu_first", "relu_last"), ORDERS)
 def test_relu_norm_pool_in_every_order(relu_first, relu_last, norm):
-    x = signed((2, 10, 5, 6), dtype=torch.float32)
+    x = signed((2, 10, 3, 5), dtype=torch.float32)
     check_relu_norm_pool(x, norm, relu_first=relu_first, relu_last=relu_last, kernel=3, stride=2)
 
 
-@pytest.mark.parametrize("norm", [None, (*PAPER, 2)])
+@pytest.mark.parametrize("norm", [None, NARROW])
 @pytest.mark.parametrize(
     ("height", "width", "kernel", "stride"),
     [(7, 4, 3, 2), (5, 6, 2, 2), (4, 3, 3, 1), (2, 2, 3, 2), (1, 1, 1, 1), (9, 4, 4, 3), (6, 5, 5, 4)],
@@ -89,11 +94,11 @@ def test_relu_norm_pool_on_awkward_sizes(height, width, kernel, stride, norm):
 @pytest.mark.parametrize(("relu_first", "relu_last"), ORDERS)
 def test_relu_norm_pool_in_half_precision(relu_first, relu_last, dtype):
     x = signed((2, 6, 5, 4), dtype=dtype)
-    check_relu_norm_pool(x, (*PAPER, 2), relu_first=relu_first, relu_last=relu_last, kernel=3, stride=2)
+    check_relu_norm_pool(x, NARROW, relu_first=relu_first, relu_last=relu_last, kernel=3, stride=2)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("norm", [(0.0, 1.0, 1.0, 9, 1), (0.0, 1.0, 0.75, 9, 2), (*PAPER, 1), (0.0, 1.0, 0.6, 5, 1)])
+@pytest.mark.parametrize("norm", [(0.0, 1.0, 1.0, 3, 1), (0.0, 1.0, 0.75, 3, 2), (*PAPER, 1), (0.0, 1.0, 0.6, 3, 1)])
 def test_all_zero_maps_stay_finite(norm, dtype):
     x = torch.zeros(2, 6, 3, 3, dtype=dtype)
     x[0, 3, 2, 2] = 3.0
@@ -172,15 +177,15 @@ def test_any_memory_layout_of_input_and_gradient(shape, name):
 
 
 def test_bit_identical_at_every_run_whatever_the_programs_size(monkeypatch):
-    x = signed((3, 12, 5, 4), dtype=torch.bfloat16)
+    x = signed((2, 12, 3, 4), dtype=torch.bfloat16)
 
     def function(x):
         return triton_kernels.relu_norm_pool(
-            x, relu_first=True, norm=NormSpec(*PAPER, 2), relu_last=False, kernel=3, stride=2
+            x, relu_first=True, norm=NormSpec(*NARROW), relu_last=False, kernel=3, stride=2
         )
 
     first = value_and_gradient(function, x)
-    for block in (256, 64, 1024):
+    for block in (256, 128, 1024):
         monkeypatch.setattr(triton_kernels, "BLOCK", block)
         again = value_and_gradient(function, x)
         assert torch.equal(first[0], again[0])

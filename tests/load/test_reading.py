@@ -1,41 +1,47 @@
 """Eight processes that read one store at once get the bytes that lie in its files, each in an order of its own."""
 
 import hashlib
-import os
-import subprocess
-import sys
+import multiprocessing
 import time
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from alexnet.data import synthetic
+from alexnet.data.batches import Stream
+from alexnet.data.order import epoch_order
 from alexnet.data.sources import open_source
 from alexnet.data.store import layout
 from alexnet.data.store.prepare import prepare
 from alexnet.data.store.read import Store, StoreSplit
 
 PROCESSES = 8
-READER = """
-import hashlib, sys
-import numpy as np
-from alexnet.data.order import epoch_order
-from alexnet.data.store.read import Store
-from alexnet.data.batches import Stream
-path, seed, rounds = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-print("ready", flush=True)
-sys.stdin.readline()
-store = Store.open(path)
-for number in range(rounds):
-    for name in sorted(store.parts):
-        part = store.parts[name]
-        found = np.zeros((len(part), part.size, part.size, 3), np.uint8)
-        with Stream(part, 16, epoch_order(len(part), seed, number)) as stream:
-            for batch in stream:
-                found[batch.indices] = batch.pictures
-        print(name, hashlib.sha256(found.tobytes()).hexdigest())
-"""
+FORKED = multiprocessing.get_context("forkserver")  # one import of torch for all
+GATES: list[Barrier] = []
+"""In a reading process: where it waits for the others."""
+
+
+def begin(gate: Barrier) -> None:
+    """In each process, once."""
+    GATES.append(gate)
+
+
+def read(store: Path, rounds: int, seed: int) -> str:
+    """The digest of each split after each of so many epochs in an order of its own."""
+    GATES[0].wait(timeout=300)
+    opened, found = Store.open(store), ""
+    for number in range(rounds):
+        for name, part in sorted(opened.parts.items()):
+            pictures = np.zeros((len(part), part.size, part.size, 3), np.uint8)
+            with Stream(part, 16, epoch_order(len(part), seed, number)) as stream:
+                for batch in stream:
+                    pictures[batch.indices] = batch.pictures
+            found += f"{name} {hashlib.sha256(pictures.tobytes()).hexdigest()}\n"
+    return found
 
 
 def digest_of(part: StoreSplit) -> str:
@@ -48,28 +54,11 @@ def digest_of(part: StoreSplit) -> str:
 
 
 def read_together(store: Path, rounds: int) -> list[str]:
-    """What each process printed; all begin to read at the same moment."""
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
-    readers = [
-        subprocess.Popen(
-            [sys.executable, "-c", READER, str(store), str(seed), str(rounds)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env=environment,
-        )
-        for seed in range(PROCESSES)
-    ]
-    for reader in readers:
-        assert reader.stdout is not None
-        assert reader.stdout.readline() == "ready\n"
-    for reader in readers:
-        assert reader.stdin is not None
-        reader.stdin.write("\n")
-        reader.stdin.flush()
-    told = [reader.communicate()[0] for reader in readers]
-    assert [reader.returncode for reader in readers] == [0] * PROCESSES
-    return told
+    """What each process found; all begin to read at the same moment."""
+    FORKED.set_forkserver_preload(["alexnet.data.batches", "pytest"])
+    gate = FORKED.Barrier(PROCESSES)
+    with ProcessPoolExecutor(PROCESSES, FORKED, begin, (gate,)) as readers:
+        return list(readers.map(partial(read, store, rounds), range(PROCESSES)))
 
 
 def check_reading(store: Store, rounds: int) -> None:

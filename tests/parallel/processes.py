@@ -12,6 +12,12 @@ import torch.distributed as dist
 PATIENCE = 400.0
 """Seconds for all of them to end: far more than they need, and less than pytest's user has."""
 
+PRELOADED = [
+    *("alexnet.train.loop", "alexnet.cli", "alexnet.data.sources", "alexnet.measure.run", "torch._dynamo"),
+    *("hypothesis.strategies", "pytest", "tensorboard.compat.proto.event_pb2", "typeguard"),
+]
+"""What the ranks and the modules of the tests import: half a second of each rank."""
+
 
 def together(
     processes: int,
@@ -25,7 +31,7 @@ def together(
 
     Raises RuntimeError with the traces of those that failed, and for those that do not end."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["alexnet.train.loop", "alexnet.cli", "torch._dynamo"])
+    context.set_forkserver_preload(PRELOADED)
     store = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)  # as torchrun keeps one
     results = context.Queue()
     own = each or [()] * processes
