@@ -17,21 +17,21 @@ import torch
 from torch import Tensor, nn
 
 from alexnet import kernels
-from alexnet.bench import norms, peers
 from alexnet.bench.machine import MATRIX_SIDES, describe
-from alexnet.bench.peers import Peer
-from alexnet.bench.subject import Bench, Subject, endless_order
-from alexnet.bench.suite import describe as describe_rows
+from alexnet.bench.own import Bench, Subject, endless_order
 from alexnet.bench.timing import Act, Row, Times, compare, race
-from alexnet.bench.training import noise
+from alexnet.bench.timing import describe as describe_rows
 from alexnet.data.batches import Stream, pinned, upload
 from alexnet.parallel.grid import deal
 from alexnet.train.step import Outcome, augmented, learn, train_batch
+from peers import networks, norms
+from peers.networks import Peer
+from peers.training import noise
 
 STEPS = 20
 """Training steps, or batches looked at, in one round: a GPU is only waited for at a round's ends."""
 PRODUCTS = 20
-PEERS: dict[str, Callable[[], nn.Module]] = {"plain": peers.alexnet, "torchvision": peers.torchvision}
+PEERS: dict[str, Callable[[], nn.Module]] = {"plain": networks.alexnet, "torchvision": networks.torchvision}
 
 
 def clock() -> float:
@@ -95,7 +95,7 @@ def train_rows(bench: Bench) -> list[Row]:
             "store": Late(lambda: train_batch(job, next(stream), rates)),
         }
         for name in PEERS:
-            for setting in peers.SETTINGS:
+            for setting in networks.SETTINGS:
                 contenders[f"{name} {setting}"] = peer_of(bench, name, setting).learn
         times = timed(contenders, bench, STEPS)
     against = partial(compare, unit="img/s", work=bench.batch * STEPS)

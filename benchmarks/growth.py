@@ -9,11 +9,11 @@ from statistics import median
 
 import torch
 
-from alexnet.bench import large
 from alexnet.bench.machine import describe
-from alexnet.bench.pictures import opened_elsewhere
-from alexnet.bench.subject import Bench, Subject, noise_store
+from alexnet.bench.own import Bench, Subject, noise_store
 from alexnet.bench.timing import race
+from peers import large
+from peers.pictures import opened_elsewhere
 
 BATCHES = (8, 16, 32, 64, 128, 256, 512)
 CLASSES = (10, 100, 1000, 10_000, 22_000)

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from alexnet.bench.machine import describe
-from alexnet.bench.subject import Bench, Subject
+from alexnet.bench.own import Bench, Subject
 from alexnet.nets.dropout import Position
 from alexnet.nets.network import Network
 

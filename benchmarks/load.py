@@ -21,14 +21,15 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
-from serve import Site, photograph  # benchmarks/serve.py
 
 import alexnet
-from alexnet.bench.machine import describe, memory_of
+from alexnet.bench.machine import describe
 from alexnet.data import synthetic
 from alexnet.data.sources import open_source
 from alexnet.data.store.prepare import prepare
 from alexnet.data.store.read import Store
+from peers.memory import memory_of
+from serve import Site, photograph  # benchmarks/serve.py
 
 MARKS = 10
 """Times that the memory is told on the way."""

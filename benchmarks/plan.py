@@ -20,7 +20,6 @@ from typing import Any
 import numpy as np
 import torch
 import torch.distributed as dist
-from parallel import RATES, job_of
 
 from alexnet.nets import zoo
 from alexnet.nets.table import with_width
@@ -31,6 +30,7 @@ from alexnet.parallel.team import Team
 from alexnet.train import plan
 from alexnet.train.options import TrainOptions
 from alexnet.train.step import learn
+from parallel import RATES, job_of
 
 LINK_NUMBERS = 1 << 24
 Act = Callable[[], object]

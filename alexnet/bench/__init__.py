@@ -1,4 +1,4 @@
-"""`alexnet bench`: every figure beside what a user would pick instead, both taken in turn in one run.
+"""`alexnet bench`: this machine's speed and ours. May import everything but `commands`.
 
-It lies in the package, peers included, so that it can also be run where only the wheel is installed.
+The programs that we compare with are in benchmarks/peers of the repository, which is not part of the wheel.
 """

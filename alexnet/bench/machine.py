@@ -11,13 +11,11 @@ from statistics import median
 import torch
 
 from alexnet.bench.timing import Row
-from alexnet.errors import UserError
 
 MATRIX_SIDES = (2048, 4096, 8192)
 MATRIX_REPEATS = 10
 COPY_BYTES = 1 << 29
 """Far beyond any cache."""
-STATUS_UNIT = 1024  # /proc/PID/status counts in kB of 1024 bytes
 
 
 def ceilings(*, matrices: bool) -> list[Row]:
@@ -83,20 +81,3 @@ def describe() -> str:
         f"{torch.get_num_threads()} threads; torch {torch.__version__}, Python {platform.python_version()}; "
         f"{load} at the start; {date.today().isoformat()}"
     )
-
-
-def memory_of(process: int, field: str = "RssAnon") -> int:
-    """Bytes of a process's memory from /proc: "RssAnon" (its own), "VmRSS" (files it maps counted too).
-
-    Raises UserError where there is no such thing; ProcessLookupError when the process has ended.
-    """
-    try:
-        lines = Path(f"/proc/{process}/status").read_text().splitlines()
-    except FileNotFoundError:
-        if Path("/proc/self/status").exists():
-            raise ProcessLookupError(process) from None
-        raise UserError("memory is only measured on Linux: there is no /proc here") from None
-    for line in lines:
-        if line.startswith(f"{field}:"):
-            return int(line.split()[1]) * STATUS_UNIT
-    raise ProcessLookupError(process)  # a process that has ended and waits to be collected has no memory lines

@@ -3,8 +3,11 @@
 import gc
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from statistics import median
+from typing import Any
+
+from alexnet.text import table
 
 Act = Callable[[], object]
 Times = dict[str, list[float]]
@@ -84,29 +87,43 @@ def compare(
     )
 
 
-def compare_durations(
-    name: str, ours: Sequence[float], peer: Sequence[float], *, unit: str, factor: float, at_least: float | None
-) -> Row:
-    """As `compare`, for figures that are times: `factor` units for each second measured; less is better."""
-    ratios = [theirs / mine for mine, theirs in zip(ours, peer, strict=True)]
-    spread = (min(ratios), max(ratios))
-    return Row(name, unit, factor * median(ours), factor * median(peer), median(ratios), at_least, spread)
-
-
-def within(name: str, unit: str, value: float, limit: float, note: str = "") -> Row:
-    """A row for a value that must not exceed `limit`, which stands in the peer's place."""
-    return Row(name, unit, value, limit, limit / value, 1.0, note=join(note, "the peer is the limit"))
-
-
-def reaching(name: str, unit: str, value: float, wanted: float, note: str = "") -> Row:
-    """A row for a value that must reach `wanted`, which stands in the peer's place."""
-    return Row(name, unit, value, wanted, value / wanted, 1.0, note=join(note, "the peer is the figure asked for"))
-
-
 def join(*notes: str) -> str:
     return "; ".join(filter(None, notes))
 
 
-def fastest(times: Times, names: Sequence[str]) -> str:
-    """The contender among `names` with the smallest median time."""
-    return min(names, key=lambda name: median(times[name]))
+def as_json(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """A list of {"name", "ours", "peer", "ratio", "at_least", "unit", "spread", "note"}."""
+    first = ("name", "ours", "peer", "ratio", "at_least")
+    found = []
+    for row in rows:
+        fields = asdict(row)
+        found.append({name: fields.pop(name) for name in first} | fields)
+    return found
+
+
+def describe(rows: Sequence[Row]) -> str:
+    """The rows as a table for a terminal or a Markdown page."""
+    head = ("name", "ours", "peer", "unit", "ratio", "of the rounds", "at least", "", "note")
+    return table(head, map(_cells, rows), left=len(head), markdown=True)
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    verdict = "" if row.at_least is None else "missed" if row.missed else "met"
+    return (
+        row.name,
+        number(row.ours),
+        number(row.peer),
+        row.unit,
+        number(row.ratio),
+        "" if row.spread is None else " – ".join(map(number, row.spread)),
+        "" if row.at_least is None else f"{row.at_least:g}",
+        verdict,
+        row.note,
+    )
+
+
+def number(value: float | None) -> str:
+    """Three figures that matter; thousands with a comma."""
+    if value is None:
+        return ""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"

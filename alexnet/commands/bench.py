@@ -5,7 +5,7 @@ import tempfile
 from functools import partial
 from pathlib import Path
 
-from alexnet.bench import machine, subject, suite
+from alexnet.bench import machine, own, suite, timing
 from alexnet.commands.options.tools import Bench
 from alexnet.errors import UsageError, UserError
 from alexnet.terminal import progress, say
@@ -16,7 +16,7 @@ def run(options: Bench) -> None:
         if value < 1:
             raise UsageError(f"--{option} {value}: at least 1")
     with progress("rounds") as report:
-        bench = subject.Bench(
+        bench = own.Bench(
             folder=Path(tempfile.gettempdir()),
             batch=options.batch,
             rounds=options.repeats,
@@ -26,7 +26,7 @@ def run(options: Bench) -> None:
             say=say,
             progress=lambda what: partial(report, what),
         )
-        rows = suite.run(options.groups or suite.GROUPS, bench)
-    print(json.dumps(suite.as_json(rows), indent=1) if options.json else suite.describe(rows))
-    if missed := suite.missed(rows):
-        raise UserError(f"below what is asked for: {', '.join(missed)}")
+        rows = suite.run(options.groups, bench)
+    print(json.dumps(timing.as_json(rows), indent=1) if options.json else timing.describe(rows))
+    if missed := [row.name for row in rows if row.missed]:
+        raise UserError(f"below the target: {', '.join(missed)}")

@@ -12,21 +12,23 @@ import torch
 from PIL import Image
 
 from alexnet import cli
-from alexnet.bench import large, machine, norms, peers, pictures, seeing, subject, suite, training
-from alexnet.bench.subject import Bench, Subject
+from alexnet.bench import machine, own, suite
+from alexnet.bench.own import Bench, Subject
+from alexnet.bench.suite import load_comparisons
 from alexnet.bench.timing import Row
 from alexnet.data.batches import Stream
 from alexnet.data.store.prepare import prepare
 from alexnet.data.store.read import Store
 from alexnet.errors import UserError
 from alexnet.see.occlusion import Square
+from peers import large, memory, networks, norms, pictures, seeing, training
 
 
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "COPY_BYTES", 1 << 12)
     monkeypatch.setattr(machine, "MATRIX_SIDES", (8, 16))
-    monkeypatch.setattr(subject, "STORE_RECORDS", 16)
+    monkeypatch.setattr(own, "STORE_RECORDS", 16)
     monkeypatch.setattr(pictures, "RECORDS_READ", 20)
     monkeypatch.setattr(pictures, "MADE_PICTURES", 5)
     monkeypatch.setattr(pictures, "MADE_LARGE", 2)
@@ -79,11 +81,10 @@ def test_groups_of_whole_networks_hand_their_rows_on(
 ) -> None:
     """With another group's work in its place: alexnet itself takes minutes here. Its parts are tested below."""
     seen: list[Bench] = []
-    monkeypatch.setitem(
-        suite.GROUPS, group, lambda bench: seen.append(bench) or [Row("x", "img/s", 1.0, 2.0, 0.5, 1.0)]
-    )
-    code, (row,) = asked(capsys, group, "--batch", "3", "--repeats", "5")
-    assert (code, row["name"]) == (1, "x")
+    row = Row("x", "img/s", 1.0, 2.0, 0.5, 1.0)
+    monkeypatch.setattr(suite, "groups", lambda say: {group: lambda bench: seen.append(bench) or [row]})
+    code, (shown,) = asked(capsys, group, "--batch", "3", "--repeats", "5")
+    assert (code, shown["name"]) == (1, "x")
     assert (seen[0].batch, seen[0].rounds) == (3, 5)
     assert seen[0].ceilings["machine.bf16"] > 0
     assert not seen[0].folder.exists(), "the scratch folder is gone"
@@ -97,16 +98,39 @@ def test_exit_code_and_message(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
     capsys.readouterr()
     assert cli.main(["bench", "lrn"]) == 1
     output = capsys.readouterr()
-    assert output.err == "alexnet: below what is asked for: bad\n"
+    assert output.err == "alexnet: below the target: bad\n"
     assert "| good" in output.out
 
 
 def test_without_a_name_every_group_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     ran: list[str] = []
-    for name in suite.GROUPS:
-        monkeypatch.setitem(suite.GROUPS, name, lambda bench, name=name: ran.append(name) or [])
+    for groups in (own.GROUPS, load_comparisons()):
+        for name in groups:
+            monkeypatch.setitem(groups, name, lambda bench, name=name: ran.append(name) or [])
     assert cli.main(["bench"]) == 0
     assert ran == ["train", "infer", "views", "lrn", "prepare", "data", "see"]
+
+
+def test_without_a_checkout_only_our_own_speed_is_measured(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(suite, "COMPARISONS", tmp_path / "peers" / "__init__.py")
+    said: list[str] = []
+    assert list(suite.groups(said.append)) == ["train", "infer", "views"]
+    assert "left out" in said[0]
+    assert cli.main(["bench", "lrn"]) == 2
+    assert "bench lrn: only in a checkout of the repository. Here: train, infer, views." in capsys.readouterr().err
+
+
+def test_our_own_rows_need_no_peer(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(own, "Subject", lambda bench, net: Subject(bench, "cifar-18pct", store=bench.small_store))
+    rows = [row for group in own.GROUPS.values() for row in group(bench)]
+    assert [(row.name, row.peer is None) for row in rows] == [
+        ("train", True),
+        ("train.mfu", False),
+        ("infer", True),
+        ("views", False),
+    ]
 
 
 @pytest.mark.parametrize("arguments", [["--batch", "0"], ["--repeats", "0"]])
@@ -125,7 +149,7 @@ def test_seeing_s_rows(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("captum.attr", reason="captum is not installed (pip install captum)")
     monkeypatch.setattr(seeing, "CAPTUM_BATCHES", (2, 3))
     ours = Subject(bench, "cifar-18pct", store=bench.small_store)
-    scene = seeing.Scene(bench, ours, peers.cifar().eval(), Square(16, 8))
+    scene = seeing.Scene(bench, ours, networks.cifar().eval(), Square(16, 8))
     first, *rest = seeing.occlusion_rows(scene)
     assert (first.name, first.unit, first.at_least) == ("see.occlusion", "maps/s", 12)
     assert [(row.name, row.at_least) for row in rest] == [
@@ -173,7 +197,7 @@ def test_a_step_on_ready_inputs_is_the_step_on_records(bench: Bench) -> None:
 
 def test_a_stream_feeds_what_lies_in_the_store(bench: Bench) -> None:
     ours = Subject(bench, "cifar-18pct", store=bench.small_store)
-    order = subject.endless_order(ours.store, 40)
+    order = own.endless_order(ours.store, 40)
     assert [sorted(order[:16]), sorted(order[16:32])] == [list(range(16))] * 2
     assert not np.array_equal(order[:16], order[16:32])
     before = [weight.clone() for weight in ours.job.network.parameters()]
@@ -189,7 +213,7 @@ def test_looking_gives_probabilities(views: int, bench: Bench) -> None:
 
 
 def test_peers_come_in_both_settings(bench: Bench) -> None:
-    steps = training.peer_steps(bench, "plain", peers.cifar, 32, classes=10)
+    steps = training.peer_steps(bench, "plain", networks.cifar, 32, classes=10)
     assert list(steps) == ["plain fp32", "plain bf16"]
     for step in steps.values():
         assert step().isfinite()
@@ -201,7 +225,7 @@ def test_peers_come_in_both_settings(bench: Bench) -> None:
 def test_peak_memory_sees_what_a_process_takes_for_a_moment() -> None:
     program = "import time; a = bytearray(b'x') * (200 << 20); time.sleep(0.1); del a; time.sleep(0.05)"
     with subprocess.Popen(["python3", "-c", program]) as child:
-        peak = training.peak_memory(child)
+        peak = memory.peak_memory(child)
     assert 200 << 20 < peak < 300 << 20
 
 
@@ -209,7 +233,7 @@ def test_memory_of_a_process_that_is_gone() -> None:
     with subprocess.Popen(["true"]) as child:
         child.wait()
     with pytest.raises(ProcessLookupError):
-        machine.memory_of(child.pid)
+        memory.memory_of(child.pid)
 
 
 def test_memory_elsewhere_than_on_linux_is_refused_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -219,7 +243,7 @@ def test_memory_elsewhere_than_on_linux_is_refused_in_words(monkeypatch: pytest.
     monkeypatch.setattr(Path, "read_text", absent)
     monkeypatch.setattr(Path, "exists", lambda path: False)
     with pytest.raises(UserError, match="only measured on Linux"):
-        machine.memory_of(1)
+        memory.memory_of(1)
 
 
 # ── the machine and the stores ───────────────────────────────────────────────────────────────────────────────────
@@ -253,7 +277,7 @@ def test_pillow_s_record_is_about_ours(tmp_path: Path) -> None:
 def test_pictures_that_are_arrays_cannot_be_decoded(
     bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    source = subject.noise_source(4, classes=2, size=8)
+    source = own.noise_source(4, classes=2, size=8)
     monkeypatch.setattr(pictures, "open_source", lambda spec: source)
     with pytest.raises(UserError, match="nothing to decode"):
         pictures.prepare_rows(replace(bench, pictures=tmp_path))

@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from alexnet.bench import norms, subject
-from alexnet.bench.subject import Bench, Subject
+from alexnet.bench import own
+from alexnet.bench.own import Bench, Subject
+from peers import norms
 
 PROGRAM = Path(__file__).parents[2] / "benchmarks" / "gpu.py"
 
@@ -31,7 +32,7 @@ def gpu(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(module, "PEERS", dict.fromkeys(module.PEERS, small_peer))
     monkeypatch.setattr(module, "Subject", lambda bench, net: Subject(bench, "toy"))
     monkeypatch.setattr(norms, "MAPS", {"conv1": (12, 5)})
-    monkeypatch.setattr(subject, "STORE_RECORDS", 16)
+    monkeypatch.setattr(own, "STORE_RECORDS", 16)
     return module
 
 

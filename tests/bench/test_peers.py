@@ -7,16 +7,16 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from alexnet.bench import peers
-from alexnet.bench.peers import Peer
 from alexnet.nets.network import Network, build
 from alexnet.nets.table import Dropout
+from peers import networks
+from peers.networks import Peer
 
 NETS = {
-    "alexnet": (peers.alexnet, 224),
-    "zfnet": (peers.zfnet, 224),
-    "torchvision": (peers.torchvision, 224),
-    "cifar-18pct": (peers.cifar, 32),
+    "alexnet": (networks.alexnet, 224),
+    "zfnet": (networks.zfnet, 224),
+    "torchvision": (networks.torchvision, 224),
+    "cifar-18pct": (networks.cifar, 32),
 }
 CLASSES = 10
 
@@ -55,11 +55,11 @@ def test_a_peer_s_logits_and_gradients_are_ours(name: str) -> None:
     assert (first[0] - first[1]).abs().max() <= 1e-3 * first[0].abs().max()
 
 
-@pytest.mark.parametrize("setting", peers.SETTINGS)
+@pytest.mark.parametrize("setting", networks.SETTINGS)
 def test_a_step_learns_and_a_look_gives_probabilities(setting: str) -> None:
     torch.manual_seed(0)
     x, labels = torch.randn(8, 3, 32, 32) * 10, torch.arange(8) % CLASSES
-    peer = Peer.of(peers.cifar(CLASSES), x, labels, setting)
+    peer = Peer.of(networks.cifar(CLASSES), x, labels, setting)
     for group in peer.optimiser.param_groups:
         group["lr"] = 0.01
     losses = [peer.learn() for _ in range(12)]
@@ -73,6 +73,6 @@ def test_the_column_norm_stays_inside_its_column() -> None:
     x = torch.zeros(1, 8, 2, 2)
     x[:, 3] = 100.0  # the last map of the first column
     x[:, 4] = 1.0
-    found = peers.ColumnNorm(2, 5, 1e-2, 0.75, 2.0)(x)
+    found = networks.ColumnNorm(2, 5, 1e-2, 0.75, 2.0)(x)
     assert found[0, 4, 0, 0] == pytest.approx(1.0 / (2 + 1e-2 * 1) ** 0.75)
     assert found[0, 3, 0, 0] == pytest.approx(100.0 / (2 + 1e-2 * 1e4) ** 0.75)

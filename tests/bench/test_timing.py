@@ -7,8 +7,9 @@ from itertools import count
 
 import pytest
 
-from alexnet.bench import suite
-from alexnet.bench.timing import Row, compare, compare_durations, fastest, race, reaching, within
+from alexnet.bench import timing
+from alexnet.bench.timing import Row, compare, race
+from peers.rows import compare_durations, fastest, reaching, within
 
 
 class Clock:
@@ -102,7 +103,7 @@ ROWS = [
 
 
 def test_json_has_the_fields_that_are_promised() -> None:
-    found = json.loads(json.dumps(suite.as_json(ROWS)))
+    found = json.loads(json.dumps(timing.as_json(ROWS)))
     assert all(list(row)[:5] == ["name", "ours", "peer", "ratio", "at_least"] for row in found)
     assert all(set(row) == {"name", "ours", "peer", "ratio", "at_least", "unit", "spread", "note"} for row in found)
     assert found[0]["peer"] is None
@@ -111,10 +112,10 @@ def test_json_has_the_fields_that_are_promised() -> None:
 
 
 def test_the_table_says_what_was_met_and_what_missed() -> None:
-    lines = suite.describe(ROWS).splitlines()
+    lines = timing.describe(ROWS).splitlines()
     assert len({len(line) for line in lines}) == 1, "its columns stand below each other"
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     assert cells[2][:5] == ["machine.copy", "26.2", "", "GB/s", ""]
     assert cells[3] == ["train.plain", "1,234", "23", "img/s", "53.7", "50 – 60", "8", "met", "bf16"]
     assert cells[4][7] == "missed"
-    assert suite.missed(ROWS) == ["lrn.conv1"]
+    assert [row.name for row in ROWS if row.missed] == ["lrn.conv1"]

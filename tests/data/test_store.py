@@ -382,7 +382,10 @@ def test_headers_are_numpys(tmp_path: Path) -> None:
 
 def test_imagenet_opens_in_half_a_second(tmp_path: Path) -> None:
     """1,281,167 records of 256 × 256 in a sparse file: 252 GB on paper. What is measured is this process's time."""
-    from alexnet.bench.large import make_sparse_store
+    from alexnet.bench.suite import load_comparisons
+
+    load_comparisons()
+    from peers.large import make_sparse_store
 
     try:
         make_sparse_store(tmp_path / "large", 1_281_167)

@@ -3,7 +3,6 @@
 import io
 import itertools
 import json
-import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,9 +12,8 @@ from statistics import median
 import numpy as np
 from PIL import Image
 
-from alexnet.bench import large
-from alexnet.bench.subject import Bench, endless_order
-from alexnet.bench.timing import Act, Row, compare, race, reaching, within
+from alexnet.bench.own import Bench, endless_order
+from alexnet.bench.timing import Act, Row, compare, race
 from alexnet.data.batches import Stream
 from alexnet.data.sources import Item, Source, open_source
 from alexnet.data.sources.base import FileReader, SourceSplit
@@ -23,6 +21,9 @@ from alexnet.data.store.prepare import prepare
 from alexnet.data.store.records import Decode
 from alexnet.errors import UserError
 from alexnet.processors import cores
+from peers import large
+from peers.memory import in_own_process
+from peers.rows import reaching, within
 
 MADE_PICTURES = 400
 MOST_PICTURES = 2000
@@ -189,8 +190,8 @@ def _large_rows(bench: Bench) -> list[Row]:
 
 def opened_elsewhere(folder: Path, batch: int) -> dict[str, float]:
     """The figures of ``large.measured_opening``, of a process of its own."""
-    command = [sys.executable, "-m", "alexnet.bench.large", str(folder), str(batch)]
-    return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    with in_own_process("large", folder, batch) as child:
+        return json.loads(child.communicate()[0])
 
 
 def _limited(found: Sequence[dict[str, float]], note: str) -> list[Row]:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from alexnet import kernels
-from alexnet.bench.subject import Bench
+from alexnet.bench.own import Bench
 from alexnet.bench.timing import Act, Row, compare, join, race
 
 MAPS = {"conv1": (96, 55), "conv2": (256, 27)}

@@ -1,4 +1,4 @@
-"""Ours, as it is measured: real runs on a store of noise, in a scratch folder.
+"""Our own speed: real runs on a store of noise, in a scratch folder, and their rows.
 
 B pictures · S side of a record.
 """
@@ -6,15 +6,16 @@ B pictures · S side of a record.
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
+from statistics import median
 from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from alexnet.bench.timing import Progress
+from alexnet.bench.timing import Act, Progress, Row, compare, join, race
 from alexnet.data.batches import Batch, Stream, upload
 from alexnet.data.order import epoch_order
 from alexnet.data.sources.base import Source, SourceSplit
@@ -138,3 +139,58 @@ def endless_order(store: Store, count: int) -> np.ndarray:
     length = len(store.parts["train"])
     epochs = [epoch_order(length, 0, epoch) for epoch in range(-(-count // length))]
     return np.concatenate(epochs)[:count]
+
+
+# ── rows ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def train_rows(bench: Bench) -> list[Row]:
+    """train: pictures a second of the training step; train.mfu: beside the machine's matrix products."""
+    ours = Subject(bench, "alexnet")
+    times = race({"ours": ours.step}, bench.rounds, progress=bench.progress_of("train: alexnet"))["ours"]
+    return [Row("train", "img/s", bench.batch / median(times), note=ours.precision), mfu(bench, ours, times)]
+
+
+def infer_rows(bench: Bench) -> list[Row]:
+    """infer: pictures a second of the test with one view."""
+    ours = Subject(bench, "alexnet")
+    times = race({"ours": partial(ours.look, 1)}, bench.rounds, progress=bench.progress_of("infer: one view"))["ours"]
+    return [Row("infer", "img/s", bench.batch / median(times), note=ours.precision)]
+
+
+def views_rows(bench: Bench) -> list[Row]:
+    """views: views a second of the test with ten, beside that with one."""
+    ours = Subject(bench, "alexnet")
+    contenders: dict[str, Act] = {"ten": partial(ours.look, 10), "one": partial(ours.look, 1)}
+    times = race(contenders, bench.rounds, progress=bench.progress_of("views: ten beside one"))
+    return [
+        compare(
+            "views",
+            "views/s",
+            times["ten"],
+            times["one"],
+            work=10 * bench.batch,
+            peer_work=bench.batch,
+            at_least=0.9,
+            note=join(ours.precision, "the peer is our test with one view"),
+        )
+    ]
+
+
+def mfu(bench: Bench, ours: Subject, times: list[float]) -> Row:
+    """The share of the bf16 matrix ceiling that the step's products make: 6 × MACs of a picture (forward, and twice
+    as much backward) × pictures a second."""
+    rate, ceiling = 6 * ours.macs * bench.batch / median(times) / 1e12, bench.ceilings["machine.bf16"]
+    least, note = bench.due_in_bf16(0.33)
+    return Row(
+        name="train.mfu",
+        unit="TFLOP/s",
+        ours=rate,
+        peer=ceiling,
+        ratio=rate / ceiling,
+        at_least=least,
+        note=join("the peer is the bf16 ceiling, the ratio the MFU", note),
+    )
+
+
+GROUPS = {"train": train_rows, "infer": infer_rows, "views": views_rows}

@@ -14,9 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from alexnet.bench import peers
-from alexnet.bench.subject import Bench, Subject
-from alexnet.bench.timing import Act, Row, compare, join, race, within
+from alexnet.bench.own import Bench, Subject
+from alexnet.bench.timing import Act, Row, compare, join, race
 from alexnet.errors import UserError
 from alexnet.measure.viewer import ViewAverager
 from alexnet.nets.table import Conv
@@ -25,6 +24,8 @@ from alexnet.see.forward_pass import inputs_of, look
 from alexnet.see.occlusion import Square, occlude
 from alexnet.see.top import find_top
 from alexnet.see.units import strongest_units
+from peers import networks
+from peers.rows import within
 
 ROUNDS = 3
 """At most, where captum takes part: it needs 20 seconds a map."""
@@ -63,7 +64,7 @@ class Scene:
 def rows(bench: Bench) -> list[Row]:
     """Every row of the group "see"."""
     ours = Subject(bench, "alexnet")
-    scene = Scene(bench, ours, peers.alexnet().eval(), Square.fitting(ours.job.inputs.size))
+    scene = Scene(bench, ours, networks.alexnet().eval(), Square.fitting(ours.job.inputs.size))
     return [*first_rows(scene), *occlusion_rows(scene), *top_rows(scene), *project_rows(scene)]
 
 

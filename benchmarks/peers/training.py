@@ -1,23 +1,22 @@
 """Training steps: ours, the networks written plainly, the torchvision shape; the data's share; memory."""
 
-import subprocess
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from statistics import median
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from alexnet.bench import peers
-from alexnet.bench.machine import memory_of
-from alexnet.bench.peers import Peer
-from alexnet.bench.subject import Bench, Subject, endless_order
-from alexnet.bench.timing import Act, Row, Times, compare, compare_durations, fastest, join, race, within
+from alexnet.bench.own import Bench, Subject, endless_order, mfu
+from alexnet.bench.timing import Act, Row, Times, compare, join, race
 from alexnet.data.batches import Stream
 from alexnet.data.store.read import Store
+from peers import networks
+from peers.memory import in_own_process, peak_memory
+from peers.networks import Peer
+from peers.rows import compare_durations, fastest, within
 
 STORE_STEPS = 4
 """Steps of one round of train.store: the reading thread works one or two ahead."""
@@ -26,7 +25,6 @@ CIFAR_STEPS = 20
 """Steps of one round of train.cifar; an epoch of 50,000 is extrapolated from them."""
 MEMORY_LIMIT = 2.5e9
 MEMORY_STEPS = 4
-SAMPLE_SECONDS = 0.002
 DATA_SHARE = 0.05
 
 
@@ -48,8 +46,8 @@ def alexnet_rows(bench: Bench) -> list[Row]:
     contenders: dict[str, Act] = {"ours": ours.step}
     if ours.precision != "fp32":
         contenders["ours fp32"] = Subject(bench, "alexnet", "fp32").step
-    contenders |= peer_steps(bench, "plain", peers.alexnet, 224)
-    contenders |= peer_steps(bench, "torchvision", peers.torchvision, 224)
+    contenders |= peer_steps(bench, "plain", networks.alexnet, 224)
+    contenders |= peer_steps(bench, "torchvision", networks.torchvision, 224)
     times = race(contenders, bench.rounds, progress=bench.progress_of("train: alexnet beside plain and torchvision"))
     against = partial(compare, unit="img/s", work=bench.batch)
     plain, due = times["plain fp32"], bench.due_in_bf16(8)
@@ -75,27 +73,11 @@ def alexnet_rows(bench: Bench) -> list[Row]:
     ]
 
 
-def mfu(bench: Bench, ours: Subject, times: list[float]) -> Row:
-    """The share of the bf16 matrix ceiling that the step's products make: 6 × MACs of a picture (forward, and twice
-    as much backward) × pictures a second."""
-    rate, ceiling = 6 * ours.macs * bench.batch / median(times) / 1e12, bench.ceilings["machine.bf16"]
-    least, note = bench.due_in_bf16(0.33)
-    return Row(
-        name="train.mfu",
-        unit="TFLOP/s",
-        ours=rate,
-        peer=ceiling,
-        ratio=rate / ceiling,
-        at_least=least,
-        note=join("the peer is the bf16 ceiling, the ratio the MFU", note),
-    )
-
-
 def peer_steps(
     bench: Bench, name: str, build: Callable[[], nn.Module], side: int, classes: int = 1000, settings: str = "both"
 ) -> dict[str, Act]:
     """Training steps of a peer in each setting, also compiled if that is wished."""
-    wanted = peers.SETTINGS if settings == "both" else (settings,)
+    wanted = networks.SETTINGS if settings == "both" else (settings,)
     steps: dict[str, Act] = {}
     for setting in wanted:
         for compiled in (False, True) if bench.compile else (False,):
@@ -161,7 +143,7 @@ def rows_145(bench: Bench) -> list[Row]:
 
 def zfnet_rows(bench: Bench) -> list[Row]:
     ours = Subject(bench, "zfnet")
-    contenders: dict[str, Act] = {"ours": ours.step} | peer_steps(bench, "plain", peers.zfnet, 224, settings="fp32")
+    contenders: dict[str, Act] = {"ours": ours.step} | peer_steps(bench, "plain", networks.zfnet, 224, settings="fp32")
     times = race(contenders, bench.rounds, progress=bench.progress_of("train: zfnet beside plain"))
     least, note = bench.due_in_bf16(5)
     return [
@@ -180,7 +162,7 @@ def zfnet_rows(bench: Bench) -> list[Row]:
 def cifar_rows(bench: Bench) -> list[Row]:
     """train.cifar: seconds for an epoch of 50,000, from some steps."""
     ours = Subject(bench, "cifar-18pct", store=bench.small_store)
-    (peer,) = peer_steps(bench, "plain", peers.cifar, 32, classes=10, settings="fp32").values()
+    (peer,) = peer_steps(bench, "plain", networks.cifar, 32, classes=10, settings="fp32").values()
 
     def several(step: Act) -> None:
         for _ in range(CIFAR_STEPS):
@@ -209,31 +191,15 @@ def memory_rows(bench: Bench) -> list[Row]:
         bench.say("memory is left out: it is only measured on Linux")
         return []
     bench.say("train: memory of a process")
-    program = "import sys; from alexnet.bench.training import train_some; train_some(*sys.argv[1:])"
-    command = [sys.executable, "-c", program, str(bench.store.path), str(bench.folder / "memory"), str(bench.batch)]
-    with subprocess.Popen(command, stdin=subprocess.DEVNULL) as child:
+    with in_own_process("training", bench.store.path, bench.folder / "memory", bench.batch) as child:
         peak = peak_memory(child)
     if child.returncode:
         raise RuntimeError(f"the process that was to be measured ended with {child.returncode}")
     return [within("memory", "GB", peak / 1e9, MEMORY_LIMIT / 1e9, f"peak RssAnon, {MEMORY_STEPS} steps")]
 
 
-def peak_memory(child: "subprocess.Popen[bytes]") -> int:
-    """The largest RssAnon of a running process, bytes, looked at every 2 ms until it ends."""
-    peak = 0
-    while child.poll() is None:
-        try:
-            peak = max(peak, memory_of(child.pid))
-        except ProcessLookupError:
-            break
-        time.sleep(SAMPLE_SECONDS)
-    return peak
-
-
 def train_some(store: str, folder: str, batch: str) -> None:
     """What the measured process does."""
-    from pathlib import Path
-
     Path(folder).mkdir()
     bench = Bench(Path(folder), int(batch))
     ours = Subject(bench, "alexnet", store=Store.open(store))
@@ -241,3 +207,7 @@ def train_some(store: str, folder: str, batch: str) -> None:
     with Stream(ours.store.parts["train"], bench.batch, order) as stream:
         for _ in range(MEMORY_STEPS):
             ours.step_from(stream)
+
+
+if __name__ == "__main__":  # the process that is measured
+    train_some(*sys.argv[1:])

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 
-from alexnet.bench.machine import memory_of
 from alexnet.data.batches import Stream
 from alexnet.data.order import epoch_order
 from alexnet.data.store import layout
@@ -16,6 +15,7 @@ from alexnet.data.store.description import promise, sealed
 from alexnet.data.store.read import Store, StoreSplit
 from alexnet.data.store.statistics import Sums
 from alexnet.files.schema import json_bytes
+from peers.memory import memory_of
 
 RECORDS_READ = 1000
 
