@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
@@ -18,11 +19,20 @@ def drawing(name: str, figure: Figure | np.ndarray, caption: str, *, photographs
     return Drawing(name, png_of(figure), caption, photographs)
 
 
-def bars(rows: Sequence[Row]) -> Figure:
-    """A bar for each row of errors, its mean beside it, a dot for each seed."""
-    figure = blank_figure(6.8, 0.8 + 0.42 * len(rows), LIGHT)
+def _one_line_each(names: Sequence[str]) -> tuple[Figure, Axes]:
+    """Axes with a horizontal line for each name, the first on top."""
+    figure = blank_figure(6.8, 0.85 + 0.42 * len(names), LIGHT)
     axes = figure.add_subplot()
     plain_axes(axes, LIGHT)
+    axes.set_yticks(range(len(names)), [shortened(name, 34) for name in names], parse_math=False)
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.grid(visible=False, axis="y")
+    return figure, axes
+
+
+def bars(rows: Sequence[Row]) -> Figure:
+    """A bar for each row of errors, its mean beside it, a dot for each seed."""
+    figure, axes = _one_line_each([row.what.partition(":")[0] for row in rows])
     places = range(len(rows))
     means = [row.mean or 0.0 for row in rows]
     axes.barh(places, means, color=LIGHT.other, alpha=0.35, height=0.7)
@@ -33,11 +43,7 @@ def bars(rows: Sequence[Row]) -> Figure:
             f"{means[place]:.1%}", (furthest, place), (8, 0), textcoords="offset points",
             va="center", fontsize=9, color=LIGHT.ink, bbox=CLEAR,
         )  # fmt: skip
-    names = [shortened(row.what.partition(":")[0], 34) for row in rows]
-    axes.set_yticks(places, names, parse_math=False)
-    axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xlim(0, 1.15 * max((*means, *(value for row in rows for value in row.values), 0.01)))
-    axes.grid(visible=False, axis="y")
     axes.xaxis.set_major_locator(MaxNLocator(steps=[1, 2, 5, 10]))  # whole percents, as they are written
     axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     axes.set_xlabel("error", color=LIGHT.ink)
@@ -46,19 +52,13 @@ def bars(rows: Sequence[Row]) -> Figure:
 
 def losses(rows: Sequence[Row]) -> Figure:
     """For each row of points lost a dot, a line as long as its margin to both sides, and a cross for the paper's."""
-    figure = blank_figure(6.8, 0.9 + 0.42 * len(rows), LIGHT)
-    axes = figure.add_subplot()
-    plain_axes(axes, LIGHT)
+    figure, axes = _one_line_each([row.what.partition(" loses, ")[0] for row in rows])
     for place, row in enumerate(rows):
         lost, margin = 100 * (row.mean or 0.0), 100 * (row.margin or 0.0)
         axes.errorbar(lost, place, xerr=margin, fmt="o", color=LIGHT.lines[0], markersize=5, capsize=3, linewidth=1.3)
         if row.paper is not None:
             axes.plot(100 * row.paper, place, "x", color=LIGHT.lines[1], markersize=7, markeredgewidth=1.8)
     axes.axvline(0, color=LIGHT.ink, linewidth=0.8)
-    names = [shortened(row.what.partition(" loses, ")[0], 34) for row in rows]
-    axes.set_yticks(range(len(rows)), names, parse_math=False)
-    axes.set_ylim(len(rows) - 0.5, -0.5)
-    axes.grid(visible=False, axis="y")
     axes.set_xlabel("points of top-1 error lost", color=LIGHT.ink)
     return figure
 

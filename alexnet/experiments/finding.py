@@ -3,7 +3,7 @@
 Rows and verdicts are also the schema of that part of a result file.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from statistics import mean, stdev
@@ -73,6 +73,15 @@ def error_rows(
     return [
         Row(f"{what}: {name} error", found, theirs, "%", runs, note)
         for (name, found), theirs in zip_longest(values.items(), paper[:2])
+    ]
+
+
+def measured_rows(
+    found: Sequence[Mapping[str, Any]], what: Mapping[str, tuple[str, Unit]], runs: tuple[str, ...], prefix: str = ""
+) -> list[Row]:
+    """A row for each key of `what`, its name and unit, of the figures `found` for each seed."""
+    return [
+        Row(f"{prefix}{name}", tuple(one[key] for one in found), None, unit, runs) for key, (name, unit) in what.items()
     ]
 
 

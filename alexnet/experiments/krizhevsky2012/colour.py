@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-DEALS = 2000
-"""Random deals of the kernels into columns that a difference is held against."""
+SPLITS = 2000
+"""Random splits of the kernels into columns, with which a difference is compared."""
 
 
 @dataclass(frozen=True)
 class Specialisation:
-    """Mean colourfulness of the least and the most colourful column; the mean difference of random deals, and the share
-    of them that differ at least as much."""
+    """Mean colourfulness of the least and the most colourful column; the mean difference of random splits, and the
+    share of them that differ at least as much."""
 
     least: float
     most: float
@@ -35,13 +35,13 @@ def colourfulness(kernels: np.ndarray) -> np.ndarray:
 
 
 def specialisation(kernels: np.ndarray, columns: int, seed: int = 0) -> Specialisation:
-    """Compare the columns' kernels (K, 3, side, side), column after column, with random deals of the same kernels."""
+    """Compare the columns' kernels (K, 3, side, side), column after column, with random splits of the same kernels."""
     values = colourfulness(kernels)
     means = _means(values, columns)
     random = np.random.default_rng(seed)
-    deals = np.array([np.ptp(_means(random.permutation(values), columns)) for _ in range(DEALS)])
-    as_much = float((deals >= np.ptp(means) - 1e-12).mean())
-    return Specialisation(float(means.min()), float(means.max()), float(deals.mean()), as_much)
+    splits = np.array([np.ptp(_means(random.permutation(values), columns)) for _ in range(SPLITS)])
+    as_much = float((splits >= np.ptp(means) - 1e-12).mean())
+    return Specialisation(float(means.min()), float(means.max()), float(splits.mean()), as_much)
 
 
 def _means(values: np.ndarray, columns: int) -> np.ndarray:

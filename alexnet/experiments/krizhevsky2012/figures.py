@@ -165,34 +165,24 @@ def fig3(lab: Lab) -> Finding:
     lab.plan([base])
     columns = base.table.columns
     found = [specialisation(_kernels(lab.opened(base, seed)), columns) for seed in lab.seeds]
+    rare = f"networks of which fewer than {RARE * 100:g} % of random splits differ as much"
+    shares = f"the shares, by seeds: {', '.join(f'{f.chance_of_as_much * 100:.3g} %' for f in found)}"
     rows = (
-        Row("less colourful column: colourfulness", tuple(f.least for f in found), None, "%", lab.names(base)),
-        Row("more colourful column: colourfulness", tuple(f.most for f in found), None, "%", lab.names(base)),
-        Row("their difference", tuple(f.difference for f in found), None, "points"),
-        Row("difference of kernels dealt out at random, mean", tuple(f.by_chance for f in found), None, "points"),
-        Row(
-            f"networks of which fewer than {RARE * 100:g} % of random deals differ as much",
-            (mean(f.chance_of_as_much < RARE for f in found),),
-            1.0,
-            "%",
-            note=f"the shares, by seeds: {', '.join(f'{f.chance_of_as_much * 100:.3g} %' for f in found)}",
-            seeds=len(found),
-        ),
+        Row("less colourful column: colourfulness", tuple(f.least for f in found), runs=lab.names(base)),
+        Row("more colourful column: colourfulness", tuple(f.most for f in found), runs=lab.names(base)),
+        Row("their difference", tuple(f.difference for f in found), unit="points"),
+        Row("difference of random splits of the kernels, mean", tuple(f.by_chance for f in found), unit="points"),
+        Row(rare, (mean(f.chance_of_as_much < RARE for f in found),), 1.0, note=shares, seeds=len(found)),
     )
     excess = [f.difference - f.by_chance for f in found]
-    claim = "the columns differ in colourfulness by more than kernels dealt out at random"
+    verdict = above_zero("the columns differ in colourfulness by more than a random split of the kernels", excess)
     mosaic, first = columns_mosaic(_kernels(lab.opened(base, 0)), columns), found[0]
     shown = (
         "First-layer kernels, the columns one above the other; seed 0, whose columns differ by "
         f"{in_points(first.difference)} ({in_points(first.by_chance)} by chance)"
     )
-    return Finding(
-        rows,
-        (above_zero(claim, excess),),
-        lab.reading,
-        how_trained(lab, base),
-        drawings=(charts.drawing("kernels", mosaic, shown),),
-    )
+    drawing = charts.drawing("kernels", mosaic, shown)
+    return Finding(rows, (verdict,), lab.reading, how_trained(lab, base), drawings=(drawing,))
 
 
 def _kernels(run: Run) -> np.ndarray:
@@ -214,19 +204,14 @@ def fig4(lab: Lab) -> Finding:
     shares = lab.cached_each(base, "nearest", _same_class_shares)
     by_features, by_pixels = ([share[name] for share in shares] for name in ("features", "pixels"))
     rows = (
-        Row(f"same class among the {NEIGHBOURS} nearest in fc7", tuple(by_features), None, "%", lab.names(base)),
-        Row(f"same class among the {NEIGHBOURS} nearest by pixels", tuple(by_pixels), None, "%"),
-        Row("top-5 error, ten views", tuple(e.top5 for e in lab.each(base)), None, "%"),
+        Row(f"same class among the {NEIGHBOURS} nearest in fc7", tuple(by_features), runs=lab.names(base)),
+        Row(f"same class among the {NEIGHBOURS} nearest by pixels", tuple(by_pixels)),
+        Row("top-5 error, ten views", tuple(e.top5 for e in lab.each(base))),
     )
     claim = "the nearest in fc7 are of the same class more often than the nearest by pixels"
     gains = [features - pixels for features, pixels in zip(by_features, by_pixels, strict=True)]
-    return Finding(
-        rows,
-        (above_zero(claim, gains, pictures=lab.pictures),),
-        lab.reading,
-        how_trained(lab, base),
-        drawings=tuple(_fig4_drawings(lab, base)),
-    )
+    verdict, drawings = above_zero(claim, gains, pictures=lab.pictures), tuple(_fig4_drawings(lab, base))
+    return Finding(rows, (verdict,), lab.reading, how_trained(lab, base), drawings=drawings)
 
 
 def _same_class_shares(lab: Lab, base: Trial, seed: int) -> dict[str, float]:

@@ -6,7 +6,7 @@ E epochs · C maps of a layer.
 import numpy as np
 
 from alexnet.experiments import charts
-from alexnet.experiments.finding import Finding, Row, Unit
+from alexnet.experiments.finding import Finding, Row, Unit, measured_rows
 from alexnet.experiments.lab import Lab, how_trained
 from alexnet.experiments.statistics import above_zero, higher
 from alexnet.experiments.trial import Trial
@@ -33,22 +33,22 @@ def fig2(lab: Lab) -> Finding:
     labels = lab.store.parts[lab.split].labels
     shares = {layer: tuple(class_share(top[layer], labels) for top in tops) for layer in SHOWN_LAYERS}
     chance = share_by_chance(labels)
-    rows = (
-        *(Row(f"{layer}: most frequent class among the nine", shares[layer], None, "%", lab.names(ours))
-          for layer in SHOWN_LAYERS),
-        Row("the same of nine pictures drawn at random", (chance,), None, "%"),
-        *(Row(f"{layer}: maps that no picture excites", tuple(dead_share(top[layer]) for top in tops), None, "%")
-          for layer in SHOWN_LAYERS),
-    )  # fmt: skip
+    rows = [
+        *(Row(f"{layer}: most frequent class among the nine", shares[layer], runs=lab.names(ours)) for layer in shares),
+        Row("the same of nine pictures drawn at random", (chance,)),
+        *(
+            Row(f"{layer}: maps that no picture excites", tuple(dead_share(top[layer]) for top in tops))
+            for layer in shares
+        ),
+    ]
     low, high = shares["conv2"], shares["conv5"]
+    more = [h - below for h, below in zip(high, low, strict=True)]
     verdicts = (
         above_zero("the nine of a layer-5 map share a class more than by chance", [one - chance for one in high]),
-        above_zero(
-            "they do so more in layer 5 than in layer 2", [h - below for h, below in zip(high, low, strict=True)]
-        ),
+        above_zero("they do so more in layer 5 than in layer 2", more),
     )
     drawings = tuple(_top_drawing(lab, ours, tops[0], layer) for layer in SHOWN_LAYERS)
-    return Finding(rows, verdicts, reading(lab), how_trained(lab, ours), drawings=drawings)
+    return Finding(tuple(rows), verdicts, reading(lab), how_trained(lab, ours), drawings=drawings)
 
 
 def top_of(lab: Lab, trial: Trial, seed: int) -> Top:
@@ -105,22 +105,17 @@ def fig4(lab: Lab) -> Finding:
     ours = our_model(lab)
     lab.plan([ours])
     found = lab.cached_each(ours, "settled", _settled)
-    rows = tuple(
-        Row(f"{layer}: epoch from which the strongest picture stays", tuple(one[layer] for one in found), None,
-            "epochs", lab.names(ours))
-        for layer in FORMING_LAYERS
-    )  # fmt: skip
+    what: dict[str, tuple[str, Unit]] = {
+        layer: (f"{layer}: epoch from which the strongest picture stays", "epochs") for layer in FORMING_LAYERS
+    }
+    rows = tuple(measured_rows(found, what, lab.names(ours)))
     later = [one["conv5"] - one["conv1"] for one in found]
+    verdict = above_zero("layer 5 settles later than layer 1", later, unit="epochs")
     figure = figures.evolution_figure(_evolution(lab, ours, 0))
     caption = "The strongest training picture of six maps of each layer over the epochs, projected; seed 0"
-    return Finding(
-        rows,
-        (above_zero("layer 5 settles later than layer 1", later, unit="epochs"),),
-        reading(lab),
-        how_trained(lab, ours),
-        # Projections show parts of the photographs, much changed.
-        drawings=(charts.drawing("evolution", figure, caption, photographs=not lab.built_in),),
-    )
+    # Projections show parts of the photographs, much changed.
+    drawing = charts.drawing("evolution", figure, caption, photographs=not lab.built_in)
+    return Finding(rows, (verdict,), reading(lab), how_trained(lab, ours), drawings=(drawing,))
 
 
 def _settled(lab: Lab, trial: Trial, seed: int) -> dict[str, float]:
@@ -147,13 +142,11 @@ def fig6(lab: Lab) -> Finding:
         "our first layer": our_model(lab),
     }
     lab.plan(list(trials.values()))
-    found = {
-        what: [_first_layer(lab, trial, seed) for seed in lab.seeds] for what, trial in trials.items()
-    }  # fmt: skip
+    found = {what: [_first_layer(lab, trial, seed) for seed in lab.seeds] for what, trial in trials.items()}
     rows = tuple(
-        Row(f"{what}: {words}", tuple(one[name] for one in found[what]), None, unit, lab.names(trial))
-        for name, (words, unit) in DIAGNOSES.items()
+        row
         for what, trial in trials.items()
+        for row in measured_rows(found[what], DIAGNOSES, lab.names(trial), f"{what}: ")
     )
     theirs, bare, ours = found.values()
     verdicts = tuple(

@@ -13,7 +13,7 @@ import torch
 
 from alexnet.errors import UserError
 from alexnet.experiments import charts
-from alexnet.experiments.finding import Finding, Row, Unit, Verdict
+from alexnet.experiments.finding import Finding, Row, Unit, measured_rows
 from alexnet.experiments.lab import Lab, how_trained
 from alexnet.experiments.registry import published
 from alexnet.experiments.statistics import above_zero, unmeasured
@@ -37,8 +37,8 @@ from alexnet.see.patches import portraits_of
 
 
 def right_first(lab: Lab, run: Run, wanted: int) -> np.ndarray:
-    """Numbers of so many pictures of the measured part, evenly spread: those that the run gets right in the centre
-    view, and where there are too few, others behind them."""
+    """Numbers of so many pictures of the measured split, evenly spread: those that the run gets right in the centre
+    view, and after them, where there are too few, others."""
     part = lab.store.parts[lab.split]
     spread = np.unique(np.linspace(0, len(part) - 1, min(len(part), 4 * wanted)).round().astype(int))
     answers = run.viewer.probabilities(torch.from_numpy(part.read(spread))).argmax(dim=1).numpy()
@@ -54,9 +54,9 @@ def _evenly(numbers: np.ndarray, wanted: int) -> np.ndarray:
 
 # ── Figure 5 ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-MOVED, DRAWN = 20, 5  # [Z] Fig. 5 has five
+PICTURES, DRAWN = 20, 5  # [Z] Fig. 5 has five
 KINDS = ("translation", "scale", "rotation")
-MOVED_IN_WORDS: dict[str, tuple[str, Unit]] = {
+MOVED: dict[str, tuple[str, Unit]] = {
     "layer1": ("distance at layer 1", ""),
     "layer7": ("distance at layer 7", ""),
     "probability": ("probability of the true class", "%"),
@@ -70,21 +70,23 @@ def fig5(lab: Lab) -> Finding:
     ours = our_model(lab)
     lab.plan([ours])
     found = lab.cached_each(ours, f"{lab.split}-invariance", _moved_in_figures)
-    rows = [
-        Row(f"{kind}: {words}", tuple(one[kind][name] for one in found), None, unit, lab.names(ours))
+    rows = tuple(
+        row
         for kind in KINDS
-        for name, (words, unit) in MOVED_IN_WORDS.items()
+        for row in measured_rows([one[kind] for one in found], MOVED, lab.names(ours), f"{kind}: ")
+    )
+    layers = [
+        above_zero(
+            f"{kind} changes layer 1 more than layer 7", [o[kind]["layer1"] - o[kind]["layer7"] for o in found], unit=""
+        )
+        for kind in KINDS
     ]
+    worse = [min(o["translation"]["right"], o["scale"]["right"]) - o["rotation"]["right"] for o in found]
+    verdicts = (*layers, above_zero("the prediction is less robust to rotation than to translation and scale", worse))
     drawn = see_charts.invariance_figure(_moved(lab, ours, 0, DRAWN))
     caption = "Five pictures moved, enlarged and turned: distances at layers 1 and 7, probability of the true class"
-    return Finding(
-        tuple(rows),
-        tuple(_fig5_verdicts(found)),
-        reading(lab),
-        how_trained(lab, ours),
-        notes=(_how_many_right(found),),
-        drawings=(charts.drawing("invariance", drawn, caption, photographs=not lab.built_in),),
-    )
+    drawing = charts.drawing("invariance", drawn, caption, photographs=not lab.built_in)
+    return Finding(rows, verdicts, reading(lab), how_trained(lab, ours), (_how_many_right(found),), (drawing,))
 
 
 def _moved(lab: Lab, trial: Trial, seed: int, pictures: int) -> Invariance:
@@ -100,7 +102,7 @@ def _moved(lab: Lab, trial: Trial, seed: int, pictures: int) -> Invariance:
 
 
 def _moved_in_figures(lab: Lab, trial: Trial, seed: int) -> dict[str, Any]:
-    found = _moved(lab, trial, seed, MOVED)
+    found = _moved(lab, trial, seed, PICTURES)
     first, seventh = first_and_seventh(lab.opened_in_fp32(trial, seed).network)
     still = found.curves[0].amounts.index(0.0)
     curves: dict[str, Any] = {
@@ -120,21 +122,10 @@ def _how_many_right(found: Sequence[dict[str, Any]]) -> str:
     return f"Pictures that the network gets right as they are, for each seed: {counts}."
 
 
-def _fig5_verdicts(found: Sequence[dict[str, Any]]) -> list[Verdict]:
-    layers = [
-        above_zero(
-            f"{kind} changes layer 1 more than layer 7", [o[kind]["layer1"] - o[kind]["layer7"] for o in found], unit=""
-        )
-        for kind in KINDS
-    ]
-    worse = [min(o["translation"]["right"], o["scale"]["right"]) - o["rotation"]["right"] for o in found]
-    return [*layers, above_zero("the answer bears rotation less than translation and scale", worse)]
-
-
 # ── Figure 7 ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-COVERED, SHOWN = 12, 3  # [Z] Fig. 7 shows three
-COVERED_IN_WORDS: dict[str, tuple[str, Unit]] = {
+MEASURED, SHOWN = 12, 3  # [Z] Fig. 7 shows three
+COVERED: dict[str, tuple[str, Unit]] = {
     "map": ("correlation of projected energy below the square with the fall of the map's total", ""),
     "class": ("the same with the fall of the true class's probability", ""),
     "clean": ("probability of the true class, nothing covered", "%"),
@@ -151,22 +142,14 @@ def fig7(lab: Lab) -> Finding:
     watched_convolution(ours)  # refused before anything is trained
     lab.plan([ours])
     found = lab.cached_each(ours, f"{lab.split}-occlusion", _covered_in_figures)
-    rows = tuple(
-        Row(words, tuple(one[name] for one in found), None, unit, lab.names(ours))
-        for name, (words, unit) in COVERED_IN_WORDS.items()
-    )
-    claims = (
-        ("map", "the map's activity drops where its projection is covered"),
-        ("class", "the probability of the class drops there too"),
-    )
-    return Finding(
-        rows,
-        tuple(above_zero(claim, [one[name] for one in found], unit="") for name, claim in claims),
-        reading(lab),
-        how_trained(lab, ours),
-        notes=(_how_many_right(found),),
-        drawings=tuple(_occlusion_drawings(lab, ours)),
-    )
+    rows = tuple(measured_rows(found, COVERED, lab.names(ours)))
+    claims = {
+        "map": "the map's activity drops where its projection is covered",
+        "class": "the probability of the class drops there too",
+    }
+    verdicts = tuple(above_zero(claim, [one[name] for one in found], unit="") for name, claim in claims.items())
+    notes, drawings = (_how_many_right(found),), tuple(_occlusion_drawings(lab, ours))
+    return Finding(rows, verdicts, reading(lab), how_trained(lab, ours), notes, drawings)
 
 
 def _covered(lab: Lab, run: Run, number: int) -> tuple[Occlusion, np.ndarray]:
@@ -180,7 +163,7 @@ def _covered(lab: Lab, run: Run, number: int) -> tuple[Occlusion, np.ndarray]:
 
 def _covered_in_figures(lab: Lab, trial: Trial, seed: int) -> dict[str, Any]:
     run, each = lab.opened_in_fp32(trial, seed), []
-    numbers = right_first(lab, run, COVERED)
+    numbers = right_first(lab, run, MEASURED)
     with lab.progress(f"{run.path.name}, square") as report:
         for done, number in enumerate(numbers.tolist(), 1):
             found, projection = _covered(lab, run, number)
@@ -196,7 +179,7 @@ def _covered_in_figures(lab: Lab, trial: Trial, seed: int) -> dict[str, Any]:
             })  # fmt: skip
             if report:
                 report(done, len(numbers))
-    means = {name: mean(one[name] for one in each) for name in ("map", "class", "clean", "weakest", "changed")}
+    means = {name: mean(one[name] for one in each) for name in COVERED}
     return means | {"pictures": len(each), "right": sum(one["right"] for one in each)}
 
 
