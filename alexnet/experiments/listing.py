@@ -1,4 +1,4 @@
-"""What there is to run, for a person: the results, and the 98 logged runs of 2012."""
+"""The results that can be reproduced, and the 98 logged runs of 2012, as text."""
 
 import textwrap
 
@@ -7,13 +7,14 @@ from alexnet.experiments.registry import every_result
 from alexnet.text import duration, table
 
 EXAMPLE_PICTURES, EXAMPLE_EPOCHS, EXAMPLE_PACE = 4000, 40, 250
-"""What the cost here is told for: pictures, epochs, and the pace of half-width networks on two cores, pictures/s."""
+"""The example for which costs are given: pictures, epochs, and the pace of half-width networks on two cores, in
+pictures/s."""
 
 
 def results_in_words(seeds: int, width: int) -> str:
     """Every result: id, title, claim, needs, cost here and at full scale."""
     seconds = EXAMPLE_PICTURES * EXAMPLE_EPOCHS / EXAMPLE_PACE
-    told = []
+    listed = []
     for experiment in every_result().values():
         count = experiment.trainings * seeds + experiment.fixed_trainings
         here = experiment.cost_here or f"about {duration(count * seconds)} *"
@@ -25,12 +26,12 @@ def results_in_words(seeds: int, width: int) -> str:
         folded = [
             textwrap.fill(line, max(60, width - 2), initial_indent="  ", subsequent_indent="    ") for line in lines
         ]
-        told.append("\n".join((f"{experiment.id}  {experiment.title}", *folded)))
+        listed.append("\n".join((f"{experiment.id}  {experiment.title}", *folded)))
     note = (
         f"* {EXAMPLE_EPOCHS} epochs of {EXAMPLE_PICTURES:,} pictures at half width on two cores, nothing trained yet; "
         "results in one folder share their networks."
     )
-    return "\n\n".join((*told, textwrap.fill(note, max(60, width))))
+    return "\n\n".join((*listed, textwrap.fill(note, max(60, width))))
 
 
 def runs_in_words() -> str:

@@ -84,17 +84,17 @@ def above_zero(claim: str, differences: Sequence[float], *, pictures: int = 0, u
 
 def reaches(claim: str, errors: Sequence[float], target: float, *, pictures: int, comparable: str = "") -> Verdict:
     """Whether errors on `pictures` pictures are as low as the `target`. A mean above it misses it if by more than the
-    margin: that of seeds and two standard errors of counting (√(p(1−p)/N)) together. `comparable`: why the number can't
-    be held against ours, if so."""
+    margin: that of seeds and two standard errors of counting (√(p(1−p)/N)) together. `comparable`: why the number
+    can't be compared with ours, if so."""
     difference = mean(errors) - target
     margin = sqrt(margin_of(errors) ** 2 + (TWO**2) * target * (1 - target) / pictures)
     if comparable:
         return Verdict(claim, "undecided", comparable, difference, margin)
-    told = f"ours {_in_words(difference, 'points')} from it"
+    distance = f"ours {_in_words(difference, 'points')} from it"
     if difference > 0 and len(errors) < 2:
-        return Verdict(claim, "undecided", f"{told}, one seed", difference, None)
+        return Verdict(claim, "undecided", f"{distance}, one seed", difference, None)
     agrees: Agrees = "yes" if difference <= 0 else ("no" if difference > margin else "undecided")
-    return Verdict(claim, agrees, f"{told}, margin {margin * 100:.2f}", difference, margin)
+    return Verdict(claim, agrees, f"{distance}, margin {margin * 100:.2f}", difference, margin)
 
 
 def undecided(claim: str, why: str) -> Verdict:
@@ -106,11 +106,11 @@ def unmeasured(claim: str, why: str) -> Verdict:
 
 
 def _judged(claim: str, difference: float, margin: float, few: bool, unit: str) -> Verdict:
-    told = f"difference {_in_words(difference, unit)}"
+    change = f"difference {_in_words(difference, unit)}"
     if few:
-        return Verdict(claim, "undecided", f"{told}, one seed", difference, None)
+        return Verdict(claim, "undecided", f"{change}, one seed", difference, None)
     agrees: Agrees = "undecided" if abs(difference) <= margin else ("yes" if difference > 0 else "no")
-    return Verdict(claim, agrees, f"{told}, margin {_size(margin, unit)}", difference, margin)
+    return Verdict(claim, agrees, f"{change}, margin {_size(margin, unit)}", difference, margin)
 
 
 def _in_words(value: float, unit: str) -> str:
