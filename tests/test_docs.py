@@ -170,6 +170,24 @@ def test_what_is_cited_is_in_the_repository() -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=names)
+def test_files_named_in_the_text_exist(page: Path) -> None:
+    named = {
+        phrase for phrase in phrases(page) if re.fullmatch(r"(alexnet|tests|tools|benchmarks|docs)/[\w./-]*", phrase)
+    }
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def test_formulas_are_where_their_page_says() -> None:
+    rows = [line for line in (ROOT / "docs" / "formulas.md").read_text().splitlines() if "| `alexnet/" in line]
+    assert len(rows) > 15
+    for row in rows:
+        words = IN_LINE.findall(row)
+        for file, name in zip(words[::2], words[1::2], strict=True):
+            definition = rf"^(?:def |class )?{re.escape(name)}\b"
+            assert re.search(definition, (ROOT / file).read_text(), re.MULTILINE), f"{file} defines no {name}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=names)
 def test_networks_named_in_the_text_exist(page: Path) -> None:
     from alexnet.nets.zoo import ZOO
 

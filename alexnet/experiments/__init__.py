@@ -1,4 +1,4 @@
-"""Every table and figure of both papers as a result that can be run.
+"""Every table and figure of both papers as an experiment: its claim, its cost, and a function that reproduces it.
 
-Imports everything but `serve` and `commands`.
+Imports every folder but `serve` and `commands`.
 """

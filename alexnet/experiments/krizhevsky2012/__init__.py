@@ -1,4 +1,4 @@
 """The tables, figures and ablations of [A], and the logged runs of its authors.
 
-Imports `experiments` and what it imports.
+Imports `experiments` and what that imports; `published.toml` has the claims and numbers, `runs.toml` the 98 runs.
 """

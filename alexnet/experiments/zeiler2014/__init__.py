@@ -1,4 +1,4 @@
 """The tables and figures of [Z].
 
-Imports `experiments` and what it imports.
+Imports what `krizhevsky2012` imports, and its averages of networks; `published.toml` has the claims and numbers.
 """
