@@ -21,6 +21,7 @@ from alexnet.data.store.read import Store
 from alexnet.errors import UsageError, UserError
 from alexnet.features.extract import Describer, describer, features_of
 from alexnet.files.atomic import expanded
+from alexnet.files.schema import from_json
 from alexnet.files.temporary import TemporaryFolder, space_named
 from alexnet.isolation import isolated
 from alexnet.measure.pictures import picture_list, refuse_set
@@ -31,7 +32,6 @@ from alexnet.terminal import progress, say
 from alexnet.train.checks import check_options
 from alexnet.train.loop import train
 from alexnet.train.options import TrainOptions
-from alexnet.train.resume import is_of
 from alexnet.train.step import Diverged
 from alexnet.train.stop import Interrupted
 
@@ -167,7 +167,7 @@ class Classifier(ClassifierMixin, BaseEstimator):
             if isinstance(fault, Interrupted):
                 raise KeyboardInterrupt("stopped; with folder=… the next fit would resume there") from None
             if isinstance(fault, Diverged):
-                raise Diverged(str(fault).replace(f"The last good state is kept in {home.path}. ", "")) from None
+                raise Diverged(str(fault).replace(f"The last good checkpoint is kept in {home.path}. ", "")) from None
             raise
         return run
 
@@ -200,10 +200,11 @@ class Classifier(ClassifierMixin, BaseEstimator):
             value = getattr(self, name)
             plain = value.item() if isinstance(value, np.generic) else value
             plain = os.fspath(plain) if isinstance(plain, PathLike) else plain
-            if not is_of(plain, kind):
+            try:
+                found[name] = from_json(plain, kind, name, "")
+            except UserError:
                 words = kind.__name__ if isinstance(kind, type) else str(kind).replace("typing.", "")
-                raise InvalidParameter(f"{name}={value!r}: must be {words}")
-            found[name] = plain
+                raise InvalidParameter(f"{name}={value!r}: must be {words}") from None
         if not 0 < found["validation"] < 1:
             raise InvalidParameter(f"validation={self.validation!r}: must lie between 0 and 1, for example 0.1")
         return found

@@ -22,7 +22,7 @@ from alexnet.bench.own import Bench, Subject, endless_order
 from alexnet.bench.timing import Act, Row, Times, compare, race
 from alexnet.bench.timing import describe as describe_rows
 from alexnet.data.batches import Stream, pinned, upload
-from alexnet.parallel.grid import deal
+from alexnet.parallel.grid import shard_batch
 from alexnet.train.step import Outcome, augmented, learn, train_batch
 from peers import networks, norms
 from peers.networks import Peer
@@ -84,14 +84,14 @@ def train_rows(bench: Bench) -> list[Row]:
     """Whole training steps, augmentation and update with them, on records that lie on the device and from a store."""
     ours = Subject(bench, "alexnet")
     job, indices, rates = ours.job, ours.batch.indices, ours.rates
-    dealt = deal(indices)
+    shard = shard_batch(indices)
     pictures, labels = upload(ours.batch.pictures, job.device), ours.labels
     allocate = pinned if bench.device == "cuda" else None
     batches = (bench.rounds + 1) * STEPS
     order = endless_order(ours.store, batches * bench.batch)
     with Stream(ours.store.parts["train"], bench.batch, order, allocate=allocate) as stream:
         contenders: dict[str, Act] = {
-            "resident": Late(lambda: learn(job, augmented(job, indices, pictures, rates), labels, dealt, rates)),
+            "resident": Late(lambda: learn(job, augmented(job, indices, pictures, rates), labels, shard, rates)),
             "store": Late(lambda: train_batch(job, next(stream), rates)),
         }
         for name in PEERS:

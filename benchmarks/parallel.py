@@ -27,12 +27,11 @@ import torch.distributed as dist
 
 from alexnet.nets.network import build
 from alexnet.parallel.exchange import Meter
-from alexnet.parallel.grid import Layout
+from alexnet.parallel.grid import ProcessGrid
 from alexnet.parallel.launch import launched
 from alexnet.parallel.team import Team
 from alexnet.placement import DTYPES
 from alexnet.runs.folder import RunFolder
-from alexnet.train.options import TrainOptions
 from alexnet.train.schedule import Logged, Rates
 from alexnet.train.state import TrainingState
 from alexnet.train.step import learn
@@ -100,7 +99,7 @@ def environment() -> dict[str, str]:
 
 
 def work(arguments: Any) -> None:
-    with launched(TrainOptions()) as world:
+    with launched() as world:
         if arguments.only in (None, "bytes"):
             print_bytes(arguments, world)
         if arguments.only != "bytes" and arguments.rounds > 0:
@@ -108,17 +107,17 @@ def work(arguments: Any) -> None:
 
 
 def contender(name: str, world: Team, batch: int, arguments: Any, precision: str, **changes: Any) -> Contender:
-    """Two processes in a layout; a `Layout` of one process is the leader's alone."""
-    layout = Layout(**{"processes": 2, **changes})
-    team = Team(layout, world.rank if layout.processes > 1 else 0, 1, world.groups, Meter(), world.host)
+    """Two processes in a layout; a `ProcessGrid` of one process is the leader's alone."""
+    grid = ProcessGrid(**{"processes": 2, **changes})
+    team = Team(grid, world.rank if grid.processes > 1 else 0, 1, world.groups, Meter(), world.host)
     job = job_of(team, batch, arguments.width, DTYPES[precision])
-    dealt = team.deal(np.arange(batch))
+    shard = team.shard(np.arange(batch))
     generator = torch.Generator().manual_seed(team.rank)
-    inputs = (torch.randn(len(dealt.indices), 3, 224, 224, generator=generator) * 60).to(job.dtype)
+    inputs = (torch.randn(len(shard.indices), 3, 224, 224, generator=generator) * 60).to(job.dtype)
     inputs = inputs.contiguous(memory_format=torch.channels_last)
-    labels = torch.randint(1000, (len(dealt.indices),), generator=generator)
+    labels = torch.randint(1000, (len(shard.indices),), generator=generator)
     return Contender(
-        name, batch, 3 - layout.processes, lambda: learn(job, inputs, labels, dealt, RATES) and None, team.meter
+        name, batch, 3 - grid.processes, lambda: learn(job, inputs, labels, shard, RATES) and None, team.meter
     )
 
 
@@ -140,7 +139,7 @@ def job_of(team: Team, batch: int, width: float, dtype: torch.dtype) -> Training
         snapshots=False,
         **stand_ins,
     )
-    job.take_part(team)
+    job.take_shard(team)
     return job
 
 
@@ -184,11 +183,11 @@ def bytes_on_loopback() -> int:
 def print_speed(arguments: Any, world: Team) -> None:
     small, large, precision = arguments.small, arguments.large, arguments.precision
     for batch, names in ((small, ("hybrid", "data parallel")), (large, ("data parallel, bf16 gradients",))):
-        layouts = {name: LAYOUTS[name] for name in names if arguments.only in (None, name)}
-        if not layouts:
+        grids = {name: LAYOUTS[name] for name in names if arguments.only in (None, name)}
+        if not grids:
             continue
         alone = contender("one process", world, batch, arguments, precision, processes=1) if world.leads else None
-        others = [contender(name, world, batch, arguments, precision, **changes) for name, changes in layouts.items()]
+        others = [contender(name, world, batch, arguments, precision, **changes) for name, changes in grids.items()]
         times = race(alone, others, arguments.rounds, world)
         for name, seconds in times.items() if world.leads else ():
             pace, beside = batch / seconds, times["one process"] / seconds

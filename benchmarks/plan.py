@@ -24,11 +24,10 @@ import torch.distributed as dist
 from alexnet.nets import zoo
 from alexnet.nets.table import with_width
 from alexnet.parallel.exchange import Meter
-from alexnet.parallel.grid import Layout
+from alexnet.parallel.grid import ProcessGrid
 from alexnet.parallel.launch import launched
 from alexnet.parallel.team import Team
 from alexnet.train import plan
-from alexnet.train.options import TrainOptions
 from alexnet.train.step import learn
 from parallel import RATES, job_of
 
@@ -59,12 +58,12 @@ def main() -> None:
 
 
 def work(arguments: Any) -> None:
-    with launched(TrainOptions()) as world:
+    with launched() as world:
         torch.set_num_threads(1)
-        count, batch = world.layout.processes, arguments.batch
-        layouts = {"data parallel": Layout(processes=count), "hybrid": Layout(processes=count, hybrid=True)}
-        acts: dict[str, Act] = {"alone": step_of(world, Layout(), batch // count, arguments.width)}
-        acts |= {name: step_of(world, layout, batch, arguments.width) for name, layout in layouts.items()}
+        count, batch = world.grid.processes, arguments.batch
+        grids = {"data parallel": ProcessGrid(processes=count), "hybrid": ProcessGrid(processes=count, hybrid=True)}
+        acts: dict[str, Act] = {"alone": step_of(world, ProcessGrid(), batch // count, arguments.width)}
+        acts |= {name: step_of(world, grid, batch, arguments.width) for name, grid in grids.items()}
         numbers = torch.ones(LINK_NUMBERS)
         acts["link"] = lambda: dist.all_reduce(numbers)
         seconds = race(acts, arguments.rounds)
@@ -75,7 +74,7 @@ def work(arguments: Any) -> None:
         )
         subject = plan.Subject(with_width(zoo.find("alexnet"), arguments.width), None, cluster.speed)
         for found in plan.forecasts(subject, cluster, batch=batch, pictures=batch) if world.leads else ():
-            if isinstance(found, plan.Forecast) and found.layout in seconds:
+            if isinstance(found, plan.Forecast) and found.grid in seconds:
                 least = max(found.computing, found.sending)
                 print(
                     f"| {count} | {found.layout} | {found.computing:.2f} | {found.sending:.2f} "
@@ -84,14 +83,14 @@ def work(arguments: Any) -> None:
                 )
 
 
-def step_of(world: Team, layout: Layout, batch: int, width: float) -> Act:
+def step_of(world: Team, grid: ProcessGrid, batch: int, width: float) -> Act:
     """A whole step of a layout, from pictures in memory; a layout of one process is each process's own."""
-    together = layout.processes > 1
-    team = Team(layout, world.rank if together else 0, 1, world.groups, Meter(), world.host)
-    job, dealt = job_of(team, batch, width, torch.float32), team.deal(np.arange(batch))
-    inputs = (torch.randn(len(dealt.indices), 3, 224, 224) * 60).contiguous(memory_format=torch.channels_last)
-    labels = torch.randint(1000, (len(dealt.indices),))
-    return lambda: learn(job, inputs, labels, dealt, RATES)
+    together = grid.processes > 1
+    team = Team(grid, world.rank if together else 0, 1, world.groups, Meter(), world.host)
+    job, shard = job_of(team, batch, width, torch.float32), team.shard(np.arange(batch))
+    inputs = (torch.randn(len(shard.indices), 3, 224, 224) * 60).contiguous(memory_format=torch.channels_last)
+    labels = torch.randint(1000, (len(shard.indices),))
+    return lambda: learn(job, inputs, labels, shard, RATES)
 
 
 def race(acts: dict[str, Act], rounds: int) -> dict[str, float]:

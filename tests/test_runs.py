@@ -121,14 +121,14 @@ def test_what_is_no_run_folder_is_said(tmp_path: Path) -> None:
 def test_only_the_last_two_states_are_kept(tmp_path: Path) -> None:
     run = new_run(tmp_path / "run")
     for step in (5, 10, 15, 100_000):
-        run.save_state(step, {"a": torch.tensor([step])}, {"step": step})
+        run.save_checkpoint(step, {"a": torch.tensor([step])}, {"step": step})
     assert len(list((tmp_path / "run" / "state").iterdir())) == 2
-    tensors, about, complaints = run.latest_state()
+    tensors, about, complaints = run.latest_checkpoint()
     assert about == {"step": 100_000}
     assert tensors is not None
     assert complaints == []
-    run.drop_states()
-    assert run.latest_state() == (None, {}, [])
+    run.drop_checkpoints()
+    assert run.latest_checkpoint() == (None, {}, [])
 
 
 def test_weights_that_do_not_fit_are_named() -> None:

@@ -19,7 +19,7 @@ from alexnet.data.synthetic import CLASSES, draw
 from alexnet.runs.formats import FORMAT_VERSION
 from alexnet.train.loop import train
 from alexnet.train.options import TrainOptions
-from alexnet.train.state import new_job
+from alexnet.train.state import start_run
 
 FORMATS = Path(__file__).parents[1] / "tests" / "formats"
 SIDE, TRAIN, VAL = 26, 3, 1
@@ -51,9 +51,9 @@ def main() -> int:
     )
     run = train(store, target / "run", options, quiet=True)
     shutil.rmtree(run.path / "tensorboard")
-    job, _ = new_job(store, target / "begun-run", options)
-    job.save_state(0)
-    for folder in (run, job.run):
+    state, _ = start_run(store, target / "begun-run", options)
+    state.save_checkpoint(0)
+    for folder in (run, state.run):
         folder.write_config(data=folder.config["data"] | {"path": "raw.store"})
     print(target)
     return 0

@@ -26,7 +26,7 @@ from alexnet.data.store.read import Store
 from alexnet.runs.log import Unwritten
 from alexnet.train.loop import run_epochs
 from alexnet.train.options import TrainOptions
-from alexnet.train.state import TrainingState, new_job
+from alexnet.train.state import TrainingState, start_run
 
 LOSSES = Path(__file__).parents[1] / "tests" / "golden" / "losses.json"
 TOLERANCE = 1e-4
@@ -81,13 +81,13 @@ def make_store(folder: Path) -> Store:
 class Losses:
     """Listens to a job: the mean loss of every update, and the validation's after every epoch."""
 
-    job: TrainingState
+    state: TrainingState
     training: list[float] = field(default_factory=list)
     validation: list[float] = field(default_factory=list)
     before: tuple[float, int] = (0.0, 0)
 
     def step(self, epoch: int, batch: int, batches: int, figures: dict[str, float]) -> None:  # noqa: ARG002
-        total, pictures = self.job.cursor.loss_sum, self.job.cursor.pictures
+        total, pictures = self.state.cursor.loss_sum, self.state.cursor.pictures
         self.training.append((total - self.before[0]) / (pictures - self.before[1]))
         self.before = (total, pictures)
 
@@ -110,9 +110,9 @@ def losses_of(store: Store, case: str, form: str = "reference", **changes: Any) 
     """The losses of a case with the kernels of one form. `changes`: of its options."""
     kernels.choose(form)
     with tempfile.TemporaryDirectory() as folder:
-        job, _ = new_job(store, Path(folder) / "run", TrainOptions(**SHORT | CASES[case] | changes))
-        losses = Losses(job)
-        run_epochs(job, Unwritten(), losses)
+        state, _ = start_run(store, Path(folder) / "run", TrainOptions(**SHORT | CASES[case] | changes))
+        losses = Losses(state)
+        run_epochs(state, Unwritten(), losses)
     return losses.as_json()
 
 

@@ -22,9 +22,9 @@ from alexnet.data.sources.base import Source, SourceSplit
 from alexnet.data.store.prepare import prepare
 from alexnet.data.store.read import Store
 from alexnet.measure.viewer import ViewAverager
-from alexnet.parallel.grid import deal
+from alexnet.parallel.grid import shard_batch
 from alexnet.train.options import TrainOptions
-from alexnet.train.state import TrainingState, new_job
+from alexnet.train.state import TrainingState, start_run
 from alexnet.train.step import augmented, learn, train_batch
 
 RATE = 1e-4
@@ -92,7 +92,7 @@ class Subject:
         self.store = store or bench.store
         options = TrainOptions(net=net, batch=bench.batch, learning_rate=RATE, precision=precision, device=bench.device)
         folder = Path(tempfile.mkdtemp(dir=bench.folder)) / "run"
-        self.job: TrainingState = new_job(self.store, folder, options)[0]
+        self.job: TrainingState = start_run(self.store, folder, options)[0]
         self.rates = self.job.schedule.rates(1)
         self.batch = first_batch(self.store, bench.batch)
         self.precision = "bf16" if self.job.dtype == torch.bfloat16 else "fp32"
@@ -119,7 +119,7 @@ class Subject:
 
     def step_on(self, inputs: Tensor) -> None:
         """A training step on a batch that was augmented before."""
-        learn(self.job, inputs, self.labels, deal(self.batch.indices), self.rates)
+        learn(self.job, inputs, self.labels, shard_batch(self.batch.indices), self.rates)
 
     def look(self, views: int) -> Tensor:
         """Probabilities (B, K) of the batch's records, from as many views."""

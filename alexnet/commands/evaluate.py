@@ -6,23 +6,22 @@ from functools import partial
 
 from alexnet.commands.options.measuring import Evaluate
 from alexnet.data.store.read import Store
-from alexnet.measure.evaluation import Sharing, evaluate_run, how_matched
+from alexnet.measure.evaluation import evaluate_run, how_matched
 from alexnet.measure.probabilities import Probabilities
 from alexnet.measure.run import Run
 from alexnet.parallel.launch import agree, launched
 from alexnet.report import text
 from alexnet.terminal import progress, say
-from alexnet.train.options import TrainOptions
 from alexnet.train.state import set_threads
 
 
 def run(options: Evaluate) -> None:
     if options.save_probabilities is not None:
         Probabilities.refuse_foreign(options.save_probabilities, "--save-probabilities")
-    with launched(placed := TrainOptions(device=options.compute.device)) as team:
+    with launched(options.compute.device) as team:
         opened = Run.open(options.run_folder, **vars(options.compute))
         store = Store.open(options.store)
-        agree(team, store, placed)
+        agree(team, store, options.compute.device, vars(options.compute))
         if not team.alone:
             set_threads(0, team.local)
         if team.leads and (matched := how_matched(opened.folder, store, options.split)):
@@ -36,7 +35,7 @@ def run(options: Evaluate) -> None:
                 views=sorted({1, options.views}),
                 progress=None if report is None else partial(report, options.split),
                 keep_probabilities=options.save_probabilities is not None,
-                sharing=Sharing(team.rank, team.layout.processes, team.everyones),
+                team=team,
             )
     if not team.leads:
         return

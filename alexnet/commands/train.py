@@ -15,12 +15,12 @@ from alexnet.train.recipes import find as find_recipe
 
 def run(options: Train) -> None:
     training = TrainOptions(**vars(options.options))
-    with launched(training) as team:
+    with launched(**training.launch) as team:
         check_options(training)
         if options.show_traffic and team.leads:
             network = find(with_options(find_recipe(training.recipe), training).net)
             network = with_width(network, training.width)
-            print(traffic.describe(network, team.layout, training.input_size), flush=True)
+            print(traffic.describe(network, team.grid, training.input_size), flush=True)
         store = ready_store(options.store, options.out) if team.alone else Store.open(options.store)
         loop.train(store, options.out, training, resume=options.resume, team=team)
     if team.leads:

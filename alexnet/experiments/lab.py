@@ -33,7 +33,7 @@ from alexnet.measure.evaluation import Evaluation, Progress, evaluate_run
 from alexnet.measure.probabilities import Probabilities
 from alexnet.measure.run import Run
 from alexnet.report.text import VIEWS_IN_WORDS
-from alexnet.runs.folder import STATE_FILES, RunFolder
+from alexnet.runs.folder import CHECKPOINT_FILES, RunFolder
 from alexnet.runs.history import History, read_history
 from alexnet.terminal import progress
 from alexnet.text import counted, duration, in_bytes
@@ -144,7 +144,9 @@ class Lab:
     def _disk(self, untrained: Sequence[Trial]) -> str:
         largest = max((trial.weight_bytes for trial in untrained), default=0)
         # Finished runs keep their weights; the one in training also has checkpoints and a second copy.
-        needed = sum(trial.kept_bytes for trial in untrained) + (1 + 2 * STATE_FILES) * largest + (len(untrained) << 20)
+        needed = (
+            sum(trial.kept_bytes for trial in untrained) + (1 + 2 * CHECKPOINT_FILES) * largest + (len(untrained) << 20)
+        )
         with faults_named(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(self.folder).free

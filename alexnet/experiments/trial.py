@@ -12,6 +12,7 @@ from alexnet.nets import zoo
 from alexnet.nets.table import Table, with_width
 from alexnet.nets.trace import trace
 from alexnet.runs.folder import snapshot_epochs
+from alexnet.runs.formats import OLD_NAMES
 from alexnet.train.options import TrainOptions
 from alexnet.train.recipes import Recipe
 from alexnet.train.recipes import find as find_recipe
@@ -95,6 +96,7 @@ class Trial:
 
     def _changed(self, but: Sequence[str]) -> dict[str, Any]:
         """The options that differ from their defaults. Only these, so that an option which a later version adds leaves
-        the names of networks that are already trained as they are."""
+        the names of networks that are already trained as they are; renamed options stand under their old names."""
         usual = asdict(TrainOptions()) | {"batch": USUAL_BATCH}
-        return {name: value for name, value in asdict(self.options).items() if name not in but and value != usual[name]}
+        options = {name: value for name, value in asdict(self.options).items() if value != usual[name]}
+        return {OLD_NAMES.get(name, name): value for name, value in options.items() if name not in but}

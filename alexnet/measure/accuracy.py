@@ -11,8 +11,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from alexnet.data.batches import Stream
 from alexnet.data.store.read import StoreSplit
 from alexnet.measure.viewer import BATCH, ViewAverager
+from alexnet.parallel.split import NetworkShard
+from alexnet.parallel.team import ALONE, Team
 
 TOP = 5
 
@@ -74,20 +77,27 @@ def rank_of_truth(probabilities: Float[Tensor, "B K"], labels: Int[Tensor, "B"])
 def probabilities_of(
     viewer: ViewAverager,
     part: StoreSplit,
-    views: Sequence[int],
+    views: Sequence[int] = (1,),
     progress: Callable[[int, int], None] | None = None,
-    *,
-    rank: int = 0,
-    processes: int = 1,
+    team: Team = ALONE,
+    network: NetworkShard | None = None,
 ) -> Iterator[tuple[dict[int, Float[Tensor, "B K"]], slice]]:
     """Probabilities of a part of a store with each number of views, batch by batch in the store's order, and the
-    batch's place in it; of several `processes` each takes every so many-th batch. `progress(done, total)`."""
-    for first in range(BATCH * rank, len(part), BATCH * processes):
-        place = slice(first, min(first + BATCH, len(part)))
-        pictures = torch.from_numpy(part.read(np.arange(place.start, place.stop)))
-        yield viewer.probabilities_by_views(pictures, views), place
-        if progress:
-            progress(place.stop, len(part))
+    batch's place in it. `progress(done, total)`.
+
+    Of a `team` each process gives its own batches, the same ones as one process alone computes. `network`: what this
+    process holds of a network that they hold together; processes without logits give nothing."""
+    shards = list(team.evaluation_shards(len(part), BATCH))
+    order = np.concatenate([shard.indices for shard in shards]) if shards else np.arange(0)
+    with Stream(part, len(shards[0].indices) if shards else 1, order) as stream:
+        for shard, batch in zip(shards, stream, strict=True):
+            if network is not None:
+                network.position(0, 0, shard, viewer.device)
+            found = viewer.probabilities_by_views(torch.from_numpy(batch.pictures), views)
+            if shard.counts and found[views[0]].shape[1] > 0:
+                yield found, slice(int(shard.indices[0]), int(shard.indices[-1]) + 1)
+            if progress:
+                progress(int(shard.shares[-1][-1]) + 1, len(part))
 
 
 def labels_of(part: StoreSplit, place: slice) -> Int[Tensor, "B"]:
@@ -95,8 +105,14 @@ def labels_of(part: StoreSplit, place: slice) -> Int[Tensor, "B"]:
 
 
 def evaluate(
-    viewer: ViewAverager, part: StoreSplit, views: int = 1, progress: Callable[[int, int], None] | None = None
+    viewer: ViewAverager,
+    part: StoreSplit,
+    views: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+    team: Team = ALONE,
+    network: NetworkShard | None = None,
 ) -> Counts:
-    """Count a whole part of a store, each picture once."""
-    batches = probabilities_of(viewer, part, (views,), progress)
-    return sum((count(found[views], labels_of(part, place)) for found, place in batches), Counts())
+    """Count a whole part of a store, each picture once; every process of a team gets the counts of all."""
+    batches = probabilities_of(viewer, part, (views,), progress, team, network)
+    local = sum((count(found[views], labels_of(part, place)) for found, place in batches), Counts())
+    return sum(team.everyones(local), Counts())

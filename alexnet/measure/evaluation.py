@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -21,6 +20,7 @@ from alexnet.measure.accuracy import TOP, Counts, nll_of_truth, probabilities_of
 from alexnet.measure.overlap import seen_in_training
 from alexnet.measure.probabilities import Probabilities
 from alexnet.measure.viewer import ViewAverager
+from alexnet.parallel.team import ALONE, Team
 from alexnet.runs.folder import RunFolder
 
 Judged = tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -165,16 +165,6 @@ def judge(probabilities: torch.Tensor, labels: torch.Tensor) -> tuple[np.ndarray
     return predicted, rank_of_truth(probabilities, labels).numpy(), nll_of_truth(probabilities, labels).numpy()
 
 
-@dataclass(frozen=True)
-class Sharing:
-    """How several processes judge a part together: this one is number `rank` of them. `everyones`: what each of them
-    has to say, in the order of ranks."""
-
-    rank: int = 0
-    processes: int = 1
-    everyones: Callable[[Any], list[Any]] = lambda own: [own]
-
-
 @isolated()
 def evaluate_run(
     folder: RunFolder,
@@ -185,10 +175,10 @@ def evaluate_run(
     views: Sequence[int] = (1,),
     progress: Progress | None = None,
     keep_probabilities: bool = False,
-    sharing: Sharing = Sharing(),
+    team: Team = ALONE,
 ) -> tuple[dict[int, Evaluation], Probabilities | None]:
-    """Judge every picture of a part of a store with each number of `views` (1, 5, 9 or 10), in one pass. Processes that
-    are `sharing` it each judge whole batches, the same ones as one process: all get the whole, to the same bits.
+    """Judge every picture of a part of a store with each number of `views` (1, 5, 9 or 10), in one pass. Each
+    process of a `team` judges whole batches, the same ones as one process alone: all get the whole, to the same bits.
 
     With `keep_probabilities` also the probabilities of the largest number of views (4·N·K bytes of memory).
     The pictures may be of some of the run's classes only; answers are among all of them.
@@ -201,14 +191,13 @@ def evaluate_run(
     seen = seen_in_training(folder, store, pictures)
     labels = classes[pictures.labels]
     own: list[tuple[int, dict[int, Judged], np.ndarray | None]] = []
-    shared = {"rank": sharing.rank, "processes": sharing.processes}
-    for found, place in probabilities_of(viewer, pictures, views, progress, **shared):
+    for found, place in probabilities_of(viewer, pictures, views, progress, team):
         judged: dict[int, Judged] = {}
         for count, probabilities_bk in found.items():
             check_numbers(folder, pictures, probabilities_bk, place)
             judged[count] = judge(probabilities_bk, torch.from_numpy(labels[place]))
         own.append((place.start, judged, found[max(views)].numpy() if keep_probabilities else None))
-    whole = sorted((batch for batches in sharing.everyones(own) for batch in batches), key=lambda batch: batch[0])
+    whole = sorted((batch for batches in team.everyones(own) for batch in batches), key=lambda batch: batch[0])
     ids = tuple(folder.value("classes", "ids"))
     evaluations = {
         count: Evaluation(

@@ -70,7 +70,7 @@ def _files(run: RunFolder) -> Iterator[tuple[str, Callable[[], str]]]:
     yield "model.safetensors", partial(model_in_words, run)
     for epoch, path in run.snapshots.items():
         yield f"snapshots/{path.name}", partial(snapshot_in_words, run, path, epoch)
-    for path in run.states():
+    for path in run.checkpoints():
         yield f"state/{path.name}", partial(state_in_words, run, path)
     for path in sorted(run.path.glob("*.safetensors")):
         if path.name not in ("model.safetensors", "inputs.safetensors"):

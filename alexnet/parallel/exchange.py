@@ -113,7 +113,7 @@ class ReadOthers(nn.Module):
 
 @dataclass
 class Sizes:
-    """Of the batch under way: pictures of each share and of all, and whether the own ones count (see `Deal`)."""
+    """Of the batch under way: pictures of each share and of all, and whether the own ones count (see `BatchShard`)."""
 
     of_shares: tuple[int, ...] = ()
     total: int = 0

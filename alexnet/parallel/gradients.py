@@ -25,7 +25,7 @@ Compute = Callable[[Tensor, Position | None], Tensor]
 """Pictures, and where the batch stands in the run, to logits or maps."""
 
 
-class Learners(nn.Module):
+class SummedLayers(nn.Module):
     """Layers whose gradients are summed, around the function that computes with them.
 
     DDP sends in the reverse of their order here. The first dense layer's gradient, the largest by far ([A]: 151 of
@@ -50,19 +50,21 @@ def _device_of(layers: dict[str, nn.Module]) -> torch.device:
 
 
 @dataclass(frozen=True)
-class Learning:
+class GradientSum:
     """A network as a function whose backward pass also sums the gradients of weights that are held several times.
     `summing`: what does so, or None where nothing is to be summed."""
 
     forward: Compute
     summing: DistributedDataParallel | None = None
 
-    def piece(self, *, last: bool) -> AbstractContextManager[None]:
-        """For the passes of a piece of a batch: but behind the `last` one gradients only add up here, none is sent."""
+    def micro_batch(self, *, last: bool) -> AbstractContextManager[None]:
+        """For the passes of a micro-batch: only after the `last` one gradients are sent; before, they add up here."""
         return nullcontext() if last or self.summing is None else self.summing.no_sync()
 
 
-def summed(learners: Learners, group: Any, meter: Meter, half: torch.dtype | None) -> DistributedDataParallel | None:
+def with_summed_gradients(
+    learners: SummedLayers, group: Any, meter: Meter, half: torch.dtype | None
+) -> DistributedDataParallel | None:
     """The learners; their backward pass leaves gradients that are sums over the group. None: nothing learns there."""
     if not any(weight.requires_grad for name, weight in learners.named_parameters() if name != "idle"):
         return None
@@ -74,11 +76,11 @@ def summed(learners: Learners, group: Any, meter: Meter, half: torch.dtype | Non
         init_sync=False,
         gradient_as_bucket_view=True,
     )
-    together.register_comm_hook(None, _adder(group, meter, half))
+    together.register_comm_hook(None, _all_reduce_hook(group, meter, half))
     return together
 
 
-def _adder(group: Any, meter: Meter, half: torch.dtype | None) -> Callable[[Any, GradBucket], Any]:
+def _all_reduce_hook(group: Any, meter: Meter, half: torch.dtype | None) -> Callable[[Any, GradBucket], Any]:
     """DDP's hook: add a bucket up over the group, rounded to `half` on the way if there is one."""
 
     def add(_: Any, bucket: GradBucket) -> torch.futures.Future[Tensor]:

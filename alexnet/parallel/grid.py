@@ -1,9 +1,10 @@
-"""How a run is laid out over processes: who holds which units of a layer, who trains on which pictures of a batch.
+"""The grid of processes: who holds which units of a layer, who trains on which pictures of a batch.
 
 Whole numbers and tables only. Process number `rank` is column `rank % columns` of share `rank // columns`: the columns
 of one network are neighbours, as a rule on one host.
 """
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any, Literal
@@ -14,42 +15,40 @@ from alexnet.errors import UsageError
 from alexnet.nets.table import BatchNorm, Conv, Dense, Local, Norm, Table, Weighted
 from alexnet.nets.trace import wiring
 from alexnet.text import counted
-from alexnet.train.options import TrainOptions
 
-HalfWish = Literal["same", "bf16", "fp16"]
+HalfPrecision = Literal["same", "bf16", "fp16"]
 
 
 @dataclass(frozen=True)
-class Layout:
+class ProcessGrid:
     """`processes` = `columns` × shares of each batch. `hybrid`: convolutions by shares, dense layers by units (One
     Weird Trick, arXiv 1404.5997). `wire`: type of the activations sent; `gradients`: of the weight gradients sent."""
 
     processes: int = 1
     columns: int = 1
     hybrid: bool = False
-    wire: HalfWish = "same"
+    wire: HalfPrecision = "same"
     gradients: Literal["same", "bf16"] = "same"
 
     @classmethod
-    def of(cls, options: TrainOptions, processes: int) -> "Layout":
-        """The layout that the options ask for. Raises UsageError if so many processes can't be laid out so."""
-        columns, hybrid = options.columns, options.hybrid
+    def of(cls, processes: int, *, columns: int = 1, hybrid: bool = False, **types: Any) -> "ProcessGrid":
+        """The grid of that many processes. Raises UsageError if they can't be arranged so."""
         if columns < 1:
             raise UsageError(f"--columns {columns}: at least 1 is needed.")
         if hybrid and columns > 1:
             raise UsageError("--hybrid and --columns: choose one; the hybrid splits the dense layers by itself.")
         if processes % columns:
             raise UsageError(
-                f"--columns {columns}: {counted(processes, 'process', 'processes')} can't be laid out so. Start "
+                f"--columns {columns}: {counted(processes, 'process', 'processes')} can't be divided so. Start "
                 f"{columns} or a multiple: torchrun --nproc-per-node {columns} -m alexnet train … --columns {columns}"
             )
         if hybrid and processes == 1:
             raise UsageError("--hybrid: needs two processes or more: torchrun --nproc-per-node 2 -m alexnet train …")
-        return cls(processes, columns, hybrid, options.wire, options.gradients)
+        return cls(processes, columns, hybrid, **types)
 
     @property
     def shares(self) -> int:
-        """Into how many parts a batch is dealt out."""
+        """Into how many parts a batch is divided."""
         return self.processes // self.columns
 
     @property
@@ -67,16 +66,16 @@ class Layout:
         return rank if self.hybrid else self.column_of(rank)
 
     def check(self, table: Table, batch: int, pieces: int = 1) -> None:
-        """Raises UsageError if the network, or a batch computed in `pieces`, can't be dealt out so."""
+        """Raises UsageError if the network, or a batch of that many micro-batches, can't be divided so."""
         if (piece := batch // pieces) < self.shares:
             what = (
                 f"--batch {batch}"
                 if pieces == 1
-                else f"--accumulation-steps {pieces}: of {counted(piece, 'picture')} a piece"
+                else f"--accumulation-steps {pieces}: micro-batches of {counted(piece, 'picture')}"
             )
             raise UsageError(
                 f"{what}: {self.shares} processes that share it need a picture each. Take "
-                f"{'--batch' if pieces == 1 else 'fewer pieces, or --batch'} {self.shares * pieces} or more."
+                f"{'--batch' if pieces == 1 else 'fewer steps, or --batch'} {self.shares * pieces} or more."
             )
         if self.columns > 1:
             _check_columns(table, self.columns)
@@ -88,7 +87,7 @@ class Layout:
         if self.processes == 1:
             return "one process"
         parts = [f"{self.columns} columns"] if self.columns > 1 else []
-        parts += [f"batches dealt out over {self.shares}"] if self.shares > 1 else []
+        parts += [f"batches divided among {self.shares}"] if self.shares > 1 else []
         parts += ["dense layers split (hybrid)"] if self.hybrid else []
         halves = [f"{self.wire} on the wire"] if self.wire != "same" else []
         halves += [f"{self.gradients} gradients"] if self.gradients != "same" else []
@@ -146,12 +145,12 @@ Spans = dict[str, tuple[slice, ...]]
 """For each row that is split, the units that each member holds; rows that are not in it are held whole by all."""
 
 
-def spans(table: Table, layout: Layout) -> Spans:
+def spans(table: Table, grid: ProcessGrid) -> Spans:
     """Who holds which units. Columns: equal parts of every layer, the last one whole on column a, as in 2012
     (docs/sources.md §10). Hybrid: parts of every dense layer, equal or one apart."""
-    if layout.columns > 1:
-        return _column_spans(table, layout.columns)
-    return {row.name: bounds(row.units, layout.members) for row in dense_rows(table)} if layout.hybrid else {}
+    if grid.columns > 1:
+        return _column_spans(table, grid.columns)
+    return {row.name: bounds(row.units, grid.members) for row in dense_rows(table)} if grid.hybrid else {}
 
 
 def _column_spans(table: Table, columns: int) -> Spans:
@@ -167,7 +166,7 @@ def _column_spans(table: Table, columns: int) -> Spans:
 
 
 def bounds(count: int, parts: int) -> tuple[slice, ...]:
-    """`count` things in order dealt out to `parts`: equally, or one more to the first ones; of few some get none."""
+    """`count` things in order divided into `parts`: equal ones, or the first ones one larger; some may be empty."""
     each, more = divmod(count, parts)
     edges = [part * each + min(part, more) for part in range(parts + 1)]
     return tuple(slice(*edge) for edge in pairwise(edges))
@@ -182,56 +181,54 @@ def readers(table: Table, row: Conv | Dense) -> tuple[tuple[int, ...], ...]:
     return wiring(row.reads, table.columns)
 
 
-# ── dealing out pictures ─────────────────────────────────────────────────────────────────────────────────────────
+# ── sharding batches ─────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @dataclass(frozen=True)
-class Deal:
-    """A batch dealt out: `shares[i]` are the pictures' numbers of share i, (b,). `total`: pictures dealt out here,
-    the batch or a piece of it: those behind the `before` first ones of `of`.
+class BatchShard:
+    """One process's share of a micro-batch: of `size` pictures of a batch of `total`, behind its `offset` first ones.
 
-    Of a batch with fewer pictures than shares some get none: they take its first picture as a stand-in, which does not
-    count, so that every process does every step."""
+    `shares[i]`: the numbers of the pictures in share i, (b,); `share`: this process's. Of a micro-batch with fewer
+    pictures than shares some get none. They compute its first picture as a stand-in, which does not count, so that
+    every process takes part in every exchange."""
 
     shares: tuple[np.ndarray, ...]
+    size: int
+    share: int
+    offset: int
     total: int
-    own: int = 0
-    before: int = 0
-    of: int = 0
 
     @property
-    def begins(self) -> bool:
-        """Whether a batch begins here."""
-        return self.before == 0
+    def begins_batch(self) -> bool:
+        return self.offset == 0
 
     @property
-    def ends(self) -> bool:
-        """Whether the batch is done with these pictures."""
-        return self.before + self.total == self.of
+    def ends_batch(self) -> bool:
+        return self.offset + self.size == self.total
 
     @property
     def weight(self) -> float:
-        """The part of these pictures in the batch's mean loss, and so in its gradient."""
-        return self.total / self.of
+        """The micro-batch's weight in the batch's mean loss, and so in its gradient."""
+        return self.size / self.total
 
     @property
     def indices(self) -> np.ndarray:
-        """Numbers of the own pictures, (b,)."""
-        return self.shares[self.own]
+        """Numbers of the local pictures, (b,)."""
+        return self.shares[self.share]
 
     @property
     def counts(self) -> bool:
-        """False: the own picture is a stand-in."""
+        """False: the local picture is a stand-in."""
         return self._span.start < self._span.stop
 
     @property
     def first(self) -> int:
-        """Place of the first own picture in the batch."""
-        return self.before + self._span.start
+        """Position of the first local picture in the batch."""
+        return self.offset + self._span.start
 
     @property
     def _span(self) -> slice:
-        return bounds(self.total, len(self.shares))[self.own]
+        return bounds(self.size, len(self.shares))[self.share]
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -239,14 +236,23 @@ class Deal:
         return tuple(len(share) for share in self.shares)
 
 
-def deal(pictures: np.ndarray, shares: int = 1, own: int = 0, *, before: int = 0, of: int | None = None) -> Deal:
-    """Deal out the pictures' numbers of a batch, (B,), in their order; or of its piece behind `before` of `of`."""
+def shard_batch(
+    pictures: np.ndarray, shares: int = 1, share: int = 0, *, offset: int = 0, total: int | None = None
+) -> BatchShard:
+    """Divide pictures, given by their numbers (B,), in their order. `offset` and `total`: they are a micro-batch of a
+    batch of `total`, behind its `offset` first ones."""
     parts = [pictures[span] for span in bounds(len(pictures), shares)]
-    whole = len(pictures) if of is None else of
-    return Deal(tuple(part if len(part) else pictures[:1] for part in parts), len(pictures), own, before, whole)
+    whole = len(pictures) if total is None else total
+    return BatchShard(tuple(part if len(part) else pictures[:1] for part in parts), len(pictures), share, offset, whole)
 
 
-def own_order(order: np.ndarray, batch: int, shares: int, own: int) -> np.ndarray:
-    """The pictures of one share in an epoch, batch after batch: of all but the last batch equally many."""
-    starts = range(0, len(order), batch)
-    return np.concatenate([deal(order[start : start + batch], shares, own).indices for start in starts])
+def epoch_shards(
+    order: np.ndarray, batch: int, steps: int = 1, shares: int = 1, share: int = 0
+) -> Iterator[tuple[int, BatchShard]]:
+    """One share of an epoch's pictures: the shards of each batch's `steps` micro-batches, each with its batch's number.
+    The last batch may be short, and have fewer of them."""
+    for number, first in enumerate(range(0, len(order), batch)):
+        whole = order[first : first + batch]
+        for offset in range(0, len(whole), batch // steps):
+            part = whole[offset : offset + batch // steps]
+            yield number, shard_batch(part, shares, share, offset=offset, total=len(whole))

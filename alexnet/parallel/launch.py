@@ -1,4 +1,4 @@
-"""From a line of torchrun to a team: process groups, and the check that all are of one mind before they begin."""
+"""From a torchrun command to a team: process groups, and checks that all ranks agree before they begin."""
 
 import hashlib
 import os
@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -18,15 +18,15 @@ from torch._C._distributed_c10d import PrefixStore, TCPStore
 
 import alexnet
 from alexnet import kernels
+from alexnet.choices import DeviceChoice
 from alexnet.data.store.read import Store
 from alexnet.errors import UsageError, UserError
 from alexnet.parallel.exchange import Meter
-from alexnet.parallel.grid import Layout
+from alexnet.parallel.grid import ProcessGrid
 from alexnet.parallel.heartbeat import START_ALL, Watch, common_name, in_ranks, one_message
 from alexnet.parallel.team import Groups, Team
 from alexnet.placement import find_device
 from alexnet.terminal import say
-from alexnet.train.options import TrainOptions
 
 VARIABLES = ("WORLD_SIZE", "RANK", "MASTER_ADDR", "MASTER_PORT")
 """What torchrun sets for each process."""
@@ -107,25 +107,28 @@ def restarts() -> int:
 
 
 @contextmanager
-def launched(options: TrainOptions) -> Iterator[Team]:
-    """The team of this process; of one, without torchrun. Inside, whatever goes wrong is told once, by one process.
+def launched(device: DeviceChoice = "auto", timeout: float = 600.0, **grid: Any) -> Iterator[Team]:
+    """The team of this process; of one, without torchrun. Inside, whatever goes wrong is reported once, by one process.
 
-    Raises UsageError for a layout that so many processes can't have, UserError for more processes than GPUs.
+    `timeout`: seconds to wait for the others; `grid`: how they work together, as `ProcessGrid.of` takes it. Raises
+    UsageError for a grid that so many processes can't have, UserError for more processes than GPUs.
     """
     rendezvous = Rendezvous.of(os.environ)
     if rendezvous is None:
-        yield Team(Layout.of(options, 1))
+        yield Team(ProcessGrid.of(1, **grid))
         return
     rank, processes = rendezvous.rank, rendezvous.processes
     missing = set(range(1, processes)) if rank == 0 else {0}
-    with _said_if_long(rendezvous, missing, options.timeout):
-        stores = [rendezvous.store(options.timeout) for _ in range(2)]  # torch keeps its own busy for minutes
-        name = common_name(stores[0], rank, missing, options.timeout)
+    with _said_if_long(rendezvous, missing, timeout):
+        stores = [rendezvous.store(timeout) for _ in range(2)]  # torch keeps its own busy for minutes
+        name = common_name(stores[0], rank, missing, timeout)
     watch = Watch(PrefixStore(name, stores[0]), rank, processes, socket.gethostname())
     watch.begin()
     try:
         with one_message(watch):
-            team = _gather(options, rank, processes, PrefixStore(f"{name}/groups", stores[1]))
+            team = _gather(
+                ProcessGrid.of(processes, **grid), rank, device, timeout, PrefixStore(f"{name}/groups", stores[1])
+            )
             watch.steps = lambda: team.progress
             yield team
             dist.destroy_process_group()
@@ -149,19 +152,18 @@ def _said_if_long(rendezvous: Rendezvous, missing: set[int], seconds: float) -> 
         timer.cancel()
 
 
-def _gather(options: TrainOptions, rank: int, processes: int, store: PrefixStore) -> Team:
-    layout, local = Layout.of(options, processes), int(os.environ.get("LOCAL_WORLD_SIZE") or 1)
-    device = _own_device(options, local)
-    timeout = timedelta(seconds=options.timeout)
+def _gather(grid: ProcessGrid, rank: int, choice: DeviceChoice, timeout: float, store: PrefixStore) -> Team:
+    local = int(os.environ.get("LOCAL_WORLD_SIZE") or 1)
+    device, wait = _own_device(choice, local), timedelta(seconds=timeout)
     backend = "nccl" if device.type == "cuda" else "gloo"
-    dist.init_process_group(backend, timeout=timeout, store=store, rank=rank, world_size=processes)
-    control = dist.new_group(backend="gloo", timeout=timeout) if device.type == "cuda" else dist.group.WORLD
-    groups = Groups(control, *_groups(layout, rank, timeout))
-    return Team(layout, rank, local, groups, Meter(), socket.gethostname())
+    dist.init_process_group(backend, timeout=wait, store=store, rank=rank, world_size=grid.processes)
+    control = dist.new_group(backend="gloo", timeout=wait) if device.type == "cuda" else dist.group.WORLD
+    groups = Groups(control, *_groups(grid, rank, wait))
+    return Team(grid, rank, local, groups, Meter(), socket.gethostname())
 
 
-def _own_device(options: TrainOptions, local: int) -> torch.device:
-    device = find_device(options.device)
+def _own_device(choice: DeviceChoice, local: int) -> torch.device:
+    device = find_device(choice)
     if device.type == "mps":
         raise UsageError("--device mps: several processes train on cpu or cuda. Add --device cpu.")
     if device.type == "cuda":
@@ -175,24 +177,24 @@ def _own_device(options: TrainOptions, local: int) -> torch.device:
     return device
 
 
-def _groups(layout: Layout, rank: int, timeout: timedelta) -> tuple[Any, Any]:
+def _groups(grid: ProcessGrid, rank: int, timeout: timedelta) -> tuple[Any, Any]:
     """(members of this one's network, those that hold the same weights). Everybody makes every group, as torch asks."""
-    if layout.hybrid:
+    if grid.hybrid:
         return dist.group.WORLD, dist.group.WORLD
-    columns, shares = layout.columns, layout.shares
+    columns, shares = grid.columns, grid.shares
     networks = [list(range(share * columns, (share + 1) * columns)) for share in range(shares)]
-    twins = [list(range(column, layout.processes, columns)) for column in range(columns)]
+    twins = [list(range(column, grid.processes, columns)) for column in range(columns)]
     made = [(ranks, dist.new_group(ranks, timeout=timeout)) for ranks in networks + twins if len(ranks) > 1]
     return (
-        next((group for ranks, group in made if ranks == networks[layout.share_of(rank)]), None),
-        next((group for ranks, group in made if ranks == twins[layout.column_of(rank)]), None),
+        next((group for ranks, group in made if ranks == networks[grid.share_of(rank)]), None),
+        next((group for ranks, group in made if ranks == twins[grid.column_of(rank)]), None),
     )
 
 
-# ── being of one mind ────────────────────────────────────────────────────────────────────────────────────────────
+# ── agreement of all ranks ────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def agree(team: Team, store: Store, options: TrainOptions) -> bool:
+def agree(team: Team, store: Store, device: DeviceChoice, options: Mapping[str, Any]) -> bool:
     """See that all processes have the same pictures, options and program; whether any of them was restarted.
 
     Raises UserError, the same on all, naming the first that differs from rank 0.
@@ -204,9 +206,9 @@ def agree(team: Team, store: Store, options: TrainOptions) -> bool:
         "restarts": restarts(),
         "the program": f"{alexnet.__version__}, {program_digest()[:12]}",
         "torch": str(torch.__version__),
-        "the options": {name: str(value) for name, value in asdict(options).items()},
+        "the options": {name: str(value) for name, value in options.items()},
         "the store": f"{store.fingerprint[:12]} ({len(store.parts.get('train', ()))} training pictures)",
-        "the kernels": kernels.available(find_device(options.device)).split()[0],
+        "the kernels": kernels.available(find_device(device)).split()[0],
     }
     everyones = team.everyones(facts)
     for rank, theirs in enumerate(everyones):

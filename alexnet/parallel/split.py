@@ -18,7 +18,7 @@ from alexnet.nets.network import Network
 from alexnet.nets.table import BatchNorm, Conv, Dense, Table
 from alexnet.nets.trace import Layer, Shape
 from alexnet.parallel.exchange import GatherPictures, ReadOthers, ReturnPictures, Sizes, Wires
-from alexnet.parallel.grid import Deal, Layout, Spans, dense_rows, readers, spans
+from alexnet.parallel.grid import BatchShard, ProcessGrid, Spans, dense_rows, readers, spans
 
 
 @dataclass(frozen=True)
@@ -66,10 +66,10 @@ class NetworkShard:
         cut = self.spans.get(name.split(".")[0])
         return None if cut is None or tensor.ndim == 0 else cut[number]
 
-    def position(self, seed: int, epoch: int, deal: Deal, device: torch.device) -> Position:
+    def position(self, seed: int, epoch: int, shard: BatchShard, device: torch.device) -> Position:
         """Make ready for a batch, its shares' sizes; and where it stands, for dropout masks."""
-        self.sizes.of_shares, self.sizes.total, self.sizes.counts = deal.sizes, deal.total, deal.counts
-        own, everyone = (torch.from_numpy(of).to(device) for of in (deal.indices, np.concatenate(deal.shares)))
+        self.sizes.of_shares, self.sizes.total, self.sizes.counts = shard.sizes, shard.size, shard.counts
+        own, everyone = (torch.from_numpy(of).to(device) for of in (shard.indices, np.concatenate(shard.shares)))
         return Position(seed, epoch, own, everyone)
 
 
@@ -77,12 +77,12 @@ NO_LOGITS, RETURN = "no logits", "exchange that returns logits"
 
 
 @torch.no_grad()
-def split(network: Network, layout: Layout, member: Member) -> NetworkShard:
+def split(network: Network, grid: ProcessGrid, member: Member) -> NetworkShard:
     """Cut the network down to a member's part, in place."""
-    part = NetworkShard(network, spans(network.table, layout), member.number)
-    if layout.columns > 1:
+    part = NetworkShard(network, spans(network.table, grid), member.number)
+    if grid.columns > 1:
         _split_columns(network, part, member)
-    elif layout.hybrid:
+    elif grid.hybrid:
         _split_dense(network, part, member)
     return part
 

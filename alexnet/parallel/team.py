@@ -4,7 +4,7 @@ What is agreed (to save, to stop, what an evaluation counted) is the same on all
 """
 
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -14,18 +14,16 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from alexnet.data.store.read import StoreSplit
-from alexnet.measure.accuracy import Counts, count
-from alexnet.measure.viewer import BATCH, ViewAverager
 from alexnet.nets.layers import MapBatchNorm
 from alexnet.nets.network import Network
-from alexnet.parallel import grid as layouts
 from alexnet.parallel.exchange import HALVES, Meter, Wires
-from alexnet.parallel.gradients import Learners, Learning, summed
-from alexnet.parallel.grid import Deal, Layout, dense_rows
+from alexnet.parallel.gradients import GradientSum, SummedLayers, with_summed_gradients
+from alexnet.parallel.grid import BatchShard, ProcessGrid, dense_rows, epoch_shards, shard_batch
 from alexnet.parallel.norms import WholeBatchNorm
 from alexnet.parallel.split import Member, NetworkShard, split
-from alexnet.train.update import Norms, as_they_are
+
+Norms = dict[str, Tensor]
+"""By the name of a weight tensor, the norms of its values and of its gradient, (2,)."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +40,7 @@ class Groups:
 class Team:
     """`rank` of `layout.processes`, `local` of them on this host; `progress` counts the steps taken together."""
 
-    layout: Layout = Layout()
+    grid: ProcessGrid = ProcessGrid()
     rank: int = 0
     local: int = 1
     groups: Groups = Groups()
@@ -52,7 +50,7 @@ class Team:
 
     @property
     def alone(self) -> bool:
-        return self.layout.processes == 1
+        return self.grid.processes == 1
 
     @property
     def leads(self) -> bool:
@@ -61,14 +59,24 @@ class Team:
 
     # ── pictures ─────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def deal(self, pictures: np.ndarray, *, before: int = 0, of: int | None = None) -> Deal:
-        """Deal out a batch, or its piece behind the `before` first ones of `of` pictures."""
-        share = self.layout.share_of(self.rank)
-        return layouts.deal(pictures, self.layout.shares, share, before=before, of=of)
+    def shard(self, pictures: np.ndarray, *, offset: int = 0, total: int | None = None) -> BatchShard:
+        """This process's share of a batch, or of its micro-batch behind `offset` of `total` pictures."""
+        return shard_batch(pictures, self.grid.shares, self.grid.share_of(self.rank), offset=offset, total=total)
 
-    def own_order(self, order: np.ndarray, batch: int) -> np.ndarray:
-        """The own pictures of an epoch, in their order."""
-        return layouts.own_order(order, batch, self.layout.shares, self.layout.share_of(self.rank))
+    def epoch_shards(self, order: np.ndarray, batch: int, steps: int = 1) -> Iterator[tuple[int, BatchShard]]:
+        """This process's share of an epoch: see `grid.epoch_shards`."""
+        return epoch_shards(order, batch, steps, self.grid.shares, self.grid.share_of(self.rank))
+
+    def evaluation_shards(self, count: int, batch: int) -> Iterator[BatchShard]:
+        """What this process computes of `count` pictures that are evaluated in their order, each of them once.
+
+        Networks take whole batches in turn, so that a batch is the same whatever their number. Only the processes of a
+        hybrid, who hold one network together, divide each of theirs."""
+        grid = self.grid
+        networks, network = grid.processes // grid.members, self.rank // grid.members
+        parts, part = (grid.members, self.rank) if grid.hybrid else (1, 0)
+        for first in range(batch * parts * network, count, batch * parts * networks):
+            yield shard_batch(np.arange(first, min(first + batch * parts, count)), parts, part)
 
     # ── agreeing ─────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -91,7 +99,7 @@ class Team:
         """What each one has to say, in the order of ranks."""
         if self.alone:
             return [facts]
-        found: list[Any] = [None] * self.layout.processes
+        found: list[Any] = [None] * self.grid.processes
         dist.all_gather_object(found, facts, group=self.groups.control)
         return found
 
@@ -115,12 +123,12 @@ class Team:
 
     # ── the network ──────────────────────────────────────────────────────────────────────────────────────────────
 
-    def part_of(self, network: Network) -> NetworkShard:
+    def shard_of(self, network: Network) -> NetworkShard:
         """Cut the network down, in place, to what this process holds."""
-        number = self.layout.member_of(self.rank)
-        half = HALVES.get(self.layout.wire)
-        part = split(network, self.layout, Member(number, self._members, self._wires(half)))
-        if self.layout.shares > 1:
+        number = self.grid.member_of(self.rank)
+        half = HALVES.get(self.grid.wire)
+        part = split(network, self.grid, Member(number, self._members, self._wires(half)))
+        if self.grid.shares > 1:
             for name, module in network.named_children():
                 if isinstance(module, MapBatchNorm):
                     norm = WholeBatchNorm(module, self.groups.twins, part.sizes)
@@ -133,36 +141,36 @@ class Team:
     @property
     def _members(self) -> tuple[int, ...]:
         """Ranks of those that hold parts of the same network as this one."""
-        first = self.layout.share_of(self.rank) * self.layout.members if not self.layout.hybrid else 0
-        return tuple(range(first, first + self.layout.members))
+        first = self.grid.share_of(self.rank) * self.grid.members if not self.grid.hybrid else 0
+        return tuple(range(first, first + self.grid.members))
 
-    def learning(self, part: NetworkShard) -> Learning:
+    def learning(self, part: NetworkShard) -> GradientSum:
         """The network as it learns in this layout."""
-        network, half = part.network, HALVES.get(self.layout.gradients)
-        if self.layout.shares == 1:
-            return Learning(network)
+        network, half = part.network, HALVES.get(self.grid.gradients)
+        if self.grid.shares == 1:
+            return GradientSum(network)
         layers = {name: network.get_submodule(name) for name in self.summed_layers(part)}
         dense = dense_rows(network.table)
         first = dense[0].name if dense else ""
-        if not self.layout.hybrid:
-            summing = summed(Learners(layers, network, first), self.groups.twins, self.meter, half)
-            return Learning(summing or network, summing)
+        if not self.grid.hybrid:
+            summing = with_summed_gradients(SummedLayers(layers, network, first), self.groups.twins, self.meter, half)
+            return GradientSum(summing or network, summing)
         place = network.order.index(first) - 1  # where all pictures come together
         below = network.order[:place]
         compute = partial(network.through, below)
-        summing = summed(Learners(layers, compute, ""), self.groups.twins, self.meter, half)
+        summing = with_summed_gradients(SummedLayers(layers, compute, ""), self.groups.twins, self.meter, half)
         if summing is not None:
             network.between[SUMMING], network.order[:place] = summing, [SUMMING]
-        return Learning(network, summing)
+        return GradientSum(network, summing)
 
     def summed_layers(self, part: NetworkShard) -> list[str]:
         """The layers whose gradients are summed over processes: each of these has other pictures for them."""
-        names = [name for name, _ in part.network.named_children()] if self.layout.shares > 1 else []
-        return [name for name in names if not (self.layout.hybrid and name in part.spans)]
+        names = [name for name, _ in part.network.named_children()] if self.grid.shares > 1 else []
+        return [name for name in names if not (self.grid.hybrid and name in part.spans)]
 
-    def norms_of_whole(self, part: NetworkShard, names: Sequence[str]) -> Callable[[Norms], Norms]:
+    def norms_of_whole(self, part: NetworkShard, names: Sequence[str]) -> Callable[[Norms], Norms] | None:
         """For `Lars`: squares add up over those that hold parts of the same layers. All have the same `names`, of the
-        whole network's weight tensors, whatever they hold of it."""
+        whole network's weight tensors, whatever they hold of it. None: nothing is split."""
         split_here = [name for name in names if name.split(".")[0] in part.spans]
 
         def of_whole(norms: Norms) -> Norms:
@@ -172,13 +180,13 @@ class Team:
             whole = dict(zip(split_here, squares.sqrt(), strict=True))
             return {name: whole.get(name, own.double()) for name, own in norms.items()}
 
-        return of_whole if split_here else as_they_are
+        return of_whole if split_here else None
 
     def whole(self, part: NetworkShard, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         """On the leader the whole tensors, of which each process has a part, on the CPU; elsewhere nothing."""
         if not part.spans:
             return tensors if self.leads else {}
-        if self.layout.share_of(self.rank) > 0 and not self.layout.hybrid:
+        if self.grid.share_of(self.rank) > 0 and not self.grid.hybrid:
             return {}
         split_here = {name: tensor for name, tensor in tensors.items() if part.span(name, tensor, 0) is not None}
         if not self.leads:
@@ -198,23 +206,6 @@ class Team:
                 found.append(torch.empty((span.stop - span.start, *own.shape[1:]), dtype=own.dtype))
                 dist.recv(found[-1], rank, group=self.groups.control)
         return torch.cat(found)
-
-    # ── measuring ────────────────────────────────────────────────────────────────────────────────────────────────
-
-    def evaluate(self, viewer: ViewAverager, part: NetworkShard, pictures: StoreSplit, seed: int = 0) -> Counts:
-        """Count a whole part of a store, each picture once: every process counts its share, stand-ins left out."""
-        found, step = Counts(), BATCH * self.layout.shares
-        for first in range(0, len(pictures), step):
-            deal = self.deal(np.arange(first, min(first + step, len(pictures))))
-            part.position(seed, 0, deal, viewer.device)
-            probabilities_bk = viewer.probabilities(torch.from_numpy(pictures.read(deal.indices)))
-            if deal.counts and probabilities_bk.shape[1] > 0:
-                found += count(probabilities_bk, torch.from_numpy(pictures.labels[deal.indices].astype(np.int64)))
-        return self._added(found)
-
-    def _added(self, counts: Counts) -> Counts:
-        parts = self.everyones((counts.pictures, counts.top1_errors, counts.top5_errors, counts.nll))
-        return sum((Counts(*part) for part in parts), Counts())
 
 
 SUMMING = "all below, with gradients summed"

@@ -6,7 +6,7 @@ from itertools import pairwise
 from alexnet import text
 from alexnet.nets.table import Conv, Dense, Table
 from alexnet.nets.trace import Layer, trace
-from alexnet.parallel.grid import Layout, dense_rows, readers
+from alexnet.parallel.grid import ProcessGrid, dense_rows, readers
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
@@ -43,19 +43,19 @@ def _into(table: Table, layer: Layer, row: Conv | Dense, below: str) -> list[Cro
     ]
 
 
-def describe(table: Table, layout: Layout, input_size: int | None = None) -> str:
+def describe(table: Table, grid: ProcessGrid, input_size: int | None = None) -> str:
     """The traffic of a layout as a table for people."""
-    lines = _columns_in_words(table, input_size) if layout.columns > 1 else []
-    lines += _hybrid_in_words(table, layout, input_size) if layout.hybrid else []
-    if layout.shares > 1:
-        summed = sum(layer.parameters for layer in trace(table, input_size) if not _is_split(layer, layout))
-        held = summed // layout.columns
-        lines.append(f"weight gradients: {held:,} floats of each process, summed over {layout.shares} at each update")
+    lines = _columns_in_words(table, input_size) if grid.columns > 1 else []
+    lines += _hybrid_in_words(table, grid, input_size) if grid.hybrid else []
+    if grid.shares > 1:
+        summed = sum(layer.parameters for layer in trace(table, input_size) if not _is_split(layer, grid))
+        held = summed // grid.columns
+        lines.append(f"weight gradients: {held:,} floats of each process, summed over {grid.shares} at each update")
     return "\n".join(lines or ["one process: nothing crosses"])
 
 
-def _is_split(layer: Layer, layout: Layout) -> bool:
-    return layout.hybrid and isinstance(layer.row, Dense)
+def _is_split(layer: Layer, grid: ProcessGrid) -> bool:
+    return grid.hybrid and isinstance(layer.row, Dense)
 
 
 def _columns_in_words(table: Table, input_size: int | None) -> list[str]:
@@ -73,10 +73,10 @@ def _columns_in_words(table: Table, input_size: int | None) -> list[str]:
 _HEAD = ("layer", "reads", "way", "forward", "backward")
 
 
-def _hybrid_in_words(table: Table, layout: Layout, input_size: int | None) -> list[str]:
+def _hybrid_in_words(table: Table, grid: ProcessGrid, input_size: int | None) -> list[str]:
     """Every process sends its pictures' last maps to all others, then its units of all pictures; at the end each
     picture's logits go to the process whose picture it is."""
-    n, dense = layout.processes, dense_rows(table)
+    n, dense = grid.processes, dense_rows(table)
     layers = {layer.row.name: layer for layer in trace(table, input_size)}
     first, *others = dense
     rows = [(first.name, "pictures", f"1 → {n - 1}", layers[first.name].entering.units * (n - 1))]

@@ -41,8 +41,8 @@ from alexnet.nets.network import Network, wanted
 from alexnet.placement import DTYPES, Placement, find_device
 from alexnet.runs.formats import FORMAT_VERSION, current_config
 
-KEPT_STATES = 2
-STATE_FILES = KEPT_STATES + 1
+KEPT_CHECKPOINTS = 2
+CHECKPOINT_FILES = KEPT_CHECKPOINTS + 1
 """States on disk while a new one is written."""
 PRIVATE = ("options", "machine", "starts")
 LARGEST_SIDE = 4096
@@ -103,7 +103,7 @@ def disk_needed(network: Network, epochs: int, *, snapshots: bool) -> int:
     """Bytes that a run of `network` takes at most: weights (twice while they are replaced), states, snapshots."""
     weights = sum(tensor.numel() * tensor.element_size() for tensor in network.state_dict().values())
     kept = len(snapshot_epochs(epochs)) if snapshots else 0
-    return (2 + 2 * STATE_FILES + kept) * weights + (1 << 20)
+    return (2 + 2 * CHECKPOINT_FILES + kept) * weights + (1 << 20)
 
 
 class RunFolder:
@@ -310,27 +310,27 @@ class RunFolder:
         found = [(SNAPSHOT.fullmatch(path.name), path) for path in sorted(self.path.glob("snapshots/epoch-*"))]
         return {int(match[1]): path for match, path in found if match}
 
-    def save_state(self, step: int, tensors: dict[str, Tensor], about: dict[str, Any]) -> None:
+    def save_checkpoint(self, step: int, tensors: dict[str, Tensor], about: dict[str, Any]) -> None:
         """Write the training state after `step` updates and drop all but the last two."""
         folder = self.path / "state"
         with faults_named(folder):
             folder.mkdir(exist_ok=True)
         save_tensors(folder / f"step-{step:09}.safetensors", tensors, about)
-        for old in self.states()[KEPT_STATES:]:
+        for old in self.checkpoints()[KEPT_CHECKPOINTS:]:
             old.unlink(missing_ok=True)
 
-    def latest_state(self) -> tuple[dict[str, Tensor] | None, dict[str, Any], list[str]]:
+    def latest_checkpoint(self) -> tuple[dict[str, Tensor] | None, dict[str, Any], list[str]]:
         """The newest undamaged state (None if there is none), what it says, and a complaint for each damaged one."""
         complaints = []
-        for path in self.states():
+        for path in self.checkpoints():
             try:
                 return *load_tensors(path), complaints
             except DamagedFile as fault:
                 complaints.append(f"{fault} The state before it is used.")
         return None, {}, complaints
 
-    def drop_states(self) -> None:
-        for path in self.states():
+    def drop_checkpoints(self) -> None:
+        for path in self.checkpoints():
             path.unlink(missing_ok=True)
         if (self.path / "state").is_dir() and not any((self.path / "state").iterdir()):
             (self.path / "state").rmdir()
@@ -342,9 +342,9 @@ class RunFolder:
             if folder.is_dir():
                 remove_temporaries(folder)
         if self.value("finished"):
-            self.drop_states()
+            self.drop_checkpoints()
 
-    def states(self) -> list[Path]:
+    def checkpoints(self) -> list[Path]:
         """The files of the training state, newest first."""
         return sorted((path for path in self.path.glob("state/step-*") if STATE.fullmatch(path.name)), reverse=True)
 

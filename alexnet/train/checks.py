@@ -2,9 +2,11 @@
 
 import math
 from dataclasses import replace
+from typing import get_args, get_type_hints
 
 from alexnet.data.store.read import Store
 from alexnet.errors import UsageError
+from alexnet.files.schema import Range
 from alexnet.nets import zoo
 from alexnet.nets.network import Network
 from alexnet.nets.table import BatchNorm
@@ -16,30 +18,21 @@ FEW_UPDATES, SMALL_BATCH = 10, 16
 
 
 def with_options(recipe: Recipe, options: TrainOptions) -> Recipe:
-    """The recipe with what the options change of it."""
-    epochs = options.epochs or recipe.epochs
-    given = {
-        "batch": options.batch,
+    """The recipe with what the options change of it, its schedule scaled to their epochs and learning rate."""
+    epochs, learning_rate = options.epochs or recipe.epochs, options.learning_rate or recipe.learning_rate
+    scaled = {
+        "epochs": epochs,
+        "learning_rate": learning_rate,
+        "stages": recipe.staged(epochs, learning_rate),
         "warmup": recipe.warmup * epochs / recipe.epochs if options.warmup is None else options.warmup,
-        "learning_rate": options.learning_rate,
-        "momentum": options.momentum,
-        "decay": options.decay,
-        "init": options.init,
-        "mean": options.mean,
-        "rms_limit": options.rms_limit,
-        "layer_decays": None if options.decay is None else {},
+        "layer_decays": recipe.layer_decays if options.decay is None else {},
     }
+    same = ("net", "batch", "momentum", "decay", "init", "mean", "rms_limit")
+    given = {name: value for name in same if (value := getattr(options, name)) is not None}
     augmentation = {"colour": options.colour_noise, "crops": options.crops, "mirror": options.mirror}
-    return replace(
-        recipe,
-        net=options.net or recipe.net,
-        **{name: value for name, value in given.items() if value is not None},
-        augmentation=replace(
-            recipe.augmentation,
-            cutout=options.cutout,
-            **{name: value for name, value in augmentation.items() if value is not None},
-        ),
-    )
+    augmentation = {name: value for name, value in augmentation.items() if value is not None}
+    changed = replace(recipe.augmentation, cutout=options.cutout, **augmentation)
+    return replace(recipe, **scaled, **given, augmentation=changed)
 
 
 def check_numbers(options: TrainOptions, recipe: Recipe) -> None:
@@ -52,36 +45,19 @@ def check_numbers(options: TrainOptions, recipe: Recipe) -> None:
         )
     if options.warmup and recipe.power is None:
         raise UsageError(f"--warmup {options.warmup:g}: recipe {recipe.name} has no warm-up. Leave it out.")
-    if recipe.power is not None and recipe.warmup >= (epochs := options.epochs or recipe.epochs):
-        raise UsageError(f"--warmup {recipe.warmup:g}: the run has only {epochs} epochs. Give fewer.")
+    if recipe.power is not None and recipe.warmup >= recipe.epochs:
+        raise UsageError(f"--warmup {recipe.warmup:g}: the run has only {recipe.epochs} epochs. Give fewer.")
 
 
 def _check_ranges(options: TrainOptions) -> None:
-    for name, number in (
-        ("threshold", options.threshold),
-        ("warmup", options.warmup),
-        ("save-minutes", options.save_minutes),
-        ("decay", options.decay),
-        ("rms-limit", options.rms_limit),
-    ):
-        if number is not None and not math.isfinite(number):
-            raise UsageError(f"--{name} {number}: a finite number is needed.")
-    for name, value, least in (
-        ("input-size", options.input_size, 1),
-        ("epochs", options.epochs, 1),
-        ("batch", options.batch, 1),
-        ("accumulation-steps", options.accumulation_steps, 1),
-        ("warmup", options.warmup, 0),
-        ("patience", options.patience, 1),
-        ("threads", options.threads, 0),
-        ("cutout", options.cutout, 0),
-        ("threshold", options.threshold, 0),
-        ("rms-limit", options.rms_limit, 0),
-        ("save-minutes", options.save_minutes, 0),
-        ("decay", options.decay, 0),
-    ):
-        if value is not None and value < least:
-            raise UsageError(f"--{name} {value}: at least {least} is needed.")
+    for name, hint in get_type_hints(TrainOptions, include_extras=True).items():
+        value, option = getattr(options, name), f"--{name.replace('_', '-')}"
+        kinds = (hint, *get_args(hint))  # of a `Range`, or of a union with None
+        for limits in (one for kind in kinds for one in getattr(kind, "__metadata__", ()) if isinstance(one, Range)):
+            if value is not None and not math.isfinite(value):
+                raise UsageError(f"{option} {value}: a finite number is needed.")
+            if value is not None and value < limits.low:
+                raise UsageError(f"{option} {value}: at least {limits.low:g} is needed.")
     if options.learning_rate is not None and not 0 < options.learning_rate < float("inf"):
         raise UsageError(f"--learning-rate {options.learning_rate}: a number above 0 is needed.")
     if options.momentum is not None and not 0 <= options.momentum < 1:
@@ -99,7 +75,7 @@ def large_batch_notes(network: Network, recipe: Recipe, options: TrainOptions) -
     """What to know of LARS or of batches computed in pieces."""
     if recipe.trust is None and options.accumulation_steps == 1:
         return []
-    notes = [describe(recipe, options.epochs or recipe.epochs, options.accumulation_steps)]
+    notes = [describe(recipe, options.accumulation_steps)]
     if options.accumulation_steps > 1 and any(isinstance(row, BatchNorm) for row in network.table.rows):
         piece = recipe.batch // options.accumulation_steps
         notes.append(f"batch norms see one piece at a time, {piece:,} pictures, as on as many devices")

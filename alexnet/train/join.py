@@ -3,13 +3,13 @@
 The whole state goes to everyone, who then keeps a part: so a run goes on in any other layout, in one process too.
 """
 
-from dataclasses import replace
 from pathlib import Path
 
 from torch import Tensor
 
 from alexnet.data.preprocessing import Preprocessing
 from alexnet.data.store.read import Store
+from alexnet.files.schema import from_json
 from alexnet.isolation import use_threads
 from alexnet.parallel.team import Team
 from alexnet.processors import cores
@@ -17,28 +17,28 @@ from alexnet.runs.folder import RunFolder
 from alexnet.train.checks import with_options
 from alexnet.train.options import TrainOptions
 from alexnet.train.recipes import find
-from alexnet.train.state import TrainingState, make_job
+from alexnet.train.state import TrainingState, make_state
 from alexnet.train.warm_start import freeze
 
 INPUTS = ("mean_image", "eigenvalues", "eigenvectors")
 
 
-def tell_ended(team: Team, code: int = 0) -> None:
+def broadcast_end(team: Team, code: int = 0) -> None:
     """The leader: there is nothing to do, the run has ended or (exit code `code`) can't begin. It speaks for all."""
     team.from_leader({"ended": code})
 
 
-def tell_team(job: TrainingState, team: Team) -> None:
+def broadcast_state(state: TrainingState, team: Team) -> None:
     """The leader: the job, its network still whole."""
     if team.alone:
         return
-    tensors, about = job.state()
-    team.from_leader({"config": job.run.config, "about": about})
-    statistics = {name: getattr(job.inputs, name) for name in INPUTS}
+    tensors, standing = state.contents()
+    team.from_leader({"config": state.run.config, "standing": standing})
+    statistics = {name: getattr(state.inputs, name) for name in INPUTS}
     team.tensors_from_leader({**tensors, **statistics})
 
 
-def joined_job(store: Store, folder: Path, options: TrainOptions, team: Team) -> TrainingState | None:
+def receive_state(store: Store, folder: Path, team: Team) -> TrainingState | None:
     """The others: the job that the leader tells of, the network whole; None if the run has ended. SystemExit, without a
     word, if the leader could not begin."""
     told = team.from_leader(None)
@@ -50,16 +50,14 @@ def joined_job(store: Store, folder: Path, options: TrainOptions, team: Team) ->
     run = RunFolder(folder, told["config"])
     machine = run.value("machine")
     use_threads(min(machine["threads"], max(1, cores() // team.local)))
-    recorded = run.value("options")
-    start_from = recorded.get("start_from")
-    options = replace(options, **recorded | {"start_from": Path(start_from) if start_from else None})
+    options = from_json(run.value("options"), TrainOptions, folder, "Start again.")
     network = run.empty_network()
     freeze(network, options.freeze)
-    job = make_job(
+    state = make_state(
         run, store, network, _inputs(run, tensors), with_options(find(options.recipe), options), options, machine
     )
-    job.restore(tensors, told["about"])
-    return job
+    state.restore(tensors, told["standing"])
+    return state
 
 
 def _inputs(run: RunFolder, tensors: dict[str, Tensor]) -> Preprocessing:

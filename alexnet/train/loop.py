@@ -15,19 +15,19 @@ from alexnet.data.store.read import Store
 from alexnet.errors import UserError
 from alexnet.files.locks import locked
 from alexnet.isolation import isolated
-from alexnet.measure.accuracy import Counts
+from alexnet.measure.accuracy import Counts, evaluate
 from alexnet.measure.viewer import ViewAverager
-from alexnet.parallel.grid import Deal
+from alexnet.parallel.grid import BatchShard
 from alexnet.parallel.launch import agree
 from alexnet.parallel.team import ALONE, Team
 from alexnet.runs.folder import RunFolder, snapshot_epochs
 from alexnet.runs.log import Curves, Everyone, Listener, Log, Now, Screen, Unwritten
 from alexnet.terminal import say
-from alexnet.train.join import joined_job, tell_ended, tell_team
+from alexnet.train.join import broadcast_end, broadcast_state, receive_state
 from alexnet.train.options import TrainOptions
-from alexnet.train.resume import check_same_store, check_same_weights, recorded_options, resumed_job
-from alexnet.train.state import TrainingState, new_job
-from alexnet.train.step import Diverged, Outcome, train_batch, went_wrong, works_behind
+from alexnet.train.resume import check_same_store, check_same_weights, recorded_options, resume_run
+from alexnet.train.state import TrainingState, start_run
+from alexnet.train.step import Diverged, Outcome, divergence_message, is_asynchronous, train_batch
 from alexnet.train.stop import Stop, stop_signals
 
 SHORT_EPOCH_SECONDS = 15.0
@@ -52,46 +52,46 @@ def train(
     (a run that has ended is given back as it is). Each process of a `team` calls this; only its leader uses the folder.
     `sample_weights`: float32 (N,), factors of the training pictures' losses, kept in the folder; in one process only.
 
-    Raises UserError (UsageError for an option) for what a user can mend: see `new_job`, `resumed_job`; a loss that is
+    Raises UserError (UsageError for an option) for what a user can mend: see `start_run`, `resume_run`; a loss that is
     no number; a full disk. Whatever happens, the last saved state stays.
     """
-    resume = agree(team, store, options) or resume
+    resume = agree(team, store, options.device, vars(options)) or resume
     with ExitStack() as stack:
         if not team.leads:
-            job, keep_log, notes = joined_job(store, folder, options, team), 0, []
+            state, keep_log, notes = receive_state(store, folder, team), 0, []
         else:
             try:
-                found = lay_out(store, folder, options, resume, team, stack, sample_weights)
+                found = open_or_create_run(store, folder, options, resume, team, stack, sample_weights)
             except UserError as fault:
-                tell_ended(team, fault.exit_code)
+                broadcast_end(team, fault.exit_code)
                 raise
             if isinstance(found, RunFolder):
-                tell_ended(team)
+                broadcast_end(team)
                 if not quiet:
                     say(f"{folder}: this run ended after {found.value('epochs_trained')} epochs; nothing is left to do")
                 return found
-            job, notes, keep_log = found
-            tell_team(job, team)
-        if job is None:
+            state, notes, keep_log = found
+            broadcast_state(state, team)
+        if state is None:
             return RunFolder(folder, {})
-        job.take_part(team)
+        state.take_shard(team)
         if not team.leads:
-            run_epochs(job, Unwritten(), Everyone())
-            return job.run
+            run_epochs(state, Unwritten(), Everyone())
+            return state.run
         log = Log(folder / "log.jsonl", keep_log)
-        screen = [] if quiet else [Screen(job.epochs)]
-        curves = Curves(folder / "tensorboard", job.run.value("options") | job.run.value("recipe"))
+        screen = [] if quiet else [Screen(state.epochs)]
+        curves = Curves(folder / "tensorboard", state.run.value("options") | state.run.value("recipe"))
         listeners = Everyone(log, Now(folder / "now.json"), curves, *screen)
         try:
             for note in notes:
                 listeners.event("note", text=note)
-            run_epochs(job, log, listeners)
+            run_epochs(state, log, listeners)
         finally:
             listeners.close()
-    return job.run
+    return state.run
 
 
-def lay_out(
+def open_or_create_run(
     store: Store,
     folder: Path,
     options: TrainOptions,
@@ -100,7 +100,7 @@ def lay_out(
     stack: ExitStack,
     sample_weights: np.ndarray | None = None,
 ) -> tuple[TrainingState, list[str], int | None] | RunFolder:
-    """A job, new or taken up again, with notes and the bytes of its log that stand; or a run that has ended. The
+    """A run, new or resumed, with notes and the length of its log's valid prefix; or one that has ended. The
     folder's lock is held until `stack` is left."""
     lock = locked(folder / ".lock", f"{folder}: another process is training in this folder. Wait for it, or end it.")
     if resume and (folder / "config.json").exists():
@@ -110,11 +110,11 @@ def lay_out(
         check_same_weights(run, sample_weights, team)
         if run.value("finished"):
             return ended(run, store, options)
-        return resumed_job(store, folder, options, team)
-    job, notes = new_job(store, folder, options, lambda: stack.enter_context(lock), team, sample_weights)
+        return resume_run(store, folder, options, team)
+    state, notes = start_run(store, folder, options, lambda: stack.enter_context(lock), team, sample_weights)
     if resume:
         notes = [f"{folder}: there is no run to go on with; this is a new one", *notes]
-    return job, notes, 0
+    return state, notes, 0
 
 
 def ended(run: RunFolder, store: Store, options: TrainOptions) -> RunFolder:
@@ -131,146 +131,143 @@ def ended(run: RunFolder, store: Store, options: TrainOptions) -> RunFolder:
     return run
 
 
-def run_epochs(job: TrainingState, log: Log | Unwritten, listeners: Listener) -> None:
-    """Every epoch that is left: train, validate, let the schedule hear of it, save."""
-    with stop_signals(quiet=not job.team.alone) as stop:
-        while not job.finished:
+def run_epochs(state: TrainingState, log: Log | Unwritten, listeners: Listener) -> None:
+    """Every epoch that is left: train, validate, update the schedule, save."""
+    with stop_signals(quiet=not state.team.alone) as stop:
+        while not state.finished:
             start = time.monotonic()
-            trained = train_epoch(job, log, listeners, stop)
+            trained = train_epoch(state, log, listeners, stop)
             seconds = time.monotonic() - start
-            counts = validate(job)
-            refuse_unsound(job, counts)
-            tell_epoch(job, counts, trained / seconds, listeners)
-            warn_if_stuck(job, listeners)
-            if change := job.schedule.after(job.cursor.epoch, counts.top1):
+            counts = validate(state)
+            refuse_unsound(state, counts)
+            log_epoch(state, counts, trained / seconds, listeners)
+            warn_if_stuck(state, listeners)
+            if change := state.schedule.after(state.cursor.epoch, counts.top1):
                 listeners.event("note", text=change)
-            stop.agree(job)
-            end_epoch(job, log, stop)
-            stop.obey(job)
-    finish(job, listeners)
+            stop.agree(state)
+            end_epoch(state, log, stop)
+            stop.obey(state)
+    finish(state, listeners)
 
 
-def train_epoch(job: TrainingState, log: Log | Unwritten, listeners: Listener, stop: Stop) -> int:
-    """The rest of the epoch that the cursor stands in. Gives the pictures trained on here."""
-    part, cursor, team = job.store.parts["train"], job.cursor, job.team
-    pictures_before = cursor.pictures
-    order = epoch_order(len(part), job.seed, cursor.epoch)
-    batches, first, start = math.ceil(len(part) / job.batch), cursor.batch, time.monotonic()
-    waiting: list[Outcome] = []
-    allocate = pinned if job.device.type == "cuda" else None
-    own, size = team.own_order(order, job.piece), len(team.deal(np.arange(job.piece)).indices)
-    with Stream(part, size, own, start=cursor.batch * job.accumulation_steps, allocate=allocate) as stream:
-        for place, piece in enumerate(stream):
-            rates = job.schedule.rates(cursor.epoch, cursor.batch / batches)
-            dealt = dealt_out(job, order, place % job.accumulation_steps)
-            waiting.append(train_batch(job, piece, rates, dealt))
-            ends = dealt.ends and cursor.batch + 1 == batches
-            saves = dealt.ends and (stop.agree(job, job.save_is_due) or stop.agreed) and not ends
-            count_all(job, waiting, stay=1 if works_behind(job.device) and not (saves or ends) else 0)
-            if not dealt.ends:
+def train_epoch(state: TrainingState, log: Log | Unwritten, listeners: Listener, stop: Stop) -> int:
+    """Train on what is left of the epoch at the cursor. Gives the number of pictures trained on here."""
+    cursor, pictures_before = state.cursor, state.cursor.pictures
+    first, start = cursor.batch, time.monotonic()
+    outcomes: list[Outcome] = []
+    shards, stream = micro_batches(state)
+    with stream:
+        for shard, micro_batch in zip(shards, stream, strict=True):
+            outcomes.append(train_batch(state, micro_batch, state.rates, shard))
+            ends_epoch = shard.ends_batch and cursor.batch + 1 == state.batches
+            saves = shard.ends_batch and stop.needs_checkpoint(state) and not ends_epoch
+            # A GPU is not waited for: its newest outcome is read after the next one, unless a checkpoint depends on it.
+            add_outcomes(state, outcomes, leave=int(is_asynchronous(state.device) and not (saves or ends_epoch)))
+            if not shard.ends_batch:
                 continue
-            cursor.batch, cursor.step = cursor.batch + 1, cursor.step + 1
-            seconds = (time.monotonic() - start) / (cursor.batch - first)
-            if cursor.pictures:
-                listeners.step(cursor.epoch, cursor.batch, batches, running_figures(job, seconds, batches))
+            cursor.next_batch()
+            report_step(state, listeners, (time.monotonic() - start) / (cursor.batch - first))
             if saves:
-                job.save_state(log.size)
-                stop.obey(job)
+                state.save_checkpoint(log.size)
+                stop.obey(state)
     return cursor.pictures - pictures_before
 
 
-def count_in(job: TrainingState, outcome: Outcome) -> None:
-    """Add an update's outcome to the epoch's sums. Raises UserError if the loss is no number: that is before any state
-    made from it is saved, since nothing is saved while an outcome waits."""
-    loss, errors = outcome.read()
-    if not math.isfinite(loss):
-        raise Diverged(went_wrong(job, outcome.batch, noticed_in=None))
-    job.cursor.loss_sum += loss * outcome.pictures
-    job.cursor.errors += errors
-    job.cursor.pictures += outcome.pictures
+def micro_batches(state: TrainingState) -> tuple[list[BatchShard], Stream]:
+    """This process's shards of what is left of the epoch, and a stream that reads their pictures ahead."""
+    split, cursor = state.store.parts["train"], state.cursor
+    order = epoch_order(len(split), state.seed, cursor.epoch)
+    numbered = state.team.epoch_shards(order, state.batch, state.accumulation_steps)
+    shards = [shard for number, shard in numbered if number >= cursor.batch]
+    allocate = pinned if state.device.type == "cuda" else None
+    pictures = np.concatenate([shard.indices for shard in shards])
+    return shards, Stream(split, len(shards[0].indices), pictures, allocate=allocate)
 
 
-def count_all(job: TrainingState, waiting: list[Outcome], stay: int) -> None:
-    """Add all but the `stay` newest of the waiting outcomes to the epoch's sums."""
-    while len(waiting) > stay:
-        count_in(job, waiting.pop(0))
+def add_outcomes(state: TrainingState, outcomes: list[Outcome], leave: int = 0) -> None:
+    """Move all but the `leave` newest outcomes into the epoch's sums. Raises Diverged if a loss is not a number, so
+    before any checkpoint of such weights: none is saved while an outcome is left."""
+    while len(outcomes) > leave:
+        outcome = outcomes.pop(0)
+        loss, errors = outcome.read()
+        if not math.isfinite(loss):
+            raise Diverged(divergence_message(state, outcome.batch, noticed_in=None))
+        state.cursor.loss_sum += loss * outcome.pictures
+        state.cursor.errors += errors
+        state.cursor.pictures += outcome.pictures
 
 
-def dealt_out(job: TrainingState, order: np.ndarray, number: int) -> Deal:
-    """Piece `number` (from 0) of the batch at the cursor, dealt out over the processes; the last batch of an epoch may
-    be short."""
-    whole = order[job.cursor.batch * job.batch : (job.cursor.batch + 1) * job.batch]
-    before = number * job.piece
-    return job.team.deal(whole[before : before + job.piece], before=before, of=len(whole))
-
-
-def validate(job: TrainingState) -> Counts:
+def validate(state: TrainingState) -> Counts:
     """The centre view of every validation picture."""
-    job.network.eval()
-    viewer = ViewAverager(job.network, job.inputs, job.device, job.dtype)
-    return job.team.evaluate(viewer, job.part, job.store.parts["val"])
+    state.network.eval()
+    viewer = ViewAverager(state.network, state.inputs, state.device, state.dtype)
+    return evaluate(viewer, state.store.parts["val"], team=state.team, network=state.shard)
 
 
-def end_epoch(job: TrainingState, log: Log | Unwritten, stop: Stop) -> None:
+def end_epoch(state: TrainingState, log: Log | Unwritten, stop: Stop) -> None:
     """Move to the next epoch; keep the weights, a snapshot where one is due, and the state.
 
     Epochs of a few seconds are not all kept: writing a large network would take longer than training it."""
-    epoch = job.cursor.epoch
-    job.cursor.next_epoch()
-    if job.snapshots and (epoch in snapshot_epochs(job.epochs) or job.finished):
-        weights = job.weights()
-        if job.team.leads:
-            job.run.save_snapshot(weights, epoch)
-    due = epoch == 1 or job.finished or job.save_is_due or job.seconds_since_save > SHORT_EPOCH_SECONDS
-    if stop.agree(job, due) or stop.agreed:
+    epoch = state.cursor.epoch
+    state.cursor.next_epoch()
+    if state.snapshots and (epoch in snapshot_epochs(state.epochs) or state.finished):
+        weights = state.weights()
+        if state.team.leads:
+            state.run.save_snapshot(weights, epoch)
+    due = epoch == 1 or state.finished or state.save_is_due or state.seconds_since_save > SHORT_EPOCH_SECONDS
+    if stop.agree(state, due) or stop.agreed:
         # The state first: whoever finds a model.safetensors finds a state to go on from, or a run that has ended.
-        job.save_state(log.size)
-        save_model(job)
+        state.save_checkpoint(log.size)
+        save_model(state)
 
 
-def save_model(job: TrainingState) -> None:
-    weights = job.weights()
-    if job.team.leads:
-        job.run.save_model(weights)
+def save_model(state: TrainingState) -> None:
+    weights = state.weights()
+    if state.team.leads:
+        state.run.save_model(weights)
 
 
-def refuse_unsound(job: TrainingState, counts: Counts) -> None:
+def refuse_unsound(state: TrainingState, counts: Counts) -> None:
     """Raises UserError if the validation gave no number or a weight is none: such weights are not saved."""
-    spoilt = not math.isfinite(counts.nll) or not all(bool(torch.isfinite(w).all()) for w in job.network.parameters())
-    if any(job.team.any(spoilt)):
-        raise Diverged(went_wrong(job, job.cursor.batch - 1, noticed_in=None))
+    spoilt = not math.isfinite(counts.nll) or not all(bool(torch.isfinite(w).all()) for w in state.network.parameters())
+    if any(state.team.any(spoilt)):
+        raise Diverged(divergence_message(state, state.cursor.batch - 1, noticed_in=None))
 
 
-def finish(job: TrainingState, listeners: Listener) -> None:
+def finish(state: TrainingState, listeners: Listener) -> None:
     """Say that the run has ended. Its states go: the weights are in model.safetensors."""
-    save_model(job)
-    listeners.event("end", epochs=job.cursor.epoch - 1)
-    if job.team.leads:
-        job.run.write_config(finished=True, epochs_trained=job.cursor.epoch - 1)
-        job.run.drop_states()
+    save_model(state)
+    listeners.event("end", epochs=state.cursor.epoch - 1)
+    if state.team.leads:
+        state.run.write_config(finished=True, epochs_trained=state.cursor.epoch - 1)
+        state.run.drop_checkpoints()
 
 
 # ── what a person should know ────────────────────────────────────────────────────────────────────────────────────
 
 
-def running_figures(job: TrainingState, seconds_per_batch: float, batches: int) -> dict[str, float]:
-    cursor = job.cursor
-    batches_left = (job.epochs - cursor.epoch + 1) * batches - cursor.batch
-    return {
+def report_step(state: TrainingState, listeners: Listener, seconds_per_batch: float) -> None:
+    """How the epoch goes, once the first outcome is known."""
+    cursor = state.cursor
+    if not cursor.pictures:
+        return
+    batches_left = (state.epochs - cursor.epoch + 1) * state.batches - cursor.batch
+    figures = {
         "loss": cursor.loss_sum / cursor.pictures,
         "top1_error": cursor.errors / cursor.pictures,
-        "speed": job.batch / seconds_per_batch,
+        "speed": state.batch / seconds_per_batch,
         "seconds_left": batches_left * seconds_per_batch,
     }
+    listeners.step(cursor.epoch, cursor.batch, state.batches, figures)
 
 
-def tell_epoch(job: TrainingState, counts: Counts, pace: float, listeners: Listener) -> None:
-    cursor = job.cursor
+def log_epoch(state: TrainingState, counts: Counts, pace: float, listeners: Listener) -> None:
+    cursor = state.cursor
     listeners.event(
         "epoch",
         epoch=cursor.epoch,
         step=cursor.step,
-        learning_rate=job.schedule.rates(cursor.epoch, 1 - 1 / cursor.batch).weights,  # its last update's
+        learning_rate=state.schedule.rates(cursor.epoch, 1 - 1 / cursor.batch).weights,  # its last update's
         train_loss=cursor.loss_sum / cursor.pictures,
         train_top1_error=cursor.errors / cursor.pictures,
         val_nll=counts.mean_nll,
@@ -280,10 +277,10 @@ def tell_epoch(job: TrainingState, counts: Counts, pace: float, listeners: Liste
     )
 
 
-def warn_if_stuck(job: TrainingState, listeners: Listener) -> None:
+def warn_if_stuck(state: TrainingState, listeners: Listener) -> None:
     """A loss at ln(classes) says that the network guesses: name it, with the usual causes (once)."""
-    cursor, chance = job.cursor, math.log(job.network.table.classes)
-    epoch_steps = math.ceil(cursor.pictures / job.batch)
+    cursor, chance = state.cursor, math.log(state.network.table.classes)
+    epoch_steps = math.ceil(cursor.pictures / state.batch)
     due = cursor.step >= STUCK_STEPS > cursor.step - max(epoch_steps, 1)
     if due and cursor.loss_sum / cursor.pictures > STUCK_SHARE * chance:
         text = (

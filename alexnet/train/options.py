@@ -2,9 +2,14 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from tyro.conf import arg
+
+from alexnet.files.schema import Range
+
+LAUNCH_OPTIONS = ("columns", "hybrid", "wire", "gradients", "timeout")
+"""Options of how processes work together. A resumed run does not keep them: they belong to its torchrun command."""
 
 
 @dataclass(frozen=True)
@@ -19,25 +24,25 @@ class TrainOptions:
     """Network of the zoo (`alexnet nets` lists them). Default: the recipe's, alexnet for "paper"."""
     width: float = 1.0
     """Factor on the maps and units of every layer but the last; below 1 for small data or a slow machine."""
-    input_size: int | None = None
+    input_size: Annotated[int, Range(1)] | None = None
     """Side of the crops in pixels. Default: the network's, 224 for alexnet."""
-    epochs: int | None = None
+    epochs: Annotated[int, Range(1)] | None = None
     """Passes over the training pictures, at most. Default: the recipe's, 90. A schedule by epochs is scaled to it."""
-    batch: int | None = None
+    batch: Annotated[int, Range(1)] | None = None
     """Pictures in a batch: between two updates, on all devices together. Default: the recipe's, 128 for "paper"."""
-    accumulation_steps: int = 1
+    accumulation_steps: Annotated[int, Range(1)] = 1
     """Gradient-accumulation steps for each batch, to save memory. Must divide the batch."""
     learning_rate: Annotated[float | None, arg(aliases=("--lr",))] = None
     """Learning rate at the start. Default: the recipe's, 0.01."""
     momentum: float | None = None
     """Share of the velocity kept at each update. Default: the recipe's, 0.9."""
-    warmup: float | None = None
+    warmup: Annotated[float, Range()] | None = None
     """Epochs over which the learning rate rises from 0 (recipes with a polynomial decay). Default: the recipe's."""
-    decay: float | None = None
+    decay: Annotated[float, Range()] | None = None
     """Weight decay. Default: the recipe's, 0.0005."""
-    patience: int = 5
+    patience: Annotated[int, Range(1)] = 5
     """Epochs without a better validation error before the learning rate is divided by 10 (plateau rule)."""
-    threshold: float = 0.1
+    threshold: Annotated[float, Range()] = 0.1
     """How many points (percent) the validation error must fall to count as better."""
     init: Literal["code", "paper", "zf"] | None = None
     """Initial weights: code (the 2012 code's), paper ([A] §5 as printed) or zf ([Z] §3). Default: code (zf: zf)."""
@@ -48,12 +53,12 @@ class TrainOptions:
     in the 2012 code). Default: the recipe's, aligned for "paper"."""
     crops: Literal["random", "ten", "centre"] | None = None
     """Training crops: random places, [Z]'s ten fixed ones or the centre. Default: the recipe's, random."""
-    rms_limit: float | None = None
+    rms_limit: Annotated[float, Range()] | None = None
     """RMS to which convolution filters are cut back after each update ([Z] §3); 0 for none. Default: the recipe's, 0.1
     for "zf"."""
     mirror: bool | None = None
     """Mirror half of the pictures. Default: yes."""
-    cutout: int = 0
+    cutout: Annotated[int, Range()] = 0
     """Side in pixels of a square set to the mean in each training picture; 0 for none."""
     start_from: Path | None = None
     """Run folder whose weights to start from; the last layer is new, unless --take says otherwise."""
@@ -66,9 +71,9 @@ class TrainOptions:
     """Keep the weights at epochs 1, 2, 5, 10, 20, 30, 40, 64 and the last ([Z] Fig. 4)."""
     seed: int = 0
     """Of weights, order, crops, mirrors, noise and dropout."""
-    save_minutes: float = 5.0
+    save_minutes: Annotated[float, Range()] = 5.0
     """Minutes between saves inside an epoch; its end is saved too, where the last save is 15 seconds old."""
-    threads: int = 0
+    threads: Annotated[int, Range()] = 0
     """CPU threads; 0: one for each core that the process may use, or fewer where OMP_NUM_THREADS says so."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """Arithmetic of the layers; auto: bf16 where a check at the start finds it right and faster. Weights are fp32."""
@@ -87,3 +92,8 @@ class TrainOptions:
     """Type of the weight gradients that data-parallel processes add up; same: as they are computed."""
     timeout: float = 600.0
     """Seconds after which a process that does not answer is given up and named."""
+
+    @property
+    def launch(self) -> dict[str, Any]:
+        """The arguments of `parallel.launch.launched`."""
+        return {name: getattr(self, name) for name in ("device", *LAUNCH_OPTIONS)}

@@ -114,7 +114,7 @@ def _stages(fields: dict[str, Any]) -> tuple[Stage, ...]:
     return tuple(stages)
 
 
-def describe(recipe: Recipe, epochs: int, accumulation_steps: int) -> str:
+def describe(recipe: Recipe, accumulation_steps: int = 1) -> str:
     """The rule, its rates and its batches, for a person who reads a run's config."""
     rule = "the rule of 2012"
     if recipe.trust is not None:
@@ -125,7 +125,7 @@ def describe(recipe: Recipe, epochs: int, accumulation_steps: int) -> str:
     learning_rate = f"learning rate {recipe.learning_rate:g}"
     if recipe.power is not None:
         warmup = f"a line up to it over {recipe.warmup:.3g} epochs, then " if recipe.warmup else ""
-        learning_rate += f": {warmup}times (1 − t)^{recipe.power:g}, t from 0 to 1 over {epochs} epochs"
+        learning_rate += f": {warmup}times (1 − t)^{recipe.power:g}, t from 0 to 1 over {recipe.epochs} epochs"
     elif recipe.stages:
         learning_rate += f", changed at the epochs of recipe {recipe.name}"
     else:

@@ -2,9 +2,9 @@
 large batches."""
 
 from dataclasses import dataclass, field
-from typing import Any, Protocol
 
-from alexnet.train.recipes import DROPS, Stage
+from alexnet.files.schema import AnyFloat, Count
+from alexnet.train.recipes import DROPS, Recipe, Stage
 
 DROP_FACTOR = 10  # [A] §5
 ROUNDING = 1e-9  # shares of pictures are no exact numbers; less than one picture of any set
@@ -25,45 +25,67 @@ class Rates:
         return self.biases if bias and own > 0 else own
 
 
-class Schedule(Protocol):
-    """Says the rates in an epoch, when a `share` of it (0 to 1) is done, and hears after it how the validation went."""
+@dataclass(frozen=True)
+class ScheduleState:
+    """What a schedule knows of the epochs before: the plateau rule's best error (None: none yet), the epochs since
+    then, and how often it has lowered the learning rate."""
 
-    def rates(self, epoch: int, share: float = 0.0) -> Rates: ...
+    best: AnyFloat | None = None
+    waited: Count = 0
+    drops: Count = 0
+
+
+class Schedule:
+    """The learning rates in an epoch, when a `share` of it (0 to 1) is done. `after` an epoch it is given the
+    validation error, and says what it changes."""
+
+    state = ScheduleState()
+
+    def rates(self, epoch: int, share: float = 0.0) -> Rates:
+        raise NotImplementedError
+
     def after(self, epoch: int, error: float) -> str | None: ...
+
     @property
-    def finished(self) -> bool: ...
-    def state(self) -> dict[str, Any]: ...
-    def restore(self, state: dict[str, Any]) -> None: ...
+    def finished(self) -> bool:
+        return False
+
+
+def schedule_of(recipe: Recipe, patience: int, threshold: float) -> Schedule:
+    """The recipe's schedule; `patience` and `threshold` (a share, not percent) are the plateau rule's."""
+    if recipe.power is not None:
+        return Polynomial(recipe.learning_rate, recipe.bias_factor, recipe.epochs, recipe.warmup, recipe.power)
+    if recipe.stages:
+        return Logged(recipe.stages)
+    return Plateau(recipe.learning_rate, recipe.bias_factor, patience, threshold)
 
 
 @dataclass
-class Plateau:
+class Plateau(Schedule):
     """Divide the rates by 10 when the validation error has not fallen by `threshold` below its best for `patience`
     epochs, three times; the next time, stop ([A] §5: "reduced three times prior to termination").
 
-    `threshold` is a share (0.001 = 0.1 points). The count starts anew after each drop; the best error stands.
+    `threshold` is a share (0.001 = 0.1 points). The count starts again after each drop; the best error stays.
     """
 
     learning_rate: float
     bias_factor: float
     patience: int
     threshold: float
-    best: float = float("inf")
-    waited: int = 0
-    drops: int = 0
 
     def rates(self, epoch: int, share: float = 0.0) -> Rates:  # noqa: ARG002 - it looks at errors, not at the clock
-        learning_rate = self.learning_rate / DROP_FACTOR**self.drops
+        learning_rate = self.learning_rate / DROP_FACTOR**self.state.drops
         return Rates(learning_rate, learning_rate * self.bias_factor)
 
     def after(self, epoch: int, error: float) -> str | None:
-        if self.best - error >= self.threshold - ROUNDING:
-            self.best, self.waited = error, 0
+        best, waited, drops = self.state.best, self.state.waited + 1, self.state.drops
+        if best is None or best - error >= self.threshold - ROUNDING:
+            self.state = ScheduleState(error, 0, drops)
             return None
-        self.waited += 1
-        if self.waited < self.patience:
+        if waited < self.patience:
+            self.state = ScheduleState(best, waited, drops)
             return None
-        self.waited, self.drops = 0, self.drops + 1
+        self.state = ScheduleState(best, 0, drops + 1)
         stalled = f"epoch {epoch}: no better validation error for {self.patience} epochs"
         if self.finished:
             return f"{stalled} after {DROPS} drops of the learning rate: training ends here"
@@ -71,20 +93,12 @@ class Plateau:
 
     @property
     def finished(self) -> bool:
-        return self.drops > DROPS
-
-    def state(self) -> dict[str, Any]:
-        best = None if self.best == float("inf") else self.best
-        return {"best": best, "waited": self.waited, "drops": self.drops}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        self.best = float("inf") if state["best"] is None else state["best"]
-        self.waited, self.drops = state["waited"], state["drops"]
+        return self.state.drops > DROPS
 
 
-@dataclass(frozen=True)
-class Logged:
-    """The stages of a 2012 run, by epoch. Knows no state."""
+@dataclass
+class Logged(Schedule):
+    """The stages of a 2012 run, by epoch."""
 
     stages: tuple[Stage, ...]
 
@@ -102,22 +116,13 @@ class Logged:
         noise = "" if change.colour else ", colour noise off"
         return f"epoch {epoch + 1}: learning rate {change.learning_rate:g}{single}{noise}"
 
-    @property
-    def finished(self) -> bool:
-        return False
 
-    def state(self) -> dict[str, Any]:
-        return {}
-
-    def restore(self, state: dict[str, Any]) -> None: ...
-
-
-@dataclass(frozen=True)
-class Polynomial:
+@dataclass
+class Polynomial(Schedule):
     """learning_rate · (1 − t)^power, t from 0 to 1 over `epochs`; over the first `warmup` epochs a line from 0.
 
     By the update, not by the epoch. As in the LARS authors' code, the decay counts from the run's start, so behind the
-    warm-up the learning rate is below `learning_rate` already. Knows no state.
+    warm-up the learning rate is below `learning_rate` already.
     """
 
     learning_rate: float
@@ -130,14 +135,3 @@ class Polynomial:
         done = epoch - 1 + share
         factor = done / self.warmup if done < self.warmup else max(0.0, 1 - done / self.epochs) ** self.power
         return Rates(self.learning_rate * factor, self.learning_rate * factor * self.bias_factor)
-
-    def after(self, epoch: int, error: float) -> str | None: ...
-
-    @property
-    def finished(self) -> bool:
-        return False
-
-    def state(self) -> dict[str, Any]:
-        return {}
-
-    def restore(self, state: dict[str, Any]) -> None: ...

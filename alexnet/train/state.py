@@ -1,5 +1,6 @@
-"""A training run, laid out: everything `loop` works with, made new or taken up again, and saved as one value."""
+"""The state of a training run: everything `loop` works with, made new, saved in checkpoints and restored."""
 
+import math
 import os
 import platform
 import shutil
@@ -7,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -21,11 +22,12 @@ from alexnet.data.store.check import remarks_on
 from alexnet.data.store.read import Store
 from alexnet.errors import UsageError
 from alexnet.files.atomic import DiskFull, faults_named, remove_temporaries
+from alexnet.files.schema import AnyFloat, Count, Range, to_json
 from alexnet.isolation import use_threads
 from alexnet.measure.overlap import save_trained_on
 from alexnet.nets import table_json
 from alexnet.nets.network import Network
-from alexnet.parallel.gradients import Learning
+from alexnet.parallel.gradients import GradientSum
 from alexnet.parallel.split import NetworkShard
 from alexnet.parallel.team import ALONE, Team
 from alexnet.placement import DTYPES, find_device
@@ -36,9 +38,9 @@ from alexnet.train import precision
 from alexnet.train.checks import check_numbers, few_updates, large_batch_notes, with_options
 from alexnet.train.options import TrainOptions
 from alexnet.train.recipes import Recipe, describe, find
-from alexnet.train.schedule import Logged, Plateau, Polynomial, Schedule
+from alexnet.train.schedule import Rates, Schedule, ScheduleState, schedule_of
 from alexnet.train.update import Lars, Update
-from alexnet.train.warm_start import first_inputs, first_network, starting_notes
+from alexnet.train.warm_start import initial_inputs, initial_network, starting_notes
 
 
 @dataclass
@@ -46,21 +48,33 @@ class Cursor:
     """Where the run stands: in `epoch` (from 1), before its batch number `batch` (from 0), after `step` updates, with
     the running sums of the epoch's training loss and errors."""
 
-    epoch: int = 1
-    batch: int = 0
-    step: int = 0
-    loss_sum: float = 0.0
-    errors: int = 0
-    pictures: int = 0
+    epoch: Annotated[int, Range(1)] = 1
+    batch: Count = 0
+    step: Count = 0
+    loss_sum: AnyFloat = 0.0
+    errors: Count = 0
+    pictures: Count = 0
+
+    def next_batch(self) -> None:
+        self.batch, self.step = self.batch + 1, self.step + 1
 
     def next_epoch(self) -> None:
         self.epoch, self.batch = self.epoch + 1, 0
         self.loss_sum, self.errors, self.pictures = 0.0, 0, 0
 
 
+@dataclass(frozen=True)
+class Standing:
+    """What a checkpoint holds beside tensors. What the log has after its first `log_bytes` is dropped on resuming."""
+
+    cursor: Cursor
+    schedule: ScheduleState
+    log_bytes: Count
+
+
 @dataclass
 class TrainingState:
-    """What a run works with. Its state, all that changes while it trains, is weights, velocities, schedule, cursor."""
+    """What a run works with. Weights, velocities, schedule and cursor change while it trains: a checkpoint has them."""
 
     run: RunFolder
     store: Store
@@ -82,62 +96,64 @@ class TrainingState:
     cursor: Cursor = field(default_factory=Cursor)
     saved_at: float = field(default_factory=time.monotonic)
     team: Team = field(default_factory=Team)
-    part: NetworkShard = field(init=False)
-    learning: Learning = field(init=False)
+    shard: NetworkShard = field(init=False)
+    learning: GradientSum = field(init=False)
 
     def __post_init__(self) -> None:
-        self.part, self.learning = NetworkShard(self.network), Learning(self.network)
+        self.shard, self.learning = NetworkShard(self.network), GradientSum(self.network)
 
-    def take_part(self, team: Team) -> None:
+    def take_shard(self, team: Team) -> None:
         """Keep what this process holds of the network, of the whole one it has now."""
         names = self.update.scaled_names
-        self.team, self.part = team, team.part_of(self.network)
-        summed = {weight for name in team.summed_layers(self.part) for weight in self._weights_of(name)}
+        self.team, self.shard = team, team.shard_of(self.network)
+        summed = {weight for name in team.summed_layers(self.shard) for weight in self._weights_of(name)}
         self.network.copies.learn(self.accumulation_steps == 1, excluded=summed)
-        self.update.velocities = self.part.cut(self.update.velocities)
+        self.update.velocities = self.shard.cut(self.update.velocities)
         if self.update.lars is not None:
-            self.update.lars = replace(self.update.lars, of_whole=team.norms_of_whole(self.part, names))
-        self.learning = team.learning(self.part)
+            self.update.lars = replace(self.update.lars, of_whole=team.norms_of_whole(self.shard, names))
+        self.learning = team.learning(self.shard)
 
     def _weights_of(self, layer: str) -> Iterator[Tensor]:
         return self.network.get_submodule(layer).parameters()
 
     @property
-    def piece(self) -> int:
-        """Pictures that are computed at once."""
-        return self.batch // self.accumulation_steps
+    def batches(self) -> int:
+        """Of an epoch."""
+        return math.ceil(len(self.store.parts["train"]) / self.batch)
+
+    @property
+    def rates(self) -> Rates:
+        """The learning rates of the next update."""
+        return self.schedule.rates(self.cursor.epoch, self.cursor.batch / self.batches)
 
     @property
     def finished(self) -> bool:
         return self.cursor.epoch > self.epochs or self.schedule.finished
 
-    def save_state(self, log_bytes: int) -> None:
-        """Keep the state on disk. The log's length goes with it: what comes after is dropped when going on.
-
-        The whole network's, as one process has it: all bring their parts, the leader writes."""
-        tensors, about = self.state(log_bytes)
+    def save_checkpoint(self, log_bytes: int) -> None:
+        """Write a checkpoint of the whole network, as one process has it: all bring their parts, the leader writes."""
+        tensors, standing = self.contents(log_bytes)
         if self.team.leads:
-            self.run.save_state(self.cursor.step, tensors, about)
+            self.run.save_checkpoint(self.cursor.step, tensors, to_json(standing))
         self.saved_at = time.monotonic()
 
-    def state(self, log_bytes: int = 0) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    def contents(self, log_bytes: int = 0) -> tuple[dict[str, Tensor], Standing]:
         """All that changes in training: tensors (on the leader, whole) and plain values."""
         tensors = {f"weight/{name}": value for name, value in self.weights().items()}
-        velocities = self.team.whole(self.part, self.update.velocities)
+        velocities = self.team.whole(self.shard, self.update.velocities)
         tensors |= {f"velocity/{name}": value for name, value in velocities.items()}
-        return tensors, {"cursor": asdict(self.cursor), "schedule": self.schedule.state(), "log_bytes": log_bytes}
+        return tensors, Standing(self.cursor, self.schedule.state, log_bytes)
 
     def weights(self) -> dict[str, Tensor]:
         """The whole network's weights, on the leader; all bring their parts."""
-        return self.team.whole(self.part, self.network.state_dict())
+        return self.team.whole(self.shard, self.network.state_dict())
 
-    def restore(self, tensors: dict[str, Tensor], about: dict[str, Any]) -> None:
-        """Take up the state that `save_state` kept."""
+    def restore(self, tensors: dict[str, Tensor], standing: Standing) -> None:
+        """The inverse of `contents`."""
         self.network.load_state_dict(_under("weight/", tensors))
         for name, value in _under("velocity/", tensors).items():
             self.update.velocities[name].copy_(value)
-        self.schedule.restore(about["schedule"])
-        self.cursor = Cursor(**about["cursor"])
+        self.schedule.state, self.cursor = standing.schedule, standing.cursor
 
     @property
     def seconds_since_save(self) -> float:
@@ -155,7 +171,7 @@ def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 # ── a new run ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def new_job(
+def start_run(
     store: Store,
     folder: Path,
     options: TrainOptions,
@@ -173,9 +189,9 @@ def new_job(
     recipe = with_options(find(options.recipe), options)
     check_numbers(options, recipe)
     RunFolder.refuse_taken(folder)  # before anything is computed
-    network = first_network(store, recipe, options)
-    team.layout.check(network.table, recipe.batch, options.accumulation_steps)
-    inputs = first_inputs(store, network, recipe, options)
+    network = initial_network(store, recipe, options)
+    team.grid.check(network.table, recipe.batch, options.accumulation_steps)
+    inputs = initial_inputs(store, network, recipe, options)
     device, threads = find_device(options.device), set_threads(options.threads, team.local)
     choice = precision.choose(network.to(device), device, options.precision)
     machine = {
@@ -185,7 +201,7 @@ def new_job(
         "precision_reason": choice.reason,
         "kernels": kernels.available(device),
     }
-    disk = _check_disk(folder, network, options.epochs or recipe.epochs, snapshots=options.snapshots)
+    disk = _check_disk(folder, network, recipe.epochs, snapshots=options.snapshots)
     config = _config(store, network, recipe, options, machine) | {"starts": [start_in(team, 0, threads)]}
     with faults_named(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -202,9 +218,9 @@ def new_job(
         *starting_notes(store, network, options),
         *large_batch_notes(network, recipe, options),
         *few_updates(store, recipe.batch),
-        *laid_out(team, threads),
+        *grid_note(team, threads),
     ]
-    return make_job(run, store, network, inputs, recipe, options, machine), notes
+    return make_state(run, store, network, inputs, recipe, options, machine), notes
 
 
 def _check_disk(folder: Path, network: Network, epochs: int, *, snapshots: bool) -> str:
@@ -240,9 +256,9 @@ def _config(
             "exif": store.description["exif"],
             "pictures": {name: len(part) for name, part in store.parts.items()},
         },
-        "rule": describe(recipe, options.epochs or recipe.epochs, options.accumulation_steps),
+        "rule": describe(recipe, options.accumulation_steps),
         "recipe": asdict(recipe),
-        "options": {name: str(value) if isinstance(value, Path) else value for name, value in asdict(options).items()},
+        "options": to_json(options),
         "machine": machine,
         "finished": False,
     }
@@ -250,16 +266,16 @@ def _config(
 
 def start_in(team: Team, step: int, threads: int) -> dict[str, Any]:
     """For the config: from which update on, in which layout, with how many threads each."""
-    return {"step": step, "layout": team.layout.as_json(), "threads": threads}
+    return {"step": step, "layout": team.grid.as_json(), "threads": threads}
 
 
-def laid_out(team: Team, threads: int) -> list[str]:
+def grid_note(team: Team, threads: int) -> list[str]:
     if team.alone:
         return []
-    return [f"{team.layout.describe()}; {team.local} on {team.host}, OMP_NUM_THREADS={threads} for each of them"]
+    return [f"{team.grid.describe()}; {team.local} on {team.host}, {threads} threads each"]
 
 
-def make_job(
+def make_state(
     run: RunFolder,
     store: Store,
     network: Network,
@@ -269,7 +285,7 @@ def make_job(
     machine: dict[str, Any],
 ) -> TrainingState:
     """The job of one process: the whole network, at rest at its beginning."""
-    device, epochs = torch.device(machine["device"]), options.epochs or recipe.epochs
+    device = torch.device(machine["device"])
     if options.deterministic and device.type == "cuda":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS repeats itself only with this
         torch.use_deterministic_algorithms(True)
@@ -289,10 +305,10 @@ def make_job(
         store=store,
         network=network,
         update=update,
-        schedule=_schedule(recipe, options, epochs),
+        schedule=schedule_of(recipe, options.patience, options.threshold / 100),
         inputs=inputs.to(device),
         augmentation=recipe.augmentation,
-        epochs=epochs,
+        epochs=recipe.epochs,
         batch=recipe.batch,
         accumulation_steps=options.accumulation_steps,
         seed=options.seed,
@@ -302,15 +318,6 @@ def make_job(
         snapshots=options.snapshots,
         sample_weights=run.sample_weights,
     )
-
-
-def _schedule(recipe: Recipe, options: TrainOptions, epochs: int) -> Schedule:
-    if recipe.power is not None:
-        return Polynomial(recipe.learning_rate, recipe.bias_factor, epochs, recipe.warmup, recipe.power)
-    if recipe.stages:
-        learning_rate = recipe.learning_rate
-        return Logged(find(recipe.name).staged(epochs, learning_rate))
-    return Plateau(recipe.learning_rate, recipe.bias_factor, options.patience, options.threshold / 100)
 
 
 # ── the machine ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -327,7 +334,4 @@ def set_threads(wish: int, processes: int = 1) -> int:
     limit = torch.get_num_threads() if processes == 1 else omp_threads()
     if processes > 1 and limit == 1:  # torchrun says 1, also where there are more cores
         limit = share
-    count = use_threads(wish or min(share, limit))
-    if processes > 1:
-        os.environ["OMP_NUM_THREADS"] = str(count)
-    return count
+    return use_threads(wish or min(share, limit))

@@ -22,15 +22,19 @@ class Stop:
     asked = False
     agreed = False
 
-    def agree(self, job: TrainingState, due: bool = False) -> bool:
+    def agree(self, state: TrainingState, due: bool = False) -> bool:
         """Hear whether any process was asked to stop, and tell whether a save is `due` for any."""
-        due, self.agreed = job.team.any(due, self.asked)
+        due, self.agreed = state.team.any(due, self.asked)
         return due
 
-    def obey(self, job: TrainingState) -> None:
+    def needs_checkpoint(self, state: TrainingState) -> bool:
+        """Whether all save now: any process was asked to stop, or a save is due for any."""
+        return self.agree(state, state.save_is_due) or self.agreed
+
+    def obey(self, state: TrainingState) -> None:
         if self.agreed:
-            alone = f"alexnet train {job.store.path} --out {job.run.path} --resume"
-            command = alone if job.team.alone else "the same line of torchrun and --resume"
+            alone = f"alexnet train {state.store.path} --out {state.run.path} --resume"
+            command = alone if state.team.alone else "the same line of torchrun and --resume"
             raise Interrupted(f"stopped, all is saved. Go on with: {command}")
 
 

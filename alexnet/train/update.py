@@ -15,14 +15,8 @@ from alexnet import kernels
 from alexnet.nets.layers import Convolution
 from alexnet.nets.network import Network
 from alexnet.nets.working_copies import WorkingCopy, state_of
+from alexnet.parallel.team import Norms
 from alexnet.train.schedule import Rates
-
-Norms = dict[str, Tensor]
-"""By the name of a weight tensor, the norms of its values and of its gradient, (2,)."""
-
-
-def as_they_are(norms: Norms) -> Norms:
-    return norms
 
 
 @dataclass(frozen=True)
@@ -35,11 +29,11 @@ class Lars:
     """
 
     trust: float
-    of_whole: Callable[[Norms], Norms] = as_they_are
+    of_whole: Callable[[Norms], Norms] | None = None
 
     def ratios(self, norms: Norms, decays: dict[str, float]) -> dict[str, float]:
         """The factor for each tensor, by its name. The device is waited for once."""
-        norms = self.of_whole(norms)
+        norms = norms if self.of_whole is None else self.of_whole(norms)
         found = torch.stack(list(norms.values())).tolist() if norms else []
         return {name: self.ratio(w, g, decays[name]) for name, (w, g) in zip(norms, found, strict=True)}
 

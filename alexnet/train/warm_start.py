@@ -15,7 +15,7 @@ from alexnet.train.options import TrainOptions
 from alexnet.train.recipes import Recipe
 
 
-def first_network(store: Store, recipe: Recipe, options: TrainOptions) -> Network:
+def initial_network(store: Store, recipe: Recipe, options: TrainOptions) -> Network:
     """The network at the beginning of a run: its first weights, those taken from another run, frozen layers still.
     Raises UserError or UsageError for a store, a run or options that don't go together."""
     for part in ("train", "val"):
@@ -135,7 +135,7 @@ def _keeps_mean(store: Store, network: Network, options: TrainOptions) -> bool:
     return kept and first in taken_layers(network, source, options.take) and source.inputs.side == store.size
 
 
-def first_inputs(store: Store, network: Network, recipe: Recipe, options: TrainOptions) -> Preprocessing:
+def initial_inputs(store: Store, network: Network, recipe: Recipe, options: TrainOptions) -> Preprocessing:
     """What is done to the store's pictures before they enter the network."""
     statistics = store.statistics
     mean_image = torch.from_numpy(statistics.mean_image.copy()).permute(2, 0, 1).contiguous().float()

@@ -197,7 +197,7 @@ class Train(Verb):
         if run.value("finished"):
             load_tensors(folder / "model.safetensors")
             return FINISHED
-        tensors, about, complaints = run.latest_state()
+        tensors, about, complaints = run.latest_checkpoint()
         assert not complaints, complaints
         for path in [*run.snapshots.values(), *folder.glob("model.safetensors")]:
             load_tensors(path)

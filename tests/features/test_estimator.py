@@ -132,11 +132,11 @@ def test_a_stopped_fit_goes_on_in_its_folder(
 
     plain, done = loop.train_batch, []
 
-    def dying(job, *rest):
-        done.append(job.cursor.step)
+    def dying(state, *rest):
+        done.append(state.cursor.step)
         if len(done) == 9:
             raise Killed
-        return plain(job, *rest)
+        return plain(state, *rest)
 
     whole = toy().fit(*stripes)
     monkeypatch.setattr(loop, "train_batch", dying)

@@ -28,11 +28,11 @@ from alexnet.features.examples import Examples
 from alexnet.features.extract import features_of
 from alexnet.files.tensors import tensor_digest
 from alexnet.measure.run import Run
-from alexnet.parallel.grid import deal
+from alexnet.parallel.grid import shard_batch
 from alexnet.sklearn import InvalidParameter
 from alexnet.train import loop
 from alexnet.train.options import TrainOptions
-from alexnet.train.step import Diverged, own_loss
+from alexnet.train.step import Diverged, local_loss
 
 TOY = {"net": "toy", "epochs": 1, "batch": 8, "precision": "fp32", "threads": 1, "device": "cpu", "input_size": 32}
 
@@ -259,10 +259,10 @@ def test_balanced_classes_are_weights_and_count(
 def test_a_weighted_loss_is_that_of_repeated_pictures() -> None:
     logits, labels = torch.randn(3, 5, generator=torch.Generator().manual_seed(1)), torch.tensor([4, 0, 2])
     weights = torch.tensor([3.0, 1.0, 2.0]) / 2  # mean 1
-    loss, errors = own_loss(logits, labels, deal(np.arange(3)), weights)
+    loss, errors = local_loss(logits, labels, shard_batch(np.arange(3)), weights)
     repeated = torch.tensor([0, 0, 0, 1, 2, 2])
     np.testing.assert_allclose(loss, F.cross_entropy(logits[repeated], labels[repeated]), rtol=1e-6)
-    assert errors == own_loss(logits, labels, deal(np.arange(3)))[1]
+    assert errors == local_loss(logits, labels, shard_batch(np.arange(3)))[1]
 
 
 @pytest.mark.parametrize(
@@ -296,11 +296,11 @@ def test_a_stopped_fit_with_weights_is_resumed_with_them(
 
     train_batch, done = loop.train_batch, []
 
-    def dying(job, *rest):
-        done.append(job.cursor.step)
+    def dying(state, *rest):
+        done.append(state.cursor.step)
         if len(done) == 5:
             raise Killed
-        return train_batch(job, *rest)
+        return train_batch(state, *rest)
 
     weights = 1.0 + np.arange(24) % 3
     whole = toy(epochs=2).fit(*stripes, weights)

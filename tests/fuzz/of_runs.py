@@ -117,7 +117,7 @@ def verified(folder: Path) -> Target:
     run = seeds.small_run("run", folder)
     opened = RunFolder.open(run)
     weights = dict(load_tensors(run / "model.safetensors")[0])
-    opened.save_state(
+    opened.save_checkpoint(
         2, {f"{kind}/{name}": one.clone() for kind in ("weight", "velocity") for name, one in weights.items()}, {}
     )
     save_tensors(run / "kept.safetensors", {"x": torch.ones(1)})
@@ -165,18 +165,18 @@ def tensors_of_run(name: str, folder: Path) -> Target:
 
 def states(folder: Path) -> Target:
     """A state that a training goes on from."""
-    from alexnet.train.resume import restored, resumed_job
+    from alexnet.train.resume import restored, resume_run
 
     run, store = seeds.small_run("begun-run", folder), Store.open(seeds.copied("raw.store", folder))
     path = run / "state" / "step-000000000.safetensors"
-    job, _, _ = resumed_job(store, run, TrainOptions())
+    state, _, _ = resume_run(store, run, TrainOptions())
 
     def read(path: Path) -> object:
-        opened = RunFolder(run, job.run.config)
-        opened.table = job.network.table
-        tensors, about, _ = opened.latest_state()
+        opened = RunFolder(run, state.run.config)
+        opened.table = state.network.table
+        tensors, about, _ = opened.latest_checkpoint()
         if tensors is not None:
-            restored(job, tensors, about)
+            restored(state, tensors, about)
         return verify._found("x", partial(state_in_words, opened, path))
 
     return Target([path.read_bytes()], seeds.tensors_sealed, in_file(path, read))
@@ -184,10 +184,10 @@ def states(folder: Path) -> Target:
 
 def resumed(folder: Path) -> Target:
     """A config that a training goes on by."""
-    from alexnet.train.resume import resumed_job
+    from alexnet.train.resume import resume_run
 
     run, store = seeds.small_run("begun-run", folder), Store.open(seeds.copied("raw.store", folder))
-    state = RunFolder.open(run).states()[0]
+    state = RunFolder.open(run).checkpoints()[0]
     names = "config.json", str(state.relative_to(run))
     known = {name: (run / name).read_bytes() for name in names}
     tensors, about = load_tensors(state)
@@ -200,7 +200,7 @@ def resumed(folder: Path) -> Target:
 
     def read(data: bytes) -> object:
         laid_out(run, unpacked(data), known)
-        return resumed_job(store, run, wishes[len(data) % len(wishes)])[1]
+        return resume_run(store, run, wishes[len(data) % len(wishes)])[1]
 
     def with_recipe(**news: Any) -> bytes:
         return seeds.sealed_json(json.dumps(config | {"options": config["options"] | news}).encode())
@@ -244,7 +244,7 @@ def file_names(folder: Path) -> Target:
         (run / "snapshots" / f"epoch-{told}").write_bytes(data)
         (run / "state" / f"step-{told}.safetensors").write_bytes(data)
         opened = RunFolder(run, config)
-        return opened.snapshots, opened.latest_state()[2]
+        return opened.snapshots, opened.latest_checkpoint()[2]
 
     return Target([b"0001.safetensors", b"12.safetensors", b"000000000"], mutate.text, read)
 
@@ -727,7 +727,7 @@ RUN_PARSERS = [
         states,
         {
             "alexnet/train/state.py": ("Job.restore", "_under"),
-            "alexnet/runs/folder.py": ("RunFolder.latest_state",),
+            "alexnet/runs/folder.py": ("RunFolder.latest_checkpoint",),
             "alexnet/measure/verify.py": ("state_in_words",),
         },
     ),
@@ -736,9 +736,8 @@ RUN_PARSERS = [
         resumed,
         {
             "alexnet/train/resume.py": (
-                "resumed_job",
+                "resume_run",
                 "recorded_options",
-                "check_options",
                 "_keep_choices",
                 "changed_machine",
                 "_check_epochs",
@@ -749,7 +748,7 @@ RUN_PARSERS = [
     Parser(
         "run: file names",
         file_names,
-        {"alexnet/runs/folder.py": ("RunFolder.snapshots", "RunFolder.states", "RunFolder.latest_state")},
+        {"alexnet/runs/folder.py": ("RunFolder.snapshots", "RunFolder.checkpoints", "RunFolder.latest_checkpoint")},
     ),
     Parser(
         "run: log.jsonl",

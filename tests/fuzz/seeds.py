@@ -48,7 +48,7 @@ def small_run(name: str, folder: Path) -> Path:
     else:
         _, about = load_tensors(run.states()[0])
         state = {f"{kind}/{name}": one.clone() for kind in ("weight", "velocity") for name, one in weights.items()}
-        run.save_state(0, state, about)
+        run.save_checkpoint(0, state, about)
     return path
 
 

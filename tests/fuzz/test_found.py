@@ -63,7 +63,7 @@ from alexnet.see.activation_statistics import ActivationStatistics
 from alexnet.see.keypoints import read_keypoints, size_of
 from alexnet.see.top import Top
 from alexnet.train.options import TrainOptions
-from alexnet.train.resume import recorded_options, resumed_job
+from alexnet.train.resume import recorded_options, resume_run
 from alexnet.weights import ImportOptions, read_weights
 from alexnet.weights.caffe import mean_image_in
 from alexnet.weights.onnx.rows import array_of
@@ -638,7 +638,7 @@ def test_a_run_without_a_state_whose_options_make_another_network_than_its_table
     for state in RunFolder.open(run).states():
         state.unlink()
     with pytest.raises(UserError, match=r"config\.json: .*(needed|belong to no layer)"):
-        resumed_job(store, run, TrainOptions())
+        resume_run(store, run, TrainOptions())
 
 
 def test_an_index_whose_options_say_nothing_of_codes_and_lists(tmp_path: Path) -> None:

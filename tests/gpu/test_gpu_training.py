@@ -15,7 +15,7 @@ from alexnet.runs.folder import RunFolder
 from alexnet.train import loop
 from alexnet.train.loop import train
 from alexnet.train.options import TrainOptions
-from alexnet.train.state import new_job
+from alexnet.train.state import start_run
 from alexnet.train.step import train_batch
 
 pytestmark = pytest.mark.gpu
@@ -40,14 +40,14 @@ def test_three_updates_are_those_of_the_cpu(store: Store, run_folder: Path, monk
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
     part, jobs = store.parts["train"], {}
     for device in ("cpu", "cuda"):
-        jobs[device] = new_job(store, run_folder / device, options(device=device))[0]
+        jobs[device] = start_run(store, run_folder / device, options(device=device))[0]
     losses: dict[str, list[float]] = {"cpu": [], "cuda": []}
     for step in range(STEPS):
         indices = np.arange(32) + 32 * step
         batch = loop.Batch(part.read(indices), part.labels[indices], indices)
-        for device, job in jobs.items():
-            losses[device].append(train_batch(job, batch, job.schedule.rates(1)).read()[0])
-            job.cursor.batch += 1
+        for device, state in jobs.items():
+            losses[device].append(train_batch(state, batch, state.schedule.rates(1)).read()[0])
+            state.cursor.batch += 1
     assert losses["cuda"] == pytest.approx(losses["cpu"], rel=1e-4)
     for name, weight in jobs["cpu"].network.state_dict().items():
         theirs = jobs["cuda"].network.state_dict()[name].cpu()
@@ -64,10 +64,10 @@ def test_killed_it_goes_on(store: Store, run_folder: Path, monkeypatch: pytest.M
     train(store, run_folder / "unbroken", options(), quiet=True)
     plain = loop.train_batch
 
-    def dying(job, *rest):
-        if job.cursor.step == step:
+    def dying(state, *rest):
+        if state.cursor.step == step:
             raise KeyboardInterrupt
-        return plain(job, *rest)
+        return plain(state, *rest)
 
     monkeypatch.setattr(loop, "train_batch", dying)
     with pytest.raises(KeyboardInterrupt):
@@ -84,17 +84,17 @@ def test_a_loss_that_is_no_number_is_seen_a_step_late_and_never_saved(
 ) -> None:
     plain = loop.train_batch
 
-    def poisoned(job, *rest):
-        if job.cursor.step == 9:
+    def poisoned(state, *rest):
+        if state.cursor.step == 9:
             with torch.no_grad():
-                job.network.get_parameter("conv4.weight")[0] = math.inf
-        return plain(job, *rest)
+                state.network.get_parameter("conv4.weight")[0] = math.inf
+        return plain(state, *rest)
 
     monkeypatch.setattr(loop, "train_batch", poisoned)
     with pytest.raises(UserError, match=r"epoch 2, batch 3"):
         train(store, run_folder, options(save_minutes=0), quiet=True)
     assert all(weight.isfinite().all() for weight in weights(run_folder).values())
-    tensors, _, _ = RunFolder.open(run_folder).latest_state()
+    tensors, _, _ = RunFolder.open(run_folder).latest_checkpoint()
     assert tensors is not None
     assert all(tensor.isfinite().all() for tensor in tensors.values())
 

@@ -29,7 +29,7 @@ def verified(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Path:
     weights, _ = load_tensors(folder / "model.safetensors")
     state = {f"weight/{name}": tensor for name, tensor in weights.items()}
     state |= {f"velocity/{name}": torch.zeros_like(tensor) for name, tensor in weights.items()}
-    run.save_state(14, state, {"cursor": {"step": 14}})
+    run.save_checkpoint(14, state, {"cursor": {"step": 14}})
     return folder
 
 

@@ -56,21 +56,20 @@ def toy(**changes: object) -> Table:
 
 def train_apart(case: Case) -> Outcome:
     """The case in one of several processes."""
-    with launched(case.options) as team:
+    with launched(**case.options.launch) as team:
         return train(case, team)
 
 
 def train(case: Case, team: Team | None = None) -> Outcome:
-    job = job_of(case, team or Team())
+    state = job_of(case, team or Team())
     losses, seen = [], 0
     for step in range(case.updates):
         batch = np.arange(seen, seen + case.batches[step % len(case.batches)])
-        for before in range(0, len(batch), job.piece):
-            dealt = job.team.deal(batch[before : before + job.piece], before=before, of=len(batch))
-            inputs, labels = pictures_of(dealt.indices, job.network, case)
-            losses.append(learn(job, inputs, labels, dealt, case.rates).read()[0])
-        job.cursor.step, seen = step + 1, seen + len(batch)
-    tensors, _ = job.state()
+        for _, shard in state.team.epoch_shards(batch, state.batch, state.accumulation_steps):
+            inputs, labels = pictures_of(shard.indices, state.network, case)
+            losses.append(learn(state, inputs, labels, shard, case.rates).read()[0])
+        state.cursor.step, seen = step + 1, seen + len(batch)
+    tensors, _ = state.contents()
     weights = {name: tensor.detach().numpy() for name, tensor in tensors.items()}
     return Outcome(losses, weights, team.meter.activations if team else 0, team.meter.activation_bytes if team else 0)
 
@@ -79,11 +78,11 @@ def job_of(case: Case, team: Team) -> TrainingState:
     network = build(case.table, case.classes).to(case.dtype)
     for name in filter(None, case.frozen.split(",")):
         network.get_submodule(name).requires_grad_(False)
-    team.layout.check(network.table, 24)
+    team.grid.check(network.table, 24)
     rule = {"layer_decays": case.decays, "lars": case.lars}
     update = Update.of(network, momentum=0.9, decay=0.0005, decay_biases=True, **rule)
     stand_ins: dict = dict.fromkeys(("store", "inputs", "augmentation"))
-    job = TrainingState(
+    state = TrainingState(
         run=RunFolder(Path("nowhere"), {}),
         network=network,
         update=update,
@@ -98,8 +97,8 @@ def job_of(case: Case, team: Team) -> TrainingState:
         snapshots=False,
         **stand_ins,
     )
-    job.take_part(team)
-    return job
+    state.take_shard(team)
+    return state
 
 
 def pictures_of(indices: np.ndarray, network: Network, case: Case) -> tuple[torch.Tensor, torch.Tensor]:

@@ -11,7 +11,6 @@ from alexnet.errors import UserError
 from alexnet.parallel import launch
 from alexnet.parallel.heartbeat import in_ranks
 from alexnet.parallel.launch import VARIABLES, Rendezvous, launched
-from alexnet.train.options import TrainOptions
 
 MEETING = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500"}
 
@@ -85,7 +84,7 @@ def test_a_rendezvous_that_no_one_joins_says_who_is_missing_and_ends_after_the_t
     set_variables(monkeypatch, {"WORLD_SIZE": "2", "RANK": str(rank), **MEETING, "MASTER_PORT": str(port)})
     monkeypatch.setattr(launch, "PATIENCE", 0.1)
     with pytest.raises(UserError, match=r"(rank 1 did not come within|no rendezvous there).* WORLD_SIZE"):
-        launched(TrainOptions(timeout=0.6)).__enter__()
+        launched(timeout=0.6).__enter__()
     assert f"rank {rank} of 2 at 127.0.0.1:{port}: waiting for {missing}, at most 0.6 s" in capsys.readouterr().err
     assert launch.PATIENCE < 10
 
@@ -95,7 +94,7 @@ def test_a_port_in_use_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         given = {"WORLD_SIZE": "2", "RANK": "0", **MEETING, "MASTER_PORT": str(other.getsockname()[1])}
         set_variables(monkeypatch, given)
         with pytest.raises(UserError, match=r"the port is in use\. Choose another MASTER_PORT"):
-            launched(TrainOptions(timeout=1)).__enter__()
+            launched(timeout=1).__enter__()
 
 
 def test_a_rendezvous_that_comes_late_is_waited_for(port: int) -> None:

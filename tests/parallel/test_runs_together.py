@@ -33,14 +33,14 @@ from alexnet.nets.network import build
 from alexnet.nets.table import with_width
 from alexnet.nets.trace import trace
 from alexnet.parallel import launch, traffic
-from alexnet.parallel.grid import Layout, bounds, deal, own_order
+from alexnet.parallel.grid import ProcessGrid, bounds, epoch_shards, shard_batch
 from alexnet.parallel.launch import launched
 from alexnet.runs.folder import RunFolder
 from alexnet.train import loop
 from alexnet.train.loop import train
 from alexnet.train.options import TrainOptions
 from alexnet.train.recipes import find
-from alexnet.train.state import make_job
+from alexnet.train.state import make_state
 from alexnet.train.step import learn
 from alexnet.train.stop import Interrupted
 
@@ -55,14 +55,14 @@ def run_until(store: Path, folder: Path, options: TrainOptions, step: int | None
     """Train, or go on; before update number `step` the last rank is asked to stop. The exit code."""
     plain = loop.train_batch
 
-    def signalled(job, *rest):
-        if job.cursor.step == step and rest[-1].begins and job.team.rank == job.team.layout.processes - 1:
+    def signalled(state, *rest):
+        if state.cursor.step == step and rest[-1].begins_batch and state.team.rank == state.team.grid.processes - 1:
             os.kill(os.getpid(), signal.SIGTERM)
-        return plain(job, *rest)
+        return plain(state, *rest)
 
     loop.train_batch = signalled
     try:
-        with launched(options) as team:
+        with launched(**options.launch) as team:
             train(Store.open(store), folder, options, resume=True, quiet=True, team=team)
     except Interrupted as end:
         return end.exit_code
@@ -108,11 +108,11 @@ def test_the_state_on_disk_is_that_of_one_process(store: Store, tmp_path: Path) 
     assert max(float((alone[name] - apart[name]).abs().max()) for name in alone) < 1e-5
 
 
-@pytest.mark.parametrize("layout", ["data", "hybrid"])
-def test_two_runs_of_one_layout_are_the_same_to_the_bit(store: Store, tmp_path: Path, layout: str) -> None:
+@pytest.mark.parametrize("grid", ["data", "hybrid"])
+def test_two_runs_of_one_layout_are_the_same_to_the_bit(store: Store, tmp_path: Path, grid: str) -> None:
     """Also where one of them was stopped on the way; three processes, whose sums depend on their order, and by which
     neither a batch of 32 nor its pieces can be divided."""
-    processes, options = LAYOUTS[layout][0], replace(LAYOUTS[layout][1], epochs=2)
+    processes, options = LAYOUTS[grid][0], replace(LAYOUTS[grid][1], epochs=2)
     together(processes, run_until, store.path, tmp_path / "unbroken", options, None)
     for stop, code in ((4, STOPPED), (None, 0)):
         assert together(processes, run_until, store.path, tmp_path / "stopped", options, stop) == [code] * processes
@@ -141,10 +141,10 @@ def thousand(tmp_path_factory: pytest.TempPathFactory) -> Store:
 def count_together(store: Path, folder: Path, options: TrainOptions) -> Counts:
     run = RunFolder(folder, {"machine": {}})
     opened = Store.open(store)
-    with launched(options) as team:
-        job = make_job(run, opened, network(), inputs(opened), find("paper"), options, MACHINE)
-        job.take_part(team)
-        return loop.validate(job)
+    with launched(**options.launch) as team:
+        state = make_state(run, opened, network(), inputs(opened), find("paper"), options, MACHINE)
+        state.take_shard(team)
+        return loop.validate(state)
 
 
 MACHINE = {"device": "cpu", "precision": "fp32"}
@@ -155,9 +155,9 @@ def network():
 
 
 def inputs(store: Store):
-    from alexnet.train.warm_start import first_inputs
+    from alexnet.train.warm_start import initial_inputs
 
-    return first_inputs(store, network(), find("paper"), TrainOptions())
+    return initial_inputs(store, network(), find("paper"), TrainOptions())
 
 
 @pytest.mark.parametrize(
@@ -193,32 +193,35 @@ def test_evaluate_by_three_processes_says_what_one_says(thousand: Store, tmp_pat
 @pytest.mark.parametrize("shares", [1, 2, 3, 4, 7])
 def test_a_batch_is_dealt_out_without_gaps_or_doubles(shares: int) -> None:
     for count in (1, 2, 6, 7, 28):
-        deals = [deal(np.arange(100, 100 + count), shares, own) for own in range(shares)]
-        counted = np.concatenate([d.indices for d in deals if d.counts])
+        shards = [shard_batch(np.arange(100, 100 + count), shares, own) for own in range(shares)]
+        counted = np.concatenate([d.indices for d in shards if d.counts])
         assert counted.tolist() == list(range(100, 100 + count))
-        assert all(len(d.indices) >= 1 and d.total == count for d in deals)
-        assert [d.first for d in deals] == [span.start for span in bounds(count, shares)]
+        assert all(len(d.indices) >= 1 and d.size == count for d in shards)
+        assert [d.first for d in shards] == [span.start for span in bounds(count, shares)]
+
+
+def shards_of(order: np.ndarray, batch: int, shares: int, share: int, steps: int = 1) -> list[np.ndarray]:
+    return [found.indices for _, found in epoch_shards(order, batch, steps, shares, share)]
 
 
 def test_an_epoch_is_dealt_out_batch_by_batch() -> None:
     order = np.random.default_rng(0).permutation(29)
-    parts = [own_order(order, 8, 4, own) for own in range(4)]
+    parts = [np.concatenate(shards_of(order, 8, 4, share)) for share in range(4)]
     assert [len(part) for part in parts] == [8, 7, 7, 7]
     for batch in range(3):
         together_again = np.concatenate([part[2 * batch : 2 * batch + 2] for part in parts])
         assert together_again.tolist() == order[8 * batch : 8 * batch + 8].tolist()
 
 
-@given(count=st.integers(1, 60), batch=st.integers(1, 20), shares=st.integers(1, 7))
-def test_of_all_but_the_last_batch_each_share_has_equally_many(count: int, batch: int, shares: int) -> None:
-    """A stream cuts a share's pictures of an epoch into pieces of one size: they are those of the batches."""
-    order = np.arange(count)
-    for own in range(shares):
-        size = len(deal(np.arange(batch), shares, own).indices)
-        cut = own_order(order, batch, shares, own)
-        streamed = [cut[place : place + size].tolist() for place in range(0, len(cut), size)]
-        dealt = [deal(order[place : place + batch], shares, own).indices.tolist() for place in range(0, count, batch)]
-        assert streamed == dealt
+@given(count=st.integers(1, 60), batch=st.integers(1, 20), shares=st.integers(1, 7), steps=st.integers(1, 3))
+def test_of_all_but_the_last_micro_batch_each_share_has_equally_many(
+    count: int, batch: int, shares: int, steps: int
+) -> None:
+    """A stream cuts a share's pictures of an epoch into pieces of one size: they are those of the micro-batches."""
+    for share in range(shares):
+        cut = [found.tolist() for found in shards_of(np.arange(count), batch * steps, shares, share, steps)]
+        flat, size = [number for one in cut for number in one], len(cut[0])
+        assert cut == [flat[place : place + size] for place in range(0, len(flat), size)]
 
 
 # ── traffic ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -287,24 +290,24 @@ def leaving_order(case: object) -> list[set[str]]:
     from alexnet.parallel import gradients
 
     order: list[set[str]] = []
-    plain = gradients._adder
+    plain = gradients._all_reduce_hook
 
     def recording(*arguments):
         add = plain(*arguments)
 
         def seen(state, bucket):
-            names = {id(weight): name for name, weight in job.network.named_parameters()}
+            names = {id(weight): name for name, weight in state.network.named_parameters()}
             order.append({names[id(weight)] for weight in bucket.parameters() if id(weight) in names})
             return add(state, bucket)
 
         return seen
 
-    gradients._adder = recording
-    with launched(case.options) as team:
-        job = job_of(case, team)
-        dealt = team.deal(np.arange(2))
+    gradients._all_reduce_hook = recording
+    with launched(**case.options.launch) as team:
+        state = job_of(case, team)
+        shard = team.shard(np.arange(2))
         for _ in range(3):
-            learn(job, *pictures_of(dealt.indices, job.network, case), dealt, case.rates)
+            learn(state, *pictures_of(shard.indices, state.network, case), shard, case.rates)
     return order
 
 
@@ -422,9 +425,9 @@ def test_more_processes_than_gpus_are_refused(store: Store, run_folder: Path) ->
 
 def test_layouts_that_no_network_can_have() -> None:
     with pytest.raises(UsageError, match="norm over all maps"):
-        Layout(2, 2).check(zoo.find("caffenet"), 128)
+        ProcessGrid(2, 2).check(zoo.find("caffenet"), 128)
     with pytest.raises(UsageError, match="12 units of fc8"):
-        Layout(16, hybrid=True).check(zoo.TOY, 128)
+        ProcessGrid(16, hybrid=True).check(zoo.TOY, 128)
 
 
 def test_torchrun_is_there() -> None:

@@ -70,10 +70,10 @@ def command_but(step: int, rank: int, hinder: Callable[[TrainingState], None], a
     """(exit code, stderr) of a command line in which one rank is hindered before an update."""
     plain, said = loop.train_batch, io.StringIO()
 
-    def hindered(job: TrainingState, *rest):
-        if (job.cursor.step, job.team.rank) == (step, rank):
-            hinder(job)
-        return plain(job, *rest)
+    def hindered(state: TrainingState, *rest):
+        if (state.cursor.step, state.team.rank) == (step, rank):
+            hinder(state)
+        return plain(state, *rest)
 
     loop.train_batch = hindered
     with redirect_stdout(io.StringIO()), redirect_stderr(said):
@@ -88,10 +88,10 @@ def stop_yourself(_: TrainingState) -> None:
     os.kill(os.getpid(), signal.SIGSTOP)
 
 
-def lose_the_disk(job: TrainingState) -> None:
+def lose_the_disk(state: TrainingState) -> None:
     """No state can be written any more."""
-    shutil.rmtree(job.run.path / "state", ignore_errors=True)
-    (job.run.path / "state").write_text("no folder")
+    shutil.rmtree(state.run.path / "state", ignore_errors=True)
+    (state.run.path / "state").write_text("no folder")
 
 
 def the_message(found: list[tuple[int, str]]) -> str:

@@ -15,7 +15,7 @@ from alexnet.train import loop, step
 from alexnet.train.loop import train, train_epoch
 from alexnet.train.options import TrainOptions
 from alexnet.train.schedule import Rates
-from alexnet.train.state import TrainingState, new_job
+from alexnet.train.state import TrainingState, start_run
 from alexnet.train.stop import Stop
 
 SMALL = {"net": "toy", "epochs": 2, "batch": 36, "precision": "fp32", "threads": 1, "mirror": False}
@@ -33,23 +33,23 @@ def notes(folder: Path) -> list[str]:
 
 def in_float64(store: Store, folder: Path, asked: TrainOptions) -> TrainingState:
     """A job at its beginning whose weights, velocities and arithmetic are float64."""
-    job, _ = new_job(store, folder, asked)
-    job.network.double()
-    job.dtype = torch.float64
-    job.update.velocities = {name: velocity.double() for name, velocity in job.update.velocities.items()}
-    return job
+    state, _ = start_run(store, folder, asked)
+    state.network.double()
+    state.dtype = torch.float64
+    state.update.velocities = {name: velocity.double() for name, velocity in state.update.velocities.items()}
+    return state
 
 
-def trained(job: TrainingState, epochs: int) -> dict[str, torch.Tensor]:
+def trained(state: TrainingState, epochs: int) -> dict[str, torch.Tensor]:
     """The weights after some epochs, with the sums of the last one."""
-    log = Log(job.run.path / "log.jsonl")
+    log = Log(state.run.path / "log.jsonl")
     for _ in range(epochs):
-        train_epoch(job, log, Everyone(), Stop())
-        seen = {"loss": job.cursor.loss_sum, "errors": job.cursor.errors, "pictures": job.cursor.pictures}
-        job.cursor.next_epoch()
+        train_epoch(state, log, Everyone(), Stop())
+        seen = {"loss": state.cursor.loss_sum, "errors": state.cursor.errors, "pictures": state.cursor.pictures}
+        state.cursor.next_epoch()
     log.close()
     sums = {name: torch.tensor(float(value), dtype=torch.float64) for name, value in seen.items()}
-    return dict(job.network.state_dict()) | sums
+    return dict(state.network.state_dict()) | sums
 
 
 @pytest.mark.parametrize(
@@ -77,9 +77,9 @@ def test_pieces_bound_what_is_computed_at_once(store: Store, run_folder: Path, m
     seen: list[tuple[int, int]] = []
     plain = loop.train_batch
 
-    def watched(job, piece, rates, span):
-        seen.append((len(piece), job.cursor.step))
-        return plain(job, piece, rates, span)
+    def watched(state, micro_batch, rates, span):
+        seen.append((len(micro_batch), state.cursor.step))
+        return plain(state, micro_batch, rates, span)
 
     monkeypatch.setattr(loop, "train_batch", watched)
     train(store, run_folder, options(epochs=1, accumulation_steps=3), quiet=True)
@@ -96,7 +96,7 @@ def test_killed_within_a_batch_it_goes_on_to_the_same_bits(
 ) -> None:
     """9 pieces in 3 batches an epoch; with LARS and a rate of its own for each update."""
     for module in (loop, step):
-        monkeypatch.setattr(module, "works_behind", lambda _: behind)
+        monkeypatch.setattr(module, "is_asynchronous", lambda _: behind)
     asked = options(**LARGE | {"batch": 72}, accumulation_steps=3, save_minutes=0)
     train(store, run_folder / "a", asked, quiet=True)
     calls, plain = iter(range(call)), loop.train_batch
@@ -118,9 +118,9 @@ def test_killed_within_a_batch_it_goes_on_to_the_same_bits(
 def test_every_update_has_its_own_rate(store: Store, run_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """6 updates an epoch, 2 epochs, 1 of them warm-up."""
     given: list[Rates] = []
-    job, _ = new_job(store, run_folder, options(**LARGE | {"warmup": 1.0}, accumulation_steps=2))
-    monkeypatch.setattr(job.update, "step", given.append)
-    trained(job, 2)
+    state, _ = start_run(store, run_folder, options(**LARGE | {"warmup": 1.0}, accumulation_steps=2))
+    monkeypatch.setattr(state.update, "step", given.append)
+    trained(state, 2)
     assert [rates.weights for rates in given] == pytest.approx(
         [4 * done / 6 for done in range(6)] + [4 * (1 - done / 12) ** 2 for done in range(6, 12)]
     )
@@ -169,10 +169,10 @@ def test_a_decay_laid_out_over_epochs_is_not_stretched(
 ) -> None:
     plain = loop.train_batch
 
-    def dying(job, *rest):
-        if job.cursor.step == 8:
+    def dying(state, *rest):
+        if state.cursor.step == 8:
             raise Killed
-        return plain(job, *rest)
+        return plain(state, *rest)
 
     with monkeypatch.context() as patch:
         patch.setattr(loop, "train_batch", dying)

@@ -46,10 +46,10 @@ def kill_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
     """Die before update number `step` (from 0)."""
     plain = loop.train_batch
 
-    def dying(job, *rest):
-        if job.cursor.step == step:
+    def dying(state, *rest):
+        if state.cursor.step == step:
             raise Killed
-        return plain(job, *rest)
+        return plain(state, *rest)
 
     monkeypatch.setattr(loop, "train_batch", dying)
 
@@ -76,11 +76,11 @@ def test_it_says_where_it_stands_while_it_trains(
     told: list[dict[str, float] | None] = []
     plain = loop.train_batch
 
-    def watched(job, *rest):
+    def watched(state, *rest):
         told.append(read_now(run_folder / "now.json"))
-        if job.cursor.step == 10:
+        if state.cursor.step == 10:
             raise KeyboardInterrupt
-        return plain(job, *rest)
+        return plain(state, *rest)
 
     monkeypatch.setattr(loop, "train_batch", watched)
     with pytest.raises(KeyboardInterrupt):
@@ -157,7 +157,7 @@ def test_with_every_state_damaged_it_says_so(store: Store, run_folder: Path, mon
     monkeypatch.undo()
     for state in (run_folder / "state").iterdir():
         state.write_bytes(state.read_bytes()[:-7])
-    with pytest.raises(UserError, match="no undamaged state"):
+    with pytest.raises(UserError, match="no undamaged checkpoint"):
         train(store, run_folder, options(), resume=True, quiet=True)
 
 
@@ -166,10 +166,10 @@ def test_asked_to_stop_it_saves_and_goes_on_later(
 ) -> None:
     plain = loop.train_batch
 
-    def signalled(job, *rest):
-        if job.cursor.step == 9:
+    def signalled(state, *rest):
+        if state.cursor.step == 9:
             signal.raise_signal(signal.SIGTERM)
-        return plain(job, *rest)
+        return plain(state, *rest)
 
     monkeypatch.setattr(loop, "train_batch", signalled)
     with pytest.raises(Interrupted, match=r"--resume$"):
@@ -247,11 +247,11 @@ def test_a_loss_that_is_no_number_names_the_layer_and_keeps_the_last_state(
 ) -> None:
     plain = loop.train_batch
 
-    def poisoned(job, *rest):
-        if job.cursor.step == 9:
+    def poisoned(state, *rest):
+        if state.cursor.step == 9:
             with torch.no_grad():
-                job.network.get_parameter("conv4.weight")[0] = 1e38
-        return plain(job, *rest)
+                state.network.get_parameter("conv4.weight")[0] = 1e38
+        return plain(state, *rest)
 
     monkeypatch.setattr(loop, "train_batch", poisoned)
     with pytest.raises(UserError, match=r"epoch 2, batch 3.*conv4"):
@@ -263,7 +263,7 @@ def test_a_loss_that_is_no_number_names_the_layer_and_keeps_the_last_state(
 def behind(monkeypatch: pytest.MonkeyPatch) -> None:
     """Outcomes are looked at one update late, as on a GPU."""
     for module in (loop, step):
-        monkeypatch.setattr(module, "works_behind", lambda _: True)
+        monkeypatch.setattr(module, "is_asynchronous", lambda _: True)
 
 
 @pytest.mark.usefixtures("behind")
@@ -289,11 +289,11 @@ def test_a_loss_that_is_no_number_seen_late_is_never_saved(
 ) -> None:
     plain = loop.train_batch
 
-    def poisoned(job, *rest):
-        if job.cursor.step == step:
+    def poisoned(state, *rest):
+        if state.cursor.step == step:
             with torch.no_grad():
-                job.network.get_parameter("conv4.weight")[0] = 1e38
-        return plain(job, *rest)
+                state.network.get_parameter("conv4.weight")[0] = 1e38
+        return plain(state, *rest)
 
     monkeypatch.setattr(loop, "train_batch", poisoned)
     with pytest.raises(UserError, match=rf"epoch {step // 7 + 1}, batch {step % 7 + 1}; in which layer"):
@@ -378,12 +378,12 @@ def test_two_at_once_in_one_folder_are_refused(store: Store, run_folder: Path, m
     plain = loop.train_batch
     refusals = []
 
-    def second(job, *rest):
-        if job.cursor.step == 3:
+    def second(state, *rest):
+        if state.cursor.step == 3:
             with pytest.raises(UserError, match="another process is training") as refusal:
                 train(store, run_folder, options(), resume=True, quiet=True)
             refusals.append(refusal)
-        return plain(job, *rest)
+        return plain(state, *rest)
 
     monkeypatch.setattr(loop, "train_batch", second)
     train(store, run_folder, options(epochs=1), quiet=True)
@@ -426,7 +426,7 @@ def test_going_on_with_another_torch_is_said(store: Store, run_folder: Path, mon
     assert any("torch was '1.0'" in note["text"] for note in events(run_folder, "note"))
 
 
-@pytest.mark.parametrize("when", ["save_state", "save_model", "drop_states", "write_config"])
+@pytest.mark.parametrize("when", ["save_checkpoint", "save_model", "drop_checkpoints", "write_config"])
 @pytest.mark.parametrize("before", [True, False])
 def test_killed_between_any_two_files(
     store: Store, run_folder: Path, unbroken: Path, monkeypatch: pytest.MonkeyPatch, when: str, before: bool

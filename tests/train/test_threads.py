@@ -17,8 +17,7 @@ from alexnet import isolation
 from alexnet.data.store.read import Store
 from alexnet.errors import UsageError
 from alexnet.isolation import isolated
-from alexnet.train import loop, resume
-from alexnet.train import state as job
+from alexnet.train import loop, resume, state
 from alexnet.train.loop import train
 from alexnet.train.options import TrainOptions
 from alexnet.train.state import set_threads
@@ -29,7 +28,7 @@ QUICK = TrainOptions(net="toy", input_size=32, epochs=1, batch=50, precision="fp
 @pytest.fixture(autouse=True)
 def several_cores(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """As if there were four cores; torch's number of threads is two, and as before at the end."""
-    for module in (job, isolation, resume):
+    for module in (state, isolation, resume):
         monkeypatch.setattr(module, "cores", lambda: 4)
     before = torch.get_num_threads()
     torch.set_num_threads(2)
@@ -52,10 +51,10 @@ def test_more_than_there_are_cores_is_refused() -> None:
 
 @pytest.mark.parametrize(("value", "wanted"), [(None, 2), ("1", 2), ("3", 2)])
 def test_processes_share_the_cores(monkeypatch: pytest.MonkeyPatch, value: str | None, wanted: int) -> None:
-    monkeypatch.setattr(job, "cores", lambda: 4)
+    monkeypatch.setattr(state, "cores", lambda: 4)
     monkeypatch.setenv("OMP_NUM_THREADS", value or "")
     assert set_threads(0, processes=2) == wanted
-    monkeypatch.setattr(job, "cores", lambda: 16)
+    monkeypatch.setattr(state, "cores", lambda: 16)
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     assert set_threads(0, processes=2) == 3
 
@@ -87,7 +86,7 @@ def test_a_resumed_run_keeps_its_threads_where_there_are_fewer_cores(
     with pytest.raises(Killed):
         train(store, tmp_path / "cut", replace(QUICK, threads=2), quiet=True)
     monkeypatch.setattr(loop, "finish", finish)
-    for module in (job, isolation, resume):
+    for module in (state, isolation, resume):
         monkeypatch.setattr(module, "cores", lambda: 1)
     again = train(store, tmp_path / "cut", TrainOptions(epochs=2), resume=True)
     assert "2 threads as before" in capsys.readouterr().err
