@@ -118,7 +118,8 @@ def test_clone_and_parameters(fitted: alexnet.Classifier) -> None:
 def test_searched_over_and_cross_validated(stripes: tuple[np.ndarray, np.ndarray]) -> None:
     pictures, labels = stripes[0][::4], stripes[1][::4]
     assert len(cross_val_score(toy(epochs=1), pictures, labels, cv=2)) == 2
-    search = GridSearchCV(make_pipeline(toy(epochs=1)), {"classifier__learning_rate": [0.01, 1e-6]}, cv=2).fit(pictures, labels)
+    grid = {"classifier__learning_rate": [0.01, 1e-6]}
+    search = GridSearchCV(make_pipeline(toy(epochs=1)), grid, cv=2).fit(pictures, labels)
     assert search.best_estimator_.predict(pictures[:3]).shape == (3,)
 
 
