@@ -11,6 +11,7 @@ __all__ = ["Classifier", "Features", "Run", "Store", "__version__", "build", "lo
 
 # torch reads this once, when it is first imported: large tensors then lie on pages of 2 MB (where Linux has them on
 # "madvise" or "always"). A training step meets 8,000 page faults instead of 180,000, a tenth of its processor time.
+# A value that is set beforehand is kept, so THP_MEM_ALLOC_ENABLE=0 turns it off (docs/performance.md).
 os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 if TYPE_CHECKING:

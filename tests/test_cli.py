@@ -111,14 +111,16 @@ def test_without_arguments_usage_goes_to_stderr(capsys: pytest.CaptureFixture[st
     assert output.err.startswith("usage: alexnet VERB")
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["completion", "--help"]])
-def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
+@pytest.mark.parametrize(
+    "line", ["--help", "completion --help", "train --help", "see top --help", "completion bash", "paper list"]
+)
+def test_help_completion_and_lists_import_nothing_heavy(line: str) -> None:
     program = (
         "import sys; from alexnet.cli import main\n"
         "try: main(sys.argv[1:])\n"
         f"finally: print('\\nimported:', [name for name in {HEAVY} if name in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", program, *line.split()], capture_output=True, text=True, timeout=60)
     assert done.stdout.endswith("\nimported: []\n"), done.stdout + done.stderr
 
 

@@ -14,8 +14,8 @@ from alexnet.commands import VERBS
 from alexnet.commands.dispatch import TYRO, summary
 from alexnet.commands.options.tools import Completion
 from alexnet.experiments.registry import every_result
+from alexnet.files.packaged import read_toml
 from alexnet.nets.zoo import ZOO
-from alexnet.train.recipes import every_recipe
 
 SPEC = re.compile("^COMPLETION_SPEC = (.*)$", re.MULTILINE)
 """The line of tyro's scripts (1.0) that describes verbs and options."""
@@ -30,9 +30,11 @@ complete -o default -F _alexnet_or_files alexnet""",
 complete --command alexnet --condition 'test (count (commandline -opc)) -gt 1' --force-files""",
 }
 
+RECIPES = [name for name in read_toml("alexnet.train", "recipes.toml") if name != "family"]  # without importing torch
+
 # Values of options, and of verbs' first arguments, that their types don't list.
 SPLITS = ["train", "val", "test"]
-VALUES = {"--net": list(ZOO), "--recipe": list(every_recipe()), "--split": SPLITS, "--splits": SPLITS}
+VALUES = {"--net": list(ZOO), "--recipe": RECIPES, "--split": SPLITS, "--splits": SPLITS}
 ARGUMENTS = {
     "nets": list(ZOO),
     "plan": list(ZOO),
