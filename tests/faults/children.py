@@ -80,7 +80,7 @@ class Child:
         end = time.monotonic() + PATIENCE
         while (seen := self.look())["state"] not in states:
             assert time.monotonic() < end, f"process {self.pid} is not {states} after {PATIENCE} s:\n{self.errors}"
-            time.sleep(0.002)
+            time.sleep(0.01)
         return seen
 
     def ended(self) -> int:

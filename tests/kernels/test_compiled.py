@@ -1,9 +1,13 @@
 """Building, caching and choosing the compiled form."""
 
+import io
+import multiprocessing
 import os
 import shutil
-import subprocess
 import sys
+import traceback
+from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
@@ -11,27 +15,38 @@ import torch
 
 import alexnet
 
-ROOT = Path(__file__).parents[2]
+FORKED = multiprocessing.get_context("forkserver")
+Outcome = tuple[int, str, str]
+"""Exit code, stdout, stderr."""
 SAY = "from alexnet import kernels; print(kernels.available())"
 needs_compiler = pytest.mark.skipif(
     not any(map(shutil.which, ("g++", "c++", "clang++"))) or sys.platform != "linux", reason="no C++ compiler here"
 )
 
 
-def python(code: str, cache: Path, **environment: str) -> subprocess.Popen[str]:
-    inherited = {name: value for name, value in os.environ.items() if name != "ALEXNET_KERNELS"}
-    return subprocess.Popen(
-        [sys.executable, "-c", code],
-        env=inherited | {"XDG_CACHE_HOME": str(cache), "PYTHONPATH": str(ROOT)} | environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+def python(code: str, cache: Path, **environment: str) -> Future[Outcome]:
+    """The code in a new process, which is forked from one that has torch loaded."""
+    FORKED.set_forkserver_preload(["torch", "pytest"])
+    pool = ProcessPoolExecutor(1, FORKED)
+    started = pool.submit(obey, code, {"XDG_CACHE_HOME": str(cache)} | environment)
+    pool.shutdown(wait=False)
+    return started
 
 
-def outcome(process: subprocess.Popen[str]) -> tuple[int, str, str]:
-    out, err = process.communicate(timeout=300)
-    return process.returncode, out.strip(), err.strip()
+def obey(code: str, environment: dict[str, str]) -> Outcome:
+    os.environ.pop("ALEXNET_KERNELS", None)
+    os.environ |= environment
+    with redirect_stdout(io.StringIO()) as out, redirect_stderr(io.StringIO()) as err:
+        try:
+            exec(code, {})
+        except BaseException:
+            traceback.print_exc()
+            return 1, out.getvalue().strip(), err.getvalue().strip()
+    return 0, out.getvalue().strip(), err.getvalue().strip()
+
+
+def outcome(process: Future[Outcome]) -> Outcome:
+    return process.result(timeout=300)
 
 
 @needs_compiler
