@@ -18,8 +18,8 @@ from alexnet.see.write import (
     Folder,
     about,
     claim_top,
+    evenly_spread,
     look_for_top,
-    spread_over,
     write_activations,
     write_correspondence,
     write_evolution,
@@ -166,7 +166,7 @@ def chosen_channels(run: Run, method: options.EvolutionOfFeatures | options.Acti
     """The channels that are named, in each of the layers; six of each if none are."""
     counts = {layer: run.network.layer(layer).leaving.maps for layer in layers_in(run.network, method.layers)}
     return {
-        layer: numbers_in(method.channels, count, "channels") or spread_over(count, 6)
+        layer: numbers_in(method.channels, count, "channels") or evenly_spread(count, 6)
         for layer, count in counts.items()
     }
 

@@ -159,8 +159,10 @@ class Checked:
         rows = [(name, *(f"{count:,}" for count in counts)) for name, *counts in counts_by_class]
         left = len(rows) - CLASSES_SHOWN
         more = [f"… and {left:,} more classes (--json has all)"] if left > 0 else []
-        told = sorted(self.remarks, key=lambda remark: not remark.fault)
-        lines = [f"{'FAULT: ' if remark.fault else ''}{remark.words}" for remark in told] or ["nothing odd was found"]
+        remarks = sorted(self.remarks, key=lambda remark: not remark.fault)
+        lines = [f"{'FAULT: ' if remark.fault else ''}{remark.words}" for remark in remarks] or [
+            "nothing odd was found"
+        ]
         return "\n".join([table(("class", *self.balance), rows[:CLASSES_SHOWN]), *more, "", *lines])
 
 

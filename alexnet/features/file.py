@@ -190,11 +190,11 @@ def _written(
         file.write_at(0, npy_header(np.dtype(about["type"]).str, shape))
         file.sync()
     found = {"count": cursor.rows, "sha256": file.digest, "left_out": cursor.left_out}
-    told = sealed({**about, **found, **_listed(collection, cursor)})
-    write_atomically(path.with_suffix(".json"), json_bytes(told))
+    content = sealed({**about, **found, **_listed(collection, cursor)})
+    write_atomically(path.with_suffix(".json"), json_bytes(content))
     _unfinished(path).replace(path)
     _journal(path).unlink(missing_ok=True)
-    return told
+    return content
 
 
 def _fill(
@@ -310,8 +310,8 @@ def _journal(path: Path) -> Path:
 
 def _save(path: Path, file: GrowingFile, about: dict[str, Any], cursor: Cursor) -> None:
     file.sync()
-    told = {"fingerprint": about["fingerprint"], **asdict(cursor), "sha256": file.digest}
-    write_atomically(_journal(path), json_bytes(sealed(told)))
+    content = {"fingerprint": about["fingerprint"], **asdict(cursor), "sha256": file.digest}
+    write_atomically(_journal(path), json_bytes(sealed(content)))
 
 
 def _taken_up(path: Path, about: dict[str, Any]) -> Cursor:

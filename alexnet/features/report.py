@@ -28,7 +28,7 @@ Progress = Callable[[str, int, int], None]
 
 
 def write_transfer(
-    run: Run, store_path: Path, out: Path, wish: TransferPlan, *, seen: Path | None = None, progress: Progress
+    run: Run, store_path: Path, out: Path, plan: TransferPlan, *, seen: Path | None = None, progress: Progress
 ) -> dict[str, Any]:
     """Measure, write OUT/transfer.json and transfer.png, give the content. Raises UserError for a store that does not
     fit, and for a folder in which something else was measured."""
@@ -40,25 +40,25 @@ def write_transfer(
         "store": str(store.path.resolve()),
         "fingerprint": store.fingerprint,
         "seen": None if known is None else known.fingerprint,
-        "views": wish.views,
-        "epochs": wish.epochs,
+        "views": plan.views,
+        "epochs": plan.epochs,
     }
     _claim(out, begun)
     duplicates = [] if known is None else duplicates_of(store, known, partial(progress, "duplicates"))
-    study = Study(run, store, out, wish, frozenset(one.first for one in duplicates), progress)
+    study = Study(run, store, out, plan, frozenset(one.first for one in duplicates), progress)
     outcomes = study.outcomes()
-    told = {
+    content = {
         GENERATOR: mark("transfer"),
         **begun,
-        "folds": wish.folds,
-        "seed": wish.seed,
+        "folds": plan.folds,
+        "seed": plan.seed,
         "left_out": named_duplicates(store, known, duplicates),
         "threshold": THRESHOLD,
         "outcomes": [{**asdict(one), "mean": one.mean, "spread": one.spread} for one in outcomes],
     }
-    write_atomically(out / "transfer.json", json_bytes(told))
+    write_atomically(out / "transfer.json", json_bytes(content))
     write_atomically(out / "transfer.png", png_of(accuracy_over_pictures(outcomes), "transfer"))
-    return told
+    return content
 
 
 def _claim(out: Path, begun: dict[str, Any]) -> None:
@@ -86,14 +86,14 @@ def named_duplicates(store: Store, seen: Store | None, duplicates: Sequence[Dupl
     ]
 
 
-def transfer_in_words(told: dict[str, Any]) -> str:
+def transfer_in_words(content: dict[str, Any]) -> str:
     """The table, and how many pictures were left out."""
     outcomes = [
         Outcome(one["what"], one["per_class"], tuple(one["accuracies"]), tuple(one["strengths"]))
-        for one in told["outcomes"]
+        for one in content["outcomes"]
     ]
-    left_out = len({one["key"] for one in told["left_out"]})
-    looked = "" if told["seen"] is None else f"\n\n{left_out} pictures left out: the run has seen them."
+    left_out = len({one["key"] for one in content["left_out"]})
+    looked = "" if content["seen"] is None else f"\n\n{left_out} pictures left out: the run has seen them."
     rows = [
         (one.what, str(one.per_class), f"{one.mean:.1%}", f"{one.spread:.1%}", str(len(one.accuracies)))
         for one in outcomes
@@ -113,7 +113,7 @@ def write_voc(run: Run, root: Path, out: Path, layers: Sequence[str], views: int
     for layer in layers:
         row = describer(run, layer).layer
         found[row] = average_precisions(features_of(run, pictures.files, row, views), pictures)
-    told = {
+    content = {
         GENERATOR: mark(kind),
         "run": str(run.path.resolve()),
         "pictures": str(root),
@@ -123,24 +123,26 @@ def write_voc(run: Run, root: Path, out: Path, layers: Sequence[str], views: int
         "unmeasured": sorted(set(pictures.classes).difference(*found.values())),
         "mean": {row: float(np.mean(list(values.values()))) if values else None for row, values in found.items()},
     }
-    write_atomically(out / "transfer.json", json_bytes(told))
-    return told
+    write_atomically(out / "transfer.json", json_bytes(content))
+    return content
 
 
-def voc_in_words(told: dict[str, Any]) -> str:
+def voc_in_words(content: dict[str, Any]) -> str:
     """A line for each class: ours by layer, then [Z]'s and the best that it compares with (Table 6, VOC 2012)."""
-    layers = list(told["average_precision"])
-    names = sorted({name for values in told["average_precision"].values() for name in values})
+    layers = list(content["average_precision"])
+    names = sorted({name for values in content["average_precision"].values() for name in values})
     heading, rows = ("", *layers, "[Z], VOC 2012", "Sande", "Yan"), list[tuple[str, ...]]()
     for name in names:
-        ours = [_share(told["average_precision"][layer].get(name)) for layer in layers]
+        ours = [_share(content["average_precision"][layer].get(name)) for layer in layers]
         sande, yan, zeiler = PAPER.get(name, (None, None, None))
         rows.append((name, *ours, _share(zeiler), _share(sande), _share(yan)))
-    means = [_share(told["mean"][layer]) for layer in layers]
+    means = [_share(content["mean"][layer]) for layer in layers]
     rows.append(("mean", *means, "79.0 %", "74.3 %", "82.2 %"))
-    unmeasured = ", ".join(told["unmeasured"])
+    unmeasured = ", ".join(content["unmeasured"])
     note = f"\n\nNot measured, since not in both halves: {unmeasured}." if unmeasured else ""
-    return f"trained on {told['trained_on']}, tested on {told['tested_on']} pictures\n\n{table(heading, rows)}{note}"
+    return (
+        f"trained on {content['trained_on']}, tested on {content['tested_on']} pictures\n\n{table(heading, rows)}{note}"
+    )
 
 
 def _share(value: float | None) -> str:

@@ -71,57 +71,57 @@ class Study:
     run: Run
     store: Store
     folder: Path
-    wish: TransferPlan
+    plan: TransferPlan
     left_out: frozenset[int] = frozenset()
     """Numbers of pictures that the run has seen: see `alexnet.features.duplicates`."""
     progress: Callable[[str, int, int], None] = field(default=lambda *_: None)
 
     def __post_init__(self) -> None:
         check_size(self.run.folder, self.store)
-        check_views(self.wish.views)
-        if min(self.wish.folds, self.wish.epochs, *self.wish.per_class) < 1:
+        check_views(self.plan.views)
+        if min(self.plan.folds, self.plan.epochs, *self.plan.per_class) < 1:
             raise UsageError("--folds, --epochs and --per-class: at least 1.")
         whole = pooled(self.store)
         self.kept = np.array([n for n in range(len(whole)) if n not in self.left_out])
         self.pool, self.labels = whole, whole.labels[self.kept]
-        if max(self.wish.per_class) > (most := largest_per_class(self.labels)):
+        if max(self.plan.per_class) > (most := largest_per_class(self.labels)):
             raise UserError(
-                f"{self.store.path}: --per-class {max(self.wish.per_class)} leaves nothing to test of its smallest "
+                f"{self.store.path}: --per-class {max(self.plan.per_class)} leaves nothing to test of its smallest "
                 f"class; {most} can be had."
             )
 
     def outcomes(self) -> list[Outcome]:
         """Everything that is wished for, in the order of [Z] Table 7."""
         found = self.probed(self.run.viewer, "")
-        if "random" in self.wish.beside:
-            found += self.probed(untrained(self.run, self.wish.seed), "untrained, ")
+        if "random" in self.plan.beside:
+            found += self.probed(untrained(self.run, self.plan.seed), "untrained, ")
         for beside in ("target", "fine-tune"):
-            if beside in self.wish.beside:
-                found += [self.trained(beside, count) for count in self.wish.per_class]
+            if beside in self.plan.beside:
+                found += [self.trained(beside, count) for count in self.plan.per_class]
         return found
 
     # ── probes ───────────────────────────────────────────────────────────────────────────────────────────────────
 
     def probed(self, viewer: ViewAverager, prefix: str) -> list[Outcome]:
         """A probe of each kind on each layer, for each number of training pictures."""
-        wish, found = self.wish, []
-        rows = [layer_named(viewer.network, layer) for layer in wish.layers]
+        plan, found = self.plan, []
+        rows = [layer_named(viewer.network, layer) for layer in plan.layers]
         jobs: list[tuple[ProbeKind, int, str]] = [
-            (k, n, row) for k in wish.kinds for n in wish.per_class for row in rows
+            (k, n, row) for k in plan.kinds for n in plan.per_class for row in rows
         ]
         names = {job: f"{prefix}{job[0]} on {job[2]}" for job in jobs}
         if all(self._file(names[job], job[1]).exists() for job in jobs):
             return [self._kept(names[job], job[1]) for job in jobs]
         scratch = self.folder / "features"
         try:
-            told = f"{prefix}features"
+            content = f"{prefix}features"
             features = layers_on_disk(
-                viewer, self.pool, self.kept, rows, scratch, wish.views, partial(self.progress, told)
+                viewer, self.pool, self.kept, rows, scratch, plan.views, partial(self.progress, content)
             )
             for done, job in enumerate(jobs):
                 kind, count, row = job
                 make = partial(
-                    probe, features[row], self.labels, kind, count, what=names[job], folds=wish.folds, seed=wish.seed
+                    probe, features[row], self.labels, kind, count, what=names[job], folds=plan.folds, seed=plan.seed
                 )
                 found.append(self._measured(names[job], count, make))
                 self.progress(f"{prefix}probes", done + 1, len(jobs))
@@ -137,8 +137,8 @@ class Study:
 
         def make() -> Outcome:
             accuracies = []
-            for fold in range(self.wish.folds):
-                self.progress(f"{what}, {per_class} per class", fold, self.wish.folds)
+            for fold in range(self.plan.folds):
+                self.progress(f"{what}, {per_class} per class", fold, self.plan.folds)
                 accuracies.append(self._trained_on(beside, per_class, fold))
             return Outcome(what, per_class, tuple(accuracies))
 
@@ -149,13 +149,13 @@ class Study:
         kept = path.with_suffix(".json")
         if kept.exists():
             return known_accuracy(kept)
-        fold = fold_of(self.labels, per_class, number, seed=self.wish.seed)
+        fold = fold_of(self.labels, per_class, number, seed=self.plan.seed)
         store = fold_store(self.store, self.pool, self.kept, fold, path.with_suffix(".store"))
-        options = fold_options(self.run, beside, self.wish.epochs, self.wish.seed + number)
+        options = fold_options(self.run, beside, self.plan.epochs, self.plan.seed + number)
         begun = (path / "config.json").exists()
         train(store, path, TrainOptions() if begun else options, resume=begun, quiet=True)
         trained = Run.open(path, device=device_of(self.run))
-        accuracy = accuracy_of(trained, store, self.wish.views)
+        accuracy = accuracy_of(trained, store, self.plan.views)
         write_atomically(kept, json_bytes({"accuracy": accuracy}))
         shutil.rmtree(store.path)
         shutil.rmtree(path)
@@ -164,7 +164,7 @@ class Study:
     # ── what is measured already ─────────────────────────────────────────────────────────────────────────────────
 
     def _file(self, what: str, per_class: int) -> Path:
-        name = "".join(c if c.isalnum() else "-" for c in f"{what}-{per_class}-{self.wish.folds}-{self.wish.seed}")
+        name = "".join(c if c.isalnum() else "-" for c in f"{what}-{per_class}-{self.plan.folds}-{self.plan.seed}")
         return self.folder / "measured" / f"{name}.json"
 
     def _kept(self, what: str, per_class: int) -> Outcome:

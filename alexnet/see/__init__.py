@@ -1,8 +1,8 @@
 """Looking inside: every method of Zeiler & Fergus 2014, on any network of the zoo and any run folder.
 
     run = alexnet.load("runs/photos")
-    sight = look(run.network, inputs_of(run.viewer, torch.from_numpy(records_of(run, ["cat.jpg"]))))
-    seen = project(sight, strongest_units(run.network, sight["conv5"], "conv5", 9))
+    passed = run_forward(run.network, inputs_of(run.viewer, torch.from_numpy(records_of(run, ["cat.jpg"]))))
+    seen = project(passed, strongest_units(run.network, passed["conv5"], "conv5", 9))
 
 Everything walks the table of rows; nothing uses hooks. Figures are drawn by `alexnet.see.figures`.
 """
@@ -11,11 +11,11 @@ from alexnet.see.correspondence import Correspondence, correspondence_of
 from alexnet.see.deconvnet import RULES, Projections, Rules, descend, project
 from alexnet.see.diagnosis import Filters, diagnose, linear_pattern
 from alexnet.see.evolution import Evolution, evolve
-from alexnet.see.forward_pass import ForwardPass, inputs_of, look, records_of
+from alexnet.see.forward_pass import ForwardPass, inputs_of, records_of, run_forward
 from alexnet.see.invariance import Invariance, invariance_of
 from alexnet.see.keypoints import read_keypoints
 from alexnet.see.occlusion import Occluder, Occlusion, Square, occlude
-from alexnet.see.patches import Portrait, portraits_of
+from alexnet.see.patches import UnitPatch, patches_of
 from alexnet.see.top import Strongest, Top, find_top, merge
 from alexnet.see.units import Unit, box_of, feature_row, strongest_units
 
@@ -28,13 +28,13 @@ __all__ = [
     "Invariance",
     "Occluder",
     "Occlusion",
-    "Portrait",
     "Projections",
     "Rules",
     "Square",
     "Strongest",
     "Top",
     "Unit",
+    "UnitPatch",
     "box_of",
     "correspondence_of",
     "descend",
@@ -45,12 +45,12 @@ __all__ = [
     "inputs_of",
     "invariance_of",
     "linear_pattern",
-    "look",
     "merge",
     "occlude",
-    "portraits_of",
+    "patches_of",
     "project",
     "read_keypoints",
     "records_of",
+    "run_forward",
     "strongest_units",
 ]

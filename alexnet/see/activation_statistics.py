@@ -68,7 +68,7 @@ class ActivationStatistics:
 
 
 @isolated()
-def spread_of(
+def measure_activations(
     viewer: ViewAverager,
     part: StoreSplit,
     layers: Sequence[str],

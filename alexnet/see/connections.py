@@ -18,7 +18,7 @@ def weighted_layers(network: Network) -> list[Layer]:
     return [layer for layer in network.present if isinstance(layer.row, Weighted)]
 
 
-def strengths(network: Network, name: str) -> Float[Tensor, "C M"]:
+def connection_strengths(network: Network, name: str) -> Float[Tensor, "C M"]:
     """For each channel the length of its weights to each channel below (of the picture: to red, green and blue); 0 for
     those in a column that it does not read. Raises UserError for a layer without shared or dense weights."""
     layer = network.layer(name)
@@ -26,13 +26,14 @@ def strengths(network: Network, name: str) -> Float[Tensor, "C M"]:
         raise UserError(f"{name}: its weights join no channels (convolutions and fully connected layers do).")
     weight = network.get_parameter(f"{name}.weight").detach().float().cpu()
     places = layer.row.kernel**2 if isinstance(layer.row, Conv) else layer.entering.side**2
-    heard = weight.reshape(len(weight), -1, places).norm(dim=2)  # (C, the channels that one reads)
-    if heard.shape[1] == layer.entering.maps:
-        return heard
+    norms = weight.reshape(len(weight), -1, places).norm(dim=2)  # (C, the channels that one reads)
+    if norms.shape[1] == layer.entering.maps:
+        return norms
     width = layer.entering.maps // layer.columns
     found = torch.zeros(len(weight), layer.columns, width)
-    for reads, mine, lengths in zip(layer.reads, found.chunk(layer.columns), heard.chunk(layer.columns), strict=True):
-        mine[:, list(reads)] = lengths.reshape(len(lengths), -1, width)
+    # A column's weights hold only the columns that it reads: its norms go to their places, the others stay 0.
+    for reads, mine, own in zip(layer.reads, found.chunk(layer.columns), norms.chunk(layer.columns), strict=True):
+        mine[:, list(reads)] = own.reshape(len(own), -1, width)
     return found.flatten(1)
 
 

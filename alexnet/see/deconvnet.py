@@ -70,7 +70,7 @@ class Projections:
 @isolated()
 @torch.no_grad()
 def project(
-    sight: ForwardPass,
+    passed: ForwardPass,
     units: Sequence[Unit],
     pictures: Sequence[int] | None = None,
     *,
@@ -89,25 +89,25 @@ def project(
     if len({unit.layer for unit in units}) > 1:
         raise ValueError("units of one layer go down together; those of another layer in a call of their own")
     rules = RULES[method] if norms is None else replace(RULES[method], norms=norms)
-    of_n = torch.tensor([0] * len(units) if pictures is None else list(pictures), device=sight.inputs.device)
+    of_n = torch.tensor([0] * len(units) if pictures is None else list(pictures), device=passed.inputs.device)
     values, pixels = [], []
     for first in range(0, len(units), BATCH):
         some, of = units[first : first + BATCH], of_n[first : first + BATCH]
-        part, value = starting_part(sight, some, of, rules)
+        part, value = starting_part(passed, some, of, rules)
         values.append(value)
-        pixels.append(_descend(sight, units[0].layer, part, of, rules, overlap))
-    boxes, frames = (tuple(see(sight.network, unit) for unit in units) for see in (box_of, frame_of))
+        pixels.append(_descend(passed, units[0].layer, part, of, rules, overlap))
+    boxes, frames = (tuple(see(passed.network, unit) for unit in units) for see in (box_of, frame_of))
     return Projections(tuple(units), tuple(of_n.tolist()), torch.cat(values), boxes, frames, torch.cat(pixels))
 
 
 def starting_part(
-    sight: ForwardPass, units: Sequence[Unit], of: Int[Tensor, "N"], rules: Rules
+    passed: ForwardPass, units: Sequence[Unit], of: Int[Tensor, "N"], rules: Rules
 ) -> tuple[MapPatch, Float[Tensor, "N"]]:
     """The signals at the units, zeros elsewhere, and the units' activations. Where each unit has a place, the part is
     that place of all maps."""
-    output = sight[units[0].layer]
+    output = passed[units[0].layer]
     for unit in units:
-        check_unit(sight.network, unit)
+        check_unit(passed.network, unit)
     placed = output.ndim == 4 and all(unit.row is not None for unit in units)
     tops, lefts = (
         torch.tensor([number if placed and number else 0 for number in numbers], device=output.device)
@@ -124,30 +124,30 @@ def starting_part(
 
 
 def descend(
-    sight: ForwardPass, layer: str, signal: Tensor, of: Int[Tensor, "N"], rules: Rules, overlap: Overlap = "add"
+    passed: ForwardPass, layer: str, signal: Tensor, of: Int[Tensor, "N"], rules: Rules, overlap: Overlap = "add"
 ) -> Float[Tensor, "N 3 S S"]:
     """Bring a signal at the output of `layer`, (N, C, H, W) or (N, U), down to the pixels; `of` (N,): each signal's
     picture in the batch."""
-    return _descend(sight, layer, MapPatch.whole(signal), of, rules, overlap)
+    return _descend(passed, layer, MapPatch.whole(signal), of, rules, overlap)
 
 
 def _descend(
-    sight: ForwardPass, layer: str, part: MapPatch, of: Int[Tensor, "N"], rules: Rules, overlap: Overlap
+    passed: ForwardPass, layer: str, part: MapPatch, of: Int[Tensor, "N"], rules: Rules, overlap: Overlap
 ) -> Float[Tensor, "N 3 S S"]:
-    with sight.network.copies.in_use():
-        for place in range(place_of(sight.network, layer), -1, -1):
-            part = step_down(sight, place, part, of, rules, overlap)
-    return part.onto(torch.zeros_like(sight.inputs[:1])).float()
+    with passed.network.copies.in_use():
+        for place in range(place_of(passed.network, layer), -1, -1):
+            part = step_down(passed, place, part, of, rules, overlap)
+    return part.onto(torch.zeros_like(passed.inputs[:1])).float()
 
 
 def step_down(
-    sight: ForwardPass, place: int, part: MapPatch, of: Int[Tensor, "N"], rules: Rules, overlap: Overlap
+    passed: ForwardPass, place: int, part: MapPatch, of: Int[Tensor, "N"], rules: Rules, overlap: Overlap
 ) -> MapPatch:
     """One row down: from the output of row number `place` to what entered it."""
-    row, below = sight.network.layers[place].row, sight.entering(place)
+    row, below = passed.network.layers[place].row, passed.entering(place)
 
     def crossed(part: MapPatch, x: Tensor) -> MapPatch:
-        return replace(part, values=sight.network.adjoint(row.name, part.values, x))
+        return replace(part, values=passed.network.adjoint(row.name, part.values, x))
 
     match row:
         case Activation():
@@ -160,33 +160,33 @@ def step_down(
         case Norm():
             return crossed(part, part.of(below, of))
         case Pool(kind="max"):
-            return _unpooled(sight, place, part, of, overlap)
+            return _unpooled(passed, place, part, of, overlap)
         case Conv():
-            return _spread(sight, place, part)
+            return _spread(passed, place, part)
         case Dropout() | BatchNorm():  # linear, unit by unit: what entered matters by its shape alone
             return crossed(part, part.values)
         case _:
-            whole = MapPatch.whole(part.onto(torch.zeros_like(sight[row.name][:1])))
+            whole = MapPatch.whole(part.onto(torch.zeros_like(passed[row.name][:1])))
             linear = not isinstance(row, SpatialNorm)
             return crossed(whole, below[:1].expand(len(of), *below.shape[1:]) if linear else below[of])
 
 
-def _unpooled(sight: ForwardPass, place: int, part: MapPatch, of: Int[Tensor, "N"], overlap: Overlap) -> MapPatch:
+def _unpooled(passed: ForwardPass, place: int, part: MapPatch, of: Int[Tensor, "N"], overlap: Overlap) -> MapPatch:
     """Every value back where its window found it: what the windows of the part read."""
-    layer, (height, width) = sight.network.layers[place], sight.entering(place).shape[2:]
+    layer, (height, width) = passed.network.layers[place], passed.entering(place).shape[2:]
     kernel, stride = layer.window.kernel, layer.window.stride
     rows, columns = part.values.shape[2:]
     high, wide = min(height, (rows - 1) * stride + kernel), min(width, (columns - 1) * stride + kernel)
     tops, lefts = (part.tops * stride).clamp(max=height - high), (part.lefts * stride).clamp(max=width - wide)
     # Rows stay as long as the map's, so that switches need no division.
-    switches = part.of(sight.activations.switches[layer.row.name], of) - (tops * width + lefts)[:, None, None, None]
+    switches = part.of(passed.activations.switches[layer.row.name], of) - (tops * width + lefts)[:, None, None, None]
     return MapPatch(unpool(part.values, switches, (high, width), overlap)[..., :wide], tops, lefts)
 
 
-def _spread(sight: ForwardPass, place: int, part: MapPatch) -> MapPatch:
+def _spread(passed: ForwardPass, place: int, part: MapPatch) -> MapPatch:
     """Filters laid at each place of the part: what they read."""
-    layer, below = sight.network.layers[place], sight.entering(place)
-    convolution = sight.network.get_submodule(layer.row.name)
+    layer, below = passed.network.layers[place], passed.entering(place)
+    convolution = passed.network.get_submodule(layer.row.name)
     assert isinstance(convolution, Convolution)
     tops, lefts = (begins * layer.window.stride - layer.window.before for begins in (part.tops, part.lefts))
     spread = MapPatch(convolution.spread(part.values, below.shape[1]), tops, lefts)

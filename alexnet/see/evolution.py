@@ -20,7 +20,7 @@ from alexnet.measure.evaluation import Progress
 from alexnet.measure.run import Run
 from alexnet.measure.viewer import ViewAverager
 from alexnet.runs.folder import SNAPSHOT_EPOCHS
-from alexnet.see.patches import Portrait, portraits_of
+from alexnet.see.patches import UnitPatch, patches_of
 from alexnet.see.top import Top, find_top
 
 
@@ -30,7 +30,7 @@ class Evolution:
     `strongest[layer]` (E, C): the picture behind it, for all. `part`, of how many `pictures`."""
 
     epochs: tuple[int, ...]
-    features: dict[str, dict[int, list[Portrait]]]
+    features: dict[str, dict[int, list[UnitPatch]]]
     strongest: dict[str, Int[Tensor, "E C"]]
     part: str
     pictures: int
@@ -43,7 +43,7 @@ class Evolution:
 
     def jumps(self, layer: str, channel: int) -> int:
         """How often the map's strongest picture changed from one snapshot to the next ([Z] §4.1)."""
-        found = [portrait.picture for portrait in self.features[layer][channel]]
+        found = [patch.picture for patch in self.features[layer][channel]]
         return sum(one != next_one for one, next_one in pairwise(found))
 
     def as_json(self) -> dict[str, Any]:
@@ -57,7 +57,7 @@ class Evolution:
                     "layer": layer,
                     "channel": channel,
                     "jumps": self.jumps(layer, channel),
-                    "strongest": [portrait.as_json() for portrait in over_time],
+                    "strongest": [patch.as_json() for patch in over_time],
                 }
                 for layer, channels in self.features.items()
                 for channel, over_time in channels.items()
@@ -100,13 +100,13 @@ def evolution_of(
     run: Run, part: StoreSplit, channels: Mapping[str, Sequence[int]], tops: Mapping[int, Top]
 ) -> Evolution:
     """Project the strongest pictures, `tops` by epoch, that `find_top` found with each snapshot's network."""
-    features: dict[str, dict[int, list[Portrait]]] = {
+    features: dict[str, dict[int, list[UnitPatch]]] = {
         layer: {channel: [] for channel in some} for layer, some in channels.items()
     }
     for epoch, top in tops.items():
         viewer = viewer_after(run, epoch)
         for layer, some in channels.items():
-            for channel, found in portraits_of(viewer, part, top, layer, some).items():
+            for channel, found in patches_of(viewer, part, top, layer, some).items():
                 features[layer][channel] += found
     strongest = {layer: torch.stack([top[layer].pictures[:, 0] for top in tops.values()]) for layer in channels}
     return Evolution(tuple(tops), features, strongest, part.folder.name, len(part))

@@ -14,7 +14,7 @@ from alexnet.see.diagnosis import Filters
 from alexnet.see.display import contrast, cut, tile
 from alexnet.see.evolution import Evolution
 from alexnet.see.occlusion import Occlusion
-from alexnet.see.patches import Portrait
+from alexnet.see.patches import UnitPatch
 
 TILE = 72
 """Side of a tile in pixels."""
@@ -39,21 +39,21 @@ def projection_figure(picture: np.ndarray, seen: Projections, method: str) -> Fi
     return figure
 
 
-def portrait_tiles(some: Sequence[Portrait]) -> tuple[np.ndarray, np.ndarray]:
+def patch_tiles(some: Sequence[UnitPatch]) -> tuple[np.ndarray, np.ndarray]:
     """Projections and patches of one channel, each a mosaic of three in a row."""
     projections = mosaic([tile(contrast(one.projection), TILE, one.box, one.frame) for one in some], 3)
     patches = mosaic([tile(one.patch, TILE, one.box, one.frame) for one in some], 3)
     return projections, patches
 
 
-def top_figure(found: Mapping[int, Sequence[Portrait]], layer: str) -> Figure:
+def top_figure(found: Mapping[int, Sequence[UnitPatch]], layer: str) -> Figure:
     """[Z] Fig. 2 for one layer: for each channel the projections of its strongest pictures, and beside them the patches
     that the units saw."""
     channels = [channel for channel, some in found.items() if some]
     per_row = min(4, max(1, len(channels)))
     figure, axes = figure_grid(-(-len(channels) // per_row), per_row, 3.3, 1.85)
     for place, channel in enumerate(channels):
-        projections, patches = portrait_tiles(found[channel])
+        projections, patches = patch_tiles(found[channel])
         gap = np.full((len(projections), 8, 3), 255, np.uint8)
         both = np.concatenate([projections, gap, patches], axis=1)
         show(axes.flat[place], both, f"{layer} · {channel}")
@@ -105,13 +105,14 @@ def filters_figure(named: Sequence[tuple[str, Filters, np.ndarray]]) -> Figure:
 
 def titles_of(name: str, filters: Filters) -> tuple[str, str, str]:
     """What stands above the three mosaics of a run."""
-    told, name = filters.as_json(), shortened(name, 24)
-    shares = told["mean_share"]
+    figures = filters.as_json()
+    shares = figures["mean_share"]
     return (
-        f"{name}: {filters.layer}, {told['filters']} of {told['size']}×{told['size']}, stride {filters.stride}\n"
-        f"{told['dead']} dead · very low {shares['very_low']:.0%} · very high {shares['very_high']:.0%} · "
+        f"{shortened(name, 24)}: {filters.layer}, {figures['filters']} of {figures['size']}×{figures['size']}, "
+        f"stride {filters.stride}\n"
+        f"{figures['dead']} dead · very low {shares['very_low']:.0%} · very high {shares['very_high']:.0%} · "
         f"aliased {shares['aliased']:.0%}",
-        f"all on one scale: the largest RMS is {told['dominance']:.1f} × the median",
+        f"all on one scale: the largest RMS is {figures['dominance']:.1f} × the median",
         "second layer, as linear patterns",
     )
 
@@ -133,7 +134,7 @@ def occlusion_figure(
     found: Occlusion,
     projection: np.ndarray,
     class_names: Sequence[str],
-    best: Sequence[Portrait] = (),
+    best: Sequence[UnitPatch] = (),
 ) -> Figure:
     """[Z] Fig. 7 for one picture: (a) the picture, with the square to scale; (b) the watched map's total; (c) its
     projection, and if known its strongest patches; (d) probability of the true class; (e) most probable class."""
@@ -150,7 +151,7 @@ def occlusion_figure(
     _heat(figure, axes[0, 1], found.total.numpy(), extent, side, f"b  {unit.layer} · {unit.channel}\ntotal")
     show(axes[0, 2], contrast(projection), f"c  {unit.layer} · {unit.channel}\nprojection")
     if best:
-        show(axes[0, 3], portrait_tiles(best)[1], f"{unit.layer} · {unit.channel}\nstrongest patches")
+        show(axes[0, 3], patch_tiles(best)[1], f"{unit.layer} · {unit.channel}\nstrongest patches")
     probability = found.probability.numpy()
     title = f"d  probability of the class\n{found.clean_probability:.3f} without square"
     _heat(figure, axes[0, -2], probability, extent, side, title, top=1.0)

@@ -23,7 +23,7 @@ from alexnet.nets.network import Activations, Network
 
 @dataclass(frozen=True, eq=False)
 class ForwardPass:
-    """What a network made of a batch of inputs: `activations` has every map and switch. `look` makes one."""
+    """What a network made of a batch of inputs: `activations` has every map and switch. `run_forward` makes one."""
 
     network: Network
     inputs: Float[Tensor, "B 3 C C"]
@@ -51,7 +51,7 @@ class ForwardPass:
 # Not inference mode: guided backpropagation and the gradient differentiate through what was seen.
 @isolated()
 @torch.no_grad()
-def look(network: Network, inputs: Float[Tensor, "B 3 C C"]) -> ForwardPass:
+def run_forward(network: Network, inputs: Float[Tensor, "B 3 C C"]) -> ForwardPass:
     """Run the network over `inputs` (RGB 0–255 minus the mean) and keep everything that it makes of them."""
     with network.copies.in_use():
         return ForwardPass(network, inputs, network.activations(inputs))

@@ -70,35 +70,35 @@ class MapPatch:
 
 @dataclass(frozen=True, eq=False)
 class Local:
-    """Follows changes of one picture. `sight`: of that picture alone (a batch of one)."""
+    """Follows changes of one picture. `passed`: of that picture alone (a batch of one)."""
 
-    sight: ForwardPass
+    passed: ForwardPass
     surroundings: dict[str, Tensor] = field(default_factory=dict)
     """Clean maps with what lies around them, (H', W', C), by the row that reads them."""
 
     @cached_property
     def whole(self) -> int:
         """The number of the first row that has to be computed whole, or how many rows there are."""
-        rows = self.sight.network.present
+        rows = self.passed.network.present
         wholes = (place for place, layer in enumerate(rows) if not _in_parts(layer))
         return next(wholes, len(rows))
 
     def parts(self, part: MapPatch) -> Iterator[tuple[str, MapPatch]]:
         """Row by row what changes: (name, part), of the rows before number `whole`."""
-        for place, layer in enumerate(self.sight.network.present[: self.whole]):
+        for place, layer in enumerate(self.passed.network.present[: self.whole]):
             part = self._partly(part, place, self._module(layer))
             yield layer.row.name, part
 
     def rest(self, entering: Tensor) -> Iterator[tuple[str, Tensor]]:
         """(name, output) of row number `whole` and those behind it, from the whole maps that enter it."""
-        network = self.sight.network
+        network = self.passed.network
         for layer in network.present[self.whole :]:
             last = layer is network.layers[-1]
             entering = self._module(layer)(at_least_float32(entering) if last else entering)
             yield layer.row.name, entering
 
     def _module(self, layer: Layer) -> nn.Module:
-        return self.sight.network.get_submodule(layer.row.name)
+        return self.passed.network.get_submodule(layer.row.name)
 
     def _partly(self, part: MapPatch, place: int, module: nn.Module) -> MapPatch:
         match module:
@@ -122,7 +122,7 @@ class Local:
         self, part: MapPatch, place: int, window: Window, apply: Callable[[Tensor], Tensor], outside: float
     ) -> MapPatch:
         """The windows that read any of the part, `apply` being the row on a map that is already padded."""
-        size = self.sight.entering(place).shape[-1]
+        size = self.passed.entering(place).shape[-1]
         height, width = part.values.shape[2:]
         tops, rows = _reached(window, part.tops, height, size)
         lefts, columns = _reached(window, part.lefts, width, size)
@@ -135,7 +135,7 @@ class Local:
     def _by_difference(self, part: MapPatch, place: int, convolution: Convolution) -> MapPatch:
         """A convolution is linear: what the part's difference from the clean map makes of it is added to its clean
         output. No sum is taken over what did not change."""
-        clean_in, clean_out = self.sight.entering(place), self.sight[self.sight.network.layers[place].row.name]
+        clean_in, clean_out = self.passed.entering(place), self.passed[self.passed.network.layers[place].row.name]
         window, (height, width) = convolution.window, part.values.shape[2:]
         before = _read(_by_places(clean_in), None, (part.tops, height), (part.lefts, width))
         change = convolution.change(part.values - before)
@@ -153,9 +153,9 @@ class Local:
 
     def _around(self, place: int, window: Window, outside: float) -> Float[Tensor, "H2 W2 C"]:
         """The clean map that enters a row, with what its windows read beyond the edges."""
-        name = self.sight.network.layers[place].row.name
+        name = self.passed.network.layers[place].row.name
         if name not in self.surroundings:
-            clean = self.sight.entering(place)[0]
+            clean = self.passed.entering(place)[0]
             far = max(0, window.far_padding(clean.shape[-1]))
             padded = F.pad(clean, (window.before, far, window.before, far), value=outside)
             self.surroundings[name] = padded.permute(1, 2, 0).contiguous()

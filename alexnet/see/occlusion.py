@@ -14,7 +14,7 @@ from torch import Tensor
 from alexnet.errors import UsageError, UserError
 from alexnet.isolation import isolated
 from alexnet.measure.viewer import ViewAverager
-from alexnet.see.forward_pass import ForwardPass, centre_mean, inputs_of, look
+from alexnet.see.forward_pass import ForwardPass, centre_mean, inputs_of, run_forward
 from alexnet.see.local import Local, MapPatch
 from alexnet.see.units import Unit, check_unit, last_convolution
 
@@ -109,12 +109,12 @@ class Occluder:
     only (`alexnet.see.local`), `places_plainly` everything.
     """
 
-    def __init__(self, viewer: ViewAverager, sight: ForwardPass, square: Square, watched: Unit) -> None:
+    def __init__(self, viewer: ViewAverager, passed: ForwardPass, square: Square, watched: Unit) -> None:
         check_unit(viewer.network, watched)
-        self.viewer, self.sight, self.square, self.watched = viewer, sight, square, watched
+        self.viewer, self.passed, self.square, self.watched = viewer, passed, square, watched
         self.last = viewer.network.layers[-1].row.name
-        self.grey = square.grey - centre_mean(viewer).to(sight.inputs.dtype)
-        self.local = Local(sight)
+        self.grey = square.grey - centre_mean(viewer).to(passed.inputs.dtype)
+        self.local = Local(passed)
 
     @isolated(inference=True)
     def places(self, tops: Int[Tensor, "N"], lefts: Int[Tensor, "N"]) -> tuple[Tensor, Tensor]:
@@ -145,12 +145,12 @@ class Occluder:
             part = found
             if name == self.watched.layer:
                 totals = self._total(part)
-        return totals, part.onto(self.sight.entering(self.local.whole))
+        return totals, part.onto(self.passed.entering(self.local.whole))
 
     @isolated(inference=True)
     def places_plainly(self, tops: Int[Tensor, "N"], lefts: Int[Tensor, "N"]) -> tuple[Tensor, Tensor]:
         """The same from whole pictures through the whole network."""
-        pictures = MapPatch(self._patches(tops, lefts), tops, lefts).onto(self.sight.inputs)
+        pictures = MapPatch(self._patches(tops, lefts), tops, lefts).onto(self.passed.inputs)
         maps = self.viewer.maps(pictures, {self.watched.layer, self.last})
         probabilities = maps[self.last].flatten(1).float().softmax(dim=1)
         return self._total(maps[self.watched.layer]), probabilities
@@ -164,15 +164,15 @@ class Occluder:
         channel = slice(self.watched.channel, self.watched.channel + 1)
         if isinstance(found, MapPatch):
             watched = MapPatch(found.values[:, channel], found.tops, found.lefts)
-            maps = watched.onto(self.sight[self.watched.layer][:, channel])
+            maps = watched.onto(self.passed[self.watched.layer][:, channel])
         else:
             maps = found[:, channel]
         return maps.float().flatten(1).sum(dim=1)
 
 
-def strongest_map(sight: ForwardPass, layer: str) -> Unit:
+def strongest_map(passed: ForwardPass, layer: str) -> Unit:
     """The map of `layer` with the largest total on the (first) picture."""
-    totals = sight[layer][0].float().flatten(1).sum(dim=1)
+    totals = passed[layer][0].float().flatten(1).sum(dim=1)
     return Unit(layer, int(totals.argmax()))
 
 
@@ -209,15 +209,15 @@ def occlude(
     `found` receives them as they are computed. Raises UserError for a square larger than the picture, or a map that
     does not exist.
     """
-    sight = record if isinstance(record, ForwardPass) else look(viewer.network, inputs_of(viewer, record[None]))
+    passed = record if isinstance(record, ForwardPass) else run_forward(viewer.network, inputs_of(viewer, record[None]))
     square = square or Square.fitting(viewer.inputs.size)
-    watched = watched or strongest_map(sight, last_convolution(viewer.network))
-    occluder = Occluder(viewer, sight, square, watched)
+    watched = watched or strongest_map(passed, last_convolution(viewer.network))
+    occluder = Occluder(viewer, passed, square, watched)
     compute = occluder.places_plainly if plainly else occluder.places
-    clean_k = sight.probabilities[0]
+    clean_k = passed.probabilities[0]
     label = int(clean_k.argmax()) if label is None else label
     corners = square.corners(viewer.inputs.size)
-    edges, count, done = torch.tensor(corners, device=sight.inputs.device), len(corners), 0
+    edges, count, done = torch.tensor(corners, device=passed.inputs.device), len(corners), 0
     totals_rq, probabilities_rqk = torch.zeros(count, count), torch.zeros(count, count, len(clean_k))
     for step, rows, columns in rounds(count, coarse, min(together, WHOLE_PICTURES) if plainly else together):
         totals, probabilities = (one.cpu() for one in compute(edges[rows], edges[columns]))
@@ -235,7 +235,7 @@ def occlude(
         total=totals_rq,
         probability=probabilities_rqk[..., label],
         predicted=probabilities_rqk.argmax(dim=2),
-        clean_total=float(sight[watched.layer][0, watched.channel].float().sum()),
+        clean_total=float(passed[watched.layer][0, watched.channel].float().sum()),
         clean_probability=float(clean_k[label]),
         clean_predicted=int(clean_k.argmax()),
     )

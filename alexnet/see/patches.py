@@ -17,7 +17,7 @@ from alexnet.isolation import isolated
 from alexnet.measure.viewer import ViewAverager
 from alexnet.see.deconvnet import Method, NormRule, Overlap, project
 from alexnet.see.display import cut
-from alexnet.see.forward_pass import centre_views, inputs_of, look
+from alexnet.see.forward_pass import centre_views, inputs_of, run_forward
 from alexnet.see.top import NONE, Top
 from alexnet.see.units import Unit, unit_at
 
@@ -26,7 +26,7 @@ PICTURES = 32
 
 
 @dataclass(frozen=True, eq=False)
-class Portrait:
+class UnitPatch:
     """A unit excited by a picture: `value`, its activation; `picture`, the number in the part, `key` and `label` the
     picture's; `box`, the pixels of the centre view that it saw, `frame` the same with what lies beyond the edge;
     `patch` uint8 (h, w, 3) and `projection` float32 (3, h, w), both inside the box."""
@@ -54,7 +54,7 @@ class Portrait:
 
 
 @isolated()
-def portraits_of(
+def patches_of(
     viewer: ViewAverager,
     part: StoreSplit,
     top: Top,
@@ -64,7 +64,7 @@ def portraits_of(
     method: Method = "deconvnet",
     norms: NormRule | None = None,
     overlap: Overlap = "add",
-) -> dict[int, list[Portrait]]:
+) -> dict[int, list[UnitPatch]]:
     """For each of `channels` its strongest pictures, the strongest first; fewer where the part has fewer pictures.
 
     The pictures are read and looked at again; a picture that several channels share, once for all of them.
@@ -77,19 +77,19 @@ def portraits_of(
         if best.pictures[channel, rank] != NONE
     ]
     numbers = sorted({picture for _, _, picture, _ in wanted})
-    found: dict[tuple[int, int], Portrait] = {}
+    found: dict[tuple[int, int], UnitPatch] = {}
     for first in range(0, len(numbers), PICTURES):
         batch = numbers[first : first + PICTURES]
         here = [entry for entry in wanted if entry[2] in batch]
         units = [unit_at(viewer.network, layer, channel, place) for channel, _, _, place in here]
         records = part.read(np.array(batch))
-        sight = look(viewer.network, inputs_of(viewer, torch.from_numpy(records)))
+        passed = run_forward(viewer.network, inputs_of(viewer, torch.from_numpy(records)))
         of = [batch.index(picture) for _, _, picture, _ in here]
-        seen = project(sight, units, of, method=method, norms=norms, overlap=overlap)
+        seen = project(passed, units, of, method=method, norms=norms, overlap=overlap)
         views, pixels = centre_views(records, viewer.inputs.size), seen.pixels.cpu().numpy()
         for number, (channel, rank, picture, _) in enumerate(here):
             left, top_edge, right, bottom = box = seen.boxes[number]
-            found[channel, rank] = Portrait(
+            found[channel, rank] = UnitPatch(
                 unit=units[number],
                 value=float(seen.values[number]),
                 picture=picture,

@@ -25,16 +25,16 @@ from alexnet.measure.predict import Picture
 from alexnet.measure.run import Run
 from alexnet.report.drawing import png_of
 from alexnet.see import charts, figures
-from alexnet.see.activation_statistics import ActivationStatistics, spread_of
+from alexnet.see.activation_statistics import ActivationStatistics, measure_activations
 from alexnet.see.correspondence import Correspondence, correspondence_of
 from alexnet.see.deconvnet import Method, NormRule, Overlap, Projections, project
 from alexnet.see.diagnosis import PATTERNS, Filters, diagnose, linear_pattern
 from alexnet.see.evolution import Evolution, evolve
-from alexnet.see.forward_pass import centre_views, inputs_of, look, records_of
+from alexnet.see.forward_pass import centre_views, inputs_of, records_of, run_forward
 from alexnet.see.invariance import Fill, Invariance, Normalisation, Transformation, invariance_of
 from alexnet.see.keypoints import Annotated, in_view, region_in_view
 from alexnet.see.occlusion import Occlusion, Square, occlude
-from alexnet.see.patches import portraits_of
+from alexnet.see.patches import patches_of
 from alexnet.see.top import Top, find_top
 from alexnet.see.units import Unit, strongest_units
 
@@ -90,7 +90,7 @@ class Claim:
         return path
 
 
-def spread_over(count: int, wanted: int = EVENLY) -> list[int]:
+def evenly_spread(count: int, wanted: int = EVENLY) -> list[int]:
     """So many numbers, evenly spread over 0 … count − 1."""
     return np.unique(np.linspace(0, count - 1, min(wanted, count)).round().astype(int)).tolist()
 
@@ -133,13 +133,13 @@ def write_projection(
     records = records_of(run, [picture])
     options = [layer, channels, place, whole, method, norms, overlap]
     claim = out.claim(f"project-{layer}-{Path(picture).stem}", *identity(run, picture), options)
-    sight = look(run.network, inputs_of(run.viewer, torch.from_numpy(records)))
-    units = strongest_units(run.network, sight[layer], layer, channels)
+    passed = run_forward(run.network, inputs_of(run.viewer, torch.from_numpy(records)))
+    units = strongest_units(run.network, passed[layer], layer, channels)
     if whole or place is not None:
         units = [Unit(layer, unit.channel, *(place or ())) for unit in units]
-    seen = project(sight, units, method=method, norms=norms, overlap=overlap)
+    seen = project(passed, units, method=method, norms=norms, overlap=overlap)
     view = centre_views(records, run.inputs.size)[0]
-    told = {
+    content = {
         "picture": picture,
         "layer": layer,
         "method": method,
@@ -154,7 +154,7 @@ def write_projection(
             for unit, value, box, pixels in zip(seen.units, seen.values, seen.boxes, seen.pixels, strict=True)
         ],
     }
-    claim.put(figures.projection_figure(view, seen, method), told)
+    claim.put(figures.projection_figure(view, seen, method), content)
     return seen
 
 
@@ -181,18 +181,18 @@ def write_occlusion(
     label = None if true is None else class_number(run, true)
     watched = None if layer is None or channel is None else Unit(layer, channel)
     found = occlude(run.viewer, torch.from_numpy(record[0]), label, square=square, watched=watched, progress=progress)
-    sight = look(run.network, inputs_of(exact, torch.from_numpy(record)))
-    projection = project(sight, [found.watched]).pixels[0].cpu().numpy()
+    passed = run_forward(run.network, inputs_of(exact, torch.from_numpy(record)))
+    projection = project(passed, [found.watched]).pixels[0].cpu().numpy()
     best, unit = [], found.watched
     if store is not None:
         check_size(run.folder, store)
         pictures = part_of(store, part)
         top = find_top(exact, pictures, [unit.layer])
-        best = portraits_of(exact, pictures, top, unit.layer, [unit.channel])[unit.channel]
+        best = patches_of(exact, pictures, top, unit.layer, [unit.channel])[unit.channel]
     view = centre_views(record, run.inputs.size)[0]
     drawn = figures.occlusion_figure(view, found, projection, run.class_names, best)
-    told = {"picture": picture, "precision": run.placement.precision} | found.as_json(run.class_names)
-    claim.put(drawn, told)
+    content = {"picture": picture, "precision": run.placement.precision} | found.as_json(run.class_names)
+    claim.put(drawn, content)
     return found
 
 
@@ -273,18 +273,18 @@ def write_top(
         if top.about.get(name) != value:
             raise UsageError(f"these strongest pictures are of another {name}. Look for them again.")
     for layer, best in top.layers.items():
-        chosen = (channels or {}).get(layer) or spread_over(len(best.values))
-        found = portraits_of(run.viewer, pictures, top, layer, chosen, method=method, norms=norms)
-        told = {
+        chosen = (channels or {}).get(layer) or evenly_spread(len(best.values))
+        found = patches_of(run.viewer, pictures, top, layer, chosen, method=method, norms=norms)
+        content = {
             "layer": layer,
             "part": part,
             "pictures": top.about["pictures"],
             "dead": best.dead.tolist(),
-            "shown": {str(channel): [portrait.as_json() for portrait in some] for channel, some in found.items()},
+            "shown": {str(channel): [patch.as_json() for patch in some] for channel, some in found.items()},
             "strongest": best.pictures.tolist(),
             "values": [[value for value in row if value > -np.inf] for row in best.values.tolist()],
         }
-        claims[layer].put(figures.top_figure(found, layer), told)
+        claims[layer].put(figures.top_figure(found, layer), content)
 
 
 def claim_top(
@@ -315,13 +315,13 @@ def write_activations(
     check_size(run.folder, store)
     made_of = about(run, store, part)
     claim = out.claim("activations", made_of, {layer: list(some) for layer, some in channels.items()})
-    found = spread_of(run.viewer, part_of(store, part), list(channels), about=made_of, progress=progress)
-    told = {
+    found = measure_activations(run.viewer, part_of(store, part), list(channels), about=made_of, progress=progress)
+    content = {
         "part": part,
         "pictures": found.about["pictures"],
         "features": [found.as_json(layer, channel) for layer, some in channels.items() for channel in some],
     }
-    claim.put(charts.activations_figure(found, channels), told)
+    claim.put(charts.activations_figure(found, channels), content)
     return found
 
 
@@ -351,11 +351,11 @@ def write_filters(runs: Sequence[Run], out: Folder) -> list[Filters]:
     """[Z] Fig. 6 for one run, or two side by side."""
     claim = out.claim("filters", *map(identity, runs))
     named = [filters_of(run, run.path.resolve().name) for run in runs]
-    told = [
+    content = [
         {"run": name, "network": run.folder.table.name} | filters.as_json()
         for run, (name, filters, _) in zip(runs, named, strict=True)
     ]
-    claim.put(figures.filters_figure(named), told)
+    claim.put(figures.filters_figure(named), content)
     return [filters for _, filters, _ in named]
 
 
@@ -363,7 +363,7 @@ def filters_of(run: Run, name: str) -> tuple[str, Filters, np.ndarray]:
     """What `figures.filters_figure` draws of a run called `name`: its first layer's filters, its second's patterns."""
     second = run.network.table.weighted[1].name
     maps = run.network.layer(second).leaving.maps
-    patterns = linear_pattern(run.network.cpu(), second, spread_over(maps, PATTERNS))
+    patterns = linear_pattern(run.network.cpu(), second, evenly_spread(maps, PATTERNS))
     return name, diagnose(run.network), figures.pattern_mosaic(patterns.numpy())
 
 

@@ -25,7 +25,7 @@ from alexnet.files.schema import is_altered, json_bytes, read_json, sealed, vali
 from alexnet.files.tensors import digest_in
 from alexnet.measure.evaluation import Progress, check_size, evaluate_run, part_of
 from alexnet.report.text import evaluation_as_json
-from alexnet.see.activation_statistics import ActivationStatistics, spread_of
+from alexnet.see.activation_statistics import ActivationStatistics, measure_activations
 from alexnet.see.connections import weighted_layers
 from alexnet.see.evolution import chosen_epochs, viewer_after
 from alexnet.see.top import Top, find_top
@@ -167,7 +167,9 @@ class RunCache:
         elif what == "top":
             find_top(viewer, self.split, self.layers, about=self.about, progress=progress).save(self.path(what))
         elif what == "spread":
-            spread_of(viewer, self.split, self.layers, about=self.about, progress=progress).save(self.path(what))
+            measure_activations(viewer, self.split, self.layers, about=self.about, progress=progress).save(
+                self.path(what)
+            )
         elif what == "evaluation":
             self._evaluate(progress)
         else:

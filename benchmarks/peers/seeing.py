@@ -20,7 +20,7 @@ from alexnet.errors import UserError
 from alexnet.measure.viewer import ViewAverager
 from alexnet.nets.table import Conv
 from alexnet.see.deconvnet import project
-from alexnet.see.forward_pass import inputs_of, look
+from alexnet.see.forward_pass import inputs_of, run_forward
 from alexnet.see.occlusion import Square, occlude
 from alexnet.see.top import find_top
 from alexnet.see.units import strongest_units
@@ -160,11 +160,11 @@ def _look(viewer: ViewAverager, records: Tensor, batch: int) -> None:
 def project_rows(scene: Scene) -> list[Row]:
     """see.project: projections a second from the last convolution, beside pictures a second of our test."""
     records = scene.records[:PROJECTIONS]
-    sight = look(scene.exact.network, inputs_of(scene.exact, records))
-    layer = [row.name for row in sight.network.table.weighted if isinstance(row, Conv)][-1]
-    units = [strongest_units(sight.network, sight[layer][n : n + 1], layer, 1)[0] for n in range(len(records))]
+    passed = run_forward(scene.exact.network, inputs_of(scene.exact, records))
+    layer = [row.name for row in passed.network.table.weighted if isinstance(row, Conv)][-1]
+    units = [strongest_units(passed.network, passed[layer][n : n + 1], layer, 1)[0] for n in range(len(records))]
     contenders: dict[str, Act] = {
-        "project": partial(project, sight, units, range(len(records))),
+        "project": partial(project, passed, units, range(len(records))),
         "look": partial(scene.viewer.probabilities, records),
     }
     times = race(contenders, scene.bench.rounds, progress=scene.bench.progress_of("see: projections beside inference"))

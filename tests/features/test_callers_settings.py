@@ -134,11 +134,11 @@ def described(run: Path, store: Store, folder: Path) -> Any:
 def looked_into(run: Path, store: Store, _: Path) -> Any:
     opened, part = Run.open(run, device="cpu"), store.parts["val"]
     viewer, records = opened.viewer, torch.from_numpy(part.read(np.arange(2)))
-    sight = see.look(opened.network, see.inputs_of(viewer, records))
-    unit = see.strongest_units(opened.network, sight["conv3"], "conv3", 2)[0]
+    passed = see.run_forward(opened.network, see.inputs_of(viewer, records))
+    unit = see.strongest_units(opened.network, passed["conv3"], "conv3", 2)[0]
     return [
-        see.project(sight, [unit]).pixels,
-        see.project(sight, [unit], method="guided").pixels,
+        see.project(passed, [unit]).pixels,
+        see.project(passed, [unit], method="guided").pixels,
         see.occlude(viewer, records[0], square=see.Square(12, 8, 0)).probability,
         see.invariance_of(
             viewer, records[:1], [0], names="a", class_names=store.class_names, kinds=["scale"]

@@ -117,10 +117,10 @@ def test_a_fold_becomes_a_store_with_the_same_pixels(store: Store, tmp_path: Pat
 
 
 def test_a_study_measures_once_and_goes_on(run: Run, store: Store, tmp_path: Path, monkeypatch) -> None:
-    wish = TransferPlan(
+    plan = TransferPlan(
         layers=("1", "7"), kinds=("svm",), per_class=(3,), folds=2, epochs=2, beside=("random", "target", "fine-tune")
     )
-    found = Study(run, store, tmp_path, wish).outcomes()
+    found = Study(run, store, tmp_path, plan).outcomes()
     assert [one.what for one in found] == [
         "svm on pool1", "svm on relu7", "untrained, svm on pool1", "untrained, svm on relu7",
         "trained on these only", "fine-tuned, all layers",
@@ -138,7 +138,7 @@ def test_a_study_measures_once_and_goes_on(run: Run, store: Store, tmp_path: Pat
     assert not list((tmp_path / "trainings").glob("*.store"))
     monkeypatch.setattr(transfer_module, "probe", None)
     monkeypatch.setattr(transfer_module, "train", None)
-    assert Study(run, store, tmp_path, wish).outcomes() == found, "all is found, nothing is measured again"
+    assert Study(run, store, tmp_path, plan).outcomes() == found, "all is found, nothing is measured again"
 
 
 def test_too_many_training_pictures_are_refused(run: Run, store: Store, tmp_path: Path) -> None:

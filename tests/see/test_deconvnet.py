@@ -13,7 +13,7 @@ from alexnet.errors import UserError
 from alexnet.nets.network import Network
 from alexnet.nets.table import Activation, Conv, Dense, Norm, Pool, Table
 from alexnet.see.deconvnet import RULES, Method, descend, project
-from alexnet.see.forward_pass import look
+from alexnet.see.forward_pass import run_forward
 from alexnet.see.units import Unit, box_of, strongest_units
 
 ZOO = ["toy", "alexnet", "alexnet-145", "alexnet-4col", "alexnet-nocomm", "alexnet-tanh", "zfnet", "torchvision"]
@@ -53,7 +53,7 @@ def test_by_hand() -> None:
     for y in range(3):
         for x in range(3):
             expected[y : y + 2, x : x + 2] += max(0.0, float(unpooled[y, x])) * c
-    seen = project(look(network, picture), [Unit("d", 0, 0, 0)])
+    seen = project(run_forward(network, picture), [Unit("d", 0, 0, 0)])
     assert float(seen.values[0]) == pytest.approx(activation)
     for colour in range(3):
         torch.testing.assert_close(seen.pixels[0, colour].double(), expected)
@@ -64,11 +64,11 @@ def test_the_gradient_is_autograd_s_and_guided_only_drops_what_is_negative(name:
     network = small(name).double()
     picture = noise(2, network.input_size).double().requires_grad_()
     layer = [row.name for row in network.table.weighted][-2]
-    sight = look(network, picture.detach())
+    passed = run_forward(network, picture.detach())
     channels = [1, 2, 3]
     for number in (0, 1):
         units = [Unit(layer, c) for c in channels]
-        found = project(sight, units, [number] * 3, method="gradient").pixels
+        found = project(passed, units, [number] * 3, method="gradient").pixels
         for unit, pixels in zip(units, found, strict=True):
             total = network.activations(picture)[layer][number, unit.channel].sum()
             (expected,) = torch.autograd.grad(total, picture)
@@ -88,11 +88,11 @@ def test_the_way_down_is_the_transpose_of_the_way_up(name: str) -> None:
             weight.data.zero_()
     picture = noise(1, network.input_size, seed=1).double()
     layer = network.table.weighted[-2].name
-    sight = look(network, picture)
-    y = torch.randn(1, *sight[layer].shape[1:], generator=torch.Generator().manual_seed(1), dtype=torch.double)
-    down = descend(sight, layer, y, all_of(1), RULES["gradient"])
+    passed = run_forward(network, picture)
+    y = torch.randn(1, *passed[layer].shape[1:], generator=torch.Generator().manual_seed(1), dtype=torch.double)
+    down = descend(passed, layer, y, all_of(1), RULES["gradient"])
     step = noise(1, network.input_size, seed=2).double() * 1e-7
-    moved = network.activations(picture + step)[layer] - sight[layer]
+    moved = network.activations(picture + step)[layer] - passed[layer]
     assert float((moved * y).sum()) == pytest.approx(float((step * down.double()).sum()), rel=1e-3)
 
 
@@ -102,12 +102,12 @@ def test_methods_are_lines_of_one_table(method: Method) -> None:
     rows = (Conv("a", 4, 3), Activation("ra"), Norm("n", alpha=1e-2), Pool("p"), Conv("b", 4, 3), Activation("rb"))
     network = small_of(rows, 15)
     picture = noise(1, 15).double()
-    sight = look(network, picture)
-    unit = strongest_units(network, sight["rb"], "rb", [2])[0]
-    found = project(sight, [unit], method=method).pixels.double()
+    passed = run_forward(network, picture)
+    unit = strongest_units(network, passed["rb"], "rb", [2])[0]
+    found = project(passed, [unit], method=method).pixels.double()
     a, b = (network.get_parameter(f"{name}.weight").detach() for name in "ab")
-    signal = torch.zeros_like(sight["rb"])
-    start = float(sight["rb"][0, 2, unit.row, unit.column]) if method == "deconvnet" else 1.0
+    signal = torch.zeros_like(passed["rb"])
+    start = float(passed["rb"][0, 2, unit.row, unit.column]) if method == "deconvnet" else 1.0
     signal[0, 2, unit.row, unit.column] = start
     rules = {"deconvnet": (True, False), "guided": (True, True), "gradient": (False, True)}[method]
 
@@ -115,17 +115,17 @@ def test_methods_are_lines_of_one_table(method: Method) -> None:
         down = down.clamp_min(0) if rules[0] else down
         return down * (up > 0) if rules[1] else down
 
-    signal = F.conv_transpose2d(relu(signal, sight["b"]), b)
+    signal = F.conv_transpose2d(relu(signal, passed["b"]), b)
     flat = torch.zeros(1, 4, 13 * 13, dtype=torch.double)
-    switches = sight.activations.switches["p"]
+    switches = passed.activations.switches["p"]
     for c in range(4):
         for place, value in zip(switches[0, c].flatten(), signal[0, c].flatten(), strict=True):
             flat[0, c, place] += value
     signal = flat.view(1, 4, 13, 13)
     if method != "deconvnet":
-        x = sight["ra"].clone().requires_grad_()
+        x = passed["ra"].clone().requires_grad_()
         (signal,) = torch.autograd.grad(network.get_submodule("n")(x), x, signal)
-    expected = F.conv_transpose2d(relu(signal, sight["a"]), a)
+    expected = F.conv_transpose2d(relu(signal, passed["a"]), a)
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6 * float(expected.abs().max()))
 
 
@@ -143,7 +143,7 @@ def test_every_layer_of_every_kind_of_network_goes_down(name: str, method: Metho
     """Nothing reaches outside the unit's box, and what a batch gives is what each picture gives alone."""
     network = small(name)
     pictures = noise(2, network.input_size)
-    both, second = look(network, pictures), look(network, pictures[1:])
+    both, second = run_forward(network, pictures), run_forward(network, pictures[1:])
     for layer in network.layers:
         units = strongest_units(network, second[layer.row.name], layer.row.name, 2)
         found = project(both, units, [1] * len(units), method=method)
@@ -167,7 +167,7 @@ def test_parts_of_maps_give_what_whole_maps_give(
 ) -> None:
     """Units in corners, at edges and inside, of two pictures, against their signals on whole maps."""
     network = small(name).double()
-    sight = look(network, noise(2, network.input_size).double())
+    passed = run_forward(network, noise(2, network.input_size).double())
     for layer in network.layers:
         if layer.leaving.side == 1:
             continue
@@ -175,35 +175,35 @@ def test_parts_of_maps_give_what_whole_maps_give(
         places = [(0, 0), (0, last), (last, last // 2), (last // 2, 0), (last // 2, last // 2), (last, last)]
         units = [Unit(layer.row.name, number % layer.leaving.maps, *place) for number, place in enumerate(places)]
         of = torch.arange(len(units)) % 2
-        signal = torch.zeros(len(units), *sight[layer.row.name].shape[1:], dtype=torch.double)
+        signal = torch.zeros(len(units), *passed[layer.row.name].shape[1:], dtype=torch.double)
         for number, unit in enumerate(units):
             place = (unit.channel, unit.row, unit.column)
-            value = sight[layer.row.name][(int(of[number]), *place)] if method == "deconvnet" else 1.0
+            value = passed[layer.row.name][(int(of[number]), *place)] if method == "deconvnet" else 1.0
             signal[(number, *place)] = value
-        expected = descend(sight, layer.row.name, signal, of, RULES[method], overlap)
-        found = project(sight, units, of.tolist(), method=method, overlap=overlap).pixels
+        expected = descend(passed, layer.row.name, signal, of, RULES[method], overlap)
+        found = project(passed, units, of.tolist(), method=method, overlap=overlap).pixels
         torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6 * float(expected.abs().max()))
 
 
 def test_norms_and_overlaps_by_name() -> None:
     network = small("toy")
-    sight = look(network, noise(1, 32))
-    unit = strongest_units(network, sight["conv5"], "conv5", 1)
-    plain = project(sight, unit).pixels
-    assert not torch.equal(plain, project(sight, unit, norms="adjoint").pixels)
-    overwritten = project(sight, unit, overlap="overwrite").pixels
+    passed = run_forward(network, noise(1, 32))
+    unit = strongest_units(network, passed["conv5"], "conv5", 1)
+    plain = project(passed, unit).pixels
+    assert not torch.equal(plain, project(passed, unit, norms="adjoint").pixels)
+    overwritten = project(passed, unit, overlap="overwrite").pixels
     assert overwritten.shape == plain.shape
     assert not torch.equal(plain, overwritten)
 
 
 def test_a_whole_map_is_the_sum_of_its_units_where_nothing_is_rectified() -> None:
     network = small("toy").double()
-    sight = look(network, noise(1, 32).double())
-    whole = project(sight, [Unit("relu5", 3)], method="gradient").pixels
+    passed = run_forward(network, noise(1, 32).double())
+    whole = project(passed, [Unit("relu5", 3)], method="gradient").pixels
     side = network.layer("relu5").leaving.side
     units = [Unit("relu5", 3, y, x) for y in range(side) for x in range(side)]
     torch.testing.assert_close(
-        whole[0], project(sight, units, method="gradient").pixels.sum(dim=0), rtol=1e-4, atol=1e-8
+        whole[0], project(passed, units, method="gradient").pixels.sum(dim=0), rtol=1e-4, atol=1e-8
     )
 
 
@@ -216,22 +216,22 @@ def test_a_whole_map_is_the_sum_of_its_units_where_nothing_is_rectified() -> Non
     ],
 )
 def test_what_there_is_not_is_named(unit: Unit, message: str) -> None:
-    sight = look(small("toy"), noise(1, 32))
+    passed = run_forward(small("toy"), noise(1, 32))
     with pytest.raises(UserError, match=message):
-        project(sight, [unit])
+        project(passed, [unit])
 
 
 def test_layers_behind_missing_weights_are_refused() -> None:
     network = small("toy")
     network.missing = ("fc6",)
-    sight = look(network, noise(1, 32))
-    assert list(sight.activations.maps)[-1] == "pool5"
+    passed = run_forward(network, noise(1, 32))
+    assert list(passed.activations.maps)[-1] == "pool5"
     with pytest.raises(UserError, match=r"fc7 can't be computed: the weights of fc6 are missing .* up to pool5 can"):
-        project(sight, [Unit("fc7", 0)])
+        project(passed, [Unit("fc7", 0)])
     with pytest.raises(UserError, match="fc8 can't be computed"):
         network(noise(1, 32))
     with pytest.raises(UserError, match="fc8 can't be computed"):
-        _ = sight.probabilities
+        _ = passed.probabilities
     assert Dense  # the table's rows are what is missing, not the table
 
 
@@ -249,10 +249,10 @@ def test_captum_s_methods_agree_where_their_assumptions_hold() -> None:
     ).double()  # fmt: skip
     plain.load_state_dict(dict(zip(plain.state_dict(), network.state_dict().values(), strict=True)))
     picture = noise(1, 15).double()
-    sight = look(network, picture)
+    passed = run_forward(network, picture)
     for method, theirs in (("guided", attr.GuidedBackprop), ("deconvnet", attr.Deconvolution)):
         with pytest.warns(UserWarning, match="Setting backward hooks on ReLU"):
             expected = theirs(plain).attribute(picture.clone().requires_grad_(), target=1)
-        found = project(sight, [Unit("c", 1)], method=method).pixels.double()
-        found = found / float(sight["c"][0, 1]) if method == "deconvnet" else found
+        found = project(passed, [Unit("c", 1)], method=method).pixels.double()
+        found = found / float(passed["c"][0, 1]) if method == "deconvnet" else found
         torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-8)

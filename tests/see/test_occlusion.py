@@ -11,7 +11,7 @@ from torch import Tensor
 from alexnet.errors import UsageError, UserError
 from alexnet.geometry import Window
 from alexnet.measure.viewer import ViewAverager
-from alexnet.see.forward_pass import look
+from alexnet.see.forward_pass import run_forward
 from alexnet.see.local import Local, MapPatch
 from alexnet.see.occlusion import BATCH, BLOCK, Occluder, Square, neighbours, occlude, strongest_map
 from alexnet.see.units import Unit, last_convolution
@@ -49,7 +49,7 @@ def followed(local: Local, part: MapPatch) -> Iterator[tuple[str, MapPatch | Ten
     for name, found in local.parts(part):
         part = found
         yield name, found
-    yield from local.rest(part.onto(local.sight.entering(local.whole)))
+    yield from local.rest(part.onto(local.passed.entering(local.whole)))
 
 
 @torch.no_grad()
@@ -60,7 +60,7 @@ def test_every_map_is_the_whole_computation_s(name: str) -> None:
     network = network if name == "alexnet-bn" else network.double()  # its norm works in float32
     size = network.input_size
     picture = noise(1, size).to(next(network.parameters()).dtype)
-    sight = look(network, picture)
+    passed = run_forward(network, picture)
     side = max(3, size // 7)
     far = size - side
     tops = torch.tensor([0, 0, far, far, size // 3, far - 1, 1])
@@ -72,9 +72,9 @@ def test_every_map_is_the_whole_computation_s(name: str) -> None:
     expected = network.activations(occluded)
     tolerance = 1e-4 if name == "alexnet-bn" else 1e-9
     parts = 0
-    for layer, found in followed(Local(sight), part):
+    for layer, found in followed(Local(passed), part):
         parts += isinstance(found, MapPatch)
-        whole = found.onto(sight[layer]) if isinstance(found, MapPatch) else found
+        whole = found.onto(passed[layer]) if isinstance(found, MapPatch) else found
         scale = float(expected[layer].abs().max())
         torch.testing.assert_close(whole, expected[layer], rtol=tolerance, atol=tolerance * scale)
     assert parts > 3, "most rows are computed in part"
@@ -82,9 +82,11 @@ def test_every_map_is_the_whole_computation_s(name: str) -> None:
 
 def test_far_less_is_computed() -> None:
     network = small("alexnet", input_size=224)
-    sight = look(network, noise(1, 224))
+    passed = run_forward(network, noise(1, 224))
     part = MapPatch(torch.zeros(1, 3, 32, 32), torch.tensor([96]), torch.tensor([96]))
-    sides = {name: found.values.shape[2] for name, found in followed(Local(sight), part) if isinstance(found, MapPatch)}
+    sides = {
+        name: found.values.shape[2] for name, found in followed(Local(passed), part) if isinstance(found, MapPatch)
+    }
     assert sides["conv1"] <= 11
     assert sides["conv2"] <= 11
     assert sides["conv3"] <= 9
@@ -188,9 +190,9 @@ def test_places_can_be_asked_in_any_order() -> None:
     viewer = viewer_of(small("toy"))
     record = record_for(viewer)
     whole = occlude(viewer, record)
-    sight = look(viewer.network, record.permute(2, 0, 1)[None].float() - viewer.inputs.mean_image)
-    watched = strongest_map(sight, "relu5")
-    occluder = Occluder(viewer, sight, whole.square, watched)
+    passed = run_forward(viewer.network, record.permute(2, 0, 1)[None].float() - viewer.inputs.mean_image)
+    watched = strongest_map(passed, "relu5")
+    occluder = Occluder(viewer, passed, whole.square, watched)
     tops, lefts = torch.tensor([whole.corners[4], 0]), torch.tensor([whole.corners[2], whole.corners[-1]])
     totals, probabilities = occluder.places(tops, lefts)
     assert float(totals[0]) == pytest.approx(float(whole.total[4, 2]), rel=1e-4)

@@ -11,13 +11,13 @@ from alexnet.data.store.read import Store
 from alexnet.errors import UserError
 from alexnet.measure.run import Run
 from alexnet.nets.network import build
-from alexnet.see.activation_statistics import ActivationStatistics, spread_of
-from alexnet.see.connections import filters_of, strengths, weighted_layers
+from alexnet.see.activation_statistics import ActivationStatistics, measure_activations
+from alexnet.see.connections import connection_strengths, filters_of, weighted_layers
 
 
 def test_the_peaks_are_those_of_each_picture_alone(run: Run, store: Store, tmp_path: Path) -> None:
     part = store.parts["val"]
-    found = spread_of(run.viewer, part, ["conv2", "fc6"], most=7)
+    found = measure_activations(run.viewer, part, ["conv2", "fc6"], most=7)
     numbers = np.linspace(0, len(part) - 1, 7).round().astype(int)
     edge = (run.inputs.side - run.inputs.size) // 2
     inner = slice(edge, edge + run.inputs.size)
@@ -43,10 +43,10 @@ def test_strengths_are_what_one_channel_below_can_do(name: str) -> None:
     """A unit's strengths hold all of its weights; it hears a map if, and only if, changing the map changes it."""
     network = small(name, classes=8)
     for layer in weighted_layers(network):
-        heard = strengths(network, layer.row.name)
-        assert heard.shape == (layer.leaving.maps, layer.entering.maps)
+        found = connection_strengths(network, layer.row.name)
+        assert found.shape == (layer.leaving.maps, layer.entering.maps)
         weight = network.get_parameter(f"{layer.row.name}.weight")
-        assert heard.square().sum(dim=1) == pytest.approx(weight.detach().flatten(1).square().sum(dim=1), rel=1e-4)
+        assert found.square().sum(dim=1) == pytest.approx(weight.detach().flatten(1).square().sum(dim=1), rel=1e-4)
         picture = torch.zeros(1, layer.entering.maps, layer.entering.side, layer.entering.side)
         module = network.get_submodule(layer.row.name)
         silent = module(picture)
@@ -54,7 +54,7 @@ def test_strengths_are_what_one_channel_below_can_do(name: str) -> None:
             changed = picture.clone()
             changed[:, below] = 1 + torch.arange(layer.entering.side**2).reshape(layer.entering.side, -1) % 7
             moved = (module(changed) - silent)[0].abs().reshape(layer.leaving.maps, -1).amax(dim=1)
-            assert torch.equal(moved > 1e-9, heard[:, below] > 0), (layer.row.name, below)
+            assert torch.equal(moved > 1e-9, found[:, below] > 0), (layer.row.name, below)
 
 
 def test_filters_are_the_weights_and_dense_layers_have_none() -> None:

@@ -1,4 +1,4 @@
-"""The strongest pictures of every channel: against sorting everything at once; merged; what their portraits show."""
+"""The strongest pictures of every channel: against sorting everything at once; merged; what their patches show."""
 
 from collections.abc import Callable
 from itertools import permutations
@@ -13,8 +13,8 @@ from alexnet.data.store.read import Store
 from alexnet.errors import UsageError, UserError
 from alexnet.measure.run import Run
 from alexnet.see.evolution import evolve
-from alexnet.see.forward_pass import centre_views, inputs_of, look
-from alexnet.see.patches import portraits_of
+from alexnet.see.forward_pass import centre_views, inputs_of, run_forward
+from alexnet.see.patches import patches_of
 from alexnet.see.top import NONE, Strongest, Top, find_top, merge
 from alexnet.see.units import Unit, box_of
 
@@ -24,7 +24,7 @@ LAYERS = ["conv1", "norm1", "relu5", "fc6", "fc8"]
 def everything(run: Run, store: Store, layer: str, part: str = "val") -> Tensor:
     """The whole part's maps, from whole networks' unfused rows."""
     records = torch.from_numpy(store.parts[part].pictures[:].copy())
-    return look(run.network, inputs_of(run.viewer, records))[layer]
+    return run_forward(run.network, inputs_of(run.viewer, records))[layer]
 
 
 @pytest.fixture(scope="module")
@@ -101,24 +101,24 @@ def test_what_can_t_be_merged_or_asked(top: Top, run: Run, store: Store, tmp_pat
         Top.load(run.path / "inputs.safetensors")
 
 
-def test_portraits_show_the_exact_patch_of_the_unit(top: Top, run: Run, store: Store) -> None:
+def test_patches_show_the_exact_patch_of_the_unit(top: Top, run: Run, store: Store) -> None:
     part = store.parts["val"]
-    found = portraits_of(run.viewer, part, top, "conv1", [3, 0])
+    found = patches_of(run.viewer, part, top, "conv1", [3, 0])
     views = centre_views(part.pictures[:], run.inputs.size)
     assert list(found) == [3, 0]
     for channel, some in found.items():
-        assert [portrait.picture for portrait in some] == top["conv1"].pictures[channel].tolist()
-        for portrait in some:
-            left, top_edge, right, bottom = box_of(run.network, portrait.unit)
-            assert portrait.box == (left, top_edge, right, bottom)
-            assert np.array_equal(portrait.patch, views[portrait.picture][top_edge:bottom, left:right])
-            assert portrait.projection.shape == (3, bottom - top_edge, right - left)
-            assert portrait.key == part.keys[portrait.picture]
-            assert portrait.label == part.labels[portrait.picture]
+        assert [one.picture for one in some] == top["conv1"].pictures[channel].tolist()
+        for one in some:
+            left, top_edge, right, bottom = box_of(run.network, one.unit)
+            assert one.box == (left, top_edge, right, bottom)
+            assert np.array_equal(one.patch, views[one.picture][top_edge:bottom, left:right])
+            assert one.projection.shape == (3, bottom - top_edge, right - left)
+            assert one.key == part.keys[one.picture]
+            assert one.label == part.labels[one.picture]
             # A first layer's projection is its filter times the activation, cut at the picture's edge.
-            weight = run.network.get_parameter("conv1.weight")[channel].detach().numpy() * portrait.value
+            weight = run.network.get_parameter("conv1.weight")[channel].detach().numpy() * one.value
             expected = weight[:, : bottom - top_edge, : right - left]
-            np.testing.assert_allclose(portrait.projection, expected, rtol=1e-4, atol=1e-5)
+            np.testing.assert_allclose(one.projection, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_evolution_follows_the_strongest_picture_over_the_snapshots(run: Run, store: Store) -> None:
@@ -130,12 +130,12 @@ def test_evolution_follows_the_strongest_picture_over_the_snapshots(run: Run, st
     for place, epoch in enumerate(found.epochs):
         network = run.folder.load_weights(run.folder.snapshots[epoch])
         records = torch.from_numpy(part.pictures[:].copy())
-        maps = look(network, inputs_of(run.viewer, records))["conv2"]
+        maps = run_forward(network, inputs_of(run.viewer, records))["conv2"]
         for channel in (1, 4):
-            portrait = found.features["conv2"][channel][place]
-            assert portrait.value == pytest.approx(float(maps[:, channel].max().detach()), rel=1e-4)
-            assert isinstance(portrait.unit, Unit)
-    pictures = [portrait.picture for portrait in found.features["conv2"][1]]
+            one = found.features["conv2"][channel][place]
+            assert one.value == pytest.approx(float(maps[:, channel].max().detach()), rel=1e-4)
+            assert isinstance(one.unit, Unit)
+    pictures = [one.picture for one in found.features["conv2"][1]]
     assert found.jumps("conv2", 1) == (pictures[0] != pictures[1]) + (pictures[1] != pictures[2])
     assert [feature["channel"] for feature in found.as_json()["features"]] == [1, 4, 0]
     assert evolve(run, part, {"conv2": [1]}, epochs=[2]).epochs == (2,)

@@ -21,7 +21,7 @@ from alexnet.measure.run import Run
 from alexnet.see.correspondence import OTHER, RANDOM, correspondence_of
 from alexnet.see.deconvnet import project
 from alexnet.see.faces import Faces, drawn_faces, mask_over
-from alexnet.see.forward_pass import inputs_of, look, records_of
+from alexnet.see.forward_pass import inputs_of, records_of, run_forward
 from alexnet.see.keypoints import in_view, read_keypoints, region_in_view
 from alexnet.see.occlusion import Square, occlude
 from alexnet.see.top import find_top
@@ -92,11 +92,11 @@ def test_projections_lie_on_the_object(trained: Trained) -> None:
     part, numbers = trained.store.parts["val"], trained.right(60)
     ratios = []
     for number in numbers:
-        sight = look(
+        passed = run_forward(
             trained.run.network, inputs_of(trained.run.viewer, torch.from_numpy(part.read(np.array([number]))))
         )
-        unit = strongest_units(trained.run.network, sight["conv5"], "conv5", 1)
-        energy = project(sight, unit).pixels[0].square().sum(dim=0)
+        unit = strongest_units(trained.run.network, passed["conv5"], "conv5", 1)
+        energy = project(passed, unit).pixels[0].square().sum(dim=0)
         left, top, right, bottom = (round(edge) for edge in trained.box(name_of(trained, number)))
         share = float(energy[top:bottom, left:right].sum() / energy.sum())
         ratios.append(share / ((right - left) * (bottom - top) / SIZE**2))
@@ -199,4 +199,4 @@ def test_real_dogs_are_measured_whatever_comes_out(real: Run, shared_pack: Pack)
         )
     assert {"nose", "left_eye", "right_eye", "random", "other parts"} == set(found.parts)
     with pytest.raises(UserError, match="fc6"):
-        _ = look(real.network, inputs[:1])["fc7"]
+        _ = run_forward(real.network, inputs[:1])["fc7"]

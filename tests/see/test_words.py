@@ -7,7 +7,7 @@ from made_networks import noise, small
 from alexnet.errors import UsageError, UserError
 from alexnet.report.drawing import mosaic
 from alexnet.see.display import contrast, tile
-from alexnet.see.forward_pass import look
+from alexnet.see.forward_pass import run_forward
 from alexnet.see.units import (
     Unit,
     box_of,
@@ -58,7 +58,7 @@ def test_frames_are_boxes_whose_edges_are_not_cut_off() -> None:
 
 def test_the_strongest_units_stand_at_their_maps_peaks() -> None:
     network = small("toy")
-    maps = look(network, noise(1, 32))["conv5"]
+    maps = run_forward(network, noise(1, 32))["conv5"]
     units = strongest_units(network, maps, "conv5", 4)
     peaks = sorted((float(maps[0, c].max()) for c in range(32)), reverse=True)[:4]
     assert [float(maps[0, unit.channel, unit.row, unit.column]) for unit in units] == pytest.approx(peaks)

@@ -14,9 +14,9 @@ from alexnet.experiments.zeiler2014.training import our_model, reading, replicat
 from alexnet.see import figures
 from alexnet.see.diagnosis import diagnose
 from alexnet.see.evolution import Evolution, evolve
-from alexnet.see.patches import portraits_of
+from alexnet.see.patches import patches_of
 from alexnet.see.top import KEPT, Strongest, Top, find_top
-from alexnet.see.write import filters_of, spread_over
+from alexnet.see.write import evenly_spread, filters_of
 
 # ── Figure 2 ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -87,8 +87,8 @@ def dead_share(best: Strongest) -> float:
 
 def _top_drawing(lab: Lab, trial: Trial, top: Top, layer: str) -> charts.Drawing:
     run, part = lab.opened_in_fp32(trial, 0), lab.store.parts[lab.split]
-    shown = spread_over(len(top[layer].values))
-    figure = figures.top_figure(portraits_of(run.viewer, part, top, layer, shown), layer)
+    shown = evenly_spread(len(top[layer].values))
+    figure = figures.top_figure(patches_of(run.viewer, part, top, layer, shown), layer)
     caption = f"{layer}: projections of the nine strongest activations of {len(shown)} maps, beside what they saw"
     return charts.drawing(layer, figure, caption, photographs=not lab.built_in)
 
@@ -126,7 +126,7 @@ def _settled(lab: Lab, trial: Trial, seed: int) -> dict[str, float]:
 def _evolution(lab: Lab, trial: Trial, seed: int) -> Evolution:
     run = lab.opened_in_fp32(trial, seed)
     counts = {layer: run.network.layer(layer).leaving.maps for layer in FORMING_LAYERS}
-    shown = {layer: spread_over(count, MAPS) for layer, count in counts.items()}
+    shown = {layer: evenly_spread(count, MAPS) for layer, count in counts.items()}
     with lab.progress(f"{run.path.name}, snapshots") as report:
         return evolve(run, lab.store.parts["train"], shown, progress=report)
 

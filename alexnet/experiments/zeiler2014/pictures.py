@@ -28,12 +28,12 @@ from alexnet.see import figures
 from alexnet.see.correspondence import OTHER, RANDOM, correspondence_of, default_layers
 from alexnet.see.deconvnet import project
 from alexnet.see.faces import Faces, drawn_faces, mask_over
-from alexnet.see.forward_pass import centre_views, inputs_of, look, records_of
+from alexnet.see.forward_pass import centre_views, inputs_of, records_of, run_forward
 from alexnet.see.invariance import Invariance, invariance_of
 from alexnet.see.invariance import default_layers as first_and_seventh
 from alexnet.see.keypoints import in_view, read_keypoints, region_in_view
 from alexnet.see.occlusion import Occlusion, occlude
-from alexnet.see.patches import portraits_of
+from alexnet.see.patches import patches_of
 
 
 def right_first(lab: Lab, run: Run, wanted: int) -> np.ndarray:
@@ -157,8 +157,8 @@ def _covered(lab: Lab, run: Run, number: int) -> tuple[Occlusion, np.ndarray]:
     part = lab.store.parts[lab.split]
     record = torch.from_numpy(part.read(np.array([number])))
     found = occlude(run.viewer, record[0], int(part.labels[number]))
-    sight = look(run.network, inputs_of(run.viewer, record))
-    return found, project(sight, [found.watched]).pixels[0].cpu().numpy()
+    passed = run_forward(run.network, inputs_of(run.viewer, record))
+    return found, project(passed, [found.watched]).pixels[0].cpu().numpy()
 
 
 def _covered_in_figures(lab: Lab, trial: Trial, seed: int) -> dict[str, Any]:
@@ -216,7 +216,7 @@ def _occlusion_drawings(lab: Lab, trial: Trial) -> list[charts.Drawing]:
     top, layer = top_of(lab, trial, 0), watched_convolution(trial)
     for place, number in enumerate(right_first(lab, run, SHOWN).tolist(), 1):
         found, projection = _covered(lab, run, number)
-        best = portraits_of(run.viewer, part, top, layer, [found.watched.channel])[found.watched.channel]
+        best = patches_of(run.viewer, part, top, layer, [found.watched.channel])[found.watched.channel]
         view = centre_views(part.read(np.array([number])), run.inputs.size)[0]
         figure = figures.occlusion_figure(view, found, projection, run.class_names, best)
         caption = f"A square moves over a picture of class {run.class_names[found.label]}; seed 0"

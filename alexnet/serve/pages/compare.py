@@ -9,7 +9,7 @@ from alexnet.nets.table import Conv
 from alexnet.report.drawing import png_of
 from alexnet.see.diagnosis import diagnose, linear_pattern
 from alexnet.see.figures import filters_figure, pattern_mosaic
-from alexnet.see.write import spread_over
+from alexnet.see.write import evenly_spread
 from alexnet.serve.pages.routes import LONGEST_NAME, PNG, NetworkContext, Routes, TheExplorer
 from alexnet.serve.responses import respond
 from alexnet.serve.worker import TaskContext
@@ -52,7 +52,7 @@ async def filters(
             first, second = diagnose(opened.network), opened.run.folder.table.weighted[1]
             if not isinstance(second, Conv):
                 raise UserError(f"{opened.name}: its second layer is not a convolution; this figure shows two.")
-            patterns = linear_pattern(opened.network, second.name, spread_over(second.maps, PATTERNS))
+            patterns = linear_pattern(opened.network, second.name, evenly_spread(second.maps, PATTERNS))
             drawn.append((opened.name, first, pattern_mosaic(patterns.numpy())))
         return png_of(filters_figure(drawn))
 

@@ -15,7 +15,7 @@ import torch
 from fastapi import APIRouter, Depends, Path, Request, Response
 from fastapi.responses import StreamingResponse
 
-from alexnet.see.forward_pass import ForwardPass, inputs_of, look
+from alexnet.see.forward_pass import ForwardPass, inputs_of, run_forward
 from alexnet.serve.explorer import Explorer, as_json_bytes
 from alexnet.serve.open_networks import Absent, OpenNetwork
 from alexnet.serve.responses import respond, stream
@@ -82,7 +82,7 @@ class PictureContext(NetworkContext):
         """The network's activations for the centre view."""
         opened, record = self.opened, torch.from_numpy(self.record_hwc)
         return self.explorer.forward_passes.get_or_make(
-            self.key("forward pass"), lambda: look(opened.network, inputs_of(opened.exact.viewer, record[None]))
+            self.key("forward pass"), lambda: run_forward(opened.network, inputs_of(opened.exact.viewer, record[None]))
         )
 
     def key(self, what: str) -> Hashable:

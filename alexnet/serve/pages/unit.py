@@ -11,10 +11,10 @@ from torch import Tensor
 from alexnet.nets.table import Conv, Dense
 from alexnet.report.drawing import kernel_mosaic, png_of
 from alexnet.see import figures
-from alexnet.see.connections import filters_of, strengths, weighted_layers
+from alexnet.see.connections import connection_strengths, filters_of, weighted_layers
 from alexnet.see.display import contrast, tile
 from alexnet.see.evolution import Evolution, evolution_of
-from alexnet.see.patches import Portrait, portraits_of
+from alexnet.see.patches import UnitPatch, patches_of
 from alexnet.see.top import NONE, Strongest
 from alexnet.serve.open_networks import Absent
 from alexnet.serve.pages.layer import NOT_ANALYSED, TILE, describe_layer, layer_of_unit
@@ -46,8 +46,10 @@ def unit_page(context: NetworkContext, layer: LayerName, unit: Number) -> dict[s
         "class": opened.run.class_names[unit] if found is network.layers[-1] else None,
         "filters": isinstance(found.row, Conv),
         # Weights of locally connected layers don't join whole channels.
-        "inputs": connections(strengths(network, layer)[unit], below) if isinstance(found.row, Conv | Dense) else None,
-        "outputs": connections(strengths(network, above.name)[:, unit], above.name)
+        "inputs": connections(connection_strengths(network, layer)[unit], below)
+        if isinstance(found.row, Conv | Dense)
+        else None,
+        "outputs": connections(connection_strengths(network, above.name)[:, unit], above.name)
         if isinstance(above, Conv | Dense)
         else None,
         "strongest": strongest_pictures(cache, layer, unit) if cache else None,
@@ -139,15 +141,15 @@ def after_snapshot(context: NetworkContext, layer: LayerName, unit: Number, rank
     return drawn(evolution(context, layer, unit).features[layer][unit], rank, shown)
 
 
-def top_patches(context: NetworkContext, layer: str, unit: int) -> list[Portrait]:
+def top_patches(context: NetworkContext, layer: str, unit: int) -> list[UnitPatch]:
     """What the unit sees of its strongest pictures. Raises Absent if they were not analysed."""
 
-    def find() -> list[Portrait]:
+    def find() -> list[UnitPatch]:
         opened, cache = context.opened, context.needed_cache
         layer_of_unit(opened, layer, unit)
         if cache.top is None:
             raise Absent(NOT_ANALYSED)
-        return portraits_of(opened.exact.viewer, cache.split, cache.top, layer, [unit])[unit]
+        return patches_of(opened.exact.viewer, cache.split, cache.top, layer, [unit])[unit]
 
     return context.found(("patches", layer, unit), find)
 
@@ -165,7 +167,7 @@ def evolution(context: NetworkContext, layer: str, unit: int) -> Evolution:
     return context.found(("evolution", layer, unit), find)
 
 
-def drawn(patches: list[Portrait], rank: int, shown: Shown) -> bytes:
+def drawn(patches: list[UnitPatch], rank: int, shown: Shown) -> bytes:
     if rank >= len(patches):
         raise Absent("there are fewer pictures")
     one = patches[rank]
