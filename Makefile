@@ -14,7 +14,7 @@ demo: $(VENV)/installed-core  ## draw pictures, train on them, measure, predict,
 	$(BIN)/alexnet demo
 
 test: $(VENV)/installed-test  ## the test suite, a file at a time on each of up to four cores
-	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/installed-test  ## style, types and import directions; the page's JavaScript
 	ruff check .

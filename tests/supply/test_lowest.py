@@ -14,9 +14,9 @@ from packaging.requirements import Requirement
 ROOT = Path(__file__).parents[2]
 EXTRAS = ("serve", "sklearn", "faiss", "onnx", "hub")
 TESTS = (  # what meets each of the libraries
-    "test_cli.py", "train/test_record.py", "reuse/test_export.py", "reuse/test_estimator.py",
-    "reuse/test_transformer.py", "serve/test_guard.py", "serve/test_answers.py", "measure/test_hub.py",
-    "reuse/test_similar.py", "see/test_commands.py",
+    "test_cli.py", "train/test_record.py", "features/test_export.py", "features/test_estimator.py",
+    "features/test_transformer.py", "serve/test_guard.py", "serve/test_answers.py", "measure/test_hub.py",
+    "features/test_similar.py", "see/test_commands.py",
 )  # fmt: skip
 
 
