@@ -25,6 +25,7 @@ from alexnet.data.store.read import Store
 from alexnet.errors import UsageError, UserError
 from alexnet.features.similar.index import Index
 from alexnet.files import atomic as files
+from alexnet.files import locks
 from alexnet.files.atomic import remove_temporaries, sha256_between, sha256_of, write_atomically
 from alexnet.files.locks import locked
 from alexnet.files.outputs import metadata_in
@@ -91,7 +92,7 @@ def test_json(tmp_path: Path) -> None:
 
 HOLDER = """
 import sys, pathlib
-from alexnet.files.atomic import locked
+from alexnet.files.locks import locked
 with locked(pathlib.Path(sys.argv[1]), "busy"):
     print("held", flush=True)
     sys.stdin.read()
@@ -149,7 +150,7 @@ def test_a_file_system_without_locks_is_named_once_and_the_work_is_done(
     number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     files.warn_once.cache_clear()
-    monkeypatch.setattr(files.fcntl, "flock", failing(number))
+    monkeypatch.setattr(locks.fcntl, "flock", failing(number))
     for _ in range(2):
         with locked(tmp_path / ".lock", "busy"):
             assert (tmp_path / ".lock").exists()
@@ -160,7 +161,7 @@ def test_a_file_system_without_locks_is_named_once_and_the_work_is_done(
 
 
 def test_a_lock_that_fails_otherwise_is_a_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(files.fcntl, "flock", failing(errno.EIO))
+    monkeypatch.setattr(locks.fcntl, "flock", failing(errno.EIO))
     with pytest.raises(UserError, match=r"\.lock: the disk reports"), locked(tmp_path / ".lock", "busy"):
         pass
 
@@ -168,7 +169,7 @@ def test_a_lock_that_fails_otherwise_is_a_fault(tmp_path: Path, monkeypatch: pyt
 def test_a_file_system_that_numbers_files_anew_is_locked_all_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(files, "_leads_to", lambda *_: False)
+    monkeypatch.setattr(locks, "_leads_to", lambda *_: False)
     with locked(tmp_path / ".lock", "busy"):
         assert (tmp_path / ".lock").exists()
 
