@@ -7,20 +7,20 @@
 N pictures · D values of a picture.
 """
 
+import math
 import os
 import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import torch
 
 from alexnet.choices import NumberType
-from alexnet.data.store.journal import GrowingFile
 from alexnet.data.store.layout import NPY_HEADER_BYTES, npy_header
 from alexnet.data.store.read import Store
 from alexnet.errors import UsageError, UserError
@@ -28,10 +28,21 @@ from alexnet.features.extract import Describer, Progress, describer
 from alexnet.features.pictures import Pool, UnpreparedImages
 from alexnet.features.rows import LazyArray
 from alexnet.files.atomic import faults_named, sha256_between, write_atomically
+from alexnet.files.growing import GrowingFile, UnsoundFile
 from alexnet.files.locks import locked
 from alexnet.files.npy import LONGEST_HEADER, described
 from alexnet.files.outputs import head_of, refuse_foreign
-from alexnet.files.schema import canonical_digest, is_altered, json_bytes, one_of, read_json, sealed, validate, whole
+from alexnet.files.schema import (
+    Count,
+    canonical_digest,
+    check,
+    from_json,
+    is_altered,
+    json_bytes,
+    read_json,
+    sealed,
+    to_json,
+)
 from alexnet.files.tensors import tensor_digest
 from alexnet.measure.evaluation import check_size, part_of
 from alexnet.measure.pictures import Named
@@ -42,26 +53,42 @@ from alexnet.measure.viewer import BATCH
 FORMAT_VERSION = 1
 SAVE_SECONDS = 5.0
 LARGEST_JSON = 1 << 32  # keys of millions of pictures
-ABOUT = {
-    "count": whole(),
-    "shape": [whole()],
-    "type": one_of(*get_args(NumberType)),
-    "layer??": str,
-    "run??": str,
-    "sha256??": str,
-    "keys??": [str],
-    "labels??": [whole()],
-    "class_ids??": [str],
-    "class_names??": [str],
-}
-JOURNAL = {
-    "fingerprint??": str,
-    "items": whole(),
-    "rows": whole(),
-    "left_out": [{"key": str, "why": str}],
-    "sha256": str,
-}
-"""What the JSON files hold, as far as it is read."""
+
+
+@dataclass(frozen=True)
+class FeaturesJson:
+    """What is read of the JSON file beside the values."""
+
+    count: Count
+    shape: tuple[Count, ...]
+    type: NumberType
+    layer: str | None = None
+    run: str | None = None
+    sha256: str | None = None
+    keys: tuple[str, ...] | None = None
+    labels: tuple[Count, ...] | None = None
+    class_ids: tuple[str, ...] | None = None
+    class_names: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A picture that can't be read, and why."""
+
+    key: str
+    why: str
+
+
+@dataclass(frozen=True)
+class FeaturesJournal:
+    """How far an unfinished file is: `items` pictures processed, of which `rows` are in the file, the others
+    `left_out`. `sha256`: of the file's content so far."""
+
+    fingerprint: str | None = None
+    items: Count = 0
+    rows: Count = 0
+    left_out: tuple[LeftOut, ...] = ()
+    sha256: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,15 +130,6 @@ def _stamp(named: Named) -> list[Any]:
     except OSError:  # reading it will say so
         return [named.name, None]
     return [named.name, about.st_size, about.st_mtime_ns]
-
-
-@dataclass
-class Cursor:
-    """How far it is: `items` pictures looked at, `rows` of them in the file, the others `left_out`."""
-
-    items: int
-    rows: int
-    left_out: list[dict[str, str]]
 
 
 def write_features(
@@ -179,18 +197,15 @@ def _finished(path: Path, fingerprint: str) -> dict[str, Any]:
 def _written(
     path: Path, describe: Describer, collection: Collection, about: dict[str, Any], progress: Progress | None
 ) -> dict[str, Any]:
-    cursor = _taken_up(path, about)
-    width = describe.size * np.dtype(about["type"]).itemsize
-    head = bytes(NPY_HEADER_BYTES)
-    file = GrowingFile(_unfinished(path), head, len(head) + cursor.rows * width, digested=True)
-    with ExitStack() as stack:
-        stack.callback(file.close)
-        _fill(file, describe, collection, about, cursor, lambda: _save(path, file, about, cursor), progress)
-        shape = (cursor.rows, *describe.shape)
+    file, journal = _opened(path, about)
+    with closing(file):
+        journal = _fill(path, file, journal, describe, collection, about, progress)
+        shape = (journal.rows, *describe.shape)
         file.write_at(0, npy_header(np.dtype(about["type"]).str, shape))
         file.sync()
-    found = {"count": cursor.rows, "sha256": file.digest, "left_out": cursor.left_out}
-    content = sealed({**about, **found, **_listed(collection, cursor)})
+    left_out = [asdict(one) for one in journal.left_out]
+    found = {"count": journal.rows, "sha256": file.digest, "left_out": left_out}
+    content = sealed({**about, **found, **_listed(collection, journal)})
     write_atomically(path.with_suffix(".json"), json_bytes(content))
     _unfinished(path).replace(path)
     _journal(path).unlink(missing_ok=True)
@@ -198,30 +213,37 @@ def _written(
 
 
 def _fill(
+    path: Path,
     file: GrowingFile,
+    journal: FeaturesJournal,
     describe: Describer,
     collection: Collection,
     about: dict[str, Any],
-    cursor: Cursor,
-    save: Callable[[], None],
     progress: Progress | None,
-) -> None:
+) -> FeaturesJournal:
     """Batch by batch, always the same batches, whatever was done before: so the bits are those of an unbroken run."""
     total, saved = len(collection.keys), time.monotonic()
-    while cursor.items < total:
-        indices = np.arange(cursor.items, min(cursor.items + BATCH, total))
+    while journal.items < total:
+        indices = np.arange(journal.items, min(journal.items + BATCH, total))
         records, failures = _read(collection.pictures, indices)
         if len(records):
             values_bd = describe(torch.from_numpy(records)).numpy()
             _refuse_unsound(values_bd, about)
             file.append(values_bd.astype(about["type"]).tobytes())
-        cursor.items, cursor.rows = int(indices[-1]) + 1, cursor.rows + len(records)
-        cursor.left_out += [{"key": failure.name, "why": failure.reason} for failure in failures]
+        journal = replace(
+            journal,
+            items=int(indices[-1]) + 1,
+            rows=journal.rows + len(records),
+            left_out=(*journal.left_out, *(LeftOut(failure.name, failure.reason) for failure in failures)),
+        )
         if time.monotonic() - saved >= SAVE_SECONDS:
-            save()
+            file.sync()
+            content = sealed(to_json(replace(journal, sha256=file.digest)))
+            write_atomically(_journal(path), json_bytes(content))
             saved = time.monotonic()
         if progress:
-            progress(cursor.items, total)
+            progress(journal.items, total)
+    return journal
 
 
 def _read(pictures: Pool | UnpreparedImages, indices: np.ndarray) -> tuple[np.ndarray, list[Failure]]:
@@ -236,9 +258,9 @@ def _refuse_unsound(values_bd: np.ndarray, about: dict[str, Any]) -> None:
         raise UserError(f"{about['layer']} has values up to {largest:,.0f}, float16 holds 65,504. Take --type float32.")
 
 
-def _listed(collection: Collection, cursor: Cursor) -> dict[str, Any]:
+def _listed(collection: Collection, journal: FeaturesJournal) -> dict[str, Any]:
     """Keys, labels and classes of the rows."""
-    absent = {entry["key"] for entry in cursor.left_out}
+    absent = {left_out.key for left_out in journal.left_out}
     return {
         "keys": [key for key in collection.keys if key not in absent],
         "labels": None if collection.labels is None else collection.labels.tolist(),
@@ -265,7 +287,7 @@ def open_features(path: Path) -> tuple[LazyArray, dict[str, Any]]:
 def _header(path: Path) -> tuple[np.dtype, tuple[int, ...], int, dict[str, Any]]:
     """Type, shape and first byte of the array, and what the JSON file says of it."""
     beside = path.with_suffix(".json")
-    about = validate(read_json(beside, LARGEST_JSON), ABOUT, beside, "Make it anew.")
+    about = check(read_json(beside, LARGEST_JSON), FeaturesJson, beside, "Make it anew.")
     try:
         with faults_named(path), open(path, "rb") as file:
             head = described(file.read(LONGEST_HEADER))
@@ -308,30 +330,31 @@ def _journal(path: Path) -> Path:
     return path.with_name(f"{path.name}.journal")
 
 
-def _save(path: Path, file: GrowingFile, about: dict[str, Any], cursor: Cursor) -> None:
-    file.sync()
-    content = {"fingerprint": about["fingerprint"], **asdict(cursor), "sha256": file.digest}
-    write_atomically(_journal(path), json_bytes(sealed(content)))
+def _opened(path: Path, about: dict[str, Any]) -> tuple[GrowingFile, FeaturesJournal]:
+    """The unfinished file and how far it is: at the start where nothing, or less than the journal says, or damaged
+    bytes are there. Raises UserError if other features were begun."""
+    head, bytes_each = bytes(NPY_HEADER_BYTES), math.prod(about["shape"]) * np.dtype(about["type"]).itemsize
+    known = _known(path, about["fingerprint"])
+    try:
+        length = len(head) + known.rows * bytes_each
+        return GrowingFile(_unfinished(path), head, length, digested=True, sha256_hex=known.sha256), known
+    except UnsoundFile:
+        begun = FeaturesJournal(about["fingerprint"])
+        return GrowingFile(_unfinished(path), head, len(head), digested=True), begun
 
 
-def _taken_up(path: Path, about: dict[str, Any]) -> Cursor:
-    """Where to go on: at the start where nothing, or less than the journal says, or damaged bytes are there. Raises
-    UserError if other features were begun."""
-    if not (_journal(path).exists() and _unfinished(path).exists()):
-        return Cursor(0, 0, [])
+def _known(path: Path, fingerprint: str) -> FeaturesJournal:
+    """What the journal says; the beginning where there is none."""
     journal = _journal(path)
-    known = validate(read_json(journal), JOURNAL, journal, f"Remove it and {_unfinished(path)}.")
-    if is_altered(known):
-        return Cursor(0, 0, [])
-    if known.get("fingerprint") != about["fingerprint"]:
+    if not (journal.exists() and _unfinished(path).exists()):
+        return FeaturesJournal(fingerprint)
+    content = read_json(journal)
+    known = from_json(content, FeaturesJournal, journal, f"Remove it and {_unfinished(path)}.")
+    if is_altered(content):
+        return FeaturesJournal(fingerprint)
+    if known.fingerprint != fingerprint:
         raise UserError(
             f"{path}: other features were begun there (another run, layer or other pictures). Go on with those, name "
             f"another file, or remove {_unfinished(path)}."
         )
-    cursor = Cursor(known["items"], known["rows"], known["left_out"])
-    bytes_each = int(np.prod(about["shape"])) * np.dtype(about["type"]).itemsize
-    end = NPY_HEADER_BYTES + cursor.rows * bytes_each
-    if end > _unfinished(path).stat().st_size:
-        return Cursor(0, 0, [])
-    sound = sha256_between(_unfinished(path), NPY_HEADER_BYTES, end).hexdigest() == known["sha256"]
-    return cursor if sound else Cursor(0, 0, [])
+    return known

@@ -22,6 +22,7 @@ from alexnet.data.store.read import Store
 from alexnet.data.store.records import make_chunk
 from alexnet.data.store.statistics import no_sums, sums_of
 from alexnet.errors import UsageError, UserError
+from alexnet.files import growing
 from alexnet.images import compiled
 from alexnet.images.decode import Undecodable, decode, to_record
 
@@ -320,7 +321,7 @@ def test_a_full_disk_stops_and_goes_on(
         left[0] -= written
         return real(descriptor, data[:written], place)
 
-    monkeypatch.setattr(journal.os, "pwrite", full)
+    monkeypatch.setattr(growing.os, "pwrite", full)
     for _ in range(3):
         left[0] = 30_000
         with pytest.raises(UserError, match=r"disk is full; free some space.*\(ENOSPC\)"):
@@ -413,7 +414,7 @@ def test_data_shorter_than_the_journal_says_is_named(tmp_path: Path, make_source
     with pytest.raises(KeyboardInterrupt):
         prepare(make_source(), tmp_path / "store", size=SIZE, progress=failing_at(5))
     os.truncate(tmp_path / "store" / "train" / "pictures.npy", 200)
-    with pytest.raises(UserError, match=r"pictures\.npy: has 200 bytes, the journal speaks of"):
+    with pytest.raises(UserError, match=r"pictures\.npy: has 200 bytes, its journal records"):
         prepare(make_source(), tmp_path / "store", size=SIZE)
 
 

@@ -389,12 +389,11 @@ def array_file(array: np.ndarray) -> bytes:
 
 def unfinished_features(folder: Path) -> Target:
     """Features that were begun: the journal says how far."""
-    from alexnet.features.file import _taken_up
+    from alexnet.features.file import _opened
 
     path = folder / "f.npy"
     about = {"fingerprint": "x", "shape": [2], "type": "float32"}
     body = bytes(128) + bytes(24)
-    (folder / "f.npy.unfinished").write_bytes(body)
     from hashlib import sha256
 
     told = {
@@ -405,7 +404,14 @@ def unfinished_features(folder: Path) -> Target:
         "sha256": sha256(bytes(24)).hexdigest(),
     }
     found = seeds.sealed_json(json.dumps(told).encode())
-    read = in_file(folder / "f.npy.journal", lambda _: [entry["key"] for entry in _taken_up(path, about).left_out])
+
+    def keys_left_out(_: Path) -> list[str]:
+        (folder / "f.npy.unfinished").write_bytes(body)
+        file, journal = _opened(path, about)
+        file.close()
+        return [left_out.key for left_out in journal.left_out]
+
+    read = in_file(folder / "f.npy.journal", keys_left_out)
     return Target([found], seeds.json_sealed(mutate.json_file), read)
 
 
@@ -790,7 +796,11 @@ RUN_PARSERS = [
         features,
         {"alexnet/features/file.py": ("load_features", "open_features", "_header", "check_features")},
     ),
-    Parser("features begun", unfinished_features, {"alexnet/features/file.py": ("_taken_up",)}),
+    Parser(
+        "features begun",
+        unfinished_features,
+        {"alexnet/features/file.py": ("_opened", "_known"), "alexnet/files/growing.py": ("GrowingFile.__init__",)},
+    ),
     Parser(
         "index",
         indexes,

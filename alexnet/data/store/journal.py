@@ -7,7 +7,6 @@ those lengths is of a chunk that was not finished; it is cut off at the next sta
 
 import io
 import json
-import os
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
@@ -25,16 +24,15 @@ from alexnet.files.atomic import (
     faults_named,
     read_bounded,
     sha256_between,
-    sync_file,
     sync_folder,
     write_atomically,
 )
+from alexnet.files.growing import OTHER_BYTES, GrowingFile
 from alexnet.files.outputs import metadata_in
 from alexnet.files.schema import parsed, reading_errors, validate, whole
 
 REPORT_HEAD = b'{"odd_files": ['
 REMEMBERED_REFUSALS = 5
-COPY_BYTES = 8 << 20
 LARGEST_JOURNAL = 1 << 32
 PART = {
     "cursor": whole(),
@@ -183,12 +181,7 @@ def _check_sound(path: Path, folder: Path, start: int, end: int, digest: str) ->
     """UserError if the bytes ``start`` to ``end`` of a file in an unfinished store are not those that its journal
     speaks of. An empty ``digest``, of a journal that has none, is not looked at."""
     if digest and sha256_between(path, start, end).hexdigest() != digest:
-        raise _damaged(path, folder)
-
-
-def _damaged(path: Path, folder: Path) -> UserError:
-    words = "damaged, its bytes are not those that the journal speaks of"
-    return UserError(f"{path}: {words}; remove the folder {folder} and prepare anew")
+        raise UserError(f"{path}: {OTHER_BYTES}; remove the folder {folder} and prepare anew")
 
 
 def _ends_of(path: Path, count: int, before: int) -> bytes:
@@ -199,76 +192,6 @@ def _ends_of(path: Path, count: int, before: int) -> bytes:
     if len(data) != 8 * count:
         raise UserError(f"{path}: cut short; remove the folder {path.parents[1]} and prepare that part anew")
     return (np.frombuffer(data, "<i8") + before).astype("<i8").tobytes()
-
-
-class GrowingFile:
-    """A file that is only appended to, from a length that is known to be sound."""
-
-    def __init__(self, path: Path, head: bytes, length: int, *, digested: bool = False) -> None:
-        """Open or create it and cut off what lies behind ``length``. ``head`` is what an unfinished file begins with;
-        ``digested``: keep a digest of all that follows it."""
-        self.path = path
-        self._digest = sha256() if digested else None
-        with faults_named(path):
-            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-            try:
-                present = os.fstat(self._descriptor).st_size
-                if not len(head) <= length <= max(present, len(head)):
-                    raise UserError(
-                        f"{path}: has {present:,} bytes, the journal speaks of {length:,}; "
-                        f"remove the folder {path.parents[1]} and prepare anew"
-                    )
-                self.length = length
-                os.ftruncate(self._descriptor, length)
-                self.write_at(0, head)  # also over what a killed run made of it in finishing
-                if self._digest is not None:
-                    self._digest = sha256_between(path, len(head), length)
-            except BaseException:
-                os.close(self._descriptor)
-                raise
-
-    def append(self, data: bytes | memoryview) -> None:
-        """Write at the end."""
-        self.write_at(self.length, data)
-        self.length += len(data)
-        if self._digest is not None:
-            self._digest.update(data)
-
-    @property
-    def digest(self) -> str:
-        """sha256 hex of what follows the head. Only of a file that was opened with ``digested``."""
-        assert self._digest is not None
-        return self._digest.hexdigest()
-
-    def append_from(self, path: Path, start: int, end: int) -> None:
-        """Write the bytes ``start`` to ``end`` of another file at the end. UserError if it is shorter."""
-        with faults_named(path), open(path, "rb", buffering=0) as other:
-            other.seek(start)
-            while start < end:
-                block = other.read(min(COPY_BYTES, end - start))
-                if not block:
-                    raise UserError(
-                        f"{path}: has {start:,} bytes, its journal speaks of {end:,}; "
-                        f"remove the folder {path.parents[1]} and prepare that part anew"
-                    )
-                self.append(block)
-                start += len(block)
-
-    def write_at(self, place: int, data: bytes | memoryview) -> None:
-        """Write over what is there."""
-        rest = memoryview(data)
-        with faults_named(self.path):
-            while rest:
-                written = os.pwrite(self._descriptor, rest, place)
-                rest, place = rest[written:], place + written
-
-    def sync(self) -> None:
-        """Force the content to disk."""
-        with faults_named(self.path):
-            sync_file(self._descriptor, self.path)
-
-    def close(self) -> None:
-        os.close(self._descriptor)
 
 
 class Writer:
@@ -321,7 +244,7 @@ class Writer:
             if file == layout.OFFSETS:
                 files[file].append(_ends_of(path, part.count, records_before))
             else:
-                files[file].append_from(path, start, end)
+                files[file].append_from(path, start, end, f"remove the folder {folder} and prepare that part anew")
         self._append_report(odd_files)
         sums = there.sums if name == "train" else None
         self.state = self._state_after(name, part.cursor, part.count, odd_files, sums)
@@ -407,9 +330,9 @@ class Writer:
 
     def _opened(self, path: Path, head: bytes, length: int, digest: str) -> GrowingFile:
         """``digest``: what the journal says of it; "" if nothing."""
-        self._open.append(GrowingFile(path, head, length, digested=path.name not in layout.LARGE))
-        if digest and self._open[-1].digest != digest:
-            raise _damaged(path, self.folder)
+        digested = path.name not in layout.LARGE
+        remedy = f"remove the folder {self.folder} and prepare anew"
+        self._open.append(GrowingFile(path, head, length, digested=digested, sha256_hex=digest, remedy=remedy))
         return self._open[-1]
 
     def _close(self) -> None:
