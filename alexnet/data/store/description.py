@@ -1,58 +1,97 @@
-"""``store.json``: what a store says of itself, made, read back and believed only after a check.
+"""``store.json``: the description of a store, written, read back and checked.
 
 A store may come from a stranger or from a failing disk: every field that is used is checked for its type and range
-here, and nothing is allocated on its word alone, only up to the real size of a file.
+here, and no memory is taken on its word alone, only up to the real size of a file.
 """
 
-import os
-import stat
-from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from alexnet.data.store import layout
 from alexnet.errors import UserError
-from alexnet.files.atomic import faults_named, sha256_of
-from alexnet.files.schema import canonical_digest, read_json
+from alexnet.files.manifest import ListedFile
+from alexnet.files.schema import Range, canonical_digest, from_json, is_sealed, keyed, read_json, sealed
 
-ANEW = "prepare the store anew"
+ANEW = "prepare the store again"
 ANEW_OR_COPIED = f"{ANEW}, or copy it again if it was copied"
+Records = Annotated[int, Range(0, layout.MAXIMUM_COUNT)]
 
 
-def sealed(description: dict[str, Any]) -> dict[str, Any]:
+@dataclass(frozen=True)
+class SplitDescription:
+    """A split of a store: its ``count`` of records, made of ``items`` of the source."""
+
+    count: Records
+    items: Records
+    refused: Records
+    noted: Records
+    files: dict[str, ListedFile]
+
+
+@dataclass(frozen=True)
+class StoreDescription:
+    """What is read of ``store.json``."""
+
+    size: Annotated[int, Range(1, layout.MAXIMUM_SIZE)]
+    format: layout.Format
+    resample: str
+    exif: bool
+    class_order: str
+    class_ids: tuple[str, ...]
+    class_names: tuple[str, ...]
+    fingerprint: str
+    splits: dict[Annotated[str, layout.SPLIT_NAME.fullmatch], SplitDescription] = keyed("parts")
+    files: dict[str, ListedFile]
+    decode: str = "full"
+
+    def __post_init__(self) -> None:
+        """Raises ValueError where fields contradict each other."""
+        if not len(self.class_names) == len(self.class_ids) > 0:
+            raise ValueError(f"class_names are {len(self.class_names)}, class_ids {len(self.class_ids)}")
+        _check_files("files", self.files, (layout.REPORT, *((layout.STATISTICS,) if "train" in self.splits else ())))
+        for name, split in self.splits.items():
+            _check_files(f"parts.{name}.files", split.files, layout.files_of(self.format))
+            for file, listed in split.files.items():
+                if file.endswith(".npy") and listed.bytes != layout.array_bytes(file, split.count, self.size):
+                    raise ValueError(f"{name}/{file} has {listed.bytes:,} bytes for {split.count:,} records")
+
+
+def _check_files(what: str, listed: dict[str, ListedFile], expected: tuple[str, ...]) -> None:
+    if set(listed) != set(expected):
+        raise ValueError(f"{what} are {', '.join(sorted(listed))[:200]}, expected {', '.join(expected)}")
+    for name, file in listed.items():
+        if file.sha256 is None and name not in layout.LARGE:
+            raise ValueError(f"{what}.{name}.sha256 is missing")
+
+
+def completed(description: dict[str, Any]) -> dict[str, Any]:
     """The description with its fingerprint and, last, the checksum over all the rest."""
-    complete = {**description, "fingerprint": fingerprint_of(description)}
-    return {**complete, "checksum": canonical_digest(complete)}
+    return sealed({**description, "fingerprint": fingerprint_of(description)})
 
 
 def fingerprint_of(description: dict[str, Any]) -> str:
     """sha256 hex of the content: records, order, labels, keys and classes; not of how or from where it was made."""
     files = (layout.LABELS, layout.DIGESTS, layout.KEYS)
-    parts = {
-        name: {"count": part["count"], **{file: part["files"][file]["sha256"] for file in files}}
-        for name, part in description["parts"].items()
+    splits = {
+        name: {"count": split["count"], **{file: split["files"][file]["sha256"] for file in files}}
+        for name, split in description["parts"].items()
     }
     content = {field: description[field] for field in ("size", "format", "class_ids", "class_order")}
     if "decode" in description:
         content["decode"] = description["decode"]
-    return canonical_digest({**content, "parts": parts})
+    return canonical_digest({**content, "parts": splits})
 
 
-def promise(path: Path, *, digest: bool = True) -> dict[str, Any]:
-    """What ``store.json`` says of a file: its size and, unless it is one of the large ones, its sha256."""
-    with faults_named(path):
-        size = path.stat().st_size
-    return {"bytes": size, "sha256": sha256_of(path)} if digest else {"bytes": size}
-
-
-def read_description(store: Path) -> dict[str, Any]:
-    """The checked content of a store's ``store.json``. UserError with the remedy where there is none to trust."""
+def read_description(store: Path) -> tuple[dict[str, Any], StoreDescription]:
+    """The content of a store's ``store.json`` and what is read of it, checked. Raises UserError, with the remedy, if
+    there is none or if it can't be trusted."""
     path = store / layout.DESCRIPTION
-    _refuse_what_is_no_store(store, path)
-    description = read_json(path)
-    if description.get("kind") != layout.KIND:
+    _refuse_unfinished(store, path)
+    content = read_json(path)
+    if content.get("kind") != layout.KIND:
         raise UserError(f"{path}: does not describe a store; give a folder made by `alexnet prepare`")
-    version = description.get("format_version")
+    version = content.get("format_version")
     if type(version) is int and version > layout.FORMAT_VERSION:
         raise UserError(
             f"{path}: format {version}, made by a newer alexnet (this one reads up to "
@@ -60,11 +99,12 @@ def read_description(store: Path) -> dict[str, Any]:
         )
     if type(version) is not int or version != layout.FORMAT_VERSION:
         raise UserError(f"{path}: format {version!r} is not known; {ANEW}")
-    _check_checksum(path, description)
-    _Checker(path).check(description)
-    if description["fingerprint"] != fingerprint_of(description):
+    if not is_sealed(content):
+        raise UserError(f"{path}: damaged or edited, its checksum does not fit; restore it or {ANEW}")
+    description = from_json(content, StoreDescription, path, f"Restore it or {ANEW}")
+    if description.fingerprint != fingerprint_of(content):
         raise UserError(f"{path}: the fingerprint does not fit the content; {ANEW}")
-    return description
+    return content, description
 
 
 def is_store(folder: Path) -> bool:
@@ -73,139 +113,37 @@ def is_store(folder: Path) -> bool:
 
 
 def has_shards(folder: Path) -> bool:
-    """Whether the folder holds parts of a store that are to be joined."""
+    """Whether the folder holds shards of a store that are to be joined."""
     return folder.is_dir() and any(layout.SHARD.fullmatch(path.name) for path in folder.iterdir())
 
 
-def check_file(path: Path, promised: dict[str, Any]) -> None:
-    """UserError unless ``path`` is a regular file of the promised size."""
-    if fault := _fault_of_size(path, promised):
+def check_file(path: Path, listed: ListedFile) -> None:
+    """Raises UserError unless ``path`` is a regular file of the listed size."""
+    if fault := listed.fault_of_size(path):
         raise UserError(f"{fault}; {ANEW_OR_COPIED}")
 
 
-def check_digest(path: Path, promised: dict[str, Any]) -> None:
-    """UserError unless ``path`` can be read and has the promised size and content."""
-    check_file(path, promised)
-    if fault := _fault_of_content(path, promised):
-        raise UserError(f"{fault}; {ANEW_OR_COPIED}")
+def check_digest(path: Path, listed: ListedFile) -> None:
+    """Raises UserError unless ``path`` can be read and has the listed size and content."""
+    if fault := listed.fault(path):
+        raise UserError(f"{fault} since the store was made; {ANEW_OR_COPIED}")
 
 
-def fault_of(path: Path, promised: dict[str, Any]) -> str | None:
-    """What is wrong with a file, in a sentence: its size or its content; None if it is as promised."""
-    if fault := _fault_of_size(path, promised):
-        return fault
+def fault_of(path: Path, listed: ListedFile) -> str | None:
+    """What is wrong with a file, in a sentence; None if it is as listed."""
     try:
-        return _fault_of_content(path, promised)
+        return listed.fault(path)
     except UserError as error:
         return str(error)
 
 
-def _fault_of_content(path: Path, promised: dict[str, Any]) -> str | None:
-    damaged = sha256_of(path) != promised.get("sha256")
-    return f"{path}: damaged, its content has changed since the store was made" if damaged else None
-
-
-def _fault_of_size(path: Path, promised: dict[str, Any]) -> str | None:
-    try:
-        status = os.stat(path)
-    except FileNotFoundError:
-        return f"{path}: is missing"
-    except OSError as error:
-        return f"{path}: cannot be read ({error.strerror})"
-    if not stat.S_ISREG(status.st_mode):
-        return f"{path}: is not a regular file"
-    if status.st_size != promised["bytes"]:
-        return f"{path}: has {status.st_size:,} bytes instead of {promised['bytes']:,}"
-    return None
-
-
-def _refuse_what_is_no_store(store: Path, path: Path) -> None:
+def _refuse_unfinished(store: Path, path: Path) -> None:
     if not store.exists():
         raise UserError(f"{store}: no such folder; make a store with `alexnet prepare SOURCE {store}`")
     if path.is_file():
         return
     if has_shards(store):
-        raise UserError(
-            f"{store}: holds parts of a store; put them together with `alexnet prepare SOURCE {store} --join`"
-        )
+        raise UserError(f"{store}: holds shards of a store; join them with `alexnet prepare SOURCE {store} --join`")
     if (store / layout.JOURNAL).exists():
         raise UserError(f"{store}: the store is not finished; run the same `alexnet prepare` again, it continues")
     raise UserError(f"{store}: is not a store (no {layout.DESCRIPTION}); make one with `alexnet prepare SOURCE STORE`")
-
-
-def _check_checksum(path: Path, description: dict[str, Any]) -> None:
-    rest = {field: value for field, value in description.items() if field != "checksum"}
-    try:
-        checksum = canonical_digest(rest)
-    except (ValueError, RecursionError):
-        checksum = None
-    if description.get("checksum") != checksum:
-        raise UserError(f"{path}: damaged or edited, its checksum does not fit; restore it or {ANEW}")
-
-
-class _Checker:
-    """Types and ranges of the fields. The checksum shows damage; this shows a file made wrongly or with ill intent."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def check(self, description: dict[str, Any]) -> None:
-        self._need("size", description.get("size"), _whole(1, layout.MAXIMUM_SIZE))
-        self._need("format", description.get("format"), lambda value: value in layout.FORMATS)
-        for field in ("resample", "class_order", "fingerprint"):
-            self._need(field, description.get(field), _text)
-        self._need("decode", description.get("decode", "full"), _text)
-        self._need("exif", description.get("exif"), lambda value: isinstance(value, bool))
-        for field in ("class_ids", "class_names"):
-            self._need(field, description.get(field), _texts)
-        ids, names = description["class_ids"], description["class_names"]
-        self._need("class_names", names, lambda value: len(value) == len(ids) > 0)
-        parts = self._need("parts", description.get("parts"), _table)
-        for name, part in parts.items():
-            self._need(f"parts: {name[:80]!r}", name, lambda value: bool(layout.PART_NAME.fullmatch(value)))
-            self._check_part(name, part, description["size"], description["format"])
-        files = self._need("files", description.get("files"), _table)
-        allowed = {layout.REPORT, *([layout.STATISTICS] if "train" in parts else [])}
-        self._need("files", files, lambda value: set(value) == allowed)
-        for name, promised in files.items():
-            self._check_promise(name, promised, digest=True)
-
-    def _check_part(self, name: str, part: Any, size: int, format: layout.Format) -> None:
-        self._need(f"parts.{name}", part, _table)
-        for field in ("count", "items", "refused", "noted"):
-            self._need(f"parts.{name}.{field}", part.get(field), _whole(0, layout.MAXIMUM_COUNT))
-        files = self._need(f"parts.{name}.files", part.get("files"), _table)
-        self._need(f"parts.{name}.files", files, lambda value: set(value) == set(layout.files_of(format)))
-        for file, promised in files.items():
-            large = file in layout.LARGE
-            self._check_promise(f"{name}/{file}", promised, digest=not large)
-            if file.endswith(".npy"):
-                expected = layout.array_bytes(file, part["count"], size)
-                self._need(f"{name}/{file}", promised["bytes"], lambda value, expected=expected: value == expected)
-
-    def _check_promise(self, name: str, promised: Any, *, digest: bool) -> None:
-        self._need(name, promised, _table)
-        self._need(f"{name}: bytes", promised.get("bytes"), _whole(0, 1 << 62))
-        if digest:
-            self._need(f"{name}: sha256", promised.get("sha256"), _text)
-
-    def _need(self, field: str, value: Any, holds: Callable[[Any], bool]) -> Any:
-        if not holds(value):
-            raise UserError(f"{self.path}: {field} is {repr(value)[:80]}, which cannot be; {ANEW}")
-        return value
-
-
-def _whole(low: int, high: int) -> Callable[[Any], bool]:
-    return lambda value: type(value) is int and low <= value <= high
-
-
-def _text(value: Any) -> bool:
-    return isinstance(value, str)
-
-
-def _texts(value: Any) -> bool:
-    return isinstance(value, list) and all(map(_text, value))
-
-
-def _table(value: Any) -> bool:
-    return isinstance(value, dict)
