@@ -145,7 +145,7 @@ class Classifier(ClassifierMixin, BaseEstimator):
             pictures = picture_list(X, with_labels=True)
             examples = Examples.of(pictures, y, sample_weight, self.class_weight)
             source = examples.source(self.validation, options.seed)
-            weights = examples.weights_of(source.parts["train"])
+            weights = examples.weights_of(source.splits["train"])
             if self.folder:
                 with space_named("Free some space, or pass a folder=… on another disk."):
                     folder = Path(expanded(self.folder))

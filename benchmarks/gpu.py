@@ -89,7 +89,7 @@ def train_rows(bench: Bench) -> list[Row]:
     allocate = pinned if bench.device == "cuda" else None
     batches = (bench.rounds + 1) * STEPS
     order = endless_order(ours.store, batches * bench.batch)
-    with Stream(ours.store.parts["train"], bench.batch, order, allocate=allocate) as stream:
+    with Stream(ours.store.splits["train"], bench.batch, order, allocate=allocate) as stream:
         contenders: dict[str, Act] = {
             "resident": Late(lambda: learn(job, augmented(job, indices, pictures, rates), labels, shard, rates)),
             "store": Late(lambda: train_batch(job, next(stream), rates)),

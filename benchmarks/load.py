@@ -100,7 +100,7 @@ def serve(folder: Path, options: argparse.Namespace) -> Watched:
 def train(folder: Path, options: argparse.Namespace) -> Watched:
     """Watched from outside, by its log, but for an epoch at its end, when the run is finished and saved."""
     store = drawn_store(folder, options.side)
-    epochs = -(-options.calls // -(-len(store.parts["train"]) // BATCH)) + 1
+    epochs = -(-options.calls // -(-len(store.splits["train"]) // BATCH)) + 1
     words = ["train", str(store.path), "--out", str(folder / "run"), "--net", options.net, "--batch", str(BATCH)]
     words += ["--width", str(options.width), "--epochs", str(epochs), "--patience", str(epochs)]
     words += ["--threads", str(torch.get_num_threads())]

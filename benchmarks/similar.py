@@ -40,7 +40,7 @@ def timed(ask: Callable[[np.ndarray], np.ndarray], asked: np.ndarray, some: int 
 
 def real(run: Run, store: Store, lengths: list[int]) -> list[ROW]:
     """A row for each search, over the features of a store's training pictures in float16."""
-    train, val = store.parts["train"], store.parts["val"]
+    train, val = store.splits["train"], store.splits["val"]
     known, asked = features_of(run, train).astype(np.float16), features_of(run, val)
     true, far = timed(lambda q: nearest(q, known, COUNT)[0], asked)
 

@@ -525,7 +525,7 @@ def test_train_prepares_a_folder_of_pictures_once_beside_the_run(photos: Path, t
     (photos / "cat" / "broken.jpg").unlink()
     store = ready_store(photos, tmp_path / "run")
     assert store.path == tmp_path / "run.store"
-    assert {name: len(part) for name, part in store.parts.items()} == {"train": 18, "val": 2}
+    assert {name: len(part) for name, part in store.splits.items()} == {"train": 18, "val": 2}
     assert ready_store(photos, tmp_path / "run").fingerprint == store.fingerprint
     assert ready_store(store.path, tmp_path / "other").path == store.path
 

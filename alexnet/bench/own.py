@@ -129,14 +129,14 @@ class Subject:
 
 
 def first_batch(store: Store, batch: int) -> Batch:
-    part = store.parts["train"]
+    part = store.splits["train"]
     indices = np.arange(batch) % len(part)
     return Batch(part.read(indices), part.labels[indices], indices)
 
 
 def endless_order(store: Store, count: int) -> np.ndarray:
     """`count` indices: shuffled epochs, one after the other."""
-    length = len(store.parts["train"])
+    length = len(store.splits["train"])
     epochs = [epoch_order(length, 0, epoch) for epoch in range(-(-count // length))]
     return np.concatenate(epochs)[:count]
 

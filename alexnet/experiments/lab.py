@@ -239,16 +239,16 @@ class Lab:
     @property
     def split(self) -> str:
         """What is measured on: the test pictures where the store has any, else the validation pictures."""
-        return "test" if len(self.store.parts.get("test", ())) else "val"
+        return "test" if len(self.store.splits.get("test", ())) else "val"
 
     @property
     def pictures(self) -> int:
-        return len(self.store.parts[self.split])
+        return len(self.store.splits[self.split])
 
     @property
     def built_in(self) -> bool:
         """Whether the pictures are those that the program draws itself, which may be published."""
-        key = self.store.parts["train"].keys[0]
+        key = self.store.splits["train"].keys[0]
         return set(self.store.class_ids) <= set(CLASSES) and DRAWN.search(key) is not None
 
     def opened(self, trial: Trial, seed: int, precision: PrecisionChoice = "auto") -> Run:

@@ -18,7 +18,7 @@ from alexnet.experiments.settings import WHERE, changed
 from alexnet.experiments.statistics import RULE
 from alexnet.files.atomic import write_atomically
 from alexnet.files.outputs import head_of, kind_of, refuse_foreign
-from alexnet.files.schema import Count, Range, from_json, json_bytes, keyed, read_json, to_json
+from alexnet.files.schema import Count, Key, Range, from_json, json_bytes, read_json, to_json
 from alexnet.runs.formats import current_names, current_options
 
 RESULTS = "results"
@@ -36,7 +36,7 @@ class Data:
     classes: Count
     record: Count
     pictures: dict[str, Count]
-    measured_on: str = keyed("measured on")
+    measured_on: Annotated[str, Key("measured on")]
 
 
 @dataclass(frozen=True)
@@ -204,7 +204,7 @@ def _of_all(lab: Lab, *keys: str) -> str:
 
 
 def data_of(store: Store, split: str) -> Data:
-    pictures = {name: len(some) for name, some in store.parts.items()}
+    pictures = {name: len(some) for name, some in store.splits.items()}
     return Data(store.path.resolve().name, store.fingerprint, len(store.class_ids), store.size, pictures, split)
 
 

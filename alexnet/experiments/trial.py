@@ -65,7 +65,7 @@ class Trial:
     @property
     def pictures(self) -> int:
         """Pictures to train on, over all epochs."""
-        return self.epochs * len(self.store.parts["train"])
+        return self.epochs * len(self.store.splits["train"])
 
     def options_for(self, seed: int, start: Path | None) -> TrainOptions:
         return replace(self.options, seed=seed, start_from=start)

@@ -172,7 +172,7 @@ def check_store(store: Store, progress: Callable[[str, int, int], None] | None =
     damage = [
         Remark(fault, fault=True) for fault in store.verify(lambda what, *done: report(f"digests, {what}", *done))
     ]
-    parts = {name: part for name, part in store.parts.items() if len(part)}
+    parts = {name: part for name, part in store.splits.items() if len(part)}
     balance = {name: np.bincount(part.labels, minlength=len(store.class_ids)).tolist() for name, part in parts.items()}
     pool, none = Pool(tuple(parts.values())), np.zeros((0, 2), np.int64)
     if damage or not parts:
@@ -184,7 +184,7 @@ def check_store(store: Store, progress: Callable[[str, int, int], None] | None =
 
 
 def _on_copies(store: Store, pool: Pool, pairs: np.ndarray) -> Iterator[Remark]:
-    names = [name for name, part in store.parts.items() if len(part)]
+    names = [name for name, part in store.splits.items() if len(part)]
     owners = np.searchsorted(np.cumsum([len(part) for part in pool.parts]), pairs, side="right")
     for one, other in sorted(set(map(tuple, owners.tolist()))):
         mine = pairs[(owners == (one, other)).all(axis=1)]

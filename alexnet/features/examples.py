@@ -55,12 +55,12 @@ class Examples:
         names = tuple(str(label) for label in self.classes)
         whole = SourceSplit([f"{number:07}" for number in range(len(self.places))], self.labels, self)
         source = Source("classifier", names, names, "sorted labels", {"train": whole})
-        parts = split(source, validation, seed, "the pictures given").parts
+        parts = split(source, validation, seed, "the pictures given").splits
         named = {
             name: replace(part, keys=[f"{key} {self._identity(int(key))}" for key in part.keys])
             for name, part in parts.items()
         }
-        return replace(source, parts=named)
+        return replace(source, splits=named)
 
     def weights_of(self, part: SourceSplit) -> np.ndarray:
         """float32 (pictures of the part,), with mean 1, so that the learning rate keeps its meaning."""

@@ -107,9 +107,9 @@ class Collection:
         """The named parts of a store, one behind the other; by default all. Raises UserError if its records are not
         as large as the run's, or if there is no such part."""
         check_size(run.folder, store)
-        names = list(parts) or [name for name, part in store.parts.items() if len(part)]
+        names = list(parts) or [name for name, part in store.splits.items() if len(part)]
         pool = Pool(tuple(part_of(store, name) for name in names))
-        counts = {name: len(store.parts[name]) for name in names}
+        counts = {name: len(store.splits[name]) for name in names}
         identity = {"store": str(store.path.resolve()), "fingerprint": store.fingerprint, "parts": counts}
         return cls(pool, pool.keys, identity, pool.labels, store.class_ids, store.class_names)
 

@@ -196,7 +196,7 @@ def known_outcome(path: Path) -> Outcome:
 
 def pooled(store: Store) -> Pool:
     """All pictures of a store: the folds are drawn from them, whatever parts they lie in."""
-    return Pool(tuple(part for part in store.parts.values() if len(part)))
+    return Pool(tuple(part for part in store.splits.values() if len(part)))
 
 
 def untrained(run: Run, seed: int) -> ViewAverager:

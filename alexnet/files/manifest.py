@@ -42,7 +42,7 @@ class ListedFile:
         return None
 
     def fault(self, path: Path) -> str | None:
-        """A sentence if the file's size or content is not as listed; else None. Raises UserError if it can't be read."""
+        """A sentence if the file's size or content is not as listed; else None. UserError if it can't be read."""
         if fault := self.fault_of_size(path):
             return fault
         return f"{path}: damaged, its content has changed" if sha256_of(path) != self.sha256 else None

@@ -9,7 +9,7 @@ import json
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from functools import cache
 from pathlib import Path
 from types import NoneType, UnionType
@@ -66,7 +66,6 @@ def describe(fault: BaseException) -> str:
 
 # ── a dataclass is its own schema ────────────────────────────────────────────────────────────────────────────────
 
-KEYS = "keys of JSON"
 STRANGE = "may be NaN or infinite"
 
 
@@ -87,10 +86,12 @@ AnyFloat = Annotated[float, STRANGE]
 """A float that may be NaN or infinite too, as the figures of a diverged training are."""
 
 
-def keyed(*keys: str, **options: Any) -> Any:
-    """A field of a dataclass that is written as the first of these `keys`, and also read from the others, which older
-    versions wrote. `options`: those of `dataclasses.field`, such as a default."""
-    return field(metadata={KEYS: keys}, **options)
+class Key:
+    """In `Annotated[float, Key("learning_rate", "rate")]`: the field is written under the first of these keys, and also
+    read from the others, under which older versions wrote it."""
+
+    def __init__(self, *keys: str) -> None:
+        self.keys = keys
 
 
 def read(path: Path, kind: type[T], remedy: str, limit_bytes: int = 1 << 26) -> T:
@@ -127,7 +128,7 @@ def from_json(value: Any, kind: Any, where: Path | str, remedy: str, *, strict: 
 def to_json(value: Any) -> Any:
     """What `from_json` reads: dataclasses as dictionaries by their keys, tuples as lists, paths as text."""
     if is_dataclass(value):
-        return {_keys_of(one)[0]: to_json(getattr(value, one.name)) for one in fields(value)}
+        return {one.keys[0]: to_json(getattr(value, one.name)) for one in _fields_of(type(value))}
     if isinstance(value, Mapping):
         return {key: to_json(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
@@ -153,20 +154,20 @@ class _Field:
     required: bool
 
 
-def _keys_of(one: Field[Any]) -> tuple[str, ...]:
-    return one.metadata.get(KEYS, (one.name,))
-
-
 @cache
 def _fields_of(kind: Any) -> tuple[_Field, ...]:
     hints = get_type_hints(kind, include_extras=True)
     if is_typeddict(kind):
-        plain = {n: get_args(h)[0] if get_origin(h) in (NotRequired, Required) else h for n, h in hints.items()}
-        return tuple(_Field(name, (name,), hint, name in kind.__required_keys__) for name, hint in plain.items())
-    return tuple(
-        _Field(one.name, _keys_of(one), hints[one.name], one.default is MISSING and one.default_factory is MISSING)
-        for one in fields(kind)
-    )
+        required = kind.__required_keys__
+        hints = {n: get_args(h)[0] if get_origin(h) in (NotRequired, Required) else h for n, h in hints.items()}
+    else:
+        required = {f.name for f in fields(kind) if f.default is MISSING and f.default_factory is MISSING}
+        hints = {f.name: hints[f.name] for f in fields(kind)}
+    keys = {
+        name: next((one.keys for one in get_args(hint) if isinstance(one, Key)), (name,))
+        for name, hint in hints.items()
+    }
+    return tuple(_Field(name, keys[name], hint, name in required) for name, hint in hints.items())
 
 
 def _read(value: Any, kind: Any) -> Any:

@@ -225,10 +225,10 @@ def evaluate_run(
 
 def part_of(store: Store, name: str) -> StoreSplit:
     """The store's part called `name`. Raises UserError, naming those that exist, if it is absent or empty."""
-    if name not in store.parts or not len(store.parts[name]):
-        there = ", ".join(part for part, pictures in store.parts.items() if len(pictures))
+    if name not in store.splits or not len(store.splits[name]):
+        there = ", ".join(part for part, pictures in store.splits.items() if len(pictures))
         raise UserError(f"{store.path}: has no pictures in a part {name!r}. Choose with --split; there are: {there}.")
-    return store.parts[name]
+    return store.splits[name]
 
 
 def class_map(folder: RunFolder, store: Store, pictures: StoreSplit) -> np.ndarray:

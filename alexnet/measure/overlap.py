@@ -24,7 +24,7 @@ ABOUT = {"records": [dict]}
 def save_trained_on(folder: Path, store: Store, source: RunFolder | None = None) -> None:
     """Keep the digests of a store's training split, and of what `source`, where the weights come from, was trained on,
     in a run folder that is being made."""
-    records, digests = [kind_of_records(store)], digests_of(store.parts["train"])
+    records, digests = [kind_of_records(store)], digests_of(store.splits["train"])
     if source is not None and (known := trained_on(source)):
         records, digests = [*records, *known[0]], np.concatenate([digests, known[1]])
     rows = np.unique(digests).view(np.uint8).reshape(-1, KEPT_BYTES)
@@ -49,9 +49,9 @@ def trained_on(run: RunFolder, store: Store | None = None) -> tuple[list[dict[st
     if store is None or store.fingerprint != data.get("fingerprint"):
         place = Path(data.get("path", ""))
         store = Store.open(place) if data.get("path") and is_store(place) else None
-    if store is None or store.fingerprint != data.get("fingerprint") or "train" not in store.parts:
+    if store is None or store.fingerprint != data.get("fingerprint") or "train" not in store.splits:
         return None
-    return [kind_of_records(store)], digests_of(store.parts["train"])
+    return [kind_of_records(store)], digests_of(store.splits["train"])
 
 
 def seen_in_training(run: RunFolder, store: Store, part: StoreSplit) -> np.ndarray | None:

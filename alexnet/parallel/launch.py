@@ -207,7 +207,7 @@ def agree(team: Team, store: Store, device: DeviceChoice, options: Mapping[str, 
         "the program": f"{alexnet.__version__}, {program_digest()[:12]}",
         "torch": str(torch.__version__),
         "the options": {name: str(value) for name, value in options.items()},
-        "the store": f"{store.fingerprint[:12]} ({len(store.parts.get('train', ()))} training pictures)",
+        "the store": f"{store.fingerprint[:12]} ({len(store.splits.get('train', ()))} training pictures)",
         "the kernels": kernels.available(find_device(device)).split()[0],
     }
     everyones = team.everyones(facts)

@@ -49,7 +49,7 @@ class Prepared:
     @classmethod
     def of(cls, store: Store) -> "Prepared":
         """With "val", or the first split that has pictures."""
-        filled = [name for name, split in store.parts.items() if len(split)]
+        filled = [name for name, split in store.splits.items() if len(split)]
         return cls(store, "val" if "val" in filled else filled[0])
 
     def check(self, opened: OpenNetwork) -> None:

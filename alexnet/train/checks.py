@@ -84,7 +84,7 @@ def large_batch_notes(network: Network, recipe: Recipe, options: TrainOptions) -
 
 def few_updates(store: Store, batch: int) -> list[str]:
     """Advice where an epoch has so few updates that the learning rate drops before anything is learned."""
-    updates = -(-len(store.parts["train"]) // batch)
+    updates = -(-len(store.splits["train"]) // batch)
     if updates >= FEW_UPDATES or batch <= SMALL_BATCH:
         return []
     return [

@@ -175,7 +175,7 @@ def train_epoch(state: TrainingState, log: Log | Unwritten, listeners: Listener,
 
 def micro_batches(state: TrainingState) -> tuple[list[BatchShard], Stream]:
     """This process's shards of what is left of the epoch, and a stream that reads their pictures ahead."""
-    split, cursor = state.store.parts["train"], state.cursor
+    split, cursor = state.store.splits["train"], state.cursor
     order = epoch_order(len(split), state.seed, cursor.epoch)
     numbered = state.team.epoch_shards(order, state.batch, state.accumulation_steps)
     shards = [shard for number, shard in numbered if number >= cursor.batch]
@@ -201,7 +201,7 @@ def validate(state: TrainingState) -> Counts:
     """The centre view of every validation picture."""
     state.network.eval()
     viewer = ViewAverager(state.network, state.inputs, state.device, state.dtype)
-    return evaluate(viewer, state.store.parts["val"], team=state.team, network=state.shard)
+    return evaluate(viewer, state.store.splits["val"], team=state.team, network=state.shard)
 
 
 def end_epoch(state: TrainingState, log: Log | Unwritten, stop: Stop) -> None:

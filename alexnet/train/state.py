@@ -119,7 +119,7 @@ class TrainingState:
     @property
     def batches(self) -> int:
         """Of an epoch."""
-        return math.ceil(len(self.store.parts["train"]) / self.batch)
+        return math.ceil(len(self.store.splits["train"]) / self.batch)
 
     @property
     def rates(self) -> Rates:
@@ -211,7 +211,7 @@ def start_run(
     run = RunFolder.create(folder, config, inputs, sample_weights)
     notes = [
         f"{network.table.name}: {sum(p.numel() for p in network.parameters()):,} parameters, "
-        f"{len(store.parts['train']):,} pictures of {len(store.class_names)} classes; on {device.type}, "
+        f"{len(store.splits['train']):,} pictures of {len(store.class_names)} classes; on {device.type}, "
         f"{threads} threads, {choice.precision} ({choice.reason}); kernels: {machine['kernels']}",
         disk,
         *(remark.words for remark in remarks_on(store)),
@@ -254,7 +254,7 @@ def _config(
             "size": store.size,
             "resample": store.description["resample"],
             "exif": store.description["exif"],
-            "pictures": {name: len(part) for name, part in store.parts.items()},
+            "pictures": {name: len(part) for name, part in store.splits.items()},
         },
         "rule": describe(recipe, options.accumulation_steps),
         "recipe": asdict(recipe),

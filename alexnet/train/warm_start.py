@@ -19,7 +19,7 @@ def initial_network(store: Store, recipe: Recipe, options: TrainOptions) -> Netw
     """The network at the beginning of a run: its first weights, those taken from another run, frozen layers still.
     Raises UserError or UsageError for a store, a run or options that don't go together."""
     for part in ("train", "val"):
-        if part not in store.parts or not len(store.parts[part]):
+        if part not in store.splits or not len(store.splits[part]):
             raise UserError(f"{store.path}: no {part} pictures. Prepare it with --holdout 0.1 or from train/ and val/.")
     source = None if options.start_from is None else RunFolder.open(options.start_from)
     inherited = source if options.net is None and options.width == 1 else None

@@ -11,9 +11,10 @@ import numpy as np
 from alexnet.data.batches import Stream
 from alexnet.data.order import epoch_order
 from alexnet.data.store import layout
-from alexnet.data.store.description import promise, sealed
+from alexnet.data.store.description import completed
 from alexnet.data.store.read import Store, StoreSplit
 from alexnet.data.store.statistics import Sums
+from alexnet.files.manifest import ListedFile
 from alexnet.files.schema import json_bytes
 from peers.memory import memory_of
 
@@ -35,7 +36,7 @@ def make_sparse_store(folder: Path, count: int, classes: int = 1000, size: int =
     (folder / layout.REPORT).write_bytes(b'{"odd_files": [], "ignored": []}\n')
     sums = Sums(count, np.zeros((size, size, 3), np.int64), np.zeros((3, 3), np.int64))
     (folder / layout.STATISTICS).write_bytes(sums.to_bytes())
-    (folder / layout.DESCRIPTION).write_bytes(json_bytes(sealed(_description(folder, count, classes, size))))
+    (folder / layout.DESCRIPTION).write_bytes(json_bytes(completed(_description(folder, count, classes, size))))
 
 
 def _write_array(path: Path, array: np.ndarray, count: int, size: int) -> None:
@@ -44,7 +45,10 @@ def _write_array(path: Path, array: np.ndarray, count: int, size: int) -> None:
 
 def _description(folder: Path, count: int, classes: int, size: int) -> dict:
     names = [f"class {label}" for label in range(classes)]
-    files = {name: promise(folder / "train" / name, digest=name != layout.PICTURES) for name in layout.files_of("raw")}
+    files = {
+        name: ListedFile.of(folder / "train" / name, digest=name != layout.PICTURES).as_json()
+        for name in layout.files_of("raw")
+    }
     return {
         "kind": layout.KIND,
         "format_version": layout.FORMAT_VERSION,
@@ -58,7 +62,7 @@ def _description(folder: Path, count: int, classes: int, size: int) -> dict:
         "class_ids": names,
         "class_names": names,
         "parts": {"train": {"count": count, "items": count, "refused": 0, "noted": 0, "files": files}},
-        "files": {name: promise(folder / name) for name in (layout.REPORT, layout.STATISTICS)},
+        "files": {name: ListedFile.of(folder / name).as_json() for name in (layout.REPORT, layout.STATISTICS)},
     }
 
 
@@ -69,7 +73,7 @@ def measured_opening(folder: Path, batch: int) -> dict[str, float]:
     before, start = memory_of(os.getpid(), "VmRSS"), time.perf_counter()
     store = Store.open(folder)
     opened, after = time.perf_counter(), memory_of(os.getpid(), "VmRSS")
-    part = store.parts["train"]
+    part = store.splits["train"]
     order = epoch_order(len(part), 0, 0)
     ordered = time.perf_counter()
     with Stream(part, batch, order) as stream:

@@ -51,7 +51,7 @@ def prepare_rows(bench: Bench) -> list[Row]:
 
 
 def _prepare_row(bench: Bench, name: str, source: Source, decode: Decode, at_least: float | None) -> Row:
-    items = list(source.parts["train"])
+    items = list(source.splits["train"])
     numbers = itertools.count()
 
     def ours() -> None:
@@ -103,12 +103,12 @@ def _source(bench: Bench) -> Source:
     if bench.pictures is None:
         return made_pictures(bench.folder / "pictures", MADE_PICTURES)
     source = open_source(bench.pictures)
-    train = source.parts["train"]
+    train = source.splits["train"]
     if not isinstance(train[0].read(), bytes):
         raise UserError(f"--pictures {bench.pictures}: holds arrays, not picture files; there is nothing to decode")
     # Spread over the whole part: a folder's first pictures are of one class, and may be alike.
     chosen = np.linspace(0, len(train) - 1, min(len(train), MOST_PICTURES)).astype(int)
-    return replace(source, parts={"train": train.take(chosen)})
+    return replace(source, splits={"train": train.take(chosen)})
 
 
 def made_pictures(folder: Path, count: int, shapes: Sequence[tuple[int, int]] = SHAPES) -> Source:
@@ -138,7 +138,7 @@ def data_rows(bench: Bench) -> list[Row]:
 
 
 def _records_rows(bench: Bench) -> list[Row]:
-    part = bench.store.parts["train"]
+    part = bench.store.splits["train"]
     order = endless_order(bench.store, RECORDS_READ)
 
     def streamed() -> None:

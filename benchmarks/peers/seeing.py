@@ -129,7 +129,7 @@ def first_rows(scene: Scene) -> list[Row]:
 
 def top_rows(scene: Scene) -> list[Row]:
     """see.top: pictures a second, all maps of all layers with weights, beside our test with one view; in fp32 too."""
-    part, precision = scene.ours.store.parts["train"], scene.ours.precision
+    part, precision = scene.ours.store.splits["train"], scene.ours.precision
     records = torch.from_numpy(part.read(np.arange(len(part))))
     layers = [row.name for row in scene.viewer.network.table.weighted]
     contenders: dict[str, Act] = {}

@@ -103,7 +103,7 @@ def store_rows(bench: Bench) -> list[Row]:
             ours.step_on(inputs)
 
     count = (bench.rounds + 1) * STORE_STEPS * bench.batch
-    with Stream(ours.store.parts["train"], bench.batch, endless_order(ours.store, count)) as stream:
+    with Stream(ours.store.splits["train"], bench.batch, endless_order(ours.store, count)) as stream:
 
         def fed() -> None:
             for _ in range(STORE_STEPS):
@@ -204,7 +204,7 @@ def train_some(store: str, folder: str, batch: str) -> None:
     bench = Bench(Path(folder), int(batch))
     ours = Subject(bench, "alexnet", store=Store.open(store))
     order = endless_order(ours.store, MEMORY_STEPS * bench.batch)
-    with Stream(ours.store.parts["train"], bench.batch, order) as stream:
+    with Stream(ours.store.splits["train"], bench.batch, order) as stream:
         for _ in range(MEMORY_STEPS):
             ours.step_from(stream)
 

@@ -201,7 +201,7 @@ def test_a_stream_feeds_what_lies_in_the_store(bench: Bench) -> None:
     assert [sorted(order[:16]), sorted(order[16:32])] == [list(range(16))] * 2
     assert not np.array_equal(order[:16], order[16:32])
     before = [weight.clone() for weight in ours.job.network.parameters()]
-    with Stream(ours.store.parts["train"], 4, order) as stream:
+    with Stream(ours.store.splits["train"], 4, order) as stream:
         ours.step_from(stream)
     assert any(not torch.equal(a, b) for a, b in zip(before, ours.job.network.parameters(), strict=True))
 
@@ -262,15 +262,15 @@ def test_amx_is_read_from_the_flags(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_made_pictures_are_as_large_as_imagenet_s(tmp_path: Path) -> None:
     source = pictures.made_pictures(tmp_path / "made", 4)
-    sizes = [len(item.read()) for item in source.parts["train"]]
+    sizes = [len(item.read()) for item in source.splits["train"]]
     assert 60_000 < np.mean(sizes) < 200_000
 
 
 def test_pillow_s_record_is_about_ours(tmp_path: Path) -> None:
     source = pictures.made_pictures(tmp_path / "made", 2)
     store = prepare(source, tmp_path / "store")
-    for index, item in enumerate(source.parts["train"]):
-        ours = store.parts["train"].pictures[index].astype(int)
+    for index, item in enumerate(source.splits["train"]):
+        ours = store.splits["train"].pictures[index].astype(int)
         assert np.abs(ours - pictures.record_by_pillow(item)).mean() < 1
 
 
@@ -286,7 +286,7 @@ def test_pictures_that_are_arrays_cannot_be_decoded(
 def test_a_sparse_store_is_a_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     large.make_sparse_store(tmp_path / "large", 1000)
     store = Store.open(tmp_path / "large")
-    assert len(store.parts["train"]) == 1000
+    assert len(store.splits["train"]) == 1000
     assert not store.verify()
     found = large.measured_opening(tmp_path / "large", 16)
     assert set(found) == {"open", "memory", "order", "first_batch", "record"} == {*pictures.LIMITS, "record"}

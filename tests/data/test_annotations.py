@@ -43,7 +43,7 @@ def tree(
 def pictures_of(root: Path) -> dict[str, int]:
     """The name of each object, and the value of the picture it is cut out of."""
     source = open_source(root)
-    return {source.class_ids[item.label]: int(np.asarray(item.read()).mean() + 0.5) for item in source.parts["train"]}
+    return {source.class_ids[item.label]: int(np.asarray(item.read()).mean() + 0.5) for item in source.splits["train"]}
 
 
 WRITTEN = {
@@ -159,7 +159,7 @@ def test_a_broken_annotation_is_skipped_and_listed(tmp_path: Path, broken: str, 
     (entry,) = (entry for entry in json.loads((store / "report.json").read_text())["odd_files"])
     assert (entry["key"], entry["outcome"]) == ("Annotations/7.xml", "refused")
     assert reason in entry["why"][0]
-    assert len(Store.open(store).parts["train"]) == 7
+    assert len(Store.open(store).splits["train"]) == 7
     assert cli.main(["prepare", str(root), str(tmp_path / "other"), "--size", "8"]) == 1
     error = capsys.readouterr().err
     assert "Annotations/7.xml" in error
@@ -174,7 +174,7 @@ def test_an_annotation_without_a_picture_of_its_own(tmp_path: Path) -> None:
     folder(tmp_path, {"Annotations/5.xml": xml("5", "cat").encode(), "Annotations/6.xml": xml("6.png").encode()})
     (tmp_path / "Annotations/7.xml").symlink_to(tmp_path / "gone")
     source, reasons = open_source(tmp_path, holdout=0.5), {}
-    for item in source.parts["train"]:
+    for item in source.splits["train"]:
         try:
             item.read()
         except Undecodable as fault:
@@ -206,8 +206,8 @@ def test_the_genuine_sets(shared_pack, tmp_path: Path) -> None:
     lower = shutil.copytree(voc, tmp_path / "lower")
     (lower / "JPEGImages").rename(lower / "jpegimages")
     (lower / "Annotations").rename(lower / "annotations")
-    assert open_source(lower).parts["train"].labels.tolist() == open_source(voc).parts["train"].labels.tolist()
+    assert open_source(lower).splits["train"].labels.tolist() == open_source(voc).splits["train"].labels.tolist()
     pets = open_source(shared_pack("pets-dogs").parent / "pets-dogs" / "oxford")
     assert pets.class_ids == ("cat", "dog")
-    assert all(("bulldog" in item.key) == (item.label == 1) for item in pets.parts["train"])
+    assert all(("bulldog" in item.key) == (item.label == 1) for item in pets.splits["train"])
     assert any(line.startswith("annotations/trimaps/") for line in pets.ignored)

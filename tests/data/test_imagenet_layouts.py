@@ -36,7 +36,7 @@ def kaggle(root: Path, truth: str | bytes | None = HEAD + ROWS, inner: str = "IL
 
 
 def values(source: Source, part: str) -> list[tuple[int, int]]:
-    return [(value_of(item.read()), item.label) for item in source.parts[part]]  # pyright: ignore
+    return [(value_of(item.read()), item.label) for item in source.splits[part]]  # pyright: ignore
 
 
 @pytest.mark.parametrize("given", ["", "ILSVRC", "ILSVRC/Data", "ILSVRC/Data/CLS-LOC"])
@@ -47,7 +47,7 @@ def test_imagenet_as_kaggle_ships_it(tmp_path: Path, monkeypatch: pytest.MonkeyP
         assert (source.kind, source.class_ids, source.class_order) == ("ilsvrc-2012", WNIDS, "sorted synset")
         assert source.class_names == ("tench, Tinca tinca", "goldfish")
         assert values(source, "val") == list(zip((1, 2, 3, 4), TRUTH, strict=True))
-        assert np.bincount(source.parts["train"].labels).tolist() == [3, 3]
+        assert np.bincount(source.splits["train"].labels).tolist() == [3, 3]
         assert "test/: has no labels" in source.ignored
 
 
@@ -84,7 +84,7 @@ LISTS = {
 @pytest.mark.parametrize("form", LISTS)
 def test_lists_saved_again(tmp_path: Path, form: str) -> None:
     source = open_source(kaggle(tmp_path, LISTS[form]))
-    assert source.parts["val"].labels.tolist() == TRUTH
+    assert source.splits["val"].labels.tolist() == TRUTH
     assert [note.rpartition(": ")[2] for note in source.notes if "named" in note or "names" in note] == (
         ["does not have 1 picture that LOC_val_solution.csv names"] if "more" in form else []
     )
@@ -115,15 +115,15 @@ def test_a_flat_val_beside_another_list_and_beside_the_kit(tmp_path: Path) -> No
     folder(tmp_path, {"imagenet_2012_validation_synset_labels.txt": "".join(f"{WNIDS[k]}\n" for k in TRUTH).encode()})
     assert values(open_source(tmp_path), "val") == list(zip((1, 2, 3, 4), TRUTH, strict=True))
     packed = ilsvrc(tmp_path / "kit")
-    plain = {f"val/{item.key}": item.read() for item in open_source(packed).parts["val"]}
-    plain |= {f"train/{item.key}": item.read() for item in open_source(packed).parts["train"]}
+    plain = {f"val/{item.key}": item.read() for item in open_source(packed).splits["val"]}
+    plain |= {f"train/{item.key}": item.read() for item in open_source(packed).splits["train"]}
     kit = {
         "kit/meta.mat": mat({"synsets": synsets(2012, 2)}),
         "kit/ILSVRC2012_validation_ground_truth.txt": b"2 1 3 3 2",
     }
     folder(tmp_path / "own", plain | kit | {"LOC_val_solution.csv": b"not read"})  # pyright: ignore
     assert (
-        open_source(tmp_path / "own").parts["val"].labels.tolist() == open_source(packed).parts["val"].labels.tolist()
+        open_source(tmp_path / "own").splits["val"].labels.tolist() == open_source(packed).splits["val"].labels.tolist()
     )
 
 
@@ -154,7 +154,7 @@ def tiny(shared_pack, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def contents(source: Source) -> dict[str, set[tuple[str, bytes]]]:
     return {
         part: {(source.class_ids[item.label], bytes(item.read())) for item in items}  # pyright: ignore
-        for part, items in source.parts.items()
+        for part, items in source.splits.items()
     }
 
 

@@ -63,7 +63,7 @@ def test_layouts_that_are_read(tmp_path: Path, words: str, note: str) -> None:
     assert source.class_ids == ("cat", "dog")
     assert note in "\n".join(source.notes)
     assert bool(note) == bool(source.notes), "nothing is said of what is as it should be"
-    for part in source.parts.values():
+    for part in source.splits.values():
         assert all(source.class_ids[item.label] in item.key.split("/") for item in part)
 
 
@@ -170,8 +170,8 @@ def test_a_class_is_the_same_in_both_forms_of_unicode_and_in_either_case(tmp_pat
     words = "train/caf\u00e9 train/Dog val/cafe\u0301 val/dog"
     source = open_source(tree(tmp_path, words))
     assert source.class_ids == ("Dog", "caf\u00e9")
-    assert [item.label for item in source.parts["val"]] == [0, 0, 1, 1]
-    assert source.parts["val"].keys[2] == "val/cafe\u0301/1.jpg"
+    assert [item.label for item in source.splits["val"]] == [0, 0, 1, 1]
+    assert source.splits["val"].keys[2] == "val/cafe\u0301/1.jpg"
     folder(tmp_path / "d", {"val/caf\u00e9/1.jpg": b""})
     with pytest.raises(UserError, match="second folder of the same class"):
         open_source(tmp_path / "d")
@@ -261,7 +261,7 @@ def test_outputs_are_skipped_and_listed_wherever_they_lie(photos: Path) -> None:
     before = open_source(photos)
     source = open_source(folder(photos, OUTPUTS))
     assert source.class_ids == before.class_ids
-    assert source.parts["train"].keys == before.parts["train"].keys
+    assert source.splits["train"].keys == before.splits["train"].keys
     listed = {line.partition(": ")[0] for line in source.ignored if "alexnet" in line}
     assert listed == {
         *("run/", "cat/early/", "dog/lab/", "dog/index/", "old/new/run/", "cat/occlusion-7.png", "cat/similar-2.png"),
@@ -272,7 +272,7 @@ def test_outputs_are_skipped_and_listed_wherever_they_lie(photos: Path) -> None:
 def test_what_only_looks_like_an_output_is_a_source(photos: Path) -> None:
     """A shop's store.json, a model's config.json, an annotation beside each picture."""
     files = {"cat/store.json": b'{"shop": 1}', "dog/config.json": b"{}", "cat/1.json": b"{}", "dog/index.json": b"{}"}
-    assert len(open_source(folder(photos, files)).parts["train"]) == 16
+    assert len(open_source(folder(photos, files)).splits["train"]) == 16
 
 
 def test_a_store_or_run_is_no_source(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -313,7 +313,7 @@ def test_leftovers_are_skipped_and_counted(photos: Path) -> None:
         folder(photos, {f"{place}{name}": data for name, data in left_over().items()})
     source = open_source(photos)
     assert source.class_ids == before.class_ids
-    assert source.parts["train"].keys == before.parts["train"].keys
+    assert source.splits["train"].keys == before.splits["train"].keys
     assert len(source.ignored) == 3 * (len(FILES) + len(FOLDERS))
     assert f"skipped {len(source.ignored)} files and folders: " in source.notes[-1]
 
@@ -342,7 +342,7 @@ def test_broken_links_are_listed_like_unreadable_files(
     assert "2 a link that leads nowhere (as 'bird')" in said
     assert "the same command" not in said, "with the link mended it is another source"
     assert prepare(photos, tmp_path / "t", "--max-bad", "0.5") == 0
-    refused = [entry["key"] for entry in Store.open(tmp_path / "t").report() if entry["outcome"] == "refused"]
+    refused = [entry.key for entry in Store.open(tmp_path / "t").report() if entry.outcome == "refused"]
     assert sorted(refused) == ["cat/gone.jpg", "cat/round.jpg"]
 
 
@@ -376,9 +376,9 @@ def test_keys_are_real_paths_and_only_the_screen_escapes(
     folder(photos, {f"cat/{name}": picture(9) for name in NAMES} | {"dog/bad\u00a0one.jpg": b"x"})
     assert main(["prepare", str(photos), str(tmp_path / "s"), "--size", "8", "--max-bad", "0.5"]) == 0
     store = Store.open(tmp_path / "s")
-    assert {f"cat/{name}" for name in NAMES} < set(store.parts["train"].keys)
-    assert all((photos / key).is_file() for key in store.parts["train"].keys)
-    assert [entry["key"] for entry in store.report()] == ["dog/bad\u00a0one.jpg"]
+    assert {f"cat/{name}" for name in NAMES} < set(store.splits["train"].keys)
+    assert all((photos / key).is_file() for key in store.splits["train"].keys)
+    assert [entry.key for entry in store.report()] == ["dog/bad\u00a0one.jpg"]
     assert prepare(photos, tmp_path / "t", "--strict") == 1
     assert "dog/bad\\xa0one.jpg" in capsys.readouterr().err
 
@@ -388,5 +388,5 @@ def test_each_folder_is_listed_once(photos: Path, monkeypatch: pytest.MonkeyPatc
     listed: list[str] = []
     real = os.scandir
     monkeypatch.setattr(os, "scandir", lambda path: (listed.append(str(path)), real(path))[1])
-    assert len(open_source(photos).parts["train"]) == 16
+    assert len(open_source(photos).splits["train"]) == 16
     assert [listed.count(str(photos / name)) for name in ("cat", "dog")] == [1, 1]

@@ -55,11 +55,11 @@ def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_records_are_what_decode_and_resize_make(tmp_path: Path, make_source: MakeSource) -> None:
     source = make_source()
     store = prepare(source, tmp_path / "store", size=SIZE, resample="box")
-    for name, part in source.parts.items():
+    for name, part in source.splits.items():
         expected = [to_record(decode(item.read()).pixels, SIZE, "box") for item in part]
-        assert np.array_equal(store.parts[name].read(np.arange(len(part))), np.stack(expected))
-        assert store.parts[name].labels.tolist() == [item.label for item in part]
-        assert list(store.parts[name].keys) == [item.key for item in part]
+        assert np.array_equal(store.splits[name].read(np.arange(len(part))), np.stack(expected))
+        assert store.splits[name].labels.tolist() == [item.label for item in part]
+        assert list(store.splits[name].keys) == [item.key for item in part]
     assert store.description["resample"] == "box"
     assert store.class_names == source.class_names
 
@@ -68,7 +68,7 @@ def test_jpeg_records_are_near_the_pictures(tmp_path: Path, make_source: MakeSou
     raw = prepare(make_source(), tmp_path / "raw", size=64)
     jpeg = prepare(make_source(), tmp_path / "jpeg", size=64, format="jpeg")
     everything = np.arange(40)
-    difference = jpeg.parts["train"].read(everything).astype(int) - raw.parts["train"].read(everything)
+    difference = jpeg.splits["train"].read(everything).astype(int) - raw.splits["train"].read(everything)
     assert np.abs(difference).mean() < 2.5
     assert jpeg.description["jpeg"] == {"quality": 95, "subsampling": "4:4:4"}
     assert not np.array_equal(jpeg.statistics.mean_image, raw.statistics.mean_image)
@@ -141,7 +141,7 @@ def test_decoded_at_a_reduced_scale(tmp_path: Path) -> None:
     assert tree(scaled.path) == tree(prepare(source, tmp_path / "whole", size=SIZE, decode="scaled").path)
     assert "decode" not in full.description
     assert scaled.description["decode"] == "scaled"
-    difference = np.abs(scaled.parts["train"].pictures.astype(int) - full.parts["train"].pictures)
+    difference = np.abs(scaled.splits["train"].pictures.astype(int) - full.splits["train"].pictures)
     assert 0 < difference.mean() < 1
     assert fingerprint_of(scaled.description) != fingerprint_of({**scaled.description, "decode": "full"})
 
@@ -150,7 +150,7 @@ def test_a_finished_store_is_found_finished(tmp_path: Path, make_source: MakeSou
     prepare(make_source(), tmp_path / "store", size=SIZE)
     before, said = tree(tmp_path / "store"), []
     (tmp_path / "store" / layout.JOURNAL).write_bytes(b"left by a kill just before the end")
-    assert len(prepare(make_source(), tmp_path / "store", size=SIZE, say=said.append).parts["train"]) == 40
+    assert len(prepare(make_source(), tmp_path / "store", size=SIZE, say=said.append).splits["train"]) == 40
     assert said == [f"{tmp_path / 'store'}: already prepared from this source with these options"]
     assert tree(tmp_path / "store") == before
 
@@ -228,19 +228,19 @@ def test_odd_files_are_reported_in_order(tmp_path: Path, make_source: MakeSource
     odd = {("train", 7): BAD, ("train", 3): b"", ("val", 1): b"\xff\xd8\xff", ("train", 5): grey, ("val", 0): png()}
     store = prepare(make_source(odd), tmp_path / "store", size=SIZE, max_bad=0.06)
     report = store.report()
-    assert [(entry["part"], entry["key"][-8:-4], entry["outcome"]) for entry in report] == [
+    assert [(entry.split, entry.key[-8:-4], entry.outcome) for entry in report] == [
         ("train", "0003", "refused"),
         ("train", "0007", "refused"),
         ("val", "0000", "noted"),
         ("val", "0001", "refused"),
     ]
-    assert all(entry["why"] for entry in report)
-    assert (len(store.parts["train"]), len(store.parts["val"])) == (38, 10)
-    assert "train/class0/pic ture_0003.jpg" not in list(store.parts["train"].keys)
+    assert all(entry.why for entry in report)
+    assert (len(store.splits["train"]), len(store.splits["val"])) == (38, 10)
+    assert "train/class0/pic ture_0003.jpg" not in list(store.splits["train"].keys)
     assert json.loads((store.path / "report.json").read_text())["ignored"] == ["notes.txt: no picture"]
     described = store.description["parts"]
     assert (described["train"]["items"], described["train"]["refused"], described["val"]["noted"]) == (40, 2, 1)
-    assert np.array_equal(store.parts["train"].read(np.array([4]))[0], np.zeros((SIZE, SIZE, 3)))
+    assert np.array_equal(store.splits["train"].read(np.array([4]))[0], np.zeros((SIZE, SIZE, 3)))
 
 
 def png() -> bytes:
@@ -263,7 +263,7 @@ def test_too_many_bad_files_stop_and_a_larger_limit_goes_on(tmp_path: Path, make
     said: list[str] = []
     store = prepare(make_source(odd), tmp_path / "store", size=SIZE, max_bad=0.06, say=said.append)
     assert "goes on behind the first" in said[0]
-    assert len(store.parts["train"]) == 37
+    assert len(store.splits["train"]) == 37
     with pytest.raises(UserError, match="3 of 51 files"):
         prepare(make_source(odd), tmp_path / "store", size=SIZE, max_bad=0.05)
 
@@ -403,8 +403,8 @@ def test_a_journal_without_digests_is_gone_on_with(
         prepare(make_source(), tmp_path / "store", size=SIZE, progress=failing_at(6))
     settings, state = journal.load_journal(tmp_path / "store") or ({}, None)
     assert state is not None
-    parts = {name: replace(part, digests={}) for name, part in state.parts.items()}
-    journal.save_journal(tmp_path / "store", settings, replace(state, parts=parts, report_digest=""))
+    parts = {name: replace(part, digests={}) for name, part in state.splits.items()}
+    journal.save_journal(tmp_path / "store", settings, replace(state, splits=parts, report_digest=""))
     assert prepare(make_source(), tmp_path / "store", size=SIZE).fingerprint == whole.fingerprint
     assert tree(tmp_path / "store") == tree(tmp_path / "whole")
 
@@ -439,7 +439,7 @@ def test_nothing_decodable(tmp_path: Path, make_source: MakeSource) -> None:
 def test_a_store_without_a_training_part(tmp_path: Path, make_source: MakeSource) -> None:
     store = prepare(make_source(test=5), tmp_path / "store", size=SIZE)
     assert store.verify() == []
-    with pytest.raises(UserError, match="no training part"):
+    with pytest.raises(UserError, match="no training split"):
         _ = store.statistics
 
 
@@ -479,7 +479,7 @@ def test_statistics_of_one_colour() -> None:
 
 def test_a_label_outside_the_classes_is_our_own_mistake(make_source: MakeSource) -> None:
     source = make_source()
-    source.parts["train"].labels[2] = 7
+    source.splits["train"].labels[2] = 7
     with pytest.raises(ValueError, match="label 7 with 3 classes"):
         make_chunk(source, "train", 0, 4, options=module.Options(size=SIZE))
 
@@ -488,12 +488,12 @@ def test_real_pictures(shared_pack: Callable[[str], Path], tmp_path: Path) -> No
     """1,200 of imagenette: records equal to Pillow's own resizing, statistics to numpy's."""
     folder = shared_pack("imagenette224")
     source = open_source(folder)
-    few = {"val": source.parts["val"].take(np.arange(0, 1200, 10))}
+    few = {"val": source.splits["val"].take(np.arange(0, 1200, 10))}
     source = Source(source.kind, source.class_names, source.class_ids, source.class_order, {"train": few["val"]})
     store = prepare(source, tmp_path / "store")
-    pictures = store.parts["train"].pictures
+    pictures = store.splits["train"].pictures
     for index in range(0, 120, 17):
-        with Image.open(folder / store.parts["train"].keys[index]) as picture:
+        with Image.open(folder / store.splits["train"].keys[index]) as picture:
             expected = np.array(picture.convert("RGB").resize((256, 256), Image.Resampling.BICUBIC))
         assert np.array_equal(pictures[index], expected)
     np.testing.assert_allclose(store.statistics.mean_image, pictures.mean(axis=0), rtol=1e-5)
@@ -511,9 +511,9 @@ def test_odd_real_files(shared_pack: Callable[[str], Path], tmp_path: Path) -> N
         target.write_bytes(path.read_bytes())
     source = open_source(tmp_path / "pictures")
     store = prepare(source, tmp_path / "store", size=16, max_bad=1)
-    refused = {entry["key"] for entry in store.report() if entry["outcome"] == "refused"}
-    kept = set(store.parts["train"].keys)
+    refused = {entry.key for entry in store.report() if entry.outcome == "refused"}
+    kept = set(store.splits["train"].keys)
     assert not kept & refused
-    assert kept | refused == set(source.parts["train"].keys)
+    assert kept | refused == set(source.splits["train"].keys)
     assert len(refused) > 20
-    assert all(entry["why"][0] for entry in store.report())
+    assert all(entry.why[0] for entry in store.report())

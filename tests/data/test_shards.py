@@ -58,7 +58,7 @@ def test_joined_parts_are_the_bytes_of_one_machine(
     many = join(make_source(ODD), tmp_path / "many", Options(SIZE, format=format), max_bad=0.1)
     assert tree(many.path) == tree(one.path)
     assert many.verify() == []
-    assert [entry["key"][-8:] for entry in many.report()] == ["0004.jpg", "0039.jpg", "0002.jpg"]
+    assert [entry.key[-8:] for entry in many.report()] == ["0004.jpg", "0039.jpg", "0002.jpg"]
 
 
 def test_a_holdout_is_split_before_the_parts_are(tmp_path: Path, make_source: MakeSource) -> None:
@@ -160,7 +160,7 @@ def test_a_join_stopped_anywhere_goes_on(
         with pytest.raises(KeyboardInterrupt):
             join(make_source(ODD), tmp_path / "many", Options(SIZE, format=format), max_bad=0.1)
     if not (tmp_path / "many" / layout.DESCRIPTION).exists():
-        with pytest.raises(UserError, match=r"holds parts of a store.*--join"):
+        with pytest.raises(UserError, match=r"holds (parts|shards) of a store.*--join"):
             Store.open(tmp_path / "many")
     join(make_source(ODD), tmp_path / "many", Options(SIZE, format=format), max_bad=0.1)
     assert tree(tmp_path / "many") == tree(tmp_path / "one")
@@ -297,11 +297,11 @@ def test_parts_and_whole_stores_do_not_mix(tmp_path: Path, make_source: MakeSour
     with pytest.raises(UserError, match="begun without --shard"):
         prepare_shard(make_source(), tmp_path / "whole", Shard(1, 2), SMALL)
     make_all(make_source(), tmp_path / "many", 2)
-    with pytest.raises(UserError, match=r"holds parts of a store.*--join"):
+    with pytest.raises(UserError, match=r"holds (parts|shards) of a store.*--join"):
         prepare(make_source(), tmp_path / "many", size=SIZE)
     with pytest.raises(UserError, match="part 1/2, not None"):
         prepare(make_source(), tmp_path / "many" / "part-1-of-2", size=SIZE)
-    with pytest.raises(UserError, match=r"holds parts of a store.*--join"):
+    with pytest.raises(UserError, match=r"holds (parts|shards) of a store.*--join"):
         Store.open(tmp_path / "many")
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "letter.txt").touch()

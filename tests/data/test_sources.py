@@ -43,7 +43,7 @@ def refused(root: Path, *words: str, kind: type[UserError] = UserError, **option
 
 
 def keys_and_labels(source: Source, part: str) -> list[tuple[str, int]]:
-    return [(item.key, item.label) for item in source.parts[part]]
+    return [(item.key, item.label) for item in source.splits[part]]
 
 
 # Folders
@@ -52,8 +52,8 @@ def keys_and_labels(source: Source, part: str) -> list[tuple[str, int]]:
 def test_a_tree_of_class_folders(tmp_path: Path) -> None:
     source = open_source(folder(tmp_path, ANIMALS))
     assert source.class_ids == source.class_names == ("cat", "dog", "ox")
-    assert list(source.parts) == ["train"]
-    train = source.parts["train"]
+    assert list(source.splits) == ["train"]
+    train = source.splits["train"]
     assert len(train) == 30
     assert train[12].key == "dog/2.jpg"
     assert train[-1].label == 2
@@ -69,8 +69,8 @@ def test_train_and_val_folders(tmp_path: Path, name: str) -> None:
         f"{name}/{key}": data for key, data in ANIMALS.items()
     }
     source = open_source(folder(tmp_path, files | {"test/unlabelled/1.jpg": picture(1), "notes/a.txt": b""}))
-    assert {part: len(items) for part, items in source.parts.items()} == {"train": 30, "val": 30}
-    assert source.parts["val"][0].key == f"{name}/cat/0.jpg"
+    assert {part: len(items) for part, items in source.splits.items()} == {"train": 30, "val": 30}
+    assert source.splits["val"][0].key == f"{name}/cat/0.jpg"
     assert any(line.startswith("test/") for line in source.ignored)
     assert any(line.startswith("notes/") for line in source.ignored)
     refused(tmp_path, "validation part of its own", kind=UsageError, holdout=0.1)
@@ -91,9 +91,9 @@ def test_the_holdout_depends_on_names_and_seed_alone(tmp_path: Path, monkeypatch
     again = open_source(tmp_path, holdout=0.2, seed=3)
     for part in ("train", "val"):
         assert keys_and_labels(first, part) == keys_and_labels(again, part)
-    assert np.bincount(first.parts["val"].labels).tolist() == [2, 2, 2]
+    assert np.bincount(first.splits["val"].labels).tolist() == [2, 2, 2]
     assert {key for key, _ in keys_and_labels(first, "train") + keys_and_labels(first, "val")} == set(ANIMALS)
-    assert all(value_of(item.read()) == int(item.key[-5]) for item in first.parts["val"])  # pyright: ignore
+    assert all(value_of(item.read()) == int(item.key[-5]) for item in first.splits["val"])  # pyright: ignore
     other = open_source(tmp_path, holdout=0.2, seed=4)
     assert keys_and_labels(other, "val") != keys_and_labels(first, "val")
 
@@ -163,7 +163,7 @@ def test_what_is_left_out_is_said(tmp_path: Path) -> None:
     folder(tmp_path, ANIMALS | extra)
     os.mkfifo(tmp_path / "ox" / "pipe.jpg")
     source = open_source(tmp_path)
-    assert len(source.parts["train"]) == 30
+    assert len(source.splits["train"]) == 30
     left_out = {line.split(":")[0] for line in source.ignored}
     assert left_out == {*extra, "ox/pipe.jpg", ".git"} - {".git/config"}
 
@@ -174,19 +174,19 @@ def test_links_are_followed_but_not_in_circles(tmp_path: Path) -> None:
     (tmp_path / "a/yak").symlink_to(tmp_path / "a/dog")
     (tmp_path / "a/ox/gone.jpg").symlink_to(tmp_path / "gone.jpg")
     source = open_source(tmp_path / "a")
-    assert len(source.parts["train"]) == 41
+    assert len(source.splits["train"]) == 41
     assert any("cat/again/: a link back" in line for line in source.ignored)
-    gone = next(item for item in source.parts["train"] if item.key == "ox/gone.jpg")
+    gone = next(item for item in source.splits["train"] if item.key == "ox/gone.jpg")
     with pytest.raises(Undecodable, match=r"ox/gone\.jpg: No such file"):
         gone.read()
     assert gone.size is None
-    assert all(item.size == len(item.read()) for item in source.parts["train"] if item != gone)
+    assert all(item.size == len(item.read()) for item in source.splits["train"] if item != gone)
 
 
 def test_odd_names_make_printable_keys(tmp_path: Path) -> None:
     folder(tmp_path, ANIMALS | {"cat/näme 中.jpg": picture(1), "cat/two\nlines.jpg": picture(2)})
     (tmp_path / os.fsdecode(b"dog/\xff.jpg")).write_bytes(picture(3))
-    items = {item.key: item for item in open_source(tmp_path).parts["train"]}
+    items = {item.key: item for item in open_source(tmp_path).splits["train"]}
     assert {"cat/näme 中.jpg", "cat/two\\nlines.jpg", "dog/\\udcff.jpg"} < set(items)
     assert value_of(items["dog/\\udcff.jpg"].read()) == 3  # pyright: ignore
 
@@ -198,7 +198,7 @@ def test_two_names_that_print_alike_are_refused(tmp_path: Path) -> None:
 def test_a_file_too_large_is_not_read_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("alexnet.data.sources.base.MOST_FILE_BYTES", 100)
     with pytest.raises(Undecodable, match="more than any picture"):
-        open_source(folder(tmp_path, ANIMALS)).parts["train"][0].read()
+        open_source(folder(tmp_path, ANIMALS)).splits["train"][0].read()
 
 
 def test_class_names_of_a_list_of_words(tmp_path: Path) -> None:
@@ -215,9 +215,9 @@ def test_class_names_of_a_list_with_ilsvrc_ids(tmp_path: Path) -> None:
 
 def test_imagenette(shared_pack: SharedPack) -> None:
     source = open_source(unpacked(shared_pack, "imagenette224", "imagenette224"))
-    assert [len(source.parts[part]) for part in ("train", "val")] == [4000, 1200]
-    assert np.bincount(source.parts["train"].labels).tolist() == [400] * 10
-    item = source.parts["val"][600]
+    assert [len(source.splits[part]) for part in ("train", "val")] == [4000, 1200]
+    assert np.bincount(source.splits["train"].labels).tolist() == [400] * 10
+    item = source.splits["val"][600]
     assert decode(item.read(), item.key).pixels.shape == (224, 224, 3)  # pyright: ignore
 
 
@@ -229,9 +229,9 @@ def test_the_built_in_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named
     spec = f"synthetic:{tmp_path / 'drawn'}" if named else "synthetic:"
     source = open_source(spec, progress=lambda done, total: seen.append((done, total)))
     assert (source.kind, source.class_ids) == ("synthetic", synthetic.CLASSES)
-    assert {part: len(items) for part, items in source.parts.items()} == {"train": 24, "val": 12}
+    assert {part: len(items) for part, items in source.splits.items()} == {"train": 24, "val": 12}
     assert seen[-1] == (36, 36)
-    assert min(decode(source.parts["val"][0].read()).pixels.shape[:2]) == 16  # pyright: ignore
+    assert min(decode(source.splits["val"][0].read()).pixels.shape[:2]) == 16  # pyright: ignore
     assert keys_and_labels(open_source(spec), "train") == keys_and_labels(source, "train")
     assert len(seen) == 36
 
@@ -245,14 +245,14 @@ def test_imagenet_as_downloaded(tmp_path: Path, year: int) -> None:
     assert source.kind == f"ilsvrc-{year}"
     assert source.class_ids == tuple(sorted(WNIDS))
     assert source.class_names == ("word 1, other", "word 2, other", "word 3, other")
-    train = [(item.key, item.label, value_of(item.read())) for item in source.parts["train"]]  # pyright: ignore
+    train = [(item.key, item.label, value_of(item.read())) for item in source.splits["train"]]  # pyright: ignore
     assert train[:3] == [
         ("n00000001/n00000001_0.JPEG", 0, 0),
         ("n00000001/n00000001_1.JPEG", 0, 1),
         ("n00000002/n00000002_0.JPEG", 1, 10),
     ]
     assert len(train) == 6
-    val = [(item.key, item.label, value_of(item.read())) for item in source.parts["val"]]  # pyright: ignore
+    val = [(item.key, item.label, value_of(item.read())) for item in source.splits["val"]]  # pyright: ignore
     assert val[0] == (f"ILSVRC{year}_val_00000001.JPEG", 0, 101)  # id 2 is n00000001, the first in sorted order
     assert [label for _, label, _ in val] == [0, 2, 1, 1, 0]
     assert [value for _, _, value in val] == [101, 102, 103, 104, 105]
@@ -266,27 +266,27 @@ def test_the_labelled_test_set_of_2010_and_its_patches(tmp_path: Path) -> None:
         "patch_images/test/ILSVRC2010_test_00000002.JPEG": picture(78),
     }
     folder(tmp_path, {"ILSVRC2010_images_test.tar": tar(pictures), "patch_images.tar": tar(patches)})
-    assert "test" not in open_source(tmp_path).parts
+    assert "test" not in open_source(tmp_path).splits
     assert any("ILSVRC2010_test_ground_truth.txt" in line for line in open_source(tmp_path).ignored)
     folder(tmp_path, {"ILSVRC2010_test_ground_truth.txt": b"1\n2\n3\n"})
     source = open_source(tmp_path)
-    assert [(item.label, value_of(item.read())) for item in source.parts["test"]] == [(2, 201), (0, 78), (1, 203)]  # pyright: ignore
-    assert [value_of(item.read()) for item in source.parts["train"]] == [0, 1, 10, 77, 20, 21]  # pyright: ignore
+    assert [(item.label, value_of(item.read())) for item in source.splits["test"]] == [(2, 201), (0, 78), (1, 203)]  # pyright: ignore
+    assert [value_of(item.read()) for item in source.splits["train"]] == [0, 1, 10, 77, 20, 21]  # pyright: ignore
 
 
 def test_imagenet_unpacked(tmp_path: Path) -> None:
     ilsvrc(tmp_path / "packed")
-    files = {item.key: item.read() for part in open_source(tmp_path / "packed").parts.values() for item in part}
+    files = {item.key: item.read() for part in open_source(tmp_path / "packed").splits.values() for item in part}
     for key, data in files.items():
         folder(tmp_path / "plain", {("train/" if "/" in key else "val/") + key: data})  # pyright: ignore
     kit = {"meta.mat": mat({"synsets": synsets(2012, 2)}), "ILSVRC2012_validation_ground_truth.txt": b"2\n1\n3\n3\n2\n"}
     folder(tmp_path / "plain", {f"ILSVRC2012_devkit_t12/data/{name}": data for name, data in kit.items()})
     packed, plain = open_source(tmp_path / "packed"), open_source(tmp_path / "plain")
     for part in ("train", "val"):
-        assert np.array_equal(packed.parts[part].labels, plain.parts[part].labels)
-        assert [item.read() for item in packed.parts[part]] == [item.read() for item in plain.parts[part]]
-        sizes = [len(item.read()) for item in packed.parts[part]]
-        assert [item.size for item in packed.parts[part]] == [item.size for item in plain.parts[part]] == sizes
+        assert np.array_equal(packed.splits[part].labels, plain.splits[part].labels)
+        assert [item.read() for item in packed.splits[part]] == [item.read() for item in plain.splits[part]]
+        sizes = [len(item.read()) for item in packed.splits[part]]
+        assert [item.size for item in packed.splits[part]] == [item.size for item in plain.splits[part]] == sizes
 
 
 def test_faults_of_imagenet_are_named(tmp_path: Path) -> None:
@@ -347,12 +347,12 @@ def test_names_that_point_elsewhere_are_only_names(tmp_path: Path) -> None:
     names = [f"../../../tmp/ILSVRC2012_val_{n:08d}.JPEG" for n in range(1, 6)]
     folder(tmp_path, {"ILSVRC2012_img_val.tar": tar({name: picture(n) for n, name in enumerate(names)})})
     before = sorted(tmp_path.rglob("*"))
-    assert value_of(open_source(tmp_path).parts["val"][3].read()) == 3  # pyright: ignore
+    assert value_of(open_source(tmp_path).splits["val"][3].read()) == 3  # pyright: ignore
     assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_tars_are_read_by_many_threads_and_after_pickling(tmp_path: Path) -> None:
-    part = open_source(ilsvrc(tmp_path, train=40)).parts["train"]
+    part = open_source(ilsvrc(tmp_path, train=40)).splits["train"]
     plain = [item.read() for item in part]
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(lambda index: part[index].read(), range(len(part)))) == plain
@@ -371,7 +371,7 @@ def test_the_real_kit_gives_caffes_labels(shared_pack: SharedPack, tmp_path: Pat
     empty = {f"ILSVRC2012_val_{n:08d}.JPEG": b"" for n in range(1, 50_001)}
     folder(tmp_path, {"ILSVRC2012_img_val.tar": tar(empty)})
     source = open_source(tmp_path)
-    assert source.parts["val"].labels.tolist() == caffe
+    assert source.splits["val"].labels.tolist() == caffe
     assert dict(zip(source.class_ids, source.class_names, strict=True)).keys() == words.keys()
     assert source.class_names[0] == words["n01440764"] == "tench, Tinca tinca"
     assert sum(name.startswith("crane") for name in source.class_names) == 2
@@ -422,12 +422,12 @@ def test_tiny_imagenet(shared_pack: SharedPack) -> None:
     root = unpacked(shared_pack, "tiny-imagenet-mini", "tiny-imagenet-200")
     source = open_source(root)
     assert (source.kind, len(source.class_ids)) == ("tiny-imagenet", 200)
-    assert [np.bincount(source.parts[part].labels).tolist() for part in ("train", "val")] == [[8] * 200, [2] * 200]
+    assert [np.bincount(source.splits[part].labels).tolist() for part in ("train", "val")] == [[8] * 200, [2] * 200]
     assert source.class_names[source.class_ids.index("n02124075")] == "Egyptian cat"
     first = dict(line.split("\t")[:2] for line in (root / "val/val_annotations.txt").read_text().splitlines())
-    for item in source.parts["val"]:
+    for item in source.splits["val"]:
         assert source.class_ids[item.label] == first[item.key.rpartition("/")[2]]
-    item = source.parts["train"][0]
+    item = source.splits["train"][0]
     assert item.key.startswith(f"train/{source.class_ids[0]}/images/")
     assert decode(item.read()).pixels.shape == (64, 64, 3)  # pyright: ignore
 
@@ -453,14 +453,14 @@ def test_cifar_batches(tmp_path: Path) -> None:
     data = cifar(tmp_path / "cifar-10-batches-py")
     source = open_source(tmp_path)
     assert source.class_names[3] == "cat"
-    assert [len(source.parts[part]) for part in ("train", "test")] == [100, 20]
-    item = source.parts["train"][47]
+    assert [len(source.splits[part]) for part in ("train", "test")] == [100, 20]
+    item = source.splits["train"][47]
     assert (item.key, item.label) == ("data_batch_3/00007", 7)
     assert np.array_equal(item.read(), data[2, 7].reshape(3, 32, 32).transpose(1, 2, 0))
     assert item.size is None, "pixels in an array have no file of their own"
     held = open_source(tmp_path, holdout=0.1)
-    assert {part: len(items) for part, items in held.parts.items()} == {"train": 90, "val": 10, "test": 20}
-    for item in held.parts["val"]:
+    assert {part: len(items) for part, items in held.splits.items()} == {"train": 90, "val": 10, "test": 20}
+    for item in held.splits["val"]:
         batch, number = item.key.split("/")
         assert np.array_equal(item.read(), data[int(batch[-1]) - 1, int(number)].reshape(3, 32, 32).transpose(1, 2, 0))
 
@@ -494,14 +494,14 @@ def test_cifar_as_folders(tmp_path: Path) -> None:
         f"{part}/{name}/{n:04d}.jpg": b"" for part in ("train", "test") for name in CIFAR_CLASSES for n in range(3)
     }
     source = open_source(folder(tmp_path, files))
-    assert {part: len(items) for part, items in source.parts.items()} == {"train": 30, "test": 30}
+    assert {part: len(items) for part, items in source.splits.items()} == {"train": 30, "test": 30}
     assert source.class_ids == CIFAR_CLASSES
 
 
 def test_caltech_101(shared_pack: SharedPack) -> None:
     root = unpacked(shared_pack, "caltech101", "caltech101")
     source = open_source(root)
-    assert (source.kind, len(source.class_ids), len(source.parts["train"])) == ("caltech-101", 20, 1600)
+    assert (source.kind, len(source.class_ids), len(source.splits["train"])) == ("caltech-101", 20, 1600)
     assert any("BACKGROUND_Google" in line for line in source.ignored)
     assert len(open_source(root, background=True).class_ids) == 21
 
@@ -517,7 +517,7 @@ def test_voc_objects_are_cut_out(shared_pack: SharedPack) -> None:
     root = unpacked(shared_pack, "voc", "voc") / "VOC2007"
     source = open_source(root)
     assert source.class_ids == ("car", "chair", "dog", "horse", "person", "sheep")
-    item = next(item for item in source.parts["train"] if item.key == "JPEGImages/000007.jpg#0")
+    item = next(item for item in source.splits["train"] if item.key == "JPEGImages/000007.jpg#0")
     assert source.class_ids[item.label] == "car"
     whole = np.asarray(Image.open(root / "JPEGImages/000007.jpg").convert("RGB"))
     assert np.array_equal(
@@ -542,19 +542,19 @@ def test_labelme_polygons(tmp_path: Path) -> None:
     source = open_source(labelme_tree(tmp_path, objects + polygon("out", (100, 100), (110, 110))))
     assert source.class_ids == ("car", "dog", "out")
     whole = np.asarray(Image.open(tmp_path / "Images/set/a.png"))
-    assert np.array_equal(source.parts["train"][0].read(), whole[3:25, 2:21])
-    assert np.array_equal(source.parts["train"][1].read(), whole)
-    assert source.parts["train"][1].size == (tmp_path / "Images/set/a.png").stat().st_size
+    assert np.array_equal(source.splits["train"][0].read(), whole[3:25, 2:21])
+    assert np.array_equal(source.splits["train"][1].read(), whole)
+    assert source.splits["train"][1].size == (tmp_path / "Images/set/a.png").stat().st_size
     assert [line.split(", ")[1].split(":")[0] for line in source.ignored] == ["object 2 (cat)", "object 3", "object 4"]
     with pytest.raises(Undecodable, match="outside its 40 × 30 pixels"):
-        source.parts["train"][2].read()
+        source.splits["train"][2].read()
 
 
 def test_objects_of_one_picture_stay_together(tmp_path: Path) -> None:
     for name in "abcdefgh":
         labelme_tree(tmp_path, polygon("car", (1, 1), (9, 9)) + polygon("dog", (2, 2), (9, 9)), name)
     source = open_source(tmp_path, holdout=0.25, seed=1)
-    pictures = {part: {key.partition("#")[0] for key in items.keys} for part, items in source.parts.items()}
+    pictures = {part: {key.partition("#")[0] for key in items.keys} for part, items in source.splits.items()}
     assert len(pictures["val"]) == 2
     assert not pictures["val"] & pictures["train"]
     refused(
@@ -590,11 +590,11 @@ def test_an_annotation_cannot_point_outside(tmp_path: Path) -> None:
     for name in ("../../../etc/passwd", "/etc/passwd", "..", "."):
         text = f"<annotation><folder>../..</folder><filename>{name}</filename>{objects}</annotation>"
         folder(root, {"Annotations/set/a.xml": text.encode()})
-        assert list(open_source(root).parts["train"].keys) == ["Images/set/a.png#0", "Images/set/a.png#1"]
+        assert list(open_source(root).splits["train"].keys) == ["Images/set/a.png#0", "Images/set/a.png#1"]
     text = f"<annotation><filename>/etc/passwd</filename>{objects}</annotation>"
     folder(root, {"Annotations/set/other.xml": text.encode()})
     with pytest.raises(Undecodable, match="its picture, passwd, is not in Images/"):
-        open_source(root).parts["train"][-1].read()
+        open_source(root).splits["train"][-1].read()
 
 
 def test_small_norb(tmp_path: Path) -> None:
@@ -610,7 +610,7 @@ def test_small_norb(tmp_path: Path) -> None:
         folder(tmp_path, files)
     source = open_source(tmp_path)
     assert source.class_ids == ("animal", "human", "plane", "truck", "car")
-    item = source.parts["test"][7]
+    item = source.splits["test"][7]
     assert (item.key, item.label) == ("testing/00007", 2)
     assert np.array_equal(item.read(), np.dstack([made["testing"][7, 0]] * 3))
     path = next(tmp_path.glob("*training-dat.mat"))

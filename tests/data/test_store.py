@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from alexnet.data.sources import Source
 from alexnet.data.store import layout
-from alexnet.data.store.description import sealed
+from alexnet.data.store.description import completed
 from alexnet.data.store.prepare import prepare
 from alexnet.data.store.read import Keys, Store
 from alexnet.errors import UserError
@@ -50,7 +50,7 @@ def edit(path: Path, change: Callable[[dict], object], seal: bool = True) -> Non
     if seal:
         rest = {field: value for field, value in description.items() if field not in ("checksum", "fingerprint")}
         try:
-            description = sealed(rest)
+            description = completed(rest)
         except (KeyError, TypeError, AttributeError):
             rest["fingerprint"] = description.get("fingerprint")
             description = {**rest, "checksum": canonical_digest(rest)}
@@ -68,8 +68,8 @@ def flip(path: Path, place: int) -> None:
 def test_what_a_store_tells(store: Store) -> None:
     assert store.class_names == ("aye", "bee", "sea")
     assert store.class_ids == ("class0", "class1", "class2")
-    assert list(store.parts) == ["train", "val"]
-    train = store.parts["train"]
+    assert list(store.splits) == ["train", "val"]
+    train = store.splits["train"]
     assert len(train) == 40
     assert train.labels.dtype == np.int64
     assert train.labels.tolist() == [i % 3 for i in range(40)]
@@ -88,7 +88,7 @@ def test_fingerprint_is_of_the_content(store: Store, tmp_path: Path, make_source
 
 
 def test_read_gives_what_was_asked_for(store: Store) -> None:
-    train = store.parts["train"]
+    train = store.splits["train"]
     everything = train.read(np.arange(40))
     assert everything.shape == (40, SIZE, SIZE, 3)
     indices = np.array([7, 3, 4, 5, 3, 39, 0], np.int32)
@@ -101,7 +101,7 @@ def test_read_gives_what_was_asked_for(store: Store) -> None:
 
 
 def test_raw_pictures_are_a_plain_npy_file(store: Store) -> None:
-    train = store.parts["train"]
+    train = store.splits["train"]
     if store.format == "jpeg":
         with pytest.raises(UserError, match="not an array"):
             _ = train.pictures
@@ -120,7 +120,7 @@ def test_all_arrays_are_plain_npy_files(store: Store) -> None:
 
 
 def test_reading_from_many_threads(store: Store) -> None:
-    train = store.parts["train"]
+    train = store.splits["train"]
     everything = train.read(np.arange(40))
 
     def check(seed: int) -> bool:
@@ -134,7 +134,7 @@ def test_reading_from_many_threads(store: Store) -> None:
 @pytest.mark.parametrize("indices", [[40], [-1], [0, 2**40], [0.5], [True], [[1]]])
 def test_wrong_indices(store: Store, indices: list) -> None:
     with pytest.raises(IndexError):
-        store.parts["train"].read(np.array(indices))
+        store.splits["train"].read(np.array(indices))
 
 
 def test_wrong_buffers(store: Store) -> None:
@@ -144,11 +144,11 @@ def test_wrong_buffers(store: Store) -> None:
         np.empty((2, 3, SIZE, SIZE), np.uint8),
     ):
         with pytest.raises(ValueError, match="out must be"):
-            store.parts["train"].read(np.array([1, 2]), out)
+            store.splits["train"].read(np.array([1, 2]), out)
 
 
 def test_statistics_are_of_the_pixels_read_back(store: Store) -> None:
-    pictures = store.parts["train"].read(np.arange(40)).astype(np.float64)
+    pictures = store.splits["train"].read(np.arange(40)).astype(np.float64)
     statistics = store.statistics
     np.testing.assert_allclose(statistics.mean_image, pictures.mean(axis=0), rtol=1e-6)
     assert statistics.mean_image.dtype == np.float32
@@ -206,7 +206,7 @@ def test_every_flipped_bit_is_named(made: dict[str, Path], seed: int) -> None:
 
 def test_a_damaged_picture_is_named(copy: Path) -> None:
     store = Store.open(copy)
-    val = store.parts["val"]
+    val = store.splits["val"]
     file = copy / "val" / ("pictures.npy" if store.format == "raw" else "records.bin")
     flip(file, val._span(4)[0] + 100)
     assert store.verify() == [f"{file}: picture 4 (val/class1/pic ture_0004.jpg) is damaged: its bytes have changed"]
@@ -215,16 +215,16 @@ def test_a_damaged_picture_is_named(copy: Path) -> None:
 @pytest.mark.parametrize("threads", [1, 3])
 def test_a_damaged_record_is_named_when_it_is_read(copy: Path, threads: int) -> None:
     """By whoever trains or measures on it: one changed bit in one picture, among others, in any place of the batch."""
-    val = Store.open(copy).parts["val"]
+    val = Store.open(copy).splits["val"]
     flip(copy / "val" / val._name_of_pictures, val._span(4)[1] - 7)
     val.read(np.array([0, 1, 2, 3, 5, 10]), threads=threads)
     for batch in ([4], [10, 4, 3], [2, 3, 4, 5]):
-        with pytest.raises(UserError, match=r"picture 4 \(val/class1/pic ture_0004.jpg\) is damaged: .* anew"):
+        with pytest.raises(UserError, match=r"picture 4 \(val/class1/pic ture_0004.jpg\) is damaged: .* again"):
             val.read(np.array(batch), threads=threads)
 
 
 def test_a_record_is_held_against_its_digest_once(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    train, taken = Store.open(copy).parts["train"], []
+    train, taken = Store.open(copy).splits["train"], []
     plain = layout.digest_of
     monkeypatch.setattr(layout, "digest_of", lambda record: taken.append(1) or plain(record))
     for _ in range(3):
@@ -236,7 +236,7 @@ def test_damaged_keys_and_digests_are_named_when_they_are_used(copy: Path) -> No
     for name, use in (("keys.txt", lambda part: part.keys), ("digests.npy", lambda part: part.read(np.array([0])))):
         flip(copy / "val" / name, 150)
         with pytest.raises(UserError, match=rf"{name}: damaged, its content has changed"):
-            use(Store.open(copy).parts["val"])
+            use(Store.open(copy).splits["val"])
 
 
 def test_a_read_that_fails_is_not_taken_for_the_files_end(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -247,7 +247,7 @@ def test_a_read_that_fails_is_not_taken_for_the_files_end(copy: Path, monkeypatc
             return whole(path)
         raise OSError(errno.EIO, "Input/output error", str(path))
 
-    part = Store.open(copy).parts["val"]
+    part = Store.open(copy).splits["val"]
     monkeypatch.setattr(Path, "read_bytes", fail)
     with pytest.raises(UserError, match=r"keys\.txt: the disk reports a read or write error"):
         _ = part.keys
@@ -256,7 +256,7 @@ def test_a_read_that_fails_is_not_taken_for_the_files_end(copy: Path, monkeypatc
 
 
 def test_a_file_shortened_behind_our_back_is_an_error_not_a_crash(copy: Path) -> None:
-    train = Store.open(copy).parts["train"]
+    train = Store.open(copy).splits["train"]
     os.truncate(copy / "train" / train._name_of_pictures, 1000)
     with pytest.raises(UserError, match="shorter"):
         train.read(np.array([39]))
@@ -295,8 +295,8 @@ WRONG: list[tuple[str, Callable[[dict], object]]] = [
     ("size is '32'", set_in("size", to="32")),
     ("size is True", set_in("size", to=True)),
     ("format is 'png'", set_in("format", to="png")),
-    ("class_names is ", set_in("class_names", to=["a"])),
-    ("class_names is ", set_in("class_names", to=[1, 2, 3])),
+    ("class_names are 1, class_ids 3", set_in("class_names", to=["a"])),
+    ("class_names[0] is 1", set_in("class_names", to=[1, 2, 3])),
     ("class_ids is ", set_in("class_ids", to="abc")),
     ("class_ids|class_names", lambda it: it.update(class_ids=[], class_names=[])),
     ("exif is 0", set_in("exif", to=0)),
@@ -305,15 +305,15 @@ WRONG: list[tuple[str, Callable[[dict], object]]] = [
     ("parts.train.count is -5", set_in("parts", "train", "count", to=-5)),
     ("parts.train.count is 1000000", set_in("parts", "train", "count", to=10**15)),
     ("parts.train.count is 1.5", set_in("parts", "train", "count", to=1.5)),
-    ("train/pictures.npy is |train/offsets.npy is ", set_in("parts", "train", "count", to=41)),
-    ("train/pictures.npy is |train/offsets.npy is ", set_in("parts", "train", "count", to=10**9)),
-    ("parts.train.files is ", set_in("parts", "train", "files", to={})),
-    ("train/keys.txt: bytes is -1", set_in("parts", "train", "files", "keys.txt", "bytes", to=-1)),
-    ("train/keys.txt: sha256 is ", lambda it: it["parts"]["train"]["files"]["keys.txt"].pop("sha256")),
+    ("train/pictures.npy has |train/offsets.npy has ", set_in("parts", "train", "count", to=41)),
+    ("train/pictures.npy has |train/offsets.npy has ", set_in("parts", "train", "count", to=10**9)),
+    ("parts.train.files are ", set_in("parts", "train", "files", to={})),
+    ("train.files.keys.txt.bytes is -1", set_in("parts", "train", "files", "keys.txt", "bytes", to=-1)),
+    ("train.files.keys.txt.sha256 is missing", lambda it: it["parts"]["train"]["files"]["keys.txt"].pop("sha256")),
     ("'../../etc'", lambda it: it["parts"].update({"../../etc": it["parts"].pop("val")})),
     ("'/etc'", lambda it: it["parts"].update({"/etc": it["parts"].pop("val")})),
-    ("files is ", set_in("files", "../secret", to={"bytes": 1, "sha256": ""})),
-    ("files is ", lambda it: it["files"].pop("statistics.safetensors")),
+    ("files are ", set_in("files", "../secret", to={"bytes": 1, "sha256": ""})),
+    ("files are ", lambda it: it["files"].pop("statistics.safetensors")),
 ]
 
 
@@ -394,11 +394,11 @@ def test_imagenet_opens_in_half_a_second(tmp_path: Path) -> None:
     start = time.process_time()
     store = Store.open(tmp_path / "large")
     opened = time.process_time() - start
-    batch = store.parts["train"].read(np.array([1_281_166, 0, 640_000]))
+    batch = store.splits["train"].read(np.array([1_281_166, 0, 640_000]))
     assert opened < 0.5
     assert time.process_time() - start < 1
     assert batch.shape == (3, 256, 256, 3)
-    assert store.parts["train"].keys[1_281_166] == "train/1281166.jpg"
+    assert store.splits["train"].keys[1_281_166] == "train/1281166.jpg"
 
 
 def test_lines_that_do_not_fit_the_count(tmp_path: Path) -> None:

@@ -300,7 +300,7 @@ def test_folder_reads_as_a_source(tiny: Path) -> None:
         "annotations-val.json",
         "synthetic.json",
     }
-    assert {part: len(items) for part, items in source.parts.items()} == {"train": 36, "val": 12}
+    assert {part: len(items) for part, items in source.splits.items()} == {"train": 36, "val": 12}
 
 
 def test_a_finished_set_is_kept_and_a_damaged_one_mended(tiny: Path, tmp_path: Path) -> None:

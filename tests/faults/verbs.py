@@ -149,11 +149,11 @@ def made_of_store(store: Path) -> int:
     begun = load_journal(store)
     if begun is None:
         return 0
-    for name, part in begun[1].parts.items():
+    for name, part in begun[1].splits.items():
         for file, length in part.lengths.items():
             path = store / name / file
             assert part.cursor == 0 or path.stat().st_size >= length, f"{path}: shorter than its journal says"
-    return 1 + sum(part.cursor for part in begun[1].parts.values())
+    return 1 + sum(part.cursor for part in begun[1].splits.values())
 
 
 class Join(Prepare):

@@ -132,7 +132,7 @@ def described(run: Path, store: Store, folder: Path) -> Any:
 
 
 def looked_into(run: Path, store: Store, _: Path) -> Any:
-    opened, part = Run.open(run, device="cpu"), store.parts["val"]
+    opened, part = Run.open(run, device="cpu"), store.splits["val"]
     viewer, records = opened.viewer, torch.from_numpy(part.read(np.arange(2)))
     passed = see.run_forward(opened.network, see.inputs_of(viewer, records))
     unit = see.strongest_units(opened.network, passed["conv3"], "conv3", 2)[0]
@@ -151,7 +151,7 @@ def looked_into(run: Path, store: Store, _: Path) -> Any:
 
 def exchanged(run: Path, store: Store, folder: Path) -> Any:
     made = export(RunFolder.open(run), "onnx", folder / "toy.onnx")
-    compared = compare_onnx(RunFolder.open(run), made.path, store.parts["val"].read(np.arange(3)))
+    compared = compare_onnx(RunFolder.open(run), made.path, store.splits["val"].read(np.arange(3)))
     back = import_run(made.path, folder / "back")
     return [compared.agrees, back.network.state_dict(), alexnet.build("toy").state_dict()]
 

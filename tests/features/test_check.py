@@ -16,10 +16,11 @@ from alexnet import cli
 from alexnet.data.sources import open_source
 from alexnet.data.store import layout
 from alexnet.data.store.check import remarks_on
-from alexnet.data.store.description import promise, sealed
+from alexnet.data.store.description import completed
 from alexnet.data.store.prepare import prepare
 from alexnet.data.store.read import Store
 from alexnet.features.check import Look, check_store, copies, look_at, near_pairs
+from alexnet.files.manifest import ListedFile
 from alexnet.train.loop import train
 from alexnet.train.options import TrainOptions
 
@@ -59,7 +60,7 @@ def reseal(store: Store, change: Callable[[dict[str, Any]], None]) -> None:
     change(described)
     for name in ("fingerprint", "checksum"):
         described.pop(name)
-    path.write_text(json.dumps(sealed(described)))
+    path.write_text(json.dumps(completed(described)))
 
 
 def relabel(store: Store, part: str, change: Callable[[np.ndarray], np.ndarray]) -> None:
@@ -67,7 +68,10 @@ def relabel(store: Store, part: str, change: Callable[[np.ndarray], np.ndarray])
     np.save(path, change(np.load(path)))
     array = np.load(path)
     path.write_bytes(layout.npy_header("<i8", array.shape) + array.tobytes())
-    reseal(store, lambda described: described["parts"][part]["files"].update({layout.LABELS: promise(path)}))
+    reseal(
+        store,
+        lambda described: described["parts"][part]["files"].update({layout.LABELS: ListedFile.of(path).as_json()}),
+    )
 
 
 def words(store: Store) -> str:
@@ -141,7 +145,7 @@ def test_statistics_that_are_none_or_not_those_of_the_pictures_are_a_fault(pictu
     tensors = dict(load(path.read_bytes()))
     tensors["mean_image"][3, 4, 1] = value
     path.write_bytes(layout.tensor_bytes(tensors))
-    reseal(store, lambda described: described["files"].update({layout.STATISTICS: promise(path)}))
+    reseal(store, lambda described: described["files"].update({layout.STATISTICS: ListedFile.of(path).as_json()}))
     (remark,) = remarks_on(Store.open(store.path))
     assert remark.fault
     assert "mean_image of its statistics" in remark.words

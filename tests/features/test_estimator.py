@@ -32,7 +32,7 @@ def toy(**changes: object) -> alexnet.Classifier:
 @pytest.fixture(scope="module")
 def stripes(store: Store) -> tuple[np.ndarray, np.ndarray]:
     """200 pictures (N, 40, 40, 3) and their labels as strings."""
-    part = store.parts["train"]
+    part = store.splits["train"]
     return part.read(np.arange(len(part))), np.array(store.class_names)[part.labels]
 
 
@@ -42,7 +42,7 @@ def fitted(stripes: tuple[np.ndarray, np.ndarray]) -> alexnet.Classifier:
 
 
 def test_it_learns_string_labels(fitted: alexnet.Classifier, store: Store) -> None:
-    val = store.parts["val"]
+    val = store.splits["val"]
     pictures, truth = val.read(np.arange(len(val))), np.array(store.class_names)[val.labels]
     assert fitted.classes_.tolist() == ["angle0", "angle1", "angle2", "angle3"]
     assert fitted.score(pictures, truth) > 0.6  # chance: 0.25

@@ -22,7 +22,7 @@ class Killed(BaseException):
 
 
 def test_it_holds_every_part_with_keys_labels_and_maps(run: Run, store: Store, tmp_path: Path) -> None:
-    pool = Pool((store.parts["train"], store.parts["val"]))
+    pool = Pool((store.splits["train"], store.splits["val"]))
     about = write_features(run, Collection.of_store(run, store), tmp_path / "f.npy", layer="pool1", views=10)
     values, read = load_features(tmp_path / "f.npy")
     assert isinstance(values, np.memmap)
@@ -41,7 +41,7 @@ def test_half_the_size_in_float16(run: Run, store: Store, tmp_path: Path) -> Non
     write_features(run, collection, tmp_path / "h.npy", number_type="float16")
     values, _ = load_features(tmp_path / "h.npy")
     assert values.dtype == np.float16
-    np.testing.assert_allclose(values, features_of(run, store.parts["val"]), rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(values, features_of(run, store.splits["val"]), rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize("saves", [True, False])
@@ -126,7 +126,7 @@ def test_other_features_are_never_written_over(run: Run, store: Store, tmp_path:
 def test_files_that_are_no_pictures_are_left_out_and_named(
     trained: Path, run: Run, store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    records = store.parts["val"].read(np.arange(3))
+    records = store.splits["val"].read(np.arange(3))
     folder = tmp_path / "pictures"
     folder.mkdir()
     for name, record in zip("adz", records, strict=True):

@@ -29,7 +29,7 @@ def by_hand(run: Run, records: np.ndarray, layer: str, row: int, column: int, mi
 
 @pytest.mark.parametrize("layer", ["conv1", "relu1", "pool1", "conv2", "relu7", "fc8"])
 def test_the_centre_view_of_every_kind_of_row(run: Run, store: Store, layer: str) -> None:
-    part = store.parts["val"]
+    part = store.splits["val"]
     records = part.read(np.arange(len(part)))
     found = features_of(run, part, layer)
     assert found.dtype == np.float32
@@ -38,7 +38,7 @@ def test_the_centre_view_of_every_kind_of_row(run: Run, store: Store, layer: str
 
 
 def test_ten_views_are_averaged(run: Run, store: Store) -> None:
-    part = store.parts["val"]
+    part = store.splits["val"]
     records = part.read(np.arange(7))
     corners = [(0, 0), (0, 8), (4, 4), (8, 0), (8, 8)]
     views = [by_hand(run, records, "relu6", *corner, mirrored) for corner in corners for mirrored in (False, True)]
@@ -47,18 +47,18 @@ def test_ten_views_are_averaged(run: Run, store: Store) -> None:
 
 
 def test_files_arrays_and_records_are_the_same_picture(run: Run, store: Store, tmp_path: Path) -> None:
-    records = store.parts["val"].read(np.array([3, 1]))
+    records = store.splits["val"].read(np.array([3, 1]))
     files = [tmp_path / f"{name}.png" for name in "ab"]
     for file, record in zip(files, records, strict=True):
         Image.fromarray(record).save(file)
-    expected = features_of(run, store.parts["val"], indices=np.array([3, 1]))
+    expected = features_of(run, store.splits["val"], indices=np.array([3, 1]))
     for pictures in (files, [str(f) for f in files], np.array([str(f) for f in files]), records, list(records)):
         np.testing.assert_array_equal(features_of(run, pictures), expected)  # type: ignore[arg-type]
     np.testing.assert_array_equal(features_of(run, files[0])[0], features_of(run, records[0])[0])
 
 
 def test_parts_pooled_are_read_in_any_order(store: Store) -> None:
-    train, val = store.parts["train"], store.parts["val"]
+    train, val = store.splits["train"], store.splits["val"]
     pool = Pool((train, val))
     assert len(pool) == len(pool.keys) == len(pool.labels) == 260
     order = np.array([259, 0, 199, 200, 0])

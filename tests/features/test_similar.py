@@ -131,11 +131,11 @@ def index(run: Run, store: Store, tmp_path_factory: pytest.TempPathFactory) -> I
 
 @pytest.fixture(scope="module")
 def queries(run: Run, store: Store) -> np.ndarray:
-    return features_of(run, store.parts["val"])
+    return features_of(run, store.splits["val"])
 
 
 def test_every_way_finds_the_nearest(index: Index, run: Run, store: Store, queries: np.ndarray) -> None:
-    known = features_of(run, store.parts["train"])
+    known = features_of(run, store.splits["train"])
     exact, distances = index.search(queries, 5)
     assert [naive_nearest(query, known, 5) for query in queries] == exact.tolist()
     by_codes, far = index.search(queries, 5, "codes")  # a shortlist of 200 is all of them
@@ -147,11 +147,11 @@ def test_every_way_finds_the_nearest(index: Index, run: Run, store: Store, queri
 
 
 def test_the_nearest_of_a_picture_is_itself(index: Index, run: Run, store: Store) -> None:
-    places, distances = index.search(features_of(run, store.parts["train"], indices=np.array([7, 150])), 1)
+    places, distances = index.search(features_of(run, store.splits["train"], indices=np.array([7, 150])), 1)
     assert places[:, 0].tolist() == [7, 150]
     assert distances.max() < 1e-3
-    assert np.array_equal(records_of(index, store, places)[1], store.parts["train"].read(np.array([150]))[0])
-    assert index.keys[150] == store.parts["train"].keys[150]
+    assert np.array_equal(records_of(index, store, places)[1], store.splits["train"].read(np.array([150]))[0])
+    assert index.keys[150] == store.splits["train"].keys[150]
 
 
 def test_faiss_finds_the_same(run: Run, store: Store, queries: np.ndarray, tmp_path: Path) -> None:
@@ -264,7 +264,7 @@ def test_another_run_or_store_is_refused(index: Index, run: Run, store: Store, t
 @pytest.fixture(scope="module")
 def picture(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("query") / "query.png"
-    Image.fromarray(store.parts["val"].read(np.array([3]))[0]).save(path)
+    Image.fromarray(store.splits["val"].read(np.array([3]))[0]).save(path)
     return path
 
 
@@ -327,7 +327,7 @@ def test_caltech_neighbours_share_their_class(shared_pack: Callable[[str], Path]
     options = TrainOptions(net="toy", input_size=32, epochs=6, batch=16, precision="fp32", device="cpu", threads=1)
     run = Run.open(train(store, tmp_path / "run", options, quiet=True).path, device="cpu")
     found = build(run, store, tmp_path / "index", parts=("train",), bits=64)
-    val = store.parts["val"]
+    val = store.splits["val"]
     for way in ("exact", "codes", "hamming"):
         places, _ = found.search(features_of(run, val), 6, way)
         assert (found.labels[places] == val.labels[:, None]).mean() > 0.6  # chance: 0.33

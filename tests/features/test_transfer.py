@@ -82,7 +82,7 @@ def test_average_precision_against_scikit_learn_where_both_count_alike() -> None
 
 
 def test_duplicates_are_found_moved_mirrored_and_recoded(run: Run, store: Store) -> None:
-    part = store.parts["val"]
+    part = store.splits["val"]
     originals = part.read(np.array([5, 17, 40]))
     dimmer = np.clip(originals[0] * 0.8 + 20, 0, 255).astype(np.uint8)
     mirrored = np.ascontiguousarray(originals[1][:, ::-1])
@@ -105,12 +105,12 @@ def test_first_weights_are_the_training_s(run: Run, trained: Path) -> None:
 
 
 def test_a_fold_becomes_a_store_with_the_same_pixels(store: Store, tmp_path: Path) -> None:
-    pool = Pool(tuple(store.parts.values()))
+    pool = Pool(tuple(store.splits.values()))
     kept = np.arange(10, len(pool))
     fold = fold_of(pool.labels[kept], 3, 0, most_test=2)
     made = fold_store(store, pool, kept, fold, tmp_path / "fold.store")
     for name, chosen in (("train", fold.train), ("val", fold.test)):
-        part, places = made.parts[name], np.sort(kept[chosen])
+        part, places = made.splits[name], np.sort(kept[chosen])
         np.testing.assert_array_equal(part.read(np.arange(len(part))), pool.read(places))
         np.testing.assert_array_equal(part.labels, pool.labels[places])
     assert made.class_ids == store.class_ids
@@ -127,8 +127,8 @@ def test_a_study_measures_once_and_goes_on(run: Run, store: Store, tmp_path: Pat
     ]  # fmt: skip
     assert all(len(one.accuracies) == 2 and 0 <= one.mean <= 1 for one in found)
     expected = probe(
-        features_of(run, Pool(tuple(store.parts.values())), "relu7"),
-        np.concatenate([part.labels for part in store.parts.values()]),
+        features_of(run, Pool(tuple(store.splits.values())), "relu7"),
+        np.concatenate([part.labels for part in store.splits.values()]),
         "svm",
         3,
         folds=2,
@@ -192,7 +192,7 @@ def annotate(root: Path, stem: str, record: np.ndarray, names: list[tuple[str, i
 def test_average_precision_by_the_lists_of_the_set(
     trained: Path, store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    root, part = tmp_path / "voc", store.parts["train"]
+    root, part = tmp_path / "voc", store.splits["train"]
     chosen = np.concatenate([np.flatnonzero(part.labels == label)[:12] for label in (0, 1)])
     lists: dict[str, list[str]] = {"train": [], "val": []}
     for place, record in zip(chosen, part.read(chosen), strict=True):

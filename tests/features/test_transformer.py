@@ -35,7 +35,7 @@ def test_scikit_learn_s_own_checks(trained: Path, check: str) -> None:
 
 @pytest.mark.parametrize("as_what", ["records", "files"])
 def test_in_a_pipeline(trained: Path, store: Store, tmp_path: Path, as_what: str) -> None:
-    part = store.parts["val"]
+    part = store.splits["val"]
     records, labels = part.read(np.arange(len(part))), part.labels
     pictures: object = records
     if as_what == "files":
@@ -47,7 +47,7 @@ def test_in_a_pipeline(trained: Path, store: Store, tmp_path: Path, as_what: str
 
 
 def test_its_parameters_can_be_searched(trained: Path, store: Store) -> None:
-    part = store.parts["val"]
+    part = store.splits["val"]
     records = part.read(np.arange(len(part)))
     pipeline = make_pipeline(alexnet.Features(trained), LogisticRegression(max_iter=500))
     search = GridSearchCV(pipeline, {"features__layer": ["pool1", 7]}, cv=2)
@@ -56,7 +56,7 @@ def test_its_parameters_can_be_searched(trained: Path, store: Store) -> None:
 
 
 def test_it_is_what_features_of_gives_also_copied_and_pickled(trained: Path, run: Run, store: Store) -> None:
-    records = store.parts["val"].read(np.arange(9))
+    records = store.splits["val"].read(np.arange(9))
     expected = features_of(run, records, "conv2", 10)
     for given in (trained, str(trained), run):
         made = alexnet.Features(given, layer="conv2", views=10, device="cpu")
@@ -68,7 +68,7 @@ def test_it_is_what_features_of_gives_also_copied_and_pickled(trained: Path, run
 
 
 def test_another_layer_set_later_is_obeyed(trained: Path, run: Run, store: Store) -> None:
-    records = store.parts["val"].read(np.arange(3))
+    records = store.splits["val"].read(np.arange(3))
     features = alexnet.Features(trained).fit()
     assert features.transform(records).shape == (3, 64)
     features.set_params(layer="pool1")

@@ -42,11 +42,11 @@ def test_stores_are_read(kept: Path, name: str, apart: int) -> None:
     store, raw = Store.open(kept / f"{name}.store"), Store.open(kept / "raw.store")
     assert store.verify() == []
     assert store.class_names == raw.class_names
-    assert {part: len(pictures) for part, pictures in store.parts.items()} == {"train": 6, "val": 2}
-    for part, pictures in store.parts.items():
+    assert {part: len(pictures) for part, pictures in store.splits.items()} == {"train": 6, "val": 2}
+    for part, pictures in store.splits.items():
         numbers = np.arange(len(pictures))
-        assert pictures.labels.tolist() == raw.parts[part].labels.tolist()
-        there = raw.parts[part].pictures.astype(int)
+        assert pictures.labels.tolist() == raw.splits[part].labels.tolist()
+        there = raw.splits[part].pictures.astype(int)
         assert np.abs(pictures.read(numbers).astype(int) - there).mean() <= apart
     assert store.statistics.mean_image.shape == (26, 26, 3)
 
@@ -56,7 +56,7 @@ def test_a_run_is_sound_answers_and_measures_what_it_did(kept: Path) -> None:
     assert [one for one in found if not one.sound] == []
     assert "wrong" in found[-1].words
     run = Run.open(kept / "run", device="cpu")
-    answer = run.predict(Store.open(kept / "raw.store").parts["val"].read(np.array([0]))[0])
+    answer = run.predict(Store.open(kept / "raw.store").splits["val"].read(np.array([0]))[0])
     assert {label.name for label in answer.labels} == set(run.class_names)
 
 

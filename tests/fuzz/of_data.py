@@ -22,10 +22,10 @@ from alexnet.data.sources import archive, cifar, folder, ilsvrc, labelme, norb, 
 from alexnet.data.sources.classes import read_classes
 from alexnet.data.store import layout
 from alexnet.data.store.check import remarks_on
-from alexnet.data.store.description import promise, read_description
-from alexnet.data.store.description import sealed as sealed_description
+from alexnet.data.store.description import completed, read_description
 from alexnet.data.store.journal import first_state, load_journal, odd_files_of, save_journal
 from alexnet.data.store.read import Store
+from alexnet.files.manifest import ListedFile
 from alexnet.images import decode
 
 DECODE = {"alexnet/images/decode.py": ()}
@@ -133,7 +133,7 @@ def pictures(kind: str, folder: Path) -> Target:
 
 def look(source: Any) -> None:
     """The first items of a source, as `prepare` reads them."""
-    for part in source.parts.values():
+    for part in source.splits.values():
         for item in part[:2]:
             _ = item.size
             item.read()
@@ -367,11 +367,11 @@ def tars(folder: Path) -> Target:
     def read(path: Path) -> object:
         head = path.read_bytes()[:120]
         if b".tar" in head[:100]:
-            return look(SimpleNamespace(parts={"train": ilsvrc._train_tar(path, edition, kit, {})}))
+            return look(SimpleNamespace(splits={"train": ilsvrc._train_tar(path, edition, kit, {})}))
         (folder / edition.val).write_bytes(path.read_bytes())
         pictures_ = ilsvrc._numbered(folder, edition, "val", [])
         assert pictures_ is not None
-        return look(SimpleNamespace(parts={"val": ilsvrc._labelled(pictures_, kit.val_truth, kit, folder, "val")}))
+        return look(SimpleNamespace(splits={"val": ilsvrc._labelled(pictures_, kit.val_truth, kit, folder, "val")}))
 
     found = [tar(inner), tar(val), tar({**val, "folder/": b""}), tar(val, links={"x": "/etc/passwd"}), small * 600]
     return Target(found, mutate.tar, in_file(folder / edition.train, read))
@@ -386,7 +386,7 @@ def resealed_store(description: dict[str, Any], root: Path | None = None) -> byt
     """store.json with the fingerprint and checksum that fit it, where that can be."""
     plain = {key: value for key, value in description.items() if key not in ("fingerprint", "checksum")}
     try:
-        return json.dumps(sealed_description(plain)).encode()
+        return json.dumps(completed(plain)).encode()
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
         return json.dumps(description).encode()
 
@@ -436,7 +436,7 @@ def store_files(kind: str, folder: Path) -> Target:
         if "sealed" in files:
             _promised_anew(store, plain, files)
         opened = Store.open(store)
-        part = opened.parts["train"]
+        part = opened.splits["train"]
         if len(data) % 3 == 0:
             return opened.verify(lambda *_: None)
         _ = opened.statistics, opened.sums, opened.report(), list(part.keys)[:3], part.keys[:2]
@@ -462,7 +462,7 @@ def _promised_anew(store: Path, plain: dict[str, Any], files: Files) -> None:
         place, _, file = name.rpartition("/")
         where = told["parts"][place]["files"] if place in told["parts"] else told["files"]
         if file in where:
-            where[file] = promise(store / name, digest=file not in layout.LARGE)
+            where[file] = ListedFile.of(store / name, digest=file not in layout.LARGE).as_json()
     digests = files.get("train/digests.npy", b"")
     records = files.get("train/records.bin")
     if records is not None and len(digests) > 144:  # so that a changed record is decoded, not refused before
@@ -472,7 +472,7 @@ def _promised_anew(store: Path, plain: dict[str, Any], files: Files) -> None:
                 digests[:128] + layout.digest_of(records[max(0, int(ends[0])) : max(0, int(ends[1]))]) + digests[144:]
             )
             (store / "train" / "digests.npy").write_bytes(fresh)
-            told["parts"]["train"]["files"]["digests.npy"] = promise(store / "train" / "digests.npy")
+            told["parts"]["train"]["files"]["digests.npy"] = ListedFile.of(store / "train" / "digests.npy").as_json()
     (store / "store.json").write_bytes(resealed_store(told))
 
 
@@ -606,15 +606,13 @@ DATA_PARSERS = [
         {
             "alexnet/data/store/description.py": (
                 "read_description",
-                "_check_checksum",
-                "_Checker",
-                "_whole",
+                "StoreDescription.__post_init__",
+                "_check_files",
                 "fingerprint_of",
                 "check_file",
                 "check_digest",
-                "_fault_of_size",
-                "_fault_of_content",
-            )
+            ),
+            "alexnet/files/manifest.py": ("ListedFile.fault", "ListedFile.fault_of_size"),
         },
     ),
     Parser("store raw", partial(store_files, "raw"), {"alexnet/data/store/read.py": STORE}, "stores"),

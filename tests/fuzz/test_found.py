@@ -39,10 +39,10 @@ from alexnet.files import npy as arrays
 from alexnet.files.schema import (
     AnyFloat,
     Count,
+    Key,
     Range,
     from_json,
     json_bytes,
-    keyed,
     number,
     read_json,
     reading_errors,
@@ -142,7 +142,7 @@ class Inner:
 
 @dataclass(frozen=True)
 class Outer:
-    learning_rate: Annotated[float, Range(0, 10)] = keyed("learning_rate", "rate")
+    learning_rate: Annotated[float, Range(0, 10), Key("learning_rate", "rate")]
     kind: Literal["a", "b"] = "a"
     inner: dict[str, Inner] = field(default_factory=dict)
     corners: tuple[int, int] | None = None

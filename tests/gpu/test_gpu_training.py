@@ -38,7 +38,7 @@ def test_the_triton_kernels_run_here() -> None:
 
 def test_three_updates_are_those_of_the_cpu(store: Store, run_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
-    part, jobs = store.parts["train"], {}
+    part, jobs = store.splits["train"], {}
     for device in ("cpu", "cuda"):
         jobs[device] = start_run(store, run_folder / device, options(device=device))[0]
     losses: dict[str, list[float]] = {"cpu": [], "cuda": []}

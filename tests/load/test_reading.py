@@ -35,7 +35,7 @@ def read(store: Path, rounds: int, seed: int) -> str:
     GATES[0].wait(timeout=300)
     opened, found = Store.open(store), ""
     for number in range(rounds):
-        for name, part in sorted(opened.parts.items()):
+        for name, part in sorted(opened.splits.items()):
             pictures = np.zeros((len(part), part.size, part.size, 3), np.uint8)
             with Stream(part, 16, epoch_order(len(part), seed, number)) as stream:
                 for batch in stream:
@@ -62,7 +62,7 @@ def read_together(store: Path, rounds: int) -> list[str]:
 
 
 def check_reading(store: Store, rounds: int) -> None:
-    expected = "".join(f"{name} {digest_of(store.parts[name])}\n" for name in sorted(store.parts)) * rounds
+    expected = "".join(f"{name} {digest_of(store.splits[name])}\n" for name in sorted(store.splits)) * rounds
     assert read_together(store.path, rounds) == [expected] * PROCESSES
 
 
@@ -78,5 +78,5 @@ def test_eight_processes_read_a_store_many_times(tmp_path: Path, format: layout.
     store = prepare(open_source(pictures), tmp_path / "store", size=256, format=format)
     begun = time.perf_counter()
     check_reading(store, rounds)
-    records = PROCESSES * rounds * sum(map(len, store.parts.values()))
+    records = PROCESSES * rounds * sum(map(len, store.splits.values()))
     print(f"{format}: {records:,} records of 256 pixels read in {time.perf_counter() - begun:.0f} s")

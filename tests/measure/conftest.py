@@ -47,7 +47,7 @@ def make_run(tmp_path: Path, store: Store) -> MakeRun:
             eigenvalues=torch.from_numpy(statistics.eigenvalues.copy()),
             eigenvectors=torch.from_numpy(statistics.eigenvectors.copy()),
         )
-        records = torch.from_numpy(store.parts["val"].pictures[:].copy()).permute(0, 3, 1, 2)
+        records = torch.from_numpy(store.splits["val"].pictures[:].copy()).permute(0, 3, 1, 2)
         network = toy_network(len(store.class_ids), (records - inputs.mean_image)[:, :, 4:36, 4:36])
         config = {
             "alexnet": "0",

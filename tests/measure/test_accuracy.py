@@ -45,7 +45,7 @@ def ten_crops_by_hand(record: np.ndarray, mean: np.ndarray, size: int, mode: str
 @pytest.mark.parametrize("views", [1, 5, 10])
 def test_the_mean_of_the_softmax_outputs_of_hand_made_views(make_run, store: Store, mean: str, views: int) -> None:
     run = make_run(mean=mean)
-    records = store.parts["val"].read(np.arange(6))
+    records = store.splits["val"].read(np.arange(6))
     mean_image = run.mean_image.permute(1, 2, 0).numpy()
     chosen = {1: [2], 5: range(5), 10: range(10)}[views]
     logits_vbk = []
@@ -63,7 +63,7 @@ def test_the_mean_of_the_softmax_outputs_of_hand_made_views(make_run, store: Sto
 
 
 def test_several_numbers_of_views_in_one_pass_give_the_same_bits(run, store: Store) -> None:
-    records = torch.from_numpy(store.parts["val"].read(np.arange(9)))
+    records = torch.from_numpy(store.splits["val"].read(np.arange(9)))
     together = run.viewer.probabilities_by_views(records, (1, 5, 10))
     for views, probabilities in together.items():
         assert torch.equal(probabilities, run.viewer.probabilities(records, views))
@@ -71,7 +71,7 @@ def test_several_numbers_of_views_in_one_pass_give_the_same_bits(run, store: Sto
 
 def test_a_crop_as_large_as_the_record_has_one_place_for_all_views(run, store: Store) -> None:
     whole = ViewAverager(run.network, type(run.inputs)(run.mean_image[:, 4:36, 4:36].contiguous(), 32))
-    records = torch.from_numpy(store.parts["val"].read(np.arange(3))[:, 4:36, 4:36].copy())
+    records = torch.from_numpy(store.splits["val"].read(np.arange(3))[:, 4:36, 4:36].copy())
     centre, five, ten = (whole.probabilities(records, views) for views in (1, 5, 10))
     assert torch.allclose(centre, five, atol=1e-6)
     assert not torch.allclose(centre, ten, atol=1e-6)  # the mirror image is another picture
@@ -111,7 +111,7 @@ def test_what_is_no_number_never_counts_as_right() -> None:
 
 @pytest.mark.parametrize("batch", [1, 7, 59, 60, 61])
 def test_each_picture_is_counted_once_whatever_the_batch(run, store: Store, batch: int, monkeypatch) -> None:
-    part = store.parts["val"]
+    part = store.splits["val"]
     whole = evaluate(run.viewer, part)
     monkeypatch.setattr(accuracy, "BATCH", batch)
     seen: list[tuple[int, int]] = []

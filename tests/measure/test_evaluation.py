@@ -67,10 +67,10 @@ def test_confused_pairs_are_the_largest_entries_off_the_diagonal(made) -> None:
 def test_an_evaluation_of_a_store_is_that_of_its_probabilities(run: Run, store: Store) -> None:
     found, kept = evaluate_run(run.folder, run.viewer, store, views=(1, 10), keep_probabilities=True)
     assert kept is not None
-    again = Evaluation.of(kept.values, store.parts["val"].labels, run.class_names, run.class_ids, 10)
+    again = Evaluation.of(kept.values, store.splits["val"].labels, run.class_names, run.class_ids, 10)
     assert again.counts == found[10].counts == run.evaluate(store, views=10).counts
     assert found[1].counts == run.evaluate(store.path, views=1).counts
-    assert tuple(kept.keys) == tuple(store.parts["val"].keys)
+    assert tuple(kept.keys) == tuple(store.splits["val"].keys)
     assert len(set(found[10].predicted.tolist())) > 1, "a network with one answer for all would prove little"
 
 
@@ -86,7 +86,7 @@ def test_kept_probabilities_come_back_and_open_without_this_package(run: Run, st
     plain = load_file(tmp_path / "kept.safetensors")
     assert plain["probabilities"].dtype == np.float32
     assert plain["probabilities"].shape == (200, 4)
-    assert np.array_equal(plain["labels"], store.parts["train"].labels)
+    assert np.array_equal(plain["labels"], store.splits["train"].labels)
 
 
 def test_files_that_hold_no_probabilities_are_named(tmp_path: Path, run: Run) -> None:

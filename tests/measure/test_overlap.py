@@ -41,37 +41,37 @@ def trained(run: Run, store: Store) -> Run:
 
 def equal_pictures(one: Store, two: Store) -> np.ndarray:
     """By the pixels themselves: which validation pictures of `one` are training pictures of `two`."""
-    known = {record.tobytes() for record in two.parts["train"].pictures}
-    return np.array([record.tobytes() in known for record in one.parts["val"].pictures])
+    known = {record.tobytes() for record in two.splits["train"].pictures}
+    return np.array([record.tobytes() in known for record in one.splits["val"].pictures])
 
 
 def test_equal_records_are_found_in_another_store(trained: Run, store: Store, halves: Store) -> None:
-    seen = seen_in_training(trained.folder, halves, halves.parts["val"])
+    seen = seen_in_training(trained.folder, halves, halves.splits["val"])
     assert np.array_equal(seen, equal_pictures(halves, store))
     assert seen.sum() == 12
-    assert not seen_in_training(trained.folder, store, store.parts["val"]).any()
-    assert seen_in_training(trained.folder, store, store.parts["train"]).all()
+    assert not seen_in_training(trained.folder, store, store.splits["val"]).any()
+    assert seen_in_training(trained.folder, store, store.splits["train"]).all()
 
 
 def test_a_warm_start_has_seen_what_its_source_saw(make_run, trained: Run, store: Store, halves: Store) -> None:
     later = make_run("later")
     save_trained_on(later.path, halves, trained.folder)
-    assert seen_in_training(later.folder, store, store.parts["train"]).all()
-    assert seen_in_training(later.folder, halves, halves.parts["train"]).all()
-    assert seen_in_training(later.folder, halves, halves.parts["val"]).sum() == 12
+    assert seen_in_training(later.folder, store, store.splits["train"]).all()
+    assert seen_in_training(later.folder, halves, halves.splits["train"]).all()
+    assert seen_in_training(later.folder, halves, halves.splits["val"]).sum() == 12
 
 
 def test_a_run_without_digests_reads_them_from_the_store_it_names(make_run, store: Store, halves: Store) -> None:
     data = {"fingerprint": store.fingerprint, "size": store.size, "path": str(store.path)}
     old, moved = make_run("old", data=data), make_run("moved", data=data | {"path": "nowhere"})
-    assert seen_in_training(old.folder, halves, halves.parts["val"]).sum() == 12
-    assert seen_in_training(moved.folder, halves, halves.parts["val"]) is None
-    assert seen_in_training(moved.folder, store, store.parts["train"]).all(), "this is the store"
+    assert seen_in_training(old.folder, halves, halves.splits["val"]).sum() == 12
+    assert seen_in_training(moved.folder, halves, halves.splits["val"]) is None
+    assert seen_in_training(moved.folder, store, store.splits["train"]).all(), "this is the store"
 
 
 def test_records_made_in_another_way_are_not_compared(trained: Run, store: Store, tmp_path: Path) -> None:
     jpeg = prepare(open_source(store.path.parent / "pictures"), tmp_path / "jpeg", size=SIDE, format="jpeg")
-    assert seen_in_training(trained.folder, jpeg, jpeg.parts["train"]) is None
+    assert seen_in_training(trained.folder, jpeg, jpeg.splits["train"]) is None
 
 
 def test_damaged_digests_are_named(trained: Run) -> None:

@@ -102,7 +102,7 @@ def test_what_cannot_be_read_is_named(run: Run, tmp_path: Path) -> None:
 def test_stored_pictures_get_the_same_answer_as_in_an_evaluation(run: Run, store: Store) -> None:
     _, kept = evaluate_run(run.folder, run.viewer, store, views=(10,), keep_probabilities=True)
     assert kept is not None
-    found = run.predict(list(store.parts["val"].read(np.arange(60))))
+    found = run.predict(list(store.splits["val"].read(np.arange(60))))
     np.testing.assert_allclose([p.probabilities for p in found], kept.values, atol=1e-4)
 
 
@@ -111,7 +111,7 @@ def test_order_and_names_stand_whatever_the_batch(
     run: Run, store: Store, batch: int, monkeypatch, tmp_path: Path
 ) -> None:
     """Sound and unsound files alternate; none takes another's answer."""
-    records = store.parts["val"].read(np.arange(0, 60, 12))
+    records = store.splits["val"].read(np.arange(0, 60, 12))
     folder = tmp_path / "pictures"
     folder.mkdir()
     for number, record in enumerate(records):

@@ -166,7 +166,7 @@ def inputs(store: Store):
     ids=["data", "hybrid", "columns"],
 )
 def test_a_thousand_pictures_are_counted_once(thousand: Store, processes: int, options: TrainOptions) -> None:
-    alone = evaluate(ViewAverager(network().eval(), inputs(thousand)), thousand.parts["val"])
+    alone = evaluate(ViewAverager(network().eval(), inputs(thousand)), thousand.splits["val"])
     found = together(processes, count_together, thousand.path, Path("nowhere"), options)
     assert all(counts == found[0] for counts in found)
     assert found[0].pictures == alone.pictures == 1000

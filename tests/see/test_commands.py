@@ -32,7 +32,7 @@ def see(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callabl
 @pytest.fixture(scope="session")
 def picture(tmp_path_factory: pytest.TempPathFactory, store: Store) -> Path:
     path = tmp_path_factory.mktemp("picture") / "stripes.png"
-    Image.fromarray(store.parts["val"].pictures[7]).resize((90, 70)).save(path)
+    Image.fromarray(store.splits["val"].pictures[7]).resize((90, 70)).save(path)
     return path
 
 

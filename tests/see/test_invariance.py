@@ -112,7 +112,7 @@ def test_curves_are_what_a_loop_finds(viewer: ViewAverager, record: Tensor) -> N
 
 
 def test_the_whole_figure_of_some_pictures(run: Run, store: Store) -> None:
-    part = store.parts["val"]
+    part = store.splits["val"]
     records = torch.from_numpy(part.pictures[:3].copy())
     found = invariance_of(
         run.viewer, records, part.labels[:3].tolist(), names=["a", "b", "c"], class_names=run.class_names

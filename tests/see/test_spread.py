@@ -16,7 +16,7 @@ from alexnet.see.connections import connection_strengths, filters_of, weighted_l
 
 
 def test_the_peaks_are_those_of_each_picture_alone(run: Run, store: Store, tmp_path: Path) -> None:
-    part = store.parts["val"]
+    part = store.splits["val"]
     found = measure_activations(run.viewer, part, ["conv2", "fc6"], most=7)
     numbers = np.linspace(0, len(part) - 1, 7).round().astype(int)
     edge = (run.inputs.side - run.inputs.size) // 2

@@ -23,13 +23,13 @@ LAYERS = ["conv1", "norm1", "relu5", "fc6", "fc8"]
 
 def everything(run: Run, store: Store, layer: str, part: str = "val") -> Tensor:
     """The whole part's maps, from whole networks' unfused rows."""
-    records = torch.from_numpy(store.parts[part].pictures[:].copy())
+    records = torch.from_numpy(store.splits[part].pictures[:].copy())
     return run_forward(run.network, inputs_of(run.viewer, records))[layer]
 
 
 @pytest.fixture(scope="module")
 def top(run: Run, store: Store) -> Top:
-    return find_top(run.viewer, store.parts["val"], LAYERS, about={"part": "val"})
+    return find_top(run.viewer, store.splits["val"], LAYERS, about={"part": "val"})
 
 
 @pytest.mark.parametrize("layer", LAYERS)
@@ -75,7 +75,7 @@ def test_channels_that_nothing_excites_are_dead() -> None:
 
 @pytest.mark.parametrize("shards", [2, 3, 7])
 def test_parts_of_a_pass_merge_into_the_whole(top: Top, run: Run, store: Store, shards: int, tmp_path: Path) -> None:
-    part = store.parts["val"]
+    part = store.splits["val"]
     for number in range(shards):
         some = find_top(run.viewer, part, LAYERS, shard=(number, shards), about={"part": "val"})
         some.save(tmp_path / f"{number}.safetensors")
@@ -93,16 +93,16 @@ def test_what_can_t_be_merged_or_asked(top: Top, run: Run, store: Store, tmp_pat
     with pytest.raises(UserError, match="pictures of conv2 were not looked for; there are: conv1, norm1"):
         _ = top["conv2"]
     with pytest.raises(UsageError, match=r"shard 4 of 3"):
-        find_top(run.viewer, store.parts["val"], ["conv1"], shard=(3, 3))
+        find_top(run.viewer, store.splits["val"], ["conv1"], shard=(3, 3))
     with pytest.raises(UserError, match="has no layer 'conv7'"):
-        find_top(run.viewer, store.parts["val"], ["conv7"])
+        find_top(run.viewer, store.splits["val"], ["conv7"])
     Run.open(run.path, device="cpu").folder.inputs  # noqa: B018 - a file of tensors that is no list of pictures
     with pytest.raises(UserError, match=r"inputs.safetensors: .*layers is missing"):
         Top.load(run.path / "inputs.safetensors")
 
 
 def test_patches_show_the_exact_patch_of_the_unit(top: Top, run: Run, store: Store) -> None:
-    part = store.parts["val"]
+    part = store.splits["val"]
     found = patches_of(run.viewer, part, top, "conv1", [3, 0])
     views = centre_views(part.pictures[:], run.inputs.size)
     assert list(found) == [3, 0]
@@ -122,7 +122,7 @@ def test_patches_show_the_exact_patch_of_the_unit(top: Top, run: Run, store: Sto
 
 
 def test_evolution_follows_the_strongest_picture_over_the_snapshots(run: Run, store: Store) -> None:
-    part = store.parts["val"]
+    part = store.splits["val"]
     told: list[tuple[int, int]] = []
     found = evolve(run, part, {"conv2": [1, 4], "fc7": [0]}, progress=lambda done, total: told.append((done, total)))
     assert found.epochs == (1, 2, 5)
@@ -143,6 +143,6 @@ def test_evolution_follows_the_strongest_picture_over_the_snapshots(run: Run, st
 
 def test_runs_without_snapshots_are_told_how_to_make_them(make: Callable[..., Run], store: Store, run: Run) -> None:
     with pytest.raises(UserError, match=r"has no snapshots. Train with .*--snapshots"):
-        evolve(make(), store.parts["val"], {"conv2": [0]})
+        evolve(make(), store.splits["val"], {"conv2": [0]})
     with pytest.raises(UserError, match="no snapshot of epoch 3; there are: 1, 2, 5"):
-        evolve(run, store.parts["val"], {"conv2": [0]}, epochs=[3])
+        evolve(run, store.splits["val"], {"conv2": [0]}, epochs=[3])

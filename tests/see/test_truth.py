@@ -48,7 +48,7 @@ class Trained:
 
     def right(self, most: int) -> list[int]:
         """Validation pictures that the network gets right, `most` of them, evenly spread over the classes."""
-        part = self.store.parts["val"]
+        part = self.store.splits["val"]
         chosen = np.linspace(0, len(part) - 1, 2 * most).round().astype(int)
         found = self.run.viewer.probabilities(torch.from_numpy(part.read(chosen))).argmax(dim=1).numpy()
         return [int(n) for n, label in zip(chosen, found, strict=True) if label == part.labels[n]][:most]
@@ -71,12 +71,12 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
 
 
 def name_of(trained: Trained, number: int) -> str:
-    return Path(trained.store.parts["val"].keys[number]).name
+    return Path(trained.store.splits["val"].keys[number]).name
 
 
 def test_covering_the_object_hurts_most(trained: Trained) -> None:
     """The place where the square lowers the true class's probability most lies inside the object's box."""
-    part, inside, numbers = trained.store.parts["val"], 0, trained.right(60)
+    part, inside, numbers = trained.store.splits["val"], 0, trained.right(60)
     for number in numbers:
         record = torch.from_numpy(part.read(np.array([number]))[0])
         found = occlude(trained.run.viewer, record, int(part.labels[number]), square=Square(48, 16))
@@ -89,7 +89,7 @@ def test_covering_the_object_hurts_most(trained: Trained) -> None:
 
 def test_projections_lie_on_the_object(trained: Trained) -> None:
     """The strongest conv5 unit's projection has at least twice its box's share of the energy inside the box."""
-    part, numbers = trained.store.parts["val"], trained.right(60)
+    part, numbers = trained.store.splits["val"], trained.right(60)
     ratios = []
     for number in numbers:
         passed = run_forward(
@@ -108,7 +108,7 @@ def test_projections_lie_on_the_object(trained: Trained) -> None:
 
 def test_a_map_s_strongest_pictures_share_a_class(trained: Trained) -> None:
     """Among the nine of each conv5 map the most frequent class has more than nine drawn at random would have."""
-    part = trained.store.parts["val"]
+    part = trained.store.splits["val"]
     best = find_top(trained.run.viewer, part, ["conv5"])["conv5"]
     alive = [channel for channel in range(len(best.values)) if best.values[channel, 0] > 0]
     shares = [np.bincount(part.labels[best.pictures[c].numpy()]).max() / 9 for c in alive]

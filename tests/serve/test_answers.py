@@ -59,7 +59,7 @@ def test_a_pass_is_made_once_and_kept_in_the_run_folder(site: Site, place: Place
     assert [kind for kind, _ in site.compute("/api/sides/own/passes/top") if kind == "progress"] == []
     assert path.stat().st_mtime_ns == made
     run, store = Run.open(place.run, precision="fp32"), Store.open(place.store)
-    wanted = find_top(run.viewer, store.parts["val"], ["conv2"])["conv2"]
+    wanted = find_top(run.viewer, store.splits["val"], ["conv2"])["conv2"]
     layer = site.get("/api/sides/own/layers/conv2")
     assert layer["strongest"] == pytest.approx(wanted.values[:, 0].tolist())
     unit = site.get("/api/sides/own/layers/conv2/units/3")

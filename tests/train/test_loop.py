@@ -344,7 +344,7 @@ def test_bad_options_leave_nothing_behind(store: Store, run_folder: Path, change
 def test_a_store_without_validation_pictures_is_refused(store: Store, run_folder: Path, tmp_path: Path) -> None:
     shutil.copytree(store.path, tmp_path / "copy")
     half = Store.open(tmp_path / "copy")
-    half.parts.pop("val")
+    half.splits.pop("val")
     with pytest.raises(UserError, match="no val pictures"):
         train(half, run_folder, options(), quiet=True)
 

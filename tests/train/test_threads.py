@@ -98,7 +98,7 @@ def test_a_forked_child_computes_although_its_parent_used_several_threads(store:
     """GNU's OpenMP waits for ever there if it is to use more than one: servers that load first and fork then hung."""
     train(store, tmp_path / "run", replace(QUICK, threads=2), quiet=True)
     model = alexnet.load(tmp_path / "run", device="cpu")
-    pictures = list(store.parts["val"].read(np.arange(40)))
+    pictures = list(store.splits["val"].read(np.arange(40)))
     truth = np.stack([found.probabilities for found in model.predict(pictures)])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12, where other tests left threads

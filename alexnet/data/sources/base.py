@@ -98,7 +98,7 @@ class Source:
     class_names: tuple[str, ...]
     class_ids: tuple[str, ...]
     class_order: str
-    parts: Mapping[str, SourceSplit]
+    splits: Mapping[str, SourceSplit]
     ignored: tuple[str, ...] = ()
     notes: tuple[str, ...] = field(default=(), kw_only=True)
     groups: Callable[[str], str] | None = field(default=None, compare=False)
@@ -179,7 +179,7 @@ def distinct(names: Sequence[str], ids: Sequence[str]) -> tuple[str, ...]:
 def check(source: Source, where: str) -> Source:
     """The source itself, or a ``UserError`` that names what would spoil a training: see each message."""
     _check_class_names(source.class_ids, where)
-    for name, part in source.parts.items():
+    for name, part in source.splits.items():
         if len(part) == 0:
             raise UserError(f"{where}: no pictures in its part '{name}'")
         if len(set(part.keys)) != len(part):
@@ -219,13 +219,13 @@ def split(source: Source, holdout: float, seed: int, where: str) -> Source:
     """
     if not 0 < holdout < 1:
         raise UsageError(f"--holdout {holdout}: must lie between 0 and 1, for example 0.1")
-    if "val" in source.parts:
+    if "val" in source.splits:
         raise UsageError(f"--holdout: {where} has a validation part of its own; leave the option out")
-    train = source.parts["train"]
+    train = source.splits["train"]
     hold_out = _held_out_groups if source.groups else _held_out
     chosen = hold_out(source, holdout, seed, where)
     parts = {"train": train.take(np.flatnonzero(~chosen)), "val": train.take(np.flatnonzero(chosen))}
-    return replace(source, parts=parts | {name: part for name, part in source.parts.items() if name != "train"})
+    return replace(source, splits=parts | {name: part for name, part in source.splits.items() if name != "train"})
 
 
 def _rank(seed: int, key: str) -> bytes:
@@ -233,7 +233,7 @@ def _rank(seed: int, key: str) -> bytes:
 
 
 def _held_out(source: Source, holdout: float, seed: int, where: str) -> np.ndarray:
-    train = source.parts["train"]
+    train = source.splits["train"]
     chosen = np.zeros(len(train), bool)
     by_label = np.argsort(train.labels, kind="stable")
     ends = np.cumsum(np.bincount(train.labels, minlength=len(source.class_ids)))
@@ -249,7 +249,7 @@ def _held_out(source: Source, holdout: float, seed: int, where: str) -> np.ndarr
 def _held_out_groups(source: Source, holdout: float, seed: int, where: str) -> np.ndarray:
     """Whole groups, as long as every class keeps an item to train on."""
     assert source.groups is not None
-    train = source.parts["train"]
+    train = source.splits["train"]
     groups: dict[str, list[int]] = {}
     labelled = np.flatnonzero(train.labels != UNLABELLED)
     for index in labelled.tolist():

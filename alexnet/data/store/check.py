@@ -38,7 +38,7 @@ def remarks_on(store: Store) -> list[Remark]:
 
 
 def _classes(store: Store) -> Iterator[Remark]:
-    for name, part in store.parts.items():
+    for name, part in store.splits.items():
         if name not in ("train", "val") or not len(part):
             continue
         counts_k = np.bincount(part.labels, minlength=len(store.class_ids))
@@ -69,7 +69,7 @@ def _order(store: Store) -> Iterator[Remark]:
 
 def _equal_pictures(store: Store) -> Iterator[Remark]:
     """By the records' digests: within a part, between training and the others, under several labels."""
-    parts = {name: (_as_rows(part.digests), part.labels) for name, part in store.parts.items() if len(part)}
+    parts = {name: (_as_rows(part.digests), part.labels) for name, part in store.splits.items() if len(part)}
     for name, (rows_n, labels_n) in parts.items():
         distinct, first_n, back_n = np.unique(rows_n, return_index=True, return_inverse=True)
         if copies := len(rows_n) - len(distinct):
@@ -90,7 +90,7 @@ def _as_rows(digests: np.ndarray) -> np.ndarray:
 
 
 def _statistics(store: Store) -> Iterator[Remark]:
-    if "train" not in store.parts or not len(store.parts["train"]):
+    if "train" not in store.splits or not len(store.splits["train"]):
         yield Remark(f"{store.path}: no train pictures, so no mean image", fault=True)
         return
     try:

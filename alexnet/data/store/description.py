@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from alexnet.data.store import layout
 from alexnet.errors import UserError
 from alexnet.files.manifest import ListedFile
-from alexnet.files.schema import Range, canonical_digest, from_json, is_sealed, keyed, read_json, sealed
+from alexnet.files.schema import Key, Range, canonical_digest, from_json, is_sealed, read_json, sealed
 
 ANEW = "prepare the store again"
 ANEW_OR_COPIED = f"{ANEW}, or copy it again if it was copied"
@@ -41,7 +41,7 @@ class StoreDescription:
     class_ids: tuple[str, ...]
     class_names: tuple[str, ...]
     fingerprint: str
-    splits: dict[Annotated[str, layout.SPLIT_NAME.fullmatch], SplitDescription] = keyed("parts")
+    splits: Annotated[dict[Annotated[str, layout.SPLIT_NAME.fullmatch], SplitDescription], Key("parts")]
     files: dict[str, ListedFile]
     decode: str = "full"
 

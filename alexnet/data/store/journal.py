@@ -9,11 +9,11 @@ import io
 import json
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
@@ -29,41 +29,23 @@ from alexnet.files.atomic import (
 )
 from alexnet.files.growing import OTHER_BYTES, GrowingFile
 from alexnet.files.outputs import metadata_in
-from alexnet.files.schema import parsed, reading_errors, validate, whole
+from alexnet.files.schema import Count, Key, from_json, parsed, reading_errors, to_json
 
 REPORT_HEAD = b'{"odd_files": ['
 REMEMBERED_REFUSALS = 5
 LARGEST_JOURNAL = 1 << 32
-PART = {
-    "cursor": whole(),
-    "count": whole(),
-    "refused": whole(),
-    "noted": whole(),
-    "lengths": {"*": whole()},
-    "digests?": {"*": str},
-}
-JOURNAL = {
-    "format_version": whole(),
-    "settings": dict,
-    "parts": {"*": PART},
-    "report_length": whole(),
-    "report_digest??": str,
-    "first_refused": [str],
-    "sums_count": whole(),
-}
-"""What a journal holds."""
 
 
 @dataclass(frozen=True)
-class PartState:
-    """How far one part is: ``cursor`` items of the source seen, of which ``count`` became records. ``digests``: sha256
+class SplitState:
+    """How far one split is: ``cursor`` items of the source seen, of which ``count`` became records. ``digests``: sha256
     hex of each small file as far as it is, without its head."""
 
-    cursor: int
-    count: int
-    refused: int
-    noted: int
-    lengths: dict[str, int]
+    cursor: Count
+    count: Count
+    refused: Count
+    noted: Count
+    lengths: dict[str, Count]
     digests: dict[str, str] = field(default_factory=dict)
 
 
@@ -71,7 +53,7 @@ class PartState:
 class State:
     """How far the whole store is. Never changed, only replaced: a saver may hold an older one meanwhile."""
 
-    parts: dict[str, PartState]
+    splits: dict[str, SplitState]
     report_length: int
     first_refused: tuple[str, ...]
     sums: Sums
@@ -79,27 +61,35 @@ class State:
 
     @property
     def refused(self) -> int:
-        """Files refused so far, in all parts."""
-        return sum(part.refused for part in self.parts.values())
+        """Files refused so far, in all splits."""
+        return sum(split.refused for split in self.splits.values())
+
+
+@dataclass(frozen=True)
+class _Journal:
+    """A journal's JSON; the sums are beside it as tensors."""
+
+    format_version: Count
+    settings: dict[str, Any]
+    splits: Annotated[dict[Annotated[str, layout.SPLIT_NAME.fullmatch], SplitState], Key("parts")]
+    report_length: Count
+    first_refused: tuple[str, ...]
+    sums_count: Count
+    report_digest: str | None = None
 
 
 @dataclass(frozen=True)
 class Chunk:
     """What became of ``items`` consecutive items: records (pixels or JPEG files, as bytes) and odd files."""
 
-    part: str
+    split: str
     items: int
     records: list[bytes]
     labels: list[int]
     keys: list[str]
     digests: list[bytes]
-    odd_files: list[dict[str, Any]]
+    odd_files: list[layout.OddFile]
     sums: Sums | None
-
-
-def refusal_in_words(entry: dict[str, Any]) -> str:
-    """An entry of the report as one phrase."""
-    return f"{entry['part']}: {entry['key']} ({'; '.join(entry['why'])})"
 
 
 def heads(format: layout.Format) -> dict[str, bytes]:
@@ -109,11 +99,11 @@ def heads(format: layout.Format) -> dict[str, bytes]:
     return {name: known.get(name, room) for name in layout.files_of(format)}
 
 
-def first_state(parts: Sequence[str], format: layout.Format, size: int) -> State:
+def first_state(splits: Sequence[str], format: layout.Format, size: int) -> State:
     """The state before the first picture."""
     lengths = {name: len(head) for name, head in heads(format).items()}
     return State(
-        parts={part: PartState(0, 0, 0, 0, dict(lengths)) for part in parts},
+        splits={split: SplitState(0, 0, 0, 0, dict(lengths)) for split in splits},
         report_length=len(REPORT_HEAD),
         first_refused=(),
         sums=no_sums(size),
@@ -122,17 +112,16 @@ def first_state(parts: Sequence[str], format: layout.Format, size: int) -> State
 
 def save_journal(folder: Path, settings: dict[str, Any], state: State) -> None:
     """Replace the journal."""
-    text = json.dumps(
-        {
-            "format_version": layout.FORMAT_VERSION,
-            "settings": settings,
-            "parts": {name: asdict(part) for name, part in state.parts.items()},
-            "report_length": state.report_length,
-            "report_digest": state.report_digest,
-            "first_refused": state.first_refused,
-            "sums_count": state.sums.count,
-        }
+    journal = _Journal(
+        layout.FORMAT_VERSION,
+        settings,
+        state.splits,
+        state.report_length,
+        state.first_refused,
+        state.sums.count,
+        state.report_digest,
     )
+    text = json.dumps(to_json(journal))
     tensors = {"pixels": state.sums.pixels, "products": state.sums.products}
     metadata = {"journal": text, "checksum": _checksum(text, state.sums)}
     write_atomically(folder / layout.JOURNAL, layout.tensor_bytes(tensors, metadata))
@@ -149,32 +138,30 @@ def load_journal(folder: Path) -> tuple[dict[str, Any], State] | None:
     with reading_errors(path, remedy):
         data = read_bounded(path, LARGEST_JOURNAL)
         metadata, tensors = metadata_in(io.BytesIO(data)), load(data)
-        journal = validate(parsed(metadata["journal"]), JOURNAL, path, remedy)
-        sums = Sums(journal["sums_count"], tensors["pixels"], tensors["products"])
+        journal = from_json(parsed(metadata["journal"]), _Journal, path, remedy)
+        sums = Sums(journal.sums_count, tensors["pixels"], tensors["products"])
         if metadata["checksum"] != _checksum(metadata["journal"], sums):
             raise ValueError("its checksum does not fit")
-        if journal["format_version"] != layout.FORMAT_VERSION:
-            raise ValueError(f"format {journal['format_version']}, begun by another version of alexnet")
-        if not all(map(layout.PART_NAME.fullmatch, journal["parts"])) or sums.pixels.ndim != 3:
-            raise ValueError("parts or sums that are none")
-        parts = {name: PartState(**{"digests": {}, **part}) for name, part in journal["parts"].items()}
-        report = journal["report_length"], tuple(journal["first_refused"]), sums, journal.get("report_digest", "")
-        state = State(parts, *report)
-        return journal["settings"], state
+        if journal.format_version != layout.FORMAT_VERSION:
+            raise ValueError(f"format {journal.format_version}, begun by another version of alexnet")
+        if sums.pixels.ndim != 3:
+            raise ValueError("sums that are none")
+        report = journal.report_length, journal.first_refused, sums, journal.report_digest or ""
+        return journal.settings, State(journal.splits, *report)
 
 
 def _checksum(text: str, sums: Sums) -> str:
     return sha256(text.encode() + sums.pixels.tobytes() + sums.products.tobytes()).hexdigest()
 
 
-def odd_files_of(folder: Path, state: State) -> list[dict[str, Any]]:
+def odd_files_of(folder: Path, state: State) -> tuple[layout.OddFile, ...]:
     """The entries of an unfinished store's report, as far as its journal speaks of them. UserError if damaged."""
     path = folder / layout.REPORT
     _check_sound(path, folder, len(REPORT_HEAD), state.report_length, state.report_digest)
     text = read_bounded(path, LARGEST_JOURNAL)[: state.report_length]
     remedy = f"Remove the folder {folder} and prepare that part anew."
     with reading_errors(path, remedy):
-        return validate(parsed(text + b"]}"), layout.ODD_FILES, path, remedy)["odd_files"]
+        return from_json(parsed(text + b"]}"), layout.Report, path, remedy).odd_files
 
 
 def _check_sound(path: Path, folder: Path, start: int, end: int, digest: str) -> None:
@@ -209,8 +196,8 @@ class Writer:
         self._open: list[GrowingFile] = []
         try:
             self.report = self._opened(folder / layout.REPORT, REPORT_HEAD, state.report_length, state.report_digest)
-            self.files = {name: self._open_part(name, part) for name, part in state.parts.items()}
-            for made in (folder, *(folder / name for name in state.parts)):
+            self.files = {name: self._open_part(name, part) for name, part in state.splits.items()}
+            for made in (folder, *(folder / name for name in state.splits)):
                 sync_folder(made)
         except BaseException:
             self._close()
@@ -226,17 +213,17 @@ class Writer:
 
     def append(self, chunk: Chunk) -> None:
         """Append one chunk. The state changes only when all of it is written."""
-        files = self.files[chunk.part]
+        files = self.files[chunk.split]
         self._append_records(chunk.records, files)
         files[layout.LABELS].append(np.array(chunk.labels, "<i8").tobytes())
         files[layout.DIGESTS].append(b"".join(chunk.digests))
         files[layout.KEYS].append(b"".join(map(layout.key_to_line, chunk.keys)))
         self._append_report(chunk.odd_files)
-        self.state = self._state_after(chunk.part, chunk.items, len(chunk.records), chunk.odd_files, chunk.sums)
+        self.state = self._state_after(chunk.split, chunk.items, len(chunk.records), chunk.odd_files, chunk.sums)
 
-    def append_part(self, name: str, folder: Path, there: State, odd_files: list[dict[str, Any]]) -> None:
+    def append_part(self, name: str, folder: Path, there: State, odd_files: Sequence[layout.OddFile]) -> None:
         """Append part ``name`` of the store in ``folder``, finished up to its headers, whose journal says ``there``."""
-        files, part = self.files[name], there.parts[name]
+        files, part = self.files[name], there.splits[name]
         records_before = files[layout.RECORDS].length if self.format == "jpeg" else 0
         for file, head in heads(self.format).items():
             path, start, end = folder / name / file, len(head), part.lengths[file]
@@ -266,7 +253,7 @@ class Writer:
         for name, files in self.files.items():
             for file in files.values():
                 if file.path.suffix == ".npy":
-                    array = layout.array_of(file.path.name, self.state.parts[name].count, self.size)
+                    array = layout.array_of(file.path.name, self.state.splits[name].count, self.size)
                     file.write_at(0, layout.npy_header(*array))
         tail = f'\n],\n"ignored": {json.dumps(list(ignored), indent=0)}\n}}\n'
         self.report.write_at(self.state.report_length, tail.encode())
@@ -281,16 +268,16 @@ class Writer:
         files[layout.RECORDS].append(b"".join(records))
         files[layout.OFFSETS].append(ends.tobytes())
 
-    def _append_report(self, odd_files: list[dict[str, Any]]) -> None:
+    def _append_report(self, odd_files: Sequence[layout.OddFile]) -> None:
         for entry in odd_files:
             comma = b"\n" if self.report.length == len(REPORT_HEAD) else b",\n"
-            self.report.append(comma + json.dumps(entry).encode())
+            self.report.append(comma + json.dumps(to_json(entry)).encode())
 
     def _state_after(
-        self, name: str, items: int, records: int, odd_files: list[dict[str, Any]], sums: Sums | None
+        self, name: str, items: int, records: int, odd_files: Sequence[layout.OddFile], sums: Sums | None
     ) -> State:
-        part, refused = self.state.parts[name], [entry for entry in odd_files if entry["outcome"] == "refused"]
-        after = PartState(
+        part, refused = self.state.splits[name], [entry for entry in odd_files if entry.outcome == "refused"]
+        after = SplitState(
             cursor=part.cursor + items,
             count=part.count + records,
             refused=part.refused + len(refused),
@@ -300,10 +287,10 @@ class Writer:
         )
         return replace(
             self.state,
-            parts={**self.state.parts, name: after},
+            splits={**self.state.splits, name: after},
             report_length=self.report.length,
             report_digest=self.report.digest,
-            first_refused=(*self.state.first_refused, *map(refusal_in_words, refused))[:REMEMBERED_REFUSALS],
+            first_refused=(*self.state.first_refused, *map(str, refused))[:REMEMBERED_REFUSALS],
             sums=self.state.sums + sums if sums else self.state.sums,
         )
 
@@ -319,7 +306,7 @@ class Writer:
             saving, self._saving = self._saving, None
             saving.result()
 
-    def _open_part(self, name: str, part: PartState) -> dict[str, GrowingFile]:
+    def _open_part(self, name: str, part: SplitState) -> dict[str, GrowingFile]:
         folder = self.folder / name
         with faults_named(folder):
             folder.mkdir(exist_ok=True)

@@ -20,11 +20,13 @@ import hashlib
 import io
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Literal
 
 import numpy as np
 
 from alexnet.choices import Format
-from alexnet.files.schema import one_of
+from alexnet.files.schema import Key
 from alexnet.images.pillow import Image
 
 FORMAT_VERSION = 1
@@ -33,8 +35,6 @@ KIND = "alexnet store"
 FORMATS: tuple[Format, ...] = ("raw", "jpeg")
 
 DESCRIPTION, REPORT, STATISTICS = "store.json", "report.json", "statistics.safetensors"
-ODD_FILES = {"odd_files": [{"part": str, "key": str, "outcome": one_of("refused", "noted"), "why": [str]}]}
-"""What the report holds: the files that were left out or are odd, and why."""
 JOURNAL, LOCK = "journal.safetensors", "prepare.lock"  # only while the store is being made
 PICTURES, RECORDS, OFFSETS = "pictures.npy", "records.bin", "offsets.npy"
 LARGE = (PICTURES, RECORDS)
@@ -42,7 +42,7 @@ LABELS, DIGESTS, KEYS = "labels.npy", "digests.npy", "keys.txt"
 
 SHARD = re.compile(r"part-([1-9][0-9]*)-of-([1-9][0-9]*)")
 """The folder in a store's where one of several machines works (see ``shards``), until all are joined."""
-PART_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+SPLIT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 MAXIMUM_SIZE = 4096
 MAXIMUM_COUNT = 1 << 31
 DIGEST_BYTES = 16
@@ -51,6 +51,26 @@ NPY_HEADER_BYTES = 128
 # Quality 95 without chroma subsampling: 1/3 of the raw size, 1 level mean error on photographs.
 JPEG_SETTINGS = {"quality": 95, "subsampling": "4:4:4"}
 JPEG_BYTES_PER_PIXEL = 1.2  # of 256 × 256 photographs 0.9 was measured; the estimate is to be on the safe side
+
+
+@dataclass(frozen=True)
+class OddFile:
+    """A file of the source that was refused, or taken and noted, and ``why``. ``key``: its path in the source."""
+
+    split: Annotated[str, Key("part")]
+    key: str
+    outcome: Literal["refused", "noted"]
+    why: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.split}: {self.key} ({'; '.join(self.why)})"
+
+
+@dataclass(frozen=True)
+class Report:
+    """What is read of the report."""
+
+    odd_files: tuple[OddFile, ...]
 
 
 def files_of(format: Format) -> tuple[str, ...]:

@@ -23,15 +23,14 @@ import PIL
 
 from alexnet.data.sources import Source
 from alexnet.data.store import layout
-from alexnet.data.store.description import promise, read_description, sealed
+from alexnet.data.store.description import completed, read_description
 from alexnet.data.store.journal import (
     Chunk,
-    PartState,
+    SplitState,
     State,
     Writer,
     first_state,
     load_journal,
-    refusal_in_words,
     save_journal,
 )
 from alexnet.data.store.read import Store
@@ -46,6 +45,7 @@ from alexnet.files.atomic import (
     write_atomically,
 )
 from alexnet.files.locks import locked
+from alexnet.files.manifest import ListedFile
 from alexnet.files.schema import json_bytes
 from alexnet.images.resample import Resample
 from alexnet.processors import threads_allowed
@@ -98,7 +98,7 @@ def plan(source: Source, destination: str | Path, *, size: int = 256, format: la
     """What ``prepare`` with these options will take, before anything is written."""
     options, destination = Options(size=size, format=format), Path(destination)
     needed = SMALL_CHANGE_BYTES + 64 * size * size * 3
-    for part in source.parts.values():
+    for part in source.splits.values():
         needed += sum(len(layout.key_to_line(key)) for key in part.keys)
         arrays = (name for name in layout.files_of(format) if name != layout.KEYS)
         needed += sum(_array_estimate(name, len(part), options) for name in arrays)
@@ -106,7 +106,7 @@ def plan(source: Source, destination: str | Path, *, size: int = 256, format: la
         begun = destination.glob("*/*") if _is_begun(destination) else ()
         present = sum(file.stat().st_size for file in begun if file.is_file())
         free = shutil.disk_usage(_existing_parent(destination)).free
-    return Plan(sum(len(part) for part in source.parts.values()), needed, present, free)
+    return Plan(sum(len(part) for part in source.splits.values()), needed, present, free)
 
 
 def prepare(
@@ -143,7 +143,7 @@ def prepare(
     _make_folder(destination)
     busy = f"{destination}: another `alexnet prepare` is writing it; wait for it to end"
     with locked(destination / layout.LOCK, busy):
-        rules = Rules(destination, sum(map(len, source.parts.values())), strict, max_bad)
+        rules = Rules(destination, sum(map(len, source.splits.values())), strict, max_bad)
         settings = settings_of(source, options)
         if is_finished(destination):
             check_finished(destination, settings, rules, say)
@@ -170,7 +170,7 @@ def source_fingerprint(source: Source) -> str:
     after the source was opened.
     """
     digest = sha256(repr((source.kind, source.class_ids, source.class_names, source.class_order)).encode())
-    for name, part in source.parts.items():
+    for name, part in source.splits.items():
         digest.update(f"\n{name} {len(part)}\n".encode())
         for item in part:
             digest.update(layout.key_to_line(item.key) + f"{item.label} {item.size}\n".encode())
@@ -215,7 +215,7 @@ def pass_over(
 ) -> None:
     """Work through all items behind the journal's place. However it ends, what was done is saved if it can be."""
     try:
-        for name in source.parts:
+        for name in source.splits:
             _pass_over_part(source, name, writer, options, workers, progress, rules)
     except BaseException:
         with suppress(UserError):  # a full disk stops the pass and the saving alike: one message is enough
@@ -234,12 +234,12 @@ def _pass_over_part(
 ) -> None:
     def tell() -> None:
         if progress:
-            progress(name, writer.state.parts[name].cursor, len(source.parts[name]), writer.state.refused)
+            progress(name, writer.state.splits[name].cursor, len(source.splits[name]), writer.state.refused)
         rules.check(writer.state.refused, writer.state.first_refused)
 
     tell()
     saved_at = time.monotonic()
-    with closing(_chunks(source, name, writer.state.parts[name].cursor, options, workers)) as chunks:
+    with closing(_chunks(source, name, writer.state.splits[name].cursor, options, workers)) as chunks:
         for chunk in chunks:
             writer.append(chunk)
             tell()
@@ -251,7 +251,7 @@ def _pass_over_part(
 def _chunks(source: Source, name: str, start: int, options: Options, workers: int) -> Generator[Chunk, None, None]:
     """The chunks of a part from item ``start`` on, in order, a few of them made ahead by threads."""
     length = max(1, min(CHUNK_ITEMS, CHUNK_BYTES // (options.size**2 * 3)))
-    items = source.parts[name]
+    items = source.splits[name]
     starts = iter(range(start, len(items), length))
     work = partial(make_chunk, source, name, options=options)
     with ThreadPoolExecutor(workers, "prepare") as pool:
@@ -269,14 +269,14 @@ def _chunks(source: Source, name: str, start: int, options: Options, workers: in
 
 def finish(source: Source, writer: Writer, options: Options, settings: dict[str, Any]) -> None:
     """Complete the files and, last of all, write store.json."""
-    for name, part in writer.state.parts.items():
+    for name, part in writer.state.splits.items():
         refuse_empty(writer.folder, name, part)
     writer.finish(source.ignored)
     description = _description(source, writer, options, settings)
-    write_atomically(writer.folder / layout.DESCRIPTION, json_bytes(sealed(description)))
+    write_atomically(writer.folder / layout.DESCRIPTION, json_bytes(completed(description)))
 
 
-def refuse_empty(folder: Path, name: str, part: PartState) -> None:
+def refuse_empty(folder: Path, name: str, part: SplitState) -> None:
     """UserError if no file of the part became a record."""
     if part.count == 0:
         raise UserError(
@@ -297,22 +297,22 @@ def _description(source: Source, writer: Writer, options: Options, settings: dic
         "class_ids": list(source.class_ids),
         "class_names": list(source.class_names),
         "parts": {},
-        "files": {layout.REPORT: promise(folder / layout.REPORT)},
+        "files": {layout.REPORT: ListedFile.of(folder / layout.REPORT).as_json()},
     }
-    for name, part in state.parts.items():
+    for name, part in state.splits.items():
         description["parts"][name] = {
             "count": part.count,
             "items": part.cursor,
             "refused": part.refused,
             "noted": part.noted,
             "files": {
-                file: promise(folder / name / file, digest=file not in layout.LARGE)
+                file: ListedFile.of(folder / name / file, digest=file not in layout.LARGE).as_json()
                 for file in layout.files_of(options.format)
             },
         }
-    if "train" in state.parts:
+    if "train" in state.splits:
         write_atomically(folder / layout.STATISTICS, state.sums.to_bytes())
-        description["files"][layout.STATISTICS] = promise(folder / layout.STATISTICS)
+        description["files"][layout.STATISTICS] = ListedFile.of(folder / layout.STATISTICS).as_json()
         description["statistics"] = _statistics_in_words(state)
     return description
 
@@ -342,12 +342,12 @@ def check_limits(max_bad: float, workers: int | None) -> None:
 
 
 def check_source(source: Source) -> None:
-    for name, part in source.parts.items():
-        if not layout.PART_NAME.fullmatch(name):
+    for name, part in source.splits.items():
+        if not layout.SPLIT_NAME.fullmatch(name):
             raise ValueError(f"a part cannot be called {name!r}")
         if len(part) == 0:
             raise UserError(f"the source has no pictures in its part '{name}'")
-    if not source.parts:
+    if not source.splits:
         raise UserError("the source has no pictures")
 
 
@@ -393,13 +393,13 @@ def _is_begun(destination: Path) -> bool:
 
 def check_finished(destination: Path, settings: dict[str, Any], rules: "Rules", say: Say) -> None:
     """UserError unless the finished store in ``destination`` is the one that was asked for."""
-    description = read_description(destination)
+    description, about = read_description(destination)
     there = {field: description[field] for field in settings if field in description}
     there |= {"source": description["source"]["fingerprint"], "pillow": settings["pillow"]}
     refuse_other(destination, there, {**settings, "part": None}, "holds a finished store made with")
-    if any(part["refused"] for part in description["parts"].values()):
-        refused = [entry for entry in Store.open(destination).report() if entry["outcome"] == "refused"]
-        rules.check(len(refused), [refusal_in_words(entry) for entry in refused])
+    if any(split.refused for split in about.splits.values()):
+        refused = [str(entry) for entry in Store.open(destination).report() if entry.outcome == "refused"]
+        rules.check(len(refused), refused)
     say(f"{destination}: already prepared from this source with these options")
 
 
@@ -407,8 +407,8 @@ def begun_writer(source: Source, destination: Path, options: Options, settings: 
     """A writer that goes on where the journal in ``destination`` says, or begins if the disk has room for it all."""
     state = begun_state(destination, settings)
     if state is not None:
-        done = sum(part.cursor for part in state.parts.values())
-        say(f"{destination}: goes on behind the first {done:,} of {sum(map(len, source.parts.values())):,} pictures")
+        done = sum(part.cursor for part in state.splits.values())
+        say(f"{destination}: goes on behind the first {done:,} of {sum(map(len, source.splits.values())):,} pictures")
     _check_disk(plan(source, destination, size=options.size, format=options.format), destination, say)
     state = state or begin(source, destination, options, settings)
     return Writer(destination, options.format, options.size, settings, state)
@@ -427,7 +427,7 @@ def begun_state(destination: Path, settings: dict[str, Any]) -> State | None:
 
 def begin(source: Source, destination: Path, options: Options, settings: dict[str, Any]) -> State:
     """The first state, its journal written before any data."""
-    state = first_state(list(source.parts), options.format, options.size)
+    state = first_state(list(source.splits), options.format, options.size)
     save_journal(destination, settings, state)
     return state
 

@@ -1,9 +1,9 @@
 """A prepared set of pictures, opened: memory-mapped records, labels, class names, statistics.
 
-What was promised in ``store.json`` is held against the files when a store is opened: their sizes, their headers,
-every label, the digest of every file that is small. ``Store.verify`` reads the pictures too.
+Opening a store checks its files against ``store.json``: their sizes, their headers, every label, the digest of every
+file that is small. ``Store.verify`` reads the pictures too.
 
-N records of a part · B pictures asked for · S side of a record.
+N records of a split · B pictures asked for · S side of a record.
 """
 
 import os
@@ -17,39 +17,50 @@ from typing import Any, overload
 import numpy as np
 
 from alexnet.data.store import layout
-from alexnet.data.store.description import ANEW_OR_COPIED, check_digest, check_file, fault_of, read_description
+from alexnet.data.store.description import (
+    ANEW,
+    ANEW_OR_COPIED,
+    SplitDescription,
+    StoreDescription,
+    check_digest,
+    check_file,
+    fault_of,
+    read_description,
+)
 from alexnet.data.store.statistics import Statistics, Sums
 from alexnet.errors import UserError
+from alexnet.files import schema
 from alexnet.files.atomic import expanded, faults_named
-from alexnet.files.schema import read_json, reading_errors, validate
+from alexnet.files.schema import reading_errors
 from alexnet.processors import threads_allowed
 
 Progress = Callable[[str, int, int], None]
-"""Receives the name of a part, records done, records in all."""
+"""Receives the name of a split, records done, records in all."""
 
 
 class Store:
     """A finished store. ``Store.open(path)`` opens one; it may be read from many threads and processes at once.
 
     ``path`` · ``size`` side of a record in pixels · ``format`` "raw" or "jpeg" · ``class_names``, ``class_ids``,
-    ``class_order`` · ``parts`` by name · ``fingerprint``, sha256 hex of all that matters to training (the
-    records, their order and labels, the classes): equal fingerprints, equal results · ``description``, the content
-    of ``store.json``.
+    ``class_order`` · ``splits`` by name ("train", "val", "test") · ``fingerprint``, sha256 hex of all that matters to
+    training (the records, their order and labels, the classes): equal fingerprints, equal results · ``description``,
+    the content of ``store.json``.
     """
 
-    def __init__(self, path: Path, description: dict[str, Any]) -> None:
+    def __init__(self, path: Path, description: dict[str, Any], about: StoreDescription) -> None:
         """Use ``Store.open``; here the description is taken as checked, the files as not."""
         self.path = path
         self.description = description
-        self.size: int = description["size"]
-        self.format: layout.Format = description["format"]
-        self.class_names: tuple[str, ...] = tuple(description["class_names"])
-        self.class_ids: tuple[str, ...] = tuple(description["class_ids"])
-        self.class_order: str = description["class_order"]
-        self.fingerprint: str = description["fingerprint"]
-        self.parts: dict[str, StoreSplit] = {
-            name: StoreSplit(path / name, part, self.size, self.format, len(self.class_ids))
-            for name, part in description["parts"].items()
+        self._about = about
+        self.size: int = about.size
+        self.format: layout.Format = about.format
+        self.class_names: tuple[str, ...] = about.class_names
+        self.class_ids: tuple[str, ...] = about.class_ids
+        self.class_order: str = about.class_order
+        self.fingerprint: str = about.fingerprint
+        self.splits: dict[str, StoreSplit] = {
+            name: StoreSplit(path / name, split, self.size, self.format, len(self.class_ids))
+            for name, split in about.splits.items()
         }
 
     @classmethod
@@ -60,21 +71,25 @@ class Store:
         it is no store, not finished, of a newer format, or if a file is absent, cut short, too long or damaged.
         """
         path = Path(expanded(path))
-        description = read_description(path)
-        for name in (layout.REPORT, layout.STATISTICS):
-            if name in description["files"]:
-                check_file(path / name, description["files"][name])
-        return cls(path, description)
+        description, about = read_description(path)
+        for name, listed in about.files.items():
+            check_file(path / name, listed)
+        return cls(path, description, about)
+
+    @property
+    def parts(self) -> "dict[str, StoreSplit]":
+        """An older name of ``splits``."""
+        return self.splits
 
     @cached_property
     def statistics(self) -> Statistics:
-        """Mean image and colour covariance of the training part, of the pixels as they are read back from the store.
+        """Mean image and colour covariance of the training split, of the pixels as they are read back from the store.
 
-        UserError if the store has no training part.
+        UserError if the store has no training split.
         """
         tensors = self._statistics_file()
         return Statistics(
-            count=self.description["parts"]["train"]["count"],
+            count=self._about.splits["train"].count,
             mean_image=tensors["mean_image"],
             eigenvalues=tensors["eigenvalues"],
             eigenvectors=tensors["eigenvectors"],
@@ -84,35 +99,29 @@ class Store:
     def sums(self) -> Sums:
         """The integer sums which the statistics were made of."""
         tensors = self._statistics_file()
-        return Sums(self.description["parts"]["train"]["count"], tensors["pixels"], tensors["products"])
+        return Sums(self._about.splits["train"].count, tensors["pixels"], tensors["products"])
 
-    def report(self) -> list[dict[str, Any]]:
-        """Every odd file: {"part", "key", "outcome": "refused" or "noted", "why": [...]}, in the source's order."""
+    def report(self) -> tuple[layout.OddFile, ...]:
+        """Every odd file, in the source's order."""
         path = self.path / layout.REPORT
-        check_digest(path, self.description["files"][layout.REPORT])
-        return validate(read_json(path, limit_bytes=1 << 32), layout.ODD_FILES, path, "Prepare the store anew.")[
-            "odd_files"
-        ]
+        check_digest(path, self._about.files[layout.REPORT])
+        return schema.read(path, layout.Report, "Prepare the store again.", 1 << 32).odd_files
 
     def verify(self, progress: Progress | None = None) -> list[str]:
-        """Read everything and hold it against its digests. A sentence per fault; empty if the store is sound."""
-        faults = [
-            fault
-            for name, promise in self.description["files"].items()
-            if (fault := fault_of(self.path / name, promise))
-        ]
-        for part in self.parts.values():
-            faults += part.verify(progress)
+        """Read everything and check its digests. A sentence per fault; empty if the store is sound."""
+        faults = [fault for name, listed in self._about.files.items() if (fault := fault_of(self.path / name, listed))]
+        for split in self.splits.values():
+            faults += split.verify(progress)
         return faults
 
     def _statistics_file(self) -> dict[str, np.ndarray]:
         from safetensors.numpy import load
 
         path = self.path / layout.STATISTICS
-        if layout.STATISTICS not in self.description["files"]:
-            raise UserError(f"{self.path}: has no training part, so no mean image; give a store with one")
-        check_digest(path, self.description["files"][layout.STATISTICS])
-        with reading_errors(path, "Prepare the store anew."):
+        if layout.STATISTICS not in self._about.files:
+            raise UserError(f"{self.path}: has no training split, so no mean image; give a store with one")
+        check_digest(path, self._about.files[layout.STATISTICS])
+        with reading_errors(path, "Prepare the store again."):
             tensors = load(path.read_bytes())
         expected = {
             "mean_image": ("float32", (self.size, self.size, 3)),
@@ -122,23 +131,25 @@ class Store:
             "eigenvectors": ("float64", (3, 3)),
         }
         if {name: (tensor.dtype.name, tensor.shape) for name, tensor in tensors.items()} != expected:
-            raise UserError(f"{path}: does not hold the arrays of a store; prepare the store anew")
+            raise UserError(f"{path}: does not hold the arrays of a store; {ANEW}")
         return tensors
 
 
 class StoreSplit:
-    """One part of a store: "train", "val" or "test". Thread-safe.
+    """One split of a store: "train", "val" or "test". Thread-safe.
 
-    ``len(part)`` records · ``labels`` int64 (N,), read-only · ``keys``, the pictures' paths in the source, read as
+    ``len(split)`` records · ``labels`` int64 (N,), read-only · ``keys``, the pictures' paths in the source, read as
     needed · ``folder``.
     """
 
-    def __init__(self, folder: Path, promised: dict[str, Any], size: int, format: layout.Format, classes: int) -> None:
+    def __init__(
+        self, folder: Path, described: SplitDescription, size: int, format: layout.Format, classes: int
+    ) -> None:
         self.folder = folder
         self.size = size
         self.format: layout.Format = format
-        self._count: int = promised["count"]
-        self._files: dict[str, dict[str, Any]] = promised["files"]
+        self._count = described.count
+        self._files = described.files
         for name in layout.files_of(format):
             self._check_file(name)
         self.labels = self._checked_labels(classes)
@@ -182,7 +193,7 @@ class StoreSplit:
         """The pictures at ``indices`` (B,), in that order, repeats allowed: uint8 (B, S, S, 3), RGB.
 
         ``out``, of that shape, receives them without a copy. ``threads`` share the work; by default 1 for raw
-        records, all cores for JPEG records. A record that is read for the first time is held against its digest.
+        records, all cores for JPEG records. A record that is read for the first time is checked against its digest.
         IndexError for an index outside 0 … N − 1; UserError for a record that cannot be read or decoded, or whose
         bytes have changed.
         """
@@ -205,9 +216,9 @@ class StoreSplit:
         return bytes(data)
 
     def verify(self, progress: Progress | None = None) -> list[str]:
-        """Read every record and hold it against its digest. A sentence per fault."""
-        small = {name: promised for name, promised in self._files.items() if name != self._name_of_pictures}
-        faults = [fault for name, promised in small.items() if (fault := fault_of(self.folder / name, promised))]
+        """Read every record and check it against its digest. A sentence per fault."""
+        small = {name: listed for name, listed in self._files.items() if name != self._name_of_pictures}
+        faults = [fault for name, listed in small.items() if (fault := fault_of(self.folder / name, listed))]
         if faults:
             return faults
         for index, digest in enumerate(self.digests):
@@ -240,7 +251,7 @@ class StoreSplit:
             self._check_record(int(indices_b[number]), rows[number * bytes_each : (number + 1) * bytes_each])
 
     def _check_record(self, index: int, record: bytes | memoryview) -> None:
-        """Hold a record against its digest, unless this process has done so. UserError if its bytes have changed."""
+        """Check a record against its digest, unless this process has done so. UserError if its bytes have changed."""
         if self._sound[index]:
             return
         if layout.digest_of(record) != self.digests[index].tobytes():
@@ -253,7 +264,7 @@ class StoreSplit:
         try:
             return layout.decode_jpeg(record, self.size)
         except ValueError as error:
-            raise UserError(f"{self._picture_name(index)} is damaged ({error}); prepare the store anew") from None
+            raise UserError(f"{self._picture_name(index)} is damaged ({error}); {ANEW}") from None
 
     def _fill(self, target: memoryview, place: int) -> None:
         """Read from the file, not from a mapping: a failing disk or a shortened file then raises instead of killing
@@ -263,7 +274,7 @@ class StoreSplit:
             while target:
                 got = os.preadv(self._descriptor, [target], place)
                 if got == 0:
-                    raise UserError(f"{path}: has become shorter since the store was opened; prepare the store anew")
+                    raise UserError(f"{path}: has become shorter since the store was opened; {ANEW}")
                 target, place = target[got:], place + got
 
     def _span(self, index: int) -> tuple[int, int]:
@@ -300,7 +311,7 @@ class StoreSplit:
         expected = layout.npy_header(*layout.array_of(name, self._count, self.size))
         with faults_named(path), open(path, "rb") as file:
             if file.read(layout.NPY_HEADER_BYTES) != expected:
-                raise UserError(f"{path}: its header is damaged; prepare the store anew")
+                raise UserError(f"{path}: its header is damaged; {ANEW}")
 
     def _checked_labels(self, classes: int) -> np.ndarray:
         path = self.folder / layout.LABELS
@@ -310,7 +321,7 @@ class StoreSplit:
             bad = int(np.flatnonzero((labels < 0) | (labels >= classes))[0])
             raise UserError(
                 f"{path}: picture {bad:,} has label {labels[bad]}, but there are {classes} classes "
-                f"(0 … {classes - 1}); prepare the store anew"
+                f"(0 … {classes - 1}); {ANEW}"
             )
         return labels
 
@@ -318,8 +329,8 @@ class StoreSplit:
         path = self.folder / layout.OFFSETS
         check_digest(path, self._files[layout.OFFSETS])
         offsets = read_array(path, *layout.array_of(layout.OFFSETS, self._count, self.size))
-        if offsets[0] != 0 or offsets[-1] != self._files[layout.RECORDS]["bytes"] or np.any(np.diff(offsets) <= 0):
-            raise UserError(f"{path}: does not fit {layout.RECORDS}; prepare the store anew")
+        if offsets[0] != 0 or offsets[-1] != self._files[layout.RECORDS].bytes or np.any(np.diff(offsets) <= 0):
+            raise UserError(f"{path}: does not fit {layout.RECORDS}; {ANEW}")
         return offsets
 
 
@@ -331,7 +342,7 @@ class Keys(Sequence[str]):
             self._bytes = np.frombuffer(path.read_bytes(), np.uint8)
         self._ends = np.flatnonzero(self._bytes == ord("\n"))
         if len(self._ends) != count:
-            raise UserError(f"{path}: {len(self._ends):,} lines for {count:,} pictures; prepare the store anew")
+            raise UserError(f"{path}: {len(self._ends):,} lines for {count:,} pictures; {ANEW}")
 
     def __len__(self) -> int:
         return len(self._ends)

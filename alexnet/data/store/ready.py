@@ -41,8 +41,8 @@ def prepare_shown(source: Source, destination: Path, make: Callable[..., Made], 
 
 def describe(store: Store) -> str:
     """What is in the store, and how many files were skipped or odd."""
-    parts = ", ".join(f"{name} {len(part):,}" for name, part in store.parts.items())
-    odd = Counter(entry["outcome"] for entry in store.report())
+    parts = ", ".join(f"{name} {len(part):,}" for name, part in store.splits.items())
+    odd = Counter(odd_file.outcome for odd_file in store.report())
     text = f"{store.path}: {len(store.class_names):,} classes, pictures: {parts}"
     if odd:
         skipped, taken = counted(odd["refused"], "file"), counted(odd["noted"], "odd one")
@@ -56,7 +56,7 @@ def ready_store(pictures: Path, run: Path) -> Store:
         return Store.open(pictures)
     store = run.resolve().with_name(run.resolve().name + ".store")
     source, holdout = open_shown(pictures, own=(run, store)), []
-    if "val" not in source.parts:
+    if "val" not in source.splits:
         source, holdout = split(source, 0.1, 0, str(pictures)), ["--holdout", "0.1"]
     try:
         return prepare_shown(source, store, prepare)

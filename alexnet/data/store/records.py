@@ -50,16 +50,16 @@ def make_chunk(source: Source, name: str, start: int, end: int, *, options: Opti
     read_back: list[np.ndarray] = []
     labels: list[int] = []
     keys: list[str] = []
-    odd_files: list[dict[str, Any]] = []
+    odd_files: list[layout.OddFile] = []
     for index in range(start, end):
-        item = source.parts[name][index]
+        item = source.splits[name][index]
         try:
             record, notes = _record(item, options)
         except Undecodable as error:
-            odd_files.append({"part": name, "key": item.key, "outcome": "refused", "why": [error.reason]})
+            odd_files.append(layout.OddFile(name, item.key, "refused", (error.reason,)))
             continue
         if notes:
-            odd_files.append({"part": name, "key": item.key, "outcome": "noted", "why": list(notes)})
+            odd_files.append(layout.OddFile(name, item.key, "noted", notes))
         records.append(layout.encode_jpeg(record) if options.format == "jpeg" else record.tobytes())
         read_back.append(record)
         labels.append(_label(item, source))
@@ -67,7 +67,7 @@ def make_chunk(source: Source, name: str, start: int, end: int, *, options: Opti
     if options.format == "jpeg" and name == "train":
         read_back = [layout.decode_jpeg(record, options.size) for record in records]
     return Chunk(
-        part=name,
+        split=name,
         items=end - start,
         records=records,
         labels=labels,

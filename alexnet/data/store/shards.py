@@ -83,8 +83,8 @@ class Shard:
 
     def taken_from(self, source: Source) -> Source:
         """The source with this shard's items only; a part may be left with none."""
-        parts = {name: part.take(np.array(self.places(len(part)), np.int64)) for name, part in source.parts.items()}
-        return replace(source, parts=parts)
+        parts = {name: part.take(np.array(self.places(len(part)), np.int64)) for name, part in source.splits.items()}
+        return replace(source, splits=parts)
 
 
 def prepare_shard(
@@ -111,7 +111,7 @@ def prepare_shard(
     check_source(source)
     _make_folder(destination)
     folder = destination / shard.folder
-    rules = Rules(folder, sum(map(len, source.parts.values())), strict, max_bad)
+    rules = Rules(folder, sum(map(len, source.splits.values())), strict, max_bad)
     settings = settings_of(source, options, str(shard))
     if is_finished(destination):
         check_finished(destination, settings, rules, say)
@@ -151,7 +151,7 @@ def join(
     check_limits(max_bad, workers=None)
     check_source(source)
     _make_folder(destination)
-    rules = Rules(destination, sum(map(len, source.parts.values())), strict, max_bad)
+    rules = Rules(destination, sum(map(len, source.splits.values())), strict, max_bad)
     settings = settings_of(source, options)
     with locked(destination / layout.LOCK, f"{destination}: another `alexnet prepare` is joining it; wait for it"):
         if is_finished(destination):
@@ -218,7 +218,7 @@ def _refuse_other_shard(destination: Path, shard: Shard, there: dict[str, Any], 
 
 
 def _is_whole(state: State, own: Source) -> bool:
-    return all(state.parts[name].cursor == len(part) for name, part in own.parts.items())
+    return all(state.splits[name].cursor == len(part) for name, part in own.splits.items())
 
 
 # --- joining --------------------------------------------------------------------------------------------------------
@@ -244,8 +244,8 @@ def _whole_shards(
         there, states[shard] = begun
         settings = {**settings, "pillow": there["pillow"]} if len(states) == 1 else settings
         _refuse_other_shard(destination, shard, there, settings)
-        own = {name: len(shard.places(len(part))) for name, part in source.parts.items()}
-        done = sum(part.cursor for part in states[shard].parts.values())
+        own = {name: len(shard.places(len(part))) for name, part in source.splits.items()}
+        done = sum(part.cursor for part in states[shard].splits.values())
         if done < sum(own.values()):
             faults.append(f"part {shard} is unfinished ({done:,} of {sum(own.values()):,} pictures)")
     if faults:
@@ -261,15 +261,15 @@ def _check_together(destination: Path, states: dict[Shard, State], rules: Rules)
     reports = destination / f"part-*-of-{len(states)}"  # until they are joined each has its own
     refused = [words for state in states.values() for words in state.first_refused]
     replace(rules, destination=reports).check(sum(state.refused for state in states.values()), refused)
-    for name in next(iter(states.values())).parts:
-        parts = [state.parts[name] for state in states.values()]
+    for name in next(iter(states.values())).splits:
+        parts = [state.splits[name] for state in states.values()]
         cursor, count = sum(part.cursor for part in parts), sum(part.count for part in parts)
         refuse_empty(reports, name, replace(parts[0], cursor=cursor, count=count))
 
 
 def _check_disk(destination: Path, states: dict[Shard, State], say: Say) -> None:
     """UserError unless the disk takes a copy of all that is small and of the largest file of pictures."""
-    lengths = [part.lengths for state in states.values() for part in state.parts.values()]
+    lengths = [part.lengths for state in states.values() for part in state.splits.values()]
     large = [length for files in lengths for file, length in files.items() if file in layout.LARGE]
     small = sum(sum(files.values()) for files in lengths) - sum(large)
     needed = max(large) + small + SMALL_CHANGE_BYTES
@@ -283,17 +283,17 @@ def _check_disk(destination: Path, states: dict[Shard, State], say: Say) -> None
 
 def _append_all(source: Source, writer: Writer, states: dict[Shard, State], progress: Progress | None) -> None:
     """Append shard after shard to each part; those that were appended before a kill are passed over."""
-    for name, part in source.parts.items():
+    for name, part in source.splits.items():
         for shard, state in states.items():
             folder = writer.folder / shard.folder
-            if writer.state.parts[name].cursor < shard.places(len(part)).stop:
-                odd_files = [entry for entry in odd_files_of(folder, state) if entry["part"] == name]
+            if writer.state.splits[name].cursor < shard.places(len(part)).stop:
+                odd_files = [entry for entry in odd_files_of(folder, state) if entry.split == name]
                 writer.append_part(name, folder, state, odd_files)
                 writer.save()
             for file in layout.LARGE:
                 (folder / name / file).unlink(missing_ok=True)
             if progress:
-                progress(name, writer.state.parts[name].cursor, len(part), writer.state.refused)
+                progress(name, writer.state.splits[name].cursor, len(part), writer.state.refused)
 
 
 def _sweep(destination: Path) -> None:

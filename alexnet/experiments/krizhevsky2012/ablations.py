@@ -184,7 +184,7 @@ def learning(lab: Lab) -> Finding:
     )
     with_decay, without = training.values()
     claim = "no weight decay: the error on the training pictures is higher"
-    verdict = higher(claim, without, with_decay, pictures=len(lab.store.parts["train"]))
+    verdict = higher(claim, without, with_decay, pictures=len(lab.store.splits["train"]))
     return replace(found, rows=(*found.rows, *rows), verdicts=(verdict, *found.verdicts))
 
 

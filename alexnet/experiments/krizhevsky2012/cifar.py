@@ -75,7 +75,7 @@ def _reached(lab: Lab, trial: Trial, found: Sequence[Errors], target: float) -> 
 
 
 def _finding(lab: Lab, first: Trial, rows: Sequence[Row], verdicts: Sequence[Verdict], caption: str) -> Finding:
-    notes = (f"Trained on {len(lab.store.parts['train']):,} pictures; CIFAR-10 has 50,000.",)
+    notes = (f"Trained on {len(lab.store.splits['train']):,} pictures; CIFAR-10 has 50,000.",)
     bars = charts.drawing("errors", charts.bars(rows), caption)
     return Finding(tuple(rows), tuple(verdicts), READING, how_trained(lab, first), notes, (bars,))
 
@@ -88,7 +88,7 @@ def trial_of(lab: Lab, name: str, label: str = "") -> Trial:
 
 def incomparable(lab: Lab) -> str:
     """Why the authors' number can't be compared with ours; empty if it can."""
-    if len(lab.store.class_ids) != CLASSES or len(lab.store.parts["train"]) < TRAINING:
+    if len(lab.store.class_ids) != CLASSES or len(lab.store.splits["train"]) < TRAINING:
         return f"the number is one of CIFAR-10 with at least {TRAINING:,} training pictures; this store is another"
     return ""
 

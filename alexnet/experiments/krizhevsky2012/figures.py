@@ -215,7 +215,7 @@ def fig4(lab: Lab) -> Finding:
 
 
 def _same_class_shares(lab: Lab, base: Trial, seed: int) -> dict[str, float]:
-    run, train, test = lab.opened(base, seed), lab.store.parts["train"], lab.store.parts[lab.split]
+    run, train, test = lab.opened(base, seed), lab.store.splits["train"], lab.store.splits[lab.split]
     shares = {}
     for name, describe in (("features", features_of), ("pixels", thumbnails_of)):
         order, _ = nearest(describe(run, test), describe(run, train), NEIGHBOURS)
@@ -224,7 +224,7 @@ def _same_class_shares(lab: Lab, base: Trial, seed: int) -> dict[str, float]:
 
 
 def _fig4_drawings(lab: Lab, base: Trial) -> list[charts.Drawing]:
-    run, train, test = lab.opened(base, 0), lab.store.parts["train"], lab.store.parts[lab.split]
+    run, train, test = lab.opened(base, 0), lab.store.splits["train"], lab.store.splits[lab.split]
     labels = pictures_figure(choose_pictures(run, lab.store, lab.split))
     chosen = np.linspace(0, len(test) - 1, QUERIES).astype(int)
     order, _ = nearest(features_of(run, test, indices=chosen), features_of(run, train), NEIGHBOURS)

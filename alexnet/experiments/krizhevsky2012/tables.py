@@ -62,7 +62,7 @@ def table2(lab: Lab) -> Finding:
         learning_rate = f"learning rate {tuned.options.learning_rate:g}"
         recipe += f"; the pre-trained ones {tuned.table.name}, {learning_rate}, seeds 0 to {PRETRAINED - 1}"
         before, after = (
-            f"{len(store.parts['train']):,} pictures of {len(store.class_ids):,} classes"
+            f"{len(store.splits['train']):,} pictures of {len(store.class_ids):,} classes"
             for store in (lab.pretraining, lab.store)
         )
         papers = "in the paper 15 million of 22,000 and 1.2 million of 1,000"
@@ -185,7 +185,7 @@ def autumn_2009(lab: Lab) -> Finding:
         "top-1 error of 67.4 %", [e.top1 for e in found], papers["errors"][0], pictures=lab.pictures,
         comparable=wrong_classes(lab, papers["classes"]),
     )  # fmt: skip
-    halves = f"{len(lab.store.parts['train']):,} training and {lab.pictures:,} test pictures"
+    halves = f"{len(lab.store.splits['train']):,} training and {lab.pictures:,} test pictures"
     return Finding(tuple(rows), (verdict,), lab.reading, how_trained(lab, trial), notes=(halves,))
 
 

@@ -30,7 +30,7 @@ def fig2(lab: Lab) -> Finding:
     ours = our_model(lab)
     lab.plan([ours])
     tops = [top_of(lab, ours, seed) for seed in lab.seeds]
-    labels = lab.store.parts[lab.split].labels
+    labels = lab.store.splits[lab.split].labels
     shares = {layer: tuple(class_share(top[layer], labels) for top in tops) for layer in SHOWN_LAYERS}
     chance = share_by_chance(labels)
     rows = [
@@ -57,7 +57,7 @@ def top_of(lab: Lab, trial: Trial, seed: int) -> Top:
     run = lab.opened_in_fp32(trial, seed)
     if not path.exists():
         with lab.progress(f"{run.path.name}, {lab.split}") as report:
-            found = find_top(run.viewer, lab.store.parts[lab.split], SHOWN_LAYERS, progress=report)
+            found = find_top(run.viewer, lab.store.splits[lab.split], SHOWN_LAYERS, progress=report)
         path.parent.mkdir(parents=True, exist_ok=True)
         found.save(path)
     return Top.load(path)
@@ -86,7 +86,7 @@ def dead_share(best: Strongest) -> float:
 
 
 def _top_drawing(lab: Lab, trial: Trial, top: Top, layer: str) -> charts.Drawing:
-    run, part = lab.opened_in_fp32(trial, 0), lab.store.parts[lab.split]
+    run, part = lab.opened_in_fp32(trial, 0), lab.store.splits[lab.split]
     shown = evenly_spread(len(top[layer].values))
     figure = figures.top_figure(patches_of(run.viewer, part, top, layer, shown), layer)
     caption = f"{layer}: projections of the nine strongest activations of {len(shown)} maps, beside what they saw"
@@ -128,7 +128,7 @@ def _evolution(lab: Lab, trial: Trial, seed: int) -> Evolution:
     counts = {layer: run.network.layer(layer).leaving.maps for layer in FORMING_LAYERS}
     shown = {layer: evenly_spread(count, MAPS) for layer, count in counts.items()}
     with lab.progress(f"{run.path.name}, snapshots") as report:
-        return evolve(run, lab.store.parts["train"], shown, progress=report)
+        return evolve(run, lab.store.splits["train"], shown, progress=report)
 
 
 # ── Figure 6 ─────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -39,7 +39,7 @@ from alexnet.see.patches import patches_of
 def right_first(lab: Lab, run: Run, wanted: int) -> np.ndarray:
     """Numbers of so many pictures of the measured split, evenly spread: those that the run gets right in the centre
     view, and after them, where there are too few, others."""
-    part = lab.store.parts[lab.split]
+    part = lab.store.splits[lab.split]
     spread = np.unique(np.linspace(0, len(part) - 1, min(len(part), 4 * wanted)).round().astype(int))
     answers = run.viewer.probabilities(torch.from_numpy(part.read(spread))).argmax(dim=1).numpy()
     right = answers == part.labels[spread]
@@ -90,7 +90,7 @@ def fig5(lab: Lab) -> Finding:
 
 
 def _moved(lab: Lab, trial: Trial, seed: int, pictures: int) -> Invariance:
-    run, part = lab.opened_in_fp32(trial, seed), lab.store.parts[lab.split]
+    run, part = lab.opened_in_fp32(trial, seed), lab.store.splits[lab.split]
     numbers = right_first(lab, run, pictures)
     return invariance_of(
         run.viewer,
@@ -154,7 +154,7 @@ def fig7(lab: Lab) -> Finding:
 
 def _covered(lab: Lab, run: Run, number: int) -> tuple[Occlusion, np.ndarray]:
     """The maps for one picture, and the watched map's projection, float32 (3, S, S)."""
-    part = lab.store.parts[lab.split]
+    part = lab.store.splits[lab.split]
     record = torch.from_numpy(part.read(np.array([number])))
     found = occlude(run.viewer, record[0], int(part.labels[number]))
     passed = run_forward(run.network, inputs_of(run.viewer, record))
@@ -212,7 +212,7 @@ def watched_convolution(trial: Trial) -> str:
 
 
 def _occlusion_drawings(lab: Lab, trial: Trial) -> list[charts.Drawing]:
-    run, part, drawings = lab.opened_in_fp32(trial, 0), lab.store.parts[lab.split], []
+    run, part, drawings = lab.opened_in_fp32(trial, 0), lab.store.splits[lab.split], []
     top, layer = top_of(lab, trial, 0), watched_convolution(trial)
     for place, number in enumerate(right_first(lab, run, SHOWN).tolist(), 1):
         found, projection = _covered(lab, run, number)

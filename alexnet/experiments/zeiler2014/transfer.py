@@ -141,7 +141,7 @@ def _without_duplicates(lab: Lab, pretraining: Store) -> tuple[Store, str]:
     if not found:
         return pretraining, note
     ends, first = {}, 0
-    for part, pictures in pretraining.parts.items():
+    for part, pictures in pretraining.splits.items():
         ends[part] = [place for place in range(first, first + len(pictures)) if place not in found]
         first += len(pictures)
     return store_of(pretraining, pool, ends, lab.folder / "stores" / f"without-{name}.store"), note

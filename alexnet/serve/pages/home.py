@@ -43,7 +43,7 @@ async def run(request: Request, explorer: TheExplorer) -> Response:
         store = prepared and {
             "path": str(prepared.store.path),
             "part": prepared.split,
-            "parts": {name: len(split) for name, split in prepared.store.parts.items()},
+            "parts": {name: len(split) for name, split in prepared.store.splits.items()},
         }
         own = home_page(explorer.networks[OWN])
         return as_json_bytes(own | {"sides": explorer.networks.keys, "store": store})

@@ -69,7 +69,7 @@ async def prepared(explorer: TheExplorer, part: SplitName, number: Number) -> Re
 
 def _record(explorer: Explorer, part: str, number: int) -> tuple[np.ndarray, str]:
     store = explorer.prepared.store if explorer.prepared else None
-    if store is None or part not in store.parts or number >= len(store.parts[part]):
+    if store is None or part not in store.splits or number >= len(store.splits[part]):
         raise Absent("there is no such prepared picture")
-    split = store.parts[part]
+    split = store.splits[part]
     return split.read(np.array([number]))[0], store.class_names[int(split.labels[number])]
