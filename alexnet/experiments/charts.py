@@ -19,6 +19,12 @@ def drawing(name: str, figure: Figure | np.ndarray, caption: str, *, photographs
     return Drawing(name, png_of(figure), caption, photographs)
 
 
+def top1_bars(rows: Sequence[Row]) -> Drawing:
+    """The top-1 errors among the rows as bars."""
+    errors = [row for row in rows if row.what.endswith(": top-1 error")]
+    return drawing("errors", bars(errors), "Top-1 errors with ten views")
+
+
 def _one_line_each(names: Sequence[str]) -> tuple[Figure, Axes]:
     """Axes with a horizontal line for each name, the first on top."""
     figure = blank_figure(6.8, 0.85 + 0.42 * len(names), LIGHT)

@@ -8,22 +8,25 @@ from dataclasses import replace
 from statistics import mean
 
 import numpy as np
+import torch.nn.functional as F
+from torch import Tensor
 
+from alexnet.data.store.read import StoreSplit
 from alexnet.experiments import charts
 from alexnet.experiments.finding import Finding, Row, Verdict, in_points
 from alexnet.experiments.krizhevsky2012.colour import specialisation
-from alexnet.experiments.krizhevsky2012.nearest import share_of_same_class, thumbnails_of
 from alexnet.experiments.lab import Lab, how_trained
 from alexnet.experiments.registry import published
 from alexnet.experiments.statistics import above_zero, higher, undecided
 from alexnet.experiments.trial import Trial
-from alexnet.features.extract import features_of
+from alexnet.features.extract import described, features_of
 from alexnet.features.similar.search import nearest
 from alexnet.features.similar.sheet import contact_sheet
 from alexnet.measure.run import Run
 from alexnet.report.drawing import columns_mosaic
 from alexnet.report.figures import pictures_figure
 from alexnet.report.run import choose_pictures
+from alexnet.see.forward_pass import inputs_of
 
 # ── Figure 1 ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -192,6 +195,7 @@ def _kernels(run: Run) -> np.ndarray:
 # ── Figure 4 ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 QUERIES, NEIGHBOURS = 5, 6  # [A] Fig. 4, right
+THUMBNAIL = 32
 FIG4_HEADS = ("test", "nearest training pictures →")
 
 
@@ -221,6 +225,21 @@ def _same_class_shares(lab: Lab, base: Trial, seed: int) -> dict[str, float]:
         order, _ = nearest(describe(run, test), describe(run, train), NEIGHBOURS)
         shares[name] = share_of_same_class(order, test.labels, train.labels)
     return shares
+
+
+def thumbnails_of(run: Run, part: StoreSplit, indices: np.ndarray | None = None) -> np.ndarray:
+    """The centre view's pixels, averaged to 32 × 32 where it is larger, float32 (N, 3·32·32)."""
+    side = min(THUMBNAIL, run.inputs.size)
+
+    def shrink(records: Tensor) -> Tensor:
+        return F.adaptive_avg_pool2d(inputs_of(run.viewer, records).float(), side).flatten(1).cpu()
+
+    return described(part, shrink, indices)
+
+
+def share_of_same_class(order: np.ndarray, labels: np.ndarray, known_labels: np.ndarray) -> float:
+    """The share of neighbours (N, count) whose class is the query's, 0 to 1."""
+    return float((known_labels[order] == labels[:, None]).mean())
 
 
 def _fig4_drawings(lab: Lab, base: Trial) -> list[charts.Drawing]:

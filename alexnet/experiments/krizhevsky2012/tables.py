@@ -67,7 +67,6 @@ def table2(lab: Lab) -> Finding:
         )
         papers = "in the paper 15 million of 22,000 and 1.2 million of 1,000"
         pretraining = f"Pre-trained on {before}, tuned on {after}; {papers}."
-    bars = charts.bars([row for row in rows if "top-1" in row.what])
     return Finding(
         rows=rows,
         verdicts=_table2_verdicts(lab, singles, stars),
@@ -77,7 +76,7 @@ def table2(lab: Lab) -> Finding:
             "Weights found by search are judged on the pictures they were searched on: that error is no test of them.",
             pretraining,
         ),
-        drawings=(charts.drawing("errors", bars, "Top-1 errors with ten views"),),
+        drawings=(charts.top1_bars(rows),),
         invalid=too_weak([lab.errors(base, seed) for seed in range(SINGLES)]),
         extra={"submission": _submission(lab, [*singles, *stars])},
     )
@@ -89,13 +88,8 @@ def fine_tuned(lab: Lab) -> Trial | None:
         return None
     before = lab.trial("pre-training", net=f"{lab.base_net}-conv6-linear", store=lab.pretraining)
     usual = lab.settings.learning_rate or before.recipe.learning_rate
-    return lab.trial(
-        "1 CNN*",
-        net=f"{lab.base_net}-conv6",
-        take="conv1-fc7",
-        learning_rate=usual * FINE_TUNING,
-        start=before,
-    )
+    net, learning_rate = f"{lab.base_net}-conv6", usual * FINE_TUNING
+    return lab.trial("1 CNN*", net=net, take="conv1-fc7", learning_rate=learning_rate, start=before)
 
 
 def judged(lab: Lab, members: Sequence[Probabilities], weights: Sequence[float] | None = None) -> Errors:
@@ -206,13 +200,12 @@ def logged_runs(lab: Lab) -> Finding:
     rows = [row for name, trial in trials.items() for row in _logged_rows(lab, runs[name], trial, found[name])]
     reference = [e.top1 for e in found[REFERENCE]]
     verdicts = [_against_145(lab, runs[name], [e.top1 for e in found[name]], reference) for name in names]
-    bars = charts.bars([row for row in rows if "top-1" in row.what])
     return Finding(
         tuple(rows),
         tuple(verdict for verdict in verdicts if verdict is not None),
         "the 2012 code's",
         how_trained(lab, trials[REFERENCE]),
-        drawings=(charts.drawing("errors", bars, "Top-1 errors with ten views"),),
+        drawings=(charts.top1_bars(rows),),
         invalid=too_weak(found[REFERENCE]),
     )
 

@@ -33,13 +33,12 @@ def table2(lab: Lab) -> Finding:
         ("6 convnets, (a) and (b)", [[*singles, larger[0]]], (*names, wide.name(0))),
     )
     rows = average_rows(lab, groups, "Z/table2")
-    bars = charts.bars([row for row in rows if "top-1" in row.what])
     return Finding(
         tuple(rows),
         _table2_verdicts(lab, copies, singles, larger),
         reading(lab),
         how_trained(lab, ours, SINGLES),
-        drawings=(charts.drawing("errors", bars, "Top-1 errors with ten views"),),
+        drawings=(charts.top1_bars(rows),),
         invalid=too_weak([lab.errors(ours, seed) for seed in range(SINGLES)]),
     )
 
@@ -82,7 +81,6 @@ def table3(lab: Lab) -> Finding:
     found = {name: lab.each(trial) for name, trial in trials.items()}
     rows = [row for name, trial in trials.items() for row in _size_rows(lab, sizes()[name], trial, found[name])]
     base = "zfnet" if "zfnet" in found else next(iter(found))
-    bars = charts.bars([row for row in rows if row.what.endswith(": top-1 error")])
     verdicts = tuple(
         higher(one["claim"], *([e.top1 for e in found[one[end]]] for end in ("worse", "better")), pictures=lab.pictures)
         for one in published("Z/table3")["claims"]
@@ -93,7 +91,7 @@ def table3(lab: Lab) -> Finding:
         verdicts,
         reading(lab),
         how_trained(lab, trials[base]),
-        drawings=(charts.drawing("errors", bars, "Top-1 errors with ten views"),),
+        drawings=(charts.top1_bars(rows),),
         invalid=too_weak(found[base]),
     )
 
