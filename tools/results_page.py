@@ -1,10 +1,10 @@
 """Keep results in the repository and write them into docs/results.md.
 
-    python tools/results_page.py                                  # writes the page anew from docs/results/*.json
-    python tools/results_page.py papers/results/A-s3.3-*.json     # takes these in first
+    python tools/results_page.py                                  # rebuilds the page from docs/results/*.json
+    python tools/results_page.py papers/results/A-s3.3-*.json     # adds these first
 
-A result's figures come with it, but for those that show other people's photographs. What stands in docs/results.md
-outside the two marks is left as it is.
+A result's figures come with it, except those that show other people's photographs. The text of docs/results.md
+outside the two marks is not changed.
 """
 
 import shutil
@@ -36,7 +36,7 @@ def take_in(files: Sequence[Path], kept: Path) -> None:
 
 
 def with_results(page: str, kept: Path) -> str:
-    """The page with what stands between the marks made anew from the results in `kept`."""
+    """The page, with the text between the marks rebuilt from the results in `kept`."""
     before, found, rest = page.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not found or not end:

@@ -45,6 +45,7 @@ def standard_error(*samples: Sequence[float]) -> float:
 
 def _freedom(samples: Sequence[Sequence[float]]) -> float:
     """Degrees of freedom by Welch and Satterthwaite; 1 where there is no spread at all."""
+    # (Σ sᵢ²/nᵢ)² / Σ (sᵢ²/nᵢ)²/(nᵢ − 1)
     squares = [(variance(sample) / len(sample), len(sample) - 1) for sample in samples if len(sample) > 1]
     whole, parts = sum(square for square, _ in squares) ** 2, sum(square**2 / freedom for square, freedom in squares)
     return max(whole / parts, 1.0) if parts else 1.0

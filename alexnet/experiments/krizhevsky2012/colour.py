@@ -38,6 +38,7 @@ def specialisation(kernels: np.ndarray, columns: int, seed: int = 0) -> Speciali
     """Compare the columns' kernels (K, 3, side, side), column after column, with random splits of the same kernels."""
     values = colourfulness(kernels)
     means = _means(values, columns)
+    # A permutation test: the columns are special if few random splits of the kernels differ as much.
     random = np.random.default_rng(seed)
     splits = np.array([np.ptp(_means(random.permutation(values), columns)) for _ in range(SPLITS)])
     as_much = float((splits >= np.ptp(means) - 1e-12).mean())

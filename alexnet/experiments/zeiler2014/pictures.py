@@ -186,6 +186,7 @@ def _covered_in_figures(lab: Lab, trial: Trial, seed: int) -> dict[str, Any]:
 def energy_below(projection: np.ndarray, corners: Sequence[int], size: int) -> np.ndarray:
     """The energy of a projection (3, S, S) below a square at each of its places, (R, Q)."""
     energy = np.square(projection, dtype=np.float64).sum(axis=0)
+    # A summed-area table: the sum over any square is four of its entries.
     summed = np.pad(energy.cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))
     near = np.array(corners)
     far = near + size
