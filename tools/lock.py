@@ -48,10 +48,10 @@ def main() -> None:
 def locked() -> dict[str, Entries]:
     """What each file holds."""
     project = str(ROOT / "pyproject.toml")
-    extras = ("serve", "sklearn", "faiss", "onnx", "hub")
+    extras = [f"--extra={extra}" for extra in ("serve", "sklearn", "faiss", "onnx", "hub")]
     core = resolved([project], *BUILD, without=("torch", BROWSER))
-    more = resolved([project, *(f"--extra={extra}" for extra in extras)], *BUILD, without=("torch", BROWSER))
-    test = resolved([project, "--extra=test"], *BUILD, without=("torch", BROWSER))
+    more = resolved([project, *extras], *BUILD, without=("torch", BROWSER))
+    test = resolved([project, *extras, "--group=test", "--group=lint"], *BUILD, without=("torch", BROWSER))
     torch = resolved([], "torch")
     del torch["torch"]
     return {

@@ -53,14 +53,20 @@ def test_every_release_but_torch_has_its_hashes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("group", "extras"), [("core", ()), ("extras", EXTRAS), ("test", ("test",))], ids=lambda value: str(value)
+    ("group", "extras", "groups"),
+    [("core", (), ()), ("extras", EXTRAS, ()), ("test", EXTRAS, ("test", "lint"))],
+    ids=lambda value: str(value),
 )
-def test_a_lock_holds_all_that_its_extras_ask_for(group: str, extras: tuple[str, ...]) -> None:
+def test_a_lock_holds_all_that_its_extras_and_groups_ask_for(
+    group: str, extras: tuple[str, ...], groups: tuple[str, ...]
+) -> None:
     """By what the packages that are installed say they need here."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     wanted = [*project["build-system"]["requires"], *project["project"]["dependencies"]]
     for extra in extras:
         wanted += project["project"]["optional-dependencies"][extra]
+    for name in groups:
+        wanted += project["dependency-groups"][name]
     here = pins(ROOT / "requirements" / f"{group}.txt")
     given = {*here, *pins(ROOT / "requirements" / "torch.txt"), "torch", "triton", "alexnet", BROWSER}
     assert sorted(closure(map(Requirement, wanted), project) - given) == []
