@@ -1,5 +1,8 @@
 """What a person is told when something is wrong: the file or option, the fault and the remedy."""
 
+from importlib import import_module
+from types import ModuleType
+
 LONGEST, KEPT_END = 2_000, 400
 
 
@@ -20,3 +23,11 @@ class UsageError(UserError):
     """A wrong option or argument. Exit code 2."""
 
     exit_code = 2
+
+
+def optional_package(name: str, extra: str, purpose: str) -> ModuleType:
+    """The package `name`, imported. Raises UserError if it is not installed: which of our extras brings it."""
+    try:
+        return import_module(name)
+    except ImportError:
+        raise UserError(f"{purpose} needs the package {name}: pip install 'alexnet[{extra}]'") from None

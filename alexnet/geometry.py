@@ -45,12 +45,6 @@ class Window:
         lowest = max(0, lowest)
         return lowest, max(lowest, min(self.outputs(size), highest + 1))
 
-    def read_by(self, first: int, count: int) -> tuple[int, int]:
-        """The units that `count` windows from number `first` on read: the first, and one past the last. Below 0 and
-        beyond the map lie the zeros around it."""
-        start = first * self.stride - self.before
-        return start, start + (count - 1) * self.stride + self.kernel
-
 
 @dataclass(frozen=True)
 class Field:

@@ -15,7 +15,7 @@ from alexnet.files.tensors import DamagedFile, load_tensors, save_tensors, tenso
 from alexnet.nets import table_json
 from alexnet.nets.network import build
 from alexnet.nets.zoo import ZOO
-from alexnet.runs.folder import RunFolder, fill
+from alexnet.runs.folder import RunFolder
 
 TENSORS = {"a": torch.arange(12.0).view(3, 4), "b": torch.tensor([1, 2], dtype=torch.int64), "c": torch.zeros(0, 3)}
 
@@ -134,12 +134,12 @@ def test_only_the_last_two_states_are_kept(tmp_path: Path) -> None:
 def test_weights_that_do_not_fit_are_named() -> None:
     network = build("toy")
     weights = dict(network.state_dict())
-    with pytest.raises(UserError, match=r"w\.pth: conv3\.weight is missing \(needed: \(48, 32, 3, 3\)\)"):
-        fill(network, {k: v for k, v in weights.items() if k != "conv3.weight"}, "w.pth")
-    with pytest.raises(UserError, match=r"fc8\.bias is \(7,\), needed is \(12,\)"):
-        fill(network, weights | {"fc8.bias": torch.zeros(7)}, "w.pth")
+    with pytest.raises(UserError, match=r"w\.pth: conv3\.weight is missing; toy needs \(48, 32, 3, 3\)"):
+        network.fill({k: v for k, v in weights.items() if k != "conv3.weight"}, "w.pth")
+    with pytest.raises(UserError, match=r"fc8\.bias is \(7,\); toy needs \(12,\)"):
+        network.fill(weights | {"fc8.bias": torch.zeros(7)}, "w.pth")
     with pytest.raises(UserError, match=r"conv9\.weight belong to no layer of toy"):
-        fill(network, weights | {"conv9.weight": torch.zeros(7)}, "w.pth")
+        network.fill(weights | {"conv9.weight": torch.zeros(7)}, "w.pth")
 
 
 def test_a_config_that_changed_is_refused_unless_a_person_says_so(tmp_path: Path) -> None:

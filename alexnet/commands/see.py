@@ -54,7 +54,7 @@ def opened(method: Any) -> Run:
 
 def project(method: options.Project) -> None:
     run = opened(method)
-    run.network.refuse_behind_missing(method.layer)
+    run.network.check_computable(method.layer)
     maps = run.network.layer(method.layer).leaving.maps
     with folder(method) as out:
         write_projection(
@@ -132,7 +132,7 @@ def parts(method: options.PartsOfPictures) -> None:
 def top(method: options.TopNine) -> None:
     run, store, shard = opened(method), Store.open(method.store), shard_of(method.shard)
     layers = layers_in(run.network, method.layers) or [
-        layer.row.name for layer in run.network.present if layer.parameters and layer.macs
+        layer.row.name for layer in run.network.computable_layers if layer.parameters and layer.macs
     ]
     merged = merge(map(Top.load, method.merge)) if method.merge else None
     layers = layers if merged is None else list(merged.layers)

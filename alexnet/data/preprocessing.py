@@ -64,12 +64,5 @@ class Preprocessing:
     ) -> Batch:
         """Crops with their upper left corner at `offsets_b2` (row, column), mirrored where `mirror_b` says."""
         return kernels.augment(
-            pictures,
-            offsets_b2=offsets_b2,
-            mirror_b=mirror_b,
-            mean=self.mean,
-            noise_b3=noise_b3,
-            scale=scale,
-            size=self.size,
-            dtype=dtype,
+            pictures, kernels.Crops(offsets_b2, mirror_b, self.mean, noise_b3, scale, self.size, dtype)
         )

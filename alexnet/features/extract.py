@@ -74,7 +74,7 @@ def describer(run: Run, layer: str | int | None = None, views: int = 1) -> Descr
     computed, UsageError for a number of views that is not defined."""
     check_views(views)
     name = layer_named(run.network, layer)
-    run.network.refuse_behind_missing(name)
+    run.network.check_computable(name)
     return Describer(run, name, views)
 
 

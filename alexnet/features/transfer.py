@@ -224,7 +224,7 @@ def layers_on_disk(
 ) -> dict[str, np.ndarray]:
     """The values of several rows for the pictures numbered `kept`, in one pass: float32 (N, D) each, memory-mapped."""
     for row in rows:
-        viewer.network.refuse_behind_missing(row)
+        viewer.network.check_computable(row)
     with faults_named(folder):
         folder.mkdir(parents=True, exist_ok=True)
     places, found = all_views(viewer.inputs.side, viewer.inputs.size), {}

@@ -3,7 +3,7 @@
 Each has forms that agree: `reference` (plain PyTorch, any device and dtype) and a compiled one: on the CPU `compiled`
 (one C++ library, float32 and bfloat16, built at first use), on CUDA `triton_kernels` (float16 too; no normalisation
 over places). Which one runs is decided once per process and kind of device: by what is there, by the variable
-ALEXNET_KERNELS=auto|compiled|reference, or by `choose`; `available` says it in words.
+ALEXNET_KERNELS=auto|compiled|reference, or by `choose`; `available` describes it.
 """
 
 import functools
@@ -21,32 +21,35 @@ from torch.autograd import forward_ad
 from alexnet.errors import UserError
 from alexnet.files import native
 from alexnet.kernels import compiled, reference
-from alexnet.kernels.reference import NormSpec, max_pool
+from alexnet.kernels.reference import Crops, NormPool, NormSpec
 
 __all__ = [
+    "Crops",
+    "NormPool",
     "NormSpec",
     "augment",
     "available",
-    "cells",
     "choose",
     "is_ordinary",
     "local_response_norm",
-    "max_pool",
     "relu_norm_pool",
+    "space_to_depth",
     "spatial_response_norm",
     "update_",
 ]
 
 _VARIABLE = "ALEXNET_KERNELS"
+_chosen: str | None = None
 
 
 def choose(choice: str) -> str:
     """Decide for this process which form runs: "auto", "compiled" or "reference". Returns `available()`.
 
-    "auto" takes the compiled form where it can be had and says on stderr why not where it cannot. UserError for
-    any other word, and for "compiled" where it cannot be had (a run that began with it cannot go on without).
+    "auto" uses the compiled form if it is available, else warns on stderr. Raises UserError for any other word, and for
+    "compiled" where it isn't available (a run that began with it can't be resumed without).
     """
-    os.environ[_VARIABLE] = choice  # also for the processes started from here
+    global _chosen
+    _chosen = choice
     _decide.cache_clear()
     return available()
 
@@ -60,7 +63,7 @@ def available(device: torch.device | str = "cpu") -> str:
 @functools.cache
 def _decide(kind: str) -> tuple[ModuleType, str]:
     """(the form that runs on this kind of device, in words)."""
-    choice = os.environ.get(_VARIABLE) or "auto"
+    choice = _chosen or os.environ.get(_VARIABLE) or "auto"
     if choice not in ("auto", "compiled", "reference"):
         raise UserError(f"{_VARIABLE}={choice}: must be auto, compiled or reference")
     if choice == "reference":
@@ -73,7 +76,7 @@ def _decide(kind: str) -> tuple[ModuleType, str]:
         if choice == "compiled":
             wanted, remedy = ("Triton", "Install triton") if kind == "cuda" else ("compiled CPU", "Install g++")
             raise UserError(
-                f"the {wanted} kernels are asked for but cannot be had: {reason}. {remedy} or set {_VARIABLE}=reference"
+                f"the {wanted} kernels are asked for but not available: {reason}. {remedy} or set {_VARIABLE}=reference"
             ) from None
         print(f"alexnet: plain PyTorch kernels (slower): {reason}", file=sys.stderr, flush=True)
         return reference, f"reference ({reason})"
@@ -121,17 +124,16 @@ def is_ordinary(x: object) -> bool:
     )
 
 
-def _form(
-    x: Tensor, *, dtype: torch.dtype | None = None, norm: NormSpec | None = None, kernel: int = 1, stride: int = 1
-) -> ModuleType:
+def _form(x: Tensor, *, dtype: torch.dtype | None = None, steps: NormPool | None = None) -> ModuleType:
     """The module whose function takes the ordinary tensor `x` (of `dtype`, if what matters is another's): the compiled
     one for its device if it reaches so far."""
     reach = _REACH.get(x.device.type)
-    if reach is None:
+    if reach is None or (dtype or x.dtype) not in reach.dtypes or x.shape[1:].numel() > _LARGEST_PICTURE:
         return reference
-    fits = stride <= kernel <= reach.kernel and (norm is None or norm.size <= reach.window)
-    if not fits or (dtype or x.dtype) not in reach.dtypes or x.shape[1:].numel() > _LARGEST_PICTURE:
-        return reference
+    if steps is not None:
+        window = 0 if steps.norm is None else steps.norm.size
+        if not steps.stride <= steps.kernel <= reach.kernel or window > reach.window:
+            return reference
     return _decide(x.device.type)[0]
 
 
@@ -140,10 +142,7 @@ def local_response_norm(x_bchw: Tensor, spec: NormSpec) -> Tensor:
 
     ValueError if the maps do not divide into `spec.blocks`.
     """
-    if not is_ordinary(x_bchw):
-        return reference.plain_local_response_norm(x_bchw, spec)
-    _check_maps(x_bchw, spec)
-    return _form(x_bchw, norm=spec).local_response_norm(x_bchw, spec)
+    return relu_norm_pool(x_bchw, NormPool(norm=spec))
 
 
 def spatial_response_norm(x_bchw: Tensor, spec: NormSpec) -> Tensor:
@@ -151,23 +150,10 @@ def spatial_response_norm(x_bchw: Tensor, spec: NormSpec) -> Tensor:
 
     x · (k + alpha · Σ x²)^−beta; the window reaches size // 2 up and left, (size − 1) // 2 down and right.
     """
-    if not is_ordinary(x_bchw):
-        return reference.plain_spatial_response_norm(x_bchw, spec)
-    _check_maps(x_bchw, None)
-    form = _form(x_bchw) if x_bchw.device.type == "cpu" else reference
-    return form.spatial_response_norm(x_bchw, spec)
+    return relu_norm_pool(x_bchw, NormPool(inside=spec))
 
 
-def relu_norm_pool(
-    x_bchw: Tensor,
-    *,
-    relu_first: bool,
-    norm: NormSpec | None,
-    relu_last: bool,
-    kernel: int,
-    stride: int,
-    inside: NormSpec | None = None,
-) -> Tensor:
+def relu_norm_pool(x_bchw: Tensor, steps: NormPool) -> Tensor:
     """[ReLU] → [normalisation] → [that inside each map] → [ReLU] → max-pool; compiled in one pass forward and one
     backward (on CUDA in three, where there is a norm inside each map).
 
@@ -175,35 +161,23 @@ def relu_norm_pool(
     ReLU last; its conv2: both norms. The gradient of a pooled value goes to the first maximum of its window in
     row-major order. ValueError if the maps do not divide into the norm's blocks.
     """
-    pool = {"kernel": kernel, "stride": stride}
     if not is_ordinary(x_bchw):
-        return reference.relu_norm_pool(
-            x_bchw, relu_first=relu_first, norm=norm, inside=inside, relu_last=relu_last, plain=True, **pool
-        )
-    _check_maps(x_bchw, norm)
-    form = _form(x_bchw, norm=norm, kernel=kernel, stride=stride)
-    if form is compiled:
-        return compiled.relu_norm_pool(
-            x_bchw, relu_first=relu_first, norm=norm, inside=inside, relu_last=relu_last, **pool
-        )
-    if inside is None:
-        return form.relu_norm_pool(x_bchw, relu_first=relu_first, norm=norm, relu_last=relu_last, **pool)
-    x_bchw = form.relu_norm_pool(x_bchw, relu_first=relu_first, norm=norm, relu_last=False, kernel=1, stride=1)
-    x_bchw = spatial_response_norm(x_bchw, inside)
-    return form.relu_norm_pool(x_bchw, relu_first=relu_last, norm=None, relu_last=False, **pool)
+        return reference.relu_norm_pool(x_bchw, steps, plain=True)
+    _check_maps(x_bchw, steps.norm)
+    return _form(x_bchw, steps=steps).relu_norm_pool(x_bchw, steps)
 
 
-def cells(x_bchw: Tensor, stride: int, before: int, rows: int, columns: int) -> Tensor:
-    """Fold pixels into maps: each cell of stride × stride pixels becomes stride · stride · C values of one place.
+def space_to_depth(x_bchw: Tensor, stride: int, before: int, rows: int, columns: int) -> Tensor:
+    """Fold pixels into maps: each block of stride × stride pixels becomes stride · stride · C values of one place.
 
-    B × C × H × W, taken with `before` rows and columns of zeros in front and zeros behind (pixels beyond the last cell
-    are left out) → B × (stride · stride · C) × rows × columns; a cell's values row, column, map. Differentiable.
+    B × C × H × W, taken with `before` rows and columns of zeros in front and zeros behind (pixels beyond the last block
+    are left out) → B × (stride · stride · C) × rows × columns; a block's values row, column, map. Differentiable.
     """
     _check_maps(x_bchw, None)
     differentiable = torch.is_grad_enabled() and x_bchw.requires_grad
     fits = x_bchw.device.type == "cpu" and not differentiable and is_ordinary(x_bchw)
     form = _form(x_bchw) if fits else reference
-    return form.cells(x_bchw, stride, before, rows, columns)
+    return form.space_to_depth(x_bchw, stride, before, rows, columns)
 
 
 def update_(
@@ -216,7 +190,8 @@ def update_(
     decay: float,
     copy: Tensor | None = None,
 ) -> None:
-    """The rule of [A] §5, in place: v ← momentum · v − decay · rate · w − rate · g; w ← w + v; copy ← w, rounded.
+    """The rule of [A] §5, in place, with ε the learning rate: v ← momentum · v − decay · ε · w − ε · g; w ← w + v;
+    copy ← w, rounded.
 
     All of one shape; weight and velocity of one dtype. The gradient may be of half precision, and so is `copy`, the
     weight as its layer reads it: written here, it costs no pass of its own. Not recorded by autograd.
@@ -227,9 +202,8 @@ def update_(
     form = _form(weight) if is_ordinary(weight) and _can_update(written, gradient) else reference
     if form is not reference and gradient.stride() != weight.stride():
         gradient = torch.empty_like(weight, dtype=gradient.dtype, memory_format=torch.preserve_format).copy_(gradient)
-    tensors = [tensor.detach() for tensor in (weight, velocity, gradient)]
     lean = None if copy is None else copy.detach()
-    form.update_(*tensors, learning_rate=learning_rate, momentum=momentum, decay=decay, copy=lean)
+    form.update_(weight.detach(), velocity.detach(), gradient.detach(), lean, learning_rate, momentum, decay)
     torch.autograd.graph.increment_version(written)
 
 
@@ -245,37 +219,15 @@ def _can_update(written: tuple[Tensor, ...], gradient: Tensor) -> bool:
     return weight.dtype == velocity.dtype == torch.float32 and known and dense and alike
 
 
-def augment(
-    pictures_bhwc: Tensor,
-    *,
-    offsets_b2: Tensor,
-    mirror_b: Tensor,
-    mean: Tensor,
-    noise_b3: Tensor | None,
-    scale: float,
-    size: int,
-    dtype: torch.dtype,
-) -> Tensor:
+def augment(pictures_bhwc: Tensor, crops: Crops) -> Tensor:
     """Crop, mirror, subtract the mean, add colour noise, multiply: ((crop − mean) + noise) · scale.
 
-    pictures_bhwc: uint8, B × H × W × 3, 0–255. offsets_b2: row and column of each crop's corner, whole numbers.
-    mirror_b: true where the crop is mirrored left to right. noise_b3: one addend per picture and colour, or None.
-    mean, on the 0–255 scale: 3 × 1 × 1 (a colour), 3 × size × size (as it lies, not mirrored: the 2012 code's centre
-    crop) or 3 × H × W (cropped and mirrored with each picture). Returns B × 3 × size × size of `dtype`, channels_last.
-    ValueError for a crop that leaves the picture or a mean of another shape.
+    uint8 pictures, B × H × W × 3, 0–255 → B × 3 × size × size, channels_last. ValueError for a crop that leaves its
+    picture or a mean of another shape.
     """
-    _check_crops(pictures_bhwc, offsets_b2, mirror_b, noise_b3, size)
-    form = _form(pictures_bhwc, dtype=dtype) if is_ordinary(pictures_bhwc) else reference
-    return form.augment(
-        pictures_bhwc,
-        offsets_b2=offsets_b2,
-        mirror_b=mirror_b,
-        mean=mean,
-        noise_b3=noise_b3,
-        scale=scale,
-        size=size,
-        dtype=dtype,
-    )
+    _check_crops(pictures_bhwc, crops)
+    form = _form(pictures_bhwc, dtype=crops.dtype) if is_ordinary(pictures_bhwc) else reference
+    return form.augment(pictures_bhwc, crops)
 
 
 def _check_maps(x_bchw: Tensor, norm: NormSpec | None) -> None:
@@ -285,17 +237,15 @@ def _check_maps(x_bchw: Tensor, norm: NormSpec | None) -> None:
         raise ValueError(f"{x_bchw.shape[1]} maps do not divide into {norm.blocks} equal blocks")
 
 
-def _check_crops(
-    pictures_bhwc: Tensor, offsets_b2: Tensor, mirror_b: Tensor, noise_b3: Tensor | None, size: int
-) -> None:
+def _check_crops(pictures_bhwc: Tensor, crops: Crops) -> None:
     if pictures_bhwc.dtype != torch.uint8 or pictures_bhwc.dim() != 4 or pictures_bhwc.shape[3] != 3:
         raise ValueError(f"expected uint8 B × H × W × 3, got {pictures_bhwc.dtype} {tuple(pictures_bhwc.shape)}")
-    count, height, width, _ = pictures_bhwc.shape
-    if offsets_b2.shape != (count, 2) or mirror_b.shape != (count,):
-        raise ValueError(f"{count} pictures, but offsets {tuple(offsets_b2.shape)}, mirror {tuple(mirror_b.shape)}")
-    if noise_b3 is not None and noise_b3.shape != (count, 3):
-        raise ValueError(f"{count} pictures, but noise {tuple(noise_b3.shape)}")
-    if count and offsets_b2.device.type == "cpu":  # on a device the look would make the host wait
-        lowest, highest = offsets_b2.min(), offsets_b2.max(dim=0).values
-        if lowest < 0 or highest[0] > height - size or highest[1] > width - size:
-            raise ValueError(f"a {size} × {size} crop leaves its picture of {height} × {width}")
+    (count, height, width, _), offsets, mirror = pictures_bhwc.shape, crops.offsets_b2, crops.mirror_b
+    if offsets.shape != (count, 2) or mirror.shape != (count,):
+        raise ValueError(f"{count} pictures, but offsets {tuple(offsets.shape)}, mirror {tuple(mirror.shape)}")
+    if crops.noise_b3 is not None and crops.noise_b3.shape != (count, 3):
+        raise ValueError(f"{count} pictures, but noise {tuple(crops.noise_b3.shape)}")
+    if count and offsets.device.type == "cpu":  # on a device the look would make the host wait
+        lowest, highest = offsets.min(), offsets.max(dim=0).values
+        if lowest < 0 or highest[0] > height - crops.size or highest[1] > width - crops.size:
+            raise ValueError(f"a {crops.size} × {crops.size} crop leaves its picture of {height} × {width}")

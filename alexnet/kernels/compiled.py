@@ -6,8 +6,7 @@ the OpenMP runtime that PyTorch itself has loaded, and works in that pool with `
 
 import ctypes
 import functools
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, fields
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from torch import Tensor
 
 from alexnet.files import native
 from alexnet.kernels import reference
-from alexnet.kernels.reference import NormSpec, is_aligned
+from alexnet.kernels.reference import Crops, NormPool, NormSpec
 
 SOURCES = (Path(__file__).with_name("lanes.h"), Path(__file__).with_name("cpu.cpp"))
 DTYPES = (torch.float32, torch.bfloat16)
@@ -33,11 +32,10 @@ class Library:
 
 
 class Norm(ctypes.Structure):
-    """`struct Norm` of cpu.cpp."""
+    """`struct Norm` of cpu.cpp: a `NormSpec`'s fields, and beta · 4 where that is a whole number."""
 
     _fields_ = (
-        ("size", ctypes.c_int64),
-        *((name, ctypes.c_float) for name in ("k", "alpha", "beta")),
+        *((field.name, ctypes.c_float if field.type is float else ctypes.c_int64) for field in fields(NormSpec)),
         ("quarters", ctypes.c_int32),
     )
 
@@ -47,7 +45,7 @@ class Problem(ctypes.Structure):
 
     _fields_ = (
         *((name, ctypes.c_int64) for name in ("pictures", "height", "width", "maps")),
-        *((name, ctypes.c_int64) for name in ("out_height", "out_width", "kernel", "stride", "blocks")),
+        *((name, ctypes.c_int64) for name in ("out_height", "out_width", "kernel", "stride")),
         *((name, Norm) for name in ("across", "inside")),
         *((name, ctypes.c_int32) for name in ("relu_first", "relu_last", "is_bfloat16")),
         ("threads", ctypes.c_int64),
@@ -91,7 +89,7 @@ _SIGNATURES: dict[str, list[Any]] = {
     "alexnet_forward": [_PROBLEM, _POINTER, _POINTER, _POINTER],
     "alexnet_backward": [_PROBLEM, _POINTER, _POINTER, _POINTER, _POINTER],
     "alexnet_update": [_POINTER, _POINTER, _POINTER, _POINTER, _INT, _LONG, _FLOAT, _FLOAT, _FLOAT, _LONG],
-    "alexnet_cells": [_POINTER, *[_LONG] * 9, _POINTER, _LONG],
+    "alexnet_space_to_depth": [_POINTER, *[_LONG] * 9, _POINTER, _LONG],
     "alexnet_augment": [
         *(_POINTER, _LONG, _LONG, _LONG, _POINTER, _POINTER),
         *(_POINTER, _LONG, _INT, _POINTER, _FLOAT, _LONG, _INT, _POINTER, _LONG),
@@ -101,59 +99,23 @@ _SIGNATURES: dict[str, list[Any]] = {
 # ---- Calling ----------------------------------------------------------------------------------------------------
 
 
-def local_response_norm(x_bchw: Tensor, spec: NormSpec) -> Tensor:
-    """As `reference.local_response_norm`."""
-    plain = partial(reference.plain_local_response_norm, spec=spec)
-    return _NormPool.apply(x_bchw, _problem(x_bchw, across=_norm(spec), blocks=spec.blocks), plain)  # pyright: ignore[reportReturnType]
+def relu_norm_pool(x_bchw: Tensor, steps: NormPool) -> Tensor:
+    """As `reference.relu_norm_pool`, in one pass forward and one backward; `kernel` ≤ LARGEST_KERNEL."""
+    return _NormPool.apply(x_bchw, steps)  # pyright: ignore[reportReturnType]
 
 
-def relu_norm_pool(
-    x_bchw: Tensor,
-    *,
-    relu_first: bool,
-    norm: NormSpec | None,
-    inside: NormSpec | None,
-    relu_last: bool,
-    kernel: int,
-    stride: int,
-) -> Tensor:
-    """As `kernels.relu_norm_pool`, in one pass forward and one backward; `kernel` ≤ LARGEST_KERNEL."""
-    shared = {"relu_first": relu_first, "relu_last": relu_last, "kernel": kernel, "stride": stride}
-    blocks = 1 if norm is None else norm.blocks
-    problem = _problem(x_bchw, blocks=blocks, across=_norm(norm), inside=_norm(inside), **shared)
-    plain = partial(reference.relu_norm_pool, plain=True, norm=norm, inside=inside, **shared)
-    return _NormPool.apply(x_bchw, problem, plain)  # pyright: ignore[reportReturnType]
-
-
-def spatial_response_norm(x_bchw: Tensor, spec: NormSpec) -> Tensor:
-    """As `reference.spatial_response_norm`."""
-    plain = partial(reference.plain_spatial_response_norm, spec=spec)
-    return _NormPool.apply(x_bchw, _problem(x_bchw, inside=_norm(spec)), plain)  # pyright: ignore[reportReturnType]
-
-
+@functools.cache
 def _norm(spec: NormSpec | None) -> Norm:
-    if spec is None:
-        return Norm()
-    quarters = {0.25: 1, 0.5: 2, 0.75: 3, 1.0: 4}.get(spec.beta, 0)
-    return Norm(size=spec.size, k=spec.k, alpha=spec.alpha, beta=spec.beta, quarters=quarters)
+    return Norm() if spec is None else Norm(*astuple(spec), {0.25: 1, 0.5: 2, 0.75: 3, 1.0: 4}.get(spec.beta, 0))
 
 
-def _problem(x_bchw: Tensor, *, kernel: int = 1, stride: int = 1, blocks: int = 1, **fields: Any) -> Problem:
-    """`fields` in place of: no normalisation, no ReLU."""
+def _problem(x_bchw: Tensor, steps: NormPool) -> Problem:
     pictures, maps, height, width = x_bchw.shape
+    out_height, out_width = steps.outputs(height, width)
     return Problem(
-        pictures=pictures,
-        height=height,
-        width=width,
-        maps=maps,
-        out_height=_outputs(height, kernel, stride),
-        out_width=_outputs(width, kernel, stride),
-        kernel=kernel,
-        stride=stride,
-        blocks=blocks,
-        is_bfloat16=x_bchw.dtype == torch.bfloat16,
-        threads=torch.get_num_threads(),
-        **fields,
+        *(pictures, height, width, maps, out_height, out_width, steps.kernel, steps.stride),
+        *(_norm(steps.norm), _norm(steps.inside), steps.relu_first, steps.relu_last),
+        *(x_bchw.dtype == torch.bfloat16, torch.get_num_threads()),
     )
 
 
@@ -167,16 +129,12 @@ def _empty(pictures: int, maps: int, height: int, width: int, dtype: torch.dtype
     return torch.empty(shape, dtype=dtype, device="cpu", memory_format=torch.channels_last)  # whatever the default is
 
 
-def _outputs(size: int, kernel: int, stride: int) -> int:
-    return 1 + -(-(size - kernel) // stride)
-
-
-def cells(x_bchw: Tensor, stride: int, before: int, rows: int, columns: int) -> Tensor:
-    """As `reference.cells`, in one pass; not differentiable."""
+def space_to_depth(x_bchw: Tensor, stride: int, before: int, rows: int, columns: int) -> Tensor:
+    """As `reference.space_to_depth`, in one pass; not differentiable."""
     x = _channels_last(x_bchw)
     pictures, maps, height, width = x.shape
     out = _empty(pictures, stride * stride * maps, rows, columns, x.dtype)
-    library().functions.alexnet_cells(
+    library().functions.alexnet_space_to_depth(
         *(x.data_ptr(), pictures, height, width, maps, x.element_size()),
         *(stride, before, rows, columns, out.data_ptr(), torch.get_num_threads()),
     )
@@ -184,12 +142,12 @@ def cells(x_bchw: Tensor, stride: int, before: int, rows: int, columns: int) -> 
 
 
 class _NormPool(torch.autograd.Function):
-    """Saves the input as it came and, where it pools, one byte per output: the position of the maximum in its window.
-    `plain`: the same function in operations that can be differentiated again."""
+    """Saves the input as it came and, where it pools, one byte per output: the position of the maximum in its
+    window."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, problem: Problem, plain: Callable[[Tensor], Tensor]) -> Tensor:
-        given, x = x, _channels_last(x)
+    def forward(ctx: Any, x: Tensor, steps: NormPool) -> Tensor:
+        given, x, problem = x, _channels_last(x), _problem(x, steps)
         shape = problem.pictures, problem.maps, problem.out_height, problem.out_width
         out = _empty(*shape, x.dtype)
         pools = problem.kernel > 1 or problem.stride > 1
@@ -197,14 +155,15 @@ class _NormPool(torch.autograd.Function):
         library().functions.alexnet_forward(problem, x.data_ptr(), out.data_ptr(), _pointer(switches))
         if ctx.needs_input_grad[0]:
             ctx.save_for_backward(given, *([] if switches is None else [switches]))
-            ctx.problem, ctx.plain = problem, plain
+            ctx.problem, ctx.steps = problem, steps
         return out
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
         x, *switches = ctx.saved_tensors
         if torch.is_grad_enabled():  # somebody differentiates the gradient too (create_graph)
-            return reference.differentiable_gradient(ctx.plain, x, gradient), None, None
+            plain = partial(reference.relu_norm_pool, steps=ctx.steps, plain=True)
+            return reference.differentiable_gradient(plain, x, gradient), None
         x = _channels_last(x)
         gradient = _channels_last(gradient.to(x.dtype))
         out = torch.empty_like(x, memory_format=torch.channels_last)
@@ -212,7 +171,7 @@ class _NormPool(torch.autograd.Function):
         library().functions.alexnet_backward(
             ctx.problem, x.data_ptr(), gradient.data_ptr(), _pointer(*switches), out.data_ptr()
         )
-        return out, None, None
+        return out, None
 
 
 def _pointer(tensor: Tensor | None = None) -> int | None:
@@ -220,47 +179,27 @@ def _pointer(tensor: Tensor | None = None) -> int | None:
 
 
 def update_(
-    weight: Tensor,
-    velocity: Tensor,
-    gradient: Tensor,
-    *,
-    learning_rate: float,
-    momentum: float,
-    decay: float,
-    copy: Tensor | None = None,
+    weight: Tensor, velocity: Tensor, gradient: Tensor, copy: Tensor | None, lr: float, momentum: float, decay: float
 ) -> None:
     """As `reference.update_`, in one pass. Float32 state, all laid out alike without holes."""
     library().functions.alexnet_update(
         *(weight.data_ptr(), velocity.data_ptr(), gradient.data_ptr(), _pointer(copy)),
-        *(gradient.dtype == torch.bfloat16, weight.numel(), learning_rate, momentum, decay, torch.get_num_threads()),
+        *(gradient.dtype == torch.bfloat16, weight.numel(), lr, momentum, decay, torch.get_num_threads()),
     )
 
 
-def augment(
-    pictures_bhwc: Tensor,
-    *,
-    offsets_b2: Tensor,
-    mirror_b: Tensor,
-    mean: Tensor,
-    noise_b3: Tensor | None,
-    scale: float,
-    size: int,
-    dtype: torch.dtype,
-) -> Tensor:
+def augment(pictures_bhwc: Tensor, crops: Crops) -> Tensor:
     """As `reference.augment`, in one pass."""
     count, height, width, _ = pictures_bhwc.shape
-    aligned = is_aligned(mean, height, width, size)
-    mean_hwc = mean.float()
-    if not aligned:
-        mean_hwc = mean_hwc.expand(3, size, size)
-    mean_hwc = mean_hwc.permute(1, 2, 0).contiguous()
-    pictures_bhwc, offsets = pictures_bhwc.contiguous(), offsets_b2.to(torch.int64).contiguous()
-    mirror = mirror_b.to(torch.bool).contiguous()
-    noise = None if noise_b3 is None else noise_b3.float().contiguous()
-    out = _empty(count, 3, size, size, dtype)
+    mean_hwc, aligned = crops.mean_of(pictures_bhwc)
+    # Held by names until the call returns: ctypes gets bare addresses, which keep nothing alive.
+    pictures, mean, mirror = pictures_bhwc.contiguous(), mean_hwc.contiguous(), crops.mirror_b.bool().contiguous()
+    offsets = crops.offsets_b2.to(torch.int64).contiguous()
+    noise = None if crops.noise_b3 is None else crops.noise_b3.float().contiguous()
+    out = _empty(count, 3, crops.size, crops.size, crops.dtype)
     library().functions.alexnet_augment(
-        *(pictures_bhwc.data_ptr(), count, height, width, offsets.data_ptr(), mirror.data_ptr()),
-        *(mean_hwc.data_ptr(), mean_hwc.shape[1], aligned, _pointer(noise), scale, size),
-        *(dtype == torch.bfloat16, out.data_ptr(), torch.get_num_threads()),
+        *(pictures.data_ptr(), count, height, width, offsets.data_ptr(), mirror.data_ptr()),
+        *(mean.data_ptr(), mean.shape[1], aligned, _pointer(noise), crops.scale, crops.size),
+        *(crops.dtype == torch.bfloat16, out.data_ptr(), torch.get_num_threads()),
     )
     return out

@@ -25,8 +25,9 @@ using Row = std::vector<float>;
 
 // Mirrored field by field in compiled.py.
 struct Norm {
-    int64_t size;  // of the window; 0: no normalisation
     float k, alpha, beta;
+    int64_t size;    // of the window; 0: no normalisation
+    int64_t blocks;  // of maps that the norm across maps stays inside
     int32_t quarters;  // beta · 4 where that is 1 … 4, otherwise 0: any beta, slowly
 };
 
@@ -34,7 +35,6 @@ struct Norm {
 struct Problem {
     int64_t pictures, height, width, maps;  // of the input
     int64_t out_height, out_width, kernel, stride;
-    int64_t blocks;  // of maps, for the norm across them
     Norm across, inside;
     int32_t relu_first, relu_last;
     int32_t is_bfloat16;
@@ -71,7 +71,7 @@ struct Layout {  // of a padded row
     long below, above, pad, block, step, place, groups;
 
     explicit Layout(const Problem& p) {
-        const long size = std::max<long>(p.across.size, 1), blocks = p.across.size ? p.blocks : 1;
+        const long size = std::max<long>(p.across.size, 1), blocks = p.across.size ? p.across.blocks : 1;
         block = p.maps / blocks;
         below = std::min(size / 2, block - 1);
         above = std::min((size - 1) / 2, block - 1);
@@ -452,7 +452,7 @@ void as_usual_or_not(bool usual, const Call& call) {
 }
 
 bool usual_norms(const Problem& p) {
-    const bool across = p.across.size == 5 && p.across.quarters == 3 && p.maps / p.blocks > 2;
+    const bool across = p.across.size == 5 && p.across.quarters == 3 && p.maps / p.across.blocks > 2;
     return (across || !p.across.size) && (p.inside.quarters == 3 || !p.inside.size);
 }
 
@@ -518,9 +518,9 @@ void alexnet_update(float* weight, float* velocity, const void* gradient, void* 
     else update(weight, velocity, (const float*)gradient, lean, count, rate, momentum, decay, threads);
 }
 
-// Pixels → cells. x: B × H × W × maps values of `bytes` bytes, with `before` rows and columns of zeros in front and as
-// many behind as are needed → out: B × rows × columns × (stride × stride × maps), a cell's pixels row by row.
-void alexnet_cells(const char* x, int64_t pictures, int64_t height, int64_t width, int64_t maps, int64_t bytes,
+// Blocks of stride × stride pixels → maps. x: B × H × W × maps values of `bytes` bytes, with `before` rows and columns of zeros in front and as
+// many behind as are needed → out: B × rows × columns × (stride × stride × maps), a block's pixels row by row.
+void alexnet_space_to_depth(const char* x, int64_t pictures, int64_t height, int64_t width, int64_t maps, int64_t bytes,
                    int64_t stride, int64_t before, int64_t rows, int64_t columns, char* out, int64_t threads) {
     const long pixel = maps * bytes, span = stride * pixel;
     in_parallel(pictures * rows, threads, [&](long first, long last) {
@@ -529,8 +529,8 @@ void alexnet_cells(const char* x, int64_t pictures, int64_t height, int64_t widt
                 const long row = line % rows * stride + step - before;
                 const char* from = x + (line / rows * height + row) * width * pixel;
                 char* to = out + (line * columns * stride + step) * span;
-                for (long cell = 0; cell < columns; ++cell, to += stride * span) {
-                    const long left = cell * stride - before, right = left + stride;
+                for (long block = 0; block < columns; ++block, to += stride * span) {
+                    const long left = block * stride - before, right = left + stride;
                     const bool inside = row >= 0 && row < height;
                     if (inside && left >= 0 && right <= width) {
                         std::memcpy(to, from + left * pixel, span);

@@ -19,6 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from alexnet.geometry import Window
+
 # A denominator below this counts as zero, and so does what it divides: 0·∞ = 0, in the value and in the gradient.
 # It can only be met with k = 0, in windows whose activations are all (nearly) zero. Far enough above the smallest
 # float32 that s^(−β−1)·a stays finite for every β ≤ 1.
@@ -54,10 +56,58 @@ class NormSpec:
             raise ValueError(f"normalisation needs k ≥ 0 and alpha ≥ 0, not k={self.k}, alpha={self.alpha}")
 
 
+@dataclass(frozen=True)
+class NormPool:
+    """[ReLU] → [norm] → [norm `inside` each map] → [ReLU] → [max-pool with the ceil rule], as one kernel does them."""
+
+    norm: NormSpec | None = None
+    inside: NormSpec | None = None
+    relu_first: bool = False
+    relu_last: bool = False
+    kernel: int = 1
+    stride: int = 1
+
+    def outputs(self, height: int, width: int) -> tuple[int, int]:
+        """Rows and columns of what a map of H × W becomes."""
+        window = Window(self.kernel, self.stride)
+        return window.outputs(height), window.outputs(width)
+
+
+@dataclass(frozen=True)
+class Crops:
+    """How stored pictures become inputs: what is cut out of each, taken off, added, and multiplied.
+
+    offsets_b2: row and column of each crop's corner, whole numbers. mirror_b: true where the crop is mirrored left to
+    right. noise_b3: one addend per picture and colour, or None. mean, on the 0–255 scale: 3 × 1 × 1 (a colour), 3 ×
+    size × size (as it lies, not mirrored: the 2012 code's centre crop) or 3 × H × W (cropped and mirrored with each
+    picture). dtype: of the result.
+    """
+
+    offsets_b2: Tensor
+    mirror_b: Tensor
+    mean: Tensor
+    noise_b3: Tensor | None
+    scale: float
+    size: int
+    dtype: torch.dtype
+
+    def mean_of(self, pictures_bhwc: Tensor) -> tuple[Tensor, bool]:
+        """The mean as float32, H × W × 3 or size × size × 3, where the pictures are; and whether it is aligned with
+        them: covers the whole of each picture and is cropped with it."""
+        shape, (height, width) = tuple(self.mean.shape), pictures_bhwc.shape[1:3]
+        of_a_crop = shape in {(3, 1, 1), (3, self.size, self.size)}
+        if not of_a_crop and shape != (3, height, width):
+            crop = f"(3, {self.size}, {self.size})"
+            raise ValueError(f"the mean has shape {shape}; it must be (3, 1, 1), {crop} or (3, {height}, {width})")
+        mean = self.mean.to(pictures_bhwc.device, torch.float32)
+        mean = mean.expand(3, self.size, self.size) if of_a_crop else mean
+        return mean.permute(1, 2, 0), not of_a_crop
+
+
 def local_response_norm(x_bchw: Tensor, spec: NormSpec) -> Tensor:
-    """Normalisation over neighbouring maps ([A] §3.3). BCHW in, BCHW out, same dtype; differentiable (once)."""
-    if x_bchw.shape[1] % spec.blocks:
-        raise ValueError(f"{x_bchw.shape[1]} maps do not divide into {spec.blocks} equal blocks")
+    """Local response normalisation (LRN, [A] §3.3), over neighbouring maps: b = a · (k + alpha · Σ a²)^−beta.
+
+    BCHW in, BCHW out, same dtype; differentiable (once)."""
     return _Norm.apply(x_bchw, spec, _map_sums)  # pyright: ignore[reportReturnType]
 
 
@@ -103,106 +153,62 @@ def _plainly_divided(a: Tensor, sums: Tensor, spec: NormSpec) -> Tensor:
     return torch.where(empty, 0.0, a * torch.where(empty, 1.0, s).pow(-spec.beta))
 
 
-def relu_norm_pool(
-    x_bchw: Tensor,
-    *,
-    relu_first: bool,
-    norm: NormSpec | None,
-    relu_last: bool,
-    kernel: int,
-    stride: int,
-    inside: NormSpec | None = None,
-    plain: bool = False,
-) -> Tensor:
-    """[ReLU] → [normalisation] → [that inside each map] → [ReLU] → max-pool with the ceil rule.
-
-    B × C × H × W → B × C × h × w. `plain`: with the normalisations written out, for tracers and second derivatives.
-    """
+def relu_norm_pool(x_bchw: Tensor, steps: NormPool, *, plain: bool = False) -> Tensor:
+    """The steps one by one. B × C × H × W → B × C × h × w. `plain`: with the normalisations written out, for tracers
+    and second derivatives."""
     across_maps = plain_local_response_norm if plain else local_response_norm
     inside_maps = plain_spatial_response_norm if plain else spatial_response_norm
-    if relu_first:
+    if steps.relu_first:
         x_bchw = F.relu(x_bchw)
-    if norm is not None:
-        x_bchw = across_maps(x_bchw, norm)
-    if inside is not None:
-        x_bchw = inside_maps(x_bchw, inside)
-    if relu_last:
+    if steps.norm is not None:
+        x_bchw = across_maps(x_bchw, steps.norm)
+    if steps.inside is not None:
+        x_bchw = inside_maps(x_bchw, steps.inside)
+    if steps.relu_last:
         x_bchw = F.relu(x_bchw)
-    return x_bchw if kernel == stride == 1 else F.max_pool2d(x_bchw, kernel, stride, ceil_mode=True)
+    pools = steps.kernel > 1 or steps.stride > 1
+    return F.max_pool2d(x_bchw, steps.kernel, steps.stride, ceil_mode=True) if pools else x_bchw
 
 
-def cells(x_bchw: Tensor, stride: int, before: int, rows: int, columns: int) -> Tensor:
-    """Cells of stride × stride pixels as maps, `before` zeros in front: B × (stride · stride · C) × rows × columns."""
+def space_to_depth(x_bchw: Tensor, stride: int, before: int, rows: int, columns: int) -> Tensor:
+    """Blocks of stride × stride pixels as maps, `before` zeros in front: B × (stride · stride · C) × rows × columns."""
     height, width = x_bchw.shape[2:]
     after = columns * stride - width - before, rows * stride - height - before
     padded = F.pad(x_bchw, (before, after[0], before, after[1]))
-    cells_bhywxc = padded.permute(0, 2, 3, 1).unflatten(2, (-1, stride)).unflatten(1, (-1, stride))
-    return cells_bhywxc.transpose(2, 3).flatten(3).permute(0, 3, 1, 2)
+    blocks_bhywxc = padded.permute(0, 2, 3, 1).unflatten(2, (-1, stride)).unflatten(1, (-1, stride))
+    return blocks_bhywxc.transpose(2, 3).flatten(3).permute(0, 3, 1, 2)
 
 
-def max_pool(x_bchw: Tensor, kernel: int, stride: int) -> tuple[Tensor, Tensor]:
-    """Overlapping max-pool: (values, switches), both B × C × h × w with h = 1 + ceil((H − kernel) / stride).
-
-    A switch is the flat index row · W + column of the maximum in its map: what `F.max_unpool2d` and [Z] need.
-    """
-    return F.max_pool2d(x_bchw, kernel, stride, ceil_mode=True, return_indices=True)
+def depth_to_space(x_bchw: Tensor, stride: int) -> Tensor:
+    """The transpose of `space_to_depth`: B × (stride · stride · C) × h × w → B × C × stride · h × stride · w."""
+    blocks_byxchw = x_bchw.unflatten(1, (stride, stride, -1))
+    return blocks_byxchw.permute(0, 3, 4, 1, 5, 2).flatten(4, 5).flatten(2, 3)
 
 
 @torch.no_grad()
 def update_(
-    weight: Tensor,
-    velocity: Tensor,
-    gradient: Tensor,
-    *,
-    learning_rate: float,
-    momentum: float,
-    decay: float,
-    copy: Tensor | None = None,
+    weight: Tensor, velocity: Tensor, gradient: Tensor, copy: Tensor | None, lr: float, momentum: float, decay: float
 ) -> None:
-    """The rule of [A] §5, in place: v ← momentum · v − decay · rate · w − rate · g; w ← w + v; copy ← w, rounded."""
-    velocity.mul_(momentum).add_(weight, alpha=-decay * learning_rate).add_(gradient, alpha=-learning_rate)
+    """The rule of [A] §5, in place: v ← momentum · v − decay · lr · w − lr · g; w ← w + v; copy ← w, rounded."""
+    velocity.mul_(momentum).add_(weight, alpha=-decay * lr).add_(gradient, alpha=-lr)
     weight.add_(velocity)
     if copy is not None:
         copy.copy_(weight)
 
 
-def augment(
-    pictures_bhwc: Tensor,
-    *,
-    offsets_b2: Tensor,
-    mirror_b: Tensor,
-    mean: Tensor,
-    noise_b3: Tensor | None,
-    scale: float,
-    size: int,
-    dtype: torch.dtype,
-) -> Tensor:
-    """Crop at `offsets_b2`, mirror, subtract `mean`, add `noise_b3`, multiply by `scale`: BCHW, channels_last."""
-    count, height, width, _ = pictures_bhwc.shape
+def augment(pictures_bhwc: Tensor, crops: Crops) -> Tensor:
+    """Crop, mirror, subtract the mean, add noise, multiply: BCHW, channels_last."""
     device = pictures_bhwc.device
-    steps = torch.arange(size, device=device)
-    rows = offsets_b2[:, 0, None] + steps
-    columns = offsets_b2[:, 1, None] + torch.where(mirror_b[:, None], steps.flip(0), steps)
-    pictures = torch.arange(count, device=device)[:, None, None]
-    crops = pictures_bhwc[pictures, rows[:, :, None], columns[:, None, :]].float()
-    mean_hwc = mean.to(device, torch.float32).permute(1, 2, 0)
-    if is_aligned(mean, height, width, size):
-        mean_hwc = mean_hwc[rows[:, :, None], columns[:, None, :]]
-    crops = crops - mean_hwc
-    if noise_b3 is not None:
-        crops = crops + noise_b3.to(torch.float32)[:, None, None, :]
-    return (crops * scale).to(dtype).permute(0, 3, 1, 2)
-
-
-def is_aligned(mean: Tensor, height: int, width: int, size: int) -> bool:
-    """Whether `mean` (3, …) covers the whole stored picture and is cropped with it, not the crop or one colour."""
-    if tuple(mean.shape) in {(3, 1, 1), (3, size, size)}:
-        return False
-    if tuple(mean.shape) == (3, height, width):
-        return True
-    raise ValueError(
-        f"the mean has shape {tuple(mean.shape)}; it must be (3, 1, 1), (3, {size}, {size}) or (3, {height}, {width})"
-    )
+    steps = torch.arange(crops.size, device=device)
+    rows = crops.offsets_b2[:, 0, None] + steps
+    columns = crops.offsets_b2[:, 1, None] + torch.where(crops.mirror_b[:, None], steps.flip(0), steps)
+    pictures = torch.arange(len(pictures_bhwc), device=device)[:, None, None]
+    mean_hwc, aligned = crops.mean_of(pictures_bhwc)
+    mean = mean_hwc[rows[:, :, None], columns[:, None, :]] if aligned else mean_hwc
+    values = pictures_bhwc[pictures, rows[:, :, None], columns[:, None, :]].float() - mean
+    if crops.noise_b3 is not None:
+        values = values + crops.noise_b3.to(torch.float32)[:, None, None, :]
+    return (values * crops.scale).to(crops.dtype).permute(0, 3, 1, 2)
 
 
 class _Norm(torch.autograd.Function):

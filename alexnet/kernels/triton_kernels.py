@@ -11,6 +11,7 @@ maximum in its window is kept, in one byte.
 Importing this module imports triton; with TRITON_INTERPRET=1 set before, the kernels run on CPU tensors (tests do).
 """
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -20,7 +21,7 @@ import triton.language as tl  # pyright: ignore[reportMissingImports]
 from torch import Tensor
 
 from alexnet.kernels import reference
-from alexnet.kernels.reference import EMPTY, NormSpec, is_aligned
+from alexnet.kernels.reference import EMPTY, Crops, NormPool
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 BLOCK = 512
@@ -187,51 +188,47 @@ class _NormPool(torch.autograd.Function):
     """Saves the input as it came and, where it pools, one byte for each output."""
 
     @staticmethod
-    def forward(
-        ctx: Any, x: Tensor, relu_first: bool, norm: NormSpec | None, relu_last: bool, kernel: int, stride: int
-    ) -> Tensor:
+    def forward(ctx: Any, x: Tensor, steps: NormPool) -> Tensor:
         given, x = x, x.contiguous(memory_format=torch.channels_last)
         pictures, maps, height, width = x.shape
-        rows, columns = (1 - (kernel - side) // stride for side in (height, width))
+        rows, columns = steps.outputs(height, width)
+        norm, kernel = steps.norm, steps.kernel
         out = _empty(x, (pictures, maps, rows, columns), x.dtype)
         keeps = kernel > 1 and ctx.needs_input_grad[0]
         switches = _empty(x, tuple(out.shape), torch.uint8) if keeps else out
         scalars = (norm.k, norm.alpha) if norm else (1.0, 0.0)
         constants = {"C": maps, "M": maps // norm.blocks if norm else maps, "H": height, "W": width}
-        constants |= {"OUT_H": rows, "OUT_W": columns, "KERNEL": kernel, "STRIDE": stride}
+        constants |= {"OUT_H": rows, "OUT_W": columns, "KERNEL": kernel, "STRIDE": steps.stride}
         constants |= {"SIZE": norm.size if norm else 0, "BETA": norm.beta if norm else 1.0}
-        constants |= {"RELU_FIRST": relu_first, "RELU_LAST": relu_last, "BLOCK": BLOCK}
+        constants |= {"RELU_FIRST": steps.relu_first, "RELU_LAST": steps.relu_last, "BLOCK": BLOCK}
         _launch(_forward, out.numel(), x, out, switches, out.numel(), *scalars, SWITCHES=keeps, **constants)
         if ctx.needs_input_grad[0]:
             ctx.save_for_backward(given, *([switches] if keeps else []))
-            ctx.scalars, ctx.constants = scalars, constants
-            shared = {"relu_first": relu_first, "relu_last": relu_last, "kernel": kernel, "stride": stride}
-            ctx.plain = partial(reference.relu_norm_pool, plain=True, norm=norm, **shared)
+            ctx.scalars, ctx.constants, ctx.steps = scalars, constants, steps
         return out
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None, None, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
         x, *switches = ctx.saved_tensors
         if torch.is_grad_enabled():  # somebody differentiates the gradient too (create_graph)
-            return reference.differentiable_gradient(ctx.plain, x, gradient), None, None, None, None, None
+            plain = partial(reference.relu_norm_pool, steps=ctx.steps, plain=True)
+            return reference.differentiable_gradient(plain, x, gradient), None
         x = x.contiguous(memory_format=torch.channels_last)
         gradient = gradient.to(x.dtype).contiguous(memory_format=torch.channels_last)
         out = torch.empty_like(x, memory_format=torch.channels_last)
         given = (x, gradient, switches[0] if switches else gradient, out, x.numel(), *ctx.scalars)
         _launch(_backward, x.numel(), *given, **ctx.constants)
-        return out, None, None, None, None, None
+        return out, None
 
 
-def local_response_norm(x_bchw: Tensor, spec: NormSpec) -> Tensor:
-    """As `reference.local_response_norm`; loops over the window are unrolled."""
-    return _NormPool.apply(x_bchw, False, spec, False, 1, 1)  # pyright: ignore[reportReturnType]
-
-
-def relu_norm_pool(
-    x_bchw: Tensor, *, relu_first: bool, norm: NormSpec | None, relu_last: bool, kernel: int, stride: int
-) -> Tensor:
-    """As `reference.relu_norm_pool`, in one pass forward and one backward; stride ≤ kernel."""
-    return _NormPool.apply(x_bchw, relu_first, norm, relu_last, kernel, stride)  # pyright: ignore[reportReturnType]
+def relu_norm_pool(x_bchw: Tensor, steps: NormPool) -> Tensor:
+    """As `reference.relu_norm_pool`, in one pass forward and one backward; stride ≤ kernel. Loops over the norm's
+    window are unrolled. A norm inside each map has no kernel here: PyTorch does it, between two passes of ours."""
+    if steps.inside is not None:
+        before = replace(steps, inside=None, relu_last=False, kernel=1, stride=1)
+        x_bchw = reference.spatial_response_norm(relu_norm_pool(x_bchw, before), steps.inside)
+        steps = replace(steps, inside=None, norm=None, relu_first=steps.relu_last, relu_last=False)
+    return x_bchw if steps == NormPool() else _NormPool.apply(x_bchw, steps)  # pyright: ignore[reportReturnType]
 
 
 # ---- Update -----------------------------------------------------------------------------------------------------
@@ -239,13 +236,13 @@ def relu_norm_pool(
 
 @jit
 def _update(
-    weight, velocity, gradient, copy, count, learning_rate, momentum, shrink, COPIES: tl.constexpr, BLOCK: tl.constexpr  # noqa: N803
+    weight, velocity, gradient, copy, count, lr, momentum, shrink, COPIES: tl.constexpr, BLOCK: tl.constexpr  # noqa: N803
 ):  # fmt: skip
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     there = at < count
     w = tl.load(weight + at, mask=there)
     v = momentum * tl.load(velocity + at, mask=there) - shrink * w
-    v -= learning_rate * tl.load(gradient + at, mask=there).to(tl.float32)
+    v -= lr * tl.load(gradient + at, mask=there).to(tl.float32)
     tl.store(velocity + at, v, mask=there)
     tl.store(weight + at, w + v, mask=there)
     if COPIES:
@@ -254,19 +251,12 @@ def _update(
 
 @torch.no_grad()
 def update_(
-    weight: Tensor,
-    velocity: Tensor,
-    gradient: Tensor,
-    *,
-    learning_rate: float,
-    momentum: float,
-    decay: float,
-    copy: Tensor | None = None,
+    weight: Tensor, velocity: Tensor, gradient: Tensor, copy: Tensor | None, lr: float, momentum: float, decay: float
 ) -> None:
     """As `reference.update_`, in one pass. Float32 state, all laid out alike without holes."""
     count, copies = weight.numel(), copy is not None
     tensors = (weight, velocity, gradient, copy if copies else weight)
-    _launch(_update, count, *tensors, count, learning_rate, momentum, decay * learning_rate, COPIES=copies, BLOCK=BLOCK)
+    _launch(_update, count, *tensors, count, lr, momentum, decay * lr, COPIES=copies, BLOCK=BLOCK)
 
 
 # ---- Augmentation -----------------------------------------------------------------------------------------------
@@ -302,28 +292,17 @@ def _augment(
     tl.store(out + first + step, tl.where(inside, value * scale, float("nan")), mask=there)
 
 
-def augment(
-    pictures_bhwc: Tensor,
-    *,
-    offsets_b2: Tensor,
-    mirror_b: Tensor,
-    mean: Tensor,
-    noise_b3: Tensor | None,
-    scale: float,
-    size: int,
-    dtype: torch.dtype,
-) -> Tensor:
+def augment(pictures_bhwc: Tensor, crops: Crops) -> Tensor:
     """As `reference.augment`, in one pass. Beyond the borders of its picture a crop is NaN."""
     count, height, width, _ = pictures_bhwc.shape
-    aligned = is_aligned(mean, height, width, size)
-    mean_chw = mean.to(pictures_bhwc.device, torch.float32)
-    mean_hwc = (mean_chw if aligned else mean_chw.expand(3, size, size)).permute(1, 2, 0).contiguous()
-    offsets, mirror = offsets_b2.to(torch.int32).contiguous(), mirror_b.to(torch.uint8).contiguous()
-    noise = mean_hwc if noise_b3 is None else noise_b3.float().contiguous()
-    out = _empty(pictures_bhwc, (count, 3, size, size), dtype)
+    mean_hwc, aligned = crops.mean_of(pictures_bhwc)
+    mean_hwc, mirror = mean_hwc.contiguous(), crops.mirror_b.to(torch.uint8).contiguous()
+    offsets = crops.offsets_b2.to(torch.int32).contiguous()
+    noise = mean_hwc if crops.noise_b3 is None else crops.noise_b3.float().contiguous()
+    out = _empty(pictures_bhwc, (count, 3, crops.size, crops.size), crops.dtype)
     tensors = (pictures_bhwc.contiguous(), offsets, mirror, mean_hwc, noise, out)
-    constants = {"H": height, "W": width, "SIZE": size, "ALIGNED": aligned, "NOISY": noise_b3 is not None}
-    _launch(_augment, out.numel(), *tensors, out.numel(), scale, **constants, BLOCK=BLOCK)
+    constants = {"H": height, "W": width, "SIZE": crops.size, "ALIGNED": aligned, "NOISY": crops.noise_b3 is not None}
+    _launch(_augment, out.numel(), *tensors, out.numel(), crops.scale, **constants, BLOCK=BLOCK)
     return out
 
 
@@ -332,7 +311,8 @@ def augment(
 
 def describe(device: torch.device) -> str:
     """Which Triton works on `device`, tried by a small kernel. Raises whatever Triton raises where it doesn't."""
-    update_(*(torch.ones(1, device=device) for _ in range(3)), learning_rate=0.1, momentum=0.9, decay=0.0)
+    one = torch.ones(1, device=device)
+    update_(one.clone(), one.clone(), one, None, 0.1, 0.9, 0.0)
     return f"triton {triton.__version__}"
 
 

@@ -19,8 +19,8 @@ from alexnet.files.tensors import load_tensors
 from alexnet.measure.accuracy import Counts
 from alexnet.measure.evaluation import Progress
 from alexnet.measure.run import Run
-from alexnet.nets.network import wanted
-from alexnet.runs.folder import RunFolder, check_config, check_fits
+from alexnet.nets.network import check_fits, state_dict_shapes
+from alexnet.runs.folder import RunFolder, check_config
 from alexnet.runs.history import read_history
 
 NLL_TOLERANCE = {"fp32": 1e-3, "bf16": 2e-2}
@@ -101,7 +101,7 @@ def config_in_words(run: RunFolder) -> str:
         raise UserError(f"{where}: {len(names)} class names and {len(ids)} ids for {outputs} outputs")
     if len(set(ids)) < len(ids):
         raise UserError(f"{where}: classes share an id")
-    count = sum(tensor.numel() for tensor in _wanted(run).values())
+    count = sum(tensor.numel() for tensor in _state_dict_shapes(run).values())
     unsealed = "" if run.config.get("checksum") else "; no checksum: an older alexnet wrote it, or a person edited it"
     return f"{run.table.name}, {count:,} numbers, {outputs:,} classes{unsealed}"
 
@@ -172,16 +172,13 @@ def log_in_words(run: RunFolder) -> str:
 
 
 def _weights_in_words(run: RunFolder, path: Path, weights: dict[str, Tensor]) -> str:
-    wanted = _wanted(run)
-    absent = {name: tensor for name, tensor in wanted.items() if name.split(".")[0] in run.missing}
-    check_fits(wanted, absent | weights, path, run.table.name)
+    check_fits(_state_dict_shapes(run), weights, path, run.table.name, run.missing_layers)
     _refuse_strange_numbers(path, weights)
     return f"checksum fits; {len(weights)} tensors"
 
 
-def _wanted(run: RunFolder) -> Mapping[str, Tensor]:
-    """What the table wants, shapes only."""
-    return wanted(run.table, int(run.value("network", "input_size")))
+def _state_dict_shapes(run: RunFolder) -> Mapping[str, Tensor]:
+    return state_dict_shapes(run.table, int(run.value("network", "input_size")))
 
 
 def _refuse_strange_numbers(path: Path, tensors: dict[str, Tensor]) -> None:

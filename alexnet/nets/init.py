@@ -20,7 +20,7 @@ from alexnet.nets.table import Table, Weighted
 PRINTED_STD = 0.01  # [A] §5, [Z] §3
 
 
-def spread(row: Weighted, scheme: Initialisation, width: float = 1.0) -> tuple[float, float]:
+def std_and_bias(row: Weighted, scheme: Initialisation, width: float = 1.0) -> tuple[float, float]:
     """Standard deviation of a row's weights and the value of its biases under one reading. `width`: of the network
     below the row; what the code's rows carry has it in already."""
     if scheme == "code":
@@ -37,7 +37,7 @@ def initialise(network: nn.Module, table: Table, scheme: Initialisation, seed: i
         raise UsageError(f"--init {scheme}: choose one of {', '.join(get_args(Initialisation))}.")
     for place, row in enumerate(table.weighted):
         layer = network.get_submodule(row.name)
-        std, bias = spread(row, scheme, width if place else 1.0)
+        std, bias = std_and_bias(row, scheme, width if place else 1.0)
         generator = torch.Generator().manual_seed(_layer_seed(seed, row.name))
         weight, biases = layer.get_parameter("weight"), layer.get_parameter("bias")
         weight.copy_(torch.randn(weight.shape, generator=generator) * std)

@@ -9,6 +9,8 @@ what enters it, float32 or half precision. A tensor that a tool traces or transf
 operations only (`kernels.is_ordinary`).
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -18,6 +20,7 @@ from torch import Tensor, nn
 
 from alexnet import kernels
 from alexnet.geometry import Window
+from alexnet.kernels.strided import THIN, strided_convolution, strided_convolution_transpose
 from alexnet.nets.dropout import DropUnits
 from alexnet.nets.table import Activation, BatchNorm, Conv, Dense, Dropout, Local, Norm, Pool, SpatialNorm, Weighted
 from alexnet.nets.trace import Layer
@@ -36,6 +39,9 @@ class WeightedLayer:
     bias: Tensor | None
     std: float | None = None
     constant: float = 0.0
+    reads: tuple[tuple[int, ...], ...]
+    """The columns below that each column reads."""
+    columns_below: int
 
     def _allocate(self, row: Weighted, weight: tuple[int, ...], bias: tuple[int, ...]) -> None:
         """Weights without values: a network is filled as a whole (`nets.init`), or from a file."""
@@ -57,6 +63,22 @@ class WeightedLayer:
             return self.weight, self.bias
         return working_values(self.weight, dtype), working_values(self.bias, dtype)
 
+    def by_columns(self, x: Tensor, weight: Tensor, bias: Tensor, layer: Callable[..., Tensor]) -> Tensor:
+        """`layer(x, weight, bias)` for each column alone, on those parts of `x` that it reads."""
+        columns, readers = x.chunk(self.columns_below, dim=1), len(self.reads)
+        parts = zip(self.reads, weight.chunk(readers), bias.chunk(readers), strict=True)
+        return torch.cat([layer(torch.cat([columns[c] for c in read], dim=1), w, b) for read, w, b in parts], dim=1)
+
+    def by_columns_transposed(self, y: Tensor, weight: Tensor, transposed: Callable[..., Tensor]) -> Tensor:
+        """The adjoint: what `transposed(y, weight)` of each column sends down, added up by column below."""
+        sums: dict[int, Tensor] = {}
+        readers = len(self.reads)
+        for read, part, w in zip(self.reads, y.chunk(readers, dim=1), weight.chunk(readers), strict=True):
+            for column, share in zip(read, transposed(part, w).chunk(len(read), dim=1), strict=True):
+                sums[column] = sums[column] + share if column in sums else share
+        unread = torch.zeros_like(next(iter(sums.values())))
+        return torch.cat([sums.get(column, unread) for column in range(self.columns_below)], dim=1)
+
 
 class Convolution(WeightedLayer):
     """Convolution of columns: each reads the columns of the map below that its wiring names ([A] §3.2).
@@ -76,13 +98,13 @@ class Convolution(WeightedLayer):
 
     def forward(self, input: Maps) -> Maps:
         if self.folds and kernels.is_ordinary(input):
-            return convolve_by_cells(input, *self.in_type(input.dtype), self.window)
+            return strided_convolution(input, *self.in_type(input.dtype), self.window)
         return self._convolve(*self._ready(input), *self.in_type(input.dtype))
 
     def without_padding(self, x: Maps) -> Maps:
         """The convolution of a part of the map that has all that its windows read, zeros beyond the edges included."""
         if self.folds:
-            return convolve_by_cells(x, *self.in_type(x.dtype), Window(self.window.kernel, self.window.stride))
+            return strided_convolution(x, *self.in_type(x.dtype), Window(self.window.kernel, self.window.stride))
         return self._convolve(x, 0, *self.in_type(x.dtype))
 
     def change(self, x: Maps) -> Maps:
@@ -91,59 +113,34 @@ class Convolution(WeightedLayer):
         return self._convolve(x, self.window.kernel - 1, weight, torch.zeros_like(bias))
 
     def _convolve(self, x: Maps, padding: int, weight: Tensor, bias: Tensor) -> Maps:
-        if self.groups is not None:
-            return F.conv2d(x, weight, bias, self.window.stride, padding, groups=self.groups)
-        columns = x.chunk(self.columns_below, dim=1)
-        parts = [
-            F.conv2d(torch.cat([columns[c] for c in read], dim=1), w, b, self.window.stride, padding)
-            for read, w, b in zip(self.reads, weight.chunk(len(self.reads)), bias.chunk(len(self.reads)), strict=True)
-        ]
-        return torch.cat(parts, dim=1)
+        convolve = partial(F.conv2d, stride=self.window.stride, padding=padding)
+        if self.groups is None:
+            return self.by_columns(x, weight, bias, convolve)
+        return convolve(x, weight, bias, groups=self.groups)
 
     def adjoint(self, y: Maps, x: Maps) -> Maps:
         """The transposed convolution: filters flipped, maps of all readers added."""
-        padded, below = self._pad(x[:0]).shape[-1], self.spread(y, x.shape[1])
-        before = self.window.before
-        below = F.pad(below, (0, max(0, padded - below.shape[-1]), 0, max(0, padded - below.shape[-2])))
-        return below[..., before : before + x.shape[-2], before : before + x.shape[-1]]
+        below, before, (height, width) = self.unpadded_transpose(y), self.window.before, x.shape[2:]
+        rows, columns = max(0, before + height - below.shape[2]), max(0, before + width - below.shape[3])  # never read
+        return F.pad(below, (0, columns, 0, rows))[..., before : before + height, before : before + width]
 
-    def spread(self, y: Maps, maps_below: int) -> Maps:
-        """The same of a part of the map: all places that its windows read, zeros beyond the edges included. Further
-        ones, which get nothing, may follow."""
+    def unpadded_transpose(self, y: Maps) -> Maps:
+        """The adjoint of `without_padding`: all places that windows read, zeros beyond the edges included."""
         weight, _ = self.in_type(y.dtype)
-        if self.window.stride > 1 and maps_below < THIN and self.groups == 1:
-            return spread_by_cells(y, weight, self.window.stride)
-        if self.groups is not None:
-            return F.conv_transpose2d(y, weight, stride=self.window.stride, groups=self.groups)
-        return self._scatter_to_columns(y, weight, maps_below)
-
-    def _scatter_to_columns(self, y: Maps, weight: Tensor, maps_below: int) -> Maps:
-        width = maps_below // self.columns_below
-        columns: list[Tensor | None] = [None] * self.columns_below
-        readers = len(self.reads)
-        for read, part, w in zip(self.reads, y.chunk(readers, dim=1), weight.chunk(readers), strict=True):
-            down = F.conv_transpose2d(part, w, stride=self.window.stride)
-            for column, share in zip(read, down.split(width, dim=1), strict=True):
-                present = columns[column]
-                columns[column] = share if present is None else present + share
-        empty = torch.zeros_like(next(c for c in columns if c is not None))
-        return torch.cat([empty if column is None else column for column in columns], dim=1)
+        if self.folds:
+            return strided_convolution_transpose(y, weight, self.window.stride)
+        transposed = partial(F.conv_transpose2d, stride=self.window.stride)
+        if self.groups is None:
+            return self.by_columns_transposed(y, weight, transposed)
+        return transposed(y, weight, groups=self.groups)
 
     def _ready(self, x: Maps) -> tuple[Maps, int]:
         """The map, and the zeros that conv2d itself is to put on every side. Only where the sides differ (an overhang)
         are they put around it here: that is a copy, and a backward pass over the larger map."""
-        before, (rows, columns) = self.window.before, self._far_padding(x)
+        # A map that is traced has the table's size, whatever it says itself.
+        sides = x.shape[2:] if kernels.is_ordinary(x) else (self.side, self.side)
+        before, (rows, columns) = self.window.before, map(self.window.far_padding, sides)
         return (x, before) if rows == columns == before else (F.pad(x, (before, columns, before, rows)), 0)
-
-    def _pad(self, x: Maps) -> Maps:
-        """Zeros around the map, the overhang at its right and bottom included."""
-        before, (rows, columns) = self.window.before, self._far_padding(x)
-        return x if before == rows == columns == 0 else F.pad(x, (before, columns, before, rows))
-
-    def _far_padding(self, x: Maps) -> tuple[int, int]:
-        """Zeros below and to the right. A map that is traced has the table's size, whatever it says itself."""
-        height, width = x.shape[2:] if kernels.is_ordinary(x) else (self.side, self.side)
-        return self.window.far_padding(height), self.window.far_padding(width)
 
 
 class GroupedConvolution(Convolution, nn.Conv2d):
@@ -182,39 +179,6 @@ def convolution_for(layer: Layer, row: Conv) -> GroupedConvolution | WiredConvol
     if layer.reads == tuple((column,) for column in range(len(layer.reads))):
         return GroupedConvolution(layer, row, len(layer.reads))
     return WiredConvolution(layer, row)
-
-
-THIN = 16
-"""Fewer maps than this leave vector units idle: a strided convolution over them is folded."""
-
-
-def convolve_by_cells(x: Maps, weight: Tensor, bias: Tensor, window: Window) -> Maps:
-    """A strided convolution over few maps (the first layer's over 3 colours) as one of stride 1 over many.
-
-    Cells of stride×stride pixels become maps, and so do the weights' (padded with zeros to whole cells): 11×11 with
-    stride 4 over 3 maps is 3×3 with stride 1 over 48. The same sums, several times as fast in the backward pass.
-    """
-    weight = _in_cells(weight, window.stride)
-    rows, columns = (window.outputs(side) - 1 + weight.shape[-1] for side in x.shape[2:])
-    return F.conv2d(kernels.cells(x, window.stride, window.before, rows, columns), weight, bias)
-
-
-def spread_by_cells(y: Maps, weight: Tensor, stride: int) -> Maps:
-    """The transpose of `convolve_by_cells`, before any padding is cut off."""
-    kernel = weight.shape[-1]
-    folded = F.conv_transpose2d(y, _in_cells(weight, stride))
-    cells_bcrylx = folded.unflatten(1, (stride, stride, weight.shape[1])).permute(0, 3, 4, 1, 5, 2)
-    below = cells_bcrylx.flatten(4, 5).flatten(2, 3)
-    rows, columns = ((side - 1) * stride + kernel for side in y.shape[2:])
-    return below[..., :rows, :columns]
-
-
-def _in_cells(weight: Tensor, stride: int) -> Tensor:
-    """Weights (C, C_below, kernel, kernel) as those of cells: (C, stride · stride · C_below, cells, cells)."""
-    cells = -(-weight.shape[-1] // stride)
-    weight = F.pad(weight, (0, cells * stride - weight.shape[-1]) * 2)
-    cells_ockyly = weight.unflatten(3, (cells, stride)).unflatten(2, (cells, stride))
-    return cells_ockyly.permute(0, 3, 5, 1, 2, 4).flatten(1, 3).contiguous(memory_format=torch.channels_last)
 
 
 def windows(x: Maps, kernel: int, stride: int) -> Float[Tensor, "rows columns B kernel kernel C"]:
@@ -282,34 +246,20 @@ class LocallyConnected(WeightedLayer, nn.Module):
 class FullyConnected(WeightedLayer):
     """Every unit reads all units of the columns that its column is wired to. weight (U, U_read), bias (U).
 
-    Maps come in as (B, C, H, W) and are read in the order column, map, row, column of the map, as in 2012. `reads`:
-    the columns below that each column reads; `columns_below`: how many there are.
+    Maps come in as (B, C, H, W) and are read in the order column, map, row, column of the map, as in 2012.
     """
-
-    reads: tuple[tuple[int, ...], ...]
-    columns_below: int
 
     def forward(self, input: Tensor) -> Float[Tensor, "B U"]:
         flat, (weight, bias) = input.flatten(1), self.in_type(input.dtype)
         if len(self.reads[0]) == self.columns_below:
             return F.linear(flat, weight, bias)
-        columns, readers = flat.chunk(self.columns_below, dim=1), len(self.reads)
-        parts = [
-            F.linear(torch.cat([columns[c] for c in read], dim=1), w, b)
-            for read, w, b in zip(self.reads, weight.chunk(readers), bias.chunk(readers), strict=True)
-        ]
-        return torch.cat(parts, dim=1)
+        return self.by_columns(flat, weight, bias, F.linear)
 
     def adjoint(self, y: Float[Tensor, "B U"], x: Tensor) -> Tensor:
         weight, _ = self.in_type(y.dtype)
         if len(self.reads[0]) == self.columns_below:
             return (y @ weight).reshape(x.shape)
-        width, readers = x[0].numel() // self.columns_below, len(self.reads)
-        below = y.new_zeros(len(x), self.columns_below, width)
-        for read, part, w in zip(self.reads, y.chunk(readers, dim=1), weight.chunk(readers), strict=True):
-            for column, share in zip(read, (part @ w).split(width, dim=1), strict=True):
-                below[:, column] += share
-        return below.reshape(x.shape)
+        return self.by_columns_transposed(y, weight, torch.matmul).reshape(x.shape)
 
 
 class WholeDense(FullyConnected, nn.Linear):

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from pathlib import Path
 from types import MappingProxyType
 
 import torch
@@ -48,10 +49,35 @@ class Activations:
 
 
 @lru_cache(maxsize=64)
-def wanted(table: Table, input_size: int | None = None) -> Mapping[str, Tensor]:
+def state_dict_shapes(table: Table, input_size: int | None = None) -> Mapping[str, Tensor]:
     """What a network's state dict holds, as shapes and types alone: no memory is taken."""
     with torch.device("meta"):
         return MappingProxyType(Network(table, input_size).state_dict())
+
+
+def check_fits(
+    needed: Mapping[str, Tensor],
+    weights: Mapping[str, Tensor],
+    where: Path | str,
+    network: str,
+    missing_layers: Collection[str] = (),
+    called: Mapping[str, str] | None = None,
+) -> None:
+    """Raises UserError, naming the layer and both shapes, unless `weights` are those `needed` by the network called
+    `network`; those of `missing_layers` may be absent. `called`: names that the weights have in their file."""
+    for name, tensor in needed.items():
+        full_name = f"{name} ({called[name]})" if called and name in called else name
+        found, shape = weights.get(name), tuple(tensor.shape)
+        if found is None:
+            if name.split(".")[0] in missing_layers:
+                continue
+            raise UserError(f"{where}: {full_name} is missing; {network} needs {shape}.")
+        if found.shape != tensor.shape:
+            raise UserError(f"{where}: {full_name} is {tuple(found.shape)}; {network} needs {shape}.")
+        if found.dtype.is_floating_point != tensor.dtype.is_floating_point or found.dtype.is_complex:
+            raise UserError(f"{where}: {full_name} holds {found.dtype}; {network} needs {tensor.dtype}.")
+    if strange := sorted(set(weights) - set(needed)):
+        raise UserError(f"{where}: {', '.join(strange[:3])} belong to no layer of {network}.")
 
 
 class Network(nn.Module):
@@ -65,8 +91,8 @@ class Network(nn.Module):
         self.table = table
         self.input_size = table.input_size if input_size is None else input_size
         self.layers: tuple[Layer, ...] = trace(table, self.input_size)
-        self.missing: tuple[str, ...] = ()
-        """Layers whose weights nobody has (`alexnet import` of files that lack them): nothing behind them computes."""
+        self.missing_layers: tuple[str, ...] = ()
+        """Layers without weights (`alexnet import` of files that lack them); later layers can't be computed."""
         for layer in self.layers:
             if hasattr(self, layer.row.name):
                 raise UserError(f"{table.name}: no layer can be called {layer.row.name!r}; a network has that already.")
@@ -82,8 +108,8 @@ class Network(nn.Module):
     def forward(self, x: Float[Tensor, "B 3 S S"], position: Position | None = None) -> Float[Tensor, "B K"]:
         """Logits. `position`: where the batch stands in a training run; dropout masks are functions of it."""
         self._check(x)
-        if self.missing:
-            self.refuse_behind_missing(self.layers[-1].row.name)
+        if self.missing_layers:
+            self.check_computable(self.layers[-1].row.name)
         return self.through(self.order, x, position).flatten(1)
 
     def through(self, steps: Sequence[str], x: Tensor, position: Position | None = None) -> Tensor:
@@ -115,7 +141,7 @@ class Network(nn.Module):
         Ends before a layer whose weights are missing."""
         self._check(x)
         seen = Activations()
-        for layer in self.present:
+        for layer in self.computable_layers:
             name, module = layer.row.name, self.get_submodule(layer.row.name)
             x = at_least_float32(x) if name == self.last else x
             if isinstance(module, MaxPool):
@@ -134,7 +160,7 @@ class Network(nn.Module):
         """The same as a generator of (name, output), so that each output can be freed before the next is computed."""
         self._check(x)
         for name in names:
-            self.refuse_behind_missing(name)
+            self.check_computable(name)
         left, place = set(names), 0
         while left:
             x, place = self.advance(self.order, place, x, stops=names)
@@ -148,19 +174,28 @@ class Network(nn.Module):
         return adjoint(self.get_submodule(name), y, x)
 
     @property
-    def present(self) -> tuple[Layer, ...]:
+    def computable_layers(self) -> tuple[Layer, ...]:
         """The layers that can be computed: all, or those before the first whose weights are missing."""
-        absent = [place for place, layer in enumerate(self.layers) if layer.row.name in self.missing]
+        absent = [place for place, layer in enumerate(self.layers) if layer.row.name in self.missing_layers]
         return self.layers[: min(absent, default=len(self.layers))]
 
-    def refuse_behind_missing(self, name: str) -> None:
+    def check_computable(self, name: str) -> None:
         """Raises UserError if the row `name` is not there, or needs weights that are missing."""
-        if self.layer(name) not in self.present:
-            last = self.present[-1].row.name if self.present else "none"
+        if self.layer(name) not in self.computable_layers:
+            last = self.computable_layers[-1].row.name if self.computable_layers else "none"
             raise UserError(
-                f"{name} can't be computed: the weights of {', '.join(self.missing)} are missing (the imported files "
-                f"lack them). The layers up to {last} can."
+                f"{name} can't be computed: the weights of {', '.join(self.missing_layers)} are missing (the imported "
+                f"files lack them). The layers up to {last} can."
             )
+
+    def fill(self, weights: Mapping[str, Tensor], where: Path | str) -> None:
+        """Load `weights`; those of `missing_layers` become NaN, so that nothing can use them unseen. Raises UserError,
+        naming the layer and both shapes, if they do not fit."""
+        needed = self.state_dict()
+        check_fits(needed, weights, where, self.table.name, self.missing_layers)
+        absent = {name: tensor for name, tensor in needed.items() if name not in weights}
+        unusable = {name: torch.full_like(t, torch.nan if t.is_floating_point() else 0) for name, t in absent.items()}
+        self.load_state_dict({**weights, **unusable})
 
     def channels_last(self) -> "Network":
         """The same network with its filters in channels-last order in memory, in which training on the CPU is faster;
@@ -228,15 +263,15 @@ def _fused(modules: Sequence[nn.Module], x: Tensor) -> Tensor:
     by_kind = dict(zip(kinds, modules, strict=True))
     norm, inside, pool = (by_kind.get(kind) for kind in ("norm", "inside", "pool"))
     window = pool.window if isinstance(pool, MaxPool) else Window(1)
-    return kernels.relu_norm_pool(
-        x,
-        relu_first=kinds[0] == "relu",
+    steps = kernels.NormPool(
         norm=norm.spec if isinstance(norm, ResponseNorm) else None,
         inside=inside.spec if isinstance(inside, SpatialResponseNorm) else None,
+        relu_first=kinds[0] == "relu",
         relu_last="relu" in kinds[1:],
         kernel=window.kernel,
         stride=window.stride,
     )
+    return kernels.relu_norm_pool(x, steps)
 
 
 @isolated()

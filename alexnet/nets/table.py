@@ -7,13 +7,22 @@ Every number that a row carries is the 2012 code's where [A] and the code differ
 the papers print is applied by `alexnet.nets.init`.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from alexnet.errors import UsageError, UserError
+from alexnet.files.schema import Range
 from alexnet.geometry import Rounding
 
+# What a table that somebody else wrote may hold (see `table_json`).
+Name = Annotated[str, re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}").fullmatch]
+Maps = Annotated[int, Range(1, 1 << 20)]
+Pixels = Annotated[int, Range(1, 4096)]
+Zeros = Annotated[int, Range(0, 4096)]
+Padding = Zeros | tuple[Zeros, Zeros]
+Columns = Annotated[int, Range(1, 64)]
 Reads = Literal["all", "own"] | tuple[tuple[int, ...], ...]
 """Which columns of the layer below a column reads: all, its own, or a tuple of columns for each ([A] §3.2)."""
 
@@ -22,11 +31,11 @@ Reads = Literal["all", "own"] | tuple[tuple[int, ...], ...]
 class Conv:
     """Convolution with shared weights. `padding`: zeros on every side, or (before, after)."""
 
-    name: str
-    maps: int
-    kernel: int
-    stride: int = 1
-    padding: int | tuple[int, int] = 0
+    name: Name
+    maps: Maps
+    kernel: Pixels
+    stride: Pixels = 1
+    padding: Padding = 0
     reads: Reads = "all"
     std: float = 0.01
     bias: float = 0.0
@@ -37,11 +46,11 @@ class Conv:
 class Local:
     """Like a convolution, but each position has weights of its own (the 2012 CIFAR nets' "local" layers)."""
 
-    name: str
-    maps: int
-    kernel: int
-    stride: int = 1
-    padding: int | tuple[int, int] = 0
+    name: Name
+    maps: Maps
+    kernel: Pixels
+    stride: Pixels = 1
+    padding: Padding = 0
     std: float = 0.01
     bias: float = 0.0
     rounding: Rounding = "ceil"
@@ -51,8 +60,8 @@ class Local:
 class Dense:
     """Fully connected layer. Reads the maps below in the order column, map, row, column of the map."""
 
-    name: str
-    units: int
+    name: Name
+    units: Maps
     reads: Reads = "all"
     std: float = 0.01
     bias: float = 0.0
@@ -62,9 +71,9 @@ class Dense:
 class Pool:
     """Pooling over kernel×kernel windows; overlapping where stride < kernel ([A] §3.4)."""
 
-    name: str
-    kernel: int = 3
-    stride: int = 2
+    name: Name
+    kernel: Pixels = 3
+    stride: Pixels = 2
     kind: Literal["max", "average"] = "max"
     rounding: Rounding = "ceil"
 
@@ -77,11 +86,11 @@ class Norm:
     torch compute. `span` "column": the window stays inside a column (2012); "all": it runs over all maps (Caffe).
     """
 
-    name: str
+    name: Name
     k: float = 2.0
     alpha: float = 1e-4
     beta: float = 0.75
-    size: int = 5
+    size: Maps = 5
     convention: Literal["sum", "mean"] = "sum"
     span: Literal["column", "all"] = "column"
 
@@ -95,11 +104,11 @@ class Norm:
 class SpatialNorm:
     """Response normalisation inside one map (the 2012 code's `rnorm`): x / (k + alpha/size²·Σ x²)^beta, size×size."""
 
-    name: str
+    name: Name
     k: float = 1.0
     alpha: float = 1e-3
     beta: float = 0.75
-    size: int = 5
+    size: Maps = 5
 
     @property
     def coefficient(self) -> float:
@@ -111,14 +120,14 @@ class SpatialNorm:
 class BatchNorm:
     """Batch normalisation of each map, with learned scale and shift."""
 
-    name: str
+    name: Name
 
 
 @dataclass(frozen=True)
 class Activation:
     """The unit's non-linearity ([A] §3.1)."""
 
-    name: str
+    name: Name
     kind: Literal["relu", "tanh", "sigmoid"] = "relu"
 
 
@@ -126,8 +135,8 @@ class Activation:
 class Dropout:
     """[A] §4.2. "2012": mask in training, ×keep at test. "inverted": mask ÷ keep in training, nothing at test."""
 
-    name: str
-    keep: float = 0.5
+    name: Name
+    keep: Annotated[float, lambda keep: 0 < keep <= 1] = 0.5
     kind: Literal["2012", "inverted"] = "2012"
 
 
@@ -145,8 +154,8 @@ class Table:
 
     name: str
     rows: tuple[Row, ...]
-    input_size: int = 224
-    columns: int = 1
+    input_size: Pixels = 224
+    columns: Columns = 1
     about: str = ""
 
     def __getitem__(self, name: str) -> Row:

@@ -1,6 +1,5 @@
 """Shapes of a table: `trace` walks its rows and gives the shape and receptive field of every layer."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from alexnet.geometry import Field, Window, outputs_or_refuse
@@ -70,7 +69,7 @@ def trace(table: Table, input_size: int | None = None) -> tuple[Layer, ...]:
     size = table.input_size if input_size is None else input_size
     shape, field, layers = Shape(3, size), Field(), []
     for row in table.rows:
-        # The picture is whole for every column; all later layers are dealt out over the columns.
+        # The picture is whole for every column; all later layers are divided among the columns.
         columns_below = table.columns if layers else 1
         layer = _enter(row, shape, field, table.columns, columns_below)
         layers.append(layer)
@@ -79,42 +78,27 @@ def trace(table: Table, input_size: int | None = None) -> tuple[Layer, ...]:
 
 
 def _enter(row: Row, shape: Shape, field: Field, columns: int, columns_below: int) -> Layer:
-    if isinstance(row, Conv):
-        return _enter_conv(row, shape, field, columns, columns_below)
-    if isinstance(row, Dense):
-        return _enter_dense(row, shape, field, columns, columns_below)
-    if isinstance(row, Local):
-        side = outputs_or_refuse(row.name, window_of(row), shape.side)
-        weights = row.maps * side**2 * shape.maps * row.kernel**2
-        out = Shape(row.maps, side)
-        seen = field.under(window_of(row))
-        return Layer(row, shape, out, weights + out.units, weights, seen, columns, ((0,),))
-    if isinstance(row, Pool):
-        side = outputs_or_refuse(row.name, window_of(row), shape.side)
-        return Layer(row, shape, Shape(shape.maps, side), 0, 0, field.under(window_of(row)), columns)
-    if isinstance(row, SpatialNorm):
-        seen = field.under(Window(row.size, before=row.size // 2))
-        return Layer(row, shape, shape, 0, 0, seen, columns)
-    parameters = 2 * shape.maps if isinstance(row, BatchNorm) else 0
-    return Layer(row, shape, shape, parameters, 0, field, columns)
-
-
-def _enter_conv(row: Conv, shape: Shape, field: Field, columns: int, columns_below: int) -> Layer:
-    side = outputs_or_refuse(row.name, window_of(row), shape.side)
-    reads = wiring(row.reads, columns) if columns_below > 1 else ((0,),) * columns
-    fan_in = _maps_read(shape.maps, reads, columns_below) * row.kernel**2
-    weights = row.maps * fan_in
-    seen = field.under(window_of(row))
-    return Layer(row, shape, Shape(row.maps, side), weights + row.maps, weights * side**2, seen, columns, reads)
-
-
-def _enter_dense(row: Dense, shape: Shape, field: Field, columns: int, columns_below: int) -> Layer:
-    reads = wiring(row.reads, columns) if columns_below > 1 else ((0,),) * columns
-    weights = row.units * _maps_read(shape.maps, reads, columns_below) * shape.side**2
-    seen = field.over_all(shape.side) if field.jump else field
-    return Layer(row, shape, Shape(row.units, 1), weights + row.units, weights, seen, columns, reads)
-
-
-def _maps_read(maps: int, reads: Sequence[tuple[int, ...]], columns_below: int) -> int:
-    """Maps of the layer below that one unit reads."""
-    return maps // columns_below * len(reads[0])
+    parameters = macs = 0
+    leaving, side, reads, read = shape, shape.side, (), shape.maps
+    if isinstance(row, Conv | Local | Pool):
+        side, field = outputs_or_refuse(row.name, window_of(row), shape.side), field.under(window_of(row))
+    if isinstance(row, Conv | Dense):
+        reads = wiring(row.reads, columns) if columns_below > 1 else ((0,),) * columns
+        read = shape.maps // columns_below * len(reads[0])  # maps below that one unit reads
+    match row:
+        case Conv():
+            weights = row.maps * read * row.kernel**2
+            leaving, parameters, macs = Shape(row.maps, side), weights + row.maps, weights * side**2
+        case Local():
+            leaving, reads, macs = Shape(row.maps, side), ((0,),), row.maps * side**2 * read * row.kernel**2
+            parameters = macs + leaving.units
+        case Dense():
+            leaving, macs = Shape(row.units, 1), row.units * read * shape.side**2
+            parameters, field = macs + row.units, field.over_all(shape.side) if field.jump else field
+        case Pool():
+            leaving = Shape(shape.maps, side)
+        case SpatialNorm():
+            field = field.under(Window(row.size, before=row.size // 2))
+        case BatchNorm():
+            parameters = 2 * shape.maps
+    return Layer(row, shape, leaving, parameters, macs, field, columns, reads)

@@ -37,7 +37,7 @@ from alexnet.files.tensors import DamagedFile, digest_in, load_tensors, save_ten
 from alexnet.images.resample import Resample
 from alexnet.isolation import isolated
 from alexnet.nets import table, table_json
-from alexnet.nets.network import Network, wanted
+from alexnet.nets.network import Network, check_fits, state_dict_shapes
 from alexnet.placement import DTYPES, Placement, find_device
 from alexnet.runs.formats import FORMAT_VERSION, current_config
 
@@ -203,7 +203,7 @@ class RunFolder:
         if not vars(self).keys() >= {"inputs", "network"}:
             raise UserError(f"{self.path}: files of this run were removed or replaced. Restore them from a copy.")
         with TemporaryFolder("alexnet-run-") as place:
-            RunFolder.create(place, self.config, self.inputs).save_model(self.network.state_dict(), self.missing)
+            RunFolder.create(place, self.config, self.inputs).save_model(self.network.state_dict(), self.missing_layers)
             return {path.name: path.read_bytes() for path in place.iterdir()}
 
     @classmethod
@@ -241,7 +241,7 @@ class RunFolder:
         return tuple(self.value("classes", "names"))
 
     @property
-    def missing(self) -> tuple[str, ...]:
+    def missing_layers(self) -> tuple[str, ...]:
         """Layers that it has no weights for: an import of files that lack them."""
         return tuple(self.config.get("missing_layers", ()))
 
@@ -286,10 +286,10 @@ class RunFolder:
         """The run's network with the weights in `path`, in evaluation mode."""
         weights, size = load_tensors(path)[0], int(self.value("network", "input_size"))
         # Shapes alone, until it is known that the file has as many numbers.
-        check_weights(wanted(self.table, size), weights, self.missing, path, self.table.name)
+        check_fits(state_dict_shapes(self.table, size), weights, path, self.table.name, self.missing_layers)
         network = self.empty_network()
-        network.missing = self.missing
-        fill(network, weights, path)
+        network.missing_layers = self.missing_layers
+        network.fill(weights, path)
         return network.eval()
 
     def save_model(self, weights: dict[str, Tensor], missing: Collection[str] = ()) -> None:
@@ -349,27 +349,6 @@ class RunFolder:
         return sorted((path for path in self.path.glob("state/step-*") if STATE.fullmatch(path.name)), reverse=True)
 
 
-def fill(network: Network, weights: dict[str, Tensor], where: Path | str) -> None:
-    """Put `weights` into the network; layers in `network.missing` become NaN, so that nothing can use them unseen.
-    Raises UserError naming the layer and both shapes if they do not fit."""
-    needed = network.state_dict()
-    absent = check_weights(needed, weights, network.missing, where, network.table.name)
-    nowhere = {name: torch.full_like(t, torch.nan if t.is_floating_point() else 0) for name, t in absent.items()}
-    network.load_state_dict(weights | nowhere)
-
-
-def check_weights(
-    needed: Mapping[str, Tensor], weights: dict[str, Tensor], missing: Collection[str], where: Path | str, network: str
-) -> dict[str, Tensor]:
-    """Raises UserError unless `weights` are those `needed`, of their kind; gives what is needed of `missing` layers."""
-    absent = {name: tensor for name, tensor in needed.items() if name.split(".")[0] in missing}
-    check_fits(needed, weights | absent, where, network)
-    for name, tensor in weights.items():
-        if tensor.dtype.is_floating_point != needed[name].dtype.is_floating_point or tensor.dtype.is_complex:
-            raise UserError(f"{where}: {name} holds {tensor.dtype}, {needed[name].dtype} is needed.")
-    return absent
-
-
 def check_config(config: dict[str, Any], where: Path) -> None:
     """Raises UserError, naming the part, unless what is read of a config is of the form that is written."""
     validate(config, CONFIG, where, REMEDY)
@@ -383,17 +362,6 @@ def check_statistics(statistics: dict[str, Tensor], where: Path) -> None:
     real = all(tensor.dtype.is_floating_point for tensor in statistics.values())
     if not square or not real or shapes not in ({}, {"eigenvalues": (3,), "eigenvectors": (3, 3)}):
         raise UserError(f"{where}: not the statistics of a run: a mean image {mean}, {shapes}. {REMEDY}")
-
-
-def check_fits(needed: Mapping[str, Tensor], weights: dict[str, Tensor], where: Path | str, network: str) -> None:
-    """Raises UserError, naming the layer and both shapes, unless `weights` are those that the network wants."""
-    for name, tensor in needed.items():
-        if name not in weights:
-            raise UserError(f"{where}: {name} is missing (needed: {tuple(tensor.shape)}).")
-        if weights[name].shape != tensor.shape:
-            raise UserError(f"{where}: {name} is {tuple(weights[name].shape)}, needed is {tuple(tensor.shape)}.")
-    if strange := sorted(set(weights) - set(needed)):
-        raise UserError(f"{where}: {', '.join(strange[:3])} belong to no layer of {network}.")
 
 
 def placement_for(folder: RunFolder, device: DeviceChoice = "auto", precision: PrecisionChoice = "auto") -> Placement:

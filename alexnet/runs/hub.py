@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from types import ModuleType
 from typing import Any
 
-from alexnet.errors import UserError
+from alexnet.errors import UserError, optional_package
 from alexnet.files.atomic import faults_named, write_atomically
 from alexnet.files.outputs import mark, refuse_foreign
 from alexnet.files.schema import canonical_digest, json_bytes
@@ -80,11 +80,7 @@ def fetch(name: str, revision: str | None = None) -> Path:
 
 
 def _hub() -> ModuleType:
-    try:
-        import huggingface_hub
-    except ImportError:
-        raise UserError("the Hub needs the package huggingface_hub: pip install 'alexnet[hub]'") from None
-    return huggingface_hub
+    return optional_package("huggingface_hub", "hub", "the Hub")
 
 
 def _first_line(fault: Exception) -> str:

@@ -16,9 +16,9 @@ from alexnet.files.tensors import save_tensors
 from alexnet.isolation import isolated
 from alexnet.nets import table_json
 from alexnet.nets.network import Network
-from alexnet.runs.folder import RunFolder, check_config, check_statistics, fill
+from alexnet.runs.folder import RunFolder, check_config, check_statistics
 from alexnet.weights import ImportedWeights, ImportOptions, read_weights
-from alexnet.weights.foreign import SORTED_SYNSETS
+from alexnet.weights.common import SORTED_SYNSETS
 
 UNFOLDED = "imported.safetensors"
 """In the run folder: a first layer's weights as they were in the file, where the inputs' deviation went into ours."""
@@ -26,75 +26,76 @@ UNFOLDED = "imported.safetensors"
 
 @isolated()
 def import_run(
-    source: Path, destination: Path, asked: ImportOptions | None = None, classes: ClassList | None = None
+    source: Path, destination: Path, options: ImportOptions | None = None, classes: ClassList | None = None
 ) -> RunFolder:
     """Make a run folder of the weights in `source` (a file, a folder or an archive of a known format).
 
-    `asked`: what the files do not say; `classes`: the names of the outputs. Layers whose weights are not in it are
+    `options`: what the files do not say; `classes`: the names of the outputs. Layers whose weights are not in it are
     named in config.json under "missing_layers"; what needs them is refused later. Raises UserError if the format is
     not known, a file is damaged, weights or classes do not fit, or the folder is not empty.
     """
-    foreign = read_weights(source, asked)
-    check_config({"network": {"table": {}, "input_size": foreign.table.input_size}} | foreign.config, source)
-    size = int(foreign.config.get("network", {}).get("input_size", foreign.table.input_size))
-    statistics = dict(zip(("eigenvalues", "eigenvectors"), foreign.eigen or (), strict=False))
-    check_statistics({"mean_image": foreign.mean_image, **statistics}, source)
-    network = Network(foreign.table, size)
-    network.missing = foreign.missing
-    fill(network, foreign.weights, source)
-    inputs = Preprocessing(foreign.mean_image, size, foreign.mean_mode, *(foreign.eigen or (None, None)))
+    imported = read_weights(source, options)
+    check_config({"network": {"table": {}, "input_size": imported.table.input_size}} | imported.config, source)
+    size = int(imported.config.get("network", {}).get("input_size", imported.table.input_size))
+    statistics = dict(zip(("eigenvalues", "eigenvectors"), imported.eigen or (), strict=False))
+    check_statistics({"mean_image": imported.mean_image, **statistics}, source)
+    network = Network(imported.table, size)
+    network.missing_layers = imported.missing_layers
+    network.fill(imported.weights, source)
+    inputs = Preprocessing(imported.mean_image, size, imported.mean_mode, *(imported.eigen or (None, None)))
     if inputs.side < size:
         raise UserError(f"{source}: its mean image has {inputs.side} pixels a side, the network takes {size}.")
-    folder = RunFolder.create(destination, _config(foreign, source, size, classes), inputs)
-    folder.save_model(network.state_dict(), network.missing)
-    if foreign.unfolded is not None:
-        weight, std = foreign.unfolded
+    folder = RunFolder.create(destination, _config(imported, source, size, classes), inputs)
+    folder.save_model(network.state_dict(), network.missing_layers)
+    if imported.unfolded is not None:
+        weight, std = imported.unfolded
         save_tensors(folder.path / UNFOLDED, {"weight": weight, "std": std})
     return folder
 
 
-def _config(foreign: ImportedWeights, source: Path, size: int, classes: ClassList | None) -> dict[str, Any]:
+def _config(imported: ImportedWeights, source: Path, size: int, classes: ClassList | None) -> dict[str, Any]:
     """What config.json says: what the file knows of itself first, then what it was made of."""
     config = {
         "alexnet": alexnet.__version__,
         "torch": str(torch.__version__),
         "python": platform.python_version(),
         "network": {
-            "table": table_json.to_json(foreign.table),
+            "table": table_json.to_json(imported.table),
             "input_size": size,
-            "mean": foreign.mean_mode,
+            "mean": imported.mean_mode,
         },
-        "data": {"size": foreign.mean_image.shape[-1]},
-        **foreign.config,
-        "imported": {"from": source.name, "format": foreign.format, "notes": list(foreign.notes)},
-        "missing_layers": list(foreign.missing),
+        "data": {"size": imported.mean_image.shape[-1]},
+        **imported.config,
+        "imported": {"from": source.name, "format": imported.format, "notes": list(imported.notes)},
+        "missing_layers": list(imported.missing_layers),
         "finished": True,
     }
     if classes is not None or "classes" not in config:
-        config["classes"] = classes_of(foreign, source, classes)
-    if len(config["classes"]["ids"]) != foreign.table.classes:
+        config["classes"] = classes_of(imported, source, classes)
+    named, outputs = len(config["classes"]["ids"]), imported.table.classes
+    if named != outputs:
         raise UserError(
-            f"{source}: {len(config['classes']['ids']):,} classes are named, the network has {foreign.table.classes:,} "
-            "outputs. Give the list that belongs to these weights (--classes)."
+            f"{source}: {named:,} classes are named, the network has {outputs:,} outputs. Give the list that belongs "
+            "to these weights (--classes)."
         )
     return config
 
 
-def classes_of(foreign: ImportedWeights, source: Path, given: ClassList | None) -> dict[str, Any]:
+def classes_of(imported: ImportedWeights, source: Path, given: ClassList | None) -> dict[str, Any]:
     """Names, ids and order of the outputs: of the list given, the set of files, or plain numbers."""
-    beside = _list_beside(source, foreign.table.classes)
+    beside = _list_beside(source, imported.table.classes)
     if given is not None:
-        listed = given.arranged(foreign.order)
+        listed = given.arranged(imported.order)
         if given.wish != "listed":
-            own = foreign.config.get("classes", {"names": foreign.class_names, "ids": ()})
+            own = imported.config.get("classes", {"names": imported.class_names, "ids": ()})
             for names, ids in ((own["names"], own["ids"]), (beside.names, beside.ids) if beside else ((), ())):
                 _refuse_other_order(listed, names, ids, source)
-    elif beside is not None and not foreign.class_names:
+    elif beside is not None and not imported.class_names:
         listed = beside.arranged("")
     else:
-        names = list(foreign.class_names) or [f"class {number}" for number in range(foreign.table.classes)]
-        known = foreign.order == SORTED_SYNSETS and foreign.table.classes == 1000
-        order = foreign.order if known or foreign.class_names else f"as in {source.name}"
+        names = list(imported.class_names) or [f"class {number}" for number in range(imported.table.classes)]
+        known = imported.order == SORTED_SYNSETS and imported.table.classes == 1000
+        order = imported.order if known or imported.class_names else f"as in {source.name}"
         return {"names": names, "ids": unlike(names), "order": order}
     return {"names": list(listed.names), "ids": list(listed.ids), "order": listed.order}
 

@@ -15,7 +15,7 @@ from alexnet.nets.trace import Layer
 
 def weighted_layers(network: Network) -> list[Layer]:
     """The layers that hold weights and can be computed, from the picture up."""
-    return [layer for layer in network.present if isinstance(layer.row, Weighted)]
+    return [layer for layer in network.computable_layers if isinstance(layer.row, Weighted)]
 
 
 def connection_strengths(network: Network, name: str) -> Float[Tensor, "C M"]:

@@ -109,7 +109,7 @@ class Correspondence:
 def default_layers(network: Network) -> tuple[str, str]:
     """[Z]'s layers 5, with its pooling ([Z] Fig. 3), and 7; of a network whose last layers are missing, layer 5 and the
     layer before it."""
-    whole, fifth = network.present == network.layers, number_of_last_convolution(network)
+    whole, fifth = network.computable_layers == network.layers, number_of_last_convolution(network)
     return output_row(network, fifth), hidden_row(network) if whole else output_row(network, fifth - 1)
 
 

@@ -189,7 +189,7 @@ def _spread(passed: ForwardPass, place: int, part: MapPatch) -> MapPatch:
     convolution = passed.network.get_submodule(layer.row.name)
     assert isinstance(convolution, Convolution)
     tops, lefts = (begins * layer.window.stride - layer.window.before for begins in (part.tops, part.lefts))
-    spread = MapPatch(convolution.spread(part.values, below.shape[1]), tops, lefts)
+    spread = MapPatch(convolution.unpadded_transpose(part.values), tops, lefts)
     return spread.within(below.shape[2], below.shape[3])
 
 

@@ -35,7 +35,7 @@ class ForwardPass:
     def __getitem__(self, layer: str) -> Tensor:
         """The output of a row, (B, maps, rows, columns) or (B, units). Raises UserError for an unknown or uncomputed
         layer."""
-        self.network.refuse_behind_missing(layer)
+        self.network.check_computable(layer)
         return self.activations[layer]
 
     def entering(self, place: int) -> Tensor:

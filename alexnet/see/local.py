@@ -79,20 +79,20 @@ class Local:
     @cached_property
     def whole(self) -> int:
         """The number of the first row that has to be computed whole, or how many rows there are."""
-        rows = self.passed.network.present
+        rows = self.passed.network.computable_layers
         wholes = (place for place, layer in enumerate(rows) if not _in_parts(layer))
         return next(wholes, len(rows))
 
     def parts(self, part: MapPatch) -> Iterator[tuple[str, MapPatch]]:
         """Row by row what changes: (name, part), of the rows before number `whole`."""
-        for place, layer in enumerate(self.passed.network.present[: self.whole]):
+        for place, layer in enumerate(self.passed.network.computable_layers[: self.whole]):
             part = self._partly(part, place, self._module(layer))
             yield layer.row.name, part
 
     def rest(self, entering: Tensor) -> Iterator[tuple[str, Tensor]]:
         """(name, output) of row number `whole` and those behind it, from the whole maps that enter it."""
         network = self.passed.network
-        for layer in network.present[self.whole :]:
+        for layer in network.computable_layers[self.whole :]:
             last = layer is network.layers[-1]
             entering = self._module(layer)(at_least_float32(entering) if last else entering)
             yield layer.row.name, entering
@@ -163,7 +163,7 @@ class Local:
 
 
 def _max_pool(x: Float[Tensor, "N C m m2"], kernel: int, stride: int) -> Float[Tensor, "N C h w"]:
-    return kernels.relu_norm_pool(x, relu_first=False, norm=None, relu_last=False, kernel=kernel, stride=stride)
+    return kernels.relu_norm_pool(x, kernels.NormPool(kernel=kernel, stride=stride))
 
 
 def _in_parts(layer: Layer) -> bool:

@@ -17,7 +17,7 @@ from alexnet.parallel.grid import ProcessGrid
 from alexnet.parallel.team import ALONE, Team
 from alexnet.placement import find_device
 from alexnet.processors import cores
-from alexnet.runs.folder import RunFolder, fill
+from alexnet.runs.folder import RunFolder
 from alexnet.train.checks import check_numbers, with_options
 from alexnet.train.options import LAUNCH_OPTIONS, TrainOptions
 from alexnet.train.recipes import Recipe, find
@@ -182,5 +182,5 @@ def changed_machine(run: RunFolder) -> list[str]:
 def _from_the_start(state: TrainingState, recipe: Recipe, options: TrainOptions) -> TrainingState:
     """A run that was killed before its first checkpoint: its initial weights again. Raises UserError if the config's
     options make another network than its table."""
-    fill(state.network, initial_network(state.store, recipe, options).state_dict(), state.run.path / "config.json")
+    state.network.fill(initial_network(state.store, recipe, options).state_dict(), state.run.path / "config.json")
     return state

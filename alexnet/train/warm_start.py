@@ -52,7 +52,7 @@ def take_weights(network: Network, source: RunFolder, take: str, class_ids: Sequ
     taken = taken_layers(network, source, take)
     if last in taken and list(class_ids) != source.value("classes", "ids"):
         raise UserError(f"--take {take}: the classes are not those of {source.path}, in that order; leave out {last}.")
-    if lacking := [name for name in taken if name in source.missing]:
+    if lacking := [name for name in taken if name in source.missing_layers]:
         raise UserError(
             f"--take {take}: {source.path} has no weights for {', '.join(lacking)} (it was imported without them); "
             "there is nothing to start those from. Leave them out."
@@ -76,7 +76,7 @@ def taken_layers(network: Network, source: RunFolder, take: str) -> list[str]:
     weighted = _layers_with_weights(network)
     if take:
         return spanned("take", take, weighted)
-    return [name for name in weighted if name not in (network.table.weighted[-1].name, *source.missing)]
+    return [name for name in weighted if name not in (network.table.weighted[-1].name, *source.missing_layers)]
 
 
 def starting_notes(store: Store, network: Network, options: TrainOptions) -> list[str]:

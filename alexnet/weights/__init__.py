@@ -1,21 +1,26 @@
-"""Other people's weights, turned into ours: which network they belong to, its tensors, the mean it was trained with.
+"""Weights in other tools' formats: one module for each, reading and writing side by side.
 
-The content of a file decides which format it has (`content`); each kind has a reader in `READERS`. A new format needs a
-module with such a function, a line in that table, and a way to recognise its files.
+Reading: the content of a file decides which format it has (`content`), a reader of `READERS` finds which network it
+belongs to, its tensors and the mean it was trained with. Writing: `WRITERS`. A new format needs a module with such
+functions, a line in these tables, and a way to recognise its files.
+
+Imports `nets`, `files`.
 """
 
 import re
 from collections.abc import Callable
 from pathlib import Path
 
-from alexnet.errors import UserError
+from alexnet.choices import Form
+from alexnet.errors import UserError, optional_package
 from alexnet.files.outputs import RUN_NEEDS
-from alexnet.weights import caffe, convnet, own, quantised, torchvision
+from alexnet.nets.network import check_fits, state_dict_shapes
+from alexnet.weights import caffe, convnet, own, quantised, torch_export, torchvision
+from alexnet.weights.common import ExportedWeights, Files, ImportedWeights, ImportOptions
 from alexnet.weights.content import OTHER_SUFFIXES, SUFFIXES, Kind, content_of
-from alexnet.weights.foreign import Files, ImportedWeights, ImportOptions, check, shapes_of
 from alexnet.weights.onnx import read as onnx_file
 
-__all__ = ["READERS", "Files", "ImportOptions", "ImportedWeights", "read_weights", "shapes_of"]
+__all__ = ["READERS", "WRITERS", "ExportedWeights", "Files", "ImportOptions", "ImportedWeights", "read_weights"]
 
 QUANTISED = "Caffe's AlexNet, product-quantised"
 READERS: dict[Kind, tuple[str, Callable[[Files, str, ImportOptions], ImportedWeights]]] = {
@@ -26,28 +31,45 @@ READERS: dict[Kind, tuple[str, Callable[[Files, str, ImportOptions], ImportedWei
     "onnx": ("ONNX (.onnx)", onnx_file.read_onnx),
     "convnet": ("cuda-convnet's layout (.npz)", convnet.read_convnet),
 }
+
+
+def _write_onnx(run: ExportedWeights, path: Path) -> tuple[str, ...]:
+    optional_package("onnx", "onnx", "--to onnx")
+    from alexnet.weights.onnx.write import write_onnx
+
+    return write_onnx(run, path)
+
+
+WRITERS: dict[Form, tuple[tuple[str, ...], Callable[[ExportedWeights, Path], tuple[str, ...]]]] = {
+    "safetensors": ((".safetensors",), own.write_own),
+    "torchvision": ((".pth", ".safetensors"), torchvision.write_torchvision),
+    "onnx": ((".onnx",), _write_onnx),
+    "torch-export": ((".pt2",), torch_export.write_torch_export),
+}
+"""What the name of the file may end with, the first taken where none is given; and what writes it and returns notes."""
 SHARD = re.compile(r"-\d+-of-\d+\.\w+$")
 
 
-def read_weights(path: Path, asked: ImportOptions | None = None) -> ImportedWeights:
+def read_weights(path: Path, options: ImportOptions | None = None) -> ImportedWeights:
     """The weights in a file, folder or archive, of whatever known format.
 
     Raises UserError if the format is not known (the message says what the file is), if the file is damaged, if there
-    are several candidates, if `asked` lacks what the file does not say, or if a layer is missing or does not fit (the
+    are several candidates, if `options` lacks what the file does not say, or if a layer is missing or does not fit (the
     message gives its name, the shape found and the shape needed).
     """
-    files, asked = Files(path), asked or ImportOptions()
+    files, options = Files(path), options or ImportOptions()
     if quantised.is_quantised(files):
-        foreign, label = quantised.read_quantised(files, asked), QUANTISED
+        imported, label = quantised.read_quantised(files, options), QUANTISED
     else:
         name = _file_of_weights(files)
         kind, what = content_of(files.read(name), name)
         if kind is None:
             raise UserError(f"{files.where(name)}: {what if what else _unknown()}")
         label, read = READERS[kind]
-        foreign = read(files, name, asked)
-    check(foreign, f"{path} ({label})")
-    return foreign
+        imported = read(files, name, options)
+    needed, table = state_dict_shapes(imported.table), imported.table.name
+    check_fits(needed, imported.weights, f"{path} ({label})", table, imported.missing_layers, imported.called)
+    return imported
 
 
 def _file_of_weights(files: Files) -> str:

@@ -17,7 +17,7 @@ from alexnet.files.schema import describe
 from alexnet.nets.table import Table
 from alexnet.nets.zoo import ZOO, find
 from alexnet.weights import wire
-from alexnet.weights.foreign import SORTED_SYNSETS, Files, ImportedWeights, ImportOptions, as_image
+from alexnet.weights.common import SORTED_SYNSETS, Files, ImportedWeights, ImportOptions, as_image
 
 MEAN_RGB = torch.tensor([122.6789, 116.6688, 104.0070], dtype=torch.float32, device="cpu")
 """The mean colour of Caffe's `ilsvrc_2012_mean.npy`."""
@@ -37,15 +37,15 @@ class CaffeLayer:
     blobs: tuple[np.ndarray, ...]
 
 
-def read_caffe(files: Files, name: str, asked: ImportOptions) -> ImportedWeights:
+def read_caffe(files: Files, name: str, options: ImportOptions) -> ImportedWeights:
     """Weights of `bvlc_alexnet` or `bvlc_reference_caffenet`, or of a net fine-tuned from one: the last layer may have
     another name and number of classes. A mean image beside the file is taken. Raises UserError for damaged files."""
-    asked.refuse(("std", "colours"), str(files.path), "Caffe's networks read BGR from 0 to 255")
+    options.refuse(("std", "colours"), str(files.path), "Caffe's networks read BGR from 0 to 255")
     try:
         layers = layers_of(memoryview(files.read(name)))
     except wire.DamagedMessage as fault:
         raise UserError(f"{files.where(name)} is damaged or no caffemodel ({fault}). Download it again.") from None
-    table = network_of(layers, asked.net, files.where(name))
+    table = network_of(layers, options.net, files.where(name))
     last, with_weights = table.weighted[-1].name, {layer.name: layer for layer in layers if layer.blobs}
     mine = [row.name for row in table.weighted]
     if last not in with_weights and len(others := [name for name in with_weights if name not in mine]) == 1:
@@ -61,7 +61,7 @@ def read_caffe(files: Files, name: str, asked: ImportOptions) -> ImportedWeights
     weights, called = _named(with_weights)
     if "conv1.weight" in weights and weights["conv1.weight"].ndim == 4:
         weights["conv1.weight"] = weights["conv1.weight"].flip(1).contiguous()  # BGR → RGB
-    mean, notes = _mean(files, asked)
+    mean, notes = _mean(files, options)
     return ImportedWeights(table, weights, mean, "caffemodel", order=SORTED_SYNSETS, notes=notes, called=called)
 
 
@@ -90,10 +90,10 @@ def _named(layers: dict[str, CaffeLayer]) -> tuple[dict[str, Tensor], dict[str, 
     return weights, called
 
 
-def _mean(files: Files, asked: ImportOptions) -> tuple[Tensor, tuple[str, ...]]:
+def _mean(files: Files, options: ImportOptions) -> tuple[Tensor, tuple[str, ...]]:
     """The mean as an RGB image: the one asked for, an image beside the weights, or Caffe's mean colour."""
-    if asked.mean is not None:
-        return as_image(asked.mean, "bgr"), ()
+    if options.mean is not None:
+        return as_image(options.mean, "bgr"), ()
     if found := files.ending(*MEAN_FILES):
         return as_image(mean_image_in(files.read(found[0]), found[0]), "bgr"), (f"mean image: {found[0]}",)
     colour = ", ".join(f"{value:.2f}" for value in MEAN_RGB.tolist())

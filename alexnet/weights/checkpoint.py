@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
 
 from alexnet.errors import UserError
-from alexnet.weights.foreign import ALONE, MOST_VALUES
+from alexnet.weights.common import ALONE, MOST_VALUES
 
 WRAPPERS = {"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_forward_module"}
 """Parts of names that DataParallel, torch.compile and their like put in, anywhere."""

@@ -25,7 +25,7 @@ from alexnet.files.schema import reading_errors
 from alexnet.nets.table import Conv, Dense, Weighted
 from alexnet.nets.trace import Layer, trace
 from alexnet.nets.zoo import find
-from alexnet.weights.foreign import LIMIT_BYTES, Files, ImportedWeights, ImportOptions, as_image
+from alexnet.weights.common import LIMIT_BYTES, Files, ImportedWeights, ImportOptions, as_image
 
 NET = "alexnet-145"
 IN_CFG = {"fc6": "fc2048", "fc7": "fc2048b", "fc8": "fc1000"}
@@ -35,17 +35,17 @@ OWN_TOWER_FIRST = ("fc2048bb", "conv6b")
 """Layers of layers-145.cfg and -146.cfg whose first input is tower b's."""
 
 
-def read_convnet(files: Files, name: str, asked: ImportOptions) -> ImportedWeights:
+def read_convnet(files: Files, name: str, options: ImportOptions) -> ImportedWeights:
     """Weights in cuda-convnet's layout, for `alexnet-145` or the net asked for. Raises UserError for damaged files."""
-    asked.refuse(("std", "colours"), str(files.path), "cuda-convnet reads RGB from 0 to 255")
-    where, table = files.where(name), find(asked.net or NET)
+    options.refuse(("std", "colours"), str(files.path), "cuda-convnet reads RGB from 0 to 255")
+    where, table = files.where(name), find(options.net or NET)
     arrays = _arrays(files.read(name), where)
     weights: dict[str, Tensor] = {}
     for layer in trace(table):
         if isinstance(layer.row, Weighted):
             weight, bias = _layer(arrays, layer, table.columns, where)
             weights |= {f"{layer.row.name}.weight": weight, f"{layer.row.name}.bias": bias}
-    mean = asked.mean if asked.mean is not None else _mean(arrays, where)
+    mean = options.mean if options.mean is not None else _mean(arrays, where)
     return ImportedWeights(table, weights, as_image(mean), "cuda-convnet", mean_mode="centre")
 
 

@@ -1,69 +1,133 @@
-"""What `alexnet export` writes beside weights in a layout that holds nothing else, and reads back: FILE.json.
+"""What weights in a format that holds nothing else need beside them: FILE.json, and FILE.mean.npy for a mean image.
 
-network   the network's name in the zoo, its rows
-input     sides of record and crop, colours, mean and standard deviation on the scale 0–255
-classes   names and ids in the order of the outputs, and what that order is
+Written by `alexnet export`, read back by `alexnet import`.
 """
 
-from collections.abc import Mapping
+import io
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
+import alexnet
+from alexnet.files import schema
+from alexnet.files.atomic import write_atomically
 from alexnet.files.npy import array_in
-from alexnet.files.schema import number, parsed, reading_errors, validate, whole
-from alexnet.weights.foreign import Files
+from alexnet.nets.table import Pixels
+from alexnet.weights.common import ExportedWeights, Files
 
 KIND = "alexnet weights"
 REMEDY = "Restore it, or export the run again."
 LARGEST_SIDE = 4096
-FORM = {
-    "network": {"table": dict, "input_size": whole(1, LARGEST_SIDE), "mean??": str},
-    "classes": {"names": [str], "ids": [str], "order??": str},
-    "data": dict,
-    "input": {"mean_image??": lambda end: isinstance(end, str) and "/" not in end, "std": [number]},
-}
 RUN_KEYS = ("network", "classes", "data")
 """The parts of a run's config.json that go with its weights wherever they go."""
+NOT_DIVIDED = torch.ones(3, dtype=torch.float64, device="cpu")
+"""The standard deviation of inputs that are not divided by one."""
+Positive = Annotated[float, lambda value: value > 0]
 
 
-@dataclass(frozen=True, eq=False)
+class NetworkPart(TypedDict):
+    """The network's rows and the side of its crops."""
+
+    table: dict[str, Any]
+    input_size: Pixels
+    mean: NotRequired[str | None]
+
+
+class ClassesPart(TypedDict):
+    """Names and ids in the order of the outputs, and what that order is."""
+
+    names: list[str]
+    ids: list[str]
+    order: NotRequired[str | None]
+
+
+@dataclass(frozen=True)
+class InputPart:
+    """Sides of record and crop, colours, mean and standard deviation on the scale 0–255. The mean is a colour, or an
+    image whose file's name ends in `mean_image`, or inside the model (`preprocessing`)."""
+
+    std: tuple[Positive, Positive, Positive]
+    mean: tuple[float, float, float] | None = None
+    mean_image: Annotated[str, lambda end: "/" not in end] | None = None
+    record: Pixels | None = None
+    crop: Pixels | None = None
+    colours: str = "rgb"
+    scale: tuple[float, float] = (0, 255)
+    preprocessing: bool = False
+
+
+@dataclass(frozen=True)
 class Description:
-    """`config`: the parts of a run's config; `mean` (3,) or (3, S, S) and `std` (3,): RGB on the scale 0–255."""
+    """FILE.json."""
 
-    config: dict[str, Any]
-    mean: Tensor
-    std: Tensor
+    input: InputPart
+    network: NetworkPart
+    classes: ClassesPart
+    data: dict[str, Any]
+    kind: Literal["alexnet weights"] = KIND
+    alexnet: str = alexnet.__version__
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The parts for a run's config.json."""
+        return {key: dict(getattr(self, key)) for key in RUN_KEYS}
+
+    @property
+    def std(self) -> Float[Tensor, "3"]:
+        return torch.tensor(self.input.std, dtype=torch.float64)
+
+    def mean(self, image: np.ndarray | None) -> Tensor:
+        """`image` or else the colour, RGB on the scale 0–255: (3, S, S) or (3,). ValueError for what is neither."""
+        if image is None and self.input.mean is None:
+            raise ValueError("no mean")
+        mean = np.array(self.input.mean) if image is None else image
+        square = mean.ndim == 3 and mean.shape[0] == 3 and 1 <= mean.shape[1] == mean.shape[2] <= LARGEST_SIDE
+        if mean.shape != (3,) and not square:
+            raise ValueError(f"a mean of shape {mean.shape}")
+        return torch.from_numpy(mean.astype(np.float32))
 
 
-def description_beside(files: Files, name: str) -> Description | None:
-    """What lies beside the file `name` about it. None if nothing does; UserError if it can't be understood."""
+def describe(run: ExportedWeights, std: Float[Tensor, "3"] = NOT_DIVIDED) -> dict[str, Any]:
+    """What FILE.json says of a run whose inputs are divided by `std`."""
+    colour, side = uniform_colour(run.mean_image), run.mean_image.shape[-1]
+    mean = None if colour is None else tuple(colour.tolist())
+    end = ".mean.npy" if mean is None and not run.preprocessing else None
+    std_rgb = tuple(std.tolist())
+    inputs = InputPart(std_rgb, mean, end, side, run.network.input_size, preprocessing=run.preprocessing)
+    described = schema.to_json(Description(inputs, **run.config))
+    return described | {"input": {key: value for key, value in described["input"].items() if value is not None}}
+
+
+def write_description(run: ExportedWeights, path: Path, std: Float[Tensor, "3"] = NOT_DIVIDED) -> None:
+    """FILE.json, and FILE.mean.npy (3, S, S), RGB, if the mean is an image that the model does not hold itself."""
+    if uniform_colour(run.mean_image) is None and not run.preprocessing:
+        buffer = io.BytesIO()
+        np.save(buffer, run.mean_image.numpy())
+        write_atomically(path.with_name(f"{path.name}.mean.npy"), buffer.getbuffer())
+    write_atomically(path.with_name(f"{path.name}.json"), schema.json_bytes(describe(run, std)))
+
+
+def uniform_colour(mean_image: Float[Tensor, "3 S S"]) -> Float[Tensor, "3"] | None:
+    """The colour of a mean image that is one colour, else None."""
+    colour = mean_image[:, 0, 0]
+    return colour if torch.equal(mean_image, colour[:, None, None].expand_as(mean_image)) else None
+
+
+def description_beside(files: Files, name: str) -> tuple[Description, Tensor] | None:
+    """What lies beside the file `name` about it, and the mean. None if nothing does; UserError if it is damaged."""
     beside = files.beside(name, ".json")
     if beside is None:
         return None
     where = f"{files.path}: {name}.json"
-    with reading_errors(where, REMEDY):
-        described = parsed(beside)
+    with schema.reading_errors(where, REMEDY):
+        described = schema.parsed(beside)
         if not isinstance(described, dict) or described.get("kind") != KIND:
             return None
-        validate(described, FORM, where, REMEDY)
-        end = described["input"].get("mean_image")
-        return understood(described, None if end is None else files.beside(name, end))
-
-
-def understood(described: Mapping[str, Any], image: bytes | None) -> Description:
-    """A description, held against its form before, and the bytes of its mean image if it has one. ValueError for
-    numbers that don't fit."""
-    given = described["input"]
-    if image is None and given.get("mean") is None:
-        raise ValueError("no mean")
-    mean = array_in(image) if image is not None else np.array(given["mean"], np.float32)
-    config = {key: dict(described[key]) for key in RUN_KEYS}
-    std = torch.tensor(given["std"], dtype=torch.float64)
-    square = mean.ndim == 3 and mean.shape[0] == 3 and 1 <= mean.shape[1] == mean.shape[2] <= LARGEST_SIDE
-    if (mean.shape != (3,) and not square) or std.shape != (3,) or not bool((std > 0).all()):
-        raise ValueError(f"a mean of shape {mean.shape}, a deviation of shape {tuple(std.shape)}")
-    return Description(config, torch.from_numpy(mean.astype(np.float32)), std)
+        known: Description = schema.from_json(described, Description, where, REMEDY)
+        image = None if known.input.mean_image is None else files.beside(name, known.input.mean_image)
+        return known, known.mean(None if image is None else array_in(image))

@@ -1,20 +1,32 @@
-"""A run that `alexnet export --to safetensors` put into one file: weights, mean, colour statistics, classes."""
+"""A run in one file, `alexnet export --to safetensors`: weights, mean, colour statistics, classes."""
 
+from pathlib import Path
+
+import alexnet
 from alexnet.errors import UserError
 from alexnet.files.schema import validate
-from alexnet.files.tensors import load_tensors
+from alexnet.files.tensors import load_tensors, save_tensors
 from alexnet.nets import table_json
-from alexnet.weights.foreign import Files, ImportedWeights, ImportOptions
+from alexnet.weights.common import ExportedWeights, Files, ImportedWeights, ImportOptions
+from alexnet.weights.description import KIND
 
 ABOUT = {"network": {"table": dict}, "missing_layers??": [str]}
 INPUTS = "inputs."
-"""What the names of the tensors begin with that are no weights."""
+"""Prefix of the names of the tensors that are not weights."""
 
 
-def read_own(files: Files, name: str, asked: ImportOptions) -> ImportedWeights:
+def write_own(run: ExportedWeights, path: Path) -> tuple[str, ...]:
+    """All of the run in one file: weights under our names, mean and colour statistics under "inputs."."""
+    inputs = {f"{INPUTS}{name}": tensor for name, tensor in run.statistics.items()}
+    about = {"kind": KIND, "alexnet": alexnet.__version__, "missing_layers": list(run.network.missing_layers)}
+    save_tensors(path, run.weights | inputs, about | run.config)
+    return ()
+
+
+def read_own(files: Files, name: str, options: ImportOptions) -> ImportedWeights:
     """The run in the file. Raises UserError if a byte of it differs from what was written."""
     path = files.on_disk(name)
-    asked.refuse(("net", "mean", "std", "colours"), str(path), "the file says that itself")
+    options.refuse(("net", "mean", "std", "colours"), str(path), "the file says that itself")
     tensors, about = load_tensors(path)
     validate(about, ABOUT, path, "Export the run again.")
     inputs = {name.removeprefix(INPUTS): tensors.pop(name) for name in list(tensors) if name.startswith(INPUTS)}
@@ -28,7 +40,7 @@ def read_own(files: Files, name: str, asked: ImportOptions) -> ImportedWeights:
         tensors,
         inputs["mean_image"],
         "alexnet",
-        missing=tuple(about.get("missing_layers") or ()),
+        missing_layers=tuple(about.get("missing_layers") or ()),
         eigen=eigen,
         config={key: about[key] for key in ("network", "classes", "data") if about.get(key) is not None},
     )

@@ -12,9 +12,10 @@ from torch import Tensor
 from alexnet.errors import UserError
 from alexnet.files import npy as arrays
 from alexnet.files.schema import reading_errors
+from alexnet.nets.network import state_dict_shapes
 from alexnet.nets.table import Dense, Weighted
 from alexnet.nets.zoo import find
-from alexnet.weights.foreign import SORTED_SYNSETS, Files, ImportedWeights, ImportOptions, shapes_of
+from alexnet.weights.common import SORTED_SYNSETS, Files, ImportedWeights, ImportOptions
 
 QUANTISED_LAYERS = {"conv1": 1, "conv2": 5, "conv3": 9, "conv4": 11, "conv5": 13, "fc6": 16, "fc7": 19, "fc8": 22}
 """Caffe's number of each layer, which the files' names carry."""
@@ -29,20 +30,20 @@ def is_quantised(files: Files) -> bool:
     return PREFIX + CODEBOOK.format(1) in files
 
 
-def read_quantised(files: Files, asked: ImportOptions) -> ImportedWeights:
+def read_quantised(files: Files, options: ImportOptions) -> ImportedWeights:
     """Caffe's bvlc_alexnet, product-quantised: each run of d inputs of a unit is a word of a codebook. A conv1 in full,
     where the set has it, takes the quantised one's place. Layers without their list of words are `missing`.
 
     Raises UserError for files that are damaged.
     """
-    asked.refuse(("net", "mean", "std", "colours"), str(files.path), ALREADY)
+    options.refuse(("net", "mean", "std", "colours"), str(files.path), ALREADY)
     with reading_errors(files.path, "Download the set again."):
         return _read(files)
 
 
 def _read(files: Files) -> ImportedWeights:
     table, weights, missing, notes = find("bvlc-alexnet"), {}, [], []
-    shapes = shapes_of(table)
+    shapes = state_dict_shapes(table)
     for row in table.weighted:
         number = QUANTISED_LAYERS[row.name]
         if PREFIX + ASSIGNMENT.format(number) not in files:
@@ -50,7 +51,9 @@ def _read(files: Files) -> ImportedWeights:
             continue
         codebook = array_in(files, PREFIX + CODEBOOK.format(number))
         words = packed_in(files, PREFIX + ASSIGNMENT.format(number))
-        weights[f"{row.name}.weight"] = _unquantised(files, row, codebook, words)[:, : shapes[f"{row.name}.weight"][1]]
+        weights[f"{row.name}.weight"] = _unquantised(files, row, codebook, words)[
+            :, : shapes[f"{row.name}.weight"].shape[1]
+        ]
         weights[f"{row.name}.bias"] = torch.from_numpy(array_in(files, PREFIX + BIAS.format(number)).reshape(-1))
     if EXACT_CONV1 in files:
         weights["conv1.weight"] = torch.from_numpy(_plain_npy(files, EXACT_CONV1))
@@ -64,7 +67,7 @@ def _read(files: Files) -> ImportedWeights:
         weights,
         mean,
         "product-quantised",
-        missing=tuple(missing),
+        missing_layers=tuple(missing),
         class_names=tuple(names),
         order=SORTED_SYNSETS,
         notes=tuple(notes),

@@ -17,12 +17,13 @@ from alexnet.files.tensors import load_tensors
 from alexnet.nets import table, table_json
 from alexnet.nets.network import Network, build
 from alexnet.nets.zoo import ZOO, find
-from alexnet.runs.export import FromRecords, compare_onnx, export
+from alexnet.runs.export import compare_onnx, export
 from alexnet.runs.folder import RunFolder
 from alexnet.runs.import_weights import import_run
 from alexnet.weights import ImportOptions, read_weights
 from alexnet.weights.onnx.rows import signature
 from alexnet.weights.onnx.write import build_model
+from alexnet.weights.torch_export import FromRecords
 
 SIDE = 40
 
@@ -289,7 +290,7 @@ def test_torch_export(toy: RunFolder, tmp_path: Path, preprocessing: bool) -> No
     pictures = torch.from_numpy(noise(5))
     floats = torch.randn(5, 3, 32, 32) * 50
     with torch.inference_mode():
-        wanted = FromRecords(toy.network, toy.inputs)(pictures) if preprocessing else toy.network(floats)
+        wanted = FromRecords(toy.network, toy.inputs.mean_image)(pictures) if preprocessing else toy.network(floats)
         found = program(pictures if preprocessing else floats)
     assert (found - wanted).abs().max() <= 1e-5 * wanted.abs().max()
     with pytest.raises(UserError, match=r"toy\.pt2: a program of torch\.export"):
@@ -331,7 +332,7 @@ def test_a_model_with_its_preprocessing_has_class_names_beside_it(toy: RunFolder
 
 
 def test_a_network_without_a_form_is_refused_by_name(toy: RunFolder, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"toy is not torchvision's alexnet: they part at conv1"):
+    with pytest.raises(UserError, match=r"toy is not torchvision's alexnet: they differ at conv1"):
         export(toy, "torchvision", tmp_path / "toy.pth")
     nothing = Network(table.change_each(ZOO["toy"], table.Norm, k=0.0))
     with pytest.raises(UserError, match=r"toy can't be exported to ONNX: norm1 has k = 0"):

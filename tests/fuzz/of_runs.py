@@ -76,7 +76,7 @@ def configs(folder: Path) -> Target:
             opened.table,
             opened.class_names,
             asked.class_ids,
-            opened.missing,
+            opened.missing_layers,
             opened.public_config(),
             RecordFormat.of(asked),
         )
@@ -721,7 +721,7 @@ RUN_PARSERS = [
     Parser(
         "run: model.safetensors",
         partial(tensors_of_run, "model.safetensors"),
-        {"alexnet/files/tensors.py": ("load_tensors",), "alexnet/runs/folder.py": ("fill", "check_fits")},
+        {"alexnet/files/tensors.py": ("load_tensors",), "alexnet/nets/network.py": ("fill", "check_fits")},
     ),
     Parser(
         "run: snapshot",

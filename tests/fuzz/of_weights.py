@@ -25,9 +25,11 @@ from seeds import in_file, npy_of, npz_of
 from alexnet.data.sources.classes import ClassList
 from alexnet.files.tensors import save_tensors
 from alexnet.nets import table, table_json
+from alexnet.nets.network import state_dict_shapes
+from alexnet.nets.table import Table
 from alexnet.nets.trace import trace
 from alexnet.nets.zoo import ZOO, find
-from alexnet.weights import ImportOptions, quantised, read_weights, shapes_of, torchvision
+from alexnet.weights import ImportOptions, quantised, read_weights, torchvision
 from alexnet.weights.caffe import mean_image_in
 from alexnet.weights.description import KIND
 
@@ -38,6 +40,10 @@ THIN = {
     for name in ("torchvision", "bvlc-alexnet", "caffenet", "alexnet-145", TOY)
 }
 """Networks of a few kilobytes under the names of those that files are read for: whole sound files are then small."""
+
+
+def shapes_of(rows: Table) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(tensor.shape) for name, tensor in state_dict_shapes(rows).items()}
 
 
 def thinly(read: Callable[[Any], object]) -> Callable[[Any], object]:
@@ -544,6 +550,6 @@ WEIGHT_PARSERS = [
     Parser("mean image", mean_images, {WEIGHTS + "caffe.py": ("mean_image_in", "blob_in")}),
     Parser("weights quantised", quantised_sets, {WEIGHTS + "quantised.py": ()}),
     Parser("weights of cuda-convnet", convnets, {WEIGHTS + "convnet.py": ()}),
-    Parser("weights .onnx", onnx_graphs, {WEIGHTS + "onnx_file.py": ()}),
-    Parser("weights in a tar or folder", weight_archives, {WEIGHTS + "foreign.py": (*FILES, "check")}),
+    Parser("weights .onnx", onnx_graphs, {WEIGHTS + "onnx/read.py": (), WEIGHTS + "onnx/rows.py": ()}),
+    Parser("weights in a tar or folder", weight_archives, {WEIGHTS + "common.py": FILES}),
 ]

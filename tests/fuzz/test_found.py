@@ -313,7 +313,7 @@ def test_weights_are_compared_before_memory_is_taken(run: Path) -> None:
         for row in config["network"]["table"]["rows"]:
             row.update({name: 1 << 20 for name in ("maps", "units") if name in row and row["name"] != "fc8"})
 
-    with pytest.raises(UserError, match=r"conv1\.weight is \(8, 3, 5, 5\), needed is \(1048576, 3, 5, 5\)"):
+    with pytest.raises(UserError, match=r"conv1\.weight is \(8, 3, 5, 5\); .* needs \(1048576, 3, 5, 5\)"):
         _ = edited(run, widen).network
 
 

@@ -36,11 +36,12 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Store:
 @pytest.fixture(autouse=True)
 def left_as_found(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Threads and kernels as they were."""
-    monkeypatch.setenv("ALEXNET_KERNELS", "auto")
+    monkeypatch.setattr(kernels, "_chosen", None)
     threads = torch.get_num_threads()
     yield
     torch.set_num_threads(threads)
-    kernels.choose("auto")
+    monkeypatch.undo()
+    kernels._decide.cache_clear()
 
 
 def test_every_case_is_committed_with_thirty_updates_that_move() -> None:

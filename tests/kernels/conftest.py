@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).parent))  # for kernel_twins: test folders
 
 @pytest.fixture(params=["reference", "compiled"])
 def form(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    monkeypatch.setenv("ALEXNET_KERNELS", "auto")  # so that what was set before comes back
+    monkeypatch.setattr(kernels, "_chosen", None)  # so that what was chosen before comes back
     try:
         kernels.choose(request.param)
     except UserError as reason:

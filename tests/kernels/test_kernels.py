@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from alexnet import kernels
-from alexnet.kernels import NormSpec, reference
+from alexnet.kernels import Crops, NormPool, NormSpec, reference
 
 TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 1e-2}  # of the largest value
 DTYPES = list(TOLERANCE)
@@ -96,7 +96,7 @@ def test_relu_norm_pool(form, height, width, kernel, stride, relu_first, relu_la
     rows = {"relu_first": relu_first, "relu_last": relu_last, "kernel": kernel, "stride": stride}
     x = signed((2, 38, height, width), dtype=dtype)
     spec = NormSpec(*norm) if norm else None
-    y, gradient, g = value_and_gradient(lambda x: kernels.relu_norm_pool(x, norm=spec, **rows), x)
+    y, gradient, g = value_and_gradient(lambda x: kernels.relu_norm_pool(x, NormPool(norm=spec, **rows)), x)
     if dtype == torch.bfloat16 and norm and form == "reference":
         assert_close(y, twins.relu_norm_pool(double(x), lambda _: double(g), norm=norm, **rows)[0])
         return  # values rounded before the pool tie, and the first of them takes the gradient: another true answer
@@ -116,7 +116,7 @@ def test_with_a_norm_inside_each_map(height, width, kernel, stride, norm, inside
         x = signed((3, 38, height, width), dtype=dtype)
         specs = {"norm": NormSpec(*norm) if norm else None, "inside": NormSpec(*inside)}
         y, gradient, g = value_and_gradient(
-            lambda x, specs=specs, rows=rows: kernels.relu_norm_pool(x, **specs, **rows), x
+            lambda x, specs=specs, rows=rows: kernels.relu_norm_pool(x, NormPool(**specs, **rows)), x
         )
         norms = {"norm": norm, "inside": inside}
         values, wanted = twins.relu_norm_pool(double(x), lambda _, g=g: double(g), **norms, **rows)
@@ -145,7 +145,7 @@ def test_both_forms_agree_with_the_twin_on_any_sizes(shape, window, order, kerne
     norm = (k, 1e-4, beta, window, 1)
     rows = {"relu_first": order[0], "relu_last": order[1], "kernel": kernel, "stride": stride}
     x = signed(shape, dtype=torch.float32, scale=scale, seed=seed)
-    y, gradient, g = value_and_gradient(lambda x: kernels.relu_norm_pool(x, norm=NormSpec(*norm), **rows), x)
+    y, gradient, g = value_and_gradient(lambda x: kernels.relu_norm_pool(x, NormPool(norm=NormSpec(*norm), **rows)), x)
     values, wanted = twins.relu_norm_pool(double(x), lambda _: double(g), norm=norm, **rows)
     assert_close(y, values)
     assert_close(gradient, wanted)
@@ -160,7 +160,9 @@ def test_all_zero_maps_stay_finite(norm, dtype):
     for function in (
         lambda x: kernels.local_response_norm(x, NormSpec(*norm)),
         lambda x: kernels.spatial_response_norm(x, NormSpec(*norm[:3], 3)),
-        lambda x: kernels.relu_norm_pool(x, relu_first=True, norm=NormSpec(*norm), relu_last=False, kernel=3, stride=2),
+        lambda x: kernels.relu_norm_pool(
+            x, NormPool(relu_first=True, norm=NormSpec(*norm), relu_last=False, kernel=3, stride=2)
+        ),
     ):
         y, gradient, _ = value_and_gradient(function, x)
         assert y.isfinite().all()
@@ -186,7 +188,7 @@ def test_nan_is_not_hidden(place, dtype):
     x[place] = math.nan
     norm = NormSpec(*PAPER, 2)
     for first, last, spec in ((True, False, norm), (False, True, norm), (True, False, None)):
-        y = kernels.relu_norm_pool(x, relu_first=first, norm=spec, relu_last=last, kernel=3, stride=2)
+        y = kernels.relu_norm_pool(x, NormPool(relu_first=first, norm=spec, relu_last=last, kernel=3, stride=2))
         assert y[place[0], place[1], place[2] // 2 - (place[2] == 6), place[3] // 2 - (place[3] == 6)].isnan()
     assert kernels.local_response_norm(x, norm)[place].isnan()
     assert kernels.spatial_response_norm(x, NormSpec(1, 4e-5, 0.75, 5))[place].isnan()
@@ -211,7 +213,7 @@ def test_batches_of_none_and_one(batch, dtype):
     x = signed((batch, 10, 5, 5), dtype=dtype)
     norm = NormSpec(*PAPER)
     rows = {"relu_first": True, "relu_last": False, "kernel": 3, "stride": 2}
-    y, gradient, _ = value_and_gradient(lambda x: kernels.relu_norm_pool(x, norm=norm, **rows), x)
+    y, gradient, _ = value_and_gradient(lambda x: kernels.relu_norm_pool(x, NormPool(norm=norm, **rows)), x)
     assert y.shape == (batch, 10, 2, 2)
     assert gradient.shape == x.shape
     assert kernels.local_response_norm(x, norm).shape == x.shape
@@ -240,7 +242,7 @@ def test_any_memory_layout_of_input_and_gradient(shape, name):
     for function in (
         lambda x: kernels.local_response_norm(x, norm),
         lambda x: kernels.spatial_response_norm(x, NormSpec(1, 1e-4, 0.75, 3)),
-        lambda x: kernels.relu_norm_pool(x, relu_first=True, norm=norm, relu_last=False, kernel=1, stride=1),
+        lambda x: kernels.relu_norm_pool(x, NormPool(relu_first=True, norm=norm, relu_last=False, kernel=1, stride=1)),
     ):
         leaf = x.clone(memory_format=torch.channels_last).requires_grad_()
         other = x.detach().requires_grad_()
@@ -259,8 +261,8 @@ def test_bit_identical_for_every_run_and_number_of_threads(form, dtype):
     threads = torch.get_num_threads()
     rows = {"relu_first": True, "norm": norm, "relu_last": False, "kernel": 3, "stride": 2}
     functions = (
-        lambda x: kernels.relu_norm_pool(x, **rows),
-        lambda x: kernels.relu_norm_pool(x, **rows, inside=inside),
+        lambda x: kernels.relu_norm_pool(x, NormPool(**rows)),
+        lambda x: kernels.relu_norm_pool(x, NormPool(**rows, inside=inside)),
         lambda x: kernels.local_response_norm(x, norm),
         lambda x: kernels.spatial_response_norm(x, inside),
     )
@@ -279,7 +281,9 @@ def test_bit_identical_for_every_run_and_number_of_threads(form, dtype):
 @both_forms
 def test_the_first_of_equal_maxima_takes_the_gradient():
     x = torch.full((1, 20, 5, 5), 7.0, requires_grad=True)
-    kernels.relu_norm_pool(x, relu_first=True, norm=None, relu_last=False, kernel=3, stride=2).sum().backward()
+    kernels.relu_norm_pool(
+        x, NormPool(relu_first=True, norm=None, relu_last=False, kernel=3, stride=2)
+    ).sum().backward()
     wanted = torch.zeros(5, 5)
     wanted[::2, ::2][:2, :2] = 1
     assert x.grad is not None
@@ -288,11 +292,11 @@ def test_the_first_of_equal_maxima_takes_the_gradient():
 
 def test_max_pool_gives_the_switches_of_the_ceil_rule():
     x = signed((2, 5, 8, 6), dtype=torch.float32)
-    values, switches = kernels.max_pool(x, 3, 2)
+    values, switches = torch.nn.functional.max_pool2d(x, 3, 2, ceil_mode=True, return_indices=True)
     wanted_values, wanted_switches = twins.pool(double(x), 3, 2)
     assert np.array_equal(double(values), wanted_values)
     assert np.array_equal(switches.numpy(), wanted_switches)
-    again = kernels.relu_norm_pool(x, relu_first=False, norm=None, relu_last=False, kernel=3, stride=2)
+    again = kernels.relu_norm_pool(x, NormPool(relu_first=False, norm=None, relu_last=False, kernel=3, stride=2))
     assert torch.equal(values, again)
 
 
@@ -310,7 +314,7 @@ def test_gradients_of_the_reference_in_float64():
     assert torch.autograd.gradcheck(lambda x: reference.spatial_response_norm(x, NormSpec(1, 0.3, 0.75, 4)), x)
     assert torch.autograd.gradcheck(
         lambda x: reference.relu_norm_pool(
-            x, relu_first=True, norm=NormSpec(2, 0.3, 0.75, 5), relu_last=False, kernel=2, stride=2
+            x, NormPool(relu_first=True, norm=NormSpec(2, 0.3, 0.75, 5), relu_last=False, kernel=2, stride=2)
         ),
         x,
     )
@@ -331,20 +335,20 @@ def test_the_stock_layer_computes_the_same():
 @pytest.mark.parametrize("stride", [2, 3, 4])
 @pytest.mark.parametrize(("before", "rows", "columns"), [(0, 4, 3), (2, 4, 3), (1, 2, 6)])
 @pytest.mark.parametrize("shape", [(2, 3, 9, 7), (1, 1, 5, 8), (0, 3, 9, 7)])
-def test_cells(shape, before, rows, columns, stride, dtype):
+def test_space_to_depth(shape, before, rows, columns, stride, dtype):
     x = signed(shape, dtype=dtype)
     padded = np.zeros((*shape[:2], 40, 40))
     padded[:, :, before : before + shape[2], before : before + shape[3]] = double(x)
-    got = double(kernels.cells(x, stride, before, rows, columns))
+    got = double(kernels.space_to_depth(x, stride, before, rows, columns))
     assert got.shape == (shape[0], stride * stride * shape[1], rows, columns)
     for row, column in itertools.product(range(rows), range(columns)):
         window = padded[:, :, stride * row : stride * (row + 1), stride * column : stride * (column + 1)]
         assert np.array_equal(got[:, :, row, column], window.transpose(0, 2, 3, 1).reshape(shape[0], got.shape[1]))
 
 
-def test_cells_are_differentiable():
+def test_space_to_depth_is_differentiable():
     x = signed((1, 2, 5, 5), dtype=torch.float64).requires_grad_(True)
-    assert torch.autograd.gradcheck(lambda x: kernels.cells(x, 2, 1, 3, 3), x)
+    assert torch.autograd.gradcheck(lambda x: kernels.space_to_depth(x, 2, 1, 3, 3), x)
 
 
 # ---- Update ------------------------------------------------------------------------------------------------------
@@ -417,8 +421,7 @@ def test_augment(count, mean_shape, noisy, dtype):
     mirror = np.arange(count) % 2 == 0
     mean = random.uniform(90, 150, mean_shape).astype(np.float32)
     noise = random.normal(0, 5, (count, 3)).astype(np.float32) * noisy
-    got = kernels.augment(
-        torch.from_numpy(pictures),
+    crops = Crops(
         offsets_b2=torch.from_numpy(offsets),
         mirror_b=torch.from_numpy(mirror),
         mean=torch.from_numpy(mean),
@@ -427,6 +430,7 @@ def test_augment(count, mean_shape, noisy, dtype):
         size=6,
         dtype=dtype,
     )
+    got = kernels.augment(torch.from_numpy(pictures), crops)
     assert got.dtype == dtype
     assert got.is_contiguous(memory_format=torch.channels_last)
     assert_close(got, twins.augment(pictures, offsets, mirror, mean, noise, 1 / 1.1, 6))
@@ -445,7 +449,7 @@ def test_augment_refuses_what_would_read_beyond_a_picture():
             "dtype": torch.float32,
         }
         pictures = changes.pop("pictures", torch.zeros(2, 8, 8, 3, dtype=torch.uint8))
-        return kernels.augment(pictures, **(given_ | changes))
+        return kernels.augment(pictures, Crops(**(given_ | changes)))
 
     assert crop().shape == (2, 3, 6, 6)
     for offset in ([-1, 0], [0, 3], [3, 0]):

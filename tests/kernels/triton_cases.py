@@ -14,7 +14,7 @@ import pytest
 import torch
 from test_kernels import ORDERS, PAPER, SPECS, layouts, signed
 
-from alexnet.kernels import NormSpec, triton_kernels
+from alexnet.kernels import Crops, NormPool, NormSpec, triton_kernels
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")  # numpy's, of 1/0, in the interpreter
 DEVICE = torch.device(os.environ.get("ALEXNET_TRITON_DEVICE", "cpu"))
@@ -60,14 +60,14 @@ def value_and_gradient(function, x: torch.Tensor, seed=1) -> tuple[torch.Tensor,
 @pytest.mark.parametrize(("spec", "maps"), [case for case in SPECS if case.values[0][3] <= 9])
 def test_local_response_norm(spec, maps, dtype):
     x = signed((2, maps, 1, 2), dtype=dtype)
-    y, gradient, g = value_and_gradient(lambda x: triton_kernels.local_response_norm(x, NormSpec(*spec)), x)
+    y, gradient, g = value_and_gradient(lambda x: triton_kernels.relu_norm_pool(x, NormPool(norm=NormSpec(*spec))), x)
     assert_close(y, twins.map_norm(double(x), *spec))
     assert_close(gradient, twins.map_norm_gradient(double(x), double(g), *spec))
 
 
 def check_relu_norm_pool(x, norm, **rows) -> None:
     spec = NormSpec(*norm) if norm else None
-    y, gradient, g = value_and_gradient(lambda x: triton_kernels.relu_norm_pool(x, norm=spec, **rows), x)
+    y, gradient, g = value_and_gradient(lambda x: triton_kernels.relu_norm_pool(x, NormPool(norm=spec, **rows)), x)
     values, wanted = twins.relu_norm_pool(double(x), lambda _: double(g), norm=norm, **rows)
     assert_close(y, values)
     assert_close(gradient, wanted)
@@ -104,8 +104,10 @@ def test_all_zero_maps_stay_finite(norm, dtype):
     x[0, 3, 2, 2] = 3.0
     spec = NormSpec(*norm)
     for function in (
-        lambda x: triton_kernels.local_response_norm(x, spec),
-        lambda x: triton_kernels.relu_norm_pool(x, relu_first=True, norm=spec, relu_last=False, kernel=3, stride=2),
+        lambda x: triton_kernels.relu_norm_pool(x, NormPool(norm=spec)),
+        lambda x: triton_kernels.relu_norm_pool(
+            x, NormPool(relu_first=True, norm=spec, relu_last=False, kernel=3, stride=2)
+        ),
     ):
         y, gradient, _ = value_and_gradient(function, x)
         assert y.isfinite().all()
@@ -117,7 +119,7 @@ def test_all_zero_maps_stay_finite(norm, dtype):
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_activations_of_ten_thousand(dtype):
     x = signed((2, 24, 2, 3), dtype=dtype, scale=1e4)
-    y, gradient, g = value_and_gradient(lambda x: triton_kernels.local_response_norm(x, NormSpec(*PAPER)), x)
+    y, gradient, g = value_and_gradient(lambda x: triton_kernels.relu_norm_pool(x, NormPool(norm=NormSpec(*PAPER))), x)
     assert_close(y, twins.map_norm(double(x), *PAPER, 1))
     assert_close(gradient, twins.map_norm_gradient(double(x), double(g), *PAPER, 1))
 
@@ -128,16 +130,17 @@ def test_nan_is_not_hidden(place):
     x[place] = math.nan
     norm = NormSpec(*PAPER, 2)
     for first, last, spec in ((True, False, norm), (False, True, norm), (True, False, None)):
-        y = triton_kernels.relu_norm_pool(
-            x.to(DEVICE), relu_first=first, norm=spec, relu_last=last, kernel=3, stride=2
-        )  # fmt: skip
+        steps = NormPool(relu_first=first, norm=spec, relu_last=last, kernel=3, stride=2)
+        y = triton_kernels.relu_norm_pool(x.to(DEVICE), steps)
         assert y[place[0], place[1], min(place[2] // 2, 1), min(place[3] // 2, 1)].isnan()
 
 
 def test_nan_stays_in_its_tower_and_place():
     x = signed((1, 20, 3, 3), dtype=torch.float32)
     x[0, 9, 1, 1] = math.nan
-    y, gradient, _ = value_and_gradient(lambda x: triton_kernels.local_response_norm(x, NormSpec(*PAPER, 2)), x)
+    y, gradient, _ = value_and_gradient(
+        lambda x: triton_kernels.relu_norm_pool(x, NormPool(norm=NormSpec(*PAPER, 2))), x
+    )
     spoilt = torch.zeros_like(y, dtype=torch.bool)
     spoilt[0, 5:10, 1, 1] = True
     assert not y.isnan()[~spoilt].any()
@@ -150,7 +153,7 @@ def test_batches_of_none_and_one(batch):
     x = signed((batch, 10, 5, 5), dtype=torch.float32)
     rows = {"relu_first": True, "relu_last": False, "kernel": 3, "stride": 2}
     y, gradient, _ = value_and_gradient(
-        lambda x: triton_kernels.relu_norm_pool(x, norm=NormSpec(*PAPER), **rows), x
+        lambda x: triton_kernels.relu_norm_pool(x, NormPool(norm=NormSpec(*PAPER), **rows)), x
     )  # fmt: skip
     assert y.shape == (batch, 10, 2, 2)
     assert gradient.shape == x.shape
@@ -161,7 +164,7 @@ def test_batches_of_none_and_one(batch):
 def test_any_memory_layout_of_input_and_gradient(shape, name):
     def function(x):
         return triton_kernels.relu_norm_pool(
-            x, relu_first=True, norm=NormSpec(*PAPER), relu_last=False, kernel=1, stride=1
+            x, NormPool(relu_first=True, norm=NormSpec(*PAPER), relu_last=False, kernel=1, stride=1)
         )
 
     x = signed(shape, dtype=torch.float32)
@@ -181,7 +184,7 @@ def test_bit_identical_at_every_run_whatever_the_programs_size(monkeypatch):
 
     def function(x):
         return triton_kernels.relu_norm_pool(
-            x, relu_first=True, norm=NormSpec(*NARROW), relu_last=False, kernel=3, stride=2
+            x, NormPool(relu_first=True, norm=NormSpec(*NARROW), relu_last=False, kernel=3, stride=2)
         )
 
     first = value_and_gradient(function, x)
@@ -196,7 +199,7 @@ def test_the_first_of_equal_maxima_takes_the_gradient():
     x = torch.full((1, 4, 5, 5), 7.0)
     rows = {"relu_first": True, "norm": None, "relu_last": False, "kernel": 3, "stride": 2}
     x = x.to(DEVICE).requires_grad_()
-    triton_kernels.relu_norm_pool(x, **rows).sum().backward()
+    triton_kernels.relu_norm_pool(x, NormPool(**rows)).sum().backward()
     wanted = torch.zeros(5, 5)
     wanted[::2, ::2][:2, :2] = 1
     assert x.grad is not None
@@ -212,7 +215,7 @@ def test_update(shape, copy_dtype, gradient_dtype):
     gradient = gradient.to(gradient_dtype)
     copy = None if copy_dtype is None else torch.zeros_like(weight, dtype=copy_dtype)
     wanted = twins.update(double(weight), double(velocity), double(gradient), 0.01, 0.9, 5e-4)
-    triton_kernels.update_(weight, velocity, gradient, learning_rate=0.01, momentum=0.9, decay=5e-4, copy=copy)
+    triton_kernels.update_(weight, velocity, gradient, copy, 0.01, 0.9, 5e-4)
     assert_close(weight, wanted[0])
     assert_close(velocity, wanted[1])
     if copy is not None:
@@ -239,10 +242,11 @@ def test_augment(count, mean_shape, dtype):
     given = crops(count, mean_shape)
     for noise in (given["noise_b3"], None):
         call = {**given, "noise_b3": noise}
-        got = triton_kernels.augment(**call, scale=1 / 1.1, size=6, dtype=dtype)
+        pictures = call.pop("pictures_bhwc")
+        got = triton_kernels.augment(pictures, Crops(**call, scale=1 / 1.1, size=6, dtype=dtype))
         assert got.dtype == dtype
         assert got.is_contiguous(memory_format=torch.channels_last)
-        arrays = [call[name].cpu().numpy() for name in ("pictures_bhwc", "offsets_b2", "mirror_b", "mean")]
+        arrays = [given[name].cpu().numpy() for name in ("pictures_bhwc", "offsets_b2", "mirror_b", "mean")]
         added = np.zeros((count, 3)) if noise is None else noise.cpu().numpy()
         assert_close(got, twins.augment(*arrays, added, 1 / 1.1, 6))
 
@@ -250,7 +254,7 @@ def test_augment(count, mean_shape, dtype):
 def test_a_crop_beyond_its_picture_shows():
     given = crops(3, (3, 9, 11))
     given["offsets_b2"] = torch.tensor([[0, 0], [4, 0], [-1, 5]], device=DEVICE)
-    got = triton_kernels.augment(**given, scale=1.0, size=6, dtype=torch.float32)
+    got = triton_kernels.augment(given.pop("pictures_bhwc"), Crops(**given, scale=1.0, size=6, dtype=torch.float32))
     assert got[0].isfinite().all()
     assert got[1, :, 5].isnan().all()
     assert got[1, :, :5].isfinite().all()

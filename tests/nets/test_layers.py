@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from alexnet.geometry import Window
+from alexnet.kernels.strided import strided_convolution
 from alexnet.nets.dropout import DropUnits, Position, uniform_by_position
 from alexnet.nets.layers import (
     Convolution,
@@ -14,7 +15,6 @@ from alexnet.nets.layers import (
     LocallyConnected,
     MaxPool,
     adjoint,
-    convolve_by_cells,
     unpool,
 )
 from alexnet.nets.network import Network, build
@@ -77,14 +77,14 @@ def test_columns_read_what_their_wiring_names(reads: object) -> None:
         (4, 4, 0, 0, 19, "ceil"),
     ],
 )
-def test_a_folded_convolution_is_the_convolution(
+def test_a_convolution_by_space_to_depth_is_the_convolution(
     kernel: int, stride: int, before: int, after: int, size: int, rounding: str
 ) -> None:
     window = Window(kernel, stride, before, after, rounding)  # type: ignore[arg-type]
     picture, weight, bias = double((2, 3, size, size)), double((8, 3, kernel, kernel), 1), double((8,), 2)
     far = window.far_padding(size)
     expected = F.conv2d(F.pad(picture, (before, far, before, far)), weight, bias, stride)
-    torch.testing.assert_close(convolve_by_cells(picture, weight, bias, window), expected)
+    torch.testing.assert_close(strided_convolution(picture, weight, bias, window), expected)
 
 
 def test_local_layers_have_weights_for_each_position() -> None:

@@ -117,7 +117,7 @@ def test_the_control_lies_on_the_object() -> None:
 def test_layers_without_the_classifier() -> None:
     network = small("toy")
     assert default_layers(network) == ("pool5", "relu7")
-    network.missing = ("fc6",)
+    network.missing_layers = ("fc6",)
     assert default_layers(network) == ("pool5", "relu4")
 
 

@@ -223,7 +223,7 @@ def test_what_there_is_not_is_named(unit: Unit, message: str) -> None:
 
 def test_layers_behind_missing_weights_are_refused() -> None:
     network = small("toy")
-    network.missing = ("fc6",)
+    network.missing_layers = ("fc6",)
     passed = run_forward(network, noise(1, 32))
     assert list(passed.activations.maps)[-1] == "pool5"
     with pytest.raises(UserError, match=r"fc7 can't be computed: the weights of fc6 are missing .* up to pool5 can"):

@@ -37,7 +37,7 @@ def test_windows_that_a_span_reaches(window: Window, rounding: str) -> None:
     for first in range(size):
         for end in range(first + 1, size + 1):
             reads = [
-                any(first <= unit < end for unit in range(*window.read_by(number, 1)))
+                any(first <= number * window.stride - window.before + step < end for step in range(window.kernel))
                 for number in range(window.outputs(size))
             ]
             start, stop = window.reached(first, end, size)

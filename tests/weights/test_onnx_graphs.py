@@ -21,7 +21,7 @@ from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 from alexnet.errors import UserError  # noqa: E402
 from alexnet.nets.network import Network  # noqa: E402
 from alexnet.weights import ImportOptions, read_weights  # noqa: E402
-from alexnet.weights.foreign import ImportedWeights  # noqa: E402
+from alexnet.weights.common import ImportedWeights  # noqa: E402
 from alexnet.weights.onnx import rows as onnx_rows  # noqa: E402
 
 ASKED = ImportOptions(mean=torch.zeros(3), colours="rgb")

@@ -12,14 +12,20 @@ import torch
 from alexnet.data.sources.classes import read_classes, unlike
 from alexnet.errors import UserError
 from alexnet.measure.run import Run
+from alexnet.nets.network import state_dict_shapes
+from alexnet.nets.table import Table
 from alexnet.nets.zoo import find
 from alexnet.runs.import_weights import classes_of, import_run
-from alexnet.weights import read_weights, shapes_of
-from alexnet.weights.foreign import SORTED_SYNSETS, ImportedWeights
+from alexnet.weights import read_weights
+from alexnet.weights.common import SORTED_SYNSETS, ImportedWeights
 from alexnet.weights.quantised import QUANTISED_LAYERS
 
 PREFIX = "bvlc_alexnet_aCaF."
 WORD = 8
+
+
+def shapes_of(rows: Table) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(tensor.shape) for name, tensor in state_dict_shapes(rows).items()}
 
 
 def floats(values: np.ndarray) -> bytes:
@@ -66,7 +72,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, np.n
 def test_every_word_comes_out_in_its_place(made: tuple[Path, dict[str, np.ndarray]]) -> None:
     folder, expected = made
     found = read_weights(folder)
-    assert found.missing == ("fc6", "fc7", "fc8")
+    assert found.missing_layers == ("fc6", "fc7", "fc8")
     for name in ("conv1", "conv2", "conv3", "conv4", "conv5"):
         weight = expected[name][:, ::-1] if name == "conv1" else expected[name]  # conv1 reads RGB here
         assert np.array_equal(found.weights[f"{name}.weight"].numpy(), weight)
@@ -92,7 +98,7 @@ def test_a_run_folder_like_any_other_but_for_what_is_missing(
 ) -> None:
     import_run(made[0], tmp_path / "run")
     run = Run.open(tmp_path / "run", device="cpu")
-    assert run.network.missing == ("fc6", "fc7", "fc8")
+    assert run.network.missing_layers == ("fc6", "fc7", "fc8")
     assert (run.class_names[6], run.class_ids[6]) == ("thing 5", "thing 5 6")
     assert np.array_equal(run.network.get_parameter("conv5.weight").detach().numpy(), made[1]["conv5"])
     assert torch.isnan(run.network.get_parameter("fc6.weight")).all(), "nothing can use it unseen"

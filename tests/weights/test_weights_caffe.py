@@ -10,9 +10,11 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from alexnet.errors import UserError
+from alexnet.nets.network import state_dict_shapes
+from alexnet.nets.table import Table
 from alexnet.nets.zoo import find
 from alexnet.runs.import_weights import import_run
-from alexnet.weights import ImportOptions, read_weights, shapes_of
+from alexnet.weights import ImportOptions, read_weights
 from alexnet.weights.caffe import blob_in, layers_of
 from alexnet.weights.wire import DamagedMessage
 
@@ -57,6 +59,10 @@ CAFFE_PROTO = {
         ("layer", 100, "LayerParameter", True, False),
     ],
 }
+
+
+def shapes_of(rows: Table) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(tensor.shape) for name, tensor in state_dict_shapes(rows).items()}
 
 
 def messages() -> dict[str, type]:

@@ -20,13 +20,19 @@ from torch import Tensor, nn
 from alexnet import cli
 from alexnet.errors import UserError
 from alexnet.nets import table
+from alexnet.nets.network import state_dict_shapes
+from alexnet.nets.table import Table
 from alexnet.nets.zoo import ZOO, find
 from alexnet.runs.import_weights import import_run
-from alexnet.weights import read_weights, shapes_of
-from alexnet.weights.foreign import ImportedWeights
+from alexnet.weights import read_weights
+from alexnet.weights.common import ImportedWeights
 from alexnet.weights.torchvision import CALLED
 
 THIN = table.with_classes(table.with_width(find("torchvision"), 0.02), 3)
+
+
+def shapes_of(rows: Table) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(tensor.shape) for name, tensor in state_dict_shapes(rows).items()}
 
 
 @pytest.fixture(autouse=True)

@@ -12,28 +12,27 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from alexnet.errors import UserError
-from alexnet.files.schema import one_of, parsed, reading_errors, validate
+from alexnet.errors import UserError, optional_package
+from alexnet.files.npy import array_in
+from alexnet.files.schema import from_json, parsed, reading_errors
 from alexnet.nets import table_json
+from alexnet.nets.network import state_dict_shapes
 from alexnet.nets.zoo import ZOO
-from alexnet.weights.description import FORM, KIND, understood
-from alexnet.weights.foreign import LIMIT_BYTES, Files, ImportedWeights, ImportOptions, as_image, fold_std, shapes_of
-from alexnet.weights.onnx.rows import AGAIN, Reading, array_of
+from alexnet.weights.common import LIMIT_BYTES, Files, ImportedWeights, ImportOptions, as_image, fold_std
+from alexnet.weights.description import Description
+from alexnet.weights.onnx.rows import AGAIN, METADATA, Reading, array_of
 
 if TYPE_CHECKING:
     import onnx
 
-METADATA = "alexnet"
-"""The key of our description in a graph's metadata."""
 
-
-def read_onnx(files: Files, name: str, asked: ImportOptions) -> ImportedWeights:
+def read_onnx(files: Files, name: str, options: ImportOptions) -> ImportedWeights:
     """The graph's rows and weights. Raises UserError, naming the node, for what these networks do not have."""
     model = _load(files.read(name), files.where(name))
     described = next((entry.value for entry in model.metadata_props if entry.key == METADATA), None)
     if described is not None:
-        return _own(model, described, files, name, asked)
-    if asked.mean is None or asked.colours is None:
+        return _own(model, described, files, name, options)
+    if options.mean is None or options.colours is None:
         raise UserError(
             f"{files.path}: an ONNX graph does not say what is taken off its inputs, nor their colours. Give --mean (a "
             "file, or R,G,B from 0 to 255; 0,0,0 for none) and --colours rgb or bgr; and --std if they are divided."
@@ -42,23 +41,19 @@ def read_onnx(files: Files, name: str, asked: ImportOptions) -> ImportedWeights:
         reading = Reading(model, _constants(model, files, name), files.where(name))
     weights = reading.weights
     first = f"{reading.table.weighted[0].name}.weight"
-    if asked.colours == "bgr":
+    if options.colours == "bgr":
         weights[first] = weights[first].flip(1).contiguous()
-    if asked.std is not None:
-        weights[first] = fold_std(weights[first], asked.std)
+    if options.std is not None:
+        weights[first] = fold_std(weights[first], options.std)
     notes = (f"the graph is the network {reading.table.name}",) if reading.table.name in ZOO else ()
     notes += (f"{reading.ended} is left out: outputs are logits here",) if reading.ended else ()
     return ImportedWeights(
-        reading.table, weights, as_image(asked.mean, asked.colours), "ONNX", notes=notes, called=reading.called
+        reading.table, weights, as_image(options.mean, options.colours), "ONNX", notes=notes, called=reading.called
     )
 
 
 def _load(data: bytes, where: str) -> "onnx.ModelProto":
-    try:
-        import onnx
-    except ImportError:
-        raise UserError(f"{where}: reading ONNX needs the package onnx: pip install 'alexnet[onnx]'") from None
-    model = onnx.ModelProto()
+    model = optional_package("onnx", "onnx", f"{where}: reading ONNX").ModelProto()
     try:
         model.ParseFromString(data)
     except Exception as fault:  # protobuf's DecodeError has moved from module to module
@@ -68,24 +63,24 @@ def _load(data: bytes, where: str) -> "onnx.ModelProto":
     return model
 
 
-def _own(model: "onnx.ModelProto", described: str, files: Files, name: str, asked: ImportOptions) -> ImportedWeights:
+def _own(model: "onnx.ModelProto", described: str, files: Files, name: str, options: ImportOptions) -> ImportedWeights:
     """Our own export: the rows are in its metadata, the weights bear our names."""
-    asked.refuse(("net", "mean", "std", "colours"), str(files.path), "the graph says that itself")
+    options.refuse(("net", "mean", "std", "colours"), str(files.path), "the graph says that itself")
     constants = _constants(model, files, name)
     where, remedy = f"{files.where(name)}: its metadata", "Export the run again."
     with reading_errors(where, remedy):
-        about = validate(parsed(described), {"kind": one_of(KIND), **FORM}, where, remedy)
-        end = about["input"].get("mean_image")
-        image = None if end is None else files.beside(name, end)
-        if image is None and "mean_image" in constants:
-            about["input"]["mean"] = constants["mean_image"]
-        elif image is None and end is not None:
+        known: Description = from_json(parsed(described), Description, where, remedy)
+        end = known.input.mean_image
+        beside = None if end is None else files.beside(name, end)
+        image = constants.get("mean_image") if beside is None else array_in(beside)
+        if image is None and end is not None:
             raise UserError(f"{files.path}: {name}{end} is missing beside it.")
-        known = understood(about, image)
-        rows = table_json.from_json(about["network"]["table"], files.where(name))
-    weights = {key: torch.from_numpy(constants[key]) for key in shapes_of(rows) if key in constants}
-    weights |= {key: torch.tensor(0) for key in shapes_of(rows) if key.endswith("num_batches_tracked")}
-    return ImportedWeights(rows, weights, as_image(known.mean), "ONNX", config=known.config)
+        mean = known.mean(image)
+        rows = table_json.from_json(known.network["table"], files.where(name))
+    needed = state_dict_shapes(rows)
+    weights = {key: torch.from_numpy(constants[key]) for key in needed if key in constants}
+    weights |= {key: torch.tensor(0) for key in needed if key.endswith("num_batches_tracked")}
+    return ImportedWeights(rows, weights, as_image(mean), "ONNX", config=known.config)
 
 
 # ── the tensors of a graph ───────────────────────────────────────────────────────────────────────────────────────

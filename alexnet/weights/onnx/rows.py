@@ -22,12 +22,14 @@ from alexnet.nets import table_json
 from alexnet.nets.table import Activation, BatchNorm, Conv, Dense, Dropout, Norm, Pool, Row, Table, Weighted
 from alexnet.nets.trace import trace, window_of
 from alexnet.nets.zoo import ZOO
-from alexnet.weights.foreign import MOST_VALUES
+from alexnet.weights.common import MOST_VALUES
 
 if TYPE_CHECKING:
     import onnx
 
 AGAIN = "Download it again, or export it again."
+METADATA = "alexnet"
+"""The key of our description in a graph's metadata."""
 BATCH = (1 << 31) - 1
 FLOATS = (1, 10, 11, 16)  # FLOAT, FLOAT16, DOUBLE, BFLOAT16 of TensorProto
 ACTIVATIONS: dict[str, Literal["relu", "tanh", "sigmoid"]] = {"Relu": "relu", "Tanh": "tanh", "Sigmoid": "sigmoid"}

@@ -3,21 +3,27 @@
 B pictures · C maps · S side of a record, s of a crop · P positions of a local layer · F values that one of them reads.
 """
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
+from jaxtyping import Float
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor
 
-from alexnet.data.preprocessing import Preprocessing
 from alexnet.errors import UserError
+from alexnet.files.atomic import write_atomically
 from alexnet.nets.layers import Convolution, FullyConnected, ResponseNorm
 from alexnet.nets.network import Network
 from alexnet.nets.table import Activation, BatchNorm, Conv, Dense, Dropout, Local, Norm, Pool, SpatialNorm
 from alexnet.nets.trace import Layer
+from alexnet.weights.common import ExportedWeights
+from alexnet.weights.description import describe, write_description
+from alexnet.weights.onnx.rows import METADATA
 
 OPSET, IR_VERSION = 17, 8
 """Understood by every runtime since 2022."""
@@ -25,27 +31,36 @@ INPUT, RECORDS, OUTPUT = "input", "pictures", "logits"
 OPERATORS = {"relu": "Relu", "tanh": "Tanh", "sigmoid": "Sigmoid"}
 
 
-def build_model(network: Network, description: str, inputs: Preprocessing | None = None) -> onnx.ModelProto:
-    """The graph of a network. Takes `input`, float (B, 3, s, s): RGB 0–255 minus the mean; with `inputs` it takes
+def write_onnx(run: ExportedWeights, path: Path) -> tuple[str, ...]:
+    """The graph, with its description in the metadata and beside it."""
+    mean_image = run.mean_image if run.preprocessing else None
+    model = build_model(run.network, json.dumps(describe(run)), mean_image)
+    write_atomically(path, model.SerializeToString())
+    write_description(run, path)
+    return ()
+
+
+def build_model(network: Network, metadata: str, mean_image: Float[Tensor, "3 S S"] | None = None) -> onnx.ModelProto:
+    """The graph of a network. Takes `input`, float (B, 3, s, s): RGB 0–255 minus the mean; with `mean_image` it takes
     `pictures`, uint8 (B, S, S, 3), and cuts out the centre itself. Gives `logits`, (B, classes). B is free.
 
-    `description` goes into the metadata. Raises UserError, naming the row, for what ONNX can't say.
+    `metadata`: our description. Raises UserError, naming the row, for what ONNX can't say.
     """
     graph = _Graph()
-    here = INPUT if inputs is None else _preprocessing(graph, inputs)
+    here = INPUT if mean_image is None else _preprocessing(graph, mean_image, network.input_size)
     for layer in network.layers:
         here = ROWS[type(layer.row)](graph, layer, network, here)
     graph.add("Flatten", [here], OUTPUT, axis=1)
-    if inputs is None:
+    if mean_image is None:
         given = helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, ["batch", 3, *[network.input_size] * 2])
     else:
-        given = helper.make_tensor_value_info(RECORDS, TensorProto.UINT8, ["batch", *[inputs.side] * 2, 3])
+        given = helper.make_tensor_value_info(RECORDS, TensorProto.UINT8, ["batch", *mean_image.shape[1:], 3])
     made = helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["batch", network.table.classes])
     whole = helper.make_graph(graph.nodes, network.table.name, [given], [made], graph.tensors)
     model = helper.make_model(
         whole, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION, producer_name="alexnet"
     )
-    helper.set_model_props(model, {"alexnet": description})
+    helper.set_model_props(model, {METADATA: metadata})
     onnx.checker.check_model(model)
     return model
 
@@ -60,7 +75,7 @@ class _Graph:
         self.nodes.append(helper.make_node(operator, list(reads), [gives], name=gives, **attributes))
         return gives
 
-    def validate(self, name: str, values: np.ndarray | Tensor) -> str:
+    def constant(self, name: str, values: np.ndarray | Tensor) -> str:
         """Put a constant in; its name."""
         array = values.detach().cpu().numpy() if isinstance(values, Tensor) else values
         self.tensors.append(numpy_helper.from_array(np.asarray(array, order="C"), name))
@@ -69,7 +84,7 @@ class _Graph:
     def split(self, name: str, here: str, width: int, parts: int) -> list[str]:
         """Cut along the maps into `parts` of `width`; the names of the parts."""
         names = [f"{name}/column{part}" for part in range(parts)]
-        sizes = self.validate(f"{name}/widths", np.full(parts, width, np.int64))
+        sizes = self.constant(f"{name}/widths", np.full(parts, width, np.int64))
         self.nodes.append(helper.make_node("Split", [here, sizes], names, name=f"{name}/split", axis=1))
         return names
 
@@ -77,14 +92,14 @@ class _Graph:
         return self.add("Concat", parts, gives, axis=1)
 
 
-def _preprocessing(graph: _Graph, inputs: Preprocessing) -> str:
-    """uint8 (B, S, S, 3) → float (B, 3, s, s): the mean off, the centre crop."""
-    edge = (inputs.side - inputs.size) // 2
+def _preprocessing(graph: _Graph, mean_image: Float[Tensor, "3 S S"], size: int) -> str:
+    """uint8 (B, S, S, 3) → float (B, 3, s, s): subtract the mean, cut out the centre."""
+    edge = (mean_image.shape[-1] - size) // 2
     here = graph.add("Transpose", [RECORDS], "pictures/maps", perm=[0, 3, 1, 2])
     here = graph.add("Cast", [here], "pictures/float", to=TensorProto.FLOAT)
-    here = graph.add("Sub", [here, graph.validate("mean_image", inputs.mean_image)], "pictures/minus_mean")
-    bounds = {"starts": [edge, edge], "ends": [edge + inputs.size] * 2, "axes": [2, 3]}
-    names = [graph.validate(f"centre/{name}", np.array(values, np.int64)) for name, values in bounds.items()]
+    here = graph.add("Sub", [here, graph.constant("mean_image", mean_image)], "pictures/minus_mean")
+    bounds = {"starts": [edge, edge], "ends": [edge + size] * 2, "axes": [2, 3]}
+    names = [graph.constant(f"centre/{name}", np.array(values, np.int64)) for name, values in bounds.items()]
     return graph.add("Slice", [here, *names], INPUT)
 
 
@@ -102,7 +117,7 @@ def _conv(graph: _Graph, layer: Layer, network: Network, here: str) -> str:
         "pads": [before, before, after, after],
     }
     if module.groups is not None:
-        weight, bias = (graph.validate(f"{name}.{kind}", getattr(module, kind)) for kind in ("weight", "bias"))
+        weight, bias = (graph.constant(f"{name}.{kind}", getattr(module, kind)) for kind in ("weight", "bias"))
         return graph.add("Conv", [here, weight, bias], name, group=module.groups, **form)
     return _by_columns(graph, layer, module, here, "Conv", form)
 
@@ -114,7 +129,7 @@ def _dense(graph: _Graph, layer: Layer, network: Network, here: str) -> str:
     if layer is next(other for other in network.layers if isinstance(other.row, Dense)):
         here = graph.add("Flatten", [here], f"{name}/flat", axis=1)
     if len(module.reads[0]) == module.columns_below:
-        weight, bias = (graph.validate(f"{name}.{kind}", getattr(module, kind)) for kind in ("weight", "bias"))
+        weight, bias = (graph.constant(f"{name}.{kind}", getattr(module, kind)) for kind in ("weight", "bias"))
         return graph.add("Gemm", [here, weight, bias], name, transB=1)
     return _by_columns(graph, layer, module, here, "Gemm", {"transB": 1})
 
@@ -130,8 +145,8 @@ def _by_columns(
     held = {}
     for kind in ("weight", "bias"):
         tensor: Tensor = getattr(module, kind)
-        whole = graph.validate(f"{name}.{kind}", tensor)
-        widths = graph.validate(f"{name}.{kind}/widths", np.full(readers, len(tensor) // readers, np.int64))
+        whole = graph.constant(f"{name}.{kind}", tensor)
+        widths = graph.constant(f"{name}.{kind}/widths", np.full(readers, len(tensor) // readers, np.int64))
         held[kind] = [f"{name}.{kind}/column{column}" for column in range(readers)]
         graph.nodes.append(helper.make_node("Split", [whole, widths], held[kind], name=f"{name}.{kind}/split", axis=0))
     parts = []
@@ -148,19 +163,19 @@ def _local(graph: _Graph, layer: Layer, network: Network, here: str) -> str:
     name, window, side = layer.row.name, layer.window, layer.entering.side
     before, after = window.before, window.far_padding(side)
     module = network.get_submodule(name)
-    pads = graph.validate(f"{name}/pads", np.array([0, 0, before, before, 0, 0, after, after], np.int64))
+    pads = graph.constant(f"{name}/pads", np.array([0, 0, before, before, 0, 0, after, after], np.int64))
     padded = graph.add("Pad", [here, pads], f"{name}/padded")
     flat = graph.add("Flatten", [padded], f"{name}/flat", axis=1)
     places_fp = _places_read(layer, side + before + after)
-    patches = graph.add("Gather", [flat, graph.validate(f"{name}/places", places_fp)], f"{name}/patches", axis=1)
+    patches = graph.add("Gather", [flat, graph.constant(f"{name}/places", places_fp)], f"{name}/patches", axis=1)
     weight, bias = (getattr(module, kind) for kind in ("weight", "bias"))
     products = graph.add(
-        "Einsum", [patches, graph.validate(f"{name}.weight", weight)], f"{name}/products", equation="bfp,pcf->bcp"
+        "Einsum", [patches, graph.constant(f"{name}.weight", weight)], f"{name}/products", equation="bfp,pcf->bcp"
     )
-    turned = graph.add("Transpose", [graph.validate(f"{name}.bias", bias)], f"{name}.bias/turned", perm=[1, 0])
+    turned = graph.add("Transpose", [graph.constant(f"{name}.bias", bias)], f"{name}.bias/turned", perm=[1, 0])
     summed = graph.add("Add", [products, turned], f"{name}/sums")
     maps = np.array([0, layer.leaving.maps, layer.leaving.side, layer.leaving.side], np.int64)
-    return graph.add("Reshape", [summed, graph.validate(f"{name}/shape", maps)], name)
+    return graph.add("Reshape", [summed, graph.constant(f"{name}/shape", maps)], name)
 
 
 def _places_read(layer: Layer, side: int) -> np.ndarray:
@@ -205,7 +220,7 @@ def _spatial_norm(graph: _Graph, layer: Layer, network: Network, here: str) -> s
     assert isinstance(row, SpatialNorm)
     name, near, far = row.name, row.size // 2, (row.size - 1) // 2
     constants = {"alpha": row.coefficient * row.size**2, "k": row.k, "power": -row.beta}
-    held = {word: graph.validate(f"{name}/{word}", np.array(value, np.float32)) for word, value in constants.items()}
+    held = {word: graph.constant(f"{name}/{word}", np.array(value, np.float32)) for word, value in constants.items()}
     squares = graph.add("Mul", [here, here], f"{name}/squares")
     form = {"kernel_shape": [row.size] * 2, "strides": [1, 1], "pads": [near, near, far, far], "count_include_pad": 1}
     mean = graph.add("AveragePool", [squares], f"{name}/mean", **form)
@@ -218,7 +233,7 @@ def _spatial_norm(graph: _Graph, layer: Layer, network: Network, here: str) -> s
 def _batch_norm(graph: _Graph, layer: Layer, network: Network, here: str) -> str:
     name, module = layer.row.name, network.get_submodule(layer.row.name)
     kinds = ("weight", "bias", "running_mean", "running_var")
-    held = [graph.validate(f"{name}.{kind}", getattr(module, kind)) for kind in kinds]
+    held = [graph.constant(f"{name}.{kind}", getattr(module, kind)) for kind in kinds]
     return graph.add("BatchNormalization", [here, *held], name, epsilon=module.eps)
 
 
@@ -233,9 +248,9 @@ def _dropout(graph: _Graph, layer: Layer, network: Network, here: str) -> str:  
     row = layer.row
     assert isinstance(row, Dropout)
     if row.kind == "inverted":
-        ratio = graph.validate(f"{row.name}/ratio", np.array(1 - row.keep, np.float32))
+        ratio = graph.constant(f"{row.name}/ratio", np.array(1 - row.keep, np.float32))
         return graph.add("Dropout", [here, ratio], row.name)
-    return graph.add("Mul", [here, graph.validate(f"{row.name}/keep", np.array(row.keep, np.float32))], row.name)
+    return graph.add("Mul", [here, graph.constant(f"{row.name}/keep", np.array(row.keep, np.float32))], row.name)
 
 
 ROWS: dict[type, Callable[[_Graph, Layer, Network, str], str]] = {

@@ -14,7 +14,7 @@ from alexnet.choices import Colours
 from alexnet.errors import UserError
 from alexnet.files.atomic import faults_named, read_bounded
 from alexnet.files.schema import reading_errors
-from alexnet.nets.network import wanted
+from alexnet.nets.network import Network
 from alexnet.nets.table import Table
 
 AGAIN = "Download it again."
@@ -54,7 +54,7 @@ class ImportOptions:
 
 @dataclass(frozen=True, eq=False)
 class ImportedWeights:
-    """What was read. `weights` under our names, `missing` the layers that the files lack.
+    """What was read. `weights` under our names, `missing_layers` those that the files lack.
 
     `mean_image`: (3, S, S), RGB 0–255. `class_names`: in the order of the outputs, empty if unknown; `order`: what is
     known of that order. `called`: our names → the file's, for messages. `unfolded`: the first layer's weights as they
@@ -66,7 +66,7 @@ class ImportedWeights:
     weights: dict[str, Tensor]
     mean_image: Float[Tensor, "3 S S"]
     format: str
-    missing: tuple[str, ...] = ()
+    missing_layers: tuple[str, ...] = ()
     class_names: tuple[str, ...] = ()
     order: str = ""
     notes: tuple[str, ...] = ()
@@ -84,6 +84,31 @@ class ImportedWeights:
         for name, tensor in zip(("eigenvalues", "eigenvectors"), self.eigen or (), strict=False):
             real_numbers(tensor, f"{self.format}: {name}")
         real_numbers(self.mean_image, f"{self.format}: the mean image")
+
+
+@dataclass(frozen=True, eq=False)
+class ExportedWeights:
+    """A run as the writers take it. `where`: its folder, for messages. `statistics`: mean_image (3, S, S), RGB 0–255,
+    and eigenvalues and eigenvectors if it has them. `config`: the parts of its config.json that go with the weights
+    (`RUN_KEYS`). `unfolded`: as in `ImportedWeights`. `preprocessing`: the model takes uint8 records (B, S, S, 3) and
+    does the rest itself."""
+
+    where: str
+    network: Network
+    statistics: dict[str, Tensor]
+    config: dict[str, Any]
+    unfolded: tuple[Tensor, Tensor] | None = None
+    preprocessing: bool = False
+
+    @property
+    def mean_image(self) -> Float[Tensor, "3 S S"]:
+        return self.statistics["mean_image"]
+
+    @property
+    def weights(self) -> dict[str, Tensor]:
+        """The state dict, without the layers whose weights are missing."""
+        missing = self.network.missing_layers
+        return {name: t for name, t in self.network.state_dict().items() if name.split(".")[0] not in missing}
 
 
 def real_numbers(tensor: Any, where: str) -> Tensor:
@@ -211,27 +236,6 @@ class Files:
                 if len(found) != place.size:
                     raise UserError(f"{self.path}: {name} is cut short. {AGAIN}")
                 return found
-
-
-def check(foreign: ImportedWeights, where: str) -> None:
-    """Raises UserError naming the layer, the shape found and the shape needed, if the weights are not all the
-    network's."""
-    wanted = shapes_of(foreign.table)
-    absent = {name for name in wanted if name.split(".")[0] in foreign.missing}
-    for name, shape in wanted.items():
-        called = f"{name} ({foreign.called[name]})" if name in foreign.called else name
-        if name not in foreign.weights and name not in absent:
-            raise UserError(f"{where}: {called} is missing; {foreign.table.name} needs {shape}.")
-        if name in foreign.weights and tuple(foreign.weights[name].shape) != shape:
-            found = tuple(foreign.weights[name].shape)
-            raise UserError(f"{where}: {called} is {found}; {foreign.table.name} needs {shape}.")
-    if strange := sorted(set(foreign.weights) - set(wanted)):
-        raise UserError(f"{where}: {', '.join(strange[:3])} belong to no layer of {foreign.table.name}.")
-
-
-def shapes_of(table: Table) -> dict[str, tuple[int, ...]]:
-    """The shape of each of a network's tensors, without making them."""
-    return {name: tuple(tensor.shape) for name, tensor in wanted(table).items()}
 
 
 def as_image(mean: Tensor, colours: Colours = "rgb") -> Float[Tensor, "3 S S"]:
