@@ -127,7 +127,7 @@ def job_of(team: Team, batch: int, width: float, dtype: torch.dtype) -> Training
     job = TrainingState(
         run=RunFolder(Path("nowhere"), {}),
         network=network,
-        update=Update.of(network, momentum=0.9, decay=0.0005, decay_biases=True),
+        update=Update(network, momentum=0.9, decay=0.0005, decay_biases=True),
         schedule=Logged(()),
         epochs=1,
         batch=batch,

@@ -23,7 +23,7 @@ from alexnet import kernels
 from alexnet.data.sources import open_source
 from alexnet.data.store.prepare import prepare
 from alexnet.data.store.read import Store
-from alexnet.runs.log import Unwritten
+from alexnet.runs.log import Listener, Unwritten
 from alexnet.train.loop import run_epochs
 from alexnet.train.options import TrainOptions
 from alexnet.train.state import TrainingState, start_run
@@ -78,7 +78,7 @@ def make_store(folder: Path) -> Store:
 
 
 @dataclass
-class Losses:
+class Losses(Listener):
     """Listens to a job: the mean loss of every update, and the validation's after every epoch."""
 
     state: TrainingState

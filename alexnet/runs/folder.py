@@ -20,18 +20,18 @@ from collections.abc import Collection, Mapping
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
-from typing import Any, get_args
+from typing import Annotated, Any, Literal, NotRequired, Required, TypedDict
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from alexnet.choices import DeviceChoice, PrecisionChoice
+from alexnet.choices import DeviceChoice, MeanMode, PrecisionChoice
 from alexnet.data.preprocessing import Preprocessing
 from alexnet.errors import UserError
 from alexnet.files.atomic import expanded, faults_named, is_temporary, remove_temporaries, write_atomically
 from alexnet.files.outputs import RUN_NEEDS
-from alexnet.files.schema import is_altered, json_bytes, number, one_of, read_json, sealed, validate, whole
+from alexnet.files.schema import Count, Range, check, is_altered, json_bytes, read_json, sealed
 from alexnet.files.temporary import TemporaryFolder
 from alexnet.files.tensors import DamagedFile, digest_in, load_tensors, save_tensors
 from alexnet.images.resample import Resample
@@ -50,43 +50,83 @@ LARGEST_SIDE = 4096
 SNAPSHOT = re.compile(r"epoch-(\d{4,9})\.safetensors")
 STATE = re.compile(r"step-(\d{9,15})\.safetensors")
 REMEDY = "Restore it from a copy."
-COUNTS = {"*": whole()}
-CONFIG = {
-    "network": {"table": dict, "input_size": whole(1, LARGEST_SIDE), "mean?": one_of("aligned", "centre")},
-    "classes?": {"names": [str], "ids": [str], "order?": str},
-    "data?": {
-        "path?": str,
-        "fingerprint?": str,
-        "size?": whole(1, LARGEST_SIDE),
-        "resample?": one_of(*get_args(Resample)),
-        "exif?": bool,
-        "decode?": str,
-        "pictures?": COUNTS,
-    },
-    "machine?": {"device?": one_of("cpu", "cuda", "mps"), "precision?": str, "threads?": whole(1), "kernels?": str},
-    "recipe?": {
-        "name??": str,
-        "about??": str,
-        "init??": str,
-        "learning_rate??": number,
-        "momentum??": number,
-        "decay??": number,
-        "epochs??": whole(),
-        "augmentation??": dict,
-    },
-    "options?": {"epochs??": whole(), "width??": number, "input_size??": whole(1, LARGEST_SIDE)},
-    "starts?": [{"layout": dict}],
-    "imported?": {"from?": str, "format?": str, "notes?": [str]},
-    "missing_layers?": [str],
-    "finished?": bool,
-    "sample_weights?": bool,
-    "epochs_trained??": whole(),
-    "alexnet?": str,
-    "torch?": str,
-    "python?": str,
-    "rule?": str,
-}
-"""What stands in config.json, as far as it is read. What a run has not, as an import has no recipe, may be absent."""
+Side = Annotated[int, Range(1, LARGEST_SIDE)]
+
+
+class NetworkConfig(TypedDict):
+    table: dict[str, Any]
+    input_size: Side
+    mean: NotRequired[MeanMode]
+
+
+class ClassesConfig(TypedDict):
+    names: list[str]
+    ids: list[str]
+    order: NotRequired[str]
+
+
+class DataConfig(TypedDict, total=False):
+    path: str
+    fingerprint: str
+    size: Side
+    resample: Resample
+    exif: bool
+    decode: str
+    pictures: dict[str, Count]
+
+
+class MachineConfig(TypedDict, total=False):
+    device: Literal["cpu", "cuda", "mps"]
+    precision: str
+    threads: Annotated[int, Range(1)]
+    kernels: str
+
+
+class RecipeConfig(TypedDict, total=False):
+    name: str | None
+    about: str | None
+    init: str | None
+    learning_rate: float | None
+    momentum: float | None
+    decay: float | None
+    epochs: Count | None
+    augmentation: dict[str, Any] | None
+
+
+class OptionsConfig(TypedDict, total=False):
+    epochs: Count | None
+    width: float | None
+    input_size: Side | None
+
+
+class StartConfig(TypedDict):
+    layout: dict[str, Any]
+
+
+ImportConfig = TypedDict("ImportConfig", {"from": str, "format": str, "notes": list[str]}, total=False)
+
+
+class Config(TypedDict, total=False):
+    """What stands in config.json, as far as it is read. What a run has not, as an import has no recipe, is absent."""
+
+    network: Required[NetworkConfig]
+    classes: ClassesConfig
+    data: DataConfig
+    machine: MachineConfig
+    recipe: RecipeConfig
+    options: OptionsConfig
+    starts: list[StartConfig]
+    imported: ImportConfig
+    missing_layers: list[str]
+    finished: bool
+    sample_weights: bool
+    epochs_trained: Count | None
+    alexnet: str
+    torch: str
+    python: str
+    rule: str
+
+
 RUN_FILES = (*RUN_NEEDS, "sample_weights.safetensors", "log.jsonl")
 """Files of a run folder that make a trained run: they travel with a pickle."""
 TRAINED_ON = "trained_on.safetensors"
@@ -351,7 +391,7 @@ class RunFolder:
 
 def check_config(config: dict[str, Any], where: Path) -> None:
     """Raises UserError, naming the part, unless what is read of a config is of the form that is written."""
-    validate(config, CONFIG, where, REMEDY)
+    check(config, Config, where, REMEDY)
 
 
 def check_statistics(statistics: dict[str, Tensor], where: Path) -> None:

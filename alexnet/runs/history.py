@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, NotRequired, TypedDict
 
 from alexnet.errors import UserError
 from alexnet.files.atomic import read_bounded
-from alexnet.files.schema import any_number, describe, number, parsed, validate, whole
+from alexnet.files.schema import AnyFloat, Count, Range, check, describe, number, parsed
 from alexnet.runs.formats import current_names
 
 LARGEST_LOG, LARGEST_NOW = 1 << 30, 1 << 16
@@ -15,14 +15,28 @@ LAST_MOMENT = 253_402_300_000
 """Seconds since 1970: the year 9999, the last that can be written as a date."""
 
 
-def _moment(value: Any) -> bool:
-    return type(value) in (int, float) and 0 <= value <= LAST_MOMENT
+class Event(TypedDict):
+    """A line of the log."""
+
+    event: str
+    time: Annotated[float, Range(0, LAST_MOMENT)]
+    text: NotRequired[str | None]
 
 
-EVENT = {"event": str, "time": _moment, "text??": str}
-FIGURES = ("learning_rate", "train_loss", "train_top1_error", "val_nll", "val_top1_error", "val_top5_error")
-EPOCH = {"epoch": whole(0, 1 << 31), "step??": whole(), "pictures_per_second": any_number}
-EPOCH |= dict.fromkeys(FIGURES, any_number)
+class Epoch(Event):
+    """A line that ends an epoch."""
+
+    epoch: Annotated[int, Range(0, 1 << 31)]
+    step: NotRequired[Count | None]
+    learning_rate: AnyFloat
+    train_loss: AnyFloat
+    train_top1_error: AnyFloat
+    val_nll: AnyFloat
+    val_top1_error: AnyFloat
+    val_top5_error: AnyFloat
+    pictures_per_second: AnyFloat
+
+
 NOW = ("epoch", "batch", "batches", "loss", "top1_error", "speed", "seconds_left")
 
 
@@ -75,8 +89,8 @@ def read_now(file: Path) -> dict[str, float] | None:
 def _event(line: bytes, log: Path, number: int) -> dict[str, Any]:
     where, remedy = f"{log}: line {number}", "Restore the log, or delete that line."
     try:
-        event = validate(current_names(parsed(line, strange_numbers=True)), EVENT, where, remedy)
-        return validate(event, EPOCH, where, remedy) if event["event"] == "epoch" else event
+        event = check(current_names(parsed(line, strange_numbers=True)), Event, where, remedy)
+        return check(event, Epoch, where, remedy) if event["event"] == "epoch" else event
     except ValueError as fault:
         raise UserError(f"{where} can't be read ({describe(fault)}). {remedy}") from None
 

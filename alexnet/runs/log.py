@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -27,15 +27,15 @@ NOW_SECONDS = 2.0
 """Seconds between two versions of `now.json`."""
 
 
-class Listener(Protocol):
-    """Hears what happens in a run."""
+class Listener:
+    """Is told what happens in a run: each update, events such as the end of an epoch, and the end."""
 
     def step(self, epoch: int, batch: int, batches: int, figures: dict[str, float]) -> None: ...
     def event(self, kind: str, **facts: Any) -> None: ...
     def close(self) -> None: ...
 
 
-class Log:
+class Log(Listener):
     """`log.jsonl`: every event, one a line."""
 
     def __init__(self, path: Path, keep_bytes: int | None = None) -> None:
@@ -50,8 +50,6 @@ class Log:
     def size(self) -> int:
         """Bytes written so far."""
         return self.path.stat().st_size
-
-    def step(self, epoch: int, batch: int, batches: int, figures: dict[str, float]) -> None: ...
 
     def event(self, kind: str, **facts: Any) -> None:
         line = json.dumps({"event": kind, "time": round(time.time(), 3), **facts})
@@ -83,7 +81,7 @@ TAGS = {
 """TensorBoard's tags of an epoch's figures; what stands before the slash is a section of its page."""
 
 
-class Curves:
+class Curves(Listener):
     """TensorBoard's event file: each epoch's figures under `TAGS`; with a `recipe` also charts that show training and
     validation together ("Custom Scalars") and its values ("HParams"). Written here and now, not by a thread as
     SummaryWriter does: a full disk is then reported like any other."""
@@ -106,8 +104,6 @@ class Curves:
         with faults_named(self.path):
             self.writer.write(Event(wall_time=time.time(), **content).SerializeToString())
             self.writer.flush()
-
-    def step(self, epoch: int, batch: int, batches: int, figures: dict[str, float]) -> None: ...
 
     def event(self, kind: str, **facts: Any) -> None:
         from tensorboard.compat.proto.summary_pb2 import Summary  # pyright: ignore[reportAttributeAccessIssue]
@@ -159,7 +155,7 @@ def _hyperparameters(values: Mapping[str, Any]) -> Any:
     )
 
 
-class Now:
+class Now(Listener):
     """`now.json`: where the run stands inside its epoch, for who watches it. Gone when the run is."""
 
     def __init__(self, path: Path) -> None:
@@ -172,14 +168,12 @@ class Now:
                 place = {"epoch": epoch, "batch": batch, "batches": batches, **figures}
                 write_atomically(self.path, json_bytes(place), durable=False)
 
-    def event(self, kind: str, **facts: Any) -> None: ...
-
     def close(self) -> None:
         with suppress(OSError):  # a folder that was closed to us keeps it
             self.path.unlink(missing_ok=True)
 
 
-class Screen:
+class Screen(Listener):
     """A progress bar on a terminal; a line every 20 seconds elsewhere. Epoch lines and notes on both. To stderr."""
 
     def __init__(self, epochs: int) -> None:
@@ -236,7 +230,7 @@ class Screen:
             self.progress.stop()
 
 
-class Everyone:
+class Everyone(Listener):
     """Passes everything on to several listeners."""
 
     def __init__(self, *listeners: Listener) -> None:

@@ -125,7 +125,8 @@ def _check_epochs(run: RunFolder, recipe: Recipe, state: TrainingState) -> None:
 
 def recorded_options(run: RunFolder, given: TrainOptions) -> TrainOptions:
     """The options that a run was started with; `given` may differ from the defaults only where it agrees with them."""
-    recorded = from_json(run.value("options"), TrainOptions, run.path / "config.json", REMEDY, strict=True)
+    where = f"{run.path / 'config.json'}: options"
+    recorded = from_json(run.value("options"), TrainOptions, where, REMEDY, strict=True)
     for name, default in vars(TrainOptions()).items():
         asked, kept = getattr(given, name), getattr(recorded, name)
         if name not in ("epochs", *LAUNCH_OPTIONS) and asked not in (default, kept):

@@ -291,7 +291,7 @@ def make_state(
         torch.use_deterministic_algorithms(True)
     network = network.to(device).channels_last()
     network.copies.learn(options.accumulation_steps == 1)
-    update = Update.of(
+    update = Update(
         network,
         momentum=recipe.momentum,
         decay=recipe.decay,

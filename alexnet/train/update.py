@@ -6,7 +6,7 @@ With LARS, for large batches, ε is scaled for each weight tensor; all else stay
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -44,7 +44,8 @@ class Lars:
 
 @dataclass
 class Update:
-    """The rule with its velocities, one for each weight that learns, by the weight's name. `lars`: see there.
+    """The rule with its velocities, one for each weight that learns, by the weight's name; at first all are 0. Frozen
+    weights (requires_grad False) have none. `lars`: see there.
 
     Where layers learn by their copies in half precision, the gradients lie there: see `WorkingCopies`."""
 
@@ -52,27 +53,14 @@ class Update:
     momentum: float
     decay: float
     decay_biases: bool
-    rms_limit: float | None
-    velocities: dict[str, Tensor]
-    layer_decays: dict[str, float]
+    rms_limit: float | None = None
+    layer_decays: dict[str, float] = field(default_factory=dict)
     lars: Lars | None = None
+    velocities: dict[str, Tensor] = field(init=False)
 
-    @classmethod
-    def of(
-        cls,
-        network: Network,
-        *,
-        momentum: float,
-        decay: float,
-        decay_biases: bool,
-        rms_limit: float | None = None,
-        layer_decays: dict[str, float] | None = None,
-        lars: Lars | None = None,
-    ) -> "Update":
-        """The rule at rest: all velocities 0. Frozen weights (requires_grad False) have none."""
-        learning = {name: weight for name, weight in network.named_parameters() if weight.requires_grad}
-        velocities = {name: torch.zeros_like(weight) for name, weight in learning.items()}
-        return cls(network, momentum, decay, decay_biases, rms_limit, velocities, layer_decays or {}, lars)
+    def __post_init__(self) -> None:
+        learning = {name: weight for name, weight in self.network.named_parameters() if weight.requires_grad}
+        self.velocities = {name: torch.zeros_like(weight) for name, weight in learning.items()}
 
     def forget_gradients(self) -> None:
         """Before a backward pass: those of the last one go."""

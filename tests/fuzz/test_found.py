@@ -319,7 +319,7 @@ def test_weights_are_compared_before_memory_is_taken(run: Path) -> None:
 
 def test_options_of_another_kind(run: Path) -> None:
     opened = edited(run, lambda config: config["options"].update(start_from=True))
-    with pytest.raises(UserError, match=r"options\.start_from"):
+    with pytest.raises(UserError, match=r"options: damaged, start_from is True"):
         recorded_options(opened, TrainOptions())
 
 

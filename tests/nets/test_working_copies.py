@@ -106,7 +106,7 @@ def test_a_copied_network_learns_for_itself(network: Network) -> None:
 
 def step_of(network: Network, *, by_copies: bool) -> dict[str, Tensor]:
     """The weights after three updates in bf16."""
-    update = Update.of(network, momentum=0.9, decay=5e-4, decay_biases=True)
+    update = Update(network, momentum=0.9, decay=5e-4, decay_biases=True)
     network.copies.learn(by_copies)
     for number in range(3):
         update.forget_gradients()
@@ -128,7 +128,7 @@ def test_updates_by_copies_are_updates_by_casts() -> None:
 def test_filters_held_at_an_rms_are_held_in_the_copies_too() -> None:
     network = build("toy", seed=1).channels_last()
     network.copies.learn()
-    update = Update.of(network, momentum=0.9, decay=0.0, decay_biases=True, rms_limit=1e-3)
+    update = Update(network, momentum=0.9, decay=0.0, decay_biases=True, rms_limit=1e-3)
     with network.copies.in_use():
         network(pictures(network)).square().mean().backward()
         update.step(Rates(1e-3, 1e-3))

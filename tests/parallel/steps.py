@@ -65,7 +65,9 @@ def train(case: Case, team: Team | None = None) -> Outcome:
     losses, seen = [], 0
     for step in range(case.updates):
         batch = np.arange(seen, seen + case.batches[step % len(case.batches)])
-        for _, shard in state.team.epoch_shards(batch, state.batch, state.accumulation_steps):
+        micro_batch = state.batch // state.accumulation_steps
+        for offset in range(0, len(batch), micro_batch):
+            shard = state.team.shard(batch[offset : offset + micro_batch], offset=offset, total=len(batch))
             inputs, labels = pictures_of(shard.indices, state.network, case)
             losses.append(learn(state, inputs, labels, shard, case.rates).read()[0])
         state.cursor.step, seen = step + 1, seen + len(batch)
@@ -80,7 +82,7 @@ def job_of(case: Case, team: Team) -> TrainingState:
         network.get_submodule(name).requires_grad_(False)
     team.grid.check(network.table, 24)
     rule = {"layer_decays": case.decays, "lars": case.lars}
-    update = Update.of(network, momentum=0.9, decay=0.0005, decay_biases=True, **rule)
+    update = Update(network, momentum=0.9, decay=0.0005, decay_biases=True, **rule)
     stand_ins: dict = dict.fromkeys(("store", "inputs", "augmentation"))
     state = TrainingState(
         run=RunFolder(Path("nowhere"), {}),

@@ -97,7 +97,7 @@ def test_a_run_goes_on_in_every_layout_and_alone(store: Store, tmp_path: Path) -
     assert [(start["step"], start["layout"]["processes"]) for start in run.config["starts"]] == [
         (0, 1), (3, 2), (5, 2), (9, 2), (12, 4), (16, 1),
     ]  # fmt: skip
-    assert "laid out anew" in (tmp_path / "run" / "log.jsonl").read_text()
+    assert "divided otherwise" in (tmp_path / "run" / "log.jsonl").read_text()
 
 
 def test_the_state_on_disk_is_that_of_one_process(store: Store, tmp_path: Path) -> None:
@@ -295,10 +295,10 @@ def leaving_order(case: object) -> list[set[str]]:
     def recording(*arguments):
         add = plain(*arguments)
 
-        def seen(state, bucket):
+        def seen(context, bucket):
             names = {id(weight): name for name, weight in state.network.named_parameters()}
             order.append({names[id(weight)] for weight in bucket.parameters() if id(weight) in names})
-            return add(state, bucket)
+            return add(context, bucket)
 
         return seen
 
@@ -357,9 +357,9 @@ def line(store: Store | Path, run: Path, *options: str) -> list[str]:
 @pytest.mark.parametrize(
     ("processes", "options", "code", "words"),
     [
-        (3, ["--columns", "2"], 2, "3 processes can't be laid out so. Start 2 or a multiple"),
+        (3, ["--columns", "2"], 2, "3 processes can't be divided so. Start 2 or a multiple"),
         (3, ["--batch", "2"], 2, "--batch 2: 3 processes that share it need a picture each. Take --batch 3 or more."),
-        (3, ["--accumulation-steps", "16"], 2, "of 2 pictures a piece: 3 processes that share it need a picture each"),
+        (3, ["--accumulation-steps", "16"], 2, "micro-batches of 2 pictures: 3 processes that share it need a picture each"),
         (2, ["--columns", "2", "--hybrid"], 2, "choose one"),
         (2, ["--columns", "2", "--net", "cifar-19pct"], 2, "has one column"),
         (4, ["--columns", "4"], 2, "toy has 2 columns"),
@@ -378,7 +378,7 @@ def test_what_does_not_fit_is_refused_once(
 def test_columns_need_torchrun(store: Store, run_folder: Path) -> None:
     code, _, said = command(line(store, run_folder, "--columns", "2"))
     assert code == 2
-    assert "1 process can't be laid out so" in said
+    assert "1 process can't be divided so" in said
     assert "torchrun --nproc-per-node 2 -m alexnet train" in said
 
 

@@ -136,14 +136,14 @@ def test_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_run_gives_network_and_speed(tmp_path: Path) -> None:
     from alexnet.nets.table import with_width
     from alexnet.nets.table_json import to_json
-    from alexnet.runs.history import FIGURES
+    from alexnet.runs.log import TAGS
 
     thin = with_width(zoo.find("toy"), 0.5)
     config = {"format_version": 1, "network": {"table": to_json(thin), "input_size": 40}}
     (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(UserError, match="no epoch has ended yet"):
         Subject.of(None, tmp_path, 1.0, None)
-    known = {"event": "epoch", "time": 1.0, **dict.fromkeys(FIGURES, 0.5)}
+    known = {"event": "epoch", "time": 1.0, **dict.fromkeys(TAGS, 0.5), "step": 1}
     epochs = [known | {"epoch": n, "pictures_per_second": 50.0 * n} for n in (1, 2, 9)]
     (tmp_path / "log.jsonl").write_text("".join(json.dumps(epoch) + "\n" for epoch in epochs))
     assert Subject.of(None, tmp_path, 1.0, None) == Subject(thin, 40, 100.0)

@@ -18,7 +18,7 @@ def rule(w: torch.Tensor, v: torch.Tensor, g: torch.Tensor, learning_rate: float
 
 def test_three_updates_with_a_drop_between_them() -> None:
     network = build("toy", seed=1)
-    update = Update.of(network, momentum=0.9, decay=0.0005, decay_biases=True)
+    update = Update(network, momentum=0.9, decay=0.0005, decay_biases=True)
     expected = {
         name: (weight.detach().clone().double(), torch.zeros_like(weight).double())
         for name, weight in network.named_parameters()
@@ -35,7 +35,7 @@ def test_three_updates_with_a_drop_between_them() -> None:
 def test_the_velocity_keeps_its_size_when_the_rate_drops() -> None:
     """torch.optim.SGD rescales it: the two agree until the drop and differ after it."""
     ours, theirs = build("toy", seed=1), build("toy", seed=1)
-    update = Update.of(ours, momentum=0.9, decay=0.0005, decay_biases=True)
+    update = Update(ours, momentum=0.9, decay=0.0005, decay_biases=True)
     optimizer = torch.optim.SGD(theirs.parameters(), lr=0.01, momentum=0.9, weight_decay=0.0005)
 
     def both(learning_rate: float) -> float:
@@ -57,7 +57,7 @@ def test_the_velocity_keeps_its_size_when_the_rate_drops() -> None:
 
 def test_biases_may_have_a_rate_of_their_own_and_no_decay() -> None:
     network = build("toy", seed=1)
-    update = Update.of(network, momentum=0.9, decay=0.5, decay_biases=False)
+    update = Update(network, momentum=0.9, decay=0.5, decay_biases=False)
     before = {name: weight.detach().clone() for name, weight in network.named_parameters()}
     for weight in network.parameters():
         weight.grad = torch.ones_like(weight)
@@ -103,7 +103,7 @@ def lars_rule(
 def test_lars_against_the_paper_in_float64(net: str, dtype: torch.dtype) -> None:
     """Weights by their trust ratio; biases and batch norms at their own plain rate. ‖w‖ spans seven decades."""
     network = build(net, classes=4, width=1.0 if net == "toy" else 0.05, seed=1).to(dtype)
-    update = Update.of(network, momentum=0.9, decay=0.0005, decay_biases=False, lars=Lars(0.001))
+    update = Update(network, momentum=0.9, decay=0.0005, decay_biases=False, lars=Lars(0.001))
     names = dict(network.named_parameters())
     expected = {name: (w.detach().clone().double(), torch.zeros_like(w).double()) for name, w in names.items()}
     for step, learning_rate in enumerate((0.0, 10.0, 25.0, 3.0)):
@@ -122,7 +122,7 @@ def test_lars_against_the_paper_in_float64(net: str, dtype: torch.dtype) -> None
 
 def test_lars_changes_every_weight_tensor_by_the_same_share() -> None:
     network = build("toy", seed=1)
-    update = Update.of(network, momentum=0.9, decay=0.0, decay_biases=False, lars=Lars(0.001))
+    update = Update(network, momentum=0.9, decay=0.0, decay_biases=False, lars=Lars(0.001))
     before = {name: weight.detach().clone() for name, weight in network.named_parameters()}
     for place, weight in enumerate(network.parameters()):
         weight.grad = torch.randn(weight.shape) * 10.0**-place
@@ -142,9 +142,7 @@ def test_lars_where_a_norm_is_nothing() -> None:
 def test_lars_heeds_a_layer_s_own_decay() -> None:
     """conv1 without decay, the others with the rule's: in λ and in the velocity alike."""
     network = build("toy", seed=1).double()
-    update = Update.of(
-        network, momentum=0.9, decay=0.5, decay_biases=False, layer_decays={"conv1": 0.0}, lars=Lars(0.001)
-    )
+    update = Update(network, momentum=0.9, decay=0.5, decay_biases=False, layer_decays={"conv1": 0.0}, lars=Lars(0.001))
     before = {name: weight.detach().clone() for name, weight in network.named_parameters()}
     for weight in network.parameters():
         weight.grad = torch.ones_like(weight)
@@ -279,7 +277,7 @@ def test_of_two_stages_in_one_epoch_the_last_is_told() -> None:
 def test_decay_may_differ_from_layer_to_layer() -> None:
     """One step without gradient's part: w + v with v = −decay · rate · w."""
     network = build("toy", 4, seed=1)
-    update = Update.of(network, momentum=0.9, decay=0.5, decay_biases=False, layer_decays={"conv1": 0.0, "fc8": 0.25})
+    update = Update(network, momentum=0.9, decay=0.5, decay_biases=False, layer_decays={"conv1": 0.0, "fc8": 0.25})
     before = {name: weight.detach().clone() for name, weight in network.named_parameters()}
     for weight in network.parameters():
         weight.grad = torch.zeros_like(weight)
