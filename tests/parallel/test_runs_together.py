@@ -359,7 +359,7 @@ def line(store: Store | Path, run: Path, *options: str) -> list[str]:
     [
         (3, ["--columns", "2"], 2, "3 processes can't be divided so. Start 2 or a multiple"),
         (3, ["--batch", "2"], 2, "--batch 2: 3 processes that share it need a picture each. Take --batch 3 or more."),
-        (3, ["--accumulation-steps", "16"], 2, "micro-batches of 2 pictures: 3 processes that share it need a picture each"),
+        (3, ["--accumulation-steps", "16"], 2, "of 2 pictures: 3 processes that share it need a picture each"),
         (2, ["--columns", "2", "--hybrid"], 2, "choose one"),
         (2, ["--columns", "2", "--net", "cifar-19pct"], 2, "has one column"),
         (4, ["--columns", "4"], 2, "toy has 2 columns"),
