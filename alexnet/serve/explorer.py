@@ -1,7 +1,5 @@
 """What the explorer holds: the networks, the prepared pictures, uploads, and caches of what was computed."""
 
-import json
-import math
 from collections.abc import Hashable
 from functools import cached_property
 from pathlib import Path
@@ -64,16 +62,3 @@ class Explorer:
         if found is None:
             raise Absent("this picture is no longer in memory; upload it again")
         return found
-
-
-def as_json_bytes(value: Any) -> bytes:
-    """Values as JSON; NaN and infinities, which JSON lacks, become null."""
-    return json.dumps(_finite(value), separators=(",", ":"), allow_nan=False).encode()
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(key): _finite(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(one) for one in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

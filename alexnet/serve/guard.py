@@ -7,13 +7,14 @@ in a Host doesn't matter: `ssh -L`, containers and proxies forward others.
 """
 
 import ipaddress
-import json
 import re
 import secrets
 import socket
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -102,15 +103,15 @@ class Guard:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], *_as_bytes(HEADERS.items())]
+                MutableHeaders(scope=message).update(HEADERS)
             await send(message)
 
-        if refusal := self._refusal(scope, headers):
-            await _refuse(send_with_headers, *refusal)
+        if refusal := self._refusal(scope, dict(Headers(scope=scope).items())):
+            status, why = refusal
+            await JSONResponse({"error": why}, status)(scope, receive, send_with_headers)
         else:
             await self.app(self._without_token(scope), receive, send_with_headers)
 
@@ -145,14 +146,3 @@ class Guard:
     def _without_token(self, scope: Scope) -> Scope:
         cut = len(self.access.base) - 1
         return {**scope, "path": scope["path"][cut:] or "/", "raw_path": scope.get("raw_path", b"")[cut:] or b"/"}
-
-
-def _as_bytes(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
-    return [(name.encode(), value.encode()) for name, value in headers]
-
-
-async def _refuse(send: Send, status: int, why: str) -> None:
-    body = json.dumps({"error": why}).encode()
-    headers = _as_bytes([("content-type", "application/json"), ("content-length", str(len(body)))])
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})

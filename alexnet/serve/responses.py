@@ -10,25 +10,31 @@ from typing import Any
 
 from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
+from pydantic_core import to_json
 
 from alexnet.errors import UserError
-from alexnet.files.schema import json_bytes
 from alexnet.images.decode import Undecodable
-from alexnet.serve.explorer import Explorer, as_json_bytes
+from alexnet.serve.explorer import Explorer
 from alexnet.serve.open_networks import Absent
 from alexnet.serve.worker import Busy, Cancelled, InternalError, Kind, TaskContext
 
 CHECK_CONNECTION = 0.5  # seconds
+JSON = "application/json"
 HEARTBEAT = 10.0  # seconds between comments that keep the connection open, and show whether it still is
 STATUS: tuple[tuple[type[UserError], int], ...] = ((Absent, 404), (Busy, 503), (Undecodable, 415), (InternalError, 500))
 CONFLICT = 409
 """Of any other UserError: the run is not (yet) in a state to respond."""
 
 
+def as_json(value: Any) -> bytes:
+    """Values as JSON; NaN and infinities, which JSON lacks, become null."""
+    return to_json(value, inf_nan_mode="null")
+
+
 def error_response(fault: UserError) -> Response:
     status = next((status for kind, status in STATUS if isinstance(fault, kind)), CONFLICT)
     headers = {"retry-after": "2"} if isinstance(fault, Busy) else {}
-    return Response(json_bytes({"error": str(fault)}), status, headers, "application/json")
+    return Response(as_json({"error": str(fault)}), status, headers, JSON)
 
 
 class Subscription:
@@ -46,42 +52,48 @@ class Subscription:
 
         self.cancel = explorer.worker.submit(key, work, listen, long=long)
 
+    async def next(self, seconds: float) -> tuple[Kind, Any] | None:
+        """The next event; None if there is none in this time."""
+        with contextlib.suppress(TimeoutError):
+            return await asyncio.wait_for(self.events.get(), seconds)
 
-async def respond(
-    request: Request,
-    explorer: Explorer,
-    key: Hashable,
-    make: Callable[[TaskContext], bytes],
-    media_type: str,
-    *,
-    keep: bool = False,
-) -> Response:
-    """What `make` returns in the worker's thread, or returned before. `key`: everything that it depends on; `keep`: the
-    browser may cache it."""
-    headers = {"cache-control": "private, max-age=86400" if keep else "no-cache"}
+
+async def respond(request: Request, key: Hashable, make: Callable[[], Any], media_type: str = JSON) -> Response:
+    """What `make` returns in the worker's thread, bytes as they are and anything else as JSON, or returned before.
+    `key`: everything that it depends on."""
+
+    def cached(_: TaskContext) -> bytes:
+        # Looked for again: an equal request may have been computed since.
+        return explorer.responses.get_or_make(key, made)
+
+    def made() -> bytes:
+        found = make()
+        return found if isinstance(found, bytes) else as_json(found)
+
+    explorer: Explorer = request.app.state.explorer
     found = explorer.responses.get(key)
     if found is None:
-        # Looked for again in the worker's thread: an equal request may have been responded to in the meantime.
-        subscription = Subscription(explorer, key, lambda task: explorer.responses.get_or_make(key, lambda: make(task)))
+        subscription = Subscription(explorer, key, cached)
         try:
             found = await _result(request, subscription)
         finally:
             subscription.cancel()
+    # A browser may keep what has a version or a picture's id in its address.
+    keep = "v" in request.query_params or "picture" in request.path_params
+    headers = {"cache-control": "private, max-age=86400" if keep else "no-cache"}
     return Response(found, media_type=media_type, headers=headers)
 
 
 async def _result(request: Request, subscription: Subscription) -> bytes:
     while True:
-        try:
-            kind, value = await asyncio.wait_for(subscription.events.get(), CHECK_CONNECTION)
-        except TimeoutError:
-            if await request.is_disconnected():
-                raise Cancelled("the request was cancelled") from None
-            continue
-        if kind == "failed":
-            raise value
-        if kind == "done":
-            return value
+        received = await subscription.next(CHECK_CONNECTION)
+        if received is None and await request.is_disconnected():
+            raise Cancelled("the request was cancelled")
+        match received:
+            case "done", found:
+                return found
+            case "failed", fault:
+                raise fault
 
 
 def stream(
@@ -92,23 +104,22 @@ def stream(
 
 
 async def _events(subscription: Subscription) -> AsyncIterator[bytes]:
+    kind = ""
     try:
-        while True:
-            try:
-                kind, value = await asyncio.wait_for(subscription.events.get(), HEARTBEAT)
-            except TimeoutError:
+        while kind not in ("done", "failed"):
+            received = await subscription.next(HEARTBEAT)
+            if received is None:
                 yield b": in progress\n\n"
                 continue
+            kind, value = received
             yield event(kind, {"error": str(value)} if kind == "failed" else value)
-            if kind in ("done", "failed"):
-                return
     finally:  # also when the client has gone: starlette then closes this generator
         subscription.cancel()
 
 
 def event(kind: str, value: Any) -> bytes:
     """One server-sent event."""
-    return b"event: %b\ndata: %b\n\n" % (kind.encode(), as_json_bytes(value))
+    return b"event: %b\ndata: %b\n\n" % (kind.encode(), as_json(value))
 
 
 def event_stream(events: AsyncIterator[bytes]) -> StreamingResponse:

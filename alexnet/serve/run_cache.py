@@ -15,13 +15,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from alexnet.data.store.read import Store, StoreSplit
 from alexnet.errors import UserError
 from alexnet.features.similar.index import DESCRIPTION, Index, build
 from alexnet.files.atomic import faults_named, write_atomically
-from alexnet.files.schema import is_altered, json_bytes, read_json, sealed, validate
+from alexnet.files.schema import from_json, is_altered, json_bytes, read_json, sealed
 from alexnet.files.tensors import digest_in
 from alexnet.measure.evaluation import Progress, check_size, evaluate_run, part_of
 from alexnet.report.text import evaluation_as_json
@@ -57,8 +57,9 @@ class Prepared:
         check_size(opened.run.folder, self.store)
 
 
-class CachedEvaluation(NamedTuple):
-    about: dict[str, Any]
+@dataclass(frozen=True)
+class CachedEvaluation:
+    about: dict[str, str]
     numbers: dict[str, Any]
 
     @classmethod
@@ -67,8 +68,7 @@ class CachedEvaluation(NamedTuple):
         found = read_json(path)
         if not found.get("checksum") or is_altered(found):
             raise UserError(f"{path}: damaged, or of an older alexnet. Request it again.")
-        validate(found, {"about": {"*": str}, "numbers": dict}, path, "Request it again.")
-        return cls(found["about"], found["numbers"])
+        return from_json(found, cls, path, "Request it again.")
 
 
 class RunCache:

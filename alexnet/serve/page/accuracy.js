@@ -24,7 +24,7 @@ export function accuracy(store, pages, run, signal) {
   );
   return figure(errorTable(measured), {
     ...about,
-    words: [`Top-1 error on ${store.part}, mean of ten views.`, ...new Set(trained)],
+    words: [`Top-1 error on ${store.split}, mean of ten views.`, ...new Set(trained)],
     json: () => measured.map(({ name, evaluation }) => ({ run: name, ...evaluation })),
     command: command("evaluate", run, store.path),
   });
@@ -33,7 +33,7 @@ export function accuracy(store, pages, run, signal) {
 /** @param {Store} store @param {Compared[]} pages @param {AbortSignal} signal */
 function measure(store, pages, signal) {
   const words =
-    `Every picture of ${store.part} is classified by the centre view and by ten views; ` +
+    `Every picture of ${store.split} is classified by the centre view and by ten views; ` +
     "the result is kept in the run folder.";
   /** @type {[string, string][]} */
   const passes = pages

@@ -51,12 +51,12 @@ export function chooser(run, look, signal) {
     });
   }
 
-  /** @param {string} part @param {number} number */
-  function choose(part, number) {
+  /** @param {string} split @param {number} number */
+  function choose(split, number) {
     return attempt(async () => {
       say();
-      const held = await post(`api/store/${part}/${number}`, null, signal);
-      look(held, `${held.class}, ${part} ${number}`);
+      const held = await post(`api/store/${split}/${number}`, null, signal);
+      look(held, `${held.class}, ${split} ${number}`);
     });
   }
 
@@ -106,24 +106,24 @@ export function chooser(run, look, signal) {
 /**
  * Some of the prepared pictures.
  * @param {Store} store
- * @param {(part: string, number: number) => void} choose
+ * @param {(split: string, number: number) => void} choose
  */
-function prepared({ part, parts }, choose) {
-  const count = parts[part];
+function prepared({ split, splits }, choose) {
+  const count = splits[split];
   const evenly = Array.from({ length: Math.min(SHOWN, count) }, (_, n) =>
     Math.floor(((n + 0.5) * count) / SHOWN),
   );
   const list = h("ul", { class: "prepared" });
   const picture = (/** @type {number} */ number) => {
-    const src = address(`api/store/${part}/${number}.jpg`);
+    const src = address(`api/store/${split}/${number}.jpg`);
     const image = h("img", { src, loading: "lazy", width: 72, height: 72, alt: "" });
-    const label = `Picture ${number} of ${part}`;
-    const onclick = () => choose(part, number);
+    const label = `Picture ${number} of ${split}`;
+    const onclick = () => choose(split, number);
     return h("li", {}, h("button", { type: "button", "aria-label": label, onclick }, image));
   };
   const draw = (/** @type {number[]} */ numbers) => list.replaceChildren(...numbers.map(picture));
   draw(evenly);
   const random = () => draw(evenly.map(() => Math.floor(Math.random() * count)));
   const others = h("button", { type: "button", class: "plain", onclick: random }, "show others");
-  return h("div", {}, h("p", { class: "soft" }, `or one of the prepared ones (${part}) `, others), list);
+  return h("div", {}, h("p", { class: "soft" }, `or one of the prepared ones (${split}) `, others), list);
 }

@@ -19,7 +19,7 @@ export function evolution(run, store, unit, api, signal) {
   const about = {
     title: "How it formed",
     words: "The picture that activated it most after each snapshot, as in [Z] Fig. 4.",
-    command: unitCommand(run, store, unit, "evolution", "--split", store.part),
+    command: unitCommand(run, store, unit, "evolution", "--split", store.split),
     name: `${run.name}-${unit.layer.name}-${unit.unit}-evolution`,
     id: "evolution",
   };
@@ -27,7 +27,7 @@ export function evolution(run, store, unit, api, signal) {
     const saves = { png: `${api}/evolution.png`, json: () => unit.evolution };
     return figure(slider(run, unit.evolution, api), { ...about, ...saves });
   }
-  const count = whole(store.parts[store.part] * unit.snapshots.length);
+  const count = whole(store.splits[store.split] * unit.snapshots.length);
   const words =
     `Not analysed yet. One pass over the pictures for each of ${unit.snapshots.length} snapshots ` +
     `(${count} forward passes) shows it for every unit; the result is kept.`;

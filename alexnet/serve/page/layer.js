@@ -72,7 +72,7 @@ export function notAnalysed({ store }, signal) {
     return h("p", { class: "missing" }, why, option, ".");
   }
   const words =
-    `Not analysed yet. One pass over the ${whole(store.parts[store.part])} pictures of ${store.part} finds ` +
+    `Not analysed yet. One pass over the ${whole(store.splits[store.split])} pictures of ${store.split} finds ` +
     "what activates every unit of every layer most; the result is kept in the run folder.";
   return passButton("Analyse the pictures", words, PASSES, signal, reload);
 }

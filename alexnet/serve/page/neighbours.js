@@ -8,7 +8,7 @@ import { short, whole } from "./text.js";
 
 /** @param {Looked} looked */
 export function neighbours({ run, api, signal }) {
-  const count = run.store?.parts.train;
+  const count = run.store?.splits.train;
   if (!count) return null;
   const place = h("div", {});
 

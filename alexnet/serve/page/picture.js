@@ -31,9 +31,9 @@ export async function show({ run, signal, query }) {
 
   const chosen = /^(\w+):(\d+)$/.exec(query.get("store") ?? "");
   if (chosen) {
-    const [, part, number] = chosen;
-    post(`api/store/${part}/${number}`, null, signal).then(
-      (upload) => look(upload, `${upload.class}, ${part} ${number}`),
+    const [, split, number] = chosen;
+    post(`api/store/${split}/${number}`, null, signal).then(
+      (upload) => look(upload, `${upload.class}, ${split} ${number}`),
       (error) => place.replaceChildren(fault(error)),
     );
   }

@@ -53,8 +53,8 @@ interface Run extends Home {
 
 interface Store {
   path: string;
-  part: string;
-  parts: Record<string, number>;
+  split: string;
+  splits: Record<string, number>;
 }
 
 interface Network {

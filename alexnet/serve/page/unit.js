@@ -77,14 +77,14 @@ function lead({ layer, column, histogram }) {
 function strongest(run, unit, api) {
   if (!unit.strongest?.length || !run.store)
     return h("p", { class: "missing" }, "No picture activates this unit.");
-  const { part } = run.store;
+  const { split } = run.store;
   const image = (/** @type {Ranked} */ { rank }, /** @type {string} */ shown) => {
     const src = address(`${api}/strongest/${rank}/${shown}.png?v=${run.version}`);
     return h("img", { src, loading: "lazy", width: 96, height: 96, alt: "" });
   };
   const tile = (/** @type {Ranked} */ one) => {
     const label = `Picture ${one.picture}, ${one.class}, activation ${short(one.value)}: open it`;
-    const link = { href: `picture?store=${part}:${one.picture}`, "aria-label": label };
+    const link = { href: `picture?store=${split}:${one.picture}`, "aria-label": label };
     return h(
       "li",
       {},

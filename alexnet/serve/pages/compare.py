@@ -10,16 +10,15 @@ from alexnet.report.drawing import png_of
 from alexnet.see.diagnosis import diagnose, linear_pattern
 from alexnet.see.figures import filters_figure, pattern_mosaic
 from alexnet.see.write import evenly_spread
-from alexnet.serve.pages.routes import LONGEST_NAME, PNG, NetworkContext, Routes, TheExplorer
+from alexnet.serve.pages.routes import LONGEST_NAME, PNG, OfNetwork, Routes, TheExplorer
 from alexnet.serve.responses import respond
-from alexnet.serve.worker import TaskContext
 
 routes = Routes(tags=["comparisons"])
 PATTERNS = 32
 
 
 @routes.page("/compare")
-def compared(context: NetworkContext) -> dict[str, Any]:
+def compared(context: OfNetwork) -> dict[str, Any]:
     """What a comparison shows of one side."""
     opened, cache = context.opened, context.cache
     table, top = opened.run.folder.table, cache.top if cache else None
@@ -45,7 +44,7 @@ async def filters(
 ) -> Response:
     """Both sides' filters, as `alexnet see filters` draws them."""
 
-    def make(_: TaskContext) -> bytes:
+    def make() -> bytes:
         drawn = []
         for key in dict.fromkeys((left, right)):
             opened = explorer.networks[key]
@@ -57,4 +56,4 @@ async def filters(
         return png_of(filters_figure(drawn))
 
     key = ("filters", left, right, explorer.stamp(left), explorer.stamp(right))
-    return await respond(request, explorer, key, make, PNG, keep="v" in request.query_params)
+    return await respond(request, key, make, PNG)

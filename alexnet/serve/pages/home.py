@@ -1,6 +1,7 @@
 """/api/run, /api/events, /api/sides/…: a run at a glance, its curves, a training in progress, passes over pictures."""
 
 import asyncio
+import itertools
 import shlex
 import time
 from collections.abc import AsyncIterator
@@ -17,18 +18,16 @@ from alexnet.report.drawing import DARK, LIGHT, png_of
 from alexnet.report.figures import CURVES
 from alexnet.report.recipe import recipe_text, repeating_command
 from alexnet.runs.history import History, day, read_history, read_now
-from alexnet.serve.explorer import as_json_bytes
 from alexnet.serve.open_networks import OWN, Absent, OpenNetwork, version_of
 from alexnet.serve.pages.layer import describe_layer
-from alexnet.serve.pages.routes import JSON, PNG, NetworkContext, Routes, TheExplorer
+from alexnet.serve.pages.routes import PNG, OfNetwork, Routes, TheExplorer
 from alexnet.serve.responses import event, event_stream, respond
 from alexnet.serve.run_cache import Pass
-from alexnet.serve.worker import TaskContext
 
 routes = Routes(tags=["runs"])
 QUIET_EPOCHS, QUIET_SECONDS = 3, 900.0
 """A run without a sign of life for the time of so many epochs, and at least so long, counts as stopped."""
-WATCH_EVERY, HEARTBEAT = 1.0, 15.0  # seconds
+WATCH_EVERY, HEARTBEAT = 1.0, 15  # seconds, and so many of them
 
 
 # ── a run at a glance ────────────────────────────────────────────────────────────────────────────────────────────
@@ -36,23 +35,22 @@ WATCH_EVERY, HEARTBEAT = 1.0, 15.0  # seconds
 
 @routes.get("/run")
 async def run(request: Request, explorer: TheExplorer) -> Response:
-    """What is explored: the sides, the prepared pictures, and the run at a glance."""
-
-    def make(_: TaskContext) -> bytes:
-        prepared = explorer.prepared
-        store = prepared and {
-            "path": str(prepared.store.path),
-            "part": prepared.split,
-            "parts": {name: len(split) for name, split in prepared.store.splits.items()},
-        }
-        own = home_page(explorer.networks[OWN])
-        return as_json_bytes(own | {"sides": explorer.networks.keys, "store": store})
-
-    return await respond(request, explorer, ("run", explorer.stamp(OWN)), make, JSON)
+    """The run at a glance, the sides that can be explored, and the prepared pictures."""
+    prepared = explorer.prepared
+    store = prepared and {
+        "path": str(prepared.store.path),
+        "split": prepared.split,
+        "splits": {name: len(split) for name, split in prepared.store.splits.items()},
+    }
+    return await respond(
+        request,
+        ("run", explorer.stamp(OWN)),
+        lambda: home_page(explorer.networks[OWN]) | {"sides": explorer.networks.keys, "store": store},
+    )
 
 
 @routes.page("/home")
-def side_home(context: NetworkContext) -> dict[str, Any]:
+def side_home(context: OfNetwork) -> dict[str, Any]:
     """A side at a glance."""
     return home_page(context.opened)
 
@@ -98,33 +96,30 @@ async def events(explorer: TheExplorer) -> StreamingResponse:
     file = explorer.networks.paths[OWN] / "now.json"
 
     async def changes() -> AsyncIterator[bytes]:
-        stamp, position, quiet = "", "", 0.0
-        while True:
-            new_stamp, new_position = explorer.stamp(OWN), version_of(file)
-            if new_stamp != stamp:
+        known = "", ""
+        for tick in itertools.count():
+            stamp, position = found = explorer.stamp(OWN), version_of(file)
+            if stamp != known[0]:
                 yield event("changed", {"version": explorer.networks.version(OWN)})
-            if new_position != position:
+            if position != known[1]:
                 yield event("now", read_now(file))
-            if (new_stamp, new_position) != (stamp, position):
-                stamp, position, quiet = new_stamp, new_position, 0.0
-            elif quiet >= HEARTBEAT:
-                quiet = 0.0
-                yield b": quiet\n\n"
+            if tick % HEARTBEAT == 0:
+                yield b": quiet\n\n"  # keeps the connection open through proxies
+            known = found
             await asyncio.sleep(WATCH_EVERY)
-            quiet += WATCH_EVERY
 
     return event_stream(changes())
 
 
 @routes.page("/curves")
-def curves(context: NetworkContext) -> dict[str, Any]:
+def curves(context: OfNetwork) -> dict[str, Any]:
     """Every epoch's figures, the notes, and the state of the training."""
     history = history_of(context.opened)
     return {"epochs": list(history.epochs), "notes": list(history.notes), "state": state_of(context.opened, history)}
 
 
 @routes.page("/curves/{name}.png", PNG)
-def curve(context: NetworkContext, name: str, dark: bool = False) -> bytes:
+def curve(context: OfNetwork, name: str, dark: bool = False) -> bytes:
     """The curves of loss, error or learning rate, as `alexnet report` draws them."""
     if name not in CURVES:
         raise Absent(f"there are curves of {', '.join(CURVES)}")
@@ -180,8 +175,8 @@ def _last_sign(run: Path) -> float:
 
 
 @routes.computation("/passes/{what}", long=True)
-def run_pass(context: NetworkContext, task: TaskContext, what: Pass) -> dict[str, bool]:
+def run_pass(context: OfNetwork, what: Pass) -> dict[str, bool]:
     """Run the network on all prepared pictures and cache the result, unless it is cached already. Server-sent
     events."""
-    context.needed_cache.compute(what, task.progress)
+    context.needed_cache.compute(what, context.progress)
     return {"made": True}

@@ -15,7 +15,7 @@ from alexnet.see.forward_pass import centre_views
 from alexnet.see.top import NONE
 from alexnet.see.units import box_of, frame_of, unit_at
 from alexnet.serve.open_networks import Absent, OpenNetwork
-from alexnet.serve.pages.routes import PNG, LayerName, NetworkContext, Number, Routes
+from alexnet.serve.pages.routes import PNG, LayerName, Number, OfNetwork, Routes
 
 routes = Routes(tags=["layers"])
 TILE = 96
@@ -59,7 +59,7 @@ def describe_layer(layer: Layer) -> dict[str, Any]:
 
 
 @routes.page("/layers/{layer}")
-def layer_page(context: NetworkContext, layer: LayerName) -> dict[str, Any]:
+def layer_page(context: OfNetwork, layer: LayerName) -> dict[str, Any]:
     """A layer and, once the pictures were analysed, how strongly each unit was activated, and which are dead."""
     opened, cache = context.opened, context.cache
     found = layer_at(opened, layer)
@@ -76,7 +76,7 @@ def layer_page(context: NetworkContext, layer: LayerName) -> dict[str, Any]:
 
 
 @routes.page("/layers/{layer}/units/{unit}/tile.png", PNG)
-def unit_tile(context: NetworkContext, layer: LayerName, unit: Number) -> bytes:
+def unit_tile(context: OfNetwork, layer: LayerName, unit: Number) -> bytes:
     """A unit at a glance: its kernel in the first layer, else the patch that activates it most."""
     opened, cache = context.opened, context.cache
     network, found = opened.network, layer_of_unit(opened, layer, unit)
@@ -95,7 +95,7 @@ def unit_tile(context: NetworkContext, layer: LayerName, unit: Number) -> bytes:
 
 
 @routes.page("/kernels/{column}.png", PNG)
-def kernels(context: NetworkContext, column: Number) -> bytes:
+def kernels(context: OfNetwork, column: Number) -> bytes:
     """The first layer's kernels in one column ([A] Fig. 3)."""
     network = context.opened.network
     first = network.layers[0]
@@ -106,7 +106,7 @@ def kernels(context: NetworkContext, column: Number) -> bytes:
 
 
 @routes.page("/kernels")
-def kernel_numbers(context: NetworkContext) -> dict[str, Any]:
+def kernel_numbers(context: OfNetwork) -> dict[str, Any]:
     """The first layer's kernels in numbers, with their diagnosis ([Z] Fig. 6)."""
     found = diagnose(context.opened.network)
     return found.as_json() | {"columns": context.opened.network.table.columns, "weights": found.weights.tolist()}

@@ -5,7 +5,7 @@ C maps · H, W rows and columns · K classes.
 """
 
 import math
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,26 +21,13 @@ from alexnet.see.charts import invariance_figure
 from alexnet.see.deconvnet import Method, project
 from alexnet.see.display import contrast
 from alexnet.see.forward_pass import centre_views
-from alexnet.see.invariance import UNITS, Curves, invariance_of
+from alexnet.see.invariance import UNITS, Curves, Transformation, invariance_of
 from alexnet.see.occlusion import Places, Square, occlude, strongest_map
 from alexnet.see.units import last_convolution, peaks, strongest_units
 from alexnet.serve.open_networks import Absent
 from alexnet.serve.pages.layer import NOT_ANALYSED
-from alexnet.serve.pages.routes import (
-    JPEG,
-    PNG,
-    LayerName,
-    NetworkKey,
-    Number,
-    PictureContext,
-    PictureId,
-    Routes,
-    TheExplorer,
-    finding,
-    picture_key,
-)
+from alexnet.serve.pages.routes import JPEG, PNG, LayerName, Number, OfPicture, Routes
 from alexnet.serve.uploads import jpeg_of
-from alexnet.serve.worker import TaskContext
 
 routes = Routes(tags=["pictures"])
 PICTURE = "/pictures/{picture}"
@@ -53,25 +40,25 @@ NEIGHBOURS = 9
 NAMED_CLASSES = 5
 
 
-def centre_view(context: PictureContext) -> np.ndarray:
+def centre_view(context: OfPicture) -> np.ndarray:
     """What the network sees, uint8 (H, W, 3)."""
     return centre_views(context.record_hwc[None], context.opened.run.inputs.size)[0]
 
 
 @routes.page(f"{PICTURE}/view.jpg", JPEG)
-def view(context: PictureContext) -> bytes:
+def view(context: OfPicture) -> bytes:
     """What the network sees of a picture: its centre view."""
     return jpeg_of(centre_view(context))
 
 
 @routes.computation(f"{PICTURE}/prediction")
-def prediction(context: PictureContext, task: TaskContext) -> dict[str, Any]:
+def prediction(context: OfPicture) -> dict[str, Any]:
     """The five most probable classes: of the centre view first, then of ten views. Server-sent events."""
-    task.part(predicted(context, views=1))
+    context.send(predicted(context, views=1))
     return predicted(context, views=10)
 
 
-def predicted(context: PictureContext, views: int) -> dict[str, Any]:
+def predicted(context: OfPicture, views: int) -> dict[str, Any]:
     (found,) = context.opened.run.predictor.each([Named("picture", context.record_hwc)], views=views)
     assert isinstance(found, Prediction)
     return {"views": views, "labels": prediction_as_json(found)["labels"]}
@@ -81,12 +68,12 @@ def predicted(context: PictureContext, views: int) -> dict[str, Any]:
 
 
 @routes.computation(f"{PICTURE}/layers")
-def layers(context: PictureContext, _: TaskContext) -> list[dict[str, Any]]:
+def layers(context: OfPicture) -> list[dict[str, Any]]:
     """The units of every row that are most active. Server-sent events."""
     return [layer_activations(context, name) for name in context.forward_pass.activations.maps]
 
 
-def layer_activations(context: PictureContext, name: str) -> dict[str, Any]:
+def layer_activations(context: OfPicture, name: str) -> dict[str, Any]:
     layer, values_c = context.opened.network.layer(name), peaks(context.forward_pass[name])[0][0].float()
     order = values_c.argsort(descending=True, stable=True)[:STRONGEST].tolist()
     return {
@@ -101,13 +88,13 @@ def layer_activations(context: PictureContext, name: str) -> dict[str, Any]:
 
 
 @routes.page(f"{PICTURE}/maps/{{layer}}.png", PNG)
-def maps(context: PictureContext, layer: LayerName) -> bytes:
+def maps(context: OfPicture, layer: LayerName) -> bytes:
     """All maps of a row on one scale."""
     return png_of(maps_mosaic(maps_of(context, layer)))
 
 
 @routes.page(f"{PICTURE}/maps/{{layer}}/{{unit}}.png", PNG)
-def one_map(context: PictureContext, layer: LayerName, unit: Number) -> bytes:
+def one_map(context: OfPicture, layer: LayerName, unit: Number) -> bytes:
     """One map on its own scale."""
     maps_chw = maps_of(context, layer)
     if unit >= len(maps_chw):
@@ -115,7 +102,7 @@ def one_map(context: PictureContext, layer: LayerName, unit: Number) -> bytes:
     return png_of(maps_mosaic(maps_chw[unit : unit + 1]))
 
 
-def maps_of(context: PictureContext, layer: str) -> np.ndarray:
+def maps_of(context: OfPicture, layer: str) -> np.ndarray:
     """(C, H, W) float32; units of dense layers are maps of 1 × 1."""
     if layer not in context.forward_pass.activations.maps:
         raise Absent("there is no such layer")
@@ -140,7 +127,7 @@ def maps_per_row(count: int) -> int:
 
 @routes.page(f"{PICTURE}/projection/{{layer}}/{{unit}}.png", PNG)
 def projection(
-    context: PictureContext, layer: LayerName, unit: Number, method: Method = "deconvnet", figure: bool = False
+    context: OfPicture, layer: LayerName, unit: Number, method: Method = "deconvnet", figure: bool = False
 ) -> bytes:
     """A unit at its map's peak, projected down to the pixels; `figure`: as `alexnet see project` draws it."""
     units = strongest_units(context.opened.network, context.forward_pass[layer], layer, [unit])
@@ -154,7 +141,7 @@ def projection(
 
 
 @routes.computation(f"{PICTURE}/occlusion")
-def occlusion(context: PictureContext, task: TaskContext) -> dict[str, Any]:
+def occlusion(context: OfPicture) -> dict[str, Any]:
     """[Z] Fig. 7, coarse first: each part has the places tried since the last one. Server-sent events."""
     opened, forward, names = context.opened, context.forward_pass, context.opened.run.class_names
     square = Square.fitting(opened.run.inputs.size)
@@ -170,7 +157,7 @@ def occlusion(context: PictureContext, task: TaskContext) -> dict[str, Any]:
     }
 
     def send(places: Places) -> None:
-        task.part(
+        context.send(
             constant
             | {
                 "step": places.step,
@@ -190,14 +177,14 @@ def occlusion(context: PictureContext, task: TaskContext) -> dict[str, Any]:
         coarse=COARSE,
         together=TOGETHER,
         found=send,
-        progress=task.progress,
+        progress=context.progress,
     )
     context.explorer.findings.put(context.key("occlusion"), found)
     return {"weakest": list(found.weakest)}
 
 
 @routes.page(f"{PICTURE}/occlusion.png", PNG)
-def occlusion_figure(context: PictureContext) -> bytes:
+def occlusion_figure(context: OfPicture) -> bytes:
     """The figure of `alexnet see occlusion`, once that was computed."""
     found = context.finding("occlusion")
     projection = project(context.forward_pass, [found.watched]).pixels[0].cpu().numpy()
@@ -206,7 +193,7 @@ def occlusion_figure(context: PictureContext) -> bytes:
 
 
 @routes.page(f"{PICTURE}/occlusion.json")
-def occlusion_numbers(context: PictureContext) -> bytes:
+def occlusion_numbers(context: OfPicture) -> bytes:
     """The numbers of `alexnet see occlusion`, once that was computed."""
     return json_bytes(context.finding("occlusion").as_json(context.opened.run.class_names))
 
@@ -215,7 +202,7 @@ def occlusion_numbers(context: PictureContext) -> bytes:
 
 
 @routes.computation(f"{PICTURE}/invariance")
-def invariance(context: PictureContext, _: TaskContext) -> dict[str, Any]:
+def invariance(context: OfPicture) -> dict[str, Any]:
     """[Z] Fig. 5 for one picture: probabilities and distances of features at each step. Server-sent events."""
     opened, record = context.opened, torch.from_numpy(context.record_hwc)
     label, names = int(context.forward_pass.probabilities[0].argmax()), opened.run.class_names
@@ -242,23 +229,16 @@ def invariance_curve(curve: Curves, names: tuple[str, ...]) -> dict[str, Any]:
 
 
 @routes.page(f"{PICTURE}/invariance.png", PNG)
-def invariance_png(context: PictureContext) -> bytes:
+def invariance_png(context: OfPicture) -> bytes:
     """The figure of `alexnet see invariance`, once that was computed."""
     return png_of(invariance_figure(context.finding("invariance")))
 
 
 @routes.get("/sides/{side}" + PICTURE + "/invariance/{kind}/{step}.jpg")
-async def transformed(
-    explorer: TheExplorer,
-    side: NetworkKey,
-    picture: PictureId,
-    kind: Literal["translation", "scale", "rotation"],
-    step: Number,
-) -> Response:
+async def transformed(context: OfPicture, kind: Transformation, step: Number) -> Response:
     """What the network saw at one step of a transformation, once invariance was computed."""
-    # Not in the worker's thread: a slider asks for many at once, while a pass may be running there.
-    found = finding(explorer, picture_key("invariance", picture, side, explorer.networks.version(side)))
-    (curve,) = (curve for curve in found.curves if curve.kind == kind)
+    # Not in the worker's thread, since a slider requests many at once, and a pass may be running there.
+    (curve,) = (curve for curve in context.finding("invariance").curves if curve.kind == kind)
     if step >= len(curve.amounts):
         raise Absent(f"{kind} has steps 0 … {len(curve.amounts) - 1}")
     return Response(jpeg_of(curve.views[0][step].numpy()), media_type=JPEG, headers={"cache-control": "no-store"})
@@ -268,7 +248,7 @@ async def transformed(
 
 
 @routes.computation(f"{PICTURE}/neighbours")
-def neighbours(context: PictureContext, _: TaskContext) -> list[dict[str, Any]]:
+def neighbours(context: OfPicture) -> list[dict[str, Any]]:
     """The training pictures nearest in the last hidden layer ([A] Fig. 4, right). Server-sent events."""
     index = context.needed_cache.index
     if index is None:

@@ -1,13 +1,9 @@
-"""How a page function becomes an address: its parameters, what it is given, its response and the key of that.
+"""How a page function becomes an address. It gets a context (the network, the picture, the caches) and the values in
+its address, runs in the worker's thread, and its docstring describes the address in the API."""
 
-A page function gets a context (the network, the picture, the caches) and the values in its address. It runs in the
-worker's thread; its docstring describes the address in the API.
-"""
-
-import inspect
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
+from functools import cached_property, wraps
 from typing import Annotated, Any, TypeVar
 
 import numpy as np
@@ -16,20 +12,18 @@ from fastapi import APIRouter, Depends, Path, Request, Response
 from fastapi.responses import StreamingResponse
 
 from alexnet.see.forward_pass import ForwardPass, inputs_of, run_forward
-from alexnet.serve.explorer import Explorer, as_json_bytes
+from alexnet.serve.explorer import Explorer
 from alexnet.serve.open_networks import Absent, OpenNetwork
-from alexnet.serve.responses import respond, stream
+from alexnet.serve.responses import JSON, respond, stream
 from alexnet.serve.run_cache import RunCache
 from alexnet.serve.uploads import Upload
 from alexnet.serve.worker import TaskContext
 
-JSON, PNG, JPEG = "application/json", "image/png", "image/jpeg"
+PNG, JPEG = "image/png", "image/jpeg"
 LONGEST_NAME = 64
 Function = TypeVar("Function", bound=Callable[..., Any])
 Found = TypeVar("Found")
 
-NetworkKey = Annotated[str, Path(max_length=LONGEST_NAME, description="own, beside, or epoch-N")]
-PictureId = Annotated[str, Path(max_length=32)]
 LayerName = Annotated[str, Path(max_length=LONGEST_NAME, description="a row of the network's table")]
 Number = Annotated[int, Path(ge=0, lt=1 << 31)]
 
@@ -39,14 +33,27 @@ def _explorer(request: Request) -> Explorer:
 
 
 TheExplorer = Annotated[Explorer, Depends(_explorer)]
+Side = Annotated[str, Path(max_length=LONGEST_NAME, description="own, beside, or epoch-N")]
 
 
 @dataclass(frozen=True)
 class NetworkContext:
-    """What a page about a network is made of."""
+    """What a page about a network is made of. `stamp` changes with all that the page depends on; `task` is that of a
+    computation."""
 
-    explorer: Explorer
-    opened: OpenNetwork
+    request: Request
+    side: str
+    stamp: str
+    task: TaskContext | None = None
+
+    @property
+    def explorer(self) -> Explorer:
+        return _explorer(self.request)
+
+    @cached_property
+    def opened(self) -> OpenNetwork:
+        """For the worker's thread."""
+        return self.explorer.networks[self.side]
 
     @cached_property
     def cache(self) -> RunCache | None:
@@ -60,17 +67,31 @@ class NetworkContext:
             raise Absent("no prepared pictures fit this run here; start the explorer with --store STORE")
         return self.cache
 
+    def progress(self, done: int, total: int) -> None:
+        """Of a computation."""
+        if self.task:
+            self.task.progress(done, total)
+
+    def send(self, part: Any) -> None:
+        """A first result of a computation, before the whole."""
+        if self.task:
+            self.task.part(part)
+
+    def key_of(self, path: str, values: dict[str, Any]) -> Hashable:
+        """The key of a response."""
+        return (path, *self.request.path_params.values(), *values.values(), self.stamp)
+
     def found(self, what: Hashable, find: Callable[[], Found]) -> Found:
-        """What `find` finds, or found before with the same weights and run cache."""
-        key = (what, self.opened.key, self.explorer.stamp(self.opened.key))
-        return self.explorer.findings.get_or_make(key, find)
+        """What `find` finds, or found before."""
+        return self.explorer.findings.get_or_make((what, self.side, self.stamp), find)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PictureContext(NetworkContext):
     """What a page about a picture and a network is made of."""
 
     upload: Upload
+    version: str
 
     @cached_property
     def record_hwc(self) -> np.ndarray:
@@ -86,92 +107,67 @@ class PictureContext(NetworkContext):
         )
 
     def key(self, what: str) -> Hashable:
-        """The key under which something about the picture and the network is cached."""
-        return picture_key(what, self.upload.id, self.opened.key, self.opened.version)
+        """The key under which something about the picture and the network's weights is cached."""
+        return what, self.upload.id, self.side, self.version
 
     def finding(self, what: str) -> Any:
         """What was computed on request. Raises Absent if it was not, or is no longer in memory."""
-        return finding(self.explorer, self.key(what))
+        found = self.explorer.findings.get(self.key(what))
+        if found is None:
+            raise Absent("this was not computed yet, or is no longer in memory; request it again")
+        return found
 
 
-def picture_key(what: str, picture: str, side: str, version: str) -> Hashable:
-    return what, picture, side, version
+async def _network_context(request: Request, side: Side) -> NetworkContext:
+    """Raises Absent if the network does not exist, before the request is queued."""
+    return NetworkContext(request, side, _explorer(request).stamp(side))
 
 
-def finding(explorer: Explorer, key: Hashable) -> Any:
-    """What was computed on request. Raises Absent if it was not, or is no longer in memory."""
-    found = explorer.findings.get(key)
-    if found is None:
-        raise Absent("this was not computed yet, or is no longer in memory; request it again")
-    return found
+async def _picture_context(
+    request: Request, side: Side, picture: Annotated[str, Path(max_length=32)]
+) -> PictureContext:
+    """The same, also for the picture."""
+    explorer = _explorer(request)
+    upload, version = explorer.upload(picture), explorer.networks.version(side)
+    return PictureContext(request, side, explorer.stamp(side), upload=upload, version=version)
+
+
+OfNetwork = Annotated[NetworkContext, Depends(_network_context)]
+OfPicture = Annotated[PictureContext, Depends(_picture_context)]
 
 
 class Routes(APIRouter):
-    """Addresses of page functions, below /sides/{side}/. Those with {picture} in them get a PictureContext."""
+    """Addresses of page functions, below /sides/{side}/. Their parameters are `context` and what the address has."""
 
     def page(self, path: str, media_type: str = JSON) -> Callable[[Function], Function]:
-        """GET: `function(context, **values)` makes the response, bytes as they are, anything else as JSON. Cached."""
+        """GET: what the function returns is the response, bytes as they are, anything else as JSON. Cached."""
 
         def register(function: Function) -> Function:
-            async def endpoint(request: Request, explorer: Explorer, side: str, **values: Any) -> Response:
-                context = _context(explorer, side, values)
+            @self.get(f"/sides/{{side}}{path}", response_model=None)
+            @wraps(function)  # FastAPI takes the parameters and the description from it
+            async def endpoint(context: NetworkContext, **values: Any) -> Response:
+                return await respond(
+                    context.request, context.key_of(path, values), lambda: function(context, **values), media_type
+                )
 
-                def make(_: TaskContext) -> bytes:
-                    found = function(context(), **values)
-                    return found if isinstance(found, bytes) else as_json_bytes(found)
-
-                # A browser may keep what has a version or a picture's id in its address.
-                keep = "v" in request.query_params or "{picture}" in path
-                key = (path, *request.path_params.values(), *values.values(), explorer.stamp(side))
-                return await respond(request, explorer, key, make, media_type, keep=keep)
-
-            self._add("GET", path, function, endpoint, given=1)
             return function
 
         return register
 
     def computation(self, path: str, *, long: bool = False) -> Callable[[Function], Function]:
-        """POST: server-sent events while `function(context, task, **values)` runs, the last with its result.
+        """POST: server-sent events while the function runs, the last with what it returns.
 
         `long` tasks let the quick ones go first at each of their steps."""
 
         def register(function: Function) -> Function:
-            async def endpoint(request: Request, explorer: Explorer, side: str, **values: Any) -> StreamingResponse:
-                context = _context(explorer, side, values)
-                key = (path, *request.path_params.values(), explorer.stamp(side))
-                return stream(explorer, key, lambda task: function(context(), task, **values), long=long)
+            @self.post(f"/sides/{{side}}{path}", response_model=None)
+            @wraps(function)
+            async def endpoint(context: NetworkContext, **values: Any) -> StreamingResponse:
+                def run(task: TaskContext) -> Any:
+                    return function(replace(context, task=task), **values)
 
-            self._add("POST", path, function, endpoint, given=2)
+                return stream(context.explorer, context.key_of(path, values), run, long=long)
+
             return function
 
         return register
-
-    def _add(self, method: str, path: str, function: Callable[..., Any], endpoint: Any, *, given: int) -> None:
-        """`given`: how many of the function's parameters do not come from the address."""
-        of_address = list(inspect.signature(function).parameters.values())[given:]
-        annotations = {"request": Request, "explorer": TheExplorer, "side": NetworkKey}
-        if "{picture}" in path:
-            annotations["picture"] = PictureId
-        common = [
-            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=a) for name, a in annotations.items()
-        ]
-        # FastAPI reads what to take from the address, and to describe, from the signature.
-        endpoint.__signature__ = inspect.Signature(
-            [*common, *(one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in of_address)]
-        )
-        self.add_api_route(
-            f"/sides/{{side}}{path}",
-            endpoint,
-            methods=[method],
-            name=function.__name__,
-            description=inspect.getdoc(function),
-            operation_id=f"{function.__module__.rpartition('.')[2]}_{function.__name__}",
-        )
-
-
-def _context(explorer: Explorer, side: str, values: dict[str, Any]) -> Callable[[], NetworkContext]:
-    """What makes the context in the worker's thread. Raises Absent at once for a picture that is not in memory."""
-    if "picture" not in values:
-        return lambda: NetworkContext(explorer, explorer.networks[side])
-    upload = explorer.upload(values.pop("picture"))
-    return lambda: PictureContext(explorer, explorer.networks[side], upload)

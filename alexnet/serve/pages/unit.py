@@ -18,7 +18,7 @@ from alexnet.see.patches import UnitPatch, patches_of
 from alexnet.see.top import NONE, Strongest
 from alexnet.serve.open_networks import Absent
 from alexnet.serve.pages.layer import NOT_ANALYSED, TILE, describe_layer, layer_of_unit
-from alexnet.serve.pages.routes import PNG, LayerName, NetworkContext, Number, Routes
+from alexnet.serve.pages.routes import PNG, LayerName, Number, OfNetwork, Routes
 from alexnet.serve.run_cache import RunCache
 
 routes = Routes(tags=["units"])
@@ -31,7 +31,7 @@ FILTERS = 64
 
 
 @routes.page(UNIT)
-def unit_page(context: NetworkContext, layer: LayerName, unit: Number) -> dict[str, Any]:
+def unit_page(context: OfNetwork, layer: LayerName, unit: Number) -> dict[str, Any]:
     """A unit: connections, strongest pictures, histogram, evolution; null is what has not been analysed yet."""
     opened, cache = context.opened, context.cache
     network, found = opened.network, layer_of_unit(opened, layer, unit)
@@ -39,6 +39,8 @@ def unit_page(context: NetworkContext, layer: LayerName, unit: Number) -> dict[s
     place = rows.index(found.row)
     below = rows[place - 1].name if place else "picture"
     above = rows[place + 1] if place + 1 < len(rows) else None
+    top, spread, tops = (cache.top, cache.spread, cache.evolution) if cache else (None, None, None)
+    after = {epoch: ranked(cache, one[layer], unit) for epoch, one in tops.items()} if cache and tops else {}
     return {
         "layer": describe_layer(found),
         "unit": unit,
@@ -52,9 +54,11 @@ def unit_page(context: NetworkContext, layer: LayerName, unit: Number) -> dict[s
         "outputs": connections(connection_strengths(network, above.name)[:, unit], above.name)
         if isinstance(above, Conv | Dense)
         else None,
-        "strongest": strongest_pictures(cache, layer, unit) if cache else None,
-        "histogram": histogram(cache, layer, unit) if cache else None,
-        "evolution": evolution_page(cache, layer, unit) if cache else None,
+        "strongest": ranked(cache, top[layer], unit) if cache and top else None,
+        "histogram": spread.as_json(layer, unit) | {"pictures": spread.about["pictures"]}
+        if spread and layer in spread.peaks
+        else None,
+        "evolution": [{"epoch": epoch} | ranks[0] for epoch, ranks in after.items() if ranks] if tops else None,
         "snapshots": list(opened.run.folder.snapshots),
     }
 
@@ -69,10 +73,6 @@ def connections(norms_c: Float[Tensor, "C"], layer: str) -> dict[str, Any]:
     }
 
 
-def strongest_pictures(cache: RunCache, layer: str, channel: int) -> list[dict[str, Any]] | None:
-    return ranked(cache, cache.top[layer], channel) if cache.top else None
-
-
 def ranked(cache: RunCache, best: Strongest, channel: int) -> list[dict[str, Any]]:
     """The pictures that activate a channel most, the strongest first."""
     names, labels = cache.prepared.store.class_names, cache.split.labels
@@ -85,27 +85,11 @@ def ranked(cache: RunCache, best: Strongest, channel: int) -> list[dict[str, Any
     ]
 
 
-def histogram(cache: RunCache, layer: str, channel: int) -> dict[str, Any] | None:
-    spread = cache.spread
-    if spread is None or layer not in spread.peaks:
-        return None
-    return spread.as_json(layer, channel) | {"pictures": spread.about["pictures"]}
-
-
-def evolution_page(cache: RunCache, layer: str, channel: int) -> list[dict[str, Any]] | None:
-    """The picture that activated the unit most after each snapshot; None if that was not analysed."""
-    tops = cache.evolution
-    if tops is None:
-        return None
-    found = {epoch: ranked(cache, top[layer], channel) for epoch, top in tops.items()}
-    return [{"epoch": epoch} | ranks[0] for epoch, ranks in found.items() if ranks]
-
-
 # ── drawings ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @routes.page(f"{UNIT}/filters.png", PNG)
-def filters(context: NetworkContext, layer: LayerName, unit: Number) -> bytes:
+def filters(context: OfNetwork, layer: LayerName, unit: Number) -> bytes:
     """A unit's filters: in colour in the first layer, else one for each of the channels with the largest weights."""
     network = context.opened.network
     layer_of_unit(context.opened, layer, unit)
@@ -118,30 +102,30 @@ def filters(context: NetworkContext, layer: LayerName, unit: Number) -> bytes:
 
 
 @routes.page(f"{UNIT}/top.png", PNG)
-def top_figure(context: NetworkContext, layer: LayerName, unit: Number) -> bytes:
+def top_figure(context: OfNetwork, layer: LayerName, unit: Number) -> bytes:
     """The figure of `alexnet see top`."""
     return png_of(figures.top_figure({unit: top_patches(context, layer, unit)}, layer))
 
 
 @routes.page(f"{UNIT}/evolution.png", PNG)
-def evolution_figure(context: NetworkContext, layer: LayerName, unit: Number) -> bytes:
+def evolution_figure(context: OfNetwork, layer: LayerName, unit: Number) -> bytes:
     """The figure of `alexnet see evolution`."""
     return png_of(figures.evolution_figure(evolution(context, layer, unit)))
 
 
 @routes.page(UNIT + "/strongest/{rank}/{shown}.png", PNG)
-def strongest(context: NetworkContext, layer: LayerName, unit: Number, rank: Number, shown: Shown) -> bytes:
+def strongest(context: OfNetwork, layer: LayerName, unit: Number, rank: Number, shown: Shown) -> bytes:
     """One of the pictures that activate the unit most: the patch that it sees, or its projection."""
     return drawn(top_patches(context, layer, unit), rank, shown)
 
 
 @routes.page(UNIT + "/evolution/{rank}/{shown}.png", PNG)
-def after_snapshot(context: NetworkContext, layer: LayerName, unit: Number, rank: Number, shown: Shown) -> bytes:
+def after_snapshot(context: OfNetwork, layer: LayerName, unit: Number, rank: Number, shown: Shown) -> bytes:
     """The unit after one of the snapshots, by its number: the patch that activated it most, or its projection."""
     return drawn(evolution(context, layer, unit).features[layer][unit], rank, shown)
 
 
-def top_patches(context: NetworkContext, layer: str, unit: int) -> list[UnitPatch]:
+def top_patches(context: OfNetwork, layer: str, unit: int) -> list[UnitPatch]:
     """What the unit sees of its strongest pictures. Raises Absent if they were not analysed."""
 
     def find() -> list[UnitPatch]:
@@ -154,7 +138,7 @@ def top_patches(context: NetworkContext, layer: str, unit: int) -> list[UnitPatc
     return context.found(("patches", layer, unit), find)
 
 
-def evolution(context: NetworkContext, layer: str, unit: int) -> Evolution:
+def evolution(context: OfNetwork, layer: str, unit: int) -> Evolution:
     """The unit after each snapshot. Raises Absent if the snapshots were not analysed."""
 
     def find() -> Evolution:

@@ -52,24 +52,24 @@ def _put(explorer: Explorer, picture: Upload) -> Upload:
     return explorer.uploads.put(picture.id, picture)
 
 
-@routes.post("/store/{part}/{number}")
-async def choose(explorer: TheExplorer, part: SplitName, number: Number) -> JSONResponse:
+@routes.post("/store/{split}/{number}")
+async def choose(explorer: TheExplorer, split: SplitName, number: Number) -> JSONResponse:
     """Choose a prepared picture instead of uploading one."""
-    record, label = await asyncio.to_thread(_record, explorer, part, number)
+    record, label = await asyncio.to_thread(_record, explorer, split, number)
     picture = _put(explorer, of_record(record, explorer.record_formats))
     return JSONResponse(picture.as_json() | {"class": label})
 
 
-@routes.get("/store/{part}/{number}.jpg")
-async def prepared(explorer: TheExplorer, part: SplitName, number: Number) -> Response:
+@routes.get("/store/{split}/{number}.jpg")
+async def prepared(explorer: TheExplorer, split: SplitName, number: Number) -> Response:
     """A prepared picture."""
-    record, _ = await asyncio.to_thread(_record, explorer, part, number)
+    record, _ = await asyncio.to_thread(_record, explorer, split, number)
     return Response(jpeg_of(record), media_type=JPEG, headers={"cache-control": "private, max-age=3600"})
 
 
-def _record(explorer: Explorer, part: str, number: int) -> tuple[np.ndarray, str]:
+def _record(explorer: Explorer, split: str, number: int) -> tuple[np.ndarray, str]:
     store = explorer.prepared.store if explorer.prepared else None
-    if store is None or part not in store.splits or number >= len(store.splits[part]):
+    pictures = store.splits.get(split) if store else None
+    if store is None or pictures is None or number >= len(pictures):
         raise Absent("there is no such prepared picture")
-    split = store.splits[part]
-    return split.read(np.array([number]))[0], store.class_names[int(split.labels[number])]
+    return pictures.read(np.array([number]))[0], store.class_names[int(pictures.labels[number])]
