@@ -9,16 +9,15 @@ from alexnet.commands.options import seeing as options
 from alexnet.data.store.read import Store
 from alexnet.errors import UsageError
 from alexnet.measure.run import Run
+from alexnet.report.results import Folder
 from alexnet.see.charts import correspondence_in_words, invariance_in_words
 from alexnet.see.keypoints import read_keypoints
 from alexnet.see.occlusion import Square
 from alexnet.see.top import Top, merge
-from alexnet.see.units import layers_in, numbers_in
+from alexnet.see.units import evenly_spread, layers_in, numbers_in
 from alexnet.see.write import (
-    Folder,
     about,
     claim_top,
-    evenly_spread,
     look_for_top,
     write_activations,
     write_correspondence,

@@ -15,7 +15,7 @@ from alexnet.features.similar.index import Index, check_store, records_of
 from alexnet.features.similar.sheet import Found
 from alexnet.measure.predict import found_pictures
 from alexnet.measure.run import Run
-from alexnet.see.write import Folder, identity
+from alexnet.report.results import Folder, identity
 from alexnet.terminal import progress, say
 
 

@@ -12,25 +12,27 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 import torch
 
 from alexnet.errors import UserError
 from alexnet.files.outputs import about_in, refuse_foreign
-from alexnet.files.schema import validate, whole
+from alexnet.files.schema import Count, check
 from alexnet.files.tensors import load_tensors, save_tensors
 from alexnet.measure.predict import Prediction
 
-ABOUT = {
-    "keys": [str],
-    "class_ids": [str],
-    "part??": str,
-    "store??": str,
-    "run??": str,
-    "seen??": [whole()],
-}
+
+class About(TypedDict):
+    """The metadata, as far as they are read."""
+
+    keys: list[str]
+    class_ids: list[str]
+    part: NotRequired[str | None]
+    store: NotRequired[str | None]
+    run: NotRequired[str | None]
+    seen: NotRequired[list[Count] | None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +81,7 @@ class Probabilities:
             raise UserError(
                 f"{path}: holds no probabilities. `alexnet evaluate … --save-probabilities` makes such files."
             )
-        validate(about, ABOUT, path, "Make it anew.")
+        check(about, About, path, "Make it again.")
         values, labels = tensors["probabilities"], tensors["labels"]
         keys, classes = tuple(about.pop("keys")), about["class_ids"]
         numbers = values.dtype == torch.float32 and labels.dtype == torch.int64 and bool(torch.isfinite(values).all())
@@ -89,7 +91,9 @@ class Probabilities:
             or labels.shape != (len(keys),)
             or not values.numel()
         ):
-            raise UserError(f"{path}: damaged, {tuple(values.shape)} numbers for {len(keys):,} pictures. Make it anew.")
+            raise UserError(
+                f"{path}: damaged, {tuple(values.shape)} numbers for {len(keys):,} pictures. Make it again."
+            )
         if not bool(((labels >= -1) & (labels < len(classes))).all()):
-            raise UserError(f"{path}: damaged, a label is none of its {len(classes):,} classes. Make it anew.")
+            raise UserError(f"{path}: damaged, a label is none of its {len(classes):,} classes. Make it again.")
         return cls(values.numpy(), labels.numpy(), keys, about)

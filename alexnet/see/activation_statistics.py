@@ -20,7 +20,7 @@ from alexnet.isolation import isolated
 from alexnet.measure.evaluation import Progress
 from alexnet.measure.viewer import BATCH, ViewAverager
 from alexnet.see.forward_pass import inputs_of
-from alexnet.see.units import peaks
+from alexnet.see.units import evenly_spread, peaks
 
 MOST = 1000
 """Pictures looked at, evenly spread over the part: enough for a histogram, and 42 MB for all of AlexNet's layers."""
@@ -79,7 +79,7 @@ def measure_activations(
 ) -> ActivationStatistics:
     """Look at `most` pictures of a part of a store, evenly spread, and keep every channel's peak on each (centre view).
     Raises UserError for a layer that there is not."""
-    numbers = np.unique(np.linspace(0, len(part) - 1, min(most, len(part))).round().astype(int))
+    numbers = np.array(evenly_spread(len(part), most))
     found: dict[str, list[Tensor]] = {layer: [] for layer in layers}
     for first in range(0, len(numbers), BATCH):
         records = torch.from_numpy(part.read(numbers[first : first + BATCH]))

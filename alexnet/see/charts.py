@@ -11,6 +11,7 @@ from alexnet.see.activation_statistics import ActivationStatistics
 from alexnet.see.correspondence import Correspondence
 from alexnet.see.display import tile
 from alexnet.see.invariance import UNITS, Curves, Invariance
+from alexnet.see.units import evenly_spread
 from alexnet.text import table
 
 COLOURS = ("#1d4ed8", "#b4232f", "#15803d", "#8a5a00", "#7e22ce", "#0e7490", "#be185d", "#4d5560")
@@ -81,7 +82,7 @@ def activations_figure(found: ActivationStatistics, channels: Mapping[str, Seque
 def samples(one: Curves, side: int = 72) -> np.ndarray:
     """Each picture (a row) at some steps, the first and the last among them."""
     pictures, steps = one.views.shape[:2]
-    chosen = np.unique(np.linspace(0, steps - 1, SAMPLES).round().astype(int))
+    chosen = evenly_spread(steps, SAMPLES)
     views = one.views.numpy()
     tiles = [tile(views[p, t], side) for p in range(pictures) for t in chosen]
     return mosaic(tiles, len(chosen))

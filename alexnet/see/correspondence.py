@@ -20,13 +20,12 @@ from alexnet.errors import UserError
 from alexnet.isolation import isolated
 from alexnet.measure.viewer import ViewAverager
 from alexnet.nets.network import Network
-from alexnet.see.forward_pass import centre_mean
+from alexnet.see.forward_pass import centre_mean, flat_features
 from alexnet.see.units import hidden_row, number_of_last_convolution, output_row
 
 RANDOM, OTHER = "random", "other parts"
 DRAWS = 10
 """Random places of each picture that the control is the mean of."""
-BATCH = 32
 
 Points = Mapping[str, tuple[float, float]]
 """A picture's parts: x and y in pixels of its view; 0 is the left or upper edge of the first pixel."""
@@ -44,6 +43,12 @@ def hamming(signs_pf: Signs, others_pf: Signs | None = None) -> Int[Tensor, "P P
     return torch.stack([(others_pf != one).sum(dim=1) for one in signs_pf])
 
 
+def delta(pairs: Int[Tensor, "pairs"], draws: int = 1) -> float:
+    """Δ_l as printed ([Z] §4.3): Σ over ordered pairs i ≠ j of H(sign ε_i, sign ε_j), from the H of the unordered
+    pairs; of several `draws` the mean."""
+    return 2 * float(pairs.sum()) / draws
+
+
 @dataclass(frozen=True, eq=False)
 class Consistency:
     """One part at one layer. `pairs`: H of each unordered pair of pictures (of each draw, for a control); `features` F;
@@ -57,8 +62,7 @@ class Consistency:
 
     @property
     def delta(self) -> float:
-        """Δ_l as printed: Σ over ordered pairs i ≠ j of H(sign ε_i, sign ε_j); of the control the mean over draws."""
-        return 2 * float(self.pairs.sum()) / self.draws
+        return delta(self.pairs, self.draws)
 
     @property
     def normalised(self) -> float:
@@ -145,12 +149,13 @@ def correspondence_of(
     layers = tuple(layers) or default_layers(viewer.network)
     parts = tuple(parts) or common_parts(points)
     check(points, names, parts, size, mask)
-    clean = _features(viewer, inputs, layers)
+    clean = flat_features(viewer, inputs, layers)
 
     def signs_at(centres_p2: Tensor) -> dict[str, Signs]:
-        hidden = _features(viewer, masked(viewer, inputs, centres_p2, mask, grey), layers)
+        hidden = flat_features(viewer, masked(viewer, inputs, centres_p2, mask, grey), layers)
         return {layer: (clean[layer] - hidden[layer]).sign().to(torch.int8) for layer in layers}
 
+    # The signs of ε for each part, then for each draw of random places; of the latter the distances are enough.
     of_parts = [signs_at(torch.tensor([found[part] for found in points], dtype=torch.float64)) for part in parts]
     places = _random_places(len(inputs), regions, size, mask, draws, seed)
     of_places = [{layer: pairs_of(found) for layer, found in signs_at(centres).items()} for centres in places]
@@ -161,6 +166,7 @@ def correspondence_of(
             cells[part, layer] = Consistency(part, layer, pairs_of(one), features)
         random = torch.cat([found[layer] for found in of_places])
         cells[RANDOM, layer] = Consistency(RANDOM, layer, random, features, draws)
+        # An eye of one picture against the nose of another: the distance between parts that do not correspond.
         if others := [pairs_of(one, other) for one, other in permutations(signs, 2)]:
             cells[OTHER, layer] = Consistency(OTHER, layer, torch.cat(others), features, len(others))
     rows = (*parts, RANDOM, OTHER) if len(parts) > 1 else (*parts, RANDOM)
@@ -195,12 +201,6 @@ def pairs_of(signs: Signs, others: Signs | None = None) -> Int[Tensor, "pairs"]:
     """H of every two pictures i < j: of `signs` of both, or of `signs` of i and `others` of j."""
     first, second = torch.triu_indices(len(signs), len(signs), offset=1)
     return hamming(signs, others)[first, second]
-
-
-@isolated(inference=True)
-def _features(viewer: ViewAverager, inputs: Tensor, layers: Sequence[str]) -> dict[str, Float[Tensor, "P F"]]:
-    batches = [viewer.maps(some, layers) for some in inputs.split(BATCH)]
-    return {name: torch.cat([maps[name].flatten(1).float().cpu() for maps in batches]) for name in layers}
 
 
 def common_parts(points: Sequence[Points]) -> tuple[str, ...]:

@@ -95,7 +95,7 @@ def project(
         some, of = units[first : first + BATCH], of_n[first : first + BATCH]
         part, value = starting_part(passed, some, of, rules)
         values.append(value)
-        pixels.append(_descend(passed, units[0].layer, part, of, rules, overlap))
+        pixels.append(descend(passed, units[0].layer, part, of, rules, overlap))
     boxes, frames = (tuple(see(passed.network, unit) for unit in units) for see in (box_of, frame_of))
     return Projections(tuple(units), tuple(of_n.tolist()), torch.cat(values), boxes, frames, torch.cat(pixels))
 
@@ -114,6 +114,7 @@ def starting_part(
         for numbers in ([unit.row for unit in units], [unit.column for unit in units])
     )
     outputs = output[of, :, tops, lefts][..., None, None] if placed else output[of]
+    # Every other unit is silent ([Z] §2.1): a mask keeps the one unit, or the one map, that is projected.
     chosen = torch.zeros_like(outputs, dtype=torch.bool)
     for number, unit in enumerate(units):
         whole = placed or unit.row is None or output.ndim == 2
@@ -124,16 +125,9 @@ def starting_part(
 
 
 def descend(
-    passed: ForwardPass, layer: str, signal: Tensor, of: Int[Tensor, "N"], rules: Rules, overlap: Overlap = "add"
+    passed: ForwardPass, layer: str, part: MapPatch, of: Int[Tensor, "N"], rules: Rules, overlap: Overlap = "add"
 ) -> Float[Tensor, "N 3 S S"]:
-    """Bring a signal at the output of `layer`, (N, C, H, W) or (N, U), down to the pixels; `of` (N,): each signal's
-    picture in the batch."""
-    return _descend(passed, layer, MapPatch.whole(signal), of, rules, overlap)
-
-
-def _descend(
-    passed: ForwardPass, layer: str, part: MapPatch, of: Int[Tensor, "N"], rules: Rules, overlap: Overlap
-) -> Float[Tensor, "N 3 S S"]:
+    """Bring signals at the output of `layer` down to the pixels; `of` (N,): each signal's picture in the batch."""
     with passed.network.copies.in_use():
         for place in range(place_of(passed.network, layer), -1, -1):
             part = step_down(passed, place, part, of, rules, overlap)

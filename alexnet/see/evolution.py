@@ -37,6 +37,7 @@ class Evolution:
 
     def settled(self, layer: str) -> Float[Tensor, "C"]:
         """For each map the epoch from which on its strongest picture is that of the last epoch."""
+        # From the last epoch backwards: 1 as long as the strongest picture stays the same, then 0.
         same_ec = (self.strongest[layer] == self.strongest[layer][-1]).flip(0).cumprod(dim=0)
         epochs = torch.tensor(self.epochs, dtype=torch.float64)
         return epochs[len(epochs) - same_ec.sum(dim=0)]

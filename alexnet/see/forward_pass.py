@@ -3,6 +3,7 @@
 B pictures · S side of a record · C side of the centre view that the network takes.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -19,6 +20,8 @@ from alexnet.measure.pictures import name_of, numbered, picture_list
 from alexnet.measure.run import Run
 from alexnet.measure.viewer import ViewAverager
 from alexnet.nets.network import Activations, Network
+
+BATCH = 32
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +64,18 @@ def run_forward(network: Network, inputs: Float[Tensor, "B 3 C C"]) -> ForwardPa
 def inputs_of(viewer: ViewAverager, records: Records) -> Float[Tensor, "B 3 C C"]:
     """The centre views of records as the network takes them, on its device."""
     return viewer.view(records.to(viewer.device), views_of(viewer.inputs.side, viewer.inputs.size, 1)[0])
+
+
+@isolated(inference=True)
+def flat_features(
+    viewer: ViewAverager, inputs: Float[Tensor, "B 3 C C"], layers: Collection[str]
+) -> dict[str, Float[Tensor, "B F"]]:
+    """The outputs of some rows as vectors, float32 on the CPU, computed a few inputs at a time."""
+    batches = [
+        {name: maps.flatten(1).float().cpu() for name, maps in viewer.maps(some, layers).items()}
+        for some in inputs.split(BATCH)
+    ]
+    return {name: torch.cat([batch[name] for batch in batches]) for name in batches[0]}
 
 
 def centre_mean(viewer: ViewAverager) -> Float[Tensor, "3 C C"]:

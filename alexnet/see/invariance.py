@@ -18,12 +18,11 @@ from alexnet.choices import Fill, Normalisation
 from alexnet.isolation import isolated
 from alexnet.measure.viewer import ViewAverager
 from alexnet.nets.network import Network
-from alexnet.see.forward_pass import centre_mean
+from alexnet.see.forward_pass import centre_mean, flat_features
 from alexnet.see.units import feature_row, hidden_row
 
 Transformation = Literal["translation", "scale", "rotation"]
 
-BATCH = 32
 UNITS = {"translation": "pixels down", "scale": "times", "rotation": "degrees"}
 REACH = 60 / 224  # [Z] Fig. 5: ±60 pixels of a view of 224
 
@@ -202,14 +201,15 @@ def curve(
 ) -> Curves:
     """One transformation by any amounts, for each picture."""
     found: dict[str, list[Tensor]] = {layer: [] for layer in layers}
+    last = viewer.network.layers[-1].row.name
     probability, right, outputs, views = [], [], [], []
     for record, label in zip(records, labels, strict=True):
-        still = features(viewer, transformed(viewer, record, "translation", [0.0], fill), layers)
+        still = flat_features(viewer, transformed(viewer, record, "translation", [0.0], fill), layers)
         inputs = transformed(viewer, record, kind, amounts, fill)
-        moved = features(viewer, inputs, layers)
+        moved = flat_features(viewer, inputs, {*layers, last})
         for layer in layers:
             found[layer].append(distances(moved[layer], still[layer][0], normalisation))
-        probabilities_tk = moved[LOGITS].softmax(dim=1)
+        probabilities_tk = moved[last].softmax(dim=1)
         probability.append(probabilities_tk[:, label])
         right.append(probabilities_tk.argmax(dim=1) == label)
         outputs.append(probabilities_tk)
@@ -218,20 +218,3 @@ def curve(
     stacked = {layer: torch.stack(values) for layer, values in found.items()}
     answers = (torch.stack(one) for one in (probability, right, outputs, views))
     return Curves(kind, tuple(amounts), stacked, *answers)
-
-
-LOGITS = "logits"
-
-
-@isolated(inference=True)
-def features(
-    viewer: ViewAverager, inputs: Float[Tensor, "T 3 C C"], layers: Sequence[str]
-) -> dict[str, Float[Tensor, "T F"]]:
-    """The flattened features of `layers`, and the outputs under LOGITS; float32 on the CPU."""
-    last = viewer.network.layers[-1].row.name
-    batches = []
-    for some in inputs.split(BATCH):
-        maps = viewer.maps(some, {*layers, last})
-        batches.append({name: value.flatten(1).float().cpu() for name, value in maps.items()})
-    joined = {name: torch.cat([batch[name] for batch in batches]) for name in batches[0]}
-    return joined | {LOGITS: joined[last]}

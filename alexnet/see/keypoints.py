@@ -7,35 +7,40 @@ absent and other values are passed over; and the built-in set's {"pictures": [{"
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, NotRequired, TypedDict
 
 import numpy as np
 
 from alexnet.data.sources.base import MOST_FILE_BYTES, read_picture
 from alexnet.data.synthetic import box_in_crop, to_crop
 from alexnet.errors import UserError
-from alexnet.files.schema import number, read_json, validate
+from alexnet.files.schema import check, number, read_json
 from alexnet.images.decode import Undecodable, picture_size
 from alexnet.see.correspondence import Points, Region
 
 REMEDY = 'Expected is {"cat.jpg": {"left_eye": [x, y], …}, …}.'
 
 
-def _box(value: Any) -> bool:
-    return isinstance(value, list) and len(value) == 4 and all(map(number, value))
-
-
-def _name(value: Any) -> bool:
-    return isinstance(value, str) and 0 < len(value) <= LONGEST_NAME and "\0" not in value
-
-
-PLAIN = {"*": {"box??": _box}}
-BUILT_IN = [{"file": _name, "keypoints": dict, "box??": _box}]
 LONGEST_NAME = 4096
+FileName = Annotated[str, lambda name: 0 < len(name) <= LONGEST_NAME and "\0" not in name]
+
+
+class PlainEntry(TypedDict):
+    """Of the plain form, of one picture; its parts go by names of any kind."""
+
+    box: NotRequired[Region | None]
+
+
+class BuiltInEntry(TypedDict):
+    """Of the built-in set's form, of one picture."""
+
+    file: FileName
+    keypoints: dict[str, Any]
+    box: NotRequired[Region | None]
 
 
 @dataclass(frozen=True)
-class Annotated:
+class AnnotatedPicture:
     """A picture file, its key points and its object's box, in pixels of the file. Where no box is known it is the one
     around the key points, doubled about its middle."""
 
@@ -44,25 +49,24 @@ class Annotated:
     box: Region
 
 
-def read_keypoints(path: Path, folder: Path | None = None) -> list[Annotated]:
+def read_keypoints(path: Path, folder: Path | None = None) -> list[AnnotatedPicture]:
     """The pictures that a JSON file has key points of; their files lie in `folder` (default: beside it; the built-in
     set's in the part's folder). Raises UserError if the file is no such thing."""
     value = read_json(path)
     if isinstance(value.get("pictures"), list):
-        validate(value["pictures"], BUILT_IN, path, REMEDY)
+        check(value["pictures"], list[BuiltInEntry], path, REMEDY)
         folder = folder or path.parent / path.stem.removeprefix("annotations-")
         return [annotated(folder / entry["file"], entry["keypoints"], entry) for entry in value["pictures"]]
-    validate(value, PLAIN, path, REMEDY)
-    validate(list(value), [_name], path, REMEDY)
+    check(value, dict[FileName, PlainEntry], path, REMEDY)
     return [annotated((folder or path.parent) / name, entry, entry) for name, entry in value.items()]
 
 
-def annotated(file: Path, points: dict[str, Any], entry: dict[str, Any]) -> Annotated:
+def annotated(file: Path, points: dict[str, Any], entry: dict[str, Any]) -> AnnotatedPicture:
     found = points_in(points)
     if entry.get("box") is None:
-        return Annotated(file, found, around(found))
+        return AnnotatedPicture(file, found, around(found))
     left, top, right, bottom = map(float, entry["box"])
-    return Annotated(file, found, (left, top, right, bottom))
+    return AnnotatedPicture(file, found, (left, top, right, bottom))
 
 
 def around(points: Points) -> Region:
@@ -81,7 +85,7 @@ def points_in(entry: dict[str, Any]) -> dict[str, tuple[float, float]]:
     }
 
 
-def in_view(annotated: Annotated, side: int, size: int) -> dict[str, tuple[float, float]]:
+def in_view(annotated: AnnotatedPicture, side: int, size: int) -> dict[str, tuple[float, float]]:
     """The key points in the centre view of `size` pixels of the picture's record of `side` pixels.
 
     Raises UserError for one that lies outside the picture, or if the file can't be read.
@@ -98,7 +102,7 @@ def in_view(annotated: Annotated, side: int, size: int) -> dict[str, tuple[float
     return {name: (float(x), float(y)) for name, (x, y) in zip(names, placed, strict=True)}
 
 
-def region_in_view(annotated: Annotated, side: int, size: int) -> Region:
+def region_in_view(annotated: AnnotatedPicture, side: int, size: int) -> Region:
     """The object's box in the centre view, cut at its edges."""
     left, top, right, bottom = box_in_crop(annotated.box, *size_of(annotated.file), side, size)
     return max(0.0, left), max(0.0, top), min(float(size), right), min(float(size), bottom)

@@ -137,6 +137,7 @@ class Local:
         output. No sum is taken over what did not change."""
         clean_in, clean_out = self.passed.entering(place), self.passed[self.passed.network.layers[place].row.name]
         window, (height, width) = convolution.window, part.values.shape[2:]
+        # conv(x + d) = conv(x) + conv(d): only the difference d is convolved, and its output added to the clean one.
         before = _read(_by_places(clean_in), None, (part.tops, height), (part.lefts, width))
         change = convolution.change(part.values - before)
         beyond = window.kernel - 1 - window.before  # of the part's corner, where the change begins
@@ -201,6 +202,8 @@ def _read(
     rows, columns = (
         begins[:, None] + torch.arange(length, device=begins.device) for begins, length in (vertical, horizontal)
     )
+    # One gather for all rectangles: the map's values and all parts' values stand in one long list, and each place of a
+    # rectangle gets the number of its value there.
     places = (rows * around.shape[1])[:, :, None] + columns[:, None, :]
     values_pc = around.flatten(0, 1)
     if part is not None:

@@ -7,7 +7,7 @@ B pictures of a batch · C channels of a layer · T strongest kept (9) · H, W r
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from torch import Tensor
 from alexnet.data.store.read import StoreSplit
 from alexnet.errors import UsageError, UserError
 from alexnet.files.outputs import GENERATOR, mark
-from alexnet.files.schema import validate, whole
+from alexnet.files.schema import Count, check
 from alexnet.files.tensors import load_tensors, save_tensors
 from alexnet.isolation import isolated
 from alexnet.measure.evaluation import Progress
@@ -27,7 +27,13 @@ from alexnet.see.units import peaks
 
 KEPT = 9  # [Z] Fig. 2
 NONE = -1
-ABOUT = {"layers": [str], "pictures": whole()}
+
+
+class About(TypedDict):
+    """What a file of strongest pictures says of them, as far as it is read."""
+
+    layers: list[str]
+    pictures: Count
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +77,7 @@ class Strongest:
         values = torch.cat([self.values, other.values], dim=1)
         pictures = torch.cat([self.pictures, other.pictures], dim=1)
         places = torch.cat([self.places, other.places], dim=1)
+        # Sorted by picture first and then, stably, by value: of equal values the earlier picture comes first.
         by_picture = torch.where(pictures == NONE, torch.iinfo(torch.int64).max, pictures).argsort(dim=1)
         by_value = values.gather(1, by_picture).argsort(dim=1, descending=True, stable=True)[:, :kept]
         order = by_picture.gather(1, by_value)
@@ -134,7 +141,7 @@ class Top:
         """What `save` wrote. Raises UserError if the file is damaged or holds something else."""
         tensors, about = load_tensors(path)
         about.pop(GENERATOR, None)
-        validate(about, ABOUT, path, "Make it anew.")
+        check(about, About, path, "Make it again.")
         try:
             layers = {
                 name: Strongest(*(tensors[f"{name}/{what}"] for what in ("values", "pictures", "places")))
@@ -144,7 +151,7 @@ class Top:
             raise UserError(f"{path}: holds no strongest pictures ({fault} is missing).") from None
         for name, found in layers.items():
             if not found.is_sound:
-                raise UserError(f"{path}: damaged, what it holds of {name} are no strongest pictures. Make it anew.")
+                raise UserError(f"{path}: damaged, what it holds of {name} are no strongest pictures. Make it again.")
         return cls(layers, about)
 
 

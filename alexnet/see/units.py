@@ -6,6 +6,7 @@ B pictures · C maps (or units of a fully connected layer) · H, W rows and colu
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
@@ -16,6 +17,9 @@ from alexnet.geometry import Box, unit_box
 from alexnet.nets.network import Network
 from alexnet.nets.table import Activation, Conv, Dropout, Local, Row, Weighted
 from alexnet.nets.trace import Layer
+
+CHANNELS_SHOWN = 12
+"""How many channels a figure has where none are named."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +107,11 @@ def numbers_in(words: str, count: int, what: str) -> list[int]:
     if bad := [number for number in found if number >= count]:
         raise UsageError(f"there is no {what.removesuffix('s')} {bad[0]}; there are 0 … {count - 1}.")
     return found
+
+
+def evenly_spread(count: int, wanted: int = CHANNELS_SHOWN) -> list[int]:
+    """`wanted` numbers (all, where there are fewer), evenly spread over 0 … `count` − 1."""
+    return np.unique(np.linspace(0, count - 1, min(wanted, count)).round().astype(int)).tolist()
 
 
 # ── layers by their number ───────────────────────────────────────────────────────────────────────────────────────

@@ -4,26 +4,20 @@ Every function looks, writes `NAME.png` and `NAME.json` into the folder `out` an
 pictures, runs or options that have the same name are kept: the name then ends in a digest of what it was made of.
 """
 
-import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
-from matplotlib.figure import Figure
 
 from alexnet.data.store.read import Store
 from alexnet.errors import UsageError
-from alexnet.files.atomic import sha256_of, write_atomically
-from alexnet.files.outputs import GENERATOR, kind_of, mark, refuse_foreign
-from alexnet.files.schema import canonical_digest, json_bytes
 from alexnet.files.tensors import tensor_digest
 from alexnet.measure.evaluation import Progress, check_size, part_of
-from alexnet.measure.predict import Picture
 from alexnet.measure.run import Run
-from alexnet.report.drawing import png_of
+from alexnet.report.results import Claim, Folder, identity
 from alexnet.see import charts, figures
 from alexnet.see.activation_statistics import ActivationStatistics, measure_activations
 from alexnet.see.correspondence import Correspondence, correspondence_of
@@ -32,75 +26,11 @@ from alexnet.see.diagnosis import PATTERNS, Filters, diagnose, linear_pattern
 from alexnet.see.evolution import Evolution, evolve
 from alexnet.see.forward_pass import centre_views, inputs_of, records_of, run_forward
 from alexnet.see.invariance import Fill, Invariance, Normalisation, Transformation, invariance_of
-from alexnet.see.keypoints import Annotated, in_view, region_in_view
+from alexnet.see.keypoints import AnnotatedPicture, in_view, region_in_view
 from alexnet.see.occlusion import Occlusion, Square, occlude
 from alexnet.see.patches import patches_of
 from alexnet.see.top import Top, find_top
-from alexnet.see.units import Unit, strongest_units
-
-EVENLY = 12
-"""Channels shown where none are named."""
-LONGEST_NAME = 80
-"""Characters of a result's name; file systems take 255 bytes."""
-
-
-@dataclass
-class Folder:
-    """Where figures and numbers of a `kind` go; `written` lists them."""
-
-    path: Path
-    kind: str = "see"
-    written: list[Path] = field(default_factory=list)
-
-    def claim(self, name: str, *made_of: Any, ends: Sequence[str] = (".png", ".json")) -> "Claim":
-        """Where results called `name` go, in files with these `ends`: NAME, or NAME-DIGEST if results of something else
-        than `made_of` (plain values: run, pictures, options) have that name. Raises UserError if a file there is not
-        ours. Call it before the work."""
-        digest = canonical_digest(made_of)[:8]
-        stems = (f"{name[:LONGEST_NAME]}", f"{name[:LONGEST_NAME]}-{digest}")
-        for stem in stems:
-            paths = [self.path / f"{stem}{end}" for end in ends]
-            for path in paths:
-                refuse_foreign(path, lambda path: kind_of(path).startswith(f"{self.kind} "))
-            if all(kind_of(path) == f"{self.kind} {digest}" for path in paths if path.exists()):
-                return Claim(self, stem, f"{self.kind} {digest}")
-        raise AssertionError("a name that ends in its digest is taken by another")
-
-
-@dataclass(frozen=True)
-class Claim:
-    """The names that results may be written to: STEM.png, STEM.json and others that begin with STEM."""
-
-    folder: Folder
-    stem: str
-    kind: str
-
-    def put(self, drawing: Figure | np.ndarray | None, numbers: Mapping[str, Any] | list[dict[str, Any]]) -> None:
-        """Write STEM.png, if there is something drawn, and STEM.json. Raises UserError if that can't be done."""
-        if drawing is not None:
-            write_atomically(self.path(".png"), png_of(drawing, self.kind))
-        entries = numbers if isinstance(numbers, list) else [numbers]
-        marked = [{GENERATOR: mark(self.kind), **entry} for entry in entries]
-        write_atomically(self.path(".json"), json_bytes(marked if isinstance(numbers, list) else marked[0]))
-
-    def path(self, end: str) -> Path:
-        """The file of the claim with this end, listed as written."""
-        path = self.folder.path / f"{self.stem}{end}"
-        self.folder.written.append(path)
-        return path
-
-
-def evenly_spread(count: int, wanted: int = EVENLY) -> list[int]:
-    """So many numbers, evenly spread over 0 … count − 1."""
-    return np.unique(np.linspace(0, count - 1, min(wanted, count)).round().astype(int)).tolist()
-
-
-def identity(run: Run, *pictures: Picture) -> list[Any]:
-    """What tells results of one run and of some picture files (or bytes of them) from others': weights, paths,
-    contents."""
-    files = [(str(Path(one).resolve()), sha256_of(Path(one))) for one in pictures if isinstance(one, str)]
-    loose = [hashlib.sha256(one).hexdigest() for one in pictures if isinstance(one, bytes)]
-    return [tensor_digest(run.network.state_dict()), files, loose]
+from alexnet.see.units import Unit, evenly_spread, strongest_units
 
 
 def class_number(run: Run, words: str) -> int:
@@ -369,7 +299,7 @@ def filters_of(run: Run, name: str) -> tuple[str, Filters, np.ndarray]:
 
 def write_correspondence(
     run: Run,
-    annotated: Sequence[Annotated],
+    annotated: Sequence[AnnotatedPicture],
     out: Folder,
     *,
     parts: Sequence[str] = (),

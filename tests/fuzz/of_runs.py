@@ -781,7 +781,13 @@ RUN_PARSERS = [
     Parser(
         "spread",
         spreads,
-        {"alexnet/see/activation_statistics.py": ("Spread.load", "Spread.histogram", "Spread.as_json")},
+        {
+            "alexnet/see/activation_statistics.py": (
+                "ActivationStatistics.load",
+                "ActivationStatistics.histogram",
+                "ActivationStatistics.as_json",
+            )
+        },
     ),
     Parser(
         "kept evaluation",

@@ -14,6 +14,7 @@ from alexnet.nets.network import Network
 from alexnet.nets.table import Activation, Conv, Dense, Norm, Pool, Table
 from alexnet.see.deconvnet import RULES, Method, descend, project
 from alexnet.see.forward_pass import run_forward
+from alexnet.see.local import MapPatch
 from alexnet.see.units import Unit, box_of, strongest_units
 
 ZOO = ["toy", "alexnet", "alexnet-145", "alexnet-4col", "alexnet-nocomm", "alexnet-tanh", "zfnet", "torchvision"]
@@ -90,7 +91,7 @@ def test_the_way_down_is_the_transpose_of_the_way_up(name: str) -> None:
     layer = network.table.weighted[-2].name
     passed = run_forward(network, picture)
     y = torch.randn(1, *passed[layer].shape[1:], generator=torch.Generator().manual_seed(1), dtype=torch.double)
-    down = descend(passed, layer, y, all_of(1), RULES["gradient"])
+    down = descend(passed, layer, MapPatch.whole(y), all_of(1), RULES["gradient"])
     step = noise(1, network.input_size, seed=2).double() * 1e-7
     moved = network.activations(picture + step)[layer] - passed[layer]
     assert float((moved * y).sum()) == pytest.approx(float((step * down.double()).sum()), rel=1e-3)
@@ -180,7 +181,7 @@ def test_parts_of_maps_give_what_whole_maps_give(
             place = (unit.channel, unit.row, unit.column)
             value = passed[layer.row.name][(int(of[number]), *place)] if method == "deconvnet" else 1.0
             signal[(number, *place)] = value
-        expected = descend(passed, layer.row.name, signal, of, RULES[method], overlap)
+        expected = descend(passed, layer.row.name, MapPatch.whole(signal), of, RULES[method], overlap)
         found = project(passed, units, of.tolist(), method=method, overlap=overlap).pixels
         torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6 * float(expected.abs().max()))
 

@@ -16,7 +16,8 @@ from alexnet.see.diagnosis import diagnose
 from alexnet.see.evolution import Evolution, evolve
 from alexnet.see.patches import patches_of
 from alexnet.see.top import KEPT, Strongest, Top, find_top
-from alexnet.see.write import evenly_spread, filters_of
+from alexnet.see.units import evenly_spread
+from alexnet.see.write import filters_of
 
 # ── Figure 2 ─────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -141,6 +141,7 @@ def _learned(
         for number, rows in enumerate(torch.randperm(len(sample)).split(BATCH)):
             given_bd = normal(sample[rows.numpy()], mean, scale)
             entering_bk = encoder(given_bd)
+            # Noise drowns middling values, so what enters the units is driven far from 0: nearly a bit.
             code_bk = torch.sigmoid(entering_bk + NOISE * torch.randn_like(entering_bk))
             loss = F.mse_loss(decoder(code_bk), given_bd)
             optimiser.zero_grad()

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
 import numpy as np
 import torch
@@ -29,7 +29,7 @@ from alexnet.features.similar.search import hamming_nearest, nearest
 from alexnet.files.atomic import expanded, faults_named, remove_temporaries, sha256_of, write_atomically
 from alexnet.files.locks import locked
 from alexnet.files.outputs import refuse_foreign
-from alexnet.files.schema import json_bytes, read_json, reading_errors, validate, whole
+from alexnet.files.schema import Count, Range, check, json_bytes, read_json, reading_errors
 from alexnet.files.tensors import load_tensors, save_tensors, tensor_digest
 from alexnet.isolation import isolated
 from alexnet.measure.evaluation import part_of
@@ -49,19 +49,42 @@ CHECKED_AT_ONCE = 1 << 28
 """Bytes up to which a file is held against its checksum whenever the index is opened; `Index.verify` checks all."""
 
 REMEDY = "Remove the folder and build the index anew."
-INDEX = {
-    "run_fingerprint": str,
-    "layer": str,
-    "views": whole(1, 1000),
-    "pictures": {"fingerprint": str, "parts": {"*": whole()}},
-    "options": {"bits??": lambda value: value in BITS, "lists??": whole(1)},
-    "files": {"*": {"bytes": whole(), "sha256": str}},
-}
-OF_STORE = {"keys": [str], "labels": [whole()], "class_names": [str]}
-"""What index.json, and features.json of a store, hold as far as they are read."""
 
-"""exact: every Euclidean distance; codes: Euclidean among those that codes choose; hamming: by codes alone; faiss: its
-inverted lists."""
+
+class Origin(TypedDict):
+    fingerprint: str
+    parts: dict[str, Count]
+
+
+class Options(TypedDict):
+    bits: NotRequired[Annotated[int, lambda bits: bits in BITS] | None]
+    lists: NotRequired[Annotated[int, Range(1)] | None]
+
+
+class File(TypedDict):
+    bytes: Count
+    sha256: str
+
+
+class Description(TypedDict):
+    """What index.json holds, as far as it is read."""
+
+    run_fingerprint: str
+    layer: str
+    views: Annotated[int, Range(1, 1000)]
+    pictures: Origin
+    options: Options
+    files: dict[str, File]
+
+
+class OfStore(TypedDict):
+    """What features.json of a store holds, as far as it is read."""
+
+    keys: list[str]
+    labels: list[Count]
+    class_names: list[str]
+
+
 Progress = Callable[[str, int, int], None]
 """Receives what is being done, how much of it is, and how much there is."""
 
@@ -199,7 +222,7 @@ class Index:
         if description.get("format_version") != FORMAT_VERSION:
             found = description.get("format_version")
             raise UserError(f"{folder}: index format {found}, this version of alexnet reads {FORMAT_VERSION}.")
-        validate(description, INDEX, folder / DESCRIPTION, REMEDY)
+        check(description, Description, folder / DESCRIPTION, REMEDY)
         needed = [FEATURES, "features.json", *_made_with(description["options"])]
         if sorted(description["files"]) != sorted(needed):
             raise UserError(f"{folder / DESCRIPTION}: damaged, it does not name {', '.join(needed)}. {REMEDY}")
@@ -211,7 +234,7 @@ class Index:
                 "or remove this one and build it anew."
             )
         values, about = open_features(folder / FEATURES)
-        validate(about, OF_STORE, folder / "features.json", REMEDY)
+        check(about, OfStore, folder / "features.json", REMEDY)
         if about["labels"] and max(about["labels"]) >= len(about["class_names"]):
             raise UserError(f"{folder / 'features.json'}: damaged, a label is no class. {REMEDY}")
         return cls(folder, description, values, about)
@@ -295,7 +318,9 @@ class Index:
         self, queries_nd: np.ndarray, count: int = 6, by: Way = "exact", progress: Progress | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
         """For each query the places of the nearest pictures, int64 (N, count), and the distances, float64: Euclidean,
-        or by "hamming" differing bits. Raises UsageError for a way that the index was not built for."""
+        or by "hamming" differing bits. "exact" computes every distance; "codes" those to the pictures that codes
+        choose; "hamming" compares codes alone; "faiss" uses its inverted lists. Raises UsageError for a way that the
+        index was not built for."""
         queries_nd = np.asarray(queries_nd).reshape(len(queries_nd), -1)
         if by == "exact":
             follow = None if progress is None else lambda done, total: progress("distances", done, total)

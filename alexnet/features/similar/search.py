@@ -49,7 +49,8 @@ def _nearest_of_block(
     places = torch.empty((len(queries), 0), dtype=torch.int64)
     for first in range(0, len(known_md), KNOWN_AT_ONCE):
         known = torch.from_numpy(np.array(known_md[first : first + KNOWN_AT_ONCE])).double()
-        squares = known.square().sum(dim=1) - 2 * queries @ known.T  # less the query's own square, the same for all
+        # |q − k|² = |k|² − 2 q·k + |q|²; the last term is the same for all of a query and is added at the end.
+        squares = known.square().sum(dim=1) - 2 * queries @ known.T
         here = torch.arange(first, first + len(known)).expand(len(queries), -1)
         both, both_places = torch.cat([best, squares], dim=1), torch.cat([places, here], dim=1)
         order = both.sort(dim=1, stable=True).indices[:, :count]
@@ -75,9 +76,10 @@ def hamming_nearest(queries_nw: np.ndarray, codes_mw: np.ndarray, count: int) ->
     count = min(count, len(known))
     places, bits = np.empty((len(queries), count), np.int64), np.empty((len(queries), count), np.int64)
     for row, query_w in enumerate(queries):
+        # Bits that differ are small whole numbers: counting them gives the radius without sorting all of them.
         differ = hamming(query_w, known)
         within = np.cumsum(np.bincount(differ, minlength=1))
-        radius = int(np.searchsorted(within, count))  # the smallest ball that holds as many
+        radius = int(np.searchsorted(within, count))
         inside = np.flatnonzero(differ <= radius)
         order = np.argsort(differ[inside], kind="stable")[:count]
         places[row], bits[row] = inside[order], differ[inside[order]]

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from alexnet.files.atomic import write_atomically
 from alexnet.report.drawing import LIGHT, blank_figure, png_of, shortened
-from alexnet.see.write import Claim
+from alexnet.report.results import Claim
 from alexnet.text import printable, table
 
 MOST_ROWS = 24

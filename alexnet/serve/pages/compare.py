@@ -9,7 +9,7 @@ from alexnet.nets.table import Conv
 from alexnet.report.drawing import png_of
 from alexnet.see.diagnosis import diagnose, linear_pattern
 from alexnet.see.figures import filters_figure, pattern_mosaic
-from alexnet.see.write import evenly_spread
+from alexnet.see.units import evenly_spread
 from alexnet.serve.pages.routes import LONGEST_NAME, PNG, OfNetwork, Routes, TheExplorer
 from alexnet.serve.responses import respond
 
