@@ -13,6 +13,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 demo: $(VENV)/installed-core  ## draw pictures, train on them, measure, predict, report
 	$(BIN)/alexnet demo
 
+test: export PYTHONDONTWRITEBYTECODE :=  # compiled once, for all the processes that the tests start
 test: $(VENV)/installed-test  ## the test suite, a file at a time on each of up to four cores
 	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 

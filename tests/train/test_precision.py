@@ -20,6 +20,13 @@ def test_a_small_network_is_not_tried() -> None:
     assert "too small" in precision.choose(build("toy"), CPU, "auto").reason
 
 
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All layers are tried, also where the hardware makes bf16 hopelessly slow."""
+    monkeypatch.setattr(precision, "HOPELESS_GAIN", 0.0)
+
+
+@pytest.mark.usefixtures("patient")
 def test_a_wrong_layer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     network = build("alexnet", 10, width=0.25)
     layer = network.get_submodule("conv3")
@@ -30,6 +37,7 @@ def test_a_wrong_layer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "bf16 is wrong here: conv3 is off by" in choice.reason
 
 
+@pytest.mark.usefixtures("patient")
 def test_a_layer_that_gives_nan_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
     network = build("alexnet", 10, width=0.25)
     layer = network.get_submodule("conv3")
