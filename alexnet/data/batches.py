@@ -1,4 +1,5 @@
-"""Batches of a part, read ahead by a thread into buffers that are used again and again.
+"""Batches of a split, read ahead by a thread: `Stream` for training, into buffers that are reused; `batches` for other
+passes.
 
 B pictures of a batch · S side of a record.
 """
@@ -7,13 +8,15 @@ import functools
 import queue
 import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol
 
 import numpy as np
 import torch
+from jaxtyping import UInt8
 from torch import Tensor
 
 Allocate = Callable[[tuple[int, ...]], np.ndarray]
@@ -125,6 +128,36 @@ class Stream(Iterator[Batch]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+class Pictures(Protocol):
+    """Records that can be read by number: a split of a store is one."""
+
+    def __len__(self) -> int: ...
+
+    def read(self, indices: np.ndarray) -> np.ndarray:
+        """The records at ``indices`` (B,), in that order: uint8 (B, S, S, 3), RGB."""
+        ...
+
+
+def batches(
+    pictures: Pictures,
+    size: int,
+    indices: np.ndarray | Sequence[int] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Iterator[tuple[UInt8[Tensor, "B S S 3"], np.ndarray]]:
+    """The records of ``pictures`` (those at ``indices``; all by default), ``size`` at a time, each batch with its
+    indices. A thread reads the next batch while the caller works on one. ``progress(done, total)``."""
+    chosen = np.arange(len(pictures)) if indices is None else np.asarray(indices)
+    pieces = [chosen[first : first + size] for first in range(0, len(chosen), size)]
+    with ThreadPoolExecutor(1, "batches") as reader:
+        coming = [reader.submit(pictures.read, piece) for piece in pieces[:1]]
+        for number, piece in enumerate(pieces):
+            records = coming.pop().result()
+            coming = [reader.submit(pictures.read, following) for following in pieces[number + 1 : number + 2]]
+            yield torch.from_numpy(records), piece
+            if progress:
+                progress(min((number + 1) * size, len(chosen)), len(chosen))
 
 
 def _read_ahead(work: _Work) -> None:

@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 import torch.nn.functional as F
 from matplotlib.figure import Figure
 
+from alexnet.data.batches import Pictures, batches
 from alexnet.data.store.check import Remark, remarks_on
 from alexnet.data.store.read import Store
 from alexnet.features.duplicates import BATCH, THRESHOLD, thumbnails_of
-from alexnet.features.pictures import Pictures, Pool
+from alexnet.features.pictures import Pool
 from alexnet.report.drawing import figure_grid, shortened, show
 from alexnet.text import counted, printable, table
 
@@ -60,16 +60,13 @@ class Look:
 def look_at(pictures: Pictures, progress: Progress | None = None) -> Look:
     """Read every picture once."""
     hashes, brightness, contrast = [], [], []
-    for first in range(0, len(pictures), BATCH):
-        indices = np.arange(first, min(first + BATCH, len(pictures)))
-        grey_b1ss = torch.from_numpy(pictures.read(indices)).float().mean(dim=3)[:, None]
+    for records, indices in batches(pictures, BATCH, None, progress):
+        grey_b1ss = records.float().mean(dim=3)[:, None]
         cells_b89 = F.adaptive_avg_pool2d(grey_b1ss, (8, 9))[:, 0].numpy()
         bits_b64 = (cells_b89[:, :, :-1] > cells_b89[:, :, 1:]).reshape(len(indices), 64)
         hashes.append(np.packbits(bits_b64, axis=1).view(">u8")[:, 0].astype(np.uint64))
         brightness.append(grey_b1ss.mean(dim=(1, 2, 3)).numpy())
         contrast.append(grey_b1ss.flatten(1).std(dim=1, correction=0).numpy())
-        if progress:
-            progress(int(indices[-1]) + 1, len(pictures))
     return Look(*map(np.concatenate, (hashes, brightness, contrast)))
 
 

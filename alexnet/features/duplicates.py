@@ -10,7 +10,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from alexnet.features.pictures import Pictures
+from alexnet.data.batches import Pictures, batches
 
 SIDE = 32
 THRESHOLD = 0.985
@@ -33,13 +33,7 @@ class Duplicate:
 def thumbnails(pictures: Pictures, progress: Progress | None = None) -> np.ndarray:
     """Each record averaged to 32 × 32 colours, less its mean, at length 1: float32 (N, 3·32·32). Inner products are
     correlations; a record of one colour becomes zeros."""
-    found = []
-    for first in range(0, len(pictures), BATCH):
-        indices = np.arange(first, min(first + BATCH, len(pictures)))
-        found.append(thumbnails_of(pictures.read(indices)))
-        if progress:
-            progress(int(indices[-1]) + 1, len(pictures))
-    return np.concatenate(found)
+    return np.concatenate([thumbnails_of(records.numpy()) for records, _ in batches(pictures, BATCH, None, progress)])
 
 
 def thumbnails_of(records_bss3: np.ndarray) -> np.ndarray:

@@ -9,13 +9,13 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from alexnet.data.batches import Pictures, batches
 from alexnet.data.preprocessing import Records
 from alexnet.data.views import VIEW_NUMBERS, all_views
-from alexnet.features.pictures import Pictures, as_pictures
+from alexnet.features.pictures import as_pictures
 from alexnet.isolation import isolated
 from alexnet.measure.run import Run, check_views
 from alexnet.measure.viewer import BATCH
@@ -106,10 +106,5 @@ def described(
     progress: Progress | None = None,
 ) -> np.ndarray:
     """What `describe` makes of the pictures (of those at `indices`), batch by batch: float32 (N, D)."""
-    wanted = np.arange(len(pictures)) if indices is None else np.asarray(indices)
-    found = []
-    for first in range(0, len(wanted), BATCH):
-        found.append(describe(torch.from_numpy(pictures.read(wanted[first : first + BATCH]))).numpy())
-        if progress:
-            progress(min(first + BATCH, len(wanted)), len(wanted))
+    found = [describe(records).numpy() for records, _ in batches(pictures, BATCH, indices, progress)]
     return np.concatenate(found) if found else np.empty((0, 0), np.float32)

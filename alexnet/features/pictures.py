@@ -6,26 +6,17 @@ B pictures asked for · S side of a record · H, W rows and columns of a picture
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
+from alexnet.data.batches import Pictures
 from alexnet.data.store.read import StoreSplit
 from alexnet.images.decode import Decoded, Undecodable
 from alexnet.measure.pictures import Named, Picture, name_of, numbered, picture_list
 from alexnet.measure.predict import Failure
 from alexnet.measure.run import Run
 from alexnet.processors import threads_allowed
-
-
-class Pictures(Protocol):
-    """What features are made of. A store's part is one."""
-
-    def __len__(self) -> int: ...
-
-    def read(self, indices: np.ndarray) -> np.ndarray:
-        """The records at `indices` (B,), in that order: uint8 (B, S, S, 3), RGB."""
-        ...
 
 
 @dataclass(frozen=True, eq=False)

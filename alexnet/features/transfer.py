@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from alexnet.choices import Beside, DeviceChoice
+from alexnet.data.batches import Pictures, batches
 from alexnet.data.sources.base import Source
 from alexnet.data.sources.base import SourceSplit as SourceSplit
 from alexnet.data.store.prepare import prepare
@@ -22,7 +23,7 @@ from alexnet.data.store.read import Store
 from alexnet.data.views import VIEW_NUMBERS, all_views
 from alexnet.errors import UsageError, UserError
 from alexnet.features.extract import layer_named
-from alexnet.features.pictures import Pictures, Pool
+from alexnet.features.pictures import Pool
 from alexnet.features.probes import (
     FOLDS,
     KINDS,
@@ -227,10 +228,9 @@ def layers_on_disk(
         viewer.network.check_computable(row)
     with faults_named(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    places, found = all_views(viewer.inputs.side, viewer.inputs.size), {}
-    for first in range(0, len(kept), BATCH):
-        batch = slice(first, min(first + BATCH, len(kept)))
-        records = torch.from_numpy(pictures.read(kept[batch])).to(viewer.device)
+    places, found, done = all_views(viewer.inputs.side, viewer.inputs.size), {}, 0
+    for read, _ in batches(pictures, BATCH, kept, progress):
+        records = read.to(viewer.device)
         numbers = VIEW_NUMBERS[views]
         seen = [viewer.maps(viewer.view(records, places[number]), rows) for number in numbers]
         for row in dict.fromkeys(rows):
@@ -239,9 +239,8 @@ def layers_on_disk(
             if row not in found:
                 shape = (len(kept), values_bd.shape[1])
                 found[row] = np.lib.format.open_memmap(folder / f"{row}.npy", "w+", np.float32, shape)
-            found[row][batch] = values_bd.cpu().numpy()
-        if progress:
-            progress(batch.stop, len(kept))
+            found[row][done : done + len(records)] = values_bd.cpu().numpy()
+        done += len(records)
     return found
 
 

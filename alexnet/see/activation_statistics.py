@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from alexnet.data.batches import batches
 from alexnet.data.store.read import StoreSplit
 from alexnet.errors import UserError
 from alexnet.files.tensors import load_tensors, save_tensors
@@ -81,14 +82,11 @@ def measure_activations(
     Raises UserError for a layer that there is not."""
     numbers = np.array(evenly_spread(len(part), most))
     found: dict[str, list[Tensor]] = {layer: [] for layer in layers}
-    for first in range(0, len(numbers), BATCH):
-        records = torch.from_numpy(part.read(numbers[first : first + BATCH]))
+    for records, _ in batches(part, BATCH, numbers, progress):
         with isolated(inference=True):
             maps = viewer.maps(inputs_of(viewer, records), layers)
         for layer, some in found.items():
             some.append(peaks(maps[layer])[0].float().cpu())
-        if progress:
-            progress(min(first + BATCH, len(numbers)), len(numbers))
     return ActivationStatistics(
         {layer: torch.cat(some) for layer, some in found.items()}, (about or {}) | {"pictures": len(numbers)}
     )

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 
+from alexnet.data.batches import batches
 from alexnet.data.store.read import StoreSplit
 from alexnet.geometry import Box
 from alexnet.isolation import isolated
@@ -78,15 +78,14 @@ def patches_of(
     ]
     numbers = sorted({picture for _, _, picture, _ in wanted})
     found: dict[tuple[int, int], UnitPatch] = {}
-    for first in range(0, len(numbers), PICTURES):
-        batch = numbers[first : first + PICTURES]
+    for records, indices in batches(part, PICTURES, numbers):
+        batch = indices.tolist()
         here = [entry for entry in wanted if entry[2] in batch]
         units = [unit_at(viewer.network, layer, channel, place) for channel, _, _, place in here]
-        records = part.read(np.array(batch))
-        passed = run_forward(viewer.network, inputs_of(viewer, torch.from_numpy(records)))
+        passed = run_forward(viewer.network, inputs_of(viewer, records))
         of = [batch.index(picture) for _, _, picture, _ in here]
         seen = project(passed, units, of, method=method, norms=norms, overlap=overlap)
-        views, pixels = centre_views(records, viewer.inputs.size), seen.pixels.cpu().numpy()
+        views, pixels = centre_views(records.numpy(), viewer.inputs.size), seen.pixels.cpu().numpy()
         for number, (channel, rank, picture, _) in enumerate(here):
             left, top_edge, right, bottom = box = seen.boxes[number]
             found[channel, rank] = UnitPatch(

@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from alexnet.data.batches import batches
 from alexnet.data.store.read import StoreSplit
 from alexnet.errors import UsageError, UserError
 from alexnet.files.outputs import GENERATOR, mark
@@ -176,14 +177,10 @@ def find_top(
     network = viewer.network
     found = {name: Strongest.none(network.layer(name).leaving.maps, kept) for name in layers}
     start, end = (len(part) * (shard[0] + step) // shard[1] for step in (0, 1))
-    for first in range(start, end, BATCH):
-        numbers = np.arange(first, min(first + BATCH, end))
-        records = torch.from_numpy(part.read(numbers))
+    for records, numbers in batches(part, BATCH, np.arange(start, end), progress):
         with isolated(inference=True), network.copies.in_use():
             for name, maps in network.maps_in_turn(inputs_of(viewer, records), layers):
                 found[name] = found[name].with_batch(maps, torch.from_numpy(numbers))
-        if progress:
-            progress(int(numbers[-1]) + 1 - start, end - start)
     return Top(found, (about or {}) | {"kept": kept, "pictures": end - start})
 
 
