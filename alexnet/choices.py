@@ -14,7 +14,7 @@ ClassOrder = Literal["sorted", "devkit", "listed"]
 
 # ── training ─────────────────────────────────────────────────────────────────────────────────────────────────────
 Initialisation = Literal["code", "paper", "zf"]
-ColourNoise = Literal["off", "paper", "code"]
+ColourNoise = Literal["code", "paper", "off"]
 MeanMode = Literal["aligned", "centre"]
 Crops = Literal["random", "ten", "centre"]
 

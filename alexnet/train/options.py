@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from tyro.conf import arg
 
+from alexnet.choices import ColourNoise, Crops, DeviceChoice, Initialisation, MeanMode, PrecisionChoice
 from alexnet.files.schema import Range
 
 LAUNCH_OPTIONS = ("columns", "hybrid", "wire", "gradients", "timeout")
@@ -44,14 +45,14 @@ class TrainOptions:
     """Epochs without a better validation error before the learning rate is divided by 10 (plateau rule)."""
     threshold: Annotated[float, Range()] = 0.1
     """How many points (percent) the validation error must fall to count as better."""
-    init: Literal["code", "paper", "zf"] | None = None
+    init: Initialisation | None = None
     """Initial weights: code (the 2012 code's), paper ([A] §5 as printed) or zf ([Z] §3). Default: code (zf: zf)."""
-    colour_noise: Literal["code", "paper", "off"] | None = None
+    colour_noise: ColourNoise | None = None
     """Colour noise: code (about ±12 levels), paper (about ±5.5) or off. Default: the recipe's, code."""
-    mean: Literal["aligned", "centre"] | None = None
+    mean: MeanMode | None = None
     """The mean taken off a crop: aligned (each pixel's own) or centre (the mean image's centre crop for every crop, as
     in the 2012 code). Default: the recipe's, aligned for "paper"."""
-    crops: Literal["random", "ten", "centre"] | None = None
+    crops: Crops | None = None
     """Training crops: random places, [Z]'s ten fixed ones or the centre. Default: the recipe's, random."""
     rms_limit: Annotated[float, Range()] | None = None
     """RMS to which convolution filters are cut back after each update ([Z] §3); 0 for none. Default: the recipe's, 0.1
@@ -75,9 +76,9 @@ class TrainOptions:
     """Minutes between saves inside an epoch; its end is saved too, where the last save is 15 seconds old."""
     threads: Annotated[int, Range()] = 0
     """CPU threads; 0: one for each core that the process may use, or fewer where OMP_NUM_THREADS says so."""
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    precision: PrecisionChoice = "auto"
     """Arithmetic of the layers; auto: bf16 where a check at the start finds it right and faster. Weights are fp32."""
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    device: DeviceChoice = "auto"
     """Where to train; auto: the first of cuda, mps, cpu that is there."""
     deterministic: bool = False
     """On CUDA: bit-identical repeats, slower. On the CPU they always are."""

@@ -2,27 +2,26 @@
 
 from dataclasses import dataclass, fields, make_dataclass
 from pathlib import Path
-from typing import Annotated, get_type_hints
+from typing import Annotated, Any, get_type_hints
 
 from tyro.conf import Positional, arg
 
 from alexnet.choices import DeviceChoice, PrecisionChoice
 
+
+def option(metavar: str, *, default: str, help: str | None = None) -> Any:
+    """An option whose default is described in words."""
+    return arg(metavar=metavar, help=help, help_behavior_hint=f"(default: {default})")
+
+
 RunArgument = Annotated[Positional[Path], arg(metavar="RUN", help="A run folder.")]
 StoreArgument = Annotated[Positional[Path], arg(metavar="STORE", help="A prepared store.")]
 PictureArgument = Annotated[Positional[str], arg(metavar="PICTURE", help="A picture file.")]
 SplitOption = Annotated[str, arg(metavar="NAME", help="Split of the store: train, val, or test where there is one.")]
-DeviceOption = Annotated[
-    DeviceChoice, arg(help="Where to compute; auto picks the first available of cuda, mps and cpu.")
-]
-SaveProbabilities = Annotated[
-    Path | None,
-    arg(
-        metavar="FILE",
-        help="Also write every picture's class probabilities to this safetensors file, for `alexnet average`.",
-        help_behavior_hint="(default: not written)",
-    ),
-]
+DEVICE_HELP = "Where to compute; auto picks the first available of cuda, mps and cpu."
+DeviceOption = Annotated[DeviceChoice, arg(help=DEVICE_HELP)]
+PROBABILITIES_HELP = "Also write every picture's class probabilities to this safetensors file, for `alexnet average`."
+SaveProbabilities = Annotated[Path | None, option("FILE", default="not written", help=PROBABILITIES_HELP)]
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Annotated
 from tyro.conf import Positional, arg
 
 from alexnet.choices import Decode, Format, Resample
-from alexnet.commands.options.common import StoreArgument
+from alexnet.commands.options.common import StoreArgument, option
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,7 @@ class Prepare:
     """The resizing filter; it averages when it shrinks."""
     format: Format = "raw"
     """raw: PIXELS² · 3 bytes a picture (1.28 million at 256: 252 GB); jpeg: about a third, decoded at every read."""
-    holdout: Annotated[float | None, arg(metavar="SHARE", help_behavior_hint="(default: the source's own splits)")] = (
-        None
-    )
+    holdout: Annotated[float | None, option("SHARE", default="the source's own splits")] = None
     """Share of the training pictures, 0 to 1, to set apart as the split "val"."""
     seed: Annotated[int, arg(metavar="N")] = 0
     """Random seed that decides which pictures --holdout takes."""
@@ -52,9 +50,9 @@ class Prepare:
     """Stop at the first file that cannot be decoded."""
     max_bad: Annotated[float, arg(metavar="SHARE")] = 0.01
     """Stop if more than this share of the files, 0 to 1, cannot be decoded; fewer are skipped and listed."""
-    workers: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: one per core)")] = None
+    workers: Annotated[int | None, option("N", default="one per core")] = None
     """Decoding threads; the default respects a container's CPU quota and OMP_NUM_THREADS."""
-    shard: Annotated[str | None, arg(metavar="I/N", help_behavior_hint="(default: everything)")] = None
+    shard: Annotated[str | None, option("I/N", default="everything")] = None
     """Prepare only the I-th of N shards, as one of N machines that share STORE."""
     join: bool = False
     """Join the N shards into one store, with the same bytes as one machine would make."""
@@ -72,7 +70,7 @@ class Check:
     """
 
     store: StoreArgument
-    sheet: Annotated[Path | None, arg(metavar="FILE.png", help_behavior_hint="(default: STORE.check.png)")] = None
+    sheet: Annotated[Path | None, option("FILE.png", default="STORE.check.png")] = None
     """Where to write the contact sheet of unusual pictures and copies, if there are any."""
     json: bool = False
     """Print one JSON object: remarks, counts by class, copies, unusual pictures."""

@@ -7,21 +7,18 @@ from typing import Annotated
 from tyro.conf import Positional, arg
 
 from alexnet.choices import Beside, NumberType, ProbeKind, Views, Way
-from alexnet.commands.options.common import Compute, ComputeOptions, RunArgument, StoreArgument
+from alexnet.commands.options.common import Compute, ComputeOptions, RunArgument, StoreArgument, option
 
 Layer = Annotated[
     str | None,
-    arg(
-        metavar="NAME",
+    option(
+        "NAME",
+        default="the last hidden layer",
         help="A row of the network (conv1, relu7, …: `alexnet nets NAME` lists them), or a layer by its number as the "
         "papers count, 1 to 8, with its non-linearity, pooling and norm.",
-        help_behavior_hint="(default: the last hidden layer)",
     ),
 ]
-Splits = Annotated[
-    tuple[str, ...],
-    arg(metavar="NAME ...", help="Splits of the store, in this order.", help_behavior_hint="(default: all)"),
-]
+Splits = Annotated[tuple[str, ...], option("NAME ...", default="all", help="Splits of the store, in this order.")]
 AveragedViews = Annotated[
     Views,
     arg(
@@ -89,7 +86,7 @@ class Transfer:
     views: AveragedViews = 1
     epochs: int = 60
     """Epochs of the trainings for target and fine-tune."""
-    seen: Annotated[Path | None, arg(metavar="STORE", help_behavior_hint="(default: no check)")] = None
+    seen: Annotated[Path | None, option("STORE", default="no check")] = None
     """The store the run was trained on: pictures that are also there, by normalised correlation, are left out."""
     seed: int = 0
     """Random seed of the draws."""
@@ -117,9 +114,9 @@ class SimilarBuild:
     type: NumberType = "float16"
     """Type of the numbers on disk; sums are always in float64."""
     splits: Splits = ()
-    bits: Annotated[int | None, arg(metavar="{32,64,128,256}", help_behavior_hint="(default: no codes)")] = None
+    bits: Annotated[int | None, option("{32,64,128,256}", default="no codes")] = None
     """Length of a picture's code."""
-    lists: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: none)")] = None
+    lists: Annotated[int | None, option("N", default="none")] = None
     """Number of faiss's inverted lists, about the square root of the number of pictures; needs faiss."""
     seed: Annotated[int, arg(metavar="N")] = 0
     """Random seed of the auto-encoder."""
@@ -149,9 +146,9 @@ class Similar:
     by: Way = "exact"
     """exact: all Euclidean distances; codes: Euclidean distances among those with the nearest codes; hamming: codes
     only; faiss: in its nearest lists."""
-    store: Annotated[Path | None, arg(metavar="STORE", help_behavior_hint="(default: where it was)")] = None
+    store: Annotated[Path | None, option("STORE", default="where it was")] = None
     """The store of the index, if it has moved. The sheet shows its pictures; without it there is no sheet."""
-    out: Annotated[Path | None, arg(metavar="FOLDER", help_behavior_hint="(default: the index)")] = None
+    out: Annotated[Path | None, option("FOLDER", default="the index")] = None
     """Where to write similar.png and similar.json."""
     json: bool = False
     """Print a JSON list instead of the table: for each query its pictures, classes and distances."""

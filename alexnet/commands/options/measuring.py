@@ -14,6 +14,7 @@ from alexnet.commands.options.common import (
     SaveProbabilities,
     SplitOption,
     StoreArgument,
+    option,
 )
 
 
@@ -82,15 +83,13 @@ class Average:
 
     files: Annotated[Positional[tuple[Path, ...]], arg(metavar="FILE ...", help_behavior_hint="(required)")]
     """Files that `alexnet evaluate` or `alexnet predict` wrote with --save-probabilities, of the same pictures."""
-    weights: Annotated[str, arg(metavar="W,W,…", help_behavior_hint="(default: all equal)")] = ""
+    weights: Annotated[str, option("W,W,…", default="all equal")] = ""
     """A weight for each file."""
-    search: Annotated[
-        Literal["top1", "top5"] | None, arg(metavar="{top1,top5}", help_behavior_hint="(default: no search)")
-    ] = None
+    search: Annotated[Literal["top1", "top5"] | None, option("{top1,top5}", default="no search")] = None
     """Search the weights with the lowest error of this kind."""
-    save: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: not written)")] = None
+    save: Annotated[Path | None, option("FILE", default="not written")] = None
     """Write the averaged probabilities to this file."""
-    submission: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: not written)")] = None
+    submission: Annotated[Path | None, option("FILE", default="not written")] = None
     """Write a competition's answers: one line per picture, its five most probable classes counted from 1."""
 
 
@@ -107,9 +106,7 @@ class Report:
     """
 
     run_folder: RunArgument
-    store: Annotated[
-        Path | None, arg(metavar="STORE", help_behavior_hint="(default: the training's, if it still exists)")
-    ] = None
+    store: Annotated[Path | None, option("STORE", default="the training's, if it still exists")] = None
     """A prepared store to measure on; its classes must be among the run's, and its records of the same size."""
     split: SplitOption = "val"
     compute: ComputeOptions = Compute()
@@ -127,9 +124,7 @@ class Verify:
     """
 
     run_folder: RunArgument
-    store: Annotated[
-        Positional[Path | None], arg(metavar="[STORE]", help_behavior_hint="(default: accuracy is not measured)")
-    ] = None
+    store: Annotated[Positional[Path | None], option("[STORE]", default="accuracy is not measured")] = None
     """The store it was trained on: its validation pictures are measured again, with the centre view."""
     json: bool = False
     """Print a JSON list: what, finding, sound."""

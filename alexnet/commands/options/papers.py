@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg, subcommand
 
-from alexnet.commands.options.common import described_by_default
+from alexnet.commands.options.common import described_by_default, option
 from alexnet.experiments.settings import Settings
 
 if TYPE_CHECKING:
@@ -46,9 +46,9 @@ class PaperRun:
     """The pictures, prepared."""
     out: Annotated[Path, arg(metavar="FOLDER")]
     """Where networks, measurements and results go."""
-    pretrain: Annotated[Path | None, arg(metavar="STORE", help_behavior_hint="(default: none)")] = None
+    pretrain: Annotated[Path | None, option("STORE", default="none")] = None
     """A store with more classes, for the results that pre-train."""
-    keypoints: Annotated[Path | None, arg(metavar="JSON", help_behavior_hint="(default: drawn faces)")] = None
+    keypoints: Annotated[Path | None, option("JSON", default="drawn faces")] = None
     """Pictures with keypoints for Z/table1, in the format of `alexnet see parts`."""
     settings: Annotated[SettingsArguments, arg(name="")] = SettingsArguments()
 

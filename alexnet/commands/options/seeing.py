@@ -10,12 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from tyro.conf import OmitSubcommandPrefixes, Positional, arg, subcommand
 
 from alexnet.choices import Control, Fill, Method, Normalisation, NormRule, Overlap
-from alexnet.commands.options.common import DeviceOption, PictureArgument, RunArgument, SplitOption, StoreArgument
+from alexnet.commands.options.common import (
+    DeviceOption,
+    PictureArgument,
+    RunArgument,
+    SplitOption,
+    StoreArgument,
+    option,
+)
 
-Out = Annotated[
-    Path | None,
-    arg(metavar="FOLDER", help="Where to write the results.", help_behavior_hint="(default: RUN/see)"),
-]
+Out = Annotated[Path | None, option("FOLDER", default="RUN/see", help="Where to write the results.")]
 MethodOption = Annotated[Method, arg(help="How to go back through ReLUs and norms: see docs/seeing.md.")]
 NormOption = Annotated[
     NormRule | None,
@@ -25,14 +29,7 @@ NormOption = Annotated[
     ),
 ]
 Layers = Annotated[str, arg(metavar="NAMES", help="Which rows of the network, as in conv2-conv5.")]
-Channels = Annotated[
-    str,
-    arg(
-        metavar="NUMBERS",
-        help="Which maps of each row, as in 3,17-20.",
-        help_behavior_hint="(default: 6, evenly spread)",
-    ),
-]
+Channels = Annotated[str, option("NUMBERS", default="6, evenly spread", help="Which maps of each row, as in 3,17-20.")]
 
 
 @dataclass(frozen=True)
@@ -48,13 +45,11 @@ class Project:
     picture: PictureArgument
     layer: Annotated[str, arg(metavar="NAME")]
     """Which row of the network (`alexnet nets NAME` lists them): conv5, relu5, fc7 …"""
-    channels: Annotated[str, arg(metavar="NUMBERS", help_behavior_hint="(default: the strongest)")] = ""
+    channels: Annotated[str, option("NUMBERS", default="the strongest")] = ""
     """Which maps (or units of a fully connected layer), as in 3,17-20."""
     strongest: Annotated[int, arg(metavar="N")] = 9
     """How many of the strongest maps, if none are named."""
-    at: Annotated[
-        tuple[int, int] | None, arg(metavar="ROW COLUMN", help_behavior_hint="(default: each map's peak)")
-    ] = None
+    at: Annotated[tuple[int, int] | None, option("ROW COLUMN", default="each map's peak")] = None
     """Which unit of each map."""
     whole: bool = False
     """All units of each map at once."""
@@ -81,16 +76,14 @@ class TopNine:
 
     run_folder: RunArgument
     store: StoreArgument
-    layers: Annotated[str, arg(metavar="NAMES", help_behavior_hint="(default: all that have weights)")] = ""
+    layers: Annotated[str, option("NAMES", default="all that have weights")] = ""
     """Which rows, as in conv2-conv5,fc7."""
-    channels: Annotated[str, arg(metavar="NUMBERS", help_behavior_hint="(default: 12, evenly spread)")] = ""
+    channels: Annotated[str, option("NUMBERS", default="12, evenly spread")] = ""
     """Which maps are shown, as in 3,17-20. The JSON file has the strongest pictures of all."""
     split: SplitOption = "val"
-    shard: Annotated[str, arg(metavar="I/N", help_behavior_hint="(default: the whole split)")] = ""
+    shard: Annotated[str, option("I/N", default="the whole split")] = ""
     """Look only at the I-th of N shards of the split, and save what is found for --merge."""
-    merge: Annotated[
-        tuple[Path, ...], arg(metavar="FILE ...", help_behavior_hint="(default: look at the pictures)")
-    ] = ()
+    merge: Annotated[tuple[Path, ...], option("FILE ...", default="look at the pictures")] = ()
     """Show what these shards found."""
     method: MethodOption = "deconvnet"
     norms: NormOption = None
@@ -112,7 +105,7 @@ class EvolutionOfFeatures:
     store: StoreArgument
     layers: Layers = "conv1-conv5"
     channels: Channels = ""
-    epochs: Annotated[tuple[int, ...], arg(metavar="N ...", help_behavior_hint="(default: all snapshots)")] = ()
+    epochs: Annotated[tuple[int, ...], option("N ...", default="all snapshots")] = ()
     """Which snapshots."""
     split: SplitOption = "train"
     out: Out = None
@@ -150,9 +143,9 @@ class InvarianceOfFeatures:
     run_folder: RunArgument
     pictures: Annotated[Positional[tuple[str, ...]], arg(metavar="PICTURE ...", help_behavior_hint="(required)")]
     """Picture files; [Z] has five."""
-    true: Annotated[tuple[str, ...], arg(metavar="CLASS ...", help_behavior_hint="(default: the most probable)")] = ()
+    true: Annotated[tuple[str, ...], option("CLASS ...", default="the most probable")] = ()
     """The true class of each, by id or name."""
-    layers: Annotated[str, arg(metavar="NAMES", help_behavior_hint="(default: layers 1 and 7)")] = ""
+    layers: Annotated[str, option("NAMES", default="layers 1 and 7")] = ""
     """Rows whose outputs are compared, as in relu1,relu7."""
     normalise: Normalisation = "relative"
     """Euclidean distance: relative to the length of the original features, unchanged, or of unit vectors."""
@@ -174,7 +167,7 @@ class FiltersOfLayers:
     """
 
     run_folder: RunArgument
-    beside: Annotated[Path | None, arg(metavar="RUN", help_behavior_hint="(default: none)")] = None
+    beside: Annotated[Path | None, option("RUN", default="none")] = None
     """Another run to compare with."""
     out: Out = None
 
@@ -192,19 +185,19 @@ class OcclusionOfPicture:
 
     run_folder: RunArgument
     picture: PictureArgument
-    true: Annotated[str | None, arg(metavar="CLASS", help_behavior_hint="(default: the most probable)")] = None
+    true: Annotated[str | None, option("CLASS", default="the most probable")] = None
     """The true class, by id or name."""
-    size: Annotated[int | None, arg(metavar="PIXELS", help_behavior_hint="(default: a seventh, 32 of 224)")] = None
+    size: Annotated[int | None, option("PIXELS", default="a seventh, 32 of 224")] = None
     """Side of the square, in pixels of the network's input."""
-    stride: Annotated[int | None, arg(metavar="PIXELS", help_behavior_hint="(default: a quarter of the square)")] = None
+    stride: Annotated[int | None, option("PIXELS", default="a quarter of the square")] = None
     """How far it moves each time."""
     grey: Annotated[float, arg(metavar="LEVEL")] = 128.0
     """Grey level of the square, 0–255."""
-    layer: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="(default: the last convolution's)")] = None
+    layer: Annotated[str | None, option("NAME", default="the last convolution's")] = None
     """Row of the map that is watched."""
-    channel: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: the strongest)")] = None
+    channel: Annotated[int | None, option("N", default="the strongest")] = None
     """The map that is watched."""
-    store: Annotated[Path | None, arg(metavar="STORE", help_behavior_hint="(default: not shown)")] = None
+    store: Annotated[Path | None, option("STORE", default="not shown")] = None
     """A prepared store in which the watched map's strongest patches are looked for."""
     split: SplitOption = "val"
     precision: Literal["auto", "fp32"] = "auto"
@@ -226,19 +219,17 @@ class PartsOfPictures:
     run_folder: RunArgument
     keypoints: Annotated[Positional[Path], arg(metavar="JSON")]
     """Keypoints; the pictures are next to the file."""
-    parts: Annotated[
-        tuple[str, ...], arg(metavar="NAME ...", help_behavior_hint="(default: those in all pictures)")
-    ] = ()
+    parts: Annotated[tuple[str, ...], option("NAME ...", default="those in all pictures")] = ()
     """Which parts."""
-    match: Annotated[str, arg(metavar="TEXT", help_behavior_hint="(default: all)")] = ""
+    match: Annotated[str, option("TEXT", default="all")] = ""
     """Only pictures with this in their path, as in face/ for the built-in set."""
-    most: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: all)")] = None
+    most: Annotated[int | None, option("N", default="all")] = None
     """How many pictures at most; [Z] has five."""
-    layers: Annotated[str, arg(metavar="NAMES", help_behavior_hint="(default: layers 5 and 7)")] = ""
+    layers: Annotated[str, option("NAMES", default="layers 5 and 7")] = ""
     """Rows whose outputs are compared, as in relu5,relu7."""
-    mask: Annotated[int | None, arg(metavar="PIXELS", help_behavior_hint="(default: a seventh, 32 of 224)")] = None
+    mask: Annotated[int | None, option("PIXELS", default="a seventh, 32 of 224")] = None
     """Side of the mask, in pixels of the network's input."""
-    grey: Annotated[float | None, arg(metavar="LEVEL", help_behavior_hint="(default: the mean)")] = None
+    grey: Annotated[float | None, option("LEVEL", default="the mean")] = None
     """Grey level of the mask, 0–255."""
     control: Control = "object"
     """Where the control masks: on the object as in [Z] (in its box, or around the keypoints), or anywhere."""

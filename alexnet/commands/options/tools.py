@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-from alexnet.commands.options.common import RunArgument
+from alexnet.commands.options.common import RunArgument, option
 
 
 @dataclass(frozen=True)
@@ -26,14 +26,12 @@ class Serve:
     """Where to listen; 0.0.0.0 lets everyone connect who can reach this machine and has the token."""
     port: Annotated[int, arg(metavar="N")] = 8012
     """The port; 0: any free one."""
-    allowed_hosts: Annotated[tuple[str, ...], arg(metavar="NAME ...", help_behavior_hint="(default: none)")] = ()
+    allowed_hosts: Annotated[tuple[str, ...], option("NAME ...", default="none")] = ()
     """Host names under which a proxy (HTTPS or not) serves the explorer; the address then begins with a token too.
     localhost and 127.0.0.1 are allowed at every port, as `ssh -L` and containers forward it."""
-    store: Annotated[
-        Path | None, arg(metavar="STORE", help_behavior_hint="(default: the training's, if it still exists)")
-    ] = None
+    store: Annotated[Path | None, option("STORE", default="the training's, if it still exists")] = None
     """A prepared store in which the units' strongest pictures are looked for."""
-    beside: Annotated[Path | None, arg(metavar="RUN", help_behavior_hint="(default: none)")] = None
+    beside: Annotated[Path | None, option("RUN", default="none")] = None
     """Another run to compare with."""
 
 
@@ -66,7 +64,7 @@ class Bench:
 
     groups: Annotated[
         Positional[tuple[Literal["train", "infer", "views", "lrn", "prepare", "data", "see"], ...]],
-        arg(metavar="[train|infer|views|lrn|prepare|data|see ...]", help_behavior_hint="(default: all)"),
+        option("[train|infer|views|lrn|prepare|data|see ...]", default="all"),
     ] = ()
     """What to measure; lrn, prepare, data and see only in a checkout."""
     batch: Annotated[int, arg(metavar="N")] = 128
@@ -75,7 +73,7 @@ class Bench:
     """Rounds, in each of which every contender runs once. Figures are medians."""
     compile: bool = False
     """Also try the peers with torch.compile (takes minutes longer)."""
-    pictures: Annotated[Path | None, arg(metavar="FOLDER", help_behavior_hint="(default: generated ones)")] = None
+    pictures: Annotated[Path | None, option("FOLDER", default="generated ones")] = None
     """Pictures for prepare: any source of `alexnet prepare`."""
     json: bool = False
     """Print a JSON list of name, ours, peer, ratio, at_least, unit, spread, note."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-from alexnet.commands.options.common import described_by_default
+from alexnet.commands.options.common import described_by_default, option
 from alexnet.train.options import TrainOptions
 
 if TYPE_CHECKING:
@@ -29,14 +29,14 @@ class Nets:
         alexnet nets alexnet --batch 128
     """
 
-    name: Annotated[Positional[str | None], arg(metavar="[NAME]", help_behavior_hint="(default: list all)")] = None
+    name: Annotated[Positional[str | None], option("[NAME]", default="list all")] = None
     """The network."""
     batch: Annotated[int, arg(metavar="N")] = 1
     """Number of pictures for which memory is counted."""
-    classes: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: the network's, 1000)")] = None
+    classes: Annotated[int | None, option("N", default="the network's, 1000")] = None
     """Outputs of the last layer."""
     width: Width = 1.0
-    input: Annotated[int | None, arg(metavar="PIXELS", help_behavior_hint="(default: the network's, 224)")] = None
+    input: Annotated[int | None, option("PIXELS", default="the network's, 224")] = None
     """Side of the input."""
 
 
@@ -80,15 +80,13 @@ class Plan:
     """How many devices."""
     link: Annotated[float, arg(metavar="GB/S")]
     """What a device can send per second, in GB, while it receives as much: 1.25 for 10 Gbit Ethernet."""
-    name: Annotated[
-        Positional[str | None], arg(metavar="[NET]", help_behavior_hint="(default: the run's, or alexnet)")
-    ] = None
+    name: Annotated[Positional[str | None], option("[NET]", default="the run's, or alexnet")] = None
     """The network."""
-    speed: Annotated[float | None, arg(metavar="IMG/S", help_behavior_hint="(default: the run's)")] = None
+    speed: Annotated[float | None, option("IMG/S", default="the run's")] = None
     """Training speed of one device in pictures per second, as in `alexnet bench train` or a run's log."""
     run_folder: Annotated[Path | None, arg(name="run", metavar="RUN", help_behavior_hint="(default: none)")] = None
     """A run on one device, for its network and its measured speed."""
-    batch: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: 128 for each device)")] = None
+    batch: Annotated[int | None, option("N", default="128 for each device")] = None
     """Pictures in a batch, over all devices."""
     pictures: Annotated[int, arg(metavar="N")] = 1_281_167
     """Pictures in an epoch; the default is ILSVRC-2012's."""

@@ -7,7 +7,7 @@ from typing import Annotated
 from tyro.conf import Positional, arg
 
 from alexnet.choices import ClassOrder, Colours, Form
-from alexnet.commands.options.common import RunArgument
+from alexnet.commands.options.common import RunArgument, option
 
 
 @dataclass(frozen=True)
@@ -28,17 +28,17 @@ class Import:
     """A file of weights, a folder or a tar archive."""
     run_folder: Annotated[Positional[Path], arg(metavar="RUN")]
     """The run folder to make."""
-    classes: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: what the file says)")] = None
+    classes: Annotated[Path | None, option("FILE", default="what the file says")] = None
     """The list of classes: synset_words.txt, imagenet_class_index.json, meta.mat, CSV, JSON, or one class per line."""
     order: Annotated[ClassOrder | None, arg(help_behavior_hint="(default: the format's)")] = None
     """Order of the outputs: by sorted synset, by ILSVRC id, or as the list of classes has them."""
-    mean: Annotated[str | None, arg(metavar="FILE|R,G,B", help_behavior_hint="(default: the format's)")] = None
+    mean: Annotated[str | None, option("FILE|R,G,B", default="the format's")] = None
     """What is subtracted from pictures: an image (.npy, .binaryproto; in the weights' colour order), or a colour."""
-    std: Annotated[str | None, arg(metavar="R,G,B", help_behavior_hint="(default: the format's)")] = None
+    std: Annotated[str | None, option("R,G,B", default="the format's")] = None
     """What the inputs were divided by, on the scale 0–255; it is folded into the first layer's weights."""
     colours: Annotated[Colours | None, arg(help_behavior_hint="(default: the format's)")] = None
     """Colour order that the first layer reads."""
-    net: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="(default: the format's)")] = None
+    net: Annotated[str | None, option("NAME", default="the format's")] = None
     """The network of the zoo that the weights belong to (.npz, .caffemodel)."""
 
 
@@ -59,9 +59,9 @@ class Export:
     run_folder: RunArgument
     to: Form
     """The format."""
-    out: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: RUN/NETWORK.suffix)")] = None
+    out: Annotated[Path | None, option("FILE", default="RUN/NETWORK.suffix")] = None
     """The file to write."""
     preprocessing: bool = False
     """The model takes uint8 pictures (B, 256, 256, 3), and itself subtracts the mean and crops the centre."""
-    check: Annotated[Path | None, arg(metavar="STORE", help_behavior_hint="(default: random pictures)")] = None
+    check: Annotated[Path | None, option("STORE", default="random pictures")] = None
     """A store whose first validation pictures are used for the comparison of onnx."""
