@@ -8,6 +8,7 @@ import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import KW_ONLY, dataclass
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal, get_type_hints
@@ -56,6 +57,7 @@ class InvalidParameter(UsageError, ValueError):
     """A parameter of the wrong type or out of its range; the message begins with its name."""
 
 
+@dataclass(eq=False, repr=False)
 class Classifier(ClassifierMixin, BaseEstimator):
     """A network of the two papers as a scikit-learn classifier.
 
@@ -80,54 +82,29 @@ class Classifier(ClassifierMixin, BaseEstimator):
     Fitted: `classes_` (K,), the labels in the order of the outputs; `run_`, the `alexnet.Run`.
     """
 
-    def __init__(
-        self,
-        net: str | None = None,
-        *,
-        width: float = 1.0,
-        epochs: int | None = None,
-        batch: int | None = None,
-        learning_rate: float | None = None,
-        patience: int = 5,
-        recipe: str = "paper",
-        mirror: bool | None = None,
-        input_size: int | None = None,
-        size: int | None = None,
-        start_from: str | PathLike[str] | None = None,
-        freeze: str = "",
-        validation: float = 0.1,
-        class_weight: dict[Any, float] | Literal["balanced"] | None = None,
-        views: Literal[1, 5, 9, 10] = 10,
-        folder: str | PathLike[str] | None = None,
-        random_state: int | np.random.RandomState | None = 0,
-        device: DeviceChoice = "auto",
-        precision: PrecisionChoice = "auto",
-        threads: int = 0,
-        verbose: bool | int = False,
-        rate: float | None = None,
-    ) -> None:
-        self.net = net
-        self.width = width
-        self.epochs = epochs
-        self.batch = batch
-        self.learning_rate = learning_rate
-        self.patience = patience
-        self.recipe = recipe
-        self.mirror = mirror
-        self.input_size = input_size
-        self.size = size
-        self.start_from = start_from
-        self.freeze = freeze
-        self.validation = validation
-        self.class_weight = class_weight
-        self.views = views
-        self.folder = folder
-        self.random_state = random_state
-        self.device: DeviceChoice = device
-        self.precision: PrecisionChoice = precision
-        self.threads = threads
-        self.verbose = verbose
-        self.rate = rate
+    net: str | None = None
+    _: KW_ONLY
+    width: float = 1.0
+    epochs: int | None = None
+    batch: int | None = None
+    learning_rate: float | None = None
+    patience: int = 5
+    recipe: str = "paper"
+    mirror: bool | None = None
+    input_size: int | None = None
+    size: int | None = None
+    start_from: str | PathLike[str] | None = None
+    freeze: str = ""
+    validation: float = 0.1
+    class_weight: dict[Any, float] | Literal["balanced"] | None = None
+    views: Literal[1, 5, 9, 10] = 10
+    folder: str | PathLike[str] | None = None
+    random_state: int | np.random.RandomState | None = 0
+    device: DeviceChoice = "auto"
+    precision: PrecisionChoice = "auto"
+    threads: int = 0
+    verbose: bool | int = False
+    rate: float | None = None
 
     # ── learning ─────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -280,7 +257,7 @@ class Classifier(ClassifierMixin, BaseEstimator):
     def __setstate__(self, state: dict[str, Any]) -> None:
         """The run that it carries is put into a temporary folder of its own."""
         files = state.pop("_run_files", None)
-        super().__setstate__({"class_weight": None, "learning_rate": None} | state)  # older pickles lack these
+        super().__setstate__(state)  # what an older pickle lacks has its default
         if files is not None:
             with space_named():
                 self.run_ = Run.of_files(files, device=self.device)

@@ -1,7 +1,8 @@
 """Text for people: printable characters, tables, rates, durations, counts and sizes."""
 
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 WIDEST_TABLE = 1_000_000
 """Cells of the screen that tables are laid out for: more than any has, so that nothing is cut."""
@@ -35,6 +36,22 @@ def duration(seconds: float) -> str:
 def counted(count: int, one: str, many: str = "") -> str:
     """A count with its noun: 1 file, 2 files. `many` where it is not `one` with an s."""
     return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+def option_name(name: str) -> str:
+    """What the command line calls a field of options: learning_rate is --learning-rate."""
+    return "--from" if name == "start_from" else f"--{name.replace('_', '-')}"
+
+
+def option_words(options: Mapping[str, Any]) -> list[str]:
+    """The command line's words for these options; None and empty text say nothing."""
+    words = []
+    for name, value in options.items():
+        if isinstance(value, bool):
+            words.append(option_name(name) if value else option_name(f"no_{name}"))
+        elif value not in (None, ""):
+            words += [option_name(name), str(value)]
+    return words
 
 
 def in_bytes(count: int) -> str:

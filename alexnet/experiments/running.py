@@ -20,6 +20,7 @@ from alexnet.files.atomic import write_atomically
 from alexnet.files.outputs import head_of, kind_of, refuse_foreign
 from alexnet.files.schema import Count, Key, Range, from_json, json_bytes, read_json, to_json
 from alexnet.runs.formats import current_names, current_options
+from alexnet.text import option_name, option_words
 
 RESULTS = "results"
 
@@ -143,7 +144,7 @@ def run_experiment(experiment: Experiment, lab: Lab) -> Path:
     refuse_foreign(place, lambda path: b'"claim": "' in head_of(path))
     lab.say(f"{experiment.id}, {experiment.title}\nclaim: {experiment.claim}")
     lab.say(f"cost: {experiment.cost(lab.settings.seeds)}; its authors: {experiment.full_scale}")
-    if ignored := [_option(name) for name in changed(asdict(lab.settings)) if name in experiment.ignored_settings]:
+    if ignored := [option_name(name) for name in changed(asdict(lab.settings)) if name in experiment.ignored_settings]:
         lab.say(f"{', '.join(ignored)}: ignored, this result has values of its own")
     if experiment.record_size not in (None, lab.store.size):
         raise Unsuited(
@@ -208,17 +209,14 @@ def data_of(store: Store, split: str) -> Data:
     return Data(store.path.resolve().name, store.fingerprint, len(store.class_ids), store.size, pictures, split)
 
 
-def _option(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
-
-
 def command(experiment: Experiment, lab: Lab) -> str:
     """The command line that reproduces the result, with the options that differ from their defaults; stores by their
     folder's name."""
     words = ["alexnet", "paper", "run", experiment.id, lab.store.path.resolve().name]
-    for name, value in changed(asdict(lab.settings)).items():
-        if name not in (*WHERE, *experiment.ignored_settings):
-            words += [_option(name), str(value)]
+    left_out = {*WHERE, *experiment.ignored_settings}
+    words += option_words(
+        {name: value for name, value in changed(asdict(lab.settings)).items() if name not in left_out}
+    )
     if lab.pretraining is not None and lab.uses_pretraining:
         words += ["--pretrain", lab.pretraining.path.resolve().name]
     if lab.keypoints is not None and experiment.keypoints:

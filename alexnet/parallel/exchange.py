@@ -50,6 +50,7 @@ class Wires:
         """Send `leaving`, receive tensors of `shapes`, of type and device of `like`. `means`: gradients of a mean over
         the pictures; in fp16 they would fall below its smallest numbers, so sums travel, as in 2012."""
         dtype = self.half or like.dtype
+        # Gradients of a mean over B pictures are about 1/B as large: in fp16 they would underflow, so sums are sent.
         scaled = means and dtype == torch.float16
         sent = [_rows_last(tensor * len(tensor) if scaled else tensor).to(dtype) for tensor in leaving]
         arriving = [torch.empty(_shape_rows_last(shape), dtype=dtype, device=like.device) for shape in shapes]
@@ -82,6 +83,7 @@ class _Swap(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, wires: Wires, shapes: Sequence[torch.Size], x: Tensor, *leaving: Tensor) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         ctx.wires, ctx.shapes = wires, [tensor.shape for tensor in leaving]
+        # The empty tensor makes autograd call `backward` on a process that only sends: the others wait for its part.
         return x.new_zeros(len(x), 0), *wires.carry(leaving, shapes, x, means=False)
 
     @staticmethod

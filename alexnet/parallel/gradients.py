@@ -84,6 +84,7 @@ def _all_reduce_hook(group: Any, meter: Meter, half: torch.dtype | None) -> Call
     """DDP's hook: add a bucket up over the group, rounded to `half` on the way if there is one."""
 
     def add(_: Any, bucket: GradBucket) -> torch.futures.Future[Tensor]:
+        # Sums, where DDP would average: each process's loss is already its share of the mean over the whole batch.
         gradients = bucket.buffer()
         sent = gradients if half is None else gradients.to(half)
         meter.gradient_bytes += sent.numel() * sent.element_size()

@@ -27,6 +27,7 @@ from alexnet.parallel.heartbeat import START_ALL, Watch, common_name, in_ranks, 
 from alexnet.parallel.team import Groups, Team
 from alexnet.placement import find_device
 from alexnet.terminal import say
+from alexnet.text import option_name
 
 VARIABLES = ("WORLD_SIZE", "RANK", "MASTER_ADDR", "MASTER_PORT")
 """What torchrun sets for each process."""
@@ -222,7 +223,7 @@ def _difference(what: str, rank: int, theirs: dict[str, Any], firsts: dict[str, 
     found, wanted = theirs[what], firsts[what]
     if isinstance(found, dict):
         name = next(name for name in found if found[name] != wanted[name])
-        what, found, wanted = f"--{name.replace('_', '-')}", found[name], wanted[name]
+        what, found, wanted = option_name(name), found[name], wanted[name]
     return (
         f"{what} of rank {rank} on {theirs['host']} is not that of rank 0 on {firsts['host']}: {found}, not {wanted}. "
         "Give every process the same store, options and version."

@@ -43,6 +43,7 @@ class WholeBatchNorm(nn.Module):
         norm = self.norm
         if not norm.training:
             return norm(x)
+        # Two sums over all processes, the variance around the common mean: E[x²] − E[x]² would cancel digits.
         wide = x.to(norm.weight.dtype)
         mean_c = self._mean(wide)
         centred = wide - mean_c[:, None, None]

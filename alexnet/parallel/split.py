@@ -94,6 +94,7 @@ def _split_columns(network: Network, part: NetworkShard, member: Member) -> None
     table, layers = network.table, network.layers
     last = table.weighted[-1]
     end = table.rows.index(last)
+    # The last layer is whole on column 0 alone, which reads all columns; the others end in logits of no class.
     held = layers if member.number == 0 else layers[:end]
     network.layers = tuple(_of_column(table, layer, member.number) for layer in held)
     for whole, layer in zip(held, network.layers, strict=True):
@@ -115,6 +116,7 @@ def _of_column(table: Table, layer: Layer, column: int) -> Layer:
     row, columns = layer.row, layer.columns
     if isinstance(row, Conv | Dense):
         read = len(readers(table, row)[column])
+        # Every column has the whole picture; of any other map it has its own part and receives those that it reads.
         below = layer.entering.maps // (1 if row is table.rows[0] else columns) * read
         entering = Shape(below, layer.entering.side)
     else:

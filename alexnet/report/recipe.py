@@ -6,7 +6,7 @@ from typing import Any
 from alexnet.data.store.read import Store
 from alexnet.measure.run import Run
 from alexnet.runs.history import History, day
-from alexnet.text import counted
+from alexnet.text import counted, option_words
 
 
 def recipe_text(run: Run, history: History) -> dict[str, str]:
@@ -40,14 +40,8 @@ def repeating_command(run: Run, store: Store | None) -> str:
     trained_on = store is not None and store.fingerprint == run.config.get("data", {}).get("fingerprint")
     place = str(store.path) if store is not None and trained_on else "STORE"
     made_itself = {name: run.config.get("machine", {}).get(name) for name in ("device", "threads", "precision")}
-    words = ["alexnet", "train", place, "--out", "RUN"]
-    for name, value in {**run.config.get("options", {}), **made_itself}.items():
-        option = "--from" if name == "start_from" else f"--{name.replace('_', '-')}"
-        if isinstance(value, bool):
-            words.append(option if value else option.replace("--", "--no-", 1))
-        elif value not in (None, ""):
-            words += [option, str(value)]
-    return shlex.join(words)
+    options = {**run.config.get("options", {}), **made_itself}
+    return shlex.join(["alexnet", "train", place, "--out", "RUN", *option_words(options)])
 
 
 def _plain(value: Any) -> str:

@@ -10,7 +10,7 @@ from alexnet.files.schema import Range
 from alexnet.nets import zoo
 from alexnet.nets.network import Network
 from alexnet.nets.table import BatchNorm
-from alexnet.text import counted
+from alexnet.text import counted, option_name
 from alexnet.train.options import TrainOptions
 from alexnet.train.recipes import Recipe, describe, find
 
@@ -51,7 +51,7 @@ def check_numbers(options: TrainOptions, recipe: Recipe) -> None:
 
 def _check_ranges(options: TrainOptions) -> None:
     for name, hint in get_type_hints(TrainOptions, include_extras=True).items():
-        value, option = getattr(options, name), f"--{name.replace('_', '-')}"
+        value, option = getattr(options, name), option_name(name)
         kinds = (hint, *get_args(hint))  # of a `Range`, or of a union with None
         for limits in (one for kind in kinds for one in getattr(kind, "__metadata__", ()) if isinstance(one, Range)):
             if value is not None and not math.isfinite(value):

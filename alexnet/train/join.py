@@ -1,6 +1,6 @@
-"""How the leader hands a job, new or taken up again, to the other processes, which never look into the run folder.
+"""How the leader sends the training state to the other processes, which never look into the run folder.
 
-The whole state goes to everyone, who then keeps a part: so a run goes on in any other layout, in one process too.
+Everyone receives the whole state and keeps its shard of it: so a run can be resumed by any other number of processes.
 """
 
 from pathlib import Path
@@ -24,12 +24,12 @@ INPUTS = ("mean_image", "eigenvalues", "eigenvectors")
 
 
 def broadcast_end(team: Team, code: int = 0) -> None:
-    """The leader: there is nothing to do, the run has ended or (exit code `code`) can't begin. It speaks for all."""
+    """The leader: there is nothing to do, the run has ended or (exit code `code`) can't begin. It reports for all."""
     team.from_leader({"ended": code})
 
 
 def broadcast_state(state: TrainingState, team: Team) -> None:
-    """The leader: the job, its network still whole."""
+    """The leader: sends the state, its network still whole."""
     if team.alone:
         return
     tensors, standing = state.contents()
@@ -39,8 +39,8 @@ def broadcast_state(state: TrainingState, team: Team) -> None:
 
 
 def receive_state(store: Store, folder: Path, team: Team) -> TrainingState | None:
-    """The others: the job that the leader tells of, the network whole; None if the run has ended. SystemExit, without a
-    word, if the leader could not begin."""
+    """The others: the leader's state, the network whole; None if the run has ended. SystemExit, without a message, if
+    the leader could not begin."""
     told = team.from_leader(None)
     if told.get("ended"):
         raise SystemExit(told["ended"])

@@ -18,6 +18,7 @@ from alexnet.parallel.team import ALONE, Team
 from alexnet.placement import find_device
 from alexnet.processors import cores
 from alexnet.runs.folder import RunFolder
+from alexnet.text import option_name
 from alexnet.train.checks import check_numbers, with_options
 from alexnet.train.options import LAUNCH_OPTIONS, TrainOptions
 from alexnet.train.recipes import Recipe, find
@@ -130,9 +131,8 @@ def recorded_options(run: RunFolder, given: TrainOptions) -> TrainOptions:
     for name, default in vars(TrainOptions()).items():
         asked, kept = getattr(given, name), getattr(recorded, name)
         if name not in ("epochs", *LAUNCH_OPTIONS) and asked not in (default, kept):
-            option = "from" if name == "start_from" else name.replace("_", "-")
             raise UsageError(
-                f"--{option} {asked}: the run in {run.path} was started with {kept}. "
+                f"{option_name(name)} {asked}: the run in {run.path} was started with {kept}. "
                 "With --resume its own options hold; leave this one out, or start a new run."
             )
     epochs = recorded.epochs if given.epochs is None else given.epochs

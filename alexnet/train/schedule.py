@@ -132,6 +132,7 @@ class Polynomial(Schedule):
     power: float
 
     def rates(self, epoch: int, share: float = 0.0) -> Rates:
+        # In updates, not whole epochs: t counts from the run's start, so it is above 0 when the warm-up ends.
         done = epoch - 1 + share
         factor = done / self.warmup if done < self.warmup else max(0.0, 1 - done / self.epochs) ** self.power
         return Rates(self.learning_rate * factor, self.learning_rate * factor * self.bias_factor)

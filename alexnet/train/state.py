@@ -182,7 +182,7 @@ def start_run(
     """A run from its beginning, its folder made, and what a person should know of the choices made.
 
     `claim` is called once the folder is there and before anything is written into it: it takes the folder's lock. The
-    job is that of one process still, with the whole network; `team` will train it.
+    state is that of one process, with the whole network; `team` will train it.
 
     Raises UserError or UsageError for options, store or folder that can't be used; nothing is left behind then.
     """
@@ -265,7 +265,7 @@ def _config(
 
 
 def start_in(team: Team, step: int, threads: int) -> dict[str, Any]:
-    """For the config: from which update on, in which layout, with how many threads each."""
+    """For the config: from which update on, in which grid, with how many threads each."""
     return {"step": step, "layout": team.grid.as_json(), "threads": threads}
 
 
@@ -284,7 +284,7 @@ def make_state(
     options: TrainOptions,
     machine: dict[str, Any],
 ) -> TrainingState:
-    """The job of one process: the whole network, at rest at its beginning."""
+    """The state of one process: the whole network, at rest at its beginning."""
     device = torch.device(machine["device"])
     if options.deterministic and device.type == "cuda":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS repeats itself only with this

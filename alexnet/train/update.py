@@ -72,6 +72,7 @@ class Update:
     @torch.no_grad()
     def step(self, rates: Rates) -> None:
         """Apply the gradients that lie in the network's parameters, or in the copies that its layers learn by."""
+        # Learning rate 0 freezes: not even decay acts. A weight, its velocity and its bf16 copy change in one pass.
         ratios = self._ratios()
         for name, velocity in self.velocities.items():
             weight, copy, gradient = self.network.get_parameter(name), self._copy(name), self._gradient(name)

@@ -46,7 +46,7 @@ def small_run(name: str, folder: Path) -> Path:
         run.save_model(weights)
         run.save_snapshot(weights, 1)
     else:
-        _, about = load_tensors(run.states()[0])
+        _, about = load_tensors(run.checkpoints()[0])
         state = {f"{kind}/{name}": one.clone() for kind in ("weight", "velocity") for name, one in weights.items()}
         run.save_checkpoint(0, state, about)
     return path

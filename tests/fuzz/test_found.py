@@ -635,7 +635,7 @@ def test_a_description_beside_weights(tmp_path: Path, change: dict[str, Any]) ->
 def test_a_run_without_a_state_whose_options_make_another_network_than_its_table(tmp_path: Path) -> None:
     """Torch's own words came, of sizes that do not match."""
     run, store = seeds.small_run("begun-run", tmp_path), Store.open(seeds.copied("raw.store", tmp_path))
-    for state in RunFolder.open(run).states():
+    for state in RunFolder.open(run).checkpoints():
         state.unlink()
     with pytest.raises(UserError, match=r"config\.json: .*(needed|belong to no layer)"):
         resume_run(store, run, TrainOptions())

@@ -97,7 +97,7 @@ def test_a_run_goes_on_in_every_layout_and_alone(store: Store, tmp_path: Path) -
     assert [(start["step"], start["layout"]["processes"]) for start in run.config["starts"]] == [
         (0, 1), (3, 2), (5, 2), (9, 2), (12, 4), (16, 1),
     ]  # fmt: skip
-    assert "divided otherwise" in (tmp_path / "run" / "log.jsonl").read_text()
+    assert "another process grid" in (tmp_path / "run" / "log.jsonl").read_text()
 
 
 def test_the_state_on_disk_is_that_of_one_process(store: Store, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from alexnet.experiments.finding import Row
 from alexnet.experiments.lab import Lab
 from alexnet.experiments.trial import Trial
 from alexnet.runs.history import read_history
+from alexnet.text import option_words
 from alexnet.train.options import TrainOptions
 from alexnet.train.stop import Interrupted, stop_signals
 
@@ -87,4 +88,4 @@ def command_of(trial: Trial, processes: int, out: Path) -> list[str]:
     launcher = ["torch.distributed.run", "--standalone", "--nproc-per-node", str(processes), "-m"]
     words = [sys.executable, "-m", *(launcher if processes > 1 else ()), "alexnet", "train"]
     words += [str(trial.store.path), "--out", str(out)]
-    return words + [word for name, value in changed.items() for word in (f"--{name.replace('_', '-')}", str(value))]
+    return words + option_words(changed)
