@@ -11,7 +11,6 @@ from pathlib import Path
 from alexnet.data.store.read import Store
 from alexnet.errors import UserError
 from alexnet.files.schema import canonical_digest
-from alexnet.files.tensors import tensor_digest
 from alexnet.measure.run import Run
 from alexnet.nets.network import Network
 from alexnet.placement import Placement
@@ -46,11 +45,6 @@ class OpenNetwork:
     def network(self) -> Network:
         """Raises UserError if no epoch has ended yet."""
         return self.run.network
-
-    @cached_property
-    def digest(self) -> str:
-        """Identifies the weights."""
-        return tensor_digest(self.network.state_dict())
 
 
 def version_of(path: Path) -> str:

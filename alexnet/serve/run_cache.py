@@ -21,7 +21,7 @@ from alexnet.data.store.read import Store, StoreSplit
 from alexnet.errors import UserError
 from alexnet.features.similar.index import DESCRIPTION, Index, build
 from alexnet.files.atomic import faults_named, write_atomically
-from alexnet.files.schema import from_json, is_altered, json_bytes, read_json, sealed
+from alexnet.files.schema import from_json, is_sealed, json_bytes, read_json, sealed
 from alexnet.files.tensors import digest_in
 from alexnet.measure.evaluation import Progress, check_size, evaluate_run, part_of
 from alexnet.report.text import evaluation_as_json
@@ -29,6 +29,7 @@ from alexnet.see.activation_statistics import ActivationStatistics, measure_acti
 from alexnet.see.connections import weighted_layers
 from alexnet.see.evolution import chosen_epochs, viewer_after
 from alexnet.see.top import Top, find_top
+from alexnet.see.write import about as about_pass
 from alexnet.serve.cache import LRUCache
 from alexnet.serve.open_networks import OpenNetwork, version_of
 
@@ -66,7 +67,7 @@ class CachedEvaluation:
     def load(cls, path: Path) -> "CachedEvaluation":
         """Raises UserError if the file is damaged."""
         found = read_json(path)
-        if not found.get("checksum") or is_altered(found):
+        if not is_sealed(found):
             raise UserError(f"{path}: damaged, or of an older alexnet. Request it again.")
         return from_json(found, cls, path, "Request it again.")
 
@@ -88,7 +89,7 @@ class RunCache:
     @cached_property
     def about(self) -> dict[str, Any]:
         """The weights and pictures: the same as `alexnet see` writes."""
-        return {"run": self.opened.digest, "store": self.prepared.store.fingerprint, "part": self.prepared.split}
+        return about_pass(self.opened.run, self.prepared.store, self.prepared.split)
 
     def path(self, what: Pass) -> Path:
         """The file, or folder, of a pass."""
@@ -138,9 +139,9 @@ class RunCache:
     def _of_epoch(self, epoch: int) -> Path:
         return self.path("evolution") / f"epoch-{epoch:04}.safetensors"
 
-    def _known(self, path: Path, load: Callable[[Path], Any], **about: str) -> Any:
+    def _known(self, path: Path, load: Callable[[Path], Any], **other: str) -> Any:
         """What the file holds; None if there is none, or one of other weights or pictures."""
-        found, wanted = self._read(path, load), self.about | about
+        found, wanted = self._read(path, load), self.about | other
         return found if found and all(found.about.get(name) == value for name, value in wanted.items()) else None
 
     def _read(self, path: Path, load: Callable[[Path], Any]) -> Any:
