@@ -1,4 +1,5 @@
-"""What a training run can be told. Plain values: the command line reads this without importing torch."""
+"""The options of a training run, declared once: the command line, `alexnet.Classifier`, the experiments and recorded
+runs read them from here. Plain values: nothing here imports torch."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ LAUNCH_OPTIONS = ("columns", "hybrid", "wire", "gradients", "timeout")
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """Options of one training run. None: what the recipe says."""
+    """Options of one training run. None: the recipe's value."""
 
     recipe: str = "paper"
     """paper ([A] §5), steps (the same, but the learning rate drops at set epochs), zf ([Z] §3), a logged run of 2012
@@ -36,7 +37,7 @@ class TrainOptions:
     learning_rate: Annotated[float | None, arg(aliases=("--lr",))] = None
     """Learning rate at the start. Default: the recipe's, 0.01."""
     momentum: float | None = None
-    """Share of the velocity kept at each update. Default: the recipe's, 0.9."""
+    """Momentum. Default: the recipe's, 0.9."""
     warmup: Annotated[float, Range()] | None = None
     """Epochs over which the learning rate rises from 0 (recipes with a polynomial decay). Default: the recipe's."""
     decay: Annotated[float, Range()] | None = None
@@ -44,7 +45,7 @@ class TrainOptions:
     patience: Annotated[int, Range(1)] = 5
     """Epochs without a better validation error before the learning rate is divided by 10 (plateau rule)."""
     threshold: Annotated[float, Range()] = 0.1
-    """How many points (percent) the validation error must fall to count as better."""
+    """Percentage points by which the validation error must fall to count as better."""
     init: Initialisation | None = None
     """Initial weights: code (the 2012 code's), paper ([A] §5 as printed) or zf ([Z] §3). Default: code (zf: zf)."""
     colour_noise: ColourNoise | None = None
@@ -60,20 +61,21 @@ class TrainOptions:
     mirror: bool | None = None
     """Mirror half of the pictures. Default: yes."""
     cutout: Annotated[int, Range()] = 0
-    """Side in pixels of a square set to the mean in each training picture; 0 for none."""
+    """Side in pixels of a square set to the mean in each training picture; 0: none."""
     start_from: Path | None = None
-    """Run folder whose weights to start from; the last layer is new, unless --take says otherwise."""
+    """Run folder whose weights to start from. The last layer is new, unless --take names it."""
     take: str = ""
-    """Layers whose weights to take from there: names or spans, as in conv1-conv5; "all" goes on with a finished run.
+    """Layers whose weights to take from there: names or spans, as in conv1-conv5; "all" continues a finished run.
     Default: every layer but the last, which must then be alike."""
     freeze: str = ""
     """Layers that keep their weights: names or spans, as in conv1-conv5,fc6."""
     snapshots: bool = False
     """Keep the weights at epochs 1, 2, 5, 10, 20, 30, 40, 64 and the last ([Z] Fig. 4)."""
     seed: int = 0
-    """Of weights, order, crops, mirrors, noise and dropout."""
+    """Random seed for weights, order, crops, mirrors, noise and dropout."""
     save_minutes: Annotated[float, Range()] = 5.0
-    """Minutes between saves inside an epoch; its end is saved too, where the last save is 15 seconds old."""
+    """Minutes between checkpoints within an epoch. Its end is saved too, unless the last checkpoint is less than 15
+    seconds old."""
     threads: Annotated[int, Range()] = 0
     """CPU threads; 0: one for each core that the process may use, or fewer where OMP_NUM_THREADS says so."""
     precision: PrecisionChoice = "auto"
@@ -81,10 +83,11 @@ class TrainOptions:
     device: DeviceChoice = "auto"
     """Where to train; auto: the first of cuda, mps, cpu that is there."""
     deterministic: bool = False
-    """On CUDA: bit-identical repeats, slower. On the CPU they always are."""
+    """On CUDA: repeated runs are bit-identical, but slower (sets CUBLAS_WORKSPACE_CONFIG unless it is set). On the CPU
+    they always are."""
     columns: int = 1
-    """Under torchrun: processes that share one network, a column each ([A] §3.2: 2). Batches are dealt out over the
-    other processes."""
+    """Under torchrun: processes that share one network, a column each ([A] §3.2: 2). Batches are divided among the
+    others."""
     hybrid: bool = False
     """Under torchrun: dense layers split over all processes, convolutions data parallel (One Weird Trick)."""
     wire: Literal["same", "bf16", "fp16"] = "same"
@@ -92,7 +95,7 @@ class TrainOptions:
     gradients: Literal["same", "bf16"] = "same"
     """Type of the weight gradients that data-parallel processes add up; same: as they are computed."""
     timeout: float = 600.0
-    """Seconds after which a process that does not answer is given up and named."""
+    """Seconds after which a process that does not respond is reported as lost."""
 
     @property
     def launch(self) -> dict[str, Any]:
