@@ -4,7 +4,7 @@ import shutil
 
 from alexnet.commands.options.papers import Paper, PaperList, PaperReport, PaperRun, PaperRuns
 from alexnet.errors import UsageError
-from alexnet.experiments.listing import results_in_words, runs_in_words
+from alexnet.experiments.listing import list_results, list_runs
 from alexnet.experiments.registry import chosen
 from alexnet.experiments.settings import Settings
 
@@ -13,9 +13,9 @@ def run(options: Paper) -> None:
     match options.action:
         case PaperList(seeds):
             Settings(seeds=seeds).check()
-            print(results_in_words(seeds, shutil.get_terminal_size().columns))
+            print(list_results(seeds, shutil.get_terminal_size().columns))
         case PaperRuns():
-            print(runs_in_words())
+            print(list_runs())
         case PaperRun() as action:
             run_results(action)
         case PaperReport(folder):
@@ -28,7 +28,7 @@ def run(options: Paper) -> None:
 def run_results(action: PaperRun) -> None:
     from alexnet.data.store.read import Store  # these import torch, which a list needs not
     from alexnet.experiments.lab import Lab
-    from alexnet.experiments.report import result_in_words
+    from alexnet.experiments.report import describe_result
     from alexnet.experiments.running import read_result, run_all
     from alexnet.terminal import say
 
@@ -39,4 +39,4 @@ def run_results(action: PaperRun) -> None:
     pretraining = None if action.pretrain is None else Store.open(action.pretrain)
     lab = Lab(action.out, Store.open(action.store), settings, pretraining, say, keypoints=action.keypoints)
     for path in run_all(experiments, lab):
-        print(f"{result_in_words(read_result(path))}\n\n{path}\n", flush=True)
+        print(f"{describe_result(read_result(path))}\n\n{path}\n", flush=True)

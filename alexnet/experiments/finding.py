@@ -13,7 +13,7 @@ from alexnet.files.schema import AnyFloat, Count, Range
 
 Agrees = Literal["yes", "no", "undecided", "unmeasured"]
 Unit = Literal["%", "points", "epochs", "×", "s", "pictures/s", ""]
-WORDS: dict[str, str] = {
+ANSWERS: dict[str, str] = {
     "yes": "yes",
     "no": "no",
     "undecided": "cannot be decided at this scale",

@@ -11,7 +11,7 @@ EXAMPLE_PICTURES, EXAMPLE_EPOCHS, EXAMPLE_PACE = 4000, 40, 250
 pictures/s."""
 
 
-def results_in_words(seeds: int, width: int) -> str:
+def list_results(seeds: int, width: int) -> str:
     """Every result: id, title, claim, needs, cost here and at full scale."""
     seconds = EXAMPLE_PICTURES * EXAMPLE_EPOCHS / EXAMPLE_PACE
     listed = []
@@ -34,7 +34,7 @@ def results_in_words(seeds: int, width: int) -> str:
     return "\n\n".join((*listed, textwrap.fill(note, max(60, width))))
 
 
-def runs_in_words() -> str:
+def list_runs() -> str:
     """A line for each of the 98 files: the run, its options here, its best logged result; or the reason."""
     rows = []
     for run in (*logged_runs(), *runs_without_file()):

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from alexnet.errors import UserError
-from alexnet.experiments.finding import WORDS, Row, Verdict, in_points
+from alexnet.experiments.finding import ANSWERS, Row, Verdict, in_points
 from alexnet.experiments.running import RESULTS, Figure, Result, read_results
 from alexnet.experiments.settings import describe
 from alexnet.experiments.statistics import RULE
@@ -37,7 +37,7 @@ def write_report(folder: Path) -> tuple[Path, Path]:
 # ── text for all pages ───────────────────────────────────────────────────────────────────────────────────────────
 
 
-def value_in_words(value: float | None, unit: str) -> str:
+def describe_value(value: float | None, unit: str) -> str:
     if value is None:
         return "–"
     if unit == "%":
@@ -52,9 +52,9 @@ def table_rows(result: Result) -> list[tuple[str, ...]]:
     return [
         (
             row.what,
-            value_in_words(row.paper, row.unit),
-            value_in_words(row.mean, row.unit),
-            value_in_words(row.spread, row.unit).lstrip("+"),
+            describe_value(row.paper, row.unit),
+            describe_value(row.mean, row.unit),
+            describe_value(row.spread, row.unit).lstrip("+"),
             str(row.seeds or len(row.values)),
             "; ".join(filter(None, (_margin(row), row.note))),
         )
@@ -63,7 +63,7 @@ def table_rows(result: Result) -> list[tuple[str, ...]]:
 
 
 def _margin(row: Row) -> str:
-    return "" if row.margin is None else f"margin {value_in_words(row.margin, row.unit).lstrip('+')}"
+    return "" if row.margin is None else f"margin {describe_value(row.margin, row.unit).lstrip('+')}"
 
 
 def heading(result: Result) -> str:
@@ -77,19 +77,19 @@ def networks_and_data(result: Result) -> str:
 
 
 def summary_rows(results: Mapping[str, Result]) -> list[tuple[str, ...]]:
-    return [(f"{r.id}, {r.title}", networks_and_data(r), agrees_in_words(r)) for r in results.values()]
+    return [(f"{r.id}, {r.title}", networks_and_data(r), describe_answer(r)) for r in results.values()]
 
 
-def verdict_in_words(verdict: Verdict) -> str:
-    return f"{verdict.claim}: {WORDS[verdict.agrees]} ({verdict.why})"
+def describe_verdict(verdict: Verdict) -> str:
+    return f"{verdict.claim}: {ANSWERS[verdict.agrees]} ({verdict.why})"
 
 
-def agrees_in_words(result: Result) -> str:
+def describe_answer(result: Result) -> str:
     answers = Counter(verdict.agrees for verdict in result.verdicts)
-    short = WORDS | {"undecided": "undecided"}
+    short = ANSWERS | {"undecided": "undecided"}
     of_each = ", ".join(f"{answers[answer]} {word}" for answer, word in short.items() if answers[answer])
     claims = f" (of {answers.total()} claims: {of_each})" if len(answers) > 1 else ""
-    return WORDS[result.agrees] + claims + (f"; {result.invalid}" if result.invalid else "")
+    return ANSWERS[result.agrees] + claims + (f"; {result.invalid}" if result.invalid else "")
 
 
 def facts_of(result: Result) -> dict[str, str]:
@@ -97,7 +97,7 @@ def facts_of(result: Result) -> dict[str, str]:
     data, versions, seconds = result.data, result.versions, result.seconds
     counts = ", ".join(f"{count:,} {name}" for name, count in data.pictures.items())
     return {
-        "Does the direction agree": agrees_in_words(result),
+        "Does the direction agree": describe_answer(result),
         "Reading": result.reading,
         "Recipe": result.recipe,
         "Pictures": f"{data.store}, {data.classes:,} classes, {counts}, records of {data.record}; measured on "
@@ -126,7 +126,7 @@ def section_in_markdown(file: str, result: Result, prefix: str, level: int) -> s
         f"Claim: {result.claim}",
         f"    {result.command}",
         _lines(rows),
-        "\n".join(f"- {verdict_in_words(verdict)}" for verdict in result.verdicts),
+        "\n".join(f"- {describe_verdict(verdict)}" for verdict in result.verdicts),
         "\n".join(f"- {note}" for note in result.notes),
         "\n".join(f"- {name}: {words}" for name, words in facts_of(result).items()),
         f"All figures: [{file}]({prefix}{file})",
@@ -156,7 +156,7 @@ def page(results: Mapping[str, Result], place: Path) -> bytes:
             "claim": result.claim,
             "command": result.command,
             "rows": table_rows(result),
-            "verdicts": [verdict_in_words(verdict) for verdict in result.verdicts],
+            "verdicts": [describe_verdict(verdict) for verdict in result.verdicts],
             "notes": result.notes,
             "figures": [(figure_file(figure, place), figure.caption) for figure in result.figures],
             "facts": facts_of(result),
@@ -187,13 +187,13 @@ def figure_file(figure: Figure, place: Path) -> bytes | None:
 # ── on the terminal ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def result_in_words(result: Result) -> str:
+def describe_result(result: Result) -> str:
     """A result for a person: the claim, the paper's numbers beside ours, the verdicts."""
-    verdicts = "\n".join(f"  {verdict_in_words(verdict)}" for verdict in result.verdicts)
+    verdicts = "\n".join(f"  {describe_verdict(verdict)}" for verdict in result.verdicts)
     return "\n\n".join(
         (
             f"{result.id}: {result.title}\nclaim: {result.claim}\nreading: {result.reading}",
             table(HEADING[:5], [row[:5] for row in table_rows(result)]),
-            f"Does the direction agree? {agrees_in_words(result)}\n{verdicts}",
+            f"Does the direction agree? {describe_answer(result)}\n{verdicts}",
         )
     )

@@ -170,10 +170,11 @@ def write_result(experiment: Experiment, lab: Lab, finding: Finding, seconds: Se
         write_atomically(folder / file, drawing.png)
         figures.append(Figure(drawing.caption, file, name=drawing.name, photographs=drawing.photographs))
     pretraining = lab.pretraining if lab.uses_pretraining else None
+    described = {name: getattr(experiment, name) for name in ("id", "title", "claim")}
+    found = ("agrees", "invalid", "reading", "recipe", "rows", "verdicts", "notes", "extra")
+    described |= {name: getattr(finding, name) for name in found}
     result = Result(
-        id=experiment.id,
-        title=experiment.title,
-        claim=experiment.claim,
+        **described,
         command=command(experiment, lab),
         when=datetime.now(UTC).strftime("%Y-%m-%d"),
         data=data_of(lab.store, lab.split),
@@ -183,15 +184,7 @@ def write_result(experiment: Experiment, lab: Lab, finding: Finding, seconds: Se
             alexnet.__version__, _of_all(lab, "torch"), _of_all(lab, "python"), _of_all(lab, "machine", "kernels")
         ),
         seconds=seconds,
-        agrees=finding.agrees,
-        invalid=finding.invalid,
-        reading=finding.reading,
-        recipe=finding.recipe,
-        rows=finding.rows,
-        verdicts=finding.verdicts,
-        notes=finding.notes,
         figures=tuple(figures),
-        extra=finding.extra,
     )
     # Mean and spread follow from a row's values; they are written for other readers of the file.
     rows = [to_json(row) | {"mean": row.mean, "spread": row.spread} for row in finding.rows]

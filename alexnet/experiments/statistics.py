@@ -91,7 +91,7 @@ def reaches(claim: str, errors: Sequence[float], target: float, *, pictures: int
     margin = sqrt(margin_of(errors) ** 2 + (TWO**2) * target * (1 - target) / pictures)
     if comparable:
         return Verdict(claim, "undecided", comparable, difference, margin)
-    distance = f"ours {_in_words(difference, 'points')} from it"
+    distance = f"ours {_describe(difference, 'points')} from it"
     if difference > 0 and len(errors) < 2:
         return Verdict(claim, "undecided", f"{distance}, one seed", difference, None)
     agrees: Agrees = "yes" if difference <= 0 else ("no" if difference > margin else "undecided")
@@ -107,14 +107,14 @@ def unmeasured(claim: str, why: str) -> Verdict:
 
 
 def _judged(claim: str, difference: float, margin: float, few: bool, unit: str) -> Verdict:
-    change = f"difference {_in_words(difference, unit)}"
+    change = f"difference {_describe(difference, unit)}"
     if few:
         return Verdict(claim, "undecided", f"{change}, one seed", difference, None)
     agrees: Agrees = "undecided" if abs(difference) <= margin else ("yes" if difference > 0 else "no")
     return Verdict(claim, agrees, f"{change}, margin {_size(margin, unit)}", difference, margin)
 
 
-def _in_words(value: float, unit: str) -> str:
+def _describe(value: float, unit: str) -> str:
     return in_points(value) if unit == "points" else f"{value:+.3g} {unit}".rstrip().replace("-", "−")
 
 

@@ -519,7 +519,7 @@ def results(folder: Path) -> Target:
 
     def read(path: Path) -> object:
         report.write_report(folder)
-        return [report.result_in_words(result) for result in read_results(folder).values()]
+        return [report.describe_result(result) for result in read_results(folder).values()]
 
     return Target(sorted(found, key=len)[:2], mutate.json_file, in_file(path, read))
 

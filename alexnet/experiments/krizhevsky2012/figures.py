@@ -33,7 +33,7 @@ from alexnet.see.forward_pass import inputs_of
 UNITS = {"ReLU": "", "tanh": "-tanh", "sigmoid": "-sigmoid"}
 FOUR_LAYERS = "cifar-19pct"
 """[A] does not say which 4-layer net: this is the authors' plainest, three convolutions and a dense layer."""
-LEVEL_IN_WORDS = "25 %"  # of training error
+LEVEL_TEXT = "25 %"  # of training error
 RATES = (0.0003, 0.001, 0.003, 0.01, 0.03)
 FIGURE_EPOCHS = 40  # the figure's axis
 SEARCH_SHARE = 4
@@ -115,7 +115,7 @@ def _epochs_rows(lab: Lab, reached: dict[str, list[float | None]], chosen: dict[
     papers = published("A/fig1")["epochs"]
     return [
         Row(
-            f"{kind}: epochs to {LEVEL_IN_WORDS} training error",
+            f"{kind}: epochs to {LEVEL_TEXT} training error",
             tuple(epochs for epochs in found if epochs is not None),
             papers.get(kind),
             "epochs",
@@ -143,7 +143,7 @@ def slower(kind: str, reached: dict[str, list[float | None]], given: int, diverg
     """Networks that did not reach the level in the epochs `given` need more than those: they count as so many, which
     can only make the difference too small. ReLU has to reach it. `diverged`: kinds whose loss became NaN or
     infinite."""
-    claim = f"{kind} needs more epochs than ReLU to {LEVEL_IN_WORDS} training error"
+    claim = f"{kind} needs more epochs than ReLU to {LEVEL_TEXT} training error"
     fast = [epochs for epochs in reached.get("ReLU", ()) if epochs is not None]
     if {kind, "ReLU"} & set(diverged):
         return undecided(claim, "the loss of a network became NaN or infinite")
