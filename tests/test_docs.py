@@ -27,7 +27,7 @@ FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 IN_LINE = re.compile(r"`([^`\n]+)`")
 TORCHRUN = re.compile(r"torchrun (?:[^`\n]|\\\n)* -m alexnet ((?:[^`\n\\]|\\\n)+)")
-OPTIONS_OF_TORCHRUN = {"--max-restarts"}
+OPTIONS_OF_OTHERS = {"--max-restarts", "--extra", "--group"}  # torchrun's and uv's
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
 SIDE = 40
 READ = {".py", ".md", ".toml", ".cpp", ".h", ".js", ".css", ".html", ".txt", ".sh"}
@@ -127,7 +127,7 @@ def test_command_lines_parse(page: Path, words: list[str]) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=names)
 def test_options_named_in_the_text_exist(page: Path) -> None:
-    known = {"--help", "--version"}.union(OPTIONS_OF_TORCHRUN, *map(options_of, VERBS))
+    known = {"--help", "--version"}.union(OPTIONS_OF_OTHERS, *map(options_of, VERBS))
     named = {option for phrase in phrases(page) for option in OPTION.findall(phrase)}
     assert named - known == set()
 

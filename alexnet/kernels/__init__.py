@@ -3,7 +3,7 @@
 Each has forms that agree: `reference` (plain PyTorch, any device and dtype) and a compiled one: on the CPU `compiled`
 (one C++ library, float32 and bfloat16, built at first use), on CUDA `triton_kernels` (float16 too; no normalisation
 over places). Which one runs is decided once per process and kind of device: by what is there, by the variable
-ALEXNET_KERNELS=auto|compiled|reference, or by `choose`; `available` describes it.
+ALEXNET_KERNELS=auto|compiled|reference, or by `choose`; `available` describes it. Imports `geometry`, `files`.
 """
 
 import functools

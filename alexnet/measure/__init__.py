@@ -1,4 +1,4 @@
 """Measuring a network: views, errors, predictions, averages, verification.
 
-Imports `runs`, `parallel`, `data`, `nets`.
+Imports `runs`, `parallel`, `data`, `images`, `nets`.
 """

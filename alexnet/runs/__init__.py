@@ -1,4 +1,4 @@
 """The run folder: its files, checkpoints, log and history; import, export and the Hub.
 
-Imports `data`, `weights`, `nets`, `files`.
+Imports `data`, `images`, `weights`, `nets`, `files`.
 """

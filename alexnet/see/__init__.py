@@ -5,6 +5,7 @@
     seen = project(passed, strongest_units(run.network, passed["conv5"], "conv5", 9))
 
 Everything walks the table of rows; nothing uses hooks. Figures are drawn by `alexnet.see.figures`.
+Imports `report`, `measure`, `runs`, `data`, `images`, `nets`.
 """
 
 from alexnet.see.correspondence import Correspondence, correspondence_of
