@@ -1,12 +1,13 @@
 """What crosses between the columns for each picture, counted from the table alone."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 from alexnet import text
-from alexnet.nets.table import Conv, Dense, Table
+from alexnet.nets.table import Dense, Table, Weighted
 from alexnet.nets.trace import Layer, trace
-from alexnet.parallel.grid import ProcessGrid, dense_rows, readers
+from alexnet.parallel.grid import ProcessGrid, dense_rows
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
@@ -23,21 +24,14 @@ class Crossing:
     floats: int
 
 
-def crossings(table: Table, input_size: int | None = None) -> tuple[Crossing, ...]:
-    """Everything that crosses between the columns of a network."""
-    found: list[Crossing] = []
-    layers = trace(table, input_size)
-    for below, layer in pairwise(layers):
-        if isinstance(layer.row, Conv | Dense):
-            found += _into(table, layer, layer.row, below.row.name)
-    return tuple(found)
-
-
-def _into(table: Table, layer: Layer, row: Conv | Dense, below: str) -> list[Crossing]:
-    floats = layer.entering.units // table.columns
+def crossings(layers: Sequence[Layer]) -> list[Crossing]:
+    """Everything that crosses between the columns of a network. The last layer is column 0's alone, as in the 2012
+    code; the picture is whole for every column."""
+    last = [layer for layer in layers if isinstance(layer.row, Weighted)][-1]
     return [
-        Crossing(row.name, below, sender, reader, floats)
-        for reader, senders in enumerate(readers(table, row))
+        Crossing(layer.row.name, below.row.name, sender, reader, layer.entering.units // layer.columns)
+        for below, layer in pairwise(layers)
+        for reader, senders in enumerate(layer.reads[:1] if layer is last else layer.reads)
         for sender in sorted(senders)
         if sender != reader
     ]
@@ -59,7 +53,7 @@ def _is_split(layer: Layer, grid: ProcessGrid) -> bool:
 
 
 def _columns_in_words(table: Table, input_size: int | None) -> list[str]:
-    found = crossings(table, input_size)
+    found = crossings(trace(table, input_size))
     rows = [
         (c.at, c.sent, f"{LETTERS[c.sender]} → {LETTERS[c.reader]}", f"{c.floats:,}", f"{c.floats:,}") for c in found
     ]

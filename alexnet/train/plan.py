@@ -17,6 +17,7 @@ Layouts, N devices, B pictures of the whole batch:
   each device, and as many come back as gradients.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from math import ceil
@@ -28,6 +29,7 @@ from alexnet.errors import UsageError, UserError
 from alexnet.nets import zoo
 from alexnet.nets.table import Dense, Norm, Table, Weighted, with_width
 from alexnet.nets.trace import Layer, trace
+from alexnet.parallel.traffic import crossings
 from alexnet.runs.folder import RunFolder
 from alexnet.runs.history import read_history
 from alexnet.text import duration, in_bytes, table
@@ -129,23 +131,15 @@ def gathered(numbers: float, devices: int) -> float:
 
 
 def exchanged(layers: Sequence[Layer]) -> dict[str, int]:
-    """Where columns meet: numbers a picture that the busiest column sends or receives, forward and as gradients back.
-
-    The last layer is column 0's alone, as in the 2012 code: the others send to it and get their gradients back.
-    """
-    last = [layer for layer in layers if isinstance(layer.row, Weighted)][-1]
+    """Where columns meet: numbers a picture that the busiest one sends or receives, forward and as gradients back."""
+    ends = Counter[tuple[str, str, int]]()
+    for crossing in crossings(layers):
+        ends[crossing.at, "sends", crossing.sender] += crossing.floats
+        ends[crossing.at, "receives", crossing.reader] += crossing.floats
     found: dict[str, int] = {}
-    for layer in layers[1:]:  # the picture is whole for every column
-        reads = layer.reads[:1] if layer is last else layer.reads
-        pairs = [(giver, taker) for taker, read in enumerate(reads) for giver in read if giver != taker]
-        busiest = max((max(_count(pairs, 0, c), _count(pairs, 1, c)) for c in range(layer.columns)), default=0)
-        if busiest:
-            found[layer.row.name] = 2 * busiest * layer.entering.units // layer.columns
+    for (layer, *_), floats in ends.items():
+        found[layer] = max(found.get(layer, 0), 2 * floats)
     return found
-
-
-def _count(pairs: Sequence[tuple[int, int]], end: int, column: int) -> int:
-    return sum(pair[end] == column for pair in pairs)
 
 
 # ── layouts ──────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -230,7 +230,7 @@ def test_of_all_but_the_last_micro_batch_each_share_has_equally_many(
 def test_alexnet_s_traffic_is_the_published_one() -> None:
     """The authors' code (net 145): pool2, 21,632 floats each way; the last pooled maps 4,608; each dense layer 2,048;
     at the end one way only. Nothing else crosses."""
-    found = [(c.at, c.sent, c.sender, c.reader, c.floats) for c in traffic.crossings(zoo.ALEXNET)]
+    found = [(c.at, c.sent, c.sender, c.reader, c.floats) for c in traffic.crossings(trace(zoo.ALEXNET))]
     assert sorted(found) == sorted([
         ("conv3", "pool2", 0, 1, 21632), ("conv3", "pool2", 1, 0, 21632),
         ("fc6", "pool5", 0, 1, 4608), ("fc6", "pool5", 1, 0, 4608),
@@ -240,11 +240,11 @@ def test_alexnet_s_traffic_is_the_published_one() -> None:
 
 
 def test_four_columns_read_two_others_and_no_communication_none_before_fc8() -> None:
-    four = traffic.crossings(zoo.find("alexnet-4col"))
+    four = traffic.crossings(trace(zoo.find("alexnet-4col")))
     assert {(c.reader, c.sender) for c in four if c.at == "conv3"} == {
         (0, 1), (0, 2), (1, 0), (1, 3), (2, 3), (2, 0), (3, 2), (3, 1),
     }  # fmt: skip
-    assert {c.at for c in traffic.crossings(zoo.find("alexnet-nocomm"))} == {"fc8"}
+    assert {c.at for c in traffic.crossings(trace(zoo.find("alexnet-nocomm")))} == {"fc8"}
 
 
 def test_show_traffic_prints_the_table(store: Store, tmp_path: Path) -> None:
@@ -262,7 +262,7 @@ def test_what_is_sent_is_what_the_table_says() -> None:
 
     case = Case(toy(), TrainOptions(columns=2), updates=1, batches=(8,))
     sent = [outcome.sent for outcome in together(2, train_apart, case)]
-    crossing = traffic.crossings(toy())
+    crossing = traffic.crossings(trace(toy()))
     for column in (0, 1):
         floats = sum(c.floats for c in crossing if column in (c.sender, c.reader))
         assert sent[column] == 8 * floats
