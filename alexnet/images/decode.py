@@ -117,8 +117,8 @@ def decode(data: bytes, name: str = "", *, exif: bool = False, limit_pixels: int
     return Decoded(pixels, tuple(notes))
 
 
-def decode_record(
-    data: bytes,
+def make_record(
+    picture: "bytes | np.ndarray | Decoded",
     name: str = "",
     *,
     exif: bool = False,
@@ -126,18 +126,23 @@ def decode_record(
     size: int = 256,
     resample: Resample = "bicubic",
     scaled: bool = False,
-) -> tuple[np.ndarray, tuple[str, ...]]:
-    """``to_record(decode(…).pixels)`` to the last bit, and the notes; without the whole picture as an array between.
+) -> Decoded:
+    """A picture's record (S, S, 3), as everything here makes it: the bytes of a file, decoded as by ``decode``, or
+    pixels; the shorter side resized to ``size``, the centre square kept.
 
     ``scaled``: a JPEG is decoded at 1/2, 1/4 or 1/8 of its size, whatever leaves the shorter side at least
-    SCALED_MARGIN · ``size``. Faster for large pictures, and not the same pixels.
+    SCALED_MARGIN · ``size``. Faster for large pictures, and not the same pixels. Raises ``Undecodable``.
     """
+    if isinstance(picture, Decoded):
+        return Decoded(to_record(picture.pixels, size, resample), picture.notes)
+    if isinstance(picture, np.ndarray):
+        return Decoded(to_record(picture, size, resample), ())
     _check_size(size)
     at_least = SCALED_MARGIN * size if scaled else None
-    with _faults_as_undecodable(data, name) as notes:
-        rgb = _rgb_picture(data, name, exif, limit_pixels, notes, at_least)
-    try:
-        return square(rgb, size, resample), tuple(notes)
+    with _faults_as_undecodable(picture, name) as notes:
+        rgb = _rgb_picture(picture, name, exif, limit_pixels, notes, at_least)
+    try:  # resized from Pillow's own memory: the whole picture never becomes an array
+        return Decoded(square(rgb, size, resample), tuple(notes))
     except MemoryError:
         raise Undecodable(NO_MEMORY, name) from None
 

@@ -234,13 +234,20 @@ def _pixels(array: np.ndarray, name: str, shape: str, *, dimensions: int) -> np.
 def decoded(picture: Picture, name: str, exif: bool) -> Decoded:
     """The pixels of a picture, uint8 (H, W, 3), RGB, and notes on what was odd about its file; `exif` applies the EXIF
     orientation. Raises Undecodable if it can't be read, ValueError for an array of another shape or type."""
+    content = content_of(picture, name, exif)
+    return content if isinstance(content, Decoded) else decode(content, name, exif=exif)
+
+
+def content_of(picture: Picture, name: str, exif: bool) -> bytes | Decoded:
+    """What `make_record` takes: the bytes of a file, or the pixels of an array or a Pillow image. Raises as `decoded`
+    does."""
     if isinstance(picture, np.ndarray):
         return Decoded(_pixels(picture, name, "(H, W, 3)", dimensions=3), ())
     if isinstance(picture, Image.Image):
         return _of_image(picture, name, exif)
-    if not isinstance(picture, bytes):
-        picture = read_picture(expanded(picture), os.fspath(picture), LIMIT_BYTES)
-    return decode(picture, name, exif=exif)
+    if isinstance(picture, bytes):
+        return picture
+    return read_picture(expanded(picture), os.fspath(picture), LIMIT_BYTES)
 
 
 def _of_image(image: Image.Image, name: str, exif: bool) -> Decoded:

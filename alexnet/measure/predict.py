@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
@@ -17,9 +17,9 @@ import torch
 from alexnet.data.sources.base import printable
 from alexnet.data.sources.found import read_tree, skipped_in_words
 from alexnet.errors import UserError
-from alexnet.images.decode import Decoded, Undecodable, to_record
+from alexnet.images.decode import Decoded, Undecodable, make_record
 from alexnet.images.resample import Resample
-from alexnet.measure.pictures import Named, Picture, decoded, name_of, numbered
+from alexnet.measure.pictures import Named, Picture, content_of, name_of, numbered
 from alexnet.measure.viewer import ViewAverager
 from alexnet.processors import threads_allowed
 from alexnet.terminal import say
@@ -115,8 +115,8 @@ class Predictor:
 
     def record(self, picture: Picture, name: str) -> Decoded:
         """The picture as a record of the run's size. Raises Undecodable if it can't be read."""
-        found = decoded(picture, name, self.exif)
-        return replace(found, pixels=to_record(found.pixels, self.viewer.inputs.side, self.resample))
+        content = content_of(picture, name, self.exif)
+        return make_record(content, name, exif=self.exif, size=self.viewer.inputs.side, resample=self.resample)
 
 
 def found_pictures(places: Iterable[str]) -> Iterator[Named]:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from alexnet.images.decode import decode, to_record
+from alexnet.images.decode import decode, make_record
 from alexnet.images.resample import Resample
 from alexnet.measure.run import Run
 from alexnet.serve.open_networks import Absent
@@ -57,7 +57,9 @@ def decoded(data: bytes, formats: Sequence[RecordFormat]) -> Upload:
     for exif in dict.fromkeys(one.exif for one in formats):  # decoded once for all formats, but for its orientation
         found = decode(data, exif=exif, limit_pixels=LIMIT_PIXELS)
         notes, size = found.notes, (found.pixels.shape[1], found.pixels.shape[0])
-        records |= {one: to_record(found.pixels, one.side, one.resample) for one in formats if one.exif == exif}
+        records |= {
+            one: make_record(found, size=one.side, resample=one.resample).pixels for one in formats if one.exif == exif
+        }
     return Upload(secrets.token_urlsafe(9), records, notes, size)
 
 

@@ -21,7 +21,7 @@ from PIL import GifImagePlugin, Image, ImageFile, PngImagePlugin, TiffImagePlugi
 
 from alexnet.errors import UserError
 from alexnet.images import pillow
-from alexnet.images.decode import Decoded, Undecodable, decode, decode_record, to_record
+from alexnet.images.decode import Decoded, Undecodable, decode, make_record, to_record
 from alexnet.images.resample import FILTERS, Resample
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -393,7 +393,7 @@ def test_what_fails_outside_the_file_is_not_called_damage(monkeypatch: pytest.Mo
 
     monkeypatch.setattr("alexnet.images.resample.fastest", homeless)
     with pytest.raises(RuntimeError, match="home directory"):
-        decode_record(encoded(Image.new("RGB", (30, 40)), "PNG"), size=24)
+        make_record(encoded(Image.new("RGB", (30, 40)), "PNG"), size=24)
 
 
 def test_the_limit_holds_before_anything_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -498,14 +498,14 @@ def test_only_pictures_four_times_the_record_are_scaled(shape: tuple[int, int], 
     pixels = np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8)
     for file_format in ("JPEG", "PNG"):
         data = encoded(Image.fromarray(pixels), file_format)
-        whole, scaled = (decode_record(data, size=24, scaled=scaled)[0] for scaled in (False, True))
+        whole, scaled = (make_record(data, size=24, scaled=scaled).pixels for scaled in (False, True))
         assert np.array_equal(whole, scaled) is not (half and file_format == "JPEG")
 
 
 def test_a_bomb_is_refused_by_its_full_size() -> None:
     data = encoded(Image.new("RGB", (800, 800)), "JPEG")
     with pytest.raises(Undecodable, match="800 × 800"):
-        decode_record(data, size=8, scaled=True, limit_pixels=100_000)
+        make_record(data, size=8, scaled=True, limit_pixels=100_000)
 
 
 def test_a_record_of_the_right_size_is_the_picture() -> None:
@@ -545,7 +545,8 @@ def test_what_is_no_picture_array_is_refused() -> None:
 
 def at_once_or_refusal(data: bytes, name: str, **options: Any) -> tuple[np.ndarray | None, object]:
     try:
-        return decode_record(data, name, **options)
+        made = make_record(data, name, **options)
+        return made.pixels, made.notes
     except Undecodable as refusal:
         return None, str(refusal)
 
@@ -591,6 +592,6 @@ def test_a_record_at_once_is_that_of_two_steps(shape: tuple[int, int], resample:
 def test_at_once_the_limits_hold_too() -> None:
     data = encoded(Image.new("RGB", (200, 100)), "PNG")
     with pytest.raises(Undecodable, match="bomb"):
-        decode_record(data, limit_pixels=19_999)
+        make_record(data, limit_pixels=19_999)
     with pytest.raises(ValueError, match="size"):
-        decode_record(data, size=0)
+        make_record(data, size=0)

@@ -37,7 +37,7 @@ DECODE = {"alexnet/images/decode.py": ()}
 def take_picture(data: bytes) -> object:
     """As `prepare` and the explorer do; a picture is bounded here to what a case may take."""
     name = ("x.jpg", "x.png", "x.tiff", "y")[len(data) % 4]
-    decode.decode_record(data, name, size=8, scaled=len(data) % 2 == 0, exif=len(data) % 3 == 0, limit_pixels=1 << 20)
+    decode.make_record(data, name, size=8, scaled=len(data) % 2 == 0, exif=len(data) % 3 == 0, limit_pixels=1 << 20)
     return decode.decode(data, name, exif=len(data) % 2 == 0, limit_pixels=1 << 20)
 
 

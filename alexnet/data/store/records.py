@@ -12,7 +12,7 @@ from alexnet.data.store.journal import Chunk
 from alexnet.data.store.statistics import sums_of
 from alexnet.errors import UsageError, UserError
 from alexnet.files.atomic import file_fault
-from alexnet.images.decode import Decoded, Undecodable, decode_record, to_record
+from alexnet.images.decode import Decoded, Undecodable, make_record
 from alexnet.images.resample import Resample
 
 
@@ -54,14 +54,14 @@ def make_chunk(source: Source, name: str, start: int, end: int, *, options: Opti
     for index in range(start, end):
         item = source.splits[name][index]
         try:
-            record, notes = _record(item, options)
+            made = _record(item, options)
         except Undecodable as error:
             odd_files.append(layout.OddFile(name, item.key, "refused", (error.reason,)))
             continue
-        if notes:
-            odd_files.append(layout.OddFile(name, item.key, "noted", notes))
-        records.append(layout.encode_jpeg(record) if options.format == "jpeg" else record.tobytes())
-        read_back.append(record)
+        if made.notes:
+            odd_files.append(layout.OddFile(name, item.key, "noted", made.notes))
+        records.append(layout.encode_jpeg(made.pixels) if options.format == "jpeg" else made.pixels.tobytes())
+        read_back.append(made.pixels)
         labels.append(_label(item, source))
         keys.append(item.key)
     if options.format == "jpeg" and name == "train":
@@ -78,16 +78,11 @@ def make_chunk(source: Source, name: str, start: int, end: int, *, options: Opti
     )
 
 
-def _record(item: Item, options: Options) -> tuple[np.ndarray, tuple[str, ...]]:
+def _record(item: Item, options: Options) -> Decoded:
     """The record of an item and notes on it. UserError, not Undecodable, if the machine is at fault, not the file."""
     try:
-        data = item.read()
-        if isinstance(data, Decoded):
-            return to_record(data.pixels, options.size, options.resample), data.notes
-        if isinstance(data, np.ndarray):
-            return to_record(data, options.size, options.resample), ()
-        return decode_record(
-            data,
+        return make_record(
+            item.read(),
             item.key,
             exif=options.exif,
             size=options.size,
