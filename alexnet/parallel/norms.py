@@ -1,4 +1,4 @@
-"""Batch normalisation over a batch that is dealt out: mean and variance are the whole batch's, as in one process.
+"""Batch normalisation over a batch that is divided: mean and variance are the whole batch's, as in one process.
 
 x (b, C, H, W) is the own share. PyTorch's SyncBatchNorm knows GPUs only, and no stand-ins.
 """

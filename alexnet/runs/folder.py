@@ -5,7 +5,7 @@
     inputs.safetensors   mean image and colour statistics of the training pictures
     sample_weights.safetensors   factors of the training pictures' losses, if `alexnet.Classifier` was given any
     trained_on.safetensors   digests of the training pictures (`alexnet.measure.overlap`)
-    state/               training state for going on, the last two; gone when the run has ended
+    state/               the last two checkpoints, to resume from; gone when the run has ended
     snapshots/           weights at chosen epochs, for [Z] Fig. 4
     log.jsonl            one line for each thing that happened
     now.json             where a training stands inside its epoch; gone when it has ended
@@ -43,7 +43,7 @@ from alexnet.runs.formats import FORMAT_VERSION, current_config
 
 KEPT_CHECKPOINTS = 2
 CHECKPOINT_FILES = KEPT_CHECKPOINTS + 1
-"""States on disk while a new one is written."""
+"""Checkpoints on disk while a new one is written."""
 PRIVATE = ("options", "machine", "starts")
 LARGEST_SIDE = 4096
 """Of a record and of a network's input, pixels."""

@@ -1,7 +1,7 @@
 """What a run says while it trains: JSON lines always, TensorBoard beside them, a progress bar for a person.
 
 `log.jsonl` holds one object a line, each with "event" and "time" (seconds since 1970): note, epoch, end. `now.json` is
-there while the run goes on: epoch, batch, batches, loss, top1_error, speed (pictures a second), seconds_left.
+there while the run lasts: epoch, batch, batches, loss, top1_error, speed (pictures a second), seconds_left.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""One update ([A] §5): augment, forward, backward, step; or a piece of one, where a batch is cut.
+"""One update ([A] §5): augment, forward, backward, step; or a micro-batch of one.
 
 B pictures of a batch · K classes.
 """
@@ -23,13 +23,12 @@ class Diverged(UserError):
 
 
 def is_asynchronous(device: torch.device) -> bool:
-    """Whether the device works behind the program that feeds it, and should never wait for it."""
+    """Whether the device computes while the program goes on to feed it, and should never wait."""
     return device.type == "cuda"
 
 
 class Outcome:
-    """What a batch (or a piece of one) showed: its mean loss and its count of top-1 errors, on their way from the
-    device.
+    """Of a batch, or a micro-batch, the mean loss and the number of top-1 errors, on their way from the device.
 
     On a GPU they are looked at one later: they are copied here behind its work, and `read` waits for that copy
     only. When it returns, the batch's pictures are no longer needed: the stream may fill their buffer.
@@ -90,8 +89,8 @@ def learn(
 def local_loss(
     logits_bk: Tensor, labels: Tensor, shard: BatchShard, weights_b: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """What the own pictures add to the mean loss of those dealt out, each times its weight, and how many of them are
-    wrong. Nothing comes from a stand-in for no picture, and from a column that has no last layer, (b, 0) logits."""
+    """What the local pictures add to the mean loss of the micro-batch, each times its weight, and how many of them are
+    wrong. A stand-in adds nothing, nor does a column without the last layer, whose logits are (b, 0)."""
     if logits_bk.shape[1] == 0:
         return logits_bk.sum(), torch.zeros((), device=logits_bk.device)
     counts = float(shard.counts)
@@ -103,7 +102,7 @@ def local_loss(
 
 
 def augmented(state: TrainingState, indices: np.ndarray, pictures: Tensor, rates: Rates, first: int = 0) -> Tensor:
-    """The pictures as the network takes them; `first`: the place of the first of them in their batch."""
+    """The pictures as the network takes them; `first`: the position of the first of them in their batch."""
     augmentation = state.augmentation if rates.colour else state.augmentation.without_colour()
     return augmentation.apply(
         pictures,
