@@ -22,7 +22,7 @@ def run(options: Average) -> None:
     found = ensemble.search_weights(members, options.search) if options.search else None
     weights = found.weights if found else ensemble.weights_from(options.weights)
     averaged = ensemble.average(members, weights)
-    print(text.average_in_words([str(path) for path in options.files], members, averaged))
+    print(text.describe_average([str(path) for path in options.files], members, averaged))
     if options.save is not None:
         averaged.save(options.save)
     if options.submission is not None:

@@ -46,4 +46,4 @@ def run(options: Evaluate) -> None:
     if options.json:
         print(json.dumps(text.evaluation_as_json(evaluations), indent=1))
     else:
-        print(text.evaluation_in_words(evaluations))
+        print(text.describe_evaluation(evaluations))

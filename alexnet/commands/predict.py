@@ -28,7 +28,7 @@ def run(options: Predict) -> None:
         if options.json:
             print(json.dumps(text.prediction_as_json(found)), flush=True)
         elif not isinstance(found, Failure):
-            print(text.prediction_in_words(found, width), flush=True)
+            print(text.describe_prediction(found, width), flush=True)
         if options.save_probabilities is not None and not isinstance(found, Failure):
             kept.append(found)
     if failures:

@@ -10,7 +10,7 @@ from alexnet.data.store.read import Store
 from alexnet.errors import UsageError
 from alexnet.measure.run import Run
 from alexnet.report.results import Folder
-from alexnet.see.charts import correspondence_in_words, invariance_in_words
+from alexnet.see.charts import describe_correspondence, describe_invariance
 from alexnet.see.keypoints import read_keypoints
 from alexnet.see.occlusion import Square
 from alexnet.see.top import Top, merge
@@ -84,7 +84,7 @@ def invariance(method: options.InvarianceOfFeatures) -> None:
             normalisation=method.normalise,
             fill=method.fill,
         )
-        print(invariance_in_words(found))
+        print(describe_invariance(found))
 
 
 def occlusion(method: options.OcclusionOfPicture) -> None:
@@ -122,7 +122,7 @@ def parts(method: options.PartsOfPictures) -> None:
             control=method.control,
             seed=method.seed,
         )
-        print(correspondence_in_words(found))
+        print(describe_correspondence(found))
 
 
 # ── networks ─────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -5,7 +5,7 @@ from typing import Any
 from alexnet.commands.options.features import Transfer
 from alexnet.data.sources.labelme import is_labelme
 from alexnet.features.probes import require_scikit_learn
-from alexnet.features.report import transfer_in_words, voc_in_words, write_transfer, write_voc
+from alexnet.features.report import describe_precisions, describe_transfer, write_transfer, write_voc
 from alexnet.features.transfer import TransferPlan
 from alexnet.measure.run import Run
 from alexnet.terminal import progress
@@ -17,7 +17,7 @@ def run(options: Transfer) -> None:
     with progress("steps") as report:
         if is_labelme(options.store):
             written = write_voc(opened, options.store, options.out, options.layers, options.views, seed=options.seed)
-            describe: Any = voc_in_words
+            describe: Any = describe_precisions
         else:
             plan = TransferPlan(
                 layers=options.layers,
@@ -30,6 +30,6 @@ def run(options: Transfer) -> None:
                 seed=options.seed,
             )
             written = write_transfer(opened, options.store, options.out, plan, seen=options.seen, progress=report)
-            describe = transfer_in_words
+            describe = describe_transfer
     print(describe(written))
     print(options.out / "transfer.json")

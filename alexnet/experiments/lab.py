@@ -32,7 +32,7 @@ from alexnet.files.schema import canonical_digest, json_bytes, read, read_json, 
 from alexnet.measure.evaluation import Evaluation, Progress, evaluate_run
 from alexnet.measure.probabilities import Probabilities
 from alexnet.measure.run import Run
-from alexnet.report.text import VIEWS_IN_WORDS
+from alexnet.report.text import VIEW_NAMES
 from alexnet.runs.folder import CHECKPOINT_FILES, RunFolder
 from alexnet.runs.history import History, read_history
 from alexnet.terminal import progress
@@ -374,7 +374,7 @@ def too_weak(plain: Sequence[Errors], views: int = 10) -> str:
     if right >= COUNTS_FROM:
         return ""
     return (
-        f"does not count: the base network is right in {right * 100:.1f} %; with {VIEWS_IN_WORDS[views]} "
+        f"does not count: the base network is right in {right * 100:.1f} %; with {VIEW_NAMES[views]} "
         f"at least {COUNTS_FROM * 100:.0f} % are needed"
     )
 

@@ -3,7 +3,7 @@
 B pictures of a batch · N pictures in all · D values of a layer · S side of a record.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -18,7 +18,7 @@ from alexnet.data.views import VIEW_NUMBERS, all_views
 from alexnet.features.pictures import as_pictures
 from alexnet.isolation import isolated
 from alexnet.measure.run import Run, check_views
-from alexnet.measure.viewer import BATCH
+from alexnet.measure.viewer import BATCH, ViewAverager
 from alexnet.nets.network import Network
 from alexnet.see.units import hidden_row, output_row
 
@@ -34,6 +34,19 @@ def layer_named(network: Network, words: str | int | None = None) -> str:
     if str(words).isdecimal():
         return output_row(network, int(words))
     return network.layer(str(words)).row.name
+
+
+def mean_over_views(
+    viewer: ViewAverager, records: Records, layers: Collection[str], views: int
+) -> dict[str, Float[Tensor, "B D"]]:
+    """The values of some rows, averaged over 1, 5, 9 or 10 views: float32, on the CPU."""
+    records, places = records.to(viewer.device), all_views(viewer.inputs.side, viewer.inputs.size)
+    totals: dict[str, Tensor] = {}
+    for number in VIEW_NUMBERS[views]:
+        for name, maps in viewer.maps(viewer.view(records, places[number]), layers).items():
+            values_bd = maps.flatten(1).float()
+            totals[name] = totals[name] + values_bd if name in totals else values_bd
+    return {name: (total / len(VIEW_NUMBERS[views])).cpu() for name, total in totals.items()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,14 +72,7 @@ class Describer:
     @isolated(inference=True)
     def __call__(self, records: Records) -> Float[Tensor, "B D"]:
         """Float32, on the CPU; maps in the order of `shape`."""
-        viewer = self.run.viewer
-        records, views = records.to(viewer.device), all_views(viewer.inputs.side, viewer.inputs.size)
-        total: Tensor | float = 0.0
-        for number in VIEW_NUMBERS[self.views]:
-            maps = viewer.maps(viewer.view(records, views[number]), [self.layer])[self.layer]
-            total = total + maps.flatten(1).float()
-        assert isinstance(total, Tensor)
-        return (total / len(VIEW_NUMBERS[self.views])).cpu()
+        return mean_over_views(self.run.viewer, records, [self.layer], self.views)[self.layer]
 
 
 def describer(run: Run, layer: str | int | None = None, views: int = 1) -> Describer:

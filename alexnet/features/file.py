@@ -144,8 +144,8 @@ def write_features(
 ) -> dict[str, Any]:
     """The features of all pictures into `path` and the JSON file beside it, whose content is given back.
 
-    Stopped, the same call goes on where it was and ends with the same bytes; finished, it finds that and does nothing.
-    A file that can't be read is left out and listed. Raises UsageError for a path that does not end in .npy, UserError
+    If interrupted, the same call resumes and ends with the same bytes; if finished, it does nothing. A file that can't
+    be read is skipped and listed. Raises UsageError for a path that does not end in .npy, UserError
     if other features are there, for values that are no numbers or too large for float16, and for a full disk.
     """
     if path.suffix != ".npy":

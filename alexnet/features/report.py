@@ -86,7 +86,7 @@ def named_duplicates(store: Store, seen: Store | None, duplicates: Sequence[Dupl
     ]
 
 
-def transfer_in_words(content: dict[str, Any]) -> str:
+def describe_transfer(content: dict[str, Any]) -> str:
     """The table, and how many pictures were left out."""
     outcomes = [
         Outcome(one["what"], one["per_class"], tuple(one["accuracies"]), tuple(one["strengths"]))
@@ -127,7 +127,7 @@ def write_voc(run: Run, root: Path, out: Path, layers: Sequence[str], views: int
     return content
 
 
-def voc_in_words(content: dict[str, Any]) -> str:
+def describe_precisions(content: dict[str, Any]) -> str:
     """A line for each class: ours by layer, then [Z]'s and the best that it compares with (Table 6, VOC 2012)."""
     layers = list(content["average_precision"])
     names = sorted({name for values in content["average_precision"].values() for name in values})

@@ -20,9 +20,8 @@ from alexnet.data.sources.base import Source
 from alexnet.data.sources.base import SourceSplit as SourceSplit
 from alexnet.data.store.prepare import prepare
 from alexnet.data.store.read import Store
-from alexnet.data.views import VIEW_NUMBERS, all_views
 from alexnet.errors import UsageError, UserError
-from alexnet.features.extract import layer_named
+from alexnet.features.extract import layer_named, mean_over_views
 from alexnet.features.pictures import Pool
 from alexnet.features.probes import (
     FOLDS,
@@ -228,18 +227,13 @@ def layers_on_disk(
         viewer.network.check_computable(row)
     with faults_named(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    places, found, done = all_views(viewer.inputs.side, viewer.inputs.size), {}, 0
-    for read, _ in batches(pictures, BATCH, kept, progress):
-        records = read.to(viewer.device)
-        numbers = VIEW_NUMBERS[views]
-        seen = [viewer.maps(viewer.view(records, places[number]), rows) for number in numbers]
-        for row in dict.fromkeys(rows):
-            values_bd = sum(maps[row].flatten(1).float() for maps in seen) / len(numbers)
-            assert isinstance(values_bd, torch.Tensor)
+    found, done = dict[str, np.ndarray](), 0
+    for records, _ in batches(pictures, BATCH, kept, progress):
+        for row, values_bd in mean_over_views(viewer, records, rows, views).items():
             if row not in found:
                 shape = (len(kept), values_bd.shape[1])
                 found[row] = np.lib.format.open_memmap(folder / f"{row}.npy", "w+", np.float32, shape)
-            found[row][done : done + len(records)] = values_bd.cpu().numpy()
+            found[row][done : done + len(records)] = values_bd.numpy()
         done += len(records)
     return found
 

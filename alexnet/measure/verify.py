@@ -1,4 +1,4 @@
-"""Is a run folder what was written? Every checksum anew, config and weights held against each other, the accuracy."""
+"""Checks a run folder: every checksum, the config against the weights, the log, and the accuracy."""
 
 import math
 from collections.abc import Callable, Iterator, Mapping
@@ -31,7 +31,7 @@ ERRORS_TOLERANCE = {"fp32": 1e-3, "bf16": 1e-2}
 
 @dataclass(frozen=True)
 class Finding:
-    """What was found of one file, or of the accuracy, in words; `sound`: whether it is as was written."""
+    """What a check found of one file, or of the accuracy; `sound`: whether it is as it was written."""
 
     what: str
     words: str
@@ -49,32 +49,32 @@ def verify_run(
     precision: PrecisionChoice = "auto",
     progress: Progress | None = None,
 ) -> Iterator[Finding]:
-    """Everything the run folder knows, a finding for each; with the `store` of the training also its accuracy.
+    """A finding for each file of the run folder; with the `store` of the training also one for its accuracy.
 
     Raises UserError if it is no run folder, or of a newer format.
     """
     run = RunFolder.open(path, altered=True)
-    config = _found("config.json", partial(config_in_words, run))
+    config = _found("config.json", partial(check_config_file, run))
     yield config
-    yield _found("inputs.safetensors", partial(inputs_in_words, run))
+    yield _found("inputs.safetensors", partial(check_inputs, run))
     for name, check in _files(run):
         yield _found(name, check) if config.sound else Finding(name, "not compared: config.json is not sound", False)
-    yield _found("log.jsonl", partial(log_in_words, run))
+    yield _found("log.jsonl", partial(check_log, run))
     if store is not None:
-        measure = partial(accuracy_in_words, run, store, device, precision, progress)
+        measure = partial(check_accuracy, run, store, device, precision, progress)
         yield _found(f"accuracy on {store.path}", measure)
 
 
 def _files(run: RunFolder) -> Iterator[tuple[str, Callable[[], str]]]:
     """The run's files of weights and states by name, each with its check."""
-    yield "model.safetensors", partial(model_in_words, run)
+    yield "model.safetensors", partial(check_model, run)
     for epoch, path in run.snapshots.items():
-        yield f"snapshots/{path.name}", partial(snapshot_in_words, run, path, epoch)
+        yield f"snapshots/{path.name}", partial(check_snapshot, run, path, epoch)
     for path in run.checkpoints():
-        yield f"state/{path.name}", partial(state_in_words, run, path)
+        yield f"state/{path.name}", partial(check_state, run, path)
     for path in sorted(run.path.glob("*.safetensors")):
         if path.name not in ("model.safetensors", "inputs.safetensors"):
-            yield path.name, partial(other_in_words, path)
+            yield path.name, partial(check_other, path)
 
 
 def _found(what: str, check: Callable[[], str]) -> Finding:
@@ -87,10 +87,10 @@ def _found(what: str, check: Callable[[], str]) -> Finding:
         return Finding(what, f"damaged or edited ({describe(fault)})", False)
 
 
-# ── each kind of file ────────────────────────────────────────────────────────────────────────────────────────────
+# ── each kind of file: a line for a sound one, else UserError ────────────────────────────────────────────────────
 
 
-def config_in_words(run: RunFolder) -> str:
+def check_config_file(run: RunFolder) -> str:
     """Checksum, table, shapes, classes."""
     where = run.path / "config.json"
     if is_altered(run.config):
@@ -106,7 +106,7 @@ def config_in_words(run: RunFolder) -> str:
     return f"{run.table.name}, {count:,} numbers, {outputs:,} classes{unsealed}"
 
 
-def inputs_in_words(run: RunFolder) -> str:
+def check_inputs(run: RunFolder) -> str:
     """Checksum, shapes, finite numbers."""
     path, inputs = run.path / "inputs.safetensors", run.inputs
     tensors = [inputs.mean_image, inputs.eigenvalues, inputs.eigenvectors]
@@ -122,22 +122,22 @@ def inputs_in_words(run: RunFolder) -> str:
     return f"checksum fits; mean image of {inputs.side} pixels a side"
 
 
-def model_in_words(run: RunFolder) -> str:
+def check_model(run: RunFolder) -> str:
     """Checksum, layers, shapes, finite numbers."""
     path = run.path / "model.safetensors"
     if not path.exists() and not run.value("finished"):
         return "none yet, the first epoch has not ended"
-    return _weights_in_words(run, path, load_tensors(path)[0])
+    return _check_weights(run, path, load_tensors(path)[0])
 
 
-def snapshot_in_words(run: RunFolder, path: Path, epoch: int) -> str:
+def check_snapshot(run: RunFolder, path: Path, epoch: int) -> str:
     weights, about = load_tensors(path)
     if about["epoch"] != epoch:
         raise UserError(f"{path}: holds epoch {about['epoch']}")
-    return _weights_in_words(run, path, weights)
+    return _check_weights(run, path, weights)
 
 
-def state_in_words(run: RunFolder, path: Path) -> str:
+def check_state(run: RunFolder, path: Path) -> str:
     """Weights, and velocities of their shapes; the update in its name."""
     tensors, about = load_tensors(path)
     kinds: dict[str, dict[str, Tensor]] = {"weight": {}, "velocity": {}}
@@ -150,14 +150,14 @@ def state_in_words(run: RunFolder, path: Path) -> str:
     velocities = kinds["velocity"]
     check_fits({name: kinds["weight"][name] for name in velocities}, velocities, path, run.table.name)
     _refuse_strange_numbers(path, velocities)
-    return f"{_weights_in_words(run, path, kinds['weight'])}; after {step:,} updates"
+    return f"{_check_weights(run, path, kinds['weight'])}; after {step:,} updates"
 
 
-def other_in_words(path: Path) -> str:
+def check_other(path: Path) -> str:
     return f"checksum fits; {len(load_tensors(path)[0])} tensors"
 
 
-def log_in_words(run: RunFolder) -> str:
+def check_log(run: RunFolder) -> str:
     """Every line can be read, epochs rise by one, a run that has ended is there to its last."""
     path = run.path / "log.jsonl"
     epochs = [event["epoch"] for event in read_history(path).epochs]
@@ -165,13 +165,13 @@ def log_in_words(run: RunFolder) -> str:
         raise UserError(f"{path}: its epochs are {epochs}, which is not one after the other")
     trained = run.config.get("epochs_trained")
     if path.exists() and trained is not None and len(epochs) != trained:
-        raise UserError(f"{path}: tells of {len(epochs)} epochs, config.json of {trained}")
+        raise UserError(f"{path}: has {len(epochs)} epochs, config.json says {trained}")
     unfinished = sum(map(is_temporary, run.path.rglob("*")))
-    left = f"; {unfinished} half-written files of killed processes lie about, no harm" if unfinished else ""
+    left = f"; {unfinished} half-written files of killed processes are left over (harmless)" if unfinished else ""
     return (f"{len(epochs):,} epochs" if path.exists() else "none, it was not trained here") + left
 
 
-def _weights_in_words(run: RunFolder, path: Path, weights: dict[str, Tensor]) -> str:
+def _check_weights(run: RunFolder, path: Path, weights: dict[str, Tensor]) -> str:
     check_fits(_state_dict_shapes(run), weights, path, run.table.name, run.missing_layers)
     _refuse_strange_numbers(path, weights)
     return f"checksum fits; {len(weights)} tensors"
@@ -184,29 +184,31 @@ def _state_dict_shapes(run: RunFolder) -> Mapping[str, Tensor]:
 def _refuse_strange_numbers(path: Path, tensors: dict[str, Tensor]) -> None:
     for name, tensor in tensors.items():
         if not bool(torch.isfinite(tensor).all()):
-            raise UserError(f"{path}: {name} holds numbers that are none (NaN or infinite)")
+            raise UserError(f"{path}: {name} holds NaN or infinite numbers")
 
 
 # ── the accuracy ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def accuracy_in_words(
+def check_accuracy(
     run: RunFolder, store: Store, device: DeviceChoice, precision: PrecisionChoice, progress: Progress | None
 ) -> str:
-    """The validation pictures judged anew, the centre view, beside what the last epoch's line of the log says."""
+    """Judges the validation pictures again, by the centre view, and compares with the last epoch in the log."""
     if store.fingerprint != run.value("data", "fingerprint"):
-        raise UserError(f"{store.path}: not the store that {run.path} was trained on; its accuracy was another's")
+        raise UserError(
+            f"{store.path}: not the store that {run.path} was trained on, so its recorded accuracy can't be compared"
+        )
     epochs = read_history(run.path / "log.jsonl").epochs
     if not run.value("finished") or not epochs:
-        return "not compared: only a run that has ended keeps the weights that its log's last line tells of"
+        return "not compared: only a finished run keeps the weights that its log's last line describes"
     asked = Run.open(run.path, device=device, precision=precision)
     counts = asked.evaluate(store, views=1, progress=progress).counts
     return compared(counts, epochs[-1], asked.placement.precision)
 
 
 def compared(counts: Counts, recorded: dict[str, Any], precision: str) -> str:
-    """What was counted now beside what was recorded, in words. Raises UserError if they differ by more than another
-    machine's rounding."""
+    """Compares the counts with those recorded. Raises UserError if they differ by more than another machine's
+    rounding."""
     errors = {name: round(recorded[f"val_{name}_error"] * counts.pictures) for name in ("top1", "top5")}
     now = f"nll {counts.mean_nll:.6f}, {counts.top1_errors:,} and {counts.top5_errors:,} of {counts.pictures:,} wrong"
     then = f"nll {recorded['val_nll']:.6f}, {errors['top1']:,} and {errors['top5']:,} wrong"

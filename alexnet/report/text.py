@@ -15,7 +15,7 @@ from alexnet.measure.predict import Failure, Prediction
 from alexnet.measure.probabilities import Probabilities
 from alexnet.text import counted, printable, table
 
-VIEWS_IN_WORDS = {1: "centre", 5: "five views", 9: "nine views", 10: "ten views"}
+VIEW_NAMES = {1: "centre", 5: "five views", 9: "nine views", 10: "ten views"}
 ROWS_SHOWN = 30
 """Classes in the table on screen; of more, only the worst are shown, and the table says so."""
 PAIRS_SHOWN = 10
@@ -30,13 +30,13 @@ EIGHTHS = " ▏▎▍▌▋▊▉"
 # ── evaluations ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def evaluation_in_words(evaluations: dict[int, Evaluation]) -> str:
+def describe_evaluation(evaluations: dict[int, Evaluation]) -> str:
     """Headline figures for each number of views; the table of classes and the confused pairs for the largest."""
     fullest = evaluations[max(evaluations)]
-    views = VIEWS_IN_WORDS[fullest.views]
+    views = VIEW_NAMES[fullest.views]
     headline = list[tuple[str, ...]]()
     for number, evaluation in sorted(evaluations.items()):
-        headline.append(_headline_row(VIEWS_IN_WORDS[number], evaluation))
+        headline.append(_headline_row(VIEW_NAMES[number], evaluation))
         if evaluation.unseen:
             headline.append(_headline_row(f"  {NOT_SEEN}", evaluation.unseen))
     errors = table(("", "nll", "top-1 error", "", "top-5 error", ""), headline)
@@ -75,7 +75,7 @@ def _overlap(seen: np.ndarray) -> list[str]:
     return [f"the network was trained on {seen.sum():,} of the {len(seen):,} pictures; {others}"]
 
 
-def average_in_words(names: Sequence[str], members: Sequence[Probabilities], averaged: Probabilities) -> str:
+def describe_average(names: Sequence[str], members: Sequence[Probabilities], averaged: Probabilities) -> str:
     """Weight and errors of each network, then those of the average. Without labels the weights alone."""
     weights = [f"{weight:.4f}" for weight in averaged.about["weights"]]
     known = bool((averaged.labels >= 0).all())
@@ -102,7 +102,7 @@ def class_table(evaluation: Evaluation) -> str:
     """A line for each class; of many classes the worst ones, worst first."""
     rows = [row for row in evaluation.per_class if row.pictures]
     absent = len(evaluation.per_class) - len(rows)
-    heading = f"Per class ({VIEWS_IN_WORDS[evaluation.views]})"
+    heading = f"Per class ({VIEW_NAMES[evaluation.views]})"
     if len(rows) > ROWS_SHOWN:
         heading += f": the {ROWS_SHOWN} worst of {len(rows):,}; --json has all"
         rows = sorted(rows, key=lambda row: (-row.top1_error, row.id))[:ROWS_SHOWN]
@@ -188,7 +188,7 @@ def _results(evaluations: dict[int, Evaluation]) -> list[dict[str, Any]]:
 # ── predictions ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def prediction_in_words(prediction: Prediction, width: int = 80, encoding: str | None = None) -> str:
+def describe_prediction(prediction: Prediction, width: int = 80, encoding: str | None = None) -> str:
     """The picture's name, a line with a bar for each label, and what was odd about the file, `width` cells wide."""
     width = min(width, WIDEST)
     names = min(NAME_CELLS, width // 2, max(cell_len(label.name) for label in prediction.labels))

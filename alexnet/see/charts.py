@@ -88,7 +88,7 @@ def samples(one: Curves, side: int = 72) -> np.ndarray:
     return mosaic(tiles, len(chosen))
 
 
-def invariance_in_words(found: Invariance) -> str:
+def describe_invariance(found: Invariance) -> str:
     """The summary as a table."""
     heading = ("", *(f"distance at {layer}" for layer in found.layers), "P(true class)", "lowest", "stays right")
     rows = [
@@ -104,7 +104,7 @@ def invariance_in_words(found: Invariance) -> str:
     return table(heading, rows)
 
 
-def correspondence_in_words(found: Correspondence) -> str:
+def describe_correspondence(found: Correspondence) -> str:
     """[Z] Table 1: Δ per pair and feature, ± its deviation over the pairs."""
     heading = ("masked part", *found.layers)
     rows = [

@@ -1,6 +1,6 @@
-"""Each method from a run and pictures to a PNG and a JSON file: what `alexnet see` does, for any caller.
+"""What `alexnet see` does, for any caller: each method from a run and pictures to a PNG and a JSON file.
 
-Every function looks, writes `NAME.png` and `NAME.json` into the folder `out` and gives what it found. Results of other
+Every function writes `NAME.png` and `NAME.json` into the folder `out` and returns what it found. Results of other
 pictures, runs or options that have the same name are kept: the name then ends in a digest of what it was made of.
 """
 

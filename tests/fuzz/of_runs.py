@@ -30,11 +30,11 @@ from alexnet.measure import ensemble, verify
 from alexnet.measure.probabilities import Probabilities
 from alexnet.measure.run import Run
 from alexnet.measure.verify import (
-    inputs_in_words,
-    log_in_words,
-    model_in_words,
-    snapshot_in_words,
-    state_in_words,
+    check_inputs,
+    check_log,
+    check_model,
+    check_snapshot,
+    check_state,
     verify_run,
 )
 from alexnet.report.run import about_run, headline
@@ -148,10 +148,10 @@ def tensors_of_run(name: str, folder: Path) -> Target:
         asked = RunFolder(run, opened.config)
         asked.table = rows
         if name.startswith("inputs"):
-            return asked.inputs.mean, asked.inputs.positions, verify._found("x", partial(inputs_in_words, asked))
+            return asked.inputs.mean, asked.inputs.positions, verify._found("x", partial(check_inputs, asked))
         asked.load_weights(path)
         return verify._found(
-            "x", partial(model_in_words, asked) if name[0] == "m" else partial(snapshot_in_words, asked, path, 1)
+            "x", partial(check_model, asked) if name[0] == "m" else partial(check_snapshot, asked, path, 1)
         )
 
     found = [path.read_bytes()]
@@ -177,7 +177,7 @@ def states(folder: Path) -> Target:
         tensors, about, _ = opened.latest_checkpoint()
         if tensors is not None:
             restored(state, tensors, about)
-        return verify._found("x", partial(state_in_words, opened, path))
+        return verify._found("x", partial(check_state, opened, path))
 
     return Target([path.read_bytes()], seeds.tensors_sealed, in_file(path, read))
 
@@ -266,7 +266,7 @@ def logs(folder: Path) -> Target:
         Subject.of(None, run, 1, None)
         _ = headline(history, {}), about_run(asked, history, None)
         return [day(when) for when in (history.began, history.last) if when], verify._found(
-            "x", partial(log_in_words, RunFolder(run, asked.config))
+            "x", partial(check_log, RunFolder(run, asked.config))
         )
 
     return Target([known, longer, b"", b"\n"], mutate.json_lines, in_file(path, read))

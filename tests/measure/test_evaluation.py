@@ -185,7 +185,7 @@ def test_long_tables_say_that_they_were_shortened() -> None:
     draw = np.random.default_rng(1)
     names = [f"class {k}" for k in range(50)]
     values, labels = draw.dirichlet(np.ones(50), 300).astype(np.float32), draw.integers(0, 49, 300)
-    text = words.evaluation_in_words({1: Evaluation.of(values, labels, names, names, 1)})
+    text = words.describe_evaluation({1: Evaluation.of(values, labels, names, names, 1)})
     assert "the 30 worst of 49; --json has all" in text
     assert "; 1 class has no picture here" in text
     assert len(text.splitlines()) < 60
@@ -194,4 +194,4 @@ def test_long_tables_say_that_they_were_shortened() -> None:
 def test_nothing_confused_is_said() -> None:
     found = Evaluation.of(np.eye(3, dtype=np.float32), np.arange(3), "abc", "abc", 1)
     assert found.top1_error == found.nll == 0
-    assert "every picture was recognised" in words.evaluation_in_words({1: found})
+    assert "every picture was recognised" in words.describe_evaluation({1: found})

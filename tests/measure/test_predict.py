@@ -209,14 +209,14 @@ def test_text_keeps_to_its_width_and_shows_what_it_says() -> None:
         for name, share in (("a" * 70, 0.75), ("猫猫猫", 0.2), ("b", 0.05), ("c", 0.0), ("d", 0.0))
     )
     prediction = Prediction("cat.jpg", labels, np.zeros(5), ("CMYK to RGB",))
-    lines = words.prediction_in_words(prediction, 80, "utf-8").splitlines()
+    lines = words.describe_prediction(prediction, 80, "utf-8").splitlines()
     assert lines[0] == "cat.jpg"
     assert lines[-1] == "  note: CMYK to RGB"
     assert max(map(cell_len, lines)) <= 80
     assert "…" in lines[1]
     assert lines[1].count("█") > 3 * lines[2].count("█") > 0
     assert [("█" in line) for line in lines[3:5]] == [True, False]
-    assert words.prediction_in_words(prediction, 80, "ascii").count("#") > 30
+    assert words.describe_prediction(prediction, 80, "ascii").count("#") > 30
 
 
 def test_a_bar_is_as_long_as_its_share() -> None:

@@ -128,7 +128,7 @@ def test_weights_of_another_network_or_that_are_no_numbers_are_found(copy: Path)
     spoilt = weights["fc8.weight"].clone()
     spoilt[0, 0] = torch.nan
     save_tensors(copy / "model.safetensors", weights | {"fc8.weight": spoilt}, about)
-    assert "fc8.weight holds numbers that are none" in faults(copy)["model.safetensors"]
+    assert "fc8.weight holds NaN or infinite numbers" in faults(copy)["model.safetensors"]
     (copy / "model.safetensors").unlink()
     assert "model.safetensors" in faults(copy)
 
@@ -136,7 +136,7 @@ def test_weights_of_another_network_or_that_are_no_numbers_are_found(copy: Path)
 def test_a_log_without_a_line_is_found(copy: Path) -> None:
     lines = (copy / "log.jsonl").read_text().splitlines(keepends=True)
     (copy / "log.jsonl").write_text("".join(line for line in lines if '"epoch": 2' not in line))
-    assert "tells of 1 epochs, config.json of 2" in faults(copy)["log.jsonl"]
+    assert "has 1 epochs, config.json says 2" in faults(copy)["log.jsonl"]
     (copy / "log.jsonl").write_text("".join(lines).replace('"event"', "event", 1))
     assert "line 1 can't be read" in faults(copy)["log.jsonl"]
 

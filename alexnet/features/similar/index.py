@@ -48,7 +48,7 @@ ADDED_AT_ONCE = 8192
 CHECKED_AT_ONCE = 1 << 28
 """Bytes up to which a file is held against its checksum whenever the index is opened; `Index.verify` checks all."""
 
-REMEDY = "Remove the folder and build the index anew."
+REMEDY = "Remove the folder and build the index again."
 
 
 class Origin(TypedDict):
@@ -104,11 +104,11 @@ def build(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> "Index":
-    """Make the index of a store's pictures in `folder`, or go on making it, or find it finished.
+    """Builds the index of a store's pictures in `folder`, resumes it, or opens it if it is finished.
 
     `layer`: None for the last hidden one; `bits`: of the codes, 32, 64, 128 or 256, None for none; `lists`: of faiss's
-    index, None for none. Stopped, the same call goes on where features were; codes and lists, minutes of work, begin
-    anew. Raises UsageError for an option, UserError for what another store, another run, or the disk can't do.
+    index, None for none. If interrupted, the same call resumes the features; codes and lists, minutes of work, start
+    again. Raises UsageError for an option, UserError for what another store, another run, or the disk can't do.
     """
     if bits is not None and bits not in BITS:
         raise UsageError(f"--bits {bits}: choose one of {', '.join(map(str, BITS))}.")
@@ -216,7 +216,7 @@ class Index:
         folder = Path(expanded(folder))
         if not (folder / DESCRIPTION).exists():
             begun = folder / "features.npy.journal"
-            state = "not finished; the same command goes on" if begun.exists() else "no index of similar pictures"
+            state = "this index is not finished" if begun.exists() else "no index of similar pictures"
             raise UserError(f"{folder}: {state}. `alexnet similar build RUN STORE` makes one.")
         description = read_json(folder / DESCRIPTION)
         if description.get("format_version") != FORMAT_VERSION:
@@ -231,7 +231,7 @@ class Index:
         if run is not None and tensor_digest(run.network.state_dict()) != description["run_fingerprint"]:
             raise UserError(
                 f"{folder}: was built with other weights than {run.path} has now. Build another one, with --index, "
-                "or remove this one and build it anew."
+                "or remove this one and build it again."
             )
         values, about = open_features(folder / FEATURES)
         check(about, OfStore, folder / "features.json", REMEDY)
@@ -272,7 +272,7 @@ class Index:
         """Read every file and hold it against its checksum. A sentence for each fault; empty if all are sound."""
         promised = self.description["files"].items()
         return [
-            f"{self.folder / name}: its bytes have changed. Build the index anew."
+            f"{self.folder / name}: its bytes have changed. Build the index again."
             for name, one in promised
             if sha256_of(self.folder / name) != one["sha256"]
         ]
@@ -350,7 +350,7 @@ def _check(path: Path, promised: dict[str, Any]) -> None:
     with faults_named(path):
         size = path.stat().st_size
     if size != promised["bytes"] or (size <= CHECKED_AT_ONCE and sha256_of(path) != promised["sha256"]):
-        raise UserError(f"{path}: damaged, its bytes have changed. Remove {path.parent} and build the index anew.")
+        raise UserError(f"{path}: damaged, its bytes have changed. Remove {path.parent} and build the index again.")
 
 
 def check_store(index: Index, store: Store) -> None:
