@@ -49,13 +49,11 @@ class DropUnits(nn.Dropout):
         if position is None:
             kept = torch.rand_like(x, dtype=torch.float32) < self.keep
         else:
-            kept = self._uniform(position, x[0].numel()).view(x.shape) < self.keep
+            if self.sees_everyone and position.everyone is not None:
+                position = Position(position.seed, position.epoch, position.everyone)
+            uniform = uniform_by_position(position, self.name, x[0].numel(), self.first_unit)
+            kept = uniform.view(x.shape) < self.keep
         return x * kept / self.keep if self.scales_in_training else x * kept
-
-    def _uniform(self, position: Position, units: int) -> Float[Tensor, "B U"]:
-        if self.sees_everyone and position.everyone is not None:
-            position = Position(position.seed, position.epoch, position.everyone)
-        return uniform_by_position(position, self.name, units, self.first_unit)
 
     def adjoint(self, y: Tensor, x: Tensor) -> Tensor:  # noqa: ARG002 - the signature of every adjoint
         """As in evaluation."""

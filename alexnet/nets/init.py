@@ -38,11 +38,8 @@ def initialise(network: nn.Module, table: Table, scheme: Initialisation, seed: i
     for place, row in enumerate(table.weighted):
         layer = network.get_submodule(row.name)
         std, bias = std_and_bias(row, scheme, width if place else 1.0)
-        generator = torch.Generator().manual_seed(_layer_seed(seed, row.name))
+        layer_seed = int.from_bytes(hashlib.sha256(f"{seed}:{row.name}".encode()).digest()[:6], "big")
+        generator = torch.Generator().manual_seed(layer_seed)
         weight, biases = layer.get_parameter("weight"), layer.get_parameter("bias")
         weight.copy_(torch.randn(weight.shape, generator=generator) * std)
         biases.fill_(bias)
-
-
-def _layer_seed(seed: int, name: str) -> int:
-    return int.from_bytes(hashlib.sha256(f"{seed}:{name}".encode()).digest()[:6], "big")

@@ -244,33 +244,21 @@ def _fusible(modules: Sequence[object], names: Sequence[str], stops: Collection[
 
 def _kind(module: object) -> str:
     kind = KINDS.get(type(module), "")
-    if not kind or not isinstance(module, nn.Module) or _has_hooks(module):
+    if not isinstance(module, nn.Module) or (isinstance(module, MaxPool) and not module.ceil_mode):
         return ""
-    return "" if kind == "pool" and not getattr(module, "ceil_mode", False) else kind
+    forward_hooks = module._forward_hooks or module._forward_pre_hooks
+    return "" if forward_hooks or module._backward_hooks or module._backward_pre_hooks else kind
 
 
 KINDS = {nn.ReLU: "relu", ResponseNorm: "norm", SpatialResponseNorm: "inside", MaxPool: "pool"}
 
 
-def _has_hooks(module: nn.Module) -> bool:
-    return bool(
-        module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
-    )
-
-
 def _fused(modules: Sequence[nn.Module], x: Tensor) -> Tensor:
-    kinds = [KINDS[type(module)] for module in modules]
-    by_kind = dict(zip(kinds, modules, strict=True))
-    norm, inside, pool = (by_kind.get(kind) for kind in ("norm", "inside", "pool"))
-    window = pool.window if isinstance(pool, MaxPool) else Window(1)
-    steps = kernels.NormPool(
-        norm=norm.spec if isinstance(norm, ResponseNorm) else None,
-        inside=inside.spec if isinstance(inside, SpatialResponseNorm) else None,
-        relu_first=kinds[0] == "relu",
-        relu_last="relu" in kinds[1:],
-        kernel=window.kernel,
-        stride=window.stride,
-    )
+    relus = [isinstance(module, nn.ReLU) for module in modules]
+    norm = next((module.spec for module in modules if isinstance(module, ResponseNorm)), None)
+    inside = next((module.spec for module in modules if isinstance(module, SpatialResponseNorm)), None)
+    window = next((module.window for module in modules if isinstance(module, MaxPool)), Window(1))
+    steps = kernels.NormPool(norm, inside, relus[0], any(relus[1:]), window.kernel, window.stride)
     return kernels.relu_norm_pool(x, steps)
 
 

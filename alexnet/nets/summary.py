@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from alexnet import text
 from alexnet.nets.table import Activation, BatchNorm, Conv, Dense, Dropout, Local, Norm, Pool, Row, SpatialNorm, Table
-from alexnet.nets.trace import Layer, trace
+from alexnet.nets.trace import trace
 
 FLOAT_BYTES = 4
 
@@ -19,43 +19,19 @@ def describe(table: Table, batch: int = 1, input_size: int | None = None) -> str
     size = table.input_size if input_size is None else input_size
     pictures = "1 picture" if batch == 1 else f"{batch:,} pictures"
     heading = ("layer", "", "output", "units", "parameters", "multiply-adds", "sees", "every", f"maps of {pictures}")
-    total = (
-        "total",
-        "",
-        "",
-        f"{sum(map(units, layers)):,}",
-        f"{sum(layer.parameters for layer in layers):,}",
-        f"{sum(layer.macs for layer in layers):,}",
-        "",
-        "",
-        text.in_bytes(sum(map(map_bytes, layers)) * batch),
-    )
-    rows = [(layer.row.name, kind(layer.row), *figures(layer, batch)) for layer in layers]
-    return f"{table.name}: {table.about}\n{size} × {size} pixels, RGB\n\n" + text.table(heading, [*rows, total], left=3)
-
-
-def figures(layer: Layer, batch: int) -> tuple[str, ...]:
-    """The cells of one layer behind its name and kind."""
-    shape, field = layer.leaving, layer.field
-    return (
-        f"{shape.maps}×{shape.side}×{shape.side}",
-        number(units(layer)),
-        number(layer.parameters),
-        number(layer.macs),
-        f"{field.size} px",
-        f"{field.jump} px" if field.jump else "",
-        text.in_bytes(map_bytes(layer) * batch),
-    )
-
-
-def units(layer: Layer) -> int:
-    """The layer's units, none if it holds no weights that multiply."""
-    return layer.leaving.units if layer.macs else 0
-
-
-def map_bytes(layer: Layer) -> int:
-    """Bytes of one picture's map, float32."""
-    return layer.leaving.units * FLOAT_BYTES
+    totals, rows = [0, 0, 0, 0], []
+    for layer in layers:
+        out, field = layer.leaving, layer.field
+        units = out.units if layer.macs else 0
+        counts = (units, layer.parameters, layer.macs, out.units * FLOAT_BYTES * batch)
+        totals = [total + count for total, count in zip(totals, counts, strict=True)]
+        shape, jump = f"{out.maps}×{out.side}×{out.side}", f"{field.jump} px" if field.jump else ""
+        numbers = map(number, counts[:3])
+        rows.append(
+            (layer.row.name, kind(layer.row), shape, *numbers, f"{field.size} px", jump, text.in_bytes(counts[3]))
+        )
+    rows.append(("total", "", "", *(f"{total:,}" for total in totals[:3]), "", "", text.in_bytes(totals[3])))
+    return f"{table.name}: {table.about}\n{size} × {size} pixels, RGB\n\n" + text.table(heading, rows, left=3)
 
 
 def kind(row: Row) -> str:

@@ -87,10 +87,10 @@ def _file_of_weights(files: Files) -> str:
         if all(SHARD.search(path) for path in paths):
             raise UserError(f"{files.path}: {', '.join(paths[:3])} are shards of one model. Save it in one file.")
         more = ", …" if len(paths) > 5 else ""
-        raise UserError(f"{files.path}: {', '.join(paths[:5])}{more} are in it. Give the one that is meant.")
+        raise UserError(f"{files.path}: {', '.join(paths[:5])}{more} are all in it. Name the one you mean.")
     return found[0]
 
 
 def _unknown() -> str:
     known = ", ".join([QUANTISED, *(label for label, _ in READERS.values())])
-    return f"of no format that is known. Known are: {known}."
+    return f"unknown format. Supported: {known}."

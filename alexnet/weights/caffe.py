@@ -6,6 +6,7 @@ differ in the order of norm and pool, which the layers' inputs tell.
 """
 
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 import torch
@@ -144,13 +145,9 @@ def blob_in(message: memoryview) -> np.ndarray:
         dimensions = [field for field in wire.fields(by_number[SHAPE][-1].bytes) if field.number == 1]
         shape = wire.integers(dimensions, most=8)
     else:
-        shape = [wire.integers(by_number.get(number, []), most=8)[-1:] or [1] for number in OLD_SHAPE]
-        shape = [length for (length,) in shape]
+        shape = [(wire.integers(by_number.get(number, []), most=8) or [1])[-1] for number in OLD_SHAPE]
     double = DATA not in by_number
     values = wire.reals(by_number.get(DOUBLE_DATA if double else DATA, []), double=double)
-    count = 1
-    for length in shape:
-        count *= length
-    if len(values) != count:
+    if len(values) != prod(shape):
         raise wire.DamagedMessage(f"a blob of {len(values):,} numbers says that its shape is {tuple(shape)}")
     return values.reshape(shape)

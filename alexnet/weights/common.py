@@ -120,9 +120,7 @@ def real_numbers(tensor: Any, where: str) -> Tensor:
         kind = "quantised" if tensor.is_quantized else "without values (meta)" if tensor.is_meta else "sparse or nested"
         raise UserError(f"{where} is {kind}; plain numbers are needed. Save the state dict of the plain float model.")
     if not tensor.dtype.is_floating_point:
-        raise UserError(
-            f"{where} holds no real numbers ({tensor.dtype}). Save the state dict of the plain float model."
-        )
+        raise UserError(f"{where} holds {tensor.dtype}, not floats. Save the state dict of the plain float model.")
     if tensor.numel() > MOST_VALUES:
         raise UserError(f"{where} is {tuple(tensor.shape)}, larger than any layer of these networks.")
     found = tensor.detach().to(torch.float32)
@@ -210,7 +208,7 @@ class Files:
         if not places:
             raise UserError(f"{self.path}: {name} is not in it. Give the whole set of files.")
         if len(places) > 1:
-            raise UserError(f"{self.path}: {' and '.join(list(places)[:3])} are in it. Give the one that is meant.")
+            raise UserError(f"{self.path}: {' and '.join(list(places)[:3])} are all in it. Name the one you mean.")
         return next(iter(places.values()))
 
     def on_disk(self, name: str) -> Path:

@@ -64,7 +64,7 @@ def content_of(data: bytes, name: str) -> tuple[Kind | None, str]:
         return None, f"a Python pickle that torch.save did not write; opening it may run anything. {TO_NPZ}"
     if text := text_in(head):
         what = "XML" if text[0] == "<" else "JSON" if text[0] in "{[" else "text"
-        return None, f"{what}, of no format that is known; it begins {text[:60]!r}. {DOWNLOAD}"
+        return None, f"{what}, of no known format; it begins {text[:60]!r}. {DOWNLOAD}"
     return _message(data) or _by_suffix(name)
 
 

@@ -76,18 +76,15 @@ def _part(
         raise UserError(f"{where}: {absent[0]} is missing; {row.name} needs {', '.join(wanted)}.")
     matrices = [arrays[array] for array in wanted[:-1]]
     for array, matrix in zip(wanted, matrices, strict=False):
-        if (
-            matrix.dtype != np.float32
-            or matrix.ndim != 2
-            or (not isinstance(row, Dense) and matrix.shape[0] % row.kernel**2)
-        ):
+        window = 1 if isinstance(row, Dense) else row.kernel**2
+        if matrix.dtype != np.float32 or matrix.ndim != 2 or matrix.shape[0] % window:
             layout = "(inputs, outputs)" if isinstance(row, Dense) else f"(maps·{row.kernel}·{row.kernel}, filters)"
-            raise UserError(f"{where}: {array} is {matrix.shape}{_of(matrix)}; {row.name} needs {layout}.")
+            kind = "" if matrix.dtype == np.float32 else f" of {matrix.dtype}"
+            raise UserError(f"{where}: {array} is {matrix.shape}{kind}; {row.name} needs {layout}.")
     ordered = [matrices[place] for place in _places(arrays, name, reads, where)]
     if len({matrix.shape[1] for matrix in ordered}) != 1:
-        raise UserError(
-            f"{where}: the matrices of {name} are {', '.join(str(m.shape) for m in ordered)}: they don't fit."
-        )
+        shapes = ", ".join(str(matrix.shape) for matrix in ordered)
+        raise UserError(f"{where}: the matrices of {name} are {shapes}: they don't fit.")
     blocks = [torch.from_numpy(np.ascontiguousarray(matrix.T)) for matrix in ordered]
     if not isinstance(row, Dense):
         blocks = [block.unflatten(1, (-1, row.kernel, row.kernel)) for block in blocks]
@@ -95,11 +92,6 @@ def _part(
     if biases.dtype != np.float32:
         raise UserError(f"{where}: {wanted[-1]} is {biases.dtype}; numbers are needed.")
     return torch.cat(blocks, dim=1), torch.from_numpy(biases.reshape(-1).copy())
-
-
-def _of(array: np.ndarray) -> str:
-    """What an array is of, where it is not of numbers."""
-    return "" if array.dtype == np.float32 else f" of {array.dtype}"
 
 
 def _places(arrays: dict[str, np.ndarray], name: str, reads: tuple[int, ...], where: str) -> list[int]:
@@ -129,7 +121,8 @@ def _arrays(data: bytes, where: str) -> dict[str, np.ndarray]:
         if sum(member.file_size for member in archive.infolist()) > LIMIT_BYTES:
             raise UserError(f"{where}: unpacked it is larger than any file of these networks; it is not one of them.")
         names = [name for name in archive.namelist() if name.endswith(".npy")]
-        return {name.removesuffix(".npy"): _numbers(array_in(_unpacked(archive, name))) for name in names}
+        arrays = {name.removesuffix(".npy"): array_in(_unpacked(archive, name)) for name in names}
+    return {name: array.astype(np.float32) if array.dtype.kind in "fiu" else array for name, array in arrays.items()}
 
 
 def _unpacked(archive: zipfile.ZipFile, name: str) -> bytes:
@@ -140,7 +133,3 @@ def _unpacked(archive: zipfile.ZipFile, name: str) -> bytes:
     if len(found) != size:
         raise ValueError(f"{name} is cut short")
     return found
-
-
-def _numbers(array: np.ndarray) -> np.ndarray:
-    return array.astype(np.float32) if array.dtype.kind in "fiu" else array

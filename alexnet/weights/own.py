@@ -32,15 +32,13 @@ def read_own(files: Files, name: str, options: ImportOptions) -> ImportedWeights
     inputs = {name.removeprefix(INPUTS): tensors.pop(name) for name in list(tensors) if name.startswith(INPUTS)}
     if "mean_image" not in inputs:
         raise UserError(f"{path}: {INPUTS}mean_image is missing. Export the run again.")
-    eigen = (
-        (inputs["eigenvalues"], inputs["eigenvectors"]) if inputs.keys() >= {"eigenvalues", "eigenvectors"} else None
-    )
+    has_eigen = inputs.keys() >= {"eigenvalues", "eigenvectors"}
     return ImportedWeights(
         table_json.from_json(about["network"]["table"], str(path)),
         tensors,
         inputs["mean_image"],
         "alexnet",
         missing_layers=tuple(about.get("missing_layers") or ()),
-        eigen=eigen,
+        eigen=(inputs["eigenvalues"], inputs["eigenvectors"]) if has_eigen else None,
         config={key: about[key] for key in ("network", "classes", "data") if about.get(key) is not None},
     )

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from alexnet.errors import UserError
-from alexnet.files import npy as arrays
+from alexnet.files import npy
 from alexnet.files.schema import reading_errors
 from alexnet.nets.network import state_dict_shapes
 from alexnet.nets.table import Dense, Weighted
@@ -23,7 +23,6 @@ CODEBOOK, ASSIGNMENT, BIAS = "ctrdLst.{:02}.bin", "asmtLst.{:02}.cbn", "biasVec.
 PREFIX = "bvlc_alexnet_aCaF."
 MEAN, CLASSES, EXACT_CONV1 = "imagenet_mean.single.bin", "class_names.txt", "conv1_bvlc_alexnet_OIHW.npy"
 BLOCK_BYTES = 4096
-ALREADY = "the set holds its mean and the colours are known"
 
 
 def is_quantised(files: Files) -> bool:
@@ -36,7 +35,9 @@ def read_quantised(files: Files, options: ImportOptions) -> ImportedWeights:
 
     Raises UserError for files that are damaged.
     """
-    options.refuse(("net", "mean", "std", "colours"), str(files.path), ALREADY)
+    options.refuse(
+        ("net", "mean", "std", "colours"), str(files.path), "the set holds its mean and the colours are known"
+    )
     with reading_errors(files.path, "Download the set again."):
         return _read(files)
 
@@ -56,7 +57,8 @@ def _read(files: Files) -> ImportedWeights:
         ]
         weights[f"{row.name}.bias"] = torch.from_numpy(array_in(files, PREFIX + BIAS.format(number)).reshape(-1))
     if EXACT_CONV1 in files:
-        weights["conv1.weight"] = torch.from_numpy(_plain_npy(files, EXACT_CONV1))
+        exact = npy.array_in(files.read(EXACT_CONV1))
+        weights["conv1.weight"] = torch.from_numpy(exact.astype(np.float32))
         notes.append("conv1 is exact, not quantised")
     if "conv1.weight" in weights:
         weights["conv1.weight"] = weights["conv1.weight"].flip(1).contiguous()  # Caffe reads BGR
@@ -122,8 +124,3 @@ def _shape_in(data: bytes, files: Files, name: str) -> tuple[tuple[int, ...], in
     if len(shape) != count or not all(0 < length <= 1 << 24 for length in shape):
         raise UserError(f"{files.where(name)} is damaged, its first bytes are no list of dimensions.")
     return shape, 4 + 4 * count
-
-
-def _plain_npy(files: Files, name: str) -> np.ndarray:
-    with reading_errors(files.where(name), "Download it again."):
-        return arrays.array_in(files.read(name)).astype(np.float32)

@@ -146,7 +146,7 @@ def test_the_structure_alone_tells_the_network(name: str, tmp_path: Path) -> Non
     model = build_model(network, "{}")
     del model.metadata_props[:]
     onnx.save(model, tmp_path / "net.onnx")
-    with pytest.raises(UserError, match="does not say what is taken off its inputs, nor their colours"):
+    with pytest.raises(UserError, match="does not say which mean is subtracted from its inputs, nor their colours"):
         read_weights(tmp_path / "net.onnx")
     asked = ImportOptions(mean=torch.zeros(3), colours="bgr", std=torch.tensor([2.0, 4.0, 8.0]))
     found = read_weights(tmp_path / "net.onnx", asked)
@@ -227,7 +227,7 @@ def chain(*nodes: onnx.NodeProto, **constants: np.ndarray) -> onnx.ModelProto:
 @pytest.mark.parametrize(
     ("nodes", "message"),
     [
-        ([helper.make_node("Elu", ["x"], ["y"])], r"node y \(Elu\): Elu is no operator of these networks"),
+        ([helper.make_node("Elu", ["x"], ["y"])], r"node y \(Elu\): Elu is no operator that is supported"),
         ([helper.make_node("Conv", ["x", "v"], ["y"])], r"v is \(4,\); weights of 4 dimensions"),
         ([helper.make_node("Conv", ["x", "absent"], ["y"])], "absent is absent; weights of 4 dimensions"),
         ([helper.make_node("Conv", ["x", "w"], ["y"], dilations=[2, 2])], "not dilated"),
@@ -235,7 +235,7 @@ def chain(*nodes: onnx.NodeProto, **constants: np.ndarray) -> onnx.ModelProto:
         ([helper.make_node("MaxPool", ["x"], ["y"], kernel_shape=[3, 3], pads=[1, 1, 1, 1])], "far edges only"),
         (
             [helper.make_node("Relu", ["x"], ["y"]), helper.make_node("Tanh", ["x"], ["z"])],
-            "the graph branches, a chain of layers is needed",
+            "the graph branches; only a chain of layers is supported",
         ),
         ([helper.make_node("Relu", ["x"], ["y"])], "no layer with weights"),
     ],
@@ -255,7 +255,7 @@ def test_hostile_graphs(tmp_path: Path) -> None:
     cut.graph.initializer[0].raw_data = b"12"
     for model, message in (
         (huge.SerializeToString(), "larger than any layer"),
-        (elsewhere.SerializeToString(), "w lies in ''; a file right beside the graph is needed"),
+        (elsewhere.SerializeToString(), "w lies in ''; it must be in a file in the same folder as the graph"),
         (cut.SerializeToString(), "damaged"),
         (b"\xff" * 50, "damaged, or no ONNX file"),
         (b"", "empty"),

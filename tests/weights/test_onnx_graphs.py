@@ -314,18 +314,24 @@ def unlike_norm(change: Callable[[Graph], None]) -> Callable[[Graph], None]:
 REFUSED: dict[str, tuple[Callable[[Graph], Any], str]] = {
     "a dilated pool": (
         lambda g: g.add("MaxPool", kernel_shape=[2, 2], strides=[2, 2], dilations=[2, 2], pads=[0, 0, 1, 1]),
-        "not dilated",
+        "dilated windows are not supported",
     ),
-    "SAME_UPPER at both edges": (lambda g: g.add("MaxPool", kernel_shape=[3, 3], auto_pad="SAME_UPPER"), "far edges"),
-    "SAME_LOWER": (lambda g: g.add("MaxPool", kernel_shape=[2, 2], auto_pad="SAME_LOWER"), "far edges"),
+    "SAME_UPPER at both edges": (
+        lambda g: g.add("MaxPool", kernel_shape=[3, 3], auto_pad="SAME_UPPER"),
+        "only at the bottom and right",
+    ),
+    "SAME_LOWER": (
+        lambda g: g.add("MaxPool", kernel_shape=[2, 2], auto_pad="SAME_LOWER"),
+        "only at the bottom and right",
+    ),
     "padding counted": (
         lambda g: g.add("AveragePool", kernel_shape=[3, 3], strides=[2, 2], pads=[0, 0, 1, 1], count_include_pad=1),
-        "what lies inside",
+        "averages that count the padding",
     ),
     "rows and columns of their own": (lambda g: g.add("MaxPool", kernel_shape=[2, 3]), "square"),
-    "a window as wide as the maps": (lambda g: g.add("LRN", size=7), "as wide as the 6 maps"),
+    "a window as wide as the maps": (lambda g: g.add("LRN", size=7), "covers all 6 maps"),
     "an even window of maps": (lambda g: stock_norm(g, 4), "even"),
-    "maps mixed up": (lambda g: g.add("Reshape", g.whole(0, 14, 6, 14)), "only be made flat"),
+    "maps mixed up": (lambda g: g.add("Reshape", g.whole(0, 14, 6, 14)), "only be flattened"),
     "units normalised by batch": (
         lambda g: [
             g.add("Flatten"),
@@ -336,18 +342,18 @@ REFUSED: dict[str, tuple[Callable[[Graph], Any], str]] = {
     "a transposition": (lambda g: g.add("Transpose", perm=[0, 1, 3, 2]), "Transpose is no operator"),
     "dropout at test": (
         lambda g: g.add("Dropout", g.scalar(0.5), g.held(np.array(True))),
-        r"drops units also at test",
+        r"drops units at test too",
     ),
-    "whole numbers": (lambda g: [g.add("Cast", to=7), g.add("Cast", to=1)], "whole numbers"),
+    "whole numbers": (lambda g: [g.add("Cast", to=7), g.add("Cast", to=1)], "to integers"),
     "probabilities in the middle": (lambda g: [g.add("Softmax", axis=1), g.add("Relu")], "must be the last node"),
     "Softmax over columns": (lambda g: g.add("Softmax", axis=3), "runs over axis 3"),
     "another domain": (lambda g: g.nodes.append(helper.make_node("Relu", ["t0"], ["u"], domain="x.y")), "of x.y"),
     "a shortcut": (lambda g: g.add("Add", reads=(g.here, g.add("Relu"))), "branches"),
-    "squares alone": (lambda g: g.add("Mul", reads=(g.here, g.here)), "does not belong to a response normalisation"),
-    "squares divided by": (unlike_norm(lambda g: g.add("Add", g.scalar(1.0))), "does not belong"),
+    "squares alone": (lambda g: g.add("Mul", reads=(g.here, g.here)), "is not part of a response normalisation"),
+    "squares divided by": (unlike_norm(lambda g: g.add("Add", g.scalar(1.0))), "is not part of"),
     "a norm of one map": (
         unlike_norm(lambda g: [g.add("Add", g.scalar(2.0)), g.add("Pow", g.scalar(0.5))]),
-        "does not belong",
+        "is not part of",
     ),
 }
 
@@ -368,7 +374,7 @@ def test_the_outputs_must_be_the_last_layer_s(tmp_path: Path) -> None:
     graph = small(lambda g: g.add("Relu"))
     early = graph.model()
     early.graph.output[0].name = graph.nodes[1].output[0]
-    with pytest.raises(UserError, match="its outputs are t1; one, of the last layer, is needed"):
+    with pytest.raises(UserError, match="its outputs are t1; exactly one, of the last layer, is supported"):
         read(early, tmp_path)
     both = graph.model()
     both.graph.output.append(helper.make_tensor_value_info(graph.nodes[1].output[0], TensorProto.FLOAT, None))
@@ -418,7 +424,7 @@ def test_weights_beside(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"net\.onnx: c3: damaged.*ends before it"):
         read_weights(path, ASKED)
     (tmp_path / "net.onnx.data").unlink()
-    with pytest.raises(UserError, match=r"its weights lie in net\.onnx\.data, which is missing beside it"):
+    with pytest.raises(UserError, match=r"its weights are in net\.onnx\.data, which is missing beside it"):
         read_weights(path, ASKED)
 
 
@@ -426,7 +432,7 @@ def test_weights_beside(tmp_path: Path) -> None:
 def test_weights_lie_nowhere_but_beside(tmp_path: Path, location: str) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "secret").write_bytes(bytes(10_000))
-    with pytest.raises(UserError, match="a file right beside the graph is needed"):
+    with pytest.raises(UserError, match="it must be in a file in the same folder as the graph"):
         read_weights(beside(tmp_path / "in", location), ASKED)
 
 

@@ -187,10 +187,10 @@ def test_parameters_and_any_strides(tmp_path: Path) -> None:
 
 STRANGE = {
     "quantised": lambda one: torch.quantize_per_tensor(one, 0.1, 0, torch.qint8),
-    "no real numbers": lambda one: one.to(torch.complex64),
+    "not floats": lambda one: one.to(torch.complex64),
     "sparse or nested": lambda one: one.to_sparse(),
     "without values": lambda one: one.to("meta"),
-    r"no real numbers \(torch.int64\)": lambda one: one.long(),
+    r"torch.int64, not floats": lambda one: one.long(),
     "is no tensor": lambda one: one.tolist(),
     r"is \(0,\); torchvision needs": lambda one: one[:0],
     "larger than any layer": lambda one: one[:1].half().expand(1 << 40),
@@ -239,9 +239,9 @@ def npy(array: np.ndarray) -> bytes:
 NOT_WEIGHTS = {
     "an HTML page": b"\xef\xbb\xbf\n<!DOCTYPE html><html>\x1b[31m</html>",
     "a Git LFS pointer": b"version https://git-lfs.github.com/spec/v1\noid sha256:7be5\nsize 244408911\n",
-    "XML, of no format": b"<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>",
-    "JSON, of no format": b'{"error": "not found"}',
-    "text, of no format": b"404: Not Found",
+    "XML, of no known format": b"<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>",
+    "JSON, of no known format": b'{"error": "not found"}',
+    "text, of no known format": b"404: Not Found",
     "an HDF5 file": b"\x89HDF\r\n\x1a\n" + bytes(50),
     r"a NumPy array \(.npy\)": npy(np.zeros(3)),
     "a MATLAB file": b"MATLAB 5.0 MAT-file, Platform: GLNXA64" + bytes(100),
@@ -302,7 +302,7 @@ def test_several_files_of_weights_are_refused_by_their_paths(
         with tarfile.open(tmp_path / "set.tar", "w") as archive:
             archive.add(path, "set")
         path = tmp_path / "set.tar"
-    with pytest.raises(UserError, match=r"are in it\. Give the one that is meant") as fault:
+    with pytest.raises(UserError, match=r"are all in it\. Name the one you mean") as fault:
         read_weights(path)
     assert all(name in str(fault.value) for name in names)
 

@@ -160,7 +160,7 @@ def test_faults_name_the_layer_and_both_shapes(file: Path, peer: nn.Module, tmp_
         ("short", r"fc6.weight \(classifier.1.weight\) is missing; torchvision needs \(4096, 9216\)"),
         ("other", r"not torchvision's alexnet: it holds layer1.0.conv1.weight"),
         ("more", r"not torchvision's alexnet: it holds features.20.weight"),
-        ("whole", r"features.0.bias holds no real numbers"),
+        ("whole", r"features.0.bias holds torch.int64, not floats"),
     ):
         with pytest.raises(UserError, match=message):
             read_weights(tmp_path / f"{name}.safetensors")

@@ -34,8 +34,9 @@ def read_onnx(files: Files, name: str, options: ImportOptions) -> ImportedWeight
         return _own(model, described, files, name, options)
     if options.mean is None or options.colours is None:
         raise UserError(
-            f"{files.path}: an ONNX graph does not say what is taken off its inputs, nor their colours. Give --mean (a "
-            "file, or R,G,B from 0 to 255; 0,0,0 for none) and --colours rgb or bgr; and --std if they are divided."
+            f"{files.path}: an ONNX graph does not say which mean is subtracted from its inputs, nor their colours. "
+            "Give --mean (a file, or R,G,B from 0 to 255; 0,0,0 for none), --colours rgb or bgr, and --std if the "
+            "inputs are divided by one."
         )
     with reading_errors(files.where(name), AGAIN):
         reading = Reading(model, _constants(model, files, name), files.where(name))
@@ -90,18 +91,13 @@ def _constants(model: "onnx.ModelProto", files: Files, name: str) -> dict[str, n
     """The tensors that a graph holds, its initialisers and those of `Constant` nodes, together not larger than any
     network's. Those in another file of the same folder are read from there."""
     where, outside = files.where(name), dict[str, bytes]()
-    if sum(_bytes_of(tensor) for tensor in model.graph.initializer) > LIMIT_BYTES:
+    if sum(4 * prod(max(0, length) for length in tensor.dims) for tensor in model.graph.initializer) > LIMIT_BYTES:
         raise UserError(f"{where}: its tensors are larger than any of these networks. It is not one of them.")
     for tensor in model.graph.initializer:
         if tensor.data_location == tensor.EXTERNAL:
             tensor.raw_data = _from_outside(tensor, files, name, outside)
             tensor.data_location = tensor.DEFAULT
     return {tensor.name: array_of(tensor, where) for tensor in model.graph.initializer}
-
-
-def _bytes_of(tensor: "onnx.TensorProto") -> int:
-    """What a tensor takes as float32, by its shape alone."""
-    return 4 * prod(max(0, length) for length in tensor.dims)
 
 
 def _from_outside(tensor: "onnx.TensorProto", files: Files, name: str, outside: dict[str, bytes]) -> bytes:
@@ -111,11 +107,13 @@ def _from_outside(tensor: "onnx.TensorProto", files: Files, name: str, outside: 
     where, given = files.where(name), {entry.key: entry.value for entry in tensor.external_data}
     location = given.get("location", "")
     if location in ("", "..") or PurePosixPath(location).name != location or "\\" in location or "\0" in location:
-        raise UserError(f"{where}: {tensor.name} lies in {location!r}; a file right beside the graph is needed.")
+        raise UserError(
+            f"{where}: {tensor.name} lies in {location!r}; it must be in a file in the same folder as the graph."
+        )
     if location not in outside:
         found = files.neighbour(name, location)
         if found is None:
-            raise UserError(f"{where}: its weights lie in {location}, which is missing beside it. Put it there.")
+            raise UserError(f"{where}: its weights are in {location}, which is missing beside it. Put it there.")
         outside[location] = found
     with reading_errors(f"{where}: {tensor.name}", AGAIN):
         kind = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type)

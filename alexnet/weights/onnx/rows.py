@@ -110,7 +110,7 @@ class Reading:
         self.shapes: dict[str, Shape] = {self.here: self.shape}
         self._walk(model.graph)
         if not any(isinstance(row, Weighted) for row in self.rows):
-            raise UserError(f"{where}: no layer with weights is in it.")
+            raise UserError(f"{where}: it has no layer with weights.")
         self.table = self._named(self._table(model.graph))
 
     @property
@@ -139,13 +139,13 @@ class Reading:
         for row in found.weighted[:-1]:
             if (row.units if isinstance(row, Dense) else row.maps) % self.columns:
                 raise UserError(
-                    f"{self.where}: the outputs of {row.name} can't be dealt out over {self.columns} groups."
+                    f"{self.where}: the outputs of {row.name} can't be divided among {self.columns} groups."
                 )
         found = table_json.from_json(table_json.to_json(found), self.where)
         outputs = [given.name for given in graph.output]
         if outputs != [self.here] or self.squares is not None:
             raise UserError(
-                f"{self.where}: its outputs are {', '.join(outputs[:3])}; one, of the last layer, is needed."
+                f"{self.where}: its outputs are {', '.join(outputs[:3])}; exactly one, of the last layer, is supported."
             )
         if self.shape[1] != found.classes or prod(self.shape[2:]) != 1 or trace(found)[-1].leaving.side != 1:
             raise UserError(f"{self.where}: its output is {self.shape[1:]}; one number for each class is needed.")
@@ -156,7 +156,7 @@ class Reading:
             given, inputs = attributes(node), [name for name in node.input if name]
             unknown = {name for name in inputs if name not in self.constants}
             if node.domain not in ("", "ai.onnx"):
-                self._refuse(node, f"{node.op_type} of {node.domain[:40]} is no operator of these networks")
+                self._refuse(node, f"{node.op_type} of {node.domain[:40]} is no operator that is supported")
             if node.op_type == "Shape" and inputs[0] in self.shapes:
                 shape = self.shapes[inputs[0]][given.get("start", 0) : given.get("end")]
                 self.constants[node.output[0]] = np.array(shape, np.int64)
@@ -169,11 +169,13 @@ class Reading:
             elif self.squares is not None and self.squares.name in unknown:
                 self._normalise(node, given, unknown)
             elif others := (unknown - {self.here}) & self.shapes.keys():
-                self._refuse(node, f"it reads {others.pop()[:60]}: the graph branches, a chain of layers is needed")
+                self._refuse(
+                    node, f"it reads {others.pop()[:60]}: the graph branches; only a chain of layers is supported"
+                )
             elif self.here in unknown and self.squares is None:
                 self._read(node, given)
             elif self.here in unknown:
-                self._refuse(node, "the graph branches, a chain of layers is needed")
+                self._refuse(node, "the graph branches; only a chain of layers is supported")
 
     def _called(self, name: str, other: str) -> None:
         """Another name for a value."""
@@ -227,9 +229,9 @@ class Reading:
             **dict.fromkeys(("Flatten", "Reshape", "Squeeze", "Unsqueeze"), self._shaped),
         }
         if node.op_type not in kinds:
-            self._refuse(node, f"{node.op_type} is no operator of these networks")
+            self._refuse(node, f"{node.op_type} is no operator that is supported")
         if self.ended is not None and node.op_type != "Identity":
-            self._refuse(node, f"it reads the probabilities of {self.ended}, which must be the last node")
+            self._refuse(node, f"it reads the probabilities of {self.ended}, but a softmax must be the last node")
         kinds[node.op_type](node, given)
         if self.squares is None:
             self._called(self.here, node.output[0])
@@ -271,9 +273,9 @@ class Reading:
         strides, auto = given.get("strides", [1, 1]), given.get("auto_pad", b"NOTSET")
         top, left, bottom, right = given.get("pads", [0, 0, 0, 0])
         if len(set(strides)) != 1 or strides[0] < 1 or top != left or bottom != right or min(top, bottom) < 0:
-            self._refuse(node, "windows must be square and move alike along both axes")
+            self._refuse(node, "only square windows with equal strides and symmetric padding are supported")
         if set(given.get("dilations", [1])) != {1}:
-            self._refuse(node, "windows that are not dilated are needed")
+            self._refuse(node, "dilated windows are not supported")
         if auto in (b"SAME_UPPER", b"SAME_LOWER"):
             both = max(0, (-(-side // strides[0]) - 1) * strides[0] + kernel - side)
             top, bottom = sorted((both // 2, both - both // 2), reverse=auto == b"SAME_LOWER")
@@ -302,7 +304,7 @@ class Reading:
 
     def _dense(self, node: "onnx.NodeProto", given: Attributes) -> None:
         if given.get("transA", 0) or len(self.shape) != 2 or node.input[0] in self.constants:
-            self._refuse(node, "a plain x·W + b of a flat x is needed")
+            self._refuse(node, "only x·W + b with a flattened x is supported")
         weight, alpha = self._constant(node, 1, 2), given.get("alpha", 1)
         weight = weight if given.get("transB", 0) else weight.T
         weight = weight if alpha == 1 else weight * np.float32(alpha)
@@ -317,7 +319,7 @@ class Reading:
     def _bias(self, node: "onnx.NodeProto", given: Attributes) -> None:  # noqa: ARG002 - all readers' form
         """One number for each map or unit, added to what the layer before gives."""
         if not self.rows or not isinstance(self.rows[-1], Weighted):
-            self._refuse(node, "only the biases of the layer right before it can be added")
+            self._refuse(node, "only a bias of the layer directly before it can be added")
         added = next(self.constants[name] for name in node.input if name in self.constants)
         shape = (1, self.shape[1], 1, 1)[: len(self.shape)]
         self.held[-1][1]["bias"] += torch.from_numpy(np.broadcast_to(added, shape).reshape(-1).astype(np.float32))
@@ -328,7 +330,7 @@ class Reading:
         if node.op_type == "ReduceMean":
             axes = self.constants[node.input[1]].reshape(-1) if len(node.input) > 1 else given.get("axes", ())
             if {axis % 4 for axis in axes} != {2, 3} or not given.get("keepdims", 1):
-                self._refuse(node, "only a mean over both sides of the maps, kept as dimensions, is an average pool")
+                self._refuse(node, "only a mean over height and width with keepdims is supported")
         elif node.op_type != "GlobalAveragePool":
             kernels = given.get("kernel_shape", [0])
         if len(set(kernels)) != 1 or kernels[0] < 1:
@@ -339,9 +341,9 @@ class Reading:
             return  # a pool of single units, as an average pool to the size that there is
         overhang = (whole - 1) * window.stride + window.kernel - side
         if window.before or whole < 1 or (whole - 1) * window.stride >= side:
-            self._refuse(node, "its windows must be padded at the far edges only, by less than a window")
+            self._refuse(node, "padding is supported only at the bottom and right, and by less than a window")
         if average and overhang > 0 and given.get("count_include_pad", 0):
-            self._refuse(node, "averages are over what lies inside the map")
+            self._refuse(node, "averages that count the padding are not supported")
         for rounding in ("ceil", "floor"):
             kind = "average" if average else "max"
             row = Pool(f"pool{self.number}", window.kernel, window.stride, kind, rounding)
@@ -349,7 +351,7 @@ class Reading:
                 self._add(row, node)
                 self.shape = (*self.shape[:2], whole, whole)
                 return
-        self._refuse(node, f"its pads of {window.after} are no overhang of the last window")
+        self._refuse(node, f"its padding of {window.after} is not what the last window overhangs by")
 
     def _norm(self, node: "onnx.NodeProto", given: Attributes) -> None:
         usual = {"bias": 1, "alpha": 1e-4, "beta": 0.75}
@@ -359,19 +361,19 @@ class Reading:
     def _add_norm(self, node: "onnx.NodeProto", k: float, alpha: float, beta: float, size: int) -> None:
         self._maps(node)
         if self.shape[1] <= size < 2 * self.shape[1] - 1:
-            self._refuse(
-                node, f"its window of {size} maps is as wide as the {self.shape[1]} maps are, and is cut at edges"
-            )
+            self._refuse(node, f"its window of {size} maps covers all {self.shape[1]} maps, but not from every map")
         if size % 2 == 0:
-            self._refuse(node, f"its window of {size} maps is even, ONNX and the 2012 code place it differently")
+            self._refuse(node, f"its window of {size} maps is even, which ONNX and the 2012 code place differently")
         if k <= 0 or alpha < 0:
-            self._refuse(node, f"its k is {k:g} and its alpha {alpha:g}; what it divides by must be positive")
+            self._refuse(node, f"its k is {k:g} and its alpha {alpha:g}; the denominator must be positive")
         self._add(Norm(f"norm{self.number}", k, alpha, beta, size, "mean", "all"), node)
 
     def _batch_norm(self, node: "onnx.NodeProto", given: Attributes) -> None:
         self._maps(node)
         if short(given.get("epsilon", 1e-5)) != 1e-5 or given.get("training_mode", 0) or not given.get("spatial", 1):
-            self._refuse(node, f"its epsilon is {given.get('epsilon', 1e-5)}; 1e-5 is needed, and not in training")
+            self._refuse(
+                node, f"its epsilon is {given.get('epsilon', 1e-5)}; only 1e-5 is supported, in inference mode"
+            )
         kinds = ("weight", "bias", "running_mean", "running_var")
         tensors = {kind: self._constant(node, place, 1) for place, kind in enumerate(kinds, start=1)}
         self._add(BatchNorm(f"batch_norm{self.number}"), node, **tensors, num_batches_tracked=np.array(0))
@@ -381,7 +383,7 @@ class Reading:
 
     def _dropout(self, node: "onnx.NodeProto", given: Attributes) -> None:
         if len(node.input) > 2 and node.input[2] and self.constants[node.input[2]].any():
-            self._refuse(node, "it drops units also at test (training_mode)")
+            self._refuse(node, "it drops units at test too (training_mode)")
         ratio = self.constants[node.input[1]] if len(node.input) > 1 and node.input[1] else given.get("ratio", 0.5)
         keep = short(1 - float(ratio))
         if keep > 0:
@@ -399,13 +401,13 @@ class Reading:
 
     def _square(self, node: "onnx.NodeProto", given: Attributes) -> None:  # noqa: ARG002
         if node.input[0] != self.here or self._number(node) != 2:
-            self._refuse(node, "Pow is no operator of these networks, but for the squares of a norm")
+            self._refuse(node, "Pow is supported only as the squares of a response normalisation")
         self._fork(node)
 
     def _silent(self, node: "onnx.NodeProto", given: Attributes) -> None:
         """What changes nothing here: the outputs are logits, the numbers are single precision."""
         if node.op_type == "Cast" and given["to"] not in FLOATS:
-            self._refuse(node, "it makes whole numbers of what a layer gives")
+            self._refuse(node, "it casts activations to integers")
         if node.op_type.endswith("Softmax"):
             axis = given.get("axis", -1 if self.opset >= 13 else 1)
             if axis not in (1, 1 - len(self.shape)):
@@ -417,7 +419,7 @@ class Reading:
         made = self._made_shape(node, given, self.shape)
         flat = len(made) == 2 or all(length == 1 for length in made[2:])
         if made[0] != self.shape[0] or not (made == self.shape or (flat and len(made) in (2, 4))):
-            self._refuse(node, f"it makes {made[1:]} of {self.shape[1:]}; maps can only be made flat")
+            self._refuse(node, f"it makes {made[1:]} of {self.shape[1:]}; maps can only be flattened")
         self.shape = made
 
     def _made_shape(self, node: "onnx.NodeProto", given: Attributes, shape: Shape) -> Shape:
@@ -444,13 +446,15 @@ class Reading:
             return
         scaled = squares.k is None
         if unknown != {squares.name}:
-            self._refuse(node, "the graph branches, a chain of layers is needed")
+            self._refuse(node, "the graph branches; only a chain of layers is supported")
         if kind in ("Identity", "Cast"):
             self._silent(node, given)
         elif kind in ("Reshape", "Squeeze", "Unsqueeze") and (squares.window is None or squares.size):
             made = self._made_shape(node, given, squares.shape)
             if made not in (self.shape, (self.shape[0], 1, *self.shape[1:])):
-                self._refuse(node, f"it makes {made[1:]} of {squares.shape[1:]}; a norm of maps is needed")
+                self._refuse(
+                    node, f"it makes {made[1:]} of {squares.shape[1:]}; only a normalisation across maps is supported"
+                )
             squares.shape = made
         elif kind == "Pad" and not squares.size:
             before, after = squares.window or (0, 0)
@@ -470,7 +474,7 @@ class Reading:
         elif kind == "Sqrt" and squares.k is not None and squares.beta is None:
             squares.beta = 0.5
         else:
-            self._refuse(node, f"{kind} does not belong to a response normalisation")
+            self._refuse(node, f"{kind} is not part of a response normalisation")
         squares.name = node.output[0]
         if squares.window is None or squares.size:
             self.shapes[squares.name] = squares.shape
@@ -486,7 +490,7 @@ class Reading:
             wanted[rank - 3], wanted[2 * rank - 3] = pads[rank - 3], pads[2 * rank - 3]
         zeros = given.get("mode", b"constant") == b"constant" and (value is None or not np.any(value))
         if pads is None or pads != wanted or not zeros or rank != 5:
-            self._refuse(node, "only zeros before the first and behind the last map belong to a norm")
+            self._refuse(node, "only zeros before the first and after the last map are supported in a normalisation")
         return pads[2], pads[7]
 
     def _averaged(self, node: "onnx.NodeProto", given: Attributes, squares: _Squares) -> int:
@@ -499,14 +503,14 @@ class Reading:
         plain = given.get("auto_pad", b"NOTSET") in (b"NOTSET", b"VALID") and not given.get("ceil_mode", 0)
         centred = size >= 1 and window == (size // 2, (size - 1) // 2)
         if len(squares.shape) != 5 or inside != [1, 1] or moved != {1} or not (counted and alone and plain and centred):
-            self._refuse(node, "an average over the maps around each, zeros counted, is needed")
+            self._refuse(node, "only an average over neighbouring maps that counts the padding is supported")
         return size
 
     def _quotient(self, node: "onnx.NodeProto", squares: _Squares) -> None:
         beta = squares.beta or 0.0
         divides = node.op_type == "Div" and list(node.input) == [self.here, squares.name]
         if (not divides and not (node.op_type == "Mul" and beta < 0)) or squares.shape != self.shape:
-            self._refuse(node, "a norm ends in what it reads divided by the power")
+            self._refuse(node, "a normalisation must end with its input divided by the power")
         self.squares = None
         self._add_norm(node, short(squares.k or 0), short(squares.alpha), beta if divides else -beta, squares.size)
         self._called(self.here, node.output[0])
