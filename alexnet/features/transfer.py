@@ -34,8 +34,9 @@ from alexnet.features.probes import (
     mean_per_class,
     probe,
 )
+from alexnet.files import schema
 from alexnet.files.atomic import faults_named, write_atomically
-from alexnet.files.schema import json_bytes, number, read_json, validate, whole
+from alexnet.files.schema import from_json, json_bytes, read_json
 from alexnet.isolation import isolated
 from alexnet.measure.evaluation import check_size
 from alexnet.measure.run import Run, check_views
@@ -184,14 +185,12 @@ AGAIN = "Remove it; it is measured again."
 
 def known_accuracy(path: Path) -> float:
     """The accuracy of a training on one fold, kept in a file."""
-    return validate(read_json(path), {"accuracy": number}, path, AGAIN)["accuracy"]
+    return from_json(read_json(path).get("accuracy"), float, f"{path}: accuracy", AGAIN)
 
 
 def known_outcome(path: Path) -> Outcome:
     """What was measured before and kept in a file."""
-    form = {"what": str, "per_class": whole(), "accuracies": [number], "strengths": [number]}
-    known = validate(read_json(path), form, path, AGAIN)
-    return Outcome(known["what"], known["per_class"], tuple(known["accuracies"]), tuple(known["strengths"]))
+    return schema.read(path, Outcome, AGAIN)
 
 
 def pooled(store: Store) -> Pool:

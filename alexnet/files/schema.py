@@ -258,52 +258,7 @@ def _need(holds: bool, value: Any) -> Any:
     return value
 
 
-# ── forms of values ──────────────────────────────────────────────────────────────────────────────────────────────
-
-Form = Any
-"""A type; a function that says whether a value will do; a list of one form, for lists; a dictionary of forms by name,
-for tables, where a name that ends in "?" may be absent, one that ends in "??" also null, and "*" is all others. Without
-"*" the others may be what they like."""
-
-
-def validate(value: Any, form: Form, where: Path | str, remedy: str, what: str = "") -> Any:
-    """The value itself. UserError, naming the part, unless it has the form."""
-    if isinstance(form, list):
-        _hold(isinstance(value, list | tuple), value, where, remedy, what)
-        for number, one in enumerate(value):
-            validate(one, form[0], where, remedy, f"{what}[{number}]")
-    elif isinstance(form, Mapping):
-        _hold(isinstance(value, dict), value, where, remedy, what)
-        _hold_table(value, form, where, remedy, what)
-    elif isinstance(form, type):
-        _hold(type(value) is form, value, where, remedy, what)
-    else:
-        _hold(form(value), value, where, remedy, what)
-    return value
-
-
-def _hold_table(table: dict[str, Any], form: Mapping[str, Form], where: Path | str, remedy: str, what: str) -> None:
-    for name, inner in form.items():
-        plain = name.rstrip("?")
-        path = f"{what}.{plain}" if what else plain
-        if name == "*":
-            for other in table.keys() - {known.rstrip("?") for known in form}:
-                validate(table[other], inner, where, remedy, f"{what}.{other[:40]}" if what else other[:40])
-        elif plain not in table:
-            if plain == name:
-                raise UserError(f"{where}: damaged, {path} is missing. {remedy}")
-        elif table[plain] is not None or not name.endswith("??"):
-            validate(table[plain], inner, where, remedy, path)
-
-
-def _hold(holds: bool, value: Any, where: Path | str, remedy: str, what: str) -> None:
-    if not holds:
-        raise UserError(f"{where}: damaged, {what or 'it'} is {repr(value)[:60]}, which can't be. {remedy}")
-
-
-def whole(low: int = 0, high: int = LARGEST_WHOLE) -> Callable[[Any], bool]:
-    """Whether a value is a whole number from `low` to `high`."""
-    return lambda value: type(value) is int and low <= value <= high
+# ── JSON text ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def number(value: Any) -> bool:
@@ -314,11 +269,6 @@ def number(value: Any) -> bool:
 def any_number(value: Any) -> bool:
     """The same, or NaN or infinite, as figures of a training that went astray are."""
     return number(value) or (type(value) is float and not math.isfinite(value))
-
-
-def one_of(*values: Any) -> Callable[[Any], bool]:
-    """Whether a value is one of these words."""
-    return lambda value: isinstance(value, str) and value in values
 
 
 def json_bytes(value: Any) -> bytes:

@@ -5,7 +5,7 @@ it was started from among them. N records of a split.
 """
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import torch
@@ -13,12 +13,17 @@ import torch
 from alexnet.data.store.description import is_store
 from alexnet.data.store.read import Store, StoreSplit
 from alexnet.errors import UserError
-from alexnet.files.schema import validate
+from alexnet.files.schema import check
 from alexnet.files.tensors import load_tensors, save_tensors
 from alexnet.runs.folder import TRAINED_ON, RunFolder
 
 KEPT_BYTES = 8
-ABOUT = {"records": [dict]}
+
+
+class TrainedOn(TypedDict):
+    """What is read of the file's metadata: how the records were made, of each store."""
+
+    records: list[dict[str, Any]]
 
 
 def save_trained_on(folder: Path, store: Store, source: RunFolder | None = None) -> None:
@@ -38,7 +43,7 @@ def trained_on(run: RunFolder, store: Store | None = None) -> tuple[list[dict[st
     path = run.path / TRAINED_ON
     if path.exists():
         tensors, about = load_tensors(path)
-        validate(about, ABOUT, path, "Restore it from a copy, or remove it.")
+        check(about, TrainedOn, path, "Restore it from a copy, or remove it.")
         rows = tensors.get("digests", torch.zeros(0))
         if rows.dtype != torch.uint8 or rows.ndim != 2 or rows.shape[1] != KEPT_BYTES:
             raise UserError(

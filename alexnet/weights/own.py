@@ -1,16 +1,33 @@
 """A run in one file, `alexnet export --to safetensors`: weights, mean, colour statistics, classes."""
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import alexnet
 from alexnet.errors import UserError
-from alexnet.files.schema import validate
+from alexnet.files.schema import check
 from alexnet.files.tensors import load_tensors, save_tensors
 from alexnet.nets import table_json
 from alexnet.weights.common import ExportedWeights, Files, ImportedWeights, ImportOptions
 from alexnet.weights.description import KIND
 
-ABOUT = {"network": {"table": dict}, "missing_layers??": [str]}
+
+@dataclass(frozen=True)
+class OwnNetwork:
+    """What is read of the network's description."""
+
+    table: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class OwnMetadata:
+    """What is read of the file's metadata."""
+
+    network: OwnNetwork
+    missing_layers: tuple[str, ...] | None = None
+
+
 INPUTS = "inputs."
 """Prefix of the names of the tensors that are not weights."""
 
@@ -28,7 +45,7 @@ def read_own(files: Files, name: str, options: ImportOptions) -> ImportedWeights
     path = files.on_disk(name)
     options.refuse(("net", "mean", "std", "colours"), str(path), "the file says that itself")
     tensors, about = load_tensors(path)
-    validate(about, ABOUT, path, "Export the run again.")
+    check(about, OwnMetadata, path, "Export the run again.")
     inputs = {name.removeprefix(INPUTS): tensors.pop(name) for name in list(tensors) if name.startswith(INPUTS)}
     if "mean_image" not in inputs:
         raise UserError(f"{path}: {INPUTS}mean_image is missing. Export the run again.")

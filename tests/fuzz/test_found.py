@@ -43,13 +43,10 @@ from alexnet.files.schema import (
     Range,
     from_json,
     json_bytes,
-    number,
     read_json,
     reading_errors,
     sealed,
     to_json,
-    validate,
-    whole,
 )
 from alexnet.files.tensors import DamagedFile, load_tensors, save_tensors
 from alexnet.measure.probabilities import Probabilities
@@ -112,26 +109,6 @@ def test_a_message_does_not_repeat_a_file_of_any_length() -> None:
     assert len(words) <= LONGEST
     assert words.startswith("x.json: aaa")
     assert words.endswith("Restore it.")
-
-
-@pytest.mark.parametrize(
-    ("value", "form"),
-    [
-        ({"a": "1"}, {"a": int}),
-        ({"a": True}, {"a": whole()}),
-        ({"a": 10**400}, {"a": number}),
-        ({"a": float("nan")}, {"a": number}),
-        ({}, {"a": str}),
-        ({"a": None}, {"a?": str}),
-        ({"b": 1}, {"*": str}),
-        ([1, "x"], [whole()]),
-        ("text", [str]),
-        ([], {"a?": str}),
-    ],
-)
-def test_values_are_held_against_forms(value: Any, form: Any) -> None:
-    with pytest.raises(UserError, match=r"a\.json: damaged, .* Restore it\."):
-        validate(value, form, "a.json", "Restore it.")
 
 
 @dataclass(frozen=True)
