@@ -58,8 +58,8 @@ def test_a_killed_worker_brings_the_job_back(
             before = saved_step(run)
             until(lambda: saved_step(run) > before and in_mid_epoch(run), torchrun, "a state in mid-epoch")  # noqa: B023
             os.kill(workers(torchrun)[victim], signal.SIGKILL)
-            restarts = said.read_text().count("going on in epoch")
-            until(lambda: said.read_text().count("going on in epoch") > restarts, torchrun, "the restart")  # noqa: B023
+            restarts = said.read_text().count("resuming in epoch")
+            until(lambda: said.read_text().count("resuming in epoch") > restarts, torchrun, "the restart")  # noqa: B023
         assert torchrun.wait(PATIENCE) == 0
     assert digest(run) == digest(tmp_path / "unbroken")
     assert len(RunFolder.open(run).config["starts"]) == 1 + len(victims)
