@@ -173,7 +173,8 @@ def test_the_command_to_repeat_it_is_one_that_the_command_line_takes(run: Run, s
         f"alexnet train {store.path} --out RUN --recipe paper --net toy --epochs 3 --no-snapshots "
         "--device cpu --threads 2 --precision fp32"
     )
-    from alexnet.cli import VERBS, parse
+    from alexnet.commands import VERBS
+    from alexnet.commands.dispatch import parse
 
     parse(VERBS["train"], "train", told.split()[2:])
     assert " STORE " in repeating_command(run, None)
