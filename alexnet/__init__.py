@@ -1,4 +1,4 @@
-"""The networks of Krizhevsky et al. 2012 [A] and Zeiler & Fergus 2014 [Z]: train, measure, take apart, re-use."""
+"""The networks of Krizhevsky et al. 2012 [A] and Zeiler & Fergus 2014 [Z]: train, measure, visualise, reuse."""
 
 import os
 from importlib import import_module

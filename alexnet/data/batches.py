@@ -67,7 +67,7 @@ class Stream(Iterator[Batch]):
     on. ``depth`` batches are read ahead. ``workers`` threads share the reading of a batch (see ``StoreSplit.read``).
     ``allocate`` makes the buffers, ``depth`` + 2 of them. len() is the number of batches still to come.
 
-    A batch's pictures stay as they are until the next but one batch is asked for; then their buffer is filled
+    A batch's pictures stay valid until two more batches have been requested; then their buffer is filled
     anew. Copy what is to be kept longer. Labels and indices are never overwritten. An error while reading is raised
     where the batch would have come. A context manager: leaving it ends the thread.
     """
