@@ -80,7 +80,8 @@ def test_the_run_outlives_its_classifier(temporary: Path) -> None:
     model = toy().fit(PICTURES, LABELS)
     probabilities, run = model.predict_proba(PICTURES[:1]), model.run_
     del model
-    assert np.array_equal(run.predict(PICTURES[0], views=1).probabilities, probabilities[0])
+    answer = run.predict(PICTURES[0], views=1).probabilities
+    assert np.allclose(answer, probabilities[0], atol=1e-6)  # other threads
     assert (run.save_pretrained(temporary / "saved") / "model.safetensors").exists()
     again, place = pickle.loads(pickle.dumps(run)), run.path
     del run
