@@ -23,7 +23,7 @@ from alexnet.bench.timing import Act, Row, Times, compare, race
 from alexnet.bench.timing import describe as describe_rows
 from alexnet.data.batches import Stream, pinned, upload
 from alexnet.parallel.grid import shard_batch
-from alexnet.train.step import Outcome, augmented, learn, train_batch
+from alexnet.train.step import Outcome, augmented, train_batch, update_on
 from peers import networks, norms
 from peers.networks import Peer
 from peers.training import noise
@@ -91,12 +91,12 @@ def train_rows(bench: Bench) -> list[Row]:
     order = endless_order(ours.store, batches * bench.batch)
     with Stream(ours.store.splits["train"], bench.batch, order, allocate=allocate) as stream:
         contenders: dict[str, Act] = {
-            "resident": Late(lambda: learn(job, augmented(job, indices, pictures, rates), labels, shard, rates)),
+            "resident": Late(lambda: update_on(job, augmented(job, indices, pictures, rates), labels, shard, rates)),
             "store": Late(lambda: train_batch(job, next(stream), rates)),
         }
         for name in PEERS:
             for setting in networks.SETTINGS:
-                contenders[f"{name} {setting}"] = peer_of(bench, name, setting).learn
+                contenders[f"{name} {setting}"] = peer_of(bench, name, setting).update_on
         times = timed(contenders, bench, STEPS)
     against = partial(compare, unit="img/s", work=bench.batch * STEPS)
     rows = [
@@ -124,7 +124,7 @@ def memory_rows(bench: Bench) -> list[Row]:
         return torch.cuda.max_memory_allocated() / 1e9
 
     ours = peak(lambda: Subject(bench, "alexnet").step)
-    found = {name: peak(lambda name=name: peer_of(bench, name, "bf16").learn) for name in PEERS}
+    found = {name: peak(lambda name=name: peer_of(bench, name, "bf16").update_on) for name in PEERS}
     return [Row(f"memory.{name}", "GB", ours, theirs, theirs / ours) for name, theirs in found.items()]
 
 

@@ -34,7 +34,7 @@ from alexnet.placement import DTYPES
 from alexnet.runs.folder import RunFolder
 from alexnet.train.schedule import Logged, Rates
 from alexnet.train.state import TrainingState
-from alexnet.train.step import learn
+from alexnet.train.step import update_on
 from alexnet.train.update import Update
 
 COUNTERS = Path("/proc/self/net/dev")
@@ -117,7 +117,7 @@ def contender(name: str, world: Team, batch: int, arguments: Any, precision: str
     inputs = inputs.contiguous(memory_format=torch.channels_last)
     labels = torch.randint(1000, (len(shard.indices),), generator=generator)
     return Contender(
-        name, batch, 3 - grid.processes, lambda: learn(job, inputs, labels, shard, RATES) and None, team.meter
+        name, batch, 3 - grid.processes, lambda: update_on(job, inputs, labels, shard, RATES) and None, team.meter
     )
 
 

@@ -28,7 +28,7 @@ from alexnet.parallel.grid import ProcessGrid
 from alexnet.parallel.launch import launched
 from alexnet.parallel.team import Team
 from alexnet.train import plan
-from alexnet.train.step import learn
+from alexnet.train.step import update_on
 from parallel import RATES, job_of
 
 LINK_NUMBERS = 1 << 24
@@ -90,7 +90,7 @@ def step_of(world: Team, grid: ProcessGrid, batch: int, width: float) -> Act:
     job, shard = job_of(team, batch, width, torch.float32), team.shard(np.arange(batch))
     inputs = (torch.randn(len(shard.indices), 3, 224, 224) * 60).contiguous(memory_format=torch.channels_last)
     labels = torch.randint(1000, (len(shard.indices),))
-    return lambda: learn(job, inputs, labels, shard, RATES)
+    return lambda: update_on(job, inputs, labels, shard, RATES)
 
 
 def race(acts: dict[str, Act], rounds: int) -> dict[str, float]:

@@ -25,7 +25,7 @@ from alexnet.measure.viewer import ViewAverager
 from alexnet.parallel.grid import shard_batch
 from alexnet.train.options import TrainOptions
 from alexnet.train.state import TrainingState, start_run
-from alexnet.train.step import augmented, learn, train_batch
+from alexnet.train.step import augmented, train_batch, update_on
 
 RATE = 1e-4
 """Of the measured steps: noise teaches nothing, and must not make the loss run away."""
@@ -119,7 +119,7 @@ class Subject:
 
     def step_on(self, inputs: Tensor) -> None:
         """A training step on a batch that was augmented before."""
-        learn(self.job, inputs, self.labels, shard_batch(self.batch.indices), self.rates)
+        update_on(self.job, inputs, self.labels, shard_batch(self.batch.indices), self.rates)
 
     def look(self, views: int) -> Tensor:
         """Probabilities (B, K) of the batch's records, from as many views."""

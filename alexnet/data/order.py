@@ -1,6 +1,6 @@
-"""Randomness as a function of place: the same (seed, purpose, epoch, picture) gives the same number, always.
+"""Randomness as a function of position: the same (seed, purpose, epoch, picture) gives the same number, always.
 
-So an epoch's order, a crop or a mirror can be had again after a resume, by any rank, in any batch size, without
+So an epoch's order, a crop or a mirror can be recomputed after a resume, on any rank, with any batch size, without
 any state to save. The numbers come from splitmix64 (Steele, Lea, Flood, OOPSLA 2014), written out here in
 unsigned 64-bit arithmetic, so that no library's change of generator can alter a run.
 

@@ -179,12 +179,18 @@ def _pointer(tensor: Tensor | None = None) -> int | None:
 
 
 def update_(
-    weight: Tensor, velocity: Tensor, gradient: Tensor, copy: Tensor | None, lr: float, momentum: float, decay: float
+    weight: Tensor,
+    velocity: Tensor,
+    gradient: Tensor,
+    copy: Tensor | None,
+    learning_rate: float,
+    momentum: float,
+    decay: float,
 ) -> None:
     """As `reference.update_`, in one pass. Float32 state, all laid out alike without holes."""
     library().functions.alexnet_update(
         *(weight.data_ptr(), velocity.data_ptr(), gradient.data_ptr(), _pointer(copy)),
-        *(gradient.dtype == torch.bfloat16, weight.numel(), lr, momentum, decay, torch.get_num_threads()),
+        *(gradient.dtype == torch.bfloat16, weight.numel(), learning_rate, momentum, decay, torch.get_num_threads()),
     )
 
 

@@ -476,16 +476,17 @@ void backward(const Problem& p, const void* x, const void* upper, const uint8_t*
 
 // ---- Update and augmentation -------------------------------------------------------------------------------------
 
+// [A] §5: v = momentum * v - decay * learning_rate * w - learning_rate * g;  w = w + v.
 // copy: the weights rounded to bfloat16, or null.
 template <class T>
-void update(float* weight, float* velocity, const T* gradient, bfloat16* copy, long count, float rate, float momentum,
+void update(float* weight, float* velocity, const T* gradient, bfloat16* copy, long count, float learning_rate, float momentum,
             float decay, long threads) {
-    const float shrink = decay * rate;
+    const float shrink = decay * learning_rate;
     in_parallel((count + kLanes - 1) / kLanes, threads, [&](long first, long last) {
         for (long i = first * kLanes; i < last * kLanes; i += kLanes) {
             long left = count - i;
             Floats w = load_up_to(weight + i, left), v = load_up_to(velocity + i, left);
-            v = momentum * v - shrink * w - rate * load_up_to(gradient + i, left);
+            v = momentum * v - shrink * w - learning_rate * load_up_to(gradient + i, left);
             w += v;
             store_up_to(velocity + i, v, left);
             store_up_to(weight + i, w, left);
@@ -512,10 +513,10 @@ void alexnet_backward(const Problem* p, const void* x, const void* upper, const 
 }
 
 void alexnet_update(float* weight, float* velocity, const void* gradient, void* copy, int32_t is_bfloat16, int64_t count,
-                    float rate, float momentum, float decay, int64_t threads) {
+                    float learning_rate, float momentum, float decay, int64_t threads) {
     bfloat16* lean = (bfloat16*)copy;
-    if (is_bfloat16) update(weight, velocity, (const bfloat16*)gradient, lean, count, rate, momentum, decay, threads);
-    else update(weight, velocity, (const float*)gradient, lean, count, rate, momentum, decay, threads);
+    if (is_bfloat16) update(weight, velocity, (const bfloat16*)gradient, lean, count, learning_rate, momentum, decay, threads);
+    else update(weight, velocity, (const float*)gradient, lean, count, learning_rate, momentum, decay, threads);
 }
 
 // Blocks of stride × stride pixels → maps. x: B × H × W × maps values of `bytes` bytes, with `before` rows and columns of zeros in front and as

@@ -187,10 +187,16 @@ def depth_to_space(x_bchw: Tensor, stride: int) -> Tensor:
 
 @torch.no_grad()
 def update_(
-    weight: Tensor, velocity: Tensor, gradient: Tensor, copy: Tensor | None, lr: float, momentum: float, decay: float
+    weight: Tensor,
+    velocity: Tensor,
+    gradient: Tensor,
+    copy: Tensor | None,
+    learning_rate: float,
+    momentum: float,
+    decay: float,
 ) -> None:
     """The rule of [A] §5, in place: v ← momentum · v − decay · lr · w − lr · g; w ← w + v; copy ← w, rounded."""
-    velocity.mul_(momentum).add_(weight, alpha=-decay * lr).add_(gradient, alpha=-lr)
+    velocity.mul_(momentum).add_(weight, alpha=-decay * learning_rate).add_(gradient, alpha=-learning_rate)
     weight.add_(velocity)
     if copy is not None:
         copy.copy_(weight)

@@ -236,13 +236,13 @@ def relu_norm_pool(x_bchw: Tensor, steps: NormPool) -> Tensor:
 
 @jit
 def _update(
-    weight, velocity, gradient, copy, count, lr, momentum, shrink, COPIES: tl.constexpr, BLOCK: tl.constexpr  # noqa: N803
+    weight, velocity, gradient, copy, count, learning_rate, momentum, shrink, COPIES: tl.constexpr, BLOCK: tl.constexpr  # noqa: N803
 ):  # fmt: skip
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     there = at < count
     w = tl.load(weight + at, mask=there)
     v = momentum * tl.load(velocity + at, mask=there) - shrink * w
-    v -= lr * tl.load(gradient + at, mask=there).to(tl.float32)
+    v -= learning_rate * tl.load(gradient + at, mask=there).to(tl.float32)
     tl.store(velocity + at, v, mask=there)
     tl.store(weight + at, w + v, mask=there)
     if COPIES:
@@ -251,12 +251,18 @@ def _update(
 
 @torch.no_grad()
 def update_(
-    weight: Tensor, velocity: Tensor, gradient: Tensor, copy: Tensor | None, lr: float, momentum: float, decay: float
+    weight: Tensor,
+    velocity: Tensor,
+    gradient: Tensor,
+    copy: Tensor | None,
+    learning_rate: float,
+    momentum: float,
+    decay: float,
 ) -> None:
     """As `reference.update_`, in one pass. Float32 state, all laid out alike without holes."""
     count, copies = weight.numel(), copy is not None
     tensors = (weight, velocity, gradient, copy if copies else weight)
-    _launch(_update, count, *tensors, count, lr, momentum, decay * lr, COPIES=copies, BLOCK=BLOCK)
+    _launch(_update, count, *tensors, count, learning_rate, momentum, decay * learning_rate, COPIES=copies, BLOCK=BLOCK)
 
 
 # ---- Augmentation -----------------------------------------------------------------------------------------------

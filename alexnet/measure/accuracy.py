@@ -92,7 +92,7 @@ def probabilities_of(
     with Stream(part, len(shards[0].indices) if shards else 1, order) as stream:
         for shard, batch in zip(shards, stream, strict=True):
             if network is not None:
-                network.position(0, 0, shard, viewer.device)
+                network.begin_batch(0, 0, shard, viewer.device)
             found = viewer.probabilities_by_views(torch.from_numpy(batch.pictures), views)
             if shard.counts and found[views[0]].shape[1] > 0:
                 yield found, slice(int(shard.indices[0]), int(shard.indices[-1]) + 1)

@@ -21,8 +21,8 @@ PRINTED_STD = 0.01  # [A] §5, [Z] §3
 
 
 def std_and_bias(row: Weighted, scheme: Initialisation, width: float = 1.0) -> tuple[float, float]:
-    """Standard deviation of a row's weights and the value of its biases under one reading. `width`: of the network
-    below the row; what the code's rows carry has it in already."""
+    """Standard deviation of a row's weights and the value of its biases under one reading. `width`: factor on
+    the layers below; in the scheme "code" `row.std` already includes it."""
     if scheme == "code":
         return row.std, row.bias
     return PRINTED_STD / width**0.5, row.bias if scheme == "paper" else 0.0

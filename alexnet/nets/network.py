@@ -100,7 +100,7 @@ class Network(nn.Module):
         self.order: list[str] = [layer.row.name for layer in self.layers]
         """Names of the steps of `forward`: of rows, and of what `between` puts around them."""
         self.between: dict[str, Callable[[Tensor, Position | None], Tensor]] = {}
-        """Steps that are no rows, or replace one: exchanges between processes (`train.parallel`)."""
+        """Steps that are no rows, or replace one: exchanges between processes (`parallel.split`)."""
         self.last = self.order[-1]
         """The step that works in float32 at least: bf16's 8 bits would make classes tie that do not."""
         self.copies = WorkingCopies()

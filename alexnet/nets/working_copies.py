@@ -26,8 +26,8 @@ class WorkingCopies:
     """The working copies of one network's weights, made when first read and refreshed when a weight has changed.
 
     Changes are seen by torch's version count; `refresh` is for changes that it does not count (`.data`, NumPy views).
-    With `learn` gradients arrive at the copies, in half precision, and `train.update` writes weight and copy in one
-    pass; not where several gradients are summed, which needs float32.
+    After `learn()`, gradients are stored on the copies, in half precision, and `train.update` writes weight and copy in
+    one pass. Weights whose gradients are summed (accumulation, several processes) are excluded: sums need float32.
     """
 
     def __init__(self) -> None:

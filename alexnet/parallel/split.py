@@ -66,8 +66,8 @@ class NetworkShard:
         cut = self.spans.get(name.split(".")[0])
         return None if cut is None or tensor.ndim == 0 else cut[number]
 
-    def position(self, seed: int, epoch: int, shard: BatchShard, device: torch.device) -> Position:
-        """Make ready for a batch, its shares' sizes; and where it stands, for dropout masks."""
+    def begin_batch(self, seed: int, epoch: int, shard: BatchShard, device: torch.device) -> Position:
+        """Note the sizes of a batch's shares, for batch normalisation; return its position, for dropout masks."""
         self.sizes.of_shares, self.sizes.total, self.sizes.counts = shard.sizes, shard.size, shard.counts
         own, everyone = (torch.from_numpy(of).to(device) for of in (shard.indices, np.concatenate(shard.shares)))
         return Position(seed, epoch, own, everyone)

@@ -38,7 +38,7 @@ class Groups:
 
 @dataclass
 class Team:
-    """`rank` of `layout.processes`, `local` of them on this host; `progress` counts the steps taken together."""
+    """`rank` of `grid.processes`, `local` of them on this host; `progress` counts the steps taken together."""
 
     grid: ProcessGrid = ProcessGrid()
     rank: int = 0

@@ -161,7 +161,7 @@ def train_epoch(state: TrainingState, log: Log | Unwritten, listeners: Listener,
             outcomes.append(train_batch(state, micro_batch, state.rates, shard))
             ends_epoch = shard.ends_batch and cursor.batch + 1 == state.batches
             saves = shard.ends_batch and stop.needs_checkpoint(state) and not ends_epoch
-            # A GPU is not waited for: its newest outcome is read after the next one, unless a checkpoint depends on it.
+            # A GPU is not waited for: a batch's loss is read one batch later, unless a checkpoint depends on it.
             add_outcomes(state, outcomes, leave=int(is_asynchronous(state.device) and not (saves or ends_epoch)))
             if not shard.ends_batch:
                 continue
@@ -185,8 +185,8 @@ def micro_batches(state: TrainingState) -> tuple[list[BatchShard], Stream]:
 
 
 def add_outcomes(state: TrainingState, outcomes: list[Outcome], leave: int = 0) -> None:
-    """Move all but the `leave` newest outcomes into the epoch's sums. Raises Diverged if a loss is not a number, so
-    before any checkpoint of such weights: none is saved while an outcome is left."""
+    """Move all but the `leave` newest outcomes into the epoch's sums. Raises Diverged if a loss is NaN.
+    All outcomes are read before a checkpoint is saved, so NaN weights are never saved."""
     while len(outcomes) > leave:
         outcome = outcomes.pop(0)
         loss, errors = outcome.read()
@@ -201,7 +201,7 @@ def validate(state: TrainingState) -> Counts:
     """The centre view of every validation picture."""
     state.network.eval()
     viewer = ViewAverager(state.network, state.inputs, state.device, state.dtype)
-    return evaluate(viewer, state.store.splits["val"], team=state.team, network=state.shard)
+    return evaluate(viewer, state.store.splits["val"], team=state.team, network=state.network_shard)
 
 
 def end_epoch(state: TrainingState, log: Log | Unwritten, stop: Stop) -> None:
@@ -267,7 +267,7 @@ def log_epoch(state: TrainingState, counts: Counts, pace: float, listeners: List
         "epoch",
         epoch=cursor.epoch,
         step=cursor.step,
-        learning_rate=state.schedule.rates(cursor.epoch, 1 - 1 / cursor.batch).weights,  # its last update's
+        learning_rate=state.schedule.rates(cursor.epoch, 1 - 1 / cursor.batch).weights,  # of the epoch's last update
         train_loss=cursor.loss_sum / cursor.pictures,
         train_top1_error=cursor.errors / cursor.pictures,
         val_nll=counts.mean_nll,

@@ -7,7 +7,7 @@ from alexnet.files.schema import AnyFloat, Count
 from alexnet.train.recipes import DROPS, Recipe, Stage
 
 DROP_FACTOR = 10  # [A] §5
-ROUNDING = 1e-9  # shares of pictures are no exact numbers; less than one picture of any set
+ROUNDING = 1e-9  # tolerance for error rates as floats; smaller than one picture of any data set
 
 
 @dataclass(frozen=True)

@@ -96,22 +96,22 @@ class TrainingState:
     cursor: Cursor = field(default_factory=Cursor)
     saved_at: float = field(default_factory=time.monotonic)
     team: Team = field(default_factory=Team)
-    shard: NetworkShard = field(init=False)
+    network_shard: NetworkShard = field(init=False)
     learning: GradientSum = field(init=False)
 
     def __post_init__(self) -> None:
-        self.shard, self.learning = NetworkShard(self.network), GradientSum(self.network)
+        self.network_shard, self.learning = NetworkShard(self.network), GradientSum(self.network)
 
     def take_shard(self, team: Team) -> None:
         """Keep what this process holds of the network, of the whole one it has now."""
         names = self.update.scaled_names
-        self.team, self.shard = team, team.shard_of(self.network)
-        summed = {weight for name in team.summed_layers(self.shard) for weight in self._weights_of(name)}
+        self.team, self.network_shard = team, team.shard_of(self.network)
+        summed = {weight for name in team.summed_layers(self.network_shard) for weight in self._weights_of(name)}
         self.network.copies.learn(self.accumulation_steps == 1, excluded=summed)
-        self.update.velocities = self.shard.cut(self.update.velocities)
+        self.update.velocities = self.network_shard.cut(self.update.velocities)
         if self.update.lars is not None:
-            self.update.lars = replace(self.update.lars, of_whole=team.norms_of_whole(self.shard, names))
-        self.learning = team.learning(self.shard)
+            self.update.lars = replace(self.update.lars, of_whole=team.norms_of_whole(self.network_shard, names))
+        self.learning = team.learning(self.network_shard)
 
     def _weights_of(self, layer: str) -> Iterator[Tensor]:
         return self.network.get_submodule(layer).parameters()
@@ -140,13 +140,13 @@ class TrainingState:
     def contents(self, log_bytes: int = 0) -> tuple[dict[str, Tensor], Standing]:
         """All that changes in training: tensors (on the leader, whole) and plain values."""
         tensors = {f"weight/{name}": value for name, value in self.weights().items()}
-        velocities = self.team.whole(self.shard, self.update.velocities)
+        velocities = self.team.whole(self.network_shard, self.update.velocities)
         tensors |= {f"velocity/{name}": value for name, value in velocities.items()}
         return tensors, Standing(self.cursor, self.schedule.state, log_bytes)
 
     def weights(self) -> dict[str, Tensor]:
         """The whole network's weights, on the leader; all bring their parts."""
-        return self.team.whole(self.shard, self.network.state_dict())
+        return self.team.whole(self.network_shard, self.network.state_dict())
 
     def restore(self, tensors: dict[str, Tensor], standing: Standing) -> None:
         """The inverse of `contents`."""

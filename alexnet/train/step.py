@@ -28,10 +28,10 @@ def is_asynchronous(device: torch.device) -> bool:
 
 
 class Outcome:
-    """Of a batch, or a micro-batch, the mean loss and the number of top-1 errors, on their way from the device.
+    """Mean loss and top-1 errors of a batch or micro-batch, being copied from the device.
 
-    On a GPU they are looked at one later: they are copied here behind its work, and `read` waits for that copy
-    only. When it returns, the batch's pictures are no longer needed: the stream may fill their buffer.
+    On a GPU they are read one batch later: the copy is queued after the batch's computation, and `read` waits for that
+    copy only. When it returns, the batch's pictures are no longer needed: the stream may fill their buffer.
     """
 
     def __init__(self, figures: Tensor, batch: int, pictures: int) -> None:
@@ -57,19 +57,21 @@ def train_batch(state: TrainingState, batch: Batch, rates: Rates, shard: BatchSh
     shard = shard or shard_batch(batch.indices)
     pictures, labels = upload(batch.pictures, state.device), upload(batch.labels, state.device)
     weights = None if state.sample_weights is None else upload(state.sample_weights[batch.indices], state.device)
-    return learn(state, augmented(state, batch.indices, pictures, rates, shard.first), labels, shard, rates, weights)
+    return update_on(
+        state, augmented(state, batch.indices, pictures, rates, shard.first), labels, shard, rates, weights
+    )
 
 
-def learn(
+def update_on(
     state: TrainingState, inputs: Tensor, labels: Tensor, shard: BatchShard, rates: Rates, weights: Tensor | None = None
 ) -> Outcome:
-    """The same with pictures that are augmented already. On the CPU a loss that is no number is seen before the update.
+    """`train_batch` on pictures that are augmented already. On the CPU a NaN loss is noticed before the update.
 
     How a batch is divided changes nothing but the order of additions: each picture has its own crop, noise and dropout
     masks, and the mean over the batch is the weighted mean over its micro-batches.
     """
     state.network.train()
-    position = state.shard.position(state.seed, state.cursor.epoch, shard, state.device)
+    position = state.network_shard.begin_batch(state.seed, state.cursor.epoch, shard, state.device)
     if shard.begins_batch:
         state.update.forget_gradients()
     with state.learning.micro_batch(last=shard.ends_batch), state.network.copies.in_use():
@@ -79,7 +81,7 @@ def learn(
             raise Diverged(
                 divergence_message(state, state.cursor.batch, noticed_in=inputs if state.team.alone else None)
             )
-        if loss.requires_grad:  # where only the last layer learns, columns without it have nothing to do
+        if loss.requires_grad:  # a process without a trainable layer has no gradient to compute
             (loss * shard.weight).backward()
     if shard.ends_batch:
         state.update.step(rates)

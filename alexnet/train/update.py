@@ -45,7 +45,7 @@ class Lars:
 @dataclass
 class Update:
     """The rule with its velocities, one for each weight that learns, by the weight's name; at first all are 0. Frozen
-    weights (requires_grad False) have none. `lars`: see there.
+    weights (requires_grad False) have none. `lars`: layer-wise learning rates, see `Lars`.
 
     Where layers learn by their copies in half precision, the gradients lie there: see `WorkingCopies`."""
 
@@ -90,7 +90,7 @@ class Update:
                 if copy is not None:
                     copy.state = state_of(weight)
         if self.rms_limit is not None:
-            limit_filters(self.network, self.rms_limit)
+            renormalise_filters(self.network, self.rms_limit)
 
     def decay_of(self, layer: str) -> float:
         return self.layer_decays.get(layer, self.decay)
@@ -130,7 +130,7 @@ def is_bias(name: str, weight: Tensor) -> bool:
 
 
 @torch.no_grad()
-def limit_filters(network: nn.Module, limit: float) -> None:
+def renormalise_filters(network: nn.Module, limit: float) -> None:
     """[Z] §3: rescale each convolution filter whose RMS exceeds `limit` to that limit. Frozen layers stay."""
     for layer in network.children():
         if isinstance(layer, Convolution) and layer.weight.requires_grad:

@@ -15,7 +15,7 @@ from alexnet.runs.folder import RunFolder
 from alexnet.train.options import TrainOptions
 from alexnet.train.schedule import Logged, Rates
 from alexnet.train.state import TrainingState
-from alexnet.train.step import learn
+from alexnet.train.step import update_on
 from alexnet.train.update import Lars, Update
 
 UNEVEN = (8, 8, 8, 5, 1)
@@ -69,7 +69,7 @@ def train(case: Case, team: Team | None = None) -> Outcome:
         for offset in range(0, len(batch), micro_batch):
             shard = state.team.shard(batch[offset : offset + micro_batch], offset=offset, total=len(batch))
             inputs, labels = pictures_of(shard.indices, state.network, case)
-            losses.append(learn(state, inputs, labels, shard, case.rates).read()[0])
+            losses.append(update_on(state, inputs, labels, shard, case.rates).read()[0])
         state.cursor.step, seen = step + 1, seen + len(batch)
     tensors, _ = state.contents()
     weights = {name: tensor.detach().numpy() for name, tensor in tensors.items()}

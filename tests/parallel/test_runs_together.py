@@ -41,7 +41,7 @@ from alexnet.train.loop import train
 from alexnet.train.options import TrainOptions
 from alexnet.train.recipes import find
 from alexnet.train.state import make_state
-from alexnet.train.step import learn
+from alexnet.train.step import update_on
 from alexnet.train.stop import Interrupted
 
 SMALL = TrainOptions(net="toy", epochs=3, batch=32, precision="fp32", threads=1, mirror=False)
@@ -307,7 +307,7 @@ def leaving_order(case: object) -> list[set[str]]:
         state = job_of(case, team)
         shard = team.shard(np.arange(2))
         for _ in range(3):
-            learn(state, *pictures_of(shard.indices, state.network, case), shard, case.rates)
+            update_on(state, *pictures_of(shard.indices, state.network, case), shard, case.rates)
     return order
 
 

@@ -7,7 +7,7 @@ from alexnet.errors import UsageError
 from alexnet.nets.network import build
 from alexnet.train.recipes import Stage, describe, find
 from alexnet.train.schedule import Logged, Plateau, Polynomial, Rates
-from alexnet.train.update import Lars, Update, limit_filters
+from alexnet.train.update import Lars, Update, renormalise_filters
 
 
 def rule(w: torch.Tensor, v: torch.Tensor, g: torch.Tensor, learning_rate: float) -> tuple[torch.Tensor, torch.Tensor]:
@@ -79,7 +79,7 @@ def test_filters_are_held_at_an_rms() -> None:
     frozen *= 1000
     kept = frozen.clone()
     small = weight[1].clone()
-    limit_filters(network, 0.1)
+    renormalise_filters(network, 0.1)
     assert float(weight[0].square().mean().sqrt()) == pytest.approx(0.1)
     assert torch.equal(weight[1], small)
     assert torch.equal(frozen, kept)
