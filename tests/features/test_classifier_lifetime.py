@@ -86,7 +86,7 @@ def test_the_run_outlives_its_classifier(temporary: Path) -> None:
     again, place = pickle.loads(pickle.dumps(run)), run.path
     del run
     assert not place.exists()
-    assert np.array_equal(again.predict(PICTURES[0], views=1).probabilities, probabilities[0])
+    assert np.array_equal(again.predict(PICTURES[0], views=1).probabilities, answer)
 
 
 @pytest.mark.parametrize("lost", ["", "model.safetensors", "config.json", "inputs.safetensors"])
