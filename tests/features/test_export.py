@@ -230,9 +230,9 @@ def chain(*nodes: onnx.NodeProto, **constants: np.ndarray) -> onnx.ModelProto:
         ([helper.make_node("Elu", ["x"], ["y"])], r"node y \(Elu\): Elu is no operator that is supported"),
         ([helper.make_node("Conv", ["x", "v"], ["y"])], r"v is \(4,\); weights of 4 dimensions"),
         ([helper.make_node("Conv", ["x", "absent"], ["y"])], "absent is absent; weights of 4 dimensions"),
-        ([helper.make_node("Conv", ["x", "w"], ["y"], dilations=[2, 2])], "not dilated"),
+        ([helper.make_node("Conv", ["x", "w"], ["y"], dilations=[2, 2])], "dilated windows are not supported"),
         ([helper.make_node("LRN", ["x"], ["y"], size=2)], "its window of 2 maps is even"),
-        ([helper.make_node("MaxPool", ["x"], ["y"], kernel_shape=[3, 3], pads=[1, 1, 1, 1])], "far edges only"),
+        ([helper.make_node("MaxPool", ["x"], ["y"], kernel_shape=[3, 3], pads=[1, 1, 1, 1])], "only at the bottom and right"),
         (
             [helper.make_node("Relu", ["x"], ["y"]), helper.make_node("Tanh", ["x"], ["z"])],
             "the graph branches; only a chain of layers is supported",
