@@ -232,7 +232,10 @@ def chain(*nodes: onnx.NodeProto, **constants: np.ndarray) -> onnx.ModelProto:
         ([helper.make_node("Conv", ["x", "absent"], ["y"])], "absent is absent; weights of 4 dimensions"),
         ([helper.make_node("Conv", ["x", "w"], ["y"], dilations=[2, 2])], "dilated windows are not supported"),
         ([helper.make_node("LRN", ["x"], ["y"], size=2)], "its window of 2 maps is even"),
-        ([helper.make_node("MaxPool", ["x"], ["y"], kernel_shape=[3, 3], pads=[1, 1, 1, 1])], "only at the bottom and right"),
+        (
+            [helper.make_node("MaxPool", ["x"], ["y"], kernel_shape=[3, 3], pads=[1, 1, 1, 1])],
+            "at the bottom and right",
+        ),
         (
             [helper.make_node("Relu", ["x"], ["y"]), helper.make_node("Tanh", ["x"], ["z"])],
             "the graph branches; only a chain of layers is supported",
