@@ -38,6 +38,12 @@ def counted(count: int, one: str, many: str = "") -> str:
     return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
+def first_few(names: Sequence[str], most: int = 3) -> str:
+    """The first few, and how many more there are: a, b, c and 4 more."""
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more:,} more" if more > 0 else "")
+
+
 def option_name(name: str) -> str:
     """What the command line calls a field of options: learning_rate is --learning-rate."""
     return "--from" if name == "start_from" else f"--{name.replace('_', '-')}"

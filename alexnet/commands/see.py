@@ -7,6 +7,7 @@ from typing import Any
 
 from alexnet.commands.options import seeing as options
 from alexnet.data.store.read import Store
+from alexnet.data.store.shards import Shard
 from alexnet.errors import UsageError
 from alexnet.measure.run import Run
 from alexnet.report.results import Folder
@@ -153,12 +154,10 @@ def top(method: options.TopNine) -> None:
 
 def shard_of(text: str) -> tuple[int, int]:
     """ "2/3" → (1, 3); nothing → the whole. Raises UsageError."""
-    first, _, last = text.partition("/")
     if not text:
         return 0, 1
-    if not (first.isdecimal() and last.isdecimal() and 1 <= int(first) <= int(last)):
-        raise UsageError(f"--shard {text}: I/N is expected, as in 1/4 to 4/4.")
-    return int(first) - 1, int(last)
+    shard = Shard.parse(text)
+    return shard.number - 1, shard.of
 
 
 def chosen_channels(run: Run, method: options.EvolutionOfFeatures | options.ActivationsOfMaps) -> dict[str, list[int]]:

@@ -10,7 +10,6 @@ interrupted continues from its last save.
 """
 
 import re
-import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -23,11 +22,11 @@ from typing import Any
 from alexnet.choices import PrecisionChoice
 from alexnet.data.store.read import Store
 from alexnet.data.synthetic import CLASSES
-from alexnet.errors import UsageError, UserError
+from alexnet.errors import UsageError
 from alexnet.experiments.finding import Errors
 from alexnet.experiments.settings import Settings, describe
 from alexnet.experiments.trial import Trial
-from alexnet.files.atomic import faults_named, sha256_of, write_atomically
+from alexnet.files.atomic import faults_named, sha256_of, space_checked, write_atomically
 from alexnet.files.schema import canonical_digest, json_bytes, read, read_json, to_json
 from alexnet.measure.evaluation import Evaluation, Progress, evaluate_run
 from alexnet.measure.probabilities import Probabilities
@@ -149,11 +148,8 @@ class Lab:
         )
         with faults_named(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
-        free = shutil.disk_usage(self.folder).free
-        words = f"they take up to {in_bytes(needed)} of disk; {in_bytes(free)} are free"
-        if free < needed:
-            raise UserError(f"{self.folder}: {words}. Free some, or choose another --out.")
-        return words
+        words = f"they take up to {in_bytes(needed)} of disk"
+        return space_checked(self.folder, needed, words, ". Free some, or choose another --out.")
 
     # ── training ─────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -5,6 +5,7 @@ import functools
 import hashlib
 import os
 import secrets
+import shutil
 import stat
 import sys
 from collections.abc import Callable, Collection, Iterator
@@ -12,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from alexnet.errors import UsageError, UserError
+from alexnet.text import in_bytes
 
 TEMPORARY_SUFFIX = ".unfinished"
 READ_BYTES = 1 << 20
@@ -94,6 +96,18 @@ def faults_named(path: Path | str) -> Iterator[None]:
         yield
     except OSError as error:
         raise file_fault(error, path) from error
+
+
+def space_checked(place: Path, needed: int, words: str, remedy: str, kind: type[DiskFull] = DiskFull) -> str:
+    """The ``words`` on what is ``needed`` of the disk at ``place``, which need not exist yet, and how much is free.
+    Raises the ``kind`` of DiskFull, with the ``remedy``, if that is less."""
+    with faults_named(place):
+        there = next(path for path in (place, *place.absolute().parents) if path.exists())
+        free = shutil.disk_usage(there).free
+    words = f"{words}; {in_bytes(free)} are free"
+    if free < needed:
+        raise kind(f"{place}: {words}: {in_bytes(needed - free)} too little", remedy)
+    return words
 
 
 def write_atomically(path: Path, data: bytes | memoryview, durable: bool = True) -> None:

@@ -22,6 +22,7 @@ from alexnet.measure.probabilities import Probabilities
 from alexnet.measure.viewer import ViewAverager
 from alexnet.parallel.team import ALONE, Team
 from alexnet.runs.folder import RunFolder
+from alexnet.text import first_few
 
 Judged = tuple[np.ndarray, np.ndarray, np.ndarray]
 """Of a batch: most probable classes, ranks of the true ones, −ln p of the true ones; (B,) each."""
@@ -296,5 +297,4 @@ def check_numbers(folder: RunFolder, pictures: StoreSplit, probabilities: torch.
 
 def _some(idents: Iterable[str], where: str) -> str:
     idents = list(idents)
-    shown = ", ".join(idents[:3]) + (f" and {len(idents) - 3:,} more" if len(idents) > 3 else "")
-    return f"{shown} {where}" if idents else ""
+    return f"{first_few(idents)} {where}" if idents else ""

@@ -19,6 +19,7 @@ from typing import Any
 import torch.distributed as dist
 
 from alexnet.errors import UserError
+from alexnet.text import first_few
 
 ANSWER_SECONDS = 4.0
 """How long a roll call waits for answers. torchrun ends the others half a minute after it saw one dying."""
@@ -197,8 +198,7 @@ def _welcome(store: Any, name: str, missing: set[int], seconds: float) -> None:
 
 def in_ranks(ranks: Collection[int]) -> str:
     """Ranks in words: rank 3; ranks 1, 2, 3, 4 and 11 more."""
-    shown, more = sorted(ranks)[:4], len(ranks) - 4
-    return f"rank{'s'[: len(ranks) - 1]} {', '.join(map(str, shown))}{f' and {more} more' if more > 0 else ''}"
+    return f"rank{'s'[: len(ranks) - 1]} {first_few([str(rank) for rank in sorted(ranks)], 4)}"
 
 
 def _gist(fault: RuntimeError) -> str:

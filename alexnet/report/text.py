@@ -8,12 +8,11 @@ import numpy as np
 import torch
 from rich.cells import cell_len, set_cell_size
 
-from alexnet.data.store.layout import describe
 from alexnet.measure.accuracy import count
 from alexnet.measure.evaluation import ClassRow, Evaluation
 from alexnet.measure.predict import Failure, Prediction
 from alexnet.measure.probabilities import Probabilities
-from alexnet.text import counted, printable, table
+from alexnet.text import counted, first_few, printable, table
 
 VIEW_NAMES = {1: "centre", 5: "five views", 9: "nine views", 10: "ten views"}
 ROWS_SHOWN = 30
@@ -63,7 +62,7 @@ def _absence(classes: int, absent: Sequence[str]) -> list[str]:
     if not absent:
         return []
     measured = f"measured on {classes - len(absent):,} of {counted(classes, 'class', 'classes')}"
-    return [f"{measured}: there are no pictures of {describe(absent)}; answers may be any of the {classes:,}"]
+    return [f"{measured}: there are no pictures of {first_few(absent)}; answers may be any of the {classes:,}"]
 
 
 def _overlap(seen: np.ndarray) -> list[str]:

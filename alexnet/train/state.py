@@ -3,7 +3,6 @@
 import math
 import os
 import platform
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
@@ -21,7 +20,7 @@ from alexnet.data.preprocessing import Preprocessing
 from alexnet.data.store.check import remarks_on
 from alexnet.data.store.read import Store
 from alexnet.errors import UsageError
-from alexnet.files.atomic import DiskFull, faults_named, remove_temporaries
+from alexnet.files.atomic import faults_named, remove_temporaries, space_checked
 from alexnet.files.schema import AnyFloat, Count, Range, to_json
 from alexnet.isolation import use_threads
 from alexnet.measure.overlap import save_trained_on
@@ -226,13 +225,9 @@ def start_run(
 def _check_disk(folder: Path, network: Network, epochs: int, *, snapshots: bool) -> str:
     """What the run will take of the disk, in words. Raises DiskFull if there is less."""
     needed = disk_needed(network, epochs, snapshots=snapshots)
-    place = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    free = shutil.disk_usage(place).free
     kept = f", {len(snapshot_epochs(epochs))} snapshots among it" if snapshots else ""
-    words = f"the run takes up to {in_bytes(needed)} of disk{kept}; {in_bytes(free)} are free"
-    if free < needed:
-        raise DiskFull(f"{folder}: {words}", ". Free some, or train elsewhere.")
-    return words
+    words = f"the run takes up to {in_bytes(needed)} of disk{kept}"
+    return space_checked(folder, needed, words, ". Free some, or train elsewhere.")
 
 
 def _config(

@@ -21,6 +21,7 @@ from torch import Tensor
 from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
 
 from alexnet.errors import UserError
+from alexnet.text import first_few
 from alexnet.weights.common import ALONE, MOST_VALUES
 
 WRAPPERS = {"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_forward_module"}
@@ -126,7 +127,7 @@ def _notes(chosen: StateDict, every: list[StateDict], found: Mapping[Any, Any]) 
     if chosen.place:
         yield f"weights: {chosen.place}" + (", an average (EMA)" if AVERAGE.search(chosen.place) else "")
     if left := others + beside:
-        yield f"not read: {', '.join(left[:SHOWN])}" + (f" and {len(left) - SHOWN} more" if len(left) > SHOWN else "")
+        yield f"not read: {first_few(left, SHOWN)}"
 
 
 def _tables(found: Mapping[Any, Any]) -> Iterator[tuple[str, Mapping[Any, Any]]]:

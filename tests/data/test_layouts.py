@@ -208,7 +208,7 @@ def test_a_killed_prepare_inside_the_source_resumes(
     assert prepare(photos, tmp_path / "unbroken") == 0
     inside = photos / "cat" / "s.store"
     if left == "a journal":
-        monkeypatch.setattr("alexnet.data.store.prepare.finish", lambda *_: 1 // 0)
+        monkeypatch.setattr("alexnet.data.store.prepare.Preparation.finish", lambda *_: 1 // 0)
         with pytest.raises(ZeroDivisionError):
             prepare(photos, inside)
         monkeypatch.undo()
@@ -350,11 +350,11 @@ def test_a_file_that_goes_while_it_is_prepared_stops_and_resumes_when_it_is_back
     photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Like a network drive that is lost: this is no bad picture, and no other source when it is back."""
-    from alexnet.data.store import prepare as module
+    from alexnet.data.store.prepare import Preparation
 
     moved = photos / "dog/7.jpg", tmp_path / "7.jpg"
-    real = module.pass_over
-    monkeypatch.setattr(module, "pass_over", lambda *words: (moved[0].rename(moved[1]), real(*words)))
+    real = Preparation.pass_over
+    monkeypatch.setattr(Preparation, "pass_over", lambda *words: (moved[0].rename(moved[1]), real(*words)))
     assert prepare(photos, tmp_path / "s") == 1
     assert "when the file is back as it was, the same command goes on" in capsys.readouterr().err
     monkeypatch.undo()

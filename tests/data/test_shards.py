@@ -357,7 +357,7 @@ def test_too_little_disk_is_told_before_joining(
     usage = shards.shutil.disk_usage(tmp_path)
     with monkeypatch.context() as patch:
         patch.setattr(shards.shutil, "disk_usage", lambda _: usage._replace(free=1000))
-        with pytest.raises(UserError, match=r"joining 2 parts.*only 1(\.0)? kB are free"):
+        with pytest.raises(UserError, match=r"joining 2 parts.*; 1(\.0)? kB are free"):
             join(make_source(), tmp_path / "many", SMALL)
     assert tree(tmp_path / "many") == before
 

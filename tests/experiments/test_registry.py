@@ -385,8 +385,8 @@ def test_a_rate_that_makes_the_loss_no_number_is_not_chosen_nor_tried_again(
 def test_too_little_disk_is_said_before_anything_is_trained(make_lab: MakeLab, monkeypatch: pytest.MonkeyPatch) -> None:
     lab = make_lab()
     usage = shutil.disk_usage("/")
-    monkeypatch.setattr(lab_module.shutil, "disk_usage", lambda _: usage._replace(free=1000))
-    with pytest.raises(UserError, match=r"up to .* of disk; 1.0 kB are free. Free some"):
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
+    with pytest.raises(UserError, match=r"up to .* of disk; 1.0 kB are free.*Free some"):
         running.run_experiment(find("A/s7"), lab)
     assert not (lab.folder / "runs").exists()
 

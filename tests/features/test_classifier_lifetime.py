@@ -128,9 +128,9 @@ def test_a_run_that_is_neither_on_disk_nor_in_memory_is_refused(fitted: alexnet.
 @pytest.mark.parametrize("module", [preparing, job])
 def test_a_full_temporary_folder(temporary: Path, monkeypatch: pytest.MonkeyPatch, module) -> None:
     """Too little space is said with a remedy for Python, whether the store or the run needs it; nothing is left."""
-    monkeypatch.setattr(module.shutil, "disk_usage", lambda _: Usage(1 << 30, 1 << 30, 1000 if module is job else 10))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(1 << 30, 1 << 30, 1000 if module is job else 10))
     if module is job:
-        monkeypatch.setattr(preparing, "_check_disk", lambda *_: None)
+        monkeypatch.setattr(preparing, "space_checked", lambda *_: "")
     with pytest.raises(UserError, match=r"TMPDIR .*folder=") as fault:
         toy().fit(PICTURES, LABELS)
     assert "--" not in str(fault.value)

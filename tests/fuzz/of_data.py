@@ -595,7 +595,7 @@ STORE = (
         for name in ("__init__", "keys", "digests", "pictures", "record", "verify", "_fault_of_record")
     ),
     *(f"StoreSplit.{name}" for name in ("_read_rows", "_check_record", "_decoded", "_fill", "_span", "_check_file")),
-    *("StoreSplit._checked_labels", "Part._checked_offsets", "Keys", "read_array"),
+    *("StoreSplit._checked_labels", "StoreSplit._checked_offsets", "StoreSplit._small_array", "Keys"),
 )
 """What reads a store's files; what checks the arguments of who calls does not belong to it."""
 DATA_PARSERS = [
@@ -645,7 +645,7 @@ DATA_PARSERS = [
             SOURCES + "archive.py": (),
         },
     ),
-    Parser("tar", archives, {SOURCES + "archive.py": ("members", "Window", "TarReader.__call__")}),
+    Parser("tar", archives, {SOURCES + "archive.py": ("members", "TarReader.__call__")}),
     Parser("mat", mat_files, {SOURCES + "mat.py": ()}),
     Parser(
         "class list",

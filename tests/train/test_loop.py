@@ -399,7 +399,7 @@ def test_the_disk_needed_is_told_and_refused_if_absent(
     assert "up to 0" not in told[0], "a small network's size is told in smaller units"
     usage = shutil.disk_usage(run_folder)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
-    with pytest.raises(UserError, match=r"free\. Free some, or train elsewhere"):
+    with pytest.raises(UserError, match=r"are free: .* too little\. Free some, or train elsewhere"):
         train(store, run_folder / "b", options(), quiet=True)
     assert not (run_folder / "b").exists()
 

@@ -1,6 +1,5 @@
 """Tar archives read in place: indexed once, never unpacked, members read by position."""
 
-import io
 import os
 import tarfile
 from collections.abc import Iterator
@@ -22,58 +21,31 @@ class Member(NamedTuple):
     size: int
 
 
-class Window(io.RawIOBase):
-    """A stretch of a file, as a file: what tarfile needs to read an archive that lies inside another."""
-
-    def __init__(self, stream: IO[bytes], offset: int, size: int) -> None:
-        self.stream, self.offset, self.size, self.position = stream, offset, size, 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def read(self, size: int = -1, /) -> bytes:
-        left = max(0, self.size - self.position)
-        self.stream.seek(self.offset + self.position)
-        data = self.stream.read(left if size < 0 else min(size, left))
-        self.position += len(data)
-        return data
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
-        start = {os.SEEK_SET: 0, os.SEEK_CUR: self.position, os.SEEK_END: self.size}[whence]
-        self.position = max(0, start + offset)
-        return self.position
-
-    def tell(self) -> int:
-        return self.position
-
-
 def members(path: Path, inside: Member | None = None) -> Iterator[Member]:
     """The plain files of an uncompressed tar, or of the tar that is its member ``inside``, in their order.
 
     Links, devices and sparse files have no bytes of their own to show and end in a ``UserError``; folders are passed
     over. Names are only names here: nothing is written anywhere.
     """
-    whole = Member(path.name, 0, path.stat().st_size)
-    extent = inside or whole
+    start, size = inside[1:] if inside else (0, path.stat().st_size)
     where = path if inside is None else f"{path}: {inside.name}"
     try:
         with open(path, "rb") as stream:
-            window = Window(stream, extent.offset, extent.size)
-            with tarfile.open(fileobj=window, mode="r:") as archive:
+            stream.seek(start)  # tarfile reads an archive from where the stream stands
+            with tarfile.open(fileobj=stream, mode="r:") as archive:
                 for info in archive:
                     if info.isdir():
                         continue
                     if not info.isreg() or info.issparse():
                         raise UserError(f"{where}: its member {info.name!r} is a link or a device, not a picture")
-                    if info.size < 0 or info.offset_data + info.size > extent.size:
+                    if info.size < 0 or info.offset_data + info.size > start + size:
                         raise UserError(f"{where}: damaged or cut short in {info.name!r}: download it again")
-                    yield Member(info.name, extent.offset + info.offset_data, info.size)
-                window.seek(archive.offset)
-                if window.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):  # tarfile stops at damage as at the end
-                    raise UserError(f"{where}: damaged or cut short at byte {archive.offset}: download it again")
+                    yield Member(info.name, info.offset_data, info.size)
+                stream.seek(archive.offset)
+                end = stream.read(min(tarfile.BLOCKSIZE, max(0, start + size - archive.offset)))
+                if end != bytes(tarfile.BLOCKSIZE):  # tarfile stops at damage as at the end
+                    place = archive.offset - start
+                    raise UserError(f"{where}: damaged or cut short at byte {place}: download it again")
     except tarfile.TarError as error:
         raise UserError(f"{where}: not a whole, uncompressed tar ({error}): download it again") from None
     except OSError as error:

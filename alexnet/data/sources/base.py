@@ -6,7 +6,7 @@ import re
 import stat
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import overload
@@ -15,7 +15,7 @@ import numpy as np
 
 from alexnet.errors import UsageError, UserError
 from alexnet.images.decode import Decoded, Undecodable
-from alexnet.text import printable
+from alexnet.text import first_few, printable
 
 Reader = Callable[[int], "bytes | np.ndarray | Decoded"]
 """Place in a source → the bytes of the picture's file, or its pixels (H, W, 3) uint8 RGB, perhaps with notes. Safe in
@@ -75,9 +75,6 @@ class SourceSplit(Sequence[Item]):
         index = range(len(self))[index]
         place = index if self.places is None else int(self.places[index])
         return Item(self.keys[index], int(self.labels[index]), place, self.reader)
-
-    def __iter__(self) -> Iterator[Item]:
-        return (self[index] for index in range(len(self)))
 
     def take(self, indices: np.ndarray) -> "SourceSplit":
         """The part that holds these items, in this order."""
@@ -146,16 +143,6 @@ def read_picture(path: str, name: str, limit_bytes: int) -> bytes:
     return data
 
 
-class ArrayReader:
-    """Pictures that lie in one array already: (N, H, W, 3) uint8."""
-
-    def __init__(self, pictures_nhwc: np.ndarray) -> None:
-        self.pictures_nhwc = pictures_nhwc
-
-    def __call__(self, place: int) -> np.ndarray:
-        return self.pictures_nhwc[place]
-
-
 UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
@@ -206,9 +193,8 @@ def _check_class_names(class_ids: Sequence[str], where: str) -> None:
 
 
 def listed(names: Sequence[str], most: int = 5) -> str:
-    """The first few names and how many more there are."""
-    shown = ", ".join(f"'{printable(name)}'" for name in names[:most])
-    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
+    """The first few names, quoted, and how many more there are."""
+    return first_few([f"'{printable(name)}'" for name in names], most)
 
 
 def split(source: Source, holdout: float, seed: int, where: str) -> Source:

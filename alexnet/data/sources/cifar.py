@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from alexnet.data.sources.base import ArrayReader, Source, SourceSplit, check
+from alexnet.data.sources.base import Source, SourceSplit, check
 from alexnet.errors import UserError
 
 FOLDER = "cifar-10-batches-py"
@@ -41,7 +41,7 @@ def _part(root: Path, batches: tuple[str, ...], classes: int) -> SourceSplit:
         pictures.append(pictures_nhwc)
         labels.append(batch_labels)
         keys += [f"{name}/{index:05d}" for index in range(len(batch_labels))]
-    return SourceSplit(keys, np.concatenate(labels), ArrayReader(np.concatenate(pictures)))
+    return SourceSplit(keys, np.concatenate(labels), np.concatenate(pictures).__getitem__)
 
 
 def _batch(path: Path, classes: int) -> tuple[np.ndarray, np.ndarray]:

@@ -3,6 +3,7 @@
 Layout after MathWorks' "MAT-File Format": a header of 128 bytes, then elements of (type, count of bytes, data).
 """
 
+import math
 import struct
 import zlib
 from typing import Any
@@ -24,10 +25,6 @@ NUMERIC = range(6, 16)
 COMPLEX_FLAG = 0x0800
 
 
-class _DamageError(Exception):
-    pass
-
-
 def read_mat(data: bytes, name: str) -> dict[str, Any]:
     """The variables of a MATLAB 5 file. ``name`` is for the message. Raises ``UserError`` if it is no sound one.
 
@@ -40,7 +37,7 @@ def read_mat(data: bytes, name: str) -> dict[str, Any]:
         raise UserError(f"{name}: not a MATLAB 5 file (a later one, HDF5, must be saved again with '-v7')")
     try:
         return _Reader("<" if data[126:128] == b"IM" else ">").variables(data[128:])
-    except (_DamageError, struct.error, zlib.error, ValueError, KeyError, UnicodeDecodeError, TypeError) as error:
+    except (struct.error, zlib.error, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{name}: a damaged MATLAB file ({error}): download it again") from None
 
 
@@ -65,7 +62,7 @@ class _Reader:
         unpacker = zlib.decompressobj()
         plain = unpacker.decompress(body, MOST_BYTES - self.unpacked)
         if not unpacker.eof:
-            raise _DamageError("packed data cut short or too large")
+            raise ValueError("packed data cut short or too large")
         self.unpacked += len(plain)
         return plain
 
@@ -79,13 +76,13 @@ class _Reader:
             if kind != COMPRESSED:
                 following += -count % 8
         if start + count > len(data) or (first >> 16 and count > 4):
-            raise _DamageError("an element reaches beyond the end")
+            raise ValueError("an element reaches beyond the end")
         return kind, data[start : start + count], following
 
     def matrix(self, data: bytes, depth: int) -> tuple[str, Any]:
         """Name and value of a matrix element."""
         if depth > DEEPEST:
-            raise _DamageError("nested too deeply")
+            raise ValueError("nested too deeply")
         if not data:
             return "", EMPTY  # MATLAB writes an unset field as an element without content
         _, body, position = self.element(data, 0)
@@ -95,10 +92,8 @@ class _Reader:
         _, body, position = self.element(data, position)
         name, kind = body.decode("ascii"), flags & 0xFF
         if min(shape, default=0) < 0:
-            raise _DamageError("a negative size")
-        count = 1
-        for side in shape:
-            count *= side
+            raise ValueError("a negative size")
+        count = math.prod(shape)
         if kind == STRUCT:
             return name, self.structs(data, position, count, depth)
         if kind == CELL:
@@ -107,14 +102,14 @@ class _Reader:
             return name, self.text(data, position)
         if kind in NUMERIC and not flags & COMPLEX_FLAG:
             return name, self.numbers(data, position).reshape(shape, order="F")
-        raise _DamageError(f"a value of class {kind}, which is not read here")
+        raise ValueError(f"a value of class {kind}, which is not read here")
 
     def structs(self, data: bytes, position: int, count: int, depth: int) -> list[dict[str, Any]]:
         _, body, position = self.element(data, position)
         (width,) = struct.unpack_from(self.endian + "i", body, 0)
         _, body, position = self.element(data, position)
         if width < 1:
-            raise _DamageError("field names without a length")
+            raise ValueError("field names without a length")
         fields = [body[at : at + width].split(b"\0")[0].decode("ascii") for at in range(0, len(body), width)]
         values, _ = self.cells(data, position, count * len(fields), depth)
         return [
@@ -123,12 +118,12 @@ class _Reader:
 
     def cells(self, data: bytes, position: int, count: int, depth: int) -> tuple[list[Any], int]:
         if count * 8 > len(data):  # every element takes eight bytes at least
-            raise _DamageError("more elements than bytes")
+            raise ValueError("more elements than bytes")
         values = []
         for _ in range(count):
             kind, body, position = self.element(data, position)
             if kind != MATRIX:
-                raise _DamageError("a field that is no matrix")
+                raise ValueError("a field that is no matrix")
             values.append(self.matrix(body, depth + 1)[1])
         return values, position
 

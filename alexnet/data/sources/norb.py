@@ -1,6 +1,7 @@
 """small NORB: 24,300 + 24,300 stereo pairs of toys in five categories, in its own binary matrix files."""
 
 import struct
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -35,17 +36,12 @@ def _part(root: Path, name: str) -> SourceSplit:
     if labels.shape != (len(pictures_nchw),) or not np.isin(labels, range(len(CATEGORIES))).all():
         raise UserError(f"{root}: the {name} categories are not one number from 0 to 4 for each picture")
     keys = [f"{name}/{index:05d}" for index in range(len(labels))]
-    return SourceSplit(keys, labels.astype(np.int64), GreyReader(pictures_nchw))
+    return SourceSplit(keys, labels.astype(np.int64), partial(_first_camera, pictures_nchw))
 
 
-class GreyReader:
-    """First camera of each pair, (N, 2, H, W) uint8, as (H, W, 3)."""
-
-    def __init__(self, pictures_nchw: np.ndarray) -> None:
-        self.pictures_nchw = pictures_nchw
-
-    def __call__(self, place: int) -> np.ndarray:
-        return np.repeat(np.asarray(self.pictures_nchw[place, 0])[:, :, None], 3, axis=2)
+def _first_camera(pictures_nchw: np.ndarray, place: int) -> np.ndarray:
+    """The first picture of a pair, of (N, 2, H, W) uint8, as (H, W, 3)."""
+    return np.repeat(np.asarray(pictures_nchw[place, 0])[:, :, None], 3, axis=2)
 
 
 def _only(root: Path, pattern: str) -> Path:

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from alexnet.data.store.layout import DIGEST_BYTES, describe
+from alexnet.data.store.layout import DIGEST_BYTES
 from alexnet.data.store.read import Store
 from alexnet.errors import UserError
-from alexnet.text import counted
+from alexnet.text import counted, first_few
 
 UNBALANCED = 10
 """How many times as many pictures as the smallest class the largest may have before it is told."""
@@ -44,7 +44,7 @@ def _classes(store: Store) -> Iterator[Remark]:
         counts_k = np.bincount(part.labels, minlength=len(store.class_ids))
         if missing := [store.class_names[k] for k in np.flatnonzero(counts_k == 0)]:
             without = counted(len(missing), "class has", "classes have")
-            yield Remark(f"{store.path}: {without} no {name} pictures: {describe(missing)}", fault=name == "train")
+            yield Remark(f"{store.path}: {without} no {name} pictures: {first_few(missing)}", fault=name == "train")
         least, most = int(counts_k.argmin()), int(counts_k.argmax())
         if 0 < counts_k[least] * UNBALANCED <= counts_k[most]:
             yield Remark(
@@ -57,7 +57,7 @@ def _order(store: Store) -> Iterator[Remark]:
     ids = store.class_ids
     if len(set(ids)) < len(ids):
         twice = sorted({ident for ident in ids if ids.count(ident) > 1})
-        yield Remark(f"{store.path}: two classes with the id {describe(twice)}", fault=True)
+        yield Remark(f"{store.path}: two classes with the id {first_few(twice)}", fault=True)
     if store.class_order.startswith(SORTED_ORDERS) and list(ids) != sorted(ids):
         place = next(k for k, (here, there) in enumerate(zip(ids, sorted(ids), strict=True)) if here != there)
         yield Remark(

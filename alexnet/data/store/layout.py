@@ -18,8 +18,8 @@ N records · S side of a record.
 
 import hashlib
 import io
+import math
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -92,10 +92,7 @@ def array_of(name: str, count: int, size: int) -> tuple[str, tuple[int, ...]]:
 def array_bytes(name: str, count: int, size: int) -> int:
     """Size of that file, header included."""
     dtype, shape = array_of(name, count, size)
-    items = 1
-    for length in shape:
-        items *= length
-    return NPY_HEADER_BYTES + items * np.dtype(dtype).itemsize
+    return NPY_HEADER_BYTES + math.prod(shape) * np.dtype(dtype).itemsize
 
 
 def npy_header(dtype: str, shape: tuple[int, ...]) -> bytes:
@@ -149,9 +146,3 @@ def tensor_bytes(tensors: dict[str, np.ndarray], metadata: dict[str, str] | None
     from safetensors.numpy import save
 
     return save({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}, metadata)
-
-
-def describe(names: Sequence[str], most: int = 3) -> str:
-    """The first few, and how many more there are."""
-    more = len(names) - most
-    return ", ".join(names[:most]) + (f" and {more:,} more" if more > 0 else "")

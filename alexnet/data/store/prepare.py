@@ -6,33 +6,24 @@ finished store is byte for byte that of an unbroken run: no times, no host names
 """
 
 import math
-import shutil
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import PIL
 
 from alexnet.data.sources import Source
 from alexnet.data.store import layout
 from alexnet.data.store.description import completed, read_description
-from alexnet.data.store.journal import (
-    Chunk,
-    SplitState,
-    State,
-    Writer,
-    first_state,
-    load_journal,
-    save_journal,
-)
+from alexnet.data.store.journal import Chunk, SplitState, State, Writer, first_state, load_journal, save_journal
 from alexnet.data.store.read import Store
 from alexnet.data.store.records import Decode, Options, make_chunk
 from alexnet.errors import UsageError, UserError
@@ -42,6 +33,7 @@ from alexnet.files.atomic import (
     faults_named,
     is_temporary,
     remove_temporaries,
+    space_checked,
     write_atomically,
 )
 from alexnet.files.locks import locked
@@ -49,10 +41,10 @@ from alexnet.files.manifest import ListedFile
 from alexnet.files.schema import json_bytes
 from alexnet.images.resample import Resample
 from alexnet.processors import threads_allowed
-from alexnet.text import in_bytes
+from alexnet.text import first_few, in_bytes
 
 Progress = Callable[[str, int, int, int], None]
-"""Receives the name of a part, its items done, its items in all, and the files refused so far in the whole store."""
+"""Receives the name of a split, its items done, its items in all, and the files refused so far in the whole store."""
 Say = Callable[[str], None]
 """Receives a line for the user."""
 
@@ -73,40 +65,14 @@ class StoreTooLarge(DiskFull, OptionNeeded):
     option = "--format jpeg"
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What preparing will take: ``pictures``, and bytes of disk ``needed`` in all, already ``present``, and ``free``.
+class Limits(TypedDict, total=False):
+    """The keyword arguments that `prepare`, `prepare_shard` and `join` have in common."""
 
-    For JPEG stores ``needed`` is an estimate on the safe side; for raw stores it is an upper bound.
-    """
-
-    pictures: int
-    needed: int
-    present: int
-    free: int
-
-    @property
-    def fits(self) -> bool:
-        return self.needed - self.present <= self.free
-
-    def __str__(self) -> str:
-        present = f", {in_bytes(self.present)} of it there already" if self.present else ""
-        return f"{self.pictures:,} pictures need {in_bytes(self.needed)}{present}; {in_bytes(self.free)} are free"
-
-
-def plan(source: Source, destination: str | Path, *, size: int = 256, format: layout.Format = "raw") -> Plan:
-    """What ``prepare`` with these options will take, before anything is written."""
-    options, destination = Options(size=size, format=format), Path(destination)
-    needed = SMALL_CHANGE_BYTES + 64 * size * size * 3
-    for part in source.splits.values():
-        needed += sum(len(layout.key_to_line(key)) for key in part.keys)
-        arrays = (name for name in layout.files_of(format) if name != layout.KEYS)
-        needed += sum(_array_estimate(name, len(part), options) for name in arrays)
-    with faults_named(destination):
-        begun = destination.glob("*/*") if _is_begun(destination) else ()
-        present = sum(file.stat().st_size for file in begun if file.is_file())
-        free = shutil.disk_usage(_existing_parent(destination)).free
-    return Plan(sum(len(part) for part in source.splits.values()), needed, present, free)
+    strict: bool
+    max_bad: float
+    workers: int | None
+    progress: Progress | None
+    say: Say | None
 
 
 def prepare(
@@ -136,31 +102,247 @@ def prepare(
     by another process, a source that changed since the last try, a file or disk that cannot be read or written. All
     that was done until then is kept; the same call goes on from there. UsageError: an option out of range.
     """
-    options, destination = Options(size, resample, format, exif, decode), Path(expanded(destination))
-    check_limits(max_bad, workers)
-    check_source(source)
-    say = say or say_nothing
-    _make_folder(destination)
-    busy = f"{destination}: another `alexnet prepare` is writing it; wait for it to end"
-    with locked(destination / layout.LOCK, busy):
-        rules = Rules(destination, sum(map(len, source.splits.values())), strict, max_bad)
-        settings = settings_of(source, options)
-        if is_finished(destination):
-            check_finished(destination, settings, rules, say)
+    limits = Limits(strict=strict, max_bad=max_bad, workers=workers, progress=progress, say=say)
+    made = Preparation.of(source, destination, Options(size, resample, format, exif, decode), **limits)
+    busy = f"{made.folder}: another `alexnet prepare` is writing it; wait for it to end"
+    with locked(made.folder / layout.LOCK, busy):
+        if is_finished(made.folder):
+            made.check_finished()
         else:
-            with begun_writer(source, destination, options, settings, say) as writer:
-                pass_over(source, writer, options, workers or threads_allowed(), progress, rules)
-                finish(source, writer, options, settings)
-        remove_temporaries(destination)
-        (destination / layout.JOURNAL).unlink(missing_ok=True)
-    return Store.open(destination)
+            with made.opened() as writer:
+                made.pass_over(writer)
+                made.finish(writer)
+        remove_temporaries(made.folder)
+        (made.folder / layout.JOURNAL).unlink(missing_ok=True)
+    return Store.open(made.folder)
 
 
-def settings_of(source: Source, options: Options, part: str | None = None) -> dict[str, Any]:
-    """What two tries must have in common for the second to go on with the first. ``part``: of the source, as in "3/8";
-    None: all of it."""
-    decoder = {"decode": options.decode, "pillow": PIL.__version__}
-    return {**options.as_json(), **decoder, "source": source_fingerprint(source), "part": part}
+@dataclass(frozen=True)
+class Preparation:
+    """A store, or a shard of one, that is to be made of ``source`` in ``folder``.
+
+    ``settings``: what two tries must have in common for the second to continue the first. ``total``: the items of the
+    whole source, of which ``max_bad`` is a share. The rest is as in ``prepare``.
+    """
+
+    source: Source
+    folder: Path
+    options: Options
+    settings: dict[str, Any]
+    total: int
+    strict: bool = False
+    max_bad: float = 0.01
+    workers: int | None = None
+    progress: Progress | None = None
+    say: Say | None = None
+
+    @classmethod
+    def of(
+        cls,
+        source: Source,
+        destination: str | Path,
+        options: Options,
+        *,
+        in_shards: bool = False,
+        **limits: Unpack[Limits],
+    ) -> "Preparation":
+        """Checks what was asked for and makes the folder. ``in_shards``: one that holds the store's shards."""
+        made = cls(source, Path(expanded(destination)), options, {}, sum(map(len, source.splits.values())), **limits)
+        if not 0 <= made.max_bad <= 1:
+            raise UsageError(f"--max-bad {made.max_bad}: a share of all files from 0 to 1, for example 0.01")
+        if made.workers is not None and made.workers < 1:
+            raise UsageError(f"--workers {made.workers}: at least 1")
+        for name, part in source.splits.items():
+            if not layout.SPLIT_NAME.fullmatch(name):
+                raise ValueError(f"a part cannot be called {name!r}")
+            if len(part) == 0:
+                raise UserError(f"the source has no pictures in its part '{name}'")
+        if not source.splits:
+            raise UserError("the source has no pictures")
+        _make_folder(made.folder, in_shards)
+        decoder = {"decode": options.decode, "pillow": PIL.__version__}
+        settings = {**options.as_json(), **decoder, "source": source_fingerprint(source), "part": None}
+        return replace(made, settings=settings)
+
+    @property
+    def pictures(self) -> int:
+        """Items of the source, or of the shard's share of it."""
+        return sum(map(len, self.source.splits.values()))
+
+    def tell(self, line: str) -> None:
+        """Show the user a line, if anybody listens."""
+        if self.say:
+            self.say(line)
+
+    # --- before the pass
+
+    def check_finished(self) -> None:
+        """UserError unless the finished store in the folder is the one that was asked for."""
+        description, about = read_description(self.folder)
+        there = {field: description[field] for field in self.settings if field in description}
+        there |= {"source": description["source"]["fingerprint"], "pillow": self.settings["pillow"]}
+        refuse_other(self.folder, there, self.settings, "holds a finished store made with")
+        if any(split.refused for split in about.splits.values()):
+            refused = [str(entry) for entry in Store.open(self.folder).report() if entry.outcome == "refused"]
+            self.check_refused(len(refused), refused)
+        self.tell(f"{self.folder}: already prepared from this source with these options")
+
+    def begun(self) -> State | None:
+        """The state to continue from; None if there is none."""
+        remove_temporaries(self.folder)
+        if (begun := load_journal(self.folder)) is None:
+            return None
+        there, state = begun
+        refuse_other(self.folder, there, self.settings, "holds an unfinished store begun with")
+        return state
+
+    def bytes_needed(self) -> int:
+        """What the store takes of the disk, in all. For JPEG an estimate on the safe side, for raw an upper bound."""
+        size, format = self.options.size, self.options.format
+        needed = SMALL_CHANGE_BYTES + 64 * size * size * 3
+        for part in self.source.splits.values():
+            needed += sum(len(layout.key_to_line(key)) for key in part.keys)
+            for name in layout.files_of(format):
+                if name == layout.RECORDS:
+                    needed += int(len(part) * (size**2 * layout.JPEG_BYTES_PER_PIXEL + 1024))
+                elif name != layout.KEYS:
+                    needed += layout.array_bytes(name, len(part), size)
+        return needed
+
+    def check_disk(self) -> None:
+        """UserError unless the disk has room for what is still missing of the store."""
+        needed = self.bytes_needed()
+        with faults_named(self.folder):
+            begun = self.folder.glob("*/*") if (self.folder / layout.JOURNAL).exists() else ()
+            present = sum(file.stat().st_size for file in begun if file.is_file())
+        words = f"{self.pictures:,} pictures need {in_bytes(needed)}"
+        words += f", {in_bytes(present)} of it there already" if present else ""
+        remedy = ". Free some space, choose another disk, a smaller --size or --format jpeg"
+        self.tell(f"{self.folder}: {space_checked(self.folder, needed - present, words, remedy, StoreTooLarge)}")
+
+    def opened(self) -> Writer:
+        """A writer that continues where the journal says, or begins if the disk has room for all."""
+        state = self.begun()
+        if state is not None:
+            done, pictures = (
+                sum(part.cursor for part in state.splits.values()),
+                sum(map(len, self.source.splits.values())),
+            )
+            self.tell(f"{self.folder}: goes on behind the first {done:,} of {pictures:,} pictures")
+        self.check_disk()
+        return self.writer(state)
+
+    def writer(self, state: State | None) -> Writer:
+        """A writer that continues from ``state``, or begins: the journal is then written before any data."""
+        options = self.options
+        if state is None:
+            state = first_state(list(self.source.splits), options.format, options.size)
+            save_journal(self.folder, self.settings, state)
+        return Writer(self.folder, options.format, options.size, self.settings, state)
+
+    # --- the pass
+
+    def pass_over(self, writer: Writer) -> None:
+        """Work through all items behind the journal's place. However it ends, what was done is saved if it can be."""
+        try:
+            for name in self.source.splits:
+                self._pass_over_split(name, writer)
+        except BaseException:
+            with suppress(UserError):  # a full disk stops the pass and the saving alike: one message is enough
+                writer.save()
+            raise
+
+    def _pass_over_split(self, name: str, writer: Writer) -> None:
+        self._report_progress(name, writer.state)
+        saved_at = time.monotonic()
+        with closing(self._chunks(name, writer.state.splits[name].cursor)) as chunks:
+            for chunk in chunks:
+                writer.append(chunk)
+                self._report_progress(name, writer.state)
+                if time.monotonic() - saved_at >= JOURNAL_SECONDS:
+                    writer.save_soon()
+                    saved_at = time.monotonic()
+
+    def _report_progress(self, name: str, state: State) -> None:
+        if self.progress:
+            self.progress(name, state.splits[name].cursor, len(self.source.splits[name]), state.refused)
+        self.check_refused(state.refused, state.first_refused)
+
+    def check_refused(self, refused: int, first_refused: Sequence[str]) -> None:
+        """UserError if ``refused`` files are too many; ``first_refused`` names some of them with the reasons."""
+        if self.strict and refused:
+            raise UserError(
+                f"{self.folder}: --strict: a file cannot be decoded: {first_refused[0]}. Mend or remove it "
+                "(then begin in a new folder), or go on without --strict"
+            )
+        if refused > math.floor(self.max_bad * self.total):
+            raise OptionNeeded(
+                f"{self.folder}: {refused:,} of {self.total:,} files cannot be decoded so far, more than "
+                f"--max-bad {self.max_bad:g} allows: {first_few(first_refused)}. All are in "
+                f"{self.folder / layout.REPORT}. Mend or remove them (then begin in a new folder), or go on "
+                "with a larger --max-bad"
+            )
+
+    def _chunks(self, name: str, start: int) -> Generator[Chunk, None, None]:
+        """The chunks of a split from item ``start`` on, in order, a few of them made ahead by threads."""
+        length = max(1, min(CHUNK_ITEMS, CHUNK_BYTES // (self.options.size**2 * 3)))
+        items, workers = self.source.splits[name], self.workers or threads_allowed()
+        work = partial(make_chunk, self.source, name, options=self.options)
+        starts = iter(range(start, len(items), length))
+        with ThreadPoolExecutor(workers, "prepare") as pool:
+            ahead: deque[Future[Chunk]] = deque()
+            try:
+                for begin in islice(starts, 3 * workers):
+                    ahead.append(pool.submit(work, begin, min(begin + length, len(items))))
+                while ahead:
+                    yield ahead.popleft().result()
+                    for begin in islice(starts, 1):
+                        ahead.append(pool.submit(work, begin, min(begin + length, len(items))))
+            finally:
+                pool.shutdown(cancel_futures=True)
+
+    def finish(self, writer: Writer) -> None:
+        """Complete the files and, last of all, write store.json."""
+        for name, part in writer.state.splits.items():
+            refuse_empty(writer.folder, name, part)
+        writer.finish(self.source.ignored)
+        write_atomically(self.folder / layout.DESCRIPTION, json_bytes(completed(self._description(writer))))
+
+    def _description(self, writer: Writer) -> dict[str, Any]:
+        source, sums = self.source, writer.state.sums
+        description = {
+            "kind": layout.KIND,
+            "format_version": layout.FORMAT_VERSION,
+            **self.options.as_json(),
+            "decoder": {"pillow": self.settings["pillow"]},
+            "source": {"kind": source.kind, "fingerprint": self.settings["source"]},
+            "class_order": source.class_order,
+            "class_ids": list(source.class_ids),
+            "class_names": list(source.class_names),
+            "parts": {},
+            "files": {layout.REPORT: ListedFile.of(self.folder / layout.REPORT).as_json()},
+        }
+        for name, part in writer.state.splits.items():
+            description["parts"][name] = {
+                "count": part.count,
+                "items": part.cursor,
+                "refused": part.refused,
+                "noted": part.noted,
+                "files": {
+                    file: ListedFile.of(self.folder / name / file, digest=file not in layout.LARGE).as_json()
+                    for file in layout.files_of(self.options.format)
+                },
+            }
+        if "train" in writer.state.splits:
+            write_atomically(self.folder / layout.STATISTICS, sums.to_bytes())
+            description["files"][layout.STATISTICS] = ListedFile.of(self.folder / layout.STATISTICS).as_json()
+            description["statistics"] = {
+                "over": "the training part, pixels as they are read back from the store, scale 0-255",
+                "pictures": sums.count,
+                "mean_rgb": (sums.pixels.mean(axis=(0, 1)) / sums.count).tolist(),
+                "eigenvalues": sums.statistics().eigenvalues.tolist(),
+            }
+        return description
 
 
 def source_fingerprint(source: Source) -> str:
@@ -177,192 +359,27 @@ def source_fingerprint(source: Source) -> str:
     return digest.hexdigest()
 
 
-@dataclass(frozen=True)
-class Rules:
-    """How many files may be refused before it is an error."""
-
-    destination: Path
-    total: int
-    strict: bool
-    max_bad: float
-
-    def check(self, refused: int, first_refused: Sequence[str]) -> None:
-        """UserError if ``refused`` files are too many; ``first_refused`` names some of them with the reasons."""
-        if self.strict and refused:
-            raise UserError(
-                f"{self.destination}: --strict: a file cannot be decoded: {first_refused[0]}. Mend or remove it "
-                "(then begin in a new folder), or go on without --strict"
-            )
-        if refused > math.floor(self.max_bad * self.total):
-            raise OptionNeeded(
-                f"{self.destination}: {refused:,} of {self.total:,} files cannot be decoded so far, more than "
-                f"--max-bad {self.max_bad:g} allows: {layout.describe(first_refused)}. All are in "
-                f"{self.destination / layout.REPORT}. Mend or remove them (then begin in a new folder), or go on "
-                "with a larger --max-bad"
-            )
-
-
-# --- the pass -------------------------------------------------------------------------------------------------------
-
-
-def pass_over(
-    source: Source,
-    writer: Writer,
-    options: Options,
-    workers: int,
-    progress: Progress | None,
-    rules: "Rules",
-) -> None:
-    """Work through all items behind the journal's place. However it ends, what was done is saved if it can be."""
-    try:
-        for name in source.splits:
-            _pass_over_part(source, name, writer, options, workers, progress, rules)
-    except BaseException:
-        with suppress(UserError):  # a full disk stops the pass and the saving alike: one message is enough
-            writer.save()
-        raise
-
-
-def _pass_over_part(
-    source: Source,
-    name: str,
-    writer: Writer,
-    options: Options,
-    workers: int,
-    progress: Progress | None,
-    rules: "Rules",
-) -> None:
-    def tell() -> None:
-        if progress:
-            progress(name, writer.state.splits[name].cursor, len(source.splits[name]), writer.state.refused)
-        rules.check(writer.state.refused, writer.state.first_refused)
-
-    tell()
-    saved_at = time.monotonic()
-    with closing(_chunks(source, name, writer.state.splits[name].cursor, options, workers)) as chunks:
-        for chunk in chunks:
-            writer.append(chunk)
-            tell()
-            if time.monotonic() - saved_at >= JOURNAL_SECONDS:
-                writer.save_soon()
-                saved_at = time.monotonic()
-
-
-def _chunks(source: Source, name: str, start: int, options: Options, workers: int) -> Generator[Chunk, None, None]:
-    """The chunks of a part from item ``start`` on, in order, a few of them made ahead by threads."""
-    length = max(1, min(CHUNK_ITEMS, CHUNK_BYTES // (options.size**2 * 3)))
-    items = source.splits[name]
-    starts = iter(range(start, len(items), length))
-    work = partial(make_chunk, source, name, options=options)
-    with ThreadPoolExecutor(workers, "prepare") as pool:
-        ahead: deque[Future[Chunk]] = deque()
-        try:
-            for begin in islice(starts, 3 * workers):
-                ahead.append(pool.submit(work, begin, min(begin + length, len(items))))
-            while ahead:
-                yield ahead.popleft().result()
-                for begin in islice(starts, 1):
-                    ahead.append(pool.submit(work, begin, min(begin + length, len(items))))
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-
-def finish(source: Source, writer: Writer, options: Options, settings: dict[str, Any]) -> None:
-    """Complete the files and, last of all, write store.json."""
-    for name, part in writer.state.splits.items():
-        refuse_empty(writer.folder, name, part)
-    writer.finish(source.ignored)
-    description = _description(source, writer, options, settings)
-    write_atomically(writer.folder / layout.DESCRIPTION, json_bytes(completed(description)))
-
-
-def refuse_empty(folder: Path, name: str, part: SplitState) -> None:
-    """UserError if no file of the part became a record."""
-    if part.count == 0:
-        raise UserError(
-            f"{folder}: not one of the {part.cursor:,} files of part '{name}' can be decoded; "
-            f"see the reasons in {folder / layout.REPORT}"
-        )
-
-
-def _description(source: Source, writer: Writer, options: Options, settings: dict[str, Any]) -> dict[str, Any]:
-    folder, state = writer.folder, writer.state
-    description = {
-        "kind": layout.KIND,
-        "format_version": layout.FORMAT_VERSION,
-        **options.as_json(),
-        "decoder": {"pillow": settings["pillow"]},
-        "source": {"kind": source.kind, "fingerprint": settings["source"]},
-        "class_order": source.class_order,
-        "class_ids": list(source.class_ids),
-        "class_names": list(source.class_names),
-        "parts": {},
-        "files": {layout.REPORT: ListedFile.of(folder / layout.REPORT).as_json()},
-    }
-    for name, part in state.splits.items():
-        description["parts"][name] = {
-            "count": part.count,
-            "items": part.cursor,
-            "refused": part.refused,
-            "noted": part.noted,
-            "files": {
-                file: ListedFile.of(folder / name / file, digest=file not in layout.LARGE).as_json()
-                for file in layout.files_of(options.format)
-            },
-        }
-    if "train" in state.splits:
-        write_atomically(folder / layout.STATISTICS, state.sums.to_bytes())
-        description["files"][layout.STATISTICS] = ListedFile.of(folder / layout.STATISTICS).as_json()
-        description["statistics"] = _statistics_in_words(state)
-    return description
-
-
-def _statistics_in_words(state: State) -> dict[str, Any]:
-    statistics = state.sums.statistics()
-    return {
-        "over": "the training part, pixels as they are read back from the store, scale 0-255",
-        "pictures": statistics.count,
-        "mean_rgb": (state.sums.pixels.mean(axis=(0, 1)) / statistics.count).tolist(),
-        "eigenvalues": statistics.eigenvalues.tolist(),
-    }
-
-
-def say_nothing(line: str) -> None:
-    del line
-
-
-# --- before the pass ------------------------------------------------------------------------------------------------
-
-
-def check_limits(max_bad: float, workers: int | None) -> None:
-    if not 0 <= max_bad <= 1:
-        raise UsageError(f"--max-bad {max_bad}: a share of all files from 0 to 1, for example 0.01")
-    if workers is not None and workers < 1:
-        raise UsageError(f"--workers {workers}: at least 1")
-
-
-def check_source(source: Source) -> None:
-    for name, part in source.splits.items():
-        if not layout.SPLIT_NAME.fullmatch(name):
-            raise ValueError(f"a part cannot be called {name!r}")
-        if len(part) == 0:
-            raise UserError(f"the source has no pictures in its part '{name}'")
-    if not source.splits:
-        raise UserError("the source has no pictures")
-
-
-def _make_folder(destination: Path) -> None:
-    """Make the folder, or make sure that what is in it is ours."""
+def _make_folder(destination: Path, in_shards: bool) -> None:
+    """Make the folder, or make sure that it holds nothing but what is made here."""
     entries = folder_made(destination)
     if is_finished(destination):
         return
     if any(map(layout.SHARD.fullmatch, entries)):
+        if not in_shards:
+            raise UserError(
+                f"{destination}: holds parts of a store, made with --shard. Put them together with --join, or choose "
+                "another place"
+            )
+    elif layout.JOURNAL in entries:
+        if in_shards:
+            raise UserError(
+                f"{destination}: holds a store that was begun without --shard; go on without it, or choose another "
+                "place"
+            )
+    elif entries:
         raise UserError(
-            f"{destination}: holds parts of a store, made with --shard. Put them together with --join, or choose "
-            "another place"
+            f"{destination}: holds other things ({first_few(entries)}); choose an empty or new folder for the store"
         )
-    if entries and not _is_begun(destination):
-        refuse_foreign(destination, entries)
 
 
 def folder_made(destination: Path) -> list[str]:
@@ -376,60 +393,17 @@ def folder_made(destination: Path) -> list[str]:
         )
 
 
-def refuse_foreign(destination: Path, entries: Sequence[str]) -> None:
-    """UserError: the folder holds what is not ours."""
-    raise UserError(
-        f"{destination}: holds other things ({layout.describe(entries)}); choose an empty or new folder for the store"
-    )
-
-
 def is_finished(destination: Path) -> bool:
     return (destination / layout.DESCRIPTION).exists()
 
 
-def _is_begun(destination: Path) -> bool:
-    return (destination / layout.JOURNAL).exists()
-
-
-def check_finished(destination: Path, settings: dict[str, Any], rules: "Rules", say: Say) -> None:
-    """UserError unless the finished store in ``destination`` is the one that was asked for."""
-    description, about = read_description(destination)
-    there = {field: description[field] for field in settings if field in description}
-    there |= {"source": description["source"]["fingerprint"], "pillow": settings["pillow"]}
-    refuse_other(destination, there, {**settings, "part": None}, "holds a finished store made with")
-    if any(split.refused for split in about.splits.values()):
-        refused = [str(entry) for entry in Store.open(destination).report() if entry.outcome == "refused"]
-        rules.check(len(refused), refused)
-    say(f"{destination}: already prepared from this source with these options")
-
-
-def begun_writer(source: Source, destination: Path, options: Options, settings: dict[str, Any], say: Say) -> Writer:
-    """A writer that goes on where the journal in ``destination`` says, or begins if the disk has room for it all."""
-    state = begun_state(destination, settings)
-    if state is not None:
-        done = sum(part.cursor for part in state.splits.values())
-        say(f"{destination}: goes on behind the first {done:,} of {sum(map(len, source.splits.values())):,} pictures")
-    _check_disk(plan(source, destination, size=options.size, format=options.format), destination, say)
-    state = state or begin(source, destination, options, settings)
-    return Writer(destination, options.format, options.size, settings, state)
-
-
-def begun_state(destination: Path, settings: dict[str, Any]) -> State | None:
-    """The state to go on from; None if there is none."""
-    remove_temporaries(destination)
-    begun = load_journal(destination)
-    if begun is None:
-        return None
-    there, state = begun
-    refuse_other(destination, there, settings, "holds an unfinished store begun with")
-    return state
-
-
-def begin(source: Source, destination: Path, options: Options, settings: dict[str, Any]) -> State:
-    """The first state, its journal written before any data."""
-    state = first_state(list(source.splits), options.format, options.size)
-    save_journal(destination, settings, state)
-    return state
+def refuse_empty(folder: Path, name: str, part: SplitState) -> None:
+    """UserError if no file of the part became a record."""
+    if part.count == 0:
+        raise UserError(
+            f"{folder}: not one of the {part.cursor:,} files of part '{name}' can be decoded; "
+            f"see the reasons in {folder / layout.REPORT}"
+        )
 
 
 def refuse_other(destination: Path, there: dict[str, Any], asked: dict[str, Any], holds: str) -> None:
@@ -445,26 +419,3 @@ def refuse_other(destination: Path, there: dict[str, Any], asked: dict[str, Any]
                 f"{destination}: {holds} {field} {there.get(field)}, not {value}. Use the same, choose "
                 f"another place, or remove the folder {destination}"
             )
-
-
-def _check_disk(needs: Plan, destination: Path, say: Say) -> None:
-    say(f"{destination}: {needs}")
-    if not needs.fits:
-        missing = in_bytes(needs.needed - needs.present - needs.free)
-        raise StoreTooLarge(
-            f"{destination}: {needs}: {missing} too little",
-            ". Free some space, choose another disk, a smaller --size or --format jpeg",
-        )
-
-
-def _array_estimate(name: str, count: int, options: Options) -> int:
-    if name == layout.RECORDS:
-        return int(count * (options.size**2 * layout.JPEG_BYTES_PER_PIXEL + 1024))
-    return layout.array_bytes(name, count, options.size)
-
-
-def _existing_parent(path: Path) -> Path:
-    path = path.absolute()
-    while not path.exists():
-        path = path.parent
-    return path

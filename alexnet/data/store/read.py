@@ -8,7 +8,7 @@ N records of a split · B pictures asked for · S side of a record.
 
 import os
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
@@ -155,7 +155,9 @@ class StoreSplit:
         self.labels = self._checked_labels(classes)
         self._offsets = self._checked_offsets() if format == "jpeg" else None
         self._name_of_pictures = layout.PICTURES if format == "raw" else layout.RECORDS
-        self._descriptor = open_for_reading(folder / self._name_of_pictures)
+        path = folder / self._name_of_pictures
+        with faults_named(path):
+            self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         weakref.finalize(self, os.close, self._descriptor)
         self._sound = np.zeros(self._count, bool)
 
@@ -174,8 +176,7 @@ class StoreSplit:
     @cached_property
     def digests(self) -> np.ndarray:
         """The first 16 bytes of each record's sha256, uint8 (N, 16): equal rows are equal pictures."""
-        check_digest(self.folder / layout.DIGESTS, self._files[layout.DIGESTS])
-        return read_array(self.folder / layout.DIGESTS, *layout.array_of(layout.DIGESTS, self._count, self.size))
+        return self._small_array(layout.DIGESTS)
 
     @cached_property
     def pictures(self) -> np.ndarray:
@@ -313,10 +314,18 @@ class StoreSplit:
             if file.read(layout.NPY_HEADER_BYTES) != expected:
                 raise UserError(f"{path}: its header is damaged; {ANEW}")
 
+    def _small_array(self, name: str) -> np.ndarray:
+        """The whole array of a file whose size and header were checked, read-only, in memory. UserError if its content
+        has changed."""
+        path = self.folder / name
+        check_digest(path, self._files[name])
+        dtype, shape = layout.array_of(name, self._count, self.size)
+        with faults_named(path):
+            data = path.read_bytes()  # np.fromfile takes a failing read for the file's end
+        return np.frombuffer(data, dtype, offset=layout.NPY_HEADER_BYTES).reshape(shape)
+
     def _checked_labels(self, classes: int) -> np.ndarray:
-        path = self.folder / layout.LABELS
-        check_digest(path, self._files[layout.LABELS])
-        labels = read_array(path, *layout.array_of(layout.LABELS, self._count, self.size))
+        path, labels = self.folder / layout.LABELS, self._small_array(layout.LABELS)
         if labels.size and not 0 <= labels.min() <= labels.max() < classes:
             bad = int(np.flatnonzero((labels < 0) | (labels >= classes))[0])
             raise UserError(
@@ -326,9 +335,7 @@ class StoreSplit:
         return labels
 
     def _checked_offsets(self) -> np.ndarray:
-        path = self.folder / layout.OFFSETS
-        check_digest(path, self._files[layout.OFFSETS])
-        offsets = read_array(path, *layout.array_of(layout.OFFSETS, self._count, self.size))
+        path, offsets = self.folder / layout.OFFSETS, self._small_array(layout.OFFSETS)
         if offsets[0] != 0 or offsets[-1] != self._files[layout.RECORDS].bytes or np.any(np.diff(offsets) <= 0):
             raise UserError(f"{path}: does not fit {layout.RECORDS}; {ANEW}")
         return offsets
@@ -357,19 +364,3 @@ class Keys(Sequence[str]):
         place = range(len(self))[index]
         start = int(self._ends[place - 1]) + 1 if place else 0
         return layout.line_to_key(self._bytes[start : int(self._ends[place])].tobytes())
-
-    def __iter__(self) -> Iterator[str]:
-        return (self[i] for i in range(len(self)))
-
-
-def open_for_reading(path: Path) -> int:
-    """A file descriptor. UserError if it cannot be had."""
-    with faults_named(path):
-        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-
-
-def read_array(path: Path, dtype: str, shape: tuple[int, ...]) -> np.ndarray:
-    """The whole array of a file whose size and header were checked, read-only, in memory."""
-    with faults_named(path):
-        data = path.read_bytes()  # np.fromfile takes a failing read for the file's end
-    return np.frombuffer(data, dtype, offset=layout.NPY_HEADER_BYTES).reshape(shape)

@@ -11,42 +11,28 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
 from alexnet.data.sources import Source
 from alexnet.data.store import layout
-from alexnet.data.store.description import has_shards
 from alexnet.data.store.journal import State, Writer, load_journal, odd_files_of
 from alexnet.data.store.prepare import (
     SMALL_CHANGE_BYTES,
-    Progress,
-    Rules,
-    Say,
-    begin,
-    begun_state,
-    begun_writer,
-    check_finished,
-    check_limits,
-    check_source,
-    finish,
+    Limits,
+    Preparation,
     folder_made,
     is_finished,
-    pass_over,
     refuse_empty,
-    refuse_foreign,
     refuse_other,
-    say_nothing,
-    settings_of,
 )
 from alexnet.data.store.read import Store
 from alexnet.data.store.records import Options
 from alexnet.errors import UsageError, UserError
-from alexnet.files.atomic import faults_named, remove_temporaries
+from alexnet.files.atomic import faults_named, remove_temporaries, space_checked
 from alexnet.files.locks import locked
-from alexnet.processors import threads_allowed
-from alexnet.text import in_bytes
+from alexnet.text import first_few, in_bytes
 
 MOST_SHARDS = 1_000
 PLAIN = Options()
@@ -66,7 +52,7 @@ class Shard:
         if slash and number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of) <= MOST_SHARDS:
             return cls(int(number), int(of))
         raise UsageError(
-            f"--shard {text}: I/N is needed, part I of N, with I from 1 to N and N at most {MOST_SHARDS:,}; as in 3/8"
+            f"--shard {text}: I/N is expected, part I of N, with I from 1 to N and N at most {MOST_SHARDS:,}; as in 3/8"
         )
 
     def __str__(self) -> str:
@@ -88,16 +74,7 @@ class Shard:
 
 
 def prepare_shard(
-    source: Source,
-    destination: str | Path,
-    shard: Shard,
-    options: Options = PLAIN,
-    *,
-    strict: bool = False,
-    max_bad: float = 0.01,
-    workers: int | None = None,
-    progress: Progress | None = None,
-    say: Say | None = None,
+    source: Source, destination: str | Path, shard: Shard, options: Options = PLAIN, **limits: Unpack[Limits]
 ) -> Path:
     """Make one shard of the store of ``source`` in folder ``destination``, or go on making it, or find it made.
 
@@ -106,94 +83,66 @@ def prepare_shard(
     store's if that is finished. UserError as in ``prepare``, and if another shard there is of another source, made with
     other options, or one of another number of shards.
     """
-    destination, say = Path(destination), say or say_nothing
-    check_limits(max_bad, workers)
-    check_source(source)
-    _make_folder(destination)
-    folder = destination / shard.folder
-    rules = Rules(folder, sum(map(len, source.splits.values())), strict, max_bad)
-    settings = settings_of(source, options, str(shard))
-    if is_finished(destination):
-        check_finished(destination, settings, rules, say)
-        return destination
-    _refuse_mixture(destination, shard, settings)
+    whole = Preparation.of(source, destination, options, in_shards=True, **limits)
+    if is_finished(whole.folder):
+        whole.check_finished()
+        return whole.folder
+    _refuse_mixture(whole, shard)
+    folder, settings = whole.folder / shard.folder, {**whole.settings, "part": str(shard)}
+    own = replace(whole, folder=folder, settings=settings, source=shard.taken_from(source))
     folder_made(folder)
     busy = f"{folder}: another `alexnet prepare` is making part {shard}; wait for it to end"
     with locked(folder / layout.LOCK, busy):
-        own, state = shard.taken_from(source), begun_state(folder, settings)
-        if state is not None and _is_whole(state, own):
-            rules.check(state.refused, state.first_refused)
-            say(f"{folder}: part {shard} is done already")
+        state = own.begun()
+        if state and all(state.splits[name].cursor == len(part) for name, part in own.source.splits.items()):
+            own.check_refused(state.refused, state.first_refused)
+            own.tell(f"{folder}: part {shard} is done already")
         else:
-            with begun_writer(own, folder, options, settings, say) as writer:
-                pass_over(own, writer, options, workers or threads_allowed(), progress, rules)
+            with own.opened() as writer:
+                own.pass_over(writer)
                 writer.finish(())
     return folder
 
 
-def join(
-    source: Source,
-    destination: str | Path,
-    options: Options = PLAIN,
-    *,
-    strict: bool = False,
-    max_bad: float = 0.01,
-    progress: Progress | None = None,
-    say: Say | None = None,
-) -> Store:
+def join(source: Source, destination: str | Path, options: Options = PLAIN, **limits: Unpack[Limits]) -> Store:
     """Make one store of the shards in ``destination``, or go on, or find it made. The shards are removed.
 
-    ``source`` and ``options`` are those that the shards were made with. Nothing is decoded; ``progress`` and ``say``
-    tell the user. UserError, before anything is changed: shards missing, unfinished (all of them are named) or not of
+    ``source`` and ``options`` are those that the shards were made with; the others are as in ``prepare``. Nothing is
+    decoded. UserError, before anything is changed: shards missing, unfinished (all of them are named) or not of
     this source and these options; too many refused files in all; too little disk.
     """
-    destination, say = Path(destination), say or say_nothing
-    check_limits(max_bad, workers=None)
-    check_source(source)
-    _make_folder(destination)
-    rules = Rules(destination, sum(map(len, source.splits.values())), strict, max_bad)
-    settings = settings_of(source, options)
-    with locked(destination / layout.LOCK, f"{destination}: another `alexnet prepare` is joining it; wait for it"):
-        if is_finished(destination):
-            check_finished(destination, settings, rules, say)
+    whole = Preparation.of(source, destination, options, in_shards=True, **limits)
+    folder = whole.folder
+    with locked(folder / layout.LOCK, f"{folder}: another `alexnet prepare` is joining it; wait for it"):
+        if is_finished(folder):
+            whole.check_finished()
         else:
-            states, settings = _whole_shards(source, destination, settings)
-            _check_together(destination, states, rules)
-            state = begun_state(destination, settings)
-            _check_disk(destination, states, say)
-            state = state or begin(source, destination, options, settings)
-            with Writer(destination, options.format, options.size, settings, state) as writer:
-                _append_all(source, writer, states, progress)
-                finish(source, writer, options, settings)
-        _sweep(destination)
-    return Store.open(destination)
+            states, pillow = _whole_shards(whole)
+            _check_together(whole, states)
+            settings = {**whole.settings, "pillow": pillow, "part": f"all of {len(states)}"}
+            joined = replace(whole, settings=settings)
+            state = joined.begun()
+            _check_disk(joined, states)
+            with joined.writer(state) as writer:
+                _append_all(joined, writer, states)
+                joined.finish(writer)
+        _sweep(folder)
+    return Store.open(folder)
 
 
 # --- before ---------------------------------------------------------------------------------------------------------
 
 
-def _make_folder(destination: Path) -> None:
-    """Make the folder, or make sure that what is in it are shards, or the store that they became."""
-    entries = folder_made(destination)
-    if not entries or has_shards(destination) or is_finished(destination):
-        return
-    if layout.JOURNAL in entries:
-        raise UserError(
-            f"{destination}: holds a store that was begun without --shard; go on without it, or choose another place"
-        )
-    refuse_foreign(destination, entries)
-
-
-def _refuse_mixture(destination: Path, shard: Shard, settings: dict[str, Any]) -> None:
+def _refuse_mixture(whole: Preparation, shard: Shard) -> None:
     """UserError if the folder holds shards of another division, or one of another source or made with other options.
 
     One other is looked at: it was held against those before it. Joining looks at all of them.
     """
-    others = [other for other in _shards_in(destination) if other != shard]
-    _refuse_other_division(destination, others, shard.of)
+    others = [other for other in _shards_in(whole.folder) if other != shard]
+    _refuse_other_division(whole.folder, others, shard.of)
     for other in others:
-        if begun := load_journal(destination / other.folder):
-            _refuse_other_shard(destination, other, begun[0], settings)
+        if begun := load_journal(whole.folder / other.folder):
+            _refuse_other_shard(whole, other, begun[0])
             return
 
 
@@ -213,77 +162,70 @@ def _refuse_other_division(destination: Path, shards: Sequence[Shard], of: int) 
             )
 
 
-def _refuse_other_shard(destination: Path, shard: Shard, there: dict[str, Any], settings: dict[str, Any]) -> None:
-    refuse_other(destination / shard.folder, there, {**settings, "part": str(shard)}, "holds a part made with")
-
-
-def _is_whole(state: State, own: Source) -> bool:
-    return all(state.splits[name].cursor == len(part) for name, part in own.splits.items())
+def _refuse_other_shard(whole: Preparation, shard: Shard, there: dict[str, Any]) -> None:
+    settings = {**whole.settings, "part": str(shard)}
+    refuse_other(whole.folder / shard.folder, there, settings, "holds a part made with")
 
 
 # --- joining --------------------------------------------------------------------------------------------------------
 
 
-def _whole_shards(
-    source: Source, destination: Path, settings: dict[str, Any]
-) -> tuple[dict[Shard, State], dict[str, Any]]:
-    """Every shard with its last state, and the settings of the whole: the Pillow that made the shards is the store's,
-    whichever is here. UserError naming all that are missing or unfinished."""
-    found = _shards_in(destination)
+def _whole_shards(whole: Preparation) -> tuple[dict[Shard, State], str]:
+    """Every shard with its last state, and the version of Pillow that made them, which is the store's, whichever is
+    here. UserError naming all that are missing or unfinished."""
+    found = _shards_in(whole.folder)
     if not found:
-        raise UserError(f"{destination}: there are no parts to join; make them with --shard 1/N to --shard N/N")
+        raise UserError(f"{whole.folder}: there are no parts to join; make them with --shard 1/N to --shard N/N")
     of = found[0].of
-    _refuse_other_division(destination, found, of)
+    _refuse_other_division(whole.folder, found, of)
     states: dict[Shard, State] = {}
     faults: list[str] = []
     for shard in (Shard(number, of) for number in range(1, of + 1)):
-        begun = load_journal(destination / shard.folder)
+        begun = load_journal(whole.folder / shard.folder)
         if begun is None:
             faults.append(f"part {shard} is missing")
             continue
         there, states[shard] = begun
-        settings = {**settings, "pillow": there["pillow"]} if len(states) == 1 else settings
-        _refuse_other_shard(destination, shard, there, settings)
-        own = {name: len(shard.places(len(part))) for name, part in source.splits.items()}
+        if len(states) == 1:
+            whole = replace(whole, settings={**whole.settings, "pillow": there["pillow"]})
+        _refuse_other_shard(whole, shard, there)
+        own = sum(len(shard.places(len(part))) for part in whole.source.splits.values())
         done = sum(part.cursor for part in states[shard].splits.values())
-        if done < sum(own.values()):
-            faults.append(f"part {shard} is unfinished ({done:,} of {sum(own.values()):,} pictures)")
+        if done < own:
+            faults.append(f"part {shard} is unfinished ({done:,} of {own:,} pictures)")
     if faults:
         raise UserError(
-            f"{destination}: {layout.describe(faults, most=20)}. Let each be made by the same command with --shard "
+            f"{whole.folder}: {first_few(faults, most=20)}. Let each be made by the same command with --shard "
             "instead of --join; it goes on where it was stopped"
         )
-    return states, {**settings, "part": f"all of {of}"}
+    return states, whole.settings["pillow"]
 
 
-def _check_together(destination: Path, states: dict[Shard, State], rules: Rules) -> None:
+def _check_together(whole: Preparation, states: dict[Shard, State]) -> None:
     """UserError where the shards together hold too many refused files, or no picture of a part."""
-    reports = destination / f"part-*-of-{len(states)}"  # until they are joined each has its own
+    reports = whole.folder / f"part-*-of-{len(states)}"  # until they are joined each has its own
     refused = [words for state in states.values() for words in state.first_refused]
-    replace(rules, destination=reports).check(sum(state.refused for state in states.values()), refused)
-    for name in next(iter(states.values())).splits:
+    replace(whole, folder=reports).check_refused(sum(state.refused for state in states.values()), refused)
+    for name in whole.source.splits:
         parts = [state.splits[name] for state in states.values()]
         cursor, count = sum(part.cursor for part in parts), sum(part.count for part in parts)
         refuse_empty(reports, name, replace(parts[0], cursor=cursor, count=count))
 
 
-def _check_disk(destination: Path, states: dict[Shard, State], say: Say) -> None:
+def _check_disk(whole: Preparation, states: dict[Shard, State]) -> None:
     """UserError unless the disk takes a copy of all that is small and of the largest file of pictures."""
     lengths = [part.lengths for state in states.values() for part in state.splits.values()]
     large = [length for files in lengths for file, length in files.items() if file in layout.LARGE]
     small = sum(sum(files.values()) for files in lengths) - sum(large)
     needed = max(large) + small + SMALL_CHANGE_BYTES
-    with faults_named(destination):
-        free = shutil.disk_usage(destination).free
     words = f"joining {len(states)} parts, {in_bytes(sum(large) + small)}, takes {in_bytes(needed)} more for a while"
-    say(f"{destination}: {words}; {in_bytes(free)} are free")
-    if needed > free:
-        raise UserError(f"{destination}: {words}; only {in_bytes(free)} are free. Free some, then join again")
+    remedy = ". Free some, then join again"
+    whole.tell(f"{whole.folder}: {space_checked(whole.folder, needed, words, remedy)}")
 
 
-def _append_all(source: Source, writer: Writer, states: dict[Shard, State], progress: Progress | None) -> None:
+def _append_all(whole: Preparation, writer: Writer, states: dict[Shard, State]) -> None:
     """Append shard after shard to each part; those that were appended before a kill are passed over."""
-    for name, part in source.splits.items():
+    for name, part in whole.source.splits.items():
         for shard, state in states.items():
             folder = writer.folder / shard.folder
             if writer.state.splits[name].cursor < shard.places(len(part)).stop:
@@ -292,8 +234,8 @@ def _append_all(source: Source, writer: Writer, states: dict[Shard, State], prog
                 writer.save()
             for file in layout.LARGE:
                 (folder / name / file).unlink(missing_ok=True)
-            if progress:
-                progress(name, writer.state.splits[name].cursor, len(part), writer.state.refused)
+            if whole.progress:
+                whole.progress(name, writer.state.splits[name].cursor, len(part), writer.state.refused)
 
 
 def _sweep(destination: Path) -> None:

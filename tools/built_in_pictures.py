@@ -1,4 +1,4 @@
-"""A contact sheet of the built-in pictures, one column for each class: python -m alexnet.data.synthetic SHEET.png"""
+"""A contact sheet of the built-in pictures, one column for each class: python tools/built_in_pictures.py SHEET.png"""
 
 import sys
 
