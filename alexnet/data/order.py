@@ -66,8 +66,10 @@ def crop_offsets(seed: int, epoch: int, indices: np.ndarray, positions: int = CR
 def uniform_integers(
     seed: int, purpose: int, epoch: int, indices: np.ndarray, bound: int, columns: int = 1
 ) -> np.ndarray:
-    """Integers uniform over 0 … bound − 1 for each place, (B, columns) int64."""
-    return _below(place_bits(seed, purpose, epoch, indices, columns), bound)
+    """Integers uniform over 0 … bound − 1 for each place, (B, columns) int64: of the upper 32 bits, uneven by less than
+    bound / 2³²."""
+    upper = place_bits(seed, purpose, epoch, indices, columns) >> np.uint64(32)
+    return (upper * np.uint64(bound) >> np.uint64(32)).astype(np.int64)
 
 
 def mirrors(seed: int, epoch: int, indices: np.ndarray) -> np.ndarray:
@@ -81,11 +83,6 @@ def normals(seed: int, epoch: int, indices: np.ndarray, columns: int = 3, purpos
     unit_bc2 = ((bits_bc2 >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53  # inside (0, 1): no log of 0
     radius_bc = np.sqrt(-2.0 * np.log(unit_bc2[..., 0]))
     return (radius_bc * np.cos(2.0 * np.pi * unit_bc2[..., 1])).astype(np.float32)
-
-
-def _below(bits: np.ndarray, bound: int) -> np.ndarray:
-    """Uniform integers 0 … bound − 1 from the upper 32 bits; uneven by less than bound / 2³²."""
-    return ((bits >> np.uint64(32)) * np.uint64(bound) >> np.uint64(32)).astype(np.int64)
 
 
 def _mixed(words: np.ndarray) -> np.ndarray:

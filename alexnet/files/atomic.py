@@ -147,16 +147,10 @@ def read_bounded(path: Path, limit_bytes: int) -> bytes:
 
 def sha256_of(path: Path, progress: Callable[[int], None] | None = None) -> str:
     """sha256 hex of a file's content. ``progress`` receives the bytes of each step. UserError if unreadable."""
-    digest = hashlib.sha256()
-    with faults_named(path), open(path, "rb", buffering=0) as file:
-        while block := file.read(READ_BYTES):
-            digest.update(block)
-            if progress:
-                progress(len(block))
-    return digest.hexdigest()
+    return sha256_between(path, 0, sys.maxsize, progress).hexdigest()
 
 
-def sha256_between(path: Path, start: int, end: int) -> "hashlib._Hash":
+def sha256_between(path: Path, start: int, end: int, progress: Callable[[int], None] | None = None) -> "hashlib._Hash":
     """sha256 of the bytes ``start`` to ``end`` of a file, which can be updated further. UserError if unreadable."""
     digest = hashlib.sha256()
     with faults_named(path), open(path, "rb", buffering=0) as file:
@@ -164,6 +158,8 @@ def sha256_between(path: Path, start: int, end: int) -> "hashlib._Hash":
         while start < end and (block := file.read(min(READ_BYTES, end - start))):
             digest.update(block)
             start += len(block)
+            if progress:
+                progress(len(block))
     return digest
 
 

@@ -31,7 +31,7 @@ def save_tensors(path: Path, tensors: dict[str, Tensor], about: dict[str, Any] |
     what was there before is then still there."""
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     words = json.dumps(about or {}, sort_keys=True)
-    write_atomically(path, save(plain, {"about": words, "sha256": _digest(plain, words)}))
+    write_atomically(path, save(plain, {"about": words, "sha256": tensor_digest(plain, words)}))
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -40,7 +40,7 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     with reading_errors(path, REMEDY, DamagedFile):
         metadata, tensors = metadata_in(io.BytesIO(data)), load(data)
         del data
-        if _digest(tensors, metadata["about"]) != metadata["sha256"]:
+        if tensor_digest(tensors, metadata["about"]) != metadata["sha256"]:
             raise DamagedFile(f"{path}: damaged, its checksum does not match. {REMEDY}")
         about = parsed(metadata["about"])
         if not isinstance(about, dict):
@@ -55,12 +55,9 @@ def digest_in(path: Path) -> str:
         return metadata_in(file)["sha256"]
 
 
-def tensor_digest(tensors: dict[str, Tensor]) -> str:
-    """sha256 hex over names, types, shapes and values: equal for equal weights, whatever file they lie in."""
-    return _digest(tensors, "")
-
-
-def _digest(tensors: dict[str, Tensor], words: str) -> str:
+def tensor_digest(tensors: dict[str, Tensor], words: str = "") -> str:
+    """sha256 hex over names, types, shapes and values: equal for equal weights, whatever file they lie in. ``words``
+    come before them."""
     digest = hashlib.sha256(words.encode())
     for name in sorted(tensors):
         tensor = tensors[name].detach().cpu().contiguous()

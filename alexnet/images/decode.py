@@ -364,9 +364,5 @@ def _tiff_directory(data: bytes, offset: int) -> Mapping[int, Any]:
 def _fault(error: Exception, heard: Heard) -> str:
     missing = isinstance(error, ImportError) or "not available" in str(error)
     more = f" ({heard.error})" if heard.error else ""
-    return f"{'this Pillow cannot read it' if missing else 'damaged'}: {_words(error)}{more}"
-
-
-def _words(error: Exception) -> str:
-    words = " ".join(str(error).split())
-    return words[:300] if words else type(error).__name__
+    words = " ".join(str(error).split())[:300] or type(error).__name__
+    return f"{'this Pillow cannot read it' if missing else 'damaged'}: {words}{more}"

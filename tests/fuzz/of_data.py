@@ -368,13 +368,13 @@ def tars(folder: Path) -> Target:
         head = path.read_bytes()[:120]
         if b".tar" in head[:100]:
             return look(SimpleNamespace(splits={"train": ilsvrc._train_tar(path, edition, kit, {})}))
-        (folder / edition.val).write_bytes(path.read_bytes())
+        (folder / edition.tar("val")).write_bytes(path.read_bytes())
         pictures_ = ilsvrc._numbered(folder, edition, "val", [])
         assert pictures_ is not None
         return look(SimpleNamespace(splits={"val": ilsvrc._labelled(pictures_, kit.val_truth, kit, folder, "val")}))
 
     found = [tar(inner), tar(val), tar({**val, "folder/": b""}), tar(val, links={"x": "/etc/passwd"}), small * 600]
-    return Target(found, mutate.tar, in_file(folder / edition.train, read))
+    return Target(found, mutate.tar, in_file(folder / edition.tar("train"), read))
 
 
 # ── stores ───────────────────────────────────────────────────────────────────────────────────────────────────────

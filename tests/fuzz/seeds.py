@@ -20,7 +20,7 @@ from safetensors.torch import load, save
 
 from alexnet.files.outputs import metadata_in
 from alexnet.files.schema import sealed
-from alexnet.files.tensors import _digest, load_tensors
+from alexnet.files.tensors import load_tensors, tensor_digest
 from alexnet.nets import table_json
 from alexnet.runs.folder import RunFolder
 
@@ -110,7 +110,7 @@ def tensors_sealed(random: Random, data: bytes) -> bytes:
         plain = {name: tensor.numpy() for name, tensor in tensors.items() if tensor.dtype != torch.bfloat16}
         changed = mutate.arrays(random, plain)
         tensors = {name: torch.from_numpy(np.array(array)) for name, array in changed.items()}
-    return save(tensors, {"about": words, "sha256": _digest(tensors, words)})
+    return save(tensors, {"about": words, "sha256": tensor_digest(tensors, words)})
 
 
 def either(first: Change, second: Change, share: float = 0.5) -> Change:

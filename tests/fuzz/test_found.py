@@ -319,9 +319,9 @@ def test_an_empty_tensor_has_a_digest(tmp_path: Path) -> None:
 
 
 def test_what_is_said_of_tensors_must_be_a_table(tmp_path: Path) -> None:
-    from alexnet.files.tensors import _digest
+    from alexnet.files.tensors import tensor_digest
 
-    data = save({}, {"about": "[1]", "sha256": _digest({}, "[1]")})
+    data = save({}, {"about": "[1]", "sha256": tensor_digest({}, "[1]")})
     with pytest.raises(DamagedFile, match="no table"):
         load_tensors(file(tmp_path / "a.safetensors", data))
 

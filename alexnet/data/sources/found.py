@@ -151,12 +151,10 @@ def figures_among(names: Collection[str]) -> dict[str, str]:
     """Name → reason for the figures of this program among the names in a folder."""
     stems = {name.removesuffix(".json") for name in names if name.endswith(".json")}
     figures = {f"{stem}.png" for stem in stems if FIGURE.fullmatch(stem)}
-    figures |= {name for name in names if name.endswith(".check.png") or ("similar" in stems and _is_sheet(name))}
+    figures |= {name for name in names if name.endswith(".check.png")}
+    if "similar" in stems:
+        figures |= {name for name in names if name.startswith("similar-") and name.endswith(".png")}
     return dict.fromkeys(figures, "a figure of alexnet")
-
-
-def _is_sheet(name: str) -> bool:
-    return name.startswith("similar-") and name.endswith(".png")
 
 
 def why_no_picture(entry: "os.DirEntry[str]") -> str:
@@ -185,14 +183,10 @@ def is_folder(entry: "os.DirEntry[str]") -> bool:
         return False
 
 
-def is_broken(entry: "os.DirEntry[str]") -> bool:
-    """Whether an entry is a link that leads nowhere."""
-    return entry.is_symlink() and not os.path.exists(entry.path)
-
-
 def _is_file(entry: "os.DirEntry[str]") -> bool:
+    """Whether an entry is a file, a link to one, or a link that leads nowhere."""
     try:
-        return entry.is_file() or is_broken(entry)
+        return entry.is_file() or (entry.is_symlink() and not os.path.exists(entry.path))
     except OSError:
         return True
 

@@ -33,10 +33,12 @@ class Edition:
     """One year's challenge: the names its files are downloaded under."""
 
     year: int
-    train: str
-    val: str
-    test: str
+    pictures: str
     kit: str
+
+    def tar(self, split: str) -> str:
+        """The archive of "train", "val" or "test"."""
+        return f"ILSVRC{self.year}_{self.pictures}_{split}.tar"
 
     @property
     def val_truth(self) -> str:
@@ -46,26 +48,10 @@ class Edition:
     def test_truth(self) -> str:
         return f"ILSVRC{self.year}_test_ground_truth.txt"
 
-    @property
-    def tars(self) -> tuple[str, str, str]:
-        return self.train, self.val, self.test
-
 
 EDITIONS = (
-    Edition(
-        2012,
-        "ILSVRC2012_img_train.tar",
-        "ILSVRC2012_img_val.tar",
-        "ILSVRC2012_img_test.tar",
-        "ILSVRC2012_devkit_t12.tar.gz",
-    ),
-    Edition(
-        2010,
-        "ILSVRC2010_images_train.tar",
-        "ILSVRC2010_images_val.tar",
-        "ILSVRC2010_images_test.tar",
-        "ILSVRC2010_devkit-1.0.tar.gz",
-    ),
+    Edition(2012, "img", "ILSVRC2012_devkit_t12.tar.gz"),
+    Edition(2010, "images", "ILSVRC2010_devkit-1.0.tar.gz"),
 )
 PATCHES = "patch_images.tar"  # 2010: sound copies of pictures that are blank in the large archives
 
@@ -78,7 +64,7 @@ def edition_of(root: Path) -> Edition | None:
     if any(WNID.fullmatch(entry.name) for entry in _some(root / "val")):
         return None
     for edition in EDITIONS:
-        if any((root / name).exists() for name in (*edition.tars, edition.kit)):
+        if any((root / name).exists() for name in (*map(edition.tar, ("train", "val", "test")), edition.kit)):
             return edition
         if any(re.match(rf"ILSVRC{edition.year}_val_\d{{8}}\.JPEG", entry.name) for entry in _some(root / "val")):
             return edition
@@ -108,7 +94,9 @@ def open_ilsvrc(root: Path, edition: Edition) -> Source:
         pictures = _numbered(root, edition, part, ignored)
         if pictures is None:
             if part == "val":
-                raise UserError(f"{root}: no validation pictures; put {edition.val} (or its contents, in val/) there")
+                raise UserError(
+                    f"{root}: no validation pictures; put {edition.tar('val')} (or its contents, in val/) there"
+                )
             continue
         if not truth:
             ignored.append(f"{part} pictures: unlabelled ({edition.test_truth} is not there)")
@@ -126,7 +114,6 @@ class Kit:
     wnids: tuple[str, ...]
     words: tuple[str, ...]
     train_counts: tuple[int, ...]
-    label_of_id: dict[int, int]
     val_truth: tuple[int, ...]
     test_truth: tuple[int, ...]
 
@@ -145,7 +132,7 @@ class Kit:
         ids, wnids, words, counts = zip(*sorted(leaves, key=lambda leaf: leaf[1]), strict=True)
         label_of_id = {ilsvrc_id: label for label, ilsvrc_id in enumerate(ids)}
         val, test = (_truth(files.get(name), name, root, label_of_id) for name in wanted[1:])
-        return Kit(wnids, words, counts, label_of_id, val, test)
+        return Kit(wnids, words, counts, val, test)
 
 
 def leaves_of(meta: bytes, edition: Edition, root: Path) -> list[tuple[int, str, str, int]]:
@@ -220,14 +207,14 @@ def _unpacked(path: Path, wanted: set[str]) -> dict[str, bytes]:
 
 
 def _train(root: Path, edition: Edition, kit: Kit, ignored: list[str]) -> SourceSplit:
-    path = root / edition.train
+    path = root / edition.tar("train")
     if path.is_file():
         return _train_tar(path, edition, kit, _patches(root, "train"))
     if (root / "train").is_dir():
         tree = class_tree(root, "train", ignored)
         check_classes(tree.folders, kit.wnids, root / "train", "the kit")
         return class_part(root, [tree.folders[wnid] for wnid in kit.wnids])
-    raise UserError(f"{root}: no training pictures; put {edition.train} (or its contents, in train/) there")
+    raise UserError(f"{root}: no training pictures; put {path.name} (or its contents, in train/) there")
 
 
 def check_classes(found: Iterable[str], class_ids: Sequence[str], where: Path, whose: str) -> None:
@@ -269,7 +256,7 @@ def _train_tar(path: Path, edition: Edition, kit: Kit, patches: dict[str, Member
                 f"{path}: {wnid}.tar has {len(pictures)} pictures, the kit says {expected}: download it again"
             )
         for name in in_order(pictures):
-            found.append((1, patches[name]) if name in patches else (0, pictures[name]))
+            found.append(_patched(name, pictures, patches))
             keys.append(f"{wnid}/{key_of(name)}")
             labels.append(label)
     return SourceSplit(keys, np.array(labels, np.int64), TarReader([path, path.parent / PATCHES], found))
@@ -292,16 +279,19 @@ def _patches(root: Path, part: str) -> dict[str, Member]:
     return {member.name.rpartition("/")[2]: member for member in found if part in member.name.split("/")[:-1]}
 
 
+def _patched(name: str, plain: dict[str, Member], patches: dict[str, Member]) -> tuple[int, Member]:
+    """Which of the two archives, the plain one or the patches, has the picture to read, and where."""
+    return (1, patches[name]) if name in patches else (0, plain[name])
+
+
 def _numbered(root: Path, edition: Edition, part: str, ignored: list[str]) -> SourceSplit | None:
     """The pictures of "val" or "test", unlabelled (-1) and in the order of their numbers; None if there are none."""
-    path, folder = root / (edition.val if part == "val" else edition.test), root / part
+    path, folder = root / edition.tar(part), root / part
     if path.is_file():
         patches = _patches(root, part)
         plain = _by_base_name(members(path), path)
         names = _by_number(plain, path)
-        reader = TarReader(
-            [path, root / PATCHES], [(1, patches[name]) if name in patches else (0, plain[name]) for name in names]
-        )
+        reader = TarReader([path, root / PATCHES], [_patched(name, plain, patches) for name in names])
         return SourceSplit(names, np.full(len(names), -1, np.int64), reader)
     if folder.is_dir():
         names = [f"{part}/{name}" for name in _by_number(names_in(root, part, ignored), folder)]

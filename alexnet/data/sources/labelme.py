@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 from xml.etree import ElementTree
-from xml.parsers import expat
 
 import numpy as np
 
@@ -330,40 +329,40 @@ def _text(element: ElementTree.Element, name: str) -> str:
     return (element.findtext(name) or "").strip()
 
 
+class _PlainTree(ElementTree.TreeBuilder):
+    """Builds the tree of a document of moderate depth and without a document type."""
+
+    def __init__(self, where: str) -> None:
+        super().__init__()
+        self.where, self.depth = where, 0
+
+    def start(self, tag: str, attrs: dict[str, str], /) -> ElementTree.Element:
+        self.depth += 1
+        if self.depth > DEEPEST:
+            raise UserError(f"{self.where}: nested over {DEEPEST} levels deep, not an annotation")
+        return super().start(tag, attrs)
+
+    def end(self, tag: str, /) -> ElementTree.Element:
+        self.depth -= 1
+        return super().end(tag)
+
+    def doctype(self, *_: object) -> None:
+        raise UserError(f"{self.where}: declares a document type, which annotations do not need; remove its <!DOCTYPE>")
+
+
 def parse_xml(data: bytes, where: str) -> ElementTree.Element:
     """The root of an XML document that declares no document type, and so no entities to expand.
 
     Raises ``UserError`` on a declaration, on nesting beyond 32 levels, on what is not well formed or no annotation, and
     on an object whose name can't be decoded.
     """
-    builder = ElementTree.TreeBuilder()
-    depth = 0
-
-    def start(tag: str, attributes: dict[str, str]) -> None:
-        nonlocal depth
-        depth += 1
-        if depth > DEEPEST:
-            raise UserError(f"{where}: nested over {DEEPEST} levels deep, not an annotation")
-        builder.start(tag, attributes)
-
-    def end(tag: str) -> None:
-        nonlocal depth
-        depth -= 1
-        builder.end(tag)
-
-    def refuse(*_: object) -> None:
-        raise UserError(f"{where}: declares a document type, which annotations do not need; remove its <!DOCTYPE>")
-
     text = re.sub(r"\A\s*<\?xml.*?\?>", "", _decoded(data), flags=re.S).strip()
-    parser = expat.ParserCreate("utf-8")
-    parser.StartElementHandler, parser.EndElementHandler = start, end
-    parser.CharacterDataHandler = builder.data
-    parser.StartDoctypeDeclHandler = refuse
+    parser = ElementTree.XMLParser(target=_PlainTree(where), encoding="utf-8")
     try:
-        parser.Parse(text.encode(), True)
-    except expat.ExpatError as error:
+        parser.feed(text.encode())
+        tree = parser.close()
+    except ElementTree.ParseError as error:
         raise UserError(f"{where}: not well-formed XML: {error}") from None
-    tree = builder.close()
     if tree.tag != "annotation" and tree.find("object") is None and tree.find("filename") is None:
         raise UserError(f"{where}: no annotation of VOC's or LabelMe's form: it begins with <{tree.tag[:40]}>")
     if any(LOST in (name.text or "") for name in tree.iterfind("object/name")):

@@ -88,12 +88,8 @@ class Store:
         UserError if the store has no training split.
         """
         tensors = self._statistics_file()
-        return Statistics(
-            count=self._about.splits["train"].count,
-            mean_image=tensors["mean_image"],
-            eigenvalues=tensors["eigenvalues"],
-            eigenvectors=tensors["eigenvectors"],
-        )
+        arrays = {name: tensors[name] for name in ("mean_image", "eigenvalues", "eigenvectors")}
+        return Statistics(self._about.splits["train"].count, **arrays)
 
     @cached_property
     def sums(self) -> Sums:

@@ -29,12 +29,9 @@ class Options:
     def __post_init__(self) -> None:
         if type(self.size) is not int or not 1 <= self.size <= layout.MAXIMUM_SIZE:
             raise UsageError(f"--size {self.size}: must be a whole number from 1 to {layout.MAXIMUM_SIZE} (pixels)")
-        if self.resample not in get_args(Resample):
-            raise UsageError(f"--resample {self.resample}: choose one of {', '.join(get_args(Resample))}")
-        if self.format not in layout.FORMATS:
-            raise UsageError(f"--format {self.format}: choose one of {', '.join(layout.FORMATS)}")
-        if self.decode not in get_args(Decode):
-            raise UsageError(f"--decode {self.decode}: choose one of {', '.join(get_args(Decode))}")
+        for name, kind in (("resample", Resample), ("format", layout.Format), ("decode", Decode)):
+            if getattr(self, name) not in get_args(kind):
+                raise UsageError(f"--{name} {getattr(self, name)}: choose one of {', '.join(get_args(kind))}")
 
     def as_json(self) -> dict[str, Any]:
         """As they stand in store.json, which says how pictures were decoded only where it was not in full."""
@@ -62,7 +59,9 @@ def make_chunk(source: Source, name: str, start: int, end: int, *, options: Opti
             odd_files.append(layout.OddFile(name, item.key, "noted", made.notes))
         records.append(layout.encode_jpeg(made.pixels) if options.format == "jpeg" else made.pixels.tobytes())
         read_back.append(made.pixels)
-        labels.append(_label(item, source))
+        if not 0 <= item.label < len(source.class_ids):
+            raise ValueError(f"{item.key}: label {item.label} with {len(source.class_ids)} classes")
+        labels.append(item.label)
         keys.append(item.key)
     if options.format == "jpeg" and name == "train":
         read_back = [layout.decode_jpeg(record, options.size) for record in records]
@@ -116,9 +115,3 @@ def _stopped(key: str, fault: OSError | MemoryError) -> UserError:
         f"{words}. This is no bad picture, so it was not left out: stopped. What was prepared so far is kept; "
         f"when {mended}, the same command goes on"
     )
-
-
-def _label(item: Item, source: Source) -> int:
-    if not 0 <= item.label < len(source.class_ids):
-        raise ValueError(f"{item.key}: label {item.label} with {len(source.class_ids)} classes")
-    return item.label

@@ -55,16 +55,9 @@ class Sums:
 
     def to_bytes(self) -> bytes:
         """The content of statistics.safetensors: the sums and what follows from them."""
-        statistics = self.statistics()
-        return layout.tensor_bytes(
-            {
-                "pixels": self.pixels,
-                "products": self.products,
-                "mean_image": statistics.mean_image,
-                "eigenvalues": statistics.eigenvalues,
-                "eigenvectors": statistics.eigenvectors,
-            }
-        )
+        tensors = {"pixels": self.pixels, "products": self.products, **vars(self.statistics())}
+        del tensors["count"]
+        return layout.tensor_bytes(tensors)
 
     def covariance(self) -> np.ndarray:
         """Covariance of the RGB pixels about their mean, float64 (3, 3): exact integers until the last division."""

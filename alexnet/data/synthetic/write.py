@@ -2,7 +2,7 @@
 
 import io
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from alexnet.data.synthetic.paint import CLASSES, PARTS, draw
 from alexnet.errors import UsageError, UserError
 from alexnet.files.atomic import faults_named, write_atomically
 from alexnet.files.locks import locked
-from alexnet.files.schema import json_bytes, read_json
+from alexnet.files.schema import json_bytes, read, read_json, to_json
 
 MANIFEST = "synthetic.json"
 DRAWING_VERSION = 3  # goes up whenever a picture changes
@@ -38,7 +38,7 @@ class Annotation:
     width: int
     height: int
     box: tuple[int, int, int, int]
-    keypoints: Mapping[str, tuple[float, float]]
+    keypoints: dict[str, tuple[float, float]]
     palette: int
     size_bytes: int
 
@@ -179,31 +179,19 @@ def write_picture(folder: Path, seed: int, part: str, index: int, side: int | No
         temporary.write_bytes(encoded.getbuffer())
         temporary.replace(path)
     height, width, _ = drawing.pixels.shape
-    return {
-        "file": file,
-        "index": index,
-        "label": drawing.label,
-        "width": width,
-        "height": height,
-        "box": list(drawing.box),
-        "keypoints": {part_name: list(point) for part_name, point in drawing.keypoints.items()},
-        "palette": drawing.palette,
-        "size_bytes": encoded.getbuffer().nbytes,
-    }
+    size = encoded.getbuffer().nbytes
+    about = (file, index, drawing.label, width, height, drawing.box, drawing.keypoints, drawing.palette, size)
+    return to_json(Annotation(*about))
+
+
+@dataclass(frozen=True)
+class _Annotations:
+    """What is read of a part's annotations-….json."""
+
+    pictures: list[Annotation]
 
 
 def read_annotations(folder: Path | str, part: str) -> list[Annotation]:
     """The annotations of "train" or "val" of a written set, by index. UserError where they are absent or damaged."""
     path = Path(folder) / f"annotations-{part}.json"
-    try:
-        return list(parsed(read_json(path)["pictures"]))
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path}: damaged ({error!r}); remove the folder and write the built-in set anew") from None
-
-
-def parsed(pictures: list[dict[str, Any]]) -> Iterator[Annotation]:
-    """JSON's lists as the tuples of `Annotation`."""
-    for picture in pictures:
-        x0, y0, x1, y1 = picture["box"]
-        keypoints = {name: (float(x), float(y)) for name, (x, y) in picture["keypoints"].items()}
-        yield Annotation(**{**picture, "box": (x0, y0, x1, y1), "keypoints": keypoints})
+    return read(path, _Annotations, "Remove the folder and write the built-in set again.").pictures
