@@ -1,34 +1,37 @@
-"""`alexnet see METHOD`. Networks are opened in fp32 unless said otherwise: they are looked at, not counted."""
+"""`alexnet see METHOD`: each method of [Z] from a run and pictures to a PNG and a JSON file.
+
+Networks are opened in fp32 unless said otherwise: they are looked at, not counted. Results of other pictures, runs or
+options that have the same name are kept: the name then ends in a digest of what it was made of.
+"""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
+
+import numpy as np
+import torch
 
 from alexnet.commands.options import seeing as options
 from alexnet.data.store.read import Store
 from alexnet.data.store.shards import Shard
 from alexnet.errors import UsageError
+from alexnet.measure.evaluation import check_size, part_of
 from alexnet.measure.run import Run
-from alexnet.report.results import Folder
-from alexnet.see.charts import describe_correspondence, describe_invariance
-from alexnet.see.keypoints import read_keypoints
-from alexnet.see.occlusion import Square
-from alexnet.see.top import Top, merge
-from alexnet.see.units import evenly_spread, layers_in, numbers_in
-from alexnet.see.write import (
-    about,
-    claim_top,
-    look_for_top,
-    write_activations,
-    write_correspondence,
-    write_evolution,
-    write_filters,
-    write_invariance,
-    write_occlusion,
-    write_projection,
-    write_top,
-)
+from alexnet.report.results import Folder, identity
+from alexnet.see import charts, deconvnet, figures
+from alexnet.see.activation_statistics import measure_activations
+from alexnet.see.correspondence import correspondence_of
+from alexnet.see.evolution import evolve
+from alexnet.see.forward_pass import centre_views, inputs_of, records_of, run_forward
+from alexnet.see.invariance import UNITS, invariance_of
+from alexnet.see.keypoints import in_view, read_keypoints, region_in_view
+from alexnet.see.occlusion import Square, occlude
+from alexnet.see.patches import UnitPatch, patches_of
+from alexnet.see.top import Top, find_top, merge, pass_over
+from alexnet.see.units import Unit, evenly_spread, layers_in, numbers_in, strongest_units
 from alexnet.terminal import progress
 
 
@@ -49,88 +52,133 @@ def opened(method: Any) -> Run:
     return Run.open(method.run_folder, device=method.device, precision="fp32")
 
 
+def opened_with_store(method: Any) -> tuple[Run, Store]:
+    """Raises UserError if the store's records are not as large as the run's."""
+    run, store = opened(method), Store.open(method.store)
+    check_size(run.folder, store)
+    return run, store
+
+
+def class_number(run: Run, words: str) -> int:
+    """The output of a class given by its id or name. Raises UsageError, naming some, if there is none."""
+    for known in (run.class_ids, run.class_names):
+        if words in known:
+            return known.index(words)
+    some = ", ".join(run.class_names[:5])
+    raise UsageError(f"there is no class {words!r}. The run's classes are: {some}, …")
+
+
 # ── pictures ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def project(method: options.Project) -> None:
-    run = opened(method)
-    run.network.check_computable(method.layer)
-    maps = run.network.layer(method.layer).leaving.maps
+    run, layer, picture = opened(method), method.layer, method.picture
+    run.network.check_computable(layer)
+    channels = numbers_in(method.channels, run.network.layer(layer).leaving.maps, "channels") or method.strongest
     with folder(method) as out:
-        write_projection(
-            run,
-            method.picture,
-            out,
-            layer=method.layer,
-            channels=numbers_in(method.channels, maps, "channels") or method.strongest,
-            place=method.at,
-            whole=method.whole,
-            method=method.method,
-            norms=method.norms,
-            overlap=method.overlap,
-        )
+        records = records_of(run, [picture])
+        made_of = [layer, channels, method.at, method.whole, method.method, method.norms, method.overlap]
+        claim = out.claim(f"project-{layer}-{Path(picture).stem}", *identity(run, picture), made_of)
+        passed = run_forward(run.network, inputs_of(run.viewer, torch.from_numpy(records)))
+        units = strongest_units(run.network, passed[layer], layer, channels)
+        if method.whole or method.at is not None:
+            units = [Unit(layer, unit.channel, *(method.at or ())) for unit in units]
+        seen = deconvnet.project(passed, units, method=method.method, norms=method.norms, overlap=method.overlap)
+        view = centre_views(records, run.inputs.size)[0]
+        content = {"picture": picture, "layer": layer, "method": method.method, "units": seen.as_json()}
+        claim.put(figures.projection_figure(view, seen, method.method), content)
 
 
 def invariance(method: options.InvarianceOfFeatures) -> None:
-    if not method.pictures:
+    """The true class of each picture is the most probable one where none is named."""
+    pictures, true = method.pictures, method.true
+    if not pictures:
         raise UsageError("no picture given. Name one or more files.")
     run = opened(method)
+    layers = layers_in(run.network, method.layers)
+    if true and len(true) != len(pictures):
+        raise UsageError(f"{len(true)} classes for {len(pictures)} pictures: name one for each, or none.")
     with folder(method) as out:
-        found = write_invariance(
-            run,
-            method.pictures,
-            out,
-            true=method.true,
-            layers=layers_in(run.network, method.layers),
+        records = torch.from_numpy(records_of(run, pictures))
+        made_of = [true, layers, list(UNITS), method.normalise, method.fill]
+        claim = out.claim("invariance", *identity(run, *pictures), made_of)
+        found = invariance_of(
+            run.viewer,
+            records,
+            [class_number(run, words) for words in true] or run.viewer.probabilities(records).argmax(dim=1).tolist(),
+            names=[Path(picture).name for picture in pictures],
+            class_names=run.class_names,
+            layers=layers,
             normalisation=method.normalise,
             fill=method.fill,
         )
-        print(describe_invariance(found))
+        claim.put(charts.invariance_figure(found), found.as_json())
+        print(charts.describe_invariance(found))
 
 
 def occlusion(method: options.OcclusionOfPicture) -> None:
-    run = Run.open(method.run_folder, device=method.device, precision=method.precision)
+    """The maps are computed as the run computes; projection and strongest patches in float32."""
+    run, picture = Run.open(method.run_folder, device=method.device, precision=method.precision), method.picture
     if (method.layer is None) != (method.channel is None):
         raise UsageError("--layer and --channel name the watched map together: give both, or neither.")
     square = Square.fitting(run.inputs.size, method.size, method.stride, method.grey)
+    store = None if method.store is None else Store.open(method.store)
+    exact, precision = replace(run.viewer, dtype=torch.float32), run.placement.precision
     with folder(method) as out, progress("places") as report:
-        write_occlusion(
-            run,
-            method.picture,
-            out,
-            true=method.true,
-            square=square,
-            layer=method.layer,
-            channel=method.channel,
-            store=None if method.store is None else Store.open(method.store),
-            part=method.split,
-            progress=partial(report, "square"),
-        )
+        record = records_of(run, [picture])
+        shown = store and store.fingerprint
+        made_of = [method.true, asdict(square), method.channel, method.layer, shown, method.split]
+        claim = out.claim(f"occlusion-{Path(picture).stem}", *identity(run, picture), made_of, precision)
+        label = None if method.true is None else class_number(run, method.true)
+        watched = None if method.layer is None or method.channel is None else Unit(method.layer, method.channel)
+        follow = partial(report, "square")
+        found = occlude(run.viewer, torch.from_numpy(record[0]), label, square=square, watched=watched, progress=follow)
+        passed = run_forward(run.network, inputs_of(exact, torch.from_numpy(record)))
+        projection = deconvnet.project(passed, [found.watched]).pixels[0].cpu().numpy()
+        best, unit = [], found.watched
+        if store is not None:
+            check_size(run.folder, store)
+            pictures = part_of(store, method.split)
+            strongest = find_top(exact, pictures, [unit.layer])
+            best = patches_of(exact, pictures, strongest, unit.layer, [unit.channel])[unit.channel]
+        view = centre_views(record, run.inputs.size)[0]
+        drawn = figures.occlusion_figure(view, found, projection, run.class_names, best)
+        claim.put(drawn, {"picture": picture, "precision": precision} | found.as_json(run.class_names))
 
 
 def parts(method: options.PartsOfPictures) -> None:
     run = opened(method)
-    pictures = [one for one in read_keypoints(method.keypoints) if method.match in str(one.file)][: method.most]
+    annotated = [one for one in read_keypoints(method.keypoints) if method.match in str(one.file)][: method.most]
+    layers, side, size = layers_in(run.network, method.layers), run.inputs.side, run.inputs.size
+    regions = [region_in_view(one, side, size) for one in annotated]
+    files = [str(one.file) for one in annotated]
     with folder(method) as out:
-        found = write_correspondence(
-            run,
-            pictures,
-            out,
+        records = records_of(run, files)
+        points = [dict(one.points) for one in annotated]
+        made_of = [method.parts, layers, method.mask, method.grey, method.control, method.seed, points]
+        claim = out.claim("correspondence", *identity(run, *files), made_of)
+        found = correspondence_of(
+            run.viewer,
+            inputs_of(run.viewer, torch.from_numpy(records)),
+            [in_view(one, side, size) for one in annotated],
+            names=[one.file.name for one in annotated],
             parts=method.parts,
-            layers=layers_in(run.network, method.layers),
+            layers=layers,
             mask=method.mask,
             grey=method.grey,
-            control=method.control,
+            regions=regions if method.control == "object" else None,
             seed=method.seed,
         )
-        print(describe_correspondence(found))
+        claim.put(None, found.as_json())
+        print(charts.describe_correspondence(found))
 
 
 # ── networks ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def top(method: options.TopNine) -> None:
-    run, store, shard = opened(method), Store.open(method.store), shard_of(method.shard)
+    """[Z] Fig. 2: a figure of some channels of each layer, the strongest pictures of all in the JSON."""
+    (run, store), shard = opened_with_store(method), shard_of(method.shard)
     layers = layers_in(run.network, method.layers) or [
         layer.row.name for layer in run.network.computable_layers if layer.parameters and layer.macs
     ]
@@ -138,18 +186,37 @@ def top(method: options.TopNine) -> None:
     layers = layers if merged is None else list(merged.layers)
     maps = {layer: run.network.layer(layer).leaving.maps for layer in layers}
     channels = {layer: numbers_in(method.channels, count, "channels") for layer, count in maps.items()}
-    shown = {"part": method.split, "channels": channels, "method": method.method, "norms": method.norms}
+    about, whole, pictures = pass_over(run, store, method.split), shard == (0, 1), part_of(store, method.split)
+    rules = {"method": method.method, "norms": method.norms}
     with folder(method) as out:
-        name = "top" if shard == (0, 1) else f"top-{shard[0] + 1}-of-{shard[1]}"
-        claim = out.claim(name, about(run, store, method.split), layers, shard, ends=(".safetensors",))
-        if shard == (0, 1):
-            claim_top(run, store, out, layers, **shown)
+        name = "top" if whole else f"top-{shard[0] + 1}-of-{shard[1]}"
+        claim = out.claim(name, about, layers, shard, ends=(".safetensors",))
+        shown = layers if whole else []  # the figures of shards are drawn when these are merged
+        claims = {layer: out.claim(f"top-{layer}", about, channels[layer], *rules.values()) for layer in shown}
         with progress("pictures") as report:
             follow = partial(report, method.split)
-            found = merged or look_for_top(run, store, method.split, layers, shard=shard, progress=follow)
+            found = merged or find_top(run.viewer, pictures, layers, shard=shard, about=about, progress=follow)
         found.save(claim.path(".safetensors"), claim.kind)
-        if shard == (0, 1):
-            write_top(run, store, found, out, **shown)
+        if differ := [name for name in about if found.about.get(name) != about[name]]:
+            raise UsageError(f"these strongest pictures are of another {differ[0]}. Look for them again.")
+        for layer, claim in claims.items():
+            chosen = channels[layer] or evenly_spread(len(found.layers[layer].values))
+            patches = patches_of(run.viewer, pictures, found, layer, chosen, **rules)
+            claim.put(figures.top_figure(patches, layer), strongest_as_json(found, layer, method.split, patches))
+
+
+def strongest_as_json(found: Top, layer: str, part: str, shown: dict[int, list[UnitPatch]]) -> dict[str, Any]:
+    """The strongest pictures of all channels of a layer, with what is seen of those that are `shown`."""
+    best = found.layers[layer]
+    return {
+        "layer": layer,
+        "part": part,
+        "pictures": found.about["pictures"],
+        "dead": best.dead.tolist(),
+        "shown": {str(channel): [patch.as_json() for patch in some] for channel, some in shown.items()},
+        "strongest": best.pictures.tolist(),
+        "values": [[value for value in row if value > -np.inf] for row in best.values.tolist()],
+    }
 
 
 def shard_of(text: str) -> tuple[int, int]:
@@ -170,25 +237,41 @@ def chosen_channels(run: Run, method: options.EvolutionOfFeatures | options.Acti
 
 
 def evolution(method: options.EvolutionOfFeatures) -> None:
-    run, store = opened(method), Store.open(method.store)
+    run, store = opened_with_store(method)
     channels = chosen_channels(run, method)
     with folder(method) as out, progress("pictures") as report:
+        claim = out.claim("evolution", pass_over(run, store, method.split), [channels, method.epochs])
         follow = partial(report, method.split)
-        write_evolution(run, store, out, part=method.split, channels=channels, epochs=method.epochs, progress=follow)
+        found = evolve(run, part_of(store, method.split), channels, epochs=method.epochs, progress=follow)
+        claim.put(figures.evolution_figure(found), found.as_json())
 
 
 def activations(method: options.ActivationsOfMaps) -> None:
-    run, store = opened(method), Store.open(method.store)
-    channels = chosen_channels(run, method)
+    run, store = opened_with_store(method)
+    channels, about = chosen_channels(run, method), pass_over(run, store, method.split)
     with folder(method) as out, progress("pictures") as report:
-        write_activations(run, store, out, part=method.split, channels=channels, progress=partial(report, method.split))
+        claim, follow = out.claim("activations", about, channels), partial(report, method.split)
+        pictures = part_of(store, method.split)
+        found = measure_activations(run.viewer, pictures, list(channels), about=about, progress=follow)
+        content = {
+            "part": method.split,
+            "pictures": found.about["pictures"],
+            "features": [found.as_json(layer, channel) for layer, some in channels.items() for channel in some],
+        }
+        claim.put(charts.activations_figure(found, channels), content)
 
 
 def filters(method: options.FiltersOfLayers) -> None:
     paths = [path for path in (method.run_folder, method.beside) if path is not None]
     runs = [Run.open(path, device="cpu", precision="fp32") for path in paths]
     with folder(method) as out:
-        write_filters(runs, out)
+        claim = out.claim("filters", *map(identity, runs))
+        named = [figures.filters_of(run.network, run.path.resolve().name) for run in runs]
+        content = [
+            {"run": name, "network": run.folder.table.name} | found.as_json()
+            for run, (name, found, _) in zip(runs, named, strict=True)
+        ]
+        claim.put(figures.filters_figure(named), content)
 
 
 ACTIONS: dict[type, Callable[[Any], None]] = {

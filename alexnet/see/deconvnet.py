@@ -9,7 +9,7 @@ N signals, one for each pair of picture and unit · B pictures · C maps · H, W
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -65,6 +65,19 @@ class Projections:
     boxes: tuple[Box, ...]
     frames: tuple[Box, ...]
     pixels: Float[Tensor, "N 3 S S"]
+
+    def as_json(self) -> list[dict[str, Any]]:
+        """An entry for each unit; `energy`: the sum of its pixels' squares."""
+        return [
+            {
+                "channel": unit.channel,
+                "at": None if unit.row is None else [unit.row, unit.column],
+                "value": float(value),
+                "box": list(box),
+                "energy": float(pixels.square().sum()),
+            }
+            for unit, value, box, pixels in zip(self.units, self.values, self.boxes, self.pixels, strict=True)
+        ]
 
 
 @isolated()

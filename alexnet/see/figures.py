@@ -8,13 +8,15 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from alexnet.nets.network import Network
 from alexnet.report.drawing import LIGHT, TITLE, blank_figure, figure_grid, kernel_mosaic, mosaic, shortened, show
 from alexnet.see.deconvnet import Projections
-from alexnet.see.diagnosis import Filters
+from alexnet.see.diagnosis import PATTERNS, Filters, diagnose, linear_pattern
 from alexnet.see.display import contrast, cut, tile
 from alexnet.see.evolution import Evolution
 from alexnet.see.occlusion import Occlusion
 from alexnet.see.patches import UnitPatch
+from alexnet.see.units import evenly_spread
 
 TILE = 72
 """Side of a tile in pixels."""
@@ -101,6 +103,14 @@ def filters_figure(named: Sequence[tuple[str, Filters, np.ndarray]]) -> Figure:
         for row, (one, title) in enumerate(zip(mosaics, titles_of(name, filters), strict=True)):
             show(axes[row, column], one, title)
     return figure
+
+
+def filters_of(network: Network, name: str) -> tuple[str, Filters, np.ndarray]:
+    """What `filters_figure` draws of a network called `name`: its first layer's filters, its second's patterns."""
+    second = network.table.weighted[1].name
+    maps = network.layer(second).leaving.maps
+    patterns = linear_pattern(network.cpu(), second, evenly_spread(maps, PATTERNS))
+    return name, diagnose(network), pattern_mosaic(patterns.numpy())
 
 
 def titles_of(name: str, filters: Filters) -> tuple[str, str, str]:

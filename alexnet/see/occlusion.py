@@ -20,8 +20,6 @@ from alexnet.see.units import Unit, check_unit, last_convolution
 
 BATCH = 640
 """Places of the square computed together where every unit reads all of the map."""
-WHOLE_PICTURES = 64
-"""Places together where nothing is computed in part."""
 BLOCK = 7
 """Neighbouring places of the square along each axis whose windows are computed together."""
 GREY = 128.0
@@ -105,14 +103,13 @@ class Occluder:
     """Covers one picture, prepared once, at any places: coarse ones first, if someone is waiting.
 
     `input`: (1, 3, S, S), as the network takes it. `watched`: the map whose total is taken. The square moves in front
-    of the picture, so what it covers becomes grey minus the mean there. `places` computes what the square reaches
-    only (`alexnet.see.local`), `places_plainly` everything.
+    of the picture, so what it covers becomes grey minus the mean there. Only what the square reaches is computed
+    (`alexnet.see.local`).
     """
 
     def __init__(self, viewer: ViewAverager, passed: ForwardPass, square: Square, watched: Unit) -> None:
         check_unit(viewer.network, watched)
         self.viewer, self.passed, self.square, self.watched = viewer, passed, square, watched
-        self.last = viewer.network.layers[-1].row.name
         self.grey = square.grey - centre_mean(viewer).to(passed.inputs.dtype)
         self.local = Local(passed)
 
@@ -121,21 +118,18 @@ class Occluder:
         """(totals (N,), probabilities (N, K)) with the square at these corners.
 
         Neighbours go up together as long as rows are computed in part; what has to be whole, all at once."""
-        with self.viewer.network.copies.in_use():
-            return self._places(tops, lefts)
-
-    def _places(self, tops: Int[Tensor, "N"], lefts: Int[Tensor, "N"]) -> tuple[Tensor, Tensor]:
         groups = neighbours(tops, lefts)
-        parts = [
-            self._followed(MapPatch(self._patches(tops[group], lefts[group]), tops[group], lefts[group]))
-            for group in groups
-        ]
-        order = torch.cat(groups).argsort()
-        totals, entering = (torch.cat(found)[order] for found in zip(*parts, strict=True))
-        for name, found in self.local.rest(entering):
-            if name == self.watched.layer:
-                totals = self._total(found)
-            entering = found
+        with self.viewer.network.copies.in_use():
+            parts = [
+                self._followed(MapPatch(self._patches(tops[group], lefts[group]), tops[group], lefts[group]))
+                for group in groups
+            ]
+            order = torch.cat(groups).argsort()
+            totals, entering = (torch.cat(found)[order] for found in zip(*parts, strict=True))
+            for name, found in self.local.rest(entering):
+                if name == self.watched.layer:
+                    totals = self._total(found)
+                entering = found
         return totals, entering.flatten(1).float().softmax(dim=1)
 
     def _followed(self, part: MapPatch) -> tuple[Float[Tensor, "N"], Float[Tensor, "N C H W"]]:
@@ -146,14 +140,6 @@ class Occluder:
             if name == self.watched.layer:
                 totals = self._total(part)
         return totals, part.onto(self.passed.entering(self.local.whole))
-
-    @isolated(inference=True)
-    def places_plainly(self, tops: Int[Tensor, "N"], lefts: Int[Tensor, "N"]) -> tuple[Tensor, Tensor]:
-        """The same from whole pictures through the whole network."""
-        pictures = MapPatch(self._patches(tops, lefts), tops, lefts).onto(self.passed.inputs)
-        maps = self.viewer.maps(pictures, {self.watched.layer, self.last})
-        probabilities = maps[self.last].flatten(1).float().softmax(dim=1)
-        return self._total(maps[self.watched.layer]), probabilities
 
     def _patches(self, tops: Int[Tensor, "N"], lefts: Int[Tensor, "N"]) -> Float[Tensor, "N 3 h w"]:
         size = self.square.size
@@ -198,7 +184,6 @@ def occlude(
     watched: Unit | None = None,
     coarse: int = 1,
     together: int = BATCH,
-    plainly: bool = False,
     found: Callable[[Places], None] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Occlusion:
@@ -213,14 +198,13 @@ def occlude(
     square = square or Square.fitting(viewer.inputs.size)
     watched = watched or strongest_map(passed, last_convolution(viewer.network))
     occluder = Occluder(viewer, passed, square, watched)
-    compute = occluder.places_plainly if plainly else occluder.places
     clean_k = passed.probabilities[0]
     label = int(clean_k.argmax()) if label is None else label
     corners = square.corners(viewer.inputs.size)
     edges, count, done = torch.tensor(corners, device=passed.inputs.device), len(corners), 0
     totals_rq, probabilities_rqk = torch.zeros(count, count), torch.zeros(count, count, len(clean_k))
-    for step, rows, columns in rounds(count, coarse, min(together, WHOLE_PICTURES) if plainly else together):
-        totals, probabilities = (one.cpu() for one in compute(edges[rows], edges[columns]))
+    for step, rows, columns in rounds(count, coarse, together):
+        totals, probabilities = (one.cpu() for one in occluder.places(edges[rows], edges[columns]))
         totals_rq[rows, columns], probabilities_rqk[rows, columns] = totals, probabilities
         done += len(rows)
         if found:

@@ -15,13 +15,14 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from alexnet.data.batches import batches
-from alexnet.data.store.read import StoreSplit
+from alexnet.data.store.read import Store, StoreSplit
 from alexnet.errors import UsageError, UserError
 from alexnet.files.outputs import GENERATOR, mark
 from alexnet.files.schema import Count, check
-from alexnet.files.tensors import load_tensors, save_tensors
+from alexnet.files.tensors import load_tensors, save_tensors, tensor_digest
 from alexnet.isolation import isolated
 from alexnet.measure.evaluation import Progress
+from alexnet.measure.run import Run
 from alexnet.measure.viewer import BATCH, ViewAverager
 from alexnet.see.forward_pass import inputs_of
 from alexnet.see.units import peaks
@@ -154,6 +155,11 @@ class Top:
             if not found.is_sound:
                 raise UserError(f"{path}: damaged, what it holds of {name} are no strongest pictures. Make it again.")
         return cls(layers, about)
+
+
+def pass_over(run: Run, store: Store, part: str) -> dict[str, Any]:
+    """What tells a pass of a run over a part of a store from others: what the shards of one have in common."""
+    return {"run": tensor_digest(run.network.state_dict()), "store": store.fingerprint, "part": part}
 
 
 @isolated()

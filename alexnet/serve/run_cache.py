@@ -28,8 +28,7 @@ from alexnet.report.text import evaluation_as_json
 from alexnet.see.activation_statistics import ActivationStatistics, measure_activations
 from alexnet.see.connections import weighted_layers
 from alexnet.see.evolution import chosen_epochs, viewer_after
-from alexnet.see.top import Top, find_top
-from alexnet.see.write import about as about_pass
+from alexnet.see.top import Top, find_top, pass_over
 from alexnet.serve.cache import LRUCache
 from alexnet.serve.open_networks import OpenNetwork, version_of
 
@@ -89,7 +88,7 @@ class RunCache:
     @cached_property
     def about(self) -> dict[str, Any]:
         """The weights and pictures: the same as `alexnet see` writes."""
-        return about_pass(self.opened.run, self.prepared.store, self.prepared.split)
+        return pass_over(self.opened.run, self.prepared.store, self.prepared.split)
 
     def path(self, what: Pass) -> Path:
         """The file, or folder, of a pass."""

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -10,10 +12,12 @@ from torch import Tensor
 
 from alexnet.errors import UsageError, UserError
 from alexnet.geometry import Window
+from alexnet.isolation import isolated
 from alexnet.measure.viewer import ViewAverager
+from alexnet.see import occlusion
 from alexnet.see.forward_pass import run_forward
 from alexnet.see.local import Local, MapPatch
-from alexnet.see.occlusion import BATCH, BLOCK, Occluder, Square, neighbours, occlude, strongest_map
+from alexnet.see.occlusion import BATCH, BLOCK, Occluder, Occlusion, Square, neighbours, occlude, strongest_map
 from alexnet.see.units import Unit, last_convolution
 
 ZOO = ["toy", "alexnet", "alexnet-145", "alexnet-4col", "alexnet-nocomm", "alexnet-pad12", "alexnet-pool2x2", "zfnet"]
@@ -121,6 +125,23 @@ def test_the_maps_are_those_of_a_loop_over_covered_pictures(name: str) -> None:
     assert float(found.probability.std()) > 1e-3, "the test's square must matter"
 
 
+class PlainOccluder(Occluder):
+    """The same from whole pictures through the whole network."""
+
+    @isolated(inference=True)
+    def places(self, tops: torch.Tensor, lefts: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        pictures = MapPatch(self._patches(tops, lefts), tops, lefts).onto(self.passed.inputs)
+        last = self.viewer.network.layers[-1].row.name
+        maps = self.viewer.maps(pictures, {self.watched.layer, last})
+        return self._total(maps[self.watched.layer]), maps[last].flatten(1).float().softmax(dim=1)
+
+
+def occlude_plainly(*given: Any, **options: Any) -> Occlusion:
+    """`occlude` with nothing computed in part, few positions at a time."""
+    with patch.object(occlusion, "Occluder", PlainOccluder):
+        return occlude(*given, together=64, **options)
+
+
 @pytest.mark.parametrize("name", ZOO)
 def test_fast_and_plain_agree(name: str) -> None:
     """In float32 to 1e-5 of the largest value: squares at every edge, a stride that does not divide, and blocks that
@@ -128,7 +149,7 @@ def test_fast_and_plain_agree(name: str) -> None:
     viewer = viewer_of(small(name))
     size = viewer.inputs.size
     square = Square(max(3, size // 7), max(1, size // 9), 100)
-    fast, plain = (occlude(viewer, record_for(viewer), square=square, plainly=plainly) for plainly in (False, True))
+    fast, plain = (way(viewer, record_for(viewer), square=square) for way in (occlude, occlude_plainly))
     assert fast.corners[-1] - fast.corners[-2] != square.stride or name in ("toy", "cifar-11pct", "cifar-18pct")
     assert len(fast.corners) > BLOCK
     for mine, theirs in ((fast.probability, plain.probability), (fast.total, plain.total)):
@@ -170,8 +191,7 @@ def test_captum_s_map_is_ours() -> None:
 def test_any_layer_can_be_watched(watched: Unit) -> None:
     viewer = viewer_of(small("alexnet"))
     fast, plain = (
-        occlude(viewer, record_for(viewer), square=Square(20, 30), watched=watched, plainly=plainly)
-        for plainly in (False, True)
+        way(viewer, record_for(viewer), square=Square(20, 30), watched=watched) for way in (occlude, occlude_plainly)
     )
     assert float((fast.total - plain.total).abs().max()) <= 1e-5 * float(plain.total.abs().max())
 

@@ -17,7 +17,6 @@ from alexnet.see.evolution import Evolution, evolve
 from alexnet.see.patches import patches_of
 from alexnet.see.top import KEPT, Strongest, Top, find_top
 from alexnet.see.units import evenly_spread
-from alexnet.see.write import filters_of
 
 # ── Figure 2 ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -159,7 +158,7 @@ def fig6(lab: Lab) -> Finding:
             ("more of its energy lies beyond what its stride can carry", "aliased", theirs, ours, "points"),
         )
     )
-    named = [filters_of(lab.opened_in_fp32(trial, 0), what) for what, trial in trials.items()]
+    named = [figures.filters_of(lab.opened_in_fp32(trial, 0).network, what) for what, trial in trials.items()]
     caption = "First layer, each filter scaled alone and all together; second layer as linear patterns; seed 0"
     drawings = (charts.drawing("filters", figures.filters_figure(named), caption),)
     return Finding(rows, verdicts, reading(lab), how_trained(lab, trials["our first layer"]), drawings=drawings)
