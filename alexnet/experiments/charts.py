@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from alexnet.experiments.finding import Drawing, Row
-from alexnet.report.drawing import LIGHT, blank_figure, plain_axes, png_of, shortened
+from alexnet.report.drawing import LIGHT, plot_figure, png_of, shortened
 
 CLEAR = {"facecolor": LIGHT.ground, "edgecolor": "none", "pad": 0.6}
 """Behind a number, so that no grid line goes through it."""
@@ -27,9 +27,7 @@ def top1_bars(rows: Sequence[Row]) -> Drawing:
 
 def _one_line_each(names: Sequence[str]) -> tuple[Figure, Axes]:
     """Axes with a horizontal line for each name, the first on top."""
-    figure = blank_figure(6.8, 0.85 + 0.42 * len(names), LIGHT)
-    axes = figure.add_subplot()
-    plain_axes(axes, LIGHT)
+    figure, axes = plot_figure(6.8, 0.85 + 0.42 * len(names))
     axes.set_yticks(range(len(names)), [shortened(name, 34) for name in names], parse_math=False)
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.grid(visible=False, axis="y")
@@ -71,9 +69,7 @@ def losses(rows: Sequence[Row]) -> Figure:
 
 def curves(lines: Sequence[tuple[str, Sequence[Sequence[float]]]], what: str, level: float) -> Figure:
     """Error over epochs, a colour and dash for each kind, a line for each seed, and a dashed `level` ([A] Fig. 1)."""
-    figure = blank_figure(4.6, 3.4, LIGHT)
-    axes = figure.add_subplot()
-    plain_axes(axes, LIGHT)
+    figure, axes = plot_figure(4.6, 3.4)
     for (label, seeds), colour, dash in zip(lines, LIGHT.lines, DASHES, strict=False):
         for number, values in enumerate(seeds):
             name = label if number == 0 else None

@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from alexnet.features.probes import Outcome
-from alexnet.report.drawing import LIGHT, blank_figure, plain_axes
+from alexnet.report.drawing import LIGHT, plot_figure
 
 KINDS = ("-", "--", ":", "-.")
 Line = tuple[str, Sequence[tuple[int, float]]]
@@ -16,9 +16,7 @@ Line = tuple[str, Sequence[tuple[int, float]]]
 def accuracy_over_pictures(outcomes: Sequence[Outcome], papers: Sequence[Line] = ()) -> Figure:
     """Accuracy over training pictures per class ([Z] Fig. 9): a line for each kind of outcome with its deviation over
     the folds, the paper's in grey."""
-    figure = blank_figure(6.4, 4.2, LIGHT)
-    axes = figure.add_subplot()
-    plain_axes(axes, LIGHT)
+    figure, axes = plot_figure(6.4, 4.2)
     for place, name in enumerate(dict.fromkeys(one.what for one in outcomes)):
         mine = sorted((one for one in outcomes if one.what == name), key=lambda one: one.per_class)
         counts, means = [one.per_class for one in mine], [one.mean for one in mine]

@@ -13,7 +13,6 @@ from alexnet.errors import UserError
 from alexnet.features.charts import accuracy_over_pictures
 from alexnet.features.duplicates import THRESHOLD, Duplicate, find_duplicates
 from alexnet.features.extract import describer, features_of
-from alexnet.features.probes import Outcome
 from alexnet.features.transfer import Study, TransferPlan, pooled
 from alexnet.features.voc import PAPER, average_precisions, open_pictures
 from alexnet.files.atomic import write_atomically
@@ -44,7 +43,9 @@ def write_transfer(
         "epochs": plan.epochs,
     }
     _claim(out, begun)
-    duplicates = [] if known is None else duplicates_of(store, known, partial(progress, "duplicates"))
+    duplicates = (
+        [] if known is None else find_duplicates(pooled(store), pooled(known), progress=partial(progress, "duplicates"))
+    )
     study = Study(run, store, out, plan, frozenset(one.first for one in duplicates), progress)
     outcomes = study.outcomes()
     content = {
@@ -71,11 +72,6 @@ def _claim(out: Path, begun: dict[str, Any]) -> None:
     write_atomically(path, json_bytes(begun))
 
 
-def duplicates_of(store: Store, seen: Store, progress: Callable[[int, int], None] | None = None) -> list[Duplicate]:
-    """Pictures of `store` that are in `seen` too, whatever parts they lie in."""
-    return find_duplicates(pooled(store), pooled(seen), progress=progress)
-
-
 def named_duplicates(store: Store, seen: Store | None, duplicates: Sequence[Duplicate]) -> list[dict[str, Any]]:
     if seen is None or not duplicates:
         return []
@@ -88,15 +84,11 @@ def named_duplicates(store: Store, seen: Store | None, duplicates: Sequence[Dupl
 
 def describe_transfer(content: dict[str, Any]) -> str:
     """The table, and how many pictures were left out."""
-    outcomes = [
-        Outcome(one["what"], one["per_class"], tuple(one["accuracies"]), tuple(one["strengths"]))
-        for one in content["outcomes"]
-    ]
     left_out = len({one["key"] for one in content["left_out"]})
     looked = "" if content["seen"] is None else f"\n\n{left_out} pictures left out: the run has seen them."
     rows = [
-        (one.what, str(one.per_class), f"{one.mean:.1%}", f"{one.spread:.1%}", str(len(one.accuracies)))
-        for one in outcomes
+        (one["what"], str(one["per_class"]), f"{one['mean']:.1%}", f"{one['spread']:.1%}", str(len(one["accuracies"])))
+        for one in content["outcomes"]
     ]
     return table(("", "per class", "accuracy", "±", "folds"), rows) + looked
 

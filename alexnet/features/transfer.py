@@ -9,15 +9,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import torch
 
 from alexnet.choices import Beside, DeviceChoice
 from alexnet.data.batches import Pictures, batches
-from alexnet.data.sources.base import Source
-from alexnet.data.sources.base import SourceSplit as SourceSplit
+from alexnet.data.sources.base import Source, SourceSplit
 from alexnet.data.store.prepare import prepare
 from alexnet.data.store.read import Store
 from alexnet.errors import UsageError, UserError
@@ -112,7 +111,7 @@ class Study:
         ]
         names = {job: f"{prefix}{job[0]} on {job[2]}" for job in jobs}
         if all(self._file(names[job], job[1]).exists() for job in jobs):
-            return [self._kept(names[job], job[1]) for job in jobs]
+            return [known_outcome(self._file(names[job], job[1])) for job in jobs]
         scratch = self.folder / "features"
         try:
             content = f"{prefix}features"
@@ -156,7 +155,8 @@ class Study:
         begun = (path / "config.json").exists()
         train(store, path, TrainOptions() if begun else options, resume=begun, quiet=True)
         trained = Run.open(path, device=device_of(self.run))
-        accuracy = accuracy_of(trained, store, self.plan.views)
+        judged = trained.evaluate(store, views=self.plan.views)
+        accuracy = mean_per_class(judged.predicted, judged.labels)
         write_atomically(kept, json_bytes({"accuracy": accuracy}))
         shutil.rmtree(store.path)
         shutil.rmtree(path)
@@ -168,16 +168,13 @@ class Study:
         name = "".join(c if c.isalnum() else "-" for c in f"{what}-{per_class}-{self.plan.folds}-{self.plan.seed}")
         return self.folder / "measured" / f"{name}.json"
 
-    def _kept(self, what: str, per_class: int) -> Outcome:
-        return known_outcome(self._file(what, per_class))
-
     def _measured(self, what: str, per_class: int, make: Callable[[], Outcome]) -> Outcome:
         path = self._file(what, per_class)
         if not path.exists():
             with faults_named(path):
                 path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(path, json_bytes(asdict(make())))
-        return self._kept(what, per_class)
+        return known_outcome(path)
 
 
 AGAIN = "Remove it; it is measured again."
@@ -201,14 +198,9 @@ def pooled(store: Store) -> Pool:
 def untrained(run: Run, seed: int) -> ViewAverager:
     """The run's network with first weights, as its training began (the 2012 code's), in float32: its values differ
     little from picture to picture, and bf16 would lose that."""
-    size = run.network.input_size
-    network = build(run.folder.table, input_size=size, init=initialisation_of(run), seed=seed).eval()
+    size, init = run.network.input_size, run.config.get("recipe", {}).get("init", "code")  # not kept: the 2012 code's
+    network = build(run.folder.table, input_size=size, init=init, seed=seed).eval()
     return replace(run.viewer, network=network.to(run.placement.device), dtype=torch.float32)
-
-
-def initialisation_of(run: Run) -> Any:
-    """Which first weights the run began with; of an imported run, the 2012 code's."""
-    return run.config.get("recipe", {}).get("init", "code")
 
 
 @isolated(inference=True)
@@ -282,9 +274,3 @@ def fold_options(run: Run, beside: Beside, epochs: int, seed: int) -> TrainOptio
 def device_of(run: Run) -> DeviceChoice:
     """The kind of device that a run computes on."""
     return cast(DeviceChoice, run.placement.device.type)
-
-
-def accuracy_of(run: Run, store: Store, views: int = 1) -> float:
-    """The mean over the classes of each class's accuracy on "val"."""
-    judged = run.evaluate(store, views=views)
-    return mean_per_class(judged.predicted, judged.labels)

@@ -100,10 +100,6 @@ def probabilities_of(
                 progress(int(shard.shares[-1][-1]) + 1, len(part))
 
 
-def labels_of(part: StoreSplit, place: slice) -> Int[Tensor, "B"]:
-    return torch.from_numpy(part.labels[place].astype(np.int64))
-
-
 def evaluate(
     viewer: ViewAverager,
     part: StoreSplit,
@@ -114,5 +110,6 @@ def evaluate(
 ) -> Counts:
     """Count a whole part of a store, each picture once; every process of a team gets the counts of all."""
     batches = probabilities_of(viewer, part, (views,), progress, team, network)
-    local = sum((count(found[views], labels_of(part, place)) for found, place in batches), Counts())
+    labels = torch.from_numpy(part.labels.astype(np.int64))
+    local = sum((count(found[views], labels[place]) for found, place in batches), Counts())
     return sum(team.everyones(local), Counts())

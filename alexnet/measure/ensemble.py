@@ -93,25 +93,15 @@ def search_weights(members: Sequence[Probabilities], by: Literal["top1", "top5"]
     weights = [1.0] * len(members)
     best = _score(members, weights, by)
     for _ in range(PASSES):
-        before = list(weights)
+        before = weights
         for place in range(len(members)):
-            best = _improve(members, weights, place, by, best)
+            for value in GRID:
+                trial = [*weights[:place], value, *weights[place + 1 :]]
+                if sum(trial) > 0 and (score := _score(members, trial, by)) < best:
+                    best, weights = score, trial
         if weights == before:
             break
     return Found(tuple(weights), best[0])
-
-
-def _improve(
-    members: Sequence[Probabilities], weights: list[float], place: int, by: str, best: tuple[int, float]
-) -> tuple[int, float]:
-    """Set one weight to the best value of the grid; gives the score reached."""
-    kept = weights[place]
-    for value in GRID:
-        trial = [*weights[:place], value, *weights[place + 1 :]]
-        if sum(trial) > 0 and (score := _score(members, trial, by)) < best:
-            best, kept = score, value
-    weights[place] = kept
-    return best
 
 
 def _score(members: Sequence[Probabilities], weights: Sequence[float], by: str) -> tuple[int, float]:

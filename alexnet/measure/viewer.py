@@ -38,7 +38,8 @@ class ViewAverager:
         wanted = sorted({number for count in counts for number in VIEW_NUMBERS[count]})
         totals: dict[int, Tensor] = {}
         for number in wanted:
-            probabilities_bk = self._one_view(pictures, views[number])
+            with self.network.copies.in_use():
+                probabilities_bk = self.network(self.view(pictures, views[number])).float().softmax(dim=1)
             for count in counts:
                 if number in VIEW_NUMBERS[count]:
                     totals[count] = totals[count] + probabilities_bk if count in totals else probabilities_bk
@@ -56,7 +57,3 @@ class ViewAverager:
         """`Network.maps`, computed with working copies of the weights."""
         with self.network.copies.in_use():
             return self.network.maps(inputs, names)
-
-    def _one_view(self, pictures: Records, view: View) -> Float[Tensor, "B K"]:
-        with self.network.copies.in_use():
-            return self.network(self.view(pictures, view)).float().softmax(dim=1)

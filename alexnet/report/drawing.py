@@ -9,6 +9,7 @@ import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -81,6 +82,20 @@ def plain_axes(axes: Axes, theme: Theme = LIGHT) -> None:
         spine.set_visible(side in ("left", "bottom"))
         spine.set_color(theme.ink)
     axes.tick_params(which="both", colors=theme.ink, labelsize=9.5)
+
+
+def plot_figure(width: float, height: float, theme: Theme = LIGHT) -> tuple[Figure, Axes]:
+    """A figure of so many inches with the axes of a curve."""
+    figure = blank_figure(width, height, theme)
+    axes = figure.add_subplot()
+    plain_axes(axes, theme)
+    return figure, axes
+
+
+def literal_legend(holder: Axes | Figure, **options: Any) -> None:
+    """A legend without a frame whose names are shown as they are: a dollar sign in one begins no formula."""
+    for text in holder.legend(frameon=False, **options).get_texts():
+        text.set_parse_math(False)
 
 
 def figure_grid(rows: int, columns: int, width: float, height: float) -> tuple[Figure, np.ndarray]:

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullFormatter, PercentFormatter
 
 from alexnet.measure.predict import Prediction
-from alexnet.report.drawing import LIGHT, Theme, blank_figure, plain_axes, shortened
+from alexnet.report.drawing import LIGHT, Theme, blank_figure, plot_figure, shortened
 from alexnet.runs.history import History
 
 NAMED_CLASSES = 30
@@ -57,9 +57,7 @@ def rate_figure(history: History, theme: Theme = LIGHT) -> Figure:
 
 
 def _curves(history: History, curves: Sequence[tuple[str, str]], what: str, theme: Theme, step: bool = False) -> Figure:
-    figure = blank_figure(4.6, 3.1, theme)
-    axes = figure.add_subplot()
-    plain_axes(axes, theme)
+    figure, axes = plot_figure(4.6, 3.1, theme)
     for (name, label), colour, dash in zip(curves, theme.lines, ("-", "-", "--"), strict=False):
         epochs, values = history.curve(name)
         marker = "o" if len(epochs) < 20 else None

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from alexnet.report.drawing import LIGHT, TITLE, blank_figure, mosaic, plain_axes, shortened
+from alexnet.report.drawing import LIGHT, TITLE, blank_figure, literal_legend, mosaic, plain_axes, shortened
 from alexnet.see.activation_statistics import ActivationStatistics
 from alexnet.see.correspondence import Correspondence
 from alexnet.see.display import tile
@@ -42,11 +42,8 @@ def invariance_figure(found: Invariance) -> Figure:
         _lines(axes[-1], one, one.probability.numpy(), "P(true class)", names)
         axes[-1].set_ylim(-0.02, 1.02)
     handles, labels = grid[0, -1].get_legend_handles_labels()
-    legend = figure.legend(
-        handles, labels, loc="outside lower center", ncols=min(5, len(names)), fontsize=8.5, frameon=False
-    )
-    for text in legend.get_texts():
-        text.set_parse_math(False)
+    columns = min(5, len(names))
+    literal_legend(figure, handles=handles, labels=labels, loc="outside lower center", ncols=columns, fontsize=8.5)
     return figure
 
 

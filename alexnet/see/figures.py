@@ -9,7 +9,17 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from alexnet.nets.network import Network
-from alexnet.report.drawing import LIGHT, TITLE, blank_figure, figure_grid, kernel_mosaic, mosaic, shortened, show
+from alexnet.report.drawing import (
+    LIGHT,
+    TITLE,
+    blank_figure,
+    figure_grid,
+    kernel_mosaic,
+    literal_legend,
+    mosaic,
+    shortened,
+    show,
+)
 from alexnet.see.deconvnet import Projections
 from alexnet.see.diagnosis import PATTERNS, Filters, diagnose, linear_pattern
 from alexnet.see.display import contrast, cut, tile
@@ -207,8 +217,4 @@ def _classes(
     _frame(axes, side)
     axes.set_title("e  most probable class\n", fontsize=TITLE, color=LIGHT.ink)
     named = [Patch(color=CLASS_COLOURS[places[int(n)]], label=shortened(class_names[int(n)], 20)) for n in frequent[:6]]
-    legend = axes.legend(
-        handles=named, loc="upper center", bbox_to_anchor=(0.5, -0.02), fontsize=7.5, frameon=False, ncols=2
-    )
-    for text in legend.get_texts():
-        text.set_parse_math(False)
+    literal_legend(axes, handles=named, loc="upper center", bbox_to_anchor=(0.5, -0.02), fontsize=7.5, ncols=2)

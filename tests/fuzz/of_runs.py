@@ -774,7 +774,7 @@ RUN_PARSERS = [
         probabilities,
         {
             "alexnet/measure/probabilities.py": ("Probabilities.load",),
-            "alexnet/measure/ensemble.py": ("average", "check_alike", "search_weights", "_improve", "submission"),
+            "alexnet/measure/ensemble.py": ("average", "check_alike", "search_weights", "submission"),
         },
     ),
     Parser("strongest pictures", tops, {"alexnet/see/top.py": ("Top.load", "merge")}),

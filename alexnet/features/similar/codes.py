@@ -10,7 +10,7 @@ Krizhevsky & Hinton 2011 stacked RBMs for this, on pixels.
 M vectors · D values of a vector · B vectors of a batch · K bits.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,13 +56,11 @@ class Coder:
         found = np.empty((len(values_md), self.bits // 8), np.uint8)
         for first in range(0, len(values_md), AT_ONCE):
             rows = slice(first, first + AT_ONCE)
-            found[rows] = np.packbits((self._entering(values_md[rows]) > self.medians).numpy(), axis=1)
+            entering_bk = self.encoder(normal(values_md[rows], self.mean, self.scale))
+            found[rows] = np.packbits((entering_bk > self.medians).numpy(), axis=1)
             if progress:
                 progress(min(first + AT_ONCE, len(values_md)), len(values_md))
         return found
-
-    def _entering(self, values_bd: np.ndarray) -> Float[Tensor, "B K"]:
-        return self.encoder(normal(values_bd, self.mean, self.scale))
 
     def tensors(self) -> dict[str, Tensor]:
         """All that makes it, for a file."""
@@ -102,10 +100,6 @@ def encoding_half(values: int, bits: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(values, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, bits))
 
 
-def decoding_half(values: int, bits: int) -> nn.Sequential:
-    return nn.Sequential(nn.Linear(bits, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, values))
-
-
 @isolated()
 def learn_coder(
     values_md: Vectors, bits: int, *, epochs: int = EPOCHS, seed: int = 0, progress: Progress | None = None
@@ -126,7 +120,8 @@ def learn_coder(
         torch.default_generator.manual_seed(seed)  # `torch.manual_seed` would seed the GPUs', too
         encoder = _learned(sample, mean, scale, bits, epochs, progress)
         with torch.no_grad():
-            entering = torch.cat([encoder(normal(part, mean, scale)) for part in _blocks(sample)])
+            blocks = (sample[first : first + AT_ONCE] for first in range(0, len(sample), AT_ONCE))
+            entering = torch.cat([encoder(normal(block, mean, scale)) for block in blocks])
     return Coder(mean, scale, encoder, entering.median(dim=0).values)
 
 
@@ -134,7 +129,9 @@ def _learned(
     sample: np.ndarray, mean: Tensor, scale: float, bits: int, epochs: int, progress: Progress | None
 ) -> nn.Sequential:
     """Minimise the mean squared error of what comes out behind the noisy logistic units."""
-    encoder, decoder = encoding_half(sample.shape[1], bits), decoding_half(sample.shape[1], bits)
+    values = sample.shape[1]
+    encoder = encoding_half(values, bits)
+    decoder = nn.Sequential(nn.Linear(bits, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, values))
     optimiser = torch.optim.Adam([*encoder.parameters(), *decoder.parameters()], RATE)
     batches = -(-len(sample) // BATCH)
     for epoch in range(epochs):
@@ -150,7 +147,3 @@ def _learned(
             if progress:
                 progress(epoch * batches + number + 1, epochs * batches)
     return encoder.eval().requires_grad_(False)
-
-
-def _blocks(values: np.ndarray) -> Sequence[np.ndarray]:
-    return [values[first : first + AT_ONCE] for first in range(0, len(values), AT_ONCE)]

@@ -118,7 +118,7 @@ def build(
     for name in (FEATURES, CODES, LISTS):
         refuse_foreign(folder / name, lambda _: (folder / "features.json").exists(), "--index")
     with locked(folder / ".lock", f"{folder}: another process is building this index. Wait for it to end."):
-        tell = progress or _nobody
+        tell = progress or (lambda _what, _done, _total: None)
         remove_temporaries(folder, OWN)  # only these: searches write into it too
         about = write_features(
             run,
@@ -140,10 +140,6 @@ def build(
             _write_lists(faiss, folder, values_md, lists, tell)
         _describe(folder, about, options)
     return Index.open(folder, run)
-
-
-def _nobody(what: str, done: int, total: int) -> None:
-    del what, done, total
 
 
 def _write_codes(folder: Path, values_md: Vectors, bits: int, seed: int, tell: Progress) -> None:
