@@ -20,7 +20,7 @@ from alexnet.data.store.read import Store
 from alexnet.features.duplicates import BATCH, THRESHOLD, thumbnails_of
 from alexnet.features.pictures import Pool
 from alexnet.report.drawing import figure_grid, shortened, show
-from alexnet.text import counted, printable, table
+from alexnet.text import counted, first_few, printable, table
 
 BITS_APART = 3
 """Bits of 64 in which the hashes of copies may differ. Four bands of 16: one of them is then equal."""
@@ -195,10 +195,10 @@ def _on_copies(store: Store, pool: Pool, pairs: np.ndarray) -> Iterator[Remark]:
 
 def _on_odd(store: Store, pool: Pool, odd: np.ndarray) -> Iterator[Remark]:
     if len(odd):
-        keys = [printable(pool.keys[number]) for number in odd[:3].tolist()]
-        more = f" and {len(odd) - 3:,} more" if len(odd) > 3 else ""
+        keys = pool.keys
+        some = first_few([printable(keys[number]) for number in odd.tolist()])
         pictures = counted(len(odd), "picture is", "pictures are")
-        yield Remark(f"{store.path}: {pictures} odd, of one tone or far from the rest: {', '.join(keys)}{more}")
+        yield Remark(f"{store.path}: {pictures} odd, of one tone or far from the rest: {some}")
 
 
 # ── for people ───────────────────────────────────────────────────────────────────────────────────────────────────

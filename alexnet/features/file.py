@@ -46,7 +46,6 @@ from alexnet.files.schema import (
 from alexnet.files.tensors import tensor_digest
 from alexnet.measure.evaluation import check_size, part_of
 from alexnet.measure.pictures import Named
-from alexnet.measure.predict import Failure
 from alexnet.measure.run import Run
 from alexnet.measure.viewer import BATCH
 
@@ -203,9 +202,17 @@ def _written(
         shape = (journal.rows, *describe.shape)
         file.write_at(0, npy_header(np.dtype(about["type"]).str, shape))
         file.sync()
-    left_out = [asdict(one) for one in journal.left_out]
-    found = {"count": journal.rows, "sha256": file.digest, "left_out": left_out}
-    content = sealed({**about, **found, **_listed(collection, journal)})
+    absent = {left_out.key for left_out in journal.left_out}
+    found = {
+        "count": journal.rows,
+        "sha256": file.digest,
+        "left_out": [asdict(one) for one in journal.left_out],
+        "keys": [key for key in collection.keys if key not in absent],
+        "labels": None if collection.labels is None else collection.labels.tolist(),
+        "class_ids": collection.class_ids,
+        "class_names": collection.class_names,
+    }
+    content = sealed(about | found)
     write_atomically(path.with_suffix(".json"), json_bytes(content))
     _unfinished(path).replace(path)
     _journal(path).unlink(missing_ok=True)
@@ -225,7 +232,7 @@ def _fill(
     total, saved = len(collection.keys), time.monotonic()
     while journal.items < total:
         indices = np.arange(journal.items, min(journal.items + BATCH, total))
-        records, failures = _read(collection.pictures, indices)
+        records, failures = collection.pictures.sound(indices)
         if len(records):
             values_bd = describe(torch.from_numpy(records)).numpy()
             _refuse_unsound(values_bd, about)
@@ -246,27 +253,12 @@ def _fill(
     return journal
 
 
-def _read(pictures: Pool | UnpreparedImages, indices: np.ndarray) -> tuple[np.ndarray, list[Failure]]:
-    return pictures.sound(indices) if isinstance(pictures, UnpreparedImages) else (pictures.read(indices), [])
-
-
 def _refuse_unsound(values_bd: np.ndarray, about: dict[str, Any]) -> None:
     largest = float(np.abs(values_bd).max())
     if not np.isfinite(largest):
         raise UserError(f"{about['run']}: {about['layer']} gives values that are not numbers. Try --precision fp32.")
     if about["type"] == "float16" and largest > np.finfo(np.float16).max:
         raise UserError(f"{about['layer']} has values up to {largest:,.0f}, float16 holds 65,504. Take --type float32.")
-
-
-def _listed(collection: Collection, journal: FeaturesJournal) -> dict[str, Any]:
-    """Keys, labels and classes of the rows."""
-    absent = {left_out.key for left_out in journal.left_out}
-    return {
-        "keys": [key for key in collection.keys if key not in absent],
-        "labels": None if collection.labels is None else collection.labels.tolist(),
-        "class_ids": collection.class_ids,
-        "class_names": collection.class_names,
-    }
 
 
 def load_features(path: str | Path) -> tuple[np.ndarray, dict[str, Any]]:

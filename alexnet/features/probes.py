@@ -3,7 +3,6 @@
 n training pictures · m test pictures · D values of a picture · K classes.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import mean, stdev
 from typing import Any, get_args
@@ -91,7 +90,6 @@ def probe(
     what: str = "",
     folds: int = FOLDS,
     seed: int = 0,
-    progress: Callable[[], None] | None = None,
 ) -> Outcome:
     """Train and test a probe on each fold. `features_nd`: of all pictures, in memory or memory-mapped."""
     accuracies, strengths = [], []
@@ -102,8 +100,6 @@ def probe(
         predicted_m = fitted(train_nd, labels[fold.train], kind, strength).predict(test_md)
         accuracies.append(mean_per_class(predicted_m, labels[fold.test]))
         strengths.append(strength)
-        if progress:
-            progress()
     return Outcome(what or kind, per_class, tuple(accuracies), tuple(strengths))
 
 

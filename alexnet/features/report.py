@@ -42,7 +42,12 @@ def write_transfer(
         "views": plan.views,
         "epochs": plan.epochs,
     }
-    _claim(out, begun)
+    # What is measured lies in the folder by name only: it must be of one run, one store and one way.
+    for name in ("transfer.json", "transfer.png"):
+        refuse_foreign(out / name, "transfer")
+    if (out / "begun.json").exists() and read_json(out / "begun.json") != begun:
+        raise UserError(f"{out}: holds measurements of another run, store, --seen, --views or --epochs. Name another.")
+    write_atomically(out / "begun.json", json_bytes(begun))
     duplicates = (
         [] if known is None else find_duplicates(pooled(store), pooled(known), progress=partial(progress, "duplicates"))
     )
@@ -60,16 +65,6 @@ def write_transfer(
     write_atomically(out / "transfer.json", json_bytes(content))
     write_atomically(out / "transfer.png", png_of(accuracy_over_pictures(outcomes), "transfer"))
     return content
-
-
-def _claim(out: Path, begun: dict[str, Any]) -> None:
-    """What is measured lies in the folder by name only: it must be of one run, one store and one way."""
-    path = out / "begun.json"
-    for name in ("transfer.json", "transfer.png"):
-        refuse_foreign(out / name, "transfer")
-    if path.exists() and read_json(path) != begun:
-        raise UserError(f"{out}: holds measurements of another run, store, --seen, --views or --epochs. Name another.")
-    write_atomically(path, json_bytes(begun))
 
 
 def named_duplicates(store: Store, seen: Store | None, duplicates: Sequence[Duplicate]) -> list[dict[str, Any]]:

@@ -7,7 +7,8 @@ N pictures · D values of a layer · K classes.
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import partial
+from functools import cache, partial
+from itertools import product
 from pathlib import Path
 from typing import cast
 
@@ -104,27 +105,23 @@ class Study:
 
     def probed(self, viewer: ViewAverager, prefix: str) -> list[Outcome]:
         """A probe of each kind on each layer, for each number of training pictures."""
-        plan, found = self.plan, []
+        plan, found, scratch = self.plan, list[Outcome](), self.folder / "features"
         rows = [layer_named(viewer.network, layer) for layer in plan.layers]
-        jobs: list[tuple[ProbeKind, int, str]] = [
-            (k, n, row) for k in plan.kinds for n in plan.per_class for row in rows
-        ]
-        names = {job: f"{prefix}{job[0]} on {job[2]}" for job in jobs}
-        if all(self._file(names[job], job[1]).exists() for job in jobs):
-            return [known_outcome(self._file(names[job], job[1])) for job in jobs]
-        scratch = self.folder / "features"
+
+        @cache  # computed once, and not at all where everything is measured already
+        def features() -> dict[str, np.ndarray]:
+            follow = partial(self.progress, f"{prefix}features")
+            return layers_on_disk(viewer, self.pool, self.kept, rows, scratch, plan.views, follow)
+
+        def make(kind: ProbeKind, count: int, row: str, what: str) -> Outcome:
+            return probe(features()[row], self.labels, kind, count, what=what, folds=plan.folds, seed=plan.seed)
+
+        jobs = list(product(plan.kinds, plan.per_class, rows))
         try:
-            content = f"{prefix}features"
-            features = layers_on_disk(
-                viewer, self.pool, self.kept, rows, scratch, plan.views, partial(self.progress, content)
-            )
-            for done, job in enumerate(jobs):
-                kind, count, row = job
-                make = partial(
-                    probe, features[row], self.labels, kind, count, what=names[job], folds=plan.folds, seed=plan.seed
-                )
-                found.append(self._measured(names[job], count, make))
-                self.progress(f"{prefix}probes", done + 1, len(jobs))
+            for kind, count, row in jobs:
+                what = f"{prefix}{kind} on {row}"
+                found.append(self._measured(what, count, partial(make, kind, count, row, what)))
+                self.progress(f"{prefix}probes", len(found), len(jobs))
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
         return found

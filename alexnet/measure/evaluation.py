@@ -4,7 +4,7 @@ N pictures · B pictures of a batch · K classes.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -248,9 +248,10 @@ def class_map(folder: RunFolder, store: Store, pictures: StoreSplit) -> np.ndarr
     outputs = folder.value("classes", "ids")
     foreign = [ident for ident in needed if ident not in outputs]
     absent = [ident for ident in outputs if ident not in set(store.class_ids)]
-    complaints = [_some(foreign, "in the store only"), _some(absent, "in the run only")]
+    apart = ((foreign, "in the store only"), (absent, "in the run only"))
+    complaints = [f"{first_few(idents)} {where}" for idents, where in apart if idents]
     raise UserError(
-        f"{store.path}: its classes are not those of {folder.path}: {'; '.join(filter(None, complaints))}. "
+        f"{store.path}: its classes are not those of {folder.path}: {'; '.join(complaints)}. "
         "Prepare the store again without the folders of the classes that the run does not have; folders (or ids) of "
         "the other classes must have the names that the run knows."
     )
@@ -293,8 +294,3 @@ def check_numbers(folder: RunFolder, pictures: StoreSplit, probabilities: torch.
             f"{Path(folder.path)}: the network's outputs for {key} are not numbers. Try --precision fp32; if that does "
             "not help, its weights are spoilt: train again with a smaller --learning-rate."
         )
-
-
-def _some(idents: Iterable[str], where: str) -> str:
-    idents = list(idents)
-    return f"{first_few(idents)} {where}" if idents else ""

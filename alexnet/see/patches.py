@@ -15,7 +15,7 @@ from alexnet.data.store.read import StoreSplit
 from alexnet.geometry import Box
 from alexnet.isolation import isolated
 from alexnet.measure.viewer import ViewAverager
-from alexnet.see.deconvnet import Method, NormRule, Overlap, project
+from alexnet.see.deconvnet import Method, NormRule, project
 from alexnet.see.display import cut
 from alexnet.see.forward_pass import centre_views, inputs_of, run_forward
 from alexnet.see.top import NONE, Top
@@ -63,7 +63,6 @@ def patches_of(
     *,
     method: Method = "deconvnet",
     norms: NormRule | None = None,
-    overlap: Overlap = "add",
 ) -> dict[int, list[UnitPatch]]:
     """For each of `channels` its strongest pictures, the strongest first; fewer where the part has fewer pictures.
 
@@ -84,7 +83,7 @@ def patches_of(
         units = [unit_at(viewer.network, layer, channel, place) for channel, _, _, place in here]
         passed = run_forward(viewer.network, inputs_of(viewer, records))
         of = [batch.index(picture) for _, _, picture, _ in here]
-        seen = project(passed, units, of, method=method, norms=norms, overlap=overlap)
+        seen = project(passed, units, of, method=method, norms=norms)
         views, pixels = centre_views(records.numpy(), viewer.inputs.size), seen.pixels.cpu().numpy()
         for number, (channel, rank, picture, _) in enumerate(here):
             left, top_edge, right, bottom = box = seen.boxes[number]

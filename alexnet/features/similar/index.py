@@ -197,13 +197,15 @@ def find_faiss() -> Any:
 
 @dataclass(frozen=True, eq=False)
 class Index:
-    """A finished index: `values` (M, D), on disk; `keys`, the pictures' paths in their source; `labels` (M,) and
-    `class_names`; `layer` and `views` that a query must be described by."""
+    """A finished index: `values` (M, D), on disk; `keys`, the pictures' paths in their source; `labels` int64
+    (M,) and `class_names`; `layer` and `views` that a query must be described by."""
 
     folder: Path
     description: dict[str, Any]
     values: LazyArray
-    about: dict[str, Any]
+    keys: list[str]
+    labels: np.ndarray
+    class_names: list[str]
 
     @classmethod
     def open(cls, folder: str | Path, run: Run | None = None) -> "Index":
@@ -233,23 +235,10 @@ class Index:
         check(about, OfStore, folder / "features.json", REMEDY)
         if about["labels"] and max(about["labels"]) >= len(about["class_names"]):
             raise UserError(f"{folder / 'features.json'}: damaged, a label is no class. {REMEDY}")
-        return cls(folder, description, values, about)
+        return cls(folder, description, values, about["keys"], np.asarray(about["labels"]), about["class_names"])
 
     def __len__(self) -> int:
         return len(self.values)
-
-    @property
-    def keys(self) -> list[str]:
-        return self.about["keys"]
-
-    @property
-    def labels(self) -> np.ndarray:
-        """int64 (M,)"""
-        return np.asarray(self.about["labels"])
-
-    @property
-    def class_names(self) -> list[str]:
-        return self.about["class_names"]
 
     @property
     def layer(self) -> str:
