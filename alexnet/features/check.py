@@ -164,7 +164,7 @@ class Checked:
 
 
 def check_store(store: Store, progress: Callable[[str, int, int], None] | None = None) -> Checked:
-    """Hold every picture against its digest, look at every one for copies and oddities, and count the classes."""
+    """Check every picture against its digest, look at each for copies and oddities, and count the classes."""
     report = progress or (lambda _what, _done, _total: None)
     damage = [
         Remark(fault, fault=True) for fault in store.verify(lambda what, *done: report(f"digests, {what}", *done))

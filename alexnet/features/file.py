@@ -279,21 +279,21 @@ def open_features(path: Path) -> tuple[LazyArray, dict[str, Any]]:
 def _header(path: Path) -> tuple[np.dtype, tuple[int, ...], int, dict[str, Any]]:
     """Type, shape and first byte of the array, and what the JSON file says of it."""
     beside = path.with_suffix(".json")
-    about = check(read_json(beside, LARGEST_JSON), FeaturesJson, beside, "Make it anew.")
+    about = check(read_json(beside, LARGEST_JSON), FeaturesJson, beside, "Make it again.")
     try:
         with faults_named(path), open(path, "rb") as file:
             head = described(file.read(LONGEST_HEADER))
             size = os.fstat(file.fileno()).st_size
     except ValueError as fault:
-        raise UserError(f"{path}: damaged or no .npy file ({fault}). Make it anew.") from fault
+        raise UserError(f"{path}: damaged or no .npy file ({fault}). Make it again.") from fault
     if list(head.shape) != [about["count"], *about["shape"]] or head.dtype != about["type"] or head.columns_first:
         raise UserError(f"{path}: {head.dtype} {head.shape} is not what {beside} says it holds.")
     if size != head.start + head.bytes:
-        raise UserError(f"{path}: damaged, it has {size:,} bytes. Make it anew.")
+        raise UserError(f"{path}: damaged, it has {size:,} bytes. Make it again.")
     for name in ("keys", "labels"):
         if about.get(name) is not None and len(about[name]) != about["count"]:
             raise UserError(
-                f"{beside}: damaged, {len(about[name]):,} {name} for {about['count']:,} rows. Make it anew."
+                f"{beside}: damaged, {len(about[name]):,} {name} for {about['count']:,} rows. Make it again."
             )
     return head.dtype, head.shape, head.start, about
 
@@ -302,16 +302,16 @@ def check_features(path: Path, about: dict[str, Any]) -> None:
     """Raises UserError unless values and JSON file (`about`) are as they were written. Those of an older version that
     says nothing of it are taken."""
     if is_altered(about):
-        words = f"damaged or edited, its checksum does not fit. Remove it and {path}, and make both anew."
+        words = f"damaged or edited, its checksum does not fit. Remove it and {path}, and make both again."
         raise UserError(f"{path.with_suffix('.json')}: {words}")
     with faults_named(path):
         size = path.stat().st_size
     promised = about.get("sha256")
     if promised and sha256_between(path, NPY_HEADER_BYTES, size).hexdigest() != promised:
-        raise UserError(f"{path}: damaged, its bytes have changed. Remove it and make it anew.")
+        raise UserError(f"{path}: damaged, its bytes have changed. Remove it and make it again.")
 
 
-# ── going on ─────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── resuming ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def _unfinished(path: Path) -> Path:
@@ -346,7 +346,7 @@ def _known(path: Path, fingerprint: str) -> FeaturesJournal:
         return FeaturesJournal(fingerprint)
     if known.fingerprint != fingerprint:
         raise UserError(
-            f"{path}: other features were begun there (another run, layer or other pictures). Go on with those, name "
+            f"{path}: other features were begun there (another run, layer or other pictures). Resume those, name "
             f"another file, or remove {_unfinished(path)}."
         )
     return known

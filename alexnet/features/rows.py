@@ -1,7 +1,7 @@
 """Vectors on disk, read when they are asked for.
 
-Not mapped into memory: where a disk fails or a file is cut short, a read is an error that can be told, a mapped page
-kills the process (SIGBUS).
+Not mapped into memory: where a disk fails or a file is cut short, reading raises an error that can be reported, while
+a mapped page kills the process (SIGBUS).
 
 M vectors · D values of a vector.
 """
@@ -64,6 +64,6 @@ class LazyArray:
             while target:
                 got = os.preadv(self._descriptor, [target], place)
                 if got == 0:
-                    raise UserError(f"{self._path}: has become shorter since it was opened. Make it anew.")
+                    raise UserError(f"{self._path}: has become shorter since it was opened. Make it again.")
                 target, place = target[got:], place + got
         return rows

@@ -92,7 +92,7 @@ class Study:
             )
 
     def outcomes(self) -> list[Outcome]:
-        """Everything that is wished for, in the order of [Z] Table 7."""
+        """Everything that the plan asks for, in the order of [Z] Table 7."""
         found = self.probed(self.run.viewer, "")
         if "random" in self.plan.beside:
             found += self.probed(untrained(self.run, self.plan.seed), "untrained, ")

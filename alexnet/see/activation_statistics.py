@@ -64,7 +64,7 @@ class ActivationStatistics:
         for name, peaks_nc in peaks.items():
             sound = peaks_nc.dtype == torch.float32 and peaks_nc.ndim == 2 and len(peaks_nc) > 0
             if not sound or not bool(torch.isfinite(peaks_nc).all()):
-                raise UserError(f"{path}: damaged, what it holds of {name} are no activations. Make it anew.")
+                raise UserError(f"{path}: damaged, what it holds of {name} are no activations. Make it again.")
         return cls(peaks, about)
 
 

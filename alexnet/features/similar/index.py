@@ -46,7 +46,7 @@ PROBES = 16
 LISTS_LEARN_FROM = 100_000
 ADDED_AT_ONCE = 8192
 CHECKED_AT_ONCE = 1 << 28
-"""Bytes up to which a file is held against its checksum whenever the index is opened; `Index.verify` checks all."""
+"""Bytes up to which a file's checksum is checked whenever the index is opened; `Index.verify` checks all."""
 
 REMEDY = "Remove the folder and build the index again."
 
@@ -254,7 +254,7 @@ class Index:
         return self.description["options"].get("bits")
 
     def verify(self) -> list[str]:
-        """Read every file and hold it against its checksum. A sentence for each fault; empty if all are sound."""
+        """Check every file's checksum. A sentence for each fault; empty if all are sound."""
         promised = self.description["files"].items()
         return [
             f"{self.folder / name}: its bytes have changed. Build the index again."
