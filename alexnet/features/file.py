@@ -311,7 +311,7 @@ def check_features(path: Path, about: dict[str, Any]) -> None:
         raise UserError(f"{path}: damaged, its bytes have changed. Remove it and make it again.")
 
 
-# ── resuming ───────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── resuming ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def _unfinished(path: Path) -> Path:

@@ -619,7 +619,7 @@ def test_a_run_without_a_state_whose_options_make_another_network_than_its_table
 
 
 def test_an_index_whose_options_say_nothing_of_codes_and_lists(tmp_path: Path) -> None:
-    index = Index(tmp_path, {"options": {}}, np.zeros((1, 2), np.float32), {"keys": ["a"]})
+    index = Index(tmp_path, {"options": {}}, np.zeros((1, 2), np.float32), ["a"], np.zeros(1, int), ["b"])
     assert index.bits is None
     for by in ("codes", "faiss"):
         with pytest.raises(UserError, match="Build it with"):
