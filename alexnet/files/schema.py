@@ -177,7 +177,8 @@ def _read(value: Any, kind: Any) -> Any:
     if is_dataclass(kind) or is_typeddict(kind):
         return _read_table(_need(isinstance(value, dict), value), kind)
     if origin is Annotated:
-        inner = value if STRANGE in args and any_number(value) else _read(value, args[0])
+        strange = STRANGE in args and type(value) is float and not math.isfinite(value)
+        inner = value if strange else _read(value, args[0])
         _need(all(test(inner) for test in args[1:] if callable(test)), value)
         return inner
     if origin in (Union, UnionType):
@@ -264,11 +265,6 @@ def _need(holds: bool, value: Any) -> Any:
 def number(value: Any) -> bool:
     """Whether a value is a finite number that a float can hold."""
     return type(value) in (int, float) and -1e300 <= value <= 1e300
-
-
-def any_number(value: Any) -> bool:
-    """The same, or NaN or infinite, as figures of a training that went astray are."""
-    return number(value) or (type(value) is float and not math.isfinite(value))
 
 
 def json_bytes(value: Any) -> bytes:

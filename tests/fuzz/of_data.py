@@ -345,7 +345,7 @@ def kits(folder: Path) -> Target:
             path.unlink(missing_ok=True)
         if data[:6] == b"MATLAB":
             (unpacked_kit / "meta.mat").write_bytes(data)
-            (unpacked_kit / ilsvrc.EDITIONS[0].val_truth).write_bytes(truth)
+            (unpacked_kit / ilsvrc.EDITIONS[0].truth("val")).write_bytes(truth)
         else:
             (folder / kit).write_bytes(data)
         return ilsvrc.Kit.read(folder, ilsvrc.EDITIONS[0])
@@ -371,7 +371,7 @@ def tars(folder: Path) -> Target:
         (folder / edition.tar("val")).write_bytes(path.read_bytes())
         pictures_ = ilsvrc._numbered(folder, edition, "val", [])
         assert pictures_ is not None
-        return look(SimpleNamespace(splits={"val": ilsvrc._labelled(pictures_, kit.val_truth, kit, folder, "val")}))
+        return look(SimpleNamespace(splits={"val": ilsvrc._labelled(pictures_, kit.truths["val"], kit, folder, "val")}))
 
     found = [tar(inner), tar(val), tar({**val, "folder/": b""}), tar(val, links={"x": "/etc/passwd"}), small * 600]
     return Target(found, mutate.tar, in_file(folder / edition.tar("train"), read))

@@ -200,6 +200,11 @@ def entries(folder: Path) -> list["os.DirEntry[str]"]:
         raise UserError(f"{folder}: cannot be read: {error.strerror}") from None
 
 
+def has_entry(folder: Path, name: re.Pattern[str]) -> bool:
+    """Whether the folder is there and holds something of such a name."""
+    return folder.is_dir() and any(name.fullmatch(entry.name) for entry in entries(folder))
+
+
 def skipped_in_words(ignored: Sequence[str], most: int = 4) -> str:
     """How many files and folders are skipped, for which reasons, with an example of each."""
     reasons: dict[str, list[str]] = {}

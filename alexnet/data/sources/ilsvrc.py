@@ -17,7 +17,7 @@ from alexnet.data.sources.archive import Member, TarReader, members
 from alexnet.data.sources.base import Source, SourceSplit, check, distinct, in_order, key_of, listed, printable
 from alexnet.data.sources.class_text import WNID
 from alexnet.data.sources.folder import class_part, class_tree, files_part
-from alexnet.data.sources.found import entries, read_tree
+from alexnet.data.sources.found import has_entry, read_tree
 from alexnet.data.sources.mat import MOST_BYTES, read_mat
 from alexnet.errors import UserError
 from alexnet.files.atomic import read_bounded
@@ -40,13 +40,9 @@ class Edition:
         """The archive of "train", "val" or "test"."""
         return f"ILSVRC{self.year}_{self.pictures}_{split}.tar"
 
-    @property
-    def val_truth(self) -> str:
-        return f"ILSVRC{self.year}_validation_ground_truth.txt"
-
-    @property
-    def test_truth(self) -> str:
-        return f"ILSVRC{self.year}_test_ground_truth.txt"
+    def truth(self, split: str) -> str:
+        """The kit's list of the labels of "val" or "test"."""
+        return f"ILSVRC{self.year}_{'validation' if split == 'val' else split}_ground_truth.txt"
 
 
 EDITIONS = (
@@ -61,12 +57,12 @@ def edition_of(root: Path) -> Edition | None:
 
     Validation pictures sorted into class folders already need no kit: that is a plain folder source.
     """
-    if any(WNID.fullmatch(entry.name) for entry in _some(root / "val")):
+    if has_entry(root / "val", WNID):
         return None
     for edition in EDITIONS:
         if any((root / name).exists() for name in (*map(edition.tar, ("train", "val", "test")), edition.kit)):
             return edition
-        if any(re.match(rf"ILSVRC{edition.year}_val_\d{{8}}\.JPEG", entry.name) for entry in _some(root / "val")):
+        if has_entry(root / "val", re.compile(rf"ILSVRC{edition.year}_val_\d{{8}}\.JPEG")):
             return edition
     return None
 
@@ -75,10 +71,6 @@ def has_kit(root: Path) -> bool:
     """Whether ``root`` has a development kit, packed or unpacked."""
     packed = any((root / edition.kit).exists() for edition in EDITIONS)
     return packed or bool(_files_of_kit(root, EDITIONS[0], ["meta.mat"]))
-
-
-def _some(folder: Path) -> "list[os.DirEntry[str]]":
-    return entries(folder) if folder.is_dir() else []
 
 
 def open_ilsvrc(root: Path, edition: Edition) -> Source:
@@ -90,7 +82,7 @@ def open_ilsvrc(root: Path, edition: Edition) -> Source:
     ignored: list[str] = []
     kit = Kit.read(root, edition)
     parts = {"train": _train(root, edition, kit, ignored)}
-    for part, truth in (("val", kit.val_truth), ("test", kit.test_truth)):
+    for part, truth in kit.truths.items():
         pictures = _numbered(root, edition, part, ignored)
         if pictures is None:
             if part == "val":
@@ -99,7 +91,7 @@ def open_ilsvrc(root: Path, edition: Edition) -> Source:
                 )
             continue
         if not truth:
-            ignored.append(f"{part} pictures: unlabelled ({edition.test_truth} is not there)")
+            ignored.append(f"{part} pictures: unlabelled ({edition.truth(part)} is not there)")
             continue
         parts[part] = _labelled(pictures, truth, kit, root, part)
     names = distinct(kit.words, kit.wnids)
@@ -114,13 +106,13 @@ class Kit:
     wnids: tuple[str, ...]
     words: tuple[str, ...]
     train_counts: tuple[int, ...]
-    val_truth: tuple[int, ...]
-    test_truth: tuple[int, ...]
+    truths: dict[str, tuple[int, ...]]
+    """Of "val" and "test", the pictures' labels in the order of their numbers; () if the kit has none."""
 
     @staticmethod
     def read(root: Path, edition: Edition) -> "Kit":
         """The kit in ``root``, packed or unpacked."""
-        wanted = ("meta.mat", edition.val_truth, edition.test_truth)
+        wanted = ("meta.mat", edition.truth("val"), edition.truth("test"))
         files = _files_of_kit(root, edition, wanted)
         for name in wanted[:2]:
             if name not in files:
@@ -131,8 +123,9 @@ class Kit:
         leaves = leaves_of(files["meta.mat"], edition, root)
         ids, wnids, words, counts = zip(*sorted(leaves, key=lambda leaf: leaf[1]), strict=True)
         label_of_id = {ilsvrc_id: label for label, ilsvrc_id in enumerate(ids)}
-        val, test = (_truth(files.get(name), name, root, label_of_id) for name in wanted[1:])
-        return Kit(wnids, words, counts, val, test)
+        names = {part: edition.truth(part) for part in ("val", "test")}
+        truths = {part: _truth(files.get(name), name, root, label_of_id) for part, name in names.items()}
+        return Kit(wnids, words, counts, truths)
 
 
 def leaves_of(meta: bytes, edition: Edition, root: Path) -> list[tuple[int, str, str, int]]:

@@ -9,7 +9,7 @@ import numpy as np
 from alexnet.data.sources.base import Source, SourceSplit, check, in_order, listed, printable
 from alexnet.data.sources.class_text import WNID, lines_of
 from alexnet.data.sources.folder import class_part, class_tree, files_part, human_names
-from alexnet.data.sources.found import entries
+from alexnet.data.sources.found import has_entry
 from alexnet.data.sources.ilsvrc import NUMBERED, check_classes, has_kit, names_in, sorted_validation
 from alexnet.errors import UserError
 from alexnet.text import counted
@@ -25,7 +25,7 @@ LINE = re.compile(r"(?:(?P<name>\S+?)(?:\.JPEG)?[,;\s]\s*)?(?P<wnids>(?:n\d{8}\b
 def kaggle_folder(root: Path) -> Path | None:
     """The folder of train/ and val/ in ``root`` if it is Kaggle's, or if one of the lists labels its flat val/."""
     for data in (root / inside for inside in INSIDE):
-        if _has(data / "train", WNID):
+        if has_entry(data / "train", WNID):
             named = os.path.abspath(data).endswith("CLS-LOC")
             if named or (_is_flat(data) and not has_kit(data) and _list_of(data, *TRUTHS)):
                 return data
@@ -55,11 +55,7 @@ def open_kaggle(data: Path) -> Source:
 
 
 def _is_flat(data: Path) -> bool:
-    return _has(data / "val", NUMBERED)
-
-
-def _has(folder: Path, name: re.Pattern[str]) -> bool:
-    return folder.is_dir() and any(name.fullmatch(entry.name) for entry in entries(folder))
+    return has_entry(data / "val", NUMBERED)
 
 
 def _list_of(data: Path, *names: str) -> Path | None:
