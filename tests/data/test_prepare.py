@@ -18,7 +18,7 @@ from alexnet.data.sources import Source, open_source
 from alexnet.data.store import journal, layout
 from alexnet.data.store import prepare as module
 from alexnet.data.store.description import fingerprint_of
-from alexnet.data.store.prepare import Preparation, prepare
+from alexnet.data.store.prepare import plan, prepare
 from alexnet.data.store.read import Store
 from alexnet.data.store.records import make_chunk
 from alexnet.data.store.statistics import no_sums, sums_of
@@ -337,10 +337,11 @@ def test_a_full_disk_stops_and_goes_on(
 def test_disk_needed_is_told_and_refused_before_anything_is_written(
     tmp_path: Path, make_source: MakeSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    needed = Preparation.of(make_source(), tmp_path / "planned", module.Options(size=SIZE)).bytes_needed()
+    told = plan(make_source(), tmp_path / "store", size=SIZE)
     store = prepare(make_source(), tmp_path / "store", size=SIZE)
     used = sum(len(content) for content in tree(store.path).values())
-    assert used <= needed < used + 10_000_000
+    assert told.pictures == 51
+    assert used <= told.needed < used + 10_000_000
     monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(1000))
     with pytest.raises(UserError, match=r"51 pictures need 8\..*too little\. Free some space"):
         prepare(make_source(), tmp_path / "deep" / "other", size=SIZE)
@@ -353,8 +354,9 @@ class Usage:
 
 
 def test_imagenet_needs_252_gb(make_source: MakeSource, tmp_path: Path) -> None:
-    source = make_source(train=12_812)  # a hundredth of it, so as not to take long
-    assert 2.51e9 < Preparation.of(source, tmp_path / "store", module.Options()).bytes_needed() < 2.55e9
+    told = plan(make_source(train=12_812), tmp_path / "store")  # a hundredth of it, so as not to take long
+    assert 2.51e9 < told.needed < 2.55e9
+    assert not (tmp_path / "store").exists()
 
 
 @pytest.mark.usefixtures("small_chunks")

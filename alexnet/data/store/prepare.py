@@ -31,6 +31,7 @@ from alexnet.files.atomic import (
     DiskFull,
     expanded,
     faults_named,
+    free_bytes,
     is_temporary,
     remove_temporaries,
     space_checked,
@@ -63,6 +64,50 @@ class StoreTooLarge(DiskFull, OptionNeeded):
     """The disk has too little space for the store."""
 
     option = "--format jpeg"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What preparing will take: ``pictures``, and bytes of disk ``needed`` in all, already ``present``, and ``free``.
+
+    For JPEG stores ``needed`` is an estimate on the safe side; for raw stores it is an upper bound.
+    """
+
+    pictures: int
+    needed: int
+    present: int
+    free: int
+
+    @property
+    def fits(self) -> bool:
+        return self.needed - self.present <= self.free
+
+    @property
+    def words(self) -> str:
+        """What is needed and there already, in words."""
+        present = f", {in_bytes(self.present)} of it there already" if self.present else ""
+        return f"{self.pictures:,} pictures need {in_bytes(self.needed)}{present}"
+
+    def __str__(self) -> str:
+        return f"{self.words}; {in_bytes(self.free)} are free"
+
+
+def plan(source: Source, destination: str | Path, *, size: int = 256, format: layout.Format = "raw") -> Plan:
+    """What ``prepare`` with these options will take, before anything is written."""
+    Options(size=size, format=format)  # refuses what is out of range
+    destination = Path(destination)
+    needed = SMALL_CHANGE_BYTES + 64 * size * size * 3
+    for part in source.splits.values():
+        needed += sum(len(layout.key_to_line(key)) for key in part.keys)
+        for name in layout.files_of(format):
+            if name == layout.RECORDS:
+                needed += int(len(part) * (size**2 * layout.JPEG_BYTES_PER_PIXEL + 1024))
+            elif name != layout.KEYS:
+                needed += layout.array_bytes(name, len(part), size)
+    with faults_named(destination):
+        begun = destination.glob("*/*") if (destination / layout.JOURNAL).exists() else ()
+        present = sum(file.stat().st_size for file in begun if file.is_file())
+    return Plan(sum(map(len, source.splits.values())), needed, present, free_bytes(destination))
 
 
 class Limits(TypedDict, total=False):
@@ -196,29 +241,12 @@ class Preparation:
         refuse_other(self.folder, there, self.settings, "holds an unfinished store begun with")
         return state
 
-    def bytes_needed(self) -> int:
-        """What the store takes of the disk, in all. For JPEG an estimate on the safe side, for raw an upper bound."""
-        size, format = self.options.size, self.options.format
-        needed = SMALL_CHANGE_BYTES + 64 * size * size * 3
-        for part in self.source.splits.values():
-            needed += sum(len(layout.key_to_line(key)) for key in part.keys)
-            for name in layout.files_of(format):
-                if name == layout.RECORDS:
-                    needed += int(len(part) * (size**2 * layout.JPEG_BYTES_PER_PIXEL + 1024))
-                elif name != layout.KEYS:
-                    needed += layout.array_bytes(name, len(part), size)
-        return needed
-
     def check_disk(self) -> None:
         """UserError unless the disk has room for what is still missing of the store."""
-        needed = self.bytes_needed()
-        with faults_named(self.folder):
-            begun = self.folder.glob("*/*") if (self.folder / layout.JOURNAL).exists() else ()
-            present = sum(file.stat().st_size for file in begun if file.is_file())
-        words = f"{self.pictures:,} pictures need {in_bytes(needed)}"
-        words += f", {in_bytes(present)} of it there already" if present else ""
+        needs = plan(self.source, self.folder, size=self.options.size, format=self.options.format)
         remedy = ". Free some space, choose another disk, a smaller --size or --format jpeg"
-        self.tell(f"{self.folder}: {space_checked(self.folder, needed - present, words, remedy, StoreTooLarge)}")
+        missing = needs.needed - needs.present
+        self.tell(f"{self.folder}: {space_checked(self.folder, missing, needs.words, remedy, StoreTooLarge)}")
 
     def opened(self) -> Writer:
         """A writer that continues where the journal says, or begins if the disk has room for all."""
