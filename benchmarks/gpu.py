@@ -96,7 +96,7 @@ def train_rows(bench: Bench) -> list[Row]:
         }
         for name in PEERS:
             for setting in networks.SETTINGS:
-                contenders[f"{name} {setting}"] = peer_of(bench, name, setting).update_on
+                contenders[f"{name} {setting}"] = peer_of(bench, name, setting).learn
         times = timed(contenders, bench, STEPS)
     against = partial(compare, unit="img/s", work=bench.batch * STEPS)
     rows = [
@@ -124,7 +124,7 @@ def memory_rows(bench: Bench) -> list[Row]:
         return torch.cuda.max_memory_allocated() / 1e9
 
     ours = peak(lambda: Subject(bench, "alexnet").step)
-    found = {name: peak(lambda name=name: peer_of(bench, name, "bf16").update_on) for name in PEERS}
+    found = {name: peak(lambda name=name: peer_of(bench, name, "bf16").learn) for name in PEERS}
     return [Row(f"memory.{name}", "GB", ours, theirs, theirs / ours) for name, theirs in found.items()]
 
 

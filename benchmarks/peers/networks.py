@@ -177,7 +177,7 @@ class Peer:
         with torch.autocast(self.inputs.device.type, torch.bfloat16, enabled=self.autocast):
             return self.network(self.inputs)
 
-    def update_on(self) -> Tensor:
+    def learn(self) -> Tensor:
         """A whole training step. Gives the loss, still on the device."""
         self.network.train()
         loss = F.cross_entropy(self.logits().float(), self.labels)

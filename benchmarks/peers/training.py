@@ -82,7 +82,7 @@ def peer_steps(
     for setting in wanted:
         for compiled in (False, True) if bench.compile else (False,):
             peer = Peer.of(build(), *noise(bench.batch, side, classes), setting, compile=compiled)
-            steps[f"{name} {setting}{' compiled' if compiled else ''}"] = peer.update_on
+            steps[f"{name} {setting}{' compiled' if compiled else ''}"] = peer.learn
     return steps
 
 
