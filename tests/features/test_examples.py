@@ -152,7 +152,7 @@ def test_what_was_odd_about_a_file_is_kept_in_the_store(stripes: tuple[np.ndarra
     Image.fromarray(stripes[0][0]).convert("L").save(tmp_path / "grey.png")
     toy(folder=tmp_path / "run").fit([str(tmp_path / "grey.png"), *stripes[0][1:]], stripes[1])
     (entry,) = Store.open(tmp_path / "run.store").report()
-    assert entry.why == ["grey to RGB"]
+    assert entry.why == ("grey to RGB",)
 
 
 # ── labels ───────────────────────────────────────────────────────────────────────────────────────────────────────────
