@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,8 @@ from alexnet.parallel.launch import launched
 from alexnet.parallel.team import Team
 from alexnet.placement import DTYPES
 from alexnet.runs.folder import RunFolder
+from alexnet.train.options import TrainOptions
+from alexnet.train.recipes import find
 from alexnet.train.schedule import Logged, Rates
 from alexnet.train.state import TrainingState
 from alexnet.train.step import update_on
@@ -123,20 +125,16 @@ def contender(name: str, world: Team, batch: int, arguments: Any, precision: str
 
 def job_of(team: Team, batch: int, width: float, dtype: torch.dtype) -> TrainingState:
     network = build("alexnet", 1000, width=width)
-    stand_ins: dict[str, Any] = dict.fromkeys(("store", "inputs", "augmentation"))
+    stand_ins: dict[str, Any] = dict.fromkeys(("store", "inputs"))
     job = TrainingState(
         run=RunFolder(Path("nowhere"), {}),
         network=network,
         update=Update(network, momentum=0.9, decay=0.0005, decay_biases=True),
         schedule=Logged(()),
-        epochs=1,
-        batch=batch,
-        accumulation_steps=1,
-        seed=0,
+        recipe=replace(find("paper"), epochs=1, batch=batch),
+        options=TrainOptions(),
         device=torch.device("cpu"),
         dtype=dtype,
-        save_minutes=1,
-        snapshots=False,
         **stand_ins,
     )
     job.take_shard(team)

@@ -74,7 +74,7 @@ def work(arguments: Any) -> None:
         )
         subject = plan.Subject(with_width(zoo.find("alexnet"), arguments.width), None, cluster.speed)
         for found in plan.forecasts(subject, cluster, batch=batch, pictures=batch) if world.leads else ():
-            if isinstance(found, plan.Forecast) and found.grid in seconds:
+            if isinstance(found, plan.Forecast) and found.layout in seconds:
                 least = max(found.computing, found.sending)
                 print(
                     f"| {count} | {found.layout} | {found.computing:.2f} | {found.sending:.2f} "

@@ -8,9 +8,8 @@ from alexnet.nets.zoo import find
 from alexnet.parallel import traffic
 from alexnet.parallel.launch import launched
 from alexnet.train import loop
-from alexnet.train.checks import check_options, with_options
+from alexnet.train.checks import check_options, recipe_of
 from alexnet.train.options import TrainOptions
-from alexnet.train.recipes import find as find_recipe
 
 
 def run(options: Train) -> None:
@@ -18,7 +17,7 @@ def run(options: Train) -> None:
     with launched(**training.launch) as team:
         check_options(training)
         if options.show_traffic and team.leads:
-            network = find(with_options(find_recipe(training.recipe), training).net)
+            network = find(recipe_of(training).net)
             network = with_width(network, training.width)
             print(traffic.describe(network, team.grid, training.input_size), flush=True)
         store = ready_store(options.store, options.out) if team.alone else Store.open(options.store)

@@ -32,6 +32,12 @@ class Preprocessing:
     eigenvectors: Float[Tensor, "3 3"] | None = None
 
     @property
+    def statistics(self) -> dict[str, Tensor]:
+        """What is known of the training pictures, by name."""
+        names = ("mean_image", "eigenvalues", "eigenvectors")
+        return {name: tensor for name in names if (tensor := getattr(self, name)) is not None}
+
+    @property
     def side(self) -> int:
         """The side of a record in pixels."""
         return self.mean_image.shape[-1]

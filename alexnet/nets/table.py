@@ -8,7 +8,7 @@ the papers print is applied by `alexnet.nets.init`.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
@@ -179,6 +179,25 @@ class Table:
 
 
 # ── deriving one table from another ──────────────────────────────────────────────────────────────────────────────
+
+
+def named_rows(option: str, words: str, known: Sequence[str], spanned: Sequence[str]) -> list[str]:
+    """The rows in words such as "conv1-conv5,relu7": of the `known` ones, with spans over the `spanned` ones, or "all"
+    of these. Raises UsageError, naming the `option`, for a row that is not there or a span that runs backwards."""
+    found: list[str] = []
+    for word in spanned if words == "all" else filter(None, words.split(",")):
+        first, _, last = (word, "", "") if word in known else word.partition("-")
+        if missing := [name for name in (first, last or first) if name not in known]:
+            raise UsageError(f"--{option} {words}: there is no layer {missing[0]!r}. There are: {', '.join(known)}.")
+        if not last:
+            found.append(first)
+        elif {first, last} <= {*spanned} and spanned.index(first) <= spanned.index(last):
+            found += spanned[spanned.index(first) : spanned.index(last) + 1]
+        else:
+            raise UsageError(
+                f"--{option} {words}: a span runs from one layer with weights to a later one: {', '.join(spanned)}."
+            )
+    return list(dict.fromkeys(found))
 
 
 def rename(table: Table, name: str, about: str) -> Table:

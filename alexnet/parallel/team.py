@@ -144,7 +144,7 @@ class Team:
         first = self.grid.share_of(self.rank) * self.grid.members if not self.grid.hybrid else 0
         return tuple(range(first, first + self.grid.members))
 
-    def learning(self, part: NetworkShard) -> GradientSum:
+    def gradient_sum(self, part: NetworkShard) -> GradientSum:
         """The network as it learns in this layout."""
         network, half = part.network, HALVES.get(self.grid.gradients)
         if self.grid.shares == 1:

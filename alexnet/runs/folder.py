@@ -15,6 +15,7 @@
 Files are written whole or not at all and carry checksums.
 """
 
+import platform
 import re
 from collections.abc import Collection, Mapping
 from contextlib import suppress
@@ -26,6 +27,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from alexnet import __version__
 from alexnet.choices import DeviceChoice, MeanMode, PrecisionChoice
 from alexnet.data.preprocessing import Preprocessing
 from alexnet.errors import UserError
@@ -174,14 +176,9 @@ class RunFolder:
         with faults_named(path):
             path.mkdir(parents=True, exist_ok=True)
         cls.refuse_taken(path)
-        run = cls(path, {"format_version": FORMAT_VERSION, **config})
-        statistics = {
-            "mean_image": inputs.mean_image,
-            "eigenvalues": inputs.eigenvalues,
-            "eigenvectors": inputs.eigenvectors,
-        }
-        known = {name: tensor for name, tensor in statistics.items() if tensor is not None}
-        save_tensors(path / "inputs.safetensors", known)
+        made_by = {"alexnet": __version__, "torch": str(torch.__version__), "python": platform.python_version()}
+        run = cls(path, {"format_version": FORMAT_VERSION, **made_by, **config})
+        save_tensors(path / "inputs.safetensors", inputs.statistics)
         if sample_weights is not None and (sample_weights != sample_weights[0]).any():
             save_tensors(path / "sample_weights.safetensors", {"sample_weights": torch.from_numpy(sample_weights)})
             run.config["sample_weights"] = True
@@ -292,6 +289,10 @@ class RunFolder:
         path = self.path / "inputs.safetensors"
         statistics, _ = load_tensors(path)
         check_statistics(statistics, path)
+        return self.inputs_of(statistics)
+
+    def inputs_of(self, statistics: dict[str, Tensor]) -> Preprocessing:
+        """The same from the tensors of `inputs.safetensors`."""
         return Preprocessing(
             size=int(self.value("network", "input_size")), mean_mode=self.value("network", "mean"), **statistics
         )

@@ -1,13 +1,9 @@
 """Other people's weights as a run folder of ours: from then on it is a run like any other."""
 
-import platform
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
-import alexnet
 from alexnet.data.preprocessing import Preprocessing
 from alexnet.data.sources.classes import ClassList, read_classes, unlike
 from alexnet.errors import UserError
@@ -56,9 +52,6 @@ def import_run(
 def _config(imported: ImportedWeights, source: Path, size: int, classes: ClassList | None) -> dict[str, Any]:
     """What config.json says: what the file knows of itself first, then what it was made of."""
     config = {
-        "alexnet": alexnet.__version__,
-        "torch": str(torch.__version__),
-        "python": platform.python_version(),
         "network": {
             "table": table_json.to_json(imported.table),
             "input_size": size,

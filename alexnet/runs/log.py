@@ -20,6 +20,7 @@ from alexnet.errors import UserError
 from alexnet.files.atomic import faults_named, write_atomically
 from alexnet.files.schema import json_bytes
 from alexnet.terminal import console, is_live
+from alexnet.text import duration
 
 PLAIN_SECONDS = 20.0
 """Seconds between progress lines where there is no terminal."""
@@ -109,11 +110,10 @@ class Curves(Listener):
         from tensorboard.compat.proto.summary_pb2 import Summary  # pyright: ignore[reportAttributeAccessIssue]
 
         if kind == "epoch":
-            figures = {name: value for name, value in facts.items() if isinstance(value, int | float)}
             values = [
-                Summary.Value(tag=TAGS.get(name, name), simple_value=figures[name])
-                for name in figures
-                if name != "epoch"
+                Summary.Value(tag=TAGS.get(name, name), simple_value=value)
+                for name, value in facts.items()
+                if name != "epoch" and isinstance(value, int | float)
             ]
             self._write(step=facts["epoch"], summary=Summary(value=values))
 
@@ -122,37 +122,24 @@ class Curves(Listener):
             self.writer.close()
 
 
-def _plugin_summary(tag: str, plugin: str, content: bytes, tensor: Any) -> Any:
-    """A Summary that one of TensorBoard's plugins reads."""
-    proto = import_module("tensorboard.compat.proto.summary_pb2")  # made at import, so unknown to type checkers
-    data = proto.SummaryMetadata.PluginData(plugin_name=plugin, content=content)
-    return proto.Summary(
-        value=[proto.Summary.Value(tag=tag, tensor=tensor, metadata=proto.SummaryMetadata(plugin_data=data))]
-    )
-
-
 def _charts() -> Any:
     """For the custom scalars: a chart for each section of `TAGS`."""
+    # Imported by name, as these modules are made when TensorBoard is built: type checkers don't know them.
     made = import_module("tensorboard.plugins.custom_scalar.layout_pb2")
+    proto = import_module("tensorboard.compat.proto.summary_pb2")
+    plugin = import_module("tensorboard.plugins.custom_scalar.metadata")
     sections = dict.fromkeys(tag.partition("/")[0] for tag in TAGS.values())
     charts = [made.Chart(title=name, multiline=made.MultilineChartContent(tag=[f"^{name}/"])) for name in sections]
     layout = made.Layout(category=[made.Category(title="training", chart=charts)])
     tensor = import_module("tensorboard.util.tensor_util").make_tensor_proto(layout.SerializeToString(), shape=())
-    return _plugin_summary("custom_scalars__config__", "custom_scalars", b"", tensor)
+    about = plugin.create_summary_metadata()
+    return proto.Summary(value=[proto.Summary.Value(tag=plugin.CONFIG_SUMMARY_TAG, tensor=tensor, metadata=about)])
 
 
 def _hyperparameters(values: Mapping[str, Any]) -> Any:
     """For the hyperparameters: the numbers, words and switches among `values`."""
-    made, metadata = (import_module(f"tensorboard.plugins.hparams.{name}") for name in ("plugin_data_pb2", "metadata"))
-    kinds = {bool: "bool_value", int: "number_value", float: "number_value", str: "string_value"}
-    start = made.SessionStartInfo()
-    for name, value in values.items():
-        if kind := kinds.get(type(value)):
-            setattr(start.hparams[name], kind, value)
-    content = made.HParamsPluginData(session_start_info=start, version=metadata.PLUGIN_DATA_VERSION)
-    return _plugin_summary(
-        metadata.SESSION_START_INFO_TAG, metadata.PLUGIN_NAME, content.SerializeToString(), metadata.NULL_TENSOR
-    )
+    known = {name: value for name, value in values.items() if isinstance(value, bool | int | float | str)}
+    return import_module("tensorboard.plugins.hparams.summary_v2").hparams_pb(known)
 
 
 class Now(Listener):
@@ -203,7 +190,7 @@ class Screen(Listener):
             self.console.print(
                 f"epoch {epoch}/{self.epochs}  batch {batch}/{batches}  loss {figures['loss']:.3f}  "
                 f"top-1 error {figures['top1_error']:.1%}  {figures['speed']:.0f} img/s  "
-                f"{_left(figures['seconds_left'])} left",
+                f"{duration(figures['seconds_left'])} left",
                 soft_wrap=True,
             )
 
@@ -248,8 +235,3 @@ class Everyone(Listener):
         with ExitStack() as all_of_them:  # also if one fails
             for listener in self.listeners:
                 all_of_them.callback(listener.close)
-
-
-def _left(seconds: float) -> str:
-    minutes = int(seconds // 60)
-    return f"{minutes // 60} h {minutes % 60:02} min" if minutes >= 60 else f"{minutes} min {int(seconds % 60):02} s"

@@ -15,7 +15,7 @@ from torch import Tensor
 from alexnet.errors import UsageError, UserError
 from alexnet.geometry import Box, unit_box
 from alexnet.nets.network import Network
-from alexnet.nets.table import Activation, Conv, Dropout, Local, Row, Weighted
+from alexnet.nets.table import Activation, Conv, Dropout, Local, Row, Weighted, named_rows
 from alexnet.nets.trace import Layer
 
 CHANNELS_SHOWN = 12
@@ -161,16 +161,6 @@ def number_of_last_convolution(network: Network) -> int:
 
 
 def layers_in(network: Network, words: str) -> list[str]:
-    """Layers in words such as "conv1-conv5,relu7": names, and spans over the rows with weights. Raises UserError for a
-    name that there is not, UsageError for a span that runs backwards."""
+    """The rows that `--layers` names: see `named_rows`."""
     weighted = [row.name for row in network.table.weighted]
-    found: list[str] = []
-    for part in filter(None, words.split(",")):
-        if any(row.name == part for row in network.table.rows) or "-" not in part:
-            found.append(network.layer(part).row.name)
-            continue
-        first, last = (network.layer(name).row.name for name in part.split("-", 1))
-        if first not in weighted or last not in weighted or weighted.index(first) > weighted.index(last):
-            raise UsageError(f"{part}: a span runs from one layer with weights to a later one: {', '.join(weighted)}.")
-        found += weighted[weighted.index(first) : weighted.index(last) + 1]
-    return list(dict.fromkeys(found))
+    return named_rows("layers", words, [row.name for row in network.table.rows], weighted)

@@ -17,8 +17,9 @@ from alexnet.train.recipes import Recipe, describe, find
 FEW_UPDATES, SMALL_BATCH = 10, 16
 
 
-def with_options(recipe: Recipe, options: TrainOptions) -> Recipe:
-    """The recipe with what the options change of it, its schedule scaled to their epochs and learning rate."""
+def recipe_of(options: TrainOptions) -> Recipe:
+    """The options' recipe with what they change of it, its schedule scaled to their epochs and learning rate."""
+    recipe = find(options.recipe)
     epochs, learning_rate = options.epochs or recipe.epochs, options.learning_rate or recipe.learning_rate
     scaled = {
         "epochs": epochs,
@@ -66,7 +67,7 @@ def _check_ranges(options: TrainOptions) -> None:
 
 def check_options(options: TrainOptions) -> None:
     """Raises UsageError for options that no store could make right: before pictures are prepared for hours."""
-    recipe = with_options(find(options.recipe), options)
+    recipe = recipe_of(options)
     zoo.find(recipe.net)
     check_numbers(options, recipe)
 

@@ -5,22 +5,15 @@ Everyone receives the whole state and keeps its shard of it: so a run can be res
 
 from pathlib import Path
 
-from torch import Tensor
-
-from alexnet.data.preprocessing import Preprocessing
 from alexnet.data.store.read import Store
 from alexnet.files.schema import from_json
 from alexnet.isolation import use_threads
 from alexnet.parallel.team import Team
 from alexnet.processors import cores
 from alexnet.runs.folder import RunFolder
-from alexnet.train.checks import with_options
 from alexnet.train.options import TrainOptions
-from alexnet.train.recipes import find
-from alexnet.train.state import TrainingState, make_state
+from alexnet.train.state import TrainingState, make_state, under
 from alexnet.train.warm_start import freeze
-
-INPUTS = ("mean_image", "eigenvalues", "eigenvectors")
 
 
 def broadcast_end(team: Team, code: int = 0) -> None:
@@ -34,8 +27,7 @@ def broadcast_state(state: TrainingState, team: Team) -> None:
         return
     tensors, standing = state.contents()
     team.from_leader({"config": state.run.config, "standing": standing})
-    statistics = {name: getattr(state.inputs, name) for name in INPUTS}
-    team.tensors_from_leader({**tensors, **statistics})
+    team.tensors_from_leader(tensors | {f"input/{name}": value for name, value in state.inputs.statistics.items()})
 
 
 def receive_state(store: Store, folder: Path, team: Team) -> TrainingState | None:
@@ -48,20 +40,9 @@ def receive_state(store: Store, folder: Path, team: Team) -> TrainingState | Non
         return None
     tensors = team.tensors_from_leader({})
     run = RunFolder(folder, told["config"])
-    machine = run.value("machine")
-    use_threads(min(machine["threads"], max(1, cores() // team.local)))
+    use_threads(min(run.value("machine", "threads"), max(1, cores() // team.local)))
     options = from_json(run.value("options"), TrainOptions, folder, "Start again.")
-    network = run.empty_network()
-    freeze(network, options.freeze)
-    state = make_state(
-        run, store, network, _inputs(run, tensors), with_options(find(options.recipe), options), options, machine
-    )
+    network, inputs = freeze(run.empty_network(), options.freeze), run.inputs_of(under("input/", tensors))
+    state = make_state(run, store, network, inputs, options)
     state.restore(tensors, told["standing"])
     return state
-
-
-def _inputs(run: RunFolder, tensors: dict[str, Tensor]) -> Preprocessing:
-    statistics = {name: tensors.pop(name) for name in INPUTS}
-    return Preprocessing(
-        size=int(run.value("network", "input_size")), mean_mode=run.value("network", "mean"), **statistics
-    )

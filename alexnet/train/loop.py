@@ -79,7 +79,7 @@ def train(
             run_epochs(state, Unwritten(), Everyone())
             return state.run
         log = Log(folder / "log.jsonl", keep_log)
-        screen = [] if quiet else [Screen(state.epochs)]
+        screen = [] if quiet else [Screen(state.recipe.epochs)]
         curves = Curves(folder / "tensorboard", state.run.value("options") | state.run.value("recipe"))
         listeners = Everyone(log, Now(folder / "now.json"), curves, *screen)
         try:
@@ -176,8 +176,8 @@ def train_epoch(state: TrainingState, log: Log | Unwritten, listeners: Listener,
 def micro_batches(state: TrainingState) -> tuple[list[BatchShard], Stream]:
     """This process's shards of what is left of the epoch, and a stream that reads their pictures ahead."""
     split, cursor = state.store.splits["train"], state.cursor
-    order = epoch_order(len(split), state.seed, cursor.epoch)
-    numbered = state.team.epoch_shards(order, state.batch, state.accumulation_steps)
+    order = epoch_order(len(split), state.options.seed, cursor.epoch)
+    numbered = state.team.epoch_shards(order, state.recipe.batch, state.options.accumulation_steps)
     shards = [shard for number, shard in numbered if number >= cursor.batch]
     allocate = pinned if state.device.type == "cuda" else None
     pictures = np.concatenate([shard.indices for shard in shards])
@@ -210,7 +210,7 @@ def end_epoch(state: TrainingState, log: Log | Unwritten, stop: Stop) -> None:
     Epochs of a few seconds are not all kept: writing a large network would take longer than training it."""
     epoch = state.cursor.epoch
     state.cursor.next_epoch()
-    if state.snapshots and (epoch in snapshot_epochs(state.epochs) or state.finished):
+    if state.options.snapshots and (epoch in snapshot_epochs(state.recipe.epochs) or state.finished):
         weights = state.weights()
         if state.team.leads:
             state.run.save_snapshot(weights, epoch)
@@ -251,11 +251,11 @@ def report_step(state: TrainingState, listeners: Listener, seconds_per_batch: fl
     cursor = state.cursor
     if not cursor.pictures:
         return
-    batches_left = (state.epochs - cursor.epoch + 1) * state.batches - cursor.batch
+    batches_left = (state.recipe.epochs - cursor.epoch + 1) * state.batches - cursor.batch
     figures = {
         "loss": cursor.loss_sum / cursor.pictures,
         "top1_error": cursor.errors / cursor.pictures,
-        "speed": state.batch / seconds_per_batch,
+        "speed": state.recipe.batch / seconds_per_batch,
         "seconds_left": batches_left * seconds_per_batch,
     }
     listeners.step(cursor.epoch, cursor.batch, state.batches, figures)
@@ -280,7 +280,7 @@ def log_epoch(state: TrainingState, counts: Counts, pace: float, listeners: List
 def warn_if_stuck(state: TrainingState, listeners: Listener) -> None:
     """A loss at ln(classes) says that the network guesses: name it, with the usual causes (once)."""
     cursor, chance = state.cursor, math.log(state.network.table.classes)
-    epoch_steps = math.ceil(cursor.pictures / state.batch)
+    epoch_steps = math.ceil(cursor.pictures / state.recipe.batch)
     due = cursor.step >= STUCK_STEPS > cursor.step - max(epoch_steps, 1)
     if due and cursor.loss_sum / cursor.pictures > STUCK_SHARE * chance:
         text = (

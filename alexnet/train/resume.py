@@ -19,9 +19,9 @@ from alexnet.placement import find_device
 from alexnet.processors import cores
 from alexnet.runs.folder import RunFolder
 from alexnet.text import option_name
-from alexnet.train.checks import check_numbers, with_options
+from alexnet.train.checks import check_numbers, recipe_of
 from alexnet.train.options import LAUNCH_OPTIONS, TrainOptions
-from alexnet.train.recipes import Recipe, find
+from alexnet.train.recipes import find
 from alexnet.train.state import Standing, TrainingState, grid_note, make_state, set_threads, start_in
 from alexnet.train.warm_start import freeze, initial_network
 
@@ -60,24 +60,20 @@ def resume_run(
     options = recorded_options(run, given)
     check(run.config, ResumedConfig, folder / "config.json", REMEDY)
     check_same_store(run, store)
-    recipe = with_options(find(options.recipe), options)
+    recipe = recipe_of(options)
     check_numbers(options, recipe)
     machine, remarks = _keep_choices(run, options, team)
-    network = run.empty_network()
-    team.grid.check(network.table, recipe.batch, options.accumulation_steps)
-    freeze(network, options.freeze)
-    state = make_state(run, store, network, run.inputs, recipe, options, machine)
+    team.grid.check(run.table, recipe.batch, options.accumulation_steps)
+    state = make_state(run, store, freeze(run.empty_network(), options.freeze), run.inputs, options)
     tensors, about, notes = run.latest_checkpoint()
     if tensors is None:
         if notes or (folder / "model.safetensors").exists():
             raise UserError(f"{folder}: no undamaged checkpoint to resume from. Start a new run, --from {folder}.")
-        return (
-            _from_the_start(state, recipe, options),
-            [*notes, *remarks, "no checkpoint was saved yet: from the start"],
-            0,
-        )
+        # Killed before its first checkpoint: the initial weights again. They don't fit if the options were edited.
+        state.network.fill(initial_network(store, recipe, options).state_dict(), folder / "config.json")
+        return state, [*notes, *remarks, "no checkpoint was saved yet: from the start"], 0
     log_bytes = restored(state, tensors, about).log_bytes
-    _check_epochs(run, recipe, state)
+    _check_epochs(state)
     run.write_config(
         options=run.value("options") | {"epochs": options.epochs},
         machine=machine,
@@ -112,14 +108,15 @@ def check_same_weights(run: RunFolder, given: np.ndarray | None, team: Team) -> 
         raise UserError(f"{run.path}: trained with sample weights. Resume it in one process, without torchrun.")
 
 
-def _check_epochs(run: RunFolder, recipe: Recipe, state: TrainingState) -> None:
+def _check_epochs(state: TrainingState) -> None:
     """Raises UsageError where another number of epochs makes no sense for a run that is resumed."""
+    run, recipe = state.run, state.recipe
     trained, recorded = state.cursor.epoch - 1, run.value("options", "epochs") or find(recipe.name).epochs
-    if state.epochs < trained:
-        raise UsageError(f"--epochs {state.epochs}: the run in {run.path} has trained {trained} epochs already.")
-    if (recipe.stages or recipe.power is not None) and state.epochs != recorded:
+    if recipe.epochs < trained:
+        raise UsageError(f"--epochs {recipe.epochs}: the run in {run.path} has trained {trained} epochs already.")
+    if (recipe.stages or recipe.power is not None) and recipe.epochs != recorded:
         raise UsageError(
-            f"--epochs {state.epochs}: the schedule of recipe {recipe.name} covers {recorded} epochs "
+            f"--epochs {recipe.epochs}: the schedule of recipe {recipe.name} covers {recorded} epochs "
             "and can't be stretched while it runs. Leave --epochs out, or start a new run."
         )
 
@@ -178,10 +175,3 @@ def changed_machine(run: RunFolder) -> list[str]:
         for name in there
         if there[name] != here[name]
     ]
-
-
-def _from_the_start(state: TrainingState, recipe: Recipe, options: TrainOptions) -> TrainingState:
-    """A run that was killed before its first checkpoint: its initial weights again. Raises UserError if the config's
-    options make another network than its table."""
-    state.network.fill(initial_network(state.store, recipe, options).state_dict(), state.run.path / "config.json")
-    return state

@@ -2,9 +2,8 @@
 
 import math
 import os
-import platform
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,9 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-import alexnet
 from alexnet import kernels
-from alexnet.data.augment import Augmentation
 from alexnet.data.preprocessing import Preprocessing
 from alexnet.data.store.check import remarks_on
 from alexnet.data.store.read import Store
@@ -34,9 +31,9 @@ from alexnet.processors import cores, omp_threads
 from alexnet.runs.folder import RunFolder, disk_needed, snapshot_epochs
 from alexnet.text import counted, in_bytes
 from alexnet.train import precision
-from alexnet.train.checks import check_numbers, few_updates, large_batch_notes, with_options
+from alexnet.train.checks import check_numbers, few_updates, large_batch_notes, recipe_of
 from alexnet.train.options import TrainOptions
-from alexnet.train.recipes import Recipe, describe, find
+from alexnet.train.recipes import Recipe, describe
 from alexnet.train.schedule import Rates, Schedule, ScheduleState, schedule_of
 from alexnet.train.update import Lars, Update
 from alexnet.train.warm_start import initial_inputs, initial_network, starting_notes
@@ -81,44 +78,37 @@ class TrainingState:
     update: Update
     schedule: Schedule
     inputs: Preprocessing
-    augmentation: Augmentation
-    epochs: int
-    batch: int
-    accumulation_steps: int
-    seed: int
+    recipe: Recipe
+    options: TrainOptions
     device: torch.device
     dtype: torch.dtype
-    save_minutes: float
-    snapshots: bool
     sample_weights: np.ndarray | None = None
     """float32 (N,): factors of the training pictures' losses; None: 1 for each."""
     cursor: Cursor = field(default_factory=Cursor)
     saved_at: float = field(default_factory=time.monotonic)
     team: Team = field(default_factory=Team)
     network_shard: NetworkShard = field(init=False)
-    learning: GradientSum = field(init=False)
+    gradient_sum: GradientSum = field(init=False)
 
     def __post_init__(self) -> None:
-        self.network_shard, self.learning = NetworkShard(self.network), GradientSum(self.network)
+        self.network_shard, self.gradient_sum = NetworkShard(self.network), GradientSum(self.network)
 
     def take_shard(self, team: Team) -> None:
         """Keep what this process holds of the network, of the whole one it has now."""
-        names = self.update.scaled_names
         self.team, self.network_shard = team, team.shard_of(self.network)
-        summed = {weight for name in team.summed_layers(self.network_shard) for weight in self._weights_of(name)}
-        self.network.copies.learn(self.accumulation_steps == 1, excluded=summed)
-        self.update.velocities = self.network_shard.cut(self.update.velocities)
+        layers = map(self.network.get_submodule, team.summed_layers(self.network_shard))
+        summed = {weight for layer in layers for weight in layer.parameters()}
+        self.network.copies.learn(self.options.accumulation_steps == 1, excluded=summed)
         if self.update.lars is not None:
-            self.update.lars = replace(self.update.lars, of_whole=team.norms_of_whole(self.network_shard, names))
-        self.learning = team.learning(self.network_shard)
-
-    def _weights_of(self, layer: str) -> Iterator[Tensor]:
-        return self.network.get_submodule(layer).parameters()
+            of_whole = team.norms_of_whole(self.network_shard, self.update.scaled_names)
+            self.update.lars = replace(self.update.lars, of_whole=of_whole)
+        self.update.velocities = self.network_shard.cut(self.update.velocities)
+        self.gradient_sum = team.gradient_sum(self.network_shard)
 
     @property
     def batches(self) -> int:
         """Of an epoch."""
-        return math.ceil(len(self.store.splits["train"]) / self.batch)
+        return math.ceil(len(self.store.splits["train"]) / self.recipe.batch)
 
     @property
     def rates(self) -> Rates:
@@ -127,7 +117,7 @@ class TrainingState:
 
     @property
     def finished(self) -> bool:
-        return self.cursor.epoch > self.epochs or self.schedule.finished
+        return self.cursor.epoch > self.recipe.epochs or self.schedule.finished
 
     def save_checkpoint(self, log_bytes: int) -> None:
         """Write a checkpoint of the whole network, as one process has it: all bring their parts, the leader writes."""
@@ -149,8 +139,8 @@ class TrainingState:
 
     def restore(self, tensors: dict[str, Tensor], standing: Standing) -> None:
         """The inverse of `contents`."""
-        self.network.load_state_dict(_under("weight/", tensors))
-        for name, value in _under("velocity/", tensors).items():
+        self.network.load_state_dict(under("weight/", tensors))
+        for name, value in under("velocity/", tensors).items():
             self.update.velocities[name].copy_(value)
         self.schedule.state, self.cursor = standing.schedule, standing.cursor
 
@@ -160,10 +150,11 @@ class TrainingState:
 
     @property
     def save_is_due(self) -> bool:
-        return self.seconds_since_save > 60 * self.save_minutes
+        return self.seconds_since_save > 60 * self.options.save_minutes
 
 
-def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors whose names begin so, without that beginning."""
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 
@@ -185,7 +176,7 @@ def start_run(
 
     Raises UserError or UsageError for options, store or folder that can't be used; nothing is left behind then.
     """
-    recipe = with_options(find(options.recipe), options)
+    recipe = recipe_of(options)
     check_numbers(options, recipe)
     RunFolder.refuse_taken(folder)  # before anything is computed
     network = initial_network(store, recipe, options)
@@ -219,7 +210,7 @@ def start_run(
         *few_updates(store, recipe.batch),
         *grid_note(team, threads),
     ]
-    return make_state(run, store, network, inputs, recipe, options, machine), notes
+    return make_state(run, store, network, inputs, options), notes
 
 
 def _check_disk(folder: Path, network: Network, epochs: int, *, snapshots: bool) -> str:
@@ -234,9 +225,6 @@ def _config(
     store: Store, network: Network, recipe: Recipe, options: TrainOptions, machine: dict[str, Any]
 ) -> dict[str, Any]:
     return {
-        "alexnet": alexnet.__version__,
-        "torch": str(torch.__version__),
-        "python": platform.python_version(),
         "network": {
             "table": table_json.to_json(network.table),
             "input_size": network.input_size,
@@ -271,16 +259,10 @@ def grid_note(team: Team, threads: int) -> list[str]:
 
 
 def make_state(
-    run: RunFolder,
-    store: Store,
-    network: Network,
-    inputs: Preprocessing,
-    recipe: Recipe,
-    options: TrainOptions,
-    machine: dict[str, Any],
+    run: RunFolder, store: Store, network: Network, inputs: Preprocessing, options: TrainOptions
 ) -> TrainingState:
-    """The state of one process: the whole network, at rest at its beginning."""
-    device = torch.device(machine["device"])
+    """The state of one process, with the whole network, before the first update."""
+    recipe, device = recipe_of(options), torch.device(run.value("machine", "device"))
     if options.deterministic and device.type == "cuda":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS repeats itself only with this
         torch.use_deterministic_algorithms(True)
@@ -302,15 +284,10 @@ def make_state(
         update=update,
         schedule=schedule_of(recipe, options.patience, options.threshold / 100),
         inputs=inputs.to(device),
-        augmentation=recipe.augmentation,
-        epochs=recipe.epochs,
-        batch=recipe.batch,
-        accumulation_steps=options.accumulation_steps,
-        seed=options.seed,
+        recipe=recipe,
+        options=options,
         device=device,
-        dtype=DTYPES[machine["precision"]],
-        save_minutes=options.save_minutes,
-        snapshots=options.snapshots,
+        dtype=DTYPES[run.value("machine", "precision")],
         sample_weights=run.sample_weights,
     )
 

@@ -71,11 +71,11 @@ def update_on(
     masks, and the mean over the batch is the weighted mean over its micro-batches.
     """
     state.network.train()
-    position = state.network_shard.begin_batch(state.seed, state.cursor.epoch, shard, state.device)
+    position = state.network_shard.begin_batch(state.options.seed, state.cursor.epoch, shard, state.device)
     if shard.begins_batch:
         state.update.forget_gradients()
-    with state.learning.micro_batch(last=shard.ends_batch), state.network.copies.in_use():
-        loss, errors = local_loss(state.learning.forward(inputs, position), labels, shard, weights)
+    with state.gradient_sum.micro_batch(last=shard.ends_batch), state.network.copies.in_use():
+        loss, errors = local_loss(state.gradient_sum.forward(inputs, position), labels, shard, weights)
         figures = state.team.sum(torch.stack((loss.detach(), errors.to(loss.dtype))))
         if not is_asynchronous(state.device) and not math.isfinite(figures[0].item()):
             raise Diverged(
@@ -105,14 +105,16 @@ def local_loss(
 
 def augmented(state: TrainingState, indices: np.ndarray, pictures: Tensor, rates: Rates, first: int = 0) -> Tensor:
     """The pictures as the network takes them; `first`: the position of the first of them in their batch."""
-    augmentation = state.augmentation if rates.colour else state.augmentation.without_colour()
+    augmentation = state.recipe.augmentation
+    if not rates.colour:
+        augmentation = augmentation.without_colour()
     return augmentation.apply(
         pictures,
         state.inputs,
-        seed=state.seed,
+        seed=state.options.seed,
         epoch=state.cursor.epoch,
         indices=indices,
-        first=state.cursor.batch * state.batch + first,
+        first=state.cursor.batch * state.recipe.batch + first,
         dtype=state.dtype,
     )
 

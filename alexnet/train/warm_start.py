@@ -8,7 +8,7 @@ from alexnet.data.preprocessing import Preprocessing
 from alexnet.data.store.read import Store
 from alexnet.errors import UsageError, UserError
 from alexnet.nets.network import Network, build
-from alexnet.nets.table import BatchNorm, Weighted
+from alexnet.nets.table import BatchNorm, Weighted, named_rows
 from alexnet.nets.zoo import find as find_net
 from alexnet.runs.folder import RunFolder
 from alexnet.train.options import TrainOptions
@@ -38,8 +38,7 @@ def initial_network(store: Store, recipe: Recipe, options: TrainOptions) -> Netw
         take_weights(network, source, options.take, store.class_ids)
     elif options.take:
         raise UsageError(f"--take {options.take}: say from which run, with --from.")
-    freeze(network, options.freeze)
-    return network
+    return freeze(network, options.freeze)
 
 
 @torch.no_grad()
@@ -75,7 +74,7 @@ def taken_layers(network: Network, source: RunFolder, take: str) -> list[str]:
     """The layers that `take` names; by default all but the last and those that `source` has no weights for."""
     weighted = _layers_with_weights(network)
     if take:
-        return spanned("take", take, weighted)
+        return named_rows("take", take, weighted, weighted)
     return [name for name in weighted if name not in (network.table.weighted[-1].name, *source.missing_layers)]
 
 
@@ -85,7 +84,7 @@ def starting_notes(store: Store, network: Network, options: TrainOptions) -> lis
         return []
     source = RunFolder.open(options.start_from)
     weighted, taken = _layers_with_weights(network), taken_layers(network, source, options.take)
-    still = spanned("freeze", options.freeze, weighted)
+    still = named_rows("freeze", options.freeze, weighted, weighted)
     kinds = {
         "learning on": [name for name in taken if name not in still],
         "taken and frozen": [name for name in taken if name in still],
@@ -97,28 +96,14 @@ def starting_notes(store: Store, network: Network, options: TrainOptions) -> lis
     return ["; ".join([f"from {source.path}: {told}", *mean])]
 
 
-def freeze(network: Network, names: str) -> None:
-    """Stop the named layers from learning. `names`: layers or spans of layers, as in "conv1-conv5,fc6"."""
-    for name in spanned("freeze", names, _layers_with_weights(network)):
+def freeze(network: Network, names: str) -> Network:
+    """The network, with the named layers stopped from learning. `names`: as in "conv1-conv5,fc6"."""
+    weighted = _layers_with_weights(network)
+    for name in named_rows("freeze", names, weighted, weighted):
         network.get_submodule(name).requires_grad_(False)
     if not any(weight.requires_grad for weight in network.parameters()):
         raise UsageError(f"--freeze {names}: leaves nothing to learn.")
-
-
-def spanned(option: str, names: str, layers: Sequence[str]) -> list[str]:
-    """The layers that `names` means: names and spans of them, as in "conv1-conv5,fc6", or "all". Raises UsageError,
-    naming the `option`, for a layer that is not there."""
-    found: list[str] = []
-    for part in layers if names == "all" else filter(None, names.split(",")):
-        first, _, last = part.partition("-")
-        for name in (first, last or first):
-            if name not in layers:
-                raise UsageError(f"--{option} {names}: there is no layer {name!r}. There are: {', '.join(layers)}.")
-        span = layers[layers.index(first) : layers.index(last or first) + 1]
-        if not span:
-            raise UsageError(f"--{option} {names}: {last} comes before {first}; write {last}-{first}.")
-        found += span
-    return found
+    return network
 
 
 def _layers_with_weights(network: Network) -> list[str]:

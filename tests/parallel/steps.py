@@ -13,6 +13,7 @@ from alexnet.parallel.launch import launched
 from alexnet.parallel.team import Team
 from alexnet.runs.folder import RunFolder
 from alexnet.train.options import TrainOptions
+from alexnet.train.recipes import find
 from alexnet.train.schedule import Logged, Rates
 from alexnet.train.state import TrainingState
 from alexnet.train.step import update_on
@@ -65,7 +66,7 @@ def train(case: Case, team: Team | None = None) -> Outcome:
     losses, seen = [], 0
     for step in range(case.updates):
         batch = np.arange(seen, seen + case.batches[step % len(case.batches)])
-        micro_batch = state.batch // state.accumulation_steps
+        micro_batch = state.recipe.batch // state.options.accumulation_steps
         for offset in range(0, len(batch), micro_batch):
             shard = state.team.shard(batch[offset : offset + micro_batch], offset=offset, total=len(batch))
             inputs, labels = pictures_of(shard.indices, state.network, case)
@@ -83,20 +84,16 @@ def job_of(case: Case, team: Team) -> TrainingState:
     team.grid.check(network.table, 24)
     rule = {"layer_decays": case.decays, "lars": case.lars}
     update = Update(network, momentum=0.9, decay=0.0005, decay_biases=True, **rule)
-    stand_ins: dict = dict.fromkeys(("store", "inputs", "augmentation"))
+    stand_ins: dict = dict.fromkeys(("store", "inputs"))
     state = TrainingState(
         run=RunFolder(Path("nowhere"), {}),
         network=network,
         update=update,
         schedule=Logged(()),
-        epochs=1,
-        batch=8,
-        accumulation_steps=case.options.accumulation_steps,
-        seed=3,
+        recipe=replace(find("paper"), epochs=1, batch=8),
+        options=replace(case.options, seed=3),
         device=torch.device("cpu"),
         dtype=case.dtype,
-        save_minutes=1,
-        snapshots=False,
         **stand_ins,
     )
     state.take_shard(team)

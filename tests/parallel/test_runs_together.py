@@ -139,10 +139,10 @@ def thousand(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 
 def count_together(store: Path, folder: Path, options: TrainOptions) -> Counts:
-    run = RunFolder(folder, {"machine": {}})
+    run = RunFolder(folder, {"machine": MACHINE})
     opened = Store.open(store)
     with launched(**options.launch) as team:
-        state = make_state(run, opened, network(), inputs(opened), find("paper"), options, MACHINE)
+        state = make_state(run, opened, network(), inputs(opened), options)
         state.take_shard(team)
         return loop.validate(state)
 

@@ -41,7 +41,7 @@ def test_layers_and_numbers_in_words() -> None:
             numbers_in(words, 20, "channels")
     with pytest.raises(UsageError, match="a span runs from one layer with weights to a later one"):
         layers_in(network, "conv4-conv2")
-    with pytest.raises(UserError, match=r"has no layer 'conv9'\. It has: conv1"):
+    with pytest.raises(UserError, match=r"there is no layer 'conv9'\. There are: conv1"):
         layers_in(network, "conv1-conv9")
 
 
