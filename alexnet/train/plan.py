@@ -1,4 +1,4 @@
-"""What many devices would bring, reckoned from the table of rows before any of them is rented.
+"""What many devices would bring, computed from the table of rows before any of them is rented.
 
 The model is small on purpose. A step is computing, then sending:
 
@@ -19,11 +19,10 @@ Layouts, N devices, B pictures of the whole batch:
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 from alexnet.errors import UsageError, UserError
 from alexnet.nets import zoo
@@ -82,7 +81,8 @@ class Cluster:
 @dataclass(frozen=True)
 class Forecast:
     """One layout: seconds of computing and of sending in a step, and the bytes that the busiest device sends (or
-    receives) for it; pictures of a batch and of an epoch."""
+    receives) for it; pictures of a batch and of an epoch; seconds of a step, from one update to the next, the share of
+    it that is sending, and seconds of an epoch without validation; pictures a second, of all devices together."""
 
     layout: str
     devices: int
@@ -91,26 +91,15 @@ class Forecast:
     sent: int
     batch: int
     pictures: int
-
-    @property
-    def step(self) -> float:
-        """Seconds from one update to the next."""
-        return self.computing + self.sending
-
-    @property
-    def epoch(self) -> float:
-        """Seconds of a pass over all pictures, validation apart."""
-        return ceil(self.pictures / self.batch) * self.step
-
-    @property
-    def speed(self) -> float:
-        """Pictures a second, of all devices together."""
-        return self.batch / self.step
+    step: float
+    sending_share: float
+    epoch: float
+    speed: float
 
 
 @dataclass(frozen=True)
 class Impossible:
-    """A layout that can't be had, and why."""
+    """A layout that is not possible, and why."""
 
     layout: str
     reason: str
@@ -186,19 +175,19 @@ def forecasts(subject: Subject, cluster: Cluster, *, batch: int | None, pictures
     batch = BATCH * cluster.devices if batch is None else batch
     _check(cluster, batch, pictures)
     layers = trace(subject.table, subject.input_size)
-    found: list[Forecast | Impossible] = [
-        Forecast("one device", 1, batch / cluster.speed, 0.0, 0, batch, pictures),
-    ]
+    found: list[Forecast | Impossible] = [_forecast("one device", 0, replace(cluster, devices=1), batch, pictures)]
     for layout in LAYOUTS if cluster.devices > 1 else ():
-        reckoned = layout(layers, cluster, batch)
-        found.append(reckoned if isinstance(reckoned, Impossible) else _forecast(*reckoned, cluster, batch, pictures))
+        planned = layout(layers, cluster, batch)
+        found.append(planned if isinstance(planned, Impossible) else _forecast(*planned, cluster, batch, pictures))
     return found
 
 
 def _forecast(name: str, numbers: float, cluster: Cluster, batch: int, pictures: int) -> Forecast:
     sent = round(numbers * cluster.number_bytes)
-    computing = ceil(batch / cluster.devices) / cluster.speed
-    return Forecast(name, cluster.devices, computing, sent / cluster.link, sent, batch, pictures)
+    computing, sending = ceil(batch / cluster.devices) / cluster.speed, sent / cluster.link
+    step = computing + sending
+    derived = {"step": step, "sending_share": sending / step, "epoch": ceil(pictures / batch) * step}
+    return Forecast(name, cluster.devices, computing, sending, sent, batch, pictures, **derived, speed=batch / step)
 
 
 def _check(cluster: Cluster, batch: int, pictures: int) -> None:
@@ -215,24 +204,8 @@ def _check(cluster: Cluster, batch: int, pictures: int) -> None:
 # ── in words ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def as_json(found: Sequence[Forecast | Impossible]) -> list[dict[str, Any]]:
-    """Plain values: seconds, bytes, pictures a second."""
-    return [
-        asdict(layout)
-        if isinstance(layout, Impossible)
-        else asdict(layout)
-        | {
-            "step": layout.step,
-            "sending_share": layout.sending / layout.step,
-            "epoch": layout.epoch,
-            "speed": layout.speed,
-        }
-        for layout in found
-    ]
-
-
 def describe(found: Sequence[Forecast | Impossible]) -> str:
-    """A line for each layout; below, those that can't be had and why."""
+    """A line for each layout; below, those that are not possible and why."""
     possible = [layout for layout in found if isinstance(layout, Forecast)]
     alone = possible[0].speed
     heading = ("layout", "step", "of it sending", "a device sends", "epoch", "img/s", "of one device")
@@ -240,7 +213,7 @@ def describe(found: Sequence[Forecast | Impossible]) -> str:
         (
             layout.layout,
             in_seconds(layout.step),
-            f"{layout.sending / layout.step:.0%}",
+            f"{layout.sending_share:.0%}",
             in_bytes(layout.sent),
             duration(layout.epoch),
             f"{layout.speed:,.0f}",
