@@ -7,14 +7,11 @@ from pathlib import Path
 
 from alexnet.bench import machine, own, suite, timing
 from alexnet.commands.options.tools import Bench
-from alexnet.errors import UsageError, UserError
+from alexnet.errors import UserError
 from alexnet.terminal import progress, say
 
 
 def run(options: Bench) -> None:
-    for option, value in (("batch", options.batch), ("repeats", options.repeats)):
-        if value < 1:
-            raise UsageError(f"--{option} {value}: at least 1")
     with progress("rounds") as report:
         bench = own.Bench(
             folder=Path(tempfile.gettempdir()),

@@ -18,6 +18,7 @@ import alexnet
 from alexnet.commands import VERBS
 from alexnet.errors import UsageError
 from alexnet.files.atomic import expanded
+from alexnet.files.schema import check_ranges
 
 TYRO = (DisallowNone,)
 
@@ -34,6 +35,7 @@ def execute(arguments: list[str]) -> None:
     """Run one command line. Mistakes leave as exceptions; wrong options of a verb may also as tyro's SystemExit(2)."""
     name, words = parted(arguments)
     options = parse(find_verb(name), name, words)
+    check_ranges(options)
     module = {"import": "import_"}.get(name, name.replace(" ", "_"))
     import_module(f"alexnet.commands.{module}").run(options)
 

@@ -13,8 +13,6 @@ from alexnet.terminal import say
 
 
 def run(options: Predict) -> None:
-    if options.top < 1:
-        raise UsageError(f"--top {options.top}: at least 1")
     if not options.pictures:
         raise UsageError("no picture given. Name files or folders, or - for standard input.")
     if options.save_probabilities is not None:

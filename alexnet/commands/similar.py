@@ -20,8 +20,6 @@ from alexnet.terminal import progress, say
 
 
 def run(options: Similar) -> None:
-    if options.count < 1:
-        raise UsageError(f"--count {options.count}: at least 1")
     if not options.pictures:
         raise UsageError("no picture given. Name files or folders, or - for standard input.")
     opened = Run.open(options.run_folder, **vars(options.compute))

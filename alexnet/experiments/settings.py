@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from alexnet.choices import DeviceChoice, Initialisation, PrecisionChoice
-from alexnet.errors import UsageError
+from alexnet.files.schema import Range, check_ranges
 
 
 @dataclass(frozen=True)
@@ -13,9 +13,9 @@ class Settings:
     """Options of `alexnet paper run`; those that `TrainOptions` has too are handed to every training. None: what the
     experiment or the recipe says."""
 
-    seeds: int = 3
+    seeds: Annotated[int, Range(1)] = 3
     """Networks of each kind, of seeds 0, 1, …; with one, no claim can be decided."""
-    epochs: int | None = None
+    epochs: Annotated[int, Range(1)] | None = None
     """Passes over the training pictures, at most. Default: the recipe's."""
     width: float = 1.0
     """Factor on the maps and units of every layer but the last, in all networks."""
@@ -48,9 +48,7 @@ class Settings:
     def check(self) -> None:
         """Raises UsageError for a number that no experiment can use. (The others are checked
         when a network is trained.)"""
-        for name, value in (("seeds", self.seeds), ("epochs", self.epochs)):
-            if value is not None and value < 1:
-                raise UsageError(f"--{name} {value}: at least 1 is needed.")
+        check_ranges(self)
 
 
 WHERE = ("threads", "device")

@@ -28,8 +28,9 @@ from typing import (
     is_typeddict,
 )
 
-from alexnet.errors import UserError
+from alexnet.errors import UsageError, UserError
 from alexnet.files.atomic import file_fault, read_bounded
+from alexnet.text import option_name
 
 LONGEST_WORDS = 200
 LARGEST_WHOLE = 1 << 53
@@ -78,6 +79,18 @@ class Range:
 
     def __call__(self, value: float) -> bool:
         return self.low <= value <= self.high
+
+
+def check_ranges(options: Any) -> None:
+    """Raises UsageError for an option (a field of a dataclass) whose number lies below the `Range` in its type."""
+    for name, hint in get_type_hints(type(options), include_extras=True).items():
+        value, option = getattr(options, name), option_name(name)
+        kinds = (hint, *get_args(hint))  # of a `Range`, or of a union with None
+        for limits in (one for kind in kinds for one in getattr(kind, "__metadata__", ()) if isinstance(one, Range)):
+            if value is not None and not math.isfinite(value):
+                raise UsageError(f"{option} {value}: a finite number is needed.")
+            if value is not None and value < limits.low:
+                raise UsageError(f"{option} {value}: at least {limits.low:g} is needed.")
 
 
 Count = Annotated[int, Range()]

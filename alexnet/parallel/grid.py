@@ -5,7 +5,7 @@ of one network are neighbours, as a rule on one host.
 """
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -92,9 +92,6 @@ class ProcessGrid:
         halves = [f"{self.wire} on the wire"] if self.wire != "same" else []
         halves += [f"{self.gradients} gradients"] if self.gradients != "same" else []
         return f"{self.processes} processes: {', '.join(parts + halves)}"
-
-    def as_json(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def _check_columns(table: Table, columns: int) -> None:

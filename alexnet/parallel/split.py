@@ -79,18 +79,18 @@ NO_LOGITS, RETURN = "no logits", "exchange that returns logits"
 @torch.no_grad()
 def split(network: Network, grid: ProcessGrid, member: Member) -> NetworkShard:
     """Cut the network down to a member's part, in place."""
-    part = NetworkShard(network, spans(network.table, grid), member.number)
+    shard = NetworkShard(network, spans(network.table, grid), member.number)
     if grid.columns > 1:
-        _split_columns(network, part, member)
+        _split_columns(network, shard, member)
     elif grid.hybrid:
-        _split_dense(network, part, member)
-    return part
+        _split_dense(network, shard, member)
+    return shard
 
 
 # ── columns ([A] §3.2) ───────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _split_columns(network: Network, part: NetworkShard, member: Member) -> None:
+def _split_columns(network: Network, shard: NetworkShard, member: Member) -> None:
     table, layers = network.table, network.layers
     last = table.weighted[-1]
     end = table.rows.index(last)
@@ -98,7 +98,7 @@ def _split_columns(network: Network, part: NetworkShard, member: Member) -> None
     held = layers if member.number == 0 else layers[:end]
     network.layers = tuple(_of_column(table, layer, member.number) for layer in held)
     for whole, layer in zip(held, network.layers, strict=True):
-        _narrow(network, whole, layer, part)
+        _narrow(network, whole, layer, shard)
     for layer in layers[len(held) :]:
         delattr(network, layer.row.name)
     network.order = [layer.row.name for layer in network.layers]
@@ -144,24 +144,24 @@ def _share(shape: Shape, columns: int) -> Shape:
     return Shape(shape.maps // columns, shape.side)
 
 
-def _narrow(network: Network, whole: Layer, layer: Layer, part: NetworkShard) -> None:
+def _narrow(network: Network, whole: Layer, layer: Layer, shard: NetworkShard) -> None:
     """Put the module of the part in the place of the whole layer's."""
     name = layer.row.name
     module = network.get_submodule(name)
     if isinstance(layer.row, Conv | Dense | BatchNorm):
-        network.add_module(name, _part_of(module, layer, part))
+        network.add_module(name, _part_of(module, layer, shard))
     elif isinstance(module, DropUnits):
-        module.first_unit = part.number * layer.leaving.units
+        module.first_unit = shard.number * layer.leaving.units
     elif isinstance(module, ResponseNorm):
         module.spec = replace(module.spec, blocks=module.spec.blocks // whole.columns)
 
 
-def _part_of(module: nn.Module, layer: Layer, part: NetworkShard) -> nn.Module:
+def _part_of(module: nn.Module, layer: Layer, shard: NetworkShard) -> nn.Module:
     """The layer's module with a part of the whole module's weights, learning where that one does."""
     name = layer.row.name
     example = module.get_parameter("weight")
     narrow = module_for(layer).to(example.device, example.dtype)
-    own = part.cut({f"{name}.{key}": value for key, value in module.state_dict().items()})
+    own = shard.cut({f"{name}.{key}": value for key, value in module.state_dict().items()})
     narrow.load_state_dict({key.removeprefix(f"{name}."): value for key, value in own.items()})
     for key, weight in module.named_parameters():
         copy = narrow.get_parameter(key)
@@ -191,37 +191,37 @@ def _insert_before(network: Network, name: str, exchange: nn.Module) -> None:
 # ── hybrid (One Weird Trick, arXiv 1404.5997, its first scheme) ──────────────────────────────────────────────────
 
 
-def _split_dense(network: Network, part: NetworkShard, member: Member) -> None:
+def _split_dense(network: Network, shard: NetworkShard, member: Member) -> None:
     """The convolutions stay, each process has its share of the pictures there. Before the first dense layer all maps of
     all pictures come together; from there on each process has a part of the units for all of them. At the end the
     logits go back to the processes whose pictures they are of."""
     everyone = (tuple(range(len(member.ranks))),) * len(member.ranks)
     wires, dense, first_unit = member.wires_for(everyone), dense_rows(network.table), 0
     start = network.table.rows.index(dense[0])
-    parts = _of_units(network.layers[start:], part)
+    parts = _of_units(network.layers[start:], shard)
     network.layers = (*network.layers[:start], *parts)
     for layer in parts:
         module = network.get_submodule(layer.row.name)
         if isinstance(layer.row, Dense):
-            network.add_module(layer.row.name, _part_of(module, layer, part))
-            first_unit = part.spans[layer.row.name][part.number].start
+            network.add_module(layer.row.name, _part_of(module, layer, shard))
+            first_unit = shard.spans[layer.row.name][shard.number].start
         elif isinstance(module, DropUnits):
             module.first_unit, module.sees_everyone = first_unit, True
-    _insert_before(network, dense[0].name, GatherPictures(wires, part.number, part.sizes))
+    _insert_before(network, dense[0].name, GatherPictures(wires, shard.number, shard.sizes))
     for below, row in pairwise(dense):
-        _insert_before(network, row.name, ReadOthers(wires, part.number, everyone[0], _widths(part, below)))
-    returned = ReturnPictures(wires, part.number, _widths(part, dense[-1]), part.sizes)
+        _insert_before(network, row.name, ReadOthers(wires, shard.number, everyone[0], _widths(shard, below)))
+    returned = ReturnPictures(wires, shard.number, _widths(shard, dense[-1]), shard.sizes)
     network.between[RETURN] = lambda x, _: returned(x)
     network.order.append(RETURN)
 
 
-def _of_units(layers: Sequence[Layer], part: NetworkShard) -> list[Layer]:
+def _of_units(layers: Sequence[Layer], shard: NetworkShard) -> list[Layer]:
     """Dense layers, and what stands between them, with the units that a member holds."""
     parts, own = [], Shape(0, 1)
     for layer in layers:
         row = layer.row
         if isinstance(row, Dense):
-            own = Shape(_widths(part, row)[part.number], 1)
+            own = Shape(_widths(shard, row)[shard.number], 1)
             costs = {"parameters": layer.parameters * own.maps // row.units, "macs": layer.macs * own.maps // row.units}
             narrow = replace(row, units=own.maps)
             parts.append(replace(layer, row=narrow, leaving=own, columns=1, reads=((0,),), **costs))
@@ -230,5 +230,5 @@ def _of_units(layers: Sequence[Layer], part: NetworkShard) -> list[Layer]:
     return parts
 
 
-def _widths(part: NetworkShard, row: Dense) -> tuple[int, ...]:
-    return tuple(span.stop - span.start for span in part.spans[row.name])
+def _widths(shard: NetworkShard, row: Dense) -> tuple[int, ...]:
+    return tuple(span.stop - span.start for span in shard.spans[row.name])

@@ -74,9 +74,9 @@ class Team:
         hybrid, who hold one network together, divide each of theirs."""
         grid = self.grid
         networks, network = grid.processes // grid.members, self.rank // grid.members
-        parts, part = (grid.members, self.rank) if grid.hybrid else (1, 0)
-        for first in range(batch * parts * network, count, batch * parts * networks):
-            yield shard_batch(np.arange(first, min(first + batch * parts, count)), parts, part)
+        shares, share = (grid.members, self.rank) if grid.hybrid else (1, 0)
+        for first in range(batch * shares * network, count, batch * shares * networks):
+            yield shard_batch(np.arange(first, min(first + batch * shares, count)), shares, share)
 
     # ── agreeing ─────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -125,18 +125,14 @@ class Team:
 
     def shard_of(self, network: Network) -> NetworkShard:
         """Cut the network down, in place, to what this process holds."""
-        number = self.grid.member_of(self.rank)
-        half = HALVES.get(self.grid.wire)
-        part = split(network, self.grid, Member(number, self._members, self._wires(half)))
+        wires = Wires((), (), self.groups.members, HALVES.get(self.grid.wire), self.meter)
+        shard = split(network, self.grid, Member(self.grid.member_of(self.rank), self._members, wires))
         if self.grid.shares > 1:
             for name, module in network.named_children():
                 if isinstance(module, MapBatchNorm):
-                    norm = WholeBatchNorm(module, self.groups.twins, part.sizes)
+                    norm = WholeBatchNorm(module, self.groups.twins, shard.sizes)
                     network.between[name] = lambda x, _, norm=norm: norm(x)
-        return part
-
-    def _wires(self, half: torch.dtype | None) -> Wires:
-        return Wires((), (), self.groups.members, half, self.meter)
+        return shard
 
     @property
     def _members(self) -> tuple[int, ...]:
@@ -144,12 +140,12 @@ class Team:
         first = self.grid.share_of(self.rank) * self.grid.members if not self.grid.hybrid else 0
         return tuple(range(first, first + self.grid.members))
 
-    def gradient_sum(self, part: NetworkShard) -> GradientSum:
+    def gradient_sum(self, shard: NetworkShard) -> GradientSum:
         """The network as it learns in this layout."""
-        network, half = part.network, HALVES.get(self.grid.gradients)
+        network, half = shard.network, HALVES.get(self.grid.gradients)
         if self.grid.shares == 1:
             return GradientSum(network)
-        layers = {name: network.get_submodule(name) for name in self.summed_layers(part)}
+        layers = {name: network.get_submodule(name) for name in self.summed_layers(shard)}
         dense = dense_rows(network.table)
         first = dense[0].name if dense else ""
         if not self.grid.hybrid:
@@ -163,18 +159,18 @@ class Team:
             network.between[SUMMING], network.order[:place] = summing, [SUMMING]
         return GradientSum(network, summing)
 
-    def summed_layers(self, part: NetworkShard) -> list[str]:
+    def summed_layers(self, shard: NetworkShard) -> list[str]:
         """The layers whose gradients are summed over processes: each of these has other pictures for them."""
-        names = [name for name, _ in part.network.named_children()] if self.grid.shares > 1 else []
-        return [name for name in names if not (self.grid.hybrid and name in part.spans)]
+        names = [name for name, _ in shard.network.named_children()] if self.grid.shares > 1 else []
+        return [name for name in names if not (self.grid.hybrid and name in shard.spans)]
 
-    def norms_of_whole(self, part: NetworkShard, names: Sequence[str]) -> Callable[[Norms], Norms] | None:
+    def norms_of_whole(self, shard: NetworkShard, names: Sequence[str]) -> Callable[[Norms], Norms] | None:
         """For `Lars`: squares add up over those that hold parts of the same layers. All have the same `names`, of the
         whole network's weight tensors, whatever they hold of it. None: nothing is split."""
-        split_here = [name for name in names if name.split(".")[0] in part.spans]
+        split_here = [name for name in names if name.split(".")[0] in shard.spans]
 
         def of_whole(norms: Norms) -> Norms:
-            nothing = torch.zeros(2, dtype=torch.float64, device=part.device)  # of layers that it has no part of
+            nothing = torch.zeros(2, dtype=torch.float64, device=shard.device)  # of layers that it has no part of
             squares = torch.stack([norms.get(name, nothing).double().square() for name in split_here])
             dist.all_reduce(squares, group=self.groups.members)
             whole = dict(zip(split_here, squares.sqrt(), strict=True))
@@ -182,26 +178,26 @@ class Team:
 
         return of_whole if split_here else None
 
-    def whole(self, part: NetworkShard, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    def whole(self, shard: NetworkShard, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         """On the leader the whole tensors, of which each process has a part, on the CPU; elsewhere nothing."""
-        if not part.spans:
+        if not shard.spans:
             return tensors if self.leads else {}
         if self.grid.share_of(self.rank) > 0 and not self.grid.hybrid:
             return {}
-        split_here = {name: tensor for name, tensor in tensors.items() if part.span(name, tensor, 0) is not None}
+        split_here = {name: tensor for name, tensor in tensors.items() if shard.span(name, tensor, 0) is not None}
         if not self.leads:
             for tensor in split_here.values():
                 dist.send(tensor.detach().cpu().contiguous(), 0, group=self.groups.control)
             return {}
         return {
-            name: self._collected(part, name, tensor) if name in split_here else tensor
+            name: self._collected(shard, name, tensor) if name in split_here else tensor
             for name, tensor in tensors.items()
         }
 
-    def _collected(self, part: NetworkShard, name: str, own: Tensor) -> Tensor:
+    def _collected(self, shard: NetworkShard, name: str, own: Tensor) -> Tensor:
         found = [own.detach().cpu().contiguous()]
         for number, rank in list(enumerate(self._members))[1:]:
-            span = part.span(name, own, number)
+            span = shard.span(name, own, number)
             if span is not None and span.stop > span.start:
                 found.append(torch.empty((span.stop - span.start, *own.shape[1:]), dtype=own.dtype))
                 dist.recv(found[-1], rank, group=self.groups.control)

@@ -40,7 +40,7 @@ from alexnet.images.resample import Resample
 from alexnet.isolation import isolated
 from alexnet.nets import table, table_json
 from alexnet.nets.network import Network, check_fits, state_dict_shapes
-from alexnet.placement import DTYPES, Placement, find_device
+from alexnet.placement import Placement, find_device
 from alexnet.runs.formats import FORMAT_VERSION, current_config
 
 KEPT_CHECKPOINTS = 2
@@ -79,8 +79,8 @@ class DataConfig(TypedDict, total=False):
 
 class MachineConfig(TypedDict, total=False):
     device: Literal["cpu", "cuda", "mps"]
-    precision: str
-    threads: Annotated[int, Range(1)]
+    precision: Literal["fp32", "bf16"]
+    threads: Annotated[int, Range(1, 1024)]
     kernels: str
 
 
@@ -412,5 +412,5 @@ def placement_for(folder: RunFolder, device: DeviceChoice = "auto", precision: P
     if precision != "auto":
         return Placement(found, precision)
     machine = folder.config.get("machine", {})
-    same = machine.get("device") == found.type and machine.get("precision") in DTYPES
+    same = machine.get("device") == found.type and "precision" in machine
     return Placement(found, machine["precision"] if same else "fp32")

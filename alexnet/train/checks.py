@@ -1,16 +1,14 @@
 """What the options make of a recipe, whether it can be done, and what a person should know of it beforehand."""
 
-import math
 from dataclasses import replace
-from typing import get_args, get_type_hints
 
 from alexnet.data.store.read import Store
 from alexnet.errors import UsageError
-from alexnet.files.schema import Range
+from alexnet.files.schema import check_ranges
 from alexnet.nets import zoo
 from alexnet.nets.network import Network
 from alexnet.nets.table import BatchNorm
-from alexnet.text import counted, option_name
+from alexnet.text import counted
 from alexnet.train.options import TrainOptions
 from alexnet.train.recipes import Recipe, describe, find
 
@@ -38,7 +36,11 @@ def recipe_of(options: TrainOptions) -> Recipe:
 
 def check_numbers(options: TrainOptions, recipe: Recipe) -> None:
     """Raises UsageError for a number that is out of its range, or does not go with the recipe."""
-    _check_ranges(options)
+    check_ranges(options)
+    if options.learning_rate is not None and not 0 < options.learning_rate < float("inf"):
+        raise UsageError(f"--learning-rate {options.learning_rate}: a number above 0 is needed.")
+    if options.momentum is not None and not 0 <= options.momentum < 1:
+        raise UsageError(f"--momentum {options.momentum}: a number from 0 to below 1 is needed.")
     if recipe.batch % options.accumulation_steps:
         raise UsageError(
             f"--accumulation-steps {options.accumulation_steps}: it must divide the batch, {recipe.batch:,} pictures, "
@@ -48,21 +50,6 @@ def check_numbers(options: TrainOptions, recipe: Recipe) -> None:
         raise UsageError(f"--warmup {options.warmup:g}: recipe {recipe.name} has no warm-up. Leave it out.")
     if recipe.power is not None and recipe.warmup >= recipe.epochs:
         raise UsageError(f"--warmup {recipe.warmup:g}: the run has only {recipe.epochs} epochs. Give fewer.")
-
-
-def _check_ranges(options: TrainOptions) -> None:
-    for name, hint in get_type_hints(TrainOptions, include_extras=True).items():
-        value, option = getattr(options, name), option_name(name)
-        kinds = (hint, *get_args(hint))  # of a `Range`, or of a union with None
-        for limits in (one for kind in kinds for one in getattr(kind, "__metadata__", ()) if isinstance(one, Range)):
-            if value is not None and not math.isfinite(value):
-                raise UsageError(f"{option} {value}: a finite number is needed.")
-            if value is not None and value < limits.low:
-                raise UsageError(f"{option} {value}: at least {limits.low:g} is needed.")
-    if options.learning_rate is not None and not 0 < options.learning_rate < float("inf"):
-        raise UsageError(f"--learning-rate {options.learning_rate}: a number above 0 is needed.")
-    if options.momentum is not None and not 0 <= options.momentum < 1:
-        raise UsageError(f"--momentum {options.momentum}: a number from 0 to below 1 is needed.")
 
 
 def check_options(options: TrainOptions) -> None:

@@ -42,12 +42,7 @@ def jumping(p: float, *, base: float, factor: float, steps: int, to_mean: bool) 
     return (learning_rate * before) ** 0.5 if to_mean else before
 
 
-FUNCTIONS: dict[str, Callable[..., float]] = {
-    "linear": linear,
-    "exponential": exponential,
-    "plateaus": plateaus,
-    "jumping": jumping,
-}
+FUNCTIONS: dict[str, Callable[..., float]] = {f.__name__: f for f in (linear, exponential, plateaus, jumping)}
 OWN_BIASES: RateAt = partial(plateaus, base=0.02, factor=10, steps=2)  # twice the weights' first learning rate
 
 

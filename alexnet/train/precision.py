@@ -38,10 +38,6 @@ class Choice:
     precision: Precision
     reason: str
 
-    @property
-    def dtype(self) -> torch.dtype:
-        return DTYPES[self.precision]
-
 
 def choose(network: Network, device: torch.device, wish: Literal["auto", "fp32", "bf16"]) -> Choice:
     """The arithmetic for a run. With "auto" each convolution and dense layer is tried forward and backward.

@@ -1,8 +1,8 @@
 """Resuming a run: its recorded options and choices hold, or it is reported why they can't."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypedDict
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,41 +11,19 @@ from torch import Tensor
 from alexnet import kernels
 from alexnet.data.store.read import Store
 from alexnet.errors import UsageError, UserError
-from alexnet.files.schema import Range, check, from_json, reading_errors
+from alexnet.files.schema import from_json, reading_errors
 from alexnet.isolation import use_threads
 from alexnet.parallel.grid import ProcessGrid
 from alexnet.parallel.team import ALONE, Team
 from alexnet.placement import find_device
 from alexnet.processors import cores
-from alexnet.runs.folder import RunFolder
+from alexnet.runs.folder import REMEDY, RunFolder
 from alexnet.text import option_name
 from alexnet.train.checks import check_numbers, recipe_of
 from alexnet.train.options import LAUNCH_OPTIONS, TrainOptions
 from alexnet.train.recipes import find
 from alexnet.train.state import Standing, TrainingState, grid_note, make_state, set_threads, start_in
 from alexnet.train.warm_start import freeze, initial_network
-
-REMEDY = "Restore it from a copy."
-
-
-class DataConfig(TypedDict):
-    fingerprint: str
-
-
-class MachineConfig(TypedDict):
-    device: str
-    precision: Literal["fp32", "bf16"]
-    threads: Annotated[int, Range(1, 1024)]
-    kernels: str
-
-
-class ResumedConfig(TypedDict):
-    """What resuming needs of a config."""
-
-    data: DataConfig
-    machine: MachineConfig
-    options: dict[str, Any]
-    torch: str
 
 
 def resume_run(
@@ -58,7 +36,6 @@ def resume_run(
     """
     run = RunFolder.open(folder)
     options = recorded_options(run, given)
-    check(run.config, ResumedConfig, folder / "config.json", REMEDY)
     check_same_store(run, store)
     recipe = recipe_of(options)
     check_numbers(options, recipe)
@@ -140,11 +117,11 @@ def _keep_choices(run: RunFolder, options: TrainOptions, team: Team) -> tuple[di
     """Make the run's recorded choices hold here, or say why they can't. In another grid of processes the threads are
     chosen again, and a remark says so."""
     folder, machine, remarks = run.path, run.value("machine"), []
-    device = find_device(machine["device"])
+    device, recorded = find_device(run.value("machine", "device")), run.value("machine", "threads")
     starts = run.config.get("starts", [])
-    before = starts[-1]["layout"] if starts else ProcessGrid().as_json()
-    if before == team.grid.as_json():
-        if (recorded := machine["threads"]) > (here := max(1, cores() // team.local)):
+    before = starts[-1]["layout"] if starts else asdict(ProcessGrid())
+    if before == asdict(team.grid):
+        if recorded > (here := max(1, cores() // team.local)):
             remarks.append(f"{recorded} threads as before, for equal sums: slow, as only {here} can run at a time")
         use_threads(recorded)
     else:
@@ -155,7 +132,7 @@ def _keep_choices(run: RunFolder, options: TrainOptions, team: Team) -> tuple[di
             f"another process grid ({was} before, {now} now): sums round otherwise, the last bits may differ"
         )
     there_are = kernels.available(device)
-    recorded, here = machine["kernels"].partition(" ")[0], there_are.partition(" ")[0]
+    recorded, here = run.value("machine", "kernels").partition(" ")[0], there_are.partition(" ")[0]
     if recorded != here:
         raise UserError(
             f"{folder}: trained with the {recorded} kernels; here are only the {here} ones ({there_are}). "

@@ -249,7 +249,7 @@ def _config(
 
 def start_in(team: Team, step: int, threads: int) -> dict[str, Any]:
     """For the config: from which update on, in which grid, with how many threads each."""
-    return {"step": step, "layout": team.grid.as_json(), "threads": threads}
+    return {"step": step, "layout": asdict(team.grid), "threads": threads}
 
 
 def grid_note(team: Team, threads: int) -> list[str]:

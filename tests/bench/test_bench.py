@@ -136,7 +136,7 @@ def test_our_own_rows_need_no_peer(bench: Bench, monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize("arguments", [["--batch", "0"], ["--repeats", "0"]])
 def test_wrong_numbers(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["bench", *arguments]) == 2
-    assert capsys.readouterr().err == f"alexnet: {' '.join(arguments)}: at least 1\n"
+    assert capsys.readouterr().err == f"alexnet: {' '.join(arguments)}: at least 1 is needed.\n"
 
 
 def test_a_group_that_is_none() -> None:

@@ -12,8 +12,8 @@ CPU = torch.device("cpu")
 
 
 def test_as_asked() -> None:
-    assert precision.choose(build("toy"), CPU, "bf16").dtype == torch.bfloat16
-    assert precision.choose(build("toy"), CPU, "fp32").dtype == torch.float32
+    assert precision.choose(build("toy"), CPU, "bf16").precision == "bf16"
+    assert precision.choose(build("toy"), CPU, "fp32").precision == "fp32"
 
 
 def test_a_small_network_is_not_tried() -> None:

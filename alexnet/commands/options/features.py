@@ -8,6 +8,7 @@ from tyro.conf import Positional, arg
 
 from alexnet.choices import Beside, NumberType, ProbeKind, Views, Way
 from alexnet.commands.options.common import Compute, ComputeOptions, RunArgument, StoreArgument, option
+from alexnet.files.schema import Range
 
 Layer = Annotated[
     str | None,
@@ -141,7 +142,7 @@ class Similar:
     """Picture files, folders of them, or - for one picture on standard input."""
     index_folder: IndexFolder = None
     """The index."""
-    count: Annotated[int, arg(metavar="N")] = 6
+    count: Annotated[int, arg(metavar="N"), Range(1)] = 6
     """How many pictures to find for each; [A] shows six."""
     by: Way = "exact"
     """exact: all Euclidean distances; codes: Euclidean distances among those with the nearest codes; hamming: codes

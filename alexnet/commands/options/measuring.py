@@ -16,6 +16,7 @@ from alexnet.commands.options.common import (
     StoreArgument,
     option,
 )
+from alexnet.files.schema import Range
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class Predict:
     """Picture files, folders of them, or - for one picture on standard input."""
     views: Literal[1, 5, 10] = 10
     """Crops of a picture whose softmax outputs are averaged: 1 (centre), 5 (with corners), 10 (with mirrors)."""
-    top: Annotated[int, arg(metavar="N")] = 5
+    top: Annotated[int, arg(metavar="N"), Range(1)] = 5
     """How many classes to print."""
     json: bool = False
     """Print one JSON object per line: file, labels with class, id and probability, notes; or file and error."""

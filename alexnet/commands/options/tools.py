@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from tyro.conf import Positional, arg
 
 from alexnet.commands.options.common import RunArgument, option
+from alexnet.files.schema import Range
 
 
 @dataclass(frozen=True)
@@ -67,9 +68,9 @@ class Bench:
         option("[train|infer|views|lrn|prepare|data|see ...]", default="all"),
     ] = ()
     """What to measure; lrn, prepare, data and see only in a checkout."""
-    batch: Annotated[int, arg(metavar="N")] = 128
+    batch: Annotated[int, arg(metavar="N"), Range(1)] = 128
     """Pictures in a batch."""
-    repeats: Annotated[int, arg(metavar="N")] = 7
+    repeats: Annotated[int, arg(metavar="N"), Range(1)] = 7
     """Rounds, in each of which every contender runs once. Figures are medians."""
     compile: bool = False
     """Also try the peers with torch.compile (takes minutes longer)."""

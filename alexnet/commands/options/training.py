@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from tyro.conf import Positional, arg
 
 from alexnet.commands.options.common import described_by_default, option
+from alexnet.files.schema import Range
 from alexnet.train.options import TrainOptions
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ class Nets:
 
     name: Annotated[Positional[str | None], option("[NAME]", default="list all")] = None
     """The network."""
-    batch: Annotated[int, arg(metavar="N")] = 1
+    batch: Annotated[int, arg(metavar="N"), Range(1)] = 1
     """Number of pictures for which memory is counted."""
     classes: Annotated[int | None, option("N", default="the network's, 1000")] = None
     """Outputs of the last layer."""
