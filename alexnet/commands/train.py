@@ -4,20 +4,18 @@ from alexnet.commands.options.training import Train
 from alexnet.data.store.read import Store
 from alexnet.data.store.ready import ready_store
 from alexnet.nets.table import with_width
-from alexnet.nets.zoo import find
 from alexnet.parallel import traffic
 from alexnet.parallel.launch import launched
 from alexnet.train import loop
-from alexnet.train.checks import check_options, recipe_of
+from alexnet.train.checks import check_options
 from alexnet.train.options import TrainOptions
 
 
 def run(options: Train) -> None:
     training = TrainOptions(**vars(options.options))
     with launched(**training.launch) as team:
-        check_options(training)
+        network = check_options(training)
         if options.show_traffic and team.leads:
-            network = find(recipe_of(training).net)
             network = with_width(network, training.width)
             print(traffic.describe(network, team.grid, training.input_size), flush=True)
         store = ready_store(options.store, options.out) if team.alone else Store.open(options.store)

@@ -61,7 +61,7 @@ class Watch:
             while not self._closed.wait(LISTEN_SECONDS):
                 if self.store.check(["roll call"]):
                     return self.answer()
-        except (RuntimeError, dist.DistError):
+        except RuntimeError:
             return None  # the rendezvous itself is gone: nobody calls
 
     def answer(self) -> None:
@@ -85,17 +85,17 @@ class Watch:
         """Whether this process is the first with something to say. If the rendezvous is gone, one of each host does."""
         try:
             return self.store.add("spoken", 1) == 1
-        except (RuntimeError, dist.DistError):
+        except RuntimeError:
             return os.environ.get("LOCAL_RANK", "0") == "0"
 
     def loss(self, fault: RuntimeError) -> Lost:
         """What to say of a loss. SystemExit if another process says it, once it has called the roll."""
-        with suppress(RuntimeError, dist.DistError):
+        with suppress(RuntimeError):
             self.answer()
         try:
             self.ends(Lost.exit_code)
         except SystemExit:
-            with suppress(RuntimeError, dist.DistError):
+            with suppress(RuntimeError):
                 self.store.wait(["roll called"], timedelta(seconds=ANSWER_SECONDS + 1))
             raise
         missing = self.missing()
@@ -104,14 +104,14 @@ class Watch:
 
     def _roll_is_called(self) -> None:
         """Let go those who wait with their end for the roll call."""
-        with suppress(RuntimeError, dist.DistError):
+        with suppress(RuntimeError):
             self.store.set("roll called", "1")
 
     def missing(self) -> str:
         """Call the roll and say in words who is gone, or who is stuck."""
         try:
             steps = self._call()
-        except (RuntimeError, dist.DistError):
+        except RuntimeError:
             return "the rendezvous is gone, and with it the host it ran on"
         gone = [rank for rank in range(self.processes) if rank not in steps]
         if gone:
@@ -152,12 +152,9 @@ def one_message(watch: Watch) -> Iterator[None]:
         if fault.exit_code == UserError.exit_code:
             raise UserError(f"rank {watch.rank} of {watch.processes} on {watch.host}: {fault}") from fault
         raise
-    except RuntimeError as fault:
-        if is_loss(fault):
+    except Exception as fault:
+        if isinstance(fault, RuntimeError) and is_loss(fault):
             raise watch.loss(fault) from None
-        watch.fails(UserError.exit_code)
-        raise
-    except Exception:
         watch.fails(UserError.exit_code)  # its trace is told, nobody else's
         raise
 
@@ -175,7 +172,7 @@ def common_name(store: Any, rank: int, missing: set[int], seconds: float) -> str
         return word
     try:
         store.wait([f"welcome/{word}"], timedelta(seconds=seconds))
-    except (RuntimeError, dist.DistError):
+    except RuntimeError:
         raise Lost(f"rank 0 did not come within {seconds:g} s. {START_ALL}") from None
     name = store.get(f"welcome/{word}").decode()
     store.set(f"joined/{name}/{rank}", "1")

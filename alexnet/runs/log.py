@@ -184,7 +184,10 @@ class Screen(Listener):
 
     def step(self, epoch: int, batch: int, batches: int, figures: dict[str, float]) -> None:
         if self.live:
-            self._draw(epoch, batch, batches, figures)
+            fields = {"epoch": epoch, "epochs": self.epochs, **figures}
+            if self.task is None:
+                self.task = self.progress.add_task("", total=self.epochs * batches, **fields)
+            self.progress.update(self.task, completed=(epoch - 1) * batches + batch, **fields)
         elif time.monotonic() - self.last_line > PLAIN_SECONDS:
             self.last_line = time.monotonic()
             self.console.print(
@@ -193,12 +196,6 @@ class Screen(Listener):
                 f"{duration(figures['seconds_left'])} left",
                 soft_wrap=True,
             )
-
-    def _draw(self, epoch: int, batch: int, batches: int, figures: dict[str, float]) -> None:
-        fields = {"epoch": epoch, "epochs": self.epochs, **figures}
-        if self.task is None:
-            self.task = self.progress.add_task("", total=self.epochs * batches, **fields)
-        self.progress.update(self.task, completed=(epoch - 1) * batches + batch, **fields)
 
     def event(self, kind: str, **facts: Any) -> None:
         if kind == "epoch":

@@ -7,7 +7,7 @@ from alexnet.errors import UsageError
 from alexnet.files.schema import check_ranges
 from alexnet.nets import zoo
 from alexnet.nets.network import Network
-from alexnet.nets.table import BatchNorm
+from alexnet.nets.table import BatchNorm, Table
 from alexnet.text import counted
 from alexnet.train.options import TrainOptions
 from alexnet.train.recipes import Recipe, describe, find
@@ -34,9 +34,10 @@ def recipe_of(options: TrainOptions) -> Recipe:
     return replace(recipe, **scaled, **given, augmentation=changed)
 
 
-def check_numbers(options: TrainOptions, recipe: Recipe) -> None:
-    """Raises UsageError for a number that is out of its range, or does not go with the recipe."""
+def checked_recipe(options: TrainOptions) -> Recipe:
+    """`recipe_of` the options. Raises UsageError for a number that is out of its range, or does not go with it."""
     check_ranges(options)
+    recipe = recipe_of(options)
     if options.learning_rate is not None and not 0 < options.learning_rate < float("inf"):
         raise UsageError(f"--learning-rate {options.learning_rate}: a number above 0 is needed.")
     if options.momentum is not None and not 0 <= options.momentum < 1:
@@ -50,13 +51,13 @@ def check_numbers(options: TrainOptions, recipe: Recipe) -> None:
         raise UsageError(f"--warmup {options.warmup:g}: recipe {recipe.name} has no warm-up. Leave it out.")
     if recipe.power is not None and recipe.warmup >= recipe.epochs:
         raise UsageError(f"--warmup {recipe.warmup:g}: the run has only {recipe.epochs} epochs. Give fewer.")
+    return recipe
 
 
-def check_options(options: TrainOptions) -> None:
-    """Raises UsageError for options that no store could make right: before pictures are prepared for hours."""
-    recipe = recipe_of(options)
-    zoo.find(recipe.net)
-    check_numbers(options, recipe)
+def check_options(options: TrainOptions) -> Table:
+    """The network to train. Raises UsageError for options that no store could make right: before pictures are prepared
+    for hours."""
+    return zoo.find(checked_recipe(options).net)
 
 
 def large_batch_notes(network: Network, recipe: Recipe, options: TrainOptions) -> list[str]:

@@ -1,8 +1,6 @@
 """bf16 or fp32, chosen once at a run's start by trying: is bf16 right on this machine, and is it faster?"""
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -49,8 +47,12 @@ def choose(network: Network, device: torch.device, wish: Literal["auto", "fp32",
         return Choice(wish, "as asked")
     if sum(layer.macs for layer in network.layers) < SMALL_MACS:
         return Choice("fp32", "the network is too small to gain by bf16")
-    with one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # two that wait for each other on a busy machine burn time
+    try:
         return _tried(network, device)
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _tried(network: Network, device: torch.device) -> Choice:
@@ -76,17 +78,6 @@ def _tried(network: Network, device: torch.device) -> Choice:
         if gain >= LEAST_GAIN:
             return Choice("bf16", f"right and {gain:.1f}× as fast as fp32 in the layers with weights")
     return Choice("fp32", f"bf16 is right but hardly faster here ({gain:.2f}× fp32)")
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Inside, torch computes with one thread: two that wait for each other on a busy machine burn time."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 @dataclass(frozen=True)

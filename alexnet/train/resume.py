@@ -19,7 +19,7 @@ from alexnet.placement import find_device
 from alexnet.processors import cores
 from alexnet.runs.folder import REMEDY, RunFolder
 from alexnet.text import option_name
-from alexnet.train.checks import check_numbers, recipe_of
+from alexnet.train.checks import checked_recipe
 from alexnet.train.options import LAUNCH_OPTIONS, TrainOptions
 from alexnet.train.recipes import find
 from alexnet.train.state import Standing, TrainingState, grid_note, make_state, set_threads, start_in
@@ -37,8 +37,7 @@ def resume_run(
     run = RunFolder.open(folder)
     options = recorded_options(run, given)
     check_same_store(run, store)
-    recipe = recipe_of(options)
-    check_numbers(options, recipe)
+    recipe = checked_recipe(options)
     machine, remarks = _keep_choices(run, options, team)
     team.grid.check(run.table, recipe.batch, options.accumulation_steps)
     state = make_state(run, store, freeze(run.empty_network(), options.freeze), run.inputs, options)

@@ -31,7 +31,7 @@ from alexnet.processors import cores, omp_threads
 from alexnet.runs.folder import RunFolder, disk_needed, snapshot_epochs
 from alexnet.text import counted, in_bytes
 from alexnet.train import precision
-from alexnet.train.checks import check_numbers, few_updates, large_batch_notes, recipe_of
+from alexnet.train.checks import checked_recipe, few_updates, large_batch_notes, recipe_of
 from alexnet.train.options import TrainOptions
 from alexnet.train.recipes import Recipe, describe
 from alexnet.train.schedule import Rates, Schedule, ScheduleState, schedule_of
@@ -176,8 +176,7 @@ def start_run(
 
     Raises UserError or UsageError for options, store or folder that can't be used; nothing is left behind then.
     """
-    recipe = recipe_of(options)
-    check_numbers(options, recipe)
+    recipe = checked_recipe(options)
     RunFolder.refuse_taken(folder)  # before anything is computed
     network = initial_network(store, recipe, options)
     team.grid.check(network.table, recipe.batch, options.accumulation_steps)
