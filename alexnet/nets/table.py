@@ -194,9 +194,8 @@ def named_rows(option: str, words: str, known: Sequence[str], spanned: Sequence[
         elif {first, last} <= {*spanned} and spanned.index(first) <= spanned.index(last):
             found += spanned[spanned.index(first) : spanned.index(last) + 1]
         else:
-            raise UsageError(
-                f"--{option} {words}: a span runs from one layer with weights to a later one: {', '.join(spanned)}."
-            )
+            remedy = f"write {last}-{first}" if {first, last} <= {*spanned} else f"there are: {', '.join(spanned)}"
+            raise UsageError(f"--{option} {words}: a span runs from one layer with weights to a later one; {remedy}.")
     return list(dict.fromkeys(found))
 
 
