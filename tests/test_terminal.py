@@ -5,6 +5,7 @@ import io
 import pytest
 
 from alexnet import terminal
+from alexnet.text import counted, duration, in_bytes
 from alexnet.runs.log import Screen
 
 
@@ -42,12 +43,12 @@ def test_nothing_left_to_do_needs_no_speed() -> None:
     [(0, "0 s"), (59.4, "59 s"), (59.6, "1 min 0 s"), (3599.6, "1 h 0 min"), (7500, "2 h 5 min")],
 )
 def test_durations(seconds: float, text: str) -> None:
-    assert terminal.duration(seconds) == text
+    assert duration(seconds) == text
 
 
 def test_counts_agree_with_their_nouns() -> None:
-    assert [terminal.counted(count, "file") for count in (0, 1, 2000)] == ["0 files", "1 file", "2,000 files"]
-    assert terminal.counted(3, "class has", "classes have") == "3 classes have"
+    assert [counted(count, "file") for count in (0, 1, 2000)] == ["0 files", "1 file", "2,000 files"]
+    assert counted(3, "class has", "classes have") == "3 classes have"
 
 
 @pytest.mark.parametrize(
@@ -62,7 +63,7 @@ def test_counts_agree_with_their_nouns() -> None:
     ],
 )
 def test_sizes(count: int, text: str) -> None:
-    assert terminal.in_bytes(count) == text
+    assert in_bytes(count) == text
 
 
 def test_a_bar_on_a_terminal_shows_speed_and_remark(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from html import escape
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -137,7 +137,7 @@ def test_the_report_has_every_result_and_stands_alone(shared: Path, make_lab: Ma
     assert "cannot be decided at this scale; does not count: the base network is right in" in markdown
     for result in running.read_results(shared).values():
         assert f"## {result.id}: {result.title}, on drawn.store" in markdown
-        assert escape(f"{result.id}: {result.title}") in page
+        assert f"{result.id}: {result.title}" in unescape(page)
     for link in re.findall(r"\]\((.+?)\)", markdown):
         assert (shared / link).is_file(), link
     assert page.count("data:image/png") == sum(len(result.figures) for result in running.read_results(shared).values())
