@@ -5,8 +5,8 @@ import io
 import pytest
 
 from alexnet import terminal
-from alexnet.text import counted, duration, in_bytes
 from alexnet.runs.log import Screen
+from alexnet.text import counted, duration, in_bytes
 
 
 def lines_of(reports: list[tuple[float, int, str]], total: int) -> list[str]:
