@@ -89,6 +89,5 @@ def table(heading: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1, 
     console = Console(file=io.StringIO(), width=WIDEST_TABLE, color_system=None)
     with console.capture() as printed:
         console.print(made)
-    return "\n".join(line.rstrip() for line in printed.get().splitlines()).strip(
-        "\n"
-    )  # Markdown begins with a blank line
+    lines = "\n".join(line.rstrip() for line in printed.get().splitlines())
+    return lines.strip("\n")  # rich begins a table of a Markdown page with a blank line
