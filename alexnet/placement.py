@@ -24,11 +24,13 @@ class Placement:
         return f"{self.precision} on {self.device.type}"
 
 
-def find_device(wish: str) -> torch.device:
+def find_device(choice: str) -> torch.device:
     """The device of that kind; "auto": the first of cuda, mps, cpu that is there. Raises UserError if it is not."""
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    if wish == "auto":
+    if choice == "auto":
         return torch.device(next(name for name, present in there.items() if present))
-    if not there[wish]:
-        raise UserError(f"--device {wish}: there is none here, or this build of torch can't use it. Try --device cpu.")
-    return torch.device(wish)
+    if not there[choice]:
+        raise UserError(
+            f"--device {choice}: there is none here, or this build of torch can't use it. Try --device cpu."
+        )
+    return torch.device(choice)

@@ -174,8 +174,8 @@ def _read_ahead(work: _Work) -> None:
 def upload(array: np.ndarray, device: torch.device) -> Tensor:
     """The array as a tensor on `device`; on the CPU the same memory.
 
-    On CUDA the copy is only under way when this returns. What computes with the tensor there waits for it; whoever
-    fills a pinned `array` anew must wait for such a computation first. Other arrays are copied to pinned memory here.
+    On CUDA the copy is still running when this returns. Computations with the tensor wait for it; before refilling
+    a pinned `array`, wait for such a computation. Other arrays are copied to pinned memory here.
     """
     tensor = torch.from_numpy(array)
     if device.type != "cuda":

@@ -116,9 +116,9 @@ def space_checked(place: Path, needed: int, words: str, remedy: str, kind: type[
 
 
 def write_atomically(path: Path, data: bytes | memoryview, durable: bool = True) -> None:
-    """Put ``data`` into ``path``: whoever looks sees the old content or the whole new one, also after a power cut.
+    """Put ``data`` into ``path``: readers see the old content or the whole new one, also after a power cut.
 
-    A temporary file beside it is written, forced to disk and renamed over it. A fault (disk full, no
+    A temporary file next to it is written, forced to disk and renamed over it. A fault (disk full, no
     permission) leaves the old file as it was and raises UserError. Not ``durable``: the disk is not waited for. A link
     stays one: the file that it points to is written.
     """

@@ -16,7 +16,7 @@ class UnsoundFile(UserError):
 
 
 class GrowingFile:
-    """A file that is only appended to. A journal beside it records its length, and the digest of what follows its head,
+    """A file that is only appended to. A journal next to it records its length and the digest of what follows its head,
     whenever its content has reached the disk; after a crash it is opened again and cut off at that length."""
 
     def __init__(

@@ -11,7 +11,7 @@ from alexnet.errors import UserError
 from alexnet.files.atomic import UNSUPPORTED, faults_named, file_fault, warn_once
 
 LOCK_ATTEMPTS = 100
-"""Some file systems number a file anew each time they are asked: there a lock's name never seems to lead to it."""
+"""Some file systems report a new inode number on every call: there a lock's name never seems to lead to its file."""
 
 
 @contextmanager

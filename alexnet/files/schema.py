@@ -316,9 +316,9 @@ def read_json(path: Path, limit_bytes: int = 1 << 26) -> dict[str, Any]:
     try:
         value = parsed(data)
     except ValueError as error:
-        raise UserError(f"{path}: damaged, not JSON ({error}); restore it or make it anew") from None
+        raise UserError(f"{path}: damaged, not JSON ({error}); restore it or create it again") from None
     if not isinstance(value, dict):
-        raise UserError(f"{path}: damaged, a JSON object was expected; restore it or make it anew")
+        raise UserError(f"{path}: damaged, a JSON object was expected; restore it or create it again")
     return value
 
 

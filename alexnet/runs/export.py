@@ -1,6 +1,6 @@
 """A run's weights in the formats that other tools read (`alexnet.weights`), and the check of an ONNX graph.
 
-What a format has no place for (classes and their order, the mean) is written beside it as FILE.json, with FILE.mean.npy
+What a format has no place for (classes and their order, the mean) is written next to it as FILE.json, and FILE.mean.npy
 where the mean is an image; `alexnet import` reads both back.
 """
 

@@ -1,7 +1,7 @@
 """The one thread that uses networks. Everybody else submits tasks to it, sees their place in the queue, and may cancel.
 
 Quick tasks (a picture, a unit) and long ones (a pass over a store) wait in two queues. At every step of a long task the
-quick tasks that have arrived are run first, so that nobody waits minutes for a click. A request for what is already
+quick tasks that have arrived are run first, so that a click does not wait for minutes. A request for what is already
 queued or running joins that task. A task without listeners is dropped, or stopped at its next step.
 """
 
@@ -104,7 +104,7 @@ class Worker:
         with self._changed:
             task = self._tasks.get(key) or self._enqueue(Task(key, work, long))
             task.listeners.append(listener)
-            for part in tuple(task.parts):  # whoever joins late gets the first results too
+            for part in tuple(task.parts):  # a listener that joins late gets the first results too
                 listener("part", part)
             self._notify_places()
             self._changed.notify_all()

@@ -294,15 +294,17 @@ def make_state(
 # ── the machine ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def set_threads(wish: int, processes: int = 1) -> int:
-    """Use `wish` CPU threads and give their number. 0: one for each core that this process may use, or fewer where the
+def set_threads(threads: int, processes: int = 1) -> int:
+    """Use that many CPU threads and return the number. 0: one for each core that this process may use, or fewer if the
     caller has limited torch's threads; with several `processes` on the host, a share of the cores. Raises UsageError
     for more than there are cores: threads would wait for each other."""
     share = max(1, cores() // processes)
-    if wish > share:
+    if threads > share:
         among = "" if processes == 1 else f" for {processes} processes, {share} for each"
-        raise UsageError(f"--threads {wish}: this process may use {counted(cores(), 'core')}{among}. 0 takes them all.")
+        raise UsageError(
+            f"--threads {threads}: this process may use {counted(cores(), 'core')}{among}. 0 takes them all."
+        )
     limit = torch.get_num_threads() if processes == 1 else omp_threads()
     if processes > 1 and limit == 1:  # torchrun says 1, also where there are more cores
         limit = share
-    return use_threads(wish or min(share, limit))
+    return use_threads(threads or min(share, limit))

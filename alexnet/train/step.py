@@ -23,7 +23,7 @@ class Diverged(UserError):
 
 
 def is_asynchronous(device: torch.device) -> bool:
-    """Whether the device computes while the program goes on to feed it, and should never wait."""
+    """Whether the device computes asynchronously, so that the program should not wait for it."""
     return device.type == "cuda"
 
 

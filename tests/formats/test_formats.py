@@ -1,6 +1,6 @@
 """Stores and run folders of every format that was given out are read, trained on and gone on with; newer ones refused.
 
-Made by `python tools/formats.py`, which never makes one anew.
+Made by `python tools/formats.py`, which never overwrites one.
 """
 
 import json

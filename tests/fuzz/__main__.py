@@ -21,7 +21,7 @@ def main() -> int:
     driven = not asked.drawn and importlib.util.find_spec("atheris") is not None
     with _instrumented() if driven else contextlib.nullcontext():
         import torch
-        from engine import TransferPlan, run
+        from engine import FuzzingPlan, run
         from parsers import PARSERS
     import table
 
@@ -30,8 +30,8 @@ def main() -> int:
     corpus = Path(asked.corpus) if asked.corpus else work / "corpus"
     chosen = [one for one in PARSERS if not asked.only or any(word in one.name for word in asked.only)]
     began = time.monotonic()
-    wish = TransferPlan(asked.inputs, asked.seconds, asked.seed, out, corpus, driven, asked.measured)
-    results = run(chosen, wish, asked.jobs, lambda result: print(table.line(result), flush=True))
+    plan = FuzzingPlan(asked.inputs, asked.seconds, asked.seed, out, corpus, driven, asked.measured)
+    results = run(chosen, plan, asked.jobs, lambda result: print(table.line(result), flush=True))
     seconds, measured = time.monotonic() - began, work / "branches"
     if asked.coverage:
         measured.mkdir()

@@ -72,7 +72,7 @@ class Result:
 
 
 @dataclass(frozen=True)
-class TransferPlan:
+class FuzzingPlan:
     """How long, from which seed, where faulty cases go. `corpus`: where cases that reached new code lie, a folder for
     each parser; `driven`: by atheris; `measured`: where the branches that were taken are told."""
 
@@ -92,11 +92,11 @@ class TransferPlan:
 
 
 def fuzz(
-    parser: Parser, wish: TransferPlan, folder: Path, told: Callable[[bytes], None], done: Callable[[Result], None]
+    parser: Parser, plan: FuzzingPlan, folder: Path, told: Callable[[bytes], None], done: Callable[[Result], None]
 ) -> None:
     """Read `wish.inputs` cases. `told` is given each one before it is read, `done` what came of them all."""
     result, watch, target = Result(parser.name), Watch(folder), parser.ready(folder)
-    meter = None if wish.driven else _meter(parser, wish)
+    meter = None if plan.driven else _meter(parser, plan)
     if meter is not None:
         meter.start()  # before any thread of a pool is there, which would not be measured
     target = replace(target, sound=_warm(target))
@@ -106,21 +106,21 @@ def fuzz(
     def read(data: bytes) -> bool:
         """Whether to go on."""
         told(data)
-        _count(result, *watch.judge(target.take, data), data, wish.out)
+        _count(result, *watch.judge(target.take, data), data, plan.out)
         result.seconds = time.monotonic() - began
-        return result.inputs < wish.inputs and result.seconds < wish.seconds
+        return result.inputs < plan.inputs and result.seconds < plan.seconds
 
-    (_driven if wish.driven else _drawn)(parser, wish, target, read, lambda: done(result))
+    (_driven if plan.driven else _drawn)(parser, plan, target, read, lambda: done(result))
     if meter is not None:
         meter.stop()
         meter.save()
 
 
 def _drawn(
-    parser: Parser, wish: TransferPlan, target: Target, read: Callable[[bytes], bool], end: Callable[[], None]
+    parser: Parser, plan: FuzzingPlan, target: Target, read: Callable[[bytes], bool], end: Callable[[], None]
 ) -> None:
     """Cases by a seeded generator: the seeds and what the corpus has first, as they are."""
-    random, kept = Random(f"{wish.seed} {parser.name}"), wish.kept_for(parser)
+    random, kept = Random(f"{plan.seed} {parser.name}"), plan.kept_for(parser)
     cases = [*target.seeds, *(path.read_bytes() for path in (sorted(kept.iterdir()) if kept and kept.is_dir() else ()))]
     number = 0
     while read(cases[number] if number < len(cases) else _case(random, target, cases)):
@@ -129,12 +129,12 @@ def _drawn(
 
 
 def _driven(
-    parser: Parser, wish: TransferPlan, target: Target, read: Callable[[bytes], bool], end: Callable[[], None]
+    parser: Parser, plan: FuzzingPlan, target: Target, read: Callable[[bytes], bool], end: Callable[[], None]
 ) -> None:
     """Cases by atheris, whose libFuzzer never returns: the process ends with the last case."""
     import atheris
 
-    kept = wish.kept_for(parser)
+    kept = plan.kept_for(parser)
     assert kept is not None
     kept.mkdir(parents=True, exist_ok=True)
     for number, data in enumerate(target.seeds):
@@ -155,7 +155,7 @@ def _driven(
         f"-handle_{what}=0" for what in ("segv", "bus", "abrt", "ill", "fpe", "int", "term", "xfsz", "usr1", "usr2")
     ]
     atheris.Setup(
-        ["fuzz", str(kept), f"-seed={wish.seed + 1}", "-mutate_depth=2", *options], one, custom_mutator=change
+        ["fuzz", str(kept), f"-seed={plan.seed + 1}", "-mutate_depth=2", *options], one, custom_mutator=change
     )
     atheris.Fuzz()
 
@@ -209,13 +209,13 @@ def keep(out: Path, name: str, data: bytes) -> str:
     return str(path)
 
 
-def _meter(parser: Parser, wish: TransferPlan) -> Any:
-    if wish.measured is None:
+def _meter(parser: Parser, plan: FuzzingPlan) -> Any:
+    if plan.measured is None:
         return None
     import coverage
 
     include = [str(ROOT / name) for name in parser.counts]
-    data = str(wish.measured / file_name(parser.name))
+    data = str(plan.measured / file_name(parser.name))
     return coverage.Coverage(branch=True, include=include, data_file=data, config_file=False, messages=False)
 
 
@@ -233,22 +233,22 @@ class _Child:
     since: float = 0.0
 
 
-def run(parsers: Sequence[Parser], wish: TransferPlan, jobs: int, say: Callable[[Result], None]) -> list[Result]:
+def run(parsers: Sequence[Parser], plan: FuzzingPlan, jobs: int, say: Callable[[Result], None]) -> list[Result]:
     """Each parser in a process, `jobs` at once. A process that dies or hangs is a fault, its case kept."""
     waiting, running, results = list(parsers), [], []
     while waiting or running:
         while waiting and len(running) < jobs:
-            running.append(_start(waiting.pop(0), wish))
+            running.append(_start(waiting.pop(0), plan))
         time.sleep(0.02)
         for child in list(running):
-            if (result := _ended(child, wish)) is not None:
+            if (result := _ended(child, plan)) is not None:
                 running.remove(child)
                 results.append(result)
                 say(result)
     return results
 
 
-def _start(parser: Parser, wish: TransferPlan) -> _Child:
+def _start(parser: Parser, plan: FuzzingPlan) -> _Child:
     page = mmap.mmap(-1, LARGEST_CASE + 16)
     folder = Path(tempfile.mkdtemp(prefix="fuzz-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
     answer = folder.with_suffix(".answer")
@@ -258,7 +258,7 @@ def _start(parser: Parser, wish: TransferPlan) -> _Child:
     if pid == 0:
         code = 1
         try:
-            _in_child(parser, wish, folder, answer, page)
+            _in_child(parser, plan, folder, answer, page)
             code = 0
         except BaseException:
             traceback.print_exc()
@@ -268,7 +268,7 @@ def _start(parser: Parser, wish: TransferPlan) -> _Child:
     return _Child(parser, pid, page, answer, folder, since=time.monotonic())
 
 
-def _in_child(parser: Parser, wish: TransferPlan, folder: Path, answer: Path, page: mmap.mmap) -> None:
+def _in_child(parser: Parser, plan: FuzzingPlan, folder: Path, answer: Path, page: mmap.mmap) -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     _silence(folder.with_suffix(".log"))
     _bound_memory()
@@ -282,7 +282,7 @@ def _in_child(parser: Parser, wish: TransferPlan, folder: Path, answer: Path, pa
         page[8:16] = len(some).to_bytes(8, "little")
         page[16 : 16 + len(some)] = some
 
-    fuzz(parser, wish, folder, told, lambda result: _answered(answer, result))
+    fuzz(parser, plan, folder, told, lambda result: _answered(answer, result))
 
 
 def _answered(answer: Path, result: Result) -> None:
@@ -304,7 +304,7 @@ def _bound_memory() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
 
-def _ended(child: _Child, wish: TransferPlan) -> Result | None:
+def _ended(child: _Child, plan: FuzzingPlan) -> Result | None:
     beat = int.from_bytes(child.page[0:8], "little")
     if beat != child.beat:
         child.beat, child.since = beat, time.monotonic()
@@ -321,7 +321,7 @@ def _ended(child: _Child, wish: TransferPlan) -> Result | None:
         sys.stderr.write(_last_words(child.folder.with_suffix(".log")))
         what = "hangs" if hung else f"the process died ({os.waitstatus_to_exitcode(status)})"
         result = Result(child.parser.name, beat, faults={what: 1})
-        result.kept = {what: keep(wish.out, result.name, data)}
+        result.kept = {what: keep(plan.out, result.name, data)}
     child.page.close()
     child.answer.unlink(missing_ok=True)
     child.folder.with_suffix(".log").unlink(missing_ok=True)

@@ -157,7 +157,7 @@ def test_a_planted_fault_is_found_and_its_case_kept(tmp_path: Path) -> None:
     parsers = [engine.Parser("planted", planted, {}), engine.Parser("dies", dies, {})]
     results = {}
     engine.run(
-        parsers, engine.TransferPlan(300, 60, 0, tmp_path), 2, lambda result: results.update({result.name: result})
+        parsers, engine.FuzzingPlan(300, 60, 0, tmp_path), 2, lambda result: results.update({result.name: result})
     )
     found = results["planted"]
     assert found.inputs == 300

@@ -66,7 +66,7 @@ class State:
 
 @dataclass(frozen=True)
 class _Journal:
-    """A journal's JSON; the sums are beside it as tensors."""
+    """A journal's JSON; the sums are in a tensor file next to it."""
 
     format_version: Count
     settings: dict[str, Any]
@@ -167,7 +167,7 @@ def _check_sound(path: Path, folder: Path, start: int, end: int, digest: str) ->
     """UserError if the bytes ``start`` to ``end`` of a file in an unfinished store are not those that its journal
     speaks of. An empty ``digest``, of a journal that has none, is not looked at."""
     if digest and sha256_between(path, start, end).hexdigest() != digest:
-        raise UserError(f"{path}: {OTHER_BYTES}; remove the folder {folder} and prepare anew")
+        raise UserError(f"{path}: {OTHER_BYTES}; remove the folder {folder} and prepare again")
 
 
 def _ends_of(path: Path, count: int, before: int) -> bytes:
@@ -228,7 +228,7 @@ class Writer:
             if file == layout.OFFSETS:
                 files[file].append(_ends_of(path, part.count, records_before))
             else:
-                files[file].append_from(path, start, end, f"remove the folder {folder} and prepare that part anew")
+                files[file].append_from(path, start, end, f"remove the folder {folder} and prepare that shard again")
         self._append_report(odd_files)
         sums = there.sums if name == "train" else None
         self.state = self._state_after(name, part.cursor, part.count, odd_files, sums)
@@ -315,7 +315,7 @@ class Writer:
     def _opened(self, path: Path, head: bytes, length: int, digest: str) -> GrowingFile:
         """``digest``: what the journal says of it; "" if nothing."""
         digested = path.name not in layout.LARGE
-        remedy = f"remove the folder {self.folder} and prepare anew"
+        remedy = f"remove the folder {self.folder} and prepare again"
         self._open.append(GrowingFile(path, head, length, digested=digested, sha256_hex=digest, remedy=remedy))
         return self._open[-1]
 

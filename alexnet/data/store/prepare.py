@@ -1,7 +1,7 @@
 """Pictures → store, once: decode, shorter side to S, centre square, statistics, all in one pass ([A] §2).
 
 The items of the source are worked on in chunks by threads (Pillow lets go of Python's lock while it decodes and
-resizes) and written in the source's order. A killed run goes on where its journal says (see ``journal.py``), and the
+resizes) and written in the source's order. A killed run resumes where its journal says (see ``journal.py``), and the
 finished store is byte for byte that of an unbroken run: no times, no host names, no thread's order gets into it.
 """
 
@@ -55,7 +55,7 @@ SMALL_CHANGE_BYTES = 8 << 20  # journal, statistics, report and descriptions
 
 
 class OptionNeeded(UserError):
-    """A fault that another option of ``alexnet prepare`` would mend: ``option``, for whoever shows its command line."""
+    """A fault that another option of ``alexnet prepare`` would fix: ``option``, for callers that show a command."""
 
     option = "--max-bad SHARE"
 
@@ -145,7 +145,7 @@ def prepare(
 
     UserError: too many bad files, too little disk, a destination that holds something else or is being written
     by another process, a source that changed since the last try, a file or disk that cannot be read or written. All
-    that was done until then is kept; the same call goes on from there. UsageError: an option out of range.
+    that was done until then is kept; the same call resumes there. UsageError: an option out of range.
     """
     limits = Limits(strict=strict, max_bad=max_bad, workers=workers, progress=progress, say=say)
     made = Preparation.of(source, destination, Options(size, resample, format, exif, decode), **limits)

@@ -1,10 +1,10 @@
 """One store made by several machines: each prepares a shard of the source, then one of them joins the shards.
 
-Shard 3 of 8 holds the third eighth of each part's items, in their order. It is made in STORE/part-3-of-8, a folder
-that nobody else writes into: growing files, a report and a journal, as in any unfinished store, which stays what it is
-when its last item is done. Joining appends the shards' files one after the other to those of the store, by the same
-writer and the same journal that ``prepare`` has; so the store is byte for byte that of one machine, and a join that was
-killed goes on. The pictures of a shard are removed as soon as they are safe in the store: the disk holds them once.
+Shard 3 of 8 holds the third eighth of each split's items, in their order. It is made in STORE/part-3-of-8, a folder
+that no other process writes into: growing files, a report and a journal, as in any unfinished store. It stays
+unfinished when its last item is done. Joining appends the shards' files one after the other to those of the store, with
+the writer and the journal of ``prepare``: the store is byte for byte that of one machine, and a join that was killed
+resumes. The pictures of a shard are removed as soon as they are safe in the store: the disk holds them once.
 """
 
 import shutil

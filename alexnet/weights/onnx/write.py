@@ -32,7 +32,7 @@ OPERATORS = {"relu": "Relu", "tanh": "Tanh", "sigmoid": "Sigmoid"}
 
 
 def write_onnx(run: ExportedWeights, path: Path) -> tuple[str, ...]:
-    """The graph, with its description in the metadata and beside it."""
+    """The graph, with its description in the metadata and in a file next to it."""
     mean_image = run.mean_image if run.preprocessing else None
     model = build_model(run.network, json.dumps(describe(run)), mean_image)
     write_atomically(path, model.SerializeToString())
