@@ -1,4 +1,4 @@
-"""What the options make of a recipe, whether it can be done, and what a person should know of it beforehand."""
+"""The recipe that the options describe, checked, with advice to print before the training starts."""
 
 from dataclasses import replace
 
@@ -16,7 +16,7 @@ FEW_UPDATES, SMALL_BATCH = 10, 16
 
 
 def recipe_of(options: TrainOptions) -> Recipe:
-    """The options' recipe with what they change of it, its schedule scaled to their epochs and learning rate."""
+    """The options' recipe with their changes applied, its schedule scaled to their epochs and learning rate."""
     recipe = find(options.recipe)
     epochs, learning_rate = options.epochs or recipe.epochs, options.learning_rate or recipe.learning_rate
     scaled = {
@@ -35,7 +35,7 @@ def recipe_of(options: TrainOptions) -> Recipe:
 
 
 def checked_recipe(options: TrainOptions) -> Recipe:
-    """`recipe_of` the options. Raises UsageError for a number that is out of its range, or does not go with it."""
+    """`recipe_of` the options. Raises UsageError for a number out of its range or in conflict with the recipe."""
     check_ranges(options)
     recipe = recipe_of(options)
     if options.learning_rate is not None and not 0 < options.learning_rate < float("inf"):
@@ -45,7 +45,7 @@ def checked_recipe(options: TrainOptions) -> Recipe:
     if recipe.batch % options.accumulation_steps:
         raise UsageError(
             f"--accumulation-steps {options.accumulation_steps}: it must divide the batch, {recipe.batch:,} pictures, "
-            "in equal pieces."
+            "evenly."
         )
     if options.warmup and recipe.power is None:
         raise UsageError(f"--warmup {options.warmup:g}: recipe {recipe.name} has no warm-up. Leave it out.")
@@ -55,24 +55,24 @@ def checked_recipe(options: TrainOptions) -> Recipe:
 
 
 def check_options(options: TrainOptions) -> Table:
-    """The network to train. Raises UsageError for options that no store could make right: before pictures are prepared
-    for hours."""
+    """The network to train. Raises UsageError for options that are wrong for any store, so that this can be checked
+    before pictures are prepared for hours."""
     return zoo.find(checked_recipe(options).net)
 
 
 def large_batch_notes(network: Network, recipe: Recipe, options: TrainOptions) -> list[str]:
-    """What to know of LARS or of batches computed in pieces."""
+    """Notes for a run with LARS or gradient accumulation."""
     if recipe.trust is None and options.accumulation_steps == 1:
         return []
     notes = [describe(recipe, options.accumulation_steps)]
     if options.accumulation_steps > 1 and any(isinstance(row, BatchNorm) for row in network.table.rows):
-        piece = recipe.batch // options.accumulation_steps
-        notes.append(f"batch norms see one piece at a time, {piece:,} pictures, as on as many devices")
+        size = recipe.batch // options.accumulation_steps
+        notes.append(f"batch norms see one micro-batch of {size:,} pictures at a time, as on as many devices")
     return notes
 
 
 def few_updates(store: Store, batch: int) -> list[str]:
-    """Advice where an epoch has so few updates that the learning rate drops before anything is learned."""
+    """Advice if an epoch has so few updates that the learning rate drops before anything is learned."""
     updates = -(-len(store.splits["train"]) // batch)
     if updates >= FEW_UPDATES or batch <= SMALL_BATCH:
         return []

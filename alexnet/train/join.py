@@ -1,6 +1,6 @@
-"""How the leader sends the training state to the other processes, which never look into the run folder.
+"""Sending the training state from the leader to the other processes, which never read the run folder.
 
-Everyone receives the whole state and keeps its shard of it: so a run can be resumed by any other number of processes.
+Each process receives the whole state and keeps its shard: so a run can be resumed on any number of processes.
 """
 
 from pathlib import Path
@@ -17,12 +17,12 @@ from alexnet.train.warm_start import freeze
 
 
 def broadcast_end(team: Team, code: int = 0) -> None:
-    """The leader: there is nothing to do, the run has ended or (exit code `code`) can't begin. It reports for all."""
+    """On the leader: send that there is nothing to do, because the run has ended or, with an exit code, can't start."""
     team.from_leader({"ended": code})
 
 
 def broadcast_state(state: TrainingState, team: Team) -> None:
-    """The leader: sends the state, its network still whole."""
+    """On the leader: send the state, its network still whole."""
     if team.alone:
         return
     tensors, standing = state.contents()
@@ -31,18 +31,18 @@ def broadcast_state(state: TrainingState, team: Team) -> None:
 
 
 def receive_state(store: Store, folder: Path, team: Team) -> TrainingState | None:
-    """The others: the leader's state, the network whole; None if the run has ended. SystemExit, without a message, if
-    the leader could not begin."""
-    told = team.from_leader(None)
-    if told.get("ended"):
-        raise SystemExit(told["ended"])
-    if "ended" in told:
+    """On the others: the leader's state with the whole network; None if the run has ended. Raises SystemExit, without
+    a message, if the leader could not start."""
+    message = team.from_leader(None)
+    if message.get("ended"):
+        raise SystemExit(message["ended"])
+    if "ended" in message:
         return None
     tensors = team.tensors_from_leader({})
-    run = RunFolder(folder, told["config"])
+    run = RunFolder(folder, message["config"])
     use_threads(min(run.value("machine", "threads"), max(1, cores() // team.local)))
     options = from_json(run.value("options"), TrainOptions, folder, "Start again.")
     network, inputs = freeze(run.empty_network(), options.freeze), run.inputs_of(under("input/", tensors))
     state = make_state(run, store, network, inputs, options)
-    state.restore(tensors, told["standing"])
+    state.restore(tensors, message["standing"])
     return state

@@ -6,9 +6,9 @@ With the progress p (0 to 1), the base learning rate b and a factor f:
     plateaus   ("dexp") n plateaus of equal length, b·f^(−i/(n−1))
     jumping    ("jdexp") plateaus that jump up again in the second half of each, for 0.2 < p < 0.9
 
-They changed with every batch; here an epoch has one learning rate, the function's in its middle. Up to run 163 one
-schedule is read as that of weights and biases; from 165 on biases have their own, 0.02 in the first half, 0.002
-in the second.
+In the 2012 code they changed with every batch; here an epoch has one learning rate, the function's value in its
+middle. Up to run 163 one schedule applies to weights and biases; from 165 on biases have their own: 0.02 in the first
+half, 0.002 in the second.
 """
 
 from collections.abc import Callable
@@ -33,12 +33,13 @@ def plateaus(p: float, *, base: float, factor: float, steps: int) -> float:
 
 
 def jumping(p: float, *, base: float, factor: float, steps: int, to_mean: bool) -> float:
-    """Up to the previous plateau's learning rate, or (`to_mean`) to the geometric mean of both."""
-    place = min(int(p * steps), steps - 1)
+    """`plateaus`, but in each second half back at the previous plateau's learning rate, or (`to_mean`) at the geometric
+    mean of both."""
+    number = min(int(p * steps), steps - 1)
     learning_rate = plateaus(p, base=base, factor=factor, steps=steps)
-    if place == 0 or p * steps - place < 0.5 or not 0.2 < p < 0.9:
+    if number == 0 or p * steps - number < 0.5 or not 0.2 < p < 0.9:
         return learning_rate
-    before = base * factor ** (-(place - 1) / (steps - 1))
+    before = base * factor ** (-(number - 1) / (steps - 1))
     return (learning_rate * before) ** 0.5 if to_mean else before
 
 

@@ -31,10 +31,11 @@ from alexnet.train.step import Diverged, Outcome, divergence_message, is_asynchr
 from alexnet.train.stop import Stop, stop_signals
 
 SHORT_EPOCH_SECONDS = 15.0
-"""An epoch that ends sooner after the last save is not saved itself."""
+"""An epoch that ends within so many seconds of the last save is not saved."""
 STUCK_STEPS = 200
-"""Updates after which a loss that still stands at ln(classes) is worth a warning."""
+"""Updates after which a loss still near ln(classes) deserves a warning."""
 STUCK_SHARE = 0.98
+"""Fraction of ln(classes) above which the loss counts as near it."""
 
 
 @isolated()
@@ -48,12 +49,12 @@ def train(
     team: Team = ALONE,
     sample_weights: np.ndarray | None = None,
 ) -> RunFolder:
-    """Train a network on `store` into the run folder `folder`; with `resume` go on with the run that is there, if any
-    (a run that has ended is given back as it is). Each process of a `team` calls this; only its leader uses the folder.
-    `sample_weights`: float32 (N,), factors of the training pictures' losses, kept in the folder; in one process only.
+    """Train a network on `store` and write the run to `folder`. With `resume`, continue the run that is there, if any;
+    a finished run is returned as it is. Each process of a `team` calls this function; only the leader uses the folder.
+    `sample_weights`: float32 (N,), factors of the training pictures' losses, saved in the folder; one process only.
 
-    Raises UserError (UsageError for an option) for what a user can mend: see `start_run`, `resume_run`; a loss that is
-    no number; a full disk. Whatever happens, the last saved state stays.
+    Raises UserError (UsageError for an option) for what a user can fix: see `start_run` and `resume_run`; a loss that
+    is NaN or infinite; a full disk. The last checkpoint is kept in every case.
     """
     resume = agree(team, store, options.device, vars(options)) or resume
     with ExitStack() as stack:
@@ -100,8 +101,8 @@ def open_or_create_run(
     stack: ExitStack,
     sample_weights: np.ndarray | None = None,
 ) -> tuple[TrainingState, list[str], int | None] | RunFolder:
-    """A run, new or resumed, with notes and the length of its log's valid prefix; or one that has ended. The
-    folder's lock is held until `stack` is left."""
+    """A new or resumed run, notes about it and the length of its log's valid prefix; or a run that has ended. The
+    folder stays locked until `stack` exits."""
     lock = locked(folder / ".lock", f"{folder}: another process is training in this folder. Wait for it, or end it.")
     if resume and (folder / "config.json").exists():
         stack.enter_context(lock)
@@ -113,12 +114,12 @@ def open_or_create_run(
         return resume_run(store, folder, options, team)
     state, notes = start_run(store, folder, options, lambda: stack.enter_context(lock), team, sample_weights)
     if resume:
-        notes = [f"{folder}: there is no run to go on with; this is a new one", *notes]
+        notes = [f"{folder}: there is no run to resume, so a new one starts", *notes]
     return state, notes, 0
 
 
 def ended(run: RunFolder, store: Store, options: TrainOptions) -> RunFolder:
-    """A run that has ended already: nothing is left to do, unless more epochs, or another run, are asked for."""
+    """A finished run. Raises UserError or UsageError if the options request more epochs or another run."""
     recorded_options(run, options)
     check_same_store(run, store)
     trained = run.value("epochs_trained")
@@ -132,7 +133,7 @@ def ended(run: RunFolder, store: Store, options: TrainOptions) -> RunFolder:
 
 
 def run_epochs(state: TrainingState, log: Log | Unwritten, listeners: Listener) -> None:
-    """Every epoch that is left: train, validate, update the schedule, save."""
+    """The remaining epochs: train, validate, update the schedule, save."""
     with stop_signals(quiet=not state.team.alone) as stop:
         while not state.finished:
             start = time.monotonic()
@@ -151,7 +152,7 @@ def run_epochs(state: TrainingState, log: Log | Unwritten, listeners: Listener) 
 
 
 def train_epoch(state: TrainingState, log: Log | Unwritten, listeners: Listener, stop: Stop) -> int:
-    """Train on what is left of the epoch at the cursor. Gives the number of pictures trained on here."""
+    """Train on the rest of the cursor's epoch. Returns the number of pictures this process trained on."""
     cursor, pictures_before = state.cursor, state.cursor.pictures
     first, start = cursor.batch, time.monotonic()
     outcomes: list[Outcome] = []
@@ -161,7 +162,7 @@ def train_epoch(state: TrainingState, log: Log | Unwritten, listeners: Listener,
             outcomes.append(train_batch(state, micro_batch, state.rates, shard))
             ends_epoch = shard.ends_batch and cursor.batch + 1 == state.batches
             saves = shard.ends_batch and stop.needs_checkpoint(state) and not ends_epoch
-            # A GPU is not waited for: a batch's loss is read one batch later, unless a checkpoint depends on it.
+            # Don't wait for a GPU: read a batch's loss one batch later, unless a checkpoint depends on it.
             add_outcomes(state, outcomes, leave=int(is_asynchronous(state.device) and not (saves or ends_epoch)))
             if not shard.ends_batch:
                 continue
@@ -174,7 +175,7 @@ def train_epoch(state: TrainingState, log: Log | Unwritten, listeners: Listener,
 
 
 def micro_batches(state: TrainingState) -> tuple[list[BatchShard], Stream]:
-    """This process's shards of what is left of the epoch, and a stream that reads their pictures ahead."""
+    """This process's shards of the rest of the epoch, and a stream that reads their pictures ahead."""
     split, cursor = state.store.splits["train"], state.cursor
     order = epoch_order(len(split), state.options.seed, cursor.epoch)
     numbered = state.team.epoch_shards(order, state.recipe.batch, state.options.accumulation_steps)
@@ -185,7 +186,7 @@ def micro_batches(state: TrainingState) -> tuple[list[BatchShard], Stream]:
 
 
 def add_outcomes(state: TrainingState, outcomes: list[Outcome], leave: int = 0) -> None:
-    """Move all but the `leave` newest outcomes into the epoch's sums. Raises Diverged if a loss is NaN.
+    """Add all but the `leave` newest outcomes to the epoch's sums. Raises Diverged if a loss is not finite.
     All outcomes are read before a checkpoint is saved, so NaN weights are never saved."""
     while len(outcomes) > leave:
         outcome = outcomes.pop(0)
@@ -198,16 +199,16 @@ def add_outcomes(state: TrainingState, outcomes: list[Outcome], leave: int = 0) 
 
 
 def validate(state: TrainingState) -> Counts:
-    """The centre view of every validation picture."""
+    """Errors on the validation split, one centre view of each picture."""
     state.network.eval()
     viewer = ViewAverager(state.network, state.inputs, state.device, state.dtype)
     return evaluate(viewer, state.store.splits["val"], team=state.team, network=state.network_shard)
 
 
 def end_epoch(state: TrainingState, log: Log | Unwritten, stop: Stop) -> None:
-    """Move to the next epoch; keep the weights, a snapshot where one is due, and the state.
+    """Move to the next epoch; save the weights, a snapshot if one is due, and a checkpoint.
 
-    Epochs of a few seconds are not all kept: writing a large network would take longer than training it."""
+    Not every epoch of a few seconds is saved: writing a large network would take longer than training it."""
     epoch = state.cursor.epoch
     state.cursor.next_epoch()
     if state.options.snapshots and (epoch in snapshot_epochs(state.recipe.epochs) or state.finished):
@@ -216,7 +217,7 @@ def end_epoch(state: TrainingState, log: Log | Unwritten, stop: Stop) -> None:
             state.run.save_snapshot(weights, epoch)
     due = epoch == 1 or state.finished or state.save_is_due or state.seconds_since_save > SHORT_EPOCH_SECONDS
     if stop.agree(state, due) or stop.agreed:
-        # The state first: whoever finds a model.safetensors finds a state to go on from, or a run that has ended.
+        # The checkpoint first: a model.safetensors then always comes with a checkpoint, or belongs to a finished run.
         state.save_checkpoint(log.size)
         save_model(state)
 
@@ -228,14 +229,14 @@ def save_model(state: TrainingState) -> None:
 
 
 def refuse_unsound(state: TrainingState, counts: Counts) -> None:
-    """Raises UserError if the validation gave no number or a weight is none: such weights are not saved."""
-    spoilt = not math.isfinite(counts.nll) or not all(bool(torch.isfinite(w).all()) for w in state.network.parameters())
-    if any(state.team.any(spoilt)):
+    """Raises Diverged if the validation loss or a weight is not finite: such weights are not saved."""
+    finite = math.isfinite(counts.nll) and all(bool(torch.isfinite(w).all()) for w in state.network.parameters())
+    if any(state.team.any(not finite)):
         raise Diverged(divergence_message(state, state.cursor.batch - 1, noticed_in=None))
 
 
 def finish(state: TrainingState, listeners: Listener) -> None:
-    """Say that the run has ended. Its states go: the weights are in model.safetensors."""
+    """Mark the run as ended and delete its checkpoints; the weights are in model.safetensors."""
     save_model(state)
     listeners.event("end", epochs=state.cursor.epoch - 1)
     if state.team.leads:
@@ -243,11 +244,11 @@ def finish(state: TrainingState, listeners: Listener) -> None:
         state.run.drop_checkpoints()
 
 
-# ── what a person should know ────────────────────────────────────────────────────────────────────────────────────
+# ── reporting ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def report_step(state: TrainingState, listeners: Listener, seconds_per_batch: float) -> None:
-    """How the epoch goes, once the first outcome is known."""
+    """Report the running loss, error and speed, once the first outcome is known."""
     cursor = state.cursor
     if not cursor.pictures:
         return
@@ -278,15 +279,15 @@ def log_epoch(state: TrainingState, counts: Counts, pace: float, listeners: List
 
 
 def warn_if_stuck(state: TrainingState, listeners: Listener) -> None:
-    """A loss at ln(classes) says that the network guesses: name it, with the usual causes (once)."""
+    """Warn once, with the usual causes, if the loss stays at ln(classes): the network is then guessing."""
     cursor, chance = state.cursor, math.log(state.network.table.classes)
     epoch_steps = math.ceil(cursor.pictures / state.recipe.batch)
     due = cursor.step >= STUCK_STEPS > cursor.step - max(epoch_steps, 1)
     if due and cursor.loss_sum / cursor.pictures > STUCK_SHARE * chance:
         text = (
-            f"stuck at ln(classes): after {cursor.step} updates the loss still stands at {chance:.2f}, as for guesses. "
+            f"stuck at ln(classes): after {cursor.step} updates the loss is still {chance:.2f}, as for guesses. "
             "Usual causes: initial weights too small for the data (--init code rather than paper), a learning rate too "
-            "small or too large (--learning-rate), labels that do not belong to their pictures (`alexnet report` shows "
-            "some). Small sets can take some hundred updates more."
+            "small or too large (--learning-rate), labels that do not match their pictures (`alexnet report` shows "
+            "some). Small data sets can need some hundred updates more."
         )
         listeners.event("note", text=text)

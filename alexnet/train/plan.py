@@ -1,20 +1,20 @@
-"""What many devices would bring, computed from the table of rows before any of them is rented.
+"""Estimates of the speed on many devices, from the table of rows, before any device is rented.
 
-The model is small on purpose. A step is computing, then sending:
+The model is deliberately simple. A step is computing followed by sending:
 
-- computing: a device's share of the batch at the speed that one device was measured to have alone;
-- sending: the bytes that the busiest device sends (or receives, if more) over its link, each way at full speed. Nothing
-  of it is hidden behind the computing, nothing waits: a real step lies between this and the larger of the two alone.
+- computing: a device's share of the batch at the measured speed of one device alone;
+- sending: the bytes that the busiest device sends (or receives, if more) over its link, each way at full speed. No
+  sending overlaps with computing and nothing waits: a real step takes between the larger of the two and their sum.
 
-Layouts, N devices, B pictures of the whole batch:
+Layouts, for N devices and B pictures in the whole batch:
 
-- data parallel: each device has the whole network and B/N pictures; the gradients of all P parameters meet in a ring
-  all-reduce: 2·(N − 1)/N·P numbers from each device.
-- columns ([A] §3.2), C of them: each device has one column and all pictures of its group; where a column reads others
-  it receives their maps, and sends back the gradients. N/C groups are data parallel with each other.
+- data parallel: each device has the whole network and B/N pictures; the gradients of all P parameters are summed by a
+  ring all-reduce: 2·(N − 1)/N·P numbers from each device.
+- columns ([A] §3.2), C of them: each device has one column and all pictures of its group; a column that reads others
+  receives their maps and sends back the gradients. The N/C groups are data parallel with each other.
 - hybrid (One Weird Trick, arXiv:1404.5997): convolutions data parallel; of each fully connected layer a device has 1/N
-  of the units, for all pictures: what enters the first and what leaves each is gathered, (N − 1)/N·B·units numbers from
-  each device, and as many come back as gradients.
+  of the units, for all pictures: the inputs of the first and the outputs of each are gathered, (N − 1)/N·B·units
+  numbers from each device, and as many come back as gradients.
 """
 
 from collections import Counter
@@ -39,7 +39,7 @@ NUMBER_BYTES = {"fp32": 4, "bf16": 2, "fp16": 2}
 
 @dataclass(frozen=True)
 class Subject:
-    """What is planned: a network, the side of its pictures (None: the table's), and one device's pictures a second."""
+    """The training to estimate: a network, the side of its pictures (None: the table's), one device's pictures/s."""
 
     table: Table
     input_size: int | None
@@ -47,7 +47,7 @@ class Subject:
 
     @classmethod
     def of(cls, net: str | None, run: Path | None, width: float, speed: float | None) -> "Subject":
-        """From the zoo's network `net`, or from a run. Raises UsageError unless there is one of them and a speed."""
+        """Of the zoo's network `net`, or of a run. Raises UsageError for both, or for a network without a speed."""
         if run is None:
             if speed is None:
                 raise UsageError("give --speed, pictures a second on one device, or a run there with --run.")
@@ -60,7 +60,7 @@ class Subject:
 
 
 def measured_speed(run: RunFolder) -> float:
-    """Pictures a second of a run, the median of its epochs. Raises UserError before the first has ended."""
+    """Pictures per second of a run, the median over its epochs. Raises UserError before the first has ended."""
     epochs = read_history(run.path / "log.jsonl").epochs
     if not epochs:
         raise UserError(f"{run.path}: no epoch has ended yet, so there is no speed. Try again later, or give --speed.")
@@ -69,8 +69,8 @@ def measured_speed(run: RunFolder) -> float:
 
 @dataclass(frozen=True)
 class Cluster:
-    """`devices` that each compute `speed` pictures a second alone, and send `link` bytes a second while they receive as
-    many; a number takes `number_bytes` on the way."""
+    """`devices` that each compute `speed` pictures per second alone, and send `link` bytes per second while receiving
+    as many; a number is sent in `number_bytes`."""
 
     devices: int
     link: float
@@ -81,8 +81,8 @@ class Cluster:
 @dataclass(frozen=True)
 class Forecast:
     """One layout: seconds of computing and of sending in a step, and the bytes that the busiest device sends (or
-    receives) for it; pictures of a batch and of an epoch; seconds of a step, from one update to the next, the share of
-    it that is sending, and seconds of an epoch without validation; pictures a second, of all devices together."""
+    receives); pictures in a batch and in an epoch; seconds of a step (from one update to the next), the share of it
+    that is sending, and seconds of an epoch without validation; pictures per second on all devices together."""
 
     layout: str
     devices: int
@@ -114,13 +114,13 @@ def all_reduced(numbers: int, devices: int) -> float:
 
 
 def gathered(numbers: float, devices: int) -> float:
-    """Numbers that each device sends, and receives, until all have `numbers` that lie spread over them in equal parts.
-    The gradients of these go the same way back."""
+    """Numbers that each device sends, and receives, to give all devices `numbers` that are distributed evenly over
+    them. Their gradients return the same way."""
     return (devices - 1) / devices * numbers
 
 
 def exchanged(layers: Sequence[Layer]) -> dict[str, int]:
-    """Where columns meet: numbers a picture that the busiest one sends or receives, forward and as gradients back."""
+    """Layer → numbers per picture that the busiest column sends or receives there, forward and as gradients back."""
     ends = Counter[tuple[str, str, int]]()
     for crossing in crossings(layers):
         ends[crossing.at, "sends", crossing.sender] += crossing.floats
@@ -135,19 +135,19 @@ def exchanged(layers: Sequence[Layer]) -> dict[str, int]:
 
 
 def data_parallel(layers: Sequence[Layer], cluster: Cluster, batch: int) -> tuple[str, float]:  # noqa: ARG001
-    """The layout's name, and the numbers that a device sends in a step."""
+    """The layout's name, and the numbers that each device sends in a step."""
     return "data parallel", all_reduced(sum(layer.parameters for layer in layers), cluster.devices)
 
 
 def columns(layers: Sequence[Layer], cluster: Cluster, batch: int) -> tuple[str, float] | Impossible:
-    """Likewise for columns; with more devices than columns, for as many groups as there are."""
+    """The same for columns; if there are more devices than columns, for several groups."""
     count = layers[0].columns
     if count == 1:
         return Impossible("columns", "the network has only one")
     if cluster.devices % count:
-        return Impossible("columns", f"the network has {count}; {cluster.devices} devices are no multiple")
+        return Impossible("columns", f"the network has {count}; {cluster.devices} devices are not a multiple")
     if any(isinstance(layer.row, Norm) and layer.row.span == "all" for layer in layers):
-        return Impossible("columns", "its norms reach over them")
+        return Impossible("columns", "its norms span all columns")
     groups = cluster.devices // count
     last = [layer for layer in layers if isinstance(layer.row, Weighted)][-1]
     parameters = sum(layer.parameters for layer in layers if layer is not last) // count + last.parameters
@@ -156,7 +156,7 @@ def columns(layers: Sequence[Layer], cluster: Cluster, batch: int) -> tuple[str,
 
 
 def hybrid(layers: Sequence[Layer], cluster: Cluster, batch: int) -> tuple[str, float] | Impossible:
-    """Likewise for convolutions data parallel, fully connected layers model parallel."""
+    """The same for data-parallel convolutions and model-parallel fully connected layers."""
     dense = [layer for layer in layers if isinstance(layer.row, Dense)]
     if not dense:
         return Impossible("hybrid", "the network has no fully connected layers")
@@ -171,7 +171,7 @@ LAYOUTS: tuple[Layout, ...] = (data_parallel, columns, hybrid)
 
 def forecasts(subject: Subject, cluster: Cluster, *, batch: int | None, pictures: int) -> list[Forecast | Impossible]:
     """One device alone, then every layout of `cluster`. `batch`: on all devices together (None: 128 on each);
-    `pictures`: of an epoch. Raises UsageError for numbers that can't be."""
+    `pictures`: in an epoch. Raises UsageError for impossible numbers."""
     batch = BATCH * cluster.devices if batch is None else batch
     _check(cluster, batch, pictures)
     layers = trace(subject.table, subject.input_size)
@@ -198,14 +198,11 @@ def _check(cluster: Cluster, batch: int, pictures: int) -> None:
         if not 0 < value < float("inf"):
             raise UsageError(f"--{name}: a number above 0 is needed.")
     if batch < cluster.devices:
-        raise UsageError(f"--batch {batch}: {cluster.devices} devices need a picture each at least.")
-
-
-# ── in words ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+        raise UsageError(f"--batch {batch}: {cluster.devices} devices need at least one picture each.")
 
 
 def describe(found: Sequence[Forecast | Impossible]) -> str:
-    """A line for each layout; below, those that are not possible and why."""
+    """A table with a line for each layout; below it, those that are not possible and why."""
     possible = [layout for layout in found if isinstance(layout, Forecast)]
     alone = possible[0].speed
     heading = ("layout", "step", "of it sending", "a device sends", "epoch", "img/s", "of one device")

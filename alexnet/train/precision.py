@@ -1,4 +1,4 @@
-"""bf16 or fp32, chosen once at a run's start by trying: is bf16 right on this machine, and is it faster?"""
+"""bf16 or fp32, chosen once at a run's start by a trial: is bf16 accurate on this machine, and is it faster?"""
 
 import time
 from dataclasses import dataclass
@@ -14,41 +14,41 @@ from alexnet.placement import DTYPES
 Precision = Literal["fp32", "bf16"]
 
 SMALL_MACS = 5_000_000
-"""Multiply-adds of a picture below which bf16 is not worth a trial."""
+"""Multiply-adds per picture below which bf16 is not tried."""
 LEAST_GAIN = 1.2
-"""How much faster bf16 must be in the layers with weights: casting costs something elsewhere."""
+"""Speed-up that bf16 must reach in the layers with weights, because casting costs time elsewhere."""
 HOPELESS_GAIN = 0.5
-"""Below it bf16 is without hardware of its own: no need to try the other layers."""
+"""Below this speed-up there is no bf16 hardware, and the other layers are not tried."""
 TRIAL_PICTURES = 16
 DENSE_TRIAL_PICTURES = 128
-"""Of dense layers: with fewer, reading the weights would take the time, and not the arithmetic."""
+"""Pictures for dense layers: with fewer, the trial would measure how fast the weights are read."""
 TRIAL_REPEATS = 2
 TRIES = 3
-"""A "hardly faster" is asked again: on a busy machine it may be the others' doing, and a run lives with it."""
+"""Trials before "hardly faster" is believed: another process may have slowed one, and the whole run depends on it."""
 TOLERANCE = 0.02
-"""Largest error allowed in bf16, as a share of the largest value: bf16 keeps 8 bits, a sound layer stays below 1 %."""
+"""Largest bf16 error accepted, as a share of the largest value. bf16 has 8 bits: a correct layer stays below 1 %."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What was chosen, and why, in one line."""
+    """The precision chosen, and the reason in one line."""
 
     precision: Precision
     reason: str
 
 
-def choose(network: Network, device: torch.device, wish: Literal["auto", "fp32", "bf16"]) -> Choice:
-    """The arithmetic for a run. With "auto" each convolution and dense layer is tried forward and backward.
+def choose(network: Network, device: torch.device, requested: Literal["auto", "fp32", "bf16"]) -> Choice:
+    """The precision for a run. With "auto", each convolution and dense layer is tried forward and backward.
 
-    The same machine should choose the same for the same network, however busy it is: on the CPU one thread tries, and
-    its own time counts; small networks, where the two are near each other, stay with fp32 untried.
+    A machine should choose the same for the same network however busy it is. So on the CPU a single thread makes the
+    trial and its CPU time is measured; small networks, where both take about the same time, use fp32 untried.
     """
-    if wish != "auto":
-        return Choice(wish, "as asked")
+    if requested != "auto":
+        return Choice(requested, "as requested")
     if sum(layer.macs for layer in network.layers) < SMALL_MACS:
-        return Choice("fp32", "the network is too small to gain by bf16")
+        return Choice("fp32", "the network is too small to gain from bf16")
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # two that wait for each other on a busy machine burn time
+    torch.set_num_threads(1)  # on a busy machine, threads that wait for each other would distort the times
     try:
         return _tried(network, device)
     finally:
@@ -56,7 +56,7 @@ def choose(network: Network, device: torch.device, wish: Literal["auto", "fp32",
 
 
 def _tried(network: Network, device: torch.device) -> Choice:
-    # Right first, then fast: the largest error of output and gradients decides before any time is compared.
+    # Accuracy first: the largest error of output and gradients decides before any times are compared.
     best: dict[str, dict[str, float]] = {name: {} for name in DTYPES}  # seconds a picture, of each layer
     gain = 0.0
     for _ in range(TRIES):
@@ -69,15 +69,15 @@ def _tried(network: Network, device: torch.device) -> Choice:
             trial = {precision: _try(module, shape, device, dtype) for precision, dtype in DTYPES.items()}
             error = max(map(_largest_error, trial["bf16"].results, trial["fp32"].results))
             if not error <= TOLERANCE:
-                return Choice("fp32", f"bf16 is wrong here: {name} is off by {error:.1%} of its largest value")
+                return Choice("fp32", f"bf16 is inaccurate here: {name} is off by {error:.1%} of its largest value")
             for precision, outcome in trial.items():
                 best[precision][name] = min(outcome.seconds / pictures, best[precision].get(name, float("inf")))
             gain = sum(best["fp32"].values()) / sum(best["bf16"].values())
             if gain < HOPELESS_GAIN:
-                return Choice("fp32", f"bf16 is right but slower here ({gain:.2f}× fp32)")
+                return Choice("fp32", f"bf16 is accurate but slower here ({gain:.2f}× fp32)")
         if gain >= LEAST_GAIN:
-            return Choice("bf16", f"right and {gain:.1f}× as fast as fp32 in the layers with weights")
-    return Choice("fp32", f"bf16 is right but hardly faster here ({gain:.2f}× fp32)")
+            return Choice("bf16", f"accurate and {gain:.1f}× as fast as fp32 in the layers with weights")
+    return Choice("fp32", f"bf16 is accurate but hardly faster here ({gain:.2f}× fp32)")
 
 
 @dataclass(frozen=True)

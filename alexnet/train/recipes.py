@@ -1,4 +1,4 @@
-"""Recipes as values: how the published networks were trained. They are listed, with their sources, in recipes.toml."""
+"""Recipes: how the published networks were trained. recipes.toml lists them with their sources."""
 
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -16,13 +16,13 @@ MOMENTUM = 0.9  # [A] §5
 DECAY = 0.0005  # [A] §5
 DROPS = 3  # [A] §5: the learning rate was divided by 10 three times
 BATCH = 128  # [A] §5
-IMAGENET = 1_281_167  # training pictures of ILSVRC-2012: the LARS authors give their warm-ups in updates
+IMAGENET = 1_281_167  # training pictures of ILSVRC-2012, to convert the LARS authors' warm-ups from updates to epochs
 
 
 @dataclass(frozen=True)
 class Stage:
-    """From `epoch` (counted from 1) on: the learning rate of weights; of single layers' weights; of biases, None:
-    unchanged; whether colour noise is still on. A layer at learning rate 0 keeps its biases too."""
+    """From `epoch` (counted from 1) on: the learning rate of weights, of single layers' weights and of biases (None:
+    unchanged), and whether colour noise is on. A layer at learning rate 0 is frozen, its biases too."""
 
     epoch: int
     learning_rate: float
@@ -33,9 +33,9 @@ class Stage:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to train. `power`: of a polynomial decay behind `warmup` epochs; None: by `stages`, or where these are empty
-    by the plateau rule ([A] §5). `bias_factor`: the biases' learning rate over the weights'. `layer_decays`: weight
-    decay of single layers; of the others it is `decay`. `trust`: of LARS; None: without."""
+    """How to train. `power`: of a polynomial decay after `warmup` epochs; None: `stages`, or if these are empty, the
+    plateau rule ([A] §5). `bias_factor`: the biases' learning rate over the weights'. `layer_decays`: weight decay of
+    single layers; the others have `decay`. `trust`: of LARS; None: no LARS."""
 
     name: str
     about: str
@@ -95,7 +95,7 @@ def _recipe(name: str, fields: dict[str, Any]) -> Recipe:
 
 
 def _stages(fields: dict[str, Any]) -> tuple[Stage, ...]:
-    """The stages named, or one for each change of the rates by a function."""
+    """The stages listed, or one for each change of the learning rates computed by a function."""
     listed = fields.pop("stages", ())
     if "rates" not in fields:
         return tuple(Stage(**stage) for stage in listed)
@@ -115,7 +115,7 @@ def _stages(fields: dict[str, Any]) -> tuple[Stage, ...]:
 
 
 def describe(recipe: Recipe, accumulation_steps: int = 1) -> str:
-    """The rule, its rates and its batches, for a person who reads a run's config."""
+    """The update rule, the learning rates and the batches in one sentence, for readers of a run's config."""
     rule = "the rule of 2012"
     if recipe.trust is not None:
         rule = (
@@ -142,5 +142,5 @@ def find(name: str) -> Recipe:
     """The recipe called `name`. Raises UsageError, naming those that exist."""
     known = every_recipe()
     if name not in known:
-        raise UsageError(f"--recipe {name}: there is none. There are: {', '.join(known)}.")
+        raise UsageError(f"--recipe {name}: no such recipe. There are: {', '.join(known)}.")
     return known[name]

@@ -1,4 +1,4 @@
-"""Resuming a run: its recorded options and choices hold, or it is reported why they can't."""
+"""Resuming a run with its recorded options and choices, or explaining why that is impossible."""
 
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -29,10 +29,11 @@ from alexnet.train.warm_start import freeze, initial_network
 def resume_run(
     store: Store, folder: Path, given: TrainOptions, team: Team = ALONE
 ) -> tuple[TrainingState, list[str], int | None]:
-    """A run resumed from its last undamaged checkpoint, notes for a person, and the length of its log's valid prefix.
+    """Resume a run from its last undamaged checkpoint. Returns the state, notes for the user and the length of the
+    log's valid prefix.
 
-    Its recorded options and choices hold. Raises UsageError if other options are given (more epochs may be), UserError
-    if the store is another one or a choice can't be kept on this machine.
+    The recorded options and choices are kept. Raises UsageError if other options are given (except more epochs),
+    UserError if the store is another one or a choice can't be kept on this machine.
     """
     run = RunFolder.open(folder)
     options = recorded_options(run, given)
@@ -45,9 +46,9 @@ def resume_run(
     if tensors is None:
         if notes or (folder / "model.safetensors").exists():
             raise UserError(f"{folder}: no undamaged checkpoint to resume from. Start a new run, --from {folder}.")
-        # Killed before its first checkpoint: the initial weights again. They don't fit if the options were edited.
+        # Killed before its first checkpoint: start from the initial weights. They don't fit if config.json was edited.
         state.network.fill(initial_network(store, recipe, options).state_dict(), folder / "config.json")
-        return state, [*notes, *remarks, "no checkpoint was saved yet: from the start"], 0
+        return state, [*notes, *remarks, "no checkpoint was saved yet: starting from the beginning"], 0
     log_bytes = restored(state, tensors, about).log_bytes
     _check_epochs(state)
     run.write_config(
@@ -75,8 +76,8 @@ def check_same_store(run: RunFolder, store: Store) -> None:
 
 
 def check_same_weights(run: RunFolder, given: np.ndarray | None, team: Team) -> None:
-    """Raises UserError if the run was trained with other weights of its pictures than those `given` (None: not asked),
-    or if several processes are to resume a run that has any."""
+    """Raises UserError if the run was trained with other sample weights than those `given` (None: not given), or if
+    several processes are to resume a run that has any."""
     recorded = run.sample_weights
     if given is not None and not np.array_equal(given, np.full_like(given, given[0]) if recorded is None else recorded):
         raise UserError(f"{run.path}: trained with other sample or class weights. Give the same, or another folder.")
@@ -85,7 +86,7 @@ def check_same_weights(run: RunFolder, given: np.ndarray | None, team: Team) -> 
 
 
 def _check_epochs(state: TrainingState) -> None:
-    """Raises UsageError where another number of epochs makes no sense for a run that is resumed."""
+    """Raises UsageError if the resumed run can't have this number of epochs."""
     run, recipe = state.run, state.recipe
     trained, recorded = state.cursor.epoch - 1, run.value("options", "epochs") or find(recipe.name).epochs
     if recipe.epochs < trained:
@@ -98,7 +99,7 @@ def _check_epochs(state: TrainingState) -> None:
 
 
 def recorded_options(run: RunFolder, given: TrainOptions) -> TrainOptions:
-    """The options that a run was started with; `given` may differ from the defaults only where it agrees with them."""
+    """The options that a run was started with. Raises UsageError if `given` has a non-default value that differs."""
     where = f"{run.path / 'config.json'}: options"
     recorded = from_json(run.value("options"), TrainOptions, where, REMEDY, strict=True)
     for name, default in vars(TrainOptions()).items():
@@ -106,48 +107,50 @@ def recorded_options(run: RunFolder, given: TrainOptions) -> TrainOptions:
         if name not in ("epochs", *LAUNCH_OPTIONS) and asked not in (default, kept):
             raise UsageError(
                 f"{option_name(name)} {asked}: the run in {run.path} was started with {kept}. "
-                "With --resume its own options hold; leave this one out, or start a new run."
+                "--resume keeps the run's own options: leave this one out, or start a new run."
             )
     epochs = recorded.epochs if given.epochs is None else given.epochs
     return replace(recorded, epochs=epochs, **{name: getattr(given, name) for name in LAUNCH_OPTIONS})
 
 
 def _keep_choices(run: RunFolder, options: TrainOptions, team: Team) -> tuple[dict[str, Any], list[str]]:
-    """Make the run's recorded choices hold here, or say why they can't. In another grid of processes the threads are
-    chosen again, and a remark says so."""
+    """Apply the run's recorded choices on this machine. Returns them and remarks; in another process grid the number of
+    threads is chosen again. Raises UserError if a choice can't be kept."""
     folder, machine, remarks = run.path, run.value("machine"), []
     device, recorded = find_device(run.value("machine", "device")), run.value("machine", "threads")
     starts = run.config.get("starts", [])
     before = starts[-1]["layout"] if starts else asdict(ProcessGrid())
     if before == asdict(team.grid):
         if recorded > (here := max(1, cores() // team.local)):
-            remarks.append(f"{recorded} threads as before, for equal sums: slow, as only {here} can run at a time")
+            remarks.append(
+                f"{recorded} threads as before, so that sums are bit-identical: slow, as only {here} can run at a time"
+            )
         use_threads(recorded)
     else:
         machine = machine | {"threads": set_threads(options.threads, team.local)}
         with reading_errors(folder / "config.json", REMEDY):
             was, now = ProcessGrid(**before).describe(), team.grid.describe()
         remarks.append(
-            f"another process grid ({was} before, {now} now): sums round otherwise, the last bits may differ"
+            f"another process grid ({was} before, {now} now): sums are rounded differently, the last bits may differ"
         )
     there_are = kernels.available(device)
     recorded, here = run.value("machine", "kernels").partition(" ")[0], there_are.partition(" ")[0]
     if recorded != here:
         raise UserError(
-            f"{folder}: trained with the {recorded} kernels; here are only the {here} ones ({there_are}). "
+            f"{folder}: trained with the {recorded} kernels; only the {here} ones are available here ({there_are}). "
             "Resuming would not give the same weights. Resume where it was trained, or start a new run with --from."
         )
     return machine, remarks
 
 
 def changed_machine(run: RunFolder) -> list[str]:
-    """A warning where other versions or another compiler may round differently: then resuming is not bit-identical."""
+    """Warnings if other versions or another compiler may round differently, so that resuming is not bit-identical."""
     there = {"torch": run.value("torch"), "kernels": run.value("machine", "kernels")}
     device = run.value("machine", "device")
     here = {"torch": str(torch.__version__), "kernels": kernels.available(device)}
     return [
-        f"{name} was {there[name]!r} when this run was started, here it is {here[name]!r}: the weights may differ from "
-        "those of an unbroken run in the last bits"
+        f"{name} was {there[name]!r} when this run was started and is {here[name]!r} now: the weights may differ from "
+        "those of an uninterrupted run in the last bits"
         for name in there
         if there[name] != here[name]
     ]

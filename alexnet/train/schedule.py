@@ -27,8 +27,8 @@ class Rates:
 
 @dataclass(frozen=True)
 class ScheduleState:
-    """What a schedule knows of the epochs before: the plateau rule's best error (None: none yet), the epochs since
-    then, and how often it has lowered the learning rate."""
+    """What a schedule remembers: the plateau rule's best error (None: no epoch yet), the epochs since then, and how
+    often it has lowered the learning rate."""
 
     best: AnyFloat | None = None
     waited: Count = 0
@@ -36,8 +36,8 @@ class ScheduleState:
 
 
 class Schedule:
-    """The learning rates in an epoch, when a `share` of it (0 to 1) is done. `after` an epoch it is given the
-    validation error, and says what it changes."""
+    """`rates` gives the learning rates when a `share` (0 to 1) of an epoch is done. `after` an epoch takes the
+    validation error and returns a note if a rate changes."""
 
     state = ScheduleState()
 
@@ -62,10 +62,10 @@ def schedule_of(recipe: Recipe, patience: int, threshold: float) -> Schedule:
 
 @dataclass
 class Plateau(Schedule):
-    """Divide the rates by 10 when the validation error has not fallen by `threshold` below its best for `patience`
-    epochs, three times; the next time, stop ([A] §5: "reduced three times prior to termination").
+    """Divide the learning rates by 10 when the validation error has not fallen by `threshold` below its best for
+    `patience` epochs. Do so three times; the fourth time, stop ([A] §5: "reduced three times prior to termination").
 
-    `threshold` is a share (0.001 = 0.1 points). The count starts again after each drop; the best error stays.
+    `threshold` is a share (0.001 = 0.1 points). Waiting starts again after each drop; the best error is kept.
     """
 
     learning_rate: float
@@ -73,7 +73,7 @@ class Plateau(Schedule):
     patience: int
     threshold: float
 
-    def rates(self, epoch: int, share: float = 0.0) -> Rates:  # noqa: ARG002 - it looks at errors, not at the clock
+    def rates(self, epoch: int, share: float = 0.0) -> Rates:  # noqa: ARG002 - depends on errors only
         learning_rate = self.learning_rate / DROP_FACTOR**self.state.drops
         return Rates(learning_rate, learning_rate * self.bias_factor)
 
@@ -88,7 +88,7 @@ class Plateau(Schedule):
         self.state = ScheduleState(best, 0, drops + 1)
         stalled = f"epoch {epoch}: no better validation error for {self.patience} epochs"
         if self.finished:
-            return f"{stalled} after {DROPS} drops of the learning rate: training ends here"
+            return f"{stalled} after {DROPS} reductions of the learning rate: training ends here"
         return f"{stalled}: learning rate now {self.rates(epoch + 1).weights:g}"
 
     @property
@@ -102,13 +102,13 @@ class Logged(Schedule):
 
     stages: tuple[Stage, ...]
 
-    def rates(self, epoch: int, share: float = 0.0) -> Rates:  # noqa: ARG002 - a stage is whole epochs
+    def rates(self, epoch: int, share: float = 0.0) -> Rates:  # noqa: ARG002 - a stage covers whole epochs
         reached = [stage for stage in self.stages if stage.epoch <= epoch]
         now = reached[-1]
         biases = [stage.bias_rate for stage in reached if stage.bias_rate is not None]
         return Rates(now.learning_rate, biases[-1] if biases else now.learning_rate, now.layer_rates, now.colour)
 
-    def after(self, epoch: int, error: float) -> str | None:  # noqa: ARG002 - the log knows no errors
+    def after(self, epoch: int, error: float) -> str | None:  # noqa: ARG002 - depends on the epoch only
         change = next((stage for stage in reversed(self.stages) if stage.epoch == epoch + 1), None)
         if change is None:
             return None
@@ -119,10 +119,10 @@ class Logged(Schedule):
 
 @dataclass
 class Polynomial(Schedule):
-    """learning_rate · (1 − t)^power, t from 0 to 1 over `epochs`; over the first `warmup` epochs a line from 0.
+    """learning_rate · (1 − t)^power, t from 0 to 1 over `epochs`; a linear rise from 0 over the first `warmup` epochs.
 
-    By the update, not by the epoch. As in the LARS authors' code, the decay counts from the run's start, so behind the
-    warm-up the learning rate is below `learning_rate` already.
+    Changes with every update. As in the LARS authors' code, t counts from the run's start, so the learning rate is
+    already below `learning_rate` when the warm-up ends.
     """
 
     learning_rate: float
@@ -132,7 +132,7 @@ class Polynomial(Schedule):
     power: float
 
     def rates(self, epoch: int, share: float = 0.0) -> Rates:
-        # In updates, not whole epochs: t counts from the run's start, so it is above 0 when the warm-up ends.
+
         done = epoch - 1 + share
         factor = done / self.warmup if done < self.warmup else max(0.0, 1 - done / self.epochs) ** self.power
         return Rates(self.learning_rate * factor, self.learning_rate * factor * self.bias_factor)

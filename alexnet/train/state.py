@@ -1,4 +1,4 @@
-"""The state of a training run: everything `loop` works with, made new, saved in checkpoints and restored."""
+"""The state of a training run: everything `loop` works with, created, saved in checkpoints and restored."""
 
 import math
 import os
@@ -41,8 +41,8 @@ from alexnet.train.warm_start import initial_inputs, initial_network, starting_n
 
 @dataclass
 class Cursor:
-    """Where the run stands: in `epoch` (from 1), before its batch number `batch` (from 0), after `step` updates, with
-    the running sums of the epoch's training loss and errors."""
+    """The position of a run: in `epoch` (from 1), before batch number `batch` of it (from 0), after `step` updates,
+    with the running sums of the epoch's training loss and errors."""
 
     epoch: Annotated[int, Range(1)] = 1
     batch: Count = 0
@@ -61,7 +61,7 @@ class Cursor:
 
 @dataclass(frozen=True)
 class Standing:
-    """What a checkpoint holds beside tensors. What the log has after its first `log_bytes` is dropped on resuming."""
+    """What a checkpoint holds besides tensors. On resuming, the log is cut back to its first `log_bytes` bytes."""
 
     cursor: Cursor
     schedule: ScheduleState
@@ -70,7 +70,7 @@ class Standing:
 
 @dataclass
 class TrainingState:
-    """What a run works with. Weights, velocities, schedule and cursor change while it trains: a checkpoint has them."""
+    """What a run works with. Weights, velocities, schedule and cursor change during training; checkpoints save them."""
 
     run: RunFolder
     store: Store
@@ -94,7 +94,7 @@ class TrainingState:
         self.network_shard, self.gradient_sum = NetworkShard(self.network), GradientSum(self.network)
 
     def take_shard(self, team: Team) -> None:
-        """Keep what this process holds of the network, of the whole one it has now."""
+        """Cut the whole network down to this process's shard."""
         self.team, self.network_shard = team, team.shard_of(self.network)
         layers = map(self.network.get_submodule, team.summed_layers(self.network_shard))
         summed = {weight for layer in layers for weight in layer.parameters()}
@@ -107,7 +107,7 @@ class TrainingState:
 
     @property
     def batches(self) -> int:
-        """Of an epoch."""
+        """Number of batches in an epoch."""
         return math.ceil(len(self.store.splits["train"]) / self.recipe.batch)
 
     @property
@@ -120,21 +120,21 @@ class TrainingState:
         return self.cursor.epoch > self.recipe.epochs or self.schedule.finished
 
     def save_checkpoint(self, log_bytes: int) -> None:
-        """Write a checkpoint of the whole network, as one process has it: all bring their parts, the leader writes."""
+        """Write a checkpoint of the whole network: every process sends its shard, the leader writes."""
         tensors, standing = self.contents(log_bytes)
         if self.team.leads:
             self.run.save_checkpoint(self.cursor.step, tensors, to_json(standing))
         self.saved_at = time.monotonic()
 
     def contents(self, log_bytes: int = 0) -> tuple[dict[str, Tensor], Standing]:
-        """All that changes in training: tensors (on the leader, whole) and plain values."""
+        """Everything that changes during training: tensors (whole on the leader) and plain values."""
         tensors = {f"weight/{name}": value for name, value in self.weights().items()}
         velocities = self.team.whole(self.network_shard, self.update.velocities)
         tensors |= {f"velocity/{name}": value for name, value in velocities.items()}
         return tensors, Standing(self.cursor, self.schedule.state, log_bytes)
 
     def weights(self) -> dict[str, Tensor]:
-        """The whole network's weights, on the leader; all bring their parts."""
+        """The whole network's weights on the leader; every process sends its shard."""
         return self.team.whole(self.network_shard, self.network.state_dict())
 
     def restore(self, tensors: dict[str, Tensor], standing: Standing) -> None:
@@ -154,7 +154,7 @@ class TrainingState:
 
 
 def under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors whose names begin so, without that beginning."""
+    """The tensors whose names start with `prefix`, by their names without it."""
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 
@@ -169,12 +169,12 @@ def start_run(
     team: Team = ALONE,
     sample_weights: np.ndarray | None = None,
 ) -> tuple[TrainingState, list[str]]:
-    """A run from its beginning, its folder made, and what a person should know of the choices made.
+    """Create a run and its folder. Returns the state and notes on the choices made.
 
-    `claim` is called once the folder is there and before anything is written into it: it takes the folder's lock. The
-    state is that of one process, with the whole network; `team` will train it.
+    `claim` takes the folder's lock: it is called after the folder is created and before anything is written into it.
+    The state is that of one process with the whole network; `team` will train it.
 
-    Raises UserError or UsageError for options, store or folder that can't be used; nothing is left behind then.
+    Raises UserError or UsageError for options, a store or a folder that can't be used; nothing is left behind then.
     """
     recipe = checked_recipe(options)
     RunFolder.refuse_taken(folder)  # before anything is computed
@@ -213,10 +213,10 @@ def start_run(
 
 
 def _check_disk(folder: Path, network: Network, epochs: int, *, snapshots: bool) -> str:
-    """What the run will take of the disk, in words. Raises DiskFull if there is less."""
+    """A note on the disk space that the run needs. Raises DiskFull if there is less."""
     needed = disk_needed(network, epochs, snapshots=snapshots)
-    kept = f", {len(snapshot_epochs(epochs))} snapshots among it" if snapshots else ""
-    words = f"the run takes up to {in_bytes(needed)} of disk{kept}"
+    including = f", including {len(snapshot_epochs(epochs))} snapshots" if snapshots else ""
+    words = f"the run takes up to {in_bytes(needed)} of disk{including}"
     return space_checked(folder, needed, words, ". Free some, or train elsewhere.")
 
 
@@ -247,7 +247,7 @@ def _config(
 
 
 def start_in(team: Team, step: int, threads: int) -> dict[str, Any]:
-    """For the config: from which update on, in which grid, with how many threads each."""
+    """An entry of the config's `starts`: the first update, the process grid, the threads of each process."""
     return {"step": step, "layout": asdict(team.grid), "threads": threads}
 
 
@@ -263,7 +263,7 @@ def make_state(
     """The state of one process, with the whole network, before the first update."""
     recipe, device = recipe_of(options), torch.device(run.value("machine", "device"))
     if options.deterministic and device.type == "cuda":
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS repeats itself only with this
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic only with this
         torch.use_deterministic_algorithms(True)
     network = network.to(device).channels_last()
     network.copies.learn(options.accumulation_steps == 1)
@@ -297,7 +297,7 @@ def make_state(
 def set_threads(threads: int, processes: int = 1) -> int:
     """Use that many CPU threads and return the number. 0: one for each core that this process may use, or fewer if the
     caller has limited torch's threads; with several `processes` on the host, a share of the cores. Raises UsageError
-    for more than there are cores: threads would wait for each other."""
+    for more threads than cores: they would wait for each other."""
     share = max(1, cores() // processes)
     if threads > share:
         among = "" if processes == 1 else f" for {processes} processes, {share} for each"

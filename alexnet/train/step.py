@@ -1,4 +1,4 @@
-"""One update ([A] §5): augment, forward, backward, step; or a micro-batch of one.
+"""One update ([A] §5): augment, forward, backward, update; or a micro-batch of it.
 
 B pictures of a batch · K classes.
 """
@@ -19,19 +19,19 @@ from alexnet.train.state import TrainingState
 
 
 class Diverged(UserError):
-    """The loss, or a weight, is not a number."""
+    """The loss or a weight is NaN or infinite."""
 
 
 def is_asynchronous(device: torch.device) -> bool:
-    """Whether the device computes asynchronously, so that the program should not wait for it."""
+    """Whether the device computes asynchronously, so that waiting for it costs time."""
     return device.type == "cuda"
 
 
 class Outcome:
-    """Mean loss and top-1 errors of a batch or micro-batch, being copied from the device.
+    """Mean loss and top-1 errors of a batch or micro-batch, on their way from the device.
 
-    On a GPU they are read one batch later: the copy is queued after the batch's computation, and `read` waits for that
-    copy only. When it returns, the batch's pictures are no longer needed: the stream may fill their buffer.
+    On a GPU the copy is queued after the batch's computation, and `read`, called one batch later, waits for that copy
+    only. When `read` returns, the batch's pictures are no longer needed and the stream may refill their buffer.
     """
 
     def __init__(self, figures: Tensor, batch: int, pictures: int) -> None:
@@ -52,8 +52,8 @@ class Outcome:
 
 
 def train_batch(state: TrainingState, batch: Batch, rates: Rates, shard: BatchShard | None = None) -> Outcome:
-    """One update; or, for a micro-batch, its part of the gradient, and the update after the batch's last one. `batch`
-    has the local pictures of `shard`; without that it is a whole batch."""
+    """Train on one batch: one update. For a micro-batch, add its gradient; the batch's last micro-batch then makes the
+    update. `batch` holds this process's pictures of `shard`; None: it is a whole batch."""
     shard = shard or shard_batch(batch.indices)
     pictures, labels = upload(batch.pictures, state.device), upload(batch.labels, state.device)
     weights = None if state.sample_weights is None else upload(state.sample_weights[batch.indices], state.device)
@@ -67,8 +67,8 @@ def update_on(
 ) -> Outcome:
     """`train_batch` on pictures that are augmented already. On the CPU a NaN loss is noticed before the update.
 
-    How a batch is divided changes nothing but the order of additions: each picture has its own crop, noise and dropout
-    masks, and the mean over the batch is the weighted mean over its micro-batches.
+    Dividing a batch changes only the order of additions: each picture has its own crop, noise and dropout masks, and
+    the batch's mean is the weighted mean over its micro-batches.
     """
     state.network.train()
     position = state.network_shard.begin_batch(state.options.seed, state.cursor.epoch, shard, state.device)
@@ -91,8 +91,9 @@ def update_on(
 def local_loss(
     logits_bk: Tensor, labels: Tensor, shard: BatchShard, weights_b: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """What the local pictures add to the mean loss of the micro-batch, each times its weight, and how many of them are
-    wrong. A stand-in adds nothing, nor does a column without the last layer, whose logits are (b, 0)."""
+    """The local pictures' share of the micro-batch's mean loss, each picture times its weight, and their number of
+    errors. A stand-in (a process without pictures) adds nothing, nor does a column without the last layer, whose
+    logits are (b, 0)."""
     if logits_bk.shape[1] == 0:
         return logits_bk.sum(), torch.zeros((), device=logits_bk.device)
     counts = float(shard.counts)
@@ -104,7 +105,7 @@ def local_loss(
 
 
 def augmented(state: TrainingState, indices: np.ndarray, pictures: Tensor, rates: Rates, first: int = 0) -> Tensor:
-    """The pictures as the network takes them; `first`: the position of the first of them in their batch."""
+    """The network's inputs, augmented; `first`: the position of the first picture in its batch."""
     augmentation = state.recipe.augmentation
     if not rates.colour:
         augmentation = augmentation.without_colour()
@@ -120,16 +121,16 @@ def augmented(state: TrainingState, indices: np.ndarray, pictures: Tensor, rates
 
 
 def divergence_message(state: TrainingState, batch: int, *, noticed_in: Tensor | None) -> str:
-    """What to tell of a loss that is no number: the first layer whose output is none, or whose weights are, for the
-    inputs it was `noticed_in`. None: it was noticed after the update, which has spoilt all weights."""
+    """The error message for a loss that is not finite. It names the first layer whose weights, or whose output for the
+    inputs `noticed_in`, are not finite. None: noticed only after the update, when all weights are NaN."""
     if noticed_in is not None:
         where = f"it first went wrong in {_culprit(state, noticed_in)}"
     elif state.team.alone and not is_asynchronous(state.device):
-        where = "it was that update, the epoch's last, that spoilt the weights: the validation gave no number"
+        where = "this update, the epoch's last, made the weights NaN, so the validation loss was NaN"
     else:
-        where = "in which layer it went wrong is told by one process on the CPU only (--device cpu)"
+        where = "run one process on the CPU (--device cpu) to see in which layer"
     return (
-        f"the loss is not a number in epoch {state.cursor.epoch}, batch {batch + 1}; {where}. "
+        f"the loss is not a number (NaN) in epoch {state.cursor.epoch}, batch {batch + 1}; {where}. "
         f"The last good checkpoint is kept in {state.run.path}. Try a smaller --learning-rate, or --precision fp32."
     )
 

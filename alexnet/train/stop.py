@@ -1,4 +1,4 @@
-"""Being asked to stop: between two batches, with the state saved."""
+"""Stopping on request: between two batches, after saving a checkpoint."""
 
 import signal
 import sys
@@ -11,31 +11,32 @@ from alexnet.train.state import TrainingState
 
 
 class Interrupted(UserError):
-    """The user (or the system) asked the run to stop; its state is saved."""
+    """The user or the system asked the run to stop; a checkpoint is saved."""
 
     exit_code = 130
 
 
 class Stop:
-    """Whether the run was asked to stop; it does so between two batches, its state saved."""
+    """Whether the run was asked to stop. `agreed` is the same on all processes of a run."""
 
     asked = False
     agreed = False
 
     def agree(self, state: TrainingState, due: bool = False) -> bool:
-        """Hear whether any process was asked to stop, and tell whether a save is `due` for any."""
+        """Exchange with all processes: sets `agreed` if any was asked to stop; returns whether a save is `due` for
+        any."""
         due, self.agreed = state.team.any(due, self.asked)
         return due
 
     def needs_checkpoint(self, state: TrainingState) -> bool:
-        """Whether all save now: any process was asked to stop, or a save is due for any."""
+        """Whether all processes save now: any was asked to stop, or a save is due for any."""
         return self.agree(state, state.save_is_due) or self.agreed
 
     def obey(self, state: TrainingState) -> None:
         if self.agreed:
             alone = f"alexnet train {state.store.path} --out {state.run.path} --resume"
-            command = alone if state.team.alone else "the same line of torchrun and --resume"
-            raise Interrupted(f"stopped, all is saved. Go on with: {command}")
+            command = alone if state.team.alone else "the same torchrun command and --resume"
+            raise Interrupted(f"stopped; everything is saved. Resume with: {command}")
 
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -45,8 +46,9 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 def stop_signals(quiet: bool = False) -> Iterator[Stop]:
     """Turn Ctrl-C, SIGTERM and the closing of the terminal into a request to stop; a second one stops at once.
 
-    Signals stay as they are if they are ignored (`nohup`, a shell's background job) or handled by code in C, whose
-    handlers Python can't put back; and all of them outside the main thread, where Python handles none.
+    Signals that are ignored (`nohup`, a shell's background job) stay ignored, and those handled by C code, whose
+    handlers Python can't restore, stay with it. Outside the main thread, where Python handles no signals, nothing
+    changes.
     """
     stop = Stop()
 
@@ -57,7 +59,7 @@ def stop_signals(quiet: bool = False) -> Iterator[Stop]:
             raise KeyboardInterrupt
         stop.asked = True
         if not quiet:
-            print("stopping after this batch; once more stops at once", file=sys.stderr, flush=True)
+            print("stopping after this batch; press again to stop at once", file=sys.stderr, flush=True)
 
     before = {number: signal.getsignal(number) for number in SIGNALS}
     mine = {number: handler for number, handler in before.items() if handler not in (None, signal.SIG_IGN)}

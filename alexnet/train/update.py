@@ -1,8 +1,8 @@
 """The update of [A] §5:  v ← 0.9·v − 0.0005·ε·w − ε·∂L/∂w;  w ← w + v.
 
-The learning rate ε stands inside the velocity: unlike torch.optim.SGD's, an old velocity keeps its size when ε drops.
+The learning rate ε is inside the velocity: unlike with torch.optim.SGD, an old velocity keeps its size when ε drops.
 
-With LARS, for large batches, ε is scaled for each weight tensor; all else stays.
+With LARS, for large batches, ε is scaled for each weight tensor; the rest is unchanged.
 """
 
 from collections.abc import Callable
@@ -22,32 +22,33 @@ from alexnet.train.schedule import Rates
 @dataclass(frozen=True)
 class Lars:
     """Layer-wise adaptive rates (You, Gitman, Ginsburg 2017, arXiv:1708.03888): a weight tensor's learning rate is
-    multiplied by trust · ‖w‖ / (‖g‖ + decay · ‖w‖), so that an update changes each by a like share of its norm.
+    multiplied by trust · ‖w‖ / (‖g‖ + decay · ‖w‖), so that an update changes every tensor by a similar share of its
+    norm.
 
-    Not for biases and the vectors of batch norms: these learn at the biases' learning rate. `of_whole`: where processes
-    hold parts of layers, the norms of the whole ones, from those of the own parts.
+    Biases and the vectors of batch norms keep the biases' learning rate. `of_whole`: if processes hold shards of
+    layers, the norms of the whole layers, computed from those of the local shards.
     """
 
     trust: float
     of_whole: Callable[[Norms], Norms] | None = None
 
     def ratios(self, norms: Norms, decays: dict[str, float]) -> dict[str, float]:
-        """The factor for each tensor, by its name. The device is waited for once."""
+        """The factor for each tensor, by name. Waits for the device once."""
         norms = norms if self.of_whole is None else self.of_whole(norms)
         found = torch.stack(list(norms.values())).tolist() if norms else []
         return {name: self.ratio(w, g, decays[name]) for name, (w, g) in zip(norms, found, strict=True)}
 
     def ratio(self, weight: float, gradient: float, decay: float) -> float:
-        """From two norms; 1 where weights or gradient are all 0 (as in the authors' code)."""
+        """The factor for two norms; 1 if weights or gradient are all 0 (as in the authors' code)."""
         return self.trust * weight / (gradient + decay * weight) if weight > 0 and gradient > 0 else 1.0
 
 
 @dataclass
 class Update:
-    """The rule with its velocities, one for each weight that learns, by the weight's name; at first all are 0. Frozen
+    """The update rule and its velocities, one for each trainable weight, by the weight's name; they start at 0. Frozen
     weights (requires_grad False) have none. `lars`: layer-wise learning rates, see `Lars`.
 
-    Where layers learn by their copies in half precision, the gradients lie there: see `WorkingCopies`."""
+    A layer that computes with a half-precision copy has its gradient on the copy: see `WorkingCopies`."""
 
     network: Network
     momentum: float
@@ -63,7 +64,7 @@ class Update:
         self.velocities = {name: torch.zeros_like(weight) for name, weight in learning.items()}
 
     def forget_gradients(self) -> None:
-        """Before a backward pass: those of the last one go."""
+        """Clear the gradients of the last backward pass."""
         for name in self.velocities:
             self.network.get_parameter(name).grad = None
             if copy := self._copy(name):
@@ -71,7 +72,7 @@ class Update:
 
     @torch.no_grad()
     def step(self, rates: Rates) -> None:
-        """Apply the gradients that lie in the network's parameters, or in the copies that its layers learn by."""
+        """Apply the gradients of the network's parameters, or of their working copies."""
         # Learning rate 0 freezes: not even decay acts. A weight, its velocity and its bf16 copy change in one pass.
         ratios = self._ratios()
         for name, velocity in self.velocities.items():
@@ -103,7 +104,7 @@ class Update:
         return self.network.get_parameter(name).grad if copy is None or copy.values.grad is None else copy.values.grad
 
     def _ratios(self) -> dict[str, float]:
-        """LARS's factor for each weight tensor, by its name; none for biases, and none without LARS."""
+        """LARS's factor for each weight tensor, by name; empty without LARS."""
         if self.lars is None:
             return {}
         norms: Norms = {}
@@ -120,18 +121,18 @@ class Update:
 
 
 def norm(tensor: Tensor) -> Tensor:
-    """Euclidean norm of all values, in float32 at least."""
+    """Euclidean norm of all values, computed in float32 or better."""
     return torch.linalg.vector_norm(tensor, dtype=torch.promote_types(tensor.dtype, torch.float32))
 
 
 def is_bias(name: str, weight: Tensor) -> bool:
-    """Whether a weight is a bias or, what is treated alike, a vector of a batch norm."""
+    """Whether a weight is a bias, or a vector of a batch norm, which is treated like one."""
     return name.endswith(".bias") or weight.ndim == 1
 
 
 @torch.no_grad()
 def renormalise_filters(network: nn.Module, limit: float) -> None:
-    """[Z] §3: rescale each convolution filter whose RMS exceeds `limit` to that limit. Frozen layers stay."""
+    """[Z] §3: rescale each convolution filter whose RMS exceeds `limit` to that limit. Frozen layers are skipped."""
     for layer in network.children():
         if isinstance(layer, Convolution) and layer.weight.requires_grad:
             rms = layer.weight.square().mean(dim=(1, 2, 3), keepdim=True).sqrt()

@@ -1,4 +1,4 @@
-"""What a run begins with: the network with its first weights, some of them another run's, and its inputs."""
+"""What a run starts with: the network with its initial weights, some of them from another run, and its inputs."""
 
 from collections.abc import Sequence
 
@@ -16,11 +16,13 @@ from alexnet.train.recipes import Recipe
 
 
 def initial_network(store: Store, recipe: Recipe, options: TrainOptions) -> Network:
-    """The network at the beginning of a run: its first weights, those taken from another run, frozen layers still.
-    Raises UserError or UsageError for a store, a run or options that don't go together."""
-    for part in ("train", "val"):
-        if part not in store.splits or not len(store.splits[part]):
-            raise UserError(f"{store.path}: no {part} pictures. Prepare it with --holdout 0.1 or from train/ and val/.")
+    """The network at the start of a run: initial weights, weights taken from another run, frozen layers frozen. Raises
+    UserError or UsageError for a store, a run or options that don't fit together."""
+    for split in ("train", "val"):
+        if split not in store.splits or not len(store.splits[split]):
+            raise UserError(
+                f"{store.path}: no {split} pictures. Prepare it with --holdout 0.1 or from train/ and val/."
+            )
     source = None if options.start_from is None else RunFolder.open(options.start_from)
     inherited = source if options.net is None and options.width == 1 else None
     table = find_net(recipe.net) if inherited is None else inherited.table
@@ -37,15 +39,15 @@ def initial_network(store: Store, recipe: Recipe, options: TrainOptions) -> Netw
     if source is not None:
         take_weights(network, source, options.take, store.class_ids)
     elif options.take:
-        raise UsageError(f"--take {options.take}: say from which run, with --from.")
+        raise UsageError(f"--take {options.take}: name the run to take them from with --from.")
     return freeze(network, options.freeze)
 
 
 @torch.no_grad()
 def take_weights(network: Network, source: RunFolder, take: str, class_ids: Sequence[str]) -> None:
-    """Give the network weights of another run: of the layers that `take` names, by default of all but the last.
+    """Copy weights of another run into the network: those of the layers `take`, by default of all but the last.
 
-    Raises UserError if a layer differs, or if the last one is taken for other classes.
+    Raises UserError if a layer's shape differs, or if the last layer is taken for other classes.
     """
     last = network.table.weighted[-1].name
     taken = taken_layers(network, source, take)
@@ -53,8 +55,8 @@ def take_weights(network: Network, source: RunFolder, take: str, class_ids: Sequ
         raise UserError(f"--take {take}: the classes are not those of {source.path}, in that order; leave out {last}.")
     if lacking := [name for name in taken if name in source.missing_layers]:
         raise UserError(
-            f"--take {take}: {source.path} has no weights for {', '.join(lacking)} (it was imported without them); "
-            "there is nothing to start those from. Leave them out."
+            f"--take {take}: {source.path} has no weights for {', '.join(lacking)} (it was imported without them). "
+            "Leave them out."
         )
     theirs = source.network.state_dict()
     for name, tensor in network.state_dict().items():
@@ -64,14 +66,14 @@ def take_weights(network: Network, source: RunFolder, take: str, class_ids: Sequ
             found = tuple(theirs[name].shape) if name in theirs else "absent"
             raise UserError(
                 f"--from {source.path}: {name} is {found} there, {tuple(tensor.shape)} here. "
-                "Without --net and --width its own network is taken; --input-size must leave the same maps; "
-                "--take takes some layers only."
+                "Leave out --net and --width to use that run's network, choose an --input-size that gives the same "
+                "maps, or name only some layers with --take."
             )
         tensor.copy_(theirs[name])
 
 
 def taken_layers(network: Network, source: RunFolder, take: str) -> list[str]:
-    """The layers that `take` names; by default all but the last and those that `source` has no weights for."""
+    """The layers that `take` names; by default all but the last and those without weights in `source`."""
     weighted = _layers_with_weights(network)
     if take:
         return named_rows("take", take, weighted, weighted)
@@ -79,30 +81,30 @@ def taken_layers(network: Network, source: RunFolder, take: str) -> list[str]:
 
 
 def starting_notes(store: Store, network: Network, options: TrainOptions) -> list[str]:
-    """What a run that starts from another takes of it, what keeps still, and what begins anew."""
+    """A note on a warm start: which layers' weights are taken, which are frozen and which are new."""
     if options.start_from is None:
         return []
     source = RunFolder.open(options.start_from)
     weighted, taken = _layers_with_weights(network), taken_layers(network, source, options.take)
-    still = named_rows("freeze", options.freeze, weighted, weighted)
+    frozen = named_rows("freeze", options.freeze, weighted, weighted)
     kinds = {
-        "learning on": [name for name in taken if name not in still],
-        "taken and frozen": [name for name in taken if name in still],
-        "new": [name for name in weighted if name not in taken and name not in still],
-        "new and frozen": [name for name in still if name not in taken],
+        "fine-tuned": [name for name in taken if name not in frozen],
+        "taken and frozen": [name for name in taken if name in frozen],
+        "new": [name for name in weighted if name not in taken and name not in frozen],
+        "new and frozen": [name for name in frozen if name not in taken],
     }
-    told = "; ".join(f"{kind}: {', '.join(names)}" for kind, names in kinds.items() if names)
-    mean = ["its mean image too, which its frozen first layer knows"] if _keeps_mean(store, network, options) else []
-    return ["; ".join([f"from {source.path}: {told}", *mean])]
+    listed = "; ".join(f"{kind}: {', '.join(names)}" for kind, names in kinds.items() if names)
+    mean = ["with its mean image, which its frozen first layer expects"] if _keeps_mean(store, network, options) else []
+    return ["; ".join([f"from {source.path}: {listed}", *mean])]
 
 
 def freeze(network: Network, names: str) -> Network:
-    """The network, with the named layers stopped from learning. `names`: as in "conv1-conv5,fc6"."""
+    """The network with the named layers frozen. `names`: as in "conv1-conv5,fc6"."""
     weighted = _layers_with_weights(network)
     for name in named_rows("freeze", names, weighted, weighted):
         network.get_submodule(name).requires_grad_(False)
     if not any(weight.requires_grad for weight in network.parameters()):
-        raise UsageError(f"--freeze {names}: leaves nothing to learn.")
+        raise UsageError(f"--freeze {names}: no layer is left to train.")
     return network
 
 
@@ -111,8 +113,8 @@ def _layers_with_weights(network: Network) -> list[str]:
 
 
 def _keeps_mean(store: Store, network: Network, options: TrainOptions) -> bool:
-    """Whether the source's mean image is taken off here too: its first layer is kept as it is, and the records have one
-    size. A layer that does not learn can't get used to another mean, and that of some hundred pictures is mottled."""
+    """Whether to subtract the source's mean image: if its first layer is kept frozen and the records have the same
+    size. A frozen layer can't adapt to another mean, and the mean of some hundred pictures is blotchy."""
     if options.start_from is None:
         return False
     source, first = RunFolder.open(options.start_from), _layers_with_weights(network)[0]
@@ -121,7 +123,7 @@ def _keeps_mean(store: Store, network: Network, options: TrainOptions) -> bool:
 
 
 def initial_inputs(store: Store, network: Network, recipe: Recipe, options: TrainOptions) -> Preprocessing:
-    """What is done to the store's pictures before they enter the network."""
+    """The preprocessing of the store's pictures."""
     statistics = store.statistics
     mean_image = torch.from_numpy(statistics.mean_image.copy()).permute(2, 0, 1).contiguous().float()
     if options.start_from is not None and _keeps_mean(store, network, options):

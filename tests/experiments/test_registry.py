@@ -358,7 +358,7 @@ def test_killed_in_a_training_it_goes_on_from_the_last_save(
 
 def test_stopped_it_says_that_the_same_command_goes_on(make_lab: MakeLab, monkeypatch: pytest.MonkeyPatch) -> None:
     def stop(*_: object, **__: object) -> None:
-        raise Interrupted("stopped, all is saved. Go on with: alexnet train …")
+        raise Interrupted("stopped; everything is saved. Resume with: alexnet train …")
 
     monkeypatch.setattr(lab_module.loop, "train", stop)
     with pytest.raises(Interrupted, match="Rerun the same command to resume") as end:

@@ -142,7 +142,7 @@ def test_the_run_tells_its_rule_in_words(store: Store, run_folder: Path) -> None
     assert run.value("rule").startswith("LARS: each weight tensor at 0.001·‖w‖")
     assert run.value("rule").endswith("batches of 100 pictures in 5 micro-batches of 20 whose gradients add up")
     assert run.value("rule") in notes(run.path)
-    assert any("batch norms see one piece at a time, 20 pictures" in note for note in notes(run.path))
+    assert any("batch norms see one micro-batch of 20 pictures at a time" in note for note in notes(run.path))
     assert run.value("recipe", "warmup") == pytest.approx(400 * 16384 / 1_281_167 / 100)  # scaled to one epoch
 
 

@@ -296,7 +296,7 @@ def test_a_loss_that_is_no_number_seen_late_is_never_saved(
         return plain(state, *rest)
 
     monkeypatch.setattr(loop, "train_batch", poisoned)
-    with pytest.raises(UserError, match=rf"epoch {step // 7 + 1}, batch {step % 7 + 1}; in which layer"):
+    with pytest.raises(UserError, match=rf"epoch {step // 7 + 1}, batch {step % 7 + 1}; run one process on the CPU"):
         train(store, run_folder, options(save_minutes=0 if step == 8 else 5), quiet=True)
     for path in run_folder.rglob("*.safetensors"):
         tensors, _ = load_tensors(path)
@@ -328,7 +328,7 @@ def test_starting_from_another_run_with_frozen_layers(store: Store, run_folder: 
         ({"learning_rate": float("nan")}, "--learning-rate nan"),
         ({"width": -1.0}, "--width -1"),
         ({"freeze": "conv9"}, "no layer 'conv9'"),
-        ({"freeze": "conv1-fc8"}, "leaves nothing to learn"),
+        ({"freeze": "conv1-fc8"}, "no layer is left to train"),
         ({"device": "cuda"}, "--device cuda: there is none"),
         ({"start_from": Path("nowhere")}, "no such run folder"),
     ],
@@ -394,7 +394,7 @@ def test_the_disk_needed_is_told_and_refused_if_absent(
     store: Store, run_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = train(store, run_folder / "a", options(epochs=2, snapshots=True), quiet=True)
-    told = [note["text"] for note in events(run.path, "note") if "of disk, 2 snapshots among it" in note["text"]]
+    told = [note["text"] for note in events(run.path, "note") if "of disk, including 2 snapshots" in note["text"]]
     assert len(told) == 1
     assert "up to 0" not in told[0], "a small network's size is told in smaller units"
     usage = shutil.disk_usage(run_folder)
@@ -481,7 +481,7 @@ def test_a_logged_schedule_is_not_stretched_while_it_runs(
 
 def test_weights_that_are_no_numbers_are_never_saved(store: Store, run_folder: Path) -> None:
     """One batch an epoch: the loss is sound, the update made from it is not."""
-    with pytest.raises(UserError, match="not a number in epoch 1, batch 1; it was that update, the epoch's last,"):
+    with pytest.raises(UserError, match="not a number in epoch 1, batch 1; this update, the epoch's last,"):
         train(store, run_folder, options(learning_rate=1e30, batch=500, save_minutes=0), quiet=True)
     for file in run_folder.rglob("*.safetensors"):
         assert all(torch.isfinite(tensor).all() for tensor in load_tensors(file)[0].values()), file
@@ -546,7 +546,7 @@ def test_bf16_goes_on_to_the_same_bits(store: Store, run_folder: Path, monkeypat
 def test_going_on_with_nothing_says_that_a_new_run_begins(store: Store, run_folder: Path) -> None:
     train(store, run_folder, options(epochs=1), resume=True, quiet=True)
     notes = [note["text"] for note in events(run_folder, "note")]
-    assert any("no run to go on with; this is a new one" in note for note in notes)
+    assert any("no run to resume, so a new one starts" in note for note in notes)
     assert any("only 7 updates an epoch" in note for note in notes)
 
 
@@ -575,7 +575,7 @@ def test_take_all_goes_on_with_a_finished_run(store: Store, run_folder: Path, un
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"take": "conv1"}, "--take conv1: say from which run"),
+        ({"take": "conv1"}, "--take conv1: name the run"),
         ({"take": "conv9", "start_from": True}, "--take conv9: there is no layer 'conv9'"),
         ({"take": "conv3-conv1", "start_from": True}, "write conv1-conv3"),
         ({"take": "fc6", "start_from": True, "net": "toy-no-conv4", "input_size": 40}, "fc6.weight is"),
@@ -621,7 +621,7 @@ def test_a_frozen_first_layer_keeps_the_mean_it_knows(
     run = train(store, run_folder / "a", start, quiet=True)
     own = RunFolder.open(unbroken).inputs.mean_image
     assert torch.equal(run.inputs.mean_image, own + 5 if kept else own)
-    told = any("its mean image too" in note["text"] for note in events(run.path, "note"))
+    told = any("with its mean image" in note["text"] for note in events(run.path, "note"))
     assert told == kept
 
 

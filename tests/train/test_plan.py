@@ -94,8 +94,8 @@ def test_half_the_bytes_and_twice_the_link_are_half_the_time() -> None:
     ("net", "devices", "layout", "reason"),
     [
         ("zfnet", 2, "columns", "only one"),
-        ("alexnet", 3, "columns", "has 2; 3 devices are no multiple"),
-        ("bvlc-alexnet", 2, "columns", "norms reach over them"),
+        ("alexnet", 3, "columns", "has 2; 3 devices are not a multiple"),
+        ("bvlc-alexnet", 2, "columns", "norms span all columns"),
     ],
 )
 def test_layouts_that_can_not_be_had_say_why(net: str, devices: int, layout: str, reason: str) -> None:

@@ -1,4 +1,4 @@
-"""The choice of arithmetic: right, repeatable, refused where bf16 is wrong."""
+"""The choice of precision: accurate, repeatable, fp32 where bf16 is inaccurate."""
 
 import pytest
 import torch
@@ -34,7 +34,7 @@ def test_a_wrong_layer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(layer, "forward", lambda x: plain(x) * (1.1 if x.dtype == torch.bfloat16 else 1))
     choice = precision.choose(network, CPU, "auto")
     assert choice.precision == "fp32"
-    assert "bf16 is wrong here: conv3 is off by" in choice.reason
+    assert "bf16 is inaccurate here: conv3 is off by" in choice.reason
 
 
 @pytest.mark.usefixtures("patient")
@@ -43,7 +43,7 @@ def test_a_layer_that_gives_nan_is_wrong(monkeypatch: pytest.MonkeyPatch) -> Non
     layer = network.get_submodule("conv3")
     plain = layer.forward
     monkeypatch.setattr(layer, "forward", lambda x: plain(x) * (float("nan") if x.dtype == torch.bfloat16 else 1))
-    assert "bf16 is wrong here: conv3" in precision.choose(network, CPU, "auto").reason
+    assert "bf16 is inaccurate here: conv3" in precision.choose(network, CPU, "auto").reason
 
 
 def test_a_disturbed_trial_is_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,7 +59,7 @@ def test_a_disturbed_trial_is_made_again(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(precision, "_try", disturbed)
     choice = precision.choose(network, CPU, "auto")
     assert choice.precision == "bf16"
-    assert choice.reason.startswith("right and 3.0×")
+    assert choice.reason.startswith("accurate and 3.0×")
 
 
 def test_without_hardware_for_bf16_one_layer_tells(monkeypatch: pytest.MonkeyPatch) -> None:
