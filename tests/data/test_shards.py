@@ -70,11 +70,11 @@ def test_a_holdout_is_split_before_the_parts_are(tmp_path: Path, make_source: Ma
     assert tree(tmp_path / "many") == tree(prepare(source, tmp_path / "one", size=SIZE).path)
 
 
-def test_shards_deal_out_every_item_once_and_in_order() -> None:
+def test_shards_hold_every_item_once_and_in_order() -> None:
     for count in (0, 1, 7, 16, 1000):
         for of in (1, 2, 7, 16):
-            dealt = [place for number in range(1, of + 1) for place in Shard(number, of).places(count)]
-            assert dealt == list(range(count))
+            shared = [index for number in range(1, of + 1) for index in Shard(number, of).indices(count)]
+            assert shared == list(range(count))
 
 
 def test_at_the_same_time_on_several_machines(tmp_path: Path, make_source: MakeSource) -> None:
@@ -154,13 +154,13 @@ def test_a_join_stopped_anywhere_goes_on(
         return die_or
 
     with monkeypatch.context() as patch:
-        for name in ("append_part", "save"):
+        for name in ("append_split", "save"):
             patch.setattr(Writer, name, dying(getattr(Writer, name)))
         patch.setattr(shards, "_sweep", dying(shards._sweep))
         with pytest.raises(KeyboardInterrupt):
             join(make_source(ODD), tmp_path / "many", Options(SIZE, format=format), max_bad=0.1)
     if not (tmp_path / "many" / layout.DESCRIPTION).exists():
-        with pytest.raises(UserError, match=r"holds (parts|shards) of a store.*--join"):
+        with pytest.raises(UserError, match=r"holds shards of a store.*--join"):
             Store.open(tmp_path / "many")
     join(make_source(ODD), tmp_path / "many", Options(SIZE, format=format), max_bad=0.1)
     assert tree(tmp_path / "many") == tree(tmp_path / "one")
@@ -197,7 +197,7 @@ def test_a_part_killed_in_the_middle_leaves_the_others_alone(tmp_path: Path) -> 
         process.wait()
     assert process.returncode in (0, -signal.SIGKILL)
     if process.returncode:
-        with pytest.raises(UserError, match=r"part 2/2 is unfinished \(\d+ of 30 pictures\)"):
+        with pytest.raises(UserError, match=r"shard 2/2 is unfinished \(\d+ of 30 pictures\)"):
             join(source, many, Options(48))
     prepare_shard(source, many, Shard(2, 2), Options(48))
     join(source, many, Options(48))
@@ -210,7 +210,7 @@ def test_done_parts_and_finished_stores_are_found(tmp_path: Path, make_source: M
     before = tree(tmp_path / "many")
     place = prepare_shard(make_source(), tmp_path / "many", Shard(1, 2), SMALL, say=said.append)
     assert place == tmp_path / "many" / "part-1-of-2"
-    assert said == [f"{place}: part 1/2 is done already"]
+    assert said == [f"{place}: shard 1/2 is done already"]
     assert tree(tmp_path / "many") == before
     join(make_source(), tmp_path / "many", SMALL)
     joined = tree(tmp_path / "many")
@@ -234,7 +234,7 @@ def test_what_is_no_part_is_refused(text: str) -> None:
 
 
 def test_missing_and_unfinished_parts_are_all_named(tmp_path: Path, make_source: MakeSource) -> None:
-    with pytest.raises(UserError, match="no parts to join"):
+    with pytest.raises(UserError, match="no shards to join"):
         join(make_source(), tmp_path / "many", SMALL)
     prepare_shard(make_source(), tmp_path / "many", Shard(2, 4), SMALL)
 
@@ -245,7 +245,7 @@ def test_missing_and_unfinished_parts_are_all_named(tmp_path: Path, make_source:
     with pytest.raises(KeyboardInterrupt):
         prepare_shard(make_source(), tmp_path / "many", Shard(4, 4), SMALL, progress=stop)
     before = tree(tmp_path / "many")
-    missing = r"part 1/4 is missing, part 3/4 is missing, part 4/4 is unfinished \(3 of 13 pictures\)"
+    missing = r"shard 1/4 is missing, shard 3/4 is missing, shard 4/4 is unfinished \(3 of 13 pictures\)"
     with pytest.raises(UserError, match=missing):
         join(make_source(), tmp_path / "many", SMALL)
     assert tree(tmp_path / "many") == before
@@ -267,24 +267,24 @@ def test_parts_of_other_options_or_sources_are_refused(
 ) -> None:
     asked = Options(**{"size": SIZE, **options})
     prepare_shard(make_source(), tmp_path / "many", Shard(1, 2), SMALL)
-    with pytest.raises(UserError, match=rf"part-1-of-2: holds a part made with.*{message}"):
+    with pytest.raises(UserError, match=rf"part-1-of-2: holds a shard made with.*{message}"):
         prepare_shard(make_source(**counts), tmp_path / "many", Shard(2, 2), asked)
     # Begun at the same moment, neither saw the other: joining sees both.
     prepare_shard(make_source(**counts), tmp_path / "apart", Shard(2, 2), asked)
     (tmp_path / "apart" / "part-2-of-2").rename(tmp_path / "many" / "part-2-of-2")
-    with pytest.raises(UserError, match=r"part-2-of-2: holds a part made with"):
+    with pytest.raises(UserError, match=r"part-2-of-2: holds a shard made with"):
         join(make_source(), tmp_path / "many", SMALL)
 
 
 def test_another_division_and_a_renamed_part_are_refused(tmp_path: Path, make_source: MakeSource) -> None:
     make_all(make_source(), tmp_path / "many", 2)
-    with pytest.raises(UserError, match=r"part-1-of-2 beside parts of 3.*one division"):
+    with pytest.raises(UserError, match=r"part-1-of-2 as well as shards of 3.*one division"):
         prepare_shard(make_source(), tmp_path / "many", Shard(3, 3), SMALL)
     first, second = (tmp_path / "many" / f"part-{number}-of-2" for number in (1, 2))
     first.rename(tmp_path / "aside")
     second.rename(first)
     (tmp_path / "aside").rename(second)
-    with pytest.raises(UserError, match="part 2/2, not 1/2"):
+    with pytest.raises(UserError, match="shard 2/2, not 1/2"):
         join(make_source(), tmp_path / "many", SMALL)
 
 
@@ -297,11 +297,11 @@ def test_parts_and_whole_stores_do_not_mix(tmp_path: Path, make_source: MakeSour
     with pytest.raises(UserError, match="begun without --shard"):
         prepare_shard(make_source(), tmp_path / "whole", Shard(1, 2), SMALL)
     make_all(make_source(), tmp_path / "many", 2)
-    with pytest.raises(UserError, match=r"holds (parts|shards) of a store.*--join"):
+    with pytest.raises(UserError, match=r"holds shards of a store.*--join"):
         prepare(make_source(), tmp_path / "many", size=SIZE)
-    with pytest.raises(UserError, match="part 1/2, not None"):
+    with pytest.raises(UserError, match="shard 1/2, not None"):
         prepare(make_source(), tmp_path / "many" / "part-1-of-2", size=SIZE)
-    with pytest.raises(UserError, match=r"holds (parts|shards) of a store.*--join"):
+    with pytest.raises(UserError, match=r"holds shards of a store.*--join"):
         Store.open(tmp_path / "many")
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "letter.txt").touch()
@@ -327,7 +327,7 @@ def test_too_many_bad_files_count_over_all_parts(tmp_path: Path, make_source: Ma
 def test_one_at_a_time_in_each_folder(tmp_path: Path, make_source: MakeSource) -> None:
     make_all(make_source(), tmp_path / "many", 2)
     for path, words, again in (
-        (tmp_path / "many" / "part-1-of-2", "making part 1/2", lambda: make_all(make_source(), tmp_path / "many", 2)),
+        (tmp_path / "many" / "part-1-of-2", "making shard 1/2", lambda: make_all(make_source(), tmp_path / "many", 2)),
         (tmp_path / "many", "joining it", lambda: join(make_source(), tmp_path / "many", SMALL)),
     ):
         with open(path / layout.LOCK, "w") as file:
@@ -357,7 +357,7 @@ def test_too_little_disk_is_told_before_joining(
     usage = shards.shutil.disk_usage(tmp_path)
     with monkeypatch.context() as patch:
         patch.setattr(shards.shutil, "disk_usage", lambda _: usage._replace(free=1000))
-        with pytest.raises(UserError, match=r"joining 2 parts.*; 1(\.0)? kB are free"):
+        with pytest.raises(UserError, match=r"joining 2 shards.*; 1(\.0)? kB are free"):
             join(make_source(), tmp_path / "many", SMALL)
     assert tree(tmp_path / "many") == before
 

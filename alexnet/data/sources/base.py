@@ -101,6 +101,11 @@ class Source:
     groups: Callable[[str], str] | None = field(default=None, compare=False)
     """Key → what must not be torn apart by a split (the picture that objects are cut from); None: the key."""
 
+    @property
+    def count(self) -> int:
+        """Items in all splits."""
+        return sum(map(len, self.splits.values()))
+
 
 class FileReader:
     """Reads files below one folder."""

@@ -23,7 +23,7 @@ import PIL
 from alexnet.data.sources import Source
 from alexnet.data.store import layout
 from alexnet.data.store.description import completed, read_description
-from alexnet.data.store.journal import Chunk, SplitState, State, Writer, first_state, load_journal, save_journal
+from alexnet.data.store.journal import Chunk, SplitState, State, Writer, load_journal, save_journal
 from alexnet.data.store.read import Store
 from alexnet.data.store.records import Decode, Options, make_chunk
 from alexnet.errors import UsageError, UserError
@@ -31,7 +31,6 @@ from alexnet.files.atomic import (
     DiskFull,
     expanded,
     faults_named,
-    free_bytes,
     is_temporary,
     remove_temporaries,
     space_checked,
@@ -66,52 +65,22 @@ class StoreTooLarge(DiskFull, OptionNeeded):
     option = "--format jpeg"
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What preparing will take: ``pictures``, and bytes of disk ``needed`` in all, already ``present``, and ``free``.
-
-    For JPEG stores ``needed`` is an estimate on the safe side; for raw stores it is an upper bound.
-    """
-
-    pictures: int
-    needed: int
-    present: int
-    free: int
-
-    @property
-    def fits(self) -> bool:
-        return self.needed - self.present <= self.free
-
-    @property
-    def words(self) -> str:
-        """What is needed and there already, in words."""
-        present = f", {in_bytes(self.present)} of it there already" if self.present else ""
-        return f"{self.pictures:,} pictures need {in_bytes(self.needed)}{present}"
-
-    def __str__(self) -> str:
-        return f"{self.words}; {in_bytes(self.free)} are free"
-
-
-def plan(source: Source, destination: str | Path, *, size: int = 256, format: layout.Format = "raw") -> Plan:
-    """What ``prepare`` with these options will take, before anything is written."""
-    Options(size=size, format=format)  # refuses what is out of range
-    destination = Path(destination)
-    needed = SMALL_CHANGE_BYTES + 64 * size * size * 3
-    for part in source.splits.values():
-        needed += sum(len(layout.key_to_line(key)) for key in part.keys)
-        for name in layout.files_of(format):
+def bytes_needed(source: Source, options: Options) -> int:
+    """Bytes of disk that the store of ``source`` takes in all: for raw stores an upper bound, for JPEG stores an
+    estimate on the safe side."""
+    needed, size = SMALL_CHANGE_BYTES + 64 * options.size**2 * 3, options.size
+    for split in source.splits.values():
+        needed += sum(len(layout.key_to_line(key)) for key in split.keys)
+        for name in layout.files_of(options.format):
             if name == layout.RECORDS:
-                needed += int(len(part) * (size**2 * layout.JPEG_BYTES_PER_PIXEL + 1024))
+                needed += int(len(split) * (size**2 * layout.JPEG_BYTES_PER_PIXEL + 1024))
             elif name != layout.KEYS:
-                needed += layout.array_bytes(name, len(part), size)
-    with faults_named(destination):
-        begun = destination.glob("*/*") if (destination / layout.JOURNAL).exists() else ()
-        present = sum(file.stat().st_size for file in begun if file.is_file())
-    return Plan(sum(map(len, source.splits.values())), needed, present, free_bytes(destination))
+                needed += layout.array_bytes(name, len(split), size)
+    return needed
 
 
 class Limits(TypedDict, total=False):
-    """The keyword arguments that `prepare`, `prepare_shard` and `join` have in common."""
+    """The keyword arguments that `prepare`, `prepare_shard` and `join` have in common; the defaults: `Preparation`."""
 
     strict: bool
     max_bad: float
@@ -129,25 +98,20 @@ def prepare(
     format: layout.Format = "raw",
     exif: bool = False,
     decode: Decode = "full",
-    strict: bool = False,
-    max_bad: float = 0.01,
-    workers: int | None = None,
-    progress: Progress | None = None,
-    say: Say | None = None,
+    **limits: Unpack[Limits],
 ) -> Store:
-    """Make the store of ``source`` in folder ``destination``, or go on making it, or find it finished.
+    """Make the store of ``source`` in folder ``destination``; if it is unfinished, resume; if it is finished, open it.
 
     ``size`` is the side of a record in pixels; ``format`` "raw" (size² · 3 bytes a picture) or "jpeg"; ``resample`` the
     filter; ``exif`` turns pictures as their EXIF says; ``decode`` "scaled" lets libjpeg scale pictures that are much
     larger than a record (faster, other pixels). ``strict`` stops at the first file that cannot be decoded;
-    otherwise such files are left out and listed in report.json, as long as they are no more than the share
-    ``max_bad`` of all. ``workers`` threads (default: `threads_allowed`). ``progress`` and ``say`` tell the user.
+    otherwise such files are skipped and listed in report.json, as long as they are no more than the share
+    ``max_bad`` of all (1 %). ``workers`` threads (default: `threads_allowed`). ``progress`` and ``say``: see there.
 
     UserError: too many bad files, too little disk, a destination that holds something else or is being written
     by another process, a source that changed since the last try, a file or disk that cannot be read or written. All
     that was done until then is kept; the same call resumes there. UsageError: an option out of range.
     """
-    limits = Limits(strict=strict, max_bad=max_bad, workers=workers, progress=progress, say=say)
     made = Preparation.of(source, destination, Options(size, resample, format, exif, decode), **limits)
     busy = f"{made.folder}: another `alexnet prepare` is writing it; wait for it to end"
     with locked(made.folder / layout.LOCK, busy):
@@ -166,7 +130,7 @@ def prepare(
 class Preparation:
     """A store, or a shard of one, that is to be made of ``source`` in ``folder``.
 
-    ``settings``: what two tries must have in common for the second to continue the first. ``total``: the items of the
+    ``settings``: what two tries must have in common for the second to resume the first. ``total``: the items of the
     whole source, of which ``max_bad`` is a share. The rest is as in ``prepare``.
     """
 
@@ -192,30 +156,25 @@ class Preparation:
         **limits: Unpack[Limits],
     ) -> "Preparation":
         """Checks what was asked for and makes the folder. ``in_shards``: one that holds the store's shards."""
-        made = cls(source, Path(expanded(destination)), options, {}, sum(map(len, source.splits.values())), **limits)
+        made = cls(source, Path(expanded(destination)), options, {}, source.count, **limits)
         if not 0 <= made.max_bad <= 1:
             raise UsageError(f"--max-bad {made.max_bad}: a share of all files from 0 to 1, for example 0.01")
         if made.workers is not None and made.workers < 1:
             raise UsageError(f"--workers {made.workers}: at least 1")
-        for name, part in source.splits.items():
+        for name, split in source.splits.items():
             if not layout.SPLIT_NAME.fullmatch(name):
-                raise ValueError(f"a part cannot be called {name!r}")
-            if len(part) == 0:
-                raise UserError(f"the source has no pictures in its part '{name}'")
+                raise ValueError(f"a split cannot be called {name!r}")
+            if len(split) == 0:
+                raise UserError(f"the source has no pictures in its {name} split")
         if not source.splits:
             raise UserError("the source has no pictures")
         _make_folder(made.folder, in_shards)
         decoder = {"decode": options.decode, "pillow": PIL.__version__}
-        settings = {**options.as_json(), **decoder, "source": source_fingerprint(source), "part": None}
+        settings = {**options.as_json(), **decoder, "source": source_fingerprint(source), "shard": None}
         return replace(made, settings=settings)
 
-    @property
-    def pictures(self) -> int:
-        """Items of the source, or of the shard's share of it."""
-        return sum(map(len, self.source.splits.values()))
-
-    def tell(self, line: str) -> None:
-        """Show the user a line, if anybody listens."""
+    def inform(self, line: str) -> None:
+        """Show the user a line, unless the caller wants none."""
         if self.say:
             self.say(line)
 
@@ -226,52 +185,58 @@ class Preparation:
         description, about = read_description(self.folder)
         there = {field: description[field] for field in self.settings if field in description}
         there |= {"source": description["source"]["fingerprint"], "pillow": self.settings["pillow"]}
-        refuse_other(self.folder, there, self.settings, "holds a finished store made with")
+        self.refuse_other(there, "holds a finished store made with")
         if any(split.refused for split in about.splits.values()):
             refused = [str(entry) for entry in Store.open(self.folder).report() if entry.outcome == "refused"]
             self.check_refused(len(refused), refused)
-        self.tell(f"{self.folder}: already prepared from this source with these options")
+        self.inform(f"{self.folder}: already prepared from this source with these options")
 
     def begun(self) -> State | None:
-        """The state to continue from; None if there is none."""
+        """The state to resume from; None if there is none."""
         remove_temporaries(self.folder)
-        if (begun := load_journal(self.folder)) is None:
-            return None
-        there, state = begun
-        refuse_other(self.folder, there, self.settings, "holds an unfinished store begun with")
+        if state := load_journal(self.folder):
+            self.refuse_other(state.settings, "holds an unfinished store begun with")
         return state
 
-    def check_disk(self) -> None:
-        """UserError unless the disk has room for what is still missing of the store."""
-        needs = plan(self.source, self.folder, size=self.options.size, format=self.options.format)
-        remedy = ". Free some space, choose another disk, a smaller --size or --format jpeg"
-        missing = needs.needed - needs.present
-        self.tell(f"{self.folder}: {space_checked(self.folder, missing, needs.words, remedy, StoreTooLarge)}")
+    def refuse_other(self, there: dict[str, Any], holds: str) -> None:
+        """UserError if what is in the folder was made with other settings: ``there``."""
+        remedy = f"Choose another place or remove the folder {self.folder}"
+        if there["source"] != self.settings["source"]:
+            raise UserError(
+                f"{self.folder}: {holds} another source (other files, names, labels or sizes; or the source has "
+                f"changed since). {remedy}"
+            )
+        there = {"decode": "full", **there}  # older stores don't say so: they were decoded in full
+        for name, value in self.settings.items():
+            if there.get(name) != value:
+                found = f"{name} {there.get(name)}, not {value}"
+                raise UserError(f"{self.folder}: {holds} {found}. {remedy}; or use the same options")
 
     def opened(self) -> Writer:
-        """A writer that continues where the journal says, or begins if the disk has room for all."""
-        state = self.begun()
-        if state is not None:
-            done, pictures = (
-                sum(part.cursor for part in state.splits.values()),
-                sum(map(len, self.source.splits.values())),
-            )
-            self.tell(f"{self.folder}: goes on behind the first {done:,} of {pictures:,} pictures")
-        self.check_disk()
+        """A writer that resumes where the journal says, or starts if the disk has room for all."""
+        if state := self.begun():
+            self.inform(f"{self.folder}: resuming after the first {state.seen:,} of {self.source.count:,} pictures")
+        needed, present = bytes_needed(self.source, self.options), 0
+        if state:
+            with faults_named(self.folder):
+                present = sum(file.stat().st_size for file in self.folder.glob("*/*") if file.is_file())
+        there = f", {in_bytes(present)} of it there already" if present else ""
+        words = f"{self.source.count:,} pictures need {in_bytes(needed)}{there}"
+        remedy = ". Free some space, choose another disk, a smaller --size or --format jpeg"
+        self.inform(f"{self.folder}: {space_checked(self.folder, needed - present, words, remedy, StoreTooLarge)}")
         return self.writer(state)
 
     def writer(self, state: State | None) -> Writer:
-        """A writer that continues from ``state``, or begins: the journal is then written before any data."""
-        options = self.options
+        """A writer that resumes from ``state``, or starts: the journal is then written before any data."""
         if state is None:
-            state = first_state(list(self.source.splits), options.format, options.size)
-            save_journal(self.folder, self.settings, state)
-        return Writer(self.folder, options.format, options.size, self.settings, state)
+            state = State.before(list(self.source.splits), self.settings)
+            save_journal(self.folder, state)
+        return Writer(self.folder, state)
 
     # --- the pass
 
     def pass_over(self, writer: Writer) -> None:
-        """Work through all items behind the journal's place. However it ends, what was done is saved if it can be."""
+        """Work through all items after those in the journal. However it ends, what was done is saved if possible."""
         try:
             for name in self.source.splits:
                 self._pass_over_split(name, writer)
@@ -301,13 +266,13 @@ class Preparation:
         if self.strict and refused:
             raise UserError(
                 f"{self.folder}: --strict: a file cannot be decoded: {first_refused[0]}. Mend or remove it "
-                "(then begin in a new folder), or go on without --strict"
+                "(then begin in a new folder), or rerun without --strict"
             )
         if refused > math.floor(self.max_bad * self.total):
             raise OptionNeeded(
                 f"{self.folder}: {refused:,} of {self.total:,} files cannot be decoded so far, more than "
                 f"--max-bad {self.max_bad:g} allows: {first_few(first_refused)}. All are in "
-                f"{self.folder / layout.REPORT}. Mend or remove them (then begin in a new folder), or go on "
+                f"{self.folder / layout.REPORT}. Mend or remove them (then begin in a new folder), or rerun "
                 "with a larger --max-bad"
             )
 
@@ -331,8 +296,8 @@ class Preparation:
 
     def finish(self, writer: Writer) -> None:
         """Complete the files and, last of all, write store.json."""
-        for name, part in writer.state.splits.items():
-            refuse_empty(writer.folder, name, part)
+        for name, split in writer.state.splits.items():
+            refuse_empty(writer.folder, name, split)
         writer.finish(self.source.ignored)
         write_atomically(self.folder / layout.DESCRIPTION, json_bytes(completed(self._description(writer))))
 
@@ -350,12 +315,12 @@ class Preparation:
             "parts": {},
             "files": {layout.REPORT: ListedFile.of(self.folder / layout.REPORT).as_json()},
         }
-        for name, part in writer.state.splits.items():
+        for name, split in writer.state.splits.items():
             description["parts"][name] = {
-                "count": part.count,
-                "items": part.cursor,
-                "refused": part.refused,
-                "noted": part.noted,
+                "count": split.count,
+                "items": split.cursor,
+                "refused": split.refused,
+                "noted": split.noted,
                 "files": {
                     file: ListedFile.of(self.folder / name / file, digest=file not in layout.LARGE).as_json()
                     for file in layout.files_of(self.options.format)
@@ -365,7 +330,7 @@ class Preparation:
             write_atomically(self.folder / layout.STATISTICS, sums.to_bytes())
             description["files"][layout.STATISTICS] = ListedFile.of(self.folder / layout.STATISTICS).as_json()
             description["statistics"] = {
-                "over": "the training part, pixels as they are read back from the store, scale 0-255",
+                "over": "the training split, pixels as they are read back from the store, scale 0-255",
                 "pictures": sums.count,
                 "mean_rgb": (sums.pixels.mean(axis=(0, 1)) / sums.count).tolist(),
                 "eigenvalues": sums.statistics().eigenvalues.tolist(),
@@ -380,9 +345,9 @@ def source_fingerprint(source: Source) -> str:
     after the source was opened.
     """
     digest = sha256(repr((source.kind, source.class_ids, source.class_names, source.class_order)).encode())
-    for name, part in source.splits.items():
-        digest.update(f"\n{name} {len(part)}\n".encode())
-        for item in part:
+    for name, split in source.splits.items():
+        digest.update(f"\n{name} {len(split)}\n".encode())
+        for item in split:
             digest.update(layout.key_to_line(item.key) + f"{item.label} {item.size}\n".encode())
     return digest.hexdigest()
 
@@ -394,15 +359,11 @@ def _make_folder(destination: Path, in_shards: bool) -> None:
         return
     if any(map(layout.SHARD.fullmatch, entries)):
         if not in_shards:
-            raise UserError(
-                f"{destination}: holds parts of a store, made with --shard. Put them together with --join, or choose "
-                "another place"
-            )
+            raise UserError(f"{destination}: holds shards of a store; join them with --join, or choose another place")
     elif layout.JOURNAL in entries:
         if in_shards:
             raise UserError(
-                f"{destination}: holds a store that was begun without --shard; go on without it, or choose another "
-                "place"
+                f"{destination}: holds a store begun without --shard; rerun without it, or choose another place"
             )
     elif entries:
         raise UserError(
@@ -411,7 +372,7 @@ def _make_folder(destination: Path, in_shards: bool) -> None:
 
 
 def folder_made(destination: Path) -> list[str]:
-    """Make the folder if it is not there; the names of what is in it, locks and temporary files apart."""
+    """Make the folder if it is not there; the names of what is in it, without locks and temporary files."""
     with faults_named(destination):
         if destination.exists() and not destination.is_dir():
             raise UserError(f"{destination}: is a file; choose another place for the store")
@@ -425,25 +386,10 @@ def is_finished(destination: Path) -> bool:
     return (destination / layout.DESCRIPTION).exists()
 
 
-def refuse_empty(folder: Path, name: str, part: SplitState) -> None:
-    """UserError if no file of the part became a record."""
-    if part.count == 0:
+def refuse_empty(folder: Path, name: str, split: SplitState) -> None:
+    """UserError if no file of the split became a record."""
+    if split.count == 0:
         raise UserError(
-            f"{folder}: not one of the {part.cursor:,} files of part '{name}' can be decoded; "
+            f"{folder}: not one of the {split.cursor:,} files of split '{name}' can be decoded; "
             f"see the reasons in {folder / layout.REPORT}"
         )
-
-
-def refuse_other(destination: Path, there: dict[str, Any], asked: dict[str, Any], holds: str) -> None:
-    if there["source"] != asked["source"]:
-        raise UserError(
-            f"{destination}: {holds} another source (other files, names, labels or sizes; or the source has "
-            f"changed since). Choose another place, or remove the folder {destination}"
-        )
-    there = {"decode": "full", **there}  # a store that does not say was decoded in full
-    for field, value in asked.items():
-        if there.get(field) != value:
-            raise UserError(
-                f"{destination}: {holds} {field} {there.get(field)}, not {value}. Use the same, choose "
-                f"another place, or remove the folder {destination}"
-            )

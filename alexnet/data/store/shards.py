@@ -4,20 +4,20 @@ Shard 3 of 8 holds the third eighth of each split's items, in their order. It is
 that no other process writes into: growing files, a report and a journal, as in any unfinished store. It stays
 unfinished when its last item is done. Joining appends the shards' files one after the other to those of the store, with
 the writer and the journal of ``prepare``: the store is byte for byte that of one machine, and a join that was killed
-resumes. The pictures of a shard are removed as soon as they are safe in the store: the disk holds them once.
+can be resumed. The pictures of a shard are removed as soon as they are safe in the store: the disk holds them once.
 """
 
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Unpack
 
 import numpy as np
 
 from alexnet.data.sources import Source
 from alexnet.data.store import layout
-from alexnet.data.store.journal import State, Writer, load_journal, odd_files_of
+from alexnet.data.store.journal import SplitState, State, Writer, load_journal, odd_files_of
 from alexnet.data.store.prepare import (
     SMALL_CHANGE_BYTES,
     Limits,
@@ -25,7 +25,6 @@ from alexnet.data.store.prepare import (
     folder_made,
     is_finished,
     refuse_empty,
-    refuse_other,
 )
 from alexnet.data.store.read import Store
 from alexnet.data.store.records import Options
@@ -36,6 +35,7 @@ from alexnet.text import first_few, in_bytes
 
 MOST_SHARDS = 1_000
 PLAIN = Options()
+HOLDS = "holds a shard made with"
 
 
 @dataclass(frozen=True, order=True)
@@ -51,9 +51,7 @@ class Shard:
         number, slash, of = text.partition("/")
         if slash and number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of) <= MOST_SHARDS:
             return cls(int(number), int(of))
-        raise UsageError(
-            f"--shard {text}: I/N is expected, part I of N, with I from 1 to N and N at most {MOST_SHARDS:,}; as in 3/8"
-        )
+        raise UsageError(f"--shard {text}: I/N is expected, shard I of N, 1 ≤ I ≤ N ≤ {MOST_SHARDS:,}; as in 3/8")
 
     def __str__(self) -> str:
         return f"{self.number}/{self.of}"
@@ -63,49 +61,49 @@ class Shard:
         """Its folder in the store's."""
         return f"part-{self.number}-of-{self.of}"
 
-    def places(self, count: int) -> range:
-        """Which of ``count`` items in a row are this shard's."""
+    def indices(self, count: int) -> range:
+        """Which of ``count`` items are this shard's."""
         return range(count * (self.number - 1) // self.of, count * self.number // self.of)
 
     def taken_from(self, source: Source) -> Source:
-        """The source with this shard's items only; a part may be left with none."""
-        parts = {name: part.take(np.array(self.places(len(part)), np.int64)) for name, part in source.splits.items()}
-        return replace(source, splits=parts)
+        """The source with this shard's items only; a split may be left with none."""
+        indices = {name: np.array(self.indices(len(split)), np.int64) for name, split in source.splits.items()}
+        return replace(source, splits={name: split.take(indices[name]) for name, split in source.splits.items()})
 
 
 def prepare_shard(
     source: Source, destination: str | Path, shard: Shard, options: Options = PLAIN, **limits: Unpack[Limits]
 ) -> Path:
-    """Make one shard of the store of ``source`` in folder ``destination``, or go on making it, or find it made.
+    """Make one shard of the store of ``source`` in folder ``destination``, or resume, or do nothing if it is done.
 
     ``options`` decide the records' bytes, the others are as in ``prepare``; ``max_bad`` is a share of the whole
-    source's files. Other shards may be made at the same time, by other machines. Gives the shard's folder, or the
-    store's if that is finished. UserError as in ``prepare``, and if another shard there is of another source, made with
-    other options, or one of another number of shards.
+    source's files. Other machines may make other shards at the same time. Returns the shard's folder, or the store's if
+    that is finished. UserError as in ``prepare``, and if another shard there is of another source, made with other
+    options, or one of another number of shards.
     """
     whole = Preparation.of(source, destination, options, in_shards=True, **limits)
     if is_finished(whole.folder):
         whole.check_finished()
         return whole.folder
     _refuse_mixture(whole, shard)
-    folder, settings = whole.folder / shard.folder, {**whole.settings, "part": str(shard)}
-    own = replace(whole, folder=folder, settings=settings, source=shard.taken_from(source))
+    shard_only = replace(_in_its_folder(whole, shard), source=shard.taken_from(source))
+    folder = shard_only.folder
     folder_made(folder)
-    busy = f"{folder}: another `alexnet prepare` is making part {shard}; wait for it to end"
+    busy = f"{folder}: another `alexnet prepare` is making shard {shard}; wait for it to end"
     with locked(folder / layout.LOCK, busy):
-        state = own.begun()
-        if state and all(state.splits[name].cursor == len(part) for name, part in own.source.splits.items()):
-            own.check_refused(state.refused, state.first_refused)
-            own.tell(f"{folder}: part {shard} is done already")
+        state = shard_only.begun()
+        if state and state.seen == shard_only.source.count:
+            shard_only.check_refused(state.refused, state.first_refused)
+            shard_only.inform(f"{folder}: shard {shard} is done already")
         else:
-            with own.opened() as writer:
-                own.pass_over(writer)
+            with shard_only.opened() as writer:
+                shard_only.pass_over(writer)
                 writer.finish(())
     return folder
 
 
 def join(source: Source, destination: str | Path, options: Options = PLAIN, **limits: Unpack[Limits]) -> Store:
-    """Make one store of the shards in ``destination``, or go on, or find it made. The shards are removed.
+    """Make one store of the shards in ``destination``, resume, or do nothing if it is done. The shards are removed.
 
     ``source`` and ``options`` are those that the shards were made with; the others are as in ``prepare``. Nothing is
     decoded. UserError, before anything is changed: shards missing, unfinished (all of them are named) or not of
@@ -117,10 +115,11 @@ def join(source: Source, destination: str | Path, options: Options = PLAIN, **li
         if is_finished(folder):
             whole.check_finished()
         else:
-            states, pillow = _whole_shards(whole)
+            states = _whole_shards(whole)
             _check_together(whole, states)
-            settings = {**whole.settings, "pillow": pillow, "part": f"all of {len(states)}"}
-            joined = replace(whole, settings=settings)
+            # The Pillow that decoded the pictures is the store's, whichever is installed here.
+            made_with = {"pillow": next(iter(states.values())).settings["pillow"], "shard": f"all of {len(states)}"}
+            joined = replace(whole, settings={**whole.settings, **made_with})
             state = joined.begun()
             _check_disk(joined, states)
             with joined.writer(state) as writer:
@@ -133,16 +132,22 @@ def join(source: Source, destination: str | Path, options: Options = PLAIN, **li
 # --- before ---------------------------------------------------------------------------------------------------------
 
 
+def _in_its_folder(whole: Preparation, shard: Shard, pillow: str | None = None) -> Preparation:
+    """The preparation of a shard of ``whole``; with the version of Pillow that made it, if that is given."""
+    settings = {**whole.settings, "shard": str(shard)} | ({"pillow": pillow} if pillow else {})
+    return replace(whole, folder=whole.folder / shard.folder, settings=settings)
+
+
 def _refuse_mixture(whole: Preparation, shard: Shard) -> None:
     """UserError if the folder holds shards of another division, or one of another source or made with other options.
 
-    One other is looked at: it was held against those before it. Joining looks at all of them.
+    Only one of the others is checked: it was itself compared with those before it. Joining checks all of them.
     """
     others = [other for other in _shards_in(whole.folder) if other != shard]
     _refuse_other_division(whole.folder, others, shard.of)
     for other in others:
-        if begun := load_journal(whole.folder / other.folder):
-            _refuse_other_shard(whole, other, begun[0])
+        if state := load_journal(whole.folder / other.folder):
+            _in_its_folder(whole, other).refuse_other(state.settings, HOLDS)
             return
 
 
@@ -154,92 +159,83 @@ def _shards_in(destination: Path) -> list[Shard]:
 
 
 def _refuse_other_division(destination: Path, shards: Sequence[Shard], of: int) -> None:
-    for shard in shards:
-        if shard.of != of:
-            raise UserError(
-                f"{destination}: holds {shard.folder} beside parts of {of}. All parts must be of one division: remove "
-                "the folders of the other, or choose another place"
-            )
-
-
-def _refuse_other_shard(whole: Preparation, shard: Shard, there: dict[str, Any]) -> None:
-    settings = {**whole.settings, "part": str(shard)}
-    refuse_other(whole.folder / shard.folder, there, settings, "holds a part made with")
+    if other := next((shard for shard in shards if shard.of != of), None):
+        raise UserError(
+            f"{destination}: holds {other.folder} as well as shards of {of}. All shards must belong to one division: "
+            "remove the folders of the other, or choose another place"
+        )
 
 
 # --- joining --------------------------------------------------------------------------------------------------------
 
 
-def _whole_shards(whole: Preparation) -> tuple[dict[Shard, State], str]:
-    """Every shard with its last state, and the version of Pillow that made them, which is the store's, whichever is
-    here. UserError naming all that are missing or unfinished."""
+def _whole_shards(whole: Preparation) -> dict[Shard, State]:
+    """Every shard with its last state. UserError naming all that are missing or unfinished."""
     found = _shards_in(whole.folder)
     if not found:
-        raise UserError(f"{whole.folder}: there are no parts to join; make them with --shard 1/N to --shard N/N")
+        raise UserError(f"{whole.folder}: there are no shards to join; make them with --shard 1/N to --shard N/N")
     of = found[0].of
     _refuse_other_division(whole.folder, found, of)
     states: dict[Shard, State] = {}
     faults: list[str] = []
     for shard in (Shard(number, of) for number in range(1, of + 1)):
-        begun = load_journal(whole.folder / shard.folder)
-        if begun is None:
-            faults.append(f"part {shard} is missing")
+        state = load_journal(whole.folder / shard.folder)
+        if state is None:
+            faults.append(f"shard {shard} is missing")
             continue
-        there, states[shard] = begun
-        if len(states) == 1:
-            whole = replace(whole, settings={**whole.settings, "pillow": there["pillow"]})
-        _refuse_other_shard(whole, shard, there)
-        own = sum(len(shard.places(len(part))) for part in whole.source.splits.values())
-        done = sum(part.cursor for part in states[shard].splits.values())
-        if done < own:
-            faults.append(f"part {shard} is unfinished ({done:,} of {own:,} pictures)")
+        states[shard] = state
+        pillow = next(iter(states.values())).settings["pillow"]
+        _in_its_folder(whole, shard, pillow).refuse_other(state.settings, HOLDS)
+        in_shard = sum(len(shard.indices(len(split))) for split in whole.source.splits.values())
+        if state.seen < in_shard:
+            faults.append(f"shard {shard} is unfinished ({state.seen:,} of {in_shard:,} pictures)")
     if faults:
         raise UserError(
-            f"{whole.folder}: {first_few(faults, most=20)}. Let each be made by the same command with --shard "
-            "instead of --join; it goes on where it was stopped"
+            f"{whole.folder}: {first_few(faults, most=20)}. Make each with the same command, with --shard instead of "
+            "--join; an interrupted one is resumed"
         )
-    return states, whole.settings["pillow"]
+    return states
 
 
 def _check_together(whole: Preparation, states: dict[Shard, State]) -> None:
-    """UserError where the shards together hold too many refused files, or no picture of a part."""
+    """UserError where the shards together hold too many refused files, or no picture of a split."""
     reports = whole.folder / f"part-*-of-{len(states)}"  # until they are joined each has its own
     refused = [words for state in states.values() for words in state.first_refused]
     replace(whole, folder=reports).check_refused(sum(state.refused for state in states.values()), refused)
     for name in whole.source.splits:
-        parts = [state.splits[name] for state in states.values()]
-        cursor, count = sum(part.cursor for part in parts), sum(part.count for part in parts)
-        refuse_empty(reports, name, replace(parts[0], cursor=cursor, count=count))
+        splits = [state.splits[name] for state in states.values()]
+        totals = SplitState(cursor=sum(split.cursor for split in splits), count=sum(split.count for split in splits))
+        refuse_empty(reports, name, totals)
 
 
 def _check_disk(whole: Preparation, states: dict[Shard, State]) -> None:
     """UserError unless the disk takes a copy of all that is small and of the largest file of pictures."""
-    lengths = [part.lengths for state in states.values() for part in state.splits.values()]
+    lengths = [split.lengths for state in states.values() for split in state.splits.values()]
     large = [length for files in lengths for file, length in files.items() if file in layout.LARGE]
     small = sum(sum(files.values()) for files in lengths) - sum(large)
     needed = max(large) + small + SMALL_CHANGE_BYTES
-    words = f"joining {len(states)} parts, {in_bytes(sum(large) + small)}, takes {in_bytes(needed)} more for a while"
+    words = f"joining {len(states)} shards, {in_bytes(sum(large) + small)}, takes {in_bytes(needed)} more for a while"
     remedy = ". Free some, then join again"
-    whole.tell(f"{whole.folder}: {space_checked(whole.folder, needed, words, remedy)}")
+    whole.inform(f"{whole.folder}: {space_checked(whole.folder, needed, words, remedy)}")
 
 
 def _append_all(whole: Preparation, writer: Writer, states: dict[Shard, State]) -> None:
-    """Append shard after shard to each part; those that were appended before a kill are passed over."""
-    for name, part in whole.source.splits.items():
+    """Append shard after shard to each split; those that were appended before a kill are skipped."""
+    for name, split in whole.source.splits.items():
         for shard, state in states.items():
             folder = writer.folder / shard.folder
-            if writer.state.splits[name].cursor < shard.places(len(part)).stop:
+            if writer.state.splits[name].cursor < shard.indices(len(split)).stop:
                 odd_files = [entry for entry in odd_files_of(folder, state) if entry.split == name]
-                writer.append_part(name, folder, state, odd_files)
+                writer.append_split(name, folder, state, odd_files)
                 writer.save()
             for file in layout.LARGE:
                 (folder / name / file).unlink(missing_ok=True)
             if whole.progress:
-                whole.progress(name, writer.state.splits[name].cursor, len(part), writer.state.refused)
+                whole.progress(name, writer.state.splits[name].cursor, len(split), writer.state.refused)
 
 
 def _sweep(destination: Path) -> None:
-    """Remove the shards, all of them in the store now, and what is left of making it."""
+    """Remove the shards, all of them in the store now, and what making it left behind."""
     with faults_named(destination):
         for shard in _shards_in(destination):
             shutil.rmtree(destination / shard.folder)
