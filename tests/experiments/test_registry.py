@@ -302,10 +302,13 @@ def test_paces_are_of_whole_trainings_and_measured_once(make_lab: MakeLab, monke
 
 
 def test_what_cannot_be_timed_costs_no_result(make_lab: MakeLab, monkeypatch: pytest.MonkeyPatch) -> None:
-    lab, plain = make_lab(seeds=1, learning_rate=0.003), columns2012.command_of
+    """One process copies a run made before, in place of training; two end with an error."""
+    lab = make_lab(seeds=1, learning_rate=0.003)
+    run = lab.trained(lab.base(), 0).path
 
     def command_of(trial: Trial, processes: int, out: Path) -> list[str]:
-        return [sys.executable, "-c", "import sys; sys.exit('no address')"] if processes == 2 else plain(trial, 1, out)
+        copy = f"import shutil; shutil.copytree({str(run)!r}, {str(out)!r})"
+        return [sys.executable, "-c", "import sys; sys.exit('no address')" if processes == 2 else copy]
 
     monkeypatch.setattr(columns2012, "command_of", command_of)
     result = json.loads(running.run_experiment(find("A/s3.2"), lab).read_text())

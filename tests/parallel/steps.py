@@ -30,7 +30,7 @@ class Case:
     table: Table
     options: TrainOptions = TrainOptions()
     dtype: torch.dtype = torch.float64
-    updates: int = 20
+    updates: int = 10
     batches: tuple[int, ...] = UNEVEN
     classes: int = 12
     rates: Rates = field(default_factory=lambda: Rates(0.01, 0.02))

@@ -1,5 +1,6 @@
 """Every layout of processes against one process with the same batches: the same losses and the same weights."""
 
+import functools
 from dataclasses import replace
 
 import numpy as np
@@ -63,7 +64,7 @@ def largest_difference(one: Outcome, other: Outcome) -> float:
          "batch-norm-data", "batch-norm-both", "batch-norm-hybrid",
          "columns-frozen", "hybrid-frozen", "pieces-data", "pieces-both", "pieces-hybrid-lars", "lars-both"],
 )  # fmt: skip
-def test_twenty_updates_in_float64(processes: int, case: Case) -> None:
+def test_ten_updates_in_float64(processes: int, case: Case) -> None:
     """Dropout on, over units and over maps; batches that can't be dealt out evenly among them."""
     alone, apart = train(case), together(processes, train_apart, case)
     assert largest_difference(alone, apart[0]) < 1e-9
@@ -113,6 +114,7 @@ def test_bf16_gradients() -> None:
     assert 1e-4 < relative_difference(plain, half) < 0.01
 
 
+@functools.cache
 def after_one_update(options: TrainOptions) -> Outcome:
     return together(2, train_apart, Case(toy(), options, torch.float32, updates=1, batches=(24,)))[0]
 
