@@ -4,13 +4,12 @@ passes.
 B pictures of a batch · S side of a record.
 """
 
-import functools
-import queue
-import threading
-import weakref
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
+from functools import cache, partial
 from typing import Protocol
 
 import numpy as np
@@ -18,17 +17,19 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
+from alexnet.data.ahead import in_threads
+
 Allocate = Callable[[tuple[int, ...]], np.ndarray]
 """Makes an uninitialised uint8 array of a shape; for a GPU, over pinned memory."""
 
 
 class Readable(Protocol):
-    """What a stream needs of a store's part."""
+    """What a stream needs of a split."""
 
     size: int
     labels: np.ndarray
 
-    def read(self, indices: np.ndarray, out: np.ndarray | None = None, *, threads: int | None = None) -> np.ndarray: ...
+    def read(self, indices: np.ndarray, out: np.ndarray | None = None) -> np.ndarray: ...
 
 
 @dataclass(frozen=True)
@@ -43,88 +44,68 @@ class Batch:
         return len(self.indices)
 
 
-@dataclass(frozen=True)
-class _Work:
-    """What the reading thread knows. Not the stream itself, so that a forgotten stream ends its thread."""
-
-    part: Readable
-    batches: list[np.ndarray]
-    workers: int | None
-    free: "queue.SimpleQueue[np.ndarray | None]"
-    ready: "queue.SimpleQueue[tuple[Batch, np.ndarray] | BaseException | None]"
-    closed: threading.Event
-
-    def stop(self) -> None:
-        self.closed.set()
-        self.free.put(None)
-
-
 class Stream(Iterator[Batch]):
-    """The pictures of ``part`` in ``order`` (indices, of any length), ``batch`` at a time; the last batch may be short.
+    """The pictures of ``split`` in ``order`` (indices, of any length), ``batch`` at a time; the last may be short.
 
-    ``start`` is the batch to begin with: ``Stream(…, start=k)`` yields what ``Stream(…)`` yields from its k-th batch
-    on. ``depth`` batches are read ahead. ``workers`` threads share the reading of a batch (see ``StoreSplit.read``).
-    ``allocate`` makes the buffers, ``depth`` + 2 of them. len() is the number of batches still to come.
+    A thread reads ``depth`` batches ahead. ``allocate`` makes the buffers, ``depth`` + 2 of them. len() is the number
+    of batches still to come.
 
-    A batch's pictures stay valid until two more batches have been requested; then their buffer is filled
-    anew. Copy what is to be kept longer. Labels and indices are never overwritten. An error while reading is raised
-    where the batch would have come. A context manager: leaving it ends the thread.
+    A batch's pictures stay valid until two more batches have been requested; then their buffer is filled again. Copy
+    what you keep longer. Labels and indices are never overwritten. An error while reading is raised where the batch
+    would have come. A context manager: leaving it ends the thread.
     """
 
     def __init__(
-        self,
-        part: Readable,
-        batch: int,
-        order: np.ndarray,
-        start: int = 0,
-        workers: int | None = None,
-        depth: int = 2,
-        allocate: Allocate | None = None,
+        self, split: Readable, batch: int, order: np.ndarray, depth: int = 2, allocate: Allocate | None = None
     ) -> None:
         order = np.asarray(order, np.int64)
         if batch < 1 or depth < 1 or order.ndim != 1:
             raise ValueError(f"batch {batch} and depth {depth} must be at least 1, order (N,), got {order.shape}")
-        count = -(-len(order) // batch)
-        if not 0 <= start <= count:
-            raise ValueError(f"start {start} outside 0 … {count}, the number of batches")
-        batches = [order[place * batch : (place + 1) * batch] for place in range(start, count)]
-        self._work = _Work(part, batches, workers, queue.SimpleQueue(), queue.SimpleQueue(), threading.Event())
-        self._left = len(batches)
-        self._held: list[np.ndarray] = []
-        allocate = allocate or (lambda shape: np.empty(shape, np.uint8))
-        for _ in range(min(depth + 2, len(batches))):
-            self._work.free.put(allocate((min(batch, len(order)), part.size, part.size, 3)))
-        self._thread = threading.Thread(target=_read_ahead, args=(self._work,), name="stream", daemon=True)
-        self._thread.start()
-        self._finalizer = weakref.finalize(self, self._work.stop)
+        allocate = allocate or partial(np.empty, dtype=np.uint8)
+        self._split = split
+        self._to_read = deque(order[first : first + batch] for first in range(0, len(order), batch))
+        self._coming: deque[Future[Batch]] = deque()
+        self._held: deque[Batch] = deque()
+        self._reader = ThreadPoolExecutor(1, "stream")
+        for _ in range(min(depth + 2, len(self._to_read))):
+            self._read_into(allocate((min(batch, len(order)), split.size, split.size, 3)))
 
     def __len__(self) -> int:
-        return self._left
+        return len(self._coming) + len(self._to_read)
 
     def __next__(self) -> Batch:
-        if self._left == 0 or self._work.closed.is_set():
-            raise StopIteration
         if len(self._held) == 2:
-            self._work.free.put(self._held.pop(0))
-        arrived = self._work.ready.get()
-        if not isinstance(arrived, tuple):
+            self._read_into(self._held.popleft().pictures)
+        if not self._coming:
+            raise StopIteration
+        try:
+            self._held.append(self._coming.popleft().result())
+        except BaseException:
             self.close()
-            raise arrived or RuntimeError("the stream was closed while it was waited for")
-        batch, buffer = arrived
-        self._held.append(buffer)
-        self._left -= 1
-        return batch
+            raise
+        return self._held[-1]
+
+    def _read_into(self, buffer: np.ndarray) -> None:
+        """Have the thread read the next batch, if there is one. Its task does not refer to the stream, so that a
+        forgotten stream is collected, and its thread ends."""
+        if self._to_read:
+            self._coming.append(self._reader.submit(_read, self._split, self._to_read.popleft(), buffer))
 
     def close(self) -> None:
         """End the reading thread and wait for it. The stream yields no more. May be called twice."""
-        self._finalizer()
-        self._thread.join()
+        self._to_read.clear()
+        self._coming.clear()
+        self._reader.shutdown(cancel_futures=True)
 
     def __enter__(self) -> "Stream":
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _read(split: Readable, indices: np.ndarray, buffer: np.ndarray) -> Batch:
+    return Batch(split.read(indices, buffer[: len(indices)]), split.labels[indices], indices)
 
 
 class Pictures(Protocol):
@@ -146,29 +127,14 @@ def batches(
     """The records of ``pictures`` (those at ``indices``; all by default), ``size`` at a time, each batch with its
     indices. A thread reads the next batch while the caller works on one. ``progress(done, total)``."""
     chosen = np.arange(len(pictures)) if indices is None else np.asarray(indices)
-    pieces = [chosen[first : first + size] for first in range(0, len(chosen), size)]
-    with ThreadPoolExecutor(1, "batches") as reader:
-        coming = [reader.submit(pictures.read, piece) for piece in pieces[:1]]
-        for number, piece in enumerate(pieces):
-            records = coming.pop().result()
-            coming = [reader.submit(pictures.read, following) for following in pieces[number + 1 : number + 2]]
-            yield torch.from_numpy(records), piece
+    chunks = [chosen[first : first + size] for first in range(0, len(chosen), size)]
+    done = 0
+    with closing(in_threads((partial(pictures.read, chunk) for chunk in chunks), threads=1, depth=2)) as reading:
+        for records, chunk in zip(reading, chunks, strict=True):
+            yield torch.from_numpy(records), chunk
+            done += len(chunk)
             if progress:
-                progress(min((number + 1) * size, len(chosen)), len(chosen))
-
-
-def _read_ahead(work: _Work) -> None:
-    try:
-        for indices in work.batches:
-            buffer = work.free.get()
-            if buffer is None or work.closed.is_set():
-                break
-            pictures = work.part.read(indices, buffer[: len(indices)], threads=work.workers)
-            work.ready.put((Batch(pictures, work.part.labels[indices], indices), buffer))
-    except BaseException as error:  # raised again where the batch is waited for
-        work.ready.put(error)
-    else:
-        work.ready.put(None)
+                progress(done, len(chosen))
 
 
 def upload(array: np.ndarray, device: torch.device) -> Tensor:
@@ -190,7 +156,7 @@ def upload(array: np.ndarray, device: torch.device) -> Tensor:
     return tensor
 
 
-@functools.cache
+@cache
 def _copying(device: torch.device) -> "torch.cuda.Stream":
     return torch.cuda.Stream(device)
 

@@ -29,7 +29,7 @@ from typing import Any, cast
 import numpy as np
 
 from alexnet.errors import UserError
-from alexnet.files.kinds import CAMERA_RAW, described
+from alexnet.files.kinds import described, unread
 from alexnet.images.pillow import (
     ExifTags,
     Heard,
@@ -351,7 +351,7 @@ def _refuse_camera_raw(data: bytes, name: str) -> None:
             TIFF_OF_CAMERAS & {*tags} or tags.get(TIFF_PHOTOMETRIC) in TIFF_MOSAICS for tags in (first, *inner)
         )
     if raw:
-        raise Undecodable(f"not a picture that is read here but {CAMERA_RAW}", name)
+        raise Undecodable(unread("camera_raw"), name)
 
 
 def _tiff_directory(data: bytes, offset: int) -> Mapping[int, Any]:

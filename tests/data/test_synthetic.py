@@ -158,7 +158,7 @@ def test_sizes_and_places_vary() -> None:
 
 
 def test_validation_backgrounds_are_unseen() -> None:
-    train, val = (set(PALETTES[part]) for part in ("train", "val"))
+    train, val = (set(map(tuple, PALETTES[split])) for split in ("train", "val"))
     assert not train & val
     assert not {colour for palette in train for colour in palette} & {colour for palette in val for colour in palette}
     used = {drawing.palette for drawing in sample()}

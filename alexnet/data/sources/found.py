@@ -8,44 +8,13 @@ from pathlib import Path
 
 from alexnet.data.store import layout
 from alexnet.errors import UserError
+from alexnet.files.packaged import read_toml
 from alexnet.text import counted
 
-# Text and tables; data, weights, archives, programs; what cameras and picture programs write beside pictures; videos
-# and sound; links of desktops, unfinished downloads and copies of editors.
-_SUFFIXES = """
-txt csv tsv json jsonl ndjson geojson xml yaml yml toml ini cfg conf md rst html htm log tex bib rtf pdf doc docx odt
-xls xlsx ods ppt pptx names prototxt pbtxt lst srt vtt nfo md5 sha1 sha256 sfv torrent
-mat npy npz pkl pickle joblib h5 hdf5 parquet feather arrow tfrecord tfrecords mdb lmdb db sqlite sqlite3 dat data pt
-pth ckpt safetensors onnx pb zip tar gz tgz bz2 xz zst 7z rar iso dmg exe dll py pyc ipynb sh bat ps1 js
-xmp aae thm pp3 dop lrcat lrprev ctg gpx kml icc icm
-mov mp4 m4v avi mkv webm wmv flv 3gp 3g2 mpg mpeg mts m2ts ts vob ogv mxf insv lrv mp3 m4a aac wav flac ogg opus wma
-aif aiff amr mid midi
-lnk url webloc website desktop crdownload part partial filepart download opdownload aria2 tmp temp bak old orig swp
-lock unfinished
-jpg_original jpeg_original dvc meta asc sig php css m3u indd on1 cos jgw pgw tfw prj shp shx dbf cpg
-"""
-_TEXTS = """
-license licence readme copying copyright notice authors contributors changelog changes citation credits install todo
-version manifest makefile md5sum md5sums sha1sums sha256sums checksums
-"""
-_LEFT_BY_SYSTEM = """
-@eadir @tmp @recycle @recently-snapshot @transcode @__thumb #recycle #snapshot $recycle.bin recycler recycled $extend
-lost+found lost.dir __macosx __pycache__ thumbs.db ehthumbs.db ehthumbs_vista.db zbthumbnail.info
-thevolumesettingsfolder node_modules desktop.ini
-picasa.ini autorun.inf ds_store _ds_store
-"""
-NOT_PICTURES = frozenset(_SUFFIXES.split())
-"""Suffixes of files that lie beside pictures. A file with any other suffix, or none, is a picture until decoded."""
-TEXTS = frozenset(_TEXTS.split())
-"""Names of files without a suffix that are text."""
-_SPACED = {"icon\r", "system volume information", "network trash folder", "temporary items"}
-LEFT_BY_SYSTEM = frozenset(_LEFT_BY_SYSTEM.split()) | _SPACED
-_STREAMS = """
-zone.identifier :smartscreen :encryptable afp_afpinfo afp_resource com.apple.quarantine com.dropbox.attributes
-com.dropbox.attrs @synoeastream @synoresource
-"""
-STREAMS = tuple(_STREAMS.split())
-"""Ends of the names under which streams of NTFS and macOS files arrive on other file systems."""
+_LISTS = read_toml("alexnet.data.sources", "not_pictures.toml")
+NOT_PICTURES, TEXTS = frozenset(_LISTS["suffixes"].split()), frozenset(_LISTS["texts"].split())
+"""Suffixes, and names without a suffix, of files beside pictures. Any other file is a picture until decoded."""
+LEFT_BY_SYSTEM, STREAMS = frozenset(_LISTS["left_by_system"]), tuple(_LISTS["streams"].split())
 FOUND_BY_CHKDSK = re.compile(r"found\.\d{3}")
 HIDDEN, SYSTEM, BY_SUFFIX = "hidden", "left by the system", "not a picture by its suffix"
 FIGURE = re.compile(r"(?:project|occlusion|top)-.+|invariance|activations|evolution|filters|transfer|similar")

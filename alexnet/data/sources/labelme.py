@@ -1,5 +1,6 @@
 """Annotated pictures (LabelMe's XML, Pascal VOC's and its kin): the items are the objects, cut out by their boxes."""
 
+import io
 import math
 import os
 import re
@@ -99,7 +100,7 @@ def is_labelme(root: Path) -> bool:
 
 
 def open_labelme(root: Path) -> Source:
-    """Part "train": every annotated object of at least one pixel, labelled by its name. A split keeps pictures whole.
+    """Split "train": every annotated object of at least one pixel, labelled by its name. A holdout keeps pictures whole.
 
     Boxes are in pixels as stored (EXIF orientation is not applied), rounded outwards, cut to the picture; a polygon
     counts by the box around it. An annotation that can't be read, or has no picture, is an item without a label whose
@@ -119,13 +120,13 @@ def open_labelme(root: Path) -> Source:
     ignored += [f"{name}: has no annotation" for name in bare]
     label_of = {class_id: label for label, class_id in enumerate(class_ids)}
     labels = np.array([label_of.get(found.name, UNLABELLED) for found in objects], np.int64)
-    parts = {"train": SourceSplit([found.key for found in objects], labels, ObjectReader(root, objects))}
-    note = f"{root}: {counted(len(objects) - len(faults), 'object')}, cut out of the pictures by the annotations in "
-    note += f"{folders.annotations or root.name}/"
+    splits = {"train": SourceSplit([found.key for found in objects], labels, ObjectReader(root, objects))}
+    where = f"cut out of the pictures by the annotations in {folders.annotations or root.name}/"
+    note = f"{root}: {counted(len(objects) - len(faults), 'object')}, {where}"
     note += f"; {counted(len(faults), 'annotation')} can't be used" if faults else ""
     note += f"; {counted(len(bare), 'picture has', 'pictures have')} no annotation" if bare else ""
     order = "sorted object name"
-    source = Source("labelme", class_ids, class_ids, order, parts, tuple(ignored), _picture_of, notes=(note,))
+    source = Source("labelme", class_ids, class_ids, order, splits, tuple(ignored), _picture_of, notes=(note,))
     return check(source, str(root))
 
 
@@ -148,43 +149,36 @@ def annotated_pictures(root: Path) -> list[Annotated]:
     for annotation in _annotations(root, folders, _Pictures(root, folders.pictures, []), []):
         if annotation.tree is None:
             raise UserError(f"{root / annotation.path}: {annotation.fault}. Correct or remove it")
+        names: dict[bool, set[str]] = {True: set(), False: set()}
+        for element in annotation.tree.findall("object"):
+            if (name := _name(element)) and _text(element, "deleted") != "1":
+                names[_text(element, "difficult") == "1"].add(name)
         if not annotation.fault:
-            found.append(_annotated(annotation.tree, annotation.picture))
+            found.append(Annotated(annotation.picture, frozenset(names[False]), frozenset(names[True] - names[False])))
     return found
-
-
-def _annotated(tree: ElementTree.Element, picture: str) -> Annotated:
-    certain, difficult = set(), set()
-    for element in tree.findall("object"):
-        if (name := _name(element)) and _text(element, "deleted") != "1":
-            (difficult if _text(element, "difficult") == "1" else certain).add(name)
-    return Annotated(picture, frozenset(certain), frozenset(difficult - certain))
 
 
 class ObjectReader:
     """Decodes a picture and cuts one object out of it."""
 
     def __init__(self, root: Path, objects: "Sequence[_Object]") -> None:
+        self.objects = objects
         self.files = FileReader(root, [found.picture for found in objects])
-        self.boxes = [found.box for found in objects]
-        self.faults = {place: found.fault for place, found in enumerate(objects) if found.fault}
-
-    def size_of(self, place: int) -> int | None:
-        """Bytes of the picture's file; None if it is not there."""
-        return self.files.size_of(place)
+        self.size_of = self.files.size_of
 
     def __call__(self, place: int) -> np.ndarray:
-        name = printable(self.files.names[place])
-        if place in self.faults:
-            raise Undecodable(self.faults[place], name)
+        found, name = self.objects[place], printable(self.objects[place].picture)
+        if found.fault:
+            raise Undecodable(found.fault, name)
         pixels = decode(self.files(place), name).pixels
         height, width = pixels.shape[:2]
-        left, top, right, bottom = self.boxes[place]
-        rows = slice(max(0, math.floor(top)), min(height, math.ceil(bottom)))
-        columns = slice(max(0, math.floor(left)), min(width, math.ceil(right)))
-        if rows.start >= rows.stop or columns.start >= columns.stop:
-            raise Undecodable(f"its object's box {self.boxes[place]} lies outside its {width} × {height} pixels", name)
-        return pixels[rows, columns].copy()
+        left, top, right, bottom = found.box
+        cut = pixels[
+            max(0, math.floor(top)) : math.ceil(max(0, bottom)), max(0, math.floor(left)) : math.ceil(max(0, right))
+        ]
+        if not cut.size:
+            raise Undecodable(f"its object's box {found.box} lies outside its {width} × {height} pixels", name)
+        return cut.copy()
 
 
 class _Object(NamedTuple):
@@ -285,40 +279,32 @@ def _objects(annotation: _Annotation, ignored: list[str]) -> Iterator[_Object]:
             ignored.append(f"{where}, object {number}: deleted by its annotator")
         elif not name:
             ignored.append(f"{where}, object {number}: has no name")
-        elif box is None or not (box[0] < box[2] and box[1] < box[3]):
+        elif not (box[0] < box[2] and box[1] < box[3]):
             ignored.append(f"{where}, object {number} ({name}): its box is missing or empty")
         else:
             yield _Object(f"{key_of(picture)}#{number}", name, picture, box)
 
 
-def _box(element: ElementTree.Element) -> Box | None:
-    """(left, top, right, bottom) of VOC's <bndbox> or around LabelMe's <polygon>; None if there is neither.
+def _box(element: ElementTree.Element) -> Box:
+    """(left, top, right, bottom) of VOC's <bndbox> or around LabelMe's <polygon>; NaN where a coordinate is missing.
 
-    VOC counts pixels from 1 and includes the last one; LabelMe's points are places between pixels, from 0.
+    VOC counts pixels from 1 and includes the last one; LabelMe's points lie between pixels and count from 0.
     """
-    bounds = element.find("bndbox")
-    if bounds is not None:
-        values = [_coordinate(_text(bounds, side)) for side in ("xmin", "ymin", "xmax", "ymax")]
-        if any(value is None for value in values):
-            return None
-        left, top, right, bottom = (value for value in values if value is not None)
+    if (bounds := element.find("bndbox")) is not None:
+        left, top, right, bottom = (_coordinate(bounds, side) for side in ("xmin", "ymin", "xmax", "ymax"))
         return left - 1, top - 1, right, bottom
-    points = [
-        (_coordinate(_text(point, "x")), _coordinate(_text(point, "y"))) for point in element.iterfind("polygon/pt")
-    ]
-    known = [(x, y) for x, y in points if x is not None and y is not None]
-    if len(known) < 2 or len(known) != len(points):
-        return None
-    columns, rows = zip(*known, strict=True)
-    return min(columns), min(rows), max(columns), max(rows)
+    points = [(_coordinate(point, "x"), _coordinate(point, "y")) for point in element.iterfind("polygon/pt")]
+    corners = np.array(points or [(math.nan, math.nan)])  # NumPy's minimum of numbers and NaN is NaN
+    left, top, right, bottom = *corners.min(axis=0).tolist(), *corners.max(axis=0).tolist()
+    return left, top, right, bottom
 
 
-def _coordinate(text: str) -> float | None:
+def _coordinate(element: ElementTree.Element, name: str) -> float:
     try:
-        value = float(text)
+        value = float(_text(element, name))
     except ValueError:
-        return None
-    return value if math.isfinite(value) and abs(value) < 1e9 else None
+        return math.nan
+    return value if abs(value) < 1e9 else math.nan
 
 
 def _name(element: ElementTree.Element) -> str:
@@ -329,27 +315,6 @@ def _text(element: ElementTree.Element, name: str) -> str:
     return (element.findtext(name) or "").strip()
 
 
-class _PlainTree(ElementTree.TreeBuilder):
-    """Builds the tree of a document of moderate depth and without a document type."""
-
-    def __init__(self, where: str) -> None:
-        super().__init__()
-        self.where, self.depth = where, 0
-
-    def start(self, tag: str, attrs: dict[str, str], /) -> ElementTree.Element:
-        self.depth += 1
-        if self.depth > DEEPEST:
-            raise UserError(f"{self.where}: nested over {DEEPEST} levels deep, not an annotation")
-        return super().start(tag, attrs)
-
-    def end(self, tag: str, /) -> ElementTree.Element:
-        self.depth -= 1
-        return super().end(tag)
-
-    def doctype(self, *_: object) -> None:
-        raise UserError(f"{self.where}: declares a document type, which annotations do not need; remove its <!DOCTYPE>")
-
-
 def parse_xml(data: bytes, where: str) -> ElementTree.Element:
     """The root of an XML document that declares no document type, and so no entities to expand.
 
@@ -357,10 +322,14 @@ def parse_xml(data: bytes, where: str) -> ElementTree.Element:
     on an object whose name can't be decoded.
     """
     text = re.sub(r"\A\s*<\?xml.*?\?>", "", _decoded(data), flags=re.S).strip()
-    parser = ElementTree.XMLParser(target=_PlainTree(where), encoding="utf-8")
+    if "<!DOCTYPE" in text:
+        raise UserError(f"{where}: declares a document type, which annotations do not need; remove its <!DOCTYPE>")
+    tree, depth = ElementTree.Element(""), 0  # the last element that ends is the root
     try:
-        parser.feed(text.encode())
-        tree = parser.close()
+        for event, tree in ElementTree.iterparse(io.BytesIO(text.encode()), ("start", "end")):
+            depth += 1 if event == "start" else -1
+            if depth > DEEPEST:
+                raise UserError(f"{where}: nested over {DEEPEST} levels deep, not an annotation")
     except ElementTree.ParseError as error:
         raise UserError(f"{where}: not well-formed XML: {error}") from None
     if tree.tag != "annotation" and tree.find("object") is None and tree.find("filename") is None:

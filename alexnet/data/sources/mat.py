@@ -1,11 +1,13 @@
 """MATLAB 5 files (``meta.mat`` of ImageNet's devkits), read with numpy and zlib alone, within bounds.
 
-Layout after MathWorks' "MAT-File Format": a header of 128 bytes, then elements of (type, count of bytes, data).
+Layout after MathWorks' "MAT-File Format": a header of 128 bytes, then elements of (type, count of bytes, data). A
+matrix is an element that holds elements: flags, shape, name, and what its class needs.
 """
 
 import math
 import struct
 import zlib
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -26,7 +28,7 @@ COMPLEX_FLAG = 0x0800
 
 
 def read_mat(data: bytes, name: str) -> dict[str, Any]:
-    """The variables of a MATLAB 5 file. ``name`` is for the message. Raises ``UserError`` if it is no sound one.
+    """The variables of a MATLAB 5 file. ``name`` is for the message. UserError if it is damaged or too large.
 
     Numbers come as arrays (with their shape), text as ``str``, cells as lists, struct arrays as lists of
     dictionaries, in MATLAB's order of elements.
@@ -37,7 +39,7 @@ def read_mat(data: bytes, name: str) -> dict[str, Any]:
         raise UserError(f"{name}: not a MATLAB 5 file (a later one, HDF5, must be saved again with '-v7')")
     try:
         return _Reader("<" if data[126:128] == b"IM" else ">").variables(data[128:])
-    except (struct.error, zlib.error, ValueError, KeyError, TypeError) as error:
+    except (struct.error, zlib.error, ValueError, KeyError, TypeError, StopIteration) as error:
         raise UserError(f"{name}: a damaged MATLAB file ({error}): download it again") from None
 
 
@@ -48,14 +50,12 @@ class _Reader:
 
     def variables(self, data: bytes) -> dict[str, Any]:
         found: dict[str, Any] = {}
-        position = 0
-        while position < len(data):
-            kind, body, position = self.element(data, position)
+        for kind, body in self.elements(data):
             if kind == COMPRESSED:
-                kind, body, _ = self.element(self.unpack(body), 0)
+                kind, body = next(self.elements(self.unpack(body)))
             if kind == MATRIX:
-                variable, value = self.matrix(body, 0)
-                found[variable] = value
+                name, value = self.matrix(body, 0)
+                found[name] = value
         return found
 
     def unpack(self, body: bytes) -> bytes:
@@ -66,18 +66,18 @@ class _Reader:
         self.unpacked += len(plain)
         return plain
 
-    def element(self, data: bytes, position: int) -> tuple[int, bytes, int]:
-        """Type and bytes of the element at ``position``, and where the next one begins."""
-        first, count = struct.unpack_from(self.endian + "II", data, position)
-        if first >> 16:  # a small one: count and data share the eight bytes
-            kind, count, start, following = first & 0xFFFF, first >> 16, position + 4, position + 8
-        else:
-            kind, start, following = first, position + 8, position + 8 + count
-            if kind != COMPRESSED:
-                following += -count % 8
-        if start + count > len(data) or (first >> 16 and count > 4):
-            raise ValueError("an element reaches beyond the end")
-        return kind, data[start : start + count], following
+    def elements(self, data: bytes) -> Iterator[tuple[int, bytes]]:
+        """Type and bytes of each element."""
+        position = 0
+        while position < len(data):
+            kind, count = struct.unpack_from(self.endian + "II", data, position)
+            start, room = position + 8, count if kind == COMPRESSED else count + -count % 8
+            if kind >> 16:  # a small one: count and data share the eight bytes
+                kind, count, start, room = kind & 0xFFFF, kind >> 16, position + 4, 4
+            if start + count > len(data) or count > room:
+                raise ValueError("an element reaches beyond the end")
+            yield kind, data[start : start + count]
+            position = start + room
 
     def matrix(self, data: bytes, depth: int) -> tuple[str, Any]:
         """Name and value of a matrix element."""
@@ -85,54 +85,41 @@ class _Reader:
             raise ValueError("nested too deeply")
         if not data:
             return "", EMPTY  # MATLAB writes an unset field as an element without content
-        _, body, position = self.element(data, 0)
-        (flags,) = struct.unpack_from(self.endian + "I", body, 0)
-        _, body, position = self.element(data, position)
-        shape = tuple(int(side) for side in np.frombuffer(body, self.endian + "i4"))
-        _, body, position = self.element(data, position)
-        name, kind = body.decode("ascii"), flags & 0xFF
+        elements = self.elements(data)
+        (flags,) = struct.unpack_from(self.endian + "I", next(elements)[1])
+        shape = tuple(int(side) for side in np.frombuffer(next(elements)[1], self.endian + "i4"))
+        name, kind = next(elements)[1].decode("ascii"), flags & 0xFF
         if min(shape, default=0) < 0:
             raise ValueError("a negative size")
-        count = math.prod(shape)
         if kind == STRUCT:
-            return name, self.structs(data, position, count, depth)
+            (width,) = struct.unpack_from(self.endian + "i", next(elements)[1])
+            if width < 1:
+                raise ValueError("field names without a length")
+            titles = next(elements)[1]
+            fields = [titles[at : at + width].split(b"\0")[0].decode("ascii") for at in range(0, len(titles), width)]
+            values = self.cells(elements, math.prod(shape) * len(fields), depth)
+            rows = range(0, len(values), len(fields) or 1)
+            return name, [dict(zip(fields, values[at : at + len(fields)], strict=True)) for at in rows]
         if kind == CELL:
-            return name, self.cells(data, position, count, depth)[0]
+            return name, self.cells(elements, math.prod(shape), depth)
         if kind == CHAR:
-            return name, self.text(data, position)
+            return name, self.text(*next(elements))
         if kind in NUMERIC and not flags & COMPLEX_FLAG:
-            return name, self.numbers(data, position).reshape(shape, order="F")
+            kind, body = next(elements)
+            return name, np.frombuffer(body, self.endian + NUMBERS[kind]).reshape(shape, order="F")
         raise ValueError(f"a value of class {kind}, which is not read here")
 
-    def structs(self, data: bytes, position: int, count: int, depth: int) -> list[dict[str, Any]]:
-        _, body, position = self.element(data, position)
-        (width,) = struct.unpack_from(self.endian + "i", body, 0)
-        _, body, position = self.element(data, position)
-        if width < 1:
-            raise ValueError("field names without a length")
-        fields = [body[at : at + width].split(b"\0")[0].decode("ascii") for at in range(0, len(body), width)]
-        values, _ = self.cells(data, position, count * len(fields), depth)
-        return [
-            dict(zip(fields, values[at : at + len(fields)], strict=True)) for at in range(0, len(values), len(fields))
-        ]
-
-    def cells(self, data: bytes, position: int, count: int, depth: int) -> tuple[list[Any], int]:
-        if count * 8 > len(data):  # every element takes eight bytes at least
-            raise ValueError("more elements than bytes")
+    def cells(self, elements: Iterator[tuple[int, bytes]], count: int, depth: int) -> list[Any]:
         values = []
-        for _ in range(count):
-            kind, body, position = self.element(data, position)
+        for kind, body in elements:
             if kind != MATRIX:
                 raise ValueError("a field that is no matrix")
             values.append(self.matrix(body, depth + 1)[1])
-        return values, position
+        if len(values) != count:
+            raise ValueError(f"{len(values)} values where {count} are expected")
+        return values
 
-    def numbers(self, data: bytes, position: int) -> np.ndarray:
-        kind, body, _ = self.element(data, position)
-        return np.frombuffer(body, self.endian + NUMBERS[kind])
-
-    def text(self, data: bytes, position: int) -> str:
-        kind, body, _ = self.element(data, position)
+    def text(self, kind: int, body: bytes) -> str:
         if kind in TEXT:
             order = "" if kind == 16 else "-le" if self.endian == "<" else "-be"
             return body.decode(TEXT[kind] + order)

@@ -7,19 +7,17 @@ finished store is byte for byte that of an unbroken run: no times, no host names
 
 import math
 import time
-from collections import deque
 from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import sha256
-from itertools import islice
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
 import PIL
 
+from alexnet.data.ahead import in_threads
 from alexnet.data.sources import Source
 from alexnet.data.store import layout
 from alexnet.data.store.description import completed, read_description
@@ -279,20 +277,12 @@ class Preparation:
     def _chunks(self, name: str, start: int) -> Generator[Chunk, None, None]:
         """The chunks of a split from item ``start`` on, in order, a few of them made ahead by threads."""
         length = max(1, min(CHUNK_ITEMS, CHUNK_BYTES // (self.options.size**2 * 3)))
-        items, workers = self.source.splits[name], self.workers or threads_allowed()
-        work = partial(make_chunk, self.source, name, options=self.options)
-        starts = iter(range(start, len(items), length))
-        with ThreadPoolExecutor(workers, "prepare") as pool:
-            ahead: deque[Future[Chunk]] = deque()
-            try:
-                for begin in islice(starts, 3 * workers):
-                    ahead.append(pool.submit(work, begin, min(begin + length, len(items))))
-                while ahead:
-                    yield ahead.popleft().result()
-                    for begin in islice(starts, 1):
-                        ahead.append(pool.submit(work, begin, min(begin + length, len(items))))
-            finally:
-                pool.shutdown(cancel_futures=True)
+        total, workers = len(self.source.splits[name]), self.workers or threads_allowed()
+        calls = (
+            partial(make_chunk, self.source, name, begin, min(begin + length, total), options=self.options)
+            for begin in range(start, total, length)
+        )
+        return in_threads(calls, threads=workers, depth=3 * workers, name="prepare")
 
     def finish(self, writer: Writer) -> None:
         """Complete the files and, last of all, write store.json."""

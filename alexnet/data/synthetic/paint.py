@@ -11,6 +11,7 @@ from numpy.random import Generator
 from PIL import Image, ImageDraw
 
 from alexnet.data.synthetic.figures import KINDS, Colour, Figure, Paints, Shape, bar, blob
+from alexnet.files.packaged import read_toml
 
 CLASSES: tuple[str, ...] = tuple(kind.name for kind in KINDS)
 PARTS = ("train", "val")
@@ -27,34 +28,8 @@ SUPERSAMPLING = 3
 
 SATURATION = (0.4, 0.8)  # of the palettes below: nature is duller than paint
 
-# Dark, middle and light colour of each background. Validation never uses a palette of the training part.
-PALETTES: dict[str, tuple[tuple[str, str, str], ...]] = {
-    "train": (
-        ("#1f3d1a", "#5d8a3c", "#c9d69a"),  # meadow
-        ("#12304f", "#3f7fa8", "#d4e6ea"),  # sea
-        ("#5a3b1e", "#b98b57", "#f0dcb6"),  # sand
-        ("#2b2d33", "#7b7f86", "#d9dad6"),  # stone
-        ("#2a1a3a", "#8a5a86", "#f0c1a2"),  # dusk
-        ("#3a1410", "#a2503a", "#eab592"),  # brick
-        ("#0f3336", "#3d8f86", "#cfe8d5"),  # lagoon
-        ("#3b3610", "#9c9440", "#efe9b4"),  # straw
-        ("#1a2230", "#566b86", "#b9c9da"),  # overcast
-        ("#33210f", "#7c5a36", "#c8ac82"),  # earth
-        ("#1c2f2a", "#62806f", "#b7c9b4"),  # moss
-        ("#3c2430", "#a07484", "#ecd3d6"),  # heather
-        ("#23170f", "#6e665a", "#cfd2cf"),  # bark and sky
-        ("#14213d", "#6d7f4f", "#e8d7a3"),  # hills
-    ),
-    "val": (
-        ("#2c4420", "#86a04a", "#e3e2ae"),  # orchard
-        ("#0e2a3c", "#4a8fa0", "#c4d8d0"),  # river
-        ("#47301c", "#a67c5a", "#e2c9a8"),  # clay
-        ("#33302e", "#8d867e", "#e4ded4"),  # gravel
-        ("#1e1c38", "#6e6696", "#d8bcc8"),  # evening
-        ("#402018", "#b06a4a", "#f2cfa0"),  # autumn
-        ("#203a30", "#5a9478", "#d0e0c0"),  # fern
-    ),
-}  # fmt: skip
+# Dark, middle and light colour of each background, by split.
+PALETTES: dict[str, list[list[str]]] = read_toml("alexnet.data.synthetic", "palettes.toml")
 
 
 @dataclass(frozen=True)
@@ -118,7 +93,7 @@ def natural_noise(rng: Generator, size: int, steepness: float) -> np.ndarray:
     return field / field.std()
 
 
-def background(rng: Generator, palette: tuple[str, str, str], width: int, height: int) -> Image.Image:
+def background(rng: Generator, palette: list[str], width: int, height: int) -> Image.Image:
     """A field of 1/f noise in the palette's colours, unevenly lit; drawn on at most 256 pixels and enlarged."""
     size = min(256, 1 << (max(width, height) - 1).bit_length())
     columns, rows = (round(size * length / max(width, height)) for length in (width, height))
