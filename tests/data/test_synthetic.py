@@ -20,7 +20,7 @@ from PIL import Image
 
 from alexnet.data import synthetic
 from alexnet.data.sources import open_source
-from alexnet.data.synthetic import CLASSES, PALETTES, PARTS, Drawing
+from alexnet.data.synthetic import CLASSES, PALETTES, SPLITS, Drawing
 from alexnet.data.synthetic.paint import natural_noise
 from alexnet.data.synthetic.write import MANIFEST
 from alexnet.errors import UsageError, UserError
@@ -61,7 +61,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @settings(max_examples=15, deadline=None)
-@given(seed=st.integers(0, 2**40), part=st.sampled_from(PARTS), index=st.integers(0, 10**6))
+@given(seed=st.integers(0, 2**40), part=st.sampled_from(SPLITS), index=st.integers(0, 10**6))
 def test_a_picture_is_a_function_of_seed_part_and_index(seed: int, part: str, index: int) -> None:
     one = synthetic.draw(seed, part, index, side=48)
     synthetic.draw(seed + 1, part, index, side=48)

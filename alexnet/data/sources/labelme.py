@@ -100,7 +100,7 @@ def is_labelme(root: Path) -> bool:
 
 
 def open_labelme(root: Path) -> Source:
-    """Split "train": every annotated object of at least one pixel, labelled by its name. A holdout keeps pictures whole.
+    """Split "train": every annotated object of at least one pixel, labelled by its name. Holdouts keep pictures whole.
 
     Boxes are in pixels as stored (EXIF orientation is not applied), rounded outwards, cut to the picture; a polygon
     counts by the box around it. An annotation that can't be read, or has no picture, is an item without a label whose
@@ -173,9 +173,9 @@ class ObjectReader:
         pixels = decode(self.files(place), name).pixels
         height, width = pixels.shape[:2]
         left, top, right, bottom = found.box
-        cut = pixels[
-            max(0, math.floor(top)) : math.ceil(max(0, bottom)), max(0, math.floor(left)) : math.ceil(max(0, right))
-        ]
+        rows = slice(max(0, math.floor(top)), max(0, math.ceil(bottom)))
+        columns = slice(max(0, math.floor(left)), max(0, math.ceil(right)))
+        cut = pixels[rows, columns]
         if not cut.size:
             raise Undecodable(f"its object's box {found.box} lies outside its {width} × {height} pixels", name)
         return cut.copy()
@@ -324,9 +324,10 @@ def parse_xml(data: bytes, where: str) -> ElementTree.Element:
     text = re.sub(r"\A\s*<\?xml.*?\?>", "", _decoded(data), flags=re.S).strip()
     if "<!DOCTYPE" in text:
         raise UserError(f"{where}: declares a document type, which annotations do not need; remove its <!DOCTYPE>")
-    tree, depth = ElementTree.Element(""), 0  # the last element that ends is the root
+    tree, depth = ElementTree.Element(""), 0
     try:
-        for event, tree in ElementTree.iterparse(io.BytesIO(text.encode()), ("start", "end")):
+        for event, element in ElementTree.iterparse(io.BytesIO(text.encode()), ("start", "end")):
+            tree = element  # the last one that ends is the root
             depth += 1 if event == "start" else -1
             if depth > DEEPEST:
                 raise UserError(f"{where}: nested over {DEEPEST} levels deep, not an annotation")

@@ -4,7 +4,7 @@
 that visualisations are checked against. numpy and Pillow only.
 """
 
-from alexnet.data.synthetic.paint import CLASSES, PALETTES, PARTS, Drawing, draw
+from alexnet.data.synthetic.paint import CLASSES, PALETTES, SPLITS, Drawing, draw
 from alexnet.data.synthetic.views import box_in_crop, box_in_record, to_crop, to_record
 from alexnet.data.synthetic.write import (
     TRAIN_PER_CLASS,
@@ -17,7 +17,7 @@ from alexnet.data.synthetic.write import (
 __all__ = [
     "CLASSES",
     "PALETTES",
-    "PARTS",
+    "SPLITS",
     "TRAIN_PER_CLASS",
     "VAL_PER_CLASS",
     "Annotation",

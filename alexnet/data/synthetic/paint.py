@@ -1,4 +1,4 @@
-"""Drawing one built-in picture: a 1/f background, small distractors and one object, all from (seed, part, index).
+"""Drawing one built-in picture: a 1/f background, small distractors and one object, all from (seed, split, index).
 
 Pictures are uint8 arrays (H, W, 3), RGB. H · W rows and columns, P points, N pixels along a side of a noise field.
 """
@@ -14,7 +14,7 @@ from alexnet.data.synthetic.figures import KINDS, Colour, Figure, Paints, Shape,
 from alexnet.files.packaged import read_toml
 
 CLASSES: tuple[str, ...] = tuple(kind.name for kind in KINDS)
-PARTS = ("train", "val")
+SPLITS = ("train", "val")
 
 SHORTER_SIDE = (200, 400)  # pixels
 LARGEST_ASPECT = 1.6
@@ -38,7 +38,7 @@ class Drawing:
 
     pixels: uint8 (H, W, 3) RGB; label: index into CLASSES; box: columns x0 … x1 − 1 and rows y0 … y1 − 1 are the
     smallest that hold the whole object; keypoints: the parts, x and y in pixels, 0 being the left or upper edge of
-    the first pixel; palette: which of the background palettes of its part.
+    the first pixel; palette: which of the background palettes of its split.
     """
 
     pixels: np.ndarray
@@ -48,19 +48,19 @@ class Drawing:
     palette: int
 
 
-def draw(seed: int, part: str, index: int, *, side: int | None = None, with_object: bool = True) -> Drawing:
-    """Picture number `index` of a part ("train" or "val"): a function of the arguments only.
+def draw(seed: int, split: str, index: int, *, side: int | None = None, with_object: bool = True) -> Drawing:
+    """Picture number `index` of a split ("train" or "val"): a function of the arguments only.
 
     Labels take turns: label = index mod 12. side: the exact length of the shorter side in pixels, at least 16 (by
     default drawn from 200–400). with_object=False leaves the object out and everything else, the box too, as it is.
-    Raises ValueError for an unknown part, a negative seed or index, or a side below 16.
+    Raises ValueError for an unknown split, a negative seed or index, or a side below 16.
     """
-    if part not in PARTS or seed < 0 or index < 0 or (side is not None and side < 16):
-        raise ValueError(f"no such picture: seed {seed}, part {part!r}, index {index}, side {side}")
-    rng = np.random.default_rng((seed, PARTS.index(part), index))
+    if split not in SPLITS or seed < 0 or index < 0 or (side is not None and side < 16):
+        raise ValueError(f"no such picture: seed {seed}, split {split!r}, index {index}, side {side}")
+    rng = np.random.default_rng((seed, SPLITS.index(split), index))
     width, height = picture_size(rng, side)
-    palette = int(rng.integers(len(PALETTES[part])))
-    picture = background(rng, PALETTES[part][palette], width, height)
+    palette = int(rng.integers(len(PALETTES[split])))
+    picture = background(rng, PALETTES[split][palette], width, height)
     for _ in range(rng.integers(1, 6)):
         add_distractor(rng, picture)
     label = index % len(CLASSES)

@@ -3,17 +3,19 @@
 import io
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import PIL
 from PIL import Image
 
-from alexnet.data.synthetic.paint import CLASSES, PARTS, draw
+from alexnet.data.ahead import in_threads
+from alexnet.data.synthetic.paint import CLASSES, draw
 from alexnet.errors import UsageError, UserError
-from alexnet.files.atomic import faults_named, write_atomically
+from alexnet.files.atomic import faults_named, remove_temporaries, write_atomically
 from alexnet.files.locks import locked
 from alexnet.files.schema import json_bytes, read, read_json, to_json
 
@@ -29,7 +31,7 @@ Progress = Callable[[int, int], None]
 class Annotation:
     """What is true of one file of the set; see `Drawing` for box and keypoints.
 
-    file: path below the part's folder ("face/face_00012.jpg"); size_bytes: of the file; width and height in pixels.
+    file: path below the split's folder ("face/face_00012.jpg"); size_bytes: of the file; width and height in pixels.
     """
 
     file: str
@@ -57,7 +59,7 @@ def write(
 
     folder/train/CLASS/CLASS_00000.jpg, folder/val/…, annotations-train.json, annotations-val.json and a manifest.
     A finished set with the same settings is kept as it is; an unfinished or damaged one is drawn again, with the same
-    result. The pixels depend on (seed, part, index) only; the bytes of the files on Pillow's JPEG encoder, too.
+    result. The pixels depend on (seed, split, index) only; the bytes of the files on Pillow's JPEG encoder, too.
     side: shorter side of every picture in pixels, at least 16 (by default 200–400, each its own); progress: called
     with the number of pictures done and of all; workers: threads, by default one per core.
     Raises UsageError for counts, seed or side out of range; UserError if the folder holds something else, another
@@ -119,79 +121,58 @@ def is_complete(folder: Path, settings: dict[str, Any]) -> bool:
     if not manifest.is_file() or not read_json(manifest).get("complete"):
         return False
     try:
-        found = {part: read_annotations(folder, part) for part in PARTS}
-    except UserError:
+        for split, per_class in settings["per_class"].items():
+            annotations = read_annotations(folder, split)
+            sizes = [(folder / split / annotation.file).stat().st_size for annotation in annotations]
+            if len(sizes) != per_class * len(CLASSES) or sizes != [annotation.size_bytes for annotation in annotations]:
+                return False
+    except (UserError, OSError):
         return False
-    counts_right = all(len(found[part]) == settings["per_class"][part] * len(CLASSES) for part in PARTS)
-    return counts_right and all(
-        size_of(folder / part / annotation.file) == annotation.size_bytes
-        for part in PARTS
-        for annotation in found[part]
-    )
-
-
-def size_of(path: Path) -> int:
-    """Bytes of the file; −1 without one."""
-    try:
-        return path.stat().st_size
-    except OSError:
-        return -1
+    return True
 
 
 def draw_all(folder: Path, settings: dict[str, Any], progress: Progress | None, workers: int | None) -> None:
-    """Draws both parts, all cores busy, and writes the annotations of each part when its last picture is there."""
-    counts = {part: settings["per_class"][part] * len(CLASSES) for part in PARTS}
-    done = 0
-    with ThreadPoolExecutor(workers or os.cpu_count() or 1, "synthetic") as pool:
-        for part in PARTS:
-            for name in CLASSES:
-                with faults_named(folder / part / name):
-                    (folder / part / name).mkdir(parents=True, exist_ok=True)
-            annotations: list[dict[str, Any]] = []
-
-            def one(index: int, part: str = part) -> dict[str, Any]:
-                return write_picture(folder, settings["seed"], part, index, settings["side"])
-
-            try:
-                for annotation in pool.map(one, range(counts[part])):
-                    annotations.append(annotation)
-                    done += 1
-                    if progress:
-                        progress(done, sum(counts.values()))
-            except BaseException:
-                pool.shutdown(cancel_futures=True)
-                raise
-            document = {"classes": list(CLASSES), "pictures": annotations}
-            write_atomically(folder / f"annotations-{part}.json", json_bytes(document))
+    """Draws both splits, all cores busy, and writes the annotations of each when its last picture is there."""
+    counts = {split: per_class * len(CLASSES) for split, per_class in settings["per_class"].items()}
+    threads, done = workers or os.cpu_count() or 1, 0
+    for split, count in counts.items():
+        for name in CLASSES:
+            with faults_named(folder / split / name):
+                (folder / split / name).mkdir(parents=True, exist_ok=True)
+                remove_temporaries(folder / split / name)
+        calls = (partial(write_picture, folder, settings, split, index) for index in range(count))
+        annotations = []
+        with closing(in_threads(calls, threads=threads, depth=4 * threads)) as drawn:
+            for annotation in drawn:
+                annotations.append(to_json(annotation))
+                done += 1
+                if progress:
+                    progress(done, sum(counts.values()))
+        document = {"classes": list(CLASSES), "pictures": annotations}
+        write_atomically(folder / f"annotations-{split}.json", json_bytes(document))
 
 
-def write_picture(folder: Path, seed: int, part: str, index: int, side: int | None) -> dict[str, Any]:
-    """Draws one picture into its file, whole or not at all; gives its annotation."""
-    drawing = draw(seed, part, index, side=side)
+def write_picture(folder: Path, settings: dict[str, Any], split: str, index: int) -> Annotation:
+    """Draws one picture into its file, whole or not at all."""
+    drawing, encoded = draw(settings["seed"], split, index, side=settings["side"]), io.BytesIO()
+    Image.fromarray(drawing.pixels).save(encoded, "JPEG", quality=JPEG_QUALITY)
     name = CLASSES[drawing.label]
     file = f"{name}/{name}_{index // len(CLASSES):05d}.jpg"
-    encoded = io.BytesIO()
-    Image.fromarray(drawing.pixels).save(encoded, "JPEG", quality=JPEG_QUALITY)
-    path = folder / part / file
-    temporary = path.with_suffix(".unfinished")
-    # No fsync for each of thousands of files: the set can be drawn again, and its lengths are looked at.
-    with faults_named(path):
-        temporary.write_bytes(encoded.getbuffer())
-        temporary.replace(path)
+    # No fsync for each of thousands of files: the set can be drawn again, and its lengths are checked.
+    write_atomically(folder / split / file, encoded.getbuffer(), durable=False)
     height, width, _ = drawing.pixels.shape
-    size = encoded.getbuffer().nbytes
-    about = (file, index, drawing.label, width, height, drawing.box, drawing.keypoints, drawing.palette, size)
-    return to_json(Annotation(*about))
+    known = (drawing.label, width, height, drawing.box, drawing.keypoints, drawing.palette)
+    return Annotation(file, index, *known, size_bytes=encoded.getbuffer().nbytes)
 
 
 @dataclass(frozen=True)
 class _Annotations:
-    """What is read of a part's annotations-….json."""
+    """What is read of a split's annotations-….json."""
 
     pictures: list[Annotation]
 
 
-def read_annotations(folder: Path | str, part: str) -> list[Annotation]:
+def read_annotations(folder: Path | str, split: str) -> list[Annotation]:
     """The annotations of "train" or "val" of a written set, by index. UserError where they are absent or damaged."""
-    path = Path(folder) / f"annotations-{part}.json"
+    path = Path(folder) / f"annotations-{split}.json"
     return read(path, _Annotations, "Remove the folder and write the built-in set again.").pictures
