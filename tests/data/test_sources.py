@@ -129,7 +129,11 @@ FAULTS: list[tuple[str, Mapping[str, bytes], str]] = [
     ("same name", {"cat/1.jpg": b"", "Cat/1.jpg": b""}, "'Cat' and 'cat'"),
     ("same name in two spellings", {"\u00e9/1.jpg": b"", "e\u0301/1.jpg": b""}, "two classes with the same name"),
     ("strange in val", {"train/a/1": b"", "train/b/1": b"", "val/a/1": b"", "val/b/1": b"", "val/c/1": b""}, "'c'"),
-    ("missing in val", {"train/a/1": b"", "train/b/1": b"", "val/a/1": b""}, "lacks classes of the training part: 'b'"),
+    (
+        "missing in val",
+        {"train/a/1": b"", "train/b/1": b"", "val/a/1": b""},
+        "lacks classes of the training split: 'b'",
+    ),
     ("two vals", {"train/a/1": b"", "val/a/1": b"", "valid/a/1": b""}, "keep one"),
     ("hidden only", {"a/1.jpg": b"", "b/.DS_Store": b""}, "b: an empty class folder"),
 ]

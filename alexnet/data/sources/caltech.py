@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from alexnet.data.sources.base import Source, check, in_order
-from alexnet.data.sources.folder import class_part, class_tree
+from alexnet.data.sources.base import Source
+from alexnet.data.sources.folder import Listing, of_classes
 
 CLUTTER = {"caltech-101": "BACKGROUND_Google", "caltech-256": "257.clutter"}
 PICTURES = ("101_ObjectCategories", "256_ObjectCategories")
@@ -27,15 +27,11 @@ def open_caltech(root: Path, *, background: bool = False) -> Source:
     Clutter is what detectors are tried against: no category to recognise. ([Z] counts 9,144 and 30,607 pictures,
     which includes it.) Class names are folder names, without Caltech-256's numbers.
     """
-    kind = _kind(root)
-    ignored: list[str] = []
-    tree = class_tree(root, "", ignored)
-    class_ids = tuple(in_order(tree.folders))
+    kind, listing = _kind(root), Listing(root)
+    folders = listing.classes("")
     if not background:
-        class_ids = tuple(class_id for class_id in class_ids if class_id != CLUTTER[kind])
-        ignored.append(f"{CLUTTER[kind]}/: clutter, which is no category")
-    names = tuple(
-        class_id.split(".", 1)[1] if kind == "caltech-256" and "." in class_id else class_id for class_id in class_ids
-    )
-    train = class_part(root, [tree.folders[class_id] for class_id in class_ids])
-    return check(Source(kind, names, class_ids, "sorted folder name", {"train": train}, tuple(ignored)), str(root))
+        del folders[CLUTTER[kind]]
+        listing.ignored.append(f"{CLUTTER[kind]}/: clutter, which is no category")
+    names = [name.partition(".")[2] if kind == "caltech-256" and "." in name else name for name in folders]
+    splits = {"train": of_classes(root, folders.values())}
+    return listing.source(kind, tuple(folders), "sorted folder name", splits, tuple(names))

@@ -1,7 +1,8 @@
 """One folder per class, with train/ and val/ (and test/) above them, or one tree to be split."""
 
+import os
 import unicodedata
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from alexnet.errors import UserError
 from alexnet.files.atomic import read_bounded
 from alexnet.text import counted
 
+Names = tuple[str, ...]
 WORDS_FILES = ("synset_words.txt", "words.txt", "LOC_synset_mapping.txt")
 
 
@@ -34,32 +36,39 @@ def open_folder(root: Path, own: Collection[Path] = ()) -> Source:
     ``own``: outputs of the running command, which may lie in ``root`` and are no part of the source. Raises
     ``UserError`` for a layout whose folders are not classes; the message names the layout and the folder to pass.
     """
-    report = _Report(root)
-    tree = read_tree(root, "", report.ignored, own)
-    splits = find_splits(tree, report) or {"train": tree}
-    train = splits["train"]
-    report.notes += refuse_other_layouts(train, root)
-    for folder in splits.values():
-        report.loose(folder)
+    listing = Listing(root)
+    tree = read_tree(root, "", listing.ignored, own)
+    folders = find_splits(tree, listing) or {"train": tree}
+    train = folders["train"]
+    listing.notes += refuse_other_layouts(train, root)
+    for folder in folders.values():
+        listing.loose(folder)
     class_ids = tuple(in_order(train.folders))
-    parts = {"train": class_part(root, [train.folders[class_id] for class_id in class_ids])}
-    for split, folder in splits.items():
-        if split != "train" and (folders := match_classes(split, folder, train, report)):
-            parts[split] = class_part(root, [folders.get(same_name(class_id)) for class_id in class_ids])
-    names = human_names(root, class_ids)
-    found = Source(
-        "folder", names, class_ids, "sorted folder name", parts, tuple(report.ignored), notes=tuple(report.notes)
-    )
-    return check(found, str(root))
+    splits = {"train": of_classes(root, [train.folders[class_id] for class_id in class_ids])}
+    for name, folder in folders.items():
+        if name != "train" and (found := match_classes(name, folder, train, listing)):
+            splits[name] = of_classes(root, [found.get(same_name(class_id)) for class_id in class_ids])
+    return listing.source("folder", class_ids, "sorted folder name", splits)
 
 
 @dataclass
-class _Report:
-    """What is found besides the pictures: `ignored` for the report, `notes` for the screen."""
+class Listing:
+    """What is found in the folder of a source besides items: ``ignored`` for the report, ``notes`` for the screen."""
 
     root: Path
     ignored: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+
+    def classes(self, folder: str) -> dict[str, Folder]:
+        """Class → its folder in ``root/folder``, sorted. Pictures that lie beside these are ignored."""
+        tree = read_tree(self.root, folder, self.ignored)
+        self.loose(tree)
+        return {name: tree.folders[name] for name in in_order(tree.folders)}
+
+    def names(self, folder: str) -> list[str]:
+        """What lies in ``root/folder`` itself and may be a picture, or is a folder; the rest is ignored."""
+        tree = read_tree(self.root, folder, self.ignored)
+        return in_order([*tree.folders, *map(os.path.basename, tree.pictures)])
 
     def skip(self, folder: Folder, reason: str, *, note: bool = True) -> None:
         line = f"{folder.path}/: {reason}"
@@ -73,8 +82,14 @@ class _Report:
             there = (self.root / name).exists()
             self.ignored.append(f"{name}: {'in no class folder' if there else 'a link that leads nowhere'}")
 
+    def source(self, kind: str, ids: Names, order: str, splits: dict[str, SourceSplit], names: Names = ()) -> Source:
+        """The source, after ``check``. ``names``: by default from a list of synset words, else the ids."""
+        names = names or human_names(self.root, ids)
+        found = Source(kind, names, ids, order, splits, tuple(self.ignored), notes=tuple(self.notes))
+        return check(found, str(self.root))
 
-def find_splits(tree: Folder, report: _Report) -> dict[str, Folder]:
+
+def find_splits(tree: Folder, listing: Listing) -> dict[str, Folder]:
     """Split → its folder; empty if the class folders lie in the root itself.
 
     A class may also be called "train": only a folder that holds folders is a split. Everything else in the root is
@@ -87,7 +102,7 @@ def find_splits(tree: Folder, report: _Report) -> dict[str, Folder]:
             continue
         if split in found:
             first = found[split].path.partition("/")[0]
-            raise UserError(f"{report.root}: both '{first}' and '{name}' look like its part '{split}': keep one")
+            raise UserError(f"{listing.root}: both '{first}' and '{name}' look like its {split} split: keep one")
         found[split] = folder
     if "train" not in found:
         return {}
@@ -96,8 +111,8 @@ def find_splits(tree: Folder, report: _Report) -> dict[str, Folder]:
     if len(named) == 1 and len(others) > 2:
         name = next(iter(named))
         raise UserError(
-            f"{report.root}: '{name}' may be a split or a class like {listed(in_order({*others} - {name}), 3)}. If it "
-            f"is the training split, pass {report.root / name}; if it is a class, rename it"
+            f"{listing.root}: '{name}' may be a split or a class like {listed(in_order({*others} - {name}), 3)}. If it "
+            f"is the training split, pass {listing.root / name}; if it is a class, rename it"
         )
     for name, folder in tree.folders.items():
         if name not in used:
@@ -106,16 +121,16 @@ def find_splits(tree: Folder, report: _Report) -> dict[str, Folder]:
             reason = f"not one of train, val, test ({pictures})"
             if name in named:
                 reason = f"{pictures} in no class folder, so without labels" if count else "holds no pictures"
-                reason += "; --holdout takes a validation part from the others" if named[name] == "val" else ""
-            report.skip(folder, reason, note=bool(count) or name in named)
-    report.loose(tree)
+                reason += "; --holdout takes a validation split from the others" if named[name] == "val" else ""
+            listing.skip(folder, reason, note=bool(count) or name in named)
+    listing.loose(tree)
     return {split: found[split] for split in ("train", "val", "test") if split in found}
 
 
-def match_classes(split: str, folder: Folder, train: Folder, report: _Report) -> dict[str, Folder]:
+def match_classes(split: str, folder: Folder, train: Folder, listing: Listing) -> dict[str, Folder]:
     """Class, by ``same_name`` → its folder in another split than train; empty if it has no labels, and is skipped.
 
-    Raises ``UserError`` if it has other classes than the training part, or if "val" lacks some.
+    Raises ``UserError`` if it has other classes than the training split, or if "val" lacks some.
     """
     classes = {same_name(name): name for name in train.folders}
     names = [name for name, inner in folder.folders.items() if split != "test" or inner.holds_pictures()]
@@ -123,21 +138,21 @@ def match_classes(split: str, folder: Folder, train: Folder, report: _Report) ->
     if len(there) < len(names):
         twice = in_order({*names} - {*there.values()})
         raise UserError(
-            f"{report.root / folder.path}: has a second folder of the same class: {listed(twice)}: keep one"
+            f"{listing.root / folder.path}: has a second folder of the same class: {listed(twice)}: keep one"
         )
     if split == "test" and not there.keys() & classes:
-        report.skip(folder, "no folder of it is named after a class, so it has no labels")
+        listing.skip(folder, "no folder of it is named after a class, so it has no labels")
         return {}
     strange = in_order(there[name] for name in there.keys() - classes)
     missing = in_order(classes[name] for name in classes.keys() - there)
     if strange:
-        where = f"{report.root}: {folder.path}/"
+        where = f"{listing.root}: {folder.path}/"
         raise UserError(f"{where} has classes that {train.path}/ has not: {listed(strange)}. Remove or rename them")
     if missing and split == "val":
-        raise UserError(f"{report.root}: {folder.path}/ lacks classes of the training part: {listed(missing)}")
+        raise UserError(f"{listing.root}: {folder.path}/ lacks classes of the training split: {listed(missing)}")
     if missing:
         some = f"{len(missing):,} of the {len(classes):,} classes"
-        report.notes.append(f"{report.root}: {folder.path}/ has no pictures of {some}: {listed(missing)}")
+        listing.notes.append(f"{listing.root}: {folder.path}/ has no pictures of {some}: {listed(missing)}")
     return {name: folder.folders[there[name]] for name in there}
 
 
@@ -146,8 +161,8 @@ def same_name(name: str) -> str:
     return unicodedata.normalize("NFC", name).casefold()
 
 
-def class_part(root: Path, folders: Sequence[Folder | None]) -> SourceSplit:
-    """The pictures in these folders, one for each class, each in the order of their paths; None: no pictures of it."""
+def of_classes(root: Path, folders: Iterable[Folder | None]) -> SourceSplit:
+    """The pictures in these folders, one for each class, in the order of their paths; None: no pictures of it."""
     names: list[str] = []
     counts: list[int] = []
     for folder in folders:
@@ -156,18 +171,11 @@ def class_part(root: Path, folders: Sequence[Folder | None]) -> SourceSplit:
             raise UserError(f"{root / folder.path}: an empty class folder: add pictures or remove it")
         names += of_class
         counts.append(len(of_class))
-    return files_part(root, names, np.repeat(np.arange(len(folders)), counts))
+    return of_files(root, names, np.repeat(np.arange(len(counts)), counts))
 
 
-def class_tree(root: Path, folder: str, ignored: list[str]) -> Folder:
-    """``root/folder``, which holds class folders; pictures beside these are put on the list of ignored files."""
-    tree = read_tree(root, folder, ignored)
-    ignored += [f"{name}: in no class folder" for name in tree.pictures]
-    return tree
-
-
-def files_part(root: Path, names: list[str], labels: np.ndarray) -> SourceSplit:
-    """The part that these files (paths below ``root``) make; keys are their paths, see ``key_of``."""
+def of_files(root: Path, names: list[str], labels: np.ndarray) -> SourceSplit:
+    """These files (paths below ``root``); their keys are their paths, see ``key_of``."""
     return SourceSplit([key_of(name) for name in names], labels.astype(np.int64), FileReader(root, names))
 
 

@@ -8,16 +8,25 @@ import os
 import re
 import tarfile
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from alexnet.data.sources.archive import Member, TarReader, members
-from alexnet.data.sources.base import Source, SourceSplit, check, distinct, in_order, key_of, listed, printable
+from alexnet.data.sources.base import (
+    UNLABELLED,
+    Source,
+    SourceSplit,
+    distinct,
+    in_order,
+    key_of,
+    listed,
+    printable,
+)
 from alexnet.data.sources.class_text import WNID
-from alexnet.data.sources.folder import class_part, class_tree, files_part
-from alexnet.data.sources.found import has_entry, read_tree
+from alexnet.data.sources.folder import Listing, of_classes, of_files
+from alexnet.data.sources.found import has_entry
 from alexnet.data.sources.mat import MOST_BYTES, read_mat
 from alexnet.errors import UserError
 from alexnet.files.atomic import read_bounded
@@ -79,24 +88,20 @@ def open_ilsvrc(root: Path, edition: Edition) -> Source:
     Checked against the kit: the classes, the number of validation and test pictures, and for whole tars the number of
     training pictures of each class. Raises ``UserError`` that says which file is missing or at fault.
     """
-    ignored: list[str] = []
-    kit = Kit.read(root, edition)
-    parts = {"train": _train(root, edition, kit, ignored)}
-    for part, truth in kit.truths.items():
-        pictures = _numbered(root, edition, part, ignored)
-        if pictures is None:
-            if part == "val":
-                raise UserError(
-                    f"{root}: no validation pictures; put {edition.tar('val')} (or its contents, in val/) there"
-                )
-            continue
-        if not truth:
-            ignored.append(f"{part} pictures: unlabelled ({edition.truth(part)} is not there)")
-            continue
-        parts[part] = _labelled(pictures, truth, kit, root, part)
+    listing, kit = Listing(root), Kit.read(root, edition)
+    splits = {"train": _train(listing, edition, kit)}
+    for split, truth in kit.truths.items():
+        pictures = _numbered(listing, edition, split)
+        if pictures is not None and truth:
+            splits[split] = _labelled(pictures, truth, kit, root, split)
+        elif pictures is not None:
+            listing.ignored.append(f"{split} pictures: unlabelled ({edition.truth(split)} is not there)")
+        elif split == "val":
+            raise UserError(
+                f"{root}: no validation pictures; put {edition.tar('val')} (or its contents, in val/) there"
+            )
     names = distinct(kit.words, kit.wnids)
-    kind = f"ilsvrc-{edition.year}"
-    return check(Source(kind, names, kit.wnids, "sorted synset", parts, tuple(ignored)), str(root))
+    return listing.source(f"ilsvrc-{edition.year}", kit.wnids, "sorted synset", splits, names)
 
 
 @dataclass(frozen=True)
@@ -123,8 +128,8 @@ class Kit:
         leaves = leaves_of(files["meta.mat"], edition, root)
         ids, wnids, words, counts = zip(*sorted(leaves, key=lambda leaf: leaf[1]), strict=True)
         label_of_id = {ilsvrc_id: label for label, ilsvrc_id in enumerate(ids)}
-        names = {part: edition.truth(part) for part in ("val", "test")}
-        truths = {part: _truth(files.get(name), name, root, label_of_id) for part, name in names.items()}
+        names = {split: edition.truth(split) for split in ("val", "test")}
+        truths = {split: _truth(files.get(name), name, root, label_of_id) for split, name in names.items()}
         return Kit(wnids, words, counts, truths)
 
 
@@ -199,14 +204,14 @@ def _unpacked(path: Path, wanted: set[str]) -> dict[str, bytes]:
     return found
 
 
-def _train(root: Path, edition: Edition, kit: Kit, ignored: list[str]) -> SourceSplit:
-    path = root / edition.tar("train")
+def _train(listing: Listing, edition: Edition, kit: Kit) -> SourceSplit:
+    root, path = listing.root, listing.root / edition.tar("train")
     if path.is_file():
         return _train_tar(path, edition, kit, _patches(root, "train"))
     if (root / "train").is_dir():
-        tree = class_tree(root, "train", ignored)
-        check_classes(tree.folders, kit.wnids, root / "train", "the kit")
-        return class_part(root, [tree.folders[wnid] for wnid in kit.wnids])
+        folders = listing.classes("train")
+        check_classes(folders, kit.wnids, root / "train", "the kit")
+        return of_classes(root, folders.values())
     raise UserError(f"{root}: no training pictures; put {path.name} (or its contents, in train/) there")
 
 
@@ -220,18 +225,12 @@ def check_classes(found: Iterable[str], class_ids: Sequence[str], where: Path, w
         raise UserError(f"{where}: has what is no class of {whose}: {listed(strange)}")
 
 
-def names_in(root: Path, folder: str, ignored: list[str]) -> list[str]:
-    """What lies in a folder itself and may be a picture, or is a folder; the rest is put on the list of ignored."""
-    tree = read_tree(root, folder, ignored)
-    return in_order([*tree.folders, *map(os.path.basename, tree.pictures)])
-
-
-def sorted_validation(root: Path, folder: str, class_ids: tuple[str, ...], ignored: list[str]) -> SourceSplit:
+def sorted_validation(listing: Listing, folder: str, class_ids: tuple[str, ...]) -> SourceSplit:
     """Validation pictures in folders named after their classes; other folders are skipped if they hold no pictures."""
-    tree = class_tree(root, folder, ignored)
-    found = [name for name, inner in tree.folders.items() if name in class_ids or inner.holds_pictures()]
-    check_classes(found, class_ids, root / folder, "train/")
-    return class_part(root, [tree.folders[class_id] for class_id in class_ids])
+    folders = listing.classes(folder)
+    found = {name: inner for name, inner in folders.items() if name in class_ids or inner.holds_pictures()}
+    check_classes(found, class_ids, listing.root / folder, "train/")
+    return of_classes(listing.root, found.values())
 
 
 def _train_tar(path: Path, edition: Edition, kit: Kit, patches: dict[str, Member]) -> SourceSplit:
@@ -265,11 +264,11 @@ def _by_base_name(found: Iterable[Member], where: Path) -> dict[str, Member]:
     return named
 
 
-def _patches(root: Path, part: str) -> dict[str, Member]:
-    """Name → replacement of pictures of this part, from 2010's archive of them, where it is there."""
+def _patches(root: Path, split: str) -> dict[str, Member]:
+    """Name → replacement of pictures of this split, from 2010's archive of them, where it is there."""
     path = root / PATCHES
     found = members(path) if path.is_file() else ()
-    return {member.name.rpartition("/")[2]: member for member in found if part in member.name.split("/")[:-1]}
+    return {member.name.rpartition("/")[2]: member for member in found if split in member.name.split("/")[:-1]}
 
 
 def _patched(name: str, plain: dict[str, Member], patches: dict[str, Member]) -> tuple[int, Member]:
@@ -277,18 +276,18 @@ def _patched(name: str, plain: dict[str, Member], patches: dict[str, Member]) ->
     return (1, patches[name]) if name in patches else (0, plain[name])
 
 
-def _numbered(root: Path, edition: Edition, part: str, ignored: list[str]) -> SourceSplit | None:
+def _numbered(listing: Listing, edition: Edition, split: str) -> SourceSplit | None:
     """The pictures of "val" or "test", unlabelled (-1) and in the order of their numbers; None if there are none."""
-    path, folder = root / edition.tar(part), root / part
+    path, folder = listing.root / edition.tar(split), listing.root / split
     if path.is_file():
-        patches = _patches(root, part)
+        patches = _patches(listing.root, split)
         plain = _by_base_name(members(path), path)
         names = _by_number(plain, path)
-        reader = TarReader([path, root / PATCHES], [_patched(name, plain, patches) for name in names])
-        return SourceSplit(names, np.full(len(names), -1, np.int64), reader)
+        reader = TarReader([path, path.with_name(PATCHES)], [_patched(name, plain, patches) for name in names])
+        return SourceSplit(names, np.full(len(names), UNLABELLED, np.int64), reader)
     if folder.is_dir():
-        names = [f"{part}/{name}" for name in _by_number(names_in(root, part, ignored), folder)]
-        return files_part(root, names, np.full(len(names), -1))
+        names = [f"{split}/{name}" for name in _by_number(listing.names(split), folder)]
+        return of_files(listing.root, names, np.full(len(names), UNLABELLED))
     return None
 
 
@@ -306,12 +305,11 @@ def _by_number(names: Iterable[str], where: Path) -> list[str]:
     return [numbers[number] for number in sorted(numbers)]
 
 
-def _labelled(pictures: SourceSplit, truth: tuple[int, ...], kit: Kit, root: Path, part: str) -> SourceSplit:
+def _labelled(pictures: SourceSplit, truth: tuple[int, ...], kit: Kit, root: Path, split: str) -> SourceSplit:
     if len(pictures) != len(truth):
         raise UserError(
-            f"{root}: {len(pictures)} {part} pictures, but the ground truth labels {len(truth)}: one is incomplete"
+            f"{root}: {len(pictures)} {split} pictures, but the ground truth labels {len(truth)}: one is incomplete"
         )
-    lacking = [kit.wnids[label] for label in sorted(set(range(len(kit.wnids))) - set(truth))]
-    if lacking:
-        raise UserError(f"{root}: the {part} ground truth has no picture of {listed(lacking)}")
-    return SourceSplit(pictures.keys, np.array(truth, np.int64), pictures.reader, pictures.places)
+    if lacking := [kit.wnids[label] for label in sorted({*range(len(kit.wnids))} - {*truth})]:
+        raise UserError(f"{root}: the {split} ground truth has no picture of {listed(lacking)}")
+    return replace(pictures, labels=np.array(truth, np.int64))

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from alexnet.data.sources.base import Source, SourceSplit, check, in_order, listed, printable
+from alexnet.data.sources.base import Source, SourceSplit, listed, printable
 from alexnet.data.sources.class_text import WNID, lines_of
-from alexnet.data.sources.folder import class_part, class_tree, files_part, human_names
+from alexnet.data.sources.folder import Listing, human_names, of_classes, of_files
 from alexnet.data.sources.found import has_entry
-from alexnet.data.sources.ilsvrc import NUMBERED, check_classes, has_kit, names_in, sorted_validation
+from alexnet.data.sources.ilsvrc import NUMBERED, check_classes, has_kit, sorted_validation
 from alexnet.errors import UserError
 from alexnet.text import counted
 
@@ -33,25 +33,25 @@ def kaggle_folder(root: Path) -> Path | None:
 
 
 def open_kaggle(data: Path) -> Source:
-    """Parts "train", and "val" if there is one: sorted into folders by wnid, or flat and labelled by one of the lists.
+    """Splits "train", and "val" if there is one: sorted into folders by wnid, or flat and labelled by one of the lists.
 
     Raises ``UserError`` if there is no list, or if it does not fit the pictures.
     """
-    ignored = ["test/: has no labels"] if (data / "test").is_dir() else []
-    notes: list[str] = []
-    train = class_tree(data, "train", ignored)
-    class_ids = tuple(in_order(train.folders))
+    listing = Listing(data)
+    train = listing.classes("train")
+    if (data / "test").is_dir():
+        listing.ignored.append("test/: has no labels")
+    class_ids = tuple(train)
     if strange := [class_id for class_id in class_ids if not WNID.fullmatch(class_id)]:
         raise UserError(f"{data / 'train'}: folders that are not named like n01440764: {listed(strange)}")
-    parts = {"train": class_part(data, [train.folders[class_id] for class_id in class_ids])}
+    splits = {"train": of_classes(data, train.values())}
     if _is_flat(data):
-        parts["val"] = _labelled(data, class_ids, ignored, notes)
+        splits["val"] = _labelled(listing, class_ids)
     elif (data / "val").is_dir():
-        parts["val"] = sorted_validation(data, "val", class_ids, ignored)
+        splits["val"] = sorted_validation(listing, "val", class_ids)
     words = _list_of(data, WORDS)
     names = human_names(words.parent if words else data, class_ids)
-    found = Source("ilsvrc-2012", names, class_ids, "sorted synset", parts, tuple(ignored), notes=tuple(notes))
-    return check(found, str(data))
+    return listing.source("ilsvrc-2012", class_ids, "sorted synset", splits, names)
 
 
 def _is_flat(data: Path) -> bool:
@@ -65,7 +65,8 @@ def _list_of(data: Path, *names: str) -> Path | None:
     return next((place for place in places if place.is_file()), None)
 
 
-def _labelled(data: Path, class_ids: tuple[str, ...], ignored: list[str], notes: list[str]) -> SourceSplit:
+def _labelled(listing: Listing, class_ids: tuple[str, ...]) -> SourceSplit:
+    data = listing.root
     path = _list_of(data, *TRUTHS)
     if path is None:
         raise UserError(
@@ -73,16 +74,16 @@ def _labelled(data: Path, class_ids: tuple[str, ...], ignored: list[str], notes:
             f"{data} or a folder above it: put it there, or sort the pictures into folders named after their wnids"
         )
     wnids, label_of = _wnids(path), {class_id: label for label, class_id in enumerate(class_ids)}
-    stem_of = {name: os.path.splitext(name)[0] for name in names_in(data, "val", ignored)}
+    stem_of = {name: os.path.splitext(name)[0] for name in listing.names("val")}
     if lacking := [name for name, stem in stem_of.items() if stem not in wnids]:
         raise UserError(
             f"{path}: has no line for {counted(len(lacking), 'picture')} of {data / 'val'}: {listed(lacking)}"
         )
     if absent := len(wnids) - len(stem_of):
-        notes.append(f"{data / 'val'}: does not have {counted(absent, 'picture')} that {path.name} names")
+        listing.notes.append(f"{data / 'val'}: does not have {counted(absent, 'picture')} that {path.name} names")
     check_classes((wnids[stem] for stem in stem_of.values()), class_ids, data / "val", "train/")
     labels = np.array([label_of[wnids[stem]] for stem in stem_of.values()])
-    return files_part(data, [f"val/{name}" for name in stem_of], labels)
+    return of_files(data, [f"val/{name}" for name in stem_of], labels)
 
 
 def _wnids(path: Path) -> dict[str, str]:
