@@ -11,11 +11,10 @@ import numpy as np
 from alexnet.data.batches import Stream
 from alexnet.data.order import epoch_order
 from alexnet.data.store import layout
-from alexnet.data.store.description import completed
+from alexnet.data.store.description import ListedFile, completed
 from alexnet.data.store.read import Store, StoreSplit
 from alexnet.data.store.statistics import Sums
-from alexnet.files.manifest import ListedFile
-from alexnet.files.schema import json_bytes
+from alexnet.files.schema import json_bytes, to_json
 from peers.memory import memory_of
 
 RECORDS_READ = 1000
@@ -45,10 +44,7 @@ def _write_array(path: Path, array: np.ndarray, count: int, size: int) -> None:
 
 def _description(folder: Path, count: int, classes: int, size: int) -> dict:
     names = [f"class {label}" for label in range(classes)]
-    files = {
-        name: ListedFile.of(folder / "train" / name, digest=name != layout.PICTURES).as_json()
-        for name in layout.files_of("raw")
-    }
+    files = {name: to_json(ListedFile.of(folder / "train" / name)) for name in layout.files_of("raw")}
     return {
         "kind": layout.KIND,
         "format_version": layout.FORMAT_VERSION,
@@ -62,7 +58,7 @@ def _description(folder: Path, count: int, classes: int, size: int) -> dict:
         "class_ids": names,
         "class_names": names,
         "parts": {"train": {"count": count, "items": count, "refused": 0, "noted": 0, "files": files}},
-        "files": {name: ListedFile.of(folder / name).as_json() for name in (layout.REPORT, layout.STATISTICS)},
+        "files": {name: to_json(ListedFile.of(folder / name)) for name in (layout.REPORT, layout.STATISTICS)},
     }
 
 

@@ -140,7 +140,7 @@ def test_decoded_at_a_reduced_scale(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="finished store made with decode scaled, not full"):
         prepare(source, tmp_path / "scaled", size=SIZE)
     assert tree(scaled.path) == tree(prepare(source, tmp_path / "whole", size=SIZE, decode="scaled").path)
-    assert "decode" not in full.description
+    assert full.description["decode"] == "full"
     assert scaled.description["decode"] == "scaled"
     difference = np.abs(scaled.splits["train"].pictures.astype(int) - full.splits["train"].pictures)
     assert 0 < difference.mean() < 1

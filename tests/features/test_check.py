@@ -16,11 +16,11 @@ from alexnet import cli
 from alexnet.data.sources import open_source
 from alexnet.data.store import layout
 from alexnet.data.store.check import remarks_on
-from alexnet.data.store.description import completed
+from alexnet.data.store.description import ListedFile, completed
 from alexnet.data.store.prepare import prepare
 from alexnet.data.store.read import Store
 from alexnet.features.check import Look, check_store, copies, look_at, near_pairs
-from alexnet.files.manifest import ListedFile
+from alexnet.files.schema import to_json
 from alexnet.train.loop import train
 from alexnet.train.options import TrainOptions
 
@@ -70,7 +70,7 @@ def relabel(store: Store, part: str, change: Callable[[np.ndarray], np.ndarray])
     path.write_bytes(layout.npy_header("<i8", array.shape) + array.tobytes())
     reseal(
         store,
-        lambda described: described["parts"][part]["files"].update({layout.LABELS: ListedFile.of(path).as_json()}),
+        lambda described: described["parts"][part]["files"].update({layout.LABELS: to_json(ListedFile.of(path))}),
     )
 
 
@@ -145,7 +145,7 @@ def test_statistics_that_are_none_or_not_those_of_the_pictures_are_a_fault(pictu
     tensors = dict(load(path.read_bytes()))
     tensors["mean_image"][3, 4, 1] = value
     path.write_bytes(layout.tensor_bytes(tensors))
-    reseal(store, lambda described: described["files"].update({layout.STATISTICS: ListedFile.of(path).as_json()}))
+    reseal(store, lambda described: described["files"].update({layout.STATISTICS: to_json(ListedFile.of(path))}))
     (remark,) = remarks_on(Store.open(store.path))
     assert remark.fault
     assert "mean_image of its statistics" in remark.words

@@ -22,10 +22,10 @@ from alexnet.data.sources import archive, cifar, folder, ilsvrc, labelme, norb, 
 from alexnet.data.sources.classes import read_classes
 from alexnet.data.store import layout
 from alexnet.data.store.check import remarks_on
-from alexnet.data.store.description import completed, read_description
+from alexnet.data.store.description import ListedFile, completed, read_description
 from alexnet.data.store.journal import first_state, load_journal, odd_files_of, save_journal
 from alexnet.data.store.read import Store
-from alexnet.files.manifest import ListedFile
+from alexnet.files.schema import to_json
 from alexnet.images import decode
 
 DECODE = {"alexnet/images/decode.py": ()}
@@ -462,7 +462,7 @@ def _promised_anew(store: Path, plain: dict[str, Any], files: Files) -> None:
         place, _, file = name.rpartition("/")
         where = told["parts"][place]["files"] if place in told["parts"] else told["files"]
         if file in where:
-            where[file] = ListedFile.of(store / name, digest=file not in layout.LARGE).as_json()
+            where[file] = to_json(ListedFile.of(store / name))
     digests = files.get("train/digests.npy", b"")
     records = files.get("train/records.bin")
     if records is not None and len(digests) > 144:  # so that a changed record is decoded, not refused before
@@ -472,7 +472,7 @@ def _promised_anew(store: Path, plain: dict[str, Any], files: Files) -> None:
                 digests[:128] + layout.digest_of(records[max(0, int(ends[0])) : max(0, int(ends[1]))]) + digests[144:]
             )
             (store / "train" / "digests.npy").write_bytes(fresh)
-            told["parts"]["train"]["files"]["digests.npy"] = ListedFile.of(store / "train" / "digests.npy").as_json()
+            told["parts"]["train"]["files"]["digests.npy"] = to_json(ListedFile.of(store / "train" / "digests.npy"))
     (store / "store.json").write_bytes(resealed_store(told))
 
 
@@ -609,10 +609,8 @@ DATA_PARSERS = [
                 "StoreDescription.__post_init__",
                 "_check_files",
                 "fingerprint_of",
-                "check_file",
-                "check_digest",
+                "ListedFile.check",
             ),
-            "alexnet/files/manifest.py": ("ListedFile.fault", "ListedFile.fault_of_size"),
         },
     ),
     Parser("store raw", partial(store_files, "raw"), {"alexnet/data/store/read.py": STORE}, "stores"),

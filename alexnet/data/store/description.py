@@ -4,18 +4,54 @@ A store may come from a stranger or from a failing disk: every field that is use
 here, and no memory is taken on its word alone, only up to the real size of a file.
 """
 
-from dataclasses import dataclass
+import os
+import stat
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
 from alexnet.data.store import layout
 from alexnet.errors import UserError
-from alexnet.files.manifest import ListedFile
+from alexnet.files.atomic import faults_named, sha256_of
 from alexnet.files.schema import Key, Range, canonical_digest, from_json, is_sealed, read_json, sealed
 
-ANEW = "prepare the store again"
-ANEW_OR_COPIED = f"{ANEW}, or copy it again if it was copied"
+AGAIN = "prepare the store again"
+AGAIN_OR_COPIED = f"{AGAIN}, or copy it again if it was copied"
 Records = Annotated[int, Range(0, layout.MAXIMUM_COUNT)]
+
+
+@dataclass(frozen=True)
+class ListedFile:
+    """A file's size and, unless it is too large to be read whenever it is opened, its sha256."""
+
+    bytes: Annotated[int, Range(0, 1 << 62)]
+    sha256: str | None = None
+
+    @classmethod
+    def of(cls, path: Path) -> "ListedFile":
+        """The file as it is now. Raises UserError if it can't be read."""
+        with faults_named(path):
+            size = path.stat().st_size
+        return cls(size, None if path.name in layout.LARGE else sha256_of(path))
+
+    def check(self, path: Path, *, digest: bool = True) -> None:
+        """Raises UserError unless ``path`` is a regular file of the listed size and, unless not ``digest``, content."""
+        try:
+            status = os.stat(path)
+        except FileNotFoundError:
+            fault = "is missing"
+        except OSError as error:
+            fault = f"cannot be read ({error.strerror})"
+        else:
+            if not stat.S_ISREG(status.st_mode):
+                fault = "is not a regular file"
+            elif status.st_size != self.bytes:
+                fault = f"has {status.st_size:,} bytes instead of {self.bytes:,}"
+            elif digest and sha256_of(path) != self.sha256:
+                fault = "damaged, its content has changed since the store was made"
+            else:
+                return
+        raise UserError(f"{path}: {fault}; {AGAIN_OR_COPIED}")
 
 
 @dataclass(frozen=True)
@@ -29,21 +65,26 @@ class SplitDescription:
     files: dict[str, ListedFile]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class StoreDescription:
-    """What is read of ``store.json``."""
+    """What ``store.json`` holds, besides its fingerprint and checksum."""
 
+    kind: str = layout.KIND
+    format_version: int = layout.FORMAT_VERSION
     size: Annotated[int, Range(1, layout.MAXIMUM_SIZE)]
     format: layout.Format
+    jpeg: dict[str, Any] | None = None
     resample: str
     exif: bool
+    decode: str = "full"
+    decoder: dict[str, Any] = field(default_factory=dict)
+    source: dict[str, Any] = field(default_factory=dict)
     class_order: str
     class_ids: tuple[str, ...]
     class_names: tuple[str, ...]
-    fingerprint: str
     splits: Annotated[dict[Annotated[str, layout.SPLIT_NAME.fullmatch], SplitDescription], Key("parts")]
     files: dict[str, ListedFile]
-    decode: str = "full"
+    statistics: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
         """Raises ValueError where fields contradict each other."""
@@ -78,7 +119,7 @@ def fingerprint_of(description: dict[str, Any]) -> str:
         for name, split in description["parts"].items()
     }
     content = {field: description[field] for field in ("size", "format", "class_ids", "class_order")}
-    if "decode" in description:
+    if description.get("decode", "full") != "full":
         content["decode"] = description["decode"]
     return canonical_digest({**content, "parts": splits})
 
@@ -98,12 +139,12 @@ def read_description(store: Path) -> tuple[dict[str, Any], StoreDescription]:
             f"{layout.FORMAT_VERSION}); update alexnet"
         )
     if type(version) is not int or version != layout.FORMAT_VERSION:
-        raise UserError(f"{path}: format {version!r} is not known; {ANEW}")
+        raise UserError(f"{path}: format {version!r} is not known; {AGAIN}")
     if not is_sealed(content):
-        raise UserError(f"{path}: damaged or edited, its checksum does not fit; restore it or {ANEW}")
-    description = from_json(content, StoreDescription, path, f"Restore it or {ANEW}")
-    if description.fingerprint != fingerprint_of(content):
-        raise UserError(f"{path}: the fingerprint does not fit the content; {ANEW}")
+        raise UserError(f"{path}: damaged or edited, its checksum does not fit; restore it or {AGAIN}")
+    description = from_json(content, StoreDescription, path, f"Restore it or {AGAIN}")
+    if content.get("fingerprint") != fingerprint_of(content):
+        raise UserError(f"{path}: the fingerprint does not fit the content; {AGAIN}")
     return content, description
 
 
@@ -115,26 +156,6 @@ def is_store(folder: Path) -> bool:
 def has_shards(folder: Path) -> bool:
     """Whether the folder holds shards of a store that are to be joined."""
     return folder.is_dir() and any(layout.SHARD.fullmatch(path.name) for path in folder.iterdir())
-
-
-def check_file(path: Path, listed: ListedFile) -> None:
-    """Raises UserError unless ``path`` is a regular file of the listed size."""
-    if fault := listed.fault_of_size(path):
-        raise UserError(f"{fault}; {ANEW_OR_COPIED}")
-
-
-def check_digest(path: Path, listed: ListedFile) -> None:
-    """Raises UserError unless ``path`` can be read and has the listed size and content."""
-    if fault := listed.fault(path):
-        raise UserError(f"{fault} since the store was made; {ANEW_OR_COPIED}")
-
-
-def fault_of(path: Path, listed: ListedFile) -> str | None:
-    """What is wrong with a file, in a sentence; None if it is as listed."""
-    try:
-        return listed.fault(path)
-    except UserError as error:
-        return str(error)
 
 
 def _refuse_unfinished(store: Path, path: Path) -> None:

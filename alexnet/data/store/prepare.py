@@ -20,7 +20,13 @@ import PIL
 from alexnet.data.ahead import in_threads
 from alexnet.data.sources import Source
 from alexnet.data.store import layout
-from alexnet.data.store.description import completed, read_description
+from alexnet.data.store.description import (
+    ListedFile,
+    SplitDescription,
+    StoreDescription,
+    completed,
+    read_description,
+)
 from alexnet.data.store.journal import Chunk, SplitState, State, Writer, load_journal, save_journal
 from alexnet.data.store.read import Store
 from alexnet.data.store.records import Decode, Options, make_chunk
@@ -35,8 +41,7 @@ from alexnet.files.atomic import (
     write_atomically,
 )
 from alexnet.files.locks import locked
-from alexnet.files.manifest import ListedFile
-from alexnet.files.schema import json_bytes
+from alexnet.files.schema import json_bytes, to_json
 from alexnet.images.resample import Resample
 from alexnet.processors import threads_allowed
 from alexnet.text import first_few, in_bytes
@@ -167,8 +172,13 @@ class Preparation:
         if not source.splits:
             raise UserError("the source has no pictures")
         _make_folder(made.folder, in_shards)
-        decoder = {"decode": options.decode, "pillow": PIL.__version__}
-        settings = {**options.as_json(), **decoder, "source": source_fingerprint(source), "shard": None}
+        settings = {
+            **vars(options),
+            "jpeg": layout.JPEG_SETTINGS if options.format == "jpeg" else None,
+            "pillow": PIL.__version__,
+            "source": source_fingerprint(source),
+            "shard": None,
+        }
         return replace(made, settings=settings)
 
     def inform(self, line: str) -> None:
@@ -289,43 +299,38 @@ class Preparation:
         for name, split in writer.state.splits.items():
             refuse_empty(writer.folder, name, split)
         writer.finish(self.source.ignored)
-        write_atomically(self.folder / layout.DESCRIPTION, json_bytes(completed(self._description(writer))))
-
-    def _description(self, writer: Writer) -> dict[str, Any]:
-        source, sums = self.source, writer.state.sums
-        description = {
-            "kind": layout.KIND,
-            "format_version": layout.FORMAT_VERSION,
-            **self.options.as_json(),
-            "decoder": {"pillow": self.settings["pillow"]},
-            "source": {"kind": source.kind, "fingerprint": self.settings["source"]},
-            "class_order": source.class_order,
-            "class_ids": list(source.class_ids),
-            "class_names": list(source.class_names),
-            "parts": {},
-            "files": {layout.REPORT: ListedFile.of(self.folder / layout.REPORT).as_json()},
-        }
-        for name, split in writer.state.splits.items():
-            description["parts"][name] = {
-                "count": split.count,
-                "items": split.cursor,
-                "refused": split.refused,
-                "noted": split.noted,
-                "files": {
-                    file: ListedFile.of(self.folder / name / file, digest=file not in layout.LARGE).as_json()
-                    for file in layout.files_of(self.options.format)
-                },
-            }
         if "train" in writer.state.splits:
-            write_atomically(self.folder / layout.STATISTICS, sums.to_bytes())
-            description["files"][layout.STATISTICS] = ListedFile.of(self.folder / layout.STATISTICS).as_json()
-            description["statistics"] = {
+            write_atomically(self.folder / layout.STATISTICS, writer.state.sums.to_bytes())
+        description = to_json(self._description(writer.state))
+        write_atomically(self.folder / layout.DESCRIPTION, json_bytes(completed(description)))
+
+    def _description(self, state: State) -> StoreDescription:
+        source, sums = self.source, state.sums
+        names, statistics = [layout.REPORT], None
+        if "train" in state.splits:
+            names.append(layout.STATISTICS)
+            statistics = {
                 "over": "the training split, pixels as they are read back from the store, scale 0-255",
                 "pictures": sums.count,
                 "mean_rgb": (sums.pixels.mean(axis=(0, 1)) / sums.count).tolist(),
                 "eigenvalues": sums.statistics().eigenvalues.tolist(),
             }
-        return description
+        return StoreDescription(
+            **vars(self.options),
+            jpeg=self.settings["jpeg"],
+            decoder={"pillow": self.settings["pillow"]},
+            source={"kind": source.kind, "fingerprint": self.settings["source"]},
+            class_order=source.class_order,
+            class_ids=source.class_ids,
+            class_names=source.class_names,
+            splits={name: self._described(name, split) for name, split in state.splits.items()},
+            files={name: ListedFile.of(self.folder / name) for name in names},
+            statistics=statistics,
+        )
+
+    def _described(self, name: str, split: SplitState) -> SplitDescription:
+        files = {file: ListedFile.of(self.folder / name / file) for file in layout.files_of(self.options.format)}
+        return SplitDescription(split.count, split.cursor, split.refused, split.noted, files)
 
 
 def source_fingerprint(source: Source) -> str:

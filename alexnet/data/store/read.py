@@ -18,13 +18,11 @@ import numpy as np
 
 from alexnet.data.store import layout
 from alexnet.data.store.description import (
-    ANEW,
-    ANEW_OR_COPIED,
+    AGAIN,
+    AGAIN_OR_COPIED,
+    ListedFile,
     SplitDescription,
     StoreDescription,
-    check_digest,
-    check_file,
-    fault_of,
     read_description,
 )
 from alexnet.data.store.statistics import Statistics, Sums
@@ -57,7 +55,7 @@ class Store:
         self.class_names: tuple[str, ...] = about.class_names
         self.class_ids: tuple[str, ...] = about.class_ids
         self.class_order: str = about.class_order
-        self.fingerprint: str = about.fingerprint
+        self.fingerprint: str = description["fingerprint"]
         self.splits: dict[str, StoreSplit] = {
             name: StoreSplit(path / name, split, self.size, self.format, len(self.class_ids))
             for name, split in about.splits.items()
@@ -73,7 +71,7 @@ class Store:
         path = Path(expanded(path))
         description, about = read_description(path)
         for name, listed in about.files.items():
-            check_file(path / name, listed)
+            listed.check(path / name, digest=False)
         return cls(path, description, about)
 
     @property
@@ -100,12 +98,12 @@ class Store:
     def report(self) -> tuple[layout.OddFile, ...]:
         """Every odd file, in the source's order."""
         path = self.path / layout.REPORT
-        check_digest(path, self._about.files[layout.REPORT])
+        self._about.files[layout.REPORT].check(path)
         return schema.read(path, layout.Report, "Prepare the store again.", 1 << 32).odd_files
 
     def verify(self, progress: Progress | None = None) -> list[str]:
         """Read everything and check its digests. A sentence per fault; empty if the store is sound."""
-        faults = [fault for name, listed in self._about.files.items() if (fault := fault_of(self.path / name, listed))]
+        faults = _faults_of(self.path, self._about.files)
         for split in self.splits.values():
             faults += split.verify(progress)
         return faults
@@ -116,7 +114,7 @@ class Store:
         path = self.path / layout.STATISTICS
         if layout.STATISTICS not in self._about.files:
             raise UserError(f"{self.path}: has no training split, so no mean image; give a store with one")
-        check_digest(path, self._about.files[layout.STATISTICS])
+        self._about.files[layout.STATISTICS].check(path)
         with reading_errors(path, "Prepare the store again."):
             tensors = load(path.read_bytes())
         expected = {
@@ -127,8 +125,19 @@ class Store:
             "eigenvectors": ("float64", (3, 3)),
         }
         if {name: (tensor.dtype.name, tensor.shape) for name, tensor in tensors.items()} != expected:
-            raise UserError(f"{path}: does not hold the arrays of a store; {ANEW}")
+            raise UserError(f"{path}: does not hold the arrays of a store; {AGAIN}")
         return tensors
+
+
+def _faults_of(folder: Path, files: dict[str, ListedFile]) -> list[str]:
+    """A sentence for each file that is not as listed."""
+    faults = []
+    for name, listed in files.items():
+        try:
+            listed.check(folder / name)
+        except UserError as error:
+            faults.append(str(error))
+    return faults
 
 
 class StoreSplit:
@@ -166,7 +175,7 @@ class StoreSplit:
     @cached_property
     def keys(self) -> "Keys":
         """The pictures' paths in the source."""
-        check_digest(self.folder / layout.KEYS, self._files[layout.KEYS])
+        self._files[layout.KEYS].check(self.folder / layout.KEYS)
         return Keys(self.folder / layout.KEYS, self._count)
 
     @cached_property
@@ -215,8 +224,7 @@ class StoreSplit:
     def verify(self, progress: Progress | None = None) -> list[str]:
         """Read every record and check it against its digest. A sentence per fault."""
         small = {name: listed for name, listed in self._files.items() if name != self._name_of_pictures}
-        faults = [fault for name, listed in small.items() if (fault := fault_of(self.folder / name, listed))]
-        if faults:
+        if faults := _faults_of(self.folder, small):
             return faults
         for index, digest in enumerate(self.digests):
             if fault := self._fault_of_record(index, digest.tobytes()):
@@ -252,7 +260,7 @@ class StoreSplit:
         if self._sound[index]:
             return
         if layout.digest_of(record) != self.digests[index].tobytes():
-            raise UserError(f"{self._picture_name(index)} is damaged: its bytes have changed; {ANEW_OR_COPIED}")
+            raise UserError(f"{self._picture_name(index)} is damaged: its bytes have changed; {AGAIN_OR_COPIED}")
         self._sound[index] = True
 
     def _decoded(self, index: int) -> np.ndarray:
@@ -261,7 +269,7 @@ class StoreSplit:
         try:
             return layout.decode_jpeg(record, self.size)
         except ValueError as error:
-            raise UserError(f"{self._picture_name(index)} is damaged ({error}); {ANEW}") from None
+            raise UserError(f"{self._picture_name(index)} is damaged ({error}); {AGAIN}") from None
 
     def _fill(self, target: memoryview, place: int) -> None:
         """Read from the file, not from a mapping: a failing disk or a shortened file then raises instead of killing
@@ -271,7 +279,7 @@ class StoreSplit:
             while target:
                 got = os.preadv(self._descriptor, [target], place)
                 if got == 0:
-                    raise UserError(f"{path}: has become shorter since the store was opened; {ANEW}")
+                    raise UserError(f"{path}: has become shorter since the store was opened; {AGAIN}")
                 target, place = target[got:], place + got
 
     def _span(self, index: int) -> tuple[int, int]:
@@ -302,19 +310,19 @@ class StoreSplit:
 
     def _check_file(self, name: str) -> None:
         path = self.folder / name
-        check_file(path, self._files[name])
+        self._files[name].check(path, digest=False)
         if name in (layout.RECORDS, layout.KEYS):
             return
         expected = layout.npy_header(*layout.array_of(name, self._count, self.size))
         with faults_named(path), open(path, "rb") as file:
             if file.read(layout.NPY_HEADER_BYTES) != expected:
-                raise UserError(f"{path}: its header is damaged; {ANEW}")
+                raise UserError(f"{path}: its header is damaged; {AGAIN}")
 
     def _small_array(self, name: str) -> np.ndarray:
         """The whole array of a file whose size and header were checked, read-only, in memory. UserError if its content
         has changed."""
         path = self.folder / name
-        check_digest(path, self._files[name])
+        self._files[name].check(path)
         dtype, shape = layout.array_of(name, self._count, self.size)
         with faults_named(path):
             data = path.read_bytes()  # np.fromfile takes a failing read for the file's end
@@ -326,14 +334,14 @@ class StoreSplit:
             bad = int(np.flatnonzero((labels < 0) | (labels >= classes))[0])
             raise UserError(
                 f"{path}: picture {bad:,} has label {labels[bad]}, but there are {classes} classes "
-                f"(0 … {classes - 1}); {ANEW}"
+                f"(0 … {classes - 1}); {AGAIN}"
             )
         return labels
 
     def _checked_offsets(self) -> np.ndarray:
         path, offsets = self.folder / layout.OFFSETS, self._small_array(layout.OFFSETS)
         if offsets[0] != 0 or offsets[-1] != self._files[layout.RECORDS].bytes or np.any(np.diff(offsets) <= 0):
-            raise UserError(f"{path}: does not fit {layout.RECORDS}; {ANEW}")
+            raise UserError(f"{path}: does not fit {layout.RECORDS}; {AGAIN}")
         return offsets
 
 
@@ -345,7 +353,7 @@ class Keys(Sequence[str]):
             self._bytes = np.frombuffer(path.read_bytes(), np.uint8)
         self._ends = np.flatnonzero(self._bytes == ord("\n"))
         if len(self._ends) != count:
-            raise UserError(f"{path}: {len(self._ends):,} lines for {count:,} pictures; {ANEW}")
+            raise UserError(f"{path}: {len(self._ends):,} lines for {count:,} pictures; {AGAIN}")
 
     def __len__(self) -> int:
         return len(self._ends)

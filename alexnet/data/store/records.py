@@ -1,7 +1,7 @@
 """Items of a source → records of a store: what ``prepare`` has its threads do. No file of the store is touched here."""
 
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import get_args
 
 import numpy as np
 
@@ -32,13 +32,6 @@ class Options:
         for name, kind in (("resample", Resample), ("format", layout.Format), ("decode", Decode)):
             if getattr(self, name) not in get_args(kind):
                 raise UsageError(f"--{name} {getattr(self, name)}: choose one of {', '.join(get_args(kind))}")
-
-    def as_json(self) -> dict[str, Any]:
-        """As they stand in store.json, which says how pictures were decoded only where it was not in full."""
-        jpeg = layout.JPEG_SETTINGS if self.format == "jpeg" else None
-        decode = {} if self.decode == "full" else {"decode": self.decode}
-        fields = {"size": self.size, "format": self.format, "jpeg": jpeg, "resample": self.resample, "exif": self.exif}
-        return fields | decode
 
 
 def make_chunk(source: Source, name: str, start: int, end: int, *, options: Options) -> Chunk:
