@@ -4,11 +4,12 @@ The folder is a run folder of three files (config.json, model.safetensors, input
 What is of this machine alone stays behind: paths, options, the machine, the log, training state, snapshots.
 """
 
-import json
+from importlib.resources import files
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import ModuleType
-from typing import Any
+
+from jinja2 import StrictUndefined, Template
 
 from alexnet.errors import UserError, optional_package
 from alexnet.files.atomic import faults_named, write_atomically
@@ -32,7 +33,7 @@ def save_folder(run: RunFolder, out: Path, license: str | None = None) -> Path:
     with faults_named(out):
         there = {path.name for path in out.iterdir()}
     if strange := sorted(there - {*FILES, CARD} if CARD in there else there):
-        raise UserError(f"{out}: holds {strange[0]}, which is no part of such a folder. Name a new folder.")
+        raise UserError(f"{out}: holds {strange[0]}, which does not belong to such a folder. Name a new folder.")
     if link := next((path for path in map(out.joinpath, FILES) if path.is_symlink()), None):
         raise UserError(f"{link}: is a link, perhaps into the cache of the Hub. Name a new folder.")
     write_atomically(out / CARD, model_card(run, license).encode())
@@ -76,7 +77,7 @@ def fetch(name: str, revision: str | None = None) -> Path:
     except UserError:
         raise
     except Exception as fault:  # as above
-        raise UserError(f"{name}: no folder here, and not to be had from the Hub ({_first_line(fault)}).") from None
+        raise UserError(f"{name}: no folder here, and not available from the Hub ({_first_line(fault)}).") from None
 
 
 def _hub() -> ModuleType:
@@ -93,31 +94,25 @@ def _first_line(fault: Exception) -> str:
 def model_card(run: RunFolder, license: str | None = None) -> str:
     """What the run is, in Markdown: all of it from the run's own files. `license`: of the weights, as the Hub names it.
     The last line is a mark with the card's digest."""
-    network, names = run.table, run.class_names
+    template = files("alexnet.runs").joinpath("model_card.md").read_text("utf-8")
     size = int(run.value("network", "input_size"))
-    parts = [
-        _metadata(run, license),
-        f"# {network.name}, {len(names):,} classes",
-        network.about,
-        _origin(run.config),
-        _measured(run),
-        "## Use",
-        '```python\nimport alexnet\n\nrun = alexnet.Run.from_pretrained("OWNER/NAME")  # or the folder\n'
-        'print(run.predict("cat.jpg").labels[0].name)\n```',
-        f"Inputs are RGB records of {run.inputs.side} × {run.inputs.side}, from 0 to 255, less the mean image in "
-        f"`inputs.safetensors`; the network sees crops of {size} × {size}.",
-        f"## Network\n\n```\n{describe(network, 1, size)}\n```",
-        f"## Classes\n\nIn the order: {run.value('classes', 'order')}.\n\n{_classes(names)}",
-        "## Licence\n\n"
-        f"{f'The weights are under the licence `{license}`' if license else 'No licence is stated for these weights'}. "
-        "The package alexnet, which reads them, is under the MIT licence. The pictures that a network was trained on "
-        "may have terms of their own.",
-    ]
-    if missing := run.config.get("missing_layers"):
-        parts.insert(
-            4, f"**No weights for {', '.join(missing)}**: it can be looked into up to there, but gives no answers."
-        )
-    return _with_digest("\n\n".join(part for part in parts if part) + "\n")
+    epochs = read_history(run.path / "log.jsonl").epochs
+    card = Template(template, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined).render(
+        license=license,
+        network=run.table,
+        names=run.class_names,
+        order=run.value("classes", "order"),
+        shown=SHOWN_CLASSES,
+        imported=run.config.get("imported"),
+        missing=run.missing_layers,
+        counts=run.config.get("data", {}).get("pictures", {}),
+        rule=run.config.get("rule", ""),
+        last=epochs[-1] if epochs and epochs[-1].get("val_top1_error") is not None else None,
+        side=run.inputs.side,
+        size=size,
+        summary=describe(run.table, 1, size),
+    )
+    return _with_digest(card + "\n")
 
 
 def _with_digest(card: str) -> str:
@@ -129,51 +124,3 @@ def is_own_card(path: Path) -> bool:
     with faults_named(path):
         text = path.read_text("utf-8", "replace")
     return text == _with_digest(text.rpartition("\n<!-- ")[0])
-
-
-def _metadata(run: RunFolder, license: str | None) -> str:
-    """The card's YAML, with the last epoch's figures as the Hub's model index."""
-    lines = ["library_name: alexnet", f"license: {license or 'unknown'}", "pipeline_tag: image-classification"]
-    lines += ["tags:", "- alexnet", "- image-classification"]
-    if last := _last_epoch(run):
-        pictures = run.config.get("data", {}).get("pictures", {}).get("val")
-        split = "validation split" + (f" of {pictures:,} pictures" if pictures else "")
-        lines += ["model-index:", f"- name: {json.dumps(run.table.name)}", "  results:"]
-        lines += ["  - task:", "      type: image-classification", "    dataset:", "      type: imagefolder"]
-        lines += [f"      name: {split}", "      split: validation", "    metrics:"]
-        for kind, name, value in (
-            ("accuracy", "top-1 accuracy, centre view", 1 - last["val_top1_error"]),
-            ("accuracy", "top-5 accuracy, centre view", 1 - last["val_top5_error"]),
-            ("loss", "mean negative log-likelihood, nats", last["val_nll"]),
-        ):
-            lines += [f"    - type: {kind}", f"      name: {json.dumps(name)}", f"      value: {value:.5g}"]
-    return "\n".join(("---", *lines, "---"))
-
-
-def _origin(config: dict[str, Any]) -> str:
-    if imported := config.get("imported"):
-        notes = "".join(f" {note[:1].upper()}{note[1:]}." for note in imported["notes"])
-        return f"Imported from `{imported['from']}` ({imported['format']}).{notes}"
-    counts = config.get("data", {}).get("pictures", {})
-    pictures = ", ".join(f"{count:,} pictures in {name}" for name, count in counts.items())
-    return f"Trained from {pictures or 'pictures'}. {config.get('rule', '')}".strip()
-
-
-def _last_epoch(run: RunFolder) -> dict[str, Any] | None:
-    """The last epoch's figures, if a log has them."""
-    epochs = read_history(run.path / "log.jsonl").epochs
-    return epochs[-1] if epochs and epochs[-1].get("val_top1_error") is not None else None
-
-
-def _measured(run: RunFolder) -> str:
-    if not (last := _last_epoch(run)):
-        return ""
-    return (
-        f"Validation after epoch {last['epoch']}, centre view: top-1 error {last['val_top1_error']:.2%}, top-5 error "
-        f"{last['val_top5_error']:.2%}, nll {last['val_nll']:.3f}."
-    )
-
-
-def _classes(names: tuple[str, ...]) -> str:
-    more = f"\n- … and {len(names) - SHOWN_CLASSES:,} more (config.json has all)" if len(names) > SHOWN_CLASSES else ""
-    return "\n".join(f"- {name}" for name in names[:SHOWN_CLASSES]) + more

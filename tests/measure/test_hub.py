@@ -84,7 +84,7 @@ def test_without_a_way_to_the_hub(trained: alexnet.Run, tmp_path: Path, monkeypa
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", fails)
     monkeypatch.setattr(huggingface_hub.HfApi, "create_repo", fails)
-    with pytest.raises(UserError, match=r"nobody/none: no folder here, and not to be had .* no route to host\)"):
+    with pytest.raises(UserError, match=r"nobody/none: no folder here, and not available .* no route to host\)"):
         alexnet.Run.from_pretrained("nobody/none")
     with pytest.raises(UserError, match=r"somebody/toy: can't be uploaded \(ConnectionError: no route to host\)"):
         trained.push_to_hub("somebody/toy")
