@@ -7,12 +7,12 @@ from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any
 
+from alexnet.data.batches import Progress
 from alexnet.text import table
 
 Act = Callable[[], object]
 Times = dict[str, list[float]]
 """Contender → seconds of each round."""
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)

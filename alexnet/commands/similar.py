@@ -13,6 +13,7 @@ from alexnet.features.pictures import UnpreparedImages
 from alexnet.features.similar import sheet
 from alexnet.features.similar.index import Index, check_store, records_of
 from alexnet.features.similar.sheet import Found
+from alexnet.files.schema import to_json
 from alexnet.measure.predict import found_pictures
 from alexnet.measure.run import Run
 from alexnet.report.results import Folder, identity
@@ -28,7 +29,7 @@ def run(options: Similar) -> None:
     queries = UnpreparedImages(opened, [one.picture for one in named], [one.name for one in named])
     store = store_of(index, options.store)
     out = Folder(options.out or index.folder, "similar")
-    made_of, ends = [index.description, options.count, options.by], (".json", *sheet.sheets_of(len(named)))
+    made_of, ends = [to_json(index.description), options.count, options.by], (".json", *sheet.sheets_of(len(named)))
     claim = out.claim("similar", *identity(opened, *(one.picture for one in named)), *made_of, ends=ends)
     values = features_of(opened, queries, index.layer, index.views)
     with progress("pictures") as report:
@@ -53,7 +54,7 @@ def run(options: Similar) -> None:
 def store_of(index: Index, moved_to: Path | None) -> Store | None:
     """The store that the index was built from. None, with a notice, if the store has moved since."""
     try:
-        store = Store.open(moved_to or Path(index.description["pictures"]["store"]))
+        store = Store.open(moved_to or Path(index.description.pictures.store))
         check_store(index, store)
     except UserError as fault:
         if moved_to is not None:

@@ -10,18 +10,7 @@ from alexnet.terminal import progress
 def run(options: SimilarBuild) -> None:
     opened = Run.open(options.run_folder, **vars(options.compute))
     with progress("steps") as report:
-        index = build(
-            opened,
-            Store.open(options.store),
-            options.index_folder or options.run_folder / "similar",
-            layer=options.layer,
-            views=options.views,
-            parts=options.splits,
-            number_type=options.type,
-            bits=options.bits,
-            lists=options.lists,
-            seed=options.seed,
-            progress=report,
-        )
+        folder = options.index_folder or options.run_folder / "similar"
+        index = build(opened, Store.open(options.store), folder, options.options, report)
     codes = f", codes of {index.bits} bits" if index.bits else ""
     print(f"{index.folder}: {index.layer} of {len(index):,} pictures, {index.values.shape[1]:,} values each{codes}")

@@ -108,6 +108,12 @@ def _read(split: Readable, indices: np.ndarray, buffer: np.ndarray) -> Batch:
     return Batch(split.read(indices, buffer[: len(indices)]), split.labels[indices], indices)
 
 
+Progress = Callable[[int, int], None]
+"""Receives how many are done and how many there are."""
+StepProgress = Callable[[str, int, int], None]
+"""The same of several steps, with the step's name first."""
+
+
 class Pictures(Protocol):
     """Records that can be read by number: a split of a store is one."""
 
@@ -122,7 +128,7 @@ def batches(
     pictures: Pictures,
     size: int,
     indices: np.ndarray | Sequence[int] | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Iterator[tuple[UInt8[Tensor, "B S S 3"], np.ndarray]]:
     """The records of ``pictures`` (those at ``indices``; all by default), ``size`` at a time, each batch with its
     indices. A thread reads the next batch while the caller works on one. ``progress(done, total)``."""

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from alexnet.choices import PrecisionChoice
+from alexnet.data.batches import Progress
 from alexnet.data.store.read import Store
 from alexnet.data.synthetic import CLASSES
 from alexnet.errors import UsageError
@@ -28,7 +29,7 @@ from alexnet.experiments.settings import Settings, describe
 from alexnet.experiments.trial import Trial
 from alexnet.files.atomic import faults_named, sha256_of, space_checked, write_atomically
 from alexnet.files.schema import canonical_digest, json_bytes, read, read_json, to_json
-from alexnet.measure.evaluation import Evaluation, Progress, evaluate_run
+from alexnet.measure.evaluation import Evaluation, evaluate_run
 from alexnet.measure.probabilities import Probabilities
 from alexnet.measure.run import Run
 from alexnet.report.text import VIEW_NAMES

@@ -4,7 +4,7 @@ Copies are found by difference hashes (each of 8 × 8 cells brighter than its ri
 copies where they also correlate as `duplicates` asks for. N pictures · B of a batch · E pairs.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,7 @@ import numpy as np
 import torch.nn.functional as F
 from matplotlib.figure import Figure
 
-from alexnet.data.batches import Pictures, batches
+from alexnet.data.batches import Pictures, Progress, StepProgress, batches
 from alexnet.data.store.check import Remark, remarks_on
 from alexnet.data.store.read import Store
 from alexnet.features.duplicates import BATCH, THRESHOLD, thumbnails_of
@@ -32,8 +32,6 @@ FAR = 3.5
 """Standard deviations of the set's brightness or contrast beyond which a picture is odd."""
 SHOWN, COLUMNS = 24, 6
 CLASSES_SHOWN = 30
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,7 +161,7 @@ class Checked:
         return "\n".join([table(("class", *self.balance), rows[:CLASSES_SHOWN]), *more, "", *lines])
 
 
-def check_store(store: Store, progress: Callable[[str, int, int], None] | None = None) -> Checked:
+def check_store(store: Store, progress: StepProgress | None = None) -> Checked:
     """Check every picture against its digest, look at each for copies and oddities, and count the classes."""
     report = progress or (lambda _what, _done, _total: None)
     damage = [

@@ -3,22 +3,19 @@
 N, M pictures of the two sets · T side of a thumbnail · S side of a record.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
-from alexnet.data.batches import Pictures, batches
+from alexnet.data.batches import Pictures, Progress, batches
 
 SIDE = 32
 THRESHOLD = 0.985
 """[Z] gives none. Between imagenette and twenty classes of Caltech-101 strangers reach 0.979 (a turtle and a parachute,
 small on blue); copies within Caltech-101 lie above 0.997."""
 BATCH, BLOCK = 256, 8192
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
-from alexnet.data.batches import Pictures, batches
+from alexnet.data.batches import Pictures, Progress, batches
 from alexnet.data.preprocessing import Records
 from alexnet.data.views import VIEW_NUMBERS, all_views
 from alexnet.features.pictures import as_pictures
@@ -21,9 +21,6 @@ from alexnet.measure.run import Run, check_views
 from alexnet.measure.viewer import BATCH, ViewAverager
 from alexnet.nets.network import Network
 from alexnet.see.units import hidden_row, output_row
-
-Progress = Callable[[int, int], None]
-"""Receives pictures done and pictures in all."""
 
 
 def layer_named(network: Network, words: str | int | None = None) -> str:

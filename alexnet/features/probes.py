@@ -14,7 +14,6 @@ from alexnet.errors import UsageError, UserError
 
 KINDS: tuple[ProbeKind, ...] = get_args(ProbeKind)
 MOST_TEST = 50  # [Z] §5.2: pictures tested of a class, at most
-FOLDS = 5  # [Z] Tables 4–7
 STRENGTHS: dict[ProbeKind, tuple[float, ...]] = {"svm": (0.1, 1.0, 10.0), "softmax": (1.0, 10.0, 100.0)}
 """The values of C that are tried: [Z] gives none. Features have a mean square of 1 about their mean."""
 HELD_OUT = 5
@@ -88,7 +87,7 @@ def probe(
     per_class: int,
     *,
     what: str = "",
-    folds: int = FOLDS,
+    folds: int = 5,
     seed: int = 0,
 ) -> Outcome:
     """Train and test a probe on each fold. `features_nd`: of all pictures, in memory or memory-mapped."""

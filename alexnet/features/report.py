@@ -1,6 +1,6 @@
 """What `alexnet transfer` writes: transfer.json and transfer.png, and the same in words."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from alexnet.data.batches import StepProgress
 from alexnet.data.store.read import Store
 from alexnet.errors import UserError
 from alexnet.features.charts import accuracy_over_pictures
 from alexnet.features.duplicates import THRESHOLD, Duplicate, find_duplicates
 from alexnet.features.extract import describer, features_of
-from alexnet.features.transfer import Study, TransferPlan, pooled
+from alexnet.features.options import TransferOptions
+from alexnet.features.transfer import Study, pooled
 from alexnet.features.voc import PAPER, average_precisions, open_pictures
 from alexnet.files.atomic import write_atomically
 from alexnet.files.outputs import GENERATOR, mark, refuse_foreign
@@ -23,11 +25,9 @@ from alexnet.measure.run import Run
 from alexnet.report.drawing import png_of
 from alexnet.text import table
 
-Progress = Callable[[str, int, int], None]
-
 
 def write_transfer(
-    run: Run, store_path: Path, out: Path, plan: TransferPlan, *, seen: Path | None = None, progress: Progress
+    run: Run, store_path: Path, out: Path, options: TransferOptions, *, seen: Path | None = None, progress: StepProgress
 ) -> dict[str, Any]:
     """Measure, write OUT/transfer.json and transfer.png, give the content. Raises UserError for a store that does not
     fit, and for a folder in which something else was measured."""
@@ -39,10 +39,10 @@ def write_transfer(
         "store": str(store.path.resolve()),
         "fingerprint": store.fingerprint,
         "seen": None if known is None else known.fingerprint,
-        "views": plan.views,
-        "epochs": plan.epochs,
+        "views": options.views,
+        "epochs": options.epochs,
     }
-    # What is measured lies in the folder by name only: it must be of one run, one store and one way.
+    # Names of measured files hold neither run nor store nor views: a folder is for one of each.
     for name in ("transfer.json", "transfer.png"):
         refuse_foreign(out / name, "transfer")
     if (out / "begun.json").exists() and read_json(out / "begun.json") != begun:
@@ -51,13 +51,13 @@ def write_transfer(
     duplicates = (
         [] if known is None else find_duplicates(pooled(store), pooled(known), progress=partial(progress, "duplicates"))
     )
-    study = Study(run, store, out, plan, frozenset(one.first for one in duplicates), progress)
+    study = Study(run, store, out, options, frozenset(one.first for one in duplicates), progress)
     outcomes = study.outcomes()
     content = {
         GENERATOR: mark("transfer"),
         **begun,
-        "folds": plan.folds,
-        "seed": plan.seed,
+        "folds": options.folds,
+        "seed": options.seed,
         "left_out": named_duplicates(store, known, duplicates),
         "threshold": THRESHOLD,
         "outcomes": [{**asdict(one), "mean": one.mean, "spread": one.spread} for one in outcomes],

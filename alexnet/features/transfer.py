@@ -6,7 +6,7 @@ N pictures · D values of a layer · K classes.
 
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from itertools import product
 from pathlib import Path
@@ -16,27 +16,18 @@ import numpy as np
 import torch
 
 from alexnet.choices import Beside, DeviceChoice
-from alexnet.data.batches import Pictures, batches
+from alexnet.data.batches import Pictures, Progress, StepProgress, batches
 from alexnet.data.sources.base import Source, SourceSplit
 from alexnet.data.store.prepare import prepare
 from alexnet.data.store.read import Store
 from alexnet.errors import UsageError, UserError
 from alexnet.features.extract import layer_named, mean_over_views
+from alexnet.features.options import TransferOptions
 from alexnet.features.pictures import Pool
-from alexnet.features.probes import (
-    FOLDS,
-    KINDS,
-    Fold,
-    Outcome,
-    ProbeKind,
-    fold_of,
-    largest_per_class,
-    mean_per_class,
-    probe,
-)
+from alexnet.features.probes import Fold, Outcome, ProbeKind, fold_of, largest_per_class, mean_per_class, probe
 from alexnet.files import schema
 from alexnet.files.atomic import faults_named, write_atomically
-from alexnet.files.schema import from_json, json_bytes, read_json
+from alexnet.files.schema import json_bytes
 from alexnet.isolation import isolated
 from alexnet.measure.evaluation import check_size
 from alexnet.measure.run import Run, check_views
@@ -50,73 +41,59 @@ TARGET_BATCH = 32
 RATES: dict[Beside, float] = {"target": 0.01, "fine-tune": 0.001}  # [A] §5; a tenth of it for weights that have learned
 
 
-@dataclass(frozen=True)
-class TransferPlan:
-    """What to measure. `layers`: rows or numbers of layers; `beside`: what else, see the module; `epochs`: of the
-    trainings on folds."""
-
-    layers: tuple[str, ...] = ("1", "2", "3", "4", "5", "7")  # [Z] Table 7
-    kinds: tuple[ProbeKind, ...] = KINDS
-    per_class: tuple[int, ...] = (15, 30)  # [Z] Table 4
-    beside: tuple[Beside, ...] = ("random",)
-    folds: int = FOLDS
-    views: int = 1
-    epochs: int = 60
-    seed: int = 0
-
-
 @dataclass
 class Study:
-    """One run on one store, in a folder that keeps what was measured: the same call goes on where it was stopped."""
+    """One run on one store, in a folder that keeps what was measured: the same call resumes."""
 
     run: Run
     store: Store
     folder: Path
-    plan: TransferPlan
+    options: TransferOptions
     left_out: frozenset[int] = frozenset()
-    """Numbers of pictures that the run has seen: see `alexnet.features.duplicates`."""
-    progress: Callable[[str, int, int], None] = field(default=lambda *_: None)
+    """Numbers of pictures that the run was trained on: see `alexnet.features.duplicates`."""
+    progress: StepProgress = lambda *_: None
 
     def __post_init__(self) -> None:
         check_size(self.run.folder, self.store)
-        check_views(self.plan.views)
-        if min(self.plan.folds, self.plan.epochs, *self.plan.per_class) < 1:
+        check_views(self.options.views)
+        if min(self.options.folds, self.options.epochs, *self.options.per_class) < 1:
             raise UsageError("--folds, --epochs and --per-class: at least 1.")
-        whole = pooled(self.store)
-        self.kept = np.array([n for n in range(len(whole)) if n not in self.left_out])
-        self.pool, self.labels = whole, whole.labels[self.kept]
-        if max(self.plan.per_class) > (most := largest_per_class(self.labels)):
+        self.pool = pooled(self.store)
+        self.kept = np.array([n for n in range(len(self.pool)) if n not in self.left_out])
+        self.labels = self.pool.labels[self.kept]
+        if (most := max(self.options.per_class)) > (available := largest_per_class(self.labels)):
             raise UserError(
-                f"{self.store.path}: --per-class {max(self.plan.per_class)} leaves nothing to test of its smallest "
-                f"class; {most} can be had."
+                f"{self.store.path}: --per-class {most} leaves no pictures of its smallest class to test on; at most "
+                f"{available} are available."
             )
 
     def outcomes(self) -> list[Outcome]:
         """Everything that the plan asks for, in the order of [Z] Table 7."""
         found = self.probed(self.run.viewer, "")
-        if "random" in self.plan.beside:
-            found += self.probed(untrained(self.run, self.plan.seed), "untrained, ")
+        if "random" in self.options.beside:
+            found += self.probed(untrained(self.run, self.options.seed), "untrained, ")
         for beside in ("target", "fine-tune"):
-            if beside in self.plan.beside:
-                found += [self.trained(beside, count) for count in self.plan.per_class]
+            if beside in self.options.beside:
+                found += [self.trained(beside, count) for count in self.options.per_class]
         return found
 
     # ── probes ───────────────────────────────────────────────────────────────────────────────────────────────────
 
     def probed(self, viewer: ViewAverager, prefix: str) -> list[Outcome]:
         """A probe of each kind on each layer, for each number of training pictures."""
-        plan, found, scratch = self.plan, list[Outcome](), self.folder / "features"
-        rows = [layer_named(viewer.network, layer) for layer in plan.layers]
+        options, found, scratch = self.options, list[Outcome](), self.folder / "features"
+        rows = [layer_named(viewer.network, layer) for layer in options.layers]
 
         @cache  # computed once, and not at all where everything is measured already
         def features() -> dict[str, np.ndarray]:
             follow = partial(self.progress, f"{prefix}features")
-            return layers_on_disk(viewer, self.pool, self.kept, rows, scratch, plan.views, follow)
+            return layers_on_disk(viewer, self.pool, self.kept, rows, scratch, options.views, follow)
 
         def make(kind: ProbeKind, count: int, row: str, what: str) -> Outcome:
-            return probe(features()[row], self.labels, kind, count, what=what, folds=plan.folds, seed=plan.seed)
+            values_nd, folds = features()[row], options.folds
+            return probe(values_nd, self.labels, kind, count, what=what, folds=folds, seed=options.seed)
 
-        jobs = list(product(plan.kinds, plan.per_class, rows))
+        jobs = list(product(options.probes, options.per_class, rows))
         try:
             for kind, count, row in jobs:
                 what = f"{prefix}{kind} on {row}"
@@ -134,8 +111,8 @@ class Study:
 
         def make() -> Outcome:
             accuracies = []
-            for fold in range(self.plan.folds):
-                self.progress(f"{what}, {per_class} per class", fold, self.plan.folds)
+            for fold in range(self.options.folds):
+                self.progress(f"{what}, {per_class} per class", fold, self.options.folds)
                 accuracies.append(self._trained_on(beside, per_class, fold))
             return Outcome(what, per_class, tuple(accuracies))
 
@@ -145,57 +122,50 @@ class Study:
         path = self.folder / "trainings" / f"{beside}-{per_class}-{number}"
         kept = path.with_suffix(".json")
         if kept.exists():
-            return known_accuracy(kept)
-        fold = fold_of(self.labels, per_class, number, seed=self.plan.seed)
+            return schema.read(kept, FoldAccuracy, AGAIN).accuracy
+        fold = fold_of(self.labels, per_class, number, seed=self.options.seed)
         store = fold_store(self.store, self.pool, self.kept, fold, path.with_suffix(".store"))
-        options = fold_options(self.run, beside, self.plan.epochs, self.plan.seed + number)
+        options = fold_options(self.run, beside, self.options.epochs, self.options.seed + number)
         begun = (path / "config.json").exists()
         train(store, path, TrainOptions() if begun else options, resume=begun, quiet=True)
         trained = Run.open(path, device=device_of(self.run))
-        judged = trained.evaluate(store, views=self.plan.views)
+        judged = trained.evaluate(store, views=self.options.views)
         accuracy = mean_per_class(judged.predicted, judged.labels)
-        write_atomically(kept, json_bytes({"accuracy": accuracy}))
+        write_atomically(kept, json_bytes(schema.to_json(FoldAccuracy(accuracy))))
         shutil.rmtree(store.path)
         shutil.rmtree(path)
         return accuracy
 
-    # ── what is measured already ─────────────────────────────────────────────────────────────────────────────────
-
-    def _file(self, what: str, per_class: int) -> Path:
-        name = "".join(c if c.isalnum() else "-" for c in f"{what}-{per_class}-{self.plan.folds}-{self.plan.seed}")
-        return self.folder / "measured" / f"{name}.json"
-
     def _measured(self, what: str, per_class: int, make: Callable[[], Outcome]) -> Outcome:
-        path = self._file(what, per_class)
+        """What was measured before and kept in a file, else what `make` gives."""
+        words = f"{what}-{per_class}-{self.options.folds}-{self.options.seed}"
+        path = self.folder / "measured" / f"{''.join(c if c.isalnum() else '-' for c in words)}.json"
         if not path.exists():
             with faults_named(path):
                 path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(path, json_bytes(asdict(make())))
-        return known_outcome(path)
+            write_atomically(path, json_bytes(schema.to_json(make())))
+        return schema.read(path, Outcome, AGAIN)
 
 
 AGAIN = "Remove it; it is measured again."
 
 
-def known_accuracy(path: Path) -> float:
+@dataclass(frozen=True)
+class FoldAccuracy:
     """The accuracy of a training on one fold, kept in a file."""
-    return from_json(read_json(path).get("accuracy"), float, f"{path}: accuracy", AGAIN)
 
-
-def known_outcome(path: Path) -> Outcome:
-    """What was measured before and kept in a file."""
-    return schema.read(path, Outcome, AGAIN)
+    accuracy: float
 
 
 def pooled(store: Store) -> Pool:
-    """All pictures of a store: the folds are drawn from them, whatever parts they lie in."""
-    return Pool(tuple(part for part in store.splits.values() if len(part)))
+    """All pictures of a store, of every split: the folds are drawn from them."""
+    return Pool(tuple(split for split in store.splits.values() if len(split)))
 
 
 def untrained(run: Run, seed: int) -> ViewAverager:
-    """The run's network with first weights, as its training began (the 2012 code's), in float32: its values differ
-    little from picture to picture, and bf16 would lose that."""
-    size, init = run.network.input_size, run.config.get("recipe", {}).get("init", "code")  # not kept: the 2012 code's
+    """The run's network with initial weights, as at the start of its training, in float32: its values differ little
+    from picture to picture, and bf16 would lose that."""
+    size, init = run.network.input_size, run.config.get("recipe", {}).get("init", "code")  # older runs: the 2012 code's
     network = build(run.folder.table, input_size=size, init=init, seed=seed).eval()
     return replace(run.viewer, network=network.to(run.placement.device), dtype=torch.float32)
 
@@ -208,7 +178,7 @@ def layers_on_disk(
     rows: Sequence[str],
     folder: Path,
     views: int = 1,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, np.ndarray]:
     """The values of several rows for the pictures numbered `kept`, in one pass: float32 (N, D) each, memory-mapped."""
     for row in rows:
@@ -234,24 +204,21 @@ def fold_store(store: Store, pool: Pool, kept: np.ndarray, fold: Fold, path: Pat
     return store_of(store, pool, {"train": np.sort(kept[fold.train]), "val": np.sort(kept[fold.test])}, path)
 
 
-def store_of(store: Store, pool: Pool, parts: Mapping[str, Sequence[int] | np.ndarray], path: Path) -> Store:
-    """A store of some of a store's pictures, by their numbers in the pool of its parts; found if it is there."""
-
-    def pixels(place: int) -> np.ndarray:
-        return pool.read(np.array([place]))[0]
-
+def store_of(store: Store, pool: Pool, splits: Mapping[str, Sequence[int] | np.ndarray], path: Path) -> Store:
+    """A store of some of a store's pictures, by their numbers in the pool of its splits; opened if it exists."""
     keys, labels = pool.keys, pool.labels
     made = {}
-    for name, chosen in parts.items():
-        places = np.asarray(chosen, np.int64)
-        made[name] = SourceSplit([f"{place:07}/{keys[place]}" for place in places], labels[places], pixels, places)
+    for name, chosen in splits.items():
+        numbers = np.asarray(chosen, np.int64)
+        names = [f"{number:07}/{keys[number]}" for number in numbers]
+        made[name] = SourceSplit(names, labels[numbers], lambda number: pool.read(np.array([number]))[0], numbers)
     with faults_named(path):
         path.parent.mkdir(parents=True, exist_ok=True)
     return prepare(Source("fold", store.class_names, store.class_ids, store.class_order, made), path, size=store.size)
 
 
 def fold_options(run: Run, beside: Beside, epochs: int, seed: int) -> TrainOptions:
-    """A constant learning rate: the test pictures must not tell it when to drop."""
+    """A constant learning rate: a schedule that drops it would have to look at the test pictures."""
     fresh = beside == "target"
     return TrainOptions(
         net=run.folder.table.name if fresh else None,

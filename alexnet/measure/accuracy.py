@@ -3,7 +3,7 @@
 N pictures · B pictures of a batch · V views · K classes · C side of a view.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from alexnet.data.batches import Stream
+from alexnet.data.batches import Progress, Stream
 from alexnet.data.store.read import StoreSplit
 from alexnet.measure.viewer import BATCH, ViewAverager
 from alexnet.parallel.split import NetworkShard
@@ -78,7 +78,7 @@ def probabilities_of(
     viewer: ViewAverager,
     part: StoreSplit,
     views: Sequence[int] = (1,),
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
     team: Team = ALONE,
     network: NetworkShard | None = None,
 ) -> Iterator[tuple[dict[int, Float[Tensor, "B K"]], slice]]:
@@ -104,7 +104,7 @@ def evaluate(
     viewer: ViewAverager,
     part: StoreSplit,
     views: int = 1,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
     team: Team = ALONE,
     network: NetworkShard | None = None,
 ) -> Counts:

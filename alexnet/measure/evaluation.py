@@ -4,7 +4,7 @@ N pictures · B pictures of a batch · K classes.
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from alexnet.data.batches import Progress
 from alexnet.data.store.read import Store, StoreSplit
 from alexnet.errors import UserError
 from alexnet.files.tensors import tensor_digest
@@ -26,8 +27,6 @@ from alexnet.text import first_few
 
 Judged = tuple[np.ndarray, np.ndarray, np.ndarray]
 """Of a batch: most probable classes, ranks of the true ones, −ln p of the true ones; (B,) each."""
-Progress = Callable[[int, int], None]
-"""Receives pictures done and pictures in all."""
 
 
 @dataclass(frozen=True)

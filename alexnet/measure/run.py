@@ -10,12 +10,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from alexnet.choices import DeviceChoice, PrecisionChoice
+from alexnet.data.batches import Progress
 from alexnet.data.preprocessing import Preprocessing
 from alexnet.data.store.read import Store
 from alexnet.data.views import VIEW_NUMBERS
 from alexnet.errors import UsageError
 from alexnet.files.atomic import expanded
-from alexnet.measure.evaluation import Evaluation, Progress, evaluate_run
+from alexnet.measure.evaluation import Evaluation, evaluate_run
 from alexnet.measure.pictures import Picture, each_picture, is_one
 from alexnet.measure.predict import Prediction, Predictor
 from alexnet.measure.viewer import ViewAverager

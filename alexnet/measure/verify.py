@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 
 from alexnet.choices import DeviceChoice, PrecisionChoice
+from alexnet.data.batches import Progress
 from alexnet.data.store.read import Store
 from alexnet.errors import UserError
 from alexnet.files.atomic import is_temporary
 from alexnet.files.schema import describe, is_altered
 from alexnet.files.tensors import load_tensors
 from alexnet.measure.accuracy import Counts
-from alexnet.measure.evaluation import Progress
 from alexnet.measure.run import Run
 from alexnet.nets.network import check_fits, state_dict_shapes
 from alexnet.runs.folder import RunFolder, check_config

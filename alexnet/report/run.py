@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from alexnet.data.batches import Progress
 from alexnet.data.order import epoch_order
 from alexnet.data.store.read import Store
 from alexnet.files.atomic import write_atomically
 from alexnet.files.outputs import refuse_foreign
-from alexnet.measure.evaluation import Evaluation, Progress, class_map, evaluate_run, part_of
+from alexnet.measure.evaluation import Evaluation, class_map, evaluate_run, part_of
 from alexnet.measure.pictures import Named
 from alexnet.measure.predict import Prediction
 from alexnet.measure.run import Run

@@ -13,12 +13,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from alexnet.data.batches import batches
+from alexnet.data.batches import Progress, batches
 from alexnet.data.store.read import StoreSplit
 from alexnet.errors import UserError
 from alexnet.files.tensors import load_tensors, save_tensors
 from alexnet.isolation import isolated
-from alexnet.measure.evaluation import Progress
 from alexnet.measure.viewer import BATCH, ViewAverager
 from alexnet.see.forward_pass import inputs_of
 from alexnet.see.units import evenly_spread, peaks

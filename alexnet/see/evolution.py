@@ -13,10 +13,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from alexnet.data.batches import Progress
 from alexnet.data.store.read import StoreSplit
 from alexnet.errors import UserError
 from alexnet.isolation import isolated
-from alexnet.measure.evaluation import Progress
 from alexnet.measure.run import Run
 from alexnet.measure.viewer import ViewAverager
 from alexnet.runs.folder import SNAPSHOT_EPOCHS

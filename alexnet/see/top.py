@@ -14,14 +14,13 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from alexnet.data.batches import batches
+from alexnet.data.batches import Progress, batches
 from alexnet.data.store.read import Store, StoreSplit
 from alexnet.errors import UsageError, UserError
 from alexnet.files.outputs import GENERATOR, mark
 from alexnet.files.schema import Count, check
 from alexnet.files.tensors import load_tensors, save_tensors, tensor_digest
 from alexnet.isolation import isolated
-from alexnet.measure.evaluation import Progress
 from alexnet.measure.run import Run
 from alexnet.measure.viewer import BATCH, ViewAverager
 from alexnet.see.forward_pass import inputs_of

@@ -17,13 +17,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+from alexnet.data.batches import Progress
 from alexnet.data.store.read import Store, StoreSplit
 from alexnet.errors import UserError
+from alexnet.features.options import IndexOptions
 from alexnet.features.similar.index import DESCRIPTION, Index, build
 from alexnet.files.atomic import faults_named, write_atomically
 from alexnet.files.schema import from_json, is_sealed, json_bytes, read_json, sealed
 from alexnet.files.tensors import digest_in
-from alexnet.measure.evaluation import Progress, check_size, evaluate_run, part_of
+from alexnet.measure.evaluation import check_size, evaluate_run, part_of
 from alexnet.report.text import evaluation_as_json
 from alexnet.see.activation_statistics import ActivationStatistics, measure_activations
 from alexnet.see.connections import weighted_layers
@@ -203,10 +205,5 @@ class RunCache:
         path = self.path("neighbours")
         if (path / DESCRIPTION).exists():  # of other weights
             shutil.rmtree(path)
-        build(
-            self.opened.exact,
-            self.prepared.store,
-            path,
-            parts=(NEIGHBOURS_OF,),
-            progress=lambda _, done, total: progress(done, total),
-        )
+        options = IndexOptions(splits=(NEIGHBOURS_OF,))
+        build(self.opened.exact, self.prepared.store, path, options, lambda _, done, total: progress(done, total))

@@ -20,6 +20,7 @@ from alexnet.data.store.prepare import prepare
 from alexnet.data.store.read import Store
 from alexnet.data.store.records import Options
 from alexnet.data.store.shards import Shard, prepare_shard
+from alexnet.features.options import IndexOptions
 from alexnet.features.similar.index import build
 from alexnet.files.atomic import is_temporary
 from alexnet.files.tensors import load_tensors, tensor_digest
@@ -284,7 +285,12 @@ class Similar(Verb):
         if not (place.inputs / "index").exists():  # it knows its store by path
             for name in ("store", "run"):
                 shutil.copytree(place.inputs / name, place.case / name)
-            build(Run.open(place.case / "run"), Store.open(place.case / "store"), place.case / "index", bits=32)
+            build(
+                Run.open(place.case / "run"),
+                Store.open(place.case / "store"),
+                place.case / "index",
+                IndexOptions(bits=32),
+            )
             shutil.copytree(place.case / "index", place.inputs / "index")
         else:
             super().lay_out(place)

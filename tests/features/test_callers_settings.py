@@ -18,6 +18,7 @@ import alexnet
 from alexnet import see
 from alexnet.data.store.read import Store
 from alexnet.features.extract import features_of
+from alexnet.features.options import IndexOptions
 from alexnet.features.similar import codes, index
 from alexnet.isolation import PRECISIONS, isolated
 from alexnet.measure.ensemble import average, search_weights
@@ -124,7 +125,7 @@ def asked(run: Path, store: Store, _: Path) -> Any:
 
 def described(run: Path, store: Store, folder: Path) -> Any:
     opened = Run.open(run, device="cpu", precision="bf16")
-    found = index.build(opened, store, folder / "index", parts=("val",))
+    found = index.build(opened, store, folder / "index", IndexOptions(splits=("val",)))
     coder = codes.learn_coder(store.statistics.mean_image.reshape(-1, 12)[:120], 32, epochs=1)
     features = features_of(opened, list(PICTURES))
     transformed = alexnet.Features(opened, layer="pool5").fit().transform(PICTURES)

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from alexnet.data.store.read import Store
 from alexnet.errors import UsageError, UserError
 from alexnet.features import file as feature_file
 from alexnet.features.extract import features_of
+from alexnet.features.options import IndexOptions
 from alexnet.features.similar import search
 from alexnet.features.similar.codes import Coder, learn_coder
 from alexnet.features.similar.index import FEATURES, Index, build, records_of
@@ -126,7 +128,7 @@ def test_what_no_codes_can_be_learned_from(values: np.ndarray, message: str) -> 
 
 @pytest.fixture(scope="module")
 def index(run: Run, store: Store, tmp_path_factory: pytest.TempPathFactory) -> Index:
-    return build(run, store, tmp_path_factory.mktemp("index"), parts=("train",), bits=64, number_type="float32")
+    return build(run, store, tmp_path_factory.mktemp("index"), IndexOptions(splits=("train",), bits=64, type="float32"))
 
 
 @pytest.fixture(scope="module")
@@ -156,7 +158,7 @@ def test_the_nearest_of_a_picture_is_itself(index: Index, run: Run, store: Store
 
 def test_faiss_finds_the_same(run: Run, store: Store, queries: np.ndarray, tmp_path: Path) -> None:
     pytest.importorskip("faiss", reason="faiss is not installed")
-    index = build(run, store, tmp_path / "a", lists=8, number_type="float32")  # 16 lists are looked through: all
+    index = build(run, store, tmp_path / "a", IndexOptions(lists=8, type="float32"))  # 16 lists are looked through: all
     assert search.recall(index.search(queries, 5, "faiss")[0], index.search(queries, 5)[0]) > 0.98
 
 
@@ -165,7 +167,7 @@ def test_without_faiss_the_remedy_is_told(
 ) -> None:
     monkeypatch.setitem(__import__("sys").modules, "faiss", None)
     with pytest.raises(UserError, match=r"pip install 'alexnet\[faiss\]'"):
-        build(run, store, tmp_path / "a", lists=8)
+        build(run, store, tmp_path / "a", IndexOptions(lists=8))
 
 
 def test_killed_while_building_it_ends_alike(
@@ -181,29 +183,29 @@ def test_killed_while_building_it_ends_alike(
 
     monkeypatch.setattr(feature_file, "SAVE_SECONDS", 0)
     kills = {("features", 128), ("learning codes", 5), ("codes", 200)}
-    again = {"parts": ("train",), "bits": 64, "number_type": "float32", "progress": die}
+    options = IndexOptions(splits=("train",), bits=64, type="float32")
     for _ in range(3):
         with pytest.raises(Killed):
-            build(run, store, tmp_path / "a", **again)  # type: ignore[arg-type]
+            build(run, store, tmp_path / "a", options, die)
         with pytest.raises(UserError, match="similar build"):
             Index.open(tmp_path / "a", run)
     for name in (".codes.safetensors.0123abcd", ".features.npy.journal.0123abcd", ".similar.png.0123abcd"):
         (tmp_path / "a" / f"{name}.unfinished").touch()  # a killed writer's; the last one is a search's, perhaps alive
-    whole = build(run, store, tmp_path / "a", **again)  # type: ignore[arg-type]
+    whole = build(run, store, tmp_path / "a", options, die)
     (tmp_path / "a" / ".similar.png.0123abcd.unfinished").unlink()
     assert np.array_equal(whole.values, index.values)
     assert np.array_equal(whole.codes, index.codes)
     assert {path.name for path in whole.folder.iterdir()} == {path.name for path in index.folder.iterdir()}
     before = (whole.folder / "index.json").stat().st_mtime_ns
-    build(run, store, tmp_path / "a", **again)  # type: ignore[arg-type]
+    build(run, store, tmp_path / "a", options, die)
     assert (whole.folder / "index.json").stat().st_mtime_ns == before, "it is finished"
 
 
 def test_other_codes_for_the_same_features(run: Run, store: Store, index: Index, tmp_path: Path) -> None:
     shutil.copytree(index.folder, tmp_path / "a")
-    plain = {"parts": ("train",), "number_type": "float32"}
-    assert build(run, store, tmp_path / "a", bits=32, **plain).codes.shape == (200, 4)  # type: ignore[arg-type]
-    bare = build(run, store, tmp_path / "a", **plain)  # type: ignore[arg-type]
+    plain = IndexOptions(splits=("train",), type="float32")
+    assert build(run, store, tmp_path / "a", replace(plain, bits=32)).codes.shape == (200, 4)
+    bare = build(run, store, tmp_path / "a", plain)
     assert not (tmp_path / "a" / "codes.safetensors").exists()
     with pytest.raises(UsageError, match="has no codes"):
         bare.search(np.zeros((1, bare.values.shape[1])), by="codes")
@@ -253,9 +255,9 @@ def test_another_run_or_store_is_refused(index: Index, run: Run, store: Store, t
     with pytest.raises(UserError, match="not the store"):
         records_of(index, other, np.array([0]))
     with pytest.raises(UserError, match="other features"):
-        build(run, other, index.folder, number_type="float32")
+        build(run, other, index.folder, IndexOptions(type="float32"))
     with pytest.raises(UsageError, match="--bits 48"):
-        build(run, store, tmp_path / "b", bits=48)
+        build(run, store, tmp_path / "b", IndexOptions(bits=48))
 
 
 # ── the verbs ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -326,7 +328,7 @@ def test_caltech_neighbours_share_their_class(shared_pack: Callable[[str], Path]
 
     options = TrainOptions(net="toy", input_size=32, epochs=6, batch=16, precision="fp32", device="cpu", threads=1)
     run = Run.open(train(store, tmp_path / "run", options, quiet=True).path, device="cpu")
-    found = build(run, store, tmp_path / "index", parts=("train",), bits=64)
+    found = build(run, store, tmp_path / "index", IndexOptions(splits=("train",), bits=64))
     val = store.splits["val"]
     for way in ("exact", "codes", "hamming"):
         places, _ = found.search(features_of(run, val), 6, way)

@@ -16,9 +16,10 @@ from alexnet.errors import UserError
 from alexnet.features import transfer as transfer_module
 from alexnet.features.duplicates import find_duplicates
 from alexnet.features.extract import features_of
+from alexnet.features.options import TransferOptions
 from alexnet.features.pictures import Pool, UnpreparedImages
 from alexnet.features.probes import Fold, fold_of, mean_per_class, probe, rotated
-from alexnet.features.transfer import Study, TransferPlan, fold_store, untrained
+from alexnet.features.transfer import Study, fold_store, untrained
 from alexnet.features.voc import average_precision, open_pictures
 from alexnet.measure.run import Run
 
@@ -117,8 +118,8 @@ def test_a_fold_becomes_a_store_with_the_same_pixels(store: Store, tmp_path: Pat
 
 
 def test_a_study_measures_once_and_goes_on(run: Run, store: Store, tmp_path: Path, monkeypatch) -> None:
-    plan = TransferPlan(
-        layers=("1", "7"), kinds=("svm",), per_class=(3,), folds=2, epochs=2, beside=("random", "target", "fine-tune")
+    plan = TransferOptions(
+        layers=("1", "7"), probes=("svm",), per_class=(3,), folds=2, epochs=2, beside=("random", "target", "fine-tune")
     )
     found = Study(run, store, tmp_path, plan).outcomes()
     assert [one.what for one in found] == [
@@ -142,8 +143,8 @@ def test_a_study_measures_once_and_goes_on(run: Run, store: Store, tmp_path: Pat
 
 
 def test_too_many_training_pictures_are_refused(run: Run, store: Store, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="--per-class 65 leaves nothing to test of its smallest class; 64 can be had"):
-        Study(run, store, tmp_path, TransferPlan(per_class=(65,)))
+    with pytest.raises(UserError, match=r"--per-class 65 leaves no pictures of .* at most 64 are available"):
+        Study(run, store, tmp_path, TransferOptions(per_class=(65,)))
 
 
 def test_the_command(trained: Path, store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

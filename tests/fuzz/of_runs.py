@@ -470,7 +470,7 @@ def indexes(folder: Path) -> Target:
         _ = index.keys[:1], index.labels, index.class_names, index.layer, index.views, len(index), index.verify()
         asked = len(data) % 2 == 0  # also for what it was not built for
         ways = ("exact", *(["hamming", "codes"] if asked or index.bits is not None else []))
-        ways += ("faiss",) if asked or index.description["options"].get("lists") is not None else ()
+        ways += ("faiss",) if asked or index.description.options.lists is not None else ()
         ways = tuple(reversed(ways)) if len(data) % 3 == 0 else ways
         return [index.search(rows[:1], 2, way) for way in ways]  # pyright: ignore
 
@@ -527,7 +527,8 @@ def results(folder: Path) -> Target:
 def measured(folder: Path) -> Target:
     """What `alexnet paper run` and `alexnet transfer` have measured before."""
     from alexnet.experiments.lab import known_errors
-    from alexnet.features.transfer import known_accuracy, known_outcome
+    from alexnet.features.transfer import FoldAccuracy, Outcome
+    from alexnet.files import schema
 
     errors = {"top1": 0.5, "top5": 0.1, "nll": 1.5, "pictures": 8, "run": "x", "part": "val", "views": 1}
     outcome = {"what": "fc7", "per_class": 5, "accuracies": [0.5, 0.25], "strengths": [1.0, 0.1]}
@@ -535,9 +536,9 @@ def measured(folder: Path) -> Target:
 
     def read(path: Path) -> object:
         words = path.read_bytes()
-        return (known_outcome if b"per_class" in words else known_accuracy if b"accuracy" in words else known_errors)(
-            path
-        )
+        if b"accura" in words:
+            return schema.read(path, Outcome if b"per_class" in words else FoldAccuracy, "Remove it.")
+        return known_errors(path)
 
     return Target(found, mutate.json_file, in_file(folder / "a.json", read))
 
@@ -805,7 +806,7 @@ RUN_PARSERS = [
     Parser(
         "features begun",
         unfinished_features,
-        {"alexnet/features/file.py": ("_opened", "_known"), "alexnet/files/growing.py": ("GrowingFile.__init__",)},
+        {"alexnet/features/file.py": ("_opened",), "alexnet/files/growing.py": ("GrowingFile.__init__",)},
     ),
     Parser(
         "index",

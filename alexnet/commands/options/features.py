@@ -6,27 +6,11 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from alexnet.choices import Beside, NumberType, ProbeKind, Views, Way
+from alexnet.choices import NumberType, Way
 from alexnet.commands.options.common import Compute, ComputeOptions, RunArgument, StoreArgument, option
+from alexnet.features.options import AveragedViews, IndexOptions, Layer, Splits, TransferOptions
 from alexnet.files.schema import Range
 
-Layer = Annotated[
-    str | None,
-    option(
-        "NAME",
-        default="the last hidden layer",
-        help="A row of the network (conv1, relu7, …: `alexnet nets NAME` lists them), or a layer by its number as the "
-        "papers count, 1 to 8, with its non-linearity, pooling and norm.",
-    ),
-]
-Splits = Annotated[tuple[str, ...], option("NAME ...", default="all", help="Splits of the store, in this order.")]
-AveragedViews = Annotated[
-    Views,
-    arg(
-        metavar="{1,5,9,10}",
-        help="Views that are averaged: 1 is the centre; 10 are centre, corners and their mirrors.",
-    ),
-]
 IndexFolder = Annotated[Path | None, arg(name="index", metavar="FOLDER", help_behavior_hint="(default: RUN/similar)")]
 
 
@@ -73,24 +57,9 @@ class Transfer:
     """The other pictures, prepared; or a folder with Annotations/ next to JPEGImages/ or Images/."""
     out: Annotated[Path, arg(metavar="FOLDER")]
     """Where to write the measurements, the table and the figure."""
-    layers: Annotated[tuple[str, ...], arg(metavar="NAME ...")] = ("1", "2", "3", "4", "5", "7")
-    """Rows of the network, or layers by their numbers as the papers count."""
-    probes: Annotated[tuple[ProbeKind, ...], arg(metavar="{svm,softmax} ...")] = ("svm", "softmax")
-    """What is trained on a layer: a linear SVM for each class, softmax regression."""
-    per_class: Annotated[tuple[int, ...], arg(metavar="N ...")] = (15, 30)
-    """Training pictures of each class."""
-    beside: Annotated[tuple[Beside, ...], arg(metavar="WHAT ...")] = ("random",)
-    """What to compare with. random: the same probes on the untrained network; target: the network trained on these
-    pictures only; fine-tune: the run with all its layers trained further."""
-    folds: int = 5
-    """Number of random draws of the pictures."""
-    views: AveragedViews = 1
-    epochs: int = 60
-    """Epochs of the trainings for target and fine-tune."""
+    options: Annotated[TransferOptions, arg(name="")] = TransferOptions()
     seen: Annotated[Path | None, option("STORE", default="no check")] = None
     """The store the run was trained on: pictures that are also there, by normalised correlation, are left out."""
-    seed: int = 0
-    """Random seed of the draws."""
     compute: ComputeOptions = Compute()
 
 
@@ -110,17 +79,7 @@ class SimilarBuild:
     store: StoreArgument
     index_folder: IndexFolder = None
     """The folder to make."""
-    layer: Layer = None
-    views: AveragedViews = 1
-    type: NumberType = "float16"
-    """Type of the numbers on disk; sums are always in float64."""
-    splits: Splits = ()
-    bits: Annotated[int | None, option("{32,64,128,256}", default="no codes")] = None
-    """Length of a picture's code."""
-    lists: Annotated[int | None, option("N", default="none")] = None
-    """Number of faiss's inverted lists, about the square root of the number of pictures; needs faiss."""
-    seed: Annotated[int, arg(metavar="N")] = 0
-    """Random seed of the auto-encoder."""
+    options: Annotated[IndexOptions, arg(name="")] = IndexOptions()
     compute: ComputeOptions = Compute()
 
 

@@ -16,8 +16,9 @@ from alexnet.experiments.statistics import above_zero
 from alexnet.experiments.trial import Trial
 from alexnet.features.charts import Line, accuracy_over_pictures
 from alexnet.features.duplicates import find_duplicates
+from alexnet.features.options import TransferOptions
 from alexnet.features.probes import Outcome, largest_per_class, require_scikit_learn
-from alexnet.features.transfer import Study, TransferPlan, pooled, store_of
+from alexnet.features.transfer import Study, pooled, store_of
 from alexnet.text import counted
 
 OF_256 = 200
@@ -43,8 +44,8 @@ def accuracies(id: str) -> dict[str, dict[int, float]]:
 def _pretrained_or_not(lab: Lab, id: str) -> Finding:
     papers = accuracies(id)
     trial, counts, notes = _prepared(lab, tuple(papers["pre-trained"]))
-    plan = TransferPlan(
-        (LAST,), ("softmax",), counts, ("random", "target"), epochs=lab.settings.epochs or TransferPlan().epochs
+    plan = TransferOptions(
+        (LAST,), ("softmax",), counts, ("random", "target"), epochs=lab.settings.epochs or TransferOptions().epochs
     )
     outcomes = _study(lab, trial, plan).outcomes()
     pretrained, frozen, target = (outcomes[place : place + len(counts)] for place in (0, len(counts), 2 * len(counts)))
@@ -66,9 +67,9 @@ def table7(lab: Lab) -> Finding:
     trial, counts, notes = _prepared(lab, (60,) if of_256 else (30,))
     papers = published("Z/table7")
     layers = tuple(papers["svm"])
-    plan = TransferPlan(layers, per_class=counts)
+    plan = TransferOptions(layers, per_class=counts)
     outcomes = _study(lab, trial, plan).outcomes()
-    places = [(kind, layer) for kind in plan.kinds for layer in layers]
+    places = [(kind, layer) for kind in plan.probes for layer in layers]
     trained = dict(zip(places, outcomes[: len(places)], strict=True))
     frozen = dict(zip(places, outcomes[len(places) :], strict=True))
     rows = [
@@ -89,7 +90,7 @@ def table7(lab: Lab) -> Finding:
 def fig9(lab: Lab) -> Finding:
     """[Z] Fig. 9. Here the best method before is the untrained network with the most pictures."""
     trial, counts, notes = _prepared(lab, (1, 2, 4, 6, 10, 15, 20, 30, 45, 60))
-    outcomes = _study(lab, trial, TransferPlan((LAST,), ("softmax",), counts)).outcomes()
+    outcomes = _study(lab, trial, TransferOptions((LAST,), ("softmax",), counts)).outcomes()
     trained, frozen = outcomes[: len(counts)], outcomes[len(counts) :]
     papers = accuracies("Z/table5" if len(lab.store.class_ids) >= OF_256 else "Z/table4")
     rows = (
@@ -147,7 +148,7 @@ def _without_duplicates(lab: Lab, pretraining: Store) -> tuple[Store, str]:
     return store_of(pretraining, pool, ends, lab.folder / "stores" / f"without-{name}.store"), note
 
 
-def _study(lab: Lab, trial: Trial, plan: TransferPlan) -> Study:
+def _study(lab: Lab, trial: Trial, plan: TransferOptions) -> Study:
     folder = lab.folder / "transfer" / f"{trial.name(0)}-{lab.store.fingerprint[:8]}"
     return Study(lab.opened(trial, 0), lab.store, folder, plan)
 

@@ -10,7 +10,6 @@ Krizhevsky & Hinton 2011 stacked RBMs for this, on pixels.
 M vectors · D values of a vector · B vectors of a batch · K bits.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +18,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from alexnet.data.batches import Progress
 from alexnet.errors import UserError
 from alexnet.features.rows import Vectors
 from alexnet.isolation import isolated
@@ -33,8 +33,6 @@ MOST = 100_000
 """Vectors that it learns from at most, spread evenly over all."""
 FEWEST = 100
 AT_ONCE = 4096
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,20 +8,20 @@
 M pictures · N queries · D values of a picture · K bits.
 """
 
-import importlib
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Annotated, Any, Literal, NotRequired, TypedDict
+from typing import Annotated, Any, TypedDict
 
 import numpy as np
 import torch
 
 from alexnet.choices import Way
+from alexnet.data.batches import StepProgress
 from alexnet.data.store.read import Store
-from alexnet.errors import UsageError, UserError
+from alexnet.errors import UsageError, UserError, optional_package
 from alexnet.features.file import Collection, describes_features, open_features, write_features
+from alexnet.features.options import IndexOptions
 from alexnet.features.pictures import Pool
 from alexnet.features.rows import LazyArray, Vectors
 from alexnet.features.similar.codes import BITS, Coder, learn_coder
@@ -29,7 +29,7 @@ from alexnet.features.similar.search import hamming_nearest, nearest
 from alexnet.files.atomic import expanded, faults_named, remove_temporaries, sha256_of, write_atomically
 from alexnet.files.locks import locked
 from alexnet.files.outputs import refuse_foreign
-from alexnet.files.schema import Count, Range, check, json_bytes, read_json, reading_errors
+from alexnet.files.schema import Count, Key, Range, check, from_json, json_bytes, read_json, reading_errors, to_json
 from alexnet.files.tensors import load_tensors, save_tensors, tensor_digest
 from alexnet.isolation import isolated
 from alexnet.measure.evaluation import part_of
@@ -51,30 +51,47 @@ CHECKED_AT_ONCE = 1 << 28
 REMEDY = "Remove the folder and build the index again."
 
 
-class Origin(TypedDict):
+@dataclass(frozen=True)
+class Origin:
+    """The store of the pictures: its fingerprint, how many pictures are from each split, and where it was."""
+
     fingerprint: str
-    parts: dict[str, Count]
+    splits: Annotated[dict[str, Count], Key("parts")]
+    store: str = ""
 
 
-class Options(TypedDict):
-    bits: NotRequired[Annotated[int, lambda bits: bits in BITS] | None]
-    lists: NotRequired[Annotated[int, Range(1)] | None]
+@dataclass(frozen=True)
+class Made:
+    """How codes and lists were made; None: there are none."""
+
+    bits: Annotated[int, lambda bits: bits in BITS] | None = None
+    lists: Annotated[int, Range(1)] | None = None
+    seed: int = 0
+
+    @property
+    def files(self) -> list[str]:
+        """The index's files but the description."""
+        optional = [name for name, option in ((CODES, self.bits), (LISTS, self.lists)) if option is not None]
+        return [FEATURES, "features.json", *optional]
 
 
-class File(TypedDict):
+@dataclass(frozen=True)
+class File:
     bytes: Count
     sha256: str
 
 
-class Description(TypedDict):
-    """What index.json holds, as far as it is read."""
+@dataclass(frozen=True)
+class Description:
+    """The content of index.json."""
 
     run_fingerprint: str
     layer: str
     views: Annotated[int, Range(1, 1000)]
     pictures: Origin
-    options: Options
+    options: Made
     files: dict[str, File]
+    format_version: int = FORMAT_VERSION
 
 
 class OfStore(TypedDict):
@@ -85,111 +102,77 @@ class OfStore(TypedDict):
     class_names: list[str]
 
 
-Progress = Callable[[str, int, int], None]
-"""Receives what is being done, how much of it is, and how much there is."""
-
-
 @isolated()
 def build(
-    run: Run,
-    store: Store,
-    folder: Path,
-    *,
-    layer: str | int | None = None,
-    views: int = 1,
-    parts: tuple[str, ...] = (),
-    number_type: Literal["float16", "float32"] = "float16",
-    bits: int | None = None,
-    lists: int | None = None,
-    seed: int = 0,
-    progress: Progress | None = None,
+    run: Run, store: Store, folder: Path, options: IndexOptions | None = None, progress: StepProgress | None = None
 ) -> "Index":
     """Builds the index of a store's pictures in `folder`, resumes it, or opens it if it is finished.
 
-    `layer`: None for the last hidden one; `bits`: of the codes, 32, 64, 128 or 256, None for none; `lists`: of faiss's
-    index, None for none. If interrupted, the same call resumes the features; codes and lists, minutes of work, start
-    again. Raises UsageError for an option, UserError for what another store, another run, or the disk can't do.
+    If interrupted, the same call resumes the features; codes and lists, minutes of work, start again. Raises UsageError
+    for an option, UserError for what another store, another run, or the disk can't do.
     """
-    if bits is not None and bits not in BITS:
-        raise UsageError(f"--bits {bits}: choose one of {', '.join(map(str, BITS))}.")
-    faiss = find_faiss() if lists is not None else None
-    refuse_foreign(folder / DESCRIPTION, describes_features, "--index")
-    refuse_foreign(folder / "features.json", describes_features, "--index")
+    options = options or IndexOptions()
+    if options.bits is not None and options.bits not in BITS:
+        raise UsageError(f"--bits {options.bits}: choose one of {', '.join(map(str, BITS))}.")
+    if options.lists is not None:
+        find_faiss()
+    for name in (DESCRIPTION, "features.json"):
+        refuse_foreign(folder / name, describes_features, "--index")
     for name in (FEATURES, CODES, LISTS):
         refuse_foreign(folder / name, lambda _: (folder / "features.json").exists(), "--index")
     with locked(folder / ".lock", f"{folder}: another process is building this index. Wait for it to end."):
-        tell = progress or (lambda _what, _done, _total: None)
+        report = progress or (lambda _what, _done, _total: None)
         remove_temporaries(folder, OWN)  # only these: searches write into it too
         about = write_features(
             run,
-            Collection.of_store(run, store, parts),
+            Collection.of_store(run, store, options.splits),
             folder / FEATURES,
-            layer=layer,
-            views=views,
-            number_type=number_type,
-            progress=lambda done, total: tell("features", done, total),
+            layer=options.layer,
+            views=options.views,
+            number_type=options.type,
+            progress=partial(report, "features"),
         )
-        options = {"bits": bits, "lists": lists, "seed": seed}
-        if (folder / DESCRIPTION).exists() and read_json(folder / DESCRIPTION).get("options") == options:
+        made = Made(options.bits, options.lists, options.seed)
+        description = folder / DESCRIPTION
+        if description.exists() and read_json(description).get("options") == to_json(made):
             return Index.open(folder, run)
-        (folder / DESCRIPTION).unlink(missing_ok=True)
+        for name in (DESCRIPTION, CODES, LISTS):  # of a build with other options
+            (folder / name).unlink(missing_ok=True)
         values_md, _ = open_features(folder / FEATURES)
-        if bits is not None:
-            _write_codes(folder, values_md, bits, seed, tell)
-        if faiss is not None and lists is not None:
-            _write_lists(faiss, folder, values_md, lists, tell)
-        _describe(folder, about, options)
+        if made.bits is not None:
+            _write_codes(folder, values_md, made.bits, made.seed, report)
+        if made.lists is not None:
+            _write_lists(folder, values_md, made.lists, report)
+        files = {name: File((folder / name).stat().st_size, sha256_of(folder / name)) for name in made.files}
+        origin = from_json(about["pictures"], Origin, folder / "features.json", REMEDY)
+        found = Description(about["run_fingerprint"], about["layer"], about["views"], origin, made, files)
+        write_atomically(description, json_bytes(to_json(found)))
     return Index.open(folder, run)
 
 
-def _write_codes(folder: Path, values_md: Vectors, bits: int, seed: int, tell: Progress) -> None:
-    coder = learn_coder(values_md, bits, seed=seed, progress=lambda d, t: tell("learning codes", d, t))
-    codes = coder.codes(values_md, progress=lambda done, total: tell("codes", done, total))
+def _write_codes(folder: Path, values_md: Vectors, bits: int, seed: int, report: StepProgress) -> None:
+    coder = learn_coder(values_md, bits, seed=seed, progress=partial(report, "learning codes"))
+    codes = coder.codes(values_md, progress=partial(report, "codes"))
     save_tensors(folder / CODES, {"codes": torch.from_numpy(codes), **coder.tensors()}, {"bits": bits})
 
 
-def _write_lists(faiss: Any, folder: Path, values_md: Vectors, lists: int, tell: Progress) -> None:
+def _write_lists(folder: Path, values_md: Vectors, lists: int, report: StepProgress) -> None:
     """faiss's IndexIVFScalarQuantizer, values in half precision."""
     if not 1 <= lists <= len(values_md):
         raise UsageError(f"--lists {lists}: from 1 to the {len(values_md):,} pictures; about the square root is usual.")
-    size = values_md.shape[1]
+    faiss, size = find_faiss(), values_md.shape[1]
     made = faiss.IndexIVFScalarQuantizer(faiss.IndexFlatL2(size), size, lists, faiss.ScalarQuantizer.QT_fp16)
     chosen = np.unique(np.linspace(0, len(values_md) - 1, LISTS_LEARN_FROM).astype(np.int64))
     made.train(np.asarray(values_md[chosen], np.float32))
     for first in range(0, len(values_md), ADDED_AT_ONCE):
         made.add(np.asarray(values_md[first : first + ADDED_AT_ONCE], np.float32))
-        tell("lists", min(first + ADDED_AT_ONCE, len(values_md)), len(values_md))
+        report("lists", min(first + ADDED_AT_ONCE, len(values_md)), len(values_md))
     write_atomically(folder / LISTS, faiss.serialize_index(made).data)
 
 
-def _describe(folder: Path, about: dict[str, Any], options: dict[str, Any]) -> None:
-    names = [FEATURES, "features.json", *_made_with(options)]
-    files = {name: {"bytes": (folder / name).stat().st_size, "sha256": sha256_of(folder / name)} for name in names}
-    for name in {CODES, LISTS} - set(names):  # of a build with other options
-        (folder / name).unlink(missing_ok=True)
-    description = {
-        "format_version": FORMAT_VERSION,
-        "run_fingerprint": about["run_fingerprint"],
-        "layer": about["layer"],
-        "views": about["views"],
-        "pictures": about["pictures"],
-        "options": options,
-        "files": files,
-    }
-    write_atomically(folder / DESCRIPTION, json_bytes(description))
-
-
-def _made_with(options: dict[str, Any]) -> list[str]:
-    """The files that an index has only with these options."""
-    return [name for name, option in ((CODES, "bits"), (LISTS, "lists")) if options.get(option) is not None]
-
-
 def find_faiss() -> Any:
-    """The module. Raises UserError, with the remedy, where it is not installed."""
-    try:
-        return importlib.import_module("faiss")
-    except ImportError as fault:
-        raise UserError(f"faiss is not installed: pip install 'alexnet[faiss]' ({fault})") from None
+    """The module. Raises UserError, with the remedy, if it is not installed."""
+    return optional_package("faiss", "faiss", "searching its lists")
 
 
 # ── an index opened ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -201,7 +184,7 @@ class Index:
     (M,) and `class_names`; `layer` and `views` that a query must be described by."""
 
     folder: Path
-    description: dict[str, Any]
+    description: Description
     values: LazyArray
     keys: list[str]
     labels: np.ndarray
@@ -216,17 +199,15 @@ class Index:
             begun = folder / "features.npy.journal"
             state = "this index is not finished" if begun.exists() else "no index of similar pictures"
             raise UserError(f"{folder}: {state}. `alexnet similar build RUN STORE` makes one.")
-        description = read_json(folder / DESCRIPTION)
-        if description.get("format_version") != FORMAT_VERSION:
-            found = description.get("format_version")
+        content = read_json(folder / DESCRIPTION)
+        if (found := content.get("format_version")) != FORMAT_VERSION:
             raise UserError(f"{folder}: index format {found}, this version of alexnet reads {FORMAT_VERSION}.")
-        check(description, Description, folder / DESCRIPTION, REMEDY)
-        needed = [FEATURES, "features.json", *_made_with(description["options"])]
-        if sorted(description["files"]) != sorted(needed):
+        description = from_json(content, Description, folder / DESCRIPTION, REMEDY)
+        if sorted(description.files) != sorted(needed := description.options.files):
             raise UserError(f"{folder / DESCRIPTION}: damaged, it does not name {', '.join(needed)}. {REMEDY}")
-        for name, promised in description["files"].items():
+        for name, promised in description.files.items():
             _check(folder / name, promised)
-        if run is not None and tensor_digest(run.network.state_dict()) != description["run_fingerprint"]:
+        if run is not None and tensor_digest(run.network.state_dict()) != description.run_fingerprint:
             raise UserError(
                 f"{folder}: was built with other weights than {run.path} has now. Build another one, with --index, "
                 "or remove this one and build it again."
@@ -234,7 +215,7 @@ class Index:
         values, about = open_features(folder / FEATURES)
         check(about, OfStore, folder / "features.json", REMEDY)
         if about["labels"] and max(about["labels"]) >= len(about["class_names"]):
-            raise UserError(f"{folder / 'features.json'}: damaged, a label is no class. {REMEDY}")
+            raise UserError(f"{folder / 'features.json'}: damaged, a label has no class. {REMEDY}")
         return cls(folder, description, values, about["keys"], np.asarray(about["labels"]), about["class_names"])
 
     def __len__(self) -> int:
@@ -242,24 +223,23 @@ class Index:
 
     @property
     def layer(self) -> str:
-        return self.description["layer"]
+        return self.description.layer
 
     @property
     def views(self) -> int:
-        return self.description["views"]
+        return self.description.views
 
     @property
     def bits(self) -> int | None:
         """Of the codes; None where there are none."""
-        return self.description["options"].get("bits")
+        return self.description.options.bits
 
     def verify(self) -> list[str]:
         """Check every file's checksum. A sentence for each fault; empty if all are sound."""
-        promised = self.description["files"].items()
         return [
             f"{self.folder / name}: its bytes have changed. Build the index again."
-            for name, one in promised
-            if sha256_of(self.folder / name) != one["sha256"]
+            for name, one in self.description.files.items()
+            if sha256_of(self.folder / name) != one.sha256
         ]
 
     @cached_property
@@ -283,10 +263,8 @@ class Index:
 
     @cached_property
     def _lists(self) -> Any:
-        if self.description["options"].get("lists") is None:
-            raise UsageError(
-                f"--by faiss: {self.folder} has no lists of faiss. Build it with --lists, or search exact."
-            )
+        if self.description.options.lists is None:
+            raise UsageError(f"--by faiss: {self.folder} has no lists of faiss. Build it with --lists, or use exact.")
         path, faiss = self.folder / LISTS, find_faiss()
         bounds = ("set_deserialization_vector_byte_limit", "set_deserialization_loop_limit")  # of later releases
         with reading_errors(path, REMEDY):
@@ -300,7 +278,7 @@ class Index:
 
     @isolated()
     def search(
-        self, queries_nd: np.ndarray, count: int = 6, by: Way = "exact", progress: Progress | None = None
+        self, queries_nd: np.ndarray, count: int = 6, by: Way = "exact", progress: StepProgress | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
         """For each query the places of the nearest pictures, int64 (N, count), and the distances, float64: Euclidean,
         or by "hamming" differing bits. "exact" computes every distance; "codes" those to the pictures that codes
@@ -308,8 +286,7 @@ class Index:
         index was not built for."""
         queries_nd = np.asarray(queries_nd).reshape(len(queries_nd), -1)
         if by == "exact":
-            follow = None if progress is None else lambda done, total: progress("distances", done, total)
-            return nearest(queries_nd, self.values, count, follow)
+            return nearest(queries_nd, self.values, count, progress and partial(progress, "distances"))
         if by == "faiss":
             lists = self._lists
             with reading_errors(self.folder / LISTS, REMEDY):
@@ -330,22 +307,22 @@ class Index:
         return np.stack(found), np.stack(distances)
 
 
-def _check(path: Path, promised: dict[str, Any]) -> None:
+def _check(path: Path, promised: File) -> None:
     """Raises UserError if a file is absent, of another size or, unless it is large, of another checksum."""
     with faults_named(path):
         size = path.stat().st_size
-    if size != promised["bytes"] or (size <= CHECKED_AT_ONCE and sha256_of(path) != promised["sha256"]):
+    if size != promised.bytes or (size <= CHECKED_AT_ONCE and sha256_of(path) != promised.sha256):
         raise UserError(f"{path}: damaged, its bytes have changed. Remove {path.parent} and build the index again.")
 
 
 def check_store(index: Index, store: Store) -> None:
     """Raises UserError unless the store is the one that the index was built from."""
-    if store.fingerprint != index.description["pictures"]["fingerprint"]:
+    if store.fingerprint != index.description.pictures.fingerprint:
         raise UserError(f"{store.path}: not the store that {index.folder} was built from. Name that one with --store.")
 
 
 def records_of(index: Index, store: Store, places: np.ndarray) -> np.ndarray:
     """The pictures at these places of the index, uint8 (n, S, S, 3). Raises UserError for another store."""
     check_store(index, store)
-    pool = Pool(tuple(part_of(store, name) for name in index.description["pictures"]["parts"]))
+    pool = Pool(tuple(part_of(store, name) for name in index.description.pictures.splits))
     return pool.read(np.asarray(places).reshape(-1))

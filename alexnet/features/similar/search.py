@@ -8,14 +8,13 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
+from alexnet.data.batches import Progress
 from alexnet.features.rows import Vectors
 
 QUERIES_AT_ONCE = 256
 KNOWN_AT_ONCE = 4096
 WORDS_AT_ONCE = 1 << 16
 """Codes compared at a time: what comes between stays in the processor's cache."""
-
-Progress = Callable[[int, int], None]
 
 
 def nearest(
