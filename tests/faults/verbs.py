@@ -147,14 +147,14 @@ def made_of_store(store: Path) -> int:
     if (store / layout.DESCRIPTION).exists():
         Store.open(store)
         return FINISHED
-    begun = load_journal(store)
-    if begun is None:
+    state = load_journal(store)
+    if state is None:
         return 0
-    for name, part in begun[1].splits.items():
-        for file, length in part.lengths.items():
+    for name, split in state.splits.items():
+        for file, length in split.lengths.items():
             path = store / name / file
-            assert part.cursor == 0 or path.stat().st_size >= length, f"{path}: shorter than its journal says"
-    return 1 + sum(part.cursor for part in begun[1].splits.values())
+            assert split.cursor == 0 or path.stat().st_size >= length, f"{path}: shorter than its journal says"
+    return 1 + state.seen
 
 
 class Join(Prepare):

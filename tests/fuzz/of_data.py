@@ -4,6 +4,7 @@ import io
 import json
 import pickle
 import struct
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -23,7 +24,7 @@ from alexnet.data.sources.classes import read_classes
 from alexnet.data.store import layout
 from alexnet.data.store.check import remarks_on
 from alexnet.data.store.description import ListedFile, completed, read_description
-from alexnet.data.store.journal import first_state, load_journal, odd_files_of, save_journal
+from alexnet.data.store.journal import State, load_journal, odd_files_of, save_journal
 from alexnet.data.store.read import Store
 from alexnet.files.schema import to_json
 from alexnet.images import decode
@@ -369,7 +370,7 @@ def tars(folder: Path) -> Target:
         if b".tar" in head[:100]:
             return look(SimpleNamespace(splits={"train": ilsvrc._train_tar(path, edition, kit, {})}))
         (folder / edition.tar("val")).write_bytes(path.read_bytes())
-        pictures_ = ilsvrc._numbered(folder, edition, "val", [])
+        pictures_ = ilsvrc._numbered(ilsvrc.Listing(folder), edition, "val")
         assert pictures_ is not None
         return look(SimpleNamespace(splits={"val": ilsvrc._labelled(pictures_, kit.truths["val"], kit, folder, "val")}))
 
@@ -480,8 +481,8 @@ def journals(folder: Path) -> Target:
     """The journal of a store that is being made, and the report that it speaks of."""
     from alexnet.data.store.journal import Writer
 
-    settings = {"pillow": "1", "size": 4}
-    save_journal(folder, settings, first_state(("train", "val"), "raw", 4))
+    settings = {"pillow": "1", "size": 4, "format": "raw"}
+    save_journal(folder, State.before(("train", "val"), settings))
     known = {name: (folder / name).read_bytes() for name in (layout.JOURNAL,)} | {"report.json": b'{"odd_files": ['}
 
     def seal(files: Files) -> Files:
@@ -490,11 +491,11 @@ def journals(folder: Path) -> Target:
     def read(data: bytes) -> object:
         files = unpacked(data)
         laid_out(folder, files, known)
-        begun = load_journal(folder)
-        if begun is None:
+        state = load_journal(folder)
+        if state is None:
             return None
-        odd_files_of(folder, begun[1])
-        with Writer(folder, "raw", 4, settings, begun[1]) as writer:
+        odd_files_of(folder, state)
+        with Writer(folder, replace(state, settings=settings)) as writer:  # others would have been refused
             return writer.state
 
     return Target(

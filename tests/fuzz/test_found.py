@@ -28,7 +28,7 @@ from of_runs import indexes
 from alexnet.data.sources import ilsvrc
 from alexnet.data.sources.archive import members
 from alexnet.data.sources.cifar import open_cifar
-from alexnet.data.store.journal import first_state, load_journal, odd_files_of, save_journal
+from alexnet.data.store.journal import State, load_journal, odd_files_of, save_journal
 from alexnet.data.store.read import Store
 from alexnet.errors import LONGEST, UserError
 from alexnet.experiments.report import write_report
@@ -452,7 +452,7 @@ def test_lists_are_no_longer_than_the_file_that_they_are_in(tmp_path: Path) -> N
 
 
 def journal(folder: Path, change: Callable[[dict[str, Any]], Any]) -> Path:
-    save_journal(folder, {"size": 4}, first_state(("train",), "raw", 4))
+    save_journal(folder, State.before(("train",), {"size": 4, "format": "raw"}))
     from of_data import _journal_parts, journal_sealed
 
     from alexnet.data.store import layout
@@ -469,12 +469,12 @@ def journal(folder: Path, change: Callable[[dict[str, Any]], Any]) -> Path:
 @pytest.mark.parametrize(
     "change",
     [
-        lambda words: words.update(parts={"../../x": words["parts"]["train"]}),
-        lambda words: words["parts"]["train"].update(count="many"),
-        lambda words: words["parts"]["train"].update(digests=None),
+        lambda words: words.update(splits={"../../x": words["splits"]["train"]}),
+        lambda words: words["splits"]["train"].update(count="many"),
+        lambda words: words["splits"]["train"].update(digests=None),
         lambda words: words.update(report_length=-1),
         lambda words: words.update(first_refused=7),
-        lambda words: words.update(parts=[]),
+        lambda words: words.update(splits=[]),
     ],
 )
 def test_journals_of_another_form(tmp_path: Path, change: Callable[[dict[str, Any]], Any]) -> None:
@@ -487,7 +487,7 @@ def test_a_journal_that_is_nested_without_end_and_a_report_that_is_none(tmp_path
     assert begun is not None
     (tmp_path / "report.json").write_bytes(b'{"odd_file": [  ')
     with pytest.raises(UserError, match="odd_files"):
-        odd_files_of(tmp_path, begun[1])
+        odd_files_of(tmp_path, begun)
 
 
 def test_statistics_of_a_store_that_are_none(tmp_path: Path) -> None:
