@@ -76,11 +76,11 @@ def noise_source(count: int, *, classes: int, size: int) -> Source:
     def draw(place: int) -> np.ndarray:
         return np.random.default_rng(place).integers(0, 256, (size, size, 3), np.uint8)
 
-    def part(count: int) -> SourceSplit:
+    def split(count: int) -> SourceSplit:
         return SourceSplit([str(place) for place in range(count)], np.arange(count) % classes, draw)
 
     names = tuple(f"class {label}" for label in range(classes))
-    return Source("noise", names, names, "by number", {"train": part(count), "val": part(8)})
+    return Source("noise", names, names, "by number", {"train": split(count), "val": split(8)})
 
 
 class Subject:
@@ -129,9 +129,9 @@ class Subject:
 
 
 def first_batch(store: Store, batch: int) -> Batch:
-    part = store.splits["train"]
-    indices = np.arange(batch) % len(part)
-    return Batch(part.read(indices), part.labels[indices], indices)
+    split = store.splits["train"]
+    indices = np.arange(batch) % len(split)
+    return Batch(split.read(indices), split.labels[indices], indices)
 
 
 def endless_order(store: Store, count: int) -> np.ndarray:

@@ -3,9 +3,8 @@
 import gc
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from statistics import median
-from typing import Any
 
 from alexnet.data.batches import Progress
 from alexnet.text import table
@@ -89,16 +88,6 @@ def compare(
 
 def join(*notes: str) -> str:
     return "; ".join(filter(None, notes))
-
-
-def as_json(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """A list of {"name", "ours", "peer", "ratio", "at_least", "unit", "spread", "note"}."""
-    first = ("name", "ours", "peer", "ratio", "at_least")
-    found = []
-    for row in rows:
-        fields = asdict(row)
-        found.append({name: fields.pop(name) for name in first} | fields)
-    return found
 
 
 def describe(rows: Sequence[Row]) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from alexnet.bench import machine, own, suite, timing
 from alexnet.commands.options.tools import Bench
 from alexnet.errors import UserError
+from alexnet.files.schema import to_json
 from alexnet.terminal import progress, say
 
 
@@ -24,6 +25,6 @@ def run(options: Bench) -> None:
             progress=lambda what: partial(report, what),
         )
         rows = suite.run(options.groups, bench)
-    print(json.dumps(timing.as_json(rows), indent=1) if options.json else timing.describe(rows))
+    print(json.dumps(to_json(rows), indent=1) if options.json else timing.describe(rows))
     if missed := [row.name for row in rows if row.missed]:
         raise UserError(f"below the target: {', '.join(missed)}")

@@ -31,7 +31,7 @@ def run(options: Evaluate) -> None:
                 opened.folder,
                 opened.viewer,
                 store,
-                part=options.split,
+                split=options.split,
                 views=sorted({1, options.views}),
                 progress=None if report is None else partial(report, options.split),
                 keep_probabilities=options.save_probabilities is not None,

@@ -8,7 +8,7 @@ import numpy as np
 from alexnet.commands.options.weights import Export
 from alexnet.data.store.read import Store
 from alexnet.errors import UserError
-from alexnet.measure.evaluation import check_size, part_of
+from alexnet.measure.evaluation import check_size, split_of
 from alexnet.runs.export import TOLERANCE, compare_onnx, export
 from alexnet.runs.folder import RunFolder
 from alexnet.terminal import say
@@ -47,5 +47,5 @@ def pictures_for_check(folder: RunFolder, store: Path | None) -> np.ndarray:
         return np.random.default_rng(0).integers(0, 256, (PICTURES, side, side, 3), np.uint8)
     opened = Store.open(store)
     check_size(folder, opened)
-    part = part_of(opened, "val")
-    return part.read(np.arange(min(PICTURES, len(part))))
+    split = split_of(opened, "val")
+    return split.read(np.arange(min(PICTURES, len(split))))

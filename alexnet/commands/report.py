@@ -17,4 +17,4 @@ def run(options: Report) -> None:
     path = options.store or (trained_on if is_store(trained_on) else None)
     store = None if path is None else Store.open(path)
     with progress("pictures") as report:
-        print(write_report(opened, store, part=options.split, progress=partial(report, options.split), say=say))
+        print(write_report(opened, store, split=options.split, progress=partial(report, options.split), say=say))

@@ -18,7 +18,7 @@ from alexnet.commands.options import seeing as options
 from alexnet.data.store.read import Store
 from alexnet.data.store.shards import Shard
 from alexnet.errors import UsageError
-from alexnet.measure.evaluation import check_size, part_of
+from alexnet.measure.evaluation import check_size, split_of
 from alexnet.measure.run import Run
 from alexnet.report.results import Folder, identity
 from alexnet.see import charts, deconvnet, figures
@@ -138,7 +138,7 @@ def occlusion(method: options.OcclusionOfPicture) -> None:
         best, unit = [], found.watched
         if store is not None:
             check_size(run.folder, store)
-            pictures = part_of(store, method.split)
+            pictures = split_of(store, method.split)
             strongest = find_top(exact, pictures, [unit.layer])
             best = patches_of(exact, pictures, strongest, unit.layer, [unit.channel])[unit.channel]
         view = centre_views(record, run.inputs.size)[0]
@@ -186,7 +186,7 @@ def top(method: options.TopNine) -> None:
     layers = layers if merged is None else list(merged.layers)
     maps = {layer: run.network.layer(layer).leaving.maps for layer in layers}
     channels = {layer: numbers_in(method.channels, count, "channels") for layer, count in maps.items()}
-    about, whole, pictures = pass_over(run, store, method.split), shard == (0, 1), part_of(store, method.split)
+    about, whole, pictures = pass_over(run, store, method.split), shard == (0, 1), split_of(store, method.split)
     rules = {"method": method.method, "norms": method.norms}
     with folder(method) as out:
         name = "top" if whole else f"top-{shard[0] + 1}-of-{shard[1]}"
@@ -242,7 +242,7 @@ def evolution(method: options.EvolutionOfFeatures) -> None:
     with folder(method) as out, progress("pictures") as report:
         claim = out.claim("evolution", pass_over(run, store, method.split), [channels, method.epochs])
         follow = partial(report, method.split)
-        found = evolve(run, part_of(store, method.split), channels, epochs=method.epochs, progress=follow)
+        found = evolve(run, split_of(store, method.split), channels, epochs=method.epochs, progress=follow)
         claim.put(figures.evolution_figure(found), found.as_json())
 
 
@@ -251,7 +251,7 @@ def activations(method: options.ActivationsOfMaps) -> None:
     channels, about = chosen_channels(run, method), pass_over(run, store, method.split)
     with folder(method) as out, progress("pictures") as report:
         claim, follow = out.claim("activations", about, channels), partial(report, method.split)
-        pictures = part_of(store, method.split)
+        pictures = split_of(store, method.split)
         found = measure_activations(run.viewer, pictures, list(channels), about=about, progress=follow)
         content = {
             "part": method.split,

@@ -304,7 +304,7 @@ class Lab:
                 run.folder,
                 run.viewer,
                 trial.store,
-                part=split,
+                split=split,
                 views=(views,),
                 progress=report,
                 keep_probabilities=keep,

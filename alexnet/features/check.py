@@ -127,8 +127,8 @@ def _deviation(values: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class Checked:
-    """What was found of a store. Pictures go by their number in `pool`; `pairs` (E, 2) copies, `odd` the oddest first;
-    `balance`: of each part, pictures of each class."""
+    """What was found in a store. Pictures go by their number in `pool`; `pairs` (E, 2) copies, `odd` the oddest first;
+    `balance`: of each split, pictures of each class."""
 
     remarks: list[Remark]
     pool: Pool
@@ -149,46 +149,42 @@ class Checked:
         }
 
     def describe(self) -> str:
-        """A table of classes, the remarks below it, faults first."""
-        counts_by_class = zip(self.classes, *self.balance.values(), strict=True)
-        rows = [(name, *(f"{count:,}" for count in counts)) for name, *counts in counts_by_class]
+        """A table of classes and below it the remarks, faults first."""
+        by_class = zip(self.classes, *self.balance.values(), strict=True)
+        rows = [(name, *map("{:,}".format, counts)) for name, *counts in by_class]
         left = len(rows) - CLASSES_SHOWN
         more = [f"… and {left:,} more classes (--json has all)"] if left > 0 else []
         remarks = sorted(self.remarks, key=lambda remark: not remark.fault)
-        lines = [f"{'FAULT: ' if remark.fault else ''}{remark.words}" for remark in remarks] or [
-            "nothing odd was found"
-        ]
-        return "\n".join([table(("class", *self.balance), rows[:CLASSES_SHOWN]), *more, "", *lines])
+        lines = [f"{'FAULT: ' if remark.fault else ''}{remark.words}" for remark in remarks]
+        classes = table(("class", *self.balance), rows[:CLASSES_SHOWN])
+        return "\n".join([classes, *more, "", *(lines or ["nothing unusual was found"])])
 
 
 def check_store(store: Store, progress: StepProgress | None = None) -> Checked:
     """Check every picture against its digest, look at each for copies and oddities, and count the classes."""
     report = progress or (lambda _what, _done, _total: None)
-    damage = [
-        Remark(fault, fault=True) for fault in store.verify(lambda what, *done: report(f"digests, {what}", *done))
-    ]
-    parts = {name: part for name, part in store.splits.items() if len(part)}
-    balance = {name: np.bincount(part.labels, minlength=len(store.class_ids)).tolist() for name, part in parts.items()}
-    pool, none = Pool(tuple(parts.values())), np.zeros((0, 2), np.int64)
-    if damage or not parts:
-        return Checked([*damage, *remarks_on(store)], pool, none, none[:, 0], balance, store.class_names)
-    look = look_at(pool, partial(report, "looking"))
-    pairs, odd = copies(pool, look, partial(report, "comparing")), look.odd()
-    remarks = [*remarks_on(store), *_on_copies(store, pool, pairs), *_on_odd(store, pool, odd)]
+    damage = store.verify(lambda what, *done: report(f"digests, {what}", *done))
+    pool, classes = Pool.of(store), len(store.class_ids)
+    balance = {name: np.bincount(split.labels, minlength=classes).tolist() for name, split in pool.splits.items()}
+    remarks = [*(Remark(fault, fault=True) for fault in damage), *remarks_on(store)]
+    pairs, odd = np.zeros((0, 2), np.int64), np.zeros(0, np.int64)
+    if len(pool) and not damage:
+        look = look_at(pool, partial(report, "looking"))
+        pairs, odd = copies(pool, look, partial(report, "comparing")), look.odd()
+        remarks += [*_on_copies(store, pool, pairs), *_on_odd(store, pool, odd)]
     return Checked(remarks, pool, pairs, odd, balance, store.class_names)
 
 
 def _on_copies(store: Store, pool: Pool, pairs: np.ndarray) -> Iterator[Remark]:
-    names = [name for name, part in store.splits.items() if len(part)]
-    owners = np.searchsorted(np.cumsum([len(part) for part in pool.parts]), pairs, side="right")
+    names, owners = list(pool.splits), pool.owners(pairs)
     for one, other in sorted(set(map(tuple, owners.tolist()))):
-        mine = pairs[(owners == (one, other)).all(axis=1)]
+        here = pairs[(owners == (one, other)).all(axis=1)]
         where = f"within {names[one]}" if one == other else f"between {names[one]} and {names[other]}"
-        differ = int((pool.labels[mine[:, 0]] != pool.labels[mine[:, 1]]).sum())
+        differ = int((pool.labels[here[:, 0]] != pool.labels[here[:, 1]]).sum())
         under = f", {differ:,} of them under two labels" if differ else ""
-        first = f"{printable(pool.keys[mine[0, 0]])} and {printable(pool.keys[mine[0, 1]])}"
-        pairs_told = counted(len(mine), "pair looks", "pairs look")
-        yield Remark(f"{store.path}: {pairs_told} alike {where}{under}; the first: {first}")
+        first = " and ".join(printable(pool.keys[number]) for number in here[0])
+        found = counted(len(here), "pair of pictures looks", "pairs of pictures look")
+        yield Remark(f"{store.path}: {found} alike {where}{under}; the first: {first}")
 
 
 def _on_odd(store: Store, pool: Pool, odd: np.ndarray) -> Iterator[Remark]:
@@ -196,7 +192,7 @@ def _on_odd(store: Store, pool: Pool, odd: np.ndarray) -> Iterator[Remark]:
         keys = pool.keys
         some = first_few([printable(keys[number]) for number in odd.tolist()])
         pictures = counted(len(odd), "picture is", "pictures are")
-        yield Remark(f"{store.path}: {pictures} odd, of one tone or far from the rest: {some}")
+        yield Remark(f"{store.path}: {pictures} unusual, of one tone or far from the rest: {some}")
 
 
 # ── for people ───────────────────────────────────────────────────────────────────────────────────────────────────

@@ -63,7 +63,7 @@ class Examples:
         return replace(source, splits=named)
 
     def weights_of(self, part: SourceSplit) -> np.ndarray:
-        """float32 (pictures of the part,), with mean 1, so that the learning rate keeps its meaning."""
+        """float32 (pictures of the split,), with mean 1, so that the learning rate keeps its meaning."""
         weights = self.weights if part.places is None else self.weights[part.places]
         return (weights / weights.mean()).astype(np.float32)
 

@@ -73,7 +73,7 @@ class Describer:
 
 
 def describer(run: Run, layer: str | int | None = None, views: int = 1) -> Describer:
-    """Of a layer by name or number (see `layer_named`). Raises UserError for one that there is not or that can't be
+    """Of a layer by name or number (see `layer_named`). Raises UserError for one that does not exist or can't be
     computed, UsageError for a number of views that is not defined."""
     check_views(views)
     name = layer_named(run.network, layer)
@@ -93,8 +93,8 @@ def features_of(
 ) -> np.ndarray:
     """The values of a layer for each picture, float32 (N, D), in memory; `write_features` puts many into a file.
 
-    `pictures`: a part of a store, or a picture or several of any kind that `Run.predict` takes; `layer`: a row by name,
-    a layer by number, or None for the last hidden one; `views`: 1, 5, 9 or 10, averaged; `indices`: only those.
+    `pictures`: a split of a store, or a picture or several of any kind that `Run.predict` takes; `layer`: a row by
+    name, a layer by number, or None for the last hidden one; `views`: 1, 5, 9 or 10, averaged; `indices`: only those.
     Raises UserError for an unknown layer, ValueError for what can't be pictures, Undecodable for the first picture that
     can't be read, with its number and file.
     """

@@ -45,7 +45,7 @@ from alexnet.files.schema import (
     to_json,
 )
 from alexnet.files.tensors import tensor_digest
-from alexnet.measure.evaluation import check_size, part_of
+from alexnet.measure.evaluation import check_size
 from alexnet.measure.pictures import Named
 from alexnet.measure.run import Run
 from alexnet.measure.viewer import BATCH
@@ -107,9 +107,8 @@ class Collection:
         """The named splits of a store, in this order; by default all. Raises UserError if its records are not as large
         as the run's, or if there is no such split."""
         check_size(run.folder, store)
-        names = list(splits) or [name for name, split in store.splits.items() if len(split)]
-        pool = Pool(tuple(part_of(store, name) for name in names))
-        counts = {name: len(store.splits[name]) for name in names}
+        pool = Pool.of(store, splits)
+        counts = {name: len(split) for name, split in pool.splits.items()}
         identity = {"store": str(store.path.resolve()), "fingerprint": store.fingerprint, "parts": counts}
         classes = {"labels": pool.labels.tolist(), "class_ids": store.class_ids, "class_names": store.class_names}
         return cls(pool, pool.keys, identity, classes)

@@ -1,9 +1,9 @@
-"""Pictures of any kind as records of a run: a part of a store, several parts as one set, files, arrays.
+"""Pictures of any kind as records of a run: a split of a store, several splits as one set, files, arrays.
 
 B pictures asked for · S side of a record · H, W rows and columns of a picture.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from alexnet.data.batches import Pictures
-from alexnet.data.store.read import StoreSplit
+from alexnet.data.store.read import Store, StoreSplit
 from alexnet.images.decode import Decoded, Undecodable
+from alexnet.measure.evaluation import filled_splits, split_of
 from alexnet.measure.pictures import Named, Picture, name_of, numbered, picture_list
 from alexnet.measure.predict import Failure
 from alexnet.measure.run import Run
@@ -21,37 +22,41 @@ from alexnet.processors import threads_allowed
 
 @dataclass(frozen=True, eq=False)
 class Pool:
-    """Several parts of a store as one set, one behind the other."""
+    """Several splits of a store, by their names, as one set, in this order."""
 
-    parts: tuple[StoreSplit, ...]
+    splits: dict[str, StoreSplit]
+
+    @classmethod
+    def of(cls, store: Store, names: Iterable[str] = ()) -> "Pool":
+        """The named splits, by default all that have pictures. Raises UserError for one that has none."""
+        return cls({name: split_of(store, name) for name in names or filled_splits(store)})
 
     def __len__(self) -> int:
-        return sum(map(len, self.parts))
+        return sum(map(len, self.splits.values()))
 
     @property
     def labels(self) -> np.ndarray:
         """int64 (N,)"""
-        return np.concatenate([part.labels for part in self.parts])
+        return np.concatenate([split.labels for split in self.splits.values()])
 
     @property
     def keys(self) -> list[str]:
         """The pictures' paths in the source."""
-        return [key for part in self.parts for key in part.keys]
+        return [key for split in self.splits.values() for key in split.keys]
 
-    @property
-    def digests(self) -> np.ndarray:
-        """uint8 (N, 16): equal rows are equal pictures."""
-        return np.concatenate([part.digests for part in self.parts])
+    def owners(self, indices: np.ndarray) -> np.ndarray:
+        """The number of the split that each of the pictures is in, in the shape of `indices`."""
+        return np.searchsorted(np.cumsum([len(split) for split in self.splits.values()]), indices, side="right")
 
     def read(self, indices: np.ndarray) -> np.ndarray:
         """The records at `indices` (B,), in that order: uint8 (B, S, S, 3), RGB."""
-        ends = np.cumsum([len(part) for part in self.parts])
-        owners_b = np.searchsorted(ends, indices, side="right")
-        side = self.parts[0].size
+        owners_b, first = self.owners(indices), 0
+        side = next(iter(self.splits.values())).size
         records = np.empty((len(indices), side, side, 3), np.uint8)
-        for owner, part in enumerate(self.parts):
-            mine_b = owners_b == owner
-            records[mine_b] = part.read(indices[mine_b] - (ends[owner] - len(part)))
+        for owner, split in enumerate(self.splits.values()):
+            own_b = owners_b == owner
+            records[own_b] = split.read(indices[own_b] - first)
+            first += len(split)
         return records
 
     def sound(self, indices: np.ndarray) -> tuple[np.ndarray, list[Failure]]:
@@ -61,7 +66,7 @@ class Pool:
 
 @dataclass(frozen=True, eq=False)
 class UnpreparedImages:
-    """Files, bytes, Pillow images or arrays, made records as the run's own pictures were when they are asked for.
+    """Files, bytes, Pillow images or arrays, converted on access to records like those that the run was trained on.
     `names`: how messages name them; by default by their number and file."""
 
     run: Run
@@ -95,7 +100,7 @@ class UnpreparedImages:
 
 
 def as_pictures(run: Run, pictures: Any) -> Pictures:
-    """A picture, or several of any kind that `picture_list` takes, as a set that can be read; a part of a store is one
+    """A picture, or several of any kind that `picture_list` takes, as a set that can be read; a split of a store is one
     already. Raises ValueError for what can't be pictures."""
     if hasattr(pictures, "read") and hasattr(pictures, "__len__"):
         return pictures

@@ -15,7 +15,8 @@ from alexnet.features.charts import accuracy_over_pictures
 from alexnet.features.duplicates import THRESHOLD, Duplicate, find_duplicates
 from alexnet.features.extract import describer, features_of
 from alexnet.features.options import TransferOptions
-from alexnet.features.transfer import Study, pooled
+from alexnet.features.pictures import Pool
+from alexnet.features.transfer import Study
 from alexnet.features.voc import PAPER, average_precisions, open_pictures
 from alexnet.files.atomic import write_atomically
 from alexnet.files.outputs import GENERATOR, mark, refuse_foreign
@@ -48,9 +49,9 @@ def write_transfer(
     if (out / "begun.json").exists() and read_json(out / "begun.json") != begun:
         raise UserError(f"{out}: holds measurements of another run, store, --seen, --views or --epochs. Name another.")
     write_atomically(out / "begun.json", json_bytes(begun))
-    duplicates = (
-        [] if known is None else find_duplicates(pooled(store), pooled(known), progress=partial(progress, "duplicates"))
-    )
+    duplicates = list[Duplicate]()
+    if known is not None:
+        duplicates = find_duplicates(Pool.of(store), Pool.of(known), progress=partial(progress, "duplicates"))
     study = Study(run, store, out, options, frozenset(one.first for one in duplicates), progress)
     outcomes = study.outcomes()
     content = {
@@ -70,7 +71,7 @@ def write_transfer(
 def named_duplicates(store: Store, seen: Store | None, duplicates: Sequence[Duplicate]) -> list[dict[str, Any]]:
     if seen is None or not duplicates:
         return []
-    mine, theirs = pooled(store).keys, pooled(seen).keys
+    mine, theirs = Pool.of(store).keys, Pool.of(seen).keys
     return [
         {"key": mine[one.first], "seen": theirs[one.second], "correlation": round(one.correlation, 4)}
         for one in duplicates

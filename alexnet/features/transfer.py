@@ -58,7 +58,7 @@ class Study:
         check_views(self.options.views)
         if min(self.options.folds, self.options.epochs, *self.options.per_class) < 1:
             raise UsageError("--folds, --epochs and --per-class: at least 1.")
-        self.pool = pooled(self.store)
+        self.pool = Pool.of(self.store)
         self.kept = np.array([n for n in range(len(self.pool)) if n not in self.left_out])
         self.labels = self.pool.labels[self.kept]
         if (most := max(self.options.per_class)) > (available := largest_per_class(self.labels)):
@@ -155,11 +155,6 @@ class FoldAccuracy:
     """The accuracy of a training on one fold, kept in a file."""
 
     accuracy: float
-
-
-def pooled(store: Store) -> Pool:
-    """All pictures of a store, of every split: the folds are drawn from them."""
-    return Pool(tuple(split for split in store.splits.values() if len(split)))
 
 
 def untrained(run: Run, seed: int) -> ViewAverager:

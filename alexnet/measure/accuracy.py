@@ -4,7 +4,9 @@ N pictures · B pictures of a batch · V views · K classes · C side of a view.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
+from operator import add
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,35 +31,33 @@ class Counts:
     top5_errors: int = 0
     nll: float = 0.0
 
+    @classmethod
+    def of(cls, ranks: Any, nlls: Any) -> "Counts":
+        """From the rank of each picture's true class (0: most probable) and its −ln p, arrays or tensors (N,)."""
+        return cls(len(ranks), int((ranks >= 1).sum()), int((ranks >= TOP).sum()), float(nlls.sum()))
+
     def __add__(self, other: "Counts") -> "Counts":
-        return Counts(
-            self.pictures + other.pictures,
-            self.top1_errors + other.top1_errors,
-            self.top5_errors + other.top5_errors,
-            self.nll + other.nll,
-        )
+        return Counts(*map(add, astuple(self), astuple(other)))
 
     @property
     def top1(self) -> float:
-        """Share of pictures whose class is not the most probable one."""
-        return self.top1_errors / self.pictures
+        """Share of pictures whose class is not the most probable one; 0 of none."""
+        return self.top1_errors / max(1, self.pictures)
 
     @property
     def top5(self) -> float:
-        """Share of pictures whose class is not among the five most probable ones."""
-        return self.top5_errors / self.pictures
+        """Share of pictures whose class is not among the five most probable ones; 0 of none."""
+        return self.top5_errors / max(1, self.pictures)
 
     @property
     def mean_nll(self) -> float:
-        """Mean of −ln p(true class), in nats."""
-        return self.nll / self.pictures
+        """Mean of −ln p(true class), in nats; 0 of none."""
+        return self.nll / max(1, self.pictures)
 
 
 def count(probabilities: Float[Tensor, "B K"], labels: Int[Tensor, "B"]) -> Counts:
     """Count a batch. Of classes with equal probability the lower number ranks first."""
-    ranks = rank_of_truth(probabilities, labels)
-    nll = nll_of_truth(probabilities, labels)
-    return Counts(len(labels), int((ranks >= 1).sum()), int((ranks >= TOP).sum()), float(nll.sum()))
+    return Counts.of(rank_of_truth(probabilities, labels), nll_of_truth(probabilities, labels))
 
 
 def nll_of_truth(probabilities: Float[Tensor, "B K"], labels: Int[Tensor, "B"]) -> Float[Tensor, "B"]:
@@ -76,20 +76,20 @@ def rank_of_truth(probabilities: Float[Tensor, "B K"], labels: Int[Tensor, "B"])
 
 def probabilities_of(
     viewer: ViewAverager,
-    part: StoreSplit,
+    split: StoreSplit,
     views: Sequence[int] = (1,),
     progress: Progress | None = None,
     team: Team = ALONE,
     network: NetworkShard | None = None,
 ) -> Iterator[tuple[dict[int, Float[Tensor, "B K"]], slice]]:
-    """Probabilities of a part of a store with each number of views, batch by batch in the store's order, and the
+    """Probabilities of a split of a store with each number of views, batch by batch in the store's order, and the
     batch's place in it. `progress(done, total)`.
 
     Of a `team` each process gives its own batches, the same ones as one process alone computes. `network`: what this
     process holds of a network that they hold together; processes without logits give nothing."""
-    shards = list(team.evaluation_shards(len(part), BATCH))
+    shards = list(team.evaluation_shards(len(split), BATCH))
     order = np.concatenate([shard.indices for shard in shards]) if shards else np.arange(0)
-    with Stream(part, len(shards[0].indices) if shards else 1, order) as stream:
+    with Stream(split, len(shards[0].indices) if shards else 1, order) as stream:
         for shard, batch in zip(shards, stream, strict=True):
             if network is not None:
                 network.begin_batch(0, 0, shard, viewer.device)
@@ -97,19 +97,19 @@ def probabilities_of(
             if shard.counts and found[views[0]].shape[1] > 0:
                 yield found, slice(int(shard.indices[0]), int(shard.indices[-1]) + 1)
             if progress:
-                progress(int(shard.shares[-1][-1]) + 1, len(part))
+                progress(int(shard.shares[-1][-1]) + 1, len(split))
 
 
 def evaluate(
     viewer: ViewAverager,
-    part: StoreSplit,
+    split: StoreSplit,
     views: int = 1,
     progress: Progress | None = None,
     team: Team = ALONE,
     network: NetworkShard | None = None,
 ) -> Counts:
-    """Count a whole part of a store, each picture once; every process of a team gets the counts of all."""
-    batches = probabilities_of(viewer, part, (views,), progress, team, network)
-    labels = torch.from_numpy(part.labels.astype(np.int64))
+    """Count a whole split of a store, each picture once; every process of a team gets the counts of all."""
+    batches = probabilities_of(viewer, split, (views,), progress, team, network)
+    labels = torch.from_numpy(split.labels.astype(np.int64))
     local = sum((count(found[views], labels[place]) for found, place in batches), Counts())
     return sum(team.everyones(local), Counts())

@@ -74,7 +74,7 @@ def check_alike(members: Sequence[Probabilities]) -> None:
         ):
             if ours != theirs:
                 raise UserError(
-                    f"the {what} of networks 1 and {place} differ: only probabilities of the same part of the same "
+                    f"the {what} of networks 1 and {place} differ: only probabilities of the same split of the same "
                     "store can be averaged. Make both with `alexnet evaluate … --save-probabilities`."
                 )
 

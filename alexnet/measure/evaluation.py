@@ -1,4 +1,4 @@
-"""A whole evaluation: every picture of a part of a store judged once, and what can be counted from that, exactly.
+"""A whole evaluation: every picture of a split of a store judged once, and what can be counted from that, exactly.
 
 N pictures · B pictures of a batch · K classes.
 """
@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,24 +30,11 @@ Judged = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
-class ClassRow:
-    """One class of the table: its pictures, how many of them were missed, and the mean −ln p(true class), in nats."""
+class ClassCounts(Counts):
+    """The counts of one class."""
 
-    name: str
-    id: str
-    pictures: int
-    top1_errors: int
-    top5_errors: int
-    nll: float
-
-    @property
-    def top1_error(self) -> float:
-        """Share of the class's pictures, 0 to 1; 0 where it has none."""
-        return self.top1_errors / self.pictures if self.pictures else 0.0
-
-    @property
-    def top5_error(self) -> float:
-        return self.top5_errors / self.pictures if self.pictures else 0.0
+    name: str = ""
+    id: str = ""
 
 
 @dataclass(frozen=True)
@@ -95,9 +82,7 @@ class Evaluation:
 
     @cached_property
     def counts(self) -> Counts:
-        return Counts(
-            len(self.labels), int((self.ranks >= 1).sum()), int((self.ranks >= TOP).sum()), float(self.nlls.sum())
-        )
+        return Counts.of(self.ranks, self.nlls)
 
     @cached_property
     def unseen(self) -> "Evaluation | None":
@@ -128,19 +113,15 @@ class Evaluation:
         return self.counts.mean_nll
 
     @cached_property
-    def per_class(self) -> tuple[ClassRow, ...]:
-        """A row for each class, in the order of the outputs."""
-        classes = len(self.class_ids)
+    def per_class(self) -> tuple[ClassCounts, ...]:
+        """The counts of each class, in the order of the outputs."""
 
-        def tally(weights: np.ndarray | None = None) -> np.ndarray:
-            return np.bincount(self.labels, weights, minlength=classes)
+        def tally(weights: np.ndarray | None = None) -> list[Any]:
+            return np.bincount(self.labels, weights, minlength=len(self.class_ids)).tolist()
 
-        pictures, nll = tally(), tally(self.nlls)
-        top1, top5 = tally(self.ranks >= 1).astype(int), tally(self.ranks >= TOP).astype(int)
-        return tuple(
-            ClassRow(name, ident, int(pictures[k]), int(top1[k]), int(top5[k]), float(nll[k] / max(1, pictures[k])))
-            for k, (name, ident) in enumerate(zip(self.class_names, self.class_ids, strict=True))
-        )
+        top1, top5 = (map(int, tally(self.ranks >= limit)) for limit in (1, TOP))
+        columns = tally(), top1, top5, tally(self.nlls), self.class_names, self.class_ids
+        return tuple(ClassCounts(*row) for row in zip(*columns, strict=True))
 
     @cached_property
     def confusion(self) -> np.ndarray:
@@ -158,7 +139,7 @@ class Evaluation:
         return tuple(sorted(found, key=lambda c: (-c.count, c.pictures, c.true, c.predicted))[:most])
 
 
-def judge(probabilities: torch.Tensor, labels: torch.Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def judge(probabilities: torch.Tensor, labels: torch.Tensor) -> Judged:
     """Most probable class, rank of the true class (0: first) and −ln p(true class) for each picture, (B,) each."""
     # numpy, because its argmax promises the first of equals.
     predicted = probabilities.numpy().argmax(axis=1)
@@ -171,46 +152,42 @@ def evaluate_run(
     viewer: ViewAverager,
     store: Store,
     *,
-    part: str = "val",
+    split: str = "val",
     views: Sequence[int] = (1,),
     progress: Progress | None = None,
     keep_probabilities: bool = False,
     team: Team = ALONE,
 ) -> tuple[dict[int, Evaluation], Probabilities | None]:
-    """Judge every picture of a part of a store with each number of `views` (1, 5, 9 or 10), in one pass. Each
+    """Judge every picture of a split of a store with each number of `views` (1, 5, 9 or 10), in one pass. Each
     process of a `team` judges whole batches, the same ones as one process alone: all get the whole, to the same bits.
 
     With `keep_probabilities` also the probabilities of the largest number of views (4·N·K bytes of memory).
     The pictures may be of some of the run's classes only; answers are among all of them.
-    Raises UserError if they are of other classes, if the picture size is not the run's, if there is no such part, or if
-    an output is not a number.
+    Raises UserError if they are of other classes or of another size than the run's, if there is no such split, or if an
+    output is not a number.
     """
-    pictures = part_of(store, part)
+    pictures = split_of(store, split)
     classes = class_map(folder, store, pictures)
     check_size(folder, store)
     seen = seen_in_training(folder, store, pictures)
     labels = classes[pictures.labels]
     own: list[tuple[int, dict[int, Judged], np.ndarray | None]] = []
     for found, place in probabilities_of(viewer, pictures, views, progress, team):
-        judged: dict[int, Judged] = {}
-        for count, probabilities_bk in found.items():
+        for probabilities_bk in found.values():
             check_numbers(folder, pictures, probabilities_bk, place)
-            judged[count] = judge(probabilities_bk, torch.from_numpy(labels[place]))
+        true = torch.from_numpy(labels[place])
+        judged = {count: judge(probabilities_bk, true) for count, probabilities_bk in found.items()}
         own.append((place.start, judged, found[max(views)].numpy() if keep_probabilities else None))
     whole = sorted((batch for batches in team.everyones(own) for batch in batches), key=lambda batch: batch[0])
-    ids = tuple(folder.value("classes", "ids"))
-    evaluations = {
-        count: Evaluation(
-            count, folder.class_names, ids, labels, *map(np.concatenate, zip(*batches, strict=True)), seen=seen
-        )
-        for count in views
-        for batches in [[judged[count] for _, judged, _ in whole]]
-    }
+    ids, evaluations = tuple(folder.value("classes", "ids")), dict[int, Evaluation]()
+    for count in views:
+        arrays = map(np.concatenate, zip(*(judged[count] for _, judged, _ in whole), strict=True))
+        evaluations[count] = Evaluation(count, folder.class_names, ids, labels, *arrays, seen=seen)
     if not keep_probabilities:
         return evaluations, None
     about = {
         "views": max(views),
-        "part": part,
+        "part": split,
         "store": store.fingerprint,
         "run": tensor_digest(viewer.network.state_dict()),
         "class_ids": list(ids),
@@ -223,11 +200,17 @@ def evaluate_run(
 # ── does the store fit the run? ──────────────────────────────────────────────────────────────────────────────────
 
 
-def part_of(store: Store, name: str) -> StoreSplit:
-    """The store's part called `name`. Raises UserError, naming those that exist, if it is absent or empty."""
-    if name not in store.splits or not len(store.splits[name]):
-        there = ", ".join(part for part, pictures in store.splits.items() if len(pictures))
-        raise UserError(f"{store.path}: has no pictures in a part {name!r}. Choose with --split; there are: {there}.")
+def filled_splits(store: Store) -> list[str]:
+    """The names of the splits that have pictures."""
+    return [name for name, split in store.splits.items() if len(split)]
+
+
+def split_of(store: Store, name: str) -> StoreSplit:
+    """The store's split called `name`. Raises UserError, naming those that exist, if it is absent or empty."""
+    if name not in (there := filled_splits(store)):
+        raise UserError(
+            f"{store.path}: has no pictures in a split {name!r}. Choose with --split; there are: {', '.join(there)}."
+        )
     return store.splits[name]
 
 
@@ -238,14 +221,11 @@ def class_map(folder: RunFolder, store: Store, pictures: StoreSplit) -> np.ndarr
     Classes are matched by their ids; if some are not found, all are matched by their names. Raises UserError, naming
     them, for pictures of classes that the run does not have.
     """
-    needed = [store.class_ids[k] for k in np.unique(pictures.labels)]
-    by_id = matched(store.class_ids, folder.value("classes", "ids"))
-    by_name = matched(store.class_names, folder.class_names)
-    for found in (by_id, by_name):
+    outputs = folder.value("classes", "ids")
+    for found in (matched(store.class_ids, outputs), matched(store.class_names, folder.class_names)):
         if (found[pictures.labels] >= 0).all():
             return found
-    outputs = folder.value("classes", "ids")
-    foreign = [ident for ident in needed if ident not in outputs]
+    foreign = [ident for k in np.unique(pictures.labels) if (ident := store.class_ids[k]) not in outputs]
     absent = [ident for ident in outputs if ident not in set(store.class_ids)]
     apart = ((foreign, "in the store only"), (absent, "in the run only"))
     complaints = [f"{first_few(idents)} {where}" for idents, where in apart if idents]
@@ -257,14 +237,14 @@ def class_map(folder: RunFolder, store: Store, pictures: StoreSplit) -> np.ndarr
 
 
 def matched(ours: Sequence[str], theirs: Sequence[str]) -> np.ndarray:
-    """int64: for each of `ours` where it stands in `theirs`, −1 if nowhere or if it is in one of the two twice."""
+    """int64: for each of `ours` its position in `theirs`, −1 if it is absent or twice in one of them."""
     places, here, there = {name: place for place, name in enumerate(theirs)}, Counter(ours), Counter(theirs)
     return np.array([places[name] if here[name] == there[name] == 1 else -1 for name in ours], np.int64)
 
 
-def how_matched(folder: RunFolder, store: Store, part: str) -> str:
+def how_matched(folder: RunFolder, store: Store, split: str) -> str:
     """A sentence if the store's classes are in another order than the run's, or have other ids; else empty."""
-    pictures, ids = part_of(store, part), list(folder.value("classes", "ids"))
+    pictures, ids = split_of(store, split), list(folder.value("classes", "ids"))
     found = class_map(folder, store, pictures)
     known = [place for place in found.tolist() if place >= 0]
     if [ids[place] for place in known] != [store.class_ids[k] for k in np.flatnonzero(found >= 0)]:
@@ -290,6 +270,6 @@ def check_numbers(folder: RunFolder, pictures: StoreSplit, probabilities: torch.
     if len(bad):
         key = pictures.keys[place.start + int(bad[0])]
         raise UserError(
-            f"{Path(folder.path)}: the network's outputs for {key} are not numbers. Try --precision fp32; if that does "
+            f"{folder.path}: the network's outputs for {key} are not numbers. Try --precision fp32; if that does "
             "not help, its weights are spoilt: train again with a smaller --learning-rate."
         )

@@ -59,18 +59,18 @@ def trained_on(run: RunFolder, store: Store | None = None) -> tuple[list[dict[st
     return [kind_of_records(store)], digests_of(store.splits["train"])
 
 
-def seen_in_training(run: RunFolder, store: Store, part: StoreSplit) -> np.ndarray | None:
+def seen_in_training(run: RunFolder, store: Store, split: StoreSplit) -> np.ndarray | None:
     """For each picture of a split whether the run was trained on an equal record, bool (N,). None if that can't be
     checked: the run's training pictures are not known, or their records were made in another way."""
     known = trained_on(run, store)
     if known is None or kind_of_records(store) not in known[0]:
         return None
-    return np.isin(digests_of(part), known[1])
+    return np.isin(digests_of(split), known[1])
 
 
-def digests_of(part: StoreSplit) -> np.ndarray:
+def digests_of(split: StoreSplit) -> np.ndarray:
     """uint64 (N,): the beginning of each record's digest."""
-    return np.ascontiguousarray(part.digests[:, :KEPT_BYTES]).view(np.uint64)[:, 0]
+    return np.ascontiguousarray(split.digests[:, :KEPT_BYTES]).view(np.uint64)[:, 0]
 
 
 def kind_of_records(store: Store) -> dict[str, Any]:

@@ -182,15 +182,17 @@ class Run:
         self,
         store: Store | str | PathLike[str],
         *,
-        part: str = "val",
+        split: str = "val",
         views: int = 10,
         progress: Progress | None = None,
+        part: str | None = None,
     ) -> Evaluation:
-        """Judge every picture of a part of a store: the mean over 1, 5, 9 or 10 `views`. Raises UserError if the
-        store's classes or picture size are not the run's."""
+        """Judge every picture of a split of a store: the mean over 1, 5, 9 or 10 `views`. Raises UserError if the
+        store's classes or picture size are not the run's. `part`: deprecated name of `split`."""
         check_views(views)
+        split = part or split
         store = store if isinstance(store, Store) else Store.open(Path(store))
-        found, _ = evaluate_run(self.folder, self.viewer, store, part=part, views=(views,), progress=progress)
+        found, _ = evaluate_run(self.folder, self.viewer, store, split=split, views=(views,), progress=progress)
         return found[views]
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor
@@ -15,7 +15,7 @@ from alexnet.data.batches import Progress
 from alexnet.data.store.read import Store
 from alexnet.errors import UserError
 from alexnet.files.atomic import is_temporary
-from alexnet.files.schema import describe, is_altered
+from alexnet.files.schema import Key, describe, is_altered
 from alexnet.files.tensors import load_tensors
 from alexnet.measure.accuracy import Counts
 from alexnet.measure.run import Run
@@ -34,11 +34,8 @@ class Finding:
     """What a check found of one file, or of the accuracy; `sound`: whether it is as it was written."""
 
     what: str
-    words: str
+    words: Annotated[str, Key("finding")]
     sound: bool
-
-    def as_json(self) -> dict[str, Any]:
-        return {"what": self.what, "finding": self.words, "sound": self.sound}
 
 
 def verify_run(
@@ -81,7 +78,7 @@ def _found(what: str, check: Callable[[], str]) -> Finding:
     try:
         return Finding(what, check(), True)
     except UserError as fault:
-        file, _, words = str(fault).partition(": ")  # the line begins with its name
+        file, _, words = str(fault).partition(": ")  # the message begins with the file's name
         return Finding(what, words if file.endswith(what) else str(fault), False)
     except Exception as fault:  # of a damaged config or file, whatever it makes a check raise
         return Finding(what, f"damaged or edited ({describe(fault)})", False)
@@ -158,11 +155,11 @@ def check_other(path: Path) -> str:
 
 
 def check_log(run: RunFolder) -> str:
-    """Every line can be read, epochs rise by one, a run that has ended is there to its last."""
+    """Every line can be read, epochs rise by one, and the log of a finished run has its last epoch."""
     path = run.path / "log.jsonl"
     epochs = [event["epoch"] for event in read_history(path).epochs]
     if any(later != before + 1 for before, later in zip([0, *epochs], epochs, strict=False)):
-        raise UserError(f"{path}: its epochs are {epochs}, which is not one after the other")
+        raise UserError(f"{path}: its epochs are {epochs}, which are not consecutive")
     trained = run.config.get("epochs_trained")
     if path.exists() and trained is not None and len(epochs) != trained:
         raise UserError(f"{path}: has {len(epochs)} epochs, config.json says {trained}")

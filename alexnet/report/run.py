@@ -18,7 +18,7 @@ from alexnet.data.order import epoch_order
 from alexnet.data.store.read import Store
 from alexnet.files.atomic import write_atomically
 from alexnet.files.outputs import refuse_foreign
-from alexnet.measure.evaluation import Evaluation, class_map, evaluate_run, part_of
+from alexnet.measure.evaluation import Evaluation, class_map, evaluate_run, split_of
 from alexnet.measure.pictures import Named
 from alexnet.measure.predict import Prediction
 from alexnet.measure.run import Run
@@ -43,14 +43,14 @@ def write_report(
     run: Run,
     store: Store | None = None,
     *,
-    part: str = "val",
+    split: str = "val",
     progress: Progress | None = None,
     say: Callable[[str], object] | None = None,
 ) -> Path:
     """Write RUN/report.html and RUN/figures/*.png and return the page's path. `say` receives the notes on the figures
     (see `report.text.notes_on`).
 
-    With a `store` every picture of its `part` is judged once, by centre and ten views. Raises UserError if the store
+    With a `store` every picture of its `split` is judged once, by centre and ten views. Raises UserError if the store
     does not fit the run, or a file can't be written.
     """
     path, images = run.path / "report.html", Images(run.path / "figures")
@@ -58,8 +58,8 @@ def write_report(
     history = read_history(run.path / "log.jsonl")
     evaluations, shown = dict[int, Evaluation](), ()
     if store is not None:
-        evaluations, _ = evaluate_run(run.folder, run.viewer, store, part=part, views=(1, 10), progress=progress)
-        shown = choose_pictures(run, store, part)
+        evaluations, _ = evaluate_run(run.folder, run.viewer, store, split=split, views=(1, 10), progress=progress)
+        shown = choose_pictures(run, store, split)
         if say:
             for note in notes_on(evaluations[10]):
                 say(note)
@@ -73,7 +73,7 @@ def write_report(
         else {},
         kernels=kernels(run, images),
         shown=[(record_file(one.pixels), one) for one in shown],
-        part=part,
+        split=split,
         **judgement(run, evaluations[10], shown, images) if evaluations else {"confusion": None, "notes": ()},
     )
     images.remove_stale()
@@ -84,9 +84,9 @@ def write_report(
 # ── what the template run.html shows ─────────────────────────────────────────────────────────────────────────────
 
 
-def choose_pictures(run: Run, store: Store, part: str) -> tuple[Shown, ...]:
-    """Eight pictures of a part, the same ones each time, with their ten-view predictions."""
-    pictures = part_of(store, part)
+def choose_pictures(run: Run, store: Store, split: str) -> tuple[Shown, ...]:
+    """Eight pictures of a split, the same ones each time, with their ten-view predictions."""
+    pictures = split_of(store, split)
     chosen = epoch_order(len(pictures), seed=0, epoch=0)[:SHOWN_PICTURES]
     records, outputs = pictures.read(chosen), class_map(run.folder, store, pictures)
     named = (Named(pictures.keys[int(place)], record) for place, record in zip(chosen, records, strict=True))

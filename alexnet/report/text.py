@@ -9,7 +9,7 @@ import torch
 from rich.cells import cell_len, set_cell_size
 
 from alexnet.measure.accuracy import count
-from alexnet.measure.evaluation import ClassRow, Evaluation
+from alexnet.measure.evaluation import ClassCounts, Evaluation
 from alexnet.measure.predict import Failure, Prediction
 from alexnet.measure.probabilities import Probabilities
 from alexnet.text import counted, first_few, printable, table
@@ -104,22 +104,22 @@ def class_table(evaluation: Evaluation) -> str:
     heading = f"Per class ({VIEW_NAMES[evaluation.views]})"
     if len(rows) > ROWS_SHOWN:
         heading += f": the {ROWS_SHOWN} worst of {len(rows):,}; --json has all"
-        rows = sorted(rows, key=lambda row: (-row.top1_error, row.id))[:ROWS_SHOWN]
+        rows = sorted(rows, key=lambda row: (-row.top1, row.id))[:ROWS_SHOWN]
     if absent:
         heading += f"; {counted(absent, 'class has', 'classes have')} no picture here"
     return f"{heading}\n{table(CLASS_COLUMNS, map(class_cells, rows))}"
 
 
-def class_cells(row: ClassRow) -> tuple[str, ...]:
+def class_cells(row: ClassCounts) -> tuple[str, ...]:
     """The cells of `CLASS_COLUMNS`."""
     return (
         fitted(row.name, NAME_CELLS),
         f"{row.pictures:,}",
         f"{row.top1_errors:,}",
-        f"{row.top1_error:.1%}",
+        f"{row.top1:.1%}",
         f"{row.top5_errors:,}",
-        f"{row.top5_error:.1%}",
-        f"{row.nll:.3f}",
+        f"{row.top5:.1%}",
+        f"{row.mean_nll:.3f}",
     )
 
 
@@ -156,7 +156,7 @@ def evaluation_as_json(evaluations: dict[int, Evaluation]) -> dict[str, Any]:
                 "class": row.name,
                 "id": row.id,
                 "pictures": row.pictures,
-                "nll": row.nll,
+                "nll": row.mean_nll,
                 "top1_errors": row.top1_errors,
                 "top5_errors": row.top5_errors,
             }

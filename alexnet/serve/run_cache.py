@@ -25,7 +25,7 @@ from alexnet.features.similar.index import DESCRIPTION, Index, build
 from alexnet.files.atomic import faults_named, write_atomically
 from alexnet.files.schema import from_json, is_sealed, json_bytes, read_json, sealed
 from alexnet.files.tensors import digest_in
-from alexnet.measure.evaluation import check_size, evaluate_run, part_of
+from alexnet.measure.evaluation import check_size, evaluate_run, filled_splits, split_of
 from alexnet.report.text import evaluation_as_json
 from alexnet.see.activation_statistics import ActivationStatistics, measure_activations
 from alexnet.see.connections import weighted_layers
@@ -51,7 +51,7 @@ class Prepared:
     @classmethod
     def of(cls, store: Store) -> "Prepared":
         """With "val", or the first split that has pictures."""
-        filled = [name for name, split in store.splits.items() if len(split)]
+        filled = filled_splits(store)
         return cls(store, "val" if "val" in filled else filled[0])
 
     def check(self, opened: OpenNetwork) -> None:
@@ -78,7 +78,7 @@ class RunCache:
 
     def __init__(self, opened: OpenNetwork, prepared: Prepared) -> None:
         self.opened, self.prepared = opened, prepared
-        self.split: StoreSplit = part_of(prepared.store, prepared.split)
+        self.split: StoreSplit = split_of(prepared.store, prepared.split)
         self.folder = opened.run.path / "explorer"
         self._files: LRUCache[tuple[Path, str], Any] = LRUCache(FILES)
 
@@ -180,7 +180,7 @@ class RunCache:
     def _evaluate(self, progress: Progress) -> None:
         run, prepared = self.opened.run, self.prepared
         found, _ = evaluate_run(
-            run.folder, run.viewer, prepared.store, part=prepared.split, views=VIEWS, progress=progress
+            run.folder, run.viewer, prepared.store, split=prepared.split, views=VIEWS, progress=progress
         )
         numbers = sealed({"about": self.about, "numbers": evaluation_as_json(found)})
         write_atomically(self.path("evaluation"), json_bytes(numbers))

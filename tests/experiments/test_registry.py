@@ -98,7 +98,7 @@ def test_table_2_tells_what_the_pretrained_networks_had_learned_before(
     (row,) = [row for row in result["rows"] if row["what"] == f"before fine-tuning, on {more.path.name}: error"]
     first = lab.opened(tables2012.fine_tuned(lab).start, 0)  # type: ignore[union-attr]
     assert first.folder.value("data", "fingerprint") == more.fingerprint
-    errors = [evaluate_run(first.folder, first.viewer, more, part="val", views=(1,))[0][1].top1_error]
+    errors = [evaluate_run(first.folder, first.viewer, more, split="val", views=(1,))[0][1].top1_error]
     assert row["values"][:1] == pytest.approx(errors)
     assert any("72 pictures of 12 classes, tuned on 96 pictures of 12 classes" in note for note in result["notes"])
     assert "conv6, learning rate 0.001, seeds 0 to 1" in result["recipe"]

@@ -84,7 +84,7 @@ def test_nothing_is_said_of_a_sound_store(pictures: Path, capsys: pytest.Capture
     assert check_store(store).remarks == []
     assert cli.main(["check", str(store.path)]) == 0
     told = capsys.readouterr()
-    assert "nothing odd" in told.out
+    assert "nothing unusual" in told.out
     assert [line.split() for line in told.out.splitlines()[:2]] == [["class", "train", "val"], ["ant", "12", "4"]]
     assert not list(store.path.parent.glob("*.png"))
 

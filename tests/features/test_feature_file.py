@@ -22,7 +22,7 @@ class Killed(BaseException):
 
 
 def test_it_holds_every_part_with_keys_labels_and_maps(run: Run, store: Store, tmp_path: Path) -> None:
-    pool = Pool((store.splits["train"], store.splits["val"]))
+    pool = Pool.of(store, ("train", "val"))
     about = write_features(run, Collection.of_store(run, store), tmp_path / "f.npy", layer="pool1", views=10)
     values, read = load_features(tmp_path / "f.npy")
     assert isinstance(values, np.memmap)

@@ -59,7 +59,7 @@ def test_files_arrays_and_records_are_the_same_picture(run: Run, store: Store, t
 
 def test_parts_pooled_are_read_in_any_order(store: Store) -> None:
     train, val = store.splits["train"], store.splits["val"]
-    pool = Pool((train, val))
+    pool = Pool({"train": train, "val": val})
     assert len(pool) == len(pool.keys) == len(pool.labels) == 260
     order = np.array([259, 0, 199, 200, 0])
     expected = np.concatenate([val.read(np.array([59])), train.read(np.array([0, 199])), val.read(np.array([0]))])

@@ -106,7 +106,7 @@ def test_first_weights_are_the_training_s(run: Run, trained: Path) -> None:
 
 
 def test_a_fold_becomes_a_store_with_the_same_pixels(store: Store, tmp_path: Path) -> None:
-    pool = Pool(tuple(store.splits.values()))
+    pool = Pool(store.splits)
     kept = np.arange(10, len(pool))
     fold = fold_of(pool.labels[kept], 3, 0, most_test=2)
     made = fold_store(store, pool, kept, fold, tmp_path / "fold.store")
@@ -128,7 +128,7 @@ def test_a_study_measures_once_and_goes_on(run: Run, store: Store, tmp_path: Pat
     ]  # fmt: skip
     assert all(len(one.accuracies) == 2 and 0 <= one.mean <= 1 for one in found)
     expected = probe(
-        features_of(run, Pool(tuple(store.splits.values())), "relu7"),
+        features_of(run, Pool(store.splits), "relu7"),
         np.concatenate([part.labels for part in store.splits.values()]),
         "svm",
         3,

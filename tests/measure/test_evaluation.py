@@ -42,7 +42,7 @@ def test_every_figure_recounted_picture_by_picture(made) -> None:
         assert row.top1_errors == sum(order[n, 0] != k for n in mine)
         assert row.top5_errors == sum(k not in order[n, :5] for n in mine)
         if mine:
-            assert row.nll == pytest.approx(np.mean([-np.log(float(probabilities[n, k])) for n in mine]), rel=1e-9)
+            assert row.mean_nll == pytest.approx(np.mean([-np.log(float(probabilities[n, k])) for n in mine]), rel=1e-9)
     for true in range(len(NAMES)):
         for predicted in range(len(NAMES)):
             expected = sum(labels[n] == true and order[n, 0] == predicted for n in range(len(labels)))
@@ -75,7 +75,7 @@ def test_an_evaluation_of_a_store_is_that_of_its_probabilities(run: Run, store: 
 
 
 def test_kept_probabilities_come_back_and_open_without_this_package(run: Run, store: Store, tmp_path: Path) -> None:
-    _, kept = evaluate_run(run.folder, run.viewer, store, part="train", views=(1,), keep_probabilities=True)
+    _, kept = evaluate_run(run.folder, run.viewer, store, split="train", views=(1,), keep_probabilities=True)
     assert kept is not None
     weights, _ = load_tensors(run.path / "model.safetensors")
     assert kept.about["run"] == tensor_digest(weights), "tells of which weights these are the answers"
@@ -148,7 +148,7 @@ def test_records_of_another_size_are_refused_with_the_remedy(run: Run, store: St
 
 def test_a_part_that_is_absent_is_refused_with_those_there(run: Run, store: Store) -> None:
     with pytest.raises(UserError, match=r"'test'.*train, val"):
-        run.evaluate(store, part="test")
+        run.evaluate(store, split="test")
     with pytest.raises(UsageError, match="--views 3"):
         run.evaluate(store, views=3)
 

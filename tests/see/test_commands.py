@@ -150,7 +150,7 @@ def test_parts(see: Callable, picture: Path, tmp_path: Path) -> None:
         ("occlusion", ["PICTURE", "--true", "zebra"], 2, "there is no class 'zebra'. The run's classes are: angle0"),
         ("occlusion", ["PICTURE", "--channel", "3"], 2, "--layer and --channel name the watched map together"),
         ("top", ["STORE", "--shard", "3/2"], 2, "--shard 3/2: I/N is expected"),
-        ("top", ["STORE", "--split", "test"], 1, "no pictures in a part 'test'"),
+        ("top", ["STORE", "--split", "test"], 1, "no pictures in a split 'test'"),
         ("evolution", ["STORE", "--epochs", "3"], 1, "no snapshot of epoch 3; there are: 1, 2, 5"),
         ("invariance", ["PICTURE", "--true", "angle0", "angle1"], 2, "2 classes for 1 pictures"),
         ("parts", ["absent.json"], 1, "absent.json: no such file or folder"),

@@ -17,8 +17,9 @@ from alexnet.experiments.trial import Trial
 from alexnet.features.charts import Line, accuracy_over_pictures
 from alexnet.features.duplicates import find_duplicates
 from alexnet.features.options import TransferOptions
+from alexnet.features.pictures import Pool
 from alexnet.features.probes import Outcome, largest_per_class, require_scikit_learn
-from alexnet.features.transfer import Study, pooled, store_of
+from alexnet.features.transfer import Study, store_of
 from alexnet.text import counted
 
 OF_256 = 200
@@ -117,7 +118,7 @@ def _prepared(lab: Lab, counts: Sequence[int]) -> tuple[Trial, tuple[int, ...], 
         require_scikit_learn()
     except UserError as fault:
         raise Unsuited(f"{fault}.") from None
-    most = largest_per_class(pooled(lab.store).labels)
+    most = largest_per_class(Pool.of(lab.store).labels)
     possible = tuple(count for count in counts if count <= most) or (most,)
     store, note = _without_duplicates(lab, lab.pretraining)
     trial = lab.trial("pre-trained", store=store)
@@ -132,10 +133,10 @@ def _prepared(lab: Lab, counts: Sequence[int]) -> tuple[Trial, tuple[int, ...], 
 def _without_duplicates(lab: Lab, pretraining: Store) -> tuple[Store, str]:
     """[Z] §5.2: what is in both sets, by normalised correlation, is left out of the pre-training."""
     name = f"duplicates-{pretraining.fingerprint[:8]}-{lab.store.fingerprint[:8]}"
-    pool = pooled(pretraining)
+    pool = Pool.of(pretraining)
 
     def look() -> dict[str, list[int]]:
-        return {"pictures": sorted({one.first for one in find_duplicates(pool, pooled(lab.store))})}
+        return {"pictures": sorted({one.first for one in find_duplicates(pool, Pool.of(lab.store))})}
 
     found = set(lab.cached(name, look)["pictures"])
     note = f"{counted(len(found), 'picture')} left out of the pre-training set: near-duplicates are in the other one."

@@ -32,7 +32,6 @@ from alexnet.files.outputs import refuse_foreign
 from alexnet.files.schema import Count, Key, Range, check, from_json, json_bytes, read_json, reading_errors, to_json
 from alexnet.files.tensors import load_tensors, save_tensors, tensor_digest
 from alexnet.isolation import isolated
-from alexnet.measure.evaluation import part_of
 from alexnet.measure.run import Run
 
 FORMAT_VERSION = 1
@@ -324,5 +323,4 @@ def check_store(index: Index, store: Store) -> None:
 def records_of(index: Index, store: Store, places: np.ndarray) -> np.ndarray:
     """The pictures at these places of the index, uint8 (n, S, S, 3). Raises UserError for another store."""
     check_store(index, store)
-    pool = Pool(tuple(part_of(store, name) for name in index.description.pictures.splits))
-    return pool.read(np.asarray(places).reshape(-1))
+    return Pool.of(store, index.description.pictures.splits).read(np.asarray(places).reshape(-1))
