@@ -5,13 +5,14 @@ import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
+# Before torch and NumPy are imported, for this process and its children. By default the threads of OpenMP and OpenBLAS
+# spin while they wait, which takes the cores from the other workers of pytest-xdist. OpenBLAS has no other remedy.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 import numpy as np
 import pytest
 from PIL import Image
-
-# Before torch is imported, for this process and its children: OpenMP's threads sleep while they wait. By default they
-# spin, which takes the cores from the other workers of pytest-xdist.
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 from alexnet.data.sources import open_source
 from alexnet.data.store.prepare import prepare
