@@ -19,7 +19,7 @@ from alexnet.data.views import views_of
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What training does to a record. `crops`: random places ([A] §4.1), [Z] §3's ten fixed ones, or the centre;
+    """What training does to a record. `crops`: random positions ([A] §4.1), [Z] §3's ten fixed ones, or the centre;
     `chunk`: pictures in a row that share crop and mirror (1; the 2012 code: 32); `colour`: see `colour_noise`;
     `cutout`: side in pixels of a square that is set to the mean, 0 for none."""
 
@@ -43,8 +43,8 @@ class Augmentation:
         first: int,
         dtype: torch.dtype,
     ) -> Batch:
-        """Augment a batch. `indices` (B,): the pictures' numbers in their set; `first`: the place in the epoch of the
-        batch's first picture (chunks are counted along the epoch)."""
+        """Augment a batch. `indices` (B,): the pictures' numbers in their set; `first`: the position in the epoch of
+        the batch's first picture (chunks are counted along the epoch)."""
         drawn_for = indices if self.chunk == 1 else (first + np.arange(len(indices))) // self.chunk
         rows, mirrored = self._places(inputs, seed, epoch, drawn_for)
         noise, scale = colour_noise(self.colour, inputs, seed, epoch, indices)

@@ -4,9 +4,9 @@ So an epoch's order, a crop or a mirror can be recomputed after a resume, on any
 any state to save. The numbers come from splitmix64 (Steele, Lea, Flood, OOPSLA 2014), written out here in
 unsigned 64-bit arithmetic, so that no library's change of generator can alter a run.
 
-Shapes: N pictures of the part · B pictures of a batch.
+Shapes: N pictures of the split · B pictures of a batch.
 The 2012 code draws one crop and one mirror per chunk of 32 consecutive pictures: pass chunk numbers
-(place in the epoch // 32) instead of picture indices.
+(position in the epoch // 32) instead of picture indices.
 """
 
 from enum import IntEnum
@@ -18,7 +18,7 @@ GOLDEN = 0x9E3779B97F4A7C15
 FACTOR_1, FACTOR_2 = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
 
 CROP_POSITIONS = 33
-"""Offsets 0 … 32 of a 224 crop in 256 pixels, both ends included: 33 × 33 places (2012 code)."""
+"""Offsets 0 … 32 of a 224 crop in 256 pixels, both ends included: 33 × 33 positions (2012 code)."""
 
 
 class Purpose(IntEnum):
@@ -39,18 +39,18 @@ def epoch_order(count: int, seed: int, epoch: int) -> np.ndarray:
     """
     if count < 0:
         raise ValueError(f"count must not be negative, got {count}")
-    numbers_n = place_bits(seed, Purpose.ORDER, epoch, np.arange(count))[:, 0]
+    numbers_n = bits_at(seed, Purpose.ORDER, epoch, np.arange(count))[:, 0]
     return np.argsort(numbers_n).astype(np.int64, copy=False)
 
 
-def place_bits(seed: int, purpose: int, epoch: int, indices: np.ndarray, columns: int = 1) -> np.ndarray:
-    """Uniform random bits for each place, (B, columns) uint64. ``indices`` (B,) integers: pictures or chunks."""
+def bits_at(seed: int, purpose: int, epoch: int, indices: np.ndarray, columns: int = 1) -> np.ndarray:
+    """Uniform random bits for each position, (B, columns) uint64. ``indices`` (B,) integers: pictures or chunks."""
     places_b1 = np.asarray(indices).astype(np.uint64).reshape(-1, 1)
-    keys_1c = np.array([[place_key(seed, purpose, epoch, column) for column in range(columns)]], dtype=np.uint64)
+    keys_1c = np.array([[key_of_position(seed, purpose, epoch, column) for column in range(columns)]], dtype=np.uint64)
     return _mixed((places_b1 + np.uint64(1)) * np.uint64(GOLDEN) + keys_1c)
 
 
-def place_key(*words: int) -> int:
+def key_of_position(*words: int) -> int:
     """One 64-bit number from several integers, each of them mixed in whole, their order included."""
     key = 0
     for word in words:
@@ -66,20 +66,20 @@ def crop_offsets(seed: int, epoch: int, indices: np.ndarray, positions: int = CR
 def uniform_integers(
     seed: int, purpose: int, epoch: int, indices: np.ndarray, bound: int, columns: int = 1
 ) -> np.ndarray:
-    """Integers uniform over 0 … bound − 1 for each place, (B, columns) int64: of the upper 32 bits, uneven by less than
-    bound / 2³²."""
-    upper = place_bits(seed, purpose, epoch, indices, columns) >> np.uint64(32)
+    """Integers uniform over 0 … bound − 1 for each position, (B, columns) int64: of the upper 32 bits, uneven by
+    less than bound / 2³²."""
+    upper = bits_at(seed, purpose, epoch, indices, columns) >> np.uint64(32)
     return (upper * np.uint64(bound) >> np.uint64(32)).astype(np.int64)
 
 
 def mirrors(seed: int, epoch: int, indices: np.ndarray) -> np.ndarray:
     """Whether each picture is mirrored left to right, with probability ½, (B,) bool."""
-    return place_bits(seed, Purpose.MIRROR, epoch, indices)[:, 0] >> np.uint64(63) == 1
+    return bits_at(seed, Purpose.MIRROR, epoch, indices)[:, 0] >> np.uint64(63) == 1
 
 
 def normals(seed: int, epoch: int, indices: np.ndarray, columns: int = 3, purpose: int = Purpose.COLOUR) -> np.ndarray:
-    """Standard normal numbers for each place, (B, columns) float32, by Box and Muller's formula. [A] §4.1."""
-    bits_bc2 = place_bits(seed, purpose, epoch, indices, 2 * columns).reshape(-1, columns, 2)
+    """Standard normal numbers for each position, (B, columns) float32, by Box and Muller's formula. [A] §4.1."""
+    bits_bc2 = bits_at(seed, purpose, epoch, indices, 2 * columns).reshape(-1, columns, 2)
     unit_bc2 = ((bits_bc2 >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53  # inside (0, 1): no log of 0
     radius_bc = np.sqrt(-2.0 * np.log(unit_bc2[..., 0]))
     return (radius_bc * np.cos(2.0 * np.pi * unit_bc2[..., 1])).astype(np.float32)

@@ -7,7 +7,7 @@ VIEW_NUMBERS = {1: (2,), 5: (0, 1, 2, 3, 4), 9: (0, 10, 1, 11, 2, 12, 3, 13, 4),
 
 
 def all_views(side: int, size: int) -> tuple[View, ...]:
-    """The ten views and, behind them, those four of the nine that are neither corners nor centre."""
+    """The ten views, followed by those four of the nine that are neither corners nor centre."""
     return views_of(side, size, 10) + views_of(side, size, 9)[1::2]
 
 

@@ -64,7 +64,7 @@ class Examples:
 
     def weights_of(self, part: SourceSplit) -> np.ndarray:
         """float32 (pictures of the split,), with mean 1, so that the learning rate keeps its meaning."""
-        weights = self.weights if part.places is None else self.weights[part.places]
+        weights = self.weights if part.positions is None else self.weights[part.positions]
         return (weights / weights.mean()).astype(np.float32)
 
     def __call__(self, number: int) -> Decoded:

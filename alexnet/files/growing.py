@@ -70,13 +70,13 @@ class GrowingFile:
                 self.append(block)
                 start += len(block)
 
-    def write_at(self, place: int, data: bytes | memoryview) -> None:
+    def write_at(self, position: int, data: bytes | memoryview) -> None:
         """Write over what is there."""
         rest = memoryview(data)
         with faults_named(self.path):
             while rest:
-                written = os.pwrite(self._descriptor, rest, place)
-                rest, place = rest[written:], place + written
+                written = os.pwrite(self._descriptor, rest, position)
+                rest, position = rest[written:], position + written
 
     def sync(self) -> None:
         """Force the content to disk."""

@@ -79,7 +79,7 @@ def classes_of(imported: ImportedWeights, source: Path, given: ClassList | None)
     beside = _list_beside(source, imported.table.classes)
     if given is not None:
         listed = given.arranged(imported.order)
-        if given.wish != "listed":
+        if given.requested != "listed":
             own = imported.config.get("classes", {"names": imported.class_names, "ids": ()})
             for names, ids in ((own["names"], own["ids"]), (beside.names, beside.ids) if beside else ((), ())):
                 _refuse_other_order(listed, names, ids, source)

@@ -29,7 +29,7 @@ def test_the_devkit_s_own_order_is_another(shared_pack) -> None:
     wnids = sorted(kit.ids)
     for line, label in list(zip(sorted_labels, truth, strict=False))[:2000]:
         assert wnids[int(line.split()[1])] == kit.ids[int(label) - 1]
-    with pytest.raises(UserError, match=r"do not say how their outputs stand: --order sorted"):
+    with pytest.raises(UserError, match=r"do not record the order of their outputs: --order sorted"):
         read_classes(folder / "meta.mat").arranged("")
     with pytest.raises(UserError, match=r"--order devkit needs meta\.mat"):
         read_classes(folder / "synset_words.txt", "devkit").arranged("")
@@ -43,7 +43,7 @@ def test_the_devkit_s_numbers_in_a_text_file(shared_pack, tmp_path: Path) -> Non
     (tmp_path / "map_clsloc.txt").write_text(lines)
     assert read_classes(tmp_path / "map_clsloc.txt", "devkit").arranged("").ids == kit.ids
     assert read_classes(tmp_path / "map_clsloc.txt").arranged("sorted synset").ids == tuple(sorted(kit.ids))
-    with pytest.raises(UserError, match="do not say how their outputs stand"):
+    with pytest.raises(UserError, match="do not record the order of their outputs"):
         read_classes(tmp_path / "map_clsloc.txt").arranged("")
 
 

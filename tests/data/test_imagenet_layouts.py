@@ -190,7 +190,7 @@ def test_tiny_imagenet_sorted_wrongly(tiny: Path, tmp_path: Path) -> None:
     shutil.copytree(tiny / "val/images", root / "val/images", dirs_exist_ok=True)
     source = open_source(root)
     assert contents(source) == contents(open_source(tiny))
-    assert "val/: class folders beside the pictures of val/images/, not used" in source.ignored
+    assert "val/: class folders next to pictures of val/images/, not used" in source.ignored
 
 
 def test_tiny_imagenet_without_its_images_folder_and_with_a_mark(tiny: Path, tmp_path: Path) -> None:

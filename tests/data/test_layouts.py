@@ -68,7 +68,7 @@ def test_layouts_that_are_read(tmp_path: Path, words: str, note: str) -> None:
 
 
 GENUINE = [
-    ("car plane train", ("car", "plane", "train"), "taken for classes, as others lie beside: 'train/'"),
+    ("car plane train", ("car", "plane", "train"), "taken for classes, because of the other folders: 'train/'"),
     ("car train test", ("car", "test", "train"), "'test/', 'train/'"),
     ("cooked raw", ("cooked", "raw"), "'raw/'"),
     ("invalid valid", ("invalid", "valid"), ""),
@@ -95,12 +95,12 @@ REFUSED = [
     ("fold_1 fold_2", "'fold_1/', 'fold_2/'", "one folder per class"),
     ("cat dog fold-1", "'fold-1/' among the class folders ('cat', 'dog')", "train/"),
     ("test/cat test/dog val/cat val/dog", "'test/', 'val/'", "pass it, as {}/test"),
-    ("train/images train/labels/1.txt valid/images valid/labels/1.txt", "'images' lies beside 'labels'", "per class"),
-    ("images/train images/val labels/train/1.txt labels/val/1.txt", "'images' lies beside 'labels'", "per class"),
-    ("images annotations/trimaps annotations/list.txt", "'images' lies beside 'annotations'", "per class"),
-    ("Images/Images/cat Images/Images/dog Annotation/1.txt", "beside 'Annotation'", "pass {}/Images/Images"),
-    ("images masks", "'images' lies beside 'masks'", "per class"),
-    ("train train_masks test", "beside 'train_masks'", "per class"),
+    ("train/images train/labels/1.txt valid/images valid/labels/1.txt", "'images' is next to 'labels'", "per class"),
+    ("images/train images/val labels/train/1.txt labels/val/1.txt", "'images' is next to 'labels'", "per class"),
+    ("images annotations/trimaps annotations/list.txt", "'images' is next to 'annotations'", "per class"),
+    ("Images/Images/cat Images/Images/dog Annotation/1.txt", "next to 'Annotation'", "pass {}/Images/Images"),
+    ("images masks", "'images' is next to 'masks'", "per class"),
+    ("train train_masks test", "next to 'train_masks'", "per class"),
     ("flu/images flu/masks well/images well/masks", "'flu', 'well'", "move 'masks' elsewhere"),
     (
         "VOC07/JPEGImages VOC07/Annotations/1.xml VOC12/JPEGImages VOC12/Annotations/1.xml",
@@ -112,8 +112,8 @@ REFUSED = [
     *((f"cat dog {name}", f"'{name}/' among the class folders", "rename") for name in ("val", "test", "dev", "all")),
     *((f"cat dog {name}", f"'{name}/' among", "rename") for name in ("unlabeled", "Unlabelled", "Test_Images", "eval")),
     ("train/cat train/dog train/val", "'val/' among", "rename"),
-    ("cat dog pets/cat pets/dog", "'pets' holds the names of folders beside it", "pass it alone: {}/pets"),
-    ("cat dog x/x/cat x/x/dog", "'x' holds the names", "pass it alone: {}/x"),
+    ("cat dog pets/cat pets/dog", "'pets' repeats the names of folders next to it", "pass it alone: {}/pets"),
+    ("cat dog x/x/cat x/x/dog", "'x' repeats the names", "pass it alone: {}/x"),
     ("cat/train cat/val dog/train dog/val", "'cat', 'dog' hold splits of their own", "train/cat, val/cat"),
     ("cat_train cat_test dog_train dog_test", "'cat_test', 'cat_train'", "into train/"),
     ("cat dog cat_test dog_test", "'cat', 'cat_test'", "into train/"),
@@ -132,7 +132,7 @@ REFUSED = [
     ("train/cat train/dog train/all", "'all/' among the class folders ('cat', 'dog')", "Move the other elsewhere"),
     ("devkit/VOC12/JPEGImages devkit/VOC12/Annotations/1.xml", "too high", "pass {}/devkit/VOC12"),
     ("train/a train/b car/a car/b bus/c", "'train' may be a split or a class like 'bus', 'car'", "pass {}/train"),
-    ("train/images train/annotations/1.xml valid/images", "'images' lies beside", "pass {}/train, whose pictures have"),
+    ("train/images train/annotations/1.xml valid/images", "'images' is next to", "pass {}/train, whose pictures have"),
     ("train train/1.xml valid valid/1.xml", "'train/', 'valid/'", "pass {}/train, whose pictures have annotations"),
     (f"{TRAIN} valid/cat valid/dog {VAL}", "both 'val' and 'valid'", "keep one"),
 ]
@@ -356,7 +356,7 @@ def test_a_file_that_goes_while_it_is_prepared_stops_and_resumes_when_it_is_back
     real = Preparation.pass_over
     monkeypatch.setattr(Preparation, "pass_over", lambda *words: (moved[0].rename(moved[1]), real(*words)))
     assert prepare(photos, tmp_path / "s") == 1
-    assert "when the file is back as it was, the same command goes on" in capsys.readouterr().err
+    assert "when the file is back as it was, rerun the same command to resume" in capsys.readouterr().err
     monkeypatch.undo()
     moved[1].rename(moved[0])
     assert prepare(photos, tmp_path / "s") == 0

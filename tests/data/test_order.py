@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alexnet.data.order import Purpose, crop_offsets, epoch_order, mirrors, normals, place_bits, place_key
+from alexnet.data.order import Purpose, bits_at, crop_offsets, epoch_order, key_of_position, mirrors, normals
 
 MASK = (1 << 64) - 1
 
@@ -40,12 +40,12 @@ def test_reference_of_the_generator() -> None:
 
 
 def test_bits_are_the_outputs_of_splitmix64_from_the_key() -> None:
-    key = place_key(7, Purpose.CROP, 3, 0)
+    key = key_of_position(7, Purpose.CROP, 3, 0)
     state, expected = key, []
     for _ in range(5):
         expected.append(splitmix64(state))
         state = (state + 0x9E3779B97F4A7C15) & MASK
-    assert place_bits(7, Purpose.CROP, 3, np.arange(5))[:, 0].tolist() == expected
+    assert bits_at(7, Purpose.CROP, 3, np.arange(5))[:, 0].tolist() == expected
 
 
 def test_golden_values() -> None:
@@ -76,7 +76,7 @@ def test_a_place_has_its_number_whatever_the_batch(seed: int, indices: list[int]
 
 
 def test_columns_do_not_depend_on_how_many_are_asked_for() -> None:
-    assert np.array_equal(place_bits(1, 2, 3, np.arange(9), 5)[:, :2], place_bits(1, 2, 3, np.arange(9), 2))
+    assert np.array_equal(bits_at(1, 2, 3, np.arange(9), 5)[:, :2], bits_at(1, 2, 3, np.arange(9), 2))
 
 
 def test_order_of_imagenet_in_half_a_second() -> None:
@@ -120,7 +120,7 @@ def test_normals_are_normal() -> None:
 
 
 def test_all_bits_are_uniform_and_neighbours_independent() -> None:
-    bits = place_bits(9, 1, 0, np.arange(1 << 16))[:, 0]
+    bits = bits_at(9, 1, 0, np.arange(1 << 16))[:, 0]
     ones = np.array([np.mean(bits >> np.uint64(bit) & np.uint64(1)) for bit in range(64)])
     assert np.abs(ones - 0.5).max() < 5 * 0.5 / 2**8
     flipped = np.bitwise_count(bits[1:] ^ bits[:-1]).astype(float)
@@ -133,17 +133,17 @@ def test_all_bits_are_uniform_and_neighbours_independent() -> None:
 def test_seeds_purposes_and_epochs_are_independent(other: tuple[int, int, int]) -> None:
     """No joint structure: 16 × 16 cells of the top bits of both streams are equally full."""
     places = np.arange(200_000)
-    ours, theirs = place_bits(0, Purpose.ORDER, 0, places)[:, 0], place_bits(*other, places)[:, 0]
+    ours, theirs = bits_at(0, Purpose.ORDER, 0, places)[:, 0], bits_at(*other, places)[:, 0]
     cells = (ours >> np.uint64(60)) * np.uint64(16) + (theirs >> np.uint64(60))
     assert abs(chi_square(np.bincount(cells.astype(int), minlength=256))) < 5
     assert abs(np.corrcoef(np.argsort(ours), np.argsort(theirs))[0, 1]) < 5 / np.sqrt(len(places))
 
 
 def test_keys_tell_their_words_apart() -> None:
-    keys = {place_key(*words) for words in np.ndindex(12, 6, 12, 3)}
+    keys = {key_of_position(*words) for words in np.ndindex(12, 6, 12, 3)}
     assert len(keys) == 12 * 6 * 12 * 3
-    assert place_key(1, 2) != place_key(2, 1)
-    assert place_key(0) != place_key(0, 0)
+    assert key_of_position(1, 2) != key_of_position(2, 1)
+    assert key_of_position(0) != key_of_position(0, 0)
 
 
 def test_every_picture_gets_everywhere() -> None:

@@ -299,7 +299,7 @@ MACHINE = {
 @pytest.mark.parametrize("error", MACHINE.values(), ids=MACHINE)
 @pytest.mark.usefixtures("small_chunks")
 def test_a_failing_machine_is_no_bad_picture(tmp_path: Path, make_source: MakeSource, error: BaseException) -> None:
-    with pytest.raises(UserError, match=r"ture_0020\.jpg.*no bad picture.*the same command goes on"):
+    with pytest.raises(UserError, match=r"ture_0020\.jpg.*may be intact.*rerun the same command to resume"):
         prepare(make_source({("train", 20): error}), tmp_path / "store", size=SIZE, max_bad=1)
     said: list[str] = []
     prepare(make_source(), tmp_path / "store", size=SIZE, say=said.append)

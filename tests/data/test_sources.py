@@ -73,7 +73,7 @@ def test_train_and_val_folders(tmp_path: Path, name: str) -> None:
     assert source.splits["val"][0].key == f"{name}/cat/0.jpg"
     assert any(line.startswith("test/") for line in source.ignored)
     assert any(line.startswith("notes/") for line in source.ignored)
-    refused(tmp_path, "validation part of its own", kind=UsageError, holdout=0.1)
+    refused(tmp_path, "validation split of its own", kind=UsageError, holdout=0.1)
 
 
 def test_classes_may_be_called_train_and_test(tmp_path: Path) -> None:

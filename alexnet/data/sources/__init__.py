@@ -31,13 +31,13 @@ def open_source(
     own: Collection[Path] = (),
     progress: Callable[[int, int], None] | None = None,
 ) -> Source:
-    """The pictures at ``spec``, whatever kind of source lies there: the built-in set, ImageNet, CIFAR-10, a folder …
+    """The pictures at ``spec``, whatever kind of source it is: the built-in set, ImageNet, CIFAR-10, a folder …
 
-    ``holdout`` splits that share of the training part off as part "val", by ``seed``; without it a source that has
-    no validation part stays without. ``background`` keeps the clutter of a Caltech set as a class. ``own``: outputs
-    of the running command, which may lie inside ``spec`` and are no part of it. ``progress`` is called with (done, all)
-    while the built-in set is drawn.
-    Raises ``UserError`` with the remedy if the source is unsound, ``UsageError`` if ``holdout`` does not fit.
+    ``holdout`` splits that share of the training pictures off as "val", by ``seed``; without it a source that has
+    no validation split stays without. ``background`` keeps the clutter of a Caltech set as a class. ``own``: outputs
+    of the running command, which may be inside ``spec`` and do not belong to it. ``progress`` is called with
+    (done, all) while the built-in set is drawn.
+    Raises ``UserError`` with the remedy if the source is damaged, ``UsageError`` if ``holdout`` does not fit.
     """
     if str(spec).startswith(PREFIX):
         source = open_builtin(str(spec), progress)

@@ -44,8 +44,8 @@ def members(path: Path, inside: Member | None = None) -> Iterator[Member]:
                 stream.seek(archive.offset)
                 end = stream.read(min(tarfile.BLOCKSIZE, max(0, start + size - archive.offset)))
                 if end != bytes(tarfile.BLOCKSIZE):  # tarfile stops at damage as at the end
-                    place = archive.offset - start
-                    raise UserError(f"{where}: damaged or cut short at byte {place}: download it again")
+                    position = archive.offset - start
+                    raise UserError(f"{where}: damaged or cut short at byte {position}: download it again")
     except tarfile.TarError as error:
         raise UserError(f"{where}: not a whole, uncompressed tar ({error}): download it again") from None
     except OSError as error:
@@ -63,21 +63,21 @@ class TarReader:
         self.sizes = np.array([member.size for _, member in found], np.int64)
         self._open: dict[int, IO[bytes]] = {}
 
-    def __call__(self, place: int) -> bytes:
-        size, name, which = int(self.sizes[place]), self.names[place], int(self.which[place])
+    def __call__(self, position: int) -> bytes:
+        size, name, which = int(self.sizes[position]), self.names[position], int(self.which[position])
         if size > MOST_FILE_BYTES:
             raise Undecodable(f"{size} bytes by the archive's header: more than any picture", name)
         try:
-            data = os.pread(self._file(which).fileno(), size, int(self.offsets[place]))
+            data = os.pread(self._file(which).fileno(), size, int(self.offsets[position]))
         except OSError as error:
             raise Undecodable(f"cannot be read from {self.paths[which]}: {error.strerror or error}", name) from None
         if len(data) != size:
             raise Undecodable(f"{self.paths[which]} has become shorter since it was indexed", name)
         return data
 
-    def size_of(self, place: int) -> int:
+    def size_of(self, position: int) -> int:
         """Bytes of the member."""
-        return int(self.sizes[place])
+        return int(self.sizes[position])
 
     def _file(self, which: int) -> IO[bytes]:
         if which not in self._open:

@@ -1,4 +1,4 @@
-"""What every source of pictures has in common: its items, its parts, and the checks and splits that all share."""
+"""What every source of pictures has in common: its items, its splits, and the checks that all share."""
 
 import hashlib
 import os
@@ -18,12 +18,12 @@ from alexnet.images.decode import Decoded, Undecodable
 from alexnet.text import first_few, printable
 
 Reader = Callable[[int], "bytes | np.ndarray | Decoded"]
-"""Place in a source → the bytes of the picture's file, or its pixels (H, W, 3) uint8 RGB, perhaps with notes. Safe in
-threads."""
+"""Position in a source → the bytes of the picture's file, or its pixels (H, W, 3) uint8 RGB, perhaps with notes.
+Thread-safe."""
 
 
 UNLABELLED = -1
-"""The label of an item that can only be refused, such as a broken annotation; it stays in the training part."""
+"""The label of an item that can only be refused, such as a broken annotation; it stays in the training split."""
 
 MOST_FILE_BYTES = 1 << 28
 """No picture's file is larger than 256 MB; what says so is no picture, or hostile."""
@@ -31,24 +31,24 @@ MOST_FILE_BYTES = 1 << 28
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One labelled picture. ``key`` is unique within its part (see ``key_of``); ``label`` counts from 0."""
+    """One labelled picture. ``key`` is unique within its split (see ``key_of``); ``label`` counts from 0."""
 
     key: str
     label: int
-    place: int
+    position: int
     reader: Reader
 
     def read(self) -> "bytes | np.ndarray | Decoded":
         """The bytes of the file, or pixels (H, W, 3) uint8 RGB, perhaps with notes. Raises ``Undecodable`` for a file
         that can't be read."""
-        return self.reader(self.place)
+        return self.reader(self.position)
 
     @property
     def size(self) -> int | None:
         """Bytes of the file, as the file system or the archive has it, without opening it; None where that is not
         known (pixels in an array) or the file is not there."""
         size_of = getattr(self.reader, "size_of", None)
-        return None if size_of is None else size_of(self.place)
+        return None if size_of is None else size_of(self.position)
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,8 +59,8 @@ class SourceSplit(Sequence[Item]):
     labels: np.ndarray
     """int64 (N,)"""
     reader: Reader
-    places: np.ndarray | None = None
-    """int64 (N,): which place of the reader holds item i; i itself where absent."""
+    positions: np.ndarray | None = None
+    """int64 (N,): which position of the reader holds item i; i itself where absent."""
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -73,21 +73,21 @@ class SourceSplit(Sequence[Item]):
         if isinstance(index, slice):
             return self.take(np.arange(len(self))[index])
         index = range(len(self))[index]
-        place = index if self.places is None else int(self.places[index])
-        return Item(self.keys[index], int(self.labels[index]), place, self.reader)
+        position = index if self.positions is None else int(self.positions[index])
+        return Item(self.keys[index], int(self.labels[index]), position, self.reader)
 
     def take(self, indices: np.ndarray) -> "SourceSplit":
-        """The part that holds these items, in this order."""
-        places = indices if self.places is None else self.places[indices]
-        return SourceSplit([self.keys[int(i)] for i in indices], self.labels[indices], self.reader, places)
+        """The split that holds these items, in this order."""
+        positions = indices if self.positions is None else self.positions[indices]
+        return SourceSplit([self.keys[int(i)] for i in indices], self.labels[indices], self.reader, positions)
 
 
 @dataclass(frozen=True)
 class Source:
-    """Labelled pictures, wherever they lie.
+    """Labelled pictures, wherever they are stored.
 
     ``class_names`` are for people, ``class_ids`` for machines (wnid or folder name); a label is an index into both.
-    ``class_order`` says what put the classes in this order. ``ignored`` names what lies in the source and is no
+    ``class_order`` says what put the classes in this order. ``ignored`` names what is in the source and is no
     item of it, each with its reason. ``notes`` are lines for the screen: what was found that the user should know.
     """
 
@@ -114,19 +114,19 @@ class FileReader:
         self.root, self.names = root, names
         self.broken_links: set[int] = set()
 
-    def size_of(self, place: int) -> int | None:
+    def size_of(self, position: int) -> int | None:
         """Bytes of the file; None if it is not there."""
-        path = f"{self.root}/{self.names[place]}"
+        path = f"{self.root}/{self.names[position]}"
         try:
             return os.stat(path).st_size
         except OSError:  # reading it will say so, with its name in the report
             if os.path.islink(path):
-                self.broken_links.add(place)
+                self.broken_links.add(position)
             return None
 
-    def __call__(self, place: int) -> bytes:
-        name = self.names[place]
-        if place in self.broken_links:  # since the source was listed: no fault of the machine, so the pass continues
+    def __call__(self, position: int) -> bytes:
+        name = self.names[position]
+        if position in self.broken_links:  # since the source was listed: no fault of the machine, so the pass continues
             raise Undecodable("a link to a file that is not there", printable(name))
         return read_picture(f"{self.root}/{name}", name, MOST_FILE_BYTES)
 
@@ -163,7 +163,7 @@ def in_order(names: Iterable[str]) -> list[str]:
 
 
 def distinct(names: Sequence[str], ids: Sequence[str]) -> tuple[str, ...]:
-    """Class names, each said apart by its id where two classes share a name (ImageNet has two cranes)."""
+    """Class names, with their ids where two classes share a name (ImageNet has two cranes)."""
     count = Counter(names)
     return tuple(f"{name} ({ident})" if count[name] > 1 else name for name, ident in zip(names, ids, strict=True))
 
@@ -171,13 +171,13 @@ def distinct(names: Sequence[str], ids: Sequence[str]) -> tuple[str, ...]:
 def check(source: Source, where: str) -> Source:
     """The source itself, or a ``UserError`` that names what would spoil a training: see each message."""
     _check_class_names(source.class_ids, where)
-    for name, part in source.splits.items():
-        if len(part) == 0:
-            raise UserError(f"{where}: no pictures in its part '{name}'")
-        if len(set(part.keys)) != len(part):
-            twice = [key for key, count in Counter(part.keys).items() if count > 1]
-            raise UserError(f"{where}: two items of its part '{name}' have the same key: {listed(twice)}")
-        counts = np.bincount(part.labels[part.labels != UNLABELLED], minlength=len(source.class_ids))
+    for name, split in source.splits.items():
+        if len(split) == 0:
+            raise UserError(f"{where}: no pictures in its split '{name}'")
+        if len(set(split.keys)) != len(split):
+            twice = [key for key, count in Counter(split.keys).items() if count > 1]
+            raise UserError(f"{where}: two items of its split '{name}' have the same key: {listed(twice)}")
+        counts = np.bincount(split.labels[split.labels != UNLABELLED], minlength=len(source.class_ids))
         empty = [source.class_ids[label] for label in np.flatnonzero(counts == 0)]
         if empty and name == "train":
             raise UserError(f"{where}: no pictures for {listed(empty)}: add pictures or remove the class")
@@ -186,7 +186,7 @@ def check(source: Source, where: str) -> Source:
 
 def _check_class_names(class_ids: Sequence[str], where: str) -> None:
     if not class_ids:
-        raise UserError(f"{where}: no classes found; pictures must lie in one folder per class")
+        raise UserError(f"{where}: no classes found; put the pictures into one folder per class")
     if len(class_ids) == 1:
         raise UserError(f"{where}: one class only ({class_ids[0]}); at least two are needed to tell them apart")
     seen: dict[str, str] = {}
@@ -203,20 +203,20 @@ def listed(names: Sequence[str], most: int = 5) -> str:
 
 
 def split(source: Source, holdout: float, seed: int, where: str) -> Source:
-    """The source with the share ``holdout`` of its training pictures as part "val".
+    """The source with the share ``holdout`` of its training pictures as split "val".
 
     Which ones is a function of (seed, key) alone: each class (or, where objects share pictures, the whole set) is
     put in the order of SHA-256 of both, and the first are taken; at least one, never all.
     """
     if not 0 < holdout < 1:
-        raise UsageError(f"--holdout {holdout}: must lie between 0 and 1, for example 0.1")
+        raise UsageError(f"--holdout {holdout}: must be between 0 and 1, for example 0.1")
     if "val" in source.splits:
-        raise UsageError(f"--holdout: {where} has a validation part of its own; leave the option out")
+        raise UsageError(f"--holdout: {where} has a validation split of its own; leave the option out")
     train = source.splits["train"]
     hold_out = _held_out_groups if source.groups else _held_out
     chosen = hold_out(source, holdout, seed, where)
-    parts = {"train": train.take(np.flatnonzero(~chosen)), "val": train.take(np.flatnonzero(chosen))}
-    return replace(source, splits=parts | {name: part for name, part in source.splits.items() if name != "train"})
+    splits = {"train": train.take(np.flatnonzero(~chosen)), "val": train.take(np.flatnonzero(chosen))}
+    return replace(source, splits=splits | {name: kept for name, kept in source.splits.items() if name != "train"})
 
 
 def _rank(seed: int, key: str) -> bytes:

@@ -10,7 +10,7 @@ PICTURES = ("101_ObjectCategories", "256_ObjectCategories")
 
 
 def caltech_folder(root: Path) -> Path | None:
-    """Where the category folders of a Caltech set in ``root`` lie, or None if it is none."""
+    """The folder of the category folders of a Caltech set in ``root``, or None if it is none."""
     for folder in (root, *(root / name for name in PICTURES)):
         if _kind(folder):
             return folder

@@ -19,20 +19,20 @@ MOST_BYTES = 1 << 28
 
 
 def cifar_folder(root: Path) -> Path | None:
-    """Where the batches of a CIFAR-10 in ``root`` lie, or None."""
+    """The folder with the batches of a CIFAR-10 in ``root``, or None."""
     folders = (folder for folder in (root, root / FOLDER) if (folder / TRAIN[0]).is_file())
     return next(folders, None)
 
 
 def open_cifar(root: Path) -> Source:
-    """Parts "train" (50,000 pictures of 32 × 32 in five batches) and "test" (10,000), in the order of the batches."""
+    """Splits "train" (50,000 pictures of 32 × 32 in five batches) and "test" (10,000), in the order of the batches."""
     meta = _load(root / META)
     names = _names(meta, root / META)
-    parts = {"train": _part(root, TRAIN, len(names)), "test": _part(root, (TEST,), len(names))}
-    return check(Source("cifar-10", names, names, "CIFAR-10 label", parts), str(root))
+    splits = {"train": _split(root, TRAIN, len(names)), "test": _split(root, (TEST,), len(names))}
+    return check(Source("cifar-10", names, names, "CIFAR-10 label", splits), str(root))
 
 
-def _part(root: Path, batches: tuple[str, ...], classes: int) -> SourceSplit:
+def _split(root: Path, batches: tuple[str, ...], classes: int) -> SourceSplit:
     keys: list[str] = []
     pictures: list[np.ndarray] = []
     labels: list[np.ndarray] = []

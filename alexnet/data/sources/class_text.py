@@ -84,7 +84,7 @@ def lines_of(path: Path) -> list[str]:
 
 
 def codec_of(data: bytes) -> str:
-    """The codec that a byte order mark, or a zero in the first two bytes, tells; "" if there is neither."""
+    """The codec that a byte order mark, or a zero in the first two bytes, indicates; "" if there is neither."""
     zero = {b"\0": "utf-16-be"}.get(data[:1], "utf-16-le" if data[1:2] == b"\0" else "")
     return next((codec for bom, codec in BOMS.items() if data.startswith(bom)), zero)
 
@@ -107,14 +107,14 @@ def _of_table(rows: Sequence[Sequence[str]], titles: Sequence[str] = ()) -> list
     titles = titles or TITLES.get(len(columns), [""] * len(columns))
     kinds = [_kind(column) for column in columns] if len(columns) > 1 else [""]
     number, ident = (kinds.index(kind) if kind in kinds else None for kind in ("number", "wnid"))
-    texts = [place for place in range(len(columns)) if place not in (number, ident)]
-    counts = [columns[place] for place in texts if len(columns) > 1 and _digits(columns[place])]
+    texts = [index for index in range(len(columns)) if index not in (number, ident)]
+    counts = [columns[index] for index in texts if len(columns) > 1 and _digits(columns[index])]
     if number is None and counts:
         raise ValueError(f"its numbers must run from 0, or from 1, each once and without a gap; {_gap(counts[0])}")
     if ident is None and len(texts) > 1:
-        ident = next((place for place in texts if ID_COLUMN.search(titles[place])), None)
-        texts = [place for place in texts if place != ident]
-    names = texts if len(texts) < 2 else [place for place in texts if NAME_COLUMN.search(titles[place])]
+        ident = next((index for index in texts if ID_COLUMN.search(titles[index])), None)
+        texts = [index for index in texts if index != ident]
+    names = texts if len(texts) < 2 else [index for index in texts if NAME_COLUMN.search(titles[index])]
     if len(names) > 1 or (not names and (ident is None or texts)):
         raise ValueError(f"{'several' if names else 'none'} of its columns may be the names")
     if ident is not None and kinds[ident] != "wnid" and any(HEAD.fullmatch(row[ident]) for row in rows):
@@ -212,7 +212,7 @@ def _fields(item: Any) -> list[str]:
     if isinstance(item, dict):
         item = [item[key] for key in ("id", "name") if key in item]
     if isinstance(item, list | tuple):
-        return [field for part in item for field in _fields(part)]
+        return [field for inner in item for field in _fields(inner)]
     if not isinstance(item, str | int) or isinstance(item, bool):
         raise ValueError(f"{str(item)[:40]!r} is no class")
     return [str(item)]
@@ -295,7 +295,7 @@ def _peeled(lines: Sequence[str]) -> list[list[str]]:
     rows, kinds = [[line] for line in lines], [""]
     for pattern in (LEADING, LEADING, TRAILING):
         found = [pattern.fullmatch(row[-1]) for row in rows]
-        heads, rests = ([match[part] for match in found if match] for part in ("head", "rest"))
+        heads, rests = ([match[group] for match in found if match] for group in ("head", "rest"))
         first = len(kinds) == 1 and pattern is LEADING
         if first and len(heads) < len(rows) and (any(map(WNID.fullmatch, heads)) or 2 * len(heads) > len(rows)):
             strange = lines[found.index(None)]
@@ -316,6 +316,6 @@ def _peeled(lines: Sequence[str]) -> list[list[str]]:
 
 
 def _unquoted(text: str) -> str:
-    """A field without the quotes around it, and a comma behind them."""
+    """A field without the quotes around it, and a comma after them."""
     found = re.fullmatch(r"""(["'])(.*)\1,?""", text)
     return found[2].replace(found[1] * 2, found[1]) if found else text

@@ -1,7 +1,7 @@
-"""Lists of classes that come beside weights, and the order of a network's outputs.
+"""Lists of classes that come with weights, and the order of a network's outputs.
 
-Three orders of the 1,000 classes of ILSVRC go about: by ILSVRC id (the devkits), by synset (Caffe, torchvision, Keras,
-and every store prepared here), and whatever a list says. Confused, a network answers as if by chance.
+Three orders of the 1,000 classes of ILSVRC are in use: by ILSVRC id (the devkits), by synset (Caffe, torchvision,
+Keras, and every store prepared here), and whatever a list says. With the wrong order a network seems to guess.
 """
 
 from collections.abc import Sequence
@@ -28,30 +28,30 @@ class ClassList:
     ids: tuple[str, ...]
     names: tuple[str, ...]
     where: str
-    wish: ClassOrder | None = None
+    requested: ClassOrder | None = None
     numbers: tuple[int, ...] = ()
     order: str = ""
 
     def arranged(self, known: str) -> "ClassList":
-        """In the order of the outputs: the one wished for, or the one `known` of the weights ("" if none is).
+        """In the order of the outputs: the one requested, or the one `known` of the weights ("" if none is).
 
-        Raises UserError if the list is in another order than is known, or can't be brought into the one wished for.
+        Raises UserError if the list is in another order than is known, or can't be brought into the requested one.
         """
-        wish = self.wish or ("sorted" if self.numbers and known == SORTED else None)
-        if wish == "devkit":
+        requested = self.requested or ("sorted" if self.numbers and known == SORTED else None)
+        if requested == "devkit":
             if not self.numbers:
                 raise UserError(f"{self.where}: knows no ILSVRC ids. --order devkit needs meta.mat of the devkit.")
             return self._by(self.numbers, DEVKIT)
-        if wish == "sorted":
+        if requested == "sorted":
             if not are_wnids(self.ids):
                 raise UserError(f"{self.where}: --order sorted needs wnids (n01440764), not names alone.")
             return self._by(self.ids, SORTED)
-        if wish is None and self.numbers:
-            raise UserError(f"{self.where}: these weights do not say how their outputs stand: {ORDERS}?")
-        if wish is None and known == SORTED and are_wnids(self.ids) and list(self.ids) != sorted(self.ids):
+        if requested is None and self.numbers:
+            raise UserError(f"{self.where}: these weights do not record the order of their outputs: {ORDERS}?")
+        if requested is None and known == SORTED and are_wnids(self.ids) and list(self.ids) != sorted(self.ids):
             line = next(n for n, (a, b) in enumerate(zip(self.ids, sorted(self.ids), strict=True), start=1) if a != b)
             raise UserError(
-                f"{self.where}: the outputs of these weights stand in the order of sorted synsets, this list does not "
+                f"{self.where}: the outputs of these weights are in the order of sorted synsets, this list does not "
                 f"(entry {line} is {self.ids[line - 1]}). Give --order sorted to sort it, --order listed if these "
                 "weights were trained in the order of the list."
             )
@@ -74,11 +74,11 @@ def unlike(names: Sequence[str]) -> list[str]:
     return [f"{name} {number}" if name in before or before.add(name) else name for number, name in enumerate(names)]
 
 
-def read_classes(path: Path, wish: ClassOrder | None = None) -> ClassList:
+def read_classes(path: Path, requested: ClassOrder | None = None) -> ClassList:
     """The classes listed in a file: a devkit's meta.mat, or any list that `entries_in` reads. Wnids that are numbered
     from 1 in another than their sorted order have ILSVRC ids (map_clsloc.txt).
 
-    Raises UserError if the file is no such list, or if a class is there twice.
+    Raises UserError if the file is no such list, or if it lists a class twice.
     """
     data = read_bounded(path, MOST_BYTES)
     if path.suffix == ".mat":
@@ -93,7 +93,7 @@ def read_classes(path: Path, wish: ClassOrder | None = None) -> ClassList:
         twice = next((ident for ident in ids if ids.count(ident) > 1), None)
         fault = f"{twice} is in it twice" if twice else f"fewer than two classes are in it. {FORMS}"
         raise UserError(f"{path}: {fault}.")
-    return ClassList(tuple(ids), distinct(names, ids), str(path), wish, tuple(numbers))
+    return ClassList(tuple(ids), distinct(names, ids), str(path), requested, tuple(numbers))
 
 
 def _kit(data: bytes, path: Path) -> tuple[tuple[int, ...], list[str], list[str]]:

@@ -31,9 +31,9 @@ WORDS_FILES = ("synset_words.txt", "words.txt", "LOC_synset_mapping.txt")
 
 
 def open_folder(root: Path, own: Collection[Path] = ()) -> Source:
-    """A folder per class. Class names are folder names, or those of a ``synset_words.txt`` beside the folders.
+    """A folder per class. Class names are folder names, or those of a ``synset_words.txt`` next to the folders.
 
-    ``own``: outputs of the running command, which may lie in ``root`` and are no part of the source. Raises
+    ``own``: outputs of the running command, which may be in ``root`` and do not belong to the source. Raises
     ``UserError`` for a layout whose folders are not classes; the message names the layout and the folder to pass.
     """
     listing = Listing(root)
@@ -60,13 +60,13 @@ class Listing:
     notes: list[str] = field(default_factory=list)
 
     def classes(self, folder: str) -> dict[str, Folder]:
-        """Class → its folder in ``root/folder``, sorted. Pictures that lie beside these are ignored."""
+        """Class → its folder in ``root/folder``, sorted. Pictures outside of them are ignored."""
         tree = read_tree(self.root, folder, self.ignored)
         self.loose(tree)
         return {name: tree.folders[name] for name in in_order(tree.folders)}
 
     def names(self, folder: str) -> list[str]:
-        """What lies in ``root/folder`` itself and may be a picture, or is a folder; the rest is ignored."""
+        """What is in ``root/folder`` itself and may be a picture, or is a folder; the rest is ignored."""
         tree = read_tree(self.root, folder, self.ignored)
         return in_order([*tree.folders, *map(os.path.basename, tree.pictures)])
 
@@ -77,7 +77,7 @@ class Listing:
             self.notes.append(f"{self.root}: skipped {line}")
 
     def loose(self, folder: Folder) -> None:
-        """Pictures that lie beside the class folders."""
+        """Ignore the pictures outside of the class folders."""
         for name in folder.pictures:
             there = (self.root / name).exists()
             self.ignored.append(f"{name}: {'in no class folder' if there else 'a link that leads nowhere'}")
@@ -90,7 +90,7 @@ class Listing:
 
 
 def find_splits(tree: Folder, listing: Listing) -> dict[str, Folder]:
-    """Split → its folder; empty if the class folders lie in the root itself.
+    """Split → its folder; empty if the class folders are in the root itself.
 
     A class may also be called "train": only a folder that holds folders is a split. Everything else in the root is
     then skipped.

@@ -13,7 +13,7 @@ from alexnet.text import counted
 
 _LISTS = read_toml("alexnet.data.sources", "not_pictures.toml")
 NOT_PICTURES, TEXTS = frozenset(_LISTS["suffixes"].split()), frozenset(_LISTS["texts"].split())
-"""Suffixes, and names without a suffix, of files beside pictures. Any other file is a picture until decoded."""
+"""Suffixes, and names without a suffix, of files next to pictures. Any other file is a picture until decoded."""
 LEFT_BY_SYSTEM, STREAMS = frozenset(_LISTS["left_by_system"]), tuple(_LISTS["streams"].split())
 FOUND_BY_CHKDSK = re.compile(r"found\.\d{3}")
 HIDDEN, SYSTEM, BY_SUFFIX = "hidden", "left by the system", "not a picture by its suffix"
@@ -46,7 +46,7 @@ class Folder:
 
 
 def read_tree(root: Path, folder: str, ignored: list[str], own: Collection[Path] = ()) -> Folder:
-    """What lies in ``root/folder``, in one pass; what is skipped is put on the list ``ignored``, each with its reason.
+    """The files and folders in ``root/folder``, in one pass; what is skipped is added to ``ignored``, with reasons.
 
     Links to files and folders are followed, a link back to a folder above it is not. Stores, run folders and figures
     of this program are skipped. ``own``: the outputs of the running command, which are skipped silently.

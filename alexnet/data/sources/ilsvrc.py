@@ -1,6 +1,6 @@
 """ImageNet as downloaded: ILSVRC-2012 and ILSVRC-2010, as tars or unpacked, labelled by their development kits.
 
-The kits number the classes by ILSVRC id, from 1; every label here is the place of the synset in the sorted order of
+The kits number the classes by ILSVRC id, from 1; every label here is the index of the synset in the sorted order of
 wnids, from 0, as Caffe, torchvision and Keras have it. The kit's ``meta.mat`` translates one into the other.
 """
 
@@ -58,11 +58,11 @@ EDITIONS = (
     Edition(2012, "img", "ILSVRC2012_devkit_t12.tar.gz"),
     Edition(2010, "images", "ILSVRC2010_devkit-1.0.tar.gz"),
 )
-PATCHES = "patch_images.tar"  # 2010: sound copies of pictures that are blank in the large archives
+PATCHES = "patch_images.tar"  # 2010: intact copies of pictures that are blank in the large archives
 
 
 def edition_of(root: Path) -> Edition | None:
-    """Which year's files lie in ``root``, or None. Unpacked ones are known by their numbered validation pictures.
+    """Which year's files are in ``root``, or None. Unpacked ones are known by their numbered validation pictures.
 
     Validation pictures sorted into class folders already need no kit: that is a plain folder source.
     """

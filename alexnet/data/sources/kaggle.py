@@ -1,4 +1,4 @@
-"""ImageNet as Kaggle ships it: ILSVRC/Data/CLS-LOC/{train,val,test}, and LOC_* files in place of a development kit."""
+"""ImageNet as Kaggle ships it: ILSVRC/Data/CLS-LOC/{train,val,test}, and LOC_* files instead of a development kit."""
 
 import os
 import re
@@ -15,7 +15,7 @@ from alexnet.errors import UserError
 from alexnet.text import counted
 
 INSIDE = ("", "CLS-LOC", "Data/CLS-LOC", "ILSVRC/Data/CLS-LOC")
-"""Where train/ and val/ lie below the folder given; the lists lie there or up to three folders above."""
+"""Where train/ and val/ are below the folder given; the lists are there or up to three folders above."""
 TRUTHS = ("LOC_val_solution.csv", "imagenet_2012_validation_synset_labels.txt")
 """Wnids of the validation pictures: Kaggle's list, by their names, and TensorFlow's, a line for each in their order."""
 WORDS = "LOC_synset_mapping.txt"
@@ -70,7 +70,7 @@ def _labelled(listing: Listing, class_ids: tuple[str, ...]) -> SourceSplit:
     path = _list_of(data, *TRUTHS)
     if path is None:
         raise UserError(
-            f"{data / 'val'}: its pictures lie in no class folder, and {TRUTHS[0]}, which labels them, is not in "
+            f"{data / 'val'}: its pictures are in no class folder, and {TRUTHS[0]}, which labels them, is not in "
             f"{data} or a folder above it: put it there, or sort the pictures into folders named after their wnids"
         )
     wnids, label_of = _wnids(path), {class_id: label for label, class_id in enumerate(class_ids)}

@@ -53,9 +53,9 @@ class Folders(NamedTuple):
 
 
 def folders_of(root: Path) -> Folders | None:
-    """The folder of pictures in ``root`` and the one with XML files, beside or inside it. None if there are none.
+    """The folder of pictures in ``root`` and the one with XML files, next to it or inside it. None if there are none.
 
-    Where XML files lie among the pictures, as LabelImg saves them, both are that folder: ``root`` itself, or the one of
+    Where XML files are among the pictures, as LabelImg saves them, both are that folder: ``root`` itself, or the one of
     the pictures.
     """
     for pictures in _called(root, PICTURES):
@@ -67,7 +67,7 @@ def folders_of(root: Path) -> Folders | None:
 
 
 def _are_pairs(folder: Path) -> bool:
-    """Whether the folder itself holds an XML file beside a picture of the same name."""
+    """Whether the folder itself holds an XML file and a picture of the same name."""
     stems: dict[bool, set[str]] = {True: set(), False: set()}
     for entry in entries(folder):
         stem, suffix = os.path.splitext(entry.name)
@@ -95,7 +95,7 @@ def _files_below(folder: Path, above: frozenset[str] = frozenset()) -> Iterator[
 
 
 def is_labelme(root: Path) -> bool:
-    """Whether ``root`` has annotations beside pictures, as LabelMe and Pascal VOC lay them out."""
+    """Whether ``root`` has annotations next to pictures, as LabelMe and Pascal VOC lay them out."""
     return root.is_dir() and folders_of(root) is not None
 
 
@@ -166,18 +166,18 @@ class ObjectReader:
         self.files = FileReader(root, [found.picture for found in objects])
         self.size_of = self.files.size_of
 
-    def __call__(self, place: int) -> np.ndarray:
-        found, name = self.objects[place], printable(self.objects[place].picture)
+    def __call__(self, position: int) -> np.ndarray:
+        found, name = self.objects[position], printable(self.objects[position].picture)
         if found.fault:
             raise Undecodable(found.fault, name)
-        pixels = decode(self.files(place), name).pixels
+        pixels = decode(self.files(position), name).pixels
         height, width = pixels.shape[:2]
         left, top, right, bottom = found.box
         rows = slice(max(0, math.floor(top)), max(0, math.ceil(bottom)))
         columns = slice(max(0, math.floor(left)), max(0, math.ceil(right)))
         cut = pixels[rows, columns]
         if not cut.size:
-            raise Undecodable(f"its object's box {found.box} lies outside its {width} × {height} pixels", name)
+            raise Undecodable(f"its object's box {found.box} is outside its {width} × {height} pixels", name)
         return cut.copy()
 
 

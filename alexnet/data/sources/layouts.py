@@ -25,7 +25,7 @@ SPLIT = re.compile(rf"(?:{FILLER}[\W_]*)*({'|'.join(SPLITS)})(?:[\W\d_]*{FILLER}
 """A split in any usual spelling, in lower case: train, training_set, seg_train, train2017, images-val, trainA."""
 FOLD = re.compile(r"(?:k?[\W_]*folds?|splits?|partition|subset)[\W_]*\d+")
 NUMBERED = re.compile(r"(?:.*[\W_])?(?:images?|imgs?|pictures?|photos?|batch|part|chunk|shard|archive)[\W_]*\d+")
-"""Numbered parts of one set, if all folders are called so: images_001, HAM10000_images_part_1."""
+"""Numbered shares of one set, if all folders are called so: images_001, HAM10000_images_part_1."""
 COPY = re.compile(r"copy of (.+)|(.+?)[\s_-]*(?:\(\d+\)|[\s_(-]copy\)?(?: \(?\d+\)?)?)")
 BATCH = re.compile(r"(?:batch|part|chunk|shard|set|dataset|archive|folder|group)[\W_]*\d+")
 MASKS = re.compile(
@@ -37,7 +37,7 @@ PICTURES = re.compile(
     r"(?:jpe?g|png|rgb)?[\W_]*(?:images?|imgs?|pictures?|photos?|originals?|inputs?)|jpe?gs?|pngs?|rgb"
 )
 NO_CLASS = re.compile(rf"(?:all|unlabell?ed|unsorted|unsup(?:ervised)?|thumbnails?)(?:[\W\d_]*{FILLER})*[\W\d_]*")
-"""Names of folders beside class folders that are never classes."""
+"""Names of folders, among class folders, that are never classes."""
 SPARE = ("extra", "raw", "other", "misc", "data", "sample", "samples")
 """Names that may be those of classes, as in {raw, cooked}. A note says so if they are taken for classes."""
 
@@ -104,7 +104,7 @@ def _annotated_inside(level: _Level) -> str:
     }
     for name, masks in found.items():
         return (
-            f"no class folders, because pictures lie beside '{masks}' (annotations or masks) in them: "
+            f"no class folders, because pictures are next to '{masks}' (annotations or masks) in them: "
             f"{listed(in_order(found))}. Pass one of them if it is an annotated set, as {level.where / name}; else "
             f"move '{masks}' elsewhere"
         )
@@ -126,7 +126,7 @@ def _beside_masks(level: _Level) -> str:
     remedy = "Sort the pictures into one folder per class, and pass the folder above these"
     if len(inner.folders) > 1 and not split_names(inner.folders):
         remedy = f"If the folders in '{found[0]}' are the classes, pass {_path(level, inner)}"
-    return f"'{found[0]}' lies beside '{found[1]}': pictures and their annotations or masks, not classes. {remedy}"
+    return f"'{found[0]}' is next to '{found[1]}': pictures and their annotations or masks, not classes. {remedy}"
 
 
 def _path(level: _Level, inner: Folder) -> Path:
@@ -170,11 +170,11 @@ def _one_too_high(level: _Level) -> str:
     if folder is level.tree:
         return ""
     if pair := _pictures_beside_masks(folder):
-        return f"the folder lies too high: if '{pair[1]}' holds annotations, pass {_path(level, folder)}"
+        return f"this folder is too high up: if '{pair[1]}' holds annotations, pass {_path(level, folder)}"
     if len(inner) < 2:
         return ""
     names = listed(in_order(os.path.basename(one.path) for one in inner), 3)
-    return f"the folder lies too high: if the folders {names} are the classes or splits, pass {_path(level, folder)}"
+    return f"this folder is too high up: if the folders {names} are the classes or splits, pass {_path(level, folder)}"
 
 
 def _containers(level: _Level) -> str:
@@ -182,8 +182,8 @@ def _containers(level: _Level) -> str:
     folders."""
     splits = [name for name in level.pictured if name in split_names(level.tree.folders)]
     numbered = [name for name in level.like(NUMBERED) if not unwrapped(level.pictured[name]).folders]
-    parts = numbered if len(numbered) == len(level.pictured) > 1 else []
-    found = list(dict.fromkeys([*splits, *level.like(FOLD), *level.like(NO_CLASS), *parts]))
+    series = numbered if len(numbered) == len(level.pictured) > 1 else []
+    found = list(dict.fromkeys([*splits, *level.like(FOLD), *level.like(NO_CLASS), *series]))
     classes = level.pictured.keys() - {*found, *level.like(PICTURES, SPARE)}
     if not found or (classes and found == splits and _are_classes(splits, level.pictured)):
         return ""
@@ -220,7 +220,7 @@ def _doubled(level: _Level) -> str:
         again = [inner for inner in unwrapped(folder).folders if inner.lower() in names - {name.lower()}]
         if len(again) > 1:
             return (
-                f"'{printable(name)}' holds the names of folders beside it again ({listed(again, 3)}), so it is a copy "
+                f"'{printable(name)}' repeats the names of folders next to it ({listed(again, 3)}), so it is a copy "
                 f"or a container and no class. Move it elsewhere, or pass it alone: {level.where / name}"
             )
     return ""
@@ -258,7 +258,7 @@ RULES: tuple[Callable[[_Level], str], ...] = (
 def _notes(level: _Level) -> Iterator[str]:
     """Folders that may be containers but are taken for classes."""
     if doubtful := [*split_names(level.pictured), *level.like(PICTURES, SPARE)]:
-        yield f"taken for classes, as others lie beside: {listed([f'{name}/' for name in doubtful])}"
+        yield f"taken for classes, because of the other folders: {listed([f'{name}/' for name in doubtful])}"
     inner = {name: list(folder.folders) for name, folder in level.pictured.items()}
     name = max(inner, key=lambda name: len(inner[name]), default="")
     if name and len(inner[name]) > 1 and not any(folder.pictures for folder in level.pictured.values()):

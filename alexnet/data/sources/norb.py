@@ -10,7 +10,7 @@ from alexnet.data.sources.base import Source, SourceSplit, check
 from alexnet.errors import UserError
 
 CATEGORIES = ("animal", "human", "plane", "truck", "car")
-PARTS = {"train": "training", "test": "testing"}
+SPLITS = {"train": "training", "test": "testing"}
 TYPES = {0x1E3D4C55: "u1", 0x1E3D4C54: "<i4"}
 """Magic number → type, of those that occur: bytes (pictures) and 32-bit integers (categories)."""
 MOST_DIMENSIONS = 8
@@ -22,13 +22,13 @@ def is_norb(root: Path) -> bool:
 
 
 def open_norb(root: Path) -> Source:
-    """Parts "train" and "test"; of each stereo pair the first camera's picture, as grey RGB."""
-    parts = {part: _part(root, name) for part, name in PARTS.items()}
+    """Splits "train" and "test"; of each stereo pair the first camera's picture, as grey RGB."""
+    splits = {split: _split(root, name) for split, name in SPLITS.items()}
     ignored = ("the second camera's pictures: one of each stereo pair is an item",)
-    return check(Source("small-norb", CATEGORIES, CATEGORIES, "NORB category", parts, ignored), str(root))
+    return check(Source("small-norb", CATEGORIES, CATEGORIES, "NORB category", splits, ignored), str(root))
 
 
-def _part(root: Path, name: str) -> SourceSplit:
+def _split(root: Path, name: str) -> SourceSplit:
     pictures_nchw = _matrix(_only(root, f"smallnorb-*-{name}-dat.mat"))
     labels = _matrix(_only(root, f"smallnorb-*-{name}-cat.mat"))
     if pictures_nchw.ndim != 4 or pictures_nchw.dtype != np.uint8 or pictures_nchw.shape[1] != 2:
@@ -39,9 +39,9 @@ def _part(root: Path, name: str) -> SourceSplit:
     return SourceSplit(keys, labels.astype(np.int64), partial(_first_camera, pictures_nchw))
 
 
-def _first_camera(pictures_nchw: np.ndarray, place: int) -> np.ndarray:
+def _first_camera(pictures_nchw: np.ndarray, position: int) -> np.ndarray:
     """The first picture of a pair, of (N, 2, H, W) uint8, as (H, W, 3)."""
-    return np.repeat(np.asarray(pictures_nchw[place, 0])[:, :, None], 3, axis=2)
+    return np.repeat(np.asarray(pictures_nchw[position, 0])[:, :, None], 3, axis=2)
 
 
 def _only(root: Path, pattern: str) -> Path:

@@ -43,7 +43,7 @@ def _validation(listing: Listing, class_ids: tuple[str, ...]) -> SourceSplit:
     folders = [tree.path for tree in trees if tree.folders.keys() & set(class_ids)]
     if folders and not trees[0].pictures:
         return _sorted(listing, folders, class_ids, labels)
-    listing.ignored += [f"{folder}/: class folders beside the pictures of {places[0]}/, not used" for folder in folders]
+    listing.ignored += [f"{folder}/: class folders next to pictures of {places[0]}/, not used" for folder in folders]
     names = in_order(map(os.path.basename, read_tree(root, places[0], listing.ignored).pictures))
     if strange := in_order(set(names) - set(labels)):
         raise UserError(f"{root / 'val'}: pictures without a line in val_annotations.txt: {listed(strange)}")
@@ -55,7 +55,7 @@ def _validation(listing: Listing, class_ids: tuple[str, ...]) -> SourceSplit:
 def _sorted(listing: Listing, folders: list[str], class_ids: tuple[str, ...], labels: dict[str, int]) -> SourceSplit:
     """Pictures sorted by hand, in the folders of one of these. UserError if one is in another than its annotation's."""
     if len(folders) > 1:
-        raise UserError(f"{listing.root / 'val'}: class folders lie in it and in its images/: keep one of them")
+        raise UserError(f"{listing.root / 'val'}: class folders in it and in its images/: keep one of them")
     split = sorted_validation(listing, folders[0], class_ids)
     names = [key.rpartition("/")[2] for key in split.keys]
     count = Counter(names)

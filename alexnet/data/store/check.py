@@ -1,6 +1,6 @@
-"""What is odd about a store and costs nothing to find: no picture is read. `train` says it before an epoch is spent.
+"""What is odd about a store and cheap to find: no picture is read. `train` reports it before the first epoch.
 
-N records of a part · K classes.
+N records of a split · K classes.
 """
 
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from alexnet.errors import UserError
 from alexnet.text import counted, first_few
 
 UNBALANCED = 10
-"""How many times as many pictures as the smallest class the largest may have before it is told."""
+"""How many times as many pictures as the smallest class the largest may have without a remark."""
 SORTED_ORDERS = ("sorted", "sorted synset")
 """Beginnings of what a store calls an order of classes by their ids."""
 
@@ -38,10 +38,10 @@ def remarks_on(store: Store) -> list[Remark]:
 
 
 def _classes(store: Store) -> Iterator[Remark]:
-    for name, part in store.splits.items():
-        if name not in ("train", "val") or not len(part):
+    for name, split in store.splits.items():
+        if name not in ("train", "val") or not len(split):
             continue
-        counts_k = np.bincount(part.labels, minlength=len(store.class_ids))
+        counts_k = np.bincount(split.labels, minlength=len(store.class_ids))
         if missing := [store.class_names[k] for k in np.flatnonzero(counts_k == 0)]:
             without = counted(len(missing), "class has", "classes have")
             yield Remark(f"{store.path}: {without} no {name} pictures: {first_few(missing)}", fault=name == "train")
@@ -59,25 +59,25 @@ def _order(store: Store) -> Iterator[Remark]:
         twice = sorted({ident for ident in ids if ids.count(ident) > 1})
         yield Remark(f"{store.path}: two classes with the id {first_few(twice)}", fault=True)
     if store.class_order.startswith(SORTED_ORDERS) and list(ids) != sorted(ids):
-        place = next(k for k, (here, there) in enumerate(zip(ids, sorted(ids), strict=True)) if here != there)
+        index = next(k for k, (here, there) in enumerate(zip(ids, sorted(ids), strict=True)) if here != there)
         yield Remark(
-            f"{store.path}: its classes are said to be in the order {store.class_order!r}, but class {place} is "
-            f"{ids[place]}; the labels may belong to other classes",
+            f"{store.path}: its order of classes is {store.class_order!r}, but class {index} is {ids[index]}; "
+            " the labels may belong to other classes",
             fault=True,
         )
 
 
 def _equal_pictures(store: Store) -> Iterator[Remark]:
-    """By the records' digests: within a part, between training and the others, under several labels."""
-    parts = {name: (_as_rows(part.digests), part.labels) for name, part in store.splits.items() if len(part)}
-    for name, (rows_n, labels_n) in parts.items():
+    """By the records' digests: within a split, between training and the others, under several labels."""
+    splits = {name: (_as_rows(split.digests), split.labels) for name, split in store.splits.items() if len(split)}
+    for name, (rows_n, labels_n) in splits.items():
         distinct, first_n, back_n = np.unique(rows_n, return_index=True, return_inverse=True)
         if copies := len(rows_n) - len(distinct):
             other = int((labels_n != labels_n[first_n][back_n]).sum())
             under = f", {other:,} of them under another label" if other else ""
             yield Remark(f"{store.path}: {counted(copies, f'{name} picture is', f'{name} pictures are')} a copy{under}")
-    for name, (rows_n, _) in parts.items():
-        if name != "train" and "train" in parts and (shared := int(np.isin(rows_n, parts["train"][0]).sum())):
+    for name, (rows_n, _) in splits.items():
+        if name != "train" and "train" in splits and (shared := int(np.isin(rows_n, splits["train"][0]).sum())):
             yield Remark(
                 f"{store.path}: {counted(shared, f'{name} picture is', f'{name} pictures are')} in train too; "
                 "errors measured on them mean nothing"
@@ -101,7 +101,7 @@ def _statistics(store: Store) -> Iterator[Remark]:
     for name in ("mean_image", "eigenvalues", "eigenvectors"):
         values = getattr(known, name)
         if not np.isfinite(values).all():
-            yield Remark(f"{store.path}: {name} of its statistics holds numbers that are none", fault=True)
+            yield Remark(f"{store.path}: {name} of its statistics holds NaN or infinite numbers", fault=True)
         elif not np.allclose(values, getattr(summed, name), rtol=1e-5, atol=1e-5):
             yield Remark(f"{store.path}: {name} of its statistics is not what its sums give", fault=True)
     if known.eigenvalues[0] < 1:

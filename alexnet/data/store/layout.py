@@ -1,14 +1,14 @@
-"""How a store lies on disk: what `prepare` writes and `Store` reads, each rule in both directions.
+"""The files of a store: what `prepare` writes and `Store` reads, each rule in both directions.
 
     STORE/store.json              the description: what is in the store, each file's size and sha256
     STORE/report.json             every odd file of the source, in its order
-    STORE/statistics.safetensors  integer sums over the training part, and what follows from them
-    STORE/<part>/pictures.npy     raw stores: uint8 (N, S, S, 3)
-    STORE/<part>/records.bin      JPEG stores: the files of the pictures end to end,
-    STORE/<part>/offsets.npy      and where each begins: int64 (N + 1,)
-    STORE/<part>/labels.npy       int64 (N,)
-    STORE/<part>/digests.npy      uint8 (N, 16): the first 16 bytes of each record's sha256
-    STORE/<part>/keys.txt         one line per picture: its path in the source
+    STORE/statistics.safetensors  integer sums over the training split, and what follows from them
+    STORE/<split>/pictures.npy     raw stores: uint8 (N, S, S, 3)
+    STORE/<split>/records.bin      JPEG stores: the files of the pictures end to end,
+    STORE/<split>/offsets.npy      and where each begins: int64 (N + 1,)
+    STORE/<split>/labels.npy       int64 (N,)
+    STORE/<split>/digests.npy      uint8 (N, 16): the first 16 bytes of each record's sha256
+    STORE/<split>/keys.txt         one line per picture: its path in the source
 
 A digest per record, not per file: a writer that was killed continues without reading back what it wrote, and a
 damaged picture is known by name.
@@ -74,7 +74,7 @@ class Report:
 
 
 def files_of(format: Format) -> tuple[str, ...]:
-    """The files of a part."""
+    """The files of a split."""
     pictures = (PICTURES,) if format == "raw" else (RECORDS, OFFSETS)
     return (*pictures, LABELS, DIGESTS, KEYS)
 

@@ -102,7 +102,7 @@ class Store:
         return schema.read(path, layout.Report, "Prepare the store again.", 1 << 32).odd_files
 
     def verify(self, progress: Progress | None = None) -> list[str]:
-        """Read everything and check its digests. A sentence per fault; empty if the store is sound."""
+        """Read everything and check its digests. A sentence per fault; empty if there is none."""
         faults = _faults_of(self.path, self._about.files)
         for split in self.splits.values():
             faults += split.verify(progress)
@@ -215,7 +215,7 @@ class StoreSplit:
         return out_bss3
 
     def record(self, index: int) -> bytes:
-        """The bytes of one record as they lie in the store: pixels, or a JPEG file."""
+        """The bytes of one record as they are stored: pixels, or a JPEG file."""
         start, end = self._span(int(self._checked_indices(np.array([index]))[0]))
         data = bytearray(end - start)
         self._fill(memoryview(data), start)
@@ -250,8 +250,8 @@ class StoreSplit:
         starts = [0, *(np.flatnonzero(np.diff(indices_b) != 1) + 1).tolist()]
         for start, end in zip(starts, [*starts[1:], len(indices_b)], strict=True):
             if end > start:  # a run of neighbours is one read
-                place = layout.NPY_HEADER_BYTES + int(indices_b[start]) * bytes_each
-                self._fill(rows[start * bytes_each : end * bytes_each], place)
+                position = layout.NPY_HEADER_BYTES + int(indices_b[start]) * bytes_each
+                self._fill(rows[start * bytes_each : end * bytes_each], position)
         for number in np.flatnonzero(~self._sound[indices_b]).tolist():
             self._check_record(int(indices_b[number]), rows[number * bytes_each : (number + 1) * bytes_each])
 
@@ -271,16 +271,16 @@ class StoreSplit:
         except ValueError as error:
             raise UserError(f"{self._picture_name(index)} is damaged ({error}); {AGAIN}") from None
 
-    def _fill(self, target: memoryview, place: int) -> None:
+    def _fill(self, target: memoryview, position: int) -> None:
         """Read from the file, not from a mapping: a failing disk or a shortened file then raises instead of killing
         the process (SIGBUS)."""
         path = self.folder / self._name_of_pictures
         with faults_named(path):
             while target:
-                got = os.preadv(self._descriptor, [target], place)
+                got = os.preadv(self._descriptor, [target], position)
                 if got == 0:
                     raise UserError(f"{path}: has become shorter since the store was opened; {AGAIN}")
-                target, place = target[got:], place + got
+                target, position = target[got:], position + got
 
     def _span(self, index: int) -> tuple[int, int]:
         if self._offsets is not None:
@@ -365,6 +365,6 @@ class Keys(Sequence[str]):
     def __getitem__(self, index: int | slice) -> str | list[str]:
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
-        place = range(len(self))[index]
-        start = int(self._ends[place - 1]) + 1 if place else 0
-        return layout.line_to_key(self._bytes[start : int(self._ends[place])].tobytes())
+        position = range(len(self))[index]
+        start = int(self._ends[position - 1]) + 1 if position else 0
+        return layout.line_to_key(self._bytes[start : int(self._ends[position])].tobytes())

@@ -19,7 +19,7 @@ Made = TypeVar("Made")
 
 
 def open_shown(spec: str | Path, own: tuple[Path, ...], **options: Any) -> Source:
-    """`open_source`, with progress where the built-in set has to be drawn. `own`: what the command makes, which may lie
+    """`open_source`, with progress where the built-in set has to be drawn. `own`: what the command makes, which may be
     inside the source."""
     if any(path.exists() for path in own):
         options["own"] = own
@@ -33,17 +33,17 @@ def prepare_shown(source: Source, destination: Path, make: Callable[..., Made], 
         say(line)
     with progress("pictures") as report:
 
-        def follow(part: str, done: int, total: int, refused: int) -> None:
-            report(part, done, total, f"{refused:,} refused so far" if refused else "")
+        def follow(split: str, done: int, total: int, refused: int) -> None:
+            report(split, done, total, f"{refused:,} refused so far" if refused else "")
 
         return make(source, destination, progress=follow, say=say, **options)
 
 
 def describe(store: Store) -> str:
     """What is in the store, and how many files were skipped or odd."""
-    parts = ", ".join(f"{name} {len(part):,}" for name, part in store.splits.items())
+    splits = ", ".join(f"{name} {len(split):,}" for name, split in store.splits.items())
     odd = Counter(odd_file.outcome for odd_file in store.report())
-    text = f"{store.path}: {len(store.class_names):,} classes, pictures: {parts}"
+    text = f"{store.path}: {len(store.class_names):,} classes, pictures: {splits}"
     if odd:
         skipped, taken = counted(odd["refused"], "file"), counted(odd["noted"], "odd one")
         text += f"\n{skipped} skipped, {taken} taken: see {store.path / 'report.json'}"

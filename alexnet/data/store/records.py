@@ -35,7 +35,7 @@ class Options:
 
 
 def make_chunk(source: Source, name: str, start: int, end: int, *, options: Options) -> Chunk:
-    """Items ``start`` to ``end`` (exclusive) of part ``name`` as records. Runs in a thread; touches nothing shared."""
+    """Items ``start`` to ``end`` (exclusive) of split ``name`` as records. Runs in a thread; touches nothing shared."""
     records: list[bytes] = []
     read_back: list[np.ndarray] = []
     labels: list[int] = []
@@ -89,7 +89,7 @@ def _record(item: Item, options: Options) -> Decoded:
 
 
 def _fault_of_machine(error: BaseException) -> OSError | MemoryError | None:
-    """The operating system's error behind this one, if there is one: with an error number, which Pillow's own lack."""
+    """The operating system's error that caused this one, if any: it has an error number; Pillow's own have none."""
     for cause in (error, error.__cause__, error.__context__):
         if isinstance(cause, MemoryError) or (isinstance(cause, OSError) and cause.errno is not None):
             return cause
@@ -105,6 +105,6 @@ def _stopped(key: str, fault: OSError | MemoryError) -> UserError:
     # A source that lacks a file is another source, and the same command would refuse it.
     mended = "the file is back as it was" if isinstance(fault, FileNotFoundError) else "the fault is mended"
     return UserError(
-        f"{words}. This is no bad picture, so it was not left out: stopped. What was prepared so far is kept; "
-        f"when {mended}, the same command goes on"
+        f"{words}. The picture may be intact, so it was not skipped: stopped. What was prepared so far is kept; "
+        f"when {mended}, rerun the same command to resume"
     )

@@ -47,7 +47,7 @@ class Shard:
 
     @classmethod
     def parse(cls, text: str) -> "Shard":
-        """The shard written as "3/8". UsageError if that is none."""
+        """The shard written as "3/8". UsageError if that is not a shard."""
         number, slash, of = text.partition("/")
         if slash and number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of) <= MOST_SHARDS:
             return cls(int(number), int(of))

@@ -1,7 +1,7 @@
-"""Mean image and RGB covariance of a training part, from exact integer sums.
+"""Mean image and RGB covariance of a training split, from exact integer sums.
 
-Integers, so that the result depends neither on the order of the pictures nor on how they were dealt out to threads,
-restarts or machines; sums of parts are added by ``+``.
+Integers, so that the result depends neither on the order of the pictures nor on how they were divided among
+threads, restarts or machines; sums are added by ``+``.
 
 Shapes: N records · S side of a record · 3 colours R, G, B on the scale 0–255.
 """
@@ -18,7 +18,7 @@ from alexnet.images import compiled
 
 @dataclass(frozen=True)
 class Statistics:
-    """What training needs to know of the training part as a whole.
+    """What training needs to know of the training split as a whole.
 
     ``count`` pictures · ``mean_image`` float32 (S, S, 3), 0–255 · ``eigenvalues`` float64 (3,), falling, and
     ``eigenvectors`` float64 (3, 3) in columns, of the covariance of the RGB pixels ([A] §4.1), 0–255 scale; the
@@ -88,7 +88,7 @@ def sums_of(records: Sequence[np.ndarray], size: int) -> Sums:
 def _add_by_numpy(record_ss3: np.ndarray, pixels: np.ndarray, products: np.ndarray) -> None:
     """Σ x and Σ x·xᵀ: 32 bits hold a row's sum of products (S ≤ 4096: under 2²⁸), 64 bits the rest.
 
-    By einsum, not by a matrix product: BLAS would start threads of its own beside those of ``prepare``, and was
+    By einsum, not by a matrix product: BLAS would start threads of its own in addition to those of ``prepare``, and was
     seen to make the whole pass six times slower on two busy cores.
     """
     pixels += record_ss3
