@@ -67,7 +67,7 @@ class Classifier(ClassifierMixin, BaseEstimator):
     `fit` goes the way of `alexnet prepare` and `alexnet train`: pictures become a store, the store trains a run. A
     share `validation` of them is held out for the rule that drops the learning rate. Without `folder` both lie in
     temporary folders (below TMPDIR): the store's is removed after `fit`, the run's when neither the classifier nor
-    `run_` is used any more. With `folder` the run stays there, and a `fit` that was stopped is resumed there.
+    `run_` is used any more. With `folder` the run stays there, and an interrupted `fit` is resumed there.
 
     `X` is whatever `pictures.picture_list` takes: a list of file names, an array uint8 (N, H, W, 3), a series …
 
@@ -129,8 +129,7 @@ class Classifier(ClassifierMixin, BaseEstimator):
                     run = self._trained(source, Path(f"{folder}.store"), folder, options, weights)
             else:
                 run = self._trained_in_temporary_folders(source, options, weights)
-        self.classes_ = examples.classes
-        self.run_ = run
+        self.classes_, self.run_ = examples.classes, run
         return self
 
     def _trained_in_temporary_folders(self, source: Source, options: TrainOptions, weights: np.ndarray) -> Run:
@@ -201,7 +200,7 @@ class Classifier(ClassifierMixin, BaseEstimator):
 
     def _prepared(self, source: Source, place: Path) -> Store:
         with progress("pictures") if self.verbose else nullcontext() as report:
-            follow = (lambda part, done, total, _: report(part, done, total)) if report else None
+            follow = (lambda split, done, total, _: report(split, done, total)) if report else None
             return prepare(source, place, size=self._side(), progress=follow, say=say if self.verbose else None)
 
     def _side(self) -> int:
@@ -212,7 +211,7 @@ class Classifier(ClassifierMixin, BaseEstimator):
             return RunFolder.open(Path(self.start_from)).inputs.side
         return round((self.input_size or zoo.find(self.net or "alexnet").input_size) * RECORD_SHARE)
 
-    # ── answering ────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── predicting ───────────────────────────────────────────────────────────────────────────────────────────────
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """How probable each class is, the mean over the views: float32 (N, K), in the order of `classes_`.
@@ -224,10 +223,10 @@ class Classifier(ClassifierMixin, BaseEstimator):
         pictures = picture_list(X)
         found = np.empty((len(pictures), len(self.classes_)), np.float32)
         with progress("pictures") if self.verbose else nullcontext() as report, isolated(threads=self.threads):
-            for place, answer in enumerate(self.run_.predictor.sound(pictures, views=self.views, top=1)):
-                found[place] = answer.probabilities
+            for number, prediction in enumerate(self.run_.predictor.sound(pictures, views=self.views, top=1)):
+                found[number] = prediction.probabilities
                 if report:
-                    report("predicting", place + 1, len(pictures))
+                    report("predicting", number + 1, len(pictures))
         return found
 
     def predict(self, X: Any) -> np.ndarray:
@@ -280,6 +279,7 @@ def _parameters_named() -> Iterator[None]:
         raise
 
 
+@dataclass(eq=False, repr=False)
 class Features(TransformerMixin, BaseEstimator):
     """The values of one layer of a trained network, as a scikit-learn transformer.
 
@@ -292,20 +292,12 @@ class Features(TransformerMixin, BaseEstimator):
     nothing to fit. Pickled, it names the run folder and opens it again: the weights stay there.
     """
 
-    def __init__(
-        self,
-        run: Run | str | PathLike[str],
-        *,
-        layer: str | int | None = None,
-        views: int = 1,
-        device: DeviceChoice = "auto",
-        precision: PrecisionChoice = "auto",
-    ) -> None:
-        self.run = run
-        self.layer = layer
-        self.views = views
-        self.device: DeviceChoice = device
-        self.precision: PrecisionChoice = precision
+    run: Run | str | PathLike[str]
+    _: KW_ONLY
+    layer: str | int | None = None
+    views: int = 1
+    device: DeviceChoice = "auto"
+    precision: PrecisionChoice = "auto"
 
     def fit(self, X: Any = None, y: Any = None) -> "Features":
         """Open the run and look for the layer; learns nothing. Raises UserError for a run or a layer that is not
@@ -326,8 +318,8 @@ class Features(TransformerMixin, BaseEstimator):
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:  # noqa: ARG002
         """The names of the D columns: relu7_0, relu7_1 …; for maps relu5_MAP_ROW_COLUMN."""
         describe = self._describer()
-        places = np.ndindex(describe.shape)
-        return np.array(["_".join([describe.layer, *map(str, place)]) for place in places], object)
+        positions = np.ndindex(describe.shape)
+        return np.array(["_".join([describe.layer, *map(str, position)]) for position in positions], object)
 
     def _opened(self) -> Run:
         if isinstance(self.run, Run):

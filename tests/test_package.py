@@ -54,4 +54,4 @@ assert main(["transfer", "run", "store", "--out", "folder"]) == 1
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert "Z/table4" in done.stdout
-    assert "scikit-learn is needed for probes" in done.stderr
+    assert "training probes needs the package sklearn" in done.stderr

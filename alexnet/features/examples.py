@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence, ValuesView
 from dataclasses import dataclass, replace
 from hashlib import sha256
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from PIL import Image
@@ -19,12 +19,13 @@ from alexnet.data.sources.base import Source, SourceSplit, key_of, split
 from alexnet.errors import UserError
 from alexnet.images.decode import Decoded, Undecodable
 from alexnet.measure.pictures import Picture, decoded, name_of, numbered
+from alexnet.text import first_few
 
 
 @dataclass(frozen=True, eq=False)
 class Examples:
-    """The pictures to learn from. `places` int64 (N,): where each stands in `pictures`; `labels` int64 (N,): its class,
-    as a place in `classes` (K,); `weights` float64 (N,)."""
+    """The pictures to learn from. `places` int64 (N,): the index of each in `pictures`; `labels` int64 (N,): its class,
+    as an index into `classes` (K,); `weights` float64 (N,)."""
 
     pictures: Sequence[Picture]
     places: np.ndarray
@@ -50,21 +51,20 @@ class Examples:
         return cls(pictures, places, numbers, classes, weights)
 
     def source(self, validation: float, seed: int) -> Source:
-        """As any other source, the share `validation` of each class held out by its place alone. Keys are the place and
+        """As any other source, the share `validation` of each class held out by its index alone. Keys are the index and
         the file's name or a digest of the pixels, so that other pictures in the same folder are noticed."""
         names = tuple(str(label) for label in self.classes)
         whole = SourceSplit([f"{number:07}" for number in range(len(self.places))], self.labels, self)
         source = Source("classifier", names, names, "sorted labels", {"train": whole})
-        parts = split(source, validation, seed, "the pictures given").splits
         named = {
-            name: replace(part, keys=[f"{key} {self._identity(int(key))}" for key in part.keys])
-            for name, part in parts.items()
+            name: replace(one, keys=[f"{key} {self._identity(int(key))}" for key in one.keys])
+            for name, one in split(source, validation, seed, "the pictures given").splits.items()
         }
         return replace(source, splits=named)
 
-    def weights_of(self, part: SourceSplit) -> np.ndarray:
+    def weights_of(self, split: SourceSplit) -> np.ndarray:
         """float32 (pictures of the split,), with mean 1, so that the learning rate keeps its meaning."""
-        weights = self.weights if part.positions is None else self.weights[part.positions]
+        weights = self.weights if split.positions is None else self.weights[split.positions]
         return (weights / weights.mean()).astype(np.float32)
 
     def __call__(self, number: int) -> Decoded:
@@ -85,15 +85,14 @@ class Examples:
             return None
 
     def _identity(self, number: int) -> str:
+        """A file's name, or a digest of a picture in memory."""
         picture = self.pictures[int(self.places[number])]
         if isinstance(picture, str):
             return key_of(picture)
-        if isinstance(picture, Image.Image):
-            try:
-                picture = picture.tobytes()
-            except Exception:  # reading it again gives the message
-                return "damaged"
-        data = picture if isinstance(picture, bytes) else np.ascontiguousarray(picture).tobytes()
+        try:
+            data = picture if isinstance(picture, bytes) else cast(Image.Image | np.ndarray, picture).tobytes()
+        except Exception:  # of a damaged image: reading it again gives the message
+            return "damaged"
         return sha256(data).hexdigest()[:16]
 
 
@@ -113,12 +112,9 @@ def _labels(y: Any, count: int) -> np.ndarray:
         apart = np.array(given, object).reshape(count)
     elif isinstance(given, np.ma.MaskedArray):
         apart = np.where(np.ma.getmaskarray(given).reshape(count), None, labels.astype(object))
-    missing = [place + 1 for place, label in enumerate(apart) if _is_missing(label)]
-    if missing:
-        shown = ", ".join(map(str, missing[:5])) + (" …" if len(missing) > 5 else "")
-        raise ValueError(
-            f"Input y contains NaN or another missing label, for picture {shown}; leave these pictures out"
-        )
+    if missing := [str(number) for number, label in enumerate(apart, 1) if _is_missing(label)]:
+        where = f"for picture {first_few(missing, 5)}; leave these pictures out"
+        raise ValueError(f"Input y contains NaN or another missing label, {where}")
     if labels.dtype == object and all(type(label) is bool for label in labels):
         labels = labels.astype(bool)
     return labels
@@ -133,17 +129,16 @@ def _is_missing(label: Any) -> bool:
 
 
 def _classes(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The classes (K,), sorted, and the place of each label among them. Raises ValueError for what are no classes."""
+    """The classes (K,), sorted, and the index of each label among them. Raises ValueError for what are no classes."""
     try:
         check_classification_targets(labels)
         return np.unique(labels, return_inverse=True)
     except TypeError as fault:
-        kinds = ", ".join(sorted({type(label).__name__ for label in labels}))
-        if "," not in kinds:
-            raise ValueError(f"y holds labels of the type {kinds}: {fault}") from fault
-        raise ValueError(
-            f"y mixes labels of types that can't be sorted ({kinds}); convert them, e.g. to str"
-        ) from fault
+        kinds = sorted({type(label).__name__ for label in labels})
+        if len(kinds) == 1:
+            raise ValueError(f"y holds labels of the type {kinds[0]}: {fault}") from fault
+        mixed = f"y mixes labels of types that can't be sorted ({', '.join(kinds)})"
+        raise ValueError(f"{mixed}; convert them, e.g. to str") from fault
 
 
 def _weights(sample_weight: Any, count: int) -> np.ndarray:

@@ -10,7 +10,7 @@ from typing import Any, get_args
 import numpy as np
 
 from alexnet.choices import ProbeKind
-from alexnet.errors import UsageError, UserError
+from alexnet.errors import UsageError, UserError, optional_package
 
 KINDS: tuple[ProbeKind, ...] = get_args(ProbeKind)
 MOST_TEST = 50  # [Z] §5.2: pictures tested of a class, at most
@@ -32,15 +32,12 @@ class Fold:
 
 def require_scikit_learn() -> None:
     """Raises UserError if scikit-learn, which trains the probes, is not installed."""
-    try:
-        import sklearn.svm  # noqa: F401
-    except ImportError as fault:
-        raise UserError(f"scikit-learn is needed for probes ({fault}): pip install 'alexnet[sklearn]'") from fault
+    optional_package("sklearn", "sklearn", "training probes")
 
 
 def fold_of(labels: np.ndarray, per_class: int, fold: int, *, seed: int = 0, most_test: int = MOST_TEST) -> Fold:
     """`per_class` training pictures of each class, drawn by (seed, fold, class), and up to `most_test` of the others
-    ([Z] §5.2). Smaller training sets are parts of larger ones. Raises UserError for a class that has too few."""
+    ([Z] §5.2). Smaller training sets are subsets of larger ones. Raises UserError for a class that has too few."""
     train, test = [], []
     for label in range(int(labels.max()) + 1):
         members = np.flatnonzero(labels == label)

@@ -13,8 +13,11 @@ from alexnet.data.sources.labelme import Annotated, annotated_pictures
 from alexnet.errors import UserError
 from alexnet.features.probes import Fold, chosen_strength, fitted, rotated
 from alexnet.files.atomic import read_bounded
+from alexnet.files.packaged import read_toml
 
 LARGEST_LIST = 1 << 26
+PAPER = read_toml("alexnet.features", "voc.toml")
+"""Of each class the average precision of Sande et al., Yan et al. and [Z]: [Z] Table 6."""
 SPLITS = (("trainval", "test"), ("train", "val"))
 """Which lists of ImageSets/Main to train on and to test on: the first pair whose pictures are annotated."""
 
@@ -85,15 +88,3 @@ def average_precision(scores_n: np.ndarray, truth_n: np.ndarray) -> float:
     precision, recall = hits / np.arange(1, len(hits) + 1), hits / hits[-1]
     best = np.maximum.accumulate(precision[::-1])[::-1]
     return float(np.sum(np.diff(recall, prepend=0.0) * best))
-
-
-# [Z] Table 6: VOC 2012, a softmax on the pre-trained network; and the two best by others, Sande et al. and Yan et al.
-PAPER: dict[str, tuple[float, float, float]] = {
-    "aeroplane": (0.920, 0.973, 0.960), "bicycle": (0.742, 0.842, 0.771), "bird": (0.730, 0.808, 0.884),
-    "boat": (0.775, 0.853, 0.855), "bottle": (0.543, 0.608, 0.558), "bus": (0.852, 0.899, 0.858),
-    "car": (0.819, 0.868, 0.786), "cat": (0.764, 0.893, 0.912), "chair": (0.652, 0.754, 0.650),
-    "cow": (0.632, 0.778, 0.744), "diningtable": (0.632, 0.778, 0.677), "dog": (0.689, 0.830, 0.878),
-    "horse": (0.782, 0.875, 0.860), "motorbike": (0.810, 0.901, 0.851), "person": (0.916, 0.950, 0.909),
-    "pottedplant": (0.559, 0.578, 0.522), "sheep": (0.694, 0.792, 0.836), "sofa": (0.654, 0.734, 0.611),
-    "train": (0.867, 0.945, 0.918), "tvmonitor": (0.774, 0.807, 0.761),
-}  # fmt: skip

@@ -108,7 +108,7 @@ def _score(members: Sequence[Probabilities], weights: Sequence[float], by: str) 
     shares = np.asarray(weights) / sum(weights)
     values = sum(np.float32(share) * member.values for share, member in zip(shares, members, strict=True))
     counts = count(torch.from_numpy(np.asarray(values)), torch.from_numpy(members[0].labels))
-    return (counts.top1_errors if by == "top1" else counts.top5_errors), counts.nll
+    return getattr(counts, f"{by}_errors"), counts.nll
 
 
 def submission(found: Probabilities) -> str:

@@ -46,9 +46,8 @@ def trained_on(run: RunFolder, store: Store | None = None) -> tuple[list[dict[st
         check(about, TrainedOn, path, "Restore it from a copy, or remove it.")
         rows = tensors.get("digests", torch.zeros(0))
         if rows.dtype != torch.uint8 or rows.ndim != 2 or rows.shape[1] != KEPT_BYTES:
-            raise UserError(
-                f"{path}: damaged, {rows.dtype} {tuple(rows.shape)} are no digests. Restore it from a copy."
-            )
+            held = f"{rows.dtype} {tuple(rows.shape)}"
+            raise UserError(f"{path}: damaged, {held} are not digests. Restore it from a copy.")
         return about["records"], rows.contiguous().numpy().view(np.uint64)[:, 0]
     data = run.config.get("data", {})
     if store is None or store.fingerprint != data.get("fingerprint"):

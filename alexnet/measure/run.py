@@ -196,9 +196,7 @@ class Run:
         return found[views]
 
 
-def load(path: str | PathLike[str], *, device: DeviceChoice = "auto", precision: PrecisionChoice = "auto") -> Run:
-    """`Run.open`: the run in the folder `path`, ready to be asked."""
-    return Run.open(path, device=device, precision=precision)
+load = Run.open
 
 
 def _reopened(place: Path | dict[str, bytes], device: DeviceChoice, precision: PrecisionChoice) -> Run:

@@ -94,15 +94,13 @@ class RunCache:
 
     def path(self, what: Pass) -> Path:
         """The file, or folder, of a pass."""
-        epoch = "" if self.opened.epoch is None else f"-epoch-{self.opened.epoch}"
-        match what:
-            case "evolution":
-                return self.folder / f"epochs-{self.prepared.split}"
-            case "neighbours":
-                return self.folder / f"similar{epoch}"
-            case _:
-                suffix = "json" if what == "evaluation" else "safetensors"
-                return self.folder / f"{what}{epoch}-{self.prepared.split}.{suffix}"
+        epoch, split = "" if self.opened.epoch is None else f"-epoch-{self.opened.epoch}", self.prepared.split
+        names = {
+            "evolution": f"epochs-{split}",
+            "neighbours": f"similar{epoch}",
+            "evaluation": f"evaluation{epoch}-{split}.json",
+        }
+        return self.folder / names.get(what, f"{what}{epoch}-{split}.safetensors")
 
     # ── what is there ────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -161,27 +159,22 @@ class RunCache:
         self.prepared.check(self.opened)
         with faults_named(self.folder):
             self.folder.mkdir(exist_ok=True)
-        viewer = self.opened.exact.viewer
-        if what == "evolution":
-            self._compute_evolution(progress)
-        elif getattr(self, "index" if what == "neighbours" else what) is not None:
-            return
-        elif what == "top":
-            find_top(viewer, self.split, self.layers, about=self.about, progress=progress).save(self.path(what))
-        elif what == "spread":
-            measure_activations(viewer, self.split, self.layers, about=self.about, progress=progress).save(
-                self.path(what)
-            )
-        elif what == "evaluation":
-            self._evaluate(progress)
-        else:
-            self._build_index(progress)
+        pictures = self.opened.exact.viewer, self.split, self.layers
+        match what:
+            case "top" if self.top is None:
+                find_top(*pictures, about=self.about, progress=progress).save(self.path(what))
+            case "spread" if self.spread is None:
+                measure_activations(*pictures, about=self.about, progress=progress).save(self.path(what))
+            case "evaluation" if self.evaluation is None:
+                self._evaluate(progress)
+            case "evolution":
+                self._compute_evolution(progress)
+            case "neighbours" if self.index is None:
+                self._build_index(progress)
 
     def _evaluate(self, progress: Progress) -> None:
-        run, prepared = self.opened.run, self.prepared
-        found, _ = evaluate_run(
-            run.folder, run.viewer, prepared.store, split=prepared.split, views=VIEWS, progress=progress
-        )
+        run, store, split = self.opened.run, self.prepared.store, self.prepared.split
+        found, _ = evaluate_run(run.folder, run.viewer, store, split=split, views=VIEWS, progress=progress)
         numbers = sealed({"about": self.about, "numbers": evaluation_as_json(found)})
         write_atomically(self.path("evaluation"), json_bytes(numbers))
 
@@ -191,15 +184,15 @@ class RunCache:
         with faults_named(self.path("evolution")):
             self.path("evolution").mkdir(exist_ok=True)
         for number, epoch in enumerate(epochs):
+
+            def follow(done: int, _: int, before: int = number * total) -> None:
+                progress(before + done, len(epochs) * total)
+
             if not self._after(epoch):
-                find_top(
-                    viewer_after(run, epoch),
-                    self.split,
-                    self.layers,
-                    kept=1,
-                    about=self.about | {"run": digest_in(run.folder.snapshots[epoch])},
-                    progress=lambda done, _, before=number * total: progress(before + done, len(epochs) * total),
-                ).save(self._of_epoch(epoch))
+                about = self.about | {"run": digest_in(run.folder.snapshots[epoch])}
+                viewer = viewer_after(run, epoch)
+                found = find_top(viewer, self.split, self.layers, kept=1, about=about, progress=follow)
+                found.save(self._of_epoch(epoch))
 
     def _build_index(self, progress: Progress) -> None:
         path = self.path("neighbours")

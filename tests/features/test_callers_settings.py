@@ -129,7 +129,7 @@ def described(run: Path, store: Store, folder: Path) -> Any:
     coder = codes.learn_coder(store.statistics.mean_image.reshape(-1, 12)[:120], 32, epochs=1)
     features = features_of(opened, list(PICTURES))
     transformed = alexnet.Features(opened, layer="pool5").fit().transform(PICTURES)
-    return [features, transformed, found.search(features, 3)[1], codes.Coder.of(coder.tensors()).tensors()]
+    return [features, transformed, found.search(features, 3)[1], codes.Coder.of(coder.state_dict()).state_dict()]
 
 
 def looked_into(run: Path, store: Store, _: Path) -> Any:

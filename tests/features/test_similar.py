@@ -109,7 +109,7 @@ def test_each_bit_is_on_for_half_and_a_coder_is_repeated_and_kept(clusters: np.n
     codes = first.codes(clusters)
     assert codes.shape == (600, 8)
     assert np.array_equal(codes, again.codes(clusters))
-    assert np.array_equal(codes, Coder.of(first.tensors()).codes(clusters))
+    assert np.array_equal(codes, Coder.of(first.state_dict()).codes(clusters))
     assert np.abs(np.unpackbits(codes, axis=1).mean(axis=0) - 0.5).max() < 0.01
     assert not np.array_equal(codes, learn_coder(clusters, 64, epochs=2, seed=4).codes(clusters))
 

@@ -419,14 +419,14 @@ def indexes(folder: Path) -> Target:
     """An index of similar pictures: description, features, codes and faiss's lists."""
     from hashlib import sha256
 
-    from alexnet.features.similar.codes import Coder, encoding_half
+    from alexnet.features.similar.codes import Coder
 
     rows = np.random.default_rng(0).normal(size=(8, 4)).astype(np.float32)
     about = {"count": 8, "shape": [4], "type": "float32", "keys": list("abcdefgh"), "labels": [0, 1] * 4}
     about |= {"class_names": ["x", "y"], "class_ids": ["x", "y"]}
     (folder / "i").mkdir()
-    coder = Coder(torch.zeros(4), 1.0, encoding_half(4, 32), torch.zeros(32))
-    small = dict(coder.tensors())
+    coder = Coder(4, 32)
+    small = dict(coder.state_dict())
     save_tensors(
         folder / "i" / "codes.safetensors", {"codes": torch.zeros(8, 4, dtype=torch.uint8), **small}, {"bits": 32}
     )

@@ -33,7 +33,7 @@ from alexnet.data.store.read import Store
 from alexnet.errors import LONGEST, UserError
 from alexnet.experiments.report import write_report
 from alexnet.features.file import load_features
-from alexnet.features.similar.index import Index
+from alexnet.features.similar.index import Description, Index, Made, Origin
 from alexnet.features.voc import _listed
 from alexnet.files import npy as arrays
 from alexnet.files.schema import (
@@ -619,7 +619,8 @@ def test_a_run_without_a_state_whose_options_make_another_network_than_its_table
 
 
 def test_an_index_whose_options_say_nothing_of_codes_and_lists(tmp_path: Path) -> None:
-    index = Index(tmp_path, {"options": {}}, np.zeros((1, 2), np.float32), ["a"], np.zeros(1, int), ["b"])
+    described = Description("", "fc7", 1, Origin("", {}), Made(), {})
+    index = Index(tmp_path, described, np.zeros((1, 2), np.float32), ["a"], np.zeros(1, int), ["b"])
     assert index.bits is None
     for by in ("codes", "faiss"):
         with pytest.raises(UserError, match="Build it with"):

@@ -10,8 +10,6 @@ Krizhevsky & Hinton 2011 stacked RBMs for this, on pixels.
 M vectors · D values of a vector · B vectors of a batch · K bits.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -28,25 +26,43 @@ HIDDEN = 512
 NOISE = 2.0
 EPOCHS = 40
 BATCH = 128
-RATE = 1e-3
+LEARNING_RATE = 1e-3
 MOST = 100_000
 """Vectors that it learns from at most, spread evenly over all."""
 FEWEST = 100
 AT_ONCE = 4096
 
 
-@dataclass(frozen=True, eq=False)
-class Coder:
-    """Values in, bits out. `mean` (D,) and `scale` make values small and centred; `medians` (K,)."""
+class Coder(nn.Module):
+    """Values in, bits out. `mean` (D,) and `scale` make values small and centred; `medians` (K,). Its state dictionary
+    is all that makes it, for a file."""
 
     mean: Float[Tensor, "D"]
-    scale: float
-    encoder: nn.Sequential
+    scale: Float[Tensor, ""]
     medians: Float[Tensor, "K"]
+
+    def __init__(self, values: int, bits: int) -> None:
+        super().__init__()
+        self.encoder = nn.Sequential(nn.Linear(values, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, bits))
+        for name, shape in (("mean", values), ("scale", ()), ("medians", bits)):
+            self.register_buffer(name, torch.zeros(shape, dtype=torch.float32))
+
+    @classmethod
+    def of(cls, tensors: dict[str, Tensor]) -> "Coder":
+        """The coder with this state dictionary. Raises ValueError or RuntimeError for one of no coder."""
+        if any(tensor.dtype != torch.float32 or not bool(torch.isfinite(tensor).all()) for tensor in tensors.values()):
+            raise ValueError("numbers that are not finite")
+        with torch.device("meta"):  # else initial weights, which are replaced, would be drawn
+            coder = cls(tensors["mean"].numel(), tensors["medians"].numel())
+        coder.load_state_dict(tensors, assign=True)
+        return coder.eval().requires_grad_(False)
 
     @property
     def bits(self) -> int:
         return len(self.medians)
+
+    def normal(self, values_bd: np.ndarray) -> Float[Tensor, "B D"]:
+        return (torch.from_numpy(np.array(values_bd, np.float32)) - self.mean) / self.scale
 
     @isolated(inference=True)
     def codes(self, values_md: Vectors, progress: Progress | None = None) -> np.ndarray:
@@ -54,48 +70,11 @@ class Coder:
         found = np.empty((len(values_md), self.bits // 8), np.uint8)
         for first in range(0, len(values_md), AT_ONCE):
             rows = slice(first, first + AT_ONCE)
-            entering_bk = self.encoder(normal(values_md[rows], self.mean, self.scale))
+            entering_bk = self.encoder(self.normal(values_md[rows]))
             found[rows] = np.packbits((entering_bk > self.medians).numpy(), axis=1)
             if progress:
                 progress(min(first + AT_ONCE, len(values_md)), len(values_md))
         return found
-
-    def tensors(self) -> dict[str, Tensor]:
-        """All that makes it, for a file."""
-        weights = {f"encoder.{name}": tensor for name, tensor in self.encoder.state_dict().items()}
-        return {
-            "mean": self.mean,
-            "scale": torch.tensor(self.scale, dtype=torch.float32, device="cpu"),
-            "medians": self.medians,
-            **weights,
-        }
-
-    @classmethod
-    def of(cls, tensors: dict[str, Tensor]) -> "Coder":
-        """What `tensors` was made of."""
-        mean, medians, scale = tensors["mean"], tensors["medians"], tensors["scale"]
-        if any(tensor.dtype != torch.float32 or not bool(torch.isfinite(tensor).all()) for tensor in tensors.values()):
-            raise ValueError("numbers that are none")
-        if (
-            mean.ndim != 1
-            or medians.ndim != 1
-            or scale.numel() != 1
-            or tensors["encoder.0.weight"].shape != (HIDDEN, len(mean))
-        ):
-            raise ValueError("shapes of no coder")
-        with torch.device("meta"):  # else its first weights, which are replaced, would be drawn
-            encoder = encoding_half(len(mean), len(medians))
-        weights = {name.removeprefix("encoder."): t for name, t in tensors.items() if name.startswith("encoder.")}
-        encoder.load_state_dict(weights, assign=True)
-        return cls(mean, float(scale), encoder.requires_grad_(False), medians)
-
-
-def normal(values_bd: np.ndarray, mean: Tensor, scale: float) -> Float[Tensor, "B D"]:
-    return (torch.from_numpy(np.array(values_bd, np.float32)) - mean) / scale
-
-
-def encoding_half(values: int, bits: int) -> nn.Sequential:
-    return nn.Sequential(nn.Linear(values, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, bits))
 
 
 @isolated()
@@ -110,33 +89,31 @@ def learn_coder(
     if len(chosen) < FEWEST:
         raise UserError(f"{len(chosen)} pictures are too few to learn codes from; at least {FEWEST} are needed.")
     sample = np.asarray(values_md[chosen], np.float32)
-    mean = torch.from_numpy(sample.mean(axis=0))
-    scale = float((sample - mean.numpy()).std())
-    if scale == 0:
-        raise UserError("all pictures have the same features: there is nothing to tell them apart by.")
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # `torch.manual_seed` would seed the GPUs', too
-        encoder = _learned(sample, mean, scale, bits, epochs, progress)
+        coder = Coder(sample.shape[1], bits)
+        coder.mean = torch.from_numpy(sample.mean(axis=0))
+        coder.scale = torch.tensor((sample - coder.mean.numpy()).std())
+        if coder.scale == 0:
+            raise UserError("all pictures have the same features: there is nothing to tell them apart by.")
+        _learn(coder, sample, epochs, progress)
         with torch.no_grad():
             blocks = (sample[first : first + AT_ONCE] for first in range(0, len(sample), AT_ONCE))
-            entering = torch.cat([encoder(normal(block, mean, scale)) for block in blocks])
-    return Coder(mean, scale, encoder, entering.median(dim=0).values)
+            entering = torch.cat([coder.encoder(coder.normal(block)) for block in blocks])
+    coder.medians = entering.median(dim=0).values
+    return coder.eval().requires_grad_(False)
 
 
-def _learned(
-    sample: np.ndarray, mean: Tensor, scale: float, bits: int, epochs: int, progress: Progress | None
-) -> nn.Sequential:
-    """Minimise the mean squared error of what comes out behind the noisy logistic units."""
-    values = sample.shape[1]
-    encoder = encoding_half(values, bits)
-    decoder = nn.Sequential(nn.Linear(bits, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, values))
-    optimiser = torch.optim.Adam([*encoder.parameters(), *decoder.parameters()], RATE)
+def _learn(coder: Coder, sample: np.ndarray, epochs: int, progress: Progress | None) -> None:
+    """Minimise the mean squared error of the values decoded from the noisy logistic units."""
+    decoder = nn.Sequential(nn.Linear(coder.bits, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, sample.shape[1]))
+    optimiser = torch.optim.Adam([*coder.encoder.parameters(), *decoder.parameters()], LEARNING_RATE)
     batches = -(-len(sample) // BATCH)
     for epoch in range(epochs):
         for number, rows in enumerate(torch.randperm(len(sample)).split(BATCH)):
-            given_bd = normal(sample[rows.numpy()], mean, scale)
-            entering_bk = encoder(given_bd)
-            # Noise drowns middling values, so what enters the units is driven far from 0: nearly a bit.
+            given_bd = coder.normal(sample[rows.numpy()])
+            entering_bk = coder.encoder(given_bd)
+            # Noise drowns values near 0, so what enters the units is driven far from it: nearly a bit.
             code_bk = torch.sigmoid(entering_bk + NOISE * torch.randn_like(entering_bk))
             loss = F.mse_loss(decoder(code_bk), given_bd)
             optimiser.zero_grad()
@@ -144,4 +121,3 @@ def _learned(
             optimiser.step()
             if progress:
                 progress(epoch * batches + number + 1, epochs * batches)
-    return encoder.eval().requires_grad_(False)

@@ -152,7 +152,7 @@ def build(
 def _write_codes(folder: Path, values_md: Vectors, bits: int, seed: int, report: StepProgress) -> None:
     coder = learn_coder(values_md, bits, seed=seed, progress=partial(report, "learning codes"))
     codes = coder.codes(values_md, progress=partial(report, "codes"))
-    save_tensors(folder / CODES, {"codes": torch.from_numpy(codes), **coder.tensors()}, {"bits": bits})
+    save_tensors(folder / CODES, {"codes": torch.from_numpy(codes), **coder.state_dict()}, {"bits": bits})
 
 
 def _write_lists(folder: Path, values_md: Vectors, lists: int, report: StepProgress) -> None:

@@ -134,32 +134,29 @@ def state_of(opened: OpenNetwork, history: History) -> dict[str, Any]:
     """Whether the run is "finished", "training" or "stopped", its progress, and the time left at its pace."""
     config, epochs = opened.run.config, history.epochs
     planned = config.get("options", {}).get("epochs") or config.get("recipe", {}).get("epochs")
-    seconds = _seconds_per_epoch(history)
+    seconds, last = _seconds_per_epoch(history), epochs[-1] if epochs else {}
     alive = max(history.last or 0.0, _last_sign(opened.run.path))
-    quiet = time.time() - alive
-    locked = (opened.run.path / ".lock").exists()
-    if config.get("finished"):
-        word = "finished"
-    else:
-        word = "training" if locked and quiet < max(QUIET_SECONDS, QUIET_EPOCHS * (seconds or 0)) else "stopped"
-    left = seconds * max(0, planned - len(epochs)) if word == "training" and seconds and planned else None
+    patience = max(QUIET_SECONDS, QUIET_EPOCHS * (seconds or 0))
+    training = (opened.run.path / ".lock").exists() and time.time() - alive < patience
+    word = "finished" if config.get("finished") else "training" if training else "stopped"
     return {
         "word": word,
         "epochs": len(epochs),
         "planned": planned,
         "seconds_of_epoch": seconds,
-        "seconds_left": left,
-        "pictures_per_second": epochs[-1].get("pictures_per_second") if epochs else None,
+        "seconds_left": seconds * max(0, planned - len(epochs)) if word == "training" and seconds and planned else None,
+        "pictures_per_second": last.get("pictures_per_second"),
         "last": day(alive) if alive else "",
-        "val": {k: epochs[-1].get(f"val_{k}") for k in ("nll", "top1_error", "top5_error")} if epochs else None,
+        "val": {k: last.get(f"val_{k}") for k in ("nll", "top1_error", "top5_error")} if epochs else None,
     }
 
 
 def _seconds_per_epoch(history: History) -> float | None:
+    """The mean over the last epochs; of a single one the time since the run began."""
     times = [event["time"] for event in history.epochs[-5:]]
-    if len(times) > 1:
-        return (times[-1] - times[0]) / (len(times) - 1)
-    return times[0] - history.began if times and history.began else None
+    if len(times) == 1 and history.began:
+        times.insert(0, history.began)
+    return (times[-1] - times[0]) / (len(times) - 1) if len(times) > 1 else None
 
 
 def _last_sign(run: Path) -> float:

@@ -36,31 +36,38 @@ def unit_page(context: OfNetwork, layer: LayerName, unit: Number) -> dict[str, A
     opened, cache = context.opened, context.cache
     network, found = opened.network, layer_of_unit(opened, layer, unit)
     rows = [one.row for one in weighted_layers(network)]
-    place = rows.index(found.row)
-    below = rows[place - 1].name if place else "picture"
-    above = rows[place + 1] if place + 1 < len(rows) else None
-    top, spread, tops = (cache.top, cache.spread, cache.evolution) if cache else (None, None, None)
-    after = {epoch: ranked(cache, one[layer], unit) for epoch, one in tops.items()} if cache and tops else {}
+    number = rows.index(found.row)
+    below = rows[number - 1].name if number else "picture"
+    above = rows[number + 1] if number + 1 < len(rows) else None
+    inputs = outputs = None  # weights of locally connected layers don't join whole channels
+    if isinstance(found.row, Conv | Dense):
+        inputs = connections(connection_strengths(network, layer)[unit], below)
+    if isinstance(above, Conv | Dense):
+        outputs = connections(connection_strengths(network, above.name)[:, unit], above.name)
     return {
         "layer": describe_layer(found),
         "unit": unit,
         "column": unit * found.columns // found.leaving.maps,
         "class": opened.run.class_names[unit] if found is network.layers[-1] else None,
         "filters": isinstance(found.row, Conv),
-        # Weights of locally connected layers don't join whole channels.
-        "inputs": connections(connection_strengths(network, layer)[unit], below)
-        if isinstance(found.row, Conv | Dense)
-        else None,
-        "outputs": connections(connection_strengths(network, above.name)[:, unit], above.name)
-        if isinstance(above, Conv | Dense)
-        else None,
-        "strongest": ranked(cache, top[layer], unit) if cache and top else None,
-        "histogram": spread.as_json(layer, unit) | {"pictures": spread.about["pictures"]}
-        if spread and layer in spread.peaks
-        else None,
-        "evolution": [{"epoch": epoch} | ranks[0] for epoch, ranks in after.items() if ranks] if tops else None,
+        "inputs": inputs,
+        "outputs": outputs,
         "snapshots": list(opened.run.folder.snapshots),
+        **(analysed(cache, layer, unit) if cache else dict.fromkeys(("strongest", "histogram", "evolution"))),
     }
+
+
+def analysed(cache: RunCache, layer: str, unit: int) -> dict[str, Any]:
+    """What is known of a unit from passes over the pictures; None: there was no such pass yet."""
+    top, spread, tops = cache.top, cache.spread, cache.evolution
+    histogram = evolution = None
+    if spread and layer in spread.peaks:
+        histogram = spread.as_json(layer, unit) | {"pictures": spread.about["pictures"]}
+    if tops:
+        after = {epoch: ranked(cache, one[layer], unit) for epoch, one in tops.items()}
+        evolution = [{"epoch": epoch} | ranks[0] for epoch, ranks in after.items() if ranks]
+    strongest = ranked(cache, top[layer], unit) if top else None
+    return {"strongest": strongest, "histogram": histogram, "evolution": evolution}
 
 
 def connections(norms_c: Float[Tensor, "C"], layer: str) -> dict[str, Any]:
@@ -76,11 +83,10 @@ def connections(norms_c: Float[Tensor, "C"], layer: str) -> dict[str, Any]:
 def ranked(cache: RunCache, best: Strongest, channel: int) -> list[dict[str, Any]]:
     """The pictures that activate a channel most, the strongest first."""
     names, labels = cache.prepared.store.class_names, cache.split.labels
+    found = zip(best.values[channel].tolist(), best.pictures[channel].tolist(), strict=True)
     return [
         {"rank": rank, "value": value, "picture": picture, "class": names[int(labels[picture])]}
-        for rank, (value, picture) in enumerate(
-            zip(best.values[channel].tolist(), best.pictures[channel].tolist(), strict=True)
-        )
+        for rank, (value, picture) in enumerate(found)
         if picture != NONE
     ]
 
