@@ -20,9 +20,8 @@ from PIL import Image
 
 from alexnet.data import synthetic
 from alexnet.data.sources import open_source
-from alexnet.data.synthetic import CLASSES, PALETTES, SPLITS, Drawing
-from alexnet.data.synthetic.paint import natural_noise
-from alexnet.data.synthetic.write import MANIFEST
+from alexnet.data.synthetic.paint import CLASSES, PALETTES, SPLITS, Drawing, natural_noise
+from alexnet.data.synthetic.write import MANIFEST, TRAIN_PER_CLASS, VAL_PER_CLASS
 from alexnet.errors import UsageError, UserError
 from alexnet.images.decode import decode, to_record
 
@@ -204,7 +203,7 @@ def test_a_linear_classifier_on_thumbnails_stays_low() -> None:
 
 @pytest.mark.long
 def test_a_linear_classifier_on_thumbnails_of_the_whole_set_stays_low() -> None:
-    assert best_linear_accuracy(synthetic.TRAIN_PER_CLASS, synthetic.VAL_PER_CLASS, side=None) < 0.35
+    assert best_linear_accuracy(TRAIN_PER_CLASS, VAL_PER_CLASS, side=None) < 0.35
 
 
 def best_linear_accuracy(train_per_class: int, val_per_class: int, side: int | None) -> float:

@@ -15,7 +15,7 @@ import torch
 from alexnet import cli
 from alexnet.data import synthetic
 from alexnet.data.store.read import Store
-from alexnet.data.synthetic import Annotation
+from alexnet.data.synthetic.write import Annotation
 from alexnet.errors import UserError
 from alexnet.measure.run import Run
 from alexnet.see.correspondence import OTHER, RANDOM, correspondence_of

@@ -1,32 +1,11 @@
-"""The built-in picture set: twelve classes drawn on 1/f backgrounds, with the place of every object and part known.
+"""The built-in picture set: twelve classes drawn on 1/f backgrounds, with the position of every object and part known.
 
 `write` makes the folder of JPEG files, `draw` a single picture, `read_annotations` and `box_in_crop` give the truth
 that visualisations are checked against. numpy and Pillow only.
 """
 
-from alexnet.data.synthetic.paint import CLASSES, PALETTES, SPLITS, Drawing, draw
-from alexnet.data.synthetic.views import box_in_crop, box_in_record, to_crop, to_record
-from alexnet.data.synthetic.write import (
-    TRAIN_PER_CLASS,
-    VAL_PER_CLASS,
-    Annotation,
-    read_annotations,
-    write,
-)
+from alexnet.data.synthetic.paint import CLASSES, draw
+from alexnet.data.synthetic.views import box_in_crop, box_in_record, to_crop
+from alexnet.data.synthetic.write import read_annotations, write
 
-__all__ = [
-    "CLASSES",
-    "PALETTES",
-    "SPLITS",
-    "TRAIN_PER_CLASS",
-    "VAL_PER_CLASS",
-    "Annotation",
-    "Drawing",
-    "box_in_crop",
-    "box_in_record",
-    "draw",
-    "read_annotations",
-    "to_crop",
-    "to_record",
-    "write",
-]
+__all__ = ["CLASSES", "box_in_crop", "box_in_record", "draw", "read_annotations", "to_crop", "write"]
