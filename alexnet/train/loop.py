@@ -31,7 +31,7 @@ from alexnet.train.step import Diverged, Outcome, divergence_message, is_asynchr
 from alexnet.train.stop import Stop, stop_signals
 
 SHORT_EPOCH_SECONDS = 15.0
-"""An epoch that ends within so many seconds of the last save is not saved."""
+"""An epoch that ends within this many seconds of the last save is not saved."""
 STUCK_STEPS = 200
 """Updates after which a loss still near ln(classes) deserves a warning."""
 STUCK_SHARE = 0.98
@@ -208,7 +208,7 @@ def validate(state: TrainingState) -> Counts:
 def end_epoch(state: TrainingState, log: Log | Unwritten, stop: Stop) -> None:
     """Move to the next epoch; save the weights, a snapshot if one is due, and a checkpoint.
 
-    Not every epoch of a few seconds is saved: writing a large network would take longer than training it."""
+    Very short epochs are not all saved: writing a large network would take longer than training it."""
     epoch = state.cursor.epoch
     state.cursor.next_epoch()
     if state.options.snapshots and (epoch in snapshot_epochs(state.recipe.epochs) or state.finished):

@@ -132,7 +132,6 @@ class Polynomial(Schedule):
     power: float
 
     def rates(self, epoch: int, share: float = 0.0) -> Rates:
-
         done = epoch - 1 + share
         factor = done / self.warmup if done < self.warmup else max(0.0, 1 - done / self.epochs) ** self.power
         return Rates(self.learning_rate * factor, self.learning_rate * factor * self.bias_factor)

@@ -65,7 +65,7 @@ def train_batch(state: TrainingState, batch: Batch, rates: Rates, shard: BatchSh
 def update_on(
     state: TrainingState, inputs: Tensor, labels: Tensor, shard: BatchShard, rates: Rates, weights: Tensor | None = None
 ) -> Outcome:
-    """`train_batch` on pictures that are augmented already. On the CPU a NaN loss is noticed before the update.
+    """`train_batch` on already augmented pictures. On the CPU a NaN loss is noticed before the update.
 
     Dividing a batch changes only the order of additions: each picture has its own crop, noise and dropout masks, and
     the batch's mean is the weighted mean over its micro-batches.

@@ -25,8 +25,8 @@ class Lars:
     multiplied by trust · ‖w‖ / (‖g‖ + decay · ‖w‖), so that an update changes every tensor by a similar share of its
     norm.
 
-    Biases and the vectors of batch norms keep the biases' learning rate. `of_whole`: if processes hold shards of
-    layers, the norms of the whole layers, computed from those of the local shards.
+    Biases and the vectors of batch norms keep the biases' learning rate. `of_whole`: turns the norms of local shards
+    into those of whole layers; None if no layer is sharded.
     """
 
     trust: float
@@ -73,8 +73,8 @@ class Update:
     @torch.no_grad()
     def step(self, rates: Rates) -> None:
         """Apply the gradients of the network's parameters, or of their working copies."""
-        # Learning rate 0 freezes: not even decay acts. A weight, its velocity and its bf16 copy change in one pass.
         ratios = self._ratios()
+        # Learning rate 0 freezes: not even decay acts. A weight, its velocity and its bf16 copy change in one pass.
         for name, velocity in self.velocities.items():
             weight, copy, gradient = self.network.get_parameter(name), self._copy(name), self._gradient(name)
             layer, bias = name.split(".")[0], is_bias(name, weight)
