@@ -2,15 +2,14 @@
 
 import os
 import platform
-import time
-from collections.abc import Callable
+from contextlib import suppress
 from datetime import date
 from pathlib import Path
 from statistics import median
 
 import torch
 
-from alexnet.bench.timing import Row
+from alexnet.bench.timing import Act, Row, race
 
 MATRIX_SIDES = (2048, 4096, 8192)
 MATRIX_REPEATS = 10
@@ -47,37 +46,31 @@ def copy_bandwidth() -> float:
     return 2 * COPY_BYTES / _median_seconds(lambda: target.copy_(source))
 
 
-def _median_seconds(act: Callable[[], object]) -> float:
-    act()
-    times = []
-    for _ in range(MATRIX_REPEATS):
-        start = time.perf_counter()
-        act()
-        times.append(time.perf_counter() - start)
-    return median(times)
+def _median_seconds(act: Act) -> float:
+    return median(race({"act": act}, MATRIX_REPEATS)["act"])
 
 
-def cpu_lines() -> list[str]:
-    try:
-        return Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return []
+def cpu_info(name: str) -> str:
+    """The first entry of this name in /proc/cpuinfo; empty if there is none."""
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith(name):
+                return line.partition(":")[2].strip()
+    return ""
 
 
 def has_amx() -> bool:
-    """Whether the CPU multiplies bf16 matrices in tiles, which the figures asked for in bf16 presuppose."""
-    flags = next((line for line in cpu_lines() if line.startswith("flags")), "")
-    return "amx_bf16" in flags.split()
+    """Whether the CPU multiplies bf16 matrices in tiles, which the targets for bf16 presuppose."""
+    return "amx_bf16" in cpu_info("flags").split()
 
 
 def describe() -> str:
     """The machine, the versions, how busy it is, and the day, in one line."""
-    model = next((line.partition(":")[2].strip() for line in cpu_lines() if line.startswith("model name")), "")
-    flags = next((line.partition(":")[2].split() for line in cpu_lines() if line.startswith("flags")), [])
+    flags = cpu_info("flags").split()
     sets = [name for name in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if name in flags]
     load = f"load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "load unknown"
+    model = cpu_info("model name") or platform.processor() or platform.machine()
     return (
-        f"{model or platform.processor() or platform.machine()} ({', '.join(sets) or platform.machine()}), "
-        f"{torch.get_num_threads()} threads; torch {torch.__version__}, Python {platform.python_version()}; "
-        f"{load} at the start; {date.today().isoformat()}"
+        f"{model} ({', '.join(sets) or platform.machine()}), {torch.get_num_threads()} threads; torch "
+        f"{torch.__version__}, Python {platform.python_version()}; {load} at the start; {date.today().isoformat()}"
     )

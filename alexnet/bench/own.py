@@ -145,7 +145,7 @@ def endless_order(store: Store, count: int) -> np.ndarray:
 
 
 def train_rows(bench: Bench) -> list[Row]:
-    """train: pictures a second of the training step; train.mfu: beside the machine's matrix products."""
+    """train: pictures a second of the training step; train.mfu: compared with the machine's matrix products."""
     ours = Subject(bench, "alexnet")
     times = race({"ours": ours.step}, bench.rounds, progress=bench.progress_of("train: alexnet"))["ours"]
     return [Row("train", "img/s", bench.batch / median(times), note=ours.precision), mfu(bench, ours, times)]

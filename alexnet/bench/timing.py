@@ -16,10 +16,10 @@ Times = dict[str, list[float]]
 
 @dataclass(frozen=True)
 class Row:
-    """One figure. `ratio`: how many times better than the peer; `at_least`: what it must reach, None: not asked for.
+    """One figure. `ratio`: how many times better than the peer; `at_least`: what it must reach, if anything.
 
     `spread`: the smallest and the largest ratio of a round. Where there is no other program to stand beside, `peer`
-    is the figure that is asked for, and the note says so.
+    is the target, and the note says so.
     """
 
     name: str
@@ -33,7 +33,7 @@ class Row:
 
     @property
     def missed(self) -> bool:
-        """Asked for, and not reached (a ratio that is no number reaches nothing)."""
+        """Below its target (a NaN ratio always is)."""
         return self.at_least is not None and not (self.ratio is not None and self.ratio >= self.at_least)
 
 

@@ -1,4 +1,4 @@
-"""The command line's verbs: `options/` holds what each can be told, a file named like the verb what it does.
+"""The command line's verbs: `options/` declares their options, a file named like the verb runs it.
 
 May import every other folder. A verb's file is imported only when that verb runs.
 """

@@ -33,7 +33,7 @@ def run(options: Similar) -> None:
     claim = out.claim("similar", *identity(opened, *(one.picture for one in named)), *made_of, ends=ends)
     values = features_of(opened, queries, index.layer, index.views)
     with progress("pictures") as report:
-        places, distances = index.search(values, options.count, options.by, report)
+        positions, distances = index.search(values, options.count, options.by, report)
     labels, names, keys = index.labels, index.class_names, index.keys
     found = [
         Found(
@@ -42,10 +42,10 @@ def run(options: Similar) -> None:
             tuple(names[labels[place]] for place in row),
             tuple(far.tolist()),
         )
-        for name, row, far in zip(queries.names, places, distances, strict=True)
+        for name, row, far in zip(queries.names, positions, distances, strict=True)
     ]
     print(json.dumps([one.as_json() for one in found], indent=1) if options.json else sheet.describe(found))
-    shown = None if store is None else records_of(index, store, places)
+    shown = None if store is None else records_of(index, store, positions)
     sheet.write_sheets(claim, found, queries.read(np.arange(len(queries))), shown)
     for path in out.written:
         say(str(path))

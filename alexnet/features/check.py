@@ -1,7 +1,7 @@
-"""What only a look at every picture of a store shows: copies that are not equal to the bit, and odd pictures.
+"""What takes a look at every picture of a store: copies that are not bit-identical, and unusual pictures.
 
-Copies are found by difference hashes (each of 8 × 8 cells brighter than its right neighbour or not) and held to be
-copies where they also correlate as `duplicates` asks for. N pictures · B of a batch · E pairs.
+Copies are found by difference hashes (each of 8 × 8 cells brighter than its right neighbour or not) and count as
+copies if they also correlate as in `duplicates`. N pictures · B of a batch · E pairs.
 """
 
 from collections.abc import Iterator
@@ -36,7 +36,7 @@ CLASSES_SHOWN = 30
 
 @dataclass(frozen=True, eq=False)
 class Look:
-    """What was seen of each picture: `hashes` uint64 (N,), `brightness` and `contrast` float32 (N,), levels of 255."""
+    """Figures of each picture: `hashes` uint64 (N,), `brightness` and `contrast` float32 (N,), levels of 255."""
 
     hashes: np.ndarray
     brightness: np.ndarray
@@ -44,7 +44,7 @@ class Look:
 
     @property
     def flat(self) -> np.ndarray:
-        """bool (N,): next to nothing to be seen."""
+        """bool (N,): of nearly one tone."""
         return self.contrast < FLAT
 
     def odd(self) -> np.ndarray:
@@ -69,8 +69,8 @@ def look_at(pictures: Pictures, progress: Progress | None = None) -> Look:
 
 
 def copies(pictures: Pictures, look: Look, progress: Progress | None = None) -> np.ndarray:
-    """int64 (E, 2): pairs of pictures that are copies, the earlier one first; of many copies of a picture each beside
-    the first of them. Flat pictures are left out, and mirrored ones are not looked for."""
+    """int64 (E, 2): pairs of pictures that are copies, the earlier one first; of many copies of a picture each is
+    paired with the first. Flat pictures are skipped, and mirrored copies are not searched for."""
     seen = np.flatnonzero(~look.flat)
     order = seen[np.argsort(look.hashes[seen], kind="stable")]
     distinct, starts, counts = np.unique(look.hashes[order], return_index=True, return_counts=True)
@@ -83,22 +83,23 @@ def copies(pictures: Pictures, look: Look, progress: Progress | None = None) -> 
 
 
 def near_pairs(hashes: np.ndarray, apart: int = BITS_APART) -> np.ndarray:
-    """int64 (E, 2): places of hashes (all different) that differ in at most `apart` bits. Exact, for up to 3 bits."""
+    """int64 (E, 2): positions of hashes (all different) that differ in at most `apart` bits. Exact, for up to 3
+    bits."""
     found = [np.zeros((0, 2), np.int64)]
     for band in range(BANDS):
         keys = (hashes >> np.uint64(band * BAND_BITS)) & np.uint64((1 << BAND_BITS) - 1)
         order = np.argsort(keys, kind="stable")
         ends = np.flatnonzero(np.diff(keys[order])) + 1
-        for places in np.split(order, ends):
-            found += list(_near_in(hashes, places, apart)) if len(places) > 1 else []
+        for positions in np.split(order, ends):
+            found += list(_near_in(hashes, positions, apart)) if len(positions) > 1 else []
     return np.unique(np.concatenate(found), axis=0)
 
 
-def _near_in(hashes: np.ndarray, places: np.ndarray, apart: int) -> Iterator[np.ndarray]:
-    for start in range(0, len(places), BLOCK):
-        rows = places[start : start + BLOCK]
-        for other in range(start, len(places), BLOCK):
-            columns = places[other : other + BLOCK]
+def _near_in(hashes: np.ndarray, positions: np.ndarray, apart: int) -> Iterator[np.ndarray]:
+    for start in range(0, len(positions), BLOCK):
+        rows = positions[start : start + BLOCK]
+        for other in range(start, len(positions), BLOCK):
+            columns = positions[other : other + BLOCK]
             bits = np.bitwise_count(hashes[rows][:, None] ^ hashes[columns][None])
             pairs = np.argwhere(bits <= apart)
             both = np.column_stack([rows[pairs[:, 0]], columns[pairs[:, 1]]])
@@ -110,8 +111,8 @@ def _correlations(pictures: Pictures, pairs: np.ndarray, progress: Progress | No
     found = [np.zeros(0, np.float32)]
     for first in range(0, len(pairs), BATCH):
         block = pairs[first : first + BATCH]
-        once, places = np.unique(block, return_inverse=True)
-        one, other = thumbnails_of(pictures.read(once))[places.reshape(block.shape).T]
+        once, positions = np.unique(block, return_inverse=True)
+        one, other = thumbnails_of(pictures.read(once))[positions.reshape(block.shape).T]
         found.append(np.einsum("ed,ed->e", one, other))
         if progress:
             progress(first + len(block), len(pairs))

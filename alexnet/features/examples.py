@@ -24,11 +24,11 @@ from alexnet.text import first_few
 
 @dataclass(frozen=True, eq=False)
 class Examples:
-    """The pictures to learn from. `places` int64 (N,): the index of each in `pictures`; `labels` int64 (N,): its class,
-    as an index into `classes` (K,); `weights` float64 (N,)."""
+    """The pictures to learn from. `positions` int64 (N,): the index of each in `pictures`; `labels` int64 (N,): its
+    class, as an index into `classes` (K,); `weights` float64 (N,)."""
 
     pictures: Sequence[Picture]
-    places: np.ndarray
+    positions: np.ndarray
     labels: np.ndarray
     classes: np.ndarray
     weights: np.ndarray
@@ -37,24 +37,24 @@ class Examples:
     def of(cls, pictures: Sequence[Picture], y: Any, sample_weight: Any, class_weight: Any) -> "Examples":
         """Pictures of weight 0 are left out. Raises ValueError for labels or weights that do not fit the pictures."""
         labels, weights = _labels(y, len(pictures)), _weights(sample_weight, len(pictures))
-        places = np.flatnonzero(weights)
-        classes, numbers = _classes(labels[places])
+        positions = np.flatnonzero(weights)
+        classes, numbers = _classes(labels[positions])
         if len(classes) < 2:
-            raise ValueError(f"y holds {len(classes)} class; at least two are needed to tell them apart")
+            raise ValueError(f"y holds {len(classes)} class; at least two are needed")
         if isinstance(class_weight, Mapping):
             _numbers(list(class_weight.values()), "class_weight")
         elif class_weight is not None and class_weight != "balanced":
             raise ValueError(
                 f"class_weight={class_weight!r}: must be None, 'balanced' or a dictionary {{label: weight}}"
             )
-        weights = weights[places] * compute_sample_weight(class_weight, labels[places])
-        return cls(pictures, places, numbers, classes, weights)
+        weights = weights[positions] * compute_sample_weight(class_weight, labels[positions])
+        return cls(pictures, positions, numbers, classes, weights)
 
     def source(self, validation: float, seed: int) -> Source:
         """As any other source, the share `validation` of each class held out by its index alone. Keys are the index and
         the file's name or a digest of the pixels, so that other pictures in the same folder are noticed."""
         names = tuple(str(label) for label in self.classes)
-        whole = SourceSplit([f"{number:07}" for number in range(len(self.places))], self.labels, self)
+        whole = SourceSplit([f"{number:07}" for number in range(len(self.positions))], self.labels, self)
         source = Source("classifier", names, names, "sorted labels", {"train": whole})
         named = {
             name: replace(one, keys=[f"{key} {self._identity(int(key))}" for key in one.keys])
@@ -69,7 +69,7 @@ class Examples:
 
     def __call__(self, number: int) -> Decoded:
         """Read a picture, as the reader of the source. Raises UserError, which ends `prepare`, for one that is none."""
-        place = int(self.places[number])
+        place = int(self.positions[number])
         name = numbered(name_of(self.pictures[place], place), place)
         try:
             return decoded(self.pictures[place], name, exif=False)
@@ -78,7 +78,7 @@ class Examples:
 
     def size_of(self, number: int) -> int | None:
         """Bytes of a file; None for a picture in memory."""
-        picture = self.pictures[int(self.places[number])]
+        picture = self.pictures[int(self.positions[number])]
         try:
             return os.stat(picture).st_size if isinstance(picture, str) else None
         except (OSError, ValueError):
@@ -86,7 +86,7 @@ class Examples:
 
     def _identity(self, number: int) -> str:
         """A file's name, or a digest of a picture in memory."""
-        picture = self.pictures[int(self.places[number])]
+        picture = self.pictures[int(self.positions[number])]
         if isinstance(picture, str):
             return key_of(picture)
         try:

@@ -37,10 +37,10 @@ def mean_over_views(
     viewer: ViewAverager, records: Records, layers: Collection[str], views: int
 ) -> dict[str, Float[Tensor, "B D"]]:
     """The values of some rows, averaged over 1, 5, 9 or 10 views: float32, on the CPU."""
-    records, places = records.to(viewer.device), all_views(viewer.inputs.side, viewer.inputs.size)
+    records, positions = records.to(viewer.device), all_views(viewer.inputs.side, viewer.inputs.size)
     totals: dict[str, Tensor] = {}
     for number in VIEW_NUMBERS[views]:
-        for name, maps in viewer.maps(viewer.view(records, places[number]), layers).items():
+        for name, maps in viewer.maps(viewer.view(records, positions[number]), layers).items():
             values_bd = maps.flatten(1).float()
             totals[name] = totals[name] + values_bd if name in totals else values_bd
     return {name: (total / len(VIEW_NUMBERS[views])).cpu() for name, total in totals.items()}

@@ -111,7 +111,7 @@ def rotated(features_nd: np.ndarray, fold: Fold) -> tuple[np.ndarray, np.ndarray
     A linear classifier with a quadratic penalty sees inner products alone: turning changes nothing but the time.
     """
     train_nd, test_md = (
-        np.asarray(features_nd[places].reshape(len(places), -1), np.float32) for places in (fold.train, fold.test)
+        np.asarray(features_nd[rows].reshape(len(rows), -1), np.float32) for rows in (fold.train, fold.test)
     )
     centre_d = train_nd.mean(axis=0)
     train_nd, test_md = train_nd - centre_d, test_md - centre_d

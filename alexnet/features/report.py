@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from alexnet.data.batches import StepProgress
+from alexnet.data.batches import Progress, StepProgress
 from alexnet.data.store.read import Store
 from alexnet.errors import UserError
 from alexnet.features.charts import accuracy_over_pictures
-from alexnet.features.duplicates import THRESHOLD, Duplicate, find_duplicates
+from alexnet.features.duplicates import THRESHOLD, find_duplicates
 from alexnet.features.extract import describer, features_of
 from alexnet.features.options import TransferOptions
 from alexnet.features.pictures import Pool
@@ -49,17 +49,14 @@ def write_transfer(
     if (out / "begun.json").exists() and read_json(out / "begun.json") != begun:
         raise UserError(f"{out}: holds measurements of another run, store, --seen, --views or --epochs. Name another.")
     write_atomically(out / "begun.json", json_bytes(begun))
-    duplicates = list[Duplicate]()
-    if known is not None:
-        duplicates = find_duplicates(Pool.of(store), Pool.of(known), progress=partial(progress, "duplicates"))
-    study = Study(run, store, out, options, frozenset(one.first for one in duplicates), progress)
-    outcomes = study.outcomes()
+    found = [] if known is None else seen_pictures(Pool.of(store), Pool.of(known), partial(progress, "duplicates"))
+    outcomes = Study(run, store, out, options, frozenset(number for number, _ in found), progress).outcomes()
     content = {
         GENERATOR: mark("transfer"),
         **begun,
         "folds": options.folds,
         "seed": options.seed,
-        "left_out": named_duplicates(store, known, duplicates),
+        "left_out": [named for _, named in found],
         "threshold": THRESHOLD,
         "outcomes": [{**asdict(one), "mean": one.mean, "spread": one.spread} for one in outcomes],
     }
@@ -68,13 +65,12 @@ def write_transfer(
     return content
 
 
-def named_duplicates(store: Store, seen: Store | None, duplicates: Sequence[Duplicate]) -> list[dict[str, Any]]:
-    if seen is None or not duplicates:
-        return []
-    mine, theirs = Pool.of(store).keys, Pool.of(seen).keys
+def seen_pictures(pool: Pool, seen: Pool, progress: Progress) -> list[tuple[int, dict[str, Any]]]:
+    """The numbers of the pictures in `pool` that are also in `seen`, each with both paths and the correlation."""
+    keys, others = pool.keys, seen.keys
     return [
-        {"key": mine[one.first], "seen": theirs[one.second], "correlation": round(one.correlation, 4)}
-        for one in duplicates
+        (one.first, {"key": keys[one.first], "seen": others[one.second], "correlation": round(one.correlation, 4)})
+        for one in find_duplicates(pool, seen, progress=progress)
     ]
 
 

@@ -1,4 +1,4 @@
-"""Vectors on disk, read when they are asked for.
+"""Vectors on disk, read on access.
 
 Not mapped into memory: where a disk fails or a file is cut short, reading raises an error that can be reported, while
 a mapped page kills the process (SIGBUS).
@@ -23,12 +23,12 @@ class Vectors(Protocol):
     @property
     def shape(self) -> tuple[int, ...]: ...
     def __len__(self) -> int: ...
-    def __getitem__(self, places: slice | np.ndarray, /) -> np.ndarray: ...
+    def __getitem__(self, positions: slice | np.ndarray, /) -> np.ndarray: ...
 
 
 class LazyArray:
-    """The rows of an .npy file as vectors: `shape` (M, D), `dtype`. Rows are asked for by a slice of step 1 or by an
-    array of their places. Raises UserError if they can't be read."""
+    """The rows of an .npy file as vectors: `shape` (M, D), `dtype`. Index it by a slice of step 1 or by an
+    array of row numbers. Raises UserError if they can't be read."""
 
     def __init__(self, path: Path, dtype: np.dtype, shape: tuple[int, ...], start: int) -> None:
         """`shape` (M, …) of the array, which begins at byte `start` of the file."""
@@ -41,13 +41,13 @@ class LazyArray:
     def __len__(self) -> int:
         return self.shape[0]
 
-    def __getitem__(self, places: slice | np.ndarray, /) -> np.ndarray:
-        if isinstance(places, slice):
-            first, end, step = places.indices(len(self))
+    def __getitem__(self, positions: slice | np.ndarray, /) -> np.ndarray:
+        if isinstance(positions, slice):
+            first, end, step = positions.indices(len(self))
             assert step == 1, "rows are read in their order"
             return self._read(first, max(0, end - first))
-        found = np.empty((len(places), self.shape[1]), self.dtype)
-        for row, place in enumerate(places.tolist()):
+        found = np.empty((len(positions), self.shape[1]), self.dtype)
+        for row, place in enumerate(positions.tolist()):
             found[row] = self._read(place, 1)[0]
         return found
 

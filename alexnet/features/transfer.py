@@ -1,5 +1,5 @@
-"""What a network learned on one set of pictures is worth on another ([Z] §5.2): probes on its layers, beside the same
-network untrained, trained on the other set only, and fine-tuned.
+"""What a network learned on one set of pictures is worth on another ([Z] §5.2): probes on its layers, compared with the
+same network untrained, trained on the other set only, and fine-tuned.
 
 N pictures · D values of a layer · K classes.
 """

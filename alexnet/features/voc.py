@@ -33,8 +33,8 @@ class PictureSet:
 
 
 def open_pictures(root: Path, seed: int = 0) -> PictureSet:
-    """A VOC or LabelMe folder: Annotations/ beside JPEGImages/ or Images/. Split by ImageSets/Main where there are such
-    lists, else in halves by `seed`. Raises UserError for annotations that can't be read, or of a single class."""
+    """A VOC or LabelMe folder: Annotations/ next to JPEGImages/ or Images/. Split by ImageSets/Main where there are
+    such lists, else in halves by `seed`. Raises UserError for annotations that can't be read, or of a single class."""
     annotated = [one for one in annotated_pictures(root) if (root / one.picture).is_file()]
     classes = tuple(sorted({name for one in annotated for name in one.names}))
     if len(classes) < 2:

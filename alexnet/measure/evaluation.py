@@ -238,8 +238,8 @@ def class_map(folder: RunFolder, store: Store, pictures: StoreSplit) -> np.ndarr
 
 def matched(ours: Sequence[str], theirs: Sequence[str]) -> np.ndarray:
     """int64: for each of `ours` its position in `theirs`, −1 if it is absent or twice in one of them."""
-    places, here, there = {name: place for place, name in enumerate(theirs)}, Counter(ours), Counter(theirs)
-    return np.array([places[name] if here[name] == there[name] == 1 else -1 for name in ours], np.int64)
+    positions, here, there = {name: place for place, name in enumerate(theirs)}, Counter(ours), Counter(theirs)
+    return np.array([positions[name] if here[name] == there[name] == 1 else -1 for name in ours], np.int64)
 
 
 def how_matched(folder: RunFolder, store: Store, split: str) -> str:
@@ -271,5 +271,5 @@ def check_numbers(folder: RunFolder, pictures: StoreSplit, probabilities: torch.
         key = pictures.keys[place.start + int(bad[0])]
         raise UserError(
             f"{folder.path}: the network's outputs for {key} are not numbers. Try --precision fp32; if that does "
-            "not help, its weights are spoilt: train again with a smaller --learning-rate."
+            "not help, its weights are damaged: train again with a smaller --learning-rate."
         )

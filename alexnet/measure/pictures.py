@@ -253,7 +253,7 @@ def content_of(picture: Picture, name: str, exif: bool) -> bytes | Decoded:
 def _of_image(image: Image.Image, name: str, exif: bool) -> Decoded:
     """A Pillow image as its pixels; through a lossless file where the mode needs the rules for files."""
     try:
-        with _LOADING[id(image) % len(_LOADING)]:  # the same image may be asked for by two threads
+        with _LOADING[id(image) % len(_LOADING)]:  # two threads may load the same image
             image.load()
         upright = ImageOps.exif_transpose(image) if exif else image
         if image.mode in FILED_AS:

@@ -119,11 +119,11 @@ class Predictor:
         return make_record(content, name, exif=self.exif, size=self.viewer.inputs.side, resample=self.resample)
 
 
-def found_pictures(places: Iterable[str]) -> Iterator[Named]:
+def found_pictures(positions: Iterable[str]) -> Iterator[Named]:
     """What the places name: a file itself, "-" the picture on standard input, a folder the pictures in it and below,
     in order. The walk is that of `alexnet prepare`: links are followed; what is skipped is counted on stderr. Raises
     UserError for a folder without pictures."""
-    for place in places:
+    for place in positions:
         if place == STDIN:
             yield Named("standard input", sys.stdin.buffer.read())
         elif os.path.isdir(place):

@@ -24,9 +24,9 @@ from alexnet.runs.folder import RunFolder, check_config
 from alexnet.runs.history import read_history
 
 NLL_TOLERANCE = {"fp32": 1e-3, "bf16": 2e-2}
-"""Relative, of the mean −ln p where another machine computes it."""
+"""Relative difference of the mean −ln p that another machine may have."""
 ERRORS_TOLERANCE = {"fp32": 1e-3, "bf16": 1e-2}
-"""Share of the pictures, beside one, whose error may come out otherwise on another machine."""
+"""Share of the pictures, plus one, that may be classified differently on another machine."""
 
 
 @dataclass(frozen=True)

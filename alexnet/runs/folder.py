@@ -137,7 +137,7 @@ SNAPSHOT_EPOCHS = (1, 2, 5, 10, 20, 30, 40, 64)  # [Z] Fig. 4
 
 
 def snapshot_epochs(epochs: int) -> list[int]:
-    """The epochs whose weights a run of `epochs` keeps when asked for snapshots: [Z] Fig. 4's, and the last."""
+    """The epochs whose weights a run of `epochs` keeps with --snapshots: [Z] Fig. 4's, and the last."""
     return sorted({epoch for epoch in SNAPSHOT_EPOCHS if epoch < epochs} | {epochs})
 
 

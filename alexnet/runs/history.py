@@ -79,8 +79,8 @@ def read_history(log: Path) -> History:
 def read_now(file: Path) -> dict[str, float] | None:
     """Where a run stands inside its epoch (`now.json`, see `alexnet.runs.log`); None if it does not say."""
     try:
-        told = parsed(read_bounded(file, LARGEST_NOW))
-        figures = {name: told[name] for name in NOW}
+        content = parsed(read_bounded(file, LARGEST_NOW))
+        figures = {name: content[name] for name in NOW}
     except (UserError, ValueError, KeyError, TypeError):
         return None
     return {name: float(value) for name, value in figures.items()} if all(map(number, figures.values())) else None

@@ -250,12 +250,12 @@ def test_memory_elsewhere_than_on_linux_is_refused_in_words(monkeypatch: pytest.
 
 
 def test_amx_is_read_from_the_flags(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "cpu_lines", lambda: ["model name\t: X", "flags\t\t: avx2 amx_bf16 amx_tile"])
+    monkeypatch.setattr(machine, "cpu_info", {"model name": "X", "flags": "avx2 amx_bf16 amx_tile"}.__getitem__)
     assert machine.has_amx()
     assert "X (avx2, amx_bf16)" in machine.describe()
-    monkeypatch.setattr(machine, "cpu_lines", lambda: ["flags\t\t: avx2 amx_bf16x"])
+    monkeypatch.setattr(machine, "cpu_info", {"model name": "", "flags": "avx2 amx_bf16x"}.__getitem__)
     assert not machine.has_amx()
-    monkeypatch.setattr(machine, "cpu_lines", list)
+    monkeypatch.setattr(machine, "cpu_info", lambda name: "")
     assert not machine.has_amx()
     assert machine.describe()
 

@@ -1,4 +1,4 @@
-"""What each command can be told: a dataclass a command, whose docstrings are its help. May import only names of values.
+"""Options: a dataclass for each command, whose docstrings are its help. May import only names of values.
 
 Nothing here imports torch, so that help, completion and usage errors answer at once.
 """

@@ -95,7 +95,7 @@ def learn_coder(
         coder.mean = torch.from_numpy(sample.mean(axis=0))
         coder.scale = torch.tensor((sample - coder.mean.numpy()).std())
         if coder.scale == 0:
-            raise UserError("all pictures have the same features: there is nothing to tell them apart by.")
+            raise UserError("all pictures have the same features: nothing distinguishes them.")
         _learn(coder, sample, epochs, progress)
         with torch.no_grad():
             blocks = (sample[first : first + AT_ONCE] for first in range(0, len(sample), AT_ONCE))

@@ -1,9 +1,9 @@
-"""An index folder: what is needed to find the pictures of a store that look alike to a run's network.
+"""An index folder: what is needed to find pictures of a store that are similar in a run's features.
 
     features.npy, features.json   the layer's values of every picture: see `alexnet.features.file`
     codes.safetensors             a code for each, and the auto-encoder that makes codes (with bits)
-    lists.faiss                   faiss's inverted lists (where asked for)
-    index.json                    what the others are, with their sizes and checksums: written last
+    lists.faiss                   faiss's inverted lists (optional)
+    index.json                    describes the others, with sizes and checksums; written last
 
 M pictures · N queries · D values of a picture · K bits.
 """
@@ -279,27 +279,27 @@ class Index:
     def search(
         self, queries_nd: np.ndarray, count: int = 6, by: Way = "exact", progress: StepProgress | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """For each query the places of the nearest pictures, int64 (N, count), and the distances, float64: Euclidean,
-        or by "hamming" differing bits. "exact" computes every distance; "codes" those to the pictures that codes
-        choose; "hamming" compares codes alone; "faiss" uses its inverted lists. Raises UsageError for a way that the
-        index was not built for."""
+        """For each query the positions of the nearest pictures, int64 (N, count), and the distances, float64:
+        Euclidean, or by "hamming" differing bits. "exact" computes every distance; "codes" those to the pictures that
+        codes choose; "hamming" compares codes alone; "faiss" uses its inverted lists. Raises UsageError for a way that
+        the index was not built for."""
         queries_nd = np.asarray(queries_nd).reshape(len(queries_nd), -1)
         if by == "exact":
             return nearest(queries_nd, self.values, count, progress and partial(progress, "distances"))
         if by == "faiss":
             lists = self._lists
             with reading_errors(self.folder / LISTS, REMEDY):
-                squares, places = lists.search(np.asarray(queries_nd, np.float32), min(count, len(self)))
-            return places, np.sqrt(np.maximum(squares.astype(np.float64), 0))
+                squares, positions = lists.search(np.asarray(queries_nd, np.float32), min(count, len(self)))
+            return positions, np.sqrt(np.maximum(squares.astype(np.float64), 0))
         codes, coder = self._coded
         wanted = count if by == "hamming" else max(LEAST_SHORTLIST, SHORTLIST * count)
-        places, bits = hamming_nearest(coder.codes(queries_nd), codes, wanted)
-        return (places, bits.astype(np.float64)) if by == "hamming" else self._decided(queries_nd, places, count)
+        positions, bits = hamming_nearest(coder.codes(queries_nd), codes, wanted)
+        return (positions, bits.astype(np.float64)) if by == "hamming" else self._decided(queries_nd, positions, count)
 
-    def _decided(self, queries_nd: np.ndarray, places: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-        """The nearest among the places that codes have chosen for each query."""
+    def _decided(self, queries_nd: np.ndarray, positions: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """The nearest among the positions that codes have chosen for each query."""
         found, distances = [], []
-        for query_d, chosen in zip(queries_nd, np.sort(places, axis=1), strict=True):
+        for query_d, chosen in zip(queries_nd, np.sort(positions, axis=1), strict=True):
             order, distance = nearest(query_d[None], self.values[chosen], count)
             found.append(chosen[order[0]])
             distances.append(distance[0])
@@ -320,7 +320,7 @@ def check_store(index: Index, store: Store) -> None:
         raise UserError(f"{store.path}: not the store that {index.folder} was built from. Name that one with --store.")
 
 
-def records_of(index: Index, store: Store, places: np.ndarray) -> np.ndarray:
-    """The pictures at these places of the index, uint8 (n, S, S, 3). Raises UserError for another store."""
+def records_of(index: Index, store: Store, positions: np.ndarray) -> np.ndarray:
+    """The pictures at these positions of the index, uint8 (n, S, S, 3). Raises UserError for another store."""
     check_store(index, store)
-    return Pool.of(store, index.description.pictures.splits).read(np.asarray(places).reshape(-1))
+    return Pool.of(store, index.description.pictures.splits).read(np.asarray(positions).reshape(-1))

@@ -14,49 +14,49 @@ from alexnet.features.rows import Vectors
 QUERIES_AT_ONCE = 256
 KNOWN_AT_ONCE = 4096
 WORDS_AT_ONCE = 1 << 16
-"""Codes compared at a time: what comes between stays in the processor's cache."""
+"""Codes compared at a time: intermediate results stay in the processor's cache."""
 
 
 def nearest(
     queries_nd: np.ndarray, known_md: Vectors, count: int, progress: Progress | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """For each query the places of the `count` nearest of the known by Euclidean distance, the nearest first, int64
+    """For each query the positions of the `count` nearest of the known by Euclidean distance, the nearest first, int64
     (N, count), and the distances, float64. Of equals the first; fewer than `count` where fewer are known.
 
     Exact: every distance is computed, in float64. `known_md` may be on disk, of any float type: it is read block
     by block, once for every 256 queries. `progress` receives known vectors compared, and how many there are to compare.
     """
     count = min(count, len(known_md))
-    places, distances = np.empty((len(queries_nd), count), np.int64), np.empty((len(queries_nd), count))
+    positions, distances = np.empty((len(queries_nd), count), np.int64), np.empty((len(queries_nd), count))
     rounds = range(0, len(queries_nd), QUERIES_AT_ONCE)
     for number, first in enumerate(rounds):
         rows = slice(first, first + QUERIES_AT_ONCE)
         done = number * len(known_md)
         follow = (lambda at, done=done: progress(done + at, len(rounds) * len(known_md))) if progress else None
-        places[rows], squares = _nearest_of_block(queries_nd[rows].astype(np.float64), known_md, count, follow)
+        positions[rows], squares = _nearest_of_block(queries_nd[rows].astype(np.float64), known_md, count, follow)
         distances[rows] = np.sqrt(np.maximum(squares, 0))
-    return places, distances
+    return positions, distances
 
 
 def _nearest_of_block(
     queries_nd: np.ndarray, known_md: Vectors, count: int, progress: Callable[[int], None] | None
 ) -> tuple[np.ndarray, np.ndarray]:
     """The same for a few queries, with squared distances: the best so far against one block of the known after the
-    other. What was found before stands before its equals, so of equals the first stays."""
+    other. Earlier results come before equal ones, so the first of equals is kept."""
     queries = torch.from_numpy(queries_nd)
     best = torch.empty((len(queries), 0), dtype=torch.float64)
-    places = torch.empty((len(queries), 0), dtype=torch.int64)
+    positions = torch.empty((len(queries), 0), dtype=torch.int64)
     for first in range(0, len(known_md), KNOWN_AT_ONCE):
         known = torch.from_numpy(np.array(known_md[first : first + KNOWN_AT_ONCE])).double()
         # |q − k|² = |k|² − 2 q·k + |q|²; the last term is the same for all of a query and is added at the end.
         squares = known.square().sum(dim=1) - 2 * queries @ known.T
         here = torch.arange(first, first + len(known)).expand(len(queries), -1)
-        both, both_places = torch.cat([best, squares], dim=1), torch.cat([places, here], dim=1)
+        both, both_places = torch.cat([best, squares], dim=1), torch.cat([positions, here], dim=1)
         order = both.sort(dim=1, stable=True).indices[:, :count]
-        best, places = both.gather(1, order), both_places.gather(1, order)
+        best, positions = both.gather(1, order), both_places.gather(1, order)
         if progress:
             progress(first + len(known))
-    return places.numpy(), (best + queries.square().sum(dim=1, keepdim=True)).numpy()
+    return positions.numpy(), (best + queries.square().sum(dim=1, keepdim=True)).numpy()
 
 
 def hamming(query_w: np.ndarray, codes_mw: np.ndarray) -> np.ndarray:
@@ -69,11 +69,11 @@ def hamming(query_w: np.ndarray, codes_mw: np.ndarray) -> np.ndarray:
 
 
 def hamming_nearest(queries_nw: np.ndarray, codes_mw: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """For each query's code the places of the `count` codes with the fewest differing bits, the nearest first, int64
+    """For each query's code the positions of the `count` codes with the fewest differing bits, the nearest first, int64
     (N, count), and the numbers of bits, int64. Of equals the first."""
     queries, known = as_words(queries_nw), as_words(codes_mw)
     count = min(count, len(known))
-    places, bits = np.empty((len(queries), count), np.int64), np.empty((len(queries), count), np.int64)
+    positions, bits = np.empty((len(queries), count), np.int64), np.empty((len(queries), count), np.int64)
     for row, query_w in enumerate(queries):
         # Bits that differ are small whole numbers: counting them gives the radius without sorting all of them.
         differ = hamming(query_w, known)
@@ -81,8 +81,8 @@ def hamming_nearest(queries_nw: np.ndarray, codes_mw: np.ndarray, count: int) ->
         radius = int(np.searchsorted(within, count))
         inside = np.flatnonzero(differ <= radius)
         order = np.argsort(differ[inside], kind="stable")[:count]
-        places[row], bits[row] = inside[order], differ[inside[order]]
-    return places, bits
+        positions[row], bits[row] = inside[order], differ[inside[order]]
+    return positions, bits
 
 
 def as_words(codes: np.ndarray) -> np.ndarray:

@@ -57,8 +57,8 @@ def contact_sheet(
     heads: tuple[str, str] = ("query", "nearest →"),
     words: Sequence[Sequence[str]] | None = None,
 ) -> Figure:
-    """Queries in the first column, the pictures found for each beside them ([A] Fig. 4, right). `framed_nc`: which have
-    a frame of the true class's colour; `words`: a line below each picture found."""
+    """Queries in the first column, the pictures found for each to their right ([A] Fig. 4, right). `framed_nc`: which
+    have a frame of the true class's colour; `words`: a line below each picture found."""
     count, most = found_ncssc.shape[:2]
     figure = blank_figure(1.0 * (most + 1) + 0.3, (1.0 if words is None else 1.15) * count + 0.25, LIGHT)
     grid = figure.subplots(count, most + 1, squeeze=False)
