@@ -490,7 +490,7 @@ def test_a_hostile_pickle_calls_nothing(tmp_path: Path, monkeypatch: pytest.Monk
         pickle.dumps({b"data": np.zeros((2, 5), np.uint8)}, protocol=2),
     ):
         folder(tmp_path / "c", {"data_batch_2": wrong})
-        refused(tmp_path / "c", "data_batch_2", "download it again")
+        refused(tmp_path / "c", "data_batch_2", "ownload")
 
 
 def test_cifar_as_folders(tmp_path: Path) -> None:

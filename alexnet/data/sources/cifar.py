@@ -9,6 +9,8 @@ import numpy as np
 
 from alexnet.data.sources.base import Source, SourceSplit, check
 from alexnet.errors import UserError
+from alexnet.files.atomic import read_bounded
+from alexnet.files.schema import reading_errors
 
 FOLDER = "cifar-10-batches-py"
 TRAIN = tuple(f"data_batch_{number}" for number in range(1, 6))
@@ -33,15 +35,11 @@ def open_cifar(root: Path) -> Source:
 
 
 def _split(root: Path, batches: tuple[str, ...], classes: int) -> SourceSplit:
-    keys: list[str] = []
-    pictures: list[np.ndarray] = []
-    labels: list[np.ndarray] = []
-    for name in batches:
-        pictures_nhwc, batch_labels = _batch(root / name, classes)
-        pictures.append(pictures_nhwc)
-        labels.append(batch_labels)
-        keys += [f"{name}/{index:05d}" for index in range(len(batch_labels))]
-    return SourceSplit(keys, np.concatenate(labels), np.concatenate(pictures).__getitem__)
+    loaded = {name: _batch(root / name, classes) for name in batches}
+    pictures = np.concatenate([pictures_nhwc for pictures_nhwc, _ in loaded.values()])
+    labels = np.concatenate([batch_labels for _, batch_labels in loaded.values()])
+    keys = [f"{name}/{index:05d}" for name, (_, of_batch) in loaded.items() for index in range(len(of_batch))]
+    return SourceSplit(keys, labels, pictures.__getitem__)
 
 
 def _batch(path: Path, classes: int) -> tuple[np.ndarray, np.ndarray]:
@@ -49,7 +47,7 @@ def _batch(path: Path, classes: int) -> tuple[np.ndarray, np.ndarray]:
     batch = _load(path)
     data = batch.get("data")
     labels = batch.get("labels")
-    if not isinstance(data, np.ndarray) or data.dtype != np.uint8 or data.ndim != 2 or data.shape[1] != 3 * SIDE * SIDE:
+    if not isinstance(data, np.ndarray) or data.ndim != 2 or data.shape[1] != 3 * SIDE * SIDE:
         raise UserError(f"{path}: its 'data' are not rows of {3 * SIDE * SIDE} bytes: download it again")
     if not isinstance(labels, list) or len(labels) != len(data):
         raise UserError(f"{path}: does not have one label for each of its {len(data)} pictures: download it again")
@@ -63,7 +61,7 @@ def _names(meta: dict[str, Any], path: Path) -> tuple[str, ...]:
     names = meta.get("label_names")
     if not isinstance(names, list) or not all(isinstance(name, bytes | str) for name in names):
         raise UserError(f"{path}: holds no 'label_names': download it again")
-    return tuple(_text(name) for name in names)
+    return tuple(map(_text, names))
 
 
 def _text(value: bytes | str) -> str:
@@ -72,49 +70,32 @@ def _text(value: bytes | str) -> str:
 
 def _load(path: Path) -> dict[str, Any]:
     """The dictionary in a pickle file of plain data and byte arrays, its keys as text."""
-    try:
-        if path.stat().st_size > MOST_BYTES:
-            raise UserError(f"{path}: over {MOST_BYTES >> 20} MB, not a batch of CIFAR-10")
-        content = _PlainUnpickler(io.BytesIO(path.read_bytes()), encoding="bytes").load()
+    with reading_errors(path, "Download CIFAR-10's python version again."):
+        content = _PlainUnpickler(io.BytesIO(read_bounded(path, MOST_BYTES)), encoding="bytes").load()
         if not isinstance(content, dict):
             raise ValueError("it holds no dictionary")
-        return {
-            _text(key): value.array() if isinstance(value, _Array) else value
-            for key, value in content.items()
-            if isinstance(key, bytes | str)
-        }
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except UserError:
-        raise
-    except Exception as error:  # a damaged pickle can fail in any way
-        raise UserError(f"{path}: not a batch of CIFAR-10's python version ({error}): download it again") from None
+        named = {_text(key): value for key, value in content.items() if isinstance(key, bytes | str)}
+        return {key: _array(value) if isinstance(value, _StandIn) else value for key, value in named.items()}
 
 
-class _Array:
-    """Stands in for numpy's array while unpickling: collects what the file says, and checks it before use."""
+class _StandIn:
+    """Stands in for numpy's array and dtype while unpickling: collects what the file says of them."""
 
-    def __init__(self, *_: object) -> None:
+    def __init__(self, *arguments: Any) -> None:
+        self.arguments = arguments
         self.state: tuple[Any, ...] = ()
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         self.state = state
 
-    def array(self) -> np.ndarray:
-        _, shape, dtype, columns_first, data = self.state
-        if not isinstance(dtype, _Type) or dtype.name not in ("u1", "|u1", "uint8") or not isinstance(data, bytes):
-            raise ValueError("an array that is not of bytes")
-        return np.frombuffer(data, np.uint8).reshape(shape, order="F" if columns_first else "C")
 
-
-class _Type:
-    """Stands in for numpy's dtype."""
-
-    def __init__(self, name: bytes | str = "", *_: object) -> None:
-        self.name = _text(name)
-
-    def __setstate__(self, state: object) -> None:
-        pass
+def _array(said: _StandIn) -> np.ndarray:
+    """The array of bytes that a file describes. ValueError for another type."""
+    _, shape, dtype, columns_first, data = said.state
+    kind = dtype.arguments[0] if isinstance(dtype, _StandIn) and dtype.arguments else ""
+    if _text(kind) not in ("u1", "|u1", "uint8") or not isinstance(data, bytes):
+        raise ValueError("an array that is not of bytes")
+    return np.frombuffer(data, np.uint8).reshape(shape, order="F" if columns_first else "C")
 
 
 def _latin(text: str, encoding: bytes | str = "latin1") -> bytes:
@@ -123,10 +104,10 @@ def _latin(text: str, encoding: bytes | str = "latin1") -> bytes:
 
 
 _KNOWN: dict[tuple[str, str], Any] = {
-    ("numpy.core.multiarray", "_reconstruct"): _Array,
-    ("numpy._core.multiarray", "_reconstruct"): _Array,
-    ("numpy", "ndarray"): _Array,
-    ("numpy", "dtype"): _Type,
+    ("numpy.core.multiarray", "_reconstruct"): _StandIn,
+    ("numpy._core.multiarray", "_reconstruct"): _StandIn,
+    ("numpy", "ndarray"): _StandIn,
+    ("numpy", "dtype"): _StandIn,
     ("_codecs", "encode"): _latin,
 }
 
@@ -135,7 +116,6 @@ class _PlainUnpickler(pickle._Unpickler):  # pyright: ignore[reportAttributeAcce
     """Knows arrays and plain values, nothing else. Python's own unpickler: the C one allocates what a file asks for."""
 
     def find_class(self, module: str, name: str) -> Any:
-        try:
-            return _KNOWN[module, name]
-        except KeyError:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which no batch needs") from None
+        if (module, name) not in _KNOWN:
+            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which no batch needs")
+        return _KNOWN[module, name]

@@ -69,7 +69,9 @@ def _order(store: Store) -> Iterator[Remark]:
 
 def _equal_pictures(store: Store) -> Iterator[Remark]:
     """By the records' digests: within a split, between training and the others, under several labels."""
-    splits = {name: (_as_rows(split.digests), split.labels) for name, split in store.splits.items() if len(split)}
+    row = f"S{DIGEST_BYTES}"  # a digest as one value that can be sorted
+    kept = {name: split for name, split in store.splits.items() if len(split)}
+    splits = {name: (np.array(split.digests).view(row)[:, 0], split.labels) for name, split in kept.items()}
     for name, (rows_n, labels_n) in splits.items():
         distinct, first_n, back_n = np.unique(rows_n, return_index=True, return_inverse=True)
         if copies := len(rows_n) - len(distinct):
@@ -82,11 +84,6 @@ def _equal_pictures(store: Store) -> Iterator[Remark]:
                 f"{store.path}: {counted(shared, f'{name} picture is', f'{name} pictures are')} in train too; "
                 "errors measured on them mean nothing"
             )
-
-
-def _as_rows(digests: np.ndarray) -> np.ndarray:
-    """(N, 16) bytes as N values that can be sorted."""
-    return np.array(digests).view(f"S{DIGEST_BYTES}")[:, 0]
 
 
 def _statistics(store: Store) -> Iterator[Remark]:
