@@ -1,4 +1,4 @@
-"""What a person is told when something is wrong: the file or option, the fault and the remedy."""
+"""Errors for people: the file or option, the fault and the remedy."""
 
 from importlib import import_module
 from types import ModuleType
@@ -9,7 +9,7 @@ LONGEST, KEPT_END = 2_000, 400
 class UserError(Exception):
     """A fault that the user can mend. The message says where, what and how; no traceback is shown. Exit code 1.
 
-    Words of a file that it repeats may be of any length: of a long message the middle is left out.
+    It may quote a file at any length: the middle of a long message is left out.
     """
 
     exit_code = 1

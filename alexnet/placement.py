@@ -1,4 +1,4 @@
-"""On which device, and in which type, a trained network computes: as in its training where that can be."""
+"""On which device, and in which precision, a trained network computes: as in its training where possible."""
 
 from dataclasses import dataclass
 
@@ -31,6 +31,6 @@ def find_device(choice: str) -> torch.device:
         return torch.device(next(name for name, present in there.items() if present))
     if not there[choice]:
         raise UserError(
-            f"--device {choice}: there is none here, or this build of torch can't use it. Try --device cpu."
+            f"--device {choice}: not available here, or this build of torch can't use it. Try --device cpu."
         )
     return torch.device(choice)

@@ -16,7 +16,7 @@ LINE_EVERY = 10.0  # seconds, where there is no terminal
 
 
 class Progress(Protocol):
-    """Reports progress: of what ("train"), done so far, of how many, and a remark beside it."""
+    """Reports progress: of what ("train"), done so far, of how many, and a remark."""
 
     def __call__(self, what: str, done: int, total: int, remark: str = "") -> None: ...
 
@@ -70,7 +70,7 @@ def _bars(unit: str) -> Iterator[Progress]:
 
 @contextmanager
 def _lines(unit: str, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> Iterator[Progress]:
-    begun: dict[str, tuple[float, int]] = {}  # when, and what an interrupted go before this one had done
+    begun: dict[str, tuple[float, int]] = {}  # when, and what an interrupted run before this one had done
     printed = clock()
 
     def report(what: str, done: int, total: int, remark: str = "") -> None:
@@ -89,5 +89,5 @@ def _lines(unit: str, stream: TextIO, clock: Callable[[], float] = time.monotoni
 
 
 def say(line: str) -> None:
-    """Tell the user, beside the results that go to stdout."""
+    """Print a line for the user on stderr; results go to stdout."""
     print(printable(line, keep="\n\t"), file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""Files written whole or not at all, checked by digest, guarded by a lock: what stores and run folders stand on."""
+"""Files written whole or not at all, checked by digest, guarded by a lock: the basis of stores and run folders."""
 
 import errno
 import functools
@@ -180,7 +180,7 @@ def sync_file(descriptor: int, path: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Force a folder's entries (new names, renames) to disk. File systems that cannot do it are left alone."""
+    """Force a folder's entries (new names, renames) to disk. File systems that cannot do it are ignored."""
     try:
         descriptor = os.open(folder, os.O_RDONLY)
         try:
@@ -199,7 +199,7 @@ def is_temporary(path: Path) -> bool:
 
 def remove_temporaries(folder: Path, of: Collection[str] | None = None) -> None:
     """Remove what killed processes left behind in ``folder``; with ``of``, only what was to become files of these
-    names. Only for the one who holds the folder's lock."""
+    names. Call it only while holding the folder's lock."""
     for path in folder.iterdir():
         if is_temporary(path) and (of is None or path.name[1:].rsplit(".", 2)[0] in of):
             path.unlink(missing_ok=True)

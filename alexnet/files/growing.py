@@ -12,7 +12,7 @@ OTHER_BYTES = "damaged, its bytes are not those that its journal records"
 
 
 class UnsoundFile(UserError):
-    """An unfinished file is not what its journal says."""
+    """An unfinished file differs from its journal."""
 
 
 class GrowingFile:

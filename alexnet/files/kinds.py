@@ -28,7 +28,7 @@ def unread(kind: str) -> str:
 
 
 def in_place_of_a_file(data: bytes) -> str:
-    """What stands where any file was expected, with a remedy: a web page, a pointer, a packed file; "" for others."""
+    """What is there instead of a file, with a remedy: a web page, a pointer, a packed file; "" for others."""
     return _found("in_place_of_files", data[:1024].removeprefix(BYTE_ORDER_MARK))
 
 

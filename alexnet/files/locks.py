@@ -18,7 +18,7 @@ LOCK_ATTEMPTS = 100
 def locked(path: Path, busy: str) -> Iterator[None]:
     """Hold the lock file ``path``; raises UserError(``busy``) at once if another process holds it.
 
-    The lock goes with the process, however it ends. The file is removed at the end. Its holder may remove it between
+    The lock ends with the process, however that ends. The file is removed at the end. Its holder may remove it between
     another process's opening and locking it, so the process that gets the lock checks that the name still leads to the
     locked file. If the file system has no locks, a line on stderr says so, and nothing is locked.
     """
@@ -31,7 +31,7 @@ def locked(path: Path, busy: str) -> Iterator[None]:
                 try:
                     yield
                 finally:
-                    with suppress(OSError):  # a folder that was closed to us keeps the file; the lock goes all the same
+                    with suppress(OSError):  # no longer writable: the file stays, the lock is released
                         path.unlink(missing_ok=True)
                 return
         finally:

@@ -17,7 +17,7 @@ LONGEST_HEADER = 1 << 14
 
 @dataclass(frozen=True)
 class Described:
-    """What a header says: type, shape, whether columns come first; `start`: the first byte behind it."""
+    """What a header says: type, shape, whether columns come first; `start`: the first byte after it."""
 
     dtype: np.dtype
     shape: tuple[int, ...]
@@ -30,8 +30,8 @@ class Described:
 
 
 def described(head: bytes) -> Described:
-    """The header at a file's beginning (its first LONGEST_HEADER bytes will do). ValueError if it is none, or of an
-    array of anything but numbers and text."""
+    """The header at a file's beginning (its first LONGEST_HEADER bytes will do). ValueError if there is none, or if the
+    array holds anything but numbers and text."""
     if head[:6] != MAGIC or head[6:7] not in (b"\1", b"\2", b"\3") or len(head) < 12:
         raise ValueError("no .npy file")
     width = 2 if head[6] == 1 else 4

@@ -16,7 +16,7 @@ LARGEST_HEADER = 100_000_000
 
 
 def metadata_in(file: BinaryIO) -> dict[str, str]:
-    """What a safetensors file, at its beginning, says beside its tensors. ValueError if it is none."""
+    """The metadata at the beginning of a safetensors file. ValueError if there is none."""
     length = int.from_bytes(file.read(8), "little")
     if length > LARGEST_HEADER:
         raise ValueError(f"a header of {length:,} bytes")
@@ -30,7 +30,7 @@ def metadata_in(file: BinaryIO) -> dict[str, str]:
 # ── outputs that the user names ──────────────────────────────────────────────────────────────────────────────────
 
 GENERATOR = "generator"
-"""The key in JSON files, and in what a safetensors file says of itself, that names this program and the output."""
+"""The key in JSON files, and in the metadata of safetensors files, that names this program and the output."""
 _MARKED = rb'tEXtSoftware\0|<meta name="generator" content="|"generator": "|<!-- '
 _MARK = re.compile(rb"(?:" + _MARKED + rb")alexnet \(([a-z0-9 ]+)\)")
 RUN_NEEDS = ("config.json", "model.safetensors", "inputs.safetensors")
@@ -40,7 +40,7 @@ _RUN_FOLDERS = {"state", "snapshots", "tensorboard"}
 
 
 def about_in(path: Path) -> dict[str, Any]:
-    """What a safetensors file of ours says of itself, read from its header; empty for any other file."""
+    """What a safetensors file of ours records about itself, read from its header; empty for any other file."""
     try:
         with open(path, "rb") as file:
             found = parsed(metadata_in(file)["about"])
@@ -50,7 +50,7 @@ def about_in(path: Path) -> dict[str, Any]:
 
 
 def mark(kind: str) -> str:
-    """What an output file says of where it comes from: the Software text of a PNG, the generator of an HTML page, a
+    """The mark of origin in an output file: the Software text of a PNG, the generator of an HTML page, a
     JSON file or a safetensors file. `kind`: lower-case words and digits, as in "report"."""
     return f"alexnet ({kind})"
 
@@ -77,7 +77,7 @@ def refuse_foreign(path: Path, ours: str | Callable[[Path], bool], option: str =
     for folder in path.resolve().parents:
         inside = path.resolve().relative_to(folder).parts
         if (store := folder / "store.json").is_file() and b"alexnet store" in head_of(store):
-            raise UserError(f"{path}: lies in the store {folder}, which holds nothing else; choose another {option}.")
+            raise UserError(f"{path}: is inside the store {folder}, which holds nothing else; choose another {option}.")
         own = inside[0] in _RUN_FOLDERS or (len(inside) == 1 and inside[0] in _RUN_FILES)
         if own and (folder / "config.json").exists() and (folder / "inputs.safetensors").exists():
             raise UserError(f"{path}: is a file of the run {folder} itself. {remedy}")

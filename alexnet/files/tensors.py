@@ -1,6 +1,7 @@
-"""Tensors in one file with what must be known about them: safetensors, checksummed, written whole or not at all.
+"""Tensors in one file with their metadata: safetensors, checksummed, written whole or not at all.
 
-Files are read, not mapped: where a disk fails, a read is an error that can be told, a mapped page kills the process.
+Files are read, not mapped: where a disk fails, a read raises an error that can be reported, a mapped page kills the
+process.
 """
 
 import hashlib
@@ -27,15 +28,15 @@ class DamagedFile(UserError):
 
 
 def save_tensors(path: Path, tensors: dict[str, Tensor], about: dict[str, Any] | None = None) -> None:
-    """Write `tensors` and the JSON object `about` into `path`. Raises UserError if the disk is full or closed to us;
-    what was there before is then still there."""
+    """Write `tensors` and the JSON object `about` into `path`. Raises UserError if the disk is full or not writable;
+    the previous file is then still there."""
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     words = json.dumps(about or {}, sort_keys=True)
     write_atomically(path, save(plain, {"about": words, "sha256": tensor_digest(plain, words)}))
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The tensors in `path` and what was said about them. Raises DamagedFile, naming the file, if a byte differs."""
+    """The tensors in `path` and the JSON object saved with them. Raises DamagedFile if a byte differs."""
     data = read_bounded(path, LARGEST)
     with reading_errors(path, REMEDY, DamagedFile):
         metadata, tensors = metadata_in(io.BytesIO(data)), load(data)
@@ -44,19 +45,19 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             raise DamagedFile(f"{path}: damaged, its checksum does not match. {REMEDY}")
         about = parsed(metadata["about"])
         if not isinstance(about, dict):
-            raise ValueError("what is said of the tensors is no table")
+            raise ValueError("its metadata is not a JSON object")
         return tensors, about
 
 
 def digest_in(path: Path) -> str:
-    """The checksum that a file of tensors says of itself, without reading the tensors. Raises DamagedFile if there is
+    """The checksum that a file of tensors records, without reading the tensors. Raises DamagedFile if there is
     none."""
     with reading_errors(path, REMEDY, DamagedFile), faults_named(path), open(path, "rb") as file:
         return metadata_in(file)["sha256"]
 
 
 def tensor_digest(tensors: dict[str, Tensor], words: str = "") -> str:
-    """sha256 hex over names, types, shapes and values: equal for equal weights, whatever file they lie in. ``words``
+    """sha256 hex over names, types, shapes and values: equal for equal weights, whatever file they are in. ``words``
     come before them."""
     digest = hashlib.sha256(words.encode())
     for name in sorted(tensors):

@@ -10,14 +10,14 @@ from alexnet.files import native
 from alexnet.files.atomic import warn_once
 
 SOURCE = Path(__file__).with_name("records.cpp")
-EXACT = ("-ffp-contract=off",)  # a fused product and sum would round the weights otherwise than Pillow's do
+EXACT = ("-ffp-contract=off",)  # a fused product and sum would round the weights differently from Pillow
 
 _ASKING = threading.Lock()
 
 
 def library() -> ctypes.CDLL | None:
-    """The library, built, if it has to be, by the first thread that asks; None where it cannot be had (no compiler) or
-    is not wanted (ALEXNET_KERNELS=reference)."""
+    """The library, built, if it has to be, by the first thread that asks; None if it is unavailable (no compiler) or
+    disabled (ALEXNET_KERNELS=reference)."""
     with _ASKING:
         return _library()
 

@@ -1,19 +1,19 @@
-"""Bytes of a picture file → RGB pixels, for every odd file there is; and pixels → the record of a store.
+"""Bytes of a picture file → RGB pixels, odd files included; and pixels → the record of a store.
 
 Shapes: H, W rows and columns of the picture · S side of a record. Pixels are uint8, RGB, 0–255.
 
-What is decided here, so that no picture is changed silently (``Decoded.notes`` names each case):
+The rules, so that no picture is changed silently (``Decoded.notes`` names each case):
 
 - Grey, palette, CMYK, L*a*b* and 16-bit pictures become 8-bit RGB. CMYK by Pillow's plain formula (Adobe's
   inverted CMYK JPEGs included); embedded colour profiles are not applied, as in 2012. 16 bits (12 in some
   TIFFs) are scaled, not clipped.
-- Transparent pixels are laid on white, as a browser shows them; the colours hidden under them are not seen.
-- EXIF orientation is not applied unless asked for: the pictures of 2012 were not turned. TIFF's own
+- Transparent pixels are composited over white, as a browser shows them; their hidden colours are not used.
+- EXIF orientation is not applied unless asked for: the pictures of 2012 were not rotated. TIFF's own
   orientation tag is part of the format and always applied.
 - Of an animation, a multi-page TIFF or a stereo pair the first frame counts.
 - A picture that is damaged or cut short is refused, never filled up with grey. (libjpeg mends some kinds of
-  damage by itself and says nothing; those cannot be told from sound files.)
-- Asked for (``scaled``), a JPEG much larger than its record is decoded at 1/2, 1/4 or 1/8 of its size.
+  damage silently; such files cannot be distinguished from intact ones.)
+- With ``scaled``, a JPEG much larger than its record is decoded at 1/2, 1/4 or 1/8 of its size.
 - Samples without a defined black and white (signed, 32-bit, floating point) are refused, and so are pages,
   drawings and files whose reading would start another program.
 """
@@ -32,18 +32,18 @@ from alexnet.errors import UserError
 from alexnet.files.kinds import described, unread
 from alexnet.images.pillow import (
     ExifTags,
-    Heard,
     Image,
     ImageOps,
+    Messages,
     TiffImagePlugin,
     UnidentifiedImageError,
-    listening,
+    capturing,
     module,
 )
 from alexnet.images.resample import Resample, square
 
 LIMIT_PIXELS = 178_956_970
-"""A larger picture is taken for a decompression bomb, by its header alone. This is Pillow's own limit."""
+"""A larger picture is refused as a decompression bomb, by its header alone. This is Pillow's own limit."""
 
 SCALED_MARGIN = 2
 """Record sides that a JPEG decoded at a reduced scale keeps, so that the filter still has something to average: with 1
@@ -85,7 +85,7 @@ NO_MEMORY = "not enough memory to decode it"
 
 
 class Undecodable(UserError):
-    """A file that does not hold a sound picture. ``name`` is the file, ``reason`` what is wrong with it."""
+    """A file that does not hold an intact picture. ``name`` is the file, ``reason`` what is wrong with it."""
 
     def __init__(self, reason: str, name: str = "") -> None:
         super().__init__(f"{name}: {reason}" if name else reason)
@@ -107,9 +107,9 @@ class Decoded:
 def decode(data: bytes, name: str = "", *, exif: bool = False, limit_pixels: int = LIMIT_PIXELS) -> Decoded:
     """The picture in ``data``, as RGB.
 
-    The format is told by content; ``name`` serves messages and the note on a wrong suffix. ``exif``
-    applies the EXIF orientation. ``limit_pixels`` (at most Pillow's 178,956,970) is held against the header
-    before any pixel is decoded. Pillow's warnings become notes. Thread-safe.
+    The format is recognised by content; ``name`` is for messages and the note on a wrong suffix. ``exif``
+    applies the EXIF orientation. ``limit_pixels`` (at most Pillow's 178,956,970) is compared with the
+    header before any pixel is decoded. Pillow's warnings become notes. Thread-safe.
     Raises ``Undecodable``, whatever is wrong with the bytes.
     """
     with _faults_as_undecodable(data, name) as notes:
@@ -168,31 +168,31 @@ def _check_size(size: int) -> None:
 
 @contextmanager
 def _faults_as_undecodable(data: bytes, name: str) -> Iterator[list[str]]:
-    """Inside, whatever Pillow makes of ``data`` that is no sound picture becomes ``Undecodable``. Gives the list of
+    """Inside, any fault that Pillow finds in ``data`` becomes ``Undecodable``. Gives the list of
     notes, to which Pillow's warnings are added at the end."""
     if not data:
         raise Undecodable("the file is empty (0 bytes)", name)
     notes: list[str] = []
-    with listening() as heard:
+    with capturing() as messages:
         try:
             yield notes
         except Undecodable:
             raise
         except UnidentifiedImageError:
-            raise Undecodable("; ".join(filter(None, (described(data), heard.error))), name) from None
+            raise Undecodable("; ".join(filter(None, (described(data), messages.error))), name) from None
         except Image.DecompressionBombError as error:
             raise Undecodable(f"too large, taken for a decompression bomb: {error}", name) from None
         except MemoryError:
             raise Undecodable(NO_MEMORY, name) from None
         except Exception as error:  # Pillow's readers raise every kind, from SyntaxError to struct.error
-            raise Undecodable(_fault(error, heard), name) from None
-    notes += [f"Pillow: {message}" for message in dict.fromkeys(heard.warnings)]
+            raise Undecodable(_fault(error, messages), name) from None
+    notes += [f"Pillow: {message}" for message in dict.fromkeys(messages.warnings)]
 
 
 def _rgb_picture(
     data: bytes, name: str, exif: bool, limit_pixels: int, notes: list[str], at_least: int | None
 ) -> Image.Image:
-    """``at_least``: what the shorter side must keep where libjpeg scales; None: it does not."""
+    """``at_least``: what the shorter side must keep where libjpeg scales; None: no scaling."""
     _refuse_camera_raw(data, name)
     with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
         _refuse_bomb(picture.size, limit_pixels, name)
@@ -230,7 +230,7 @@ def _orientation(picture: Image.Image, notes: list[str]) -> int:
     """1 (upright) to 8 of the EXIF or TIFF tag; 1 where there is none or it makes no sense."""
     try:
         orientation = picture.getexif().get(ExifTags.Base.Orientation, 1)
-    except Exception:  # damaged EXIF spoils the orientation, not the picture
+    except Exception:  # damaged EXIF affects only the orientation
         notes.append("EXIF data unreadable")
         return 1
     if orientation in range(1, 9):
@@ -252,7 +252,7 @@ def _turned(rgb: Image.Image, orientation: int, exif: bool, notes: list[str]) ->
 
 @dataclass(frozen=True)
 class _Samples:
-    """What the numbers in the file mean: how wide they are, whether 0 is white, whether they have a range."""
+    """What the numbers in the file mean: their bits, whether 0 is white, whether their range is defined."""
 
     bits: int = 8
     white_is_zero: bool = False
@@ -333,7 +333,7 @@ def _on_white(picture: Image.Image, notes: list[str]) -> Image.Image:
 def _note_frames(picture: Image.Image, notes: list[str]) -> None:
     try:
         several = getattr(picture, "is_animated", False)
-    except Exception:  # the first frame is sound, and it is the one that counts
+    except Exception:  # the first frame is intact, and it is the one that counts
         several = True
     if several:
         notes.append("first of several frames")
@@ -344,7 +344,7 @@ def _refuse_camera_raw(data: bytes, name: str) -> None:
     if not data.startswith((b"II*\0", b"MM\0*")):
         return
     raw = bool(CAMERA_RAW_NAMED.search(name)) or data[8:10] == b"CR"
-    with suppress(Exception), listening():  # a damaged directory is reported by Pillow
+    with suppress(Exception), capturing():  # a damaged directory is reported by Pillow
         first = _tiff_directory(data, int.from_bytes(data[4:8], "little" if data[:1] == b"I" else "big"))
         inner = [_tiff_directory(data, offset) for offset in _as_tuple(first.get(TIFF_SUB_IFDS, ()))]
         raw = raw or any(
@@ -361,8 +361,8 @@ def _tiff_directory(data: bytes, offset: int) -> Mapping[int, Any]:
     return directory
 
 
-def _fault(error: Exception, heard: Heard) -> str:
+def _fault(error: Exception, messages: Messages) -> str:
     missing = isinstance(error, ImportError) or "not available" in str(error)
-    more = f" ({heard.error})" if heard.error else ""
+    more = f" ({messages.error})" if messages.error else ""
     words = " ".join(str(error).split())[:300] or type(error).__name__
     return f"{'this Pillow cannot read it' if missing else 'damaged'}: {words}{more}"

@@ -1,11 +1,11 @@
-"""Pillow for this package alone: a second copy of its Python modules, with settings that no one else reads or changes.
+"""Pillow for this package alone: a second copy of its Python modules, with settings of its own.
 
 Pillow's settings belong to the whole process. A program that sets ``ImageFile.LOAD_TRUNCATED_IMAGES``, lowers
 ``Image.MAX_IMAGE_PIXELS`` or registers further formats would change what is decoded here; setting them back for a
 moment would change what that program's other threads decode. The copy has variables of its own and shares the compiled
 parts of Pillow, so that a picture decodes alike in every process.
 
-What Pillow and libtiff have to say about a picture reaches the thread that decodes it (`listening`), not the screen.
+Messages of Pillow and libtiff about a picture reach the thread that decodes it (`capturing`), not the screen.
 """
 
 import atexit
@@ -35,8 +35,8 @@ TEXT_WITH_ORIENTATION = (b"XML:com.adobe.xmp\0", b"Raw profile type exif\0", b"e
 
 
 @dataclass
-class Heard:
-    """What was reported while a picture was decoded: each ``warnings``, and the last ``error`` ("" if none)."""
+class Messages:
+    """Reports on a picture while it was decoded: each of ``warnings``, and the last ``error`` ("" if none)."""
 
     warnings: list[str] = field(default_factory=list)
     error: str = ""
@@ -46,17 +46,17 @@ _thread = threading.local()
 
 
 @contextmanager
-def listening() -> Iterator[Heard]:
+def capturing() -> Iterator[Messages]:
     """Inside, collect what Pillow and libtiff report in this thread. Other threads are not affected."""
-    before, _thread.heard = _heard(), Heard()
+    before, _thread.messages = _messages(), Messages()
     try:
-        yield _thread.heard
+        yield _thread.messages
     finally:
-        _thread.heard = before
+        _thread.messages = before
 
 
-def _heard() -> Heard | None:
-    return getattr(_thread, "heard", None)
+def _messages() -> Messages | None:
+    return getattr(_thread, "messages", None)
 
 
 def module(name: str) -> ModuleType:
@@ -65,16 +65,16 @@ def module(name: str) -> ModuleType:
 
 
 def _warn(message: Warning | str, *rest: Any, **options: Any) -> None:
-    if heard := _heard():
-        heard.warnings.append(" ".join(str(message).split())[:300])
+    if messages := _messages():
+        messages.warnings.append(" ".join(str(message).split())[:300])
     else:
         warnings.warn(message, *rest, **options)
 
 
 class _Log(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
-        if heard := _heard():
-            heard.error = record.getMessage()
+        if messages := _messages():
+            messages.error = record.getMessage()
 
 
 def _copy() -> None:
@@ -89,10 +89,10 @@ def _copy() -> None:
     for name in PLUGINS:
         with suppress(ImportError):  # no Avif before Pillow 11.2
             module(f"{name}ImagePlugin")
-    heeded = SimpleNamespace(**{**vars(warnings), "warn": _warn})
+    redirected = SimpleNamespace(**{**vars(warnings), "warn": _warn})
     for name, copied in list(sys.modules.items()):
         if name.startswith(NAME) and hasattr(copied, "warnings"):
-            copied.warnings = heeded  # pyright: ignore[reportAttributeAccessIssue]
+            copied.warnings = redirected  # pyright: ignore[reportAttributeAccessIssue]
     logger = logging.getLogger(NAME)
     logger.propagate = False
     logger.addHandler(_Log(logging.ERROR))
@@ -124,9 +124,9 @@ def _skip_large_text() -> None:
 _HANDLER = ctypes.CFUNCTYPE(None, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_void_p)
 
 
-def _hear_libtiff() -> Any:
-    """libtiff prints errors on the screen. Here those of a listening thread go to it, others where they went before.
-    Gives the handler, which has to live as long as the process."""
+def _capture_libtiff() -> Any:
+    """libtiff prints errors on the screen. Here they go to the thread that captures them, if it does.
+    Returns the handler, which has to live as long as the process."""
     try:
         set_handler = ctypes.CDLL(_imaging.__file__).TIFFSetErrorHandler
         describe = ctypes.CDLL(None).vsnprintf
@@ -137,10 +137,10 @@ def _hear_libtiff() -> Any:
 
     @_HANDLER
     def handler(function: bytes | None, form: bytes, values: int) -> None:
-        if heard := _heard():
+        if messages := _messages():
             words = ctypes.create_string_buffer(300)
             describe(words, len(words), form, values)
-            heard.error = f"libtiff: {words.value.decode(errors='replace')}"
+            messages.error = f"libtiff: {words.value.decode(errors='replace')}"
         elif before:
             _HANDLER(before)(function, form, values)
 
@@ -152,7 +152,7 @@ def _hear_libtiff() -> Any:
 
 _copy()
 _skip_large_text()
-_LIBTIFF_HANDLER = _hear_libtiff()
+_LIBTIFF_HANDLER = _capture_libtiff()
 
 if TYPE_CHECKING:
     from PIL import ExifTags, Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
@@ -160,4 +160,13 @@ else:
     UnidentifiedImageError = sys.modules[NAME].UnidentifiedImageError
     ExifTags, Image, ImageOps, TiffImagePlugin = map(module, ("ExifTags", "Image", "ImageOps", "TiffImagePlugin"))
 
-__all__ = ["ExifTags", "Heard", "Image", "ImageOps", "TiffImagePlugin", "UnidentifiedImageError", "listening", "module"]
+__all__ = [
+    "ExifTags",
+    "Image",
+    "ImageOps",
+    "Messages",
+    "TiffImagePlugin",
+    "UnidentifiedImageError",
+    "capturing",
+    "module",
+]

@@ -1,8 +1,7 @@
 """A picture → the square record of a store: shorter side to S, centre cut out ([A] §2). To the last bit as Pillow.
 
 Two forms that agree: Pillow's own resizing, and the same integer sums in C++ (``records.cpp``), five times as fast.
-The second is built at first use, believed once it has given Pillow's pixels on a trial, and left where it cannot be
-had.
+The second is built at first use, and used only if it is available and reproduces Pillow's pixels on a trial.
 
 H, W rows and columns of the picture · S side of a record.
 """
@@ -37,8 +36,8 @@ def square(picture: Image.Image, size: int, resample: Resample) -> np.ndarray:
     """The record of an RGB picture, uint8 (S, S, 3): shorter side made ``size``, centre square cut out.
 
     The longer side becomes size · longer / shorter, rounded to the nearest integer (halves up); the crop begins at half
-    of what is over, rounded down. Columns are resampled first, then rows (Pillow alone chooses the order by cost). Only
-    what lies under the crop and the filter is resampled: 2000 × 3 needs no 170,667 × 256 pixels on the way.
+    of the excess, rounded down. Columns are resampled first, then rows (Pillow alone chooses the order by cost). Only
+    what the crop and the filter reach is resampled: 2000 × 3 needs no 170,667 × 256 pixels in between.
     """
     if picture.size == (size, size):
         return np.array(picture)
@@ -93,7 +92,7 @@ def _windows(picture: Image.Image, size: int) -> tuple[_Window, _Window]:
 
 
 def _window(length: int, shorter: int, size: int) -> _Window:
-    """Which pixels of one side the crop needs, and between which places among those it lies.
+    """Which pixels of one side the crop needs, and where it starts and ends among those.
 
     The resized side is cut to its centre ``size``; a filter reaches FILTER_REACH pixels further on either side,
     pixels of the coarser of the two scales.

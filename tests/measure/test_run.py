@@ -55,7 +55,7 @@ def test_bf16_gives_nearly_the_same_answer(run: Run, store: Store) -> None:
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
 def test_a_device_that_is_not_here_is_named(run: Run) -> None:
-    with pytest.raises(UserError, match="--device cuda: there is none here"):
+    with pytest.raises(UserError, match="--device cuda: not available here"):
         alexnet.load(run.path, device="cuda")
 
 
