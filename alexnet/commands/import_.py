@@ -26,7 +26,7 @@ def run(options: Import) -> None:
         say(note)
     say(f"{made.table.name}, {made.table.classes:,} classes, in the order: {made.config['classes']['order']}")
     if missing := made.config["missing_layers"]:
-        say(f"no weights for {', '.join(missing)}: earlier layers can be looked into, but the run can't predict")
+        say(f"no weights for {', '.join(missing)}: earlier layers can be visualized, but the run can't predict")
     print(made.path)
 
 

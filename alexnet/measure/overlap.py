@@ -49,13 +49,18 @@ def trained_on(run: RunFolder, store: Store | None = None) -> tuple[list[dict[st
             held = f"{rows.dtype} {tuple(rows.shape)}"
             raise UserError(f"{path}: damaged, {held} are not digests. Restore it from a copy.")
         return about["records"], rows.contiguous().numpy().view(np.uint64)[:, 0]
-    data = run.config.get("data", {})
-    if store is None or store.fingerprint != data.get("fingerprint"):
-        place = Path(data.get("path", ""))
-        store = Store.open(place) if data.get("path") and is_store(place) else None
-    if store is None or store.fingerprint != data.get("fingerprint") or "train" not in store.splits:
+    fingerprint = run.config.get("data", {}).get("fingerprint")
+    if store is None or store.fingerprint != fingerprint:
+        store = training_store(run)
+    if store is None or store.fingerprint != fingerprint or "train" not in store.splits:
         return None
     return [kind_of_records(store)], digests_of(store.splits["train"])
+
+
+def training_store(run: RunFolder) -> Store | None:
+    """The store that the run was trained on; None if it is no longer there."""
+    path = run.config.get("data", {}).get("path")
+    return Store.open(Path(path)) if path and is_store(Path(path)) else None
 
 
 def seen_in_training(run: RunFolder, store: Store, split: StoreSplit) -> np.ndarray | None:

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ import torch
 from alexnet.data.sources.base import printable
 from alexnet.data.sources.found import read_tree, skipped_in_words
 from alexnet.errors import UserError
+from alexnet.files.schema import Key
 from alexnet.images.decode import Decoded, Undecodable, make_record
 from alexnet.images.resample import Resample
 from alexnet.measure.pictures import Named, Picture, content_of, name_of, numbered
@@ -32,7 +34,7 @@ STDIN = "-"
 class Label:
     """A class and how probable it is, 0 to 1."""
 
-    name: str
+    name: Annotated[str, Key("class")]
     id: str
     probability: float
 

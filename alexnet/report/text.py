@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from rich.cells import cell_len, set_cell_size
 
+from alexnet.files.schema import to_json
 from alexnet.measure.accuracy import count
 from alexnet.measure.evaluation import ClassCounts, Evaluation
 from alexnet.measure.predict import Failure, Prediction
@@ -220,6 +221,5 @@ def prediction_as_json(found: Prediction | Failure) -> dict[str, Any]:
     """{"file", "labels": [{"class", "id", "probability"}], "notes" if there are any}, or {"file", "error"}."""
     if isinstance(found, Failure):
         return {"file": found.name, "error": found.reason}
-    labels = [{"class": label.name, "id": label.id, "probability": label.probability} for label in found.labels]
     notes: dict[str, Sequence[str]] = {"notes": found.notes} if found.notes else {}
-    return {"file": found.name, "labels": labels, **notes}
+    return {"file": found.name, "labels": to_json(found.labels), **notes}

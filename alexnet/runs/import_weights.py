@@ -52,11 +52,7 @@ def import_run(
 def _config(imported: ImportedWeights, source: Path, size: int, classes: ClassList | None) -> dict[str, Any]:
     """What config.json says: what the file knows of itself first, then what it was made of."""
     config = {
-        "network": {
-            "table": table_json.to_json(imported.table),
-            "input_size": size,
-            "mean": imported.mean_mode,
-        },
+        "network": {"table": table_json.to_json(imported.table), "input_size": size, "mean": imported.mean_mode},
         "data": {"size": imported.mean_image.shape[-1]},
         **imported.config,
         "imported": {"from": source.name, "format": imported.format, "notes": list(imported.notes)},
@@ -94,8 +90,8 @@ def classes_of(imported: ImportedWeights, source: Path, given: ClassList | None)
 
 
 def _list_beside(source: Path, outputs: int) -> ClassList | None:
-    """The classes that a config.json of Hugging Face or timm beside the weights names. None if it names none, or if it
-    lies beside a single file and is of another network."""
+    """The classes that a config.json of Hugging Face or timm next to the weights names. None if it names none, or if it
+    is next to a single file and of another network."""
     path = (source if source.is_dir() else source.parent) / "config.json"
     try:
         named = path.is_file() and any(key in read_json(path) for key in ("id2label", "label2id", "label_names"))
@@ -108,12 +104,12 @@ def _list_beside(source: Path, outputs: int) -> ClassList | None:
 
 
 def _refuse_other_order(listed: ClassList, names: Sequence[str], ids: Sequence[str], source: Path) -> None:
-    """UserError if a class of the list stands at another output than the weights themselves say."""
-    for known, there in ((ids, listed.ids), (names, listed.names)):
-        place_of = {name.casefold(): place for place, name in enumerate(known)}
-        for place, name in enumerate(there):
-            if place_of.get(name.casefold(), place) != place:
+    """UserError if a class of the list has another output than the weights themselves say."""
+    for known, given in ((ids, listed.ids), (names, listed.names)):
+        output_of = {name.casefold(): output for output, name in enumerate(known)}
+        for output, name in enumerate(given):
+            if (known_output := output_of.get(name.casefold(), output)) != output:
                 raise UserError(
-                    f"{listed.where}: names output {place} '{name}'; by the files of {source} that is output "
-                    f"{place_of[name.casefold()]}. Leave out --classes, or give --order listed if your list is right."
+                    f"{listed.where}: names output {output} '{name}'; by the files of {source} that is output "
+                    f"{known_output}. Leave out --classes, or give --order listed if your list is right."
                 )

@@ -5,10 +5,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from alexnet.data.store.read import Store
 from alexnet.errors import UserError
+from alexnet.measure.overlap import training_store
 from alexnet.see.forward_pass import ForwardPass
 from alexnet.serve.cache import LRUCache
-from alexnet.serve.open_networks import OWN, Absent, OpenNetwork, OpenNetworks, find_store, version_of
+from alexnet.serve.open_networks import OWN, Absent, OpenNetwork, OpenNetworks, version_of
 from alexnet.serve.run_cache import Prepared, RunCache
 from alexnet.serve.uploads import RecordFormat, Upload
 from alexnet.serve.worker import Worker
@@ -23,7 +25,7 @@ class Explorer:
     def __init__(self, run: Path, store: Path | None = None, beside: Path | None = None) -> None:
         """Raises UserError if a run or the store can't be opened."""
         self.networks, self.worker = OpenNetworks(run, beside), Worker()
-        found = find_store(self.networks[OWN].run, store)
+        found = Store.open(store) if store else training_store(self.networks[OWN].run.folder)
         self.prepared = None if found is None else Prepared.of(found)
         self.responses: LRUCache[Hashable, bytes] = LRUCache(RESPONSES, len)
         self.uploads: LRUCache[str, Upload] = LRUCache(UPLOADS)

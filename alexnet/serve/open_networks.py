@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from alexnet.data.store.read import Store
 from alexnet.errors import UserError
 from alexnet.files.schema import canonical_digest
 from alexnet.measure.run import Run
@@ -101,9 +100,3 @@ class OpenNetworks:
     def _snapshots(self) -> dict[int, Path]:
         own = self._open.get(OWN)
         return (own.run if own else Run.open(self.paths[OWN])).folder.snapshots
-
-
-def find_store(run: Run, path: Path | None) -> Store | None:
-    """The store at `path`, by default the one of the training; None if that no longer exists."""
-    place = path or Path(run.config.get("data", {}).get("path", ""))
-    return Store.open(place) if path or (place / "store.json").exists() else None

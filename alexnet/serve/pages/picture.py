@@ -11,11 +11,10 @@ import numpy as np
 import torch
 from fastapi import Response
 
-from alexnet.files.schema import json_bytes
+from alexnet.files.schema import json_bytes, to_json
 from alexnet.measure.pictures import Named
 from alexnet.measure.predict import Prediction
 from alexnet.report.drawing import mosaic, png_of
-from alexnet.report.text import prediction_as_json
 from alexnet.see import figures
 from alexnet.see.charts import invariance_figure
 from alexnet.see.deconvnet import Method, project
@@ -61,7 +60,7 @@ def prediction(context: OfPicture) -> dict[str, Any]:
 def predicted(context: OfPicture, views: int) -> dict[str, Any]:
     (found,) = context.opened.run.predictor.each([Named("picture", context.record_hwc)], views=views)
     assert isinstance(found, Prediction)
-    return {"views": views, "labels": prediction_as_json(found)["labels"]}
+    return {"views": views, "labels": to_json(found.labels)}
 
 
 # ── maps and units ───────────────────────────────────────────────────────────────────────────────────────────────
