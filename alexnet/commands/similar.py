@@ -26,7 +26,7 @@ def run(options: Similar) -> None:
     opened = Run.open(options.run_folder, **vars(options.compute))
     index = Index.open(options.index_folder or options.run_folder / "similar", opened)
     named = list(found_pictures(options.pictures))
-    queries = UnpreparedImages(opened, [one.picture for one in named], [one.name for one in named])
+    queries = UnpreparedImages(opened, named)
     store = store_of(index, options.store)
     out = Folder(options.out or index.folder, "similar")
     made_of, ends = [to_json(index.description), options.count, options.by], (".json", *sheet.sheets_of(len(named)))
@@ -34,17 +34,9 @@ def run(options: Similar) -> None:
     values = features_of(opened, queries, index.layer, index.views)
     with progress("pictures") as report:
         positions, distances = index.search(values, options.count, options.by, report)
-    labels, names, keys = index.labels, index.class_names, index.keys
-    found = [
-        Found(
-            name,
-            tuple(keys[place] for place in row),
-            tuple(names[labels[place]] for place in row),
-            tuple(far.tolist()),
-        )
-        for name, row, far in zip(queries.names, positions, distances, strict=True)
-    ]
-    print(json.dumps([one.as_json() for one in found], indent=1) if options.json else sheet.describe(found))
+    rows = zip(named, positions, distances, strict=True)
+    found = [Found(query.name, index.neighbours(row, far)) for query, row, far in rows]
+    print(json.dumps(to_json(found), indent=1) if options.json else sheet.describe(found))
     shown = None if store is None else records_of(index, store, positions)
     sheet.write_sheets(claim, found, queries.read(np.arange(len(queries))), shown)
     for path in out.written:

@@ -116,10 +116,9 @@ class Collection:
     @classmethod
     def of_files(cls, run: Run, named: Sequence[Named]) -> "Collection":
         """Files and other pictures by their names."""
-        names = [one.name for one in named]
         identity = {"files": len(named), "fingerprint": canonical_digest([_stamp(one) for one in named])}
-        pictures = UnpreparedImages(run, [one.picture for one in named], names)
-        return cls(pictures, names, identity, dict.fromkeys(("labels", "class_ids", "class_names")))
+        nothing = {"labels": None, "class_ids": None, "class_names": None}
+        return cls(UnpreparedImages(run, named), [one.name for one in named], identity, nothing)
 
 
 def _stamp(named: Named) -> list[Any]:

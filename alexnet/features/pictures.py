@@ -14,7 +14,7 @@ from alexnet.data.batches import Pictures
 from alexnet.data.store.read import Store, StoreSplit
 from alexnet.images.decode import Decoded, Undecodable
 from alexnet.measure.evaluation import filled_splits, split_of
-from alexnet.measure.pictures import Named, Picture, name_of, numbered, picture_list
+from alexnet.measure.pictures import Named, name_of, numbered, picture_list
 from alexnet.measure.predict import Failure
 from alexnet.measure.run import Run
 from alexnet.processors import threads_allowed
@@ -66,12 +66,10 @@ class Pool:
 
 @dataclass(frozen=True, eq=False)
 class UnpreparedImages:
-    """Files, bytes, Pillow images or arrays, converted on access to records like those that the run was trained on.
-    `names`: how messages name them; by default by their number and file."""
+    """Files, bytes, Pillow images or arrays, converted on access to records like those that the run was trained on."""
 
     run: Run
-    pictures: Sequence[Picture]
-    names: Sequence[str] = ()
+    pictures: Sequence[Named]
 
     def __len__(self) -> int:
         return len(self.pictures)
@@ -87,16 +85,11 @@ class UnpreparedImages:
     def sound(self, indices: np.ndarray) -> tuple[np.ndarray, list[Failure]]:
         """The records of those at `indices` that can be read, in that order, and why the others can't."""
         with ThreadPoolExecutor(threads_allowed()) as pool:
-            found = list(pool.map(self._record, indices.tolist()))
+            found = list(pool.map(self.run.predictor.record_or_failure, [self.pictures[at] for at in indices.tolist()]))
         records = [record.pixels for record in found if isinstance(record, Decoded)]
         side = self.run.inputs.side
         shaped = np.stack(records) if records else np.empty((0, side, side, 3), np.uint8)
         return shaped, [failure for failure in found if isinstance(failure, Failure)]
-
-    def _record(self, index: int) -> Decoded | Failure:
-        picture = self.pictures[index]
-        name = self.names[index] if self.names else numbered(name_of(picture, index), index)
-        return self.run.predictor.record_or_failure(Named(name, picture))
 
 
 def as_pictures(run: Run, pictures: Any) -> Pictures:
@@ -104,4 +97,5 @@ def as_pictures(run: Run, pictures: Any) -> Pictures:
     already. Raises ValueError for what can't be pictures."""
     if hasattr(pictures, "read") and hasattr(pictures, "__len__"):
         return pictures
-    return UnpreparedImages(run, picture_list(pictures))
+    named = [Named(numbered(name_of(one, at), at), one) for at, one in enumerate(picture_list(pictures))]
+    return UnpreparedImages(run, named)

@@ -17,7 +17,7 @@ from alexnet.features import transfer as transfer_module
 from alexnet.features.duplicates import find_duplicates
 from alexnet.features.extract import features_of
 from alexnet.features.options import TransferOptions
-from alexnet.features.pictures import Pool, UnpreparedImages
+from alexnet.features.pictures import Pool, as_pictures
 from alexnet.features.probes import Fold, fold_of, mean_per_class, probe, rotated
 from alexnet.features.transfer import Study, fold_store, untrained
 from alexnet.features.voc import average_precision, open_pictures
@@ -91,7 +91,7 @@ def test_duplicates_are_found_moved_mirrored_and_recoded(run: Run, store: Store)
     noisy = np.clip(originals[2] + noise, 0, 255).astype(np.uint8)
     stranger = np.random.default_rng(4).integers(0, 256, originals[0].shape, np.uint8)
     grey = np.full_like(stranger, 90)
-    others = UnpreparedImages(run, [stranger, dimmer, mirrored, noisy, grey])
+    others = as_pictures(run, [stranger, dimmer, mirrored, noisy, grey])
     found = find_duplicates(part, others)
     assert [(one.first, one.second) for one in found] == [(5, 1), (17, 2), (40, 3)]
     assert all(one.correlation > 0.985 for one in found)

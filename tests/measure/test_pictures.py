@@ -15,7 +15,7 @@ import pytest
 import torch
 from PIL import Image, ImageSequence
 
-from alexnet.features.pictures import UnpreparedImages
+from alexnet.features.pictures import as_pictures
 from alexnet.images.decode import Undecodable
 from alexnet.measure.pictures import decoded, each_picture, is_one, picture_list
 from alexnet.measure.predict import Prediction
@@ -174,7 +174,7 @@ def test_frames_of_an_animation_are_not_all_the_last(tmp_path: Path) -> None:
 def test_the_same_unread_image_many_times(run: Run, files: list[str]) -> None:
     """Threads decode a batch; the image must be loaded by one of them only."""
     with Image.open(files[0]) as image:
-        found = UnpreparedImages(run, [image] * 40).read(np.arange(40))
+        found = as_pictures(run, [image] * 40).read(np.arange(40))
     assert (found == found[0]).all()
 
 
@@ -263,6 +263,6 @@ def test_what_can_not_be_read_is_named_by_number_and_file(run: Run, files: list[
         (Image.new("RGB", (0, 9)), "picture 3: "),
     ):
         with pytest.raises(Undecodable, match=message):
-            UnpreparedImages(run, picture_list([*files[:2], bad, files[3]])).read(np.arange(4))
+            as_pictures(run, [*files[:2], bad, files[3]]).read(np.arange(4))
     with pytest.raises(Undecodable, match=r"picture 2, absent\.png"):
         run.predict([files[0], "absent.png"], views=1)

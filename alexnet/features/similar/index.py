@@ -177,6 +177,15 @@ def find_faiss() -> Any:
 # ── an index opened ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
+@dataclass(frozen=True)
+class Neighbour:
+    """A picture that a search found: its path in the source, its class, and the distance (Euclidean, or bits)."""
+
+    picture: str
+    class_name: Annotated[str, Key("class")]
+    distance: float
+
+
 @dataclass(frozen=True, eq=False)
 class Index:
     """A finished index: `values` (M, D), on disk; `keys`, the pictures' paths in their source; `labels` int64
@@ -295,6 +304,11 @@ class Index:
         wanted = count if by == "hamming" else max(LEAST_SHORTLIST, SHORTLIST * count)
         positions, bits = hamming_nearest(coder.codes(queries_nd), codes, wanted)
         return (positions, bits.astype(np.float64)) if by == "hamming" else self._decided(queries_nd, positions, count)
+
+    def neighbours(self, positions: np.ndarray, distances: np.ndarray) -> tuple[Neighbour, ...]:
+        """The pictures at some positions (C,) of the index, with their distances."""
+        found = zip(positions.tolist(), distances.tolist(), strict=True)
+        return tuple(Neighbour(self.keys[at], self.class_names[self.labels[at]], far) for at, far in found)
 
     def _decided(self, queries_nd: np.ndarray, positions: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
         """The nearest among the positions that codes have chosen for each query."""

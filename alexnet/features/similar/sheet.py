@@ -5,12 +5,13 @@ N queries · C pictures found for each · S side of a picture.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
+from alexnet.features.similar.index import Neighbour
 from alexnet.files.atomic import write_atomically
+from alexnet.files.schema import to_json
 from alexnet.report.drawing import LIGHT, blank_figure, png_of, shortened
 from alexnet.report.results import Claim
 from alexnet.text import printable, table
@@ -19,34 +20,22 @@ MOST_ROWS = 24
 """Queries on one sheet."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Found:
-    """What a search found for the query called `query`, the nearest first: the pictures' paths in their source, class
-    names, and distances (Euclidean, or bits that differ)."""
+    """What a search found for the query called `query`, the nearest first."""
 
     query: str
-    keys: tuple[str, ...]
-    classes: tuple[str, ...]
-    distances: tuple[float, ...]
-
-    def as_json(self) -> dict[str, Any]:
-        """Plain values."""
-        three = zip(self.keys, self.classes, self.distances, strict=True)
-        return {
-            "query": self.query,
-            "nearest": [{"picture": key, "class": name, "distance": distance} for key, name, distance in three],
-        }
+    nearest: tuple[Neighbour, ...]
 
 
 def describe(found: Sequence[Found]) -> str:
     """For each query a heading and a line for each picture."""
-    return "\n\n".join(f"{printable(one.query)}\n{_lines(one)}" for one in found)
+    return "\n\n".join(f"{printable(one.query)}\n{_lines(one.nearest)}" for one in found)
 
 
-def _lines(one: Found) -> str:
-    three = zip(one.distances, one.classes, one.keys, strict=True)
-    decimals = 0 if all(distance.is_integer() for distance in one.distances) else 3  # bits, or Euclidean
-    rows = [(f"{distance:.{decimals}f}", name, printable(key)) for distance, name, key in three]
+def _lines(nearest: Sequence[Neighbour]) -> str:
+    decimals = 0 if all(one.distance.is_integer() for one in nearest) else 3  # bits, or Euclidean
+    rows = [(f"{one.distance:.{decimals}f}", one.class_name, printable(one.picture)) for one in nearest]
     return table(("distance", "class", "picture"), rows, left=3)
 
 
@@ -87,11 +76,12 @@ def sheets_of(count: int) -> list[str]:
 def write_sheets(claim: Claim, found: Sequence[Found], queries: np.ndarray, pictures: np.ndarray | None) -> None:
     """The JSON file and the sheets of a `claim`: similar.json, similar.png, similar-2.png … `pictures` (N·C, S, S, 3):
     those found; without them no sheet is drawn."""
-    claim.put(None, [one.as_json() for one in found])
+    claim.put(None, to_json(found))
     if pictures is None:
         return
     pictures = pictures.reshape(len(found), -1, *pictures.shape[1:])
     for number, end in enumerate(sheets_of(len(found))):
         rows = slice(number * MOST_ROWS, (number + 1) * MOST_ROWS)
-        sheet = contact_sheet(queries[rows], pictures[rows], words=[one.classes for one in found[rows]])
+        words = [[near.class_name for near in one.nearest] for one in found[rows]]
+        sheet = contact_sheet(queries[rows], pictures[rows], words=words)
         write_atomically(claim.path(end), png_of(sheet, claim.kind))
