@@ -1,5 +1,5 @@
-"""Several networks as one: kept probabilities averaged by weights, given or found, and the list that a competition
-wants ([A] §6; the 2012 tools avg-test, avg-valid, txt-preds).
+"""Several networks as one: saved probabilities averaged by weights, given or searched, and the answers that a
+competition asks for ([A] §6; the 2012 tools avg-test, avg-valid, txt-preds).
 
 N pictures · K classes · R networks.
 """
@@ -84,7 +84,7 @@ def search_weights(members: Sequence[Probabilities], by: Literal["top1", "top5"]
     """Weights by coordinate search, as in 2012: from all alike, one network's weight after another is set to the value
     of `GRID` with the fewest errors, until a pass changes none or `PASSES` are done.
 
-    Of weights with equal errors those with the smaller nll win, then the ones that were there before. Raises UserError
+    Of weights with equal errors those with the smaller nll win, then the previous ones. Raises UserError
     for pictures without labels. Note that errors on the pictures searched on are no test of the weights found.
     """
     check_alike(members)

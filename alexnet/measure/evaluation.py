@@ -1,4 +1,4 @@
-"""A whole evaluation: every picture of a split of a store judged once, and what can be counted from that, exactly.
+"""An evaluation: every picture of a split of a store judged once, and the exact counts that follow.
 
 N pictures · B pictures of a batch · K classes.
 """
@@ -49,7 +49,7 @@ class Confusion:
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """What a network made of a set of pictures, in the set's order.
+    """A network's results on a set of pictures, in the set's order.
 
     `labels` (N,) true classes; `predicted` (N,) most probable ones, the lower number where two are equal; `ranks` (N,)
     how many classes came before the true one; `nlls` (N,) −ln p(true class), float64; `seen` (N,) whether the network
@@ -75,7 +75,7 @@ class Evaluation:
         class_ids: Sequence[str],
         views: int,
     ) -> "Evaluation":
-        """Judge probabilities (N, K) that are there already, an ensemble's for instance."""
+        """Judge given probabilities (N, K), an ensemble's for instance."""
         labels = labels.astype(np.int64)
         judged = judge(torch.tensor(probabilities), torch.from_numpy(labels))
         return cls(views, tuple(class_names), tuple(class_ids), labels, *judged)

@@ -1,4 +1,4 @@
-"""Whatever people pass as pictures → pictures of four kinds, each with its number and, where it has one, its file.
+"""Whatever is passed as pictures → pictures of four kinds, each with its number and, if it has one, its file.
 
 `Run.predict`, `features_of`, `alexnet.Features` and `alexnet.Classifier` all read their pictures here.
 

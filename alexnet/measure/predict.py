@@ -1,4 +1,4 @@
-"""What is in a picture: any picture, from anywhere, as the most probable classes of a trained network.
+"""Prediction: the most probable classes of pictures of any kind.
 
 S side of a record · H, W rows and columns of a picture · B pictures of a batch · K classes.
 """
@@ -41,7 +41,7 @@ class Label:
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """What a network sees in the picture `name`: `labels`, the most probable classes first; `probabilities` float32
+    """A network's prediction for the picture `name`: `labels`, the most probable classes first; `probabilities` float32
     (K,) of all; `notes` on what was odd about the file."""
 
     name: str
@@ -70,8 +70,8 @@ class Predictor:
     exif: bool = False
 
     def each(self, pictures: Iterable[Named], *, views: int = 10, top: int = 5) -> Iterator[Prediction | Failure]:
-        """Predict batch by batch, in order. A picture that can't be read becomes a `Failure`; the others go on. Raises
-        UserError if the network gives NaN."""
+        """Predict batch by batch, in order. A picture that can't be read becomes a `Failure`; the others are predicted.
+        Raises UserError if the network gives NaN."""
         remaining = iter(pictures)
         with ThreadPoolExecutor(min(threads_allowed(), BATCH)) as pool:
             while batch := list(islice(remaining, BATCH)):
@@ -122,7 +122,7 @@ class Predictor:
 
 
 def found_pictures(positions: Iterable[str]) -> Iterator[Named]:
-    """What the places name: a file itself, "-" the picture on standard input, a folder the pictures in it and below,
+    """What the arguments name: a file itself, "-" the picture on standard input, a folder the pictures in it and below,
     in order. The walk is that of `alexnet prepare`: links are followed; what is skipped is counted on stderr. Raises
     UserError for a folder without pictures."""
     for place in positions:

@@ -1,4 +1,4 @@
-"""Probabilities kept for later, for averaging several networks: one safetensors file, checksummed, written whole.
+"""Saved probabilities, for averaging several networks: one safetensors file, checksummed, written whole.
 
     probabilities   float32 (N, K), each row the mean of the views' softmax outputs
     labels          int64 (N,), the true classes; -1 where they are not known
@@ -46,7 +46,7 @@ class Probabilities:
 
     @classmethod
     def unlabelled(cls, predictions: Sequence[Prediction], class_ids: Sequence[str], views: int) -> "Probabilities":
-        """Those of pictures whose true classes nobody knows, a competition's test set for instance."""
+        """Those of pictures whose true classes are not known, a competition's test set for instance."""
         values = np.stack([prediction.probabilities for prediction in predictions])
         about = {"views": views, "part": "", "store": "", "run": "", "class_ids": list(class_ids)}
         return cls(values, np.full(len(values), -1, np.int64), tuple(p.name for p in predictions), about)
@@ -58,7 +58,7 @@ class Probabilities:
 
     @property
     def unseen(self) -> "Probabilities":
-        """Those of the other pictures."""
+        """The probabilities of the other pictures."""
         kept = ~self.seen
         keys = tuple(key for key, keep in zip(self.keys, kept, strict=True) if keep)
         return Probabilities(self.values[kept], self.labels[kept], keys, self.about | {"seen": []})

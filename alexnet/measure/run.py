@@ -1,4 +1,4 @@
-"""A trained network as a person holds it: load it, ask it, measure it."""
+"""A trained network: load it, predict with it, measure it."""
 
 from collections.abc import Iterable, Mapping
 from functools import cached_property
@@ -44,7 +44,7 @@ class Run:
         cls, path: str | PathLike[str], *, device: DeviceChoice = "auto", precision: PrecisionChoice = "auto"
     ) -> "Run":
         """The run in the folder `path`. `precision` "auto": as it was trained, if the device is of the same kind, else
-        fp32. Raises UserError if it is no run folder or the device is not here."""
+        fp32. Raises UserError if it is no run folder or this machine lacks the device."""
         folder = RunFolder.open(Path(path))
         return cls(folder, placement_for(folder, device, precision))
 
@@ -53,7 +53,7 @@ class Run:
         cls, files: Mapping[str, bytes], *, device: DeviceChoice = "auto", precision: PrecisionChoice = "auto"
     ) -> "Run":
         """The run that `RunFolder.files` gave, in a temporary folder that is removed with it. Raises UserError if there
-        is no space or the device is not here."""
+        is no space or this machine lacks the device."""
         folder = RunFolder.of_files(files)
         return cls(folder, placement_for(folder, device, precision))
 
@@ -71,7 +71,7 @@ class Run:
         return cls.open(fetch(expanded(name), revision), device=device, precision=precision)
 
     def save_pretrained(self, folder: str | PathLike[str], *, license: str | None = None) -> Path:
-        """Write weights, config, mean and a model card into a folder that others can take; no paths, no options.
+        """Write weights, config, mean and a model card into a folder to share; no paths, no options.
 
         `license`: of the weights, as the Hub names it, for example "cc-by-4.0"; without it the card says that none is
         stated."""
@@ -139,7 +139,7 @@ class Run:
         """The trained network, in evaluation mode, on its device. Raises UserError if no epoch has ended yet."""
         return self.folder.network.to(self.placement.device)
 
-    # ── asking and measuring ─────────────────────────────────────────────────────────────────────────────────────
+    # ── predicting and measuring────────────────────────────────────────────────────────────────────────────────────
 
     @cached_property
     def viewer(self) -> ViewAverager:

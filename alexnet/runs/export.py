@@ -1,6 +1,6 @@
 """A run's weights in the formats that other tools read (`alexnet.weights`), and the check of an ONNX graph.
 
-What a format has no place for (classes and their order, the mean) is written next to it as FILE.json, and FILE.mean.npy
+What a format can't hold (classes and their order, the mean) is written next to it as FILE.json, and FILE.mean.npy
 where the mean is an image; `alexnet import` reads both back.
 """
 
@@ -28,7 +28,7 @@ TOLERANCE = 1e-4
 
 @dataclass(frozen=True)
 class Exported:
-    """The file, and what is worth saying about it."""
+    """The file that was written, and notes on it."""
 
     path: Path
     notes: tuple[str, ...] = ()

@@ -1,14 +1,14 @@
-"""The run folder: all that a training run knows, enough to predict, to look inside and to go on.
+"""The run folder: all that a training run knows, enough to predict, to visualize and to resume.
 
-    config.json          what was trained, how, on what, and what came of it; enough to repeat it
+    config.json          what was trained, how, on what, with which result; enough to repeat it
     model.safetensors    the weights after the last whole epoch
     inputs.safetensors   mean image and colour statistics of the training pictures
     sample_weights.safetensors   factors of the training pictures' losses, if `alexnet.Classifier` was given any
     trained_on.safetensors   digests of the training pictures (`alexnet.measure.overlap`)
-    state/               the last two checkpoints, to resume from; gone when the run has ended
+    state/               the last two checkpoints, to resume from; removed when training ends
     snapshots/           weights at chosen epochs, for [Z] Fig. 4
-    log.jsonl            one line for each thing that happened
-    now.json             where a training stands inside its epoch; gone when it has ended
+    log.jsonl            one line for each event
+    now.json             progress within the epoch; removed when training ends
     report.html          made by `alexnet report`
     explorer/            what `alexnet serve` computed (`alexnet.serve.run_cache`)
 
@@ -109,7 +109,7 @@ ImportConfig = TypedDict("ImportConfig", {"from": str, "format": str, "notes": l
 
 
 class Config(TypedDict, total=False):
-    """What stands in config.json, as far as it is read. What a run has not, as an import has no recipe, is absent."""
+    """The content of config.json, as far as it is read. What a run lacks, as an import its recipe, is absent."""
 
     network: Required[NetworkConfig]
     classes: ClassesConfig
@@ -149,7 +149,7 @@ def disk_needed(network: Network, epochs: int, *, snapshots: bool) -> int:
 
 
 class RunFolder:
-    """A run folder on disk. `create` makes one, `open` finds one; both raise UserError for what a user can mend."""
+    """A run folder on disk. `create` makes one, `open` finds one; both raise UserError for what a user can fix."""
 
     temporary: TemporaryFolder | None = None
     """The temporary folder that contains it, if any: it stays as long as this object."""
@@ -159,13 +159,13 @@ class RunFolder:
 
     @staticmethod
     def refuse_taken(path: Path) -> None:
-        """UserError if a folder holds anything but what a run killed in its first moment leaves."""
+        """Raises UserError if a folder holds anything but what a run that was killed at its start leaves."""
         with faults_named(path):
             there = set(path.iterdir()) if path.exists() else set()
         if (statistics := path / FIRST_FILES[0]) in there:
             digest_in(statistics)
         if there - {entry for entry in there if is_temporary(entry) or entry.name in FIRST_FILES}:
-            raise UserError(f"{path}: not empty. Name a new folder, or go on with a run there with --resume.")
+            raise UserError(f"{path}: not empty. Name a new folder, or resume the run there with --resume.")
 
     @classmethod
     def create(
@@ -214,9 +214,9 @@ class RunFolder:
             check_config(config, path / "config.json")
         return cls(path, config)
 
-    def write_config(self, **news: Any) -> None:
-        """Write config.json, `news` put in."""
-        self.config = sealed(self.config | news)
+    def write_config(self, **changes: Any) -> None:
+        """Write config.json with the `changes`."""
+        self.config = sealed(self.config | changes)
         write_atomically(self.path / "config.json", json_bytes(self.config))
 
     def value(self, *keys: str) -> Any:
@@ -254,12 +254,13 @@ class RunFolder:
         return run.load()
 
     def load(self) -> "RunFolder":
-        """Read the network and its input statistics into memory: from now on the files may go. Gives this run."""
+        """Read the network and its input statistics into memory: from now on the files may be removed. Returns this
+        run."""
         _ = self.inputs, self.network
         return self
 
     def public_config(self) -> dict[str, Any]:
-        """The config without what is of this machine and its owner alone: paths, options, the machine."""
+        """The config without what concerns only this machine and its owner: paths, options, the machine."""
         kept = {name: value for name, value in self.config.items() if name not in PRIVATE}
         if "data" in kept:
             kept["data"] = {name: value for name, value in kept["data"].items() if name != "path"}
@@ -352,7 +353,7 @@ class RunFolder:
         return {int(match[1]): path for match, path in found if match}
 
     def save_checkpoint(self, step: int, tensors: dict[str, Tensor], about: dict[str, Any]) -> None:
-        """Write the training state after `step` updates and drop all but the last two."""
+        """Write the checkpoint after `step` updates and drop all but the last two."""
         folder = self.path / "state"
         with faults_named(folder):
             folder.mkdir(exist_ok=True)
@@ -361,13 +362,14 @@ class RunFolder:
             old.unlink(missing_ok=True)
 
     def latest_checkpoint(self) -> tuple[dict[str, Tensor] | None, dict[str, Any], list[str]]:
-        """The newest undamaged state (None if there is none), what it says, and a complaint for each damaged one."""
+        """The newest undamaged checkpoint (None if there is none), its metadata, and a complaint for each damaged
+        one."""
         complaints = []
         for path in self.checkpoints():
             try:
                 return *load_tensors(path), complaints
             except DamagedFile as fault:
-                complaints.append(f"{fault} The state before it is used.")
+                complaints.append(f"{fault} The one before it is used.")
         return None, {}, complaints
 
     def drop_checkpoints(self) -> None:
@@ -377,8 +379,8 @@ class RunFolder:
             (self.path / "state").rmdir()
 
     def sweep(self) -> None:
-        """Remove what killed processes left: half-written files, and the states of a run that has ended. Only for the
-        one who holds the folder's lock."""
+        """Remove what killed processes left: half-written files, and the checkpoints of a finished run. Only for the
+        holder of the folder's lock."""
         for folder in (self.path, self.path / "state", self.path / "snapshots"):
             if folder.is_dir():
                 remove_temporaries(folder)
@@ -391,12 +393,12 @@ class RunFolder:
 
 
 def check_config(config: dict[str, Any], where: Path) -> None:
-    """Raises UserError, naming the part, unless what is read of a config is of the form that is written."""
+    """Raises UserError, naming the key, unless what is read of a config has the types of `Config`."""
     check(config, Config, where, REMEDY)
 
 
 def check_statistics(statistics: dict[str, Tensor], where: Path) -> None:
-    """Raises UserError unless these are a square mean image and, or not, the colours' covariance."""
+    """Raises UserError unless these are a square mean image and, optionally, the colours' covariance."""
     shapes = {name: tuple(tensor.shape) for name, tensor in statistics.items()}
     mean = shapes.pop("mean_image", ())
     square = len(mean) == 3 and mean[0] == 3 and mean[1] == mean[2] and 1 <= mean[1] <= LARGEST_SIDE
@@ -406,8 +408,8 @@ def check_statistics(statistics: dict[str, Tensor], where: Path) -> None:
 
 
 def placement_for(folder: RunFolder, device: DeviceChoice = "auto", precision: PrecisionChoice = "auto") -> Placement:
-    """The arithmetic for a trained run. Precision "auto": what the run was trained with if the device is of the same
-    kind, else fp32. Raises UserError for a device that is not here."""
+    """The device and precision for a trained run. Precision "auto": what the run was trained with if the device is of
+    the same kind, else fp32. Raises UserError for a device that this machine lacks."""
     found = find_device(device)
     if precision != "auto":
         return Placement(found, precision)

@@ -1,4 +1,4 @@
-"""What a run's log says of its past: the epochs' figures, the notes, and when it began and ended."""
+"""A run's history, read from its log: the epochs' figures, the notes, and when it began and ended."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -59,7 +59,7 @@ class History:
 def read_history(log: Path) -> History:
     """The history in a run's `log.jsonl`; empty if there is no log yet.
 
-    A last line without an end is one that is being written. Raises UserError, naming the line, for any other that
+    A last line without a line break is still being written. Raises UserError, naming the line, for any other that
     can't be read.
     """
     if not log.exists():
@@ -77,7 +77,7 @@ def read_history(log: Path) -> History:
 
 
 def read_now(file: Path) -> dict[str, float] | None:
-    """Where a run stands inside its epoch (`now.json`, see `alexnet.runs.log`); None if it does not say."""
+    """Where a run stands inside its epoch (`now.json`, see `alexnet.runs.log`); None if that is not recorded."""
     try:
         content = parsed(read_bounded(file, LARGEST_NOW))
         figures = {name: content[name] for name in NOW}

@@ -1,7 +1,7 @@
-"""A run as a folder for others, with a model card, and its way to and from the Hugging Face Hub.
+"""A run as a folder to share, with a model card; upload to and download from the Hugging Face Hub.
 
 The folder is a run folder of three files (config.json, model.safetensors, inputs.safetensors) and README.md, the card.
-What is of this machine alone stays behind: paths, options, the machine, the log, training state, snapshots.
+What concerns only this machine is not included: paths, options, the machine, the log, checkpoints, snapshots.
 """
 
 from importlib.resources import files
@@ -25,8 +25,8 @@ SHOWN_CLASSES = 20
 
 
 def save_folder(run: RunFolder, out: Path, license: str | None = None) -> Path:
-    """Write the run's folder for others. `license`: of the weights, as the Hub names it ("cc-by-4.0"). Raises UserError
-    if the run has no weights yet, or `out` holds anything but such a folder, its card as it was written."""
+    """Write the run as a folder to share. `license`: of the weights, as the Hub names it ("cc-by-4.0"). Raises
+    UserError if the run has no weights yet, or `out` holds anything but such a folder, its card as it was written."""
     if not (run.path / "model.safetensors").exists():
         raise UserError(f"{run.path}: no weights yet; the first epoch has not ended. Try again later.")
     refuse_foreign(out / CARD, is_own_card, "folder")
@@ -49,7 +49,7 @@ def push(
 ) -> str:
     """Upload the run's folder to the Hub as `repo_id` ("name/model"), made if it is not there; the address.
 
-    Raises UserError without huggingface_hub, without permission or without a way to the Hub.
+    Raises UserError without huggingface_hub, without permission or if the Hub can't be reached.
     """
     hub = _hub()
     with TemporaryDirectory() as folder:

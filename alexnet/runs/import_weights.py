@@ -1,4 +1,4 @@
-"""Other people's weights as a run folder of ours: from then on it is a run like any other."""
+"""Weights from elsewhere as a run folder, which is then a run like any other."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,8 +26,8 @@ def import_run(
 ) -> RunFolder:
     """Make a run folder of the weights in `source` (a file, a folder or an archive of a known format).
 
-    `options`: what the files do not say; `classes`: the names of the outputs. Layers whose weights are not in it are
-    named in config.json under "missing_layers"; what needs them is refused later. Raises UserError if the format is
+    `options`: what the files lack; `classes`: the names of the outputs. Layers without weights are listed in
+    config.json under "missing_layers"; what needs them is refused later. Raises UserError if the format is
     not known, a file is damaged, weights or classes do not fit, or the folder is not empty.
     """
     imported = read_weights(source, options)
@@ -50,7 +50,7 @@ def import_run(
 
 
 def _config(imported: ImportedWeights, source: Path, size: int, classes: ClassList | None) -> dict[str, Any]:
-    """What config.json says: what the file knows of itself first, then what it was made of."""
+    """The content of config.json: first what the file records itself, then what it was made of."""
     config = {
         "network": {"table": table_json.to_json(imported.table), "input_size": size, "mean": imported.mean_mode},
         "data": {"size": imported.mean_image.shape[-1]},

@@ -1,7 +1,7 @@
-"""What a run says while it trains: JSON lines always, TensorBoard beside them, a progress bar for a person.
+"""What a run reports while it trains: JSON lines, TensorBoard events, and a progress bar on a terminal.
 
-`log.jsonl` holds one object a line, each with "event" and "time" (seconds since 1970): note, epoch, end. `now.json` is
-there while the run lasts: epoch, batch, batches, loss, top1_error, speed (pictures a second), seconds_left.
+`log.jsonl` holds one object a line, each with "event" and "time" (seconds since 1970): note, epoch, end. `now.json`
+exists while the run trains: epoch, batch, batches, loss, top1_error, speed (pictures a second), seconds_left.
 """
 
 import json
@@ -29,7 +29,7 @@ NOW_SECONDS = 2.0
 
 
 class Listener:
-    """Is told what happens in a run: each update, events such as the end of an epoch, and the end."""
+    """Called with what happens in a run: each update, events such as the end of an epoch, and the end."""
 
     def step(self, epoch: int, batch: int, batches: int, figures: dict[str, float]) -> None: ...
     def event(self, kind: str, **facts: Any) -> None: ...
@@ -40,7 +40,7 @@ class Log(Listener):
     """`log.jsonl`: every event, one a line."""
 
     def __init__(self, path: Path, keep_bytes: int | None = None) -> None:
-        """Goes on behind the first `keep_bytes` of a log that is there (None: behind all of it)."""
+        """Appends to an existing log after its first `keep_bytes` (None: at its end)."""
         with faults_named(path):
             self.file = open(path, "ab")  # noqa: SIM115 - closed by close()
             if keep_bytes is not None and keep_bytes < self.file.tell():
@@ -143,7 +143,7 @@ def _hyperparameters(values: Mapping[str, Any]) -> Any:
 
 
 class Now(Listener):
-    """`now.json`: where the run stands inside its epoch, for who watches it. Gone when the run is."""
+    """`now.json`: progress within the epoch, for those who watch the run. Removed when training ends."""
 
     def __init__(self, path: Path) -> None:
         self.path, self.last = path, 0.0
@@ -151,12 +151,12 @@ class Now(Listener):
     def step(self, epoch: int, batch: int, batches: int, figures: dict[str, float]) -> None:
         if time.monotonic() - self.last > NOW_SECONDS:
             self.last = time.monotonic()
-            with suppress(UserError):  # it is a convenience: a disk that is full is told by what must be kept
+            with suppress(UserError):  # a convenience: a full disk is reported where essential files are written
                 place = {"epoch": epoch, "batch": batch, "batches": batches, **figures}
                 write_atomically(self.path, json_bytes(place), durable=False)
 
     def close(self) -> None:
-        with suppress(OSError):  # a folder that was closed to us keeps it
+        with suppress(OSError):  # in a folder that has become read-only it stays
             self.path.unlink(missing_ok=True)
 
 
@@ -229,6 +229,6 @@ class Everyone(Listener):
             listener.event(kind, **facts)
 
     def close(self) -> None:
-        with ExitStack() as all_of_them:  # also if one fails
+        with ExitStack() as all_of_them:  # closes the others even if one fails
             for listener in self.listeners:
                 all_of_them.callback(listener.close)
