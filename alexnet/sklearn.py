@@ -1,4 +1,4 @@
-"""The way from pictures to a classifier as scikit-learn knows it: fit, predict, score; cloned, searched over, pickled.
+"""Classifier and features for scikit-learn: fit, predict, score; they can be cloned, searched over and pickled.
 
 N pictures · H, W rows and columns of a picture · K classes.
 """
@@ -64,7 +64,7 @@ class Classifier(ClassifierMixin, BaseEstimator):
         model = alexnet.Classifier("alexnet", width=0.25, epochs=30, batch=16)
         model.fit(pictures, labels).predict(others)
 
-    `fit` goes the way of `alexnet prepare` and `alexnet train`: pictures become a store, the store trains a run. A
+    `fit` does what `alexnet prepare` and `alexnet train` do: pictures become a store, the store trains a run. A
     share `validation` of them is held out for the rule that drops the learning rate. Without `folder` both lie in
     temporary folders (below TMPDIR): the store's is removed after `fit`, the run's when neither the classifier nor
     `run_` is used any more. With `folder` the run stays there, and an interrupted `fit` is resumed there.
@@ -109,10 +109,10 @@ class Classifier(ClassifierMixin, BaseEstimator):
     # ── learning ─────────────────────────────────────────────────────────────────────────────────────────────────
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "Classifier":
-        """Learn to tell the labels `y` (N,), of any kind that can be sorted, from the pictures `X`.
+        """Learn to predict the labels `y` (N,), of any kind that can be sorted, from the pictures `X`.
 
         `sample_weight` (N,): factors of each picture's loss, at least 0; only their ratios count. Pictures of weight 0
-        are left out. The rule that drops the learning rate measures the held-out pictures without weights.
+        are skipped. The rule that drops the learning rate measures the held-out pictures without weights.
 
         Raises ValueError for pictures, labels and weights that do not fit together; InvalidParameter (a ValueError and
         a UsageError), UserError for what `alexnet prepare` and `alexnet train` refuse, and for the first picture that
@@ -239,7 +239,7 @@ class Classifier(ClassifierMixin, BaseEstimator):
         refuse_set(X)
         return super().score(X, y, sample_weight)
 
-    # ── what scikit-learn and pickle ask ─────────────────────────────────────────────────────────────────────────
+    # ── for scikit-learn and pickle ──────────────────────────────────────────────────────────────────────────────
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

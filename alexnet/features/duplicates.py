@@ -1,4 +1,4 @@
-"""Pictures that are in two sets, by normalised correlation, as [Z] §5.2 looked for ImageNet's in Caltech's.
+"""Pictures that are in two sets, by normalised correlation, as [Z] §5.2 searched Caltech's for ImageNet's.
 
 N, M pictures of the two sets · T side of a thumbnail · S side of a record.
 """
@@ -34,7 +34,7 @@ def thumbnails(pictures: Pictures, progress: Progress | None = None) -> np.ndarr
 
 
 def thumbnails_of(records_bss3: np.ndarray) -> np.ndarray:
-    """The same of records at hand: uint8 (B, S, S, 3) in, float32 (B, 3·32·32) out."""
+    """The same for records in memory: uint8 (B, S, S, 3) in, float32 (B, 3·32·32) out."""
     records = torch.from_numpy(records_bss3).permute(0, 3, 1, 2).float()
     small = F.adaptive_avg_pool2d(records, min(SIDE, records.shape[-1])).flatten(1)
     small = small - small.mean(dim=1, keepdim=True)

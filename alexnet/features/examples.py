@@ -1,4 +1,4 @@
-"""What scikit-learn passes to `fit`, pictures, labels and weights, as a source that `prepare` takes.
+"""The pictures, labels and weights that scikit-learn passes to `fit`, as a source for `prepare`.
 
 N pictures · H, W rows and columns of a picture · K classes.
 """
@@ -35,7 +35,7 @@ class Examples:
 
     @classmethod
     def of(cls, pictures: Sequence[Picture], y: Any, sample_weight: Any, class_weight: Any) -> "Examples":
-        """Pictures of weight 0 are left out. Raises ValueError for labels or weights that do not fit the pictures."""
+        """Pictures of weight 0 are skipped. Raises ValueError for labels or weights that do not fit the pictures."""
         labels, weights = _labels(y, len(pictures)), _weights(sample_weight, len(pictures))
         positions = np.flatnonzero(weights)
         classes, numbers = _classes(labels[positions])
@@ -129,7 +129,8 @@ def _is_missing(label: Any) -> bool:
 
 
 def _classes(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The classes (K,), sorted, and the index of each label among them. Raises ValueError for what are no classes."""
+    """The classes (K,), sorted, and the index of each label among them. Raises ValueError for labels that can't be
+    classes."""
     try:
         check_classification_targets(labels)
         return np.unique(labels, return_inverse=True)

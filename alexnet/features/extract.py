@@ -1,4 +1,4 @@
-"""What a layer makes of pictures, as vectors.
+"""A layer's outputs for pictures, as vectors.
 
 B pictures of a batch · N pictures in all · D values of a layer · S side of a record.
 """
@@ -25,7 +25,7 @@ from alexnet.see.units import hidden_row, output_row
 
 def layer_named(network: Network, words: str | int | None = None) -> str:
     """The row that `words` name: a row of the network, or the number of a layer as the papers count; None: the last
-    hidden layer, past its non-linearity. Raises UserError, naming what there is."""
+    hidden layer, after its non-linearity. Raises UserError, naming those that exist."""
     if words is None:
         return hidden_row(network)
     if str(words).isdecimal():
@@ -48,8 +48,8 @@ def mean_over_views(
 
 @dataclass(frozen=True, eq=False)
 class Describer:
-    """Records in, the values of one layer out: the mean over 1, 5, 9 or 10 views of what the row `layer` gives.
-    `describer` makes one."""
+    """Records in, the values of one layer out: the mean over 1, 5, 9 or 10 views of the outputs of the row `layer`.
+    Made by `describer`."""
 
     run: Run
     layer: str
@@ -108,6 +108,7 @@ def described(
     indices: np.ndarray | None = None,
     progress: Progress | None = None,
 ) -> np.ndarray:
-    """What `describe` makes of the pictures (of those at `indices`), batch by batch: float32 (N, D)."""
+    """The vectors that `describe` computes for the pictures (for those at `indices`), batch by batch: float32 (N,
+    D)."""
     found = [describe(records).numpy() for records, _ in batches(pictures, BATCH, indices, progress)]
     return np.concatenate(found) if found else np.empty((0, 0), np.float32)

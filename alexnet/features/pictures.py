@@ -4,7 +4,6 @@ B pictures asked for · S side of a record · H, W rows and columns of a picture
 """
 
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +16,6 @@ from alexnet.measure.evaluation import filled_splits, split_of
 from alexnet.measure.pictures import Named, name_of, numbered, picture_list
 from alexnet.measure.predict import Failure
 from alexnet.measure.run import Run
-from alexnet.processors import threads_allowed
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,8 +82,7 @@ class UnpreparedImages:
 
     def sound(self, indices: np.ndarray) -> tuple[np.ndarray, list[Failure]]:
         """The records of those at `indices` that can be read, in that order, and why the others can't."""
-        with ThreadPoolExecutor(threads_allowed()) as pool:
-            found = list(pool.map(self.run.predictor.record_or_failure, [self.pictures[at] for at in indices.tolist()]))
+        found = self.run.predictor.records([self.pictures[at] for at in indices.tolist()])
         records = [record.pixels for record in found if isinstance(record, Decoded)]
         side = self.run.inputs.side
         shaped = np.stack(records) if records else np.empty((0, side, side, 3), np.uint8)

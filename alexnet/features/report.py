@@ -1,4 +1,4 @@
-"""What `alexnet transfer` writes: transfer.json and transfer.png, and the same in words."""
+"""The output of `alexnet transfer`: transfer.json, transfer.png and a table."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -30,8 +30,8 @@ from alexnet.text import table
 def write_transfer(
     run: Run, store_path: Path, out: Path, options: TransferOptions, *, seen: Path | None = None, progress: StepProgress
 ) -> dict[str, Any]:
-    """Measure, write OUT/transfer.json and transfer.png, give the content. Raises UserError for a store that does not
-    fit, and for a folder in which something else was measured."""
+    """Measure, write OUT/transfer.json and transfer.png, and return the content. Raises UserError for a store that does
+    not fit, and for a folder that holds other measurements."""
     store = Store.open(store_path)
     known = None if seen is None else Store.open(seen)
     begun = {
@@ -89,7 +89,8 @@ def describe_transfer(content: dict[str, Any]) -> str:
 
 
 def write_voc(run: Run, root: Path, out: Path, layers: Sequence[str], views: int, *, seed: int = 0) -> dict[str, Any]:
-    """Average precision of each class of an annotated folder, for each layer: OUT/transfer.json, its content given."""
+    """Average precision of each class of an annotated folder, for each layer: OUT/transfer.json, its content is
+    returned."""
     pictures, found = open_pictures(root, seed), {}
     made_of = [tensor_digest(run.network.state_dict()), str(root.resolve()), list(layers), views, seed]
     kind = f"transfer {canonical_digest(made_of)[:8]}"

@@ -1,4 +1,4 @@
-"""What a network learned on one set of pictures is worth on another ([Z] §5.2): probes on its layers, compared with the
+"""How well features learned on one set of pictures work on another ([Z] §5.2): probes on its layers, compared with the
 same network untrained, trained on the other set only, and fine-tuned.
 
 N pictures · D values of a layer · K classes.
@@ -68,7 +68,7 @@ class Study:
             )
 
     def outcomes(self) -> list[Outcome]:
-        """Everything that the plan asks for, in the order of [Z] Table 7."""
+        """Everything that the options ask for, in the order of [Z] Table 7."""
         found = self.probed(self.run.viewer, "")
         if "random" in self.options.beside:
             found += self.probed(untrained(self.run, self.options.seed), "untrained, ")

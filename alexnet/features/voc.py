@@ -1,4 +1,4 @@
-"""Pictures with several things in them: average precision of each class, as Pascal VOC counts it ([Z] Table 6).
+"""Pictures of several classes each: average precision of each class, computed as for Pascal VOC ([Z] Table 6).
 
 N pictures · D values of a layer · K classes.
 """
@@ -24,7 +24,8 @@ SPLITS = (("trainval", "test"), ("train", "val"))
 
 @dataclass(frozen=True, eq=False)
 class PictureSet:
-    """Annotated pictures. `present` (N, K): 1 the class is there, 0 it is not, −1 only difficult objects of it are."""
+    """Annotated pictures. `present` (N, K): 1: the class is present, 0: it is not, −1: only objects marked difficult
+    are."""
 
     files: tuple[Path, ...]
     classes: tuple[str, ...]
@@ -65,7 +66,7 @@ def _listed(path: Path) -> list[str]:
 
 
 def average_precisions(features_nd: np.ndarray, pictures: PictureSet) -> dict[str, float]:
-    """The average precision of each class that is there in both halves, by one softmax over all classes. A picture of
+    """The average precision of each class that occurs in both halves, by one softmax over all classes. A picture of
     several classes is trained on once for each of them ([Z] does not say how it counts)."""
     train_nd, test_nd = rotated(features_nd, pictures.fold)
     present_nk = pictures.present[pictures.fold.train] == 1

@@ -73,9 +73,8 @@ class Predictor:
         """Predict batch by batch, in order. A picture that can't be read becomes a `Failure`; the others are predicted.
         Raises UserError if the network gives NaN."""
         remaining = iter(pictures)
-        with ThreadPoolExecutor(min(threads_allowed(), BATCH)) as pool:
-            while batch := list(islice(remaining, BATCH)):
-                yield from self._batch(batch, list(pool.map(self.record_or_failure, batch)), views, top)
+        while batch := list(islice(remaining, BATCH)):
+            yield from self._batch(batch, self.records(batch), views, top)
 
     def sound(self, pictures: Iterable[Picture], *, views: int = 10, top: int = 5) -> Iterator[Prediction]:
         """Predict batch by batch, in order. Raises Undecodable, with number and file, for the first that can't be
@@ -109,11 +108,17 @@ class Predictor:
         best = np.argsort(-probabilities_k, kind="stable")[:top]
         return tuple(Label(self.class_names[k], self.class_ids[k], float(probabilities_k[k])) for k in best)
 
-    def record_or_failure(self, named: Named) -> Decoded | Failure:
-        try:
-            return self.record(named.picture, named.name)
-        except Undecodable as fault:
-            return Failure(named.name, fault.reason)
+    def records(self, pictures: Sequence[Named]) -> list[Decoded | Failure]:
+        """The record of each picture, or why it can't be read; decoded in several threads."""
+
+        def record(named: Named) -> Decoded | Failure:
+            try:
+                return self.record(named.picture, named.name)
+            except Undecodable as fault:
+                return Failure(named.name, fault.reason)
+
+        with ThreadPoolExecutor(threads_allowed()) as pool:
+            return list(pool.map(record, pictures))
 
     def record(self, picture: Picture, name: str) -> Decoded:
         """The picture as a record of the run's size. Raises Undecodable if it can't be read."""

@@ -84,13 +84,9 @@ class Probabilities:
         check(about, About, path, "Make it again.")
         values, labels = tensors["probabilities"], tensors["labels"]
         keys, classes = tuple(about.pop("keys")), about["class_ids"]
-        numbers = values.dtype == torch.float32 and labels.dtype == torch.int64 and bool(torch.isfinite(values).all())
-        if (
-            not numbers
-            or values.shape != (len(keys), len(classes))
-            or labels.shape != (len(keys),)
-            or not values.numel()
-        ):
+        typed = values.dtype == torch.float32 and labels.dtype == torch.int64
+        shaped = values.shape == (len(keys), len(classes)) and labels.shape == (len(keys),) and values.numel() > 0
+        if not (typed and shaped and bool(torch.isfinite(values).all())):
             raise UserError(
                 f"{path}: damaged, {tuple(values.shape)} numbers for {len(keys):,} pictures. Make it again."
             )

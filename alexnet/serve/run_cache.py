@@ -1,4 +1,4 @@
-"""What takes a pass over many pictures: computed on request, once, and cached in the run folder.
+"""Results of passes over many pictures: computed on request, once, and cached in the run folder.
 
     RUN/see/top.safetensors             what `alexnet see top` found, if it is of these weights and pictures; or
     RUN/explorer/top-val.safetensors    the strongest pictures of every channel

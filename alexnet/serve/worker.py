@@ -1,4 +1,4 @@
-"""The one thread that uses networks. Everybody else submits tasks to it, sees their place in the queue, and may cancel.
+"""The one thread that uses networks. Other threads submit tasks to it, see their place in the queue, and may cancel.
 
 Quick tasks (a picture, a unit) and long ones (a pass over a store) wait in two queues. At every step of a long task the
 quick tasks that have arrived are run first, so that a click does not wait for minutes. A request for what is already

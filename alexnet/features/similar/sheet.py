@@ -1,4 +1,4 @@
-"""What a search found, for people and programs: a sheet of pictures like [A] Fig. 4, right; a table; JSON.
+"""The results of a search: a sheet of pictures like [A] Fig. 4, right; a table; JSON.
 
 N queries · C pictures found for each · S side of a picture.
 """
