@@ -159,10 +159,10 @@ def infer_rows(bench: Bench) -> list[Row]:
 
 
 def views_rows(bench: Bench) -> list[Row]:
-    """views: views a second of the test with ten, beside that with one."""
+    """views: views a second of the test with ten, compared with one."""
     ours = Subject(bench, "alexnet")
     contenders: dict[str, Act] = {"ten": partial(ours.look, 10), "one": partial(ours.look, 1)}
-    times = race(contenders, bench.rounds, progress=bench.progress_of("views: ten beside one"))
+    times = race(contenders, bench.rounds, progress=bench.progress_of("views: ten and one"))
     return [
         compare(
             "views",

@@ -3,8 +3,6 @@
 N queries · M known vectors · D values of a vector · W words of a code.
 """
 
-from collections.abc import Callable
-
 import numpy as np
 import torch
 
@@ -26,37 +24,27 @@ def nearest(
     Exact: every distance is computed, in float64. `known_md` may be on disk, of any float type: it is read block
     by block, once for every 256 queries. `progress` receives known vectors compared, and how many there are to compare.
     """
-    count = min(count, len(known_md))
+    count, total = min(count, len(known_md)), len(known_md)
     positions, distances = np.empty((len(queries_nd), count), np.int64), np.empty((len(queries_nd), count))
     rounds = range(0, len(queries_nd), QUERIES_AT_ONCE)
     for number, first in enumerate(rounds):
         rows = slice(first, first + QUERIES_AT_ONCE)
-        done = number * len(known_md)
-        follow = (lambda at, done=done: progress(done + at, len(rounds) * len(known_md))) if progress else None
-        positions[rows], squares = _nearest_of_block(queries_nd[rows].astype(np.float64), known_md, count, follow)
-        distances[rows] = np.sqrt(np.maximum(squares, 0))
+        queries = torch.from_numpy(queries_nd[rows].astype(np.float64))
+        best, found = (torch.empty((len(queries), 0), dtype=dtype) for dtype in (torch.float64, torch.int64))
+        for start in range(0, total, KNOWN_AT_ONCE):
+            known = torch.from_numpy(np.array(known_md[start : start + KNOWN_AT_ONCE])).double()
+            # |q − k|² = |k|² − 2 q·k + |q|²; the last term is the same for all of a query and is added at the end.
+            squares = known.square().sum(dim=1) - 2 * queries @ known.T
+            here = torch.arange(start, start + len(known)).expand(len(queries), -1)
+            # The best so far come before their equals of this block, so that of equals the first is kept.
+            both, both_positions = torch.cat([best, squares], dim=1), torch.cat([found, here], dim=1)
+            order = both.sort(dim=1, stable=True).indices[:, :count]
+            best, found = both.gather(1, order), both_positions.gather(1, order)
+            if progress:
+                progress(number * total + start + len(known), len(rounds) * total)
+        squares = best + queries.square().sum(dim=1, keepdim=True)
+        positions[rows], distances[rows] = found.numpy(), squares.clamp_min(0).sqrt().numpy()
     return positions, distances
-
-
-def _nearest_of_block(
-    queries_nd: np.ndarray, known_md: Vectors, count: int, progress: Callable[[int], None] | None
-) -> tuple[np.ndarray, np.ndarray]:
-    """The same for a few queries, with squared distances: the best so far against one block of the known after the
-    other. Earlier results come before equal ones, so the first of equals is kept."""
-    queries = torch.from_numpy(queries_nd)
-    best = torch.empty((len(queries), 0), dtype=torch.float64)
-    positions = torch.empty((len(queries), 0), dtype=torch.int64)
-    for first in range(0, len(known_md), KNOWN_AT_ONCE):
-        known = torch.from_numpy(np.array(known_md[first : first + KNOWN_AT_ONCE])).double()
-        # |q − k|² = |k|² − 2 q·k + |q|²; the last term is the same for all of a query and is added at the end.
-        squares = known.square().sum(dim=1) - 2 * queries @ known.T
-        here = torch.arange(first, first + len(known)).expand(len(queries), -1)
-        both, both_places = torch.cat([best, squares], dim=1), torch.cat([positions, here], dim=1)
-        order = both.sort(dim=1, stable=True).indices[:, :count]
-        best, positions = both.gather(1, order), both_places.gather(1, order)
-        if progress:
-            progress(first + len(known))
-    return positions.numpy(), (best + queries.square().sum(dim=1, keepdim=True)).numpy()
 
 
 def hamming(query_w: np.ndarray, codes_mw: np.ndarray) -> np.ndarray:
