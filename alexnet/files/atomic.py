@@ -98,17 +98,12 @@ def faults_named(path: Path | str) -> Iterator[None]:
         raise file_fault(error, path) from error
 
 
-def free_bytes(place: Path) -> int:
-    """Free bytes of the disk at ``place``, which need not exist yet."""
+def space_checked(place: Path, needed: int, words: str, remedy: str, kind: type[DiskFull] = DiskFull) -> str:
+    """The ``words`` on what is ``needed`` of the disk at ``place``, which need not exist yet, and how much is free.
+    Raises the ``kind`` of DiskFull, with the ``remedy``, if that is less."""
     with faults_named(place):
         there = next(path for path in (place, *place.absolute().parents) if path.exists())
-        return shutil.disk_usage(there).free
-
-
-def space_checked(place: Path, needed: int, words: str, remedy: str, kind: type[DiskFull] = DiskFull) -> str:
-    """The ``words`` on what is ``needed`` of the disk at ``place``, and how much is free.
-    Raises the ``kind`` of DiskFull, with the ``remedy``, if that is less."""
-    free = free_bytes(place)
+        free = shutil.disk_usage(there).free
     words = f"{words}; {in_bytes(free)} are free"
     if free < needed:
         raise kind(f"{place}: {words}: {in_bytes(needed - free)} too little", remedy)

@@ -160,13 +160,4 @@ else:
     UnidentifiedImageError = sys.modules[NAME].UnidentifiedImageError
     ExifTags, Image, ImageOps, TiffImagePlugin = map(module, ("ExifTags", "Image", "ImageOps", "TiffImagePlugin"))
 
-__all__ = [
-    "ExifTags",
-    "Image",
-    "ImageOps",
-    "Messages",
-    "TiffImagePlugin",
-    "UnidentifiedImageError",
-    "capturing",
-    "module",
-]
+__all__ = ["ExifTags", "Image", "ImageOps", "TiffImagePlugin", "UnidentifiedImageError"]

@@ -15,6 +15,9 @@ from alexnet.files.atomic import file_fault
 from alexnet.images.decode import Decoded, Undecodable, make_record
 from alexnet.images.resample import Resample
 
+STOPPED = "The picture may be intact, so it was not skipped: stopped. What was prepared so far is kept"
+RESUME = "rerun the same command to resume"
+
 
 @dataclass(frozen=True)
 class Options:
@@ -82,29 +85,14 @@ def _record(item: Item, options: Options) -> Decoded:
             scaled=options.decode == "scaled",
         )
     except (OSError, MemoryError, Undecodable) as error:
-        fault = _fault_of_machine(error)
+        # The operating system's errors have an error number; Pillow's own have none.
+        causes = (error, error.__cause__, error.__context__)
+        if any(isinstance(cause, MemoryError) for cause in causes):
+            words = f"{item.key}: not enough memory to decode it; use fewer --workers or close other programs"
+            raise UserError(f"{words}. {STOPPED}; when there is more, {RESUME}") from error
+        fault = next((cause for cause in causes if isinstance(cause, OSError) and cause.errno is not None), None)
         if fault is None:
             raise
-        raise _stopped(item.key, fault) from error
-
-
-def _fault_of_machine(error: BaseException) -> OSError | MemoryError | None:
-    """The operating system's error that caused this one, if any: it has an error number; Pillow's own have none."""
-    for cause in (error, error.__cause__, error.__context__):
-        if isinstance(cause, MemoryError) or (isinstance(cause, OSError) and cause.errno is not None):
-            return cause
-    return None
-
-
-def _stopped(key: str, fault: OSError | MemoryError) -> UserError:
-    words = (
-        str(file_fault(fault, key))
-        if isinstance(fault, OSError)
-        else f"{key}: not enough memory to decode it; use fewer --workers or close other programs"
-    )
-    # A source that lacks a file is another source, and the same command would refuse it.
-    mended = "the file is back as it was" if isinstance(fault, FileNotFoundError) else "the fault is mended"
-    return UserError(
-        f"{words}. The picture may be intact, so it was not skipped: stopped. What was prepared so far is kept; "
-        f"when {mended}, rerun the same command to resume"
-    )
+        # A source that lacks a file is another source, and the same command would refuse it.
+        mended = "the file is back as it was" if isinstance(fault, FileNotFoundError) else "the fault is mended"
+        raise UserError(f"{file_fault(fault, item.key)}. {STOPPED}; when {mended}, {RESUME}") from error
