@@ -51,6 +51,7 @@ struct Powers {
 
 template <bool Usual>
 inline Powers powers(Floats s, const Norm& norm) {
+    // All powers in quarters come from one s^(−1/4) by products; std::pow works lane by lane.
     Floats root = fourth_root_reciprocal(s), square = root * root, reciprocal = square * square, power = root;
     if (Usual) {
         power = square * root;
@@ -75,6 +76,7 @@ struct Layout {  // of a padded row
         block = p.maps / blocks;
         below = std::min(size / 2, block - 1);
         above = std::min((size - 1) / 2, block - 1);
+        // The backward pass reads the mirrored window, so the zeros must suffice for either side.
         pad = std::max(below, above);
         step = block + pad;
         place = blocks * step;
@@ -125,6 +127,9 @@ inline Floats normalised(const float* a, const Layout& at, const Norm& norm, flo
 template <class T, bool Usual>
 void normalise_backward(const float* a, const float* upper, long groups, const Layout& at, const Problem& p, T* out,
                         float* scaled, float* shared) {
+    // With t the gradient at the output and s the denominator, the gradient at a_i is
+    //     t_i s_i^−β − 2αβ a_i Σ_j t_j a_j s_j^(−β−1)   over the maps j whose window holds i.
+    // The first loop makes both products of t for each map, the second sums the shared one over neighbouring maps.
     const bool masks = p.relu_last && !p.inside.size;  // behind a norm inside each map that norm's gradient is masked
     const long length = groups * at.step;
     for (long i = 0; i < length; i += kLanes) {
@@ -142,6 +147,7 @@ void normalise_backward(const float* a, const float* upper, long groups, const L
     const long below = Usual ? 2 : at.below, above = Usual ? 2 : at.above;
     pack(groups, at, out, [&](long i) {
         Floats sum{}, value = load(a + i);
+        // j's window reaches from j − below to j + above, so i lies in those of j = i − above … i + below.
         for (long step = -above; step <= below; ++step) sum += load(shared + i + step);
         Floats gradient = load(scaled + i) - factor * value * sum;
         return p.relu_first ? (value <= 0.0f ? Floats{} : gradient) : gradient;
@@ -169,6 +175,7 @@ class AcrossRows {
         : p(p), at(at), x(x), scratch(at.row(kChunk)), ring(rows, Kept{-1, at.row(at.groups)}) {}
 
     const float* operator[](long row) {
+        // A ring of as many rows as the windows at work reach: a new row takes the slot of one that none reads any more.
         Kept& kept = ring[row % ring.size()];
         float *to = kept.values.data() + at.pad, *a = scratch.data() + at.pad;
         if (kept.tag == row) return to;
@@ -197,6 +204,7 @@ struct PlaceWindow {
         float* sums = column_sums.data() + before * place;
         const long start = row - row % height;
         const long first = std::max(start, row - before), last = std::min(start + height - 1, row + after);
+        // First down the columns, then along the row: n + n additions for each value in place of n · n.
         for (long i = 0; i < length; i += kLanes) {
             Floats sum{};
             for (long r = first; r <= last; ++r) sum += addend(r, i);
@@ -254,6 +262,8 @@ class InsideRows {
     // upper(row, out): the gradient at the output → `out`: the gradient of what the norm across maps has made.
     template <class Upper>
     void backward(long row, float* out, const Upper& upper) {
+        // The rows whose windows hold this one: `before` and `after` change sides. Each row's products are kept in the
+        // ring, so that they are computed once although several rows sum them.
         const long start = row - row % p.height;
         for (long r = std::max(start, row - after); r <= std::min<long>(start + p.height - 1, row + before); ++r) {
             Kept& kept = ring[r % p.inside.size];
@@ -294,6 +304,8 @@ struct PooledRow {  // an input row pooled along itself, kept until all windows 
     std::vector<int32_t> switches;
 };
 
+// A maximum over a window is the maximum along each of its rows, then down the rows. Where windows overlap, a row is
+// pooled along itself once for all windows that it is in.
 void pool_along(const float* row, const Layout& at, const Problem& p, PooledRow& pooled) {
     for (long place = 0; place < p.out_width; ++place) {
         long start = place * p.stride, taps = std::min<long>(p.kernel, p.width - start);
@@ -321,6 +333,7 @@ void forward_rows(const Problem& p, const T* x, T* out, uint8_t* switches, long 
     PooledRow& result = blank;
     const bool pools = p.kernel > 1 || p.stride > 1, norms = p.across.size > 0;
     const long out_stride = p.out_width * p.maps;
+    // ReLU is a floor of 0, and where no norm stands between them both ReLUs are one, applied on the way in.
     const float floor = floor_of(p.relu_first || (!norms && p.relu_last)), last_floor = floor_of(p.relu_last);
     InsideRows<T, Usual> inside(p, at, x, false);
 
@@ -352,6 +365,7 @@ void forward_rows(const Problem& p, const T* x, T* out, uint8_t* switches, long 
             });
             continue;
         }
+        // Vertical half of the pooling. Windows at the far edge overhang the map and have fewer taps (the ceil rule).
         long picture = row / p.out_height, start = row % p.out_height * p.stride;
         long taps = std::min<long>(p.kernel, p.height - start);
         for (long tap = 0; tap < taps; ++tap) {
@@ -418,6 +432,8 @@ void backward_rows(const Problem& p, const T* x, const T* upper, const uint8_t* 
         if (!pools) return unpack(upper + row * out_stride, at.groups, at, none, to);
         std::fill_n(to, at.groups * at.step, 0.0f);
         long picture = row / p.height, place = row % p.height;
+        // The pooled rows whose windows hold this one: window · stride ≤ place < window · stride + kernel. Each input row
+        // gathers from them by itself, so that no two threads add to one value.
         long from = std::max(0L, (place - p.kernel + p.stride) / p.stride);
         long until = std::min<long>(place / p.stride, p.out_height - 1);
         for (long window = from; window <= until; ++window) {
@@ -445,6 +461,7 @@ void backward_rows(const Problem& p, const T* x, const T* upper, const uint8_t* 
     }
 }
 
+// The compiler sees the papers' sizes as constants in one of two copies of each kernel and unrolls its loops.
 template <class Call>
 void as_usual_or_not(bool usual, const Call& call) {
     if (usual) call(std::true_type{});
@@ -519,8 +536,9 @@ void alexnet_update(float* weight, float* velocity, const void* gradient, void* 
     else update(weight, velocity, (const float*)gradient, lean, count, learning_rate, momentum, decay, threads);
 }
 
-// Blocks of stride × stride pixels → maps. x: B × H × W × maps values of `bytes` bytes, with `before` rows and columns of zeros in front and as
-// many behind as are needed → out: B × rows × columns × (stride × stride × maps), a block's pixels row by row.
+// Blocks of stride × stride pixels → maps, which turns a convolution of this stride into one of stride 1.
+// x: B × H × W × maps values of `bytes` bytes, with `before` rows and columns of zeros in front and as many behind as
+// are needed → out: B × rows × columns × (stride × stride × maps), a block's pixels row by row.
 void alexnet_space_to_depth(const char* x, int64_t pictures, int64_t height, int64_t width, int64_t maps, int64_t bytes,
                    int64_t stride, int64_t before, int64_t rows, int64_t columns, char* out, int64_t threads) {
     const long pixel = maps * bytes, span = stride * pixel;
@@ -533,6 +551,7 @@ void alexnet_space_to_depth(const char* x, int64_t pictures, int64_t height, int
                 for (long block = 0; block < columns; ++block, to += stride * span) {
                     const long left = block * stride - before, right = left + stride;
                     const bool inside = row >= 0 && row < height;
+                    // Nearly all blocks lie inside: a copy of one size. Those at the edges are cut.
                     if (inside && left >= 0 && right <= width) {
                         std::memcpy(to, from + left * pixel, span);
                         continue;
@@ -567,6 +586,7 @@ void alexnet_augment(const uint8_t* pictures, int64_t count, int64_t height, int
                     means[column * 3 + colour] = mean_from[(aligned ? source : column) * 3 + colour];
                 }
             }
+            // The noise is one colour for a whole picture: written again only where a thread meets a new picture.
             if (line == first || row == 0)
                 for (long i = 0; i < length; ++i) noises[i] = noise ? noise[picture * 3 + i % 3] : 0.0f;
             for (long i = 0; i < length; i += kLanes) {

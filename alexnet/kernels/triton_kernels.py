@@ -35,6 +35,7 @@ _EMPTY: tl.constexpr = tl.constexpr(EMPTY)
 @jit
 def _split(first, step, LENGTH: tl.constexpr):  # noqa: N803 - Triton's constants are written large
     """The numbers first + step, divided by LENGTH: quotients as a common 64-bit part and 32-bit steps, remainders."""
+    # Only the program's first number is divided in 64 bits, which GPUs emulate: the steps stay below 2^31.
     rest = (first % LENGTH).to(tl.int32) + step
     return first // LENGTH, rest // LENGTH, rest % LENGTH
 
@@ -57,6 +58,7 @@ def _denominator(x, place, map_, there, k, alpha, MAPS: tl.constexpr, SIZE: tl.c
     """k + alpha · Σ a² over the window of each map; `map_`: its number in its block of MAPS."""
     total = tl.zeros_like(map_).to(tl.float32)
     for step in tl.static_range(SIZE):
+        # A window stays inside its block of maps; masked loads give the zeros beyond its ends.
         near = map_ + (step - SIZE // 2)
         a = _activation(x, place + (step - SIZE // 2), there & (near >= 0) & (near < MAPS), RELU)
         total += a * a
@@ -95,6 +97,8 @@ def _forward(
     x += picture * (H * W * C)
     best = tl.full((BLOCK,), float("-inf"), tl.float32)
     switch = tl.zeros((BLOCK,), tl.int32)
+    # The denominator is computed again in each window that overlaps it: the values come from the cache, and a map of
+    # denominators would cost a pass over memory.
     for inner in tl.static_range(KERNEL * KERNEL):
         h, w = row * STRIDE + inner // KERNEL, column * STRIDE + inner % KERNEL
         inside = there & (h < H) & (w < W)
@@ -104,6 +108,7 @@ def _forward(
             value *= _powers(_denominator(x, at, c % M, inside, k, alpha, M, SIZE, RELU_FIRST), BETA)[0]
         if RELU_LAST:
             value = _relu(value)
+        # The first of equal values wins and NaN always does, as in PyTorch.
         better = inside & ((value > best) | (value != value))
         best, switch = tl.where(better, value, best), tl.where(better, inner, switch)
     tl.store(out + first + step, best, mask=there)
@@ -147,6 +152,7 @@ def _backward(
     place, place_step, c = _split(first, step, C)
     line, line_step, w = _split(place, place_step, W)
     picture, picture_step, h = _split(line, line_step, H)
+    # Pointers move by the 64-bit part here; all that is added to them below is 32 bits wide.
     x, out = x + first, out + first
     if KERNEL == 1:
         gradient += first
@@ -157,6 +163,8 @@ def _backward(
     own = tl.zeros((BLOCK,), tl.float32)
     shared = tl.zeros((BLOCK,), tl.float32)
     for number in tl.static_range(window):
+        # The mirrored window: for an even SIZE, map j's reaches one further down than up, so i is in those that start
+        # (window − 1) // 2 below it.
         shift: tl.constexpr = number - (window - 1) // 2
         near = c % M + shift
         inside = there & (near >= 0) & (near < M)

@@ -1,4 +1,4 @@
-"""The rows as modules, each with its adjoint beside it.
+"""The rows as modules, each with its adjoint next to it.
 
 `adjoint(y, x)`: the transpose of the layer's linear part (of its linearisation at `x`, where it is not linear) applied
 to `y`, a signal at the layer's output; `x` is what entered the layer. For convolution, pooling and dense layers this is
@@ -108,7 +108,7 @@ class Convolution(WeightedLayer):
         return self._convolve(x, 0, *self.in_type(x.dtype))
 
     def change(self, x: Maps) -> Maps:
-        """What a change below that is zero outside `x` changes: every place that reads any of `x`. Of stride 1."""
+        """What a change below that is zero outside `x` changes: every position that reads any of `x`. Of stride 1."""
         weight, bias = self.in_type(x.dtype)
         return self._convolve(x, self.window.kernel - 1, weight, torch.zeros_like(bias))
 
@@ -125,7 +125,7 @@ class Convolution(WeightedLayer):
         return F.pad(below, (0, columns, 0, rows))[..., before : before + height, before : before + width]
 
     def unpadded_transpose(self, y: Maps) -> Maps:
-        """The adjoint of `without_padding`: all places that windows read, zeros beyond the edges included."""
+        """The adjoint of `without_padding`: all positions that windows read, zeros beyond the edges included."""
         weight, _ = self.in_type(y.dtype)
         if self.folds:
             return strided_convolution_transpose(y, weight, self.window.stride)
@@ -298,7 +298,7 @@ class MaxPool(nn.MaxPool2d):
         self.window = window
 
     def with_switches(self, x: Maps) -> tuple[Maps, Int[Tensor, "B C H2 W2"]]:
-        """The maxima and their places: the switches of [Z] §2.1, indices row·W + column into each map of `x`.
+        """The maxima and their positions: the switches of [Z] §2.1, indices row·W + column into each map of `x`.
 
         Of equal values the first, row by row, is the maximum (the 2012 code credits all of them)."""
         ceil = self.window.rounding == "ceil"
@@ -407,7 +407,7 @@ def adjoint(module: nn.Module, y: Tensor, x: Tensor) -> Tensor:
 
 
 def module_for(layer: Layer) -> nn.Module:
-    """The module of a row in its place."""
+    """The module of a traced row."""
     match layer.row:
         case Conv() as row:
             return convolution_for(layer, row)

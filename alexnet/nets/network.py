@@ -1,6 +1,6 @@
 """A table as an `nn.Module`: logits from `forward`, every map and switch from `activations`."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -80,29 +80,50 @@ def check_fits(
         raise UserError(f"{where}: {', '.join(strange[:3])} belong to no layer of {network}.")
 
 
+END = "the end"
+"""Stands for the row after the last one, in a network's `exchanges`."""
+
+
+def exchange_before(row: str) -> str:
+    """The name of the exchange that works before a row."""
+    return f"exchange before {row}"
+
+
 class Network(nn.Module):
     """The module of a table. Takes RGB on the scale 0–255 minus the mean, (B, 3, S, S); gives logits (B, classes).
 
     Each row is a submodule under its own name: `conv1.weight` … `fc8.bias` are the keys of the state dict.
+
+    For one of several processes (`parallel.split`): `layers`, the rows with the units that it holds; `exchanges`, the
+    modules that fetch what other processes hold, by the name of the row before which each works (or `END`).
     """
 
-    def __init__(self, table: Table, input_size: int | None = None) -> None:
+    def __init__(
+        self,
+        table: Table,
+        input_size: int | None = None,
+        *,
+        layers: tuple[Layer, ...] | None = None,
+        exchanges: Mapping[str, nn.Module] = MappingProxyType({}),
+    ) -> None:
         super().__init__()
         self.table = table
         self.input_size = table.input_size if input_size is None else input_size
-        self.layers: tuple[Layer, ...] = trace(table, self.input_size)
+        self.layers: tuple[Layer, ...] = trace(table, self.input_size) if layers is None else layers
         self.missing_layers: tuple[str, ...] = ()
         """Layers without weights (`alexnet import` of files that lack them); later layers can't be computed."""
         for layer in self.layers:
             if hasattr(self, layer.row.name):
                 raise UserError(f"{table.name}: no layer can be called {layer.row.name!r}; a network has that already.")
             self.add_module(layer.row.name, module_for(layer))
-        self.order: list[str] = [layer.row.name for layer in self.layers]
-        """Names of the steps of `forward`: of rows, and of what `between` puts around them."""
-        self.between: dict[str, Callable[[Tensor, Position | None], Tensor]] = {}
-        """Steps that are no rows, or replace one: exchanges between processes (`parallel.split`)."""
-        self.last = self.order[-1]
-        """The step that works in float32 at least: bf16's 8 bits would make classes tie that do not."""
+        for row, exchange in exchanges.items():
+            self.add_module(exchange_before(row), exchange)
+        names = [*(layer.row.name for layer in self.layers), END]
+        steps = [step for name in names for step in (exchange_before(name), name)]
+        self.order: tuple[str, ...] = tuple(step for step in steps if step in self._modules)
+        """Names of the submodules in the order in which `forward` applies them."""
+        self.last = table.rows[-1].name
+        """The row that works in float32 at least: bf16's 8 bits would make classes tie that do not."""
         self.copies = WorkingCopies()
 
     def forward(self, x: Float[Tensor, "B 3 S S"], position: Position | None = None) -> Float[Tensor, "B K"]:
@@ -110,7 +131,7 @@ class Network(nn.Module):
         self._check(x)
         if self.missing_layers:
             self.check_computable(self.layers[-1].row.name)
-        return self.through(self.order, x, position).flatten(1)
+        return at_least_float32(self.through(self.order, x, position)).flatten(1)
 
     def through(self, steps: Sequence[str], x: Tensor, position: Position | None = None) -> Tensor:
         """`x` passed through these steps of `order`, consecutive ones."""
@@ -127,8 +148,6 @@ class Network(nn.Module):
         name = steps[place]
         if name == self.last:
             x = at_least_float32(x)
-        if name in self.between:
-            return self.between[name](x, position), place + 1
         modules = [self._modules.get(name) for name in steps[place : place + len(FUSED_ORDER)]]
         if kernels.is_ordinary(x) and (fused := _fusible(modules, steps[place:], stops)):
             return _fused(fused, x), place + len(fused)

@@ -243,8 +243,8 @@ def with_classes(table: Table, classes: int) -> Table:
 def with_width(table: Table, width: float) -> Table:
     """The table with `width` times the maps and units of every layer but the last, whole multiples of 4 per column.
 
-    Behind the first layer σ grows by 1/√width: units that read fewer others then still hear as much. Left as it is, a
-    thin net's signal dies on the way up and it does not start to learn.
+    After the first layer σ grows by 1/√width, so that units that read fewer others receive as much. With the σ of full
+    width, a thin network's signal dies on the way up and it does not start to learn.
     """
     if not 0 < width <= 16:
         raise UsageError(f"--width {width}: a factor between 0 (exclusive) and 16 is needed; 1 is the network itself.")

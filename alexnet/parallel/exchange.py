@@ -31,8 +31,8 @@ class Meter:
 
 @dataclass(frozen=True)
 class Wires:
-    """Who sends to whom at one place of the network, as one process sees it: one tensor to each rank of `to`, one from
-    each rank of `come`. `half`: what is sent is rounded to this type (run 170-quant)."""
+    """Who sends to whom in one exchange, as one process sees it: one tensor to each rank of `to`, one from each rank of
+    `come`. `half`: what is sent is rounded to this type (run 170-quant)."""
 
     to: tuple[int, ...]
     come: tuple[int, ...]

@@ -144,7 +144,7 @@ class Watch:
 
 @contextmanager
 def one_message(watch: Watch) -> Iterator[None]:
-    """Inside, of all processes' faults one is told. The others end with SystemExit: silently, with exit code 1."""
+    """Inside, one process reports its error. The others end with SystemExit: silently, with exit code 1."""
     try:
         yield
     except UserError as fault:
@@ -155,7 +155,7 @@ def one_message(watch: Watch) -> Iterator[None]:
     except Exception as fault:
         if isinstance(fault, RuntimeError) and is_loss(fault):
             raise watch.loss(fault) from None
-        watch.fails(UserError.exit_code)  # its trace is told, nobody else's
+        watch.fails(UserError.exit_code)  # its traceback is printed, no other process's
         raise
 
 
@@ -199,7 +199,7 @@ def in_ranks(ranks: Collection[int]) -> str:
 
 
 def _gist(fault: RuntimeError) -> str:
-    """The first sentence of torch's words, without the places in its sources."""
+    """The first sentence of torch's message, without its source locations."""
     return str(fault).strip().split("\n")[0].split("] ", 1)[-1].split(". ")[0]
 
 

@@ -7,9 +7,10 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
+from torch import Tensor
 
 from alexnet.nets.layers import MapBatchNorm
+from alexnet.nets.trace import Layer
 from alexnet.parallel.exchange import Sizes
 
 
@@ -32,39 +33,41 @@ def _added(x: Tensor, group: Any) -> Tensor:
     return total
 
 
-class WholeBatchNorm(nn.Module):
-    """`norm`, with the statistics of all shares in training. Its weights and running statistics stay where they are."""
+class WholeBatchNorm(MapBatchNorm):
+    """A batch normalisation with the statistics of all shares in training. It takes over the weights and running
+    statistics of `norm`."""
 
-    def __init__(self, norm: MapBatchNorm, group: Any, sizes: Sizes) -> None:
-        super().__init__()
-        self.norm, self.group, self.sizes = norm, group, sizes
+    def __init__(self, layer: Layer, norm: MapBatchNorm, group: Any, sizes: Sizes) -> None:
+        super().__init__(layer)
+        self.group, self.sizes = group, sizes
+        self.load_state_dict(norm.state_dict(), assign=True)
+        self.requires_grad_(norm.weight.requires_grad).train(norm.training)
 
-    def forward(self, x: Tensor) -> Tensor:
-        norm = self.norm
-        if not norm.training:
-            return norm(x)
+    def forward(self, input: Tensor) -> Tensor:
+        if not self.training:
+            return super().forward(input)
         # Two sums over all processes, the variance around the common mean: E[x²] − E[x]² would cancel digits.
-        wide = x.to(norm.weight.dtype)
+        wide = input.to(self.weight.dtype)
         mean_c = self._mean(wide)
         centred = wide - mean_c[:, None, None]
         variance_c = self._mean(centred.square())
-        self._remember(mean_c.detach(), variance_c.detach(), x[0, 0].numel())
-        scale_c = norm.weight * torch.rsqrt(variance_c + norm.eps)
-        return (centred * scale_c[:, None, None] + norm.bias[:, None, None]).to(x.dtype)
+        self._remember(mean_c.detach(), variance_c.detach(), input[0, 0].numel())
+        scale_c = self.weight * torch.rsqrt(variance_c + self.eps)
+        return (centred * scale_c[:, None, None] + self.bias[:, None, None]).to(input.dtype)
 
     def _mean(self, x: Tensor) -> Tensor:
-        """Of every map, over all places and pictures of the batch. A stand-in does not count."""
+        """Of every map, over all positions and pictures of the batch. A stand-in does not count."""
         own = x.sum(dim=(0, 2, 3)) * float(self.sizes.counts)
         return _Sum.apply(own, self.group) / (self.sizes.total * x[0, 0].numel())  # pyright: ignore[reportOperatorIssue]
 
     @torch.no_grad()
-    def _remember(self, mean_c: Tensor, variance_c: Tensor, places: int) -> None:
+    def _remember(self, mean_c: Tensor, variance_c: Tensor, positions: int) -> None:
         """Running statistics, as nn.BatchNorm2d keeps them."""
-        norm, count = self.norm, self.sizes.total * places
-        assert norm.running_mean is not None
-        assert norm.running_var is not None
-        assert norm.num_batches_tracked is not None
-        assert norm.momentum is not None
-        norm.running_mean.lerp_(mean_c, norm.momentum)
-        norm.running_var.lerp_(variance_c * count / max(1, count - 1), norm.momentum)
-        norm.num_batches_tracked += 1
+        count = self.sizes.total * positions
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        assert self.num_batches_tracked is not None
+        assert self.momentum is not None
+        self.running_mean.lerp_(mean_c, self.momentum)
+        self.running_var.lerp_(variance_c * count / max(1, count - 1), self.momentum)
+        self.num_batches_tracked += 1

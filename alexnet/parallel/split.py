@@ -1,7 +1,7 @@
-"""A network cut down to the part that one process holds, and whole tensors cut and put together in the same way.
+"""The shard of a network that one process holds, and whole tensors cut in the same way.
 
-The part is a `Network` still: its layers are the whole one's with fewer units, its steps the whole one's with an
-exchange before each layer that reads what others hold. A tensor of a layer is cut along its first dimension, its units.
+The shard is a `Network` too, built from the same rows with fewer units, and with an exchange before each row that reads
+what other processes hold. A tensor of a row is cut along its first dimension, its units.
 """
 
 from collections.abc import Sequence
@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from alexnet.nets.dropout import DropUnits, Position
-from alexnet.nets.layers import ResponseNorm, module_for
-from alexnet.nets.network import Network
-from alexnet.nets.table import BatchNorm, Conv, Dense, Table
+from alexnet.nets.layers import ResponseNorm
+from alexnet.nets.network import END, Network
+from alexnet.nets.table import Conv, Dense, Table
 from alexnet.nets.trace import Layer, Shape
 from alexnet.parallel.exchange import GatherPictures, ReadOthers, ReturnPictures, Sizes, Wires
 from alexnet.parallel.grid import BatchShard, ProcessGrid, Spans, dense_rows, readers, spans
@@ -23,15 +23,15 @@ from alexnet.parallel.grid import BatchShard, ProcessGrid, Spans, dense_rows, re
 
 @dataclass(frozen=True)
 class Member:
-    """One process among those that hold parts of one network: its number there, everybody's rank, and the wires'
-    group, type and meter, given as `Wires` that lead nowhere."""
+    """One process among those that hold shards of one network: its number among them, everybody's rank, and the wires'
+    group, type and meter, given as `Wires` that connect nobody."""
 
     number: int
     ranks: tuple[int, ...]
     wires: Wires
 
     def wires_for(self, reads: Sequence[Sequence[int]]) -> Wires:
-        """The wires of a meeting where member m reads the members `reads[m]`."""
+        """The wires of an exchange in which member m reads the members `reads[m]`."""
         to = tuple(self.ranks[m] for m in range(len(self.ranks)) if m != self.number and self.number in reads[m])
         come = tuple(self.ranks[m] for m in reads[self.number] if m != self.number)
         return replace(self.wires, to=to, come=come)
@@ -51,7 +51,7 @@ class NetworkShard:
         return next(self.network.parameters()).device
 
     def cut(self, tensors: dict[str, Tensor], number: int | None = None) -> dict[str, Tensor]:
-        """The own (or another member's) part of whole tensors, by name; layers of which it holds nothing left out."""
+        """What this (or another) member holds of whole tensors, by name, without those of which it holds nothing."""
         found = {}
         for name, tensor in tensors.items():
             span = self.span(name, tensor, self.number if number is None else number)
@@ -62,7 +62,7 @@ class NetworkShard:
         return found
 
     def span(self, name: str, tensor: Tensor, number: int) -> slice | None:
-        """Which units of a tensor a member holds; None: it is held whole by all."""
+        """Which units of a tensor a member holds; None: all members hold the whole tensor."""
         cut = self.spans.get(name.split(".")[0])
         return None if cut is None or tensor.ndim == 0 else cut[number]
 
@@ -73,42 +73,46 @@ class NetworkShard:
         return Position(seed, epoch, own, everyone)
 
 
-NO_LOGITS, RETURN = "no logits", "exchange that returns logits"
-
-
 @torch.no_grad()
 def split(network: Network, grid: ProcessGrid, member: Member) -> NetworkShard:
-    """Cut the network down to a member's part, in place."""
+    """A member's shard of a network, with the weights of its units; the network itself where nothing is split."""
     shard = NetworkShard(network, spans(network.table, grid), member.number)
-    if grid.columns > 1:
-        _split_columns(network, shard, member)
-    elif grid.hybrid:
-        _split_dense(network, shard, member)
+    if not shard.spans:
+        return shard
+    layers = _column_layers(network, member) if grid.columns > 1 else _hybrid_layers(network, shard)
+    exchanges = _column_exchanges(network, member) if grid.columns > 1 else _hybrid_exchanges(network, shard, member)
+    with torch.device("meta"):
+        shard.network = Network(network.table, network.input_size, layers=layers, exchanges=exchanges)
+    # Assigned, not copied: the tensors keep their device and memory order, and those held whole are not doubled.
+    shard.network.load_state_dict(shard.cut(network.state_dict()), assign=True)
+    for name, weight in shard.network.named_parameters():
+        weight.requires_grad_(network.get_parameter(name).requires_grad)
+    _set_units(network, shard, grid)
     return shard
+
+
+def _set_units(whole: Network, shard: NetworkShard, grid: ProcessGrid) -> None:
+    """What rows without weights must know of the units here: dropout masks are functions of a unit's number, and a
+    window of normalisation is as wide as in the whole network, however few maps it finds."""
+    first = None
+    for layer in shard.network.layers:
+        name = layer.row.name
+        module, whole_module = shard.network.get_submodule(name), whole.get_submodule(name)
+        first = shard.spans[name][shard.number].start if name in shard.spans else first
+        if isinstance(module, DropUnits) and first is not None:
+            module.first_unit, module.sees_everyone = first * layer.leaving.side**2, grid.hybrid
+        elif isinstance(module, ResponseNorm) and isinstance(whole_module, ResponseNorm) and grid.columns > 1:
+            module.spec = replace(whole_module.spec, blocks=1)
 
 
 # ── columns ([A] §3.2) ───────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _split_columns(network: Network, shard: NetworkShard, member: Member) -> None:
-    table, layers = network.table, network.layers
-    last = table.weighted[-1]
-    end = table.rows.index(last)
-    # The last layer is whole on column 0 alone, which reads all columns; the others end in logits of no class.
-    held = layers if member.number == 0 else layers[:end]
-    network.layers = tuple(_of_column(table, layer, member.number) for layer in held)
-    for whole, layer in zip(held, network.layers, strict=True):
-        _narrow(network, whole, layer, shard)
-    for layer in layers[len(held) :]:
-        delattr(network, layer.row.name)
-    network.order = [layer.row.name for layer in network.layers]
-    for layer in layers[1 : end + 1]:
-        if isinstance(layer.row, Conv | Dense):
-            _meet(network, table, layer, layer.row, member)
-    if member.number > 0:
-        network.last = NO_LOGITS
-        network.between[NO_LOGITS] = lambda x, _: x  # ends in logits of no class, (B, 0)
-        network.order.append(NO_LOGITS)
+def _column_layers(network: Network, member: Member) -> tuple[Layer, ...]:
+    """The last layer is whole on column 0 alone, which reads all columns; the others end in logits of no class."""
+    table = network.table
+    end = len(table.rows) if member.number == 0 else table.rows.index(table.weighted[-1])
+    return tuple(_of_column(table, layer, member.number) for layer in network.layers[:end])
 
 
 def _of_column(table: Table, layer: Layer, column: int) -> Layer:
@@ -116,7 +120,7 @@ def _of_column(table: Table, layer: Layer, column: int) -> Layer:
     row, columns = layer.row, layer.columns
     if isinstance(row, Conv | Dense):
         read = len(readers(table, row)[column])
-        # Every column has the whole picture; of any other map it has its own part and receives those that it reads.
+        # Every column has the whole picture; of any other map it has its own units and receives those that it reads.
         below = layer.entering.maps // (1 if row is table.rows[0] else columns) * read
         entering = Shape(below, layer.entering.side)
     else:
@@ -144,90 +148,51 @@ def _share(shape: Shape, columns: int) -> Shape:
     return Shape(shape.maps // columns, shape.side)
 
 
-def _narrow(network: Network, whole: Layer, layer: Layer, shard: NetworkShard) -> None:
-    """Put the module of the part in the place of the whole layer's."""
-    name = layer.row.name
-    module = network.get_submodule(name)
-    if isinstance(layer.row, Conv | Dense | BatchNorm):
-        network.add_module(name, _part_of(module, layer, shard))
-    elif isinstance(module, DropUnits):
-        module.first_unit = shard.number * layer.leaving.units
-    elif isinstance(module, ResponseNorm):
-        module.spec = replace(module.spec, blocks=module.spec.blocks // whole.columns)
-
-
-def _part_of(module: nn.Module, layer: Layer, shard: NetworkShard) -> nn.Module:
-    """The layer's module with a part of the whole module's weights, learning where that one does."""
-    name = layer.row.name
-    example = module.get_parameter("weight")
-    narrow = module_for(layer).to(example.device, example.dtype)
-    own = shard.cut({f"{name}.{key}": value for key, value in module.state_dict().items()})
-    narrow.load_state_dict({key.removeprefix(f"{name}."): value for key, value in own.items()})
-    for key, weight in module.named_parameters():
-        copy = narrow.get_parameter(key)
-        copy.data = own[f"{name}.{key}"]  # in the whole one's order in memory
-        copy.requires_grad_(weight.requires_grad)
-    return narrow
-
-
-def _meet(network: Network, table: Table, layer: Layer, row: Conv | Dense, member: Member) -> None:
-    """An exchange before a layer that reads what other columns hold."""
-    reads = readers(table, row)
-    if all(read in ((column,), ()) for column, read in enumerate(reads)):
-        return
-    width = layer.entering.maps // layer.columns
-    exchange = ReadOthers(member.wires_for(reads), member.number, tuple(reads[member.number]), (width,) * layer.columns)
-    _insert_before(network, row.name, exchange)
-
-
-def _insert_before(network: Network, name: str, exchange: nn.Module) -> None:
-    """Into the steps, before the layer called `name`; where the shard has no such layer, at the end."""
-    place = network.order.index(name) if name in network.order else len(network.order)
-    step = f"exchange before {name}"
-    network.between[step] = lambda x, _: exchange(x)
-    network.order.insert(place, step)
+def _column_exchanges(network: Network, member: Member) -> dict[str, nn.Module]:
+    """By row: exchanges before the rows that read what other columns hold."""
+    table, found = network.table, {}
+    for layer in network.layers[1:]:
+        row = layer.row
+        if not isinstance(row, Conv | Dense):
+            continue
+        reads = readers(table, row)
+        if any(read not in ((column,), ()) for column, read in enumerate(reads)):
+            widths = (layer.entering.maps // layer.columns,) * layer.columns
+            before = END if row is table.weighted[-1] and member.number > 0 else row.name
+            found[before] = ReadOthers(member.wires_for(reads), member.number, tuple(reads[member.number]), widths)
+    return found
 
 
 # ── hybrid (One Weird Trick, arXiv 1404.5997, its first scheme) ──────────────────────────────────────────────────
 
 
-def _split_dense(network: Network, shard: NetworkShard, member: Member) -> None:
-    """The convolutions stay, each process has its share of the pictures there. Before the first dense layer all maps of
-    all pictures come together; from there on each process has a part of the units for all of them. At the end the
-    logits go back to the processes whose pictures they are of."""
-    everyone = (tuple(range(len(member.ranks))),) * len(member.ranks)
-    wires, dense, first_unit = member.wires_for(everyone), dense_rows(network.table), 0
-    start = network.table.rows.index(dense[0])
-    parts = _of_units(network.layers[start:], shard)
-    network.layers = (*network.layers[:start], *parts)
-    for layer in parts:
-        module = network.get_submodule(layer.row.name)
-        if isinstance(layer.row, Dense):
-            network.add_module(layer.row.name, _part_of(module, layer, shard))
-            first_unit = shard.spans[layer.row.name][shard.number].start
-        elif isinstance(module, DropUnits):
-            module.first_unit, module.sees_everyone = first_unit, True
-    _insert_before(network, dense[0].name, GatherPictures(wires, shard.number, shard.sizes))
+def _hybrid_exchanges(network: Network, shard: NetworkShard, member: Member) -> dict[str, nn.Module]:
+    """By row. The convolutions are whole, and each process computes its share of the pictures there. Before the first
+    dense layer all maps of all pictures come together; from there on each process computes its units for all pictures.
+    At the end the logits return to the processes whose pictures they are of."""
+    everyone = tuple(range(len(member.ranks)))
+    wires, dense = member.wires_for((everyone,) * len(everyone)), dense_rows(network.table)
+    found: dict[str, nn.Module] = {dense[0].name: GatherPictures(wires, shard.number, shard.sizes)}
     for below, row in pairwise(dense):
-        _insert_before(network, row.name, ReadOthers(wires, shard.number, everyone[0], _widths(shard, below)))
-    returned = ReturnPictures(wires, shard.number, _widths(shard, dense[-1]), shard.sizes)
-    network.between[RETURN] = lambda x, _: returned(x)
-    network.order.append(RETURN)
+        found[row.name] = ReadOthers(wires, shard.number, everyone, _widths(shard, below))
+    return found | {END: ReturnPictures(wires, shard.number, _widths(shard, dense[-1]), shard.sizes)}
 
 
-def _of_units(layers: Sequence[Layer], shard: NetworkShard) -> list[Layer]:
-    """Dense layers, and what stands between them, with the units that a member holds."""
-    parts, own = [], Shape(0, 1)
-    for layer in layers:
+def _hybrid_layers(network: Network, shard: NetworkShard) -> tuple[Layer, ...]:
+    """The convolutions whole; dense layers, and what stands between them, with the units that a member holds."""
+    layers, own = [], None
+    for layer in network.layers:
         row = layer.row
         if isinstance(row, Dense):
             own = Shape(_widths(shard, row)[shard.number], 1)
             costs = {"parameters": layer.parameters * own.maps // row.units, "macs": layer.macs * own.maps // row.units}
             narrow = replace(row, units=own.maps)
-            parts.append(replace(layer, row=narrow, leaving=own, columns=1, reads=((0,),), **costs))
+            layers.append(replace(layer, row=narrow, leaving=own, columns=1, reads=((0,),), **costs))
+        elif own is not None:
+            layers.append(replace(layer, entering=own, leaving=own, columns=1))
         else:
-            parts.append(replace(layer, entering=own, leaving=own, columns=1))
-    return parts
+            layers.append(layer)
+    return tuple(layers)
 
 
 def _widths(shard: NetworkShard, row: Dense) -> tuple[int, ...]:

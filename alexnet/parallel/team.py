@@ -14,8 +14,9 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from alexnet.nets.dropout import Position
 from alexnet.nets.layers import MapBatchNorm
-from alexnet.nets.network import Network
+from alexnet.nets.network import Network, exchange_before
 from alexnet.parallel.exchange import HALVES, Meter, Wires
 from alexnet.parallel.gradients import GradientSum, SummedLayers, with_summed_gradients
 from alexnet.parallel.grid import BatchShard, ProcessGrid, dense_rows, epoch_shards, shard_batch
@@ -124,14 +125,15 @@ class Team:
     # ── the network ──────────────────────────────────────────────────────────────────────────────────────────────
 
     def shard_of(self, network: Network) -> NetworkShard:
-        """Cut the network down, in place, to what this process holds."""
+        """What this process holds of the network, which is not to be used any more."""
         wires = Wires((), (), self.groups.members, HALVES.get(self.grid.wire), self.meter)
         shard = split(network, self.grid, Member(self.grid.member_of(self.rank), self._members, wires))
         if self.grid.shares > 1:
-            for name, module in network.named_children():
+            for layer in shard.network.layers:
+                module = shard.network.get_submodule(layer.row.name)
                 if isinstance(module, MapBatchNorm):
-                    norm = WholeBatchNorm(module, self.groups.twins, shard.sizes)
-                    network.between[name] = lambda x, _, norm=norm: norm(x)
+                    norm = WholeBatchNorm(layer, module, self.groups.twins, shard.sizes)
+                    shard.network.add_module(layer.row.name, norm)
         return shard
 
     @property
@@ -151,13 +153,18 @@ class Team:
         if not self.grid.hybrid:
             summing = with_summed_gradients(SummedLayers(layers, network, first), self.groups.twins, self.meter, half)
             return GradientSum(summing or network, summing)
-        place = network.order.index(first) - 1  # where all pictures come together
-        below = network.order[:place]
+        # Only the convolutions' gradients are summed: data parallel ends before the exchange that gathers all pictures.
+        end = network.order.index(exchange_before(first))
+        below, above = network.order[:end], network.order[end:]
         compute = partial(network.through, below)
         summing = with_summed_gradients(SummedLayers(layers, compute, ""), self.groups.twins, self.meter, half)
-        if summing is not None:
-            network.between[SUMMING], network.order[:place] = summing, [SUMMING]
-        return GradientSum(network, summing)
+        if summing is None:
+            return GradientSum(network)
+
+        def forward(x: Tensor, position: Position | None) -> Tensor:
+            return network.through(above, summing(x, position), position).flatten(1)
+
+        return GradientSum(forward, summing)
 
     def summed_layers(self, shard: NetworkShard) -> list[str]:
         """The layers whose gradients are summed over processes: each of these has other pictures for them."""
@@ -202,9 +209,6 @@ class Team:
                 found.append(torch.empty((span.stop - span.start, *own.shape[1:]), dtype=own.dtype))
                 dist.recv(found[-1], rank, group=self.groups.control)
         return torch.cat(found)
-
-
-SUMMING = "all below, with gradients summed"
 
 
 ALONE = Team()

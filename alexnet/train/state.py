@@ -96,6 +96,7 @@ class TrainingState:
     def take_shard(self, team: Team) -> None:
         """Cut the whole network down to this process's shard."""
         self.team, self.network_shard = team, team.shard_of(self.network)
+        self.network = self.update.network = self.network_shard.network
         layers = map(self.network.get_submodule, team.summed_layers(self.network_shard))
         summed = {weight for layer in layers for weight in layer.parameters()}
         self.network.copies.learn(self.options.accumulation_steps == 1, excluded=summed)

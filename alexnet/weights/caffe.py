@@ -40,7 +40,7 @@ class CaffeLayer:
 
 def read_caffe(files: Files, name: str, options: ImportOptions) -> ImportedWeights:
     """Weights of `bvlc_alexnet` or `bvlc_reference_caffenet`, or of a net fine-tuned from one: the last layer may have
-    another name and number of classes. A mean image beside the file is taken. Raises UserError for damaged files."""
+    another name and number of classes. A mean image next to the file is used. Raises UserError for damaged files."""
     options.refuse(("std", "colours"), str(files.path), "Caffe's networks read BGR from 0 to 255")
     try:
         layers = layers_of(memoryview(files.read(name)))
@@ -92,7 +92,7 @@ def _named(layers: dict[str, CaffeLayer]) -> tuple[dict[str, Tensor], dict[str, 
 
 
 def _mean(files: Files, options: ImportOptions) -> tuple[Tensor, tuple[str, ...]]:
-    """The mean as an RGB image: the one asked for, an image beside the weights, or Caffe's mean colour."""
+    """The mean as an RGB image: the one asked for, an image next to the weights, or Caffe's mean colour."""
     if options.mean is not None:
         return as_image(options.mean, "bgr"), ()
     if found := files.ending(*MEAN_FILES):

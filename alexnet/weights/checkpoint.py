@@ -1,4 +1,4 @@
-"""What training scripts save: a state dict, alone or under a key beside an epoch, an optimizer, options and an average.
+"""What training scripts save: a state dict, alone or under a key, with an epoch, an optimizer, options and an average.
 
 Pickles are read by torch's reader of plain tensors (`weights_only=True`). A class that it does not know (`Namespace`,
 NumPy's numbers, options of any library) becomes an empty stand-in: nothing of it is imported or run.
@@ -32,7 +32,7 @@ NO_WEIGHTS = re.compile(r"optim|momentum|exp_avg|grad|scheduler|scaler")
 COUNTERS = re.compile(
     r"(^|\.)(num_batches_tracked|total_ops|total_params|n_averaged)$|(^|[._])(criterion|loss(_fn)?)\."
 )
-"""Tensors beside a network that it does not compute with: counters, thop's counts, the loss's own."""
+"""Tensors that a network does not compute with: counters, thop's counts, the loss's own."""
 DEEPEST = 6
 PLAIN_BUILTINS = {f"builtins.{name}" for name in ("list", "dict", "tuple", "int", "float", "str", "bool", "object")}
 SHOWN = 5
@@ -86,7 +86,7 @@ def _stand_ins(data: bytes) -> list[Any]:
 @dataclass(frozen=True, eq=False)
 class StateDict:
     """A network found in a checkpoint: `place`, the keys and prefix that lead to it; its `tensors` by their plain
-    names; the `strange` names beside them."""
+    names; the `strange` names among them."""
 
     place: str
     tensors: dict[str, Any]

@@ -25,7 +25,7 @@ MOST_VALUES = 1 << 28
 """No layer of these networks has as many weights. A file of some bytes may ask for any number."""
 ALONE = "Save the model's state_dict() alone."
 SIDE = 256
-"""Side of a record, where the files do not say it ([A] §2)."""
+"""Side of a record, where the files do not give it ([A] §2)."""
 Order = Literal["sorted", "devkit", "listed"]
 SORTED_SYNSETS = "sorted synset"
 """The order of the outputs in Caffe's and torchvision's files; also what a prepared ImageNet store calls it."""
@@ -144,11 +144,11 @@ class Files:
             self._archive = path.is_file() and tarfile.is_tarfile(path)
         self._places: dict[str, dict[str, Path | tarfile.TarInfo]] = {}
         for inside, place in self._found():
-            if not inside.name.startswith("._") and "__MACOSX" not in inside.parts:  # what macOS puts beside files
+            if not inside.name.startswith("._") and "__MACOSX" not in inside.parts:  # what macOS adds to files
                 self._places.setdefault(inside.name, {})[str(inside)] = place
 
     def _found(self) -> Iterator[tuple[Path, Path | tarfile.TarInfo]]:
-        """Path inside and place of each file."""
+        """Path inside, and location, of each file."""
         if self.path.is_dir():
             found = sorted(self.path.rglob("*"))
             yield from ((file.relative_to(self.path), file) for file in found if file.is_file())
@@ -188,7 +188,7 @@ class Files:
         return [path for name in names for path in self._places[name]]
 
     def beside(self, name: str, end: str) -> bytes | None:
-        """The bytes of NAME + `end`, a small file beside the file NAME; None if there is none."""
+        """The bytes of NAME + `end`, a small file next to the file NAME; None if there is none."""
         return self.neighbour(name, name + end, LIMIT_BESIDE)
 
     def neighbour(self, name: str, other: str, limit_bytes: int = LIMIT_BYTES) -> bytes | None:

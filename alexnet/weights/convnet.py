@@ -53,7 +53,7 @@ def _layer(arrays: dict[str, np.ndarray], layer: Layer, columns: int, where: str
     """Weight and bias of one row, from the whole layer's matrices or, one below the other, its towers'."""
     row = layer.row
     if not isinstance(row, Conv | Dense):
-        raise UserError(f"{where}: {row.name} has weights for each place; such layers are not read from this layout.")
+        raise UserError(f"{where}: {row.name} has weights for each position; this layout has no such layers.")
     known = {name.split(".")[0] for name in arrays}
     own, in_cfg = row.name, IN_CFG.get(row.name, row.name)
     towers = [in_cfg + TOWERS[column] for column in range(columns)] if columns > 1 else [own]

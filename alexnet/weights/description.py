@@ -1,4 +1,4 @@
-"""What weights in a format that holds nothing else need beside them: FILE.json, and FILE.mean.npy for a mean image.
+"""What weights in a format that holds nothing else need next to them: FILE.json, and FILE.mean.npy for a mean image.
 
 Written by `alexnet export`, read back by `alexnet import`.
 """
@@ -119,7 +119,7 @@ def uniform_colour(mean_image: Float[Tensor, "3 S S"]) -> Float[Tensor, "3"] | N
 
 
 def description_beside(files: Files, name: str) -> tuple[Description, Tensor] | None:
-    """What lies beside the file `name` about it, and the mean. None if nothing does; UserError if it is damaged."""
+    """The description next to the file `name`, and the mean. None if there is none; UserError if it is damaged."""
     beside = files.beside(name, ".json")
     if beside is None:
         return None

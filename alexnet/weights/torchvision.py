@@ -128,6 +128,6 @@ def _normalisation(mean_image: Tensor, std: Tensor) -> str:
     """What must be done to a picture, in torchvision's words."""
     colour = uniform_colour(mean_image)
     if colour is None:
-        return "inputs: RGB 0–255 minus the mean image beside it (.mean.npy), centre crop"
+        return "inputs: RGB 0–255 minus the mean image next to it (.mean.npy), centre crop"
     scaled = [", ".join(f"{float(value) / 255:.7g}" for value in values) for values in (colour, std)]
     return f"inputs: torchvision.transforms.Normalize(mean=[{scaled[0]}], std=[{scaled[1]}]) of pixels from 0 to 1"

@@ -63,7 +63,7 @@ def fields(message: memoryview) -> Iterator[Field]:
 
 
 def varint(message: memoryview, place: int) -> tuple[int, int]:
-    """The whole number at `place`, seven bits in each byte, the lowest first; and the place behind it."""
+    """The integer at `place`, seven bits in each byte, the lowest first; and where the next begins."""
     value = 0
     for count in range(LONGEST_VARINT):
         if place + count >= len(message):

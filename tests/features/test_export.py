@@ -258,7 +258,7 @@ def test_hostile_graphs(tmp_path: Path) -> None:
     cut.graph.initializer[0].raw_data = b"12"
     for model, message in (
         (huge.SerializeToString(), "larger than any layer"),
-        (elsewhere.SerializeToString(), "w lies in ''; it must be in a file in the same folder as the graph"),
+        (elsewhere.SerializeToString(), "w is stored in ''; it must be in a file in the same folder as the graph"),
         (cut.SerializeToString(), "damaged"),
         (b"\xff" * 50, "damaged, or no ONNX file"),
         (b"", "empty"),
@@ -315,7 +315,7 @@ def test_what_lies_beside(toy: RunFolder, tmp_path: Path) -> None:
     assert np.array_equal(np.load(tmp_path / "toy.onnx.mean.npy"), toy.inputs.mean_image.numpy())
     assert "/somebody" not in json.dumps(described), "no paths of the one who trained"
     (tmp_path / "toy.onnx.mean.npy").unlink()
-    with pytest.raises(UserError, match=r"toy.onnx.mean.npy is missing beside it"):
+    with pytest.raises(UserError, match=r"toy.onnx.mean.npy is missing next to it"):
         import_run(tmp_path / "toy.onnx", tmp_path / "back")
 
 

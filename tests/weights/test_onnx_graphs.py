@@ -424,7 +424,7 @@ def test_weights_beside(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"net\.onnx: c3: damaged.*ends before it"):
         read_weights(path, ASKED)
     (tmp_path / "net.onnx.data").unlink()
-    with pytest.raises(UserError, match=r"its weights are in net\.onnx\.data, which is missing beside it"):
+    with pytest.raises(UserError, match=r"its weights are in net\.onnx\.data, which is missing. Put it next to"):
         read_weights(path, ASKED)
 
 

@@ -75,7 +75,7 @@ def _own(model: "onnx.ModelProto", described: str, files: Files, name: str, opti
         beside = None if end is None else files.beside(name, end)
         image = constants.get("mean_image") if beside is None else array_in(beside)
         if image is None and end is not None:
-            raise UserError(f"{files.path}: {name}{end} is missing beside it.")
+            raise UserError(f"{files.path}: {name}{end} is missing next to it.")
         mean = known.mean(image)
         rows = table_json.from_json(known.network["table"], files.where(name))
     needed = state_dict_shapes(rows)
@@ -101,19 +101,19 @@ def _constants(model: "onnx.ModelProto", files: Files, name: str) -> dict[str, n
 
 
 def _from_outside(tensor: "onnx.TensorProto", files: Files, name: str, outside: dict[str, bytes]) -> bytes:
-    """The bytes of a tensor in another file. Raises UserError if that is not beside the graph, or too short."""
+    """The bytes of a tensor in another file. Raises UserError if that is not next to the graph, or too short."""
     import onnx
 
     where, given = files.where(name), {entry.key: entry.value for entry in tensor.external_data}
     location = given.get("location", "")
     if location in ("", "..") or PurePosixPath(location).name != location or "\\" in location or "\0" in location:
         raise UserError(
-            f"{where}: {tensor.name} lies in {location!r}; it must be in a file in the same folder as the graph."
+            f"{where}: {tensor.name} is stored in {location!r}; it must be in a file in the same folder as the graph."
         )
     if location not in outside:
         found = files.neighbour(name, location)
         if found is None:
-            raise UserError(f"{where}: its weights are in {location}, which is missing beside it. Put it there.")
+            raise UserError(f"{where}: its weights are in {location}, which is missing. Put it next to the graph.")
         outside[location] = found
     with reading_errors(f"{where}: {tensor.name}", AGAIN):
         kind = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type)

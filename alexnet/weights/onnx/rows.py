@@ -570,11 +570,11 @@ def short(value: float) -> float:
 
 
 def array_of(tensor: "onnx.TensorProto", where: str) -> np.ndarray:
-    """A tensor as an array, real numbers as float32. UserError if it is damaged or lies where none is looked for."""
+    """A tensor as an array, real numbers as float32. UserError if it is damaged or stored in another file."""
     import onnx
 
     if tensor.data_location == onnx.TensorProto.EXTERNAL:
-        raise UserError(f"{where}: {tensor.name} lies in another file. Save the graph with its weights in one file.")
+        raise UserError(f"{where}: {tensor.name} is in another file. Save the graph with its weights in one file.")
     with reading_errors(f"{where}: {tensor.name}", AGAIN):
         array = onnx.numpy_helper.to_array(tensor)
     return np.array(array, np.float32) if tensor.data_type in FLOATS else array

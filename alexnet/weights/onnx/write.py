@@ -179,7 +179,7 @@ def _local(graph: _Graph, layer: Layer, network: Network, here: str) -> str:
 
 
 def _places_read(layer: Layer, side: int) -> np.ndarray:
-    """(F, P) places in the flattened padded maps that each position reads: by map, row and column of its window."""
+    """(F, P) indices in the flattened padded maps that each position reads: by map, row and column of its window."""
     window, outputs = layer.window, layer.leaving.side
     steps, offsets = np.arange(outputs) * window.stride, np.arange(window.kernel)
     maps = np.arange(layer.entering.maps)[:, None, None, None, None] * side**2
@@ -215,7 +215,7 @@ def _norm(graph: _Graph, layer: Layer, network: Network, here: str) -> str:
 
 
 def _spatial_norm(graph: _Graph, layer: Layer, network: Network, here: str) -> str:  # noqa: ARG001
-    """x / (k + alpha·mean of x² over size × size places, those beyond the edge counted as zero)^beta."""
+    """x / (k + alpha·mean of x² over size × size positions, those beyond the edge counted as zero)^beta."""
     row = layer.row
     assert isinstance(row, SpatialNorm)
     name, near, far = row.name, row.size // 2, (row.size - 1) // 2
