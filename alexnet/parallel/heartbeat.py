@@ -1,8 +1,8 @@
 """When one of many processes fails, hangs or dies: one message, naming it and its host.
 
-Every process keeps a line to the rendezvous' store, over which a roll can be called: a thread answers for it with the
-number of steps taken, even while the process computes. Whoever does not answer is gone; who has taken fewer steps than
-the others is stuck. Of all who have something to say only the first speaks; the others end silently.
+Every process keeps a connection to the rendezvous' store. When a roll call is set there, a thread of each process
+answers with the number of its steps, even while the process computes. A process that does not answer is gone; one with
+fewer steps than the others is stuck. Only the first process with an error reports it; the others end silently.
 """
 
 import os
@@ -34,7 +34,7 @@ class Lost(UserError):
 
 @dataclass
 class Watch:
-    """One process's ear and voice. `steps`: says how far it is; `store`: a connection of its own to the rendezvous."""
+    """One process's heartbeat. `steps`: how many it has taken; `store`: its own connection to the rendezvous."""
 
     store: Any
     rank: int
@@ -45,7 +45,7 @@ class Watch:
     _listener: threading.Thread | None = None
 
     def begin(self) -> None:
-        """Say who is here, and listen."""
+        """Register this process's host and listen for a roll call."""
         self.store.set(f"host/{self.rank}", self.host)
         self._listener = threading.Thread(target=self._listen, name="watch", daemon=True)
         self._listener.start()
@@ -65,31 +65,31 @@ class Watch:
             return None  # the rendezvous itself is gone: nobody calls
 
     def answer(self) -> None:
-        """Say that this process lives, and how far it is."""
+        """Answer a roll call with the number of steps taken."""
         self.store.set(f"here/{self.rank}", str(self.steps()))
 
     def ends(self, code: int) -> None:
-        """SystemExit unless this process is the first with something to say; that one is deaf to torchrun from here on,
-        which ends the others when it sees one of them end."""
+        """SystemExit unless this process is the first with an error. That one ignores SIGTERM from here on,
+        which torchrun sends to the others when it sees one of them end."""
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
         if not self.speaks():
             raise SystemExit(code)
 
     def fails(self, code: int) -> None:
-        """The same for a fault of this process's own, which needs no roll call: nobody waits for one."""
+        """The same for an error of this process itself, which needs no roll call; whoever waits for one may end."""
         self.ends(code)
         self._roll_is_called()
 
     def speaks(self) -> bool:
-        """Whether this process is the first with something to say. If the rendezvous is gone, one of each host does."""
+        """Whether this process is the first to report an error. If the rendezvous is gone, one on each host reports."""
         try:
             return self.store.add("spoken", 1) == 1
         except RuntimeError:
             return os.environ.get("LOCAL_RANK", "0") == "0"
 
     def loss(self, fault: RuntimeError) -> Lost:
-        """What to say of a loss. SystemExit if another process says it, once it has called the roll."""
+        """The error for a lost process. SystemExit if another process reports it, once it has called the roll."""
         with suppress(RuntimeError):
             self.answer()
         try:
@@ -103,12 +103,12 @@ class Watch:
         return Lost(f"lost: {missing}. The last saved state is kept. (rank {self.rank}: {_gist(fault)})")
 
     def _roll_is_called(self) -> None:
-        """Let go those who wait with their end for the roll call."""
+        """Let the processes end that wait for the roll call."""
         with suppress(RuntimeError):
             self.store.set("roll called", "1")
 
     def missing(self) -> str:
-        """Call the roll and say in words who is gone, or who is stuck."""
+        """Call the roll; describe who is gone or stuck."""
         try:
             steps = self._call()
         except RuntimeError:
@@ -122,7 +122,7 @@ class Watch:
         return "all processes are there, a connection between them broke"
 
     def _call(self) -> dict[int, int]:
-        """Steps of those who answer."""
+        """By rank, the steps of the processes that answer."""
         self.store.set("roll call", "1")
         end = time.monotonic() + ANSWER_SECONDS
         steps: dict[int, int] = {}
@@ -134,8 +134,7 @@ class Watch:
         return steps
 
     def _named(self, ranks: list[int]) -> str:
-        shown = [f"rank {rank} on {self._host_of(rank)}" for rank in ranks[:4]]
-        return ", ".join(shown) + (f" and {len(ranks) - 4} more" if len(ranks) > 4 else "")
+        return first_few([f"rank {rank} on {self._host_of(rank)}" for rank in ranks], 4)
 
     def _host_of(self, rank: int) -> str:
         known = self.store.check([f"host/{rank}"])

@@ -50,11 +50,11 @@ class NetworkShard:
     def device(self) -> torch.device:
         return next(self.network.parameters()).device
 
-    def cut(self, tensors: dict[str, Tensor], number: int | None = None) -> dict[str, Tensor]:
-        """What this (or another) member holds of whole tensors, by name, without those of which it holds nothing."""
+    def cut(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        """What this member holds of whole tensors, by name, without those of which it holds nothing."""
         found = {}
         for name, tensor in tensors.items():
-            span = self.span(name, tensor, self.number if number is None else number)
+            span = self.span(name, tensor, self.number)
             if span is None:
                 found[name] = tensor
             elif span.stop > span.start:

@@ -52,17 +52,8 @@ def describe(table: Table, grid: ProcessGrid, input_size: int | None = None) -> 
 
 def _columns_in_words(table: Table, input_size: int | None) -> list[str]:
     found = crossings(trace(table, input_size))
-    rows = [
-        (c.at, c.sent, f"{LETTERS[c.sender]} → {LETTERS[c.reader]}", f"{c.floats:,}", f"{c.floats:,}") for c in found
-    ]
-    total = f"{sum(crossing.floats for crossing in found):,}"
-    return [
-        "floats of a picture that cross between columns",
-        text.table(_HEAD, [*rows, ("total", "", "", total, total)], left=3),
-    ]
-
-
-_HEAD = ("layer", "reads", "way", "forward", "backward")
+    rows = [(c.at, c.sent, f"{LETTERS[c.sender]} → {LETTERS[c.reader]}", c.floats) for c in found]
+    return _as_table("floats of a picture that cross between columns", rows)
 
 
 def _hybrid_in_words(table: Table, grid: ProcessGrid, input_size: int | None) -> list[str]:
@@ -74,7 +65,11 @@ def _hybrid_in_words(table: Table, grid: ProcessGrid, input_size: int | None) ->
     rows = [(first.name, "pictures", f"1 → {n - 1}", layers[first.name].entering.units * (n - 1))]
     rows += [(row.name, "units", f"all {n}", layers[row.name].entering.units * (n - 1)) for row in others]
     rows += [("logits", "units", "→ its own", dense[-1].units * (n - 1) // n)]
-    shown = [(at, what, way, f"{floats:,}", f"{floats:,}") for at, what, way, floats in rows]
-    total = f"{sum(row[3] for row in rows):,}"
-    title = "floats of a picture that cross, all processes together"
-    return [title, text.table(_HEAD, [*shown, ("total", "", "", total, total)], left=3)]
+    return _as_table("floats of a picture that cross, all processes together", rows)
+
+
+def _as_table(title: str, rows: Sequence[tuple[str, str, str, int]]) -> list[str]:
+    """As many gradients travel back as activations forward."""
+    total = ("total", "", "", sum(floats for *_, floats in rows))
+    shown = [(*names, f"{floats:,}", f"{floats:,}") for *names, floats in [*rows, total]]
+    return [title, text.table(("layer", "reads", "way", "forward", "backward"), shown, left=3)]

@@ -127,7 +127,7 @@ def test_sigterm_to_torchrun_saves(store: Store, tmp_path: Path) -> None:
         torchrun.wait(PATIENCE)
     told = [words for words in said.read_text().splitlines() if "stopped; everything is saved" in words]
     assert len(told) == 1
-    assert "the same line of torchrun and --resume" in told[0]
+    assert "the same torchrun command and --resume" in told[0]
     assert not (run / ".lock").exists()
 
 

@@ -61,23 +61,6 @@ def _computed(node: "onnx.NodeProto", inputs: Sequence[np.ndarray], opset: int) 
     return found if found.dtype.kind in "iub" else found.astype(np.float32)
 
 
-def _target(shape: Shape, wanted: np.ndarray, given: Attributes) -> Shape:
-    """The shape that Reshape makes. ValueError if the numbers do not fit."""
-    zero = given.get("allowzero", 0)
-    asked = [int(shape[place]) if length == 0 and not zero else int(length) for place, length in enumerate(wanted)]
-    known = prod(length for length in asked if length != -1)
-    made = tuple(prod(shape) // known if length == -1 else length for length in asked)
-    if asked.count(-1) > 1 or prod(made) != prod(shape):
-        raise ValueError(f"{shape} can't be made {asked}")
-    return made
-
-
-def _flattened(shape: Shape, given: Attributes) -> Shape:
-    axis = given.get("axis", 1)
-    axis = axis + len(shape) if axis < 0 else axis
-    return prod(shape[:axis]), prod(shape[axis:])
-
-
 # ── the chain of layers ──────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -423,12 +406,14 @@ class Reading:
         self.shape = made
 
     def _made_shape(self, node: "onnx.NodeProto", given: Attributes, shape: Shape) -> Shape:
-        inputs = [self.constants[name] for name in node.input[1:] if name]
-        if node.op_type == "Flatten":
-            return _flattened(shape, given)
-        if node.op_type == "Reshape":
-            return _target(shape, inputs[0] if inputs else np.array(given["shape"]), given)
-        return _computed(node, [np.broadcast_to(np.int8(0), shape), *inputs], self.opset).shape
+        """The shape that a node makes of `shape`, computed on a view of one zero: it takes no memory, whatever B is."""
+        import onnx
+
+        inputs, opset = [self.constants[name] for name in node.input[1:] if name], self.opset
+        if node.op_type == "Reshape" and not inputs:  # before opset 5 an attribute holds the shape
+            node, opset = onnx.helper.make_node("Reshape", ["x", "shape"], ["y"]), 5
+            inputs = [np.array(given["shape"], np.int64)]
+        return _computed(node, [np.broadcast_to(np.int8(0), shape), *inputs], opset).shape
 
     # ── the norm that torch's exporters write as squares, an average over maps, a power and a quotient ───────────
 
