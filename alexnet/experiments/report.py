@@ -1,11 +1,12 @@
 """Result files as one Markdown page and one HTML page that opens offline. Both are made from the files alone."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from alexnet.errors import UserError
-from alexnet.experiments.finding import ANSWERS, Row, Verdict, in_points
+from alexnet.experiments.finding import ANSWERS, Row, in_points
 from alexnet.experiments.running import RESULTS, Figure, Result, read_results
 from alexnet.experiments.settings import describe
 from alexnet.experiments.statistics import RULE
@@ -30,11 +31,42 @@ def write_report(folder: Path) -> tuple[Path, Path]:
         refuse_foreign(path, "results", "folder")
     text = f"# Results\n\n<!-- {mark('results')} -->\n\n{markdown(results, prefix)}"
     write_atomically(pages[0], text.encode(errors="backslashreplace"))
-    write_atomically(pages[1], page(results, place))
+    figures = {figure.file: figure_file(figure, place) for one in results.values() for figure in one.figures}
+    html = render("results.html", "results", title="Results of the papers", pictures=figures, **content_of(results))
+    write_atomically(pages[1], html)
     return pages
 
 
-# ── text for all pages ───────────────────────────────────────────────────────────────────────────────────────────
+def markdown(results: Mapping[str, Result], prefix: str, level: int = 2) -> str:
+    """All results below headings of `level`; files are linked as `prefix`NAME."""
+    return render("results.md", "results", prefix=prefix, marks="#" * level, **content_of(results)).decode()
+
+
+def content_of(results: Mapping[str, Result]) -> dict[str, Any]:
+    """What the templates results.md and results.html show, and how they say it."""
+    return {
+        "results": results,
+        "summary_heading": SUMMARY,
+        "summary": [(f"{r.id}, {r.title}", networks_and_data(r), describe_answer(r)) for r in results.values()],
+        "rule": RULE,
+        "heading": HEADING,
+        "title_of": title_of,
+        "rows_of": table_rows,
+        "facts_of": facts_of,
+        "verdicts_of": describe_verdicts,
+    }
+
+
+def figure_file(figure: Figure, place: Path) -> bytes | None:
+    """The bytes of a figure; None for one that is not kept here."""
+    path = place / (figure.file or "")
+    if not path.is_file():
+        return None
+    with faults_named(path):
+        return path.read_bytes()
+
+
+# ── the words of a result ────────────────────────────────────────────────────────────────────────────────────────
 
 
 def describe_value(value: float | None, unit: str) -> str:
@@ -66,7 +98,7 @@ def _margin(row: Row) -> str:
     return "" if row.margin is None else f"margin {describe_value(row.margin, row.unit).lstrip('+')}"
 
 
-def heading(result: Result) -> str:
+def title_of(result: Result) -> str:
     return f"{result.id}: {result.title}, on {networks_and_data(result)}"
 
 
@@ -76,12 +108,8 @@ def networks_and_data(result: Result) -> str:
     return ", ".join((result.data.store, *before, *describe(result.settings)))
 
 
-def summary_rows(results: Mapping[str, Result]) -> list[tuple[str, ...]]:
-    return [(f"{r.id}, {r.title}", networks_and_data(r), describe_answer(r)) for r in results.values()]
-
-
-def describe_verdict(verdict: Verdict) -> str:
-    return f"{verdict.claim}: {ANSWERS[verdict.agrees]} ({verdict.why})"
+def describe_verdicts(result: Result) -> list[str]:
+    return [f"{verdict.claim}: {ANSWERS[verdict.agrees]} ({verdict.why})" for verdict in result.verdicts]
 
 
 def describe_answer(result: Result) -> str:
@@ -109,87 +137,9 @@ def facts_of(result: Result) -> dict[str, str]:
     }
 
 
-# ── Markdown ─────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def markdown(results: Mapping[str, Result], prefix: str, level: int = 2) -> str:
-    """All results below headings of `level`; files are linked as `prefix`NAME."""
-    summary = [SUMMARY, ("---",) * len(SUMMARY), *summary_rows(results)]
-    body = "\n\n".join(section_in_markdown(file, result, prefix, level) for file, result in results.items())
-    return f"{_lines(summary)}\n\n{RULE}\n\n{body}\n"
-
-
-def section_in_markdown(file: str, result: Result, prefix: str, level: int) -> str:
-    rows = [HEADING, ("---", *("---:",) * 4, "---"), *table_rows(result)]
-    parts = [
-        f"{'#' * level} {heading(result)}",
-        f"Claim: {result.claim}",
-        f"    {result.command}",
-        _lines(rows),
-        "\n".join(f"- {describe_verdict(verdict)}" for verdict in result.verdicts),
-        "\n".join(f"- {note}" for note in result.notes),
-        "\n".join(f"- {name}: {words}" for name, words in facts_of(result).items()),
-        f"All figures: [{file}]({prefix}{file})",
-        *(figure_in_markdown(figure, prefix) for figure in result.figures),
-    ]
-    return "\n\n".join(filter(None, parts))
-
-
-def figure_in_markdown(figure: Figure, prefix: str) -> str:
-    if figure.left_out:
-        return f"(A figure with other people's photographs is not kept here: {figure.caption}.)"
-    return f"![{figure.caption}]({prefix}{figure.file})"
-
-
-def _lines(rows: Sequence[Sequence[str]]) -> str:
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows)
-
-
-# ── HTML ─────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def page(results: Mapping[str, Result], place: Path) -> bytes:
-    """A page that stands alone, figures within."""
-    sections = [
-        {
-            "heading": heading(result),
-            "claim": result.claim,
-            "command": result.command,
-            "rows": table_rows(result),
-            "verdicts": [describe_verdict(verdict) for verdict in result.verdicts],
-            "notes": result.notes,
-            "figures": [(figure_file(figure, place), figure.caption) for figure in result.figures],
-            "facts": facts_of(result),
-        }
-        for result in results.values()
-    ]
-    return render(
-        "results.html",
-        "results",
-        title="Results of the papers",
-        summary_heading=SUMMARY,
-        summary=summary_rows(results),
-        rule=RULE,
-        heading=HEADING,
-        results=sections,
-    )
-
-
-def figure_file(figure: Figure, place: Path) -> bytes | None:
-    """The bytes of a figure; None for one that is not kept here."""
-    path = place / (figure.file or "")
-    if not path.is_file():
-        return None
-    with faults_named(path):
-        return path.read_bytes()
-
-
-# ── on the terminal ──────────────────────────────────────────────────────────────────────────────────────────────
-
-
 def describe_result(result: Result) -> str:
-    """A result for a person: the claim, the paper's numbers beside ours, the verdicts."""
-    verdicts = "\n".join(f"  {describe_verdict(verdict)}" for verdict in result.verdicts)
+    """A result for a person: the claim, the paper's numbers next to ours, the verdicts."""
+    verdicts = "\n".join(f"  {verdict}" for verdict in describe_verdicts(result))
     return "\n\n".join(
         (
             f"{result.id}: {result.title}\nclaim: {result.claim}\nreading: {result.reading}",

@@ -1,9 +1,9 @@
-"""Pages that stand alone, from the templates of `templates/`: no script, nothing loaded from anywhere, text escaped."""
+"""Pages from `templates/`. The HTML ones stand alone: no script, nothing loaded from anywhere, text escaped."""
 
 import base64
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from alexnet.files.outputs import mark
 
@@ -16,7 +16,7 @@ def data_uri(data: bytes) -> str:
 
 TEMPLATES = Environment(
     loader=PackageLoader("alexnet.report"),
-    autoescape=True,
+    autoescape=select_autoescape(["html"]),
     undefined=StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,

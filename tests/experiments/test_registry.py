@@ -30,7 +30,7 @@ from alexnet.experiments.krizhevsky2012.ablations import cut_off
 from alexnet.experiments.krizhevsky2012.runs import by_recipe
 from alexnet.experiments.lab import Lab, too_weak
 from alexnet.experiments.registry import chosen, every_result, find
-from alexnet.experiments.report import heading, write_report
+from alexnet.experiments.report import title_of, write_report
 from alexnet.experiments.trial import Trial
 from alexnet.measure.evaluation import evaluate_run
 from alexnet.train import loop
@@ -163,11 +163,11 @@ def test_a_heading_names_the_settings_that_differ_from_their_defaults() -> None:
     (kept,) = (Path(__file__).parents[2] / "docs" / "results").glob("A-s3.4-*.json")
     read = running.read_result(kept)
     result = replace(read, title="Pools", data=replace(read.data, store="drawn.store"), settings={"width": 0.5})
-    assert heading(result) == "A/s3.4: Pools, on drawn.store, width 0.5"
-    assert heading(replace(result, settings={})) == "A/s3.4: Pools, on drawn.store"
-    assert heading(replace(result, settings={"only": "ReLU,tanh"})) == "A/s3.4: Pools, on drawn.store, ReLU,tanh"
+    assert title_of(result) == "A/s3.4: Pools, on drawn.store, width 0.5"
+    assert title_of(replace(result, settings={})) == "A/s3.4: Pools, on drawn.store"
+    assert title_of(replace(result, settings={"only": "ReLU,tanh"})) == "A/s3.4: Pools, on drawn.store, ReLU,tanh"
     settings, pretraining = {"epochs": 60, "recipe": "steps", "threads": 2}, replace(read.data, store="b")
-    assert heading(replace(result, settings=settings, pretraining=pretraining)) == (
+    assert title_of(replace(result, settings=settings, pretraining=pretraining)) == (
         "A/s3.4: Pools, on drawn.store, pre-training on b, epochs 60, recipe steps"
     )
 
