@@ -124,7 +124,7 @@ def occlusion(method: options.OcclusionOfPicture) -> None:
     square = Square.fitting(run.inputs.size, method.size, method.stride, method.grey)
     store = None if method.store is None else Store.open(method.store)
     exact, precision = replace(run.viewer, dtype=torch.float32), run.placement.precision
-    with folder(method) as out, progress("places") as report:
+    with folder(method) as out, progress("positions") as report:
         record = records_of(run, [picture])
         shown = store and store.fingerprint
         made_of = [method.true, asdict(square), method.channel, method.layer, shown, method.split]
@@ -205,12 +205,12 @@ def top(method: options.TopNine) -> None:
             claim.put(figures.top_figure(patches, layer), strongest_as_json(found, layer, method.split, patches))
 
 
-def strongest_as_json(found: Top, layer: str, part: str, shown: dict[int, list[UnitPatch]]) -> dict[str, Any]:
+def strongest_as_json(found: Top, layer: str, split: str, shown: dict[int, list[UnitPatch]]) -> dict[str, Any]:
     """The strongest pictures of all channels of a layer, with what is seen of those that are `shown`."""
     best = found.layers[layer]
     return {
         "layer": layer,
-        "part": part,
+        "part": split,
         "pictures": found.about["pictures"],
         "dead": best.dead.tolist(),
         "shown": {str(channel): [patch.as_json() for patch in some] for channel, some in shown.items()},

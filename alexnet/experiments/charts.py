@@ -35,7 +35,7 @@ def _one_line_each(names: Sequence[str]) -> tuple[Figure, Axes]:
 
 
 def bars(rows: Sequence[Row]) -> Figure:
-    """A bar for each row of errors, its mean beside it, a dot for each seed."""
+    """A bar for each row of errors, its mean next to it, a dot for each seed."""
     figure, axes = _one_line_each([row.what.partition(":")[0] for row in rows])
     places = range(len(rows))
     means = [row.mean or 0.0 for row in rows]

@@ -38,7 +38,7 @@ class Errors:
 
 @dataclass(frozen=True)
 class Row:
-    """A line of the table: our value for each seed, beside the paper's. Values of unit "%" and "points" are shares, 0
+    """A line of the table: our value for each seed, next to the paper's. Values of unit "%" and "points" are shares, 0
     to 1. `runs`: the trained networks behind the values, by folder name. A difference of means is a single value, with
     the `margin` that it must exceed and the number of `seeds` behind each mean."""
 
@@ -68,7 +68,8 @@ def error_rows(
     runs: tuple[str, ...] = (),
     note: str = "",
 ) -> list[Row]:
-    """The top-1 and top-5 errors of networks that differ in their seed, beside the `paper`'s, as far as it has them."""
+    """The top-1 and top-5 errors of networks that differ in their seed, next to the `paper`'s, as far as it has
+    them."""
     values = {"top-1": tuple(e.top1 for e in errors), "top-5": tuple(e.top5 for e in errors)}
     return [
         Row(f"{what}: {name} error", found, theirs, "%", runs, note)

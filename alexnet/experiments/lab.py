@@ -341,7 +341,7 @@ class Lab:
         return name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}-{canonical_digest(name)[:8]}"
 
     def file(self, name: str, text: str) -> str:
-        """A text file beside the results; gives its name."""
+        """A text file next to the results; gives its name."""
         self._write(self.folder / "results" / name, text.encode())
         return name
 

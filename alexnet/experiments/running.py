@@ -60,7 +60,7 @@ class Seconds:
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure in a file beside the result. `left_out`: its photographs are other people's, so it isn't kept here."""
+    """A figure in a file next to the result. `left_out`: its photographs are other people's, so it isn't kept here."""
 
     caption: str
     file: str | None = None

@@ -128,7 +128,7 @@ def shortened(name: str, most: int) -> str:
 
 
 def mosaic(tiles: np.ndarray | Sequence[np.ndarray], per_row: int, gap: int = 2, ground: int = WHITE) -> np.ndarray:
-    """Tiles of one size, uint8 (N, rows, columns) with or without channels, `per_row` beside one another, with lines of
+    """Tiles of one size, uint8 (N, rows, columns) with or without channels, `per_row` side by side, with lines of
     `gap` pixels between them."""
     height, width, *channels = tiles[0].shape
     rows = math.ceil(len(tiles) / per_row)
@@ -142,7 +142,7 @@ def mosaic(tiles: np.ndarray | Sequence[np.ndarray], per_row: int, gap: int = 2,
 def kernel_mosaic(
     kernels: np.ndarray, per_row: int = KERNELS_PER_ROW, *, together: bool = False, clear: bool = False
 ) -> np.ndarray:
-    """Kernels (K, 3, side, side) as one picture, uint8 (rows, columns, 3), `per_row` beside one another.
+    """Kernels (K, 3, side, side) as one picture, uint8 (rows, columns, 3), `per_row` side by side.
 
     Each is scaled by its own largest weight, so that its own pattern fills the range: mid-grey is a weight of 0, as in
     [A] Fig. 3; `together`: all by the largest of all, which shows whether one dominates ([Z] Fig. 6a). Enlarged without

@@ -18,7 +18,7 @@ from alexnet.report.drawing import LIGHT, Theme, blank_figure, plot_figure, shor
 from alexnet.runs.history import History
 
 NAMED_CLASSES = 30
-"""Most classes whose names fit beside a confusion matrix."""
+"""Most classes whose names fit next to a confusion matrix."""
 
 
 # ── curves ────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -23,7 +23,7 @@ from alexnet.see.forward_pass import inputs_of
 from alexnet.see.units import evenly_spread, peaks
 
 MOST = 1000
-"""Pictures looked at, evenly spread over the part: enough for a histogram, and 42 MB for all of AlexNet's layers."""
+"""Pictures looked at, evenly spread over the split: enough for a histogram, and 42 MB for all of AlexNet's layers."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,18 +70,18 @@ class ActivationStatistics:
 @isolated()
 def measure_activations(
     viewer: ViewAverager,
-    part: StoreSplit,
+    split: StoreSplit,
     layers: Sequence[str],
     *,
     most: int = MOST,
     about: dict[str, Any] | None = None,
     progress: Progress | None = None,
 ) -> ActivationStatistics:
-    """Look at `most` pictures of a part of a store, evenly spread, and keep every channel's peak on each (centre view).
+    """Look at `most` pictures of a split, evenly spread, and keep every channel's peak on each (centre view).
     Raises UserError for a layer that there is not."""
-    numbers = np.array(evenly_spread(len(part), most))
+    numbers = np.array(evenly_spread(len(split), most))
     found: dict[str, list[Tensor]] = {layer: [] for layer in layers}
-    for records, _ in batches(part, BATCH, numbers, progress):
+    for records, _ in batches(split, BATCH, numbers, progress):
         with isolated(inference=True):
             maps = viewer.maps(inputs_of(viewer, records), layers)
         for layer, some in found.items():

@@ -36,9 +36,9 @@ def invariance_figure(found: Invariance) -> Figure:
         axes[0].imshow(samples(one), interpolation="nearest")
         axes[0].set_axis_off()
         axes[0].set_title(f"{LETTERS[row]}  {one.kind}", fontsize=TITLE, color=LIGHT.ink, loc="left")
-        for place, layer in enumerate(found.layers, 1):
+        for position, layer in enumerate(found.layers, 1):
             curves = one.distances[layer].numpy()
-            _lines(axes[place], one, curves, f"distance at {layer}", names)
+            _lines(axes[position], one, curves, f"distance at {layer}", names)
         _lines(axes[-1], one, one.probability.numpy(), "P(true class)", names)
         axes[-1].set_ylim(-0.02, 1.02)
     handles, labels = grid[0, -1].get_legend_handles_labels()

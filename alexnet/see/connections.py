@@ -25,13 +25,13 @@ def connection_strengths(network: Network, name: str) -> Float[Tensor, "C M"]:
     if not isinstance(layer.row, Conv | Dense):
         raise UserError(f"{name}: its weights join no channels (convolutions and fully connected layers do).")
     weight = network.get_parameter(f"{name}.weight").detach().float().cpu()
-    places = layer.row.kernel**2 if isinstance(layer.row, Conv) else layer.entering.side**2
-    norms = weight.reshape(len(weight), -1, places).norm(dim=2)  # (C, the channels that one reads)
+    positions = layer.row.kernel**2 if isinstance(layer.row, Conv) else layer.entering.side**2
+    norms = weight.reshape(len(weight), -1, positions).norm(dim=2)  # (C, the channels that one reads)
     if norms.shape[1] == layer.entering.maps:
         return norms
     width = layer.entering.maps // layer.columns
     found = torch.zeros(len(weight), layer.columns, width)
-    # A column's weights hold only the columns that it reads: its norms go to their places, the others stay 0.
+    # A column's weights hold only the columns that it reads: its norms go to their positions, the others stay 0.
     for reads, mine, own in zip(layer.reads, found.chunk(layer.columns), norms.chunk(layer.columns), strict=True):
         mine[:, list(reads)] = own.reshape(len(own), -1, width)
     return found.flatten(1)

@@ -25,7 +25,7 @@ from alexnet.see.units import hidden_row, number_of_last_convolution, output_row
 
 RANDOM, OTHER = "random", "other parts"
 DRAWS = 10
-"""Random places of each picture that the control is the mean of."""
+"""Random positions in each picture that the control is the mean of."""
 
 Points = Mapping[str, tuple[float, float]]
 """A picture's parts: x and y in pixels of its view; 0 is the left or upper edge of the first pixel."""
@@ -38,7 +38,7 @@ Signs = Int[Tensor, "P F"]
 
 
 def hamming(signs_pf: Signs, others_pf: Signs | None = None) -> Int[Tensor, "P P"]:
-    """H between every two rows of signs, or every row and every one of `others_pf`: in how many places they differ."""
+    """H between every two rows of signs, or every row and every one of `others_pf`: in how many of them they differ."""
     others_pf = signs_pf if others_pf is None else others_pf
     return torch.stack([(others_pf != one).sum(dim=1) for one in signs_pf])
 
@@ -90,7 +90,7 @@ class Consistency:
 @dataclass(frozen=True, eq=False)
 class Correspondence:
     """Table 1: rows are `parts`, then "random" and, of two parts or more, "other parts"; columns are layers. `mask` is
-    the square's side in pixels; `control`: random places of the object, or of the whole picture."""
+    the square's side in pixels; `control`: random positions on the object, or of the whole picture."""
 
     parts: tuple[str, ...]
     layers: tuple[str, ...]
@@ -138,7 +138,7 @@ def correspondence_of(
     the square in pixels (default: a seventh of the view, 32 of 224); `grey`: its level 0–255 (default: the mean, so
     that the network sees 0).
 
-    Two controls. "random", as in [Z], masks another random place of each picture's object, `draws` times: inside
+    Two controls. "random", as in [Z], masks another random position of each picture's object, `draws` times: inside
     `regions`, where the objects are; without them anywhere. "other parts", ours, compares an eye of one picture with
     the nose of another: masks that stir as much as the parts do, because they are parts, but not the same one.
 
@@ -155,10 +155,10 @@ def correspondence_of(
         hidden = flat_features(viewer, masked(viewer, inputs, centres_p2, mask, grey), layers)
         return {layer: (clean[layer] - hidden[layer]).sign().to(torch.int8) for layer in layers}
 
-    # The signs of ε for each part, then for each draw of random places; of the latter the distances are enough.
+    # The signs of ε for each part, then for each draw of random positions; of the latter the distances are enough.
     of_parts = [signs_at(torch.tensor([found[part] for found in points], dtype=torch.float64)) for part in parts]
-    places = _random_places(len(inputs), regions, size, mask, draws, seed)
-    of_places = [{layer: pairs_of(found) for layer, found in signs_at(centres).items()} for centres in places]
+    positions = _random_places(len(inputs), regions, size, mask, draws, seed)
+    of_places = [{layer: pairs_of(found) for layer, found in signs_at(centres).items()} for centres in positions]
     cells: dict[tuple[str, str], Consistency] = {}
     for layer in layers:
         features, signs = clean[layer].shape[1], [found[layer] for found in of_parts]
@@ -177,7 +177,8 @@ def correspondence_of(
 def _random_places(
     count: int, regions: Sequence[Region] | None, size: int, mask: int, draws: int, seed: int
 ) -> list[Float[Tensor, "P 2"]]:
-    """For each draw a place of each picture's own, x and y: inside its region, or anywhere that holds a whole mask."""
+    """For each draw a position of each picture's own, x and y: inside its region, or anywhere that holds a whole
+    mask."""
     random = np.random.default_rng(seed)
     inner = (mask / 2, mask / 2, size - mask / 2, size - mask / 2)
     spans = np.array([inner] * count if regions is None else regions).clip(0, size)

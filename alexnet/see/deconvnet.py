@@ -2,7 +2,7 @@
 
 The network's rows are walked from the unit's layer down. At every row the signal passes through the row's transpose:
 filters flipped, maxima put back to where their switches say. The three methods differ only in `RULES`. A unit sends its
-signal to the places that it read, and no others: only that part of each map is computed.
+signal to the positions that it read, and no others: only that part of each map is computed.
 
 N signals, one for each pair of picture and unit · B pictures · C maps · H, W rows and columns · S side of an input.
 """
@@ -34,7 +34,7 @@ BATCH = 64
 class Rules:
     """What happens on the way down.
 
-    `rectify`: at a ReLU only the positive part of the signal goes on. `mask`: it goes on only where the unit was active
+    `rectify`: at a ReLU only the positive part of the signal passes. `mask`: it passes only where the unit was active
     on the way up. `norms`: response normalisation is passed by, or crossed by its adjoint. `starts_with`: the signal
     at the unit is its activation, or 1.
     """
@@ -95,7 +95,7 @@ def project(
 
     `units`, all of one layer; `pictures`: for each unit the number of its picture in the batch (default: 0, the only
     one). `norms` overrules the method's; `overlap`: what happens where two pooling windows share a maximum.
-    Raises UserError for a layer, map or place that there is not.
+    Raises UserError for a layer, map or position that there is not.
     """
     if not units:
         raise UserError("no unit is named; give at least one.")
@@ -116,8 +116,8 @@ def project(
 def starting_part(
     passed: ForwardPass, units: Sequence[Unit], of: Int[Tensor, "N"], rules: Rules
 ) -> tuple[MapPatch, Float[Tensor, "N"]]:
-    """The signals at the units, zeros elsewhere, and the units' activations. Where each unit has a place, the part is
-    that place of all maps."""
+    """The signals at the units, zeros elsewhere, and the units' activations. Where each unit has a position, the part
+    is that position of all maps."""
     output = passed[units[0].layer]
     for unit in units:
         check_unit(passed.network, unit)
@@ -142,16 +142,16 @@ def descend(
 ) -> Float[Tensor, "N 3 S S"]:
     """Bring signals at the output of `layer` down to the pixels; `of` (N,): each signal's picture in the batch."""
     with passed.network.copies.in_use():
-        for place in range(place_of(passed.network, layer), -1, -1):
-            part = step_down(passed, place, part, of, rules, overlap)
+        for index in range(row_index(passed.network, layer), -1, -1):
+            part = step_down(passed, index, part, of, rules, overlap)
     return part.onto(torch.zeros_like(passed.inputs[:1])).float()
 
 
 def step_down(
-    passed: ForwardPass, place: int, part: MapPatch, of: Int[Tensor, "N"], rules: Rules, overlap: Overlap
+    passed: ForwardPass, index: int, part: MapPatch, of: Int[Tensor, "N"], rules: Rules, overlap: Overlap
 ) -> MapPatch:
-    """One row down: from the output of row number `place` to what entered it."""
-    row, below = passed.network.layers[place].row, passed.entering(place)
+    """One row down: from the output of row number `index` to what entered it."""
+    row, below = passed.network.layers[index].row, passed.entering(index)
 
     def crossed(part: MapPatch, x: Tensor) -> MapPatch:
         return replace(part, values=passed.network.adjoint(row.name, part.values, x))
@@ -167,9 +167,9 @@ def step_down(
         case Norm():
             return crossed(part, part.of(below, of))
         case Pool(kind="max"):
-            return _unpooled(passed, place, part, of, overlap)
+            return _unpooled(passed, index, part, of, overlap)
         case Conv():
-            return _spread(passed, place, part)
+            return _spread(passed, index, part)
         case Dropout() | BatchNorm():  # linear, unit by unit: what entered matters by its shape alone
             return crossed(part, part.values)
         case _:
@@ -178,9 +178,9 @@ def step_down(
             return crossed(whole, below[:1].expand(len(of), *below.shape[1:]) if linear else below[of])
 
 
-def _unpooled(passed: ForwardPass, place: int, part: MapPatch, of: Int[Tensor, "N"], overlap: Overlap) -> MapPatch:
+def _unpooled(passed: ForwardPass, index: int, part: MapPatch, of: Int[Tensor, "N"], overlap: Overlap) -> MapPatch:
     """Every value back where its window found it: what the windows of the part read."""
-    layer, (height, width) = passed.network.layers[place], passed.entering(place).shape[2:]
+    layer, (height, width) = passed.network.layers[index], passed.entering(index).shape[2:]
     kernel, stride = layer.window.kernel, layer.window.stride
     rows, columns = part.values.shape[2:]
     high, wide = min(height, (rows - 1) * stride + kernel), min(width, (columns - 1) * stride + kernel)
@@ -190,9 +190,9 @@ def _unpooled(passed: ForwardPass, place: int, part: MapPatch, of: Int[Tensor, "
     return MapPatch(unpool(part.values, switches, (high, width), overlap)[..., :wide], tops, lefts)
 
 
-def _spread(passed: ForwardPass, place: int, part: MapPatch) -> MapPatch:
-    """Filters laid at each place of the part: what they read."""
-    layer, below = passed.network.layers[place], passed.entering(place)
+def _spread(passed: ForwardPass, index: int, part: MapPatch) -> MapPatch:
+    """Filters laid at each position of the part: what they read."""
+    layer, below = passed.network.layers[index], passed.entering(index)
     convolution = passed.network.get_submodule(layer.row.name)
     assert isinstance(convolution, Convolution)
     tops, lefts = (begins * layer.window.stride - layer.window.before for begins in (part.tops, part.lefts))
@@ -200,6 +200,6 @@ def _spread(passed: ForwardPass, place: int, part: MapPatch) -> MapPatch:
     return spread.within(below.shape[2], below.shape[3])
 
 
-def place_of(network: Network, layer: str) -> int:
+def row_index(network: Network, layer: str) -> int:
     """The number of a row in its table. Raises UserError, naming those that exist."""
     return network.layers.index(network.layer(layer))

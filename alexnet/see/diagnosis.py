@@ -16,7 +16,7 @@ from alexnet.errors import UserError
 from alexnet.isolation import isolated
 from alexnet.nets.network import Network
 from alexnet.nets.table import Activation, Conv, Norm, Pool, SpatialNorm
-from alexnet.see.deconvnet import place_of
+from alexnet.see.deconvnet import row_index
 from alexnet.see.units import Unit, check_unit
 
 SPECTRUM = 64
@@ -124,16 +124,16 @@ def linear_pattern(network: Network, layer: str, channels: Sequence[int]) -> Flo
         check_unit(network, Unit(layer, channel))
     signal = torch.zeros(len(channels), shape.maps, shape.side, shape.side)
     signal[range(len(channels)), list(channels), shape.side // 2, shape.side // 2] = 1
-    for place in range(place_of(network, layer), -1, -1):
-        below = network.layers[place].entering
+    for index in range(row_index(network, layer), -1, -1):
+        below = network.layers[index].entering
         entering = torch.zeros(1, below.maps, below.side, below.side).expand(len(channels), -1, -1, -1)
-        match network.layers[place].row:
+        match network.layers[index].row:
             case Activation() | Norm() | SpatialNorm():
                 continue
             case Pool(kernel=kernel, stride=stride):
                 signal = middle_of_windows(signal, kernel, stride, below.side)
             case _:
-                signal = network.adjoint(network.layers[place].row.name, signal, entering)
+                signal = network.adjoint(network.layers[index].row.name, signal, entering)
     return signal
 
 

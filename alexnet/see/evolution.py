@@ -27,12 +27,12 @@ from alexnet.see.top import Top, find_top
 @dataclass(frozen=True, eq=False)
 class Evolution:
     """`epochs` of the snapshots; `features[layer][channel]`: for each epoch what excited the map most, for chosen maps;
-    `strongest[layer]` (E, C): the picture behind it, for all. `part`, of how many `pictures`."""
+    `strongest[layer]` (E, C): the picture behind it, for all. `split`, of how many `pictures`."""
 
     epochs: tuple[int, ...]
     features: dict[str, dict[int, list[UnitPatch]]]
     strongest: dict[str, Int[Tensor, "E C"]]
-    part: str
+    split: str
     pictures: int
 
     def settled(self, layer: str) -> Float[Tensor, "C"]:
@@ -50,7 +50,7 @@ class Evolution:
     def as_json(self) -> dict[str, Any]:
         return {
             "epochs": list(self.epochs),
-            "part": self.part,
+            "part": self.split,
             "pictures": self.pictures,
             "settled": {layer: float(self.settled(layer).mean()) for layer in self.strongest},
             "features": [
@@ -69,13 +69,13 @@ class Evolution:
 @isolated()
 def evolve(
     run: Run,
-    part: StoreSplit,
+    split: StoreSplit,
     channels: Mapping[str, Sequence[int]],
     *,
     epochs: Sequence[int] = (),
     progress: Progress | None = None,
 ) -> Evolution:
-    """Look at every picture of `part` with each snapshot's network and project each map's strongest activation.
+    """Look at every picture of `split` with each snapshot's network and project each map's strongest activation.
 
     `channels`: the maps of each layer; `epochs`: which snapshots (default: all). Raises UserError if there is none.
     """
@@ -83,12 +83,12 @@ def evolve(
     tops: dict[int, Top] = {}
     for number, epoch in enumerate(chosen):
 
-        def report(pictures: int, _: int, done: int = number * len(part)) -> None:
+        def report(pictures: int, _: int, done: int = number * len(split)) -> None:
             if progress:
-                progress(done + pictures, len(chosen) * len(part))
+                progress(done + pictures, len(chosen) * len(split))
 
-        tops[epoch] = find_top(viewer_after(run, epoch), part, list(channels), kept=1, progress=report)
-    return evolution_of(run, part, channels, tops)
+        tops[epoch] = find_top(viewer_after(run, epoch), split, list(channels), kept=1, progress=report)
+    return evolution_of(run, split, channels, tops)
 
 
 def viewer_after(run: Run, epoch: int) -> ViewAverager:
@@ -98,7 +98,7 @@ def viewer_after(run: Run, epoch: int) -> ViewAverager:
 
 
 def evolution_of(
-    run: Run, part: StoreSplit, channels: Mapping[str, Sequence[int]], tops: Mapping[int, Top]
+    run: Run, split: StoreSplit, channels: Mapping[str, Sequence[int]], tops: Mapping[int, Top]
 ) -> Evolution:
     """Project the strongest pictures, `tops` by epoch, that `find_top` found with each snapshot's network."""
     features: dict[str, dict[int, list[UnitPatch]]] = {
@@ -107,10 +107,10 @@ def evolution_of(
     for epoch, top in tops.items():
         viewer = viewer_after(run, epoch)
         for layer, some in channels.items():
-            for channel, found in patches_of(viewer, part, top, layer, some).items():
+            for channel, found in patches_of(viewer, split, top, layer, some).items():
                 features[layer][channel] += found
     strongest = {layer: torch.stack([top[layer].pictures[:, 0] for top in tops.values()]) for layer in channels}
-    return Evolution(tuple(tops), features, strongest, part.folder.name, len(part))
+    return Evolution(tuple(tops), features, strongest, split.folder.name, len(split))
 
 
 def chosen_epochs(run: Run, epochs: Sequence[int]) -> list[int]:

@@ -59,16 +59,16 @@ def patch_tiles(some: Sequence[UnitPatch]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def top_figure(found: Mapping[int, Sequence[UnitPatch]], layer: str) -> Figure:
-    """[Z] Fig. 2 for one layer: for each channel the projections of its strongest pictures, and beside them the patches
-    that the units saw."""
+    """[Z] Fig. 2 for one layer: for each channel the projections of its strongest pictures, and next to them the
+    patches that the units saw."""
     channels = [channel for channel, some in found.items() if some]
     per_row = min(4, max(1, len(channels)))
     figure, axes = figure_grid(-(-len(channels) // per_row), per_row, 3.3, 1.85)
-    for place, channel in enumerate(channels):
+    for position, channel in enumerate(channels):
         projections, patches = patch_tiles(found[channel])
         gap = np.full((len(projections), 8, 3), 255, np.uint8)
         both = np.concatenate([projections, gap, patches], axis=1)
-        show(axes.flat[place], both, f"{layer} · {channel}")
+        show(axes.flat[position], both, f"{layer} · {channel}")
     return figure
 
 
@@ -78,24 +78,24 @@ def evolution_figure(found: Evolution) -> Figure:
     most = max(len(channels) for channels in found.features.values())
     height = most * 0.62 + 0.85
     figure, axes = figure_grid(1, len(layers), 0.62 * len(found.epochs) + 0.45, height)
-    for place, layer in zip(axes.flat, layers, strict=True):
+    for panel, layer in zip(axes.flat, layers, strict=True):
         channels = found.features[layer]
         tiles = [
             tile(contrast(one.projection), TILE, one.box, one.frame)
             for over_time in channels.values()
             for one in over_time
         ]
-        show(place, mosaic(tiles, len(found.epochs)), layer)
-        place.set_axis_on()
+        show(panel, mosaic(tiles, len(found.epochs)), layer)
+        panel.set_axis_on()
         step = TILE + 2
-        place.set_xticks(
+        panel.set_xticks(
             [n * step + TILE / 2 for n in range(len(found.epochs))], [str(epoch) for epoch in found.epochs]
         )
-        place.set_yticks([n * step + TILE / 2 for n in range(len(channels))], [str(channel) for channel in channels])
-        place.tick_params(length=0, labelsize=8, colors=LIGHT.ink)
-        place.spines[:].set_visible(False)
-        place.set_xlabel("epoch", fontsize=TITLE, color=LIGHT.ink)
-        place.set_ylabel("map", fontsize=TITLE, color=LIGHT.ink)
+        panel.set_yticks([n * step + TILE / 2 for n in range(len(channels))], [str(channel) for channel in channels])
+        panel.tick_params(length=0, labelsize=8, colors=LIGHT.ink)
+        panel.spines[:].set_visible(False)
+        panel.set_xlabel("epoch", fontsize=TITLE, color=LIGHT.ink)
+        panel.set_ylabel("map", fontsize=TITLE, color=LIGHT.ink)
     return figure
 
 
@@ -162,7 +162,7 @@ def occlusion_figure(
     figure, axes = figure_grid(1, columns, 2.3, 2.95)
     side = picture.shape[0]
     near, far = (corner + found.square.size / 2 for corner in (found.corners[0], found.corners[-1]))
-    half = (far - near) / max(1, len(found.corners) - 1) / 2  # a place fills the room to its neighbours
+    half = (far - near) / max(1, len(found.corners) - 1) / 2  # a position fills the space to its neighbours
     extent = (near - half, far + half, far + half, near - half)
     shown = picture.copy()
     shown[: found.square.size, : found.square.size] = round(found.square.grey)
@@ -210,11 +210,13 @@ def _classes(
 ) -> None:
     numbers, counts = np.unique(found.predicted.numpy(), return_counts=True)
     frequent = numbers[np.argsort(-counts, kind="stable")]
-    places = {int(number): min(place, len(CLASS_COLOURS) - 1) for place, number in enumerate(frequent)}
-    drawn = np.vectorize(places.__getitem__)(found.predicted.numpy())
+    positions = {int(number): min(position, len(CLASS_COLOURS) - 1) for position, number in enumerate(frequent)}
+    drawn = np.vectorize(positions.__getitem__)(found.predicted.numpy())
     colours = ListedColormap(CLASS_COLOURS)
     axes.imshow(drawn, extent=extent, cmap=colours, vmin=0, vmax=len(CLASS_COLOURS) - 1, interpolation="nearest")
     _frame(axes, side)
     axes.set_title("e  most probable class\n", fontsize=TITLE, color=LIGHT.ink)
-    named = [Patch(color=CLASS_COLOURS[places[int(n)]], label=shortened(class_names[int(n)], 20)) for n in frequent[:6]]
+    named = [
+        Patch(color=CLASS_COLOURS[positions[int(n)]], label=shortened(class_names[int(n)], 20)) for n in frequent[:6]
+    ]
     literal_legend(axes, handles=named, loc="upper center", bbox_to_anchor=(0.5, -0.02), fontsize=7.5, ncols=2)

@@ -41,9 +41,9 @@ class ForwardPass:
         self.network.check_computable(layer)
         return self.activations[layer]
 
-    def entering(self, place: int) -> Tensor:
-        """What entered row number `place` of the table."""
-        return self.inputs if place == 0 else self.activations[self.network.layers[place - 1].row.name]
+    def entering(self, position: int) -> Tensor:
+        """What entered row number `position` of the table."""
+        return self.inputs if position == 0 else self.activations[self.network.layers[position - 1].row.name]
 
     @cached_property
     def probabilities(self) -> Float[Tensor, "B K"]:

@@ -61,7 +61,7 @@ def transformed(
 ) -> Float[Tensor, "T 3 C C"]:
     """The centre view of a record, transformed about its centre by each amount, bilinear; minus the mean.
 
-    What a view reaches beyond its frame is there in the record as far as that goes; beyond it lies the mean ("mean":
+    What a view reaches beyond its frame comes from the record as far as that goes; beyond it is the mean ("mean":
     the network sees 0) or the record's outermost pixels ("edge").
     """
     size, side = viewer.inputs.size, viewer.inputs.side
@@ -101,7 +101,7 @@ def distances(
 
 @dataclass(frozen=True, eq=False)
 class Curves:
-    """How one transformation tells. `distances[layer]` (P, T); `probability` (P, T) of each picture's true class;
+    """What one transformation changes. `distances[layer]` (P, T); `probability` (P, T) of each picture's true class;
     `right` (P, T) whether it is the most probable one; `outputs` (P, T, K), the probabilities of all classes; `views`
     uint8 (P, T, C, C, 3), what the network saw."""
 

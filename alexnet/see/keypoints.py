@@ -50,7 +50,7 @@ class AnnotatedPicture:
 
 
 def read_keypoints(path: Path, folder: Path | None = None) -> list[AnnotatedPicture]:
-    """The pictures that a JSON file has key points of; their files lie in `folder` (default: beside it; the built-in
+    """The pictures that a JSON file has key points of; their files lie in `folder` (default: next to it; the built-in
     set's in the part's folder). Raises UserError if the file is no such thing."""
     value = read_json(path)
     if isinstance(value.get("pictures"), list):

@@ -42,7 +42,7 @@ class MapPatch:
         return cls(values, nowhere, nowhere)
 
     def of(self, maps: Tensor, numbers: Int[Tensor, "N"]) -> Tensor:
-        """The same places of other maps, (B, C, H, W) or (B, U), of which `numbers` says the one for each part."""
+        """The same positions of other maps, (B, C, H, W) or (B, U), of which `numbers` says the one for each part."""
         if maps.shape[2:] == self.values.shape[2:]:
             return maps[numbers]
         high, wide = self.values.shape[2:]
@@ -80,13 +80,13 @@ class Local:
     def whole(self) -> int:
         """The number of the first row that has to be computed whole, or how many rows there are."""
         rows = self.passed.network.computable_layers
-        wholes = (place for place, layer in enumerate(rows) if not _in_parts(layer))
+        wholes = (position for position, layer in enumerate(rows) if not _in_parts(layer))
         return next(wholes, len(rows))
 
     def parts(self, part: MapPatch) -> Iterator[tuple[str, MapPatch]]:
         """Row by row what changes: (name, part), of the rows before number `whole`."""
-        for place, layer in enumerate(self.passed.network.computable_layers[: self.whole]):
-            part = self._partly(part, place, self._module(layer))
+        for position, layer in enumerate(self.passed.network.computable_layers[: self.whole]):
+            part = self._partly(part, position, self._module(layer))
             yield layer.row.name, part
 
     def rest(self, entering: Tensor) -> Iterator[tuple[str, Tensor]]:
@@ -100,42 +100,42 @@ class Local:
     def _module(self, layer: Layer) -> nn.Module:
         return self.passed.network.get_submodule(layer.row.name)
 
-    def _partly(self, part: MapPatch, place: int, module: nn.Module) -> MapPatch:
+    def _partly(self, part: MapPatch, position: int, module: nn.Module) -> MapPatch:
         match module:
             case Convolution() if module.window.stride == 1:
-                return self._by_difference(part, place, module)
+                return self._by_difference(part, position, module)
             case Convolution():
-                return self._windows(part, place, module.window, module.without_padding, 0.0)
+                return self._windows(part, position, module.window, module.without_padding, 0.0)
             case MaxPool():
                 window = module.window
                 pool = partial(_max_pool, kernel=window.kernel, stride=window.stride)
-                return self._windows(part, place, window, pool, -torch.inf)
+                return self._windows(part, position, window, pool, -torch.inf)
             case SpatialResponseNorm():
                 size = module.spec.size
                 window = Window(size, before=size // 2, after=(size - 1) // 2)
                 inner = slice(window.before, -window.after or None)
-                return self._windows(part, place, window, lambda x: module(x)[..., inner, inner], 0.0)
+                return self._windows(part, position, window, lambda x: module(x)[..., inner, inner], 0.0)
             case _:
                 return MapPatch(module(part.values), part.tops, part.lefts)
 
     def _windows(
-        self, part: MapPatch, place: int, window: Window, apply: Callable[[Tensor], Tensor], outside: float
+        self, part: MapPatch, position: int, window: Window, apply: Callable[[Tensor], Tensor], outside: float
     ) -> MapPatch:
         """The windows that read any of the part, `apply` being the row on a map that is already padded."""
-        size = self.passed.entering(place).shape[-1]
+        size = self.passed.entering(position).shape[-1]
         height, width = part.values.shape[2:]
         tops, rows = _reached(window, part.tops, height, size)
         lefts, columns = _reached(window, part.lefts, width, size)
-        around = self._around(place, window, outside)
+        around = self._around(position, window, outside)
         high, wide = ((count - 1) * window.stride + window.kernel for count in (rows, columns))
         inside = MapPatch(part.values, part.tops + window.before, part.lefts + window.before)
         values = apply(_read(around, inside, (tops * window.stride, high), (lefts * window.stride, wide)))
         return MapPatch(values, tops, lefts)
 
-    def _by_difference(self, part: MapPatch, place: int, convolution: Convolution) -> MapPatch:
+    def _by_difference(self, part: MapPatch, position: int, convolution: Convolution) -> MapPatch:
         """A convolution is linear: what the part's difference from the clean map makes of it is added to its clean
         output. No sum is taken over what did not change."""
-        clean_in, clean_out = self.passed.entering(place), self.passed[self.passed.network.layers[place].row.name]
+        clean_in, clean_out = self.passed.entering(position), self.passed[self.passed.network.layers[position].row.name]
         window, (height, width) = convolution.window, part.values.shape[2:]
         # conv(x + d) = conv(x) + conv(d): only the difference d is convolved, and its output added to the clean one.
         before = _read(_by_places(clean_in), None, (part.tops, height), (part.lefts, width))
@@ -152,11 +152,11 @@ class Local:
             change = _read(nothing, changed, (tops, rows), (lefts, columns))
         return MapPatch(values.add_(change), tops, lefts)
 
-    def _around(self, place: int, window: Window, outside: float) -> Float[Tensor, "H2 W2 C"]:
+    def _around(self, position: int, window: Window, outside: float) -> Float[Tensor, "H2 W2 C"]:
         """The clean map that enters a row, with what its windows read beyond the edges."""
-        name = self.passed.network.layers[place].row.name
+        name = self.passed.network.layers[position].row.name
         if name not in self.surroundings:
-            clean = self.passed.entering(place)[0]
+            clean = self.passed.entering(position)[0]
             far = max(0, window.far_padding(clean.shape[-1]))
             padded = F.pad(clean, (window.before, far, window.before, far), value=outside)
             self.surroundings[name] = padded.permute(1, 2, 0).contiguous()
@@ -168,7 +168,7 @@ def _max_pool(x: Float[Tensor, "N C m m2"], kernel: int, stride: int) -> Float[T
 
 
 def _in_parts(layer: Layer) -> bool:
-    """Whether each unit of a row reads a window of the map below, or one place of it."""
+    """Whether each unit of a row reads a window of the map below, or one position of it."""
     match layer.row:
         case Conv() | SpatialNorm() | Activation() | Norm() | BatchNorm() | Dropout():
             return True
@@ -202,21 +202,21 @@ def _read(
     rows, columns = (
         begins[:, None] + torch.arange(length, device=begins.device) for begins, length in (vertical, horizontal)
     )
-    # One gather for all rectangles: the map's values and all parts' values stand in one long list, and each place of a
-    # rectangle gets the number of its value there.
-    places = (rows * around.shape[1])[:, :, None] + columns[:, None, :]
+    # One gather for all rectangles: the map's values and all parts' values stand in one long list, and each position of
+    # a rectangle gets the number of its value there.
+    positions = (rows * around.shape[1])[:, :, None] + columns[:, None, :]
     values_pc = around.flatten(0, 1)
     if part is not None:
         values_pc = torch.cat([values_pc, part.values.permute(0, 2, 3, 1).flatten(0, 2)])
         inside, numbers = _places_in(part, rows, columns)
-        places = torch.where(inside, around.shape[0] * around.shape[1] + numbers, places)
-    return values_pc.index_select(0, places.flatten()).unflatten(0, places.shape).permute(0, 3, 1, 2)
+        positions = torch.where(inside, around.shape[0] * around.shape[1] + numbers, positions)
+    return values_pc.index_select(0, positions.flatten()).unflatten(0, positions.shape).permute(0, 3, 1, 2)
 
 
 def _places_in(
     part: MapPatch, rows: Int[Tensor, "N m"], columns: Int[Tensor, "N m2"]
 ) -> tuple[Bool[Tensor, "N m m2"], Int[Tensor, "N m m2"]]:
-    """Which of these places lie inside the parts, and their numbers among all values of the parts."""
+    """Which of these positions are inside the parts, and their numbers among all values of the parts."""
     count, _, high, wide = part.values.shape
     row, column = rows - part.tops[:, None], columns - part.lefts[:, None]
     inside = ((row >= 0) & (row < high))[:, :, None] & ((column >= 0) & (column < wide))[:, None, :]

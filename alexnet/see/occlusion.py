@@ -1,6 +1,6 @@
 """What happens when a grey square covers part of a picture ([Z] §4.2, Fig. 7).
 
-N places of the square · C maps · S side of a view · R, Q rows and columns of places · K classes.
+N positions of the square · C maps · S side of a view · R, Q rows and columns of positions · K classes.
 """
 
 from collections.abc import Callable, Iterator
@@ -19,9 +19,9 @@ from alexnet.see.local import Local, MapPatch
 from alexnet.see.units import Unit, check_unit, last_convolution
 
 BATCH = 640
-"""Places of the square computed together where every unit reads all of the map."""
+"""Positions of the square computed together where every unit reads all of the map."""
 BLOCK = 7
-"""Neighbouring places of the square along each axis whose windows are computed together."""
+"""Neighbouring positions of the square along each axis whose windows are computed together."""
 GREY = 128.0
 
 
@@ -56,7 +56,8 @@ class Square:
 
 @dataclass(frozen=True, eq=False)
 class Occlusion:
-    """Fig. 7's three maps, one value for each place of the square: rows from top to bottom, columns from left to right.
+    """Fig. 7's three maps, one value for each position of the square: rows from top to bottom, columns from left to
+    right.
 
     `corners` pixels of the square's upper (left) edge; `total` the watched map's sum; `probability` of the true class;
     `predicted` the most probable class; `clean_…` without a square. `watched`: the map, strongest on the clean
@@ -100,7 +101,7 @@ class Occlusion:
 
 
 class Occluder:
-    """Covers one picture, prepared once, at any places: coarse ones first, if someone is waiting.
+    """Covers one picture, prepared once, at any positions: coarse ones first, if someone is waiting.
 
     `input`: (1, 3, S, S), as the network takes it. `watched`: the map whose total is taken. The square moves in front
     of the picture, so what it covers becomes grey minus the mean there. Only what the square reaches is computed
@@ -114,7 +115,7 @@ class Occluder:
         self.local = Local(passed)
 
     @isolated(inference=True)
-    def places(self, tops: Int[Tensor, "N"], lefts: Int[Tensor, "N"]) -> tuple[Tensor, Tensor]:
+    def positions(self, tops: Int[Tensor, "N"], lefts: Int[Tensor, "N"]) -> tuple[Tensor, Tensor]:
         """(totals (N,), probabilities (N, K)) with the square at these corners.
 
         Neighbours go up together as long as rows are computed in part; what has to be whole, all at once."""
@@ -163,9 +164,9 @@ def strongest_map(passed: ForwardPass, layer: str) -> Unit:
 
 
 @dataclass(frozen=True, eq=False)
-class Places:
-    """Places of the square computed together: numbers of their rows and columns in the grid, the watched map's totals
-    and all probabilities there. `step`: how many places apart the ones tried so far are."""
+class Positions:
+    """Positions of the square computed together: numbers of their rows and columns in the grid, the watched map's totals
+    and all probabilities there. `step`: how many positions apart the ones tried so far are."""
 
     step: int
     rows: Int[Tensor, "N"]
@@ -184,13 +185,13 @@ def occlude(
     watched: Unit | None = None,
     coarse: int = 1,
     together: int = BATCH,
-    found: Callable[[Places], None] | None = None,
+    found: Callable[[Positions], None] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Occlusion:
     """Slide the square over the centre view of a record, uint8 (S, S, 3), or over one with its forward pass.
 
     `label`: the true class (default: the most probable one without the square); `watched`: the map whose total is
-    taken (default: the last convolution's strongest); `coarse`: try every so many places first, `together` at a time;
+    taken (default: the last convolution's strongest); `coarse`: try only every so many positions first, `together` at a time;
     `found` receives them as they are computed. Raises UserError for a square larger than the picture, or a map that
     does not exist.
     """
@@ -204,11 +205,11 @@ def occlude(
     edges, count, done = torch.tensor(corners, device=passed.inputs.device), len(corners), 0
     totals_rq, probabilities_rqk = torch.zeros(count, count), torch.zeros(count, count, len(clean_k))
     for step, rows, columns in rounds(count, coarse, together):
-        totals, probabilities = (one.cpu() for one in occluder.places(edges[rows], edges[columns]))
+        totals, probabilities = (one.cpu() for one in occluder.positions(edges[rows], edges[columns]))
         totals_rq[rows, columns], probabilities_rqk[rows, columns] = totals, probabilities
         done += len(rows)
         if found:
-            found(Places(step, rows, columns, totals, probabilities))
+            found(Positions(step, rows, columns, totals, probabilities))
         if progress:
             progress(done, count**2)
     return Occlusion(
@@ -226,24 +227,24 @@ def occlude(
 
 
 def rounds(count: int, coarse: int, together: int) -> Iterator[tuple[int, Int[Tensor, "N"], Int[Tensor, "N"]]]:
-    """Every place of a grid of `count` × `count` once: steps between places, rows, columns, `together` at a time.
+    """Every position of a grid of `count` × `count` once: steps between positions, rows, columns, `together` at a time.
 
-    First every `coarse`-th place along each axis and the last one, then those halfway between, and so on; row by row.
+    First every `coarse`-th position along each axis and the last one, then those halfway between, and so on; row by row.
     """
     tried = torch.zeros(count, count, dtype=torch.bool)
     step = coarse
     while step:
         along = torch.tensor(sorted({*range(0, count, step), count - 1}))
-        places = torch.cartesian_prod(along, along)
-        fresh = places[~tried[places[:, 0], places[:, 1]]]
-        tried[places[:, 0], places[:, 1]] = True
+        positions = torch.cartesian_prod(along, along)
+        fresh = positions[~tried[positions[:, 0], positions[:, 1]]]
+        tried[positions[:, 0], positions[:, 1]] = True
         for some in fresh.split(together):
             yield step, some[:, 0], some[:, 1]
         step //= 2
 
 
 def neighbours(tops: Int[Tensor, "N"], lefts: Int[Tensor, "N"]) -> list[Int[Tensor, "M"]]:
-    """Places grouped by nearness, `BLOCK` × `BLOCK` or fewer: their numbers. A square near an edge of the picture
+    """Positions grouped by nearness, `BLOCK` × `BLOCK` or fewer: their numbers. A square near an edge of the picture
     reaches less of every map than one in the middle, so those that reach alike are best computed together."""
     row, column = ((axis.unique(return_inverse=True)[1] // BLOCK) for axis in (tops, lefts))
     group = row * (int(column.max()) + 1) + column

@@ -27,7 +27,7 @@ PICTURES = 32
 
 @dataclass(frozen=True, eq=False)
 class UnitPatch:
-    """A unit excited by a picture: `value`, its activation; `picture`, the number in the part, `key` and `label` the
+    """A unit excited by a picture: `value`, its activation; `picture`, the number in the split, `key` and `label` the
     picture's; `box`, the pixels of the centre view that it saw, `frame` the same with what lies beyond the edge;
     `patch` uint8 (h, w, 3) and `projection` float32 (3, h, w), both inside the box."""
 
@@ -42,13 +42,13 @@ class UnitPatch:
     projection: np.ndarray
 
     def as_json(self) -> dict[str, Any]:
-        place = None if self.unit.row is None else [self.unit.row, self.unit.column]
+        position = None if self.unit.row is None else [self.unit.row, self.unit.column]
         return {
             "value": self.value,
             "picture": self.picture,
             "key": self.key,
             "label": self.label,
-            "at": place,
+            "at": position,
             "box": list(self.box),
         }
 
@@ -56,7 +56,7 @@ class UnitPatch:
 @isolated()
 def patches_of(
     viewer: ViewAverager,
-    part: StoreSplit,
+    split: StoreSplit,
     top: Top,
     layer: str,
     channels: Sequence[int],
@@ -64,23 +64,23 @@ def patches_of(
     method: Method = "deconvnet",
     norms: NormRule | None = None,
 ) -> dict[int, list[UnitPatch]]:
-    """For each of `channels` its strongest pictures, the strongest first; fewer where the part has fewer pictures.
+    """For each of `channels` its strongest pictures, the strongest first; fewer where the split has fewer pictures.
 
     The pictures are read and looked at again; a picture that several channels share, once for all of them.
     """
     best = top[layer]
     wanted = [
-        (channel, rank, int(best.pictures[channel, rank]), int(best.places[channel, rank]))
+        (channel, rank, int(best.pictures[channel, rank]), int(best.positions[channel, rank]))
         for channel in channels
         for rank in range(best.values.shape[1])
         if best.pictures[channel, rank] != NONE
     ]
     numbers = sorted({picture for _, _, picture, _ in wanted})
     found: dict[tuple[int, int], UnitPatch] = {}
-    for records, indices in batches(part, PICTURES, numbers):
+    for records, indices in batches(split, PICTURES, numbers):
         batch = indices.tolist()
         here = [entry for entry in wanted if entry[2] in batch]
-        units = [unit_at(viewer.network, layer, channel, place) for channel, _, _, place in here]
+        units = [unit_at(viewer.network, layer, channel, position) for channel, _, _, position in here]
         passed = run_forward(viewer.network, inputs_of(viewer, records))
         of = [batch.index(picture) for _, _, picture, _ in here]
         seen = project(passed, units, of, method=method, norms=norms)
@@ -91,8 +91,8 @@ def patches_of(
                 unit=units[number],
                 value=float(seen.values[number]),
                 picture=picture,
-                key=part.keys[picture],
-                label=int(part.labels[picture]),
+                key=split.keys[picture],
+                label=int(split.labels[picture]),
                 box=box,
                 frame=seen.frames[number],
                 patch=cut(views[of[number]], box),

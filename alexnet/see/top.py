@@ -37,17 +37,21 @@ class About(TypedDict):
     pictures: Count
 
 
+TENSORS = ("values", "pictures", "places")
+"""What a file calls the tensors of a layer."""
+
+
 @dataclass(frozen=True, eq=False)
 class Strongest:
     """The strongest activations of each channel of a layer, the strongest first, at most one for each picture.
 
-    `values` float32 (C, T), −inf where there were fewer pictures; `pictures` (C, T) their numbers in the part, −1 for
-    none; `places` (C, T) where in the map: row · W + column. Of equal values the earlier picture comes first.
+    `values` float32 (C, T), −inf where there were fewer pictures; `pictures` (C, T) their numbers in the split, −1 for
+    none; `positions` (C, T) where in the map: row · W + column. Of equal values the earlier picture comes first.
     """
 
     values: Float[Tensor, "C T"]
     pictures: Int[Tensor, "C T"]
-    places: Int[Tensor, "C T"]
+    positions: Int[Tensor, "C T"]
 
     @classmethod
     def none(cls, channels: int, kept: int) -> "Strongest":
@@ -56,14 +60,15 @@ class Strongest:
 
     @property
     def is_sound(self) -> bool:
-        """Whether types and shapes are those of the class, numbers of pictures and places none below what is none."""
-        shapes = {tuple(tensor.shape) for tensor in (self.values, self.pictures, self.places)}
-        types = self.values.dtype, self.pictures.dtype, self.places.dtype
+        """Whether types and shapes are those of the class, numbers of pictures and positions none below what is
+        none."""
+        shapes = {tuple(tensor.shape) for tensor in (self.values, self.pictures, self.positions)}
+        types = self.values.dtype, self.pictures.dtype, self.positions.dtype
         alike = len(shapes) == 1 and self.values.ndim == 2 and self.values.shape[1] > 0
         known = alike and types == (torch.float32, torch.int64, torch.int64)
         return (
             known
-            and bool(((self.pictures >= NONE) & (self.places >= NONE)).all())
+            and bool(((self.pictures >= NONE) & (self.positions >= NONE)).all())
             and not bool(self.values.isnan().any())
         )
 
@@ -77,12 +82,12 @@ class Strongest:
         kept = self.values.shape[1]
         values = torch.cat([self.values, other.values], dim=1)
         pictures = torch.cat([self.pictures, other.pictures], dim=1)
-        places = torch.cat([self.places, other.places], dim=1)
+        positions = torch.cat([self.positions, other.positions], dim=1)
         # Sorted by picture first and then, stably, by value: of equal values the earlier picture comes first.
         by_picture = torch.where(pictures == NONE, torch.iinfo(torch.int64).max, pictures).argsort(dim=1)
         by_value = values.gather(1, by_picture).argsort(dim=1, descending=True, stable=True)[:, :kept]
         order = by_picture.gather(1, by_value)
-        return Strongest(values.gather(1, order), pictures.gather(1, order), places.gather(1, order))
+        return Strongest(values.gather(1, order), pictures.gather(1, order), positions.gather(1, order))
 
     def with_batch(self, maps: Tensor, numbers: Int[Tensor, "B"]) -> "Strongest":
         """The strongest of these and of a batch's maps, (B, C, H, W) or (B, C); `numbers`: the pictures'."""
@@ -95,17 +100,17 @@ class Strongest:
         order = strongest_first(values_db, self.values.shape[1])
         news = Strongest(values_db.gather(1, order), numbers[order], places_db.gather(1, order))
         better = self.only(rising).merged(news)
-        changed = Strongest(self.values.clone(), self.pictures.clone(), self.places.clone())
+        changed = Strongest(self.values.clone(), self.pictures.clone(), self.positions.clone())
         changed.values[rising], changed.pictures[rising] = better.values, better.pictures
-        changed.places[rising] = better.places
+        changed.positions[rising] = better.positions
         return changed
 
     def only(self, channels: Int[Tensor, "D"]) -> "Strongest":
-        return Strongest(self.values[channels], self.pictures[channels], self.places[channels])
+        return Strongest(self.values[channels], self.pictures[channels], self.positions[channels])
 
 
 def strongest_first(values: Float[Tensor, "D B"], count: int) -> Int[Tensor, "D T"]:
-    """The places of the `count` largest of each row, or of all that there are, the largest first and of equal ones the
+    """The positions of the `count` largest of each row, or of all that there are, the largest first and of equal ones the
     first first. The head of a stable sort, which would sort the rest too."""
     bits = (values + 0.0).view(torch.int32).long()  # + 0.0: there is one zero
     rising = torch.where(bits < 0, bits ^ 0x7FFF_FFFF, bits)  # as the values do, negative ones too
@@ -131,9 +136,9 @@ class Top:
     def save(self, path: Path, kind: str = "explorer") -> None:
         """Write a safetensors file, marked as of a `kind`. Raises UserError if it can't be written."""
         tensors = {
-            f"{name}/{what}": getattr(found, what)
+            f"{name}/{what}": tensor
             for name, found in self.layers.items()
-            for what in ("values", "pictures", "places")
+            for what, tensor in zip(TENSORS, (found.values, found.pictures, found.positions), strict=True)
         }
         save_tensors(path, tensors, self.about | {"layers": list(self.layers), GENERATOR: mark(kind)})
 
@@ -144,10 +149,7 @@ class Top:
         about.pop(GENERATOR, None)
         check(about, About, path, "Make it again.")
         try:
-            layers = {
-                name: Strongest(*(tensors[f"{name}/{what}"] for what in ("values", "pictures", "places")))
-                for name in about.pop("layers")
-            }
+            layers = {name: Strongest(*(tensors[f"{name}/{what}"] for what in TENSORS)) for name in about.pop("layers")}
         except KeyError as fault:
             raise UserError(f"{path}: holds no strongest pictures ({fault} is missing).") from None
         for name, found in layers.items():
@@ -156,15 +158,15 @@ class Top:
         return cls(layers, about)
 
 
-def pass_over(run: Run, store: Store, part: str) -> dict[str, Any]:
-    """What tells a pass of a run over a part of a store from others: what the shards of one have in common."""
-    return {"run": tensor_digest(run.network.state_dict()), "store": store.fingerprint, "part": part}
+def pass_over(run: Run, store: Store, split: str) -> dict[str, Any]:
+    """What tells a pass of a run over a split from others: what the shards of one have in common."""
+    return {"run": tensor_digest(run.network.state_dict()), "store": store.fingerprint, "part": split}
 
 
 @isolated()
 def find_top(
     viewer: ViewAverager,
-    part: StoreSplit,
+    split: StoreSplit,
     layers: Sequence[str],
     *,
     kept: int = KEPT,
@@ -172,17 +174,17 @@ def find_top(
     about: dict[str, Any] | None = None,
     progress: Progress | None = None,
 ) -> Top:
-    """Look at every picture of a part of a store once (centre view) and keep the strongest of each channel of `layers`.
+    """Look at every picture of a split once (centre view) and keep the strongest of each channel of `layers`.
 
-    `shard` (i, n): look at the i-th of n equal spans of the part only, to be merged later. Raises UserError for a layer
+    `shard` (i, n): look at the i-th of n equal spans of the split only, to be merged later. Raises UserError for a layer
     that there is not, UsageError for a shard that there is not.
     """
     if not 0 <= shard[0] < shard[1]:
         raise UsageError(f"shard {shard[0] + 1} of {shard[1]}: number them 1 … {max(1, shard[1])}.")
     network = viewer.network
     found = {name: Strongest.none(network.layer(name).leaving.maps, kept) for name in layers}
-    start, end = (len(part) * (shard[0] + step) // shard[1] for step in (0, 1))
-    for records, numbers in batches(part, BATCH, np.arange(start, end), progress):
+    start, end = (len(split) * (shard[0] + step) // shard[1] for step in (0, 1))
+    for records, numbers in batches(split, BATCH, np.arange(start, end), progress):
         with isolated(inference=True), network.copies.in_use():
             for name, maps in network.maps_in_turn(inputs_of(viewer, records), layers):
                 found[name] = found[name].with_batch(maps, torch.from_numpy(numbers))

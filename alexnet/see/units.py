@@ -1,4 +1,4 @@
-"""Naming units: which layer, which map, which place in it; what a unit sees of the picture; which are strongest.
+"""Naming units: which layer, which map, which position in it; what a unit sees of the picture; which are strongest.
 
 B pictures · C maps (or units of a fully connected layer) · H, W rows and columns.
 """
@@ -24,7 +24,7 @@ CHANNELS_SHOWN = 12
 
 @dataclass(frozen=True)
 class Unit:
-    """A unit of a layer: `channel` is its map, `row` and `column` its place there. Without a place: the whole map, or
+    """A unit of a layer: `channel` is its map, `row` and `column` its position there. Without one: the whole map, or
     the unit itself in a fully connected layer."""
 
     layer: str
@@ -33,19 +33,19 @@ class Unit:
     column: int | None = None
 
     def __str__(self) -> str:
-        place = "" if self.row is None else f" at {self.row},{self.column}"
-        return f"{self.layer} · {self.channel}{place}"
+        position = "" if self.row is None else f" at {self.row},{self.column}"
+        return f"{self.layer} · {self.channel}{position}"
 
 
 def check_unit(network: Network, unit: Unit) -> Layer:
-    """The unit's layer. Raises UserError, saying which there are, if there is no such layer, map or place."""
+    """The unit's layer. Raises UserError, saying which there are, if there is no such layer, map or position."""
     layer = network.layer(unit.layer)
     maps, side = layer.leaving.maps, layer.leaving.side
     if not 0 <= unit.channel < maps:
         raise UserError(f"{unit.layer} has no map {unit.channel}; it has {maps}: 0 … {maps - 1}.")
     if unit.row is not None and not (0 <= unit.row < side and 0 <= (unit.column or 0) < side):
         raise UserError(
-            f"{unit.layer}'s maps have no place {unit.row},{unit.column}; rows and columns are 0 … {side - 1}."
+            f"{unit.layer}'s maps have no position {unit.row},{unit.column}; rows and columns are 0 … {side - 1}."
         )
     return layer
 
@@ -75,25 +75,25 @@ def peaks(maps: Tensor) -> tuple[Float[Tensor, "B C"], Int[Tensor, "B C"]]:
     A pool over the whole map: where channels lie last, four times as fast as a maximum."""
     if maps.ndim == 2:
         return maps, torch.zeros_like(maps, dtype=torch.int64)
-    values, places = F.max_pool2d(maps, maps.shape[2:], return_indices=True)
-    return values.flatten(1), places.flatten(1)
+    values, positions = F.max_pool2d(maps, maps.shape[2:], return_indices=True)
+    return values.flatten(1), positions.flatten(1)
 
 
-def unit_at(network: Network, layer: str, channel: int, place: int) -> Unit:
-    """The unit at `place` (row · W + column) of a map; without a place in layers that have no rows and columns."""
+def unit_at(network: Network, layer: str, channel: int, position: int) -> Unit:
+    """The unit at `position` (row · W + column) of a map; without one in layers that have no rows and columns."""
     side = network.layer(layer).leaving.side
-    return Unit(layer, channel) if side == 1 else Unit(layer, channel, *divmod(place, side))
+    return Unit(layer, channel) if side == 1 else Unit(layer, channel, *divmod(position, side))
 
 
 def strongest_units(network: Network, maps: Tensor, layer: str, channels: Sequence[int] | int) -> list[Unit]:
     """Of one picture's output of `layer`, (1, C, H, W) or (1, U): the unit at the peak of each of `channels`; for a
     number, of the so many channels whose peaks are highest."""
-    values, places = peaks(maps)
+    values, positions = peaks(maps)
     if isinstance(channels, int):
         channels = values[0].argsort(descending=True, stable=True)[:channels].tolist()
     for channel in channels:
         check_unit(network, Unit(layer, channel))
-    return [unit_at(network, layer, channel, int(places[0, channel])) for channel in channels]
+    return [unit_at(network, layer, channel, int(positions[0, channel])) for channel in channels]
 
 
 def numbers_in(words: str, count: int, what: str) -> list[int]:
@@ -136,7 +136,7 @@ def output_row(network: Network, number: int) -> str:
 def _rows_of(network: Network, number: int) -> list[Row]:
     """The n-th row with weights and those behind it, before the next one."""
     rows = [layer.row for layer in network.layers]
-    starts = [place for place, row in enumerate(rows) if isinstance(row, Weighted)]
+    starts = [position for position, row in enumerate(rows) if isinstance(row, Weighted)]
     if not 1 <= number <= len(starts):
         raise UserError(f"{network.table.name} has no layer {number}; its layers with weights are 1 … {len(starts)}.")
     return rows[starts[number - 1] : starts[number] if number < len(starts) else len(rows)]

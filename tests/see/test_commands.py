@@ -159,8 +159,8 @@ def test_parts(see: Callable, picture: Path, tmp_path: Path) -> None:
 def test_what_is_refused_in_a_sentence(
     see: Callable, picture: Path, store: Store, method: str, options: list[str], code: int, message: str
 ) -> None:
-    places = {"PICTURE": picture, "STORE": store.path}
-    found, _, told = see(method, *(places.get(option, option) for option in options))
+    positions = {"PICTURE": picture, "STORE": store.path}
+    found, _, told = see(method, *(positions.get(option, option) for option in options))
     assert found == code
     assert message in told
     assert "Traceback" not in told

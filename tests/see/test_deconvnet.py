@@ -120,8 +120,8 @@ def test_methods_are_lines_of_one_table(method: Method) -> None:
     flat = torch.zeros(1, 4, 13 * 13, dtype=torch.double)
     switches = passed.activations.switches["p"]
     for c in range(4):
-        for place, value in zip(switches[0, c].flatten(), signal[0, c].flatten(), strict=True):
-            flat[0, c, place] += value
+        for position, value in zip(switches[0, c].flatten(), signal[0, c].flatten(), strict=True):
+            flat[0, c, position] += value
     signal = flat.view(1, 4, 13, 13)
     if method != "deconvnet":
         x = passed["ra"].clone().requires_grad_()
@@ -173,14 +173,16 @@ def test_parts_of_maps_give_what_whole_maps_give(
         if layer.leaving.side == 1:
             continue
         last = layer.leaving.side - 1
-        places = [(0, 0), (0, last), (last, last // 2), (last // 2, 0), (last // 2, last // 2), (last, last)]
-        units = [Unit(layer.row.name, number % layer.leaving.maps, *place) for number, place in enumerate(places)]
+        positions = [(0, 0), (0, last), (last, last // 2), (last // 2, 0), (last // 2, last // 2), (last, last)]
+        units = [
+            Unit(layer.row.name, number % layer.leaving.maps, *position) for number, position in enumerate(positions)
+        ]
         of = torch.arange(len(units)) % 2
         signal = torch.zeros(len(units), *passed[layer.row.name].shape[1:], dtype=torch.double)
         for number, unit in enumerate(units):
-            place = (unit.channel, unit.row, unit.column)
-            value = passed[layer.row.name][(int(of[number]), *place)] if method == "deconvnet" else 1.0
-            signal[(number, *place)] = value
+            position = (unit.channel, unit.row, unit.column)
+            value = passed[layer.row.name][(int(of[number]), *position)] if method == "deconvnet" else 1.0
+            signal[(number, *position)] = value
         expected = descend(passed, layer.row.name, MapPatch.whole(signal), of, RULES[method], overlap)
         found = project(passed, units, of.tolist(), method=method, overlap=overlap).pixels
         torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6 * float(expected.abs().max()))

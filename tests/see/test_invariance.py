@@ -121,11 +121,11 @@ def test_the_whole_figure_of_some_pictures(run: Run, store: Store) -> None:
     told = found.as_json()
     assert [line["transformation"] for line in told["summary"]] == ["translation", "scale", "rotation"]
     for one in told["curves"]:
-        place = min(
+        position = min(
             range(len(one["amounts"])), key=lambda n: abs(one["amounts"][n] - (1 if one["unit"] == "times" else 0))
         )
         for layer in found.layers:
-            assert all(distance[place] < 1e-3 for distance in one["distances"][layer]), "unmoved, nothing changes"
+            assert all(distance[position] < 1e-3 for distance in one["distances"][layer]), "unmoved, nothing changes"
     with pytest.raises(UserError, match="has no layer 'relu9'"):
         invariance_of(run.viewer, records, [0, 0, 0], names="abc", class_names=run.class_names, layers=["relu9"])
 

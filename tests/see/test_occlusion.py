@@ -129,7 +129,7 @@ class PlainOccluder(Occluder):
     """The same from whole pictures through the whole network."""
 
     @isolated(inference=True)
-    def places(self, tops: torch.Tensor, lefts: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def positions(self, tops: torch.Tensor, lefts: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         pictures = MapPatch(self._patches(tops, lefts), tops, lefts).onto(self.passed.inputs)
         last = self.viewer.network.layers[-1].row.name
         maps = self.viewer.maps(pictures, {self.watched.layer, last})
@@ -198,11 +198,11 @@ def test_any_layer_can_be_watched(watched: Unit) -> None:
 
 def test_neighbours_are_every_place_once() -> None:
     edges = torch.arange(0, 40, 2)
-    places = torch.cartesian_prod(edges, edges)[torch.randperm(400, generator=torch.Generator().manual_seed(0))]
-    groups = neighbours(places[:, 0], places[:, 1])
+    positions = torch.cartesian_prod(edges, edges)[torch.randperm(400, generator=torch.Generator().manual_seed(0))]
+    groups = neighbours(positions[:, 0], positions[:, 1])
     assert torch.equal(torch.cat(groups).sort().values, torch.arange(400))
     for group in groups:
-        some = places[group]
+        some = positions[group]
         assert int((some.amax(dim=0) - some.amin(dim=0)).max()) <= 2 * (BLOCK - 1)
 
 
@@ -214,7 +214,7 @@ def test_places_can_be_asked_in_any_order() -> None:
     watched = strongest_map(passed, "relu5")
     occluder = Occluder(viewer, passed, whole.square, watched)
     tops, lefts = torch.tensor([whole.corners[4], 0]), torch.tensor([whole.corners[2], whole.corners[-1]])
-    totals, probabilities = occluder.places(tops, lefts)
+    totals, probabilities = occluder.positions(tops, lefts)
     assert float(totals[0]) == pytest.approx(float(whole.total[4, 2]), rel=1e-4)
     assert float(probabilities[1, whole.label]) == pytest.approx(float(whole.probability[0, -1]), rel=1e-4)
 
@@ -230,9 +230,9 @@ def test_progress_and_summary() -> None:
     viewer = viewer_of(small("toy"))
     told: list[tuple[int, int]] = []
     found = occlude(viewer, record_for(viewer), progress=lambda done, total: told.append((done, total)))
-    places = len(found.corners) ** 2
-    assert told[-1] == (places, places)
-    assert [done for done, _ in told] == [min(BATCH * (n + 1), places) for n in range(len(told))]
+    positions = len(found.corners) ** 2
+    assert told[-1] == (positions, positions)
+    assert [done for done, _ in told] == [min(BATCH * (n + 1), positions) for n in range(len(told))]
     row, column = divmod(int(found.probability.argmin()), len(found.corners))
     assert found.weakest == (found.corners[row] + 2.5, found.corners[column] + 2.5)
     told_json = found.as_json(tuple("abcde"))

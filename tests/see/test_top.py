@@ -45,7 +45,7 @@ def test_one_pass_finds_what_sorting_everything_finds(top: Top, run: Run, store:
             assert float(values_cn[channel, picture]) == pytest.approx(float(values_cn[channel, order[rank]]), rel=1e-4)
             if maps.ndim == 4:
                 peak = maps[picture, channel].flatten()
-                assert float(peak[found.places[channel, rank]]) == pytest.approx(float(peak.max()), rel=1e-4)
+                assert float(peak[found.positions[channel, rank]]) == pytest.approx(float(peak.max()), rel=1e-4)
         assert len(set(found.pictures[channel].tolist())) == 9
 
 
@@ -127,12 +127,12 @@ def test_evolution_follows_the_strongest_picture_over_the_snapshots(run: Run, st
     found = evolve(run, part, {"conv2": [1, 4], "fc7": [0]}, progress=lambda done, total: told.append((done, total)))
     assert found.epochs == (1, 2, 5)
     assert told[-1] == (180, 180)
-    for place, epoch in enumerate(found.epochs):
+    for position, epoch in enumerate(found.epochs):
         network = run.folder.load_weights(run.folder.snapshots[epoch])
         records = torch.from_numpy(part.pictures[:].copy())
         maps = run_forward(network, inputs_of(run.viewer, records))["conv2"]
         for channel in (1, 4):
-            one = found.features["conv2"][channel][place]
+            one = found.features["conv2"][channel][position]
             assert one.value == pytest.approx(float(maps[:, channel].max().detach()), rel=1e-4)
             assert isinstance(one.unit, Unit)
     pictures = [one.picture for one in found.features["conv2"][1]]

@@ -60,8 +60,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
         run, store = Path(given), Path(os.environ["ALEXNET_SEE_STORE"])
         folder = Path(os.environ["ALEXNET_SEE_PICTURES"])
     else:
-        place = tmp_path_factory.mktemp("truth")
-        run, store, folder = place / "run", place / "store", place / "pictures"
+        position = tmp_path_factory.mktemp("truth")
+        run, store, folder = position / "run", position / "store", position / "pictures"
         assert cli.main(["prepare", f"synthetic:{folder}", str(store)]) == 0
         options = ["--width", "0.25", "--epochs", "14", "--batch", "64", "--patience", "3"]
         assert cli.main(["train", str(store), "--out", str(run), *options]) == 0

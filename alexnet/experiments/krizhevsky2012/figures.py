@@ -201,7 +201,7 @@ FIG4_HEADS = ("test", "nearest training pictures →")
 
 def fig4(lab: Lab) -> Finding:
     """[A] §6.1, Fig. 4. Right: exact search by Euclidean distance in fc7, the last hidden layer, of the centre view.
-    For all test pictures: the share of the six nearest training pictures that are of the same class, beside that of
+    For all test pictures: the share of the six nearest training pictures that are of the same class, next to that of
     the nearest by pixels (averaged to 32 × 32, the centre view as well)."""
     base = lab.base()
     lab.plan([base])
@@ -227,14 +227,14 @@ def _same_class_shares(lab: Lab, base: Trial, seed: int) -> dict[str, float]:
     return shares
 
 
-def thumbnails_of(run: Run, part: StoreSplit, indices: np.ndarray | None = None) -> np.ndarray:
+def thumbnails_of(run: Run, split: StoreSplit, indices: np.ndarray | None = None) -> np.ndarray:
     """The centre view's pixels, averaged to 32 × 32 where it is larger, float32 (N, 3·32·32)."""
     side = min(THUMBNAIL, run.inputs.size)
 
     def shrink(records: Tensor) -> Tensor:
         return F.adaptive_avg_pool2d(inputs_of(run.viewer, records).float(), side).flatten(1).cpu()
 
-    return described(part, shrink, indices)
+    return described(split, shrink, indices)
 
 
 def share_of_same_class(order: np.ndarray, labels: np.ndarray, known_labels: np.ndarray) -> float:

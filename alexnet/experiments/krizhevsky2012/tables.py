@@ -102,7 +102,7 @@ def average_rows(
     lab: Lab, groups: Sequence[tuple[str, Sequence[Sequence[Probabilities]], tuple[str, ...]]], id: str
 ) -> list[Row]:
     """The errors of single networks and averages: for each group what it is, the members of each average, and their
-    runs; beside the numbers that the paper has for it in the table `id`."""
+    runs; next to the numbers that the paper has for it in the table `id`."""
     return [
         row
         for what, averages, runs in groups
@@ -233,7 +233,7 @@ def _logged_rows(lab: Lab, run: LoggedRun, trial: Trial, found: Sequence[Errors]
 
 
 def _against_145(lab: Lab, run: LoggedRun, errors: Sequence[float], reference: Sequence[float]) -> Verdict | None:
-    """Whether ours lies on the same side of run 145 as the log's, on the same set and by ten views; None where the log
+    """Whether ours is on the same side of run 145 as the log's, on the same set and by ten views; None where the log
     has no such pair."""
     logged = next((r.top1 for r in run.results if (r.set, r.views) == ("2012 validation", 10)), None)
     of_145 = by_recipe()[REFERENCE].results[0].top1

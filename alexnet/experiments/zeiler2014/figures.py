@@ -86,10 +86,10 @@ def dead_share(best: Strongest) -> float:
 
 
 def _top_drawing(lab: Lab, trial: Trial, top: Top, layer: str) -> charts.Drawing:
-    run, part = lab.opened_in_fp32(trial, 0), lab.store.splits[lab.split]
+    run, split = lab.opened_in_fp32(trial, 0), lab.store.splits[lab.split]
     shown = evenly_spread(len(top[layer].values))
-    figure = figures.top_figure(patches_of(run.viewer, part, top, layer, shown), layer)
-    caption = f"{layer}: projections of the nine strongest activations of {len(shown)} maps, beside what they saw"
+    figure = figures.top_figure(patches_of(run.viewer, split, top, layer, shown), layer)
+    caption = f"{layer}: projections of the nine strongest activations of {len(shown)} maps, next to what they saw"
     return charts.drawing(layer, figure, caption, photographs=not lab.built_in)
 
 
@@ -154,8 +154,8 @@ def fig6(lab: Lab) -> Finding:
         for claim, name, worse, better, unit in (
             ("without clipping one filter dominates more", "dominance", bare, ours, ""),
             ("[A]'s first layer has more dead filters than ours", "dead", theirs, ours, "points"),
-            ("more of its energy lies in very high and very low frequencies", "extreme", theirs, ours, "points"),
-            ("more of its energy lies beyond what its stride can carry", "aliased", theirs, ours, "points"),
+            ("more of its energy is in very high and very low frequencies", "extreme", theirs, ours, "points"),
+            ("more of its energy is beyond what its stride can carry", "aliased", theirs, ours, "points"),
         )
     )
     named = [figures.filters_of(lab.opened_in_fp32(trial, 0).network, what) for what, trial in trials.items()]

@@ -1,6 +1,6 @@
 """What [Z] does to single pictures: moves them, covers parts of them, masks the same part of several.
 
-R, Q rows and columns of places of the square · S side of a view.
+R, Q rows and columns of positions of the square · S side of a view.
 """
 
 from collections.abc import Sequence
@@ -39,10 +39,10 @@ from alexnet.see.patches import patches_of
 def right_first(lab: Lab, run: Run, wanted: int) -> np.ndarray:
     """Numbers of so many pictures of the measured split, evenly spread: those that the run gets right in the centre
     view, and after them, where there are too few, others."""
-    part = lab.store.splits[lab.split]
-    spread = np.unique(np.linspace(0, len(part) - 1, min(len(part), 4 * wanted)).round().astype(int))
-    answers = run.viewer.probabilities(torch.from_numpy(part.read(spread))).argmax(dim=1).numpy()
-    right = answers == part.labels[spread]
+    split = lab.store.splits[lab.split]
+    spread = np.unique(np.linspace(0, len(split) - 1, min(len(split), 4 * wanted)).round().astype(int))
+    answers = run.viewer.probabilities(torch.from_numpy(split.read(spread))).argmax(dim=1).numpy()
+    right = answers == split.labels[spread]
     evenly = np.concatenate([_evenly(spread[right], wanted), spread[~right]])
     return evenly[:wanted]
 
@@ -90,13 +90,13 @@ def fig5(lab: Lab) -> Finding:
 
 
 def _moved(lab: Lab, trial: Trial, seed: int, pictures: int) -> Invariance:
-    run, part = lab.opened_in_fp32(trial, seed), lab.store.splits[lab.split]
+    run, split = lab.opened_in_fp32(trial, seed), lab.store.splits[lab.split]
     numbers = right_first(lab, run, pictures)
     return invariance_of(
         run.viewer,
-        torch.from_numpy(part.read(numbers)),
-        part.labels[numbers].tolist(),
-        names=[str(part.keys[number]) for number in numbers.tolist()],
+        torch.from_numpy(split.read(numbers)),
+        split.labels[numbers].tolist(),
+        names=[str(split.keys[number]) for number in numbers.tolist()],
         class_names=run.class_names,
     )
 
@@ -130,13 +130,13 @@ COVERED: dict[str, tuple[str, Unit]] = {
     "class": ("the same with the fall of the true class's probability", ""),
     "clean": ("probability of the true class, nothing covered", "%"),
     "weakest": ("the same with the square where it hurts most", "%"),
-    "changed": ("places of the square at which another class is most probable", "%"),
+    "changed": ("positions of the square at which another class is most probable", "%"),
 }
 
 
 def fig7(lab: Lab) -> Finding:
     """[Z] §4.2, Fig. 7; the square is a seventh of the view's side, grey 128, moved by a quarter of itself ([Z] names
-    none of these). For each picture, over the places of the square: the correlation of the projection's energy below
+    none of these). For each picture, over the positions of the square: the correlation of the projection's energy below
     it with the fall of the map's total, and with the fall of the probability; means over 12 pictures."""
     ours = our_model(lab)
     watched_convolution(ours)  # refused before anything is trained
@@ -154,9 +154,9 @@ def fig7(lab: Lab) -> Finding:
 
 def _covered(lab: Lab, run: Run, number: int) -> tuple[Occlusion, np.ndarray]:
     """The maps for one picture, and the watched map's projection, float32 (3, S, S)."""
-    part = lab.store.splits[lab.split]
-    record = torch.from_numpy(part.read(np.array([number])))
-    found = occlude(run.viewer, record[0], int(part.labels[number]))
+    split = lab.store.splits[lab.split]
+    record = torch.from_numpy(split.read(np.array([number])))
+    found = occlude(run.viewer, record[0], int(split.labels[number]))
     passed = run_forward(run.network, inputs_of(run.viewer, record))
     return found, project(passed, [found.watched]).pixels[0].cpu().numpy()
 
@@ -184,7 +184,7 @@ def _covered_in_figures(lab: Lab, trial: Trial, seed: int) -> dict[str, Any]:
 
 
 def energy_below(projection: np.ndarray, corners: Sequence[int], size: int) -> np.ndarray:
-    """The energy of a projection (3, S, S) below a square at each of its places, (R, Q)."""
+    """The energy of a projection (3, S, S) below a square at each of its positions, (R, Q)."""
     energy = np.square(projection, dtype=np.float64).sum(axis=0)
     # A summed-area table: the sum over any square is four of its entries.
     summed = np.pad(energy.cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))
@@ -213,12 +213,12 @@ def watched_convolution(trial: Trial) -> str:
 
 
 def _occlusion_drawings(lab: Lab, trial: Trial) -> list[charts.Drawing]:
-    run, part, drawings = lab.opened_in_fp32(trial, 0), lab.store.splits[lab.split], []
+    run, split, drawings = lab.opened_in_fp32(trial, 0), lab.store.splits[lab.split], []
     top, layer = top_of(lab, trial, 0), watched_convolution(trial)
     for place, number in enumerate(right_first(lab, run, SHOWN).tolist(), 1):
         found, projection = _covered(lab, run, number)
-        best = patches_of(run.viewer, part, top, layer, [found.watched.channel])[found.watched.channel]
-        view = centre_views(part.read(np.array([number])), run.inputs.size)[0]
+        best = patches_of(run.viewer, split, top, layer, [found.watched.channel])[found.watched.channel]
+        view = centre_views(split.read(np.array([number])), run.inputs.size)[0]
         figure = figures.occlusion_figure(view, found, projection, run.class_names, best)
         caption = f"A square moves over a picture of class {run.class_names[found.label]}; seed 0"
         drawings.append(charts.drawing(f"picture{place}", figure, caption, photographs=not lab.built_in))
@@ -256,13 +256,13 @@ def table1(lab: Lab) -> Finding:
     first = found[0]
     notes = (
         f"{first['pictures']} pictures in groups of {first['group']}, masks of {first['mask']} pixels, the mean's "
-        f"level; each group's random places drawn ten times. “{OTHER}” is a control of ours.",
+        f"level; each group's random positions drawn ten times. “{OTHER}” is a control of ours.",
     )
     return Finding(tuple(rows), tuple(verdicts), reading(lab), how_trained(lab, ours), notes=notes)
 
 
 CLAIMS = {
-    RANDOM: "layer {layer}: Δ of parts lies below that of random places of the object",
+    RANDOM: "layer {layer}: Δ of parts lies below that of random positions on the object",
     OTHER: "layer {layer}: Δ of a part lies below that of different parts (ours)",
 }
 

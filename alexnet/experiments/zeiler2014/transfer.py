@@ -63,7 +63,7 @@ def _pretrained_or_not(lab: Lab, id: str) -> Finding:
 
 
 def table7(lab: Lab) -> Finding:
-    """[Z] Table 7: 30 pictures a class, 60 of Caltech-256; beside it the same layers of the network untrained."""
+    """[Z] Table 7: 30 pictures a class, 60 of Caltech-256; next to it the same layers of the network untrained."""
     of_256 = len(lab.store.class_ids) >= OF_256
     trial, counts, notes = _prepared(lab, (60,) if of_256 else (30,))
     papers = published("Z/table7")
@@ -143,8 +143,8 @@ def _without_duplicates(lab: Lab, pretraining: Store) -> tuple[Store, str]:
     if not found:
         return pretraining, note
     ends, first = {}, 0
-    for part, pictures in pretraining.splits.items():
-        ends[part] = [place for place in range(first, first + len(pictures)) if place not in found]
+    for split, pictures in pretraining.splits.items():
+        ends[split] = [place for place in range(first, first + len(pictures)) if place not in found]
         first += len(pictures)
     return store_of(pretraining, pool, ends, lab.folder / "stores" / f"without-{name}.store"), note
 

@@ -85,10 +85,10 @@ def unit_tile(context: OfNetwork, layer: LayerName, unit: Number) -> bytes:
     top = cache.top if cache else None
     if cache is None or top is None:
         raise Absent(NOT_ANALYSED)
-    picture, place = int(top[layer].pictures[unit, 0]), int(top[layer].places[unit, 0])
+    picture, position = int(top[layer].pictures[unit, 0]), int(top[layer].positions[unit, 0])
     if picture == NONE:
         raise Absent("no picture activates this unit")
-    where = unit_at(network, layer, unit, place)
+    where = unit_at(network, layer, unit, position)
     view = centre_views(cache.split.read(np.array([picture])), opened.run.inputs.size)[0]
     box = box_of(network, where)
     return png_of(tile(cut(view, box), TILE, box, frame_of(network, where)))

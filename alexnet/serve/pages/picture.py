@@ -21,7 +21,7 @@ from alexnet.see.deconvnet import Method, project
 from alexnet.see.display import contrast
 from alexnet.see.forward_pass import centre_views
 from alexnet.see.invariance import UNITS, Curves, Transformation, invariance_of
-from alexnet.see.occlusion import Places, Square, occlude, strongest_map
+from alexnet.see.occlusion import Positions, Square, occlude, strongest_map
 from alexnet.see.units import last_convolution, peaks, strongest_units
 from alexnet.serve.open_networks import Absent
 from alexnet.serve.pages.layer import NOT_ANALYSED
@@ -34,7 +34,7 @@ STRONGEST = 9
 MAP_PIXELS = 28
 """Least side of a drawn map, pixels."""
 COARSE, TOGETHER = 4, 64
-"""Occlusion tries every so many places of the square's grid first, and so many between two results."""
+"""Occlusion tries every so many positions of the square's grid first, and so many between two results."""
 NEIGHBOURS = 9
 NAMED_CLASSES = 5
 
@@ -141,7 +141,7 @@ def projection(
 
 @routes.computation(f"{PICTURE}/occlusion")
 def occlusion(context: OfPicture) -> dict[str, Any]:
-    """[Z] Fig. 7, coarse first: each part has the places tried since the last one. Server-sent events."""
+    """[Z] Fig. 7, coarse first: each part has the positions tried since the last one. Server-sent events."""
     opened, forward, names = context.opened, context.forward_pass, context.opened.run.class_names
     square = Square.fitting(opened.run.inputs.size)
     watched = strongest_map(forward, last_convolution(opened.network))
@@ -155,16 +155,16 @@ def occlusion(context: OfPicture) -> dict[str, Any]:
         "watched": {"layer": watched.layer, "channel": watched.channel},
     }
 
-    def send(places: Places) -> None:
+    def send(positions: Positions) -> None:
         context.send(
             constant
             | {
-                "step": places.step,
-                "rows": places.rows.tolist(),
-                "columns": places.columns.tolist(),
-                "probability": places.probabilities[:, label].tolist(),
-                "total": places.totals.tolist(),
-                "most_probable": [names[k] for k in places.probabilities.argmax(dim=1).tolist()],
+                "step": positions.step,
+                "rows": positions.rows.tolist(),
+                "columns": positions.columns.tolist(),
+                "probability": positions.probabilities[:, label].tolist(),
+                "total": positions.totals.tolist(),
+                "most_probable": [names[k] for k in positions.probabilities.argmax(dim=1).tolist()],
             }
         )
 
@@ -253,8 +253,8 @@ def neighbours(context: OfPicture) -> list[dict[str, Any]]:
     if index is None:
         raise Absent(NOT_ANALYSED)
     query = context.forward_pass[index.layer].float().flatten(1).cpu().numpy()
-    places, distances = index.search(query, NEIGHBOURS)
+    positions, distances = index.search(query, NEIGHBOURS)
     return [
-        {"picture": int(place), "class": index.class_names[int(index.labels[place])], "distance": float(distance)}
-        for place, distance in zip(places[0], distances[0], strict=True)
+        {"picture": int(position), "class": index.class_names[int(index.labels[position])], "distance": float(distance)}
+        for position, distance in zip(positions[0], distances[0], strict=True)
     ]
