@@ -9,7 +9,7 @@ import torch
 from rich.cells import cell_len, set_cell_size
 
 from alexnet.files.schema import to_json
-from alexnet.measure.accuracy import count
+from alexnet.measure.accuracy import Counts, count
 from alexnet.measure.evaluation import ClassCounts, Evaluation
 from alexnet.measure.predict import Failure, Prediction
 from alexnet.measure.probabilities import Probabilities
@@ -152,17 +152,7 @@ def evaluation_as_json(evaluations: dict[int, Evaluation]) -> dict[str, Any]:
             "results_on_the_others": _results({number: one for number, one in unseen.items() if one}),
         },
         "table_views": fullest.views,
-        "per_class": [
-            {
-                "class": row.name,
-                "id": row.id,
-                "pictures": row.pictures,
-                "nll": row.mean_nll,
-                "top1_errors": row.top1_errors,
-                "top5_errors": row.top5_errors,
-            }
-            for row in fullest.per_class
-        ],
+        "per_class": [{"class": row.name, "id": row.id, **_counts_as_json(row)} for row in fullest.per_class],
         "confused": [
             {"true": ids[pair.true], "predicted": ids[pair.predicted], "count": pair.count, "pictures": pair.pictures}
             for pair in fullest.confused(len(ids) ** 2)
@@ -174,15 +164,21 @@ def _results(evaluations: dict[int, Evaluation]) -> list[dict[str, Any]]:
     return [
         {
             "views": number,
-            "pictures": evaluation.counts.pictures,
-            "nll": evaluation.nll,
+            **_counts_as_json(evaluation.counts),
             "top1_error": evaluation.top1_error,
-            "top1_errors": evaluation.counts.top1_errors,
             "top5_error": evaluation.top5_error,
-            "top5_errors": evaluation.counts.top5_errors,
         }
         for number, evaluation in sorted(evaluations.items())
     ]
+
+
+def _counts_as_json(counts: Counts) -> dict[str, float]:
+    return {
+        "pictures": counts.pictures,
+        "nll": counts.mean_nll,
+        "top1_errors": counts.top1_errors,
+        "top5_errors": counts.top5_errors,
+    }
 
 
 # ── predictions ──────────────────────────────────────────────────────────────────────────────────────────────────

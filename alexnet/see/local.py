@@ -80,13 +80,13 @@ class Local:
     def whole(self) -> int:
         """The number of the first row that has to be computed whole, or how many rows there are."""
         rows = self.passed.network.computable_layers
-        wholes = (position for position, layer in enumerate(rows) if not _in_parts(layer))
+        wholes = (index for index, layer in enumerate(rows) if not _in_parts(layer))
         return next(wholes, len(rows))
 
     def parts(self, part: MapPatch) -> Iterator[tuple[str, MapPatch]]:
         """Row by row what changes: (name, part), of the rows before number `whole`."""
-        for position, layer in enumerate(self.passed.network.computable_layers[: self.whole]):
-            part = self._partly(part, position, self._module(layer))
+        for index, layer in enumerate(self.passed.network.computable_layers[: self.whole]):
+            part = self._partly(part, index, self._module(layer))
             yield layer.row.name, part
 
     def rest(self, entering: Tensor) -> Iterator[tuple[str, Tensor]]:
@@ -100,42 +100,42 @@ class Local:
     def _module(self, layer: Layer) -> nn.Module:
         return self.passed.network.get_submodule(layer.row.name)
 
-    def _partly(self, part: MapPatch, position: int, module: nn.Module) -> MapPatch:
+    def _partly(self, part: MapPatch, index: int, module: nn.Module) -> MapPatch:
         match module:
             case Convolution() if module.window.stride == 1:
-                return self._by_difference(part, position, module)
+                return self._by_difference(part, index, module)
             case Convolution():
-                return self._windows(part, position, module.window, module.without_padding, 0.0)
+                return self._windows(part, index, module.window, module.without_padding, 0.0)
             case MaxPool():
                 window = module.window
                 pool = partial(_max_pool, kernel=window.kernel, stride=window.stride)
-                return self._windows(part, position, window, pool, -torch.inf)
+                return self._windows(part, index, window, pool, -torch.inf)
             case SpatialResponseNorm():
                 size = module.spec.size
                 window = Window(size, before=size // 2, after=(size - 1) // 2)
                 inner = slice(window.before, -window.after or None)
-                return self._windows(part, position, window, lambda x: module(x)[..., inner, inner], 0.0)
+                return self._windows(part, index, window, lambda x: module(x)[..., inner, inner], 0.0)
             case _:
                 return MapPatch(module(part.values), part.tops, part.lefts)
 
     def _windows(
-        self, part: MapPatch, position: int, window: Window, apply: Callable[[Tensor], Tensor], outside: float
+        self, part: MapPatch, index: int, window: Window, apply: Callable[[Tensor], Tensor], outside: float
     ) -> MapPatch:
         """The windows that read any of the part, `apply` being the row on a map that is already padded."""
-        size = self.passed.entering(position).shape[-1]
+        size = self.passed.entering(index).shape[-1]
         height, width = part.values.shape[2:]
         tops, rows = _reached(window, part.tops, height, size)
         lefts, columns = _reached(window, part.lefts, width, size)
-        around = self._around(position, window, outside)
+        around = self._around(index, window, outside)
         high, wide = ((count - 1) * window.stride + window.kernel for count in (rows, columns))
         inside = MapPatch(part.values, part.tops + window.before, part.lefts + window.before)
         values = apply(_read(around, inside, (tops * window.stride, high), (lefts * window.stride, wide)))
         return MapPatch(values, tops, lefts)
 
-    def _by_difference(self, part: MapPatch, position: int, convolution: Convolution) -> MapPatch:
+    def _by_difference(self, part: MapPatch, index: int, convolution: Convolution) -> MapPatch:
         """A convolution is linear: what the part's difference from the clean map makes of it is added to its clean
         output. No sum is taken over what did not change."""
-        clean_in, clean_out = self.passed.entering(position), self.passed[self.passed.network.layers[position].row.name]
+        clean_in, clean_out = self.passed.entering(index), self.passed[self.passed.network.layers[index].row.name]
         window, (height, width) = convolution.window, part.values.shape[2:]
         # conv(x + d) = conv(x) + conv(d): only the difference d is convolved, and its output added to the clean one.
         before = _read(_by_places(clean_in), None, (part.tops, height), (part.lefts, width))
@@ -152,11 +152,11 @@ class Local:
             change = _read(nothing, changed, (tops, rows), (lefts, columns))
         return MapPatch(values.add_(change), tops, lefts)
 
-    def _around(self, position: int, window: Window, outside: float) -> Float[Tensor, "H2 W2 C"]:
+    def _around(self, index: int, window: Window, outside: float) -> Float[Tensor, "H2 W2 C"]:
         """The clean map that enters a row, with what its windows read beyond the edges."""
-        name = self.passed.network.layers[position].row.name
+        name = self.passed.network.layers[index].row.name
         if name not in self.surroundings:
-            clean = self.passed.entering(position)[0]
+            clean = self.passed.entering(index)[0]
             far = max(0, window.far_padding(clean.shape[-1]))
             padded = F.pad(clean, (window.before, far, window.before, far), value=outside)
             self.surroundings[name] = padded.permute(1, 2, 0).contiguous()

@@ -165,8 +165,8 @@ def strongest_map(passed: ForwardPass, layer: str) -> Unit:
 
 @dataclass(frozen=True, eq=False)
 class Positions:
-    """Positions of the square computed together: numbers of their rows and columns in the grid, the watched map's totals
-    and all probabilities there. `step`: how many positions apart the ones tried so far are."""
+    """Positions of the square computed together: numbers of their rows and columns in the grid, the watched map's
+    totals and all probabilities there. `step`: how many positions apart the ones tried so far are."""
 
     step: int
     rows: Int[Tensor, "N"]
@@ -191,9 +191,9 @@ def occlude(
     """Slide the square over the centre view of a record, uint8 (S, S, 3), or over one with its forward pass.
 
     `label`: the true class (default: the most probable one without the square); `watched`: the map whose total is
-    taken (default: the last convolution's strongest); `coarse`: try only every so many positions first, `together` at a time;
-    `found` receives them as they are computed. Raises UserError for a square larger than the picture, or a map that
-    does not exist.
+    taken (default: the last convolution's strongest); `coarse`: try only every so many positions first, `together` at a
+    time; `found` receives them as they are computed. Raises UserError for a square larger than the picture, or a map
+    that does not exist.
     """
     passed = record if isinstance(record, ForwardPass) else run_forward(viewer.network, inputs_of(viewer, record[None]))
     square = square or Square.fitting(viewer.inputs.size)
@@ -229,7 +229,8 @@ def occlude(
 def rounds(count: int, coarse: int, together: int) -> Iterator[tuple[int, Int[Tensor, "N"], Int[Tensor, "N"]]]:
     """Every position of a grid of `count` × `count` once: steps between positions, rows, columns, `together` at a time.
 
-    First every `coarse`-th position along each axis and the last one, then those halfway between, and so on; row by row.
+    First every `coarse`-th position along each axis and the last one, then those halfway between, and so on; row by
+    row.
     """
     tried = torch.zeros(count, count, dtype=torch.bool)
     step = coarse

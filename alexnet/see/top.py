@@ -110,8 +110,8 @@ class Strongest:
 
 
 def strongest_first(values: Float[Tensor, "D B"], count: int) -> Int[Tensor, "D T"]:
-    """The positions of the `count` largest of each row, or of all that there are, the largest first and of equal ones the
-    first first. The head of a stable sort, which would sort the rest too."""
+    """The positions of the `count` largest of each row, or of all that there are, the largest first and of equal ones
+    the first first. The head of a stable sort, which would sort the rest too."""
     bits = (values + 0.0).view(torch.int32).long()  # + 0.0: there is one zero
     rising = torch.where(bits < 0, bits ^ 0x7FFF_FFFF, bits)  # as the values do, negative ones too
     unlike = (rising << 32) - torch.arange(values.shape[1])
@@ -176,8 +176,8 @@ def find_top(
 ) -> Top:
     """Look at every picture of a split once (centre view) and keep the strongest of each channel of `layers`.
 
-    `shard` (i, n): look at the i-th of n equal spans of the split only, to be merged later. Raises UserError for a layer
-    that there is not, UsageError for a shard that there is not.
+    `shard` (i, n): look at the i-th of n equal spans of the split only, to be merged later. Raises UserError for a
+    layer that there is not, UsageError for a shard that there is not.
     """
     if not 0 <= shard[0] < shard[1]:
         raise UsageError(f"shard {shard[0] + 1} of {shard[1]}: number them 1 … {max(1, shard[1])}.")

@@ -119,7 +119,7 @@ def test_occlusion(see: Callable, picture: Path, store: Store) -> None:
         "occlusion", picture, "--true", "angle0", "--size", "8", "--stride", "8", "--store", store.path
     )
     assert code == 0
-    assert "square: 16 of 16 places" in told
+    assert "square: 16 of 16 positions" in told
     content = content_of(files)
     assert content["precision"] == "fp32"
     assert content["square"] == {"size": 8, "stride": 8, "grey": 128.0}

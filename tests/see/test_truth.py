@@ -141,11 +141,11 @@ def test_true_parts_correspond_more_than_random_places(trained: Trained) -> None
     """Drawn faces that stand alike, 200 groups of five as in [Z], masks of 40 pixels, which cover an eye. By two
     standard errors over the groups, masking the same part changes the features more alike, at layers 5 and 7, than
 
-    - masking random places of the faces does: [Z]'s control;
+    - masking random positions on the faces does: [Z]'s control;
     - masking different parts does.
 
     Layer 5 ends in its pool, as in [Z] Fig. 3. Before it, its units know places to a few pixels, and Δ of parts lies
-    *above* that of random places: told here, not asserted. See docs/seeing.md."""
+    *above* that of random positions: told here, not asserted. See docs/seeing.md."""
     faces = drawn_faces(1000, SIDE, SIZE, seed=2)
     found = excess_over_groups(trained.run, faces, ("relu5", "pool5", "relu7"), mask_over(SIZE, SIDE))
     error = {key: float(values.std(ddof=1) / len(values) ** 0.5) for key, values in found.items()}

@@ -19,7 +19,6 @@ from alexnet.commands.options.common import (
     option,
 )
 
-Out = Annotated[Path | None, option("FOLDER", default="RUN/see", help="Where to write the results.")]
 MethodOption = Annotated[Method, arg(help="How to go back through ReLUs and norms: see docs/seeing.md.")]
 NormOption = Annotated[
     NormRule | None,
@@ -32,8 +31,24 @@ Layers = Annotated[str, arg(metavar="NAMES", help="Which rows of the network, as
 Channels = Annotated[str, option("NUMBERS", default="6, evenly spread", help="Which maps of each row, as in 3,17-20.")]
 
 
+@dataclass(frozen=True, kw_only=True)
+class OfRun:
+    """What every method has: the run, and where its results go."""
+
+    run_folder: RunArgument
+    out: Annotated[Path | None, option("FOLDER", default="RUN/see")] = None
+    """Where to write the results."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OnDevice(OfRun):
+    """And the device, for methods that compute."""
+
+    device: DeviceOption = "auto"
+
+
 @dataclass(frozen=True)
-class Project:
+class Project(OnDevice):
     """Project units down to the pixels: what in a picture excites them ([Z] §2.1).
 
     Examples:
@@ -41,7 +56,6 @@ class Project:
         alexnet see project runs/photos cat.jpg --layer conv3 --channels 3,17-20 --method guided
     """
 
-    run_folder: RunArgument
     picture: PictureArgument
     layer: Annotated[str, arg(metavar="NAME")]
     """Which row of the network (`alexnet nets NAME` lists them): conv5, relu5, fc7 …"""
@@ -57,12 +71,10 @@ class Project:
     norms: NormOption = None
     overlap: Overlap = "add"
     """Where two pooling windows share a maximum: add the two signals, or keep the larger."""
-    out: Out = None
-    device: DeviceOption = "auto"
 
 
 @dataclass(frozen=True)
-class TopNine:
+class TopNine(OnDevice):
     """Find the nine pictures that excite each map most; show their patches and projections ([Z] Fig. 2).
 
     One pass over the pictures for all maps of all layers; its shards can run as separate processes.
@@ -74,7 +86,6 @@ class TopNine:
         alexnet see top runs/photos photos.store --merge shards/top-1-of-2.safetensors shards/top-2-of-2.safetensors
     """
 
-    run_folder: RunArgument
     store: StoreArgument
     layers: Annotated[str, option("NAMES", default="all that have weights")] = ""
     """Which rows, as in conv2-conv5,fc7."""
@@ -87,12 +98,10 @@ class TopNine:
     """Show what these shards found."""
     method: MethodOption = "deconvnet"
     norms: NormOption = None
-    out: Out = None
-    device: DeviceOption = "auto"
 
 
 @dataclass(frozen=True)
-class EvolutionOfFeatures:
+class EvolutionOfFeatures(OnDevice):
     """Show how maps formed in training: their strongest activation at each snapshot, projected ([Z] Fig. 4).
 
     The run must have been trained with --snapshots.
@@ -101,19 +110,16 @@ class EvolutionOfFeatures:
         alexnet see evolution runs/photos photos.store --layers conv1-conv5
     """
 
-    run_folder: RunArgument
     store: StoreArgument
     layers: Layers = "conv1-conv5"
     channels: Channels = ""
     epochs: Annotated[tuple[int, ...], option("N ...", default="all snapshots")] = ()
     """Which snapshots."""
     split: SplitOption = "train"
-    out: Out = None
-    device: DeviceOption = "auto"
 
 
 @dataclass(frozen=True)
-class ActivationsOfMaps:
+class ActivationsOfMaps(OnDevice):
     """Show how strongly, and how often, maps are active: histograms of each picture's largest activation.
 
     Uses at most 1,000 pictures, evenly spread over the split.
@@ -122,17 +128,14 @@ class ActivationsOfMaps:
         alexnet see activations runs/photos photos.store --layers conv3 --channels 12
     """
 
-    run_folder: RunArgument
     store: StoreArgument
     layers: Layers = "conv1-conv5"
     channels: Channels = ""
     split: SplitOption = "val"
-    out: Out = None
-    device: DeviceOption = "auto"
 
 
 @dataclass(frozen=True)
-class InvarianceOfFeatures:
+class InvarianceOfFeatures(OnDevice):
     """Shift, scale and rotate pictures; show how far the features move and what is predicted ([Z] Fig. 5).
 
     Examples:
@@ -140,7 +143,6 @@ class InvarianceOfFeatures:
         alexnet see invariance runs/photos cat.jpg --true tabby --normalise unit --fill edge
     """
 
-    run_folder: RunArgument
     pictures: Annotated[Positional[tuple[str, ...]], arg(metavar="PICTURE ...", help_behavior_hint="(required)")]
     """Picture files; [Z] has five."""
     true: Annotated[tuple[str, ...], option("CLASS ...", default="the most probable")] = ()
@@ -151,12 +153,10 @@ class InvarianceOfFeatures:
     """Euclidean distance: relative to the length of the original features, unchanged, or of unit vectors."""
     fill: Fill = "mean"
     """What lies outside the record: the mean, or its outermost pixels."""
-    out: Out = None
-    device: DeviceOption = "auto"
 
 
 @dataclass(frozen=True)
-class FiltersOfLayers:
+class FiltersOfLayers(OfRun):
     """Show the first two layers' filters and measure their defects ([Z] Fig. 6).
 
     Dead filters, shares of very low and very high frequencies, aliasing. Two runs can be compared.
@@ -166,14 +166,12 @@ class FiltersOfLayers:
         alexnet see filters runs/alexnet --beside runs/zfnet
     """
 
-    run_folder: RunArgument
     beside: Annotated[Path | None, option("RUN", default="none")] = None
     """Another run to compare with."""
-    out: Out = None
 
 
 @dataclass(frozen=True)
-class OcclusionOfPicture:
+class OcclusionOfPicture(OnDevice):
     """Slide a grey square over a picture: what does the prediction depend on? ([Z] Fig. 7).
 
     Maps of the strongest layer-5 map's total activation, of the true class's probability and of the predicted class.
@@ -183,7 +181,6 @@ class OcclusionOfPicture:
         alexnet see occlusion runs/photos cat.jpg --true tabby --size 48 --stride 4 --store photos.store
     """
 
-    run_folder: RunArgument
     picture: PictureArgument
     true: Annotated[str | None, option("CLASS", default="the most probable")] = None
     """The true class, by id or name."""
@@ -202,12 +199,10 @@ class OcclusionOfPicture:
     split: SplitOption = "val"
     precision: Literal["auto", "fp32"] = "auto"
     """Precision of the computation; auto: that of the training."""
-    out: Out = None
-    device: DeviceOption = "auto"
 
 
 @dataclass(frozen=True)
-class PartsOfPictures:
+class PartsOfPictures(OnDevice):
     """Mask the same part in several pictures: do the features change alike? ([Z] Table 1; lower is more alike).
 
     The file lists the parts of each picture: {"cat.jpg": {"left_eye": [x, y], …}, …}, in pixels of the picture.
@@ -216,7 +211,6 @@ class PartsOfPictures:
         alexnet see parts runs/photos dogs/keypoints.json --parts left_eye right_eye nose
     """
 
-    run_folder: RunArgument
     keypoints: Annotated[Positional[Path], arg(metavar="JSON")]
     """Keypoints; the pictures are next to the file."""
     parts: Annotated[tuple[str, ...], option("NAME ...", default="those in all pictures")] = ()
@@ -235,8 +229,6 @@ class PartsOfPictures:
     """Where the control masks: on the object as in [Z] (in its box, or around the keypoints), or anywhere."""
     seed: Annotated[int, arg(metavar="N")] = 0
     """Random seed of the control's positions."""
-    out: Out = None
-    device: DeviceOption = "auto"
 
 
 METHODS: dict[str, type] = {
