@@ -13,7 +13,7 @@ import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -168,7 +168,7 @@ class Lab:
         self.say(f"training {path.name}{self._time_left()}")
         begun = (path / "config.json").exists()
         # A run that was begun keeps its own options; only what must agree is in its name.
-        options = TrainOptions() if begun else trial.options_for(seed, start)
+        options = TrainOptions() if begun else replace(trial.options, seed=seed, start_from=start)
         began = time.monotonic()
         with faults_named(path):
             path.parent.mkdir(parents=True, exist_ok=True)

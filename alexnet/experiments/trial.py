@@ -2,8 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from alexnet.data.store.read import Store
@@ -66,9 +65,6 @@ class Trial:
     def pictures(self) -> int:
         """Pictures to train on, over all epochs."""
         return self.epochs * len(self.store.splits["train"])
-
-    def options_for(self, seed: int, start: Path | None) -> TrainOptions:
-        return replace(self.options, seed=seed, start_from=start)
 
     def name(self, seed: int) -> str:
         """The run's folder: network, options that differ from their defaults, seed, fingerprint."""
