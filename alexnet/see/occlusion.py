@@ -133,6 +133,8 @@ class Occluder:
                 entering = found
         return totals, entering.flatten(1).float().softmax(dim=1)
 
+    places = positions  # an older name
+
     def _followed(self, part: MapPatch) -> tuple[Float[Tensor, "N"], Float[Tensor, "N C H W"]]:
         """The watched map's totals (0 if it comes later), and the whole maps where parts end."""
         totals = torch.zeros(len(part.values), device=part.values.device)
