@@ -73,6 +73,11 @@ class Strongest:
         )
 
     @property
+    def places(self) -> Int[Tensor, "C T"]:
+        """An older name of `positions`."""
+        return self.positions
+
+    @property
     def dead(self) -> Int[Tensor, "D"]:
         """The channels that no picture ever excited above 0."""
         return torch.nonzero(self.values[:, 0] <= 0)[:, 0]

@@ -215,7 +215,7 @@ def test_a_whole_map_is_the_sum_of_its_units_where_nothing_is_rectified() -> Non
     [
         (Unit("conv9", 0), "has no layer 'conv9'. It has: conv1, relu1"),
         (Unit("conv5", 32), "conv5 has no map 32; it has 32: 0 … 31."),
-        (Unit("conv5", 1, 9, 0), "conv5's maps have no place 9,0; rows and columns are 0 … 2"),
+        (Unit("conv5", 1, 9, 0), "conv5's maps have no position 9,0; rows and columns are 0 … 2"),
     ],
 )
 def test_what_there_is_not_is_named(unit: Unit, message: str) -> None:
