@@ -22,6 +22,12 @@ from alexnet.runs.history import read_history
 FILES = ("config.json", "inputs.safetensors", "model.safetensors")
 CARD = "README.md"
 SHOWN_CLASSES = 20
+TEMPLATE = Template(
+    files("alexnet.runs").joinpath("model_card.md").read_text("utf-8"),
+    trim_blocks=True,
+    lstrip_blocks=True,
+    undefined=StrictUndefined,
+)
 
 
 def save_folder(run: RunFolder, out: Path, license: str | None = None) -> Path:
@@ -94,10 +100,9 @@ def _first_line(fault: Exception) -> str:
 def model_card(run: RunFolder, license: str | None = None) -> str:
     """What the run is, in Markdown: all of it from the run's own files. `license`: of the weights, as the Hub names it.
     The last line is a mark with the card's digest."""
-    template = files("alexnet.runs").joinpath("model_card.md").read_text("utf-8")
     size = int(run.value("network", "input_size"))
     epochs = read_history(run.path / "log.jsonl").epochs
-    card = Template(template, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined).render(
+    card = TEMPLATE.render(
         license=license,
         network=run.table,
         names=run.class_names,

@@ -129,7 +129,7 @@ def verified(folder: Path) -> Target:
             (run / "model.safetensors").unlink(missing_ok=True)
         else:
             (run / "model.safetensors").write_bytes(model)
-        return [str(one.as_json()) for one in verify_run(run)]
+        return [str(one) for one in verify_run(run)]
 
     one_id = config["classes"] | {"ids": ["a"] * len(config["classes"]["ids"])}
     news = ({}, {"finished": False}, {"classes": one_id}, {"classes": one_id | {"ids": ["a"]}})
