@@ -329,7 +329,7 @@ def test_starting_from_another_run_with_frozen_layers(store: Store, run_folder: 
         ({"width": -1.0}, "--width -1"),
         ({"freeze": "conv9"}, "no layer 'conv9'"),
         ({"freeze": "conv1-fc8"}, "no layer is left to train"),
-        ({"device": "cuda"}, "--device cuda: there is none"),
+        ({"device": "cuda"}, "--device cuda: not available here"),
         ({"start_from": Path("nowhere")}, "no such run folder"),
     ],
 )
