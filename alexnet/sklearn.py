@@ -29,6 +29,7 @@ from alexnet.measure.pictures import picture_list, refuse_set
 from alexnet.measure.run import Run, check_views
 from alexnet.nets import zoo
 from alexnet.runs.folder import RunFolder
+from alexnet.runs.pretrained import run_folder
 from alexnet.terminal import progress, say
 from alexnet.train.checks import check_options
 from alexnet.train.loop import train
@@ -162,7 +163,7 @@ class Classifier(ClassifierMixin, BaseEstimator):
             warnings.warn("rate is deprecated, use learning_rate", FutureWarning, stacklevel=3)
             given["learning_rate"] = self.rate
         same = {name: given[name] for name in get_type_hints(TrainOptions) if name in given}
-        start_from = None if self.start_from is None else Path(expanded(self.start_from))
+        start_from = None if self.start_from is None else run_folder(self.start_from)
         options = TrainOptions(**same | {"start_from": start_from, "seed": self._seed()})
         check_options(options)
         return options
@@ -208,7 +209,7 @@ class Classifier(ClassifierMixin, BaseEstimator):
         if self.size is not None:
             return int(self.size)
         if self.start_from is not None:
-            return RunFolder.open(Path(self.start_from)).inputs.side
+            return RunFolder.open(run_folder(self.start_from)).inputs.side
         return round((self.input_size or zoo.find(self.net or "alexnet").input_size) * RECORD_SHARE)
 
     # ── predicting ───────────────────────────────────────────────────────────────────────────────────────────────

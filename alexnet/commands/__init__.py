@@ -23,6 +23,7 @@ VERBS: dict[str, type] = {
     "similar build": features.SimilarBuild,
     "similar": features.Similar,
     "verify": measuring.Verify,
+    "weights": weights.Weights,
     "import": weights.Import,
     "export": weights.Export,
     "demo": tools.Demo,

@@ -8,7 +8,9 @@ import re
 import sys
 from collections.abc import Sequence
 from contextlib import redirect_stderr, redirect_stdout, suppress
+from dataclasses import is_dataclass, replace
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import tyro
@@ -18,6 +20,7 @@ import alexnet
 from alexnet.commands import VERBS
 from alexnet.errors import UsageError
 from alexnet.files.atomic import expanded
+from alexnet.files.packaged import read_toml
 from alexnet.files.schema import check_ranges
 
 TYRO = (DisallowNone,)
@@ -29,6 +32,8 @@ RENAMED = {
     "--parts": ("--splits",),
 }
 """Options' names in earlier versions → today's, of which a verb has one."""
+RUN_FIELDS = ("run_folder", "start_from", "beside")
+"""Fields of options that hold a run."""
 
 
 def execute(arguments: list[str]) -> None:
@@ -36,8 +41,29 @@ def execute(arguments: list[str]) -> None:
     name, words = parted(arguments)
     options = parse(find_verb(name), name, words)
     check_ranges(options)
+    if name != "import":
+        options = with_named_runs(options)
     module = {"import": "import_"}.get(name, name.replace(" ", "_"))
     import_module(f"alexnet.commands.{module}").run(options)
+
+
+def with_named_runs(options: Any) -> Any:
+    """The options with each run that is given by name, as in `--from torchvision`, replaced by its folder."""
+    found = {}
+    for name, value in vars(options).items():
+        if is_dataclass(value) and not isinstance(value, type):
+            found[name] = with_named_runs(value)
+        elif name in RUN_FIELDS and isinstance(value, Path) and is_run_name(value):
+            from alexnet.runs.pretrained import run_folder
+
+            found[name] = run_folder(value)
+    return replace(options, **found) if found else options
+
+
+def is_run_name(path: Path) -> bool:
+    """Whether a path stands for pretrained weights or a run of the Hub: checked without importing torch."""
+    known = str(path).startswith("hf:") or str(path) in read_toml("alexnet.runs", "pretrained.toml")
+    return known and not path.exists()
 
 
 def parted(arguments: Sequence[str]) -> tuple[str, list[str]]:

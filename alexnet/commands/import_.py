@@ -9,25 +9,40 @@ from alexnet.commands.options.weights import Import
 from alexnet.data.sources.classes import read_classes
 from alexnet.errors import UsageError
 from alexnet.files.atomic import faults_named
+from alexnet.runs.folder import RunFolder
 from alexnet.runs.import_weights import import_run
+from alexnet.runs.pretrained import every_pretrained
 from alexnet.terminal import say
 from alexnet.weights import ImportOptions
 from alexnet.weights.caffe import mean_image_in
 
 
 def run(options: Import) -> None:
-    if options.order is not None and options.classes is None:
-        raise UsageError(f"--order {options.order}: orders the list of classes; give that with --classes.")
-    classes = None if options.classes is None else read_classes(options.classes, options.order)
-    std = None if options.std is None else colour_of(options.std, "--std")
-    mean = None if options.mean is None else mean_of(options.mean)
-    made = import_run(options.file, options.run_folder, ImportOptions(options.net, mean, std, options.colours), classes)
+    made = imported(options)
     for note in made.config["imported"]["notes"]:
         say(note)
     say(f"{made.table.name}, {made.table.classes:,} classes, in the order: {made.config['classes']['order']}")
     if missing := made.config["missing_layers"]:
         say(f"no weights for {', '.join(missing)}: earlier layers can be visualized, but the run can't predict")
     print(made.path)
+
+
+def imported(options: Import) -> RunFolder:
+    """The run made of pretrained weights or of a file."""
+    known = every_pretrained().get(str(options.source))
+    if known is not None and not options.source.exists():
+        if given := [name for name in ("classes", "order", "mean", "std", "colours", "net") if vars(options)[name]]:
+            raise UsageError(f"--{given[0]}: known for {known.name}; leave it out.")
+        return known.import_into(options.run_folder, options.file)
+    if options.file is not None:
+        raise UsageError(f"--file {options.file}: {options.source} is not a name that `alexnet weights` lists.")
+    if options.order is not None and options.classes is None:
+        raise UsageError(f"--order {options.order}: orders the list of classes; give that with --classes.")
+    classes = None if options.classes is None else read_classes(options.classes, options.order)
+    std = None if options.std is None else colour_of(options.std, "--std")
+    mean = None if options.mean is None else mean_of(options.mean)
+    asked = ImportOptions(options.net, mean, std, options.colours)
+    return import_run(options.source, options.run_folder, asked, classes)
 
 
 def colour_of(text: str, option: str) -> Tensor:

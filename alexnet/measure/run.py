@@ -24,6 +24,7 @@ from alexnet.nets.network import Network
 from alexnet.placement import Placement
 from alexnet.runs.folder import RunFolder, placement_for
 from alexnet.runs.hub import fetch, push, save_folder
+from alexnet.runs.pretrained import run_folder
 
 
 class Run:
@@ -43,9 +44,10 @@ class Run:
     def open(
         cls, path: str | PathLike[str], *, device: DeviceChoice = "auto", precision: PrecisionChoice = "auto"
     ) -> "Run":
-        """The run in the folder `path`. `precision` "auto": as it was trained, if the device is of the same kind, else
-        fp32. Raises UserError if it is no run folder or this machine lacks the device."""
-        folder = RunFolder.open(Path(path))
+        """The run in the folder `path`, or by name: of `alexnet weights`, or "hf:OWNER/NAME". `precision` "auto": as it
+        was trained, if the device is of the same kind, else fp32. Raises UserError if it is no run or the device is not
+        here."""
+        folder = RunFolder.open(run_folder(path))
         return cls(folder, placement_for(folder, device, precision))
 
     @classmethod

@@ -11,6 +11,20 @@ from alexnet.commands.options.common import RunArgument, option
 
 
 @dataclass(frozen=True)
+class Weights:
+    """List the pretrained weights that can be used by name.
+
+    `alexnet import NAME RUN` downloads and checks them. Where a command takes a run, their name does too, and so does
+    hf:OWNER/NAME for a run on the Hugging Face Hub. Files are kept in the cache folder (~/.cache/alexnet). If the
+    environment variable ALEXNET_WEIGHTS_URL is set, files come from that address.
+
+    Examples:
+        alexnet weights
+        alexnet train photos.store --out runs/photos --from torchvision --freeze conv1-conv5
+    """
+
+
+@dataclass(frozen=True)
 class Import:
     """Make a run folder from other people's weights.
 
@@ -19,15 +33,18 @@ class Import:
     reported, and asked for or refused where it is needed. docs/weights.md says where the usual files come from.
 
     Examples:
+        alexnet import torchvision runs/torchvision
         alexnet import alexnet-owt-7be5be79.pth runs/torchvision --classes synset_words.txt
         alexnet import bvlc_alexnet.caffemodel runs/caffe --mean ilsvrc_2012_mean.npy --classes synset_words.txt
         alexnet import net.onnx runs/net --mean 123.68,116.78,103.94 --colours bgr
     """
 
-    file: Annotated[Positional[Path], arg(metavar="FILE")]
-    """A file of weights, a folder or a tar archive."""
+    source: Annotated[Positional[Path], arg(metavar="NAME|FILE")]
+    """Pretrained weights by name (`alexnet weights` lists them), or a file of weights, a folder or a tar archive."""
     run_folder: Annotated[Positional[Path], arg(metavar="RUN")]
     """The run folder to make."""
+    file: Annotated[Path | None, option("FILE", default="downloaded")] = None
+    """With NAME: the file, if you have downloaded it already. It is checked like a download."""
     classes: Annotated[Path | None, option("FILE", default="what the file says")] = None
     """The list of classes: synset_words.txt, imagenet_class_index.json, meta.mat, CSV, JSON, or one class per line."""
     order: Annotated[ClassOrder | None, arg(help_behavior_hint="(default: the format's)")] = None
