@@ -45,6 +45,9 @@ metadata of what is installed; `constraints.txt` has the versions.
 - *bundles*: its licence files hold a GNU licence too, of a library that its wheel carries.
 - *not free*: NVIDIA's libraries. They come with torch's CUDA build alone.
 
+ImageNet's class names in the package (`alexnet/weights/imagenet_classes.txt`: wnids and words) are WordNet's, under the
+[WordNet licence](https://wordnet.princeton.edu/license-and-commercial-use), in the order of Caffe's list.
+
 | package | licence | for | |
 |---|---|---|---|
 """

@@ -13,6 +13,8 @@ from alexnet.train.options import TrainOptions
 from alexnet.train.recipes import Recipe, describe, find
 
 FEW_UPDATES, SMALL_BATCH = 10, 16
+FEW_PICTURES = 5000
+"""Training pictures below which a pretrained start is recommended."""
 
 
 def recipe_of(options: TrainOptions) -> Recipe:
@@ -79,4 +81,15 @@ def few_updates(store: Store, batch: int) -> list[str]:
     return [
         f"only {counted(updates, 'update')} an epoch: with so few pictures a smaller batch learns more, "
         f"--batch {SMALL_BATCH} --patience 10"
+    ]
+
+
+def pretrained_start(store: Store, options: TrainOptions) -> list[str]:
+    """Advice for a run that starts from random weights on few pictures."""
+    pictures = len(store.splits["train"])
+    if options.start_from is not None or pictures >= FEW_PICTURES:
+        return []
+    return [
+        f"only {pictures:,} training pictures: starting from pretrained weights gives a far lower error than starting "
+        "from random ones: --from torchvision --freeze conv1-conv5 (`alexnet weights` lists others)"
     ]

@@ -31,7 +31,7 @@ from alexnet.processors import cores, omp_threads
 from alexnet.runs.folder import RunFolder, disk_needed, snapshot_epochs
 from alexnet.text import counted, in_bytes
 from alexnet.train import precision
-from alexnet.train.checks import checked_recipe, few_updates, large_batch_notes, recipe_of
+from alexnet.train.checks import checked_recipe, few_updates, large_batch_notes, pretrained_start, recipe_of
 from alexnet.train.options import TrainOptions
 from alexnet.train.recipes import Recipe, describe
 from alexnet.train.schedule import Rates, Schedule, ScheduleState, schedule_of
@@ -207,6 +207,7 @@ def start_run(
         *(remark.words for remark in remarks_on(store)),
         *starting_notes(store, network, options),
         *large_batch_notes(network, recipe, options),
+        *pretrained_start(store, options),
         *few_updates(store, recipe.batch),
         *grid_note(team, threads),
     ]
