@@ -17,6 +17,7 @@ Initialisation = Literal["code", "paper", "zf"]
 ColourNoise = Literal["code", "paper", "off"]
 MeanMode = Literal["aligned", "centre"]
 Crops = Literal["random", "ten", "centre"]
+Head = Literal["network", "linear"]
 
 # ── weights ──────────────────────────────────────────────────────────────────────────────────────────────────────
 Colours = Literal["rgb", "bgr"]

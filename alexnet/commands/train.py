@@ -3,6 +3,7 @@
 from alexnet.commands.options.training import Train
 from alexnet.data.store.read import Store
 from alexnet.data.store.ready import ready_store
+from alexnet.features.linear_head import train_linear_head
 from alexnet.nets.table import with_width
 from alexnet.parallel import traffic
 from alexnet.parallel.launch import launched
@@ -19,6 +20,9 @@ def run(options: Train) -> None:
             network = with_width(network, training.width)
             print(traffic.describe(network, team.grid, training.input_size), flush=True)
         store = ready_store(options.store, options.out) if team.alone else Store.open(options.store)
-        loop.train(store, options.out, training, resume=options.resume, team=team)
+        if training.head == "linear":
+            train_linear_head(store, options.out, training, resume=options.resume)
+        else:
+            loop.train(store, options.out, training, resume=options.resume, team=team)
     if team.leads:
         print(options.out)

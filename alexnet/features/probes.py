@@ -91,9 +91,12 @@ def probe(
     accuracies, strengths = [], []
     for number in range(folds):
         fold = fold_of(labels, per_class, number, seed=seed)
-        train_nd, test_md = rotated(features_nd, fold)
-        strength = chosen_strength(train_nd, labels[fold.train], kind)
-        predicted_m = fitted(train_nd, labels[fold.train], kind, strength).predict(test_md)
+        train_nd, test_md = (
+            np.asarray(features_nd[rows].reshape(len(rows), -1), np.float32) for rows in (fold.train, fold.test)
+        )
+        span = Span.of(train_nd)
+        strength = chosen_strength(span.coordinates, labels[fold.train], kind)
+        predicted_m = fitted(span.coordinates, labels[fold.train], kind, strength).predict(span.coordinates_of(test_md))
         accuracies.append(mean_per_class(predicted_m, labels[fold.test]))
         strengths.append(strength)
     return Outcome(what or kind, per_class, tuple(accuracies), tuple(strengths))
@@ -104,25 +107,45 @@ def mean_per_class(predicted_m: np.ndarray, labels_m: np.ndarray) -> float:
     return float(np.mean([np.mean(predicted_m[labels_m == label] == label) for label in np.unique(labels_m)]))
 
 
-def rotated(features_nd: np.ndarray, fold: Fold) -> tuple[np.ndarray, np.ndarray]:
-    """Training and test features about the training pictures' mean, scaled to a mean square of 1, float64; where there
-    are more values than training pictures, turned into the space that these span, (n, ≤ n) and (m, ≤ n).
+@dataclass(frozen=True, eq=False)
+class Span:
+    """Training features about their mean, scaled to a mean square of 1 and, if there are more values than pictures,
+    turned into the space that they span. A linear classifier with a quadratic penalty sees inner products alone:
+    turning changes nothing but the time.
 
-    A linear classifier with a quadratic penalty sees inner products alone: turning changes nothing but the time.
-    """
-    train_nd, test_md = (
-        np.asarray(features_nd[rows].reshape(len(rows), -1), np.float32) for rows in (fold.train, fold.test)
-    )
-    centre_d = train_nd.mean(axis=0)
-    train_nd, test_md = train_nd - centre_d, test_md - centre_d
-    scale = float(np.sqrt(np.mean(np.einsum("nd,nd->n", train_nd, train_nd, dtype=np.float64)))) or 1.0
-    if len(train_nd) >= train_nd.shape[1]:
-        return train_nd.astype(np.float64) / scale, test_md.astype(np.float64) / scale
-    products_nn, across_mn = _products(train_nd, train_nd) / scale**2, _products(test_md, train_nd) / scale**2
-    squares, directions_nr = np.linalg.eigh(products_nn)
-    kept = squares > ROUNDING * squares.max()
-    lengths, directions_nr = np.sqrt(squares[kept]), directions_nr[:, kept]
-    return directions_nr * lengths, across_mn @ (directions_nr / lengths)
+    `coordinates`: float64 (n, r), r ≤ n; `centre`: the mean, (D,); `train_nd`: the features about it; `back_nr`: what
+    turns inner products with these into coordinates; None if nothing was turned."""
+
+    coordinates: np.ndarray
+    centre: np.ndarray
+    scale: float
+    train_nd: np.ndarray
+    back_nr: np.ndarray | None = None
+
+    @classmethod
+    def of(cls, features_nd: np.ndarray) -> "Span":
+        centre_d = features_nd.mean(axis=0)
+        train_nd = features_nd - centre_d
+        scale = float(np.sqrt(np.mean(np.einsum("nd,nd->n", train_nd, train_nd, dtype=np.float64)))) or 1.0
+        if len(train_nd) >= train_nd.shape[1]:
+            return cls(train_nd.astype(np.float64) / scale, centre_d, scale, train_nd)
+        squares, directions_nr = np.linalg.eigh(_products(train_nd, train_nd) / scale**2)
+        kept = squares > ROUNDING * squares.max()
+        lengths, directions_nr = np.sqrt(squares[kept]), directions_nr[:, kept]
+        return cls(directions_nr * lengths, centre_d, scale, train_nd, directions_nr / lengths)
+
+    def coordinates_of(self, features_md: np.ndarray) -> np.ndarray:
+        """Other features in the same space, float64 (m, r)."""
+        test_md = features_md - self.centre
+        if self.back_nr is None:
+            return test_md.astype(np.float64) / self.scale
+        return _products(test_md, self.train_nd) / self.scale**2 @ self.back_nr
+
+    def weights(self, coefficients_kr: np.ndarray) -> np.ndarray:
+        """A linear function of the coordinates as one of the features less `centre`: float64 (K, D)."""
+        if self.back_nr is None:
+            return coefficients_kr / self.scale
+        return (coefficients_kr @ self.back_nr.T) @ self.train_nd / self.scale**2
 
 
 def _products(a_nd: np.ndarray, b_md: np.ndarray) -> np.ndarray:
@@ -133,9 +156,11 @@ def _products(a_nd: np.ndarray, b_md: np.ndarray) -> np.ndarray:
     return total
 
 
-def fitted(features_nd: np.ndarray, labels_n: np.ndarray, kind: ProbeKind, strength: float) -> Any:
+def fitted(
+    features_nd: np.ndarray, labels_n: np.ndarray, kind: ProbeKind, strength: float, weights_n: np.ndarray | None = None
+) -> Any:
     """A trained probe: softmax regression, or one linear SVM against the rest for each class, with a quadratic
-    penalty of 1/C. Raises UserError without scikit-learn."""
+    penalty of 1/C. `weights_n`: factors of the pictures' losses. Raises UserError without scikit-learn."""
     require_scikit_learn()
     import warnings
 
@@ -153,7 +178,7 @@ def fitted(features_nd: np.ndarray, labels_n: np.ndarray, kind: ProbeKind, stren
     # One thread: these matrices are small, and several threads on a busy machine wait for each other.
     with threadpool_limits(1), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # the last passes change no prediction
-        return model.fit(features_nd, labels_n)
+        return model.fit(features_nd, labels_n, weights_n)
 
 
 def chosen_strength(features_nd: np.ndarray, labels_n: np.ndarray, kind: ProbeKind) -> float:

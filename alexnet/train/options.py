@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from tyro.conf import arg
 
-from alexnet.choices import ColourNoise, Crops, DeviceChoice, Initialisation, MeanMode, PrecisionChoice
+from alexnet.choices import ColourNoise, Crops, DeviceChoice, Head, Initialisation, MeanMode, PrecisionChoice
 from alexnet.files.schema import Range
 
 LAUNCH_OPTIONS = ("columns", "hybrid", "wire", "gradients", "timeout")
@@ -69,6 +69,10 @@ class TrainOptions:
     Default: every layer but the last, which must then be alike."""
     freeze: str = ""
     """Layers that keep their weights: names or spans, as in conv1-conv5,fc6."""
+    head: Head = "network"
+    """What is trained: the network; or, with --from, only a linear classifier on its frozen layers, which takes seconds.
+    --freeze then names these layers (default: the convolutions) and --crops the views of each picture (default: the
+    centre)."""
     snapshots: bool = False
     """Keep the weights at epochs 1, 2, 5, 10, 20, 30, 40, 64 and the last ([Z] Fig. 4)."""
     seed: int = 0

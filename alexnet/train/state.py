@@ -192,7 +192,7 @@ def start_run(
         "kernels": kernels.available(device),
     }
     disk = _check_disk(folder, network, recipe.epochs, snapshots=options.snapshots)
-    config = _config(store, network, recipe, options, machine) | {"starts": [start_in(team, 0, threads)]}
+    config = config_of(store, network, recipe, options, machine) | {"starts": [start_in(team, 0, threads)]}
     with faults_named(folder):
         folder.mkdir(parents=True, exist_ok=True)
     claim()
@@ -222,9 +222,10 @@ def _check_disk(folder: Path, network: Network, epochs: int, *, snapshots: bool)
     return space_checked(folder, needed, words, ". Free some, or train elsewhere.")
 
 
-def _config(
+def config_of(
     store: Store, network: Network, recipe: Recipe, options: TrainOptions, machine: dict[str, Any]
 ) -> dict[str, Any]:
+    """What a new run's config.json says."""
     return {
         "network": {
             "table": table_json.to_json(network.table),

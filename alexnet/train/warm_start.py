@@ -8,7 +8,7 @@ from alexnet.data.preprocessing import Preprocessing
 from alexnet.data.store.read import Store
 from alexnet.errors import UsageError, UserError
 from alexnet.nets.network import Network, build
-from alexnet.nets.table import BatchNorm, Weighted, named_rows
+from alexnet.nets.table import BatchNorm, Table, Weighted, named_rows
 from alexnet.nets.zoo import find as find_net
 from alexnet.runs.folder import RunFolder
 from alexnet.train.options import TrainOptions
@@ -74,7 +74,7 @@ def take_weights(network: Network, source: RunFolder, take: str, class_ids: Sequ
 
 def taken_layers(network: Network, source: RunFolder, take: str) -> list[str]:
     """The layers that `take` names; by default all but the last and those without weights in `source`."""
-    weighted = _layers_with_weights(network)
+    weighted = layers_with_weights(network.table)
     if take:
         return named_rows("take", take, weighted, weighted)
     return [name for name in weighted if name not in (network.table.weighted[-1].name, *source.missing_layers)]
@@ -85,7 +85,7 @@ def starting_notes(store: Store, network: Network, options: TrainOptions) -> lis
     if options.start_from is None:
         return []
     source = RunFolder.open(options.start_from)
-    weighted, taken = _layers_with_weights(network), taken_layers(network, source, options.take)
+    weighted, taken = layers_with_weights(network.table), taken_layers(network, source, options.take)
     frozen = named_rows("freeze", options.freeze, weighted, weighted)
     kinds = {
         "fine-tuned": [name for name in taken if name not in frozen],
@@ -100,7 +100,7 @@ def starting_notes(store: Store, network: Network, options: TrainOptions) -> lis
 
 def freeze(network: Network, names: str) -> Network:
     """The network with the named layers frozen. `names`: as in "conv1-conv5,fc6"."""
-    weighted = _layers_with_weights(network)
+    weighted = layers_with_weights(network.table)
     for name in named_rows("freeze", names, weighted, weighted):
         network.get_submodule(name).requires_grad_(False)
     if not any(weight.requires_grad for weight in network.parameters()):
@@ -108,8 +108,9 @@ def freeze(network: Network, names: str) -> Network:
     return network
 
 
-def _layers_with_weights(network: Network) -> list[str]:
-    return [row.name for row in network.table.rows if isinstance(row, Weighted | BatchNorm)]
+def layers_with_weights(table: Table) -> list[str]:
+    """The rows with weights, batch norms among them, in their order."""
+    return [row.name for row in table.rows if isinstance(row, Weighted | BatchNorm)]
 
 
 def _keeps_mean(store: Store, network: Network, options: TrainOptions) -> bool:
@@ -117,7 +118,7 @@ def _keeps_mean(store: Store, network: Network, options: TrainOptions) -> bool:
     size. A frozen layer can't adapt to another mean, and the mean of some hundred pictures is blotchy."""
     if options.start_from is None:
         return False
-    source, first = RunFolder.open(options.start_from), _layers_with_weights(network)[0]
+    source, first = RunFolder.open(options.start_from), layers_with_weights(network.table)[0]
     kept = not any(weight.requires_grad for weight in network.get_submodule(first).parameters())
     return kept and first in taken_layers(network, source, options.take) and source.inputs.side == store.size
 

@@ -1,0 +1,238 @@
+"""A linear classifier on frozen layers as an ordinary run: `alexnet train … --from RUN --head linear`.
+
+The frozen layers compute each training picture's features once, for a few fixed views. Softmax regression on these
+becomes the weights of one fully connected layer, which follows the frozen rows in a table of its own.
+
+N pictures · V views of each · D values of a view · K classes.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from alexnet import kernels
+from alexnet.data.batches import batches
+from alexnet.data.order import epoch_order
+from alexnet.data.store.read import Store, StoreSplit
+from alexnet.data.views import views_of
+from alexnet.errors import UsageError, UserError
+from alexnet.features.probes import Span, fitted, require_scikit_learn
+from alexnet.files.atomic import space_checked
+from alexnet.files.locks import locked
+from alexnet.isolation import isolated
+from alexnet.measure.accuracy import evaluate
+from alexnet.measure.overlap import save_trained_on
+from alexnet.measure.viewer import BATCH, ViewAverager
+from alexnet.nets.network import Network
+from alexnet.nets.table import Conv, Dense, Local, Row, Table, named_rows
+from alexnet.placement import find_device
+from alexnet.runs.folder import RunFolder
+from alexnet.runs.log import Log
+from alexnet.terminal import progress, say
+from alexnet.text import in_bytes
+from alexnet.train.checks import checked_recipe
+from alexnet.train.options import TrainOptions
+from alexnet.train.state import config_of, set_threads
+from alexnet.train.warm_start import initial_inputs, layers_with_weights
+
+STRENGTHS = (0.01, 0.1, 1.0, 10.0, 100.0)
+"""The values of C that are tried; features have a mean square of 1 about their mean."""
+FOLDS = 3
+"""Folds of the training pictures by which C is chosen."""
+RANDOM_VIEWS = 10
+
+
+@dataclass(frozen=True)
+class FrozenLayers:
+    """The rows of `source` whose output the classifier reads, up to the row `last`."""
+
+    source: RunFolder
+    rows: tuple[Row, ...]
+
+    @property
+    def last(self) -> str:
+        return self.rows[-1].name
+
+    @classmethod
+    def of(cls, source: RunFolder, freeze: str) -> "FrozenLayers":
+        """Up to the row before the first layer that learns: the one after those in `freeze`, by default after the
+        convolutions. Raises UsageError if these are not the first layers."""
+        table = source.table
+        weighted = layers_with_weights(table)
+        convolutions = [row.name for row in table.rows if isinstance(row, Conv | Local)]
+        frozen = named_rows("freeze", freeze, weighted, weighted) or convolutions
+        if set(frozen) != set(weighted[: len(frozen)]) or len(frozen) == len(weighted):
+            raise UsageError(f"--freeze {freeze}: with --head linear, freeze the first layers, and not the last one.")
+        names = [row.name for row in table.rows]
+        return cls(source, table.rows[: names.index(weighted[len(frozen)])])
+
+    def with_head(self, classes: int) -> Network:
+        """A network of these rows and a fully connected layer; the frozen weights are the source's."""
+        self.source.network.check_computable(self.last)
+        table = self.source.table
+        rows = (*self.rows, Dense("linear", classes))
+        about = f"{table.name} up to {self.last}, then a linear classifier."
+        size = int(self.source.value("network", "input_size"))
+        made = Network(Table(f"{table.name}-{self.last}-linear", rows, table.input_size, table.columns, about), size)
+        theirs = self.source.network.state_dict()
+        made.load_state_dict({name: theirs.get(name, tensor) for name, tensor in made.state_dict().items()})
+        for name in layers_with_weights(made.table)[:-1]:
+            made.get_submodule(name).requires_grad_(False)
+        return made
+
+
+@isolated()
+def train_linear_head(
+    store: Store,
+    folder: Path,
+    options: TrainOptions,
+    *,
+    resume: bool = False,
+    quiet: bool = False,
+    sample_weights: np.ndarray | None = None,
+) -> RunFolder:
+    """Fit a linear classifier on frozen layers of the run `options.start_from`, and write it as a run to `folder`.
+
+    `options.crops`: the views of each training picture, "centre" (default), "ten" or "random" (ten random crops); with
+    `mirror`, centre and random views are mirrored too. `sample_weights`: float32 (N,), factors of the pictures' losses.
+    Raises UserError or UsageError for a store, a run or options that don't go together.
+    """
+    require_scikit_learn()
+    if options.start_from is None:
+        raise UsageError("--head linear: name the run or the pretrained weights to build on with --from.")
+    for split in ("train", "val"):
+        if split not in store.splits or not len(store.splits[split]):
+            raise UserError(
+                f"{store.path}: no {split} pictures. Prepare it with --holdout 0.1 or from train/ and val/."
+            )
+    if resume and (folder / "config.json").exists():
+        run = RunFolder.open(folder)
+        if run.value("finished"):
+            return run
+    recipe = checked_recipe(replace(options, crops=options.crops or "centre", colour_noise="off"))
+    RunFolder.refuse_taken(folder)
+    frozen = FrozenLayers.of(RunFolder.open(options.start_from), options.freeze)
+    network = frozen.with_head(len(store.class_names))
+    if store.size < network.input_size:
+        raise UserError(
+            f"{store.path}: its pictures have {store.size} pixels a side, {network.table.name} takes crops of "
+            f"{network.input_size}. Prepare with --size {frozen.source.inputs.side}."
+        )
+    device, threads = find_device(options.device), set_threads(options.threads)
+    network = network.to(device).channels_last().eval()
+    inputs = initial_inputs(
+        store, network, recipe, replace(options, take=",".join(layers_with_weights(network.table)[:-1]))
+    )
+    viewer = ViewAverager(network, inputs.to(device), device)
+    machine = {"device": device.type, "threads": threads, "precision": "fp32", "kernels": kernels.available(device)}
+    views = training_views(viewer, recipe.augmentation.crops, mirror=recipe.augmentation.mirror, seed=options.seed)
+    train = store.splits["train"]
+    with locked(_made(folder) / ".lock", f"{folder}: another process is training in this folder."):
+        save_trained_on(folder, store, frozen.source)
+        run = RunFolder.create(folder, config_of(store, network, recipe, options, machine), inputs, sample_weights)
+        log = Log(folder / "log.jsonl")
+        features = cached_features(viewer, train, frozen.last, views, folder / "features.npy", quiet=quiet)
+        labels = np.repeat(train.labels, features.shape[1])
+        weight, bias, strength = regression(features, labels, len(store.class_names), sample_weights)
+        network.get_submodule("linear").load_state_dict(
+            {"weight": torch.from_numpy(weight), "bias": torch.from_numpy(bias)}
+        )
+        (folder / "features.npy").unlink()
+        counts = evaluate(viewer, store.splits["val"])
+        text = (
+            f"softmax regression on {frozen.last} of {frozen.source.path.name}: {features.shape[1]} views of each of "
+            f"{len(train):,} pictures, {features.shape[2]:,} values, C = {strength:g}"
+        )
+        log.event("note", text=text)
+        log.event("end", epochs=0)
+        log.close()
+        run.save_model(network.state_dict())
+        run.write_config(finished=True, epochs_trained=0, head={"C": strength, "views": features.shape[1]})
+    if not quiet:
+        say(f"{text}; validation top-1 error {counts.top1:.2%} ({counts.top1_errors} of {counts.pictures})")
+    return run
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+Views = list[tuple[np.ndarray, np.ndarray] | tuple[int, int, bool]]
+
+
+def training_views(viewer: ViewAverager, crops: str, *, mirror: bool, seed: int) -> list[tuple[int, int, bool]]:
+    """(row, column, mirrored) of each view: the centre, the ten of a test, or random ones, each with its mirror."""
+    side, size = viewer.inputs.side, viewer.inputs.size
+    if crops == "ten":
+        return list(views_of(side, size, 10))
+    if crops == "centre":
+        places = [views_of(side, size, 1)[0][:2]]
+    else:
+        drawn = np.random.default_rng(seed).integers(0, side - size + 1, (RANDOM_VIEWS // 2, 2))
+        places = [(int(row), int(column)) for row, column in drawn]
+    return [(row, column, mirrored) for row, column in places for mirrored in ((False, True) if mirror else (False,))]
+
+
+@isolated(inference=True)
+def cached_features(
+    viewer: ViewAverager, split: StoreSplit, layer: str, views: list[tuple[int, int, bool]], path: Path, *, quiet: bool
+) -> np.ndarray:
+    """The values of `layer` for each view of each picture, float32 (N, V, D), memory-mapped from `path`."""
+    size = viewer.network.layer(layer).leaving.units
+    shape = (len(split), len(views), size)
+    needed = int(np.prod(shape)) * 4
+    space_checked(
+        path.parent, needed, f"the features of {len(split):,} pictures take {in_bytes(needed)}", ". Free some."
+    )
+    found = np.lib.format.open_memmap(path, "w+", np.float32, shape)
+    with progress("pictures") as report:
+        follow = None if quiet else lambda done, total: report("features", done, total)
+        for records, indices in batches(split, BATCH, progress=follow):
+            records = records.to(viewer.device)
+            for number, view in enumerate(views):
+                found[indices, number] = (
+                    viewer.maps(viewer.view(records, view), [layer])[layer].flatten(1).cpu().numpy()
+                )
+    return found
+
+
+def regression(
+    features_nvd: np.ndarray, labels: np.ndarray, classes: int, sample_weights: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """Weights (K, D) and biases (K,) of a softmax regression, and its C: the one with the lowest mean −ln p over folds
+    of the pictures, whose views stay together."""
+    pictures, views, size = features_nvd.shape
+    span = Span.of(features_nvd.reshape(pictures * views, size))
+    fold_n = np.empty(pictures, int)
+    fold_n[epoch_order(pictures, 0, 1)] = np.arange(pictures) % FOLDS
+    fold_nv = np.repeat(fold_n, views)
+    factors = None if sample_weights is None else np.repeat(sample_weights, views)
+
+    def loss(strength: float) -> float:
+        total = 0.0
+        for fold in range(FOLDS):
+            apart = fold_nv == fold
+            model = fitted(
+                span.coordinates[~apart],
+                labels[~apart],
+                "softmax",
+                strength,
+                None if factors is None else factors[~apart],
+            )
+            known = np.isin(labels[apart], model.classes_)
+            logs = model.predict_log_proba(span.coordinates[apart][known])
+            total -= logs[np.arange(len(logs)), np.searchsorted(model.classes_, labels[apart][known])].sum()
+        return total
+
+    strength = min(STRENGTHS, key=loss)
+    model = fitted(span.coordinates, labels, "softmax", strength, factors)
+    weight = span.weights(model.coef_)
+    bias = model.intercept_ - weight @ span.centre
+    if len(model.classes_) == 2:  # scikit-learn gives one row, the second class's logit
+        weight, bias = np.vstack((np.zeros_like(weight), weight)), np.concatenate((np.zeros(1), bias))
+    if len(model.classes_) != classes:
+        raise UserError("a class has no training pictures")
+    return weight.astype(np.float32), bias.astype(np.float32), strength
