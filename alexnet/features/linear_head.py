@@ -14,11 +14,10 @@ import torch
 
 from alexnet import kernels
 from alexnet.data.batches import batches
-from alexnet.data.order import epoch_order
 from alexnet.data.store.read import Store, StoreSplit
 from alexnet.data.views import views_of
 from alexnet.errors import UsageError, UserError
-from alexnet.features.probes import Span, fitted, require_scikit_learn
+from alexnet.features.probes import Span, chosen_strength, fitted, held_out, require_scikit_learn
 from alexnet.files.atomic import space_checked
 from alexnet.files.locks import locked
 from alexnet.isolation import isolated
@@ -37,10 +36,6 @@ from alexnet.train.options import TrainOptions
 from alexnet.train.state import config_of, set_threads
 from alexnet.train.warm_start import initial_inputs, layers_with_weights
 
-STRENGTHS = (0.01, 0.1, 1.0, 10.0, 100.0)
-"""The values of C that are tried; features have a mean square of 1 about their mean."""
-FOLDS = 3
-"""Folds of the training pictures by which C is chosen."""
 RANDOM_VIEWS = 10
 
 
@@ -122,9 +117,8 @@ def train_linear_head(
         )
     device, threads = find_device(options.device), set_threads(options.threads)
     network = network.to(device).channels_last().eval()
-    inputs = initial_inputs(
-        store, network, recipe, replace(options, take=",".join(layers_with_weights(network.table)[:-1]))
-    )
+    taken = replace(options, take=",".join(layers_with_weights(network.table)[:-1]))
+    inputs = initial_inputs(store, network, recipe, taken)
     viewer = ViewAverager(network, inputs.to(device), device)
     machine = {"device": device.type, "threads": threads, "precision": "fp32", "kernels": kernels.available(device)}
     views = training_views(viewer, recipe.augmentation.crops, mirror=recipe.augmentation.mirror, seed=options.seed)
@@ -134,11 +128,9 @@ def train_linear_head(
         run = RunFolder.create(folder, config_of(store, network, recipe, options, machine), inputs, sample_weights)
         log = Log(folder / "log.jsonl")
         features = cached_features(viewer, train, frozen.last, views, folder / "features.npy", quiet=quiet)
-        labels = np.repeat(train.labels, features.shape[1])
-        weight, bias, strength = regression(features, labels, len(store.class_names), sample_weights)
-        network.get_submodule("linear").load_state_dict(
-            {"weight": torch.from_numpy(weight), "bias": torch.from_numpy(bias)}
-        )
+        weight, bias, strength = regression(features, train.labels, sample_weights)
+        head = {"weight": torch.from_numpy(weight), "bias": torch.from_numpy(bias)}
+        network.get_submodule("linear").load_state_dict(head)
         (folder / "features.npy").unlink()
         counts = evaluate(viewer, store.splits["val"])
         text = (
@@ -158,9 +150,6 @@ def train_linear_head(
 def _made(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     return folder
-
-
-Views = list[tuple[np.ndarray, np.ndarray] | tuple[int, int, bool]]
 
 
 def training_views(viewer: ViewAverager, crops: str, *, mirror: bool, seed: int) -> list[tuple[int, int, bool]]:
@@ -200,39 +189,18 @@ def cached_features(
 
 
 def regression(
-    features_nvd: np.ndarray, labels: np.ndarray, classes: int, sample_weights: np.ndarray | None
+    features_nvd: np.ndarray, labels_n: np.ndarray, weights_n: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray, float]:
-    """Weights (K, D) and biases (K,) of a softmax regression, and its C: the one with the lowest mean −ln p over folds
-    of the pictures, whose views stay together."""
+    """Weights (K, D) and biases (K,) of a softmax regression on all views, float32, and its C, which is chosen on
+    pictures set apart with all their views. `weights_n`: factors of the pictures' losses."""
     pictures, views, size = features_nvd.shape
     span = Span.of(features_nvd.reshape(pictures * views, size))
-    fold_n = np.empty(pictures, int)
-    fold_n[epoch_order(pictures, 0, 1)] = np.arange(pictures) % FOLDS
-    fold_nv = np.repeat(fold_n, views)
-    factors = None if sample_weights is None else np.repeat(sample_weights, views)
-
-    def loss(strength: float) -> float:
-        total = 0.0
-        for fold in range(FOLDS):
-            apart = fold_nv == fold
-            model = fitted(
-                span.coordinates[~apart],
-                labels[~apart],
-                "softmax",
-                strength,
-                None if factors is None else factors[~apart],
-            )
-            known = np.isin(labels[apart], model.classes_)
-            logs = model.predict_log_proba(span.coordinates[apart][known])
-            total -= logs[np.arange(len(logs)), np.searchsorted(model.classes_, labels[apart][known])].sum()
-        return total
-
-    strength = min(STRENGTHS, key=loss)
-    model = fitted(span.coordinates, labels, "softmax", strength, factors)
+    labels, apart = np.repeat(labels_n, views), np.repeat(held_out(labels_n), views)
+    weights = None if weights_n is None else np.repeat(weights_n, views)
+    strength = chosen_strength(span.coordinates, labels, "softmax", apart, weights)
+    model = fitted(span.coordinates, labels, "softmax", strength, weights)
     weight = span.weights(model.coef_)
     bias = model.intercept_ - weight @ span.centre
-    if len(model.classes_) == 2:  # scikit-learn gives one row, the second class's logit
-        weight, bias = np.vstack((np.zeros_like(weight), weight)), np.concatenate((np.zeros(1), bias))
-    if len(model.classes_) != classes:
-        raise UserError("a class has no training pictures")
+    if len(weight) == 1:  # of two classes, scikit-learn gives the second one's logit alone
+        weight, bias = np.vstack((-weight / 2, weight / 2)), np.concatenate((-bias / 2, bias / 2))
     return weight.astype(np.float32), bias.astype(np.float32), strength

@@ -181,20 +181,31 @@ def fitted(
         return model.fit(features_nd, labels_n, weights_n)
 
 
-def chosen_strength(features_nd: np.ndarray, labels_n: np.ndarray, kind: ProbeKind) -> float:
-    """The C with the best mean per-class accuracy on every fifth training picture of each class, the smaller of equals;
-    the middle one where a class has a single picture."""
+def held_out(labels_n: np.ndarray) -> np.ndarray:
+    """Which pictures are set apart to choose C: every fifth of each class, bool (N,)."""
     rank_n = np.zeros(len(labels_n), int)
     for label in np.unique(labels_n):
         members = np.flatnonzero(labels_n == label)
         rank_n[members] = np.arange(len(members))
-    apart = rank_n % HELD_OUT == 1
+    return rank_n % HELD_OUT == 1
+
+
+def chosen_strength(
+    features_nd: np.ndarray,
+    labels_n: np.ndarray,
+    kind: ProbeKind,
+    apart_n: np.ndarray | None = None,
+    weights_n: np.ndarray | None = None,
+) -> float:
+    """The C with the best mean per-class accuracy on the rows `apart_n` (default: `held_out`), the smaller of equals;
+    the middle one if there are none."""
+    apart = held_out(labels_n) if apart_n is None else apart_n
     if not apart.any():
         return STRENGTHS[kind][1]
+    trained = features_nd[~apart], labels_n[~apart]
+    weights = None if weights_n is None else weights_n[~apart]
     scores = [
-        mean_per_class(
-            fitted(features_nd[~apart], labels_n[~apart], kind, strength).predict(features_nd[apart]), labels_n[apart]
-        )
+        mean_per_class(fitted(*trained, kind, strength, weights).predict(features_nd[apart]), labels_n[apart])
         for strength in STRENGTHS[kind]
     ]
     return STRENGTHS[kind][int(np.argmax(scores))]

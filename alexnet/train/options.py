@@ -70,8 +70,8 @@ class TrainOptions:
     freeze: str = ""
     """Layers that keep their weights: names or spans, as in conv1-conv5,fc6."""
     head: Head = "network"
-    """What is trained: the network; or, with --from, only a linear classifier on its frozen layers, which takes seconds.
-    --freeze then names these layers (default: the convolutions) and --crops the views of each picture (default: the
+    """What is trained: the network; or, with --from, a linear classifier on its frozen layers, which takes seconds.
+    --freeze then names these layers (default: the convolutions), --crops the views of each picture (default: the
     centre)."""
     snapshots: bool = False
     """Keep the weights at epochs 1, 2, 5, 10, 20, 30, 40, 64 and the last ([Z] Fig. 4)."""
