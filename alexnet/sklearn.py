@@ -15,12 +15,13 @@ from typing import Any, Literal, get_type_hints
 
 import numpy as np
 
-from alexnet.choices import DeviceChoice, PrecisionChoice
+from alexnet.choices import DeviceChoice, Head, PrecisionChoice
 from alexnet.data.sources.base import Source
 from alexnet.data.store.prepare import prepare
 from alexnet.data.store.read import Store
 from alexnet.errors import UsageError, UserError
 from alexnet.features.extract import Describer, describer, features_of
+from alexnet.features.linear_head import train_linear_head
 from alexnet.files.atomic import expanded
 from alexnet.files.schema import from_json
 from alexnet.files.temporary import TemporaryFolder, space_named
@@ -71,11 +72,12 @@ class Classifier(ClassifierMixin, BaseEstimator):
     `run_` is used any more. With `folder` the run stays there, and an interrupted `fit` is resumed there.
 
     With fewer than some thousand pictures, start from pretrained weights: `start_from="torchvision"` (another name of
-    `alexnet weights`, a run folder, or "hf:OWNER/NAME") and `freeze="conv1-conv5"` give a far lower error.
+    `alexnet weights`, a run folder, or "hf:OWNER/NAME") and `head="linear"`, a linear classifier on its convolutions,
+    give a far lower error within seconds; `freeze="conv1-conv5"` trains its dense layers.
 
     `X` is whatever `pictures.picture_list` takes: a list of file names, an array uint8 (N, H, W, 3), a series …
 
-    net, width, input_size, recipe, epochs, batch, learning_rate, patience, mirror, start_from, freeze, device,
+    net, width, input_size, recipe, epochs, batch, learning_rate, patience, mirror, start_from, freeze, head, device,
     precision, threads: as of `alexnet train` (None: what the recipe says; `start_from`: a run folder, whose network is
     taken unless `net` names one). size: side of the records in pixels (None: 8/7 of the network's input, as 256 for
     224; or as the run started from). class_weight: None, "balanced" or {label: weight}, factors of each picture's loss.
@@ -99,6 +101,7 @@ class Classifier(ClassifierMixin, BaseEstimator):
     size: int | None = None
     start_from: str | PathLike[str] | None = None
     freeze: str = ""
+    head: Head = "network"
     validation: float = 0.1
     class_weight: dict[Any, float] | Literal["balanced"] | None = None
     views: Literal[1, 5, 9, 10] = 10
@@ -154,7 +157,8 @@ class Classifier(ClassifierMixin, BaseEstimator):
     def _trained(self, source: Source, place: Path, folder: Path, options: TrainOptions, weights: np.ndarray) -> Run:
         with isolated(threads=self.threads):
             store, resume = self._prepared(source, place), (folder / "config.json").exists()
-            train(store, folder, options, resume=resume, quiet=not self.verbose, sample_weights=weights)
+            fit = train_linear_head if options.head == "linear" else train
+            fit(store, folder, options, resume=resume, quiet=not self.verbose, sample_weights=weights)
             run = Run.open(folder, device=self.device)
             run.folder.load()
         return run

@@ -18,8 +18,10 @@ from alexnet.data.store.read import Store, StoreSplit
 from alexnet.data.views import views_of
 from alexnet.errors import UsageError, UserError
 from alexnet.features.probes import Span, chosen_strength, fitted, held_out, require_scikit_learn
-from alexnet.files.atomic import space_checked
+from alexnet.files.atomic import faults_named, space_checked
 from alexnet.files.locks import locked
+from alexnet.files.schema import canonical_digest
+from alexnet.files.tensors import digest_in
 from alexnet.isolation import isolated
 from alexnet.measure.accuracy import evaluate
 from alexnet.measure.overlap import save_trained_on
@@ -123,33 +125,34 @@ def train_linear_head(
     machine = {"device": device.type, "threads": threads, "precision": "fp32", "kernels": kernels.available(device)}
     views = training_views(viewer, recipe.augmentation.crops, mirror=recipe.augmentation.mirror, seed=options.seed)
     train = store.splits["train"]
-    with locked(_made(folder) / ".lock", f"{folder}: another process is training in this folder."):
-        save_trained_on(folder, store, frozen.source)
-        run = RunFolder.create(folder, config_of(store, network, recipe, options, machine), inputs, sample_weights)
-        log = Log(folder / "log.jsonl")
-        features = cached_features(viewer, train, frozen.last, views, folder / "features.npy", quiet=quiet)
+    with faults_named(folder.parent):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    place = folder.with_name(folder.name + ".features.npy")
+    with locked(folder.with_name(folder.name + ".lock"), f"{folder}: another process is training in this folder."):
+        weights = digest_in(frozen.source.path / "model.safetensors")
+        key = canonical_digest([store.fingerprint, weights, frozen.last, views])
+        features = cached_features(viewer, train, frozen.last, views, place, key, quiet=quiet)
         weight, bias, strength = regression(features, train.labels, sample_weights)
         head = {"weight": torch.from_numpy(weight), "bias": torch.from_numpy(bias)}
         network.get_submodule("linear").load_state_dict(head)
-        (folder / "features.npy").unlink()
         counts = evaluate(viewer, store.splits["val"])
         text = (
-            f"softmax regression on {frozen.last} of {frozen.source.path.name}: {features.shape[1]} views of each of "
+            f"softmax regression on {frozen.last} of {frozen.source.path.name}: {len(views)} views of each of "
             f"{len(train):,} pictures, {features.shape[2]:,} values, C = {strength:g}"
         )
+        config = config_of(store, network, recipe, options, machine) | {"head": {"C": strength, "views": len(views)}}
+        run = RunFolder.create(folder, config, inputs, sample_weights)
+        save_trained_on(folder, store, frozen.source)
+        log = Log(folder / "log.jsonl")
         log.event("note", text=text)
         log.event("end", epochs=0)
         log.close()
         run.save_model(network.state_dict())
-        run.write_config(finished=True, epochs_trained=0, head={"C": strength, "views": features.shape[1]})
+        run.write_config(finished=True, epochs_trained=0)
+        place.unlink()
     if not quiet:
         say(f"{text}; validation top-1 error {counts.top1:.2%} ({counts.top1_errors} of {counts.pictures})")
     return run
-
-
-def _made(folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 def training_views(viewer: ViewAverager, crops: str, *, mirror: bool, seed: int) -> list[tuple[int, int, bool]]:
@@ -167,25 +170,44 @@ def training_views(viewer: ViewAverager, crops: str, *, mirror: bool, seed: int)
 
 @isolated(inference=True)
 def cached_features(
-    viewer: ViewAverager, split: StoreSplit, layer: str, views: list[tuple[int, int, bool]], path: Path, *, quiet: bool
+    viewer: ViewAverager,
+    split: StoreSplit,
+    layer: str,
+    views: list[tuple[int, int, bool]],
+    path: Path,
+    key: str,
+    *,
+    quiet: bool,
 ) -> np.ndarray:
-    """The values of `layer` for each view of each picture, float32 (N, V, D), memory-mapped from `path`."""
-    size = viewer.network.layer(layer).leaving.units
-    shape = (len(split), len(views), size)
+    """The values of `layer` for each view of each picture, float32 (N, V, D), memory-mapped from `path`.
+
+    The file ends with `key`, which names what it was made of. A file with this key that an interrupted call left is
+    continued: its rows are NaN until they are computed."""
+    shape = (len(split), len(views), viewer.network.layer(layer).leaving.units)
     needed = int(np.prod(shape)) * 4
-    space_checked(
-        path.parent, needed, f"the features of {len(split):,} pictures take {in_bytes(needed)}", ". Free some."
-    )
-    found = np.lib.format.open_memmap(path, "w+", np.float32, shape)
+    if not (path.exists() and _end_of(path, len(key)) == key):
+        space_checked(
+            path.parent, needed, f"features of {len(split):,} pictures take {in_bytes(needed)}", ". Free some."
+        )
+        np.lib.format.open_memmap(path, "w+", np.float32, shape)[:] = np.nan
+        with path.open("ab") as file:
+            file.write(key.encode())
+    found = np.load(path, mmap_mode="r+")
+    left = np.flatnonzero(np.isnan(found[:, -1, -1]))
     with progress("pictures") as report:
         follow = None if quiet else lambda done, total: report("features", done, total)
-        for records, indices in batches(split, BATCH, progress=follow):
+        for records, indices in batches(split, BATCH, left, progress=follow):
             records = records.to(viewer.device)
             for number, view in enumerate(views):
-                found[indices, number] = (
-                    viewer.maps(viewer.view(records, view), [layer])[layer].flatten(1).cpu().numpy()
-                )
+                maps = viewer.maps(viewer.view(records, view), [layer])[layer]
+                found[indices, number] = maps.flatten(1).cpu().numpy()
     return found
+
+
+def _end_of(path: Path, count: int) -> str:
+    with faults_named(path), path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - count))
+        return file.read().decode("latin-1")
 
 
 def regression(

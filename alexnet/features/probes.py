@@ -91,12 +91,9 @@ def probe(
     accuracies, strengths = [], []
     for number in range(folds):
         fold = fold_of(labels, per_class, number, seed=seed)
-        train_nd, test_md = (
-            np.asarray(features_nd[rows].reshape(len(rows), -1), np.float32) for rows in (fold.train, fold.test)
-        )
-        span = Span.of(train_nd)
-        strength = chosen_strength(span.coordinates, labels[fold.train], kind)
-        predicted_m = fitted(span.coordinates, labels[fold.train], kind, strength).predict(span.coordinates_of(test_md))
+        train_nr, test_mr = rotated(features_nd, fold)
+        strength = chosen_strength(train_nr, labels[fold.train], kind)
+        predicted_m = fitted(train_nr, labels[fold.train], kind, strength).predict(test_mr)
         accuracies.append(mean_per_class(predicted_m, labels[fold.test]))
         strengths.append(strength)
     return Outcome(what or kind, per_class, tuple(accuracies), tuple(strengths))
@@ -146,6 +143,15 @@ class Span:
         if self.back_nr is None:
             return coefficients_kr / self.scale
         return (coefficients_kr @ self.back_nr.T) @ self.train_nd / self.scale**2
+
+
+def rotated(features_nd: np.ndarray, fold: Fold) -> tuple[np.ndarray, np.ndarray]:
+    """The fold's training and test features in the span of the training ones, (n, r) and (m, r)."""
+    train_nd, test_md = (
+        np.asarray(features_nd[rows].reshape(len(rows), -1), np.float32) for rows in (fold.train, fold.test)
+    )
+    span = Span.of(train_nd)
+    return span.coordinates, span.coordinates_of(test_md)
 
 
 def _products(a_nd: np.ndarray, b_md: np.ndarray) -> np.ndarray:
