@@ -18,6 +18,7 @@ ColourNoise = Literal["code", "paper", "off"]
 MeanMode = Literal["aligned", "centre"]
 Crops = Literal["random", "ten", "centre"]
 Head = Literal["network", "linear"]
+Keep = Literal["best", "last"]
 
 # ── weights ──────────────────────────────────────────────────────────────────────────────────────────────────────
 Colours = Literal["rgb", "bgr"]

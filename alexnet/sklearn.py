@@ -32,7 +32,7 @@ from alexnet.nets import zoo
 from alexnet.runs.folder import RunFolder
 from alexnet.runs.pretrained import run_folder
 from alexnet.terminal import progress, say
-from alexnet.train.checks import check_options
+from alexnet.train.checks import check_options, with_kept_weights
 from alexnet.train.loop import train
 from alexnet.train.options import TrainOptions
 from alexnet.train.step import Diverged
@@ -157,6 +157,7 @@ class Classifier(ClassifierMixin, BaseEstimator):
     def _trained(self, source: Source, place: Path, folder: Path, options: TrainOptions, weights: np.ndarray) -> Run:
         with isolated(threads=self.threads):
             store, resume = self._prepared(source, place), (folder / "config.json").exists()
+            options = with_kept_weights(options, store, folder)
             fit = train_linear_head if options.head == "linear" else train
             fit(store, folder, options, resume=resume, quiet=not self.verbose, sample_weights=weights)
             run = Run.open(folder, device=self.device)

@@ -8,7 +8,7 @@ from alexnet.nets.table import with_width
 from alexnet.parallel import traffic
 from alexnet.parallel.launch import launched
 from alexnet.train import loop
-from alexnet.train.checks import check_options
+from alexnet.train.checks import check_options, with_kept_weights
 from alexnet.train.options import TrainOptions
 
 
@@ -23,6 +23,7 @@ def run(options: Train) -> None:
         if training.head == "linear":
             train_linear_head(store, options.out, training, resume=options.resume)
         else:
+            training = with_kept_weights(training, store, options.out)
             loop.train(store, options.out, training, resume=options.resume, team=team)
     if team.leads:
         print(options.out)

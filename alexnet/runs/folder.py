@@ -1,7 +1,8 @@
 """The run folder: all that a training run knows, enough to predict, to visualize and to resume.
 
     config.json          what was trained, how, on what, with which result; enough to repeat it
-    model.safetensors    the weights after the last whole epoch
+    model.safetensors    the weights after the last whole epoch, or after the best one (`--keep best`)
+    last.safetensors     with `--keep best`: the weights after the last epoch, when the run has ended
     inputs.safetensors   mean image and colour statistics of the training pictures
     sample_weights.safetensors   factors of the training pictures' losses, if `alexnet.Classifier` was given any
     trained_on.safetensors   digests of the training pictures (`alexnet.measure.overlap`)
@@ -43,6 +44,8 @@ from alexnet.nets.network import Network, check_fits, state_dict_shapes
 from alexnet.placement import Placement, find_device
 from alexnet.runs.formats import FORMAT_VERSION, current_config
 
+MODEL, LAST = "model.safetensors", "last.safetensors"
+"""The weights that a run is opened with; the last epoch's, where these are the best epoch's."""
 KEPT_CHECKPOINTS = 2
 CHECKPOINT_FILES = KEPT_CHECKPOINTS + 1
 """Checkpoints on disk while a new one is written."""
@@ -334,10 +337,10 @@ class RunFolder:
         network.fill(weights, path)
         return network.eval()
 
-    def save_model(self, weights: dict[str, Tensor], missing: Collection[str] = ()) -> None:
+    def save_model(self, weights: dict[str, Tensor], missing: Collection[str] = (), name: str = MODEL) -> None:
         """Write the weights, those of missing layers left out."""
         there = {name: tensor for name, tensor in weights.items() if name.split(".")[0] not in missing}
-        save_tensors(self.path / "model.safetensors", there)
+        save_tensors(self.path / name, there)
 
     # ── snapshots and training state ─────────────────────────────────────────────────────────────────────────────
 

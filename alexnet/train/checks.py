@@ -1,6 +1,7 @@
 """The recipe that the options describe, checked, with advice to print before the training starts."""
 
 from dataclasses import replace
+from pathlib import Path
 
 from alexnet.data.store.read import Store
 from alexnet.errors import UsageError
@@ -13,6 +14,8 @@ from alexnet.train.options import TrainOptions
 from alexnet.train.recipes import Recipe, describe, find
 
 FEW_UPDATES, SMALL_BATCH = 10, 16
+OWN_PICTURES = ("folder", "table", "zip")
+"""Kinds of sources that are people's own pictures, not a research set."""
 FEW_PICTURES = 5000
 """Training pictures below which a pretrained start is recommended."""
 
@@ -82,6 +85,14 @@ def few_updates(store: Store, batch: int) -> list[str]:
         f"only {counted(updates, 'update')} an epoch: with so few pictures a smaller batch learns more, "
         f"--batch {SMALL_BATCH} --patience 10"
     ]
+
+
+def with_kept_weights(options: TrainOptions, store: Store, folder: Path) -> TrainOptions:
+    """The options of a new run with `keep` decided: the best epoch for people's own pictures with the recipes paper and
+    steps. The published runs and research sets keep the last epoch, as their authors did."""
+    new = not (folder / "config.json").exists()
+    own = store.description["source"].get("kind") in OWN_PICTURES and options.recipe in ("paper", "steps")
+    return replace(options, keep="best") if new and own and options.keep is None else options
 
 
 def pretrained_start(store: Store, options: TrainOptions) -> list[str]:

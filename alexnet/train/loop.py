@@ -4,6 +4,7 @@ import math
 import shlex
 import time
 from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -20,13 +21,13 @@ from alexnet.measure.viewer import ViewAverager
 from alexnet.parallel.grid import BatchShard
 from alexnet.parallel.launch import agree
 from alexnet.parallel.team import ALONE, Team
-from alexnet.runs.folder import RunFolder, snapshot_epochs
+from alexnet.runs.folder import LAST, MODEL, RunFolder, snapshot_epochs
 from alexnet.runs.log import Curves, Everyone, Listener, Log, Now, Screen, Unwritten
 from alexnet.terminal import say
 from alexnet.train.join import broadcast_end, broadcast_state, receive_state
 from alexnet.train.options import TrainOptions
 from alexnet.train.resume import check_same_store, check_same_weights, recorded_options, resume_run
-from alexnet.train.state import TrainingState, start_run
+from alexnet.train.state import Best, TrainingState, start_run
 from alexnet.train.step import Diverged, Outcome, divergence_message, is_asynchronous, train_batch
 from alexnet.train.stop import Stop, stop_signals
 
@@ -146,7 +147,7 @@ def run_epochs(state: TrainingState, log: Log | Unwritten, listeners: Listener) 
             if change := state.schedule.after(state.cursor.epoch, counts.top1):
                 listeners.event("note", text=change)
             stop.agree(state)
-            end_epoch(state, log, stop)
+            end_epoch(state, counts, log, stop)
             stop.obey(state)
     finish(state, listeners)
 
@@ -205,7 +206,7 @@ def validate(state: TrainingState) -> Counts:
     return evaluate(viewer, state.store.splits["val"], team=state.team, network=state.network_shard)
 
 
-def end_epoch(state: TrainingState, log: Log | Unwritten, stop: Stop) -> None:
+def end_epoch(state: TrainingState, counts: Counts, log: Log | Unwritten, stop: Stop) -> None:
     """Move to the next epoch; save the weights, a snapshot if one is due, and a checkpoint.
 
     Very short epochs are not all saved: writing a large network would take longer than training it."""
@@ -215,17 +216,23 @@ def end_epoch(state: TrainingState, log: Log | Unwritten, stop: Stop) -> None:
         weights = state.weights()
         if state.team.leads:
             state.run.save_snapshot(weights, epoch)
+    improves = state.best is None or (counts.top1, counts.mean_nll) < (state.best.error, state.best.nll)
+    if state.keeps_best and improves:
+        state.best = Best(counts.top1, counts.mean_nll, epoch)
+        if epoch > 1:  # before the checkpoint that names this epoch as the best
+            save_model(state)
     due = epoch == 1 or state.finished or state.save_is_due or state.seconds_since_save > SHORT_EPOCH_SECONDS
     if stop.agree(state, due) or stop.agreed:
-        # The checkpoint first: a model.safetensors then always comes with a checkpoint, or belongs to a finished run.
+        # The first checkpoint first: a model.safetensors then comes with a checkpoint, or belongs to a finished run.
         state.save_checkpoint(log.size)
-        save_model(state)
+        if epoch == 1 or not state.keeps_best:
+            save_model(state)
 
 
-def save_model(state: TrainingState) -> None:
+def save_model(state: TrainingState, name: str = MODEL) -> None:
     weights = state.weights()
     if state.team.leads:
-        state.run.save_model(weights)
+        state.run.save_model(weights, name=name)
 
 
 def refuse_unsound(state: TrainingState, counts: Counts) -> None:
@@ -237,10 +244,18 @@ def refuse_unsound(state: TrainingState, counts: Counts) -> None:
 
 def finish(state: TrainingState, listeners: Listener) -> None:
     """Mark the run as ended and delete its checkpoints; the weights are in model.safetensors."""
-    save_model(state)
+    kept = {}
+    save_model(state, LAST if state.keeps_best else MODEL)
+    if state.best is not None:
+        kept = {"best": asdict(state.best)}
+        text = (
+            f"model.safetensors has the weights of epoch {state.best.epoch}, the best of {state.cursor.epoch - 1} on "
+            f"the validation split ({state.best.error:.2%} wrong); choosing on few pictures flatters this figure"
+        )
+        listeners.event("note", text=text)
     listeners.event("end", epochs=state.cursor.epoch - 1)
     if state.team.leads:
-        state.run.write_config(finished=True, epochs_trained=state.cursor.epoch - 1)
+        state.run.write_config(finished=True, epochs_trained=state.cursor.epoch - 1, **kept)
         state.run.drop_checkpoints()
 
 

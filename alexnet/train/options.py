@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from tyro.conf import arg
 
-from alexnet.choices import ColourNoise, Crops, DeviceChoice, Head, Initialisation, MeanMode, PrecisionChoice
+from alexnet.choices import ColourNoise, Crops, DeviceChoice, Head, Initialisation, Keep, MeanMode, PrecisionChoice
 from alexnet.files.schema import Range
 
 LAUNCH_OPTIONS = ("columns", "hybrid", "wire", "gradients", "timeout")
@@ -73,6 +73,9 @@ class TrainOptions:
     """What is trained: the network; or, with --from, a linear classifier on its frozen layers, which takes seconds.
     --freeze then names these layers (default: the convolutions), --crops the views of each picture (default: the
     centre)."""
+    keep: Keep | None = None
+    """Weights that the run ends with: last, or best, those of the epoch with the lowest validation error (the last ones
+    are then in last.safetensors). Default: best for pictures of your own with recipe paper or steps, else last."""
     snapshots: bool = False
     """Keep the weights at epochs 1, 2, 5, 10, 20, 30, 40, 64 and the last ([Z] Fig. 4)."""
     seed: int = 0

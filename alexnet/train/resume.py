@@ -17,7 +17,7 @@ from alexnet.parallel.grid import ProcessGrid
 from alexnet.parallel.team import ALONE, Team
 from alexnet.placement import find_device
 from alexnet.processors import cores
-from alexnet.runs.folder import REMEDY, RunFolder
+from alexnet.runs.folder import MODEL, REMEDY, RunFolder
 from alexnet.text import option_name
 from alexnet.train.checks import checked_recipe
 from alexnet.train.options import LAUNCH_OPTIONS, TrainOptions
@@ -51,6 +51,8 @@ def resume_run(
         return state, [*notes, *remarks, "no checkpoint was saved yet: starting from the beginning"], 0
     log_bytes = restored(state, tensors, about).log_bytes
     _check_epochs(state)
+    if state.best is not None and not (folder / MODEL).exists():  # killed after the checkpoint of the first epoch
+        run.save_model(state.network.state_dict())
     run.write_config(
         options=run.value("options") | {"epochs": options.epochs},
         machine=machine,

@@ -60,12 +60,22 @@ class Cursor:
 
 
 @dataclass(frozen=True)
+class Best:
+    """The epoch with the lowest validation error so far, of equal ones that with the lowest −ln p."""
+
+    error: AnyFloat
+    nll: AnyFloat
+    epoch: Count
+
+
+@dataclass(frozen=True)
 class Standing:
     """What a checkpoint holds besides tensors. On resuming, the log is cut back to its first `log_bytes` bytes."""
 
     cursor: Cursor
     schedule: ScheduleState
     log_bytes: Count
+    best: Best | None = None
 
 
 @dataclass
@@ -85,6 +95,7 @@ class TrainingState:
     sample_weights: np.ndarray | None = None
     """float32 (N,): factors of the training pictures' losses; None: 1 for each."""
     cursor: Cursor = field(default_factory=Cursor)
+    best: Best | None = None
     saved_at: float = field(default_factory=time.monotonic)
     team: Team = field(default_factory=Team)
     network_shard: NetworkShard = field(init=False)
@@ -132,7 +143,7 @@ class TrainingState:
         tensors = {f"weight/{name}": value for name, value in self.weights().items()}
         velocities = self.team.whole(self.network_shard, self.update.velocities)
         tensors |= {f"velocity/{name}": value for name, value in velocities.items()}
-        return tensors, Standing(self.cursor, self.schedule.state, log_bytes)
+        return tensors, Standing(self.cursor, self.schedule.state, log_bytes, self.best)
 
     def weights(self) -> dict[str, Tensor]:
         """The whole network's weights on the leader; every process sends its shard."""
@@ -143,7 +154,11 @@ class TrainingState:
         self.network.load_state_dict(under("weight/", tensors))
         for name, value in under("velocity/", tensors).items():
             self.update.velocities[name].copy_(value)
-        self.schedule.state, self.cursor = standing.schedule, standing.cursor
+        self.schedule.state, self.cursor, self.best = standing.schedule, standing.cursor, standing.best
+
+    @property
+    def keeps_best(self) -> bool:
+        return self.options.keep == "best"
 
     @property
     def seconds_since_save(self) -> float:

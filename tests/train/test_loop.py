@@ -13,6 +13,8 @@ import torch
 from alexnet.data.store.read import Store
 from alexnet.errors import UsageError, UserError
 from alexnet.files.tensors import load_tensors, save_tensors, tensor_digest
+from alexnet.measure.evaluation import evaluate_run
+from alexnet.measure.run import Run
 from alexnet.runs import log as record
 from alexnet.runs.folder import RunFolder, disk_needed
 from alexnet.runs.history import read_now
@@ -117,6 +119,35 @@ def test_killed_anywhere_it_ends_with_the_same_weights(
     exact = ("epoch", "step", "train_loss", "train_top1_error", "val_nll", "val_top1_error")
     assert [[e[key] for key in exact] for e in ours] == [[e[key] for key in exact] for e in theirs]
     assert not (run_folder / "state").exists()
+
+
+def best_epoch(folder: Path) -> int:
+    found = events(folder, "epoch")
+    return min(found, key=lambda event: (event["val_top1_error"], event["val_nll"]))["epoch"]
+
+
+@pytest.mark.parametrize("step", [None, 0, 7, 8, 13, 20, 27])
+def test_the_best_epoch_s_weights_are_kept_however_often_it_was_killed(
+    store: Store, run_folder: Path, monkeypatch: pytest.MonkeyPatch, step: int | None
+) -> None:
+    """A learning rate at which the error rises and falls; every epoch's weights are snapshots or the last ones."""
+    wild = options(epochs=5, learning_rate=0.05, keep="best", snapshots=True, save_minutes=0)
+    if step is not None:
+        kill_at(monkeypatch, step)
+        with pytest.raises(Killed):
+            train(store, run_folder, wild, quiet=True)
+        monkeypatch.undo()
+    run = train(store, run_folder, wild, resume=True, quiet=True)
+    best = best_epoch(run_folder)
+    assert run.value("best")["epoch"] == best
+    kept = load_tensors(run_folder / "model.safetensors")[0]
+    last = load_tensors(run_folder / "last.safetensors")[0]
+    if best in run.snapshots:
+        assert all(torch.equal(kept[name], weight) for name, weight in load_tensors(run.snapshots[best])[0].items())
+    assert all(torch.equal(last[name], tensor) for name, tensor in load_tensors(run.snapshots[5])[0].items())
+    assert any(f"weights of epoch {best}, the best of 5" in note["text"] for note in events(run_folder, "note"))
+    counts = evaluate_run(run, Run.open(run_folder, device="cpu").viewer, store, split="val", views=(1,))[0][1].counts
+    assert counts.top1 == run.value("best")["error"]
 
 
 def test_a_plateau_is_taken_up_where_it_stood(store: Store, run_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
