@@ -507,6 +507,7 @@ def test_train_hands_every_option_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("alexnet.commands.train.ready_store", lambda pictures, run: (pictures, run))
     monkeypatch.setattr("alexnet.train.loop.train", lambda store, run, options, resume, team: handed.append(options))
     line = "train s --out r --net zfnet --lr 0.5 --from other --no-mirror --colour-noise off --freeze conv1 --snapshots"
+    line += " --keep last"
     assert cli.main(line.split()) == 0
     assert handed == [
         TrainOptions(
@@ -516,6 +517,7 @@ def test_train_hands_every_option_on(monkeypatch: pytest.MonkeyPatch) -> None:
             mirror=False,
             colour_noise="off",
             freeze="conv1",
+            keep="last",
             snapshots=True,
         )
     ]

@@ -90,9 +90,11 @@ def few_updates(store: Store, batch: int) -> list[str]:
 def with_kept_weights(options: TrainOptions, store: Store, folder: Path) -> TrainOptions:
     """The options of a new run with `keep` decided: the best epoch for people's own pictures with the recipes paper and
     steps. The published runs and research sets keep the last epoch, as their authors did."""
-    new = not (folder / "config.json").exists()
-    own = store.description["source"].get("kind") in OWN_PICTURES and options.recipe in ("paper", "steps")
-    return replace(options, keep="best") if new and own and options.keep is None else options
+    decided = options.keep is not None or (folder / "config.json").exists()
+    if decided or options.recipe not in ("paper", "steps"):
+        return options
+    own = store.description["source"].get("kind") in OWN_PICTURES
+    return replace(options, keep="best") if own else options
 
 
 def pretrained_start(store: Store, options: TrainOptions) -> list[str]:

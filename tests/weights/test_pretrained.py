@@ -2,6 +2,7 @@
 
 import hashlib
 import http.server
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -145,7 +146,8 @@ def test_a_server_that_falls_silent_is_given_up(site: Site, tmp_path: Path, monk
 def test_a_full_disk_is_noticed_before_the_download(
     site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("alexnet.files.atomic.free_bytes", lambda _: 1000)
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
     site.files["/weights"] = CONTENT
     with pytest.raises(DiskFull, match=r"the download takes 1\.0 MB"):
         download(f"{site.address}/weights", tmp_path / "weights", {})
