@@ -1,4 +1,4 @@
-"""Computing apart from the caller's settings of torch: what a program has switched changes no result, and stays as is.
+"""Computing apart from the caller's settings of torch: they don't affect results, and are restored afterwards.
 
 Settings that are kept out: grad and inference mode, autocast, the default type and device, the precision of float32
 products, NumPy's handling of floating-point errors. The number of threads may only be lowered. Settings that make torch

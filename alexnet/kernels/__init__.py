@@ -2,7 +2,7 @@
 
 Each has forms that agree: `reference` (plain PyTorch, any device and dtype) and a compiled one: on the CPU `compiled`
 (one C++ library, float32 and bfloat16, built at first use), on CUDA `triton_kernels` (float16 too; no normalisation
-over places). Which one runs is decided once per process and kind of device: by what is there, by the variable
+over positions). Which one runs is decided once per process and kind of device: by what is available, by the variable
 ALEXNET_KERNELS=auto|compiled|reference, or by `choose`; `available` describes it. Imports `geometry`, `files`.
 """
 
@@ -14,16 +14,19 @@ from dataclasses import dataclass
 from types import ModuleType
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch._C._functorch import peek_interpreter_stack  # pyright: ignore[reportMissingModuleSource]
 from torch.autograd import forward_ad
 
 from alexnet.errors import UserError
 from alexnet.files import native
+from alexnet.geometry import Window
 from alexnet.kernels import compiled, reference
 from alexnet.kernels.reference import Crops, NormPool, NormSpec
 
 __all__ = [
+    "THIN",
     "Crops",
     "NormPool",
     "NormSpec",
@@ -35,6 +38,8 @@ __all__ = [
     "relu_norm_pool",
     "space_to_depth",
     "spatial_response_norm",
+    "strided_convolution",
+    "strided_convolution_transpose",
     "update_",
 ]
 
@@ -62,7 +67,7 @@ def available(device: torch.device | str = "cpu") -> str:
 
 @functools.cache
 def _decide(kind: str) -> tuple[ModuleType, str]:
-    """(the form that runs on this kind of device, in words)."""
+    """The form that runs on this kind of device, and its description."""
     choice = _chosen or os.environ.get(_VARIABLE) or "auto"
     if choice not in ("auto", "compiled", "reference"):
         raise UserError(f"{_VARIABLE}={choice}: must be auto, compiled or reference")
@@ -83,7 +88,7 @@ def _decide(kind: str) -> tuple[ModuleType, str]:
 
 
 def _compiled_for(kind: str) -> tuple[ModuleType, str]:
-    """The compiled form for "cpu" or "cuda", in words too; or `UnavailableError`."""
+    """The compiled form for "cpu" or "cuda", and its description. Raises UnavailableError if there is none."""
     if kind == "cpu":
         return compiled, f"compiled ({compiled.library().description})"
     try:
@@ -97,7 +102,7 @@ def _compiled_for(kind: str) -> tuple[ModuleType, str]:
 
 @dataclass(frozen=True)
 class _Reach:
-    """What the compiled form of a kind of device takes: types, sides of a pool's window, maps of a norm's window."""
+    """What the compiled form for a kind of device supports: types, largest pooling window, largest norm window."""
 
     dtypes: tuple[torch.dtype, ...]
     kernel: int
@@ -108,7 +113,7 @@ _REACH = {
     "cpu": _Reach(compiled.DTYPES, compiled.LARGEST_KERNEL, math.inf),
     "cuda": _Reach((torch.float32, torch.bfloat16, torch.float16), kernel=5, window=9),  # Triton unrolls these loops
 }
-_LARGEST_PICTURE = 1 << 30  # values; inside one, places are counted in 32 bits
+_LARGEST_PICTURE = 1 << 30  # values; the kernels index a picture's values with 32 bits
 
 
 def is_ordinary(x: object) -> bool:
@@ -125,8 +130,8 @@ def is_ordinary(x: object) -> bool:
 
 
 def _form(x: Tensor, *, dtype: torch.dtype | None = None, steps: NormPool | None = None) -> ModuleType:
-    """The module whose function takes the ordinary tensor `x` (of `dtype`, if what matters is another's): the compiled
-    one for its device if it reaches so far."""
+    """The module that computes with the ordinary tensor `x`: the compiled one for its device if that supports `x`, its
+    type and `steps`, else `reference`. `dtype`: the type to check, if it is not the type of `x`."""
     reach = _REACH.get(x.device.type)
     if reach is None or (dtype or x.dtype) not in reach.dtypes or x.shape[1:].numel() > _LARGEST_PICTURE:
         return reference
@@ -168,10 +173,11 @@ def relu_norm_pool(x_bchw: Tensor, steps: NormPool) -> Tensor:
 
 
 def space_to_depth(x_bchw: Tensor, stride: int, before: int, rows: int, columns: int) -> Tensor:
-    """Fold pixels into maps: each block of stride × stride pixels becomes stride · stride · C values of one place.
+    """Fold pixels into maps: each block of stride × stride pixels becomes stride · stride · C values of one position.
 
-    B × C × H × W, taken with `before` rows and columns of zeros in front and zeros behind (pixels beyond the last block
-    are left out) → B × (stride · stride · C) × rows × columns; a block's values row, column, map. Differentiable.
+    B × C × H × W, padded with `before` rows and columns of zeros at the near edges and with zeros at the far ones
+    (pixels beyond the last block are left out) → B × (stride · stride · C) × rows × columns; a block's values in the
+    order row, column, map. Differentiable.
     """
     _check_maps(x_bchw, None)
     differentiable = torch.is_grad_enabled() and x_bchw.requires_grad
@@ -208,8 +214,8 @@ def update_(
 
 
 def _can_update(written: tuple[Tensor, ...], gradient: Tensor) -> bool:
-    """Whether a compiled form takes these: float32 state, gradient and copy in what the device's kernels know, and the
-    n-th value in memory of all that is written belongs to the same place."""
+    """Whether a compiled form supports these: float32 weight and velocity, gradient and copy of types that the device's
+    kernels know, and the same dense memory order for all that is written."""
     (weight, velocity, *copy), reach = written, _REACH.get(written[0].device.type)
     if reach is None or any(tensor.device != weight.device for tensor in (*written, gradient)):
         return False
@@ -249,3 +255,35 @@ def _check_crops(pictures_bhwc: Tensor, crops: Crops) -> None:
         lowest, highest = offsets.min(), offsets.max(dim=0).values
         if lowest < 0 or highest[0] > height - crops.size or highest[1] > width - crops.size:
             raise ValueError(f"a {crops.size} × {crops.size} crop leaves its picture of {height} × {width}")
+
+
+# ── a strided convolution over few maps as one of stride 1 over many ─────────────────────────────────────────────
+#
+# Blocks of stride × stride pixels become maps, and so do those of the weights (padded with zeros to whole blocks):
+# [A]'s first layer, 11×11 with stride 4 over 3 colours, is 3×3 with stride 1 over 48 maps. The same sums, several times
+# as fast in the backward pass.
+
+THIN = 16
+"""Fewer maps than this leave vector units idle."""
+
+
+def strided_convolution(x_bchw: Tensor, weight: Tensor, bias: Tensor, window: Window) -> Tensor:
+    """`F.conv2d` of a map with the padding and the overhang of `window`."""
+    weight = _weights_in_depth(weight, window.stride)
+    rows, columns = (window.outputs(side) - 1 + weight.shape[-1] for side in x_bchw.shape[2:])
+    return F.conv2d(space_to_depth(x_bchw, window.stride, window.before, rows, columns), weight, bias)
+
+
+def strided_convolution_transpose(y_bchw: Tensor, weight: Tensor, stride: int) -> Tensor:
+    """`F.conv_transpose2d`: the transpose of `strided_convolution`, before any padding is cut off."""
+    below = reference.depth_to_space(F.conv_transpose2d(y_bchw, _weights_in_depth(weight, stride)), stride)
+    rows, columns = ((side - 1) * stride + weight.shape[-1] for side in y_bchw.shape[2:])
+    return below[..., :rows, :columns]
+
+
+def _weights_in_depth(weight: Tensor, stride: int) -> Tensor:
+    """Weights (C, C_below, kernel, kernel) for maps after space-to-depth: (C, stride · stride · C_below, n, n)."""
+    blocks = -(-weight.shape[-1] // stride)
+    weight = F.pad(weight, (0, blocks * stride - weight.shape[-1]) * 2)
+    blocks_ockyly = weight.unflatten(3, (blocks, stride)).unflatten(2, (blocks, stride))
+    return blocks_ockyly.permute(0, 3, 5, 1, 2, 4).flatten(1, 3).contiguous(memory_format=torch.channels_last)

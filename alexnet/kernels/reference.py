@@ -1,4 +1,4 @@
-"""Every kernel in plain PyTorch: differentiable, right on any device and for float64, float32, bfloat16 and float16.
+"""Every kernel in plain PyTorch: differentiable, correct on any device and for float64, float32, bfloat16 and float16.
 
 The normalisations come twice: with a backward pass of their own, fast and lean, and as `plain_…`, formulas that any
 tool can trace, transform and differentiate as often as it likes.
@@ -37,10 +37,10 @@ class NormSpec:
     """b_i = a_i / (k + alpha · Σ_j a_j²)^beta, [A] §3.3.
 
     j runs over `size` neighbouring maps: size // 2 below i and (size − 1) // 2 above it, as in the 2012 code and in
-    PyTorch, clipped to the block of maps (tower) that i lies in. `alpha` multiplies the plain sum, as printed;
+    PyTorch, clipped to the block of maps (tower) that contains i. `alpha` multiplies the plain sum, as printed;
     for the other convention (Caffe, PyTorch, the 2012 parameter files) pass their alpha / size.
     A `size` of 2·C − 1 or more takes in every map of the block. With k = 0, maps that are all zero stay zero.
-    Of a norm inside each map (`spatial_response_norm`) the window is `size` × `size` places, `blocks` says nothing.
+    For a norm inside each map (`spatial_response_norm`) the window is `size` × `size` positions; `blocks` is ignored.
     """
 
     k: float
@@ -75,12 +75,12 @@ class NormPool:
 
 @dataclass(frozen=True)
 class Crops:
-    """How stored pictures become inputs: what is cut out of each, taken off, added, and multiplied.
+    """How stored pictures become inputs: the crop of each, the mean subtracted, the noise added, the scale.
 
     offsets_b2: row and column of each crop's corner, whole numbers. mirror_b: true where the crop is mirrored left to
     right. noise_b3: one addend per picture and colour, or None. mean, on the 0–255 scale: 3 × 1 × 1 (a colour), 3 ×
-    size × size (as it lies, not mirrored: the 2012 code's centre crop) or 3 × H × W (cropped and mirrored with each
-    picture). dtype: of the result.
+    size × size (never mirrored: the 2012 code's centre crop) or 3 × H × W (cropped and mirrored with each picture).
+    dtype: of the result.
     """
 
     offsets_b2: Tensor
@@ -92,8 +92,8 @@ class Crops:
     dtype: torch.dtype
 
     def mean_of(self, pictures_bhwc: Tensor) -> tuple[Tensor, bool]:
-        """The mean as float32, H × W × 3 or size × size × 3, where the pictures are; and whether it is aligned with
-        them: covers the whole of each picture and is cropped with it."""
+        """The mean as float32 on the pictures' device, and whether it is aligned with them. An aligned mean is
+        H × W × 3 and cropped with each picture; any other is size × size × 3 and subtracted from the crop."""
         shape, (height, width) = tuple(self.mean.shape), pictures_bhwc.shape[1:3]
         of_a_crop = shape in {(3, 1, 1), (3, self.size, self.size)}
         if not of_a_crop and shape != (3, height, width):
@@ -116,11 +116,11 @@ def spatial_response_norm(x_bchw: Tensor, spec: NormSpec) -> Tensor:
 
     x · (k + alpha · Σ x²)^−beta; the window reaches size // 2 up and left, (size − 1) // 2 down and right.
     """
-    return _Norm.apply(x_bchw, spec, _place_sums)  # pyright: ignore[reportReturnType]
+    return _Norm.apply(x_bchw, spec, _position_sums)  # pyright: ignore[reportReturnType]
 
 
 def plain_local_response_norm(x_bchw: Tensor, spec: NormSpec) -> Tensor:
-    """`local_response_norm` written out: no sizes are looked at, so symbolic tracers can follow."""
+    """`local_response_norm` in plain operations. It never inspects sizes, so symbolic tracers work."""
     a = at_least_float32(x_bchw)
     q_bkmhw = (a * a).unflatten(1, (spec.blocks, -1))
     padded = F.pad(q_bkmhw, (0, 0, 0, 0, spec.size // 2, (spec.size - 1) // 2))
@@ -133,7 +133,7 @@ def plain_local_response_norm(x_bchw: Tensor, spec: NormSpec) -> Tensor:
 
 
 def plain_spatial_response_norm(x_bchw: Tensor, spec: NormSpec) -> Tensor:
-    """`spatial_response_norm` written out, likewise."""
+    """`spatial_response_norm` in plain operations, likewise."""
     a, before, after = at_least_float32(x_bchw), spec.size // 2, (spec.size - 1) // 2
     padded = F.pad(a * a, (before, after, before, after))
     sums = F.avg_pool2d(padded, spec.size, stride=1, divisor_override=1)
@@ -141,7 +141,7 @@ def plain_spatial_response_norm(x_bchw: Tensor, spec: NormSpec) -> Tensor:
 
 
 def differentiable_gradient(plain: Callable[[Tensor], Tensor], x: Tensor, gradient: Tensor) -> Tensor:
-    """The gradient at `x` of a function written out in plain operations, itself differentiable."""
+    """The gradient at `x` of a function made of plain operations, itself differentiable."""
     return torch.autograd.grad(plain(x), x, gradient, create_graph=True)[0]
 
 
@@ -154,8 +154,8 @@ def _plainly_divided(a: Tensor, sums: Tensor, spec: NormSpec) -> Tensor:
 
 
 def relu_norm_pool(x_bchw: Tensor, steps: NormPool, *, plain: bool = False) -> Tensor:
-    """The steps one by one. B × C × H × W → B × C × h × w. `plain`: with the normalisations written out, for tracers
-    and second derivatives."""
+    """The steps one by one. B × C × H × W → B × C × h × w. `plain`: normalise in plain operations, for tracers and
+    second derivatives."""
     across_maps = plain_local_response_norm if plain else local_response_norm
     inside_maps = plain_spatial_response_norm if plain else spatial_response_norm
     if steps.relu_first:
@@ -218,8 +218,8 @@ def augment(pictures_bhwc: Tensor, crops: Crops) -> Tensor:
 
 
 class _Norm(torch.autograd.Function):
-    """x · (k + alpha · Σ x²)^−beta, Σ being `sums`: over neighbouring maps or places. Saves its input only; sums are
-    taken again in the backward pass."""
+    """x · (k + alpha · Σ x²)^−beta, with `sums` computing Σ over neighbouring maps or positions. Saves only its input;
+    the backward pass computes the sums again."""
 
     @staticmethod
     def forward(ctx: Any, x_bchw: Tensor, spec: NormSpec, sums: Sums) -> Tensor:
@@ -248,7 +248,7 @@ class _Norm(torch.autograd.Function):
 
 
 def _parts(x_bchw: Tensor) -> list[slice]:
-    """A few pictures at a time on the CPU, so that what lies between input and output stays in the cache."""
+    """A few pictures at a time on the CPU, so that the intermediate values stay in the cache."""
     pictures = x_bchw.shape[0]
     step = max(1, PART // max(1, x_bchw[:1].numel())) if x_bchw.device.type == "cpu" else max(1, pictures)
     return [slice(start, start + step) for start in range(0, pictures, step)]
@@ -260,8 +260,8 @@ def at_least_float32(x: Tensor) -> Tensor:
 
 
 def _powers(s: Tensor, beta: float, k: float) -> tuple[Tensor, Tensor]:
-    """(s^−beta, 1 / s), both 0 where s is EMPTY (NaN stays NaN): no s is that whose `k` is larger. `pow` is many
-    times slower than square roots."""
+    """(s^−beta, 1 / s), both 0 where s < EMPTY (NaN stays NaN). s is at least `k`, so no s is empty if `k` ≥ EMPTY.
+    `pow` is many times slower than square roots."""
     if beta == 0.75:
         root = s.rsqrt()
         power = root.sqrt().mul_(root)
@@ -305,7 +305,7 @@ def _shifted_sums(q_bchw: Tensor, maps: int, size: int, *, transposed: bool) -> 
 
 
 def _band(maps: int, size: int, like: Tensor, *, transposed: bool) -> Tensor:
-    """band[j, i] = 1 where map j lies in the window of map i: j − i in [−(size // 2), (size − 1) // 2]."""
+    """band[j, i] = 1 where the window of map i contains map j: j − i in [−(size // 2), (size − 1) // 2]."""
     step = torch.arange(maps, device=like.device)
     offset = step[:, None] - step[None, :]
     if transposed:
@@ -313,8 +313,8 @@ def _band(maps: int, size: int, like: Tensor, *, transposed: bool) -> Tensor:
     return ((offset >= -(size // 2)) & (offset <= (size - 1) // 2)).to(like.dtype)
 
 
-def _place_sums(q_bchw: Tensor, spec: NormSpec, *, transposed: bool = False) -> Tensor:
-    """Sums over each place's size × size window, zero beyond the borders: rows, then columns."""
+def _position_sums(q_bchw: Tensor, spec: NormSpec, *, transposed: bool = False) -> Tensor:
+    """Sums over each position's size × size window, zero beyond the borders: rows, then columns."""
     before, after = spec.size // 2, (spec.size - 1) // 2
     if transposed:
         before, after = after, before

@@ -1,12 +1,12 @@
 """The kernels in Triton, for CUDA: float32, bfloat16 and float16, computed in float32.
 
 B pictures · C maps · M maps of one block (tower) · H, W rows and columns, all in channels_last memory: the value of
-map c at a place lies at (place · C + c), so neighbouring maps are neighbours in memory.
+map c at a position is number (position · C + c), so neighbouring maps are neighbours in memory.
 
-A program works on BLOCK values that lie one after the other. Its first place is counted in 64 bits, what is added to
-it in 32. Nothing is added atomically: a backward pass gathers, for each value of its own, from the windows that cover
-it, always in the same order. What the backward pass needs is computed again from the input; only the place of each
-maximum in its window is kept, in one byte.
+A program works on BLOCK consecutive values. The index of its first one has 64 bits, offsets to it have 32. There are no
+atomic additions: a backward pass gathers, for each of its values, from the windows that cover it, always in the same
+order. What the backward pass needs is computed again from the input; only the position of each maximum in its window is
+stored, in one byte.
 
 Importing this module imports triton; with TRITON_INTERPRET=1 set before, the kernels run on CPU tensors (tests do).
 """
@@ -46,21 +46,21 @@ def _relu(a):
 
 
 @jit
-def _activation(x, place, there, RELU: tl.constexpr):  # noqa: N803
-    a = tl.load(x + place, mask=there, other=0.0).to(tl.float32)
+def _activation(x, position, there, RELU: tl.constexpr):  # noqa: N803
+    a = tl.load(x + position, mask=there, other=0.0).to(tl.float32)
     if RELU:
         a = _relu(a)
     return a
 
 
 @jit
-def _denominator(x, place, map_, there, k, alpha, MAPS: tl.constexpr, SIZE: tl.constexpr, RELU: tl.constexpr):  # noqa: N803
+def _denominator(x, position, map_, there, k, alpha, MAPS: tl.constexpr, SIZE: tl.constexpr, RELU: tl.constexpr):  # noqa: N803
     """k + alpha · Σ a² over the window of each map; `map_`: its number in its block of MAPS."""
     total = tl.zeros_like(map_).to(tl.float32)
     for step in tl.static_range(SIZE):
         # A window stays inside its block of maps; masked loads give the zeros beyond its ends.
         near = map_ + (step - SIZE // 2)
-        a = _activation(x, place + (step - SIZE // 2), there & (near >= 0) & (near < MAPS), RELU)
+        a = _activation(x, position + (step - SIZE // 2), there & (near >= 0) & (near < MAPS), RELU)
         total += a * a
     return k + alpha * total
 
@@ -91,8 +91,8 @@ def _forward(
     """Each program makes BLOCK values of `out`. SIZE 0: no normalisation; KERNEL 1: no pooling."""
     first, step = tl.program_id(0).to(tl.int64) * BLOCK, tl.arange(0, BLOCK)
     there = first + step < count
-    place, place_step, c = _split(first, step, C)
-    line, line_step, column = _split(place, place_step, OUT_W)
+    position, position_step, c = _split(first, step, C)
+    line, line_step, column = _split(position, position_step, OUT_W)
     picture, picture_step, row = _split(line, line_step, OUT_H)
     x += picture * (H * W * C)
     best = tl.full((BLOCK,), float("-inf"), tl.float32)
@@ -122,7 +122,7 @@ def _from_above(
     C: tl.constexpr, OUT_H: tl.constexpr, OUT_W: tl.constexpr, KERNEL: tl.constexpr, STRIDE: tl.constexpr,  # noqa: N803
 ):  # fmt: skip
     """The gradient of each value that was pooled: the sum over the windows whose maximum it was."""
-    reach: tl.constexpr = (KERNEL + STRIDE - 1) // STRIDE  # windows that can cover a place, along one axis
+    reach: tl.constexpr = (KERNEL + STRIDE - 1) // STRIDE  # windows that can cover a position, along one axis
     total = tl.zeros_like(c).to(tl.float32)
     for window in tl.static_range(reach * reach):
         row, column = h // STRIDE - window // reach, w // STRIDE - window % reach
@@ -149,8 +149,8 @@ def _backward(
     """
     first, step = tl.program_id(0).to(tl.int64) * BLOCK, tl.arange(0, BLOCK)
     there = first + step < count
-    place, place_step, c = _split(first, step, C)
-    line, line_step, w = _split(place, place_step, W)
+    position, position_step, c = _split(first, step, C)
+    line, line_step, w = _split(position, position_step, W)
     picture, picture_step, h = _split(line, line_step, H)
     # Pointers move by the 64-bit part here; all that is added to them below is 32 bits wide.
     x, out = x + first, out + first
@@ -285,8 +285,8 @@ def _augment(
     """Each program makes BLOCK values of `out`, B × SIZE × SIZE × 3."""
     first, step = tl.program_id(0).to(tl.int64) * BLOCK, tl.arange(0, BLOCK)
     there = first + step < count
-    place, place_step, colour = _split(first, step, 3)
-    line, line_step, column = _split(place, place_step, SIZE)
+    position, position_step, colour = _split(first, step, 3)
+    line, line_step, column = _split(position, position_step, SIZE)
     picture, picture_step, row = _split(line, line_step, SIZE)
     pictures += picture * (H * W * 3)
     which = picture + picture_step

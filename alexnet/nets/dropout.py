@@ -40,7 +40,7 @@ class DropUnits(nn.Dropout):
         super().__init__(1 - row.keep)
         self.keep, self.scales_in_training, self.name = row.keep, row.kind == "inverted", row.name
         self.first_unit = 0  # where these units begin among all of the layer, if they are a shard of them
-        self.sees_everyone = False  # whether the whole batch comes by, not this process's share only
+        self.sees_everyone = False  # whether the input is the whole batch, not only this process's share
 
     def forward(self, input: Tensor, position: Position | None = None) -> Tensor:
         x = input
@@ -73,8 +73,8 @@ def uniform_by_position(position: Position, layer: str, units: int, first: int =
 
 
 FEW = (1 << 15) - 1
-"""Numbers hashed at a time on the CPU: they stay in the cache, and torch starts no threads for so few, which for these
-small operations costs many times the work."""
+"""Numbers hashed at a time on the CPU: few enough to stay in the cache, and below the size at which torch starts
+threads, which would cost many times the work of these small operations."""
 
 
 def _string_key(words: str) -> int:
@@ -87,7 +87,7 @@ def _string_key(words: str) -> int:
 
 def _scramble(bits: Int[Tensor, "*any"]) -> Int[Tensor, "*any"]:
     """A bijection of 32-bit numbers in which every input bit flips each output bit half the time (an avalanche of
-    xor-shifts and odd multipliers; products wrap in 64 bits, which leaves the low 32 right)."""
+    xor-shifts and odd multipliers; products wrap at 64 bits, which does not affect the low 32)."""
     for shift, factor in ((16, 0x21F0AAAD), (15, 0x735A2D97)):
         bits = ((bits ^ (bits >> shift)) * factor) & 0xFFFFFFFF
     return bits ^ (bits >> 15)

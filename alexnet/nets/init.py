@@ -4,7 +4,7 @@
 - "paper": [A] §5: σ = 0.01 in every layer, biases as in the code.
 - "zf": [Z] §3: σ = 0.01 in every layer, all biases 0.
 
-Behind the first layer of a thin network all are wider, by 1/√width (`table.with_width`).
+After the first layer of a thin network, σ is multiplied by 1/√width (`table.with_width`).
 """
 
 import hashlib
@@ -35,9 +35,9 @@ def initialise(network: nn.Module, table: Table, scheme: Initialisation, seed: i
     UsageError for an unknown scheme."""
     if scheme not in get_args(Initialisation):
         raise UsageError(f"--init {scheme}: choose one of {', '.join(get_args(Initialisation))}.")
-    for place, row in enumerate(table.weighted):
+    for index, row in enumerate(table.weighted):
         layer = network.get_submodule(row.name)
-        std, bias = std_and_bias(row, scheme, width if place else 1.0)
+        std, bias = std_and_bias(row, scheme, width if index else 1.0)
         layer_seed = int.from_bytes(hashlib.sha256(f"{seed}:{row.name}".encode()).digest()[:6], "big")
         generator = torch.Generator().manual_seed(layer_seed)
         weight, biases = layer.get_parameter("weight"), layer.get_parameter("bias")

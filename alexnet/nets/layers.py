@@ -20,7 +20,6 @@ from torch import Tensor, nn
 
 from alexnet import kernels
 from alexnet.geometry import Window
-from alexnet.kernels.strided import THIN, strided_convolution, strided_convolution_transpose
 from alexnet.nets.dropout import DropUnits
 from alexnet.nets.table import Activation, BatchNorm, Conv, Dense, Dropout, Local, Norm, Pool, SpatialNorm, Weighted
 from alexnet.nets.trace import Layer
@@ -93,22 +92,25 @@ class Convolution(WeightedLayer):
         self.window, self.reads, self.side = layer.window, layer.reads, layer.entering.side
         maps_read = maps_read_by(layer, row)
         self.columns_below = layer.entering.maps * len(self.reads[0]) // maps_read
-        self.folds = self.window.stride > 1 and layer.entering.maps < THIN and self.groups == 1
+        self.folds = self.window.stride > 1 and layer.entering.maps < kernels.THIN and self.groups == 1
         self._allocate(row, (row.maps, maps_read, row.kernel, row.kernel), (row.maps,))
 
     def forward(self, input: Maps) -> Maps:
         if self.folds and kernels.is_ordinary(input):
-            return strided_convolution(input, *self.in_type(input.dtype), self.window)
+            return kernels.strided_convolution(input, *self.in_type(input.dtype), self.window)
         return self._convolve(*self._ready(input), *self.in_type(input.dtype))
 
     def without_padding(self, x: Maps) -> Maps:
-        """The convolution of a part of the map that has all that its windows read, zeros beyond the edges included."""
+        """The convolution of a patch that already holds all that its windows read, padding included."""
         if self.folds:
-            return strided_convolution(x, *self.in_type(x.dtype), Window(self.window.kernel, self.window.stride))
+            return kernels.strided_convolution(
+                x, *self.in_type(x.dtype), Window(self.window.kernel, self.window.stride)
+            )
         return self._convolve(x, 0, *self.in_type(x.dtype))
 
     def change(self, x: Maps) -> Maps:
-        """What a change below that is zero outside `x` changes: every position that reads any of `x`. Of stride 1."""
+        """How the output changes if the input changes by `x`, a patch outside which nothing changes: the change at
+        every position that reads any of the patch. For stride 1."""
         weight, bias = self.in_type(x.dtype)
         return self._convolve(x, self.window.kernel - 1, weight, torch.zeros_like(bias))
 
@@ -125,19 +127,19 @@ class Convolution(WeightedLayer):
         return F.pad(below, (0, columns, 0, rows))[..., before : before + height, before : before + width]
 
     def unpadded_transpose(self, y: Maps) -> Maps:
-        """The adjoint of `without_padding`: all positions that windows read, zeros beyond the edges included."""
+        """The adjoint of `without_padding`: all positions that windows read, padding included."""
         weight, _ = self.in_type(y.dtype)
         if self.folds:
-            return strided_convolution_transpose(y, weight, self.window.stride)
+            return kernels.strided_convolution_transpose(y, weight, self.window.stride)
         transposed = partial(F.conv_transpose2d, stride=self.window.stride)
         if self.groups is None:
             return self.by_columns_transposed(y, weight, transposed)
         return transposed(y, weight, groups=self.groups)
 
     def _ready(self, x: Maps) -> tuple[Maps, int]:
-        """The map, and the zeros that conv2d itself is to put on every side. Only where the sides differ (an overhang)
-        are they put around it here: that is a copy, and a backward pass over the larger map."""
-        # A map that is traced has the table's size, whatever it says itself.
+        """The map, and the padding that conv2d adds itself. Only where the sides differ (an overhang) is the map padded
+        here: that costs a copy, and a backward pass over the larger map."""
+        # A traced map has symbolic sides; its real ones are the table's.
         sides = x.shape[2:] if kernels.is_ordinary(x) else (self.side, self.side)
         before, (rows, columns) = self.window.before, map(self.window.far_padding, sides)
         return (x, before) if rows == columns == before else (F.pad(x, (before, columns, before, rows)), 0)
@@ -314,8 +316,8 @@ def unpool(
     size: tuple[int, int],
     overlap: Literal["add", "overwrite"] = "add",
 ) -> Maps:
-    """Put each value back in its place, zeros elsewhere, on maps of `size` (H, W). Where windows overlap, several
-    values may share a place: "add" sums them (the exact transpose), "overwrite" keeps the largest in magnitude."""
+    """Put each value back at its position, zeros elsewhere, on maps of `size` (H, W). Where windows overlap, several
+    values may share a position: "add" sums them (the exact transpose), "overwrite" keeps the largest in magnitude."""
     flat = y.new_zeros(*y.shape[:2], size[0] * size[1])
     if overlap == "add":
         flat.scatter_add_(2, switches.flatten(2), y.flatten(2))
@@ -337,7 +339,7 @@ class AveragePool(nn.AvgPool2d):
 class ResponseNorm(nn.Module):
     """Response normalisation across maps, inside each column or over all ([A] §3.3).
 
-    A window over all maps that is as wide as there are maps takes in every one of them, from every place:
+    A window over all maps with a size of at least their number N covers all of them, whichever map it is centred on:
     (k, α, β, n) = (0, 1, 1, N) divides each value by the sum of squares over all N maps.
     """
 

@@ -36,7 +36,7 @@ from alexnet.nets.working_copies import WorkingCopies
 @dataclass
 class Activations:
     """What a network made of a batch: `maps[name]` of each row, (B, C, H, W) or (B, U); `switches[name]` of each
-    max-pooling row: where in the map below each maximum stood, row·W + column."""
+    max-pooling row: the position of each maximum in the map below, row·W + column."""
 
     maps: dict[str, Tensor] = field(default_factory=dict)
     switches: dict[str, Int[Tensor, "B C H W"]] = field(default_factory=dict)
@@ -123,7 +123,7 @@ class Network(nn.Module):
         self.order: tuple[str, ...] = tuple(step for step in steps if step in self._modules)
         """Names of the submodules in the order in which `forward` applies them."""
         self.last = table.rows[-1].name
-        """The row that works in float32 at least: bf16's 8 bits would make classes tie that do not."""
+        """The row that computes in float32 at least: in bf16, distinct logits could become equal."""
         self.copies = WorkingCopies()
 
     def forward(self, x: Float[Tensor, "B 3 S S"], position: Position | None = None) -> Float[Tensor, "B K"]:
@@ -135,24 +135,24 @@ class Network(nn.Module):
 
     def through(self, steps: Sequence[str], x: Tensor, position: Position | None = None) -> Tensor:
         """`x` passed through these steps of `order`, consecutive ones."""
-        place = 0
-        while place < len(steps):
-            x, place = self.advance(steps, place, x, position=position)
+        index = 0
+        while index < len(steps):
+            x, index = self.advance(steps, index, x, position=position)
         return x
 
     def advance(
-        self, steps: Sequence[str], place: int, x: Tensor, stops: Collection[str] = (), position: Position | None = None
+        self, steps: Sequence[str], index: int, x: Tensor, stops: Collection[str] = (), position: Position | None = None
     ) -> tuple[Tensor, int]:
-        """The output of step number `place`, or of several that one kernel computes together, up to any of `stops`;
+        """The output of step number `index`, or of several that one kernel computes together, up to any of `stops`;
         and the number of the next step."""
-        name = steps[place]
+        name = steps[index]
         if name == self.last:
             x = at_least_float32(x)
-        modules = [self._modules.get(name) for name in steps[place : place + len(FUSED_ORDER)]]
-        if kernels.is_ordinary(x) and (fused := _fusible(modules, steps[place:], stops)):
-            return _fused(fused, x), place + len(fused)
+        modules = [self._modules.get(name) for name in steps[index : index + len(FUSED_ORDER)]]
+        if kernels.is_ordinary(x) and (fused := _fusible(modules, steps[index:], stops)):
+            return _fused(fused, x), index + len(fused)
         module = self.get_submodule(name)
-        return (module(x, position) if isinstance(module, DropUnits) else module(x)), place + 1
+        return (module(x, position) if isinstance(module, DropUnits) else module(x)), index + 1
 
     def activations(self, x: Float[Tensor, "B 3 S S"]) -> Activations:
         """Every row's output and every max-pooling row's switches, row by row, by the same modules as `forward`.
@@ -171,8 +171,8 @@ class Network(nn.Module):
         return seen
 
     def maps(self, x: Float[Tensor, "B 3 S S"], names: Collection[str]) -> dict[str, Tensor]:
-        """The outputs of the named rows, by the fused steps of `forward` cut at these rows; what lies behind the last
-        of them is not computed. Raises UserError for a name that there is not, or that can't be computed."""
+        """The outputs of the named rows, by the fused steps of `forward` cut at these rows; rows after the last of them
+        are not computed. Raises UserError for a name that does not exist or can't be computed."""
         return dict(self.maps_in_turn(x, names))
 
     def maps_in_turn(self, x: Float[Tensor, "B 3 S S"], names: Collection[str]) -> Iterator[tuple[str, Tensor]]:
@@ -180,10 +180,10 @@ class Network(nn.Module):
         self._check(x)
         for name in names:
             self.check_computable(name)
-        left, place = set(names), 0
+        left, index = set(names), 0
         while left:
-            x, place = self.advance(self.order, place, x, stops=names)
-            if (name := self.order[place - 1]) in left:
+            x, index = self.advance(self.order, index, x, stops=names)
+            if (name := self.order[index - 1]) in left:
                 left.remove(name)
                 yield name, x
 
@@ -195,7 +195,7 @@ class Network(nn.Module):
     @property
     def computable_layers(self) -> tuple[Layer, ...]:
         """The layers that can be computed: all, or those before the first whose weights are missing."""
-        absent = [place for place, layer in enumerate(self.layers) if layer.row.name in self.missing_layers]
+        absent = [index for index, layer in enumerate(self.layers) if layer.row.name in self.missing_layers]
         return self.layers[: min(absent, default=len(self.layers))]
 
     def check_computable(self, name: str) -> None:

@@ -41,6 +41,11 @@ class Conv:
     bias: float = 0.0
     rounding: Rounding = "ceil"
 
+    @property
+    def outputs(self) -> int:
+        """Maps, of convolutions, or units, of dense layers."""
+        return self.maps
+
 
 @dataclass(frozen=True)
 class Local:
@@ -54,6 +59,7 @@ class Local:
     std: float = 0.01
     bias: float = 0.0
     rounding: Rounding = "ceil"
+    outputs = Conv.outputs
 
 
 @dataclass(frozen=True)
@@ -65,6 +71,10 @@ class Dense:
     reads: Reads = "all"
     std: float = 0.01
     bias: float = 0.0
+
+    @property
+    def outputs(self) -> int:
+        return self.units
 
 
 @dataclass(frozen=True)
@@ -174,8 +184,7 @@ class Table:
     @property
     def classes(self) -> int:
         """Outputs of the last layer."""
-        last = self.weighted[-1]
-        return last.units if isinstance(last, Dense) else last.maps
+        return self.weighted[-1].outputs
 
 
 # ── deriving one table from another ──────────────────────────────────────────────────────────────────────────────
@@ -203,41 +212,46 @@ def rename(table: Table, name: str, about: str) -> Table:
     return replace(table, name=name, about=about)
 
 
-def change(table: Table, row_name: str, **changes: Any) -> Table:
-    """The table with fields of one row changed."""
-    changed = replace(table[row_name], **changes)
-    return replace(table, rows=tuple(changed if row.name == row_name else row for row in table.rows))
+def select(table: Table, *which: str | type) -> list[Row]:
+    """The rows called so, which must exist, and all rows of the kinds given."""
+    named = [table[one] for one in which if isinstance(one, str)]
+    kinds = tuple(one for one in which if not isinstance(one, str))
+    return [row for row in table.rows if row in named or isinstance(row, kinds)]
 
 
-def change_each(table: Table, row_kind: type, /, **changes: Any) -> Table:
-    """The table with fields of every row of one kind changed."""
-    return replace(table, rows=tuple(replace(r, **changes) if isinstance(r, row_kind) else r for r in table.rows))
+def change(table: Table, *which: str | type, **changes: Any) -> Table:
+    """The table with fields of the selected rows changed."""
+    changed = select(table, *which)
+    return replace(table, rows=tuple(replace(row, **changes) if row in changed else row for row in table.rows))
 
 
-def without(table: Table, *names: str) -> Table:
-    """The table less the named rows."""
-    for name in names:
-        table[name]  # refuses a name that is not there
-    return replace(table, rows=tuple(row for row in table.rows if row.name not in names))
+def without(table: Table, *which: str | type) -> Table:
+    """The table without the selected rows."""
+    removed = select(table, *which)
+    return replace(table, rows=tuple(row for row in table.rows if row not in removed))
 
 
 def insert_after(table: Table, name: str, *rows: Row) -> Table:
-    """The table with `rows` put in behind the row called `name`."""
-    place = table.rows.index(table[name]) + 1
-    return replace(table, rows=table.rows[:place] + rows + table.rows[place:])
+    """The table with `rows` inserted after the row called `name`."""
+    index = table.rows.index(table[name]) + 1
+    return replace(table, rows=table.rows[:index] + rows + table.rows[index:])
 
 
 def move_after(table: Table, name: str, target: str) -> Table:
-    """The table with the row `name` moved behind the row `target`."""
+    """The table with the row `name` moved after the row `target`."""
     return insert_after(without(table, name), target, table[name])
+
+
+def resize(table: Table, row: Weighted, outputs: int) -> Table:
+    """The table with another number of maps or units in one row."""
+    return change(table, row.name, **{"units" if isinstance(row, Dense) else "maps": outputs})
 
 
 def with_classes(table: Table, classes: int) -> Table:
     """The table with another number of classes. Raises UsageError below 2."""
     if classes < 2:
         raise UsageError(f"--classes {classes}: a network needs at least two classes to tell apart.")
-    last = table.weighted[-1]
-    return change(table, last.name, **{"units" if isinstance(last, Dense) else "maps": classes})
+    return resize(table, table.weighted[-1], classes)
 
 
 def with_width(table: Table, width: float) -> Table:
@@ -251,13 +265,8 @@ def with_width(table: Table, width: float) -> Table:
     if width == 1:
         return table
     step = 4 * table.columns
-
-    def thin(count: int) -> int:
-        return max(step, round(count * width / step) * step)
-
     for row in table.weighted[:-1]:
-        field_name, count = ("units", row.units) if isinstance(row, Dense) else ("maps", row.maps)
-        table = change(table, row.name, **{field_name: thin(count)})
+        table = resize(table, row, max(step, round(row.outputs * width / step) * step))
     for row in table.weighted[1:]:
         table = change(table, row.name, std=row.std / width**0.5)
     return table

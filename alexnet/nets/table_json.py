@@ -5,7 +5,7 @@ from typing import Any
 
 from alexnet.errors import UserError
 from alexnet.files import schema
-from alexnet.nets.table import ROW_KINDS, Dense, Local, Row, Table, Weighted
+from alexnet.nets.table import ROW_KINDS, Local, Row, Table, Weighted
 
 MOST_ROWS = 1000
 
@@ -47,9 +47,8 @@ def _check_columns(table: Table, where: str, remedy: str) -> None:
     for row in table.weighted:
         reads = getattr(row, "reads", "all")
         lists = reads if isinstance(reads, tuple) else ()
-        count = row.units if isinstance(row, Dense) else row.maps
         fits = not lists or (len(lists) == table.columns and len({len(one) for one in lists}) == 1)
         sound = all(0 <= column < table.columns for one in lists for column in one) and all(map(len, lists))
-        divides = row is table.weighted[-1] or count % table.columns == 0  # outputs belong to no column
+        divides = row is table.weighted[-1] or row.outputs % table.columns == 0  # outputs belong to no column
         if not (fits and sound and divides) or (isinstance(row, Local) and table.columns > 1):
             raise UserError(f"{where}: {row.name!r} does not fit {table.columns} columns. {remedy}")

@@ -6,6 +6,7 @@ the change that its paper describes. Sources: docs/sources.md §2 to §5, §9 an
 
 from dataclasses import replace
 from difflib import get_close_matches
+from functools import reduce
 
 from alexnet.errors import UsageError
 from alexnet.nets.table import (
@@ -21,10 +22,10 @@ from alexnet.nets.table import (
     SpatialNorm,
     Table,
     change,
-    change_each,
     insert_after,
     move_after,
     rename,
+    resize,
     with_classes,
     without,
 )
@@ -67,15 +68,14 @@ ALEXNET = Table(
 def as_in_code(table: Table) -> Table:
     """Net 145: layer 1 normalises before its ReLU, alpha is divided by n, and maps are normalised in space too."""
     table = move_after(table, "relu1", "norm1")
-    table = change_each(table, Norm, convention="mean")
-    return insert_after(table, "norm2", SpatialNorm("spatial2"))
+    return insert_after(change(table, Norm, convention="mean"), "norm2", SpatialNorm("spatial2"))
 
 
 def one_gpu(table: Table) -> Table:
     """Run 145-half, [A] footnote 2: half the maps in conv1–conv4, conv5 and the fully connected layers whole."""
-    for name, maps in {"conv1": 48, "conv2": 128, "conv3": 192, "conv4": 192}.items():
-        table = change(table, name, maps=maps)
-    return replace(change_each(table, Conv, reads="all"), columns=1)
+    table = change(change(table, "conv1", maps=48), "conv2", maps=128)
+    table = change(table, "conv3", "conv4", maps=192)
+    return replace(change(table, Conv, reads="all"), columns=1)
 
 
 def sixth_convolution(table: Table) -> Table:
@@ -89,47 +89,44 @@ def linear_layer_of_2048(table: Table) -> Table:
     return insert_after(table, "dropout7", Dense("linear8", 2048))
 
 
+def present(table: Table, *names: str) -> list[str]:
+    """Those of the names that rows of the table have."""
+    return [row.name for row in table.rows if row.name in names]
+
+
 def norms_before_relu2(table: Table) -> Table:
     """Run 166: layer 2 is normalised below its ReLU."""
-    last_norm = "spatial2" if any(row.name == "spatial2" for row in table.rows) else "norm2"
-    return move_after(table, "relu2", last_norm)
+    return move_after(table, "relu2", present(table, "norm2", "spatial2")[-1])
 
 
 def no_communication(table: Table) -> Table:
     """Run 150: the columns meet only in fc8."""
-    table = change(table, "conv2", maps=320)
-    table = change(table, "conv3", reads="own")
-    table = change(table, "fc6", units=8192, reads="own")
-    return change(table, "fc7", reads="own")
+    table = change(change(table, "conv2", maps=320), "fc6", units=8192)
+    return change(table, "conv3", "fc6", "fc7", reads="own")
 
 
 def four_columns(table: Table) -> Table:
     """Run 153 on four GPUs: where columns meet, each reads three of the four."""
     three_of_four = ((0, 1, 2), (1, 0, 3), (2, 3, 0), (3, 2, 1))
-    for name in ("conv3", "fc6", "fc7"):
-        table = change(table, name, reads=three_of_four)
-    return replace(table, columns=4)
+    return replace(change(table, "conv3", "fc6", "fc7", reads=three_of_four), columns=4)
 
 
 def non_overlapping_pools(table: Table) -> Table:
     """Run 147: pools 2×2 with stride 2; conv2 padded by 1 and conv4 not at all, so that fc6 still reads 6×6."""
-    table = change_each(table, Pool, kernel=2)
-    table = change(table, "conv2", padding=1)
-    return change(table, "conv4", padding=0)
+    return change(change(change(table, Pool, kernel=2), "conv2", padding=1), "conv4", padding=0)
 
 
 def no_norms(table: Table) -> Table:
     """Run 148: no response normalisation of either kind."""
-    return without(table, *(row.name for row in table.rows if isinstance(row, Norm | SpatialNorm)))
+    return without(table, Norm, SpatialNorm)
 
 
 def no_convolution(number: int) -> Derivation:
     """Without one middle convolution ([A] §7). Where the columns met in it, they meet in the next one instead."""
 
     def remove(table: Table) -> Table:
-        names = (f"conv{number}", f"relu{number}", f"norm{number}", f"spatial{number}")
         met_here = isinstance(removed := table[f"conv{number}"], Conv) and removed.reads == "all"
-        table = without(table, *(row.name for row in table.rows if row.name in names))
+        table = without(table, *present(table, *(f"{kind}{number}" for kind in ("conv", "relu", "norm", "spatial"))))
         return change(table, f"conv{number + 1}", reads="all") if met_here and number < 5 else table
 
     return remove
@@ -142,37 +139,27 @@ def no_dense(number: int) -> Derivation:
 
 def unit_kind(kind: str) -> Derivation:
     """Saturating units instead of ReLU ([A] §3.1)."""
-    return lambda table: change_each(table, Activation, kind=kind)
+    return lambda table: change(table, Activation, kind=kind)
 
 
-def dense_times(factor: float) -> Derivation:
-    """[Z] Table 3: layers 6 and 7 narrower or wider."""
+def scaled(factors: dict[str, float]) -> Derivation:
+    """Layers with so many times their maps or units."""
 
-    def widen(table: Table) -> Table:
-        for row in table.rows:
-            if isinstance(row, Dense) and row.name in ("fc6", "fc7"):
-                table = change(table, row.name, units=round(row.units * factor))
+    def scale(table: Table) -> Table:
+        for row in table.weighted:
+            table = resize(table, row, round(row.outputs * factors.get(row.name, 1)))
         return table
 
-    return widen
+    return scale
 
 
-def wider_middle(table: Table) -> Table:
-    """[Z] Tables 2 and 3: layers 3, 4, 5 of 512, 1024, 512 maps for 384, 384, 256; of other networks in proportion."""
-    for name, factor in {"conv3": 4 / 3, "conv4": 8 / 3, "conv5": 2}.items():
-        row = table[name]
-        assert isinstance(row, Conv)
-        table = change(table, name, maps=round(row.maps * factor))
-    return table
+# [Z] Tables 2 and 3: layers 3, 4, 5 of 512, 1024, 512 maps for 384, 384, 256; of other networks in proportion.
+wider_middle = scaled({"conv3": 4 / 3, "conv4": 8 / 3, "conv5": 2})
 
 
-def one_after_the_other(*derivations: Derivation) -> Derivation:
-    def derive(table: Table) -> Table:
-        for step in derivations:
-            table = step(table)
-        return table
-
-    return derive
+def in_turn(*derivations: Derivation) -> Derivation:
+    """These changes one after the other."""
+    return lambda table: reduce(lambda changed, derive: derive(changed), derivations, table)
 
 
 # suffix → (change, what it is)
@@ -180,17 +167,14 @@ ABLATIONS_OF_A: dict[str, tuple[Derivation, str]] = {
     "half": (one_gpu, "the one-GPU control of §3.2 (run 145-half)"),
     "conv6": (sixth_convolution, "a sixth convolution over the last pooling layer (net 146, §6)"),
     "conv6-linear": (
-        lambda t: linear_layer_of_2048(sixth_convolution(t)),
+        in_turn(sixth_convolution, linear_layer_of_2048),
         "conv6 and a linear layer of 2048 units before the outputs (net 146-2011)",
     ),
     "nocomm": (no_communication, "the columns meet only in fc8 (run 150)"),
     "4col": (four_columns, "four columns, each reading three where they meet (run 153-4gpu)"),
     "no-norm": (no_norms, "no response normalisation (run 148, §3.3)"),
     "no-norm1": (lambda t: without(t, "norm1"), "layer 1 not normalised"),
-    "no-norm2": (
-        lambda t: without(t, *(row.name for row in t.rows if row.name in ("norm2", "spatial2"))),
-        "layer 2 not normalised (run 167)",
-    ),
+    "no-norm2": (lambda t: without(t, *present(t, "norm2", "spatial2")), "layer 2 not normalised (run 167)"),
     "norm5": (
         lambda t: insert_after(t, "relu5", replace(t["norm2"], name="norm5")),
         "layer 5 normalised too (run 149)",
@@ -201,36 +185,29 @@ ABLATIONS_OF_A: dict[str, tuple[Derivation, str]] = {
         "a fifth of conv4's units dropped (run 177)",
     ),
     "pool2x2": (non_overlapping_pools, "pools that do not overlap, with run 147's paddings (§3.4)"),
-    "no-conv2": (no_convolution(2), "without conv2 (§7)"),
-    "no-conv3": (no_convolution(3), "without conv3 (§7)"),
-    "no-conv4": (no_convolution(4), "without conv4 (§7)"),
-    "no-conv5": (no_convolution(5), "without conv5 (§7)"),
-    "no-fc6": (no_dense(6), "without fc6 (§7)"),
-    "no-fc7": (no_dense(7), "without fc7 (§7)"),
+    **{f"no-conv{number}": (no_convolution(number), f"without conv{number} (§7)") for number in (2, 3, 4, 5)},
+    **{f"no-fc{number}": (no_dense(number), f"without fc{number} (§7)") for number in (6, 7)},
     "tanh": (unit_kind("tanh"), "tanh units (§3.1)"),
     "sigmoid": (unit_kind("sigmoid"), "logistic units (§3.1)"),
-    "no-dropout": (
-        lambda t: without(t, *(row.name for row in t.rows if isinstance(row, Dropout))),
-        "without dropout (§4.2)",
-    ),
+    "no-dropout": (lambda t: without(t, Dropout), "without dropout (§4.2)"),
 }
 
 # The rows of [Z] Table 3; the single ones coincide with [A] §7's.
 ABLATIONS_OF_Z: dict[str, tuple[Derivation, str]] = {
-    "no-conv34": (one_after_the_other(no_convolution(3), no_convolution(4)), "without layers 3 and 4"),
+    "no-conv34": (in_turn(no_convolution(3), no_convolution(4)), "without layers 3 and 4"),
     "no-fc7": (no_dense(7), "without layer 7"),
-    "no-fc67": (one_after_the_other(no_dense(6), no_dense(7)), "without layers 6 and 7"),
+    "no-fc67": (in_turn(no_dense(6), no_dense(7)), "without layers 6 and 7"),
     "no-conv34-fc67": (
-        one_after_the_other(no_convolution(3), no_convolution(4), no_dense(6), no_dense(7)),
+        in_turn(no_convolution(3), no_convolution(4), no_dense(6), no_dense(7)),
         "without layers 3, 4, 6 and 7",
     ),
-    "fc2048": (dense_times(1 / 2), "layers 6 and 7 of 2048 units for 4096"),
-    "fc8192": (dense_times(2), "layers 6 and 7 of 8192 units for 4096"),
+    "fc2048": (scaled({"fc6": 1 / 2, "fc7": 1 / 2}), "layers 6 and 7 of 2048 units for 4096"),
+    "fc8192": (scaled({"fc6": 2, "fc7": 2}), "layers 6 and 7 of 8192 units for 4096"),
 }
 LARGER_OF_Z: dict[str, tuple[Derivation, str]] = {
     "512": (wider_middle, "model (b), layers 3, 4, 5 of 512, 1024, 512 maps"),
     "512-fc8192": (
-        one_after_the_other(wider_middle, dense_times(2)),
+        in_turn(wider_middle, scaled({"fc6": 2, "fc7": 2})),
         "layers 3, 4, 5 of 512, 1024, 512 maps, layers 6 and 7 of 8192 units",
     ),
 }
@@ -244,27 +221,24 @@ def one_weird_trick(table: Table) -> Table:
     for name, maps in {"conv1": 64, "conv2": 192, "conv3": 384, "conv4": 256, "conv5": 256}.items():
         table = change(table, name, maps=maps, reads="all")
     table = change(move_after(table, "relu1", "pool1"), "fc8", bias=-7)
-    return replace(change_each(table, Norm, convention="mean"), columns=1)
+    return replace(change(table, Norm, convention="mean"), columns=1)
 
 
 def in_torchvision(table: Table) -> Table:
     """torchvision's `alexnet`: One Weird Trick's widths, no norm, rounding down, dropout before fc6 and fc7."""
     table = no_norms(move_after(table, "relu1", "conv1"))
-    table = change(change_each(table, Conv, rounding="floor"), "conv1", padding=2)
-    table = change(change_each(table, Pool, rounding="floor"), "fc8", bias=0)
-    table = change_each(table, Dropout, kind="inverted")
+    table = change(change(table, Conv, Pool, rounding="floor"), "conv1", padding=2)
+    table = change(change(table, "fc8", bias=0), Dropout, kind="inverted")
     return move_after(move_after(table, "dropout6", "pool5"), "dropout7", "relu6")
 
 
 def in_caffe(table: Table) -> Table:
     """Caffe's bvlc_alexnet: 227 pixels, k = 1, alpha / n, the norm's window over all maps, biases 0.1 for 1."""
-    table = change_each(table, Norm, k=1, convention="mean", span="all")
+    table = change(table, Norm, k=1, convention="mean", span="all")
     for row in table.weighted:
         table = change(table, row.name, bias=0.1 * row.bias)
-    for name in ("fc6", "fc7"):
-        table = change(table, name, std=0.005)
-    table = change_each(table, Conv, std=0.01)
-    return replace(change_each(table, Dropout, kind="inverted"), input_size=227)
+    table = change(change(table, Conv, std=0.01), "fc6", "fc7", std=0.005)
+    return replace(change(table, Dropout, kind="inverted"), input_size=227)
 
 
 def as_caffenet(table: Table) -> Table:
@@ -281,7 +255,7 @@ def batch_normalised(table: Table) -> Table:
     table = no_norms(table)
     for below, number in (("pool1", 2), ("pool2", 3), ("relu3", 4), ("relu4", 5)):
         table = insert_after(table, below, BatchNorm(f"batch_norm{number}"))
-    return change_each(table, Dropout, kind="inverted")
+    return change(table, Dropout, kind="inverted")
 
 
 def as_zfnet(table: Table) -> Table:
@@ -290,8 +264,8 @@ def as_zfnet(table: Table) -> Table:
     table = change(table, "conv2", stride=2, padding=0)
     table = move_after(move_after(table, "norm1", "pool1"), "norm2", "pool2")
     # [Z] gives no constants of its contrast normalisation; the 2012 code's are taken, which its authors built on.
-    table = change_each(table, Norm, convention="mean")
-    return replace(change_each(table, Conv, reads="all"), columns=1)
+    table = change(table, Norm, convention="mean")
+    return replace(change(table, Conv, reads="all"), columns=1)
 
 
 ALEXNET_145 = rename(

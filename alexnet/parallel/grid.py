@@ -48,12 +48,12 @@ class ProcessGrid:
 
     @property
     def shares(self) -> int:
-        """Into how many parts a batch is divided."""
+        """The number of shares into which a batch is divided."""
         return self.processes // self.columns
 
     @property
     def members(self) -> int:
-        """Processes that hold parts of one network: its columns; in the hybrid all."""
+        """Processes that hold one network together: its columns; in the hybrid all."""
         return self.processes if self.hybrid else self.columns
 
     def column_of(self, rank: int) -> int:
@@ -65,17 +65,16 @@ class ProcessGrid:
     def member_of(self, rank: int) -> int:
         return rank if self.hybrid else self.column_of(rank)
 
-    def check(self, table: Table, batch: int, pieces: int = 1) -> None:
+    def check(self, table: Table, batch: int, steps: int = 1) -> None:
         """Raises UsageError if the network, or a batch of that many micro-batches, can't be divided so."""
-        if (piece := batch // pieces) < self.shares:
-            what = (
-                f"--batch {batch}"
-                if pieces == 1
-                else f"--accumulation-steps {pieces}: micro-batches of {counted(piece, 'picture')}"
-            )
+        if (size := batch // steps) < self.shares:
+            what, remedy = f"--batch {batch}", "--batch"
+            if steps > 1:
+                what = f"--accumulation-steps {steps}: micro-batches of {counted(size, 'picture')}"
+                remedy = "fewer steps, or --batch"
             raise UsageError(
-                f"{what}: {self.shares} processes that share it need a picture each. Take "
-                f"{'--batch' if pieces == 1 else 'fewer steps, or --batch'} {self.shares * pieces} or more."
+                f"{what}: {self.shares} processes that share it need a picture each. Take {remedy} "
+                f"{self.shares * steps} or more."
             )
         if self.columns > 1:
             _check_columns(table, self.columns)
@@ -103,8 +102,8 @@ def _check_columns(table: Table, columns: int) -> None:
         if isinstance(row, Local) or (isinstance(row, Norm) and row.span == "all"):
             kind = "locally connected layer" if isinstance(row, Local) else "norm over all maps"
             raise UsageError(f"--columns {columns}: {row.name} of {table.name}, a {kind}, can't be split.")
-        if isinstance(row, Conv | Dense) and row is not last and units_of(row) % columns:
-            raise UsageError(f"--columns {columns}: the {units_of(row)} units of {row.name} can't be split evenly.")
+        if isinstance(row, Conv | Dense) and row is not last and row.outputs % columns:
+            raise UsageError(f"--columns {columns}: the {row.outputs} units of {row.name} can't be split evenly.")
     whole = isinstance(last, Conv | Dense) and last.reads == "all"
     if not whole or table.rows[-1] is not last or not isinstance(table.rows[0], Weighted):
         raise UsageError(
@@ -120,19 +119,13 @@ def _check_hybrid(table: Table, members: int) -> None:
         raise UsageError(f"--hybrid: the dense layers of {table.name} do not read all of the layer below.")
     if (least := min(dense, key=lambda row: row.units)).units < members:
         raise UsageError(f"--hybrid: the {least.units} units of {least.name} can't be split over {members} processes.")
-    behind = table.rows[table.rows.index(dense[0]) :]
-    for row in behind:
+    for row in table.rows[table.rows.index(dense[0]) :]:
         if isinstance(row, Conv | Local | BatchNorm):
-            raise UsageError(f"--hybrid: {row.name} of {table.name} stands behind a dense layer and can't be split.")
+            raise UsageError(f"--hybrid: {row.name} of {table.name} comes after a dense layer and can't be split.")
 
 
 def dense_rows(table: Table) -> tuple[Dense, ...]:
     return tuple(row for row in table.rows if isinstance(row, Dense))
-
-
-def units_of(row: Weighted) -> int:
-    """Maps or units that leave a row."""
-    return row.units if isinstance(row, Dense) else row.maps
 
 
 # ── who holds what ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -154,7 +147,7 @@ def _column_spans(table: Table, columns: int) -> Spans:
     found: Spans = {}
     units, last = 0, table.weighted[-1]
     for row in table.rows:
-        units = units_of(row) if isinstance(row, Weighted) else units
+        units = row.outputs if isinstance(row, Weighted) else units
         if row is last:
             found[row.name] = (slice(0, units), *[slice(units, units)] * (columns - 1))
         elif isinstance(row, Weighted | BatchNorm):
@@ -163,7 +156,7 @@ def _column_spans(table: Table, columns: int) -> Spans:
 
 
 def bounds(count: int, parts: int) -> tuple[slice, ...]:
-    """`count` things in order divided into `parts`: equal ones, or the first ones one larger; some may be empty."""
+    """`count` things in order, divided into `parts` of equal size, or the first larger by one; some may be empty."""
     each, more = divmod(count, parts)
     edges = [part * each + min(part, more) for part in range(parts + 1)]
     return tuple(slice(*edge) for edge in pairwise(edges))
@@ -183,11 +176,11 @@ def readers(table: Table, row: Conv | Dense) -> tuple[tuple[int, ...], ...]:
 
 @dataclass(frozen=True)
 class BatchShard:
-    """One process's share of a micro-batch: of `size` pictures of a batch of `total`, behind its `offset` first ones.
+    """One process's share of a micro-batch: of `size` pictures of a batch of `total`, after its first `offset`.
 
-    `shares[i]`: the numbers of the pictures in share i, (b,); `share`: this process's. Of a micro-batch with fewer
-    pictures than shares some get none. They compute its first picture as a stand-in, which does not count, so that
-    every process takes part in every exchange."""
+    `shares[i]`: the numbers of the pictures in share i, (b,); `share`: this process's. If a
+    micro-batch has fewer pictures than shares, some get none. They compute its first picture as a stand-in, which does
+    not count, so that every process takes part in every exchange."""
 
     shares: tuple[np.ndarray, ...]
     size: int
@@ -237,7 +230,7 @@ def shard_batch(
     pictures: np.ndarray, shares: int = 1, share: int = 0, *, offset: int = 0, total: int | None = None
 ) -> BatchShard:
     """Divide pictures, given by their numbers (B,), in their order. `offset` and `total`: they are a micro-batch of a
-    batch of `total`, behind its `offset` first ones."""
+    batch of `total`, after its first `offset`."""
     parts = [pictures[span] for span in bounds(len(pictures), shares)]
     whole = len(pictures) if total is None else total
     return BatchShard(tuple(part if len(part) else pictures[:1] for part in parts), len(pictures), share, offset, whole)
@@ -247,7 +240,7 @@ def epoch_shards(
     order: np.ndarray, batch: int, steps: int = 1, shares: int = 1, share: int = 0
 ) -> Iterator[tuple[int, BatchShard]]:
     """One share of an epoch's pictures: the shards of each batch's `steps` micro-batches, each with its batch's number.
-    The last batch may be short, and have fewer of them."""
+    The last batch may be short and have fewer micro-batches."""
     for number, first in enumerate(range(0, len(order), batch)):
         whole = order[first : first + batch]
         for offset in range(0, len(whole), batch // steps):

@@ -113,13 +113,12 @@ class Watch:
             steps = self._call()
         except RuntimeError:
             return "the rendezvous is gone, and with it the host it ran on"
-        gone = [rank for rank in range(self.processes) if rank not in steps]
-        if gone:
+        if gone := [rank for rank in range(self.processes) if rank not in steps]:
             return f"{self._named(gone)}: gone, or hanging"
-        behind = [rank for rank, count in steps.items() if count < max(steps.values())]
-        if behind:
-            return f"{self._named(behind)}: stuck at step {steps[behind[0]]}, the others are at {max(steps.values())}"
-        return "all processes are there, a connection between them broke"
+        stuck = [rank for rank, count in steps.items() if count < max(steps.values())]
+        if stuck:
+            return f"{self._named(stuck)}: stuck at step {steps[stuck[0]]}, the others are at {max(steps.values())}"
+        return "all processes respond, but a connection between them broke"
 
     def _call(self) -> dict[int, int]:
         """By rank, the steps of the processes that answer."""

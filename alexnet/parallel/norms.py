@@ -1,36 +1,17 @@
 """Batch normalisation over a batch that is divided: mean and variance are the whole batch's, as in one process.
 
-x (b, C, H, W) is the own share. PyTorch's SyncBatchNorm knows GPUs only, and no stand-ins.
+x (b, C, H, W) is this process's share. PyTorch's SyncBatchNorm runs on GPUs only and knows no stand-ins.
 """
 
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.nn.functional import all_reduce
 
 from alexnet.nets.layers import MapBatchNorm
 from alexnet.nets.trace import Layer
 from alexnet.parallel.exchange import Sizes
-
-
-class _Sum(torch.autograd.Function):
-    """The sum over the processes of a group; of the gradients in the backward pass too."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, group: Any) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
-        ctx.group = group
-        return _added(x, group)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
-        return _added(gradient, ctx.group), None
-
-
-def _added(x: Tensor, group: Any) -> Tensor:
-    total = x.clone()
-    dist.all_reduce(total, group=group)
-    return total
 
 
 class WholeBatchNorm(MapBatchNorm):
@@ -58,7 +39,8 @@ class WholeBatchNorm(MapBatchNorm):
     def _mean(self, x: Tensor) -> Tensor:
         """Of every map, over all positions and pictures of the batch. A stand-in does not count."""
         own = x.sum(dim=(0, 2, 3)) * float(self.sizes.counts)
-        return _Sum.apply(own, self.group) / (self.sizes.total * x[0, 0].numel())  # pyright: ignore[reportOperatorIssue]
+        total = all_reduce(own, group=self.group)  # differentiable: the gradients are summed too
+        return total / (self.sizes.total * x[0, 0].numel())
 
     @torch.no_grad()
     def _remember(self, mean_c: Tensor, variance_c: Tensor, positions: int) -> None:

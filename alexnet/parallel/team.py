@@ -61,7 +61,7 @@ class Team:
     # ── pictures ─────────────────────────────────────────────────────────────────────────────────────────────────
 
     def shard(self, pictures: np.ndarray, *, offset: int = 0, total: int | None = None) -> BatchShard:
-        """This process's share of a batch, or of its micro-batch behind `offset` of `total` pictures."""
+        """This process's share of a batch, or of its micro-batch after the first `offset` of `total` pictures."""
         return shard_batch(pictures, self.grid.shares, self.grid.share_of(self.rank), offset=offset, total=total)
 
     def epoch_shards(self, order: np.ndarray, batch: int, steps: int = 1) -> Iterator[tuple[int, BatchShard]]:

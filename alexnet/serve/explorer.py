@@ -20,7 +20,7 @@ UPLOADS, FORWARD_PASSES, FINDINGS = 32, 3, 16
 
 
 class Explorer:
-    """Everything behind the addresses. Networks and what is computed with them are for the worker's thread."""
+    """The state that all addresses share. Only the worker's thread uses the networks and what they compute."""
 
     def __init__(self, run: Path, store: Path | None = None, beside: Path | None = None) -> None:
         """Raises UserError if a run or the store can't be opened."""

@@ -120,7 +120,7 @@ class Guard:
         if not self.access.knows(host):
             return 421, (
                 f"this explorer is not known by that name ({host[:80]!r}); open it as localhost or 127.0.0.1, at any "
-                "forwarded port; behind a proxy start `alexnet serve` with --allowed-hosts and the proxy's name"
+                "forwarded port; behind a proxy, start `alexnet serve` with --allowed-hosts and the proxy's name"
             )
         if not self._has_token(scope["path"]):
             return 403, "the address must begin with the token that `alexnet serve` printed"

@@ -337,7 +337,7 @@ def test_a_model_with_its_preprocessing_has_class_names_beside_it(toy: RunFolder
 def test_a_network_without_a_form_is_refused_by_name(toy: RunFolder, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"toy is not torchvision's alexnet: they differ at conv1"):
         export(toy, "torchvision", tmp_path / "toy.pth")
-    nothing = Network(table.change_each(ZOO["toy"], table.Norm, k=0.0))
+    nothing = Network(table.change(ZOO["toy"], table.Norm, k=0.0))
     with pytest.raises(UserError, match=r"toy can't be exported to ONNX: norm1 has k = 0"):
         build_model(nothing, "{}")
 

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from alexnet.geometry import Window
-from alexnet.kernels.strided import strided_convolution
+from alexnet.kernels import strided_convolution
 from alexnet.nets.dropout import DropUnits, Position, uniform_by_position
 from alexnet.nets.layers import (
     Convolution,

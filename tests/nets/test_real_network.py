@@ -14,7 +14,7 @@ from torch import Tensor
 
 from alexnet.data.sources.mat import read_mat
 from alexnet.nets.network import Network
-from alexnet.nets.table import Table, change, change_each, without
+from alexnet.nets.table import Table, change, without
 from alexnet.nets.zoo import ZOO
 
 Pack = Callable[[str], Path]
@@ -88,6 +88,6 @@ def test_softmax(recorded: dict[str, Tensor]) -> None:
 @torch.inference_mode()
 def test_the_printed_formula_is_another_one(network: Network, recorded: dict[str, Tensor]) -> None:
     """A test that can fail: with [A]'s constants the same layer misses the recording by far."""
-    printed = Network(change_each(padded_as_recorded(), type(ZOO["bvlc-alexnet"]["norm1"]), k=2.0, convention="sum"))
+    printed = Network(change(padded_as_recorded(), type(ZOO["bvlc-alexnet"]["norm1"]), k=2.0, convention="sum"))
     found = printed.get_submodule("norm1")(recorded["conv1"])
     assert (found - recorded["lrn1"]).abs().max() > 1

@@ -120,7 +120,7 @@ class Reading:
         """The rows as a table, which must give what the graph gives: (B, classes), at its end."""
         found = Table("onnx", tuple(self.rows), self.size, self.columns, "An ONNX graph.")
         for row in found.weighted[:-1]:
-            if (row.units if isinstance(row, Dense) else row.maps) % self.columns:
+            if row.outputs % self.columns:
                 raise UserError(
                     f"{self.where}: the outputs of {row.name} can't be divided among {self.columns} groups."
                 )
