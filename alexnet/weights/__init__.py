@@ -62,10 +62,10 @@ def read_weights(path: Path, options: ImportOptions | None = None) -> ImportedWe
         imported, label = quantised.read_quantised(files, options), QUANTISED
     else:
         name = _file_of_weights(files)
-        kind, what = content_of(files.read(name), name)
-        if kind is None:
-            raise UserError(f"{files.where(name)}: {what if what else _unknown()}")
-        label, read = READERS[kind]
+        content = content_of(files.read(name), name)
+        if content not in READERS:
+            raise UserError(f"{files.where(name)}: {content or _unknown()}")
+        label, read = READERS[content]
         imported = read(files, name, options)
     needed, table = state_dict_shapes(imported.table), imported.table.name
     check_fits(needed, imported.weights, f"{path} ({label})", table, imported.missing_layers, imported.called)

@@ -18,7 +18,6 @@ from alexnet.nets.network import Network
 from alexnet.nets.table import Table
 
 AGAIN = "Download it again."
-LIMIT_BESIDE = 1 << 28
 LIMIT_BYTES = 1 << 31
 """No file of weights of these networks is as large."""
 MOST_VALUES = 1 << 28
@@ -141,99 +140,84 @@ class Files:
         self.path = path
         with reading_errors(path, AGAIN), faults_named(path):
             path.stat()
-            self._archive = path.is_file() and tarfile.is_tarfile(path)
-        self._places: dict[str, dict[str, Path | tarfile.TarInfo]] = {}
-        for inside, place in self._found():
+            archived = path.is_file() and tarfile.is_tarfile(path)
+        self._locations: dict[str, dict[str, Path | tarfile.TarInfo]] = {}
+        for inside, location in self._archived() if archived else self._on_disk():
             if not inside.name.startswith("._") and "__MACOSX" not in inside.parts:  # what macOS adds to files
-                self._places.setdefault(inside.name, {})[str(inside)] = place
+                self._locations.setdefault(inside.name, {})[str(inside)] = location
 
-    def _found(self) -> Iterator[tuple[Path, Path | tarfile.TarInfo]]:
-        """Path inside, and location, of each file."""
-        if self.path.is_dir():
-            found = sorted(self.path.rglob("*"))
-            yield from ((file.relative_to(self.path), file) for file in found if file.is_file())
-        elif not self._archive:
-            yield Path(self.path.name), self.path
-        else:
-            with reading_errors(self.path, AGAIN), tarfile.open(self.path) as archive:
-                yield from self._members(archive)
+    def _on_disk(self) -> Iterator[tuple[Path, Path]]:
+        """Path inside, and path, of each file."""
+        for file in sorted(self.path.rglob("*")) if self.path.is_dir() else [self.path]:
+            if file.is_file() or file == self.path:
+                yield (Path(file.name) if file == self.path else file.relative_to(self.path)), file
 
-    def _members(self, archive: tarfile.TarFile) -> Iterator[tuple[Path, tarfile.TarInfo]]:
-        """The plain files of an archive; what a packed one unpacks to is bounded."""
+    def _archived(self) -> Iterator[tuple[Path, tarfile.TarInfo]]:
+        """Path inside, and entry, of each plain file of an archive; the size of all that it unpacks to is bounded."""
         total = 0
-        for member in archive:
-            total += max(0, member.size)
-            if member.size < 0 or total > LIMIT_BYTES:
-                raise UserError(f"{self.path}: it unpacks to more than any network's files. Give the file itself.")
-            if member.isfile() and not member.issparse():
-                yield Path(member.name.replace("\0", "")), member
+        with reading_errors(self.path, AGAIN), tarfile.open(self.path) as archive:
+            for member in archive:
+                total += max(0, member.size)
+                if member.size < 0 or total > LIMIT_BYTES:
+                    raise UserError(f"{self.path}: it unpacks to more than any network's files. Give the file itself.")
+                if member.isfile() and not member.issparse():
+                    yield Path(member.name.replace("\0", "")), member
 
     @property
     def names(self) -> list[str]:
-        return list(self._places)
+        return list(self._locations)
 
     def where(self, name: str) -> str:
         """How a message names a file: its path, or that of the folder or archive and its name in it."""
         return str(self.path) if self.path.name == name else f"{self.path}: {name}"
 
     def __contains__(self, name: str) -> bool:
-        return name in self._places
+        return name in self._locations
 
     def ending(self, *ends: str) -> list[str]:
         """The names with one of these ends."""
-        return [name for name in self._places if name.lower().endswith(ends)]
+        return [name for name in self._locations if name.lower().endswith(ends)]
 
     def inside(self, *names: str) -> list[str]:
         """The paths inside the folder or archive of the files that have these names."""
-        return [path for name in names for path in self._places[name]]
+        return [path for name in names for path in self._locations[name]]
 
-    def beside(self, name: str, end: str) -> bytes | None:
-        """The bytes of NAME + `end`, a small file next to the file NAME; None if there is none."""
-        return self.neighbour(name, name + end, LIMIT_BESIDE)
-
-    def neighbour(self, name: str, other: str, limit_bytes: int = LIMIT_BYTES) -> bytes | None:
+    def neighbour(self, name: str, other: str) -> bytes | None:
         """The bytes of the file `other` in the folder of the file `name`; None if there is none."""
-        if other in self._places:
+        if other in self._locations:
             return self.read(other)
-        place = self._place(name)
-        path = place.with_name(other) if isinstance(place, Path) else None
-        if path is None or not path.is_file():
-            return None
-        with faults_named(path):
-            return read_bounded(path, limit_bytes)
+        location = self._only(name)
+        path = location.with_name(other) if isinstance(location, Path) else None
+        return None if path is None or not path.is_file() else read_bounded(path, LIMIT_BYTES)
 
-    def _place(self, name: str) -> Path | tarfile.TarInfo:
+    def _only(self, name: str) -> Path | tarfile.TarInfo:
         """The one file of this name. Raises UserError if there is none, or several in different folders."""
-        places = self._places.get(name)
-        if not places:
+        found = self._locations.get(name)
+        if not found:
             raise UserError(f"{self.path}: {name} is not in it. Give the whole set of files.")
-        if len(places) > 1:
-            raise UserError(f"{self.path}: {' and '.join(list(places)[:3])} are all in it. Name the one you mean.")
-        return next(iter(places.values()))
+        if len(found) > 1:
+            raise UserError(f"{self.path}: {' and '.join(list(found)[:3])} are all in it. Name the one you mean.")
+        return next(iter(found.values()))
 
     def on_disk(self, name: str) -> Path:
-        """Where a file lies. Raises UserError if it is inside an archive."""
-        place = self._place(name)
-        if not isinstance(place, Path):
+        """The path of a file. Raises UserError if it is inside an archive."""
+        location = self._only(name)
+        if not isinstance(location, Path):
             raise UserError(f"{self.path}: unpack the archive and give {name} itself.")
-        return place
+        return location
 
     def read(self, name: str) -> bytes:
-        """The bytes of a file. Raises UserError if it is not there, too large or can't be read."""
-        place = self._place(name)
-        with faults_named(place if isinstance(place, Path) else self.path):
-            if (place.stat().st_size if isinstance(place, Path) else place.size) > LIMIT_BYTES:
-                raise UserError(
-                    f"{self.path}: {name} is larger than any file of these networks; it is not one of them."
-                )
-            if isinstance(place, Path):
-                return place.read_bytes()
-            with reading_errors(self.path, AGAIN), tarfile.open(self.path) as archive:
-                member = archive.extractfile(place)
-                found = b"" if member is None else member.read(place.size)
-                if len(found) != place.size:
-                    raise UserError(f"{self.path}: {name} is cut short. {AGAIN}")
-                return found
+        """The bytes of a file. Raises UserError if it does not exist, is too large or can't be read."""
+        location = self._only(name)
+        if isinstance(location, Path):
+            with faults_named(location):
+                if location.stat().st_size > LIMIT_BYTES:
+                    raise UserError(f"{location}: larger than any file of these networks; it is not one of them.")
+                return location.read_bytes()
+        with reading_errors(self.path, AGAIN), tarfile.open(self.path) as archive:
+            member = archive.extractfile(location)
+            assert member is not None  # only plain files are listed
+            return member.read()
 
 
 def as_image(mean: Tensor, colours: Colours = "rgb") -> Float[Tensor, "3 S S"]:

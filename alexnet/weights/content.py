@@ -1,6 +1,7 @@
 """What a file is, by its content: a suffix proves nothing, and what can't be read is named with a remedy."""
 
 import io
+import re
 import zipfile
 from itertools import islice
 from typing import Literal
@@ -33,65 +34,61 @@ DOWNLOAD = "Download the file itself again."
 STATE_DICT = "Save its state dict where it was made: torch.save(model.state_dict(), 'weights.pth')."
 TO_ONNX = "Export the model to ONNX with its own tools and import that."
 TO_NPZ = "If you trust it, open it yourself and save plain arrays as .npz (docs/weights.md, cuda-convnet's layout)."
-BEGINNINGS: tuple[tuple[bytes, str, str], ...] = (
-    (b"\x89HDF\r\n\x1a\n", "an HDF5 file (Keras, or MATLAB 7.3)", TO_ONNX),
-    (b"\x93NUMPY", "a NumPy array (.npy)", TO_NPZ),
-    (b"MATLAB 5.0 MAT-file", "a MATLAB file (MatConvNet)", TO_NPZ),
-)
-TORCH_MAGIC = b"l\xfc\x9cF\xf9 j\xa8P\x19"
-"""In the first bytes of what torch.save wrote before it wrote zip archives."""
+PICKLE = f"a Python pickle that torch.save did not write; opening it may run anything. {TO_NPZ}"
+BEGINNINGS = {
+    rb"\x89HDF\r\n\x1a\n": f"an HDF5 file (Keras, or MATLAB 7.3). {TO_ONNX}",
+    rb"\x93NUMPY": f"a NumPy array (.npy). {TO_NPZ}",
+    rb"MATLAB 5\.0 MAT-file": f"a MATLAB file (MatConvNet). {TO_NPZ}",
+    rb".{7}\0\{": "safetensors",
+    rb".{,22}l\xfc\x9cF\xf9 j\xa8P\x19": "torch",  # what torch.save wrote before it wrote zip archives
+    rb"\x80[\x02-\x05]": PICKLE,
+}
+"""A regular expression for the first bytes → the kind, or a sentence. The first that matches counts."""
+MEMBERS = {
+    r"/constants\.pkl$|/code/": f"a TorchScript archive (torch.jit.save). {STATE_DICT}",
+    r"/(serialized_exported_program\.json|archive_format)$": f"a program of torch.export (.pt2). {STATE_DICT}",
+    r"/data\.pkl$": "torch",
+    r"/(model\.weights\.h5|metadata\.json)$": f"a Keras model (.keras). {TO_ONNX}",
+    r"\A(.*\.npy(\n|\Z))+\Z": "convnet",
+    r"": "a zip archive. Unpack it and give the file inside.",
+}
+"""The same for the paths of a zip archive's files, each with a slash before it, a line for each."""
 MOST_FIELDS = 10_000
 """How many fields of a message are looked at."""
 
 
-def content_of(data: bytes, name: str) -> tuple[Kind | None, str]:
-    """The kind of a file's content, or None and a sentence that says what it is instead and what to do."""
-    head = data[:512]
+def content_of(data: bytes, name: str) -> str:
+    """The kind of a file's content, one of `Kind`; or a sentence that says what it is instead and what to do. "" if
+    nothing is known of it."""
     if not data:
-        return None, f"empty (0 bytes). {DOWNLOAD}"
+        return f"empty (0 bytes). {DOWNLOAD}"
     if data[:4] == b"PK\3\4":
-        return _zip(data, name)
+        return _zip(data) or _by_suffix(name)
     if other := in_place_of_a_file(data):
-        return None, f"{other}."
-    for beginning, what, remedy in BEGINNINGS:
-        if head.startswith(beginning):
-            return None, f"{what}. {remedy}"
-    if data[8:9] == b"{" and data[7] == 0:
-        return ("own" if _is_own(data) else "safetensors"), ""
-    if TORCH_MAGIC in head[:32]:
-        return "torch", ""
-    if head[:1] == b"\x80" and head[1] in range(2, 6) and not name.endswith(".msgpack"):
-        return None, f"a Python pickle that torch.save did not write; opening it may run anything. {TO_NPZ}"
+        return f"{other}."
+    head = data[:512]
+    found = next((kind for start, kind in BEGINNINGS.items() if re.match(start, head, re.DOTALL)), "")
+    if found == "safetensors" and _is_own(data):
+        return "own"
+    if found and not (found == PICKLE and name.endswith(".msgpack")):  # a msgpack map begins with the same byte
+        return found
     if text := text_in(head):
         what = "XML" if text[0] == "<" else "JSON" if text[0] in "{[" else "text"
-        return None, f"{what}, of no known format; it begins {text[:60]!r}. {DOWNLOAD}"
+        return f"{what}, of no known format; it begins {text[:60]!r}. {DOWNLOAD}"
     return _message(data) or _by_suffix(name)
 
 
-def _by_suffix(name: str) -> tuple[Kind | None, str]:
+def _by_suffix(name: str) -> str:
     suffix = "." + name.lower().rpartition(".")[2]
-    if suffix == ".msgpack":
-        return None, f"Flax's weights (.msgpack). {TO_ONNX}"
-    return SUFFIXES.get(suffix), ""
+    return f"Flax's weights (.msgpack). {TO_ONNX}" if suffix == ".msgpack" else SUFFIXES.get(suffix, "")
 
 
-def _zip(data: bytes, name: str) -> tuple[Kind | None, str]:
+def _zip(data: bytes) -> str:
     try:
-        members = zipfile.ZipFile(io.BytesIO(data)).namelist()
+        members = "\n".join(f"/{member}" for member in zipfile.ZipFile(io.BytesIO(data)).namelist())
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):  # cut short: its reader says so
-        return _by_suffix(name)
-    ends = {member.rpartition("/")[2] for member in members}
-    if "constants.pkl" in ends or any("/code/" in member for member in members):
-        return None, f"a TorchScript archive (torch.jit.save). {STATE_DICT}"
-    if ends & {"serialized_exported_program.json", "archive_format"}:
-        return None, f"a program of torch.export (.pt2). {STATE_DICT}"
-    if "data.pkl" in ends:
-        return "torch", ""
-    if ends & {"model.weights.h5", "metadata.json"}:
-        return None, f"a Keras model (.keras). {TO_ONNX}"
-    if members and all(member.endswith(".npy") for member in members):
-        return "convnet", ""
-    return None, "a zip archive. Unpack it and give the file inside."
+        return ""
+    return next(kind for pattern, kind in MEMBERS.items() if re.search(pattern, members, re.MULTILINE))
 
 
 def _is_own(data: bytes) -> bool:
@@ -103,16 +100,15 @@ def _is_own(data: bytes) -> bool:
     return isinstance(about, dict) and "network" in about
 
 
-def _message(data: bytes) -> tuple[Kind | None, str] | None:
-    """ONNX, Caffe and TensorFlow all write protocol buffers; the fields tell them apart. None for what is none."""
+def _message(data: bytes) -> str:
+    """ONNX, Caffe and TensorFlow all write protocol buffers; the fields tell them apart. "" for what is none."""
     try:
         found = {(field.number, field.kind) for field in islice(wire.fields(memoryview(data)), MOST_FIELDS)}
     except wire.DamagedMessage:
-        return None
+        return ""
     if {(1, wire.VARINT), (7, wire.BYTES)} <= found:
-        return "onnx", ""
-    if {(1, wire.BYTES)} <= found and found & {(2, wire.BYTES), (100, wire.BYTES)}:
-        return "caffe", ""
-    if {(1, wire.VARINT), (2, wire.BYTES)} <= found and len(found) <= 3:
-        return None, f"a TensorFlow SavedModel. {TO_ONNX}"
-    return None
+        return "onnx"
+    if (1, wire.BYTES) in found and found & {(2, wire.BYTES), (100, wire.BYTES)}:
+        return "caffe"
+    saved_model = {(1, wire.VARINT), (2, wire.BYTES)} <= found and len(found) <= 3
+    return f"a TensorFlow SavedModel. {TO_ONNX}" if saved_model else ""

@@ -120,7 +120,7 @@ def uniform_colour(mean_image: Float[Tensor, "3 S S"]) -> Float[Tensor, "3"] | N
 
 def description_beside(files: Files, name: str) -> tuple[Description, Tensor] | None:
     """The description next to the file `name`, and the mean. None if there is none; UserError if it is damaged."""
-    beside = files.beside(name, ".json")
+    beside = files.neighbour(name, f"{name}.json")
     if beside is None:
         return None
     where = f"{files.path}: {name}.json"
@@ -129,5 +129,5 @@ def description_beside(files: Files, name: str) -> tuple[Description, Tensor] | 
         if not isinstance(described, dict) or described.get("kind") != KIND:
             return None
         known: Description = schema.from_json(described, Description, where, REMEDY)
-        image = None if known.input.mean_image is None else files.beside(name, known.input.mean_image)
+        image = None if known.input.mean_image is None else files.neighbour(name, name + known.input.mean_image)
         return known, known.mean(None if image is None else array_in(image))

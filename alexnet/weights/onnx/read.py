@@ -72,7 +72,7 @@ def _own(model: "onnx.ModelProto", described: str, files: Files, name: str, opti
     with reading_errors(where, remedy):
         known: Description = from_json(parsed(described), Description, where, remedy)
         end = known.input.mean_image
-        beside = None if end is None else files.beside(name, end)
+        beside = None if end is None else files.neighbour(name, name + end)
         image = constants.get("mean_image") if beside is None else array_in(beside)
         if image is None and end is not None:
             raise UserError(f"{files.path}: {name}{end} is missing next to it.")
