@@ -219,7 +219,7 @@ def regression(
     span = Span.of(features_nvd.reshape(pictures * views, size))
     labels, apart = np.repeat(labels_n, views), np.repeat(held_out(labels_n), views)
     weights = None if weights_n is None else np.repeat(weights_n, views)
-    strength = chosen_strength(span.coordinates, labels, "softmax", apart, weights)
+    strength = chosen_strength(span.coordinates, labels, "softmax", apart, weights, by_loss=True)
     model = fitted(span.coordinates, labels, "softmax", strength, weights)
     weight = span.weights(model.coef_)
     bias = model.intercept_ - weight @ span.centre

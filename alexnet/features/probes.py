@@ -202,16 +202,22 @@ def chosen_strength(
     kind: ProbeKind,
     apart_n: np.ndarray | None = None,
     weights_n: np.ndarray | None = None,
+    *,
+    by_loss: bool = False,
 ) -> float:
-    """The C with the best mean per-class accuracy on the rows `apart_n` (default: `held_out`), the smaller of equals;
-    the middle one if there are none."""
+    """The C with the best mean per-class accuracy on the rows `apart_n` (default: `held_out`), or `by_loss`, of softmax
+    regression, with the lowest mean −ln p of the true class; the smaller of equals; the middle one without rows."""
     apart = held_out(labels_n) if apart_n is None else apart_n
     if not apart.any():
         return STRENGTHS[kind][1]
     trained = features_nd[~apart], labels_n[~apart]
     weights = None if weights_n is None else weights_n[~apart]
-    scores = [
-        mean_per_class(fitted(*trained, kind, strength, weights).predict(features_nd[apart]), labels_n[apart])
-        for strength in STRENGTHS[kind]
-    ]
-    return STRENGTHS[kind][int(np.argmax(scores))]
+
+    def score(strength: float) -> float:
+        model = fitted(*trained, kind, strength, weights)
+        if not by_loss:
+            return mean_per_class(model.predict(features_nd[apart]), labels_n[apart])
+        logs = model.predict_log_proba(features_nd[apart])
+        return float(logs[np.arange(len(logs)), np.searchsorted(model.classes_, labels_n[apart])].mean())
+
+    return max(STRENGTHS[kind], key=score)
