@@ -26,6 +26,7 @@ from alexnet import cli
 from alexnet.commands import VERBS, demo, dispatch
 from alexnet.data import synthetic
 from alexnet.data.store.ready import ready_store
+from alexnet.data.store.records import Options
 from alexnet.errors import UsageError, UserError
 from alexnet.nets.zoo import ZOO
 from alexnet.train.options import TrainOptions
@@ -494,11 +495,13 @@ def test_prepare_hands_every_option_on(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     monkeypatch.setattr("alexnet.commands.prepare.describe", lambda store: "done")
     line = "prepare a b --size 8 --resample box --format jpeg --holdout 0.5 --seed 3 --background --exif --strict"
-    assert cli.main([*line.split(), "--max-bad", "0.2", "--workers", "7", "--decode", "scaled"]) == 0
+    assert cli.main([*line.split(), "--max-bad", "0.2", "--workers", "7", "--decode", "scaled", "--group", "_."]) == 0
     assert callable(handed.pop("progress")), "the built-in set shows how far its drawing is"
+    made = handed.pop("options")
+    assert made == Options(size=8, resample="box", format="jpeg", exif=True, decode="scaled")
     assert handed == {
-        "of": "a", "to": Path("b"), "size": 8, "resample": "box", "format": "jpeg", "holdout": 0.5, "seed": 3,
-        "background": True, "exif": True, "strict": True, "max_bad": 0.2, "workers": 7, "decode": "scaled",
+        "of": "a", "to": Path("b"), "holdout": 0.5, "seed": 3, "group": "_.", "known": {},
+        "background": True, "strict": True, "max_bad": 0.2, "workers": 7,
     }  # fmt: skip
 
 
@@ -558,7 +561,7 @@ def test_train_says_with_which_command_line_to_take_less_disk(
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
     assert cli.main(["train", str(photos), "--out", str(tmp_path / "run")]) == 1
-    line = f"alexnet prepare {photos} {tmp_path}/run.store --holdout 0.1 --format jpeg; then: alexnet train"
+    line = f"alexnet prepare {photos} {tmp_path}/run.store --format jpeg; then: alexnet train"
     assert line in capsys.readouterr().err
 
 

@@ -15,10 +15,11 @@ class Prepare:
     """Turn pictures into a store, from which training reads without decoding anything again.
 
     A store holds square RGB records of one size, labels, class names, the mean image, the colour statistics of the
-    training pictures, and a report of every unusual file. If interrupted, rerun the same command to resume.
+    training pictures, and a report of every unusual file. If interrupted, rerun the same command to resume. When
+    pictures were added to SOURCE, rerun it to add them.
 
     Examples:
-        alexnet prepare photos/ photos.store --holdout 0.1    # a folder per class; a tenth is kept for validation
+        alexnet prepare photos/ photos.store    # a folder per class; a tenth becomes the validation split
         alexnet prepare photos/ photos.store --shard 1/2    # on one machine, 2/2 on another; then once:
         alexnet prepare photos/ photos.store --join
     """
@@ -35,16 +36,20 @@ class Prepare:
     """The resizing filter; it averages when it shrinks."""
     format: Format = "raw"
     """raw: PIXELS² · 3 bytes a picture (1.28 million at 256: 252 GB); jpeg: about a third, decoded at every read."""
-    holdout: Annotated[float | None, option("SHARE", default="the source's own splits")] = None
-    """Share of the training pictures, 0 to 1, to set apart as the split "val"."""
+    holdout: Annotated[float | None, option("SHARE", default="0.1 if SOURCE has no validation split")] = None
+    """Share of each class's training pictures, 0 to 1, to set apart as the split "val"; 0: none. By default classes of
+    fewer than 5 pictures give none."""
     seed: Annotated[int, arg(metavar="N")] = 0
-    """Random seed that decides which pictures --holdout takes."""
+    """Random seed that decides which pictures become "val"."""
+    group: Annotated[str, option("PATTERN", default="each picture alone")] = ""
+    """Never part pictures whose paths agree in what this regular expression finds (in its parentheses, if it has some):
+    one person's, or one burst's. '([^/]+)_\\d+' keeps burst7_01.jpg and burst7_02.jpg together."""
     background: bool = False
     """Keep the clutter of a Caltech set as a class."""
     decode: Decode = "full"
     """scaled: decode JPEGs with a shorter side of 4 · PIXELS or more at 1/2, 1/4 or 1/8 of their size: faster, and
     about one level of 255 off."""
-    exif: bool = False
+    exif: Annotated[bool | None, option("", default="yes for your own pictures, no for research sets")] = None
     """Rotate pictures by their EXIF orientation; in 2012 they were not."""
     strict: bool = False
     """Stop at the first file that cannot be decoded."""

@@ -1,11 +1,13 @@
 """Where pictures come from: every kind of source as one ``Source`` of (key, label, bytes)."""
 
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
+from typing import Literal
 
-from alexnet.data.sources.base import Item, Source, SourceSplit, split
+from alexnet.data.sources.base import Item, Source, SourceSplit, grouped, split, split_unless_there
 from alexnet.data.sources.builtin import PREFIX, open_builtin
 from alexnet.data.sources.caltech import caltech_folder, open_caltech
 from alexnet.data.sources.cifar import cifar_folder, open_cifar
@@ -25,8 +27,10 @@ __all__ = ["Item", "Source", "SourceSplit", "open_source", "split"]
 def open_source(
     spec: str | Path,
     *,
-    holdout: float | None = None,
+    holdout: float | Literal["auto"] | None = None,
     seed: int = 0,
+    known: Mapping[str, str] = MappingProxyType({}),
+    group: str = "",
     background: bool = False,
     own: Collection[Path] = (),
     progress: Callable[[int, int], None] | None = None,
@@ -34,7 +38,9 @@ def open_source(
     """The pictures at ``spec``, whatever kind of source it is: the built-in set, ImageNet, CIFAR-10, a folder …
 
     ``holdout`` splits that share of the training pictures off as "val", by ``seed``; without it a source that has
-    no validation split stays without. ``background`` keeps the clutter of a Caltech set as a class. ``own``: outputs
+    no validation split stays without; "auto" makes one where there is none (see ``split_unless_there``). ``known``: key
+    → split of pictures that stay in it. ``group``: a regular expression; pictures whose keys agree in what it finds are
+    never parted by a split. ``background`` keeps the clutter of a Caltech set as a class. ``own``: outputs
     of the running command, which may be inside ``spec`` and do not belong to it. ``progress`` is called with
     (done, all) while the built-in set is drawn.
     Raises ``UserError`` with the remedy if the source is damaged, ``UsageError`` if ``holdout`` does not fit.
@@ -47,7 +53,11 @@ def open_source(
         source = _open(root, background, own)
         if rest := [line for line in source.ignored if not any(note.endswith(line) for note in source.notes)]:
             source = replace(source, notes=(*source.notes, f"{root}: {skipped_in_words(rest)}"))
-    return source if holdout is None else split(source, holdout, seed, str(spec))
+    if group:
+        source = grouped(source, group, str(spec))
+    if holdout == "auto":
+        return split_unless_there(source, seed, str(spec), known)
+    return source if holdout is None else split(source, holdout, seed, str(spec), known)
 
 
 def _open(root: Path, background: bool, own: Collection[Path]) -> Source:

@@ -8,14 +8,16 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
+from types import MappingProxyType
 from typing import overload
 
 import numpy as np
 
 from alexnet.errors import UsageError, UserError
 from alexnet.images.decode import Decoded, Undecodable
-from alexnet.text import first_few, printable
+from alexnet.text import counted, first_few, printable
 
 Reader = Callable[[int], "bytes | np.ndarray | Decoded"]
 """Position in a source → the bytes of the picture's file, or its pixels (H, W, 3) uint8 RGB, perhaps with notes.
@@ -100,6 +102,8 @@ class Source:
     notes: tuple[str, ...] = field(default=(), kw_only=True)
     groups: Callable[[str], str] | None = field(default=None, compare=False)
     """Key → what must not be torn apart by a split (the picture that objects are cut from); None: the key."""
+    upright: bool = field(default=False, kw_only=True)
+    """Whether to turn pictures as their EXIF data say: people's own photographs, but not those of research sets."""
 
     @property
     def count(self) -> int:
@@ -202,19 +206,54 @@ def listed(names: Sequence[str], most: int = 5) -> str:
     return first_few([f"'{printable(name)}'" for name in names], most)
 
 
-def split(source: Source, holdout: float, seed: int, where: str) -> Source:
-    """The source with the share ``holdout`` of its training pictures as split "val".
+LEAST_TO_SPLIT = 5
+"""Pictures that a class must have before some are set apart without being asked for."""
 
-    Which ones is a function of (seed, key) alone: each class (or, where objects share pictures, the whole set) is
-    put in the order of SHA-256 of both, and the first are taken; at least one, never all.
+
+def split(
+    source: Source, holdout: float, seed: int, where: str, known: Mapping[str, str] = MappingProxyType({})
+) -> Source:
+    """The source with the share ``holdout`` of its training pictures as split "val"; see ``_held_out``.
+
+    ``known``: key → split of pictures that stay in it if the source has others too.
+    Raises UsageError for a share out of range or a source with a split "val", UserError if a class has one picture.
     """
     if not 0 < holdout < 1:
         raise UsageError(f"--holdout {holdout}: must be between 0 and 1, for example 0.1")
     if "val" in source.splits:
         raise UsageError(f"--holdout: {where} has a validation split of its own; leave the option out")
+    alone = np.flatnonzero(_counts(source, source.splits["train"].labels) == 1)
+    if alone.size and not source.groups:
+        name = source.class_ids[alone[0]]
+        raise UserError(f"{where}: class '{name}' has one picture; --holdout needs at least two in each class")
+    grown = any(key not in known for key in source.splits["train"].keys)
+    chosen = _held_out(source, holdout, seed, known=known if grown else {})
+    if not chosen.any():
+        raise UserError(f"{where}: no whole group of pictures can be held out and leave every class some to train on")
+    return _divided(source, chosen)
+
+
+def split_unless_there(
+    source: Source, seed: int, where: str, known: Mapping[str, str] = MappingProxyType({})
+) -> Source:
+    """The source as it is if it has a split "val", otherwise with a tenth of each class as "val", and a note on it.
+
+    Classes of fewer than LEAST_TO_SPLIT pictures give none. ``known``: key → split of pictures that stay in it.
+    """
+    if "val" in source.splits or "train" not in source.splits:
+        return source
+    chosen = _held_out(source, 0.1, seed, LEAST_TO_SPLIT, known)
+    given = _counts(source, source.splits["train"].labels[chosen])
+    without = [name for name, count in zip(source.class_ids, given, strict=True) if count == 0]
+    words = f"{where}: has no validation split, so {int(chosen.sum()):,} of {len(chosen):,} pictures, a tenth of each "
+    words += 'class (at least one), become "val"; --holdout 0 leaves all of them for training'
+    if without:
+        words += f". No pictures of {listed(without)}: fewer than {LEAST_TO_SPLIT}, or in groups that cannot be parted"
+    return replace(_divided(source, chosen) if chosen.any() else source, notes=(*source.notes, words))
+
+
+def _divided(source: Source, chosen: np.ndarray) -> Source:
     train = source.splits["train"]
-    hold_out = _held_out_groups if source.groups else _held_out
-    chosen = hold_out(source, holdout, seed, where)
     splits = {"train": train.take(np.flatnonzero(~chosen)), "val": train.take(np.flatnonzero(chosen))}
     return replace(source, splits=splits | {name: kept for name, kept in source.splits.items() if name != "train"})
 
@@ -223,37 +262,76 @@ def _rank(seed: int, key: str) -> bytes:
     return hashlib.sha256(f"{seed}\0{key}".encode("utf-8", "surrogatepass")).digest()
 
 
-def _held_out(source: Source, holdout: float, seed: int, where: str) -> np.ndarray:
-    train = source.splits["train"]
-    chosen = np.zeros(len(train), bool)
-    by_label = np.argsort(train.labels, kind="stable")
-    ends = np.cumsum(np.bincount(train.labels, minlength=len(source.class_ids)))
-    for name, members in zip(source.class_ids, np.split(by_label, ends[:-1]), strict=True):
-        if len(members) < 2:
-            raise UserError(f"{where}: class '{name}' has one picture; --holdout needs at least two in each class")
-        ranked = sorted(members, key=lambda index: _rank(seed, train.keys[int(index)]))
-        count = min(max(1, int(len(members) * holdout + 0.5)), len(members) - 1)
-        chosen[ranked[:count]] = True
-    return chosen
+def _counts(source: Source, labels: np.ndarray) -> np.ndarray:
+    """Items of each class, int64 (K,)."""
+    return np.bincount(labels[labels != UNLABELLED], minlength=len(source.class_ids))
 
 
-def _held_out_groups(source: Source, holdout: float, seed: int, where: str) -> np.ndarray:
-    """Whole groups, as long as every class keeps an item to train on."""
-    assert source.groups is not None
-    train = source.splits["train"]
+def _held_out(
+    source: Source, holdout: float, seed: int, least: int = 1, known: Mapping[str, str] = MappingProxyType({})
+) -> np.ndarray:
+    """Which training items to hold out, bool (N,): in each class of at least ``least`` its share, at least one, never
+    all.
+
+    Which ones is a function of (seed, key) alone: the groups of a class (by default each item is one) are put in the
+    order of SHA-256 of both, and whole groups are taken from the first on. Groups of items that are ``known`` stay in
+    their split.
+    """
+    train, group_of = source.splits["train"], source.groups or str
     groups: dict[str, list[int]] = {}
-    labelled = np.flatnonzero(train.labels != UNLABELLED)
-    for index in labelled.tolist():
-        groups.setdefault(source.groups(train.keys[index]), []).append(index)
-    left = np.bincount(train.labels[labelled], minlength=len(source.class_ids))
-    wanted = max(1, int(len(groups) * holdout + 0.5))
-    chosen = np.zeros(len(train), bool)
-    for group in sorted(groups, key=lambda group: _rank(seed, group)):
-        taken = np.bincount(train.labels[groups[group]], minlength=len(left))
-        if wanted and np.all(left - taken > 0):
-            left -= taken
-            chosen[groups[group]] = True
-            wanted -= 1
-    if not chosen.any():
-        raise UserError(f"{where}: no whole picture can be held out and leave every class something to train on")
+    of_class: list[dict[str, None]] = [{} for _ in source.class_ids]
+    for index, (key, label) in enumerate(zip(train.keys, train.labels.tolist(), strict=True)):
+        if label != UNLABELLED:
+            group = group_of(key)
+            groups.setdefault(group, []).append(index)
+            of_class[label][group] = None
+    chosen, total = np.zeros(len(train), bool), _counts(source, train.labels)
+    fixed: set[str] = set()
+    for group, members in groups.items() if known else ():
+        if there := {known[train.keys[index]] for index in members if train.keys[index] in known}:
+            fixed.add(group)
+            chosen[members] = "val" in there
+    left = total - _counts(source, train.labels[chosen])
+    for label, names in enumerate(of_class):
+        wanted = min(max(1, int(total[label] * holdout + 0.5)), total[label] - 1) if total[label] >= least else 0
+        for group in sorted(names.keys() - fixed, key=lambda group: _rank(seed, group)):
+            if total[label] - left[label] >= wanted:
+                break
+            taken = _counts(source, train.labels[groups[group]])
+            if not chosen[groups[group][0]] and np.all(left - taken > 0):
+                left -= taken
+                chosen[groups[group]] = True
     return chosen
+
+
+def grouped(source: Source, pattern: str, where: str) -> Source:
+    """The source with items in groups that no split parts: those whose keys agree in what the regular expression
+    ``pattern`` finds (in its first parentheses, if it has some). A note says if the source's own splits part some.
+
+    Raises UsageError for a pattern that is no regular expression, UserError if it fits no key.
+    """
+    try:
+        expression = re.compile(pattern)
+    except re.error as error:
+        raise UsageError(f"--group {pattern}: not a regular expression ({error})") from None
+
+    def group_of(key: str) -> str:
+        found = expression.search(key)
+        return key if found is None else (found[1] if expression.groups else found[0]) or key
+
+    keys = {name: split.keys for name, split in source.splits.items()}
+    if not any(map(expression.search, chain(*keys.values()))):
+        raise UserError(f"{where}: --group {pattern} fits no picture, such as {next(chain(*keys.values()))}")
+    return with_groups(source, group_of, where)
+
+
+def with_groups(source: Source, group_of: Callable[[str], str], where: str) -> Source:
+    """The source with these groups, and a note if its own splits part some."""
+    splits: dict[str, set[str]] = {}
+    for name, split in source.splits.items():
+        for group in map(group_of, split.keys):
+            splits.setdefault(group, set()).add(name)
+    parted = [group for group, names in splits.items() if len(names) > 1]
+    words = f"{where}: {counted(len(parted), 'group')} with pictures in two of the source's own splits: "
+    notes = (f"{words}{listed(parted)}",) if parted else ()
+    return replace(source, groups=group_of, notes=(*source.notes, *notes))

@@ -3,7 +3,7 @@
 import os
 import unicodedata
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,7 @@ from alexnet.data.sources.base import (
     listed,
     printable,
 )
-from alexnet.data.sources.class_text import MOST_BYTES, entries_in
+from alexnet.data.sources.class_text import MOST_BYTES, WNID, entries_in
 from alexnet.data.sources.found import Folder, read_tree
 from alexnet.data.sources.layouts import refuse_other_layouts, split_names, unwrapped
 from alexnet.errors import UserError
@@ -48,7 +48,8 @@ def open_folder(root: Path, own: Collection[Path] = ()) -> Source:
     for name, folder in folders.items():
         if name != "train" and (found := match_classes(name, folder, train, listing)):
             splits[name] = of_classes(root, [found.get(same_name(class_id)) for class_id in class_ids])
-    return listing.source("folder", class_ids, "sorted folder name", splits)
+    source = listing.source("folder", class_ids, "sorted folder name", splits)
+    return replace(source, upright=not all(map(WNID.fullmatch, class_ids)))  # wnids: ImageNet's pictures
 
 
 @dataclass

@@ -99,15 +99,16 @@ def prepare(
     size: int = 256,
     resample: Resample = "bicubic",
     format: layout.Format = "raw",
-    exif: bool = False,
+    exif: bool | None = None,
     decode: Decode = "full",
     **limits: Unpack[Limits],
 ) -> Store:
     """Make the store of ``source`` in folder ``destination``; if it is unfinished, resume; if it is finished, open it.
 
     ``size`` is the side of a record in pixels; ``format`` "raw" (size² · 3 bytes a picture) or "jpeg"; ``resample`` the
-    filter; ``exif`` turns pictures as their EXIF says; ``decode`` "scaled" lets libjpeg scale pictures that are much
-    larger than a record (faster, other pixels). ``strict`` stops at the first file that cannot be decoded;
+    filter; ``exif`` turns pictures as their EXIF says (None: as in the store that is there, else as suits the source);
+    ``decode`` "scaled" lets libjpeg scale pictures that are much larger than a record (faster, other pixels).
+    ``strict`` stops at the first file that cannot be decoded;
     otherwise such files are skipped and listed in report.json, as long as they are no more than the share
     ``max_bad`` of all (1 %). ``workers`` threads (default: `threads_allowed`). ``progress`` and ``say``: see there.
 
@@ -115,18 +116,16 @@ def prepare(
     by another process, a source that changed since the last try, a file or disk that cannot be read or written. All
     that was done until then is kept; the same call resumes there. UsageError: an option out of range.
     """
-    made = Preparation.of(source, destination, Options(size, resample, format, exif, decode), **limits)
-    busy = f"{made.folder}: another `alexnet prepare` is writing it; wait for it to end"
-    with locked(made.folder / layout.LOCK, busy):
-        if is_finished(made.folder):
-            made.check_finished()
-        else:
-            with made.opened() as writer:
-                made.pass_over(writer)
-                made.finish(writer)
-        remove_temporaries(made.folder)
-        (made.folder / layout.JOURNAL).unlink(missing_ok=True)
-    return Store.open(made.folder)
+    return Preparation.of(source, destination, Options(size, resample, format, exif, decode), **limits).made()
+
+
+def _exif_for(source: Source, folder: Path) -> bool:
+    """Whether to apply the EXIF orientation where nobody says: as in the store that is there or was begun, else as
+    suits the source."""
+    if is_finished(folder):
+        return read_description(folder)[1].exif
+    state = load_journal(folder)
+    return source.upright if state is None else bool(state.settings.get("exif"))
 
 
 @dataclass(frozen=True)
@@ -172,14 +171,30 @@ class Preparation:
         if not source.splits:
             raise UserError("the source has no pictures")
         _make_folder(made.folder, in_shards)
+        if options.exif is None:
+            made = replace(made, options=replace(options, exif=_exif_for(source, made.folder)))
         settings = {
-            **vars(options),
+            **vars(made.options),
             "jpeg": layout.JPEG_SETTINGS if options.format == "jpeg" else None,
             "pillow": PIL.__version__,
             "source": source_fingerprint(source),
             "shard": None,
         }
         return replace(made, settings=settings)
+
+    def made(self) -> Store:
+        """Make the store, resume, or make sure that the finished one is the one asked for; then open it."""
+        busy = f"{self.folder}: another `alexnet prepare` is writing it; wait for it to end"
+        with locked(self.folder / layout.LOCK, busy):
+            if is_finished(self.folder):
+                self.check_finished()
+            else:
+                with self.opened() as writer:
+                    self.pass_over(writer)
+                    self.finish(writer)
+            remove_temporaries(self.folder)
+            (self.folder / layout.JOURNAL).unlink(missing_ok=True)
+        return Store.open(self.folder)
 
     def inform(self, line: str) -> None:
         """Show the user a line, unless the caller wants none."""
@@ -191,13 +206,22 @@ class Preparation:
     def check_finished(self) -> None:
         """UserError unless the finished store in the folder is the one that was asked for."""
         description, about = read_description(self.folder)
-        there = {field: description[field] for field in self.settings if field in description}
-        there |= {"source": description["source"]["fingerprint"], "pillow": self.settings["pillow"]}
-        self.refuse_other(there, "holds a finished store made with")
+        self.check_options(source=description["source"]["fingerprint"])
         if any(split.refused for split in about.splits.values()):
             refused = [str(entry) for entry in Store.open(self.folder).report() if entry.outcome == "refused"]
             self.check_refused(len(refused), refused)
         self.inform(f"{self.folder}: already prepared from this source with these options")
+
+    def check_options(self, source: str | None = None) -> None:
+        """UserError unless the finished store in the folder was made with these options, and of this ``source``."""
+        description, _ = read_description(self.folder)
+        there = {field: description[field] for field in self.settings if field in description}
+        there |= {"source": source or self.settings["source"], "pillow": self.settings["pillow"]}
+        self.refuse_other(there, "holds a finished store made with")
+
+    def is_of_source(self) -> bool:
+        """Whether the finished store in the folder was made of this source."""
+        return read_description(self.folder)[0]["source"]["fingerprint"] == self.settings["source"]
 
     def begun(self) -> State | None:
         """The state to resume from; None if there is none."""

@@ -1,5 +1,6 @@
 """Stores made at a terminal: progress and notices on stderr, and the store that a training needs, made on the way."""
 
+import re
 import shlex
 from collections import Counter
 from collections.abc import Callable
@@ -8,7 +9,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from alexnet.data.sources import Source, open_source, split
+from alexnet.data.sources.base import split_unless_there
 from alexnet.data.store.description import is_store
+from alexnet.data.store.layout import REPORT
 from alexnet.data.store.prepare import OptionNeeded, prepare
 from alexnet.data.store.read import Store
 from alexnet.errors import UserError
@@ -16,6 +19,8 @@ from alexnet.terminal import progress, say
 from alexnet.text import counted
 
 Made = TypeVar("Made")
+ORIENTATION = re.compile(r"EXIF orientation \d (applied|not applied)")
+"""A note of the decoder."""
 
 
 def open_shown(spec: str | Path, own: tuple[Path, ...], **options: Any) -> Source:
@@ -42,12 +47,15 @@ def prepare_shown(source: Source, destination: Path, make: Callable[..., Made], 
 def describe(store: Store) -> str:
     """What is in the store, and how many files were skipped or odd."""
     splits = ", ".join(f"{name} {len(split):,}" for name, split in store.splits.items())
-    odd = Counter(odd_file.outcome for odd_file in store.report())
     text = f"{store.path}: {len(store.class_names):,} classes, pictures: {splits}"
-    if odd:
-        skipped, taken = counted(odd["refused"], "file"), counted(odd["noted"], "odd one")
-        text += f"\n{skipped} skipped, {taken} taken: see {store.path / 'report.json'}"
-    return text
+    odd = store.report()
+    outcomes = Counter(one.outcome for one in odd)
+    skipped, taken = counted(outcomes["refused"], "file"), counted(outcomes["noted"], "odd one")
+    orientations = Counter(match[1] for one in odd for why in one.why if (match := ORIENTATION.fullmatch(why)))
+    text += f"\n{skipped} skipped, {taken} taken, {orientations['applied']:,} rotated by EXIF orientation"
+    if orientations["not applied"]:
+        text += f" ({orientations['not applied']:,} with one were not; --exif rotates them)"
+    return f"{text}: see {store.path / REPORT}" if odd else text
 
 
 def ready_store(pictures: Path, run: Path) -> Store:
@@ -57,6 +65,8 @@ def ready_store(pictures: Path, run: Path) -> Store:
     store = run.resolve().with_name(run.resolve().name + ".store")
     source, holdout = open_shown(pictures, own=(run, store)), []
     if "val" not in source.splits:
+        source, holdout = split_unless_there(source, 0, str(pictures)), []
+    if "val" not in source.splits:  # fewer than five pictures in each class
         source, holdout = split(source, 0.1, 0, str(pictures)), ["--holdout", "0.1"]
     try:
         return prepare_shown(source, store, prepare)

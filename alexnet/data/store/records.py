@@ -21,12 +21,13 @@ RESUME = "rerun the same command to resume"
 
 @dataclass(frozen=True)
 class Options:
-    """What decides the bytes of a record. Two runs with equal options and equal sources make equal stores."""
+    """What decides the bytes of a record. Two runs with equal options and equal sources make equal stores. ``exif``
+    None: `Preparation` decides."""
 
     size: int = 256
     resample: Resample = "bicubic"
     format: layout.Format = "raw"
-    exif: bool = False
+    exif: bool | None = None
     decode: Decode = "full"
 
     def __post_init__(self) -> None:
@@ -35,6 +36,13 @@ class Options:
         for name, kind in (("resample", Resample), ("format", layout.Format), ("decode", Decode)):
             if getattr(self, name) not in get_args(kind):
                 raise UsageError(f"--{name} {getattr(self, name)}: choose one of {', '.join(get_args(kind))}")
+
+
+@dataclass(frozen=True)
+class Kept(Decoded):
+    """A record that is taken from an earlier store with the same options: ``record`` are its bytes there."""
+
+    record: bytes
 
 
 def make_chunk(source: Source, name: str, start: int, end: int, *, options: Options) -> Chunk:
@@ -53,7 +61,7 @@ def make_chunk(source: Source, name: str, start: int, end: int, *, options: Opti
             continue
         if made.notes:
             odd_files.append(layout.OddFile(name, item.key, "noted", made.notes))
-        records.append(layout.encode_jpeg(made.pixels) if options.format == "jpeg" else made.pixels.tobytes())
+        records.append(_bytes_of(made, options))
         read_back.append(made.pixels)
         if not 0 <= item.label < len(source.class_ids):
             raise ValueError(f"{item.key}: label {item.label} with {len(source.class_ids)} classes")
@@ -73,13 +81,22 @@ def make_chunk(source: Source, name: str, start: int, end: int, *, options: Opti
     )
 
 
+def _bytes_of(made: Decoded, options: Options) -> bytes:
+    if isinstance(made, Kept):
+        return made.record
+    return layout.encode_jpeg(made.pixels) if options.format == "jpeg" else made.pixels.tobytes()
+
+
 def _record(item: Item, options: Options) -> Decoded:
     """The record of an item and notes on it. UserError, not Undecodable, if the machine is at fault, not the file."""
     try:
+        found = item.read()
+        if isinstance(found, Kept):
+            return found
         return make_record(
-            item.read(),
+            found,
             item.key,
-            exif=options.exif,
+            exif=bool(options.exif),
             size=options.size,
             resample=options.resample,
             scaled=options.decode == "scaled",
