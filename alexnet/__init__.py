@@ -4,8 +4,6 @@ import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from alexnet.errors import UserError
-
 __version__ = "0.1.0"
 __all__ = ["Classifier", "Features", "Run", "Store", "__version__", "build", "load"]
 
@@ -34,19 +32,7 @@ HOMES = {
 def __getattr__(name: str) -> Any:
     if name not in HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    try:
-        return getattr(import_module(HOMES[name]), name)
-    except UserError as fault:  # scikit-learn is missing; `from alexnet import *` and `help(alexnet)` work all the same
-        return _unavailable(name, str(fault))
-
-
-def _unavailable(name: str, reason: str) -> type:
-    """A class that stands for one that can't be imported: raises UserError with the reason when it is called."""
-
-    def refuse(*_: Any, **__: Any) -> None:
-        raise UserError(reason)
-
-    return type(name, (), {"__doc__": reason, "__init__": refuse})
+    return getattr(import_module(HOMES[name]), name)
 
 
 def __dir__() -> list[str]:

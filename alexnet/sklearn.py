@@ -14,12 +14,16 @@ from pathlib import Path
 from typing import Any, Literal, get_type_hints
 
 import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
+from sklearn.utils import Tags, check_random_state
+from sklearn.utils.validation import check_is_fitted
 
 from alexnet.choices import DeviceChoice, Head, PrecisionChoice
 from alexnet.data.sources.base import Source
 from alexnet.data.store.prepare import prepare
 from alexnet.data.store.read import Store
 from alexnet.errors import UsageError, UserError
+from alexnet.features.examples import Examples
 from alexnet.features.extract import Describer, describer, features_of
 from alexnet.features.linear_head import train_linear_head
 from alexnet.files.atomic import expanded
@@ -37,17 +41,6 @@ from alexnet.train.loop import train
 from alexnet.train.options import TrainOptions
 from alexnet.train.step import Diverged
 from alexnet.train.stop import Interrupted
-
-try:
-    from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
-    from sklearn.utils import Tags, check_random_state
-    from sklearn.utils.validation import check_is_fitted
-
-    from alexnet.features.examples import Examples
-except ImportError as fault:
-    raise UserError(
-        f"scikit-learn is needed for this, and is not here ({fault}): pip install 'alexnet[sklearn]'"
-    ) from fault
 
 NAMES_OF_OPTIONS = {"from": "start_from", "holdout": "validation"}
 """Options of the command line that are parameters under another name."""

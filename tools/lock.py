@@ -26,7 +26,7 @@ Entries = dict[str, str]
 
 ABOUT = {
     "core": "the core, and what builds the project",
-    "extras": "the core with everything optional: the explorer, scikit-learn, faiss, ONNX, the Hub",
+    "extras": "the core with everything optional: the explorer, faiss, ONNX, the Hub",
     "test": "the same with tests and checks",
     "torch": "what every build of torch brings",
     "cuda": "what torch's CUDA build brings besides",

@@ -2,14 +2,12 @@
 
 from alexnet.commands.options.features import Transfer
 from alexnet.data.sources.labelme import is_labelme
-from alexnet.features.probes import require_scikit_learn
 from alexnet.features.report import describe_precisions, describe_transfer, write_transfer, write_voc
 from alexnet.measure.run import Run
 from alexnet.terminal import progress
 
 
 def run(options: Transfer) -> None:
-    require_scikit_learn()
     opened, study = Run.open(options.run_folder, **vars(options.compute)), options.options
     with progress("steps") as report:
         if is_labelme(options.store):

@@ -17,7 +17,7 @@ from alexnet.data.batches import batches
 from alexnet.data.store.read import Store, StoreSplit
 from alexnet.data.views import views_of
 from alexnet.errors import UsageError, UserError
-from alexnet.features.probes import Span, chosen_strength, fitted, held_out, require_scikit_learn
+from alexnet.features.probes import Span, chosen_strength, fitted, held_out
 from alexnet.files.atomic import faults_named, space_checked
 from alexnet.files.locks import locked
 from alexnet.files.schema import canonical_digest
@@ -96,7 +96,6 @@ def train_linear_head(
     `mirror`, centre and random views are mirrored too. `sample_weights`: float32 (N,), factors of the pictures' losses.
     Raises UserError or UsageError for a store, a run or options that don't go together.
     """
-    require_scikit_learn()
     if options.start_from is None:
         raise UsageError("--head linear: name the run or the pretrained weights to build on with --from.")
     for split in ("train", "val"):

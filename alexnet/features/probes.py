@@ -10,7 +10,7 @@ from typing import Any, get_args
 import numpy as np
 
 from alexnet.choices import ProbeKind
-from alexnet.errors import UsageError, UserError, optional_package
+from alexnet.errors import UsageError, UserError
 
 KINDS: tuple[ProbeKind, ...] = get_args(ProbeKind)
 MOST_TEST = 50  # [Z] §5.2: pictures tested of a class, at most
@@ -28,11 +28,6 @@ class Fold:
 
     train: np.ndarray
     test: np.ndarray
-
-
-def require_scikit_learn() -> None:
-    """Raises UserError if scikit-learn, which trains the probes, is not installed."""
-    optional_package("sklearn", "sklearn", "training probes")
 
 
 def fold_of(labels: np.ndarray, per_class: int, fold: int, *, seed: int = 0, most_test: int = MOST_TEST) -> Fold:
@@ -166,8 +161,7 @@ def fitted(
     features_nd: np.ndarray, labels_n: np.ndarray, kind: ProbeKind, strength: float, weights_n: np.ndarray | None = None
 ) -> Any:
     """A trained probe: softmax regression, or one linear SVM against the rest for each class, with a quadratic
-    penalty of 1/C. `weights_n`: factors of the pictures' losses. Raises UserError without scikit-learn."""
-    require_scikit_learn()
+    penalty of 1/C. `weights_n`: factors of the pictures' losses."""
     import warnings
 
     from sklearn.exceptions import ConvergenceWarning

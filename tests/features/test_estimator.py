@@ -189,17 +189,6 @@ def test_parameters_are_checked(stripes: tuple[np.ndarray, np.ndarray], changes:
         toy(**changes).fit(*stripes)
 
 
-def test_the_core_does_not_need_scikit_learn(tmp_path: Path) -> None:
-    """Without it, only using the classifier fails, with the remedy."""
-    (tmp_path / "sklearn.py").write_text("raise ImportError('not here')")
-    program = (
-        f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import alexnet, alexnet.errors; alexnet.build('toy');\n"
-        "try: alexnet.Classifier()\nexcept alexnet.errors.UserError as fault: print(fault)"
-    )
-    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
-    assert "pip install 'alexnet[sklearn]'" in said
-
-
 def test_real_photographs(shared_pack: Callable[[str], Path]) -> None:
     """Two Caltech classes of files of many sizes, grey ones among them."""
     root = shared_pack("caltech101")

@@ -39,7 +39,6 @@ def bytes_a_call(process: subprocess.Popen[str]) -> float:
 
 @pytest.fixture(scope="module")
 def started() -> Iterator[dict[str, subprocess.Popen[str]]]:
-    pytest.importorskip("sklearn", reason="scikit-learn is not installed: pip install '.[sklearn]'")
     pytest.importorskip("uvicorn", reason="the explorer's packages are not installed: pip install '.[serve]'")
     processes = {what: start(what, *numbers, **SMALL_PAGES) for what, numbers in SHORT.items()}
     yield processes

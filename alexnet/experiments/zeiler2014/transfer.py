@@ -7,7 +7,6 @@ One network is pre-trained, as in the paper; values are those of the folds.
 from collections.abc import Sequence
 
 from alexnet.data.store.read import Store
-from alexnet.errors import UserError
 from alexnet.experiments import charts
 from alexnet.experiments.finding import Finding, Row, Verdict
 from alexnet.experiments.lab import Lab, how_trained
@@ -18,7 +17,7 @@ from alexnet.features.charts import Line, accuracy_over_pictures
 from alexnet.features.duplicates import find_duplicates
 from alexnet.features.options import TransferOptions
 from alexnet.features.pictures import Pool
-from alexnet.features.probes import Outcome, largest_per_class, require_scikit_learn
+from alexnet.features.probes import Outcome, largest_per_class
 from alexnet.features.transfer import Study, store_of
 from alexnet.text import counted
 
@@ -114,10 +113,6 @@ def _prepared(lab: Lab, counts: Sequence[int]) -> tuple[Trial, tuple[int, ...], 
     target allows of those wanted (else as many as it can give); notes."""
     if lab.pretraining is None:
         raise Unsuited("transfer needs a store to pre-train on: --pretrain STORE.")
-    try:
-        require_scikit_learn()
-    except UserError as fault:
-        raise Unsuited(f"{fault}.") from None
     most = largest_per_class(Pool.of(lab.store).labels)
     possible = tuple(count for count in counts if count <= most) or (most,)
     store, note = _without_duplicates(lab, lab.pretraining)
