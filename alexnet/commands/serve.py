@@ -4,7 +4,7 @@ from alexnet.commands.options.tools import Serve
 from alexnet.errors import UsageError, UserError
 
 try:
-    from alexnet.serve.server import serve
+    from alexnet.serve.app import serve
 except ModuleNotFoundError as fault:
     if (fault.name or "").partition(".")[0] not in ("fastapi", "starlette", "uvicorn", "pydantic"):
         raise

@@ -10,7 +10,6 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from alexnet.nets.table import Dropout
-from alexnet.nets.trace import Layer
 
 
 @dataclass(frozen=True)
@@ -34,9 +33,7 @@ class DropUnits(nn.Dropout):
     torch's generator as in any other module.
     """
 
-    def __init__(self, layer: Layer) -> None:
-        row = layer.row
-        assert isinstance(row, Dropout)
+    def __init__(self, row: Dropout) -> None:
         super().__init__(1 - row.keep)
         self.keep, self.scales_in_training, self.name = row.keep, row.kind == "inverted", row.name
         self.first_unit = 0  # where these units begin among all of the layer, if they are a shard of them

@@ -213,10 +213,8 @@ class _Patches(torch.autograd.Function):
 class LocallyConnected(WeightedLayer, nn.Module):
     """A convolution whose positions have weights of their own. weight (P, C, C_below·kernel²), bias (P, C)."""
 
-    def __init__(self, layer: Layer) -> None:
+    def __init__(self, layer: Layer, row: Local) -> None:
         super().__init__()
-        row = layer.row
-        assert isinstance(row, Local)
         self.window, self.maps_below, self.side_below = layer.window, layer.entering.maps, layer.entering.side
         self.side, reads = layer.leaving.side, self.maps_below * row.kernel**2
         self._allocate(row, (self.side**2, row.maps, reads), (self.side**2, row.maps))
@@ -343,12 +341,9 @@ class ResponseNorm(nn.Module):
     (k, α, β, n) = (0, 1, 1, N) divides each value by the sum of squares over all N maps.
     """
 
-    def __init__(self, layer: Layer) -> None:
+    def __init__(self, layer: Layer, row: Norm) -> None:
         super().__init__()
-        row = layer.row
-        assert isinstance(row, Norm)
-        blocks = layer.columns if row.span == "column" else 1
-        maps = layer.entering.maps
+        maps, blocks = layer.entering.maps, layer.columns if row.span == "column" else 1
         size = 2 * maps - 1 if blocks == 1 and row.size >= maps else row.size
         self.spec = kernels.NormSpec(row.k, row.coefficient, row.beta, size, blocks)
 
@@ -359,10 +354,8 @@ class ResponseNorm(nn.Module):
 class SpatialResponseNorm(nn.Module):
     """Response normalisation inside one map (2012 code, `rnorm`)."""
 
-    def __init__(self, layer: Layer) -> None:
+    def __init__(self, row: SpatialNorm) -> None:
         super().__init__()
-        row = layer.row
-        assert isinstance(row, SpatialNorm)
         self.spec = kernels.NormSpec(row.k, row.coefficient, row.beta, row.size)
 
     def forward(self, x: Maps) -> Maps:
@@ -413,21 +406,21 @@ def module_for(layer: Layer) -> nn.Module:
     match layer.row:
         case Conv() as row:
             return convolution_for(layer, row)
-        case Local():
-            return LocallyConnected(layer)
+        case Local() as row:
+            return LocallyConnected(layer, row)
         case Dense() as row:
             return dense_for(layer, row)
         case Pool(kind="max"):
             return MaxPool(layer)
         case Pool():
             return AveragePool(layer)
-        case Norm():
-            return ResponseNorm(layer)
-        case SpatialNorm():
-            return SpatialResponseNorm(layer)
+        case Norm() as row:
+            return ResponseNorm(layer, row)
+        case SpatialNorm() as row:
+            return SpatialResponseNorm(row)
         case BatchNorm():
             return MapBatchNorm(layer)
         case Activation(kind=kind):
             return NON_LINEARITIES[kind]()
-        case Dropout():
-            return DropUnits(layer)
+        case Dropout() as row:
+            return DropUnits(row)

@@ -68,35 +68,31 @@ class OpenNetworks:
     @property
     def keys(self) -> list[str]:
         """All that can be opened, the runs first."""
-        return [*self.paths, *(f"{EPOCH}{epoch}" for epoch in self._snapshots())]
+        return list(self._weights())
 
     def __getitem__(self, key: str) -> OpenNetwork:
         """Raises Absent for an unknown key."""
-        path, epoch = self._weights(key)
-        version = version_of(path)
+        version = self.version(key)
         known = self._open.get(key)
         if known is not None and known.version == version:
             return known
         run = Run.open(self.paths.get(key, self.paths[OWN]))
-        name = run.path.resolve().name
-        if epoch is not None:
-            run.folder.network = run.folder.load_weights(path)
+        name, epoch = run.path.resolve().name, None
+        if key not in self.paths:
+            epoch = int(key.removeprefix(EPOCH))
+            run.folder.network = run.folder.load_weights(self._weights()[key])
             name = f"{name}, epoch {epoch}"
         return self._open.put(key, OpenNetwork(key, name, version, run, epoch))
 
     def version(self, key: str) -> str:
         """The version of a network's weights, without opening it. From any thread. Raises Absent for an unknown key."""
-        return version_of(self._weights(key)[0])
+        if (path := self._weights().get(key)) is None:
+            raise Absent("there is no such run or epoch here")
+        return version_of(path)
 
-    def _weights(self, key: str) -> tuple[Path, int | None]:
-        """The file with the weights, and the epoch of a snapshot."""
-        if key in self.paths:
-            return self.paths[key] / "model.safetensors", None
-        for epoch, path in self._snapshots().items():
-            if key == f"{EPOCH}{epoch}":
-                return path, epoch
-        raise Absent("there is no such run or epoch here")
-
-    def _snapshots(self) -> dict[int, Path]:
+    def _weights(self) -> dict[str, Path]:
+        """The files with weights by key, the runs' first."""
         own = self._open.get(OWN)
-        return (own.run if own else Run.open(self.paths[OWN])).folder.snapshots
+        snapshots = (own.run if own else Run.open(self.paths[OWN])).folder.snapshots
+        runs = {key: run / "model.safetensors" for key, run in self.paths.items()}
+        return runs | {f"{EPOCH}{epoch}": path for epoch, path in snapshots.items()}

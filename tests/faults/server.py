@@ -24,7 +24,7 @@ KINDS = ("reads", "writes", "all")
 HEAVY = (
     "torch._dynamo",
     "tensorboard.compat.proto.event_pb2",
-    "alexnet.serve.server",
+    "alexnet.serve.app",
     "alexnet.train.loop",
     "alexnet.features.similar.index",
     "alexnet.features.similar.sheet",

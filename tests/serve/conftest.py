@@ -23,10 +23,9 @@ import uvicorn
 sys.path.insert(0, str(Path(__file__).parent))  # test folders are not packages
 from explored import CLASSES, SIDE, Place, Site, png, stripes
 
-from alexnet.serve.app import create_app
+from alexnet.serve.app import create_app, listening
 from alexnet.serve.explorer import Explorer
 from alexnet.serve.guard import Access
-from alexnet.serve.server import listening
 
 
 @pytest.fixture(scope="session")

@@ -31,6 +31,7 @@ AGAIN = "Download it again, or export it again."
 METADATA = "alexnet"
 """The key of our description in a graph's metadata."""
 BATCH = (1 << 31) - 1
+BRANCHES = "the graph branches; only a chain of layers is supported"
 FLOATS = (1, 10, 11, 16)  # FLOAT, FLOAT16, DOUBLE, BFLOAT16 of TensorProto
 ACTIVATIONS: dict[str, Literal["relu", "tanh", "sigmoid"]] = {"Relu": "relu", "Tanh": "tanh", "Sigmoid": "sigmoid"}
 Attributes = dict[str, Any]
@@ -110,9 +111,8 @@ class Reading:
             dimensions = [dimension.dim_value for dimension in given.type.tensor_type.shape.dim]
             if given.name not in self.constants and len(dimensions) == 4:
                 if dimensions[1] != 3 or dimensions[2] != dimensions[3] or not 1 <= dimensions[2] <= 4096:
-                    raise UserError(
-                        f"{self.where}: its input {given.name} is {dimensions}; (B, 3, side, side) is needed."
-                    )
+                    what = f"its input {given.name} is {dimensions}"
+                    raise UserError(f"{self.where}: {what}; (B, 3, side, side) is needed.")
                 return given.name, (dimensions[0] if dimensions[0] > 0 else BATCH, *dimensions[1:])
         raise UserError(f"{self.where}: has no input of (B, 3, side, side).")
 
@@ -121,15 +121,12 @@ class Reading:
         found = Table("onnx", tuple(self.rows), self.size, self.columns, "An ONNX graph.")
         for row in found.weighted[:-1]:
             if row.outputs % self.columns:
-                raise UserError(
-                    f"{self.where}: the outputs of {row.name} can't be divided among {self.columns} groups."
-                )
+                raise UserError(f"{self.where}: {row.name}'s outputs can't be divided among {self.columns} groups.")
         found = table_json.from_json(table_json.to_json(found), self.where)
         outputs = [given.name for given in graph.output]
         if outputs != [self.here] or self.squares is not None:
-            raise UserError(
-                f"{self.where}: its outputs are {', '.join(outputs[:3])}; exactly one, of the last layer, is supported."
-            )
+            names = ", ".join(outputs[:3])
+            raise UserError(f"{self.where}: its outputs are {names}; exactly one, of the last layer, is supported.")
         if self.shape[1] != found.classes or prod(self.shape[2:]) != 1 or trace(found)[-1].leaving.side != 1:
             raise UserError(f"{self.where}: its output is {self.shape[1:]}; one number for each class is needed.")
         return found
@@ -152,13 +149,9 @@ class Reading:
             elif self.squares is not None and self.squares.name in unknown:
                 self._normalise(node, given, unknown)
             elif others := (unknown - {self.here}) & self.shapes.keys():
-                self._refuse(
-                    node, f"it reads {others.pop()[:60]}: the graph branches; only a chain of layers is supported"
-                )
-            elif self.here in unknown and self.squares is None:
-                self._read(node, given)
+                self._refuse(node, f"it reads {others.pop()[:60]}: {BRANCHES}")
             elif self.here in unknown:
-                self._refuse(node, "the graph branches; only a chain of layers is supported")
+                self._read(node, given)
 
     def _called(self, name: str, other: str) -> None:
         """Another name for a value."""
@@ -195,13 +188,9 @@ class Reading:
     def _read(self, node: "onnx.NodeProto", given: Attributes) -> None:
         kinds = {
             "Conv": self._conv,
-            "Gemm": self._dense,
-            "MatMul": self._dense,
+            **dict.fromkeys(("Gemm", "MatMul"), self._dense),
             "Add": self._bias,
-            "MaxPool": self._pool,
-            "AveragePool": self._pool,
-            "GlobalAveragePool": self._pool,
-            "ReduceMean": self._pool,
+            **dict.fromkeys(("MaxPool", "AveragePool", "GlobalAveragePool", "ReduceMean"), self._pool),
             "LRN": self._norm,
             "BatchNormalization": self._batch_norm,
             **dict.fromkeys(ACTIVATIONS, self._activation),
@@ -211,6 +200,8 @@ class Reading:
             **dict.fromkeys(("Identity", "Cast", "Softmax", "LogSoftmax"), self._silent),
             **dict.fromkeys(("Flatten", "Reshape", "Squeeze", "Unsqueeze"), self._shaped),
         }
+        if self.squares is not None:
+            self._refuse(node, BRANCHES)
         if node.op_type not in kinds:
             self._refuse(node, f"{node.op_type} is no operator that is supported")
         if self.ended is not None and node.op_type != "Identity":
@@ -230,13 +221,18 @@ class Reading:
             held = {kind: torch.from_numpy(np.array(values)) for kind, values in tensors.items()}
             self.held.append((row.name, held, name_of(node)))
 
-    def _constant(self, node: "onnx.NodeProto", place: int, dimensions: int) -> np.ndarray:
-        name = node.input[place] if place < len(node.input) else ""
+    def _constant(self, node: "onnx.NodeProto", index: int, dimensions: int) -> np.ndarray:
+        name = node.input[index] if index < len(node.input) else ""
         found = self.constants.get(name)
         if found is None or found.ndim != dimensions:
             shape = "absent" if found is None else str(found.shape)
-            self._refuse(node, f"{name or f'input {place}'} is {shape}; weights of {dimensions} dimensions are needed")
+            self._refuse(node, f"{name or f'input {index}'} is {shape}; weights of {dimensions} dimensions are needed")
         return found
+
+    def _optional(self, node: "onnx.NodeProto", index: int) -> np.ndarray | None:
+        """A constant that a node reads; None if it is left out."""
+        name = node.input[index] if index < len(node.input) else ""
+        return self.constants[name] if name else None
 
     def _number(self, node: "onnx.NodeProto") -> float:
         """The one number among the inputs of a node. Refused if it would make more dimensions, or is none."""
@@ -292,8 +288,8 @@ class Reading:
         weight = weight if given.get("transB", 0) else weight.T
         weight = weight if alpha == 1 else weight * np.float32(alpha)
         bias = np.zeros((), np.float32)
-        if len(node.input) > 2 and node.input[2]:
-            bias = self.constants[node.input[2]] * np.float32(given.get("beta", 1))
+        if (added := self._optional(node, 2)) is not None:
+            bias = added * np.float32(given.get("beta", 1))
         self.number += 1
         bias = np.broadcast_to(bias, (1, len(weight))).reshape(-1)
         self._add(Dense(f"fc{self.number}", len(weight)), node, weight=weight, bias=bias)
@@ -311,7 +307,8 @@ class Reading:
         side, average = self._maps(node), node.op_type != "MaxPool"
         kernels = [side, side]
         if node.op_type == "ReduceMean":
-            axes = self.constants[node.input[1]].reshape(-1) if len(node.input) > 1 else given.get("axes", ())
+            found = self._optional(node, 1)
+            axes = given.get("axes", ()) if found is None else found.reshape(-1)
             if {axis % 4 for axis in axes} != {2, 3} or not given.get("keepdims", 1):
                 self._refuse(node, "only a mean over height and width with keepdims is supported")
         elif node.op_type != "GlobalAveragePool":
@@ -337,9 +334,8 @@ class Reading:
         self._refuse(node, f"its padding of {window.after} is not what the last window overhangs by")
 
     def _norm(self, node: "onnx.NodeProto", given: Attributes) -> None:
-        usual = {"bias": 1, "alpha": 1e-4, "beta": 0.75}
-        k, alpha, beta = (short(given.get(name, value)) for name, value in usual.items())
-        self._add_norm(node, k, alpha, beta, given["size"])
+        given = {"bias": 1, "alpha": 1e-4, "beta": 0.75} | given
+        self._add_norm(node, *(short(given[name]) for name in ("bias", "alpha", "beta")), size=given["size"])
 
     def _add_norm(self, node: "onnx.NodeProto", k: float, alpha: float, beta: float, size: int) -> None:
         self._maps(node)
@@ -354,21 +350,20 @@ class Reading:
     def _batch_norm(self, node: "onnx.NodeProto", given: Attributes) -> None:
         self._maps(node)
         if short(given.get("epsilon", 1e-5)) != 1e-5 or given.get("training_mode", 0) or not given.get("spatial", 1):
-            self._refuse(
-                node, f"its epsilon is {given.get('epsilon', 1e-5)}; only 1e-5 is supported, in inference mode"
-            )
+            found = given.get("epsilon", 1e-5)
+            self._refuse(node, f"its epsilon is {found}; only 1e-5 is supported, in inference mode")
         kinds = ("weight", "bias", "running_mean", "running_var")
-        tensors = {kind: self._constant(node, place, 1) for place, kind in enumerate(kinds, start=1)}
+        tensors = {kind: self._constant(node, index, 1) for index, kind in enumerate(kinds, start=1)}
         self._add(BatchNorm(f"batch_norm{self.number}"), node, **tensors, num_batches_tracked=np.array(0))
 
     def _activation(self, node: "onnx.NodeProto", given: Attributes) -> None:  # noqa: ARG002
         self._add(Activation(f"relu{self.number}", ACTIVATIONS[node.op_type]), node)
 
     def _dropout(self, node: "onnx.NodeProto", given: Attributes) -> None:
-        if len(node.input) > 2 and node.input[2] and self.constants[node.input[2]].any():
+        ratio, training = self._optional(node, 1), self._optional(node, 2)
+        if training is not None and training.any():
             self._refuse(node, "it drops units at test too (training_mode)")
-        ratio = self.constants[node.input[1]] if len(node.input) > 1 and node.input[1] else given.get("ratio", 0.5)
-        keep = short(1 - float(ratio))
+        keep = short(1 - float(given.get("ratio", 0.5) if ratio is None else ratio))
         if keep > 0:
             self._add(Dropout(f"dropout{self.number}", keep, "inverted"), node)
 
@@ -431,15 +426,14 @@ class Reading:
             return
         scaled = squares.k is None
         if unknown != {squares.name}:
-            self._refuse(node, "the graph branches; only a chain of layers is supported")
+            self._refuse(node, BRANCHES)
         if kind in ("Identity", "Cast"):
             self._silent(node, given)
         elif kind in ("Reshape", "Squeeze", "Unsqueeze") and (squares.window is None or squares.size):
             made = self._made_shape(node, given, squares.shape)
             if made not in (self.shape, (self.shape[0], 1, *self.shape[1:])):
-                self._refuse(
-                    node, f"it makes {made[1:]} of {squares.shape[1:]}; only a normalisation across maps is supported"
-                )
+                what = f"it makes {made[1:]} of {squares.shape[1:]}"
+                self._refuse(node, f"{what}; only a normalisation across maps is supported")
             squares.shape = made
         elif kind == "Pad" and not squares.size:
             before, after = squares.window or (0, 0)
@@ -447,11 +441,10 @@ class Reading:
             squares.window = (before + more[0], after + more[1])
         elif kind == "AveragePool" and not squares.size:
             squares.size = self._averaged(node, given, squares)
-        elif kind in ("Mul", "Div") and scaled and node.input[0] == squares.name:
-            number = self._number(node)
-            squares.alpha *= number if kind == "Mul" else 1 / number
         elif kind == "Mul" and scaled:
             squares.alpha *= self._number(node)
+        elif kind == "Div" and scaled and node.input[0] == squares.name:
+            squares.alpha /= self._number(node)
         elif kind == "Add" and squares.size and squares.beta is None:
             squares.k = (squares.k or 0) + self._number(node)
         elif kind == "Pow" and squares.k is not None and squares.beta is None and node.input[0] == squares.name:
@@ -466,15 +459,13 @@ class Reading:
 
     def _padded(self, node: "onnx.NodeProto", given: Attributes, squares: _Squares) -> tuple[int, int]:
         """How many maps of zeros are put before and after the maps, and nowhere else."""
-        inputs = [self.constants[name] if name else None for name in node.input[1:]]
-        pads = given.get("pads") if not inputs or inputs[0] is None else [int(pad) for pad in inputs[0].reshape(-1)]
-        value = inputs[1] if len(inputs) > 1 else given.get("value", 0)
-        rank, axes = len(squares.shape), inputs[2] if len(inputs) > 2 else None
-        wanted = [0] * (2 * rank)
-        if pads and len(pads) == 2 * rank and axes is None:
-            wanted[rank - 3], wanted[2 * rank - 3] = pads[rank - 3], pads[2 * rank - 3]
-        zeros = given.get("mode", b"constant") == b"constant" and (value is None or not np.any(value))
-        if pads is None or pads != wanted or not zeros or rank != 5:
+        given_pads, value = self._optional(node, 1), self._optional(node, 2)
+        pads = given.get("pads", ()) if given_pads is None else given_pads.reshape(-1).tolist()
+        zeros = given.get("mode", b"constant") == b"constant" and not np.any(
+            given.get("value", 0) if value is None else value
+        )
+        across = len(pads) == 2 * len(squares.shape) == 10 and pads == [0, 0, pads[2], 0, 0, 0, 0, pads[7], 0, 0]
+        if not (zeros and across) or self._optional(node, 3) is not None:
             self._refuse(node, "only zeros before the first and after the last map are supported in a normalisation")
         return pads[2], pads[7]
 

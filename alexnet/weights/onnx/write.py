@@ -4,7 +4,7 @@ B pictures · C maps · S side of a record, s of a crop · P positions of a loca
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,8 @@ from torch import Tensor
 
 from alexnet.errors import UserError
 from alexnet.files.atomic import write_atomically
-from alexnet.nets.layers import Convolution, FullyConnected, ResponseNorm
+from alexnet.kernels import NormSpec
+from alexnet.nets.layers import Convolution, FullyConnected, LocallyConnected
 from alexnet.nets.network import Network
 from alexnet.nets.table import Activation, BatchNorm, Conv, Dense, Dropout, Local, Norm, Pool, SpatialNorm
 from alexnet.nets.trace import Layer
@@ -49,7 +50,7 @@ def build_model(network: Network, metadata: str, mean_image: Float[Tensor, "3 S 
     graph = _Graph()
     here = INPUT if mean_image is None else _preprocessing(graph, mean_image, network.input_size)
     for layer in network.layers:
-        here = ROWS[type(layer.row)](graph, layer, network, here)
+        here = _row(graph, layer, network, here)
     graph.add("Flatten", [here], OUTPUT, axis=1)
     if mean_image is None:
         given = helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, ["batch", 3, *[network.input_size] * 2])
@@ -81,11 +82,11 @@ class _Graph:
         self.tensors.append(numpy_helper.from_array(np.asarray(array, order="C"), name))
         return name
 
-    def split(self, name: str, here: str, width: int, parts: int) -> list[str]:
-        """Cut along the maps into `parts` of `width`; the names of the parts."""
+    def split(self, name: str, here: str, width: int, parts: int, axis: int = 1) -> list[str]:
+        """Cut into `parts` of `width`, by default along the maps; the names of the parts."""
         names = [f"{name}/column{part}" for part in range(parts)]
         sizes = self.constant(f"{name}/widths", np.full(parts, width, np.int64))
-        self.nodes.append(helper.make_node("Split", [here, sizes], names, name=f"{name}/split", axis=1))
+        self.nodes.append(helper.make_node("Split", [here, sizes], names, name=f"{name}/split", axis=axis))
         return names
 
     def join(self, gives: str, parts: Sequence[str]) -> str:
@@ -106,79 +107,99 @@ def _preprocessing(graph: _Graph, mean_image: Float[Tensor, "3 S S"], size: int)
 # ── the rows ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _conv(graph: _Graph, layer: Layer, network: Network, here: str) -> str:
-    name, window = layer.row.name, layer.window
-    module = network.get_submodule(name)
-    assert isinstance(module, Convolution)
+def _row(graph: _Graph, layer: Layer, network: Network, here: str) -> str:
+    """Put a row in; the name of what it gives."""
+    module: Any = network.get_submodule(layer.row.name)
+    match layer.row:
+        case Conv():
+            return _conv(graph, layer, module, here)
+        case Local():
+            return _local(graph, layer, module, here)
+        case Dense(name=name):
+            if layer is next(one for one in network.layers if isinstance(one.row, Dense)):
+                here = graph.add("Flatten", [here], f"{name}/flat", axis=1)
+            return _weighted(graph, layer, module, here, "Gemm", len(module.reads[0]) == module.columns_below, transB=1)
+        case Pool() as row:
+            after = max(0, layer.window.far_padding(layer.entering.side))
+            form = {"kernel_shape": [row.kernel] * 2, "strides": [row.stride] * 2, "pads": [0, 0, after, after]}
+            if row.kind == "average":
+                return graph.add("AveragePool", [here], row.name, count_include_pad=0, **form)
+            return graph.add("MaxPool", [here], row.name, **form)
+        case Norm(name=name):
+            return _norm(graph, layer, module.spec, f"{network.table.name} can't be exported to ONNX: {name}", here)
+        case SpatialNorm() as row:
+            return _spatial_norm(graph, row, here)
+        case BatchNorm(name=name):
+            kinds = ("weight", "bias", "running_mean", "running_var")
+            held = [graph.constant(f"{name}.{kind}", getattr(module, kind)) for kind in kinds]
+            return graph.add("BatchNormalization", [here, *held], name, epsilon=module.eps)
+        case Activation(name=name, kind=kind):
+            return graph.add(OPERATORS[kind], [here], name)
+        case Dropout(name=name, keep=keep, kind="inverted"):  # nothing at test
+            return graph.add("Dropout", [here, graph.constant(f"{name}/ratio", np.array(1 - keep, np.float32))], name)
+        case Dropout(name=name, keep=keep):
+            return graph.add("Mul", [here, graph.constant(f"{name}/keep", np.array(keep, np.float32))], name)
+
+
+def _conv(graph: _Graph, layer: Layer, module: Convolution, here: str) -> str:
+    window, whole = layer.window, module.groups is not None
     before, after = window.before, max(window.after, window.far_padding(layer.entering.side))
     form = {
         "kernel_shape": [window.kernel] * 2,
         "strides": [window.stride] * 2,
         "pads": [before, before, after, after],
+        **({"group": module.groups} if whole else {}),
     }
-    if module.groups is not None:
-        weight, bias = (graph.constant(f"{name}.{kind}", getattr(module, kind)) for kind in ("weight", "bias"))
-        return graph.add("Conv", [here, weight, bias], name, group=module.groups, **form)
-    return _by_columns(graph, layer, module, here, "Conv", form)
+    return _weighted(graph, layer, module, here, "Conv", whole, **form)
 
 
-def _dense(graph: _Graph, layer: Layer, network: Network, here: str) -> str:
-    name = layer.row.name
-    module = network.get_submodule(name)
-    assert isinstance(module, FullyConnected)
-    if layer is next(other for other in network.layers if isinstance(other.row, Dense)):
-        here = graph.add("Flatten", [here], f"{name}/flat", axis=1)
-    if len(module.reads[0]) == module.columns_below:
-        weight, bias = (graph.constant(f"{name}.{kind}", getattr(module, kind)) for kind in ("weight", "bias"))
-        return graph.add("Gemm", [here, weight, bias], name, transB=1)
-    return _by_columns(graph, layer, module, here, "Gemm", {"transB": 1})
-
-
-def _by_columns(
-    graph: _Graph, layer: Layer, module: Convolution | FullyConnected, here: str, operator: str, form: dict[str, Any]
+def _weighted(
+    graph: _Graph,
+    layer: Layer,
+    module: Convolution | FullyConnected,
+    here: str,
+    operator: str,
+    whole: bool,
+    **form: Any,
 ) -> str:
-    """A layer whose columns each read some of the columns below: cut, one operator for each, joined. The weights stay
-    whole under their names; each column takes its rows of them."""
+    """A layer as one operator if it is a `whole` one. If its columns each read some of the columns below: cut, one
+    operator for each, joined. The weights stay whole under their names; each column takes its rows of them."""
     name, readers = layer.row.name, len(module.reads)
+    held = {kind: graph.constant(f"{name}.{kind}", getattr(module, kind)) for kind in ("weight", "bias")}
+    if whole:
+        return graph.add(operator, [here, *held.values()], name, **form)
     units = layer.entering.units if operator == "Gemm" else layer.entering.maps
     below = graph.split(f"{name}/below", here, units // module.columns_below, module.columns_below)
-    held = {}
-    for kind in ("weight", "bias"):
-        tensor: Tensor = getattr(module, kind)
-        whole = graph.constant(f"{name}.{kind}", tensor)
-        widths = graph.constant(f"{name}.{kind}/widths", np.full(readers, len(tensor) // readers, np.int64))
-        held[kind] = [f"{name}.{kind}/column{column}" for column in range(readers)]
-        graph.nodes.append(helper.make_node("Split", [whole, widths], held[kind], name=f"{name}.{kind}/split", axis=0))
+    columns = []
+    for kind, tensor in held.items():
+        outputs = len(getattr(module, kind)) // readers
+        columns.append(graph.split(f"{name}.{kind}", tensor, outputs, readers, axis=0))
     parts = []
-    for column, read in enumerate(module.reads):
+    for column, (read, *tensors) in enumerate(zip(module.reads, *columns, strict=True)):
         taken = [below[other] for other in read]
         entering = taken[0] if len(taken) == 1 else graph.join(f"{name}/read{column}", taken)
-        given = [entering, held["weight"][column], held["bias"][column]]
-        parts.append(graph.add(operator, given, f"{name}/column{column}", **form))
+        parts.append(graph.add(operator, [entering, *tensors], f"{name}/column{column}", **form))
     return graph.join(name, parts)
 
 
-def _local(graph: _Graph, layer: Layer, network: Network, here: str) -> str:
+def _local(graph: _Graph, layer: Layer, module: LocallyConnected, here: str) -> str:
     """Gather what each position reads, (B, F, P); multiply with the position's own weights."""
     name, window, side = layer.row.name, layer.window, layer.entering.side
     before, after = window.before, window.far_padding(side)
-    module = network.get_submodule(name)
     pads = graph.constant(f"{name}/pads", np.array([0, 0, before, before, 0, 0, after, after], np.int64))
     padded = graph.add("Pad", [here, pads], f"{name}/padded")
     flat = graph.add("Flatten", [padded], f"{name}/flat", axis=1)
-    places_fp = _places_read(layer, side + before + after)
-    patches = graph.add("Gather", [flat, graph.constant(f"{name}/places", places_fp)], f"{name}/patches", axis=1)
-    weight, bias = (getattr(module, kind) for kind in ("weight", "bias"))
-    products = graph.add(
-        "Einsum", [patches, graph.constant(f"{name}.weight", weight)], f"{name}/products", equation="bfp,pcf->bcp"
-    )
-    turned = graph.add("Transpose", [graph.constant(f"{name}.bias", bias)], f"{name}.bias/turned", perm=[1, 0])
+    indices = graph.constant(f"{name}/indices", _indices_read(layer, side + before + after))
+    patches = graph.add("Gather", [flat, indices], f"{name}/patches", axis=1)
+    weight, bias = (graph.constant(f"{name}.{kind}", getattr(module, kind)) for kind in ("weight", "bias"))
+    products = graph.add("Einsum", [patches, weight], f"{name}/products", equation="bfp,pcf->bcp")
+    turned = graph.add("Transpose", [bias], f"{name}.bias/turned", perm=[1, 0])
     summed = graph.add("Add", [products, turned], f"{name}/sums")
     maps = np.array([0, layer.leaving.maps, layer.leaving.side, layer.leaving.side], np.int64)
     return graph.add("Reshape", [summed, graph.constant(f"{name}/shape", maps)], name)
 
 
-def _places_read(layer: Layer, side: int) -> np.ndarray:
+def _indices_read(layer: Layer, side: int) -> np.ndarray:
     """(F, P) indices in the flattened padded maps that each position reads: by map, row and column of its window."""
     window, outputs = layer.window, layer.leaving.side
     steps, offsets = np.arange(outputs) * window.stride, np.arange(window.kernel)
@@ -188,25 +209,12 @@ def _places_read(layer: Layer, side: int) -> np.ndarray:
     return (maps + rows + columns).reshape(-1, outputs**2).astype(np.int64)
 
 
-def _pool(graph: _Graph, layer: Layer, network: Network, here: str) -> str:  # noqa: ARG001 - the form of every row's
-    row, window = layer.row, layer.window
-    assert isinstance(row, Pool)
-    after = max(0, window.far_padding(layer.entering.side))
-    form = {"kernel_shape": [row.kernel] * 2, "strides": [row.stride] * 2, "pads": [0, 0, after, after]}
-    if row.kind == "average":
-        return graph.add("AveragePool", [here], row.name, count_include_pad=0, **form)
-    return graph.add("MaxPool", [here], row.name, **form)
-
-
-def _norm(graph: _Graph, layer: Layer, network: Network, here: str) -> str:
+def _norm(graph: _Graph, layer: Layer, spec: NormSpec, refusal: str, here: str) -> str:
     """ONNX's LRN divides alpha by the window's size, and runs over all maps: each column has one of its own."""
-    name = layer.row.name
-    module = network.get_submodule(name)
-    assert isinstance(module, ResponseNorm)
-    spec = module.spec
     if spec.k == 0 or spec.size % 2 == 0:
         why = "k = 0 (0 divided by 0 is 0 here, no number there)" if spec.k == 0 else f"a window of {spec.size} maps"
-        raise UserError(f"{network.table.name} can't be exported to ONNX: {name} has {why}, which LRN does not mean.")
+        raise UserError(f"{refusal} has {why}, which LRN does not mean.")
+    name = layer.row.name
     form = {"alpha": spec.alpha * spec.size, "beta": spec.beta, "bias": float(spec.k), "size": spec.size}
     if spec.blocks == 1:
         return graph.add("LRN", [here], name, **form)
@@ -214,10 +222,8 @@ def _norm(graph: _Graph, layer: Layer, network: Network, here: str) -> str:
     return graph.join(name, [graph.add("LRN", [column], f"{column}/normalised", **form) for column in columns])
 
 
-def _spatial_norm(graph: _Graph, layer: Layer, network: Network, here: str) -> str:  # noqa: ARG001
+def _spatial_norm(graph: _Graph, row: SpatialNorm, here: str) -> str:
     """x / (k + alpha·mean of x² over size × size positions, those beyond the edge counted as zero)^beta."""
-    row = layer.row
-    assert isinstance(row, SpatialNorm)
     name, near, far = row.name, row.size // 2, (row.size - 1) // 2
     constants = {"alpha": row.coefficient * row.size**2, "k": row.k, "power": -row.beta}
     held = {word: graph.constant(f"{name}/{word}", np.array(value, np.float32)) for word, value in constants.items()}
@@ -228,39 +234,3 @@ def _spatial_norm(graph: _Graph, layer: Layer, network: Network, here: str) -> s
     raised = graph.add("Add", [scaled, held["k"]], f"{name}/denominator")
     factor = graph.add("Pow", [raised, held["power"]], f"{name}/factor")
     return graph.add("Mul", [here, factor], name)
-
-
-def _batch_norm(graph: _Graph, layer: Layer, network: Network, here: str) -> str:
-    name, module = layer.row.name, network.get_submodule(layer.row.name)
-    kinds = ("weight", "bias", "running_mean", "running_var")
-    held = [graph.constant(f"{name}.{kind}", getattr(module, kind)) for kind in kinds]
-    return graph.add("BatchNormalization", [here, *held], name, epsilon=module.eps)
-
-
-def _activation(graph: _Graph, layer: Layer, network: Network, here: str) -> str:  # noqa: ARG001
-    row = layer.row
-    assert isinstance(row, Activation)
-    return graph.add(OPERATORS[row.kind], [here], row.name)
-
-
-def _dropout(graph: _Graph, layer: Layer, network: Network, here: str) -> str:  # noqa: ARG001
-    """At test: what was kept in training as a factor (2012), or nothing."""
-    row = layer.row
-    assert isinstance(row, Dropout)
-    if row.kind == "inverted":
-        ratio = graph.constant(f"{row.name}/ratio", np.array(1 - row.keep, np.float32))
-        return graph.add("Dropout", [here, ratio], row.name)
-    return graph.add("Mul", [here, graph.constant(f"{row.name}/keep", np.array(row.keep, np.float32))], row.name)
-
-
-ROWS: dict[type, Callable[[_Graph, Layer, Network, str], str]] = {
-    Conv: _conv,
-    Local: _local,
-    Dense: _dense,
-    Pool: _pool,
-    Norm: _norm,
-    SpatialNorm: _spatial_norm,
-    BatchNorm: _batch_norm,
-    Activation: _activation,
-    Dropout: _dropout,
-}
