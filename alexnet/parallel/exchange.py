@@ -47,10 +47,11 @@ class Wires:
     def carry(
         self, leaving: Sequence[Tensor], shapes: Sequence[torch.Size], like: Tensor, *, means: bool
     ) -> list[Tensor]:
-        """Send `leaving`, receive tensors of `shapes`, of type and device of `like`. `means`: gradients of a mean over
-        the pictures; in fp16 they would fall below its smallest numbers, so sums travel, as in 2012."""
+        """Send `leaving`, receive tensors of `shapes`, of type and device of `like`. `means`: they are gradients of a
+        mean over the pictures."""
         dtype = self.half or like.dtype
-        # Gradients of a mean over B pictures are about 1/B as large: in fp16 they would underflow, so sums are sent.
+        # Gradients of a mean over B pictures are about 1/B as large: in fp16 they would underflow, so sums are sent, as
+        # in 2012.
         scaled = means and dtype == torch.float16
         sent = [_rows_last(tensor * len(tensor) if scaled else tensor).to(dtype) for tensor in leaving]
         arriving = [torch.empty(_shape_rows_last(shape), dtype=dtype, device=like.device) for shape in shapes]
@@ -83,7 +84,7 @@ class _Swap(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, wires: Wires, shapes: Sequence[torch.Size], x: Tensor, *leaving: Tensor) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         ctx.wires, ctx.shapes = wires, [tensor.shape for tensor in leaving]
-        # The empty tensor makes autograd call `backward` on a process that only sends: the others wait for its part.
+        # The empty tensor makes autograd call `backward` on a process that only sends: the others wait for its message.
         return x.new_zeros(len(x), 0), *wires.carry(leaving, shapes, x, means=False)
 
     @staticmethod
@@ -97,22 +98,6 @@ def swap(wires: Wires, x: Tensor, leaving: Sequence[Tensor], shapes: Sequence[to
     return _Swap.apply(wires, shapes, x, *leaving)  # pyright: ignore[reportReturnType]
 
 
-class ReadOthers(nn.Module):
-    """x (B, own C, …) → the maps of all members that this one reads, (B, C read, …), in the order of `reads`; what it
-    reads of nobody is (B, 0). `widths`: maps of each member; `reads`: for each member those it reads."""
-
-    def __init__(self, wires: Wires, own: int, reads: tuple[int, ...], widths: tuple[int, ...]) -> None:
-        super().__init__()
-        self.wires, self.own, self.reads, self.widths = wires, own, reads, widths
-
-    def forward(self, x: Tensor) -> Tensor:
-        shapes = [torch.Size((len(x), self.widths[m], *x.shape[2:])) for m in self.reads if m != self.own]
-        nothing, *arrived = swap(self.wires, x, [x] * len(self.wires.to), shapes)
-        others = iter(arrived)
-        parts = [x if member == self.own else next(others) for member in self.reads]
-        return torch.cat(parts, dim=1) if parts else nothing
-
-
 @dataclass
 class Sizes:
     """Of the batch under way: pictures of each share and of all, and whether the own ones count (see `BatchShard`)."""
@@ -122,31 +107,50 @@ class Sizes:
     counts: bool = True
 
 
-class GatherPictures(nn.Module):
-    """x (b, C, …), the own share → the whole batch, (B, C, …), share after share."""
-
-    def __init__(self, wires: Wires, own: int, sizes: Sizes) -> None:
-        super().__init__()
-        self.wires, self.own, self.sizes = wires, own, sizes
-
-    def forward(self, x: Tensor) -> Tensor:
-        shapes = [torch.Size((size, *x.shape[1:])) for m, size in enumerate(self.sizes.of_shares) if m != self.own]
-        _, *parts = swap(self.wires, x, [x] * len(self.wires.to), shapes)
-        parts.insert(self.own, x)
-        return torch.cat(parts)
-
-
-class ReturnPictures(nn.Module):
-    """x (B, own units) of the whole batch → all units of the own share, (b, U). `widths`: units of each member."""
+class Exchange(nn.Module):
+    """A module that works before a row. `own`: this member's number; `widths`: maps or units of each member; `sizes`:
+    those of the batch under way."""
 
     def __init__(self, wires: Wires, own: int, widths: tuple[int, ...], sizes: Sizes) -> None:
         super().__init__()
         self.wires, self.own, self.widths, self.sizes = wires, own, widths, sizes
 
+    def everyones(self, x: Tensor, mine: Tensor, leaving: list[Tensor], shapes: list[tuple[int, ...]]) -> list[Tensor]:
+        """Send to each other member one tensor of `leaving`; return what each member has for this one, `mine` among
+        them. `shapes`: of what each member sends, in the order of members."""
+        _, *found = swap(self.wires, x, leaving, [torch.Size(shape) for m, shape in enumerate(shapes) if m != self.own])
+        found.insert(self.own, mine)
+        return found
+
+
+class ReadOthers(Exchange):
+    """x (B, own C, …) → the maps of all members that this one reads, (B, C read, …), in the order of `reads`; (B, 0) if
+    it reads nobody. `reads`: the members that this one reads."""
+
+    def __init__(self, wires: Wires, own: int, widths: tuple[int, ...], sizes: Sizes, reads: tuple[int, ...]) -> None:
+        super().__init__(wires, own, widths, sizes)
+        self.reads = reads
+
+    def forward(self, x: Tensor) -> Tensor:
+        shapes = [torch.Size((len(x), self.widths[m], *x.shape[2:])) for m in self.reads if m != self.own]
+        nothing, *arrived = swap(self.wires, x, [x] * len(self.wires.to), shapes)
+        others = iter(arrived)
+        maps = [x if member == self.own else next(others) for member in self.reads]
+        return torch.cat(maps, dim=1) if maps else nothing
+
+
+class GatherPictures(Exchange):
+    """x (b, C, …), the own share → the whole batch, (B, C, …), share after share."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        shapes = [(size, *x.shape[1:]) for size in self.sizes.of_shares]
+        return torch.cat(self.everyones(x, x, [x] * len(self.wires.to), shapes))
+
+
+class ReturnPictures(Exchange):
+    """x (B, own units) of the whole batch → all units of the own share, (b, U)."""
+
     def forward(self, x: Tensor) -> Tensor:
         shares = list(x.split(self.sizes.of_shares))
         mine = shares.pop(self.own)
-        shapes = [torch.Size((len(mine), width)) for m, width in enumerate(self.widths) if m != self.own]
-        _, *parts = swap(self.wires, x, shares, shapes)
-        parts.insert(self.own, mine)
-        return torch.cat(parts, dim=1)
+        return torch.cat(self.everyones(x, mine, shares, [(len(mine), width) for width in self.widths]), dim=1)

@@ -18,7 +18,7 @@ from alexnet.nets.dropout import Position
 from alexnet.parallel.exchange import Meter
 
 BUCKET_MB = 1
-"""Gradients leave in buckets of at least this size: each large layer's by itself, as soon as it is there."""
+"""Gradients leave in buckets of at least this size: each large layer's by itself, as soon as it is computed."""
 
 
 Compute = Callable[[Tensor, Position | None], Tensor]
@@ -35,7 +35,7 @@ class SummedLayers(nn.Module):
 
     def __init__(self, layers: dict[str, nn.Module], compute: Compute, leaves_first: str) -> None:
         super().__init__()
-        # Never used: DDP, told to look for such so that it keeps its buckets, complains where there is none.
+        # Never used: DDP keeps its buckets if it looks for unused parameters, and then warns unless there is one.
         self.idle = nn.Parameter(torch.zeros(1, device=_device_of(layers)))
         for name in sorted(layers, key=lambda name: name == leaves_first):
             self.add_module(name, layers[name])
@@ -51,14 +51,14 @@ def _device_of(layers: dict[str, nn.Module]) -> torch.device:
 
 @dataclass(frozen=True)
 class GradientSum:
-    """A network as a function whose backward pass also sums the gradients of weights that are held several times.
-    `summing`: what does so, or None where nothing is to be summed."""
+    """A network as a function whose backward pass also sums the gradients of weights that several processes hold.
+    `summing`: the module that does so, or None if there is nothing to sum."""
 
     forward: Compute
     summing: DistributedDataParallel | None = None
 
     def micro_batch(self, *, last: bool) -> AbstractContextManager[None]:
-        """For the passes of a micro-batch: only after the `last` one gradients are sent; before, they add up here."""
+        """For the passes of a micro-batch: gradients are sent after the `last` one; until then they add up here."""
         return nullcontext() if last or self.summing is None else self.summing.no_sync()
 
 

@@ -85,12 +85,14 @@ class ProcessGrid:
         """For a note at the start."""
         if self.processes == 1:
             return "one process"
-        parts = [f"{self.columns} columns"] if self.columns > 1 else []
-        parts += [f"batches divided among {self.shares}"] if self.shares > 1 else []
-        parts += ["dense layers split (hybrid)"] if self.hybrid else []
-        halves = [f"{self.wire} on the wire"] if self.wire != "same" else []
-        halves += [f"{self.gradients} gradients"] if self.gradients != "same" else []
-        return f"{self.processes} processes: {', '.join(parts + halves)}"
+        facts = {
+            f"{self.columns} columns": self.columns > 1,
+            f"batches divided among {self.shares}": self.shares > 1,
+            "dense layers split (hybrid)": self.hybrid,
+            f"{self.wire} on the wire": self.wire != "same",
+            f"{self.gradients} gradients": self.gradients != "same",
+        }
+        return f"{self.processes} processes: {', '.join(fact for fact, holds in facts.items() if holds)}"
 
 
 def _check_columns(table: Table, columns: int) -> None:
@@ -132,12 +134,12 @@ def dense_rows(table: Table) -> tuple[Dense, ...]:
 
 
 Spans = dict[str, tuple[slice, ...]]
-"""For each row that is split, the units that each member holds; rows that are not in it are held whole by all."""
+"""For each row that is split, the units that each member holds; every member holds the other rows whole."""
 
 
 def spans(table: Table, grid: ProcessGrid) -> Spans:
-    """Who holds which units. Columns: equal parts of every layer, the last one whole on column a, as in 2012
-    (docs/sources.md §10). Hybrid: parts of every dense layer, equal or one apart."""
+    """Who holds which units. Columns: every layer in equal shares, the last one whole on column a, as in 2012
+    (docs/sources.md §10). Hybrid: every dense layer in shares that are equal or differ by one unit."""
     if grid.columns > 1:
         return _column_spans(table, grid.columns)
     return {row.name: bounds(row.units, grid.members) for row in dense_rows(table)} if grid.hybrid else {}
@@ -155,15 +157,15 @@ def _column_spans(table: Table, columns: int) -> Spans:
     return found
 
 
-def bounds(count: int, parts: int) -> tuple[slice, ...]:
-    """`count` things in order, divided into `parts` of equal size, or the first larger by one; some may be empty."""
-    each, more = divmod(count, parts)
-    edges = [part * each + min(part, more) for part in range(parts + 1)]
+def bounds(count: int, shares: int) -> tuple[slice, ...]:
+    """`count` things in order, divided into `shares` of equal size, or the first larger by one; some may be empty."""
+    each, more = divmod(count, shares)
+    edges = [share * each + min(share, more) for share in range(shares + 1)]
     return tuple(slice(*edge) for edge in pairwise(edges))
 
 
 def readers(table: Table, row: Conv | Dense) -> tuple[tuple[int, ...], ...]:
-    """For each column, the columns of the layer below that its part of `row` reads; the last layer is column a's."""
+    """For each column, the columns of the layer below that its units of `row` read; the last layer is column a's."""
     if row is table.weighted[-1]:
         return (tuple(range(table.columns)), *[()] * (table.columns - 1))
     if row is table.rows[0]:
@@ -231,9 +233,9 @@ def shard_batch(
 ) -> BatchShard:
     """Divide pictures, given by their numbers (B,), in their order. `offset` and `total`: they are a micro-batch of a
     batch of `total`, after its first `offset`."""
-    parts = [pictures[span] for span in bounds(len(pictures), shares)]
+    found = [pictures[span] for span in bounds(len(pictures), shares)]
     whole = len(pictures) if total is None else total
-    return BatchShard(tuple(part if len(part) else pictures[:1] for part in parts), len(pictures), share, offset, whole)
+    return BatchShard(tuple(own if len(own) else pictures[:1] for own in found), len(pictures), share, offset, whole)
 
 
 def epoch_shards(
@@ -244,5 +246,5 @@ def epoch_shards(
     for number, first in enumerate(range(0, len(order), batch)):
         whole = order[first : first + batch]
         for offset in range(0, len(whole), batch // steps):
-            part = whole[offset : offset + batch // steps]
-            yield number, shard_batch(part, shares, share, offset=offset, total=len(whole))
+            micro = whole[offset : offset + batch // steps]
+            yield number, shard_batch(micro, shares, share, offset=offset, total=len(whole))

@@ -159,7 +159,7 @@ def one_message(watch: Watch) -> Iterator[None]:
 
 def common_name(store: Any, rank: int, missing: set[int], seconds: float) -> str:
     """A name that only the processes of this start know, to put before all keys: torchrun may keep one store over
-    restarts, full of what the dead have left in it. Each says hello with a fresh word; rank 0 answers with the name.
+    restarts, with the keys of processes that have ended. Each greets with a fresh word; rank 0 answers with the name.
 
     `missing` holds the ranks that this one waits for, rank 0 for all others, the others for rank 0; they are taken out
     as they come. Raises Lost for ranks that have not come after `seconds`."""

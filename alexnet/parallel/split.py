@@ -128,10 +128,9 @@ def _of_column(table: Table, layer: Layer, column: int) -> Layer:
     if row is table.weighted[-1]:
         return replace(layer, entering=entering, columns=1, reads=((0,),))
     narrow = row
-    if isinstance(row, Conv):
-        narrow = replace(row, maps=row.maps // columns, reads="all")
-    elif isinstance(row, Dense):
-        narrow = replace(row, units=row.units // columns, reads="all")
+    if isinstance(row, Conv | Dense):
+        units = "maps" if isinstance(row, Conv) else "units"
+        narrow = replace(row, reads="all", **{units: row.outputs // columns})
     return replace(
         layer,
         row=narrow,
@@ -159,7 +158,7 @@ def _column_exchanges(network: Network, member: Member) -> dict[str, nn.Module]:
         if any(read not in ((column,), ()) for column, read in enumerate(reads)):
             widths = (layer.entering.maps // layer.columns,) * layer.columns
             before = END if row is table.weighted[-1] and member.number > 0 else row.name
-            found[before] = ReadOthers(member.wires_for(reads), member.number, tuple(reads[member.number]), widths)
+            found[before] = ReadOthers(member.wires_for(reads), member.number, widths, Sizes(), reads[member.number])
     return found
 
 
@@ -172,9 +171,9 @@ def _hybrid_exchanges(network: Network, shard: NetworkShard, member: Member) -> 
     At the end the logits return to the processes whose pictures they are of."""
     everyone = tuple(range(len(member.ranks)))
     wires, dense = member.wires_for((everyone,) * len(everyone)), dense_rows(network.table)
-    found: dict[str, nn.Module] = {dense[0].name: GatherPictures(wires, shard.number, shard.sizes)}
+    found: dict[str, nn.Module] = {dense[0].name: GatherPictures(wires, shard.number, (), shard.sizes)}
     for below, row in pairwise(dense):
-        found[row.name] = ReadOthers(wires, shard.number, everyone, _widths(shard, below))
+        found[row.name] = ReadOthers(wires, shard.number, _widths(shard, below), shard.sizes, everyone)
     return found | {END: ReturnPictures(wires, shard.number, _widths(shard, dense[-1]), shard.sizes)}
 
 

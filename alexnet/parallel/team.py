@@ -29,7 +29,7 @@ Norms = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Groups:
-    """torch's process groups. `control`: all, on CPU tensors; `members`: those that hold parts of one network;
+    """torch's process groups. `control`: all, on CPU tensors; `members`: those that hold one network together;
     `twins`: those that hold the same weights."""
 
     control: Any = None
@@ -97,7 +97,7 @@ class Team:
         return tuple(bool(flag) for flag in raised)
 
     def everyones(self, facts: Any) -> list[Any]:
-        """What each one has to say, in the order of ranks."""
+        """The facts of each process, in the order of ranks."""
         if self.alone:
             return [facts]
         found: list[Any] = [None] * self.grid.processes
@@ -105,21 +105,21 @@ class Team:
         return found
 
     def from_leader(self, facts: Any) -> Any:
-        """What the leader says; the others' `facts` are ignored."""
-        said = [facts]
+        """The leader's facts; the others' are ignored."""
+        found = [facts]
         if not self.alone:
-            dist.broadcast_object_list(said, src=0, group=self.groups.control)
-        return said[0]
+            dist.broadcast_object_list(found, src=0, group=self.groups.control)
+        return found[0]
 
     def tensors_from_leader(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         """The leader's tensors, on the CPU; the others' are ignored."""
-        kinds = {name: (tuple(tensor.shape), tensor.dtype) for name, tensor in tensors.items()}
-        kinds = self.from_leader(kinds)
-        found = {}
-        for name, (shape, dtype) in kinds.items():
-            tensor = tensors[name].detach().cpu().contiguous() if self.leads else torch.empty(shape, dtype=dtype)
+        kinds = self.from_leader({name: (tuple(tensor.shape), tensor.dtype) for name, tensor in tensors.items()})
+        found = {
+            name: tensors[name].detach().cpu().contiguous() if self.leads else torch.empty(shape, dtype=dtype)
+            for name, (shape, dtype) in kinds.items()
+        }
+        for tensor in found.values():
             dist.broadcast(tensor, src=0, group=self.groups.control)
-            found[name] = tensor
         return found
 
     # ── the network ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -138,7 +138,7 @@ class Team:
 
     @property
     def _members(self) -> tuple[int, ...]:
-        """Ranks of those that hold parts of the same network as this one."""
+        """Ranks of those that hold this network together."""
         first = self.grid.share_of(self.rank) * self.grid.members if not self.grid.hybrid else 0
         return tuple(range(first, first + self.grid.members))
 
@@ -172,12 +172,12 @@ class Team:
         return [name for name in names if not (self.grid.hybrid and name in shard.spans)]
 
     def norms_of_whole(self, shard: NetworkShard, names: Sequence[str]) -> Callable[[Norms], Norms] | None:
-        """For `Lars`: squares add up over those that hold parts of the same layers. All have the same `names`, of the
-        whole network's weight tensors, whatever they hold of it. None: nothing is split."""
+        """For `Lars`: adds up squares over the processes that share the same layers. All pass the same `names`, those
+        of the whole network's weight tensors, whatever they hold of it. None: nothing is split."""
         split_here = [name for name in names if name.split(".")[0] in shard.spans]
 
         def of_whole(norms: Norms) -> Norms:
-            nothing = torch.zeros(2, dtype=torch.float64, device=shard.device)  # of layers that it has no part of
+            nothing = torch.zeros(2, dtype=torch.float64, device=shard.device)  # of layers that it holds nothing of
             squares = torch.stack([norms.get(name, nothing).double().square() for name in split_here])
             dist.all_reduce(squares, group=self.groups.members)
             whole = dict(zip(split_here, squares.sqrt(), strict=True))
@@ -186,7 +186,7 @@ class Team:
         return of_whole if split_here else None
 
     def whole(self, shard: NetworkShard, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-        """On the leader the whole tensors, of which each process has a part, on the CPU; elsewhere nothing."""
+        """On the leader the whole tensors, of which each process holds some units, on the CPU; elsewhere nothing."""
         if not shard.spans:
             return tensors if self.leads else {}
         if self.grid.share_of(self.rank) > 0 and not self.grid.hybrid:

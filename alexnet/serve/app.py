@@ -1,7 +1,7 @@
 """The server and its addresses: pages, and a JSON API that is described at /api/openapi.json.
 
 No path that a client sends reaches the file system: layers, units, sides and pictures are looked up by name or number,
-and the page's own files are held in memory.
+and the page's own files stay in memory.
 """
 
 import contextlib
@@ -51,27 +51,24 @@ def create_app(explorer: Explorer, access: Access) -> Guard:
         openapi_url="/api/openapi.json",
     )
     app.state.explorer = explorer
-    app.add_exception_handler(UserError, _user_error)
-    app.add_exception_handler(HTTPException, _http_error)
+
+    @app.exception_handler(UserError)
+    async def user_error(_: Request, fault: UserError) -> Response:
+        return error_response(fault)
+
+    @app.exception_handler(HTTPException)
+    async def http_error(_: Request, fault: HTTPException) -> Response:
+        unknown = fault.detail == HTTPStatus(fault.status_code).phrase and fault.status_code == HTTPStatus.NOT_FOUND
+        return JSONResponse({"error": NOWHERE if unknown else fault.detail}, fault.status_code)
+
     for page in (home, layer, unit, picture, upload, compare):
         app.include_router(page.routes, prefix="/api")
     _add_page(app, access)
     return Guard(app, access)
 
 
-async def _user_error(_: Request, fault: Exception) -> Response:
-    assert isinstance(fault, UserError)
-    return error_response(fault)
-
-
-async def _http_error(_: Request, fault: Exception) -> Response:
-    assert isinstance(fault, HTTPException)
-    unknown = fault.detail == HTTPStatus(fault.status_code).phrase and fault.status_code == HTTPStatus.NOT_FOUND
-    return JSONResponse({"error": NOWHERE if unknown else fault.detail}, fault.status_code)
-
-
 def _add_page(app: FastAPI, access: Access) -> None:
-    """The page's own files, read once. Which page is shown, its JavaScript decides."""
+    """The page's own files, read once. Its JavaScript decides which page is shown."""
     folder = resources.files("alexnet.serve").joinpath("page")
     files = {file.name: file.read_bytes() for file in folder.iterdir() if file.name.rpartition(".")[2] in TYPES}
     index = files.pop("index.html").replace(b"{{base}}", access.base.encode())

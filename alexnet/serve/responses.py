@@ -16,19 +16,19 @@ from alexnet.errors import UserError
 from alexnet.images.decode import Undecodable
 from alexnet.serve.explorer import Explorer
 from alexnet.serve.open_networks import Absent
-from alexnet.serve.worker import Busy, Cancelled, InternalError, Kind, TaskContext
+from alexnet.serve.worker import Busy, Cancelled, InternalError, Kind, Task
 
 CHECK_CONNECTION = 0.5  # seconds
 JSON = "application/json"
 HEARTBEAT = 10.0  # seconds between comments that keep the connection open, and show whether it still is
 STATUS: tuple[tuple[type[UserError], int], ...] = ((Absent, 404), (Busy, 503), (Undecodable, 415), (InternalError, 500))
 CONFLICT = 409
-"""Of any other UserError: the run is not (yet) in a state to respond."""
+"""For any other UserError: the run is not (yet) in a state to respond."""
 
 
 def as_json(value: Any) -> bytes:
-    """Values as JSON; NaN and infinities, which JSON lacks, become null."""
-    return to_json(value, inf_nan_mode="null")
+    """Values as JSON, bytes as they are; NaN and infinities, which JSON lacks, become null."""
+    return value if isinstance(value, bytes) else to_json(value, inf_nan_mode="null")
 
 
 def error_response(fault: UserError) -> Response:
@@ -40,7 +40,7 @@ def error_response(fault: UserError) -> Response:
 class Subscription:
     """One request to the worker: its events, in order."""
 
-    def __init__(self, explorer: Explorer, key: Hashable, work: Callable[[TaskContext], Any], *, long: bool = False):
+    def __init__(self, explorer: Explorer, key: Hashable, work: Callable[[Task], Any], *, long: bool = False):
         """Raises Busy if too many requests wait."""
         loop = asyncio.get_running_loop()
         self.events: asyncio.Queue[tuple[Kind, Any]] = asyncio.Queue()
@@ -59,21 +59,18 @@ class Subscription:
 
 
 async def respond(request: Request, key: Hashable, make: Callable[[], Any], media_type: str = JSON) -> Response:
-    """What `make` returns in the worker's thread, bytes as they are and anything else as JSON, or returned before.
-    `key`: everything that it depends on."""
-
-    def cached(_: TaskContext) -> bytes:
-        # Looked for again: an equal request may have been computed since.
-        return explorer.responses.get_or_make(key, made)
-
-    def made() -> bytes:
-        found = make()
-        return found if isinstance(found, bytes) else as_json(found)
+    """What `make` returns in the worker's thread, or returned before: bytes as they are, anything else as JSON. `key`:
+    everything that it depends on."""
 
     explorer: Explorer = request.app.state.explorer
+
+    def compute(_: Task) -> bytes:
+        # The cache is read again here: an equal request may have been computed since.
+        return explorer.responses.get_or_make(key, lambda: as_json(make()))
+
     found = explorer.responses.get(key)
     if found is None:
-        subscription = Subscription(explorer, key, cached)
+        subscription = Subscription(explorer, key, compute)
         try:
             found = await _result(request, subscription)
         finally:
@@ -96,9 +93,7 @@ async def _result(request: Request, subscription: Subscription) -> bytes:
                 raise fault
 
 
-def stream(
-    explorer: Explorer, key: Hashable, work: Callable[[TaskContext], Any], *, long: bool = False
-) -> StreamingResponse:
+def stream(explorer: Explorer, key: Hashable, work: Callable[[Task], Any], *, long: bool = False) -> StreamingResponse:
     """The task's events as they come; the last is "done" or "failed". Raises Busy if too many requests wait."""
     return event_stream(_events(Subscription(explorer, key, work, long=long)))
 

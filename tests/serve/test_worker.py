@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from alexnet.errors import UserError
-from alexnet.serve.worker import Busy, InternalError, TaskContext, Worker
+from alexnet.serve.worker import Busy, InternalError, Task, Worker
 
 
 class Ear:
@@ -36,7 +36,7 @@ class Gate:
     def __init__(self) -> None:
         self.begun, self.open = threading.Event(), threading.Event()
 
-    def __call__(self, _: TaskContext) -> str:
+    def __call__(self, _: Task) -> str:
         self.begun.set()
         assert self.open.wait(20)
         return "gate"
@@ -69,7 +69,7 @@ def test_the_same_work_is_done_once_for_all_who_ask(held: tuple[Worker, Gate]) -
     worker, gate = held
     count, ears = [0], [Ear(), Ear()]
 
-    def work(task: TaskContext) -> int:
+    def work(task: Task) -> int:
         count[0] += 1
         task.part("first")
         return 7
@@ -98,7 +98,7 @@ def test_what_nobody_waits_for_is_not_begun(held: tuple[Worker, Gate]) -> None:
 def test_what_nobody_waits_for_any_more_is_stopped_at_its_next_step() -> None:
     worker, begun, go_on, reached = Worker(), threading.Event(), threading.Event(), []
 
-    def work(task: TaskContext) -> None:
+    def work(task: Task) -> None:
         begun.set()
         assert go_on.wait(20)
         task.progress(1, 2)
@@ -119,7 +119,7 @@ def test_what_nobody_waits_for_any_more_is_stopped_at_its_next_step() -> None:
 def test_quick_work_is_done_between_the_steps_of_long_work() -> None:
     worker, begun, asked, order = Worker(), threading.Event(), threading.Event(), []
 
-    def long(task: TaskContext) -> None:
+    def long(task: Task) -> None:
         begun.set()
         assert asked.wait(20)
         task.progress(1, 2)
@@ -137,18 +137,18 @@ def test_quick_work_is_done_between_the_steps_of_long_work() -> None:
     assert ears[0].of("progress")[0] | {"seconds_left": 0} == {"done": 1, "total": 2, "seconds_left": 0}
 
 
-def refuse(_: TaskContext) -> None:
+def refuse(_: Task) -> None:
     raise UserError("no store")
 
 
-def break_down(_: TaskContext) -> None:
+def break_down(_: Task) -> None:
     raise ZeroDivisionError("a secret of the house")
 
 
 def test_faults_come_as_sentences_and_the_worker_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
     worker = Worker()
 
-    def outcome(work: Callable[[TaskContext], Any]) -> tuple[str, Any]:
+    def outcome(work: Callable[[Task], Any]) -> tuple[str, Any]:
         ear = Ear()
         worker.submit(work, work, ear)
         return ear.wait()

@@ -17,7 +17,7 @@ from alexnet.serve.open_networks import Absent, OpenNetwork
 from alexnet.serve.responses import JSON, respond, stream
 from alexnet.serve.run_cache import RunCache
 from alexnet.serve.uploads import Upload
-from alexnet.serve.worker import TaskContext
+from alexnet.serve.worker import Task
 
 PNG, JPEG = "image/png", "image/jpeg"
 LONGEST_NAME = 64
@@ -44,7 +44,7 @@ class NetworkContext:
     request: Request
     side: str
     stamp: str
-    task: TaskContext | None = None
+    task: Task | None = None
 
     @property
     def explorer(self) -> Explorer:
@@ -163,7 +163,7 @@ class Routes(APIRouter):
             @self.post(f"/sides/{{side}}{path}", response_model=None)
             @wraps(function)
             async def endpoint(context: NetworkContext, **values: Any) -> StreamingResponse:
-                def run(task: TaskContext) -> Any:
+                def run(task: Task) -> Any:
                     return function(replace(context, task=task), **values)
 
                 return stream(context.explorer, context.key_of(path, values), run, long=long)

@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from alexnet.serve.explorer import Explorer
 from alexnet.serve.open_networks import Absent
 from alexnet.serve.pages.routes import JPEG, LONGEST_NAME, Number, TheExplorer
-from alexnet.serve.uploads import LIMIT_BYTES, Upload, decoded, jpeg_of, of_record
+from alexnet.serve.uploads import LIMIT_BYTES, decoded, jpeg_of, of_record
 from alexnet.text import in_bytes
 
 routes = APIRouter(tags=["pictures"])
@@ -32,14 +32,14 @@ async def upload(request: Request, explorer: TheExplorer) -> JSONResponse:
         except TimeoutError:
             raise HTTPException(408, "the picture took too long to arrive") from None
         picture = await asyncio.to_thread(decoded, data, explorer.record_formats)
-    return JSONResponse(_put(explorer, picture).as_json())
+    return JSONResponse(explorer.uploads.put(picture.id, picture).as_json())
 
 
 async def _body(request: Request) -> bytes:
     data = bytearray()
     async for chunk in request.stream():
         data += chunk
-        _refuse_large(len(data))  # the header may lack the size, or lie
+        _refuse_large(len(data))  # the header may lack the size, or be wrong
     return bytes(data)
 
 
@@ -48,16 +48,12 @@ def _refuse_large(size: int) -> None:
         raise HTTPException(413, f"the file is larger than {in_bytes(LIMIT_BYTES)}; choose a smaller picture")
 
 
-def _put(explorer: Explorer, picture: Upload) -> Upload:
-    return explorer.uploads.put(picture.id, picture)
-
-
 @routes.post("/store/{split}/{number}")
 async def choose(explorer: TheExplorer, split: SplitName, number: Number) -> JSONResponse:
     """Choose a prepared picture instead of uploading one."""
     record, label = await asyncio.to_thread(_record, explorer, split, number)
-    picture = _put(explorer, of_record(record, explorer.record_formats))
-    return JSONResponse(picture.as_json() | {"class": label})
+    picture = of_record(record, explorer.record_formats)
+    return JSONResponse(explorer.uploads.put(picture.id, picture).as_json() | {"class": label})
 
 
 @routes.get("/store/{split}/{number}.jpg")
