@@ -3,6 +3,8 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from alexnet.data.store.read import Store
 from alexnet.errors import UsageError
 from alexnet.files.schema import check_ranges
@@ -95,6 +97,12 @@ def with_kept_weights(options: TrainOptions, store: Store, folder: Path) -> Trai
         return options
     own = store.description["source"].get("kind") in OWN_PICTURES
     return replace(options, keep="best") if own else options
+
+
+def balanced_weights(labels: np.ndarray) -> np.ndarray:
+    """Factors of the pictures' losses by which all classes count alike: float32 (N,), of mean 1."""
+    counts = np.bincount(labels)
+    return (len(labels) / (np.count_nonzero(counts) * counts[labels])).astype(np.float32)
 
 
 def pretrained_start(store: Store, options: TrainOptions) -> list[str]:

@@ -16,6 +16,7 @@ from alexnet.features.linear_head import train_linear_head
 from alexnet.features.probes import STRENGTHS
 from alexnet.measure.viewer import ViewAverager
 from alexnet.runs.folder import RunFolder
+from alexnet.train.checks import balanced_weights
 from alexnet.train.loop import train
 from alexnet.train.options import TrainOptions
 
@@ -102,6 +103,15 @@ def test_two_classes_and_a_layer_further_up(base: Path, tmp_path: Path) -> None:
     model.fit(pictures, np.arange(40) % 2)
     assert model.run_.folder.table.rows[-2].name in ("relu7", "dropout7")
     assert (model.predict(pictures) == np.arange(40) % 2).mean() > 0.9
+
+
+def test_balance_weighs_the_classes_alike(store: Store, base: Path, tmp_path: Path) -> None:
+    labels = np.array([0, 0, 0, 1, 2, 2])
+    np.testing.assert_allclose(balanced_weights(labels), np.array([2, 2, 2, 6, 3, 3]) / 3)
+    line = ["train", str(store.path), "--from", str(base), "--device", "cpu", "--balance", "--out"]
+    assert main([*line, str(tmp_path / "head"), "--head", "linear"]) == 0
+    assert main([*line, str(tmp_path / "whole"), "--epochs", "1", "--batch", "50"]) == 0
+    assert "sample_weights" not in RunFolder.open(tmp_path / "whole").config, "the classes are of one size already"
 
 
 def test_sample_weights_count(store: Store, base: Path, tmp_path: Path) -> None:

@@ -60,6 +60,8 @@ class Train:
     """The run folder to make or to resume."""
     resume: bool = False
     """Resume the run in RUN, with the options it was started with."""
+    balance: bool = False
+    """Weigh each training picture's loss by the inverse of its class's size, so that all classes count alike."""
     show_traffic: bool = False
     """First print how many numbers the processes exchange, per picture and layer, forward and backward."""
     options: Annotated[TrainArguments, arg(name="")] = TrainArguments()
