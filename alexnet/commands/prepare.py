@@ -16,6 +16,8 @@ def run(options: Prepare) -> None:
         raise UsageError("--shard and --join: give one of them; shards are joined when all are there.")
     shard = None if options.shard is None else Shard.parse(options.shard)
     split = {"seed": options.seed, "background": options.background, "group": options.group}
+    if options.root is not None:
+        split["root"] = options.root
     split["holdout"] = "auto" if options.holdout is None else options.holdout or None
     source = open_shown(options.source, own=(options.store,), known=known_in(options.store), **split)
     records = Options(**{field.name: getattr(options, field.name) for field in fields(Options)})

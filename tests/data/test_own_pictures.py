@@ -2,6 +2,7 @@
 
 import io
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -207,3 +208,134 @@ def test_growing_survives_a_kill_at_any_point(tmp_path: Path) -> None:
     growing = tmp_path / "store.growing"
     place.rename(growing)  # as after a kill between the renames
     assert len(grow.prepare_grown(opened(root, place), place, Options(8)).splits["train"]) == 17
+
+
+# ── tables ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def labels_of(source: Source, split: str = "train") -> dict[str, str]:
+    return {item.key: source.class_ids[item.label] for item in source.splits[split]}
+
+
+FILES = {f"shots/{number}.jpg": jpeg(number) for number in range(6)}
+ROWS = [(f"shots/{number}.jpg", "bee" if number % 2 else "ant, red") for number in range(6)]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("titles", ["", "File{0}Label", "label{0}image"])
+@pytest.mark.parametrize(("suffix", "separator"), [("csv", ","), ("csv", ";"), ("tsv", "\t"), ("txt", "\t")])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_tables(tmp_path: Path, end: str, titles: str, suffix: str, separator: str, encoding: str) -> None:
+    folder(tmp_path, FILES)
+    lines = [titles.format(separator)] if titles else []
+    for name, label in ROWS:
+        label = f'"{label}"' if separator in label else label
+        lines.append(f"{label}{separator}{name}" if titles.startswith("label") else f"{name}{separator}{label}")
+    table = tmp_path / f"labels.{suffix}"
+    table.write_bytes((end.join(lines) + end).encode(encoding))
+    source = open_source(table)
+    assert source.class_ids == ("ant, red", "bee")
+    assert labels_of(source) == dict(ROWS)
+    assert source.splits["train"][1].read() == FILES["shots/1.jpg"]
+    assert source.upright
+
+
+def test_splits_groups_and_root_of_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder(tmp_path / "pictures", {f"{n}.jpg": jpeg(n) for n in range(40)})
+    lines = ["id,species,person,split"]
+    lines += [f"{n},{'ab'[n % 2]},{n // 4},{'test' if n < 4 else ''}" for n in range(39)] + ["39,,9,"]
+    (tmp_path / "labels.csv").write_text("\n".join(lines))
+    line = ["prepare", str(tmp_path / "labels.csv"), str(tmp_path / "store"), "--root", str(tmp_path / "pictures")]
+    assert main([*line, "--size", "8", "--group", "person"]) == 0
+    keys = keys_of(Store.open(tmp_path / "store"))
+    assert keys["test"] == {"0.jpg", "1.jpg", "2.jpg", "3.jpg"}
+    persons = {name: {int(key[:-4]) // 4 for key in split} for name, split in keys.items()}
+    assert not persons["train"] & persons["val"]
+    assert len(persons["val"]) == 1
+    assert "skipped 1 file or folder: 1 no label (as '39.jpg')" in capsys.readouterr().err
+
+
+def test_data_frames(tmp_path: Path) -> None:
+    folder(tmp_path, FILES)
+    content = {"note": [1.5] * 6, "file": [name for name, _ in ROWS], "label": [label for _, label in ROWS]}
+    for library in ("pandas", "polars"):
+        frame = pytest.importorskip(library).DataFrame(content)
+        assert labels_of(open_source(frame, root=tmp_path)) == dict(ROWS)
+    numbers = pytest.importorskip("pandas").DataFrame({"file": content["file"], "label": [0, 1, 10, 0, 1, None]})
+    with pytest.raises(UserError, match="the data frame: lists no pictures for training"):
+        open_source(numbers.assign(label=None), root=tmp_path)
+    source = open_source(numbers.dropna().astype({"label": int}), root=tmp_path)
+    assert source.class_ids == ("0", "1", "10")
+    assert len(source.splits["train"]) == 5
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("", "is empty"),
+        ("a.jpg,cat\n", "begins with no file that is in"),
+        ("shots/0.jpg,cat\nshots/9.jpg,dog", "line 2: there is no file 'shots/9.jpg' in"),
+        ("shots/0.jpg,cat\nshots/1.jpg", "line 2 has 1 columns"),
+        ("shots/0.jpg,cat\nshots/0.jpg,dog", "line 2: 'shots/0.jpg' for the second time"),
+        ("file,label,split\nshots/0.jpg,cat,later", "line 2: 'later' is no split"),
+        ("file,label,split\nshots/0.jpg,cat,val", "lists no pictures for training"),
+        ("shots/0.jpg,cat\nshots/1.jpg,cat", "one class only"),
+        ('shots/0.jpg,"cat\nshots/1.jpg,dog', "no table in UTF-8"),
+        ("shots/0.jpg,caf\udce9", "no table in UTF-8"),
+    ],
+)
+def test_bad_tables(tmp_path: Path, text: str, fault: str) -> None:
+    folder(tmp_path, FILES | {"labels.csv": text.encode(errors="surrogateescape")})
+    with pytest.raises(UserError, match=fault) as caught:
+        open_source(tmp_path / "labels.csv")
+    assert str(tmp_path / "labels.csv") in str(caught.value)
+
+
+def test_root_is_for_tables(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--root: only for a table"):
+        open_source(folder(tmp_path, pictures({"ant": 2, "bee": 2})), root=tmp_path)
+
+
+# ── zip archives ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def zipped(path: Path, files: dict[str, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return path
+
+
+@pytest.mark.parametrize("above", ["", "photos/", "a/photos/"])
+def test_a_zip_is_what_its_folder_would_be(tmp_path: Path, above: str) -> None:
+    files = {f"{split}/{key}": data for split in ("train", "val") for key, data in pictures({"a": 4, "b": 3}).items()}
+    files |= {"train/a/notes.txt": b"", "readme.md": b"", "val/b/.hidden.jpg": b"", "train/loose.jpg": jpeg(1)}
+    root = folder(tmp_path / "photos", files)
+    odd = {"__MACOSX/photos/._a.jpg": b"", "train/": b""}
+    packed = open_source(zipped(tmp_path / "p.zip", {above + name: data for name, data in (files | odd).items()}))
+    plain = open_source(root)
+    assert packed.class_ids == plain.class_ids
+    for name in ("train", "val"):
+        assert labels_of(packed, name) == labels_of(plain, name)
+        assert [item.read() for item in packed.splits[name]] == [item.read() for item in plain.splits[name]]
+    ignored = {line.rpartition(": ")[0].removeprefix(above) for line in packed.ignored}
+    assert {"train/a/notes.txt", "readme.md", "val/b/.hidden.jpg", "train/loose.jpg"} <= ignored
+    stores = [grow.prepare_grown(one, tmp_path / str(k), Options(8)) for k, one in enumerate((packed, plain))]
+    assert stores[0].fingerprint == stores[1].fingerprint
+
+
+def test_bad_archives(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="there are no pictures in this archive"):
+        open_source(zipped(tmp_path / "a.zip", {"a/notes.txt": b""}))
+    with pytest.raises(UserError, match="one class only"):
+        open_source(zipped(tmp_path / "b.zip", {"a/b/1.jpg": b"", "a/b/2.jpg": b""}))
+    whole = zipped(tmp_path / "c.zip", pictures({"a": 4, "b": 3}))
+    data = bytearray(whole.read_bytes())
+    data[60:90] = bytes(30)
+    whole.write_bytes(data)
+    source = open_source(whole)
+    store = grow.prepare_grown(source, tmp_path / "store", Options(8), max_bad=0.5)
+    assert "damaged or encrypted in the archive" in store.report()[0].why[0]
+    (tmp_path / "d.zip").write_bytes(bytes(data[:300]))
+    with pytest.raises(UserError, match="a file, where a folder, a zip archive or a table"):
+        open_source(tmp_path / "d.zip")

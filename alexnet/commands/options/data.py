@@ -25,9 +25,10 @@ class Prepare:
     """
 
     source: Annotated[Positional[str], arg(metavar="SOURCE")]
-    """Where the pictures are: a folder with one folder per class, or with train/ and val/ of such; the folder of
-    ILSVRC-2010 or -2012 as downloaded, of Tiny-ImageNet, CIFAR-10, Caltech-101 or -256, LabelMe, small NORB; or
-    synthetic: for the built-in set."""
+    """Where the pictures are: a folder with one folder per class, or with train/ and val/ of such, or a zip archive of
+    that; a CSV or TSV file with columns for file, label and perhaps split; the folder of ILSVRC-2010 or -2012 as
+    downloaded, of Tiny-ImageNet, CIFAR-10, Caltech-101 or -256, LabelMe, small NORB; or synthetic: for the built-in
+    set."""
     store: Annotated[Positional[Path], arg(metavar="STORE")]
     """The folder to make."""
     size: Annotated[int, arg(metavar="PIXELS")] = 256
@@ -42,8 +43,10 @@ class Prepare:
     seed: Annotated[int, arg(metavar="N")] = 0
     """Random seed that decides which pictures become "val"."""
     group: Annotated[str, option("PATTERN", default="each picture alone")] = ""
-    """Never part pictures whose paths agree in what this regular expression finds (in its parentheses, if it has some):
-    one person's, or one burst's. '([^/]+)_\\d+' keeps burst7_01.jpg and burst7_02.jpg together."""
+    """Never part pictures of one person or one burst: those whose paths agree in what this regular expression finds (in
+    its parentheses, if it has some), as '([^/]+)_\\d+' in a_01.jpg and a_02.jpg; or in this column of a CSV or TSV."""
+    root: Annotated[Path | None, option("FOLDER", default="that of the CSV or TSV file")] = None
+    """Folder of the files that a CSV or TSV file names."""
     background: bool = False
     """Keep the clutter of a Caltech set as a class."""
     decode: Decode = "full"

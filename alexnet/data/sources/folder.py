@@ -2,14 +2,16 @@
 
 import os
 import unicodedata
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from alexnet.data.sources.base import (
     FileReader,
+    Reader,
     Source,
     SourceSplit,
     check,
@@ -22,6 +24,7 @@ from alexnet.data.sources.base import (
 from alexnet.data.sources.class_text import MOST_BYTES, WNID, entries_in
 from alexnet.data.sources.found import Folder, read_tree
 from alexnet.data.sources.layouts import refuse_other_layouts, split_names, unwrapped
+from alexnet.data.sources.zipped import ZipReader, read_zip
 from alexnet.errors import UserError
 from alexnet.files.atomic import read_bounded
 from alexnet.text import counted
@@ -37,28 +40,41 @@ def open_folder(root: Path, own: Collection[Path] = ()) -> Source:
     ``UserError`` for a layout whose folders are not classes; the message names the layout and the folder to pass.
     """
     listing = Listing(root)
-    tree = read_tree(root, "", listing.ignored, own)
+    return _of_tree(read_tree(root, "", listing.ignored, own), listing, partial(FileReader, root))
+
+
+def open_zip(path: Path) -> Source:
+    """A zip archive of what `open_folder` takes; the folders around it do not matter. Raises as that does."""
+    listing = Listing(path, packed=True)
+    tree, archive, above = read_zip(path, listing.ignored)
+    return _of_tree(tree, listing, lambda names: ZipReader(archive, [above + name for name in names]))
+
+
+def _of_tree(tree: Folder, listing: "Listing", reader: Callable[[list[str]], Reader]) -> Source:
+    root = listing.root
     folders = find_splits(tree, listing) or {"train": tree}
     train = folders["train"]
     listing.notes += refuse_other_layouts(train, root)
     for folder in folders.values():
         listing.loose(folder)
     class_ids = tuple(in_order(train.folders))
-    splits = {"train": of_classes(root, [train.folders[class_id] for class_id in class_ids])}
+    splits = {"train": of_classes(root, [train.folders[class_id] for class_id in class_ids], reader)}
     for name, folder in folders.items():
         if name != "train" and (found := match_classes(name, folder, train, listing)):
-            splits[name] = of_classes(root, [found.get(same_name(class_id)) for class_id in class_ids])
+            splits[name] = of_classes(root, [found.get(same_name(class_id)) for class_id in class_ids], reader)
     source = listing.source("folder", class_ids, "sorted folder name", splits)
     return replace(source, upright=not all(map(WNID.fullmatch, class_ids)))  # wnids: ImageNet's pictures
 
 
 @dataclass
 class Listing:
-    """What is found in the folder of a source besides items: ``ignored`` for the report, ``notes`` for the screen."""
+    """What is found in the folder of a source besides items: ``ignored`` for the report, ``notes`` for the screen.
+    ``packed``: it is an archive."""
 
     root: Path
     ignored: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    packed: bool = False
 
     def classes(self, folder: str) -> dict[str, Folder]:
         """Class → its folder in ``root/folder``, sorted. Pictures outside of them are ignored."""
@@ -80,7 +96,7 @@ class Listing:
     def loose(self, folder: Folder) -> None:
         """Ignore the pictures outside of the class folders."""
         for name in folder.pictures:
-            there = (self.root / name).exists()
+            there = self.packed or (self.root / name).exists()
             self.ignored.append(f"{name}: {'in no class folder' if there else 'a link that leads nowhere'}")
 
     def source(self, kind: str, ids: Names, order: str, splits: dict[str, SourceSplit], names: Names = ()) -> Source:
@@ -162,8 +178,11 @@ def same_name(name: str) -> str:
     return unicodedata.normalize("NFC", name).casefold()
 
 
-def of_classes(root: Path, folders: Iterable[Folder | None]) -> SourceSplit:
-    """The pictures in these folders, one for each class, in the order of their paths; None: no pictures of it."""
+def of_classes(
+    root: Path, folders: Iterable[Folder | None], reader: Callable[[list[str]], Reader] | None = None
+) -> SourceSplit:
+    """The pictures in these folders, one for each class, in the order of their paths; None: no pictures of it.
+    ``reader``: makes what reads these paths; by default `FileReader`."""
     names: list[str] = []
     counts: list[int] = []
     for folder in folders:
@@ -172,12 +191,16 @@ def of_classes(root: Path, folders: Iterable[Folder | None]) -> SourceSplit:
             raise UserError(f"{root / folder.path}: an empty class folder: add pictures or remove it")
         names += of_class
         counts.append(len(of_class))
-    return of_files(root, names, np.repeat(np.arange(len(counts)), counts))
+    return of_files(root, names, np.repeat(np.arange(len(counts)), counts), reader)
 
 
-def of_files(root: Path, names: list[str], labels: np.ndarray) -> SourceSplit:
+def of_files(
+    root: Path, names: list[str], labels: np.ndarray, reader: Callable[[list[str]], Reader] | None = None
+) -> SourceSplit:
     """These files (paths below ``root``); their keys are their paths, see ``key_of``."""
-    return SourceSplit([key_of(name) for name in names], labels.astype(np.int64), FileReader(root, names))
+    return SourceSplit(
+        [key_of(name) for name in names], labels.astype(np.int64), (reader or partial(FileReader, root))(names)
+    )
 
 
 def human_names(root: Path, class_ids: tuple[str, ...]) -> tuple[str, ...]:

@@ -131,17 +131,24 @@ def why_no_picture(entry: "os.DirEntry[str]") -> str:
 
     A broken link is not skipped: reading it fails, and that puts its name into the report.
     """
-    name = entry.name.lower()
+    folder = is_folder(entry)
+    reason = why_skipped(entry.name, folder)
+    return reason or ("" if folder or _is_file(entry) else "neither a file nor a folder")
+
+
+def why_skipped(name: str, folder: bool) -> str:
+    """As `why_no_picture`, by the name of a file or ``folder`` alone."""
+    name = name.lower()
     if name.startswith("."):
         return HIDDEN
     if name in LEFT_BY_SYSTEM or name.endswith(STREAMS) or FOUND_BY_CHKDSK.fullmatch(name):
         return SYSTEM
-    if is_folder(entry):
+    if folder:
         return ""
     stem, dot, suffix = name.rpartition(".")
     if suffix in (NOT_PICTURES if dot and stem else TEXTS) or name.endswith("~"):
         return BY_SUFFIX
-    return "" if _is_file(entry) else "neither a file nor a folder"
+    return ""
 
 
 def is_folder(entry: "os.DirEntry[str]") -> bool:

@@ -23,7 +23,7 @@ ORIENTATION = re.compile(r"EXIF orientation \d (applied|not applied)")
 """A note of the decoder."""
 
 
-def open_shown(spec: str | Path, own: tuple[Path, ...], **options: Any) -> Source:
+def open_shown(spec: Any, own: tuple[Path, ...], **options: Any) -> Source:
     """`open_source`, with progress where the built-in set has to be drawn. `own`: what the command makes, which may be
     inside the source."""
     if any(path.exists() for path in own):
