@@ -1,5 +1,6 @@
 """The command line as a shell sees it: exit codes, messages, help, completion."""
 
+import csv
 import io
 import itertools
 import json
@@ -10,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
 from contextlib import redirect_stdout, suppress
 from dataclasses import dataclass
@@ -627,7 +629,61 @@ def test_predict_answers_each_picture_and_names_those_it_can_t_read(
     assert re.search(r"(red|green) +\d+\.\d ?%", capsys.readouterr().out)
 
 
-@pytest.mark.parametrize("options", [["--top", "0", "x.jpg"], []])
+def test_predict_writes_a_table_and_sorts_copies(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos = shutil.copytree(trained / "pictures", tmp_path / "photos")
+    (photos / "broken.jpg").write_bytes(b"no picture")
+    before = {path: path.read_bytes() for path in photos.rglob("*.*")}
+    line = ["predict", str(trained / "run"), str(photos), "--csv", str(tmp_path / "answers.csv")]
+    assert cli.main([*line, "--move-into", str(tmp_path / "sorted"), "--yes"]) == 1, "one can't be read"
+    said = capsys.readouterr()
+    assert f"{tmp_path / 'sorted'}: copies of 20 pictures in" in said.err
+    rows = list(csv.DictReader((tmp_path / "answers.csv").read_text().splitlines()))
+    assert len(rows) == 21
+    assert [row["error"] != "" for row in rows] == [row["file"].endswith("broken.jpg") for row in rows]
+    answers = Counter(row["answer"] for row in rows if not row["error"])
+    assert all(row["answer"] == row["class_1"] and float(row["probability_1"]) >= 0.5 for row in rows if row["answer"])
+    copies = list((tmp_path / "sorted").rglob("*.png"))
+    assert Counter(path.parent.name for path in copies) == answers
+    assert sorted(path.read_bytes() for path in copies) == sorted(
+        data for path, data in before.items() if path.suffix == ".png"
+    )
+    assert {path: path.read_bytes() for path in photos.rglob("*.*")} == before
+    assert cli.main([*line, "--move-into", str(tmp_path / "sorted"), "--yes"]) == 1
+    assert "--move-into needs a new or an empty folder" in capsys.readouterr().err
+    (photos / "broken.jpg").unlink()
+    monkeypatch.setattr(sys, "stdin", io.StringIO("no\n"))
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
+    assert cli.main([*line, "--move-into", str(tmp_path / "links"), "--link", "--threshold", "1"]) == 0
+    said = capsys.readouterr()
+    assert said.out.count(": don't know\n") == 20
+    assert "Sort links to 20 pictures into" in said.err
+    assert not (tmp_path / "links").exists()
+    assert cli.main([*line, "--move-into", str(tmp_path / "links"), "--link", "--threshold", "1", "--yes"]) == 0
+    links = list((tmp_path / "links" / "don't know").iterdir())
+    assert len(links) == 20
+    assert {path.resolve() for path in links} == set(before) - {photos / "broken.jpg"}
+    capsys.readouterr()
+    assert cli.main([*line[:2], str(photos / "red" / "0.png"), "--json", "--threshold", "1"]) == 0
+    assert json.loads(capsys.readouterr().out)["answer"] is None
+    notes = tmp_path / "notes.csv"
+    notes.write_text("mine")
+    assert cli.main([*line[:3], "--csv", str(notes)]) == 1
+    assert notes.read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--top", "0", "x.jpg"],
+        [],
+        ["x.jpg", "--threshold", "2"],
+        ["x.jpg", "--yes"],
+        ["-", "--move-into", "sorted", "--yes"],
+        ["x.jpg", "--move-into", "sorted"],
+    ],
+)
 def test_predict_refuses_what_it_can_t_answer(
     trained: Path, options: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:

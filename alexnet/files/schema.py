@@ -82,7 +82,7 @@ class Range:
 
 
 def check_ranges(options: Any) -> None:
-    """Raises UsageError for an option (a field of a dataclass) whose number lies below the `Range` in its type."""
+    """Raises UsageError for an option (a field of a dataclass) whose number lies outside the `Range` in its type."""
     for name, hint in get_type_hints(type(options), include_extras=True).items():
         value, option = getattr(options, name), option_name(name)
         kinds = (hint, *get_args(hint))  # of a `Range`, or of a union with None
@@ -91,6 +91,8 @@ def check_ranges(options: Any) -> None:
                 raise UsageError(f"{option} {value}: a finite number is needed.")
             if value is not None and value < limits.low:
                 raise UsageError(f"{option} {value}: at least {limits.low:g} is needed.")
+            if value is not None and value > limits.high:
+                raise UsageError(f"{option} {value}: at most {limits.high:g} is possible.")
 
 
 Count = Annotated[int, Range()]

@@ -13,6 +13,7 @@ from alexnet.measure.accuracy import Counts, count
 from alexnet.measure.evaluation import ClassCounts, Evaluation
 from alexnet.measure.predict import Failure, Prediction
 from alexnet.measure.probabilities import Probabilities
+from alexnet.measure.sorting import UNSURE, answer
 from alexnet.text import counted, first_few, printable, table
 
 VIEW_NAMES = {1: "centre", 5: "five views", 9: "nine views", 10: "ten views"}
@@ -184,8 +185,11 @@ def _counts_as_json(counts: Counts) -> dict[str, float]:
 # ── predictions ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def describe_prediction(prediction: Prediction, width: int = 80, encoding: str | None = None) -> str:
-    """The picture's name, a line with a bar for each label, and what was odd about the file, `width` cells wide."""
+def describe_prediction(
+    prediction: Prediction, width: int = 80, encoding: str | None = None, threshold: float = 0.0
+) -> str:
+    """The picture's name, "don't know" if no class reaches `threshold`, a line with a bar for each label, and what was
+    odd about the file, `width` cells wide."""
     width = min(width, WIDEST)
     names = min(NAME_CELLS, width // 2, max(cell_len(label.name) for label in prediction.labels))
     room = max(0, width - names - len("  " + "  100.0%  "))
@@ -194,7 +198,8 @@ def describe_prediction(prediction: Prediction, width: int = 80, encoding: str |
         for label in prediction.labels
     ]
     notes = [f"  note: {note}" for note in prediction.notes]
-    return "\n".join(line.rstrip() for line in (printable(prediction.name), *lines, *notes))
+    title = printable(prediction.name) + (f": {UNSURE}" if answer(prediction, threshold) == UNSURE else "")
+    return "\n".join(line.rstrip() for line in (title, *lines, *notes))
 
 
 def bar(share: float, cells: int, encoding: str | None = None) -> str:
@@ -213,9 +218,12 @@ def fitted(name: str, cells: int, pad: bool = False) -> str:
     return set_cell_size(name, cells) if pad else name
 
 
-def prediction_as_json(found: Prediction | Failure) -> dict[str, Any]:
-    """{"file", "labels": [{"class", "id", "probability"}], "notes" if there are any}, or {"file", "error"}."""
+def prediction_as_json(found: Prediction | Failure, threshold: float = 0.0) -> dict[str, Any]:
+    """{"file", "labels": [{"class", "id", "probability"}], "notes" if there are any, "answer" if there is a `threshold`
+    (null below it)}, or {"file", "error"}."""
     if isinstance(found, Failure):
         return {"file": found.name, "error": found.reason}
     notes: dict[str, Sequence[str]] = {"notes": found.notes} if found.notes else {}
-    return {"file": found.name, "labels": to_json(found.labels), **notes}
+    name = answer(found, threshold)
+    answered = {"answer": None if name == UNSURE else name} if threshold else {}
+    return {"file": found.name, "labels": to_json(found.labels), **notes, **answered}

@@ -53,6 +53,7 @@ class Predict:
     Examples:
         alexnet predict runs/photos cat.jpg dog.png
         alexnet predict runs/photos holiday/ --json > answers.jsonl
+        alexnet predict runs/photos holiday/ --csv answers.csv --move-into sorted/ --threshold 0.6
         curl -s https://example.org/cat.jpg | alexnet predict runs/photos -
     """
 
@@ -65,6 +66,16 @@ class Predict:
     """How many classes to print."""
     json: bool = False
     """Print one JSON object per line: file, labels with class, id and probability, notes; or file and error."""
+    csv: Annotated[Path | None, option("FILE", default="not written")] = None
+    """Also write a table: file, answer, error, and the --top classes with their probabilities."""
+    threshold: Annotated[float, arg(metavar="P"), Range(0, 1)] = 0.0
+    """The answer is "don't know" where the most probable class has a probability below P, 0 to 1."""
+    move_into: Annotated[Path | None, option("FOLDER", default="nothing is copied")] = None
+    """Sort copies of the pictures into FOLDER/ANSWER, after a question. The originals stay where they are."""
+    link: bool = False
+    """With --move-into: make symbolic links instead of copies."""
+    yes: bool = False
+    """With --move-into: don't ask."""
     save_probabilities: SaveProbabilities = None
     compute: ComputeOptions = Compute()
 
