@@ -18,11 +18,13 @@ The rules, so that no picture is changed silently (``Decoded.notes`` names each 
   drawings and files whose reading would start another program.
 """
 
+import importlib
 import io
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import PurePosixPath
 from typing import Any, cast
 
@@ -68,6 +70,7 @@ FORMATS_OF_SUFFIX: dict[str, tuple[str, ...]] = {
     ".bmp": ("BMP",),
     ".ico": ("ICO",),
     ".avif": ("AVIF",),
+    **dict.fromkeys((".heic", ".heif"), ("HEIC",)),
 }
 
 CAMERA_RAW_NAMED = re.compile(
@@ -193,8 +196,7 @@ def _rgb_picture(
     data: bytes, name: str, exif: bool, limit_pixels: int, notes: list[str], at_least: int | None
 ) -> Image.Image:
     """``at_least``: what the shorter side must keep where libjpeg scales; None: no scaling."""
-    _refuse_camera_raw(data, name)
-    with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
+    with _opened(data, name, limit_pixels) as picture:
         _refuse_bomb(picture.size, limit_pixels, name)
         _note_suffix(picture, name, notes)
         samples = _samples(picture)
@@ -212,6 +214,45 @@ def _rgb_picture(
             rgb = _turned(rgb, _orientation(picture, notes), exif, notes)
         _note_frames(picture, notes)
     return rgb
+
+
+def _opened(data: bytes, name: str, limit_pixels: int) -> Image.Image:
+    """The picture, not decoded yet, as Pillow opens it; or decoded by another library, if that is installed: HEIC by
+    pillow-heif, camera RAW by rawpy. Both turn it as its format says."""
+    kind = unread("camera_raw")
+    if not _is_camera_raw(data, name):
+        try:
+            return Image.open(io.BytesIO(data), formats=FORMATS)
+        except UnidentifiedImageError:
+            if (kind := described(data)) not in (unread("camera_raw"), unread("heic")):
+                raise
+    form, needed, read = (
+        ("HEIC", "pillow_heif", _from_heic) if kind == unread("heic") else ("camera RAW", "rawpy", _developed)
+    )
+    try:
+        library = importlib.import_module(needed)
+    except ImportError:
+        raise Undecodable(kind, name) from None
+    try:
+        picture = read(library, data, partial(_refuse_bomb, limit_pixels=limit_pixels, name=name))
+    except (Undecodable, MemoryError):
+        raise
+    except Exception as error:  # these libraries raise errors of their own
+        raise Undecodable(f"a {form} picture, damaged or of a kind that {needed} cannot read: {error}", name) from None
+    picture.format = form
+    return picture
+
+
+def _from_heic(pillow_heif: Any, data: bytes, check_size: Callable[[tuple[int, int]], None]) -> Image.Image:
+    found = pillow_heif.open_heif(data)
+    check_size(found.size)
+    return Image.frombytes(found.mode, found.size, bytes(found.data), "raw", found.mode, found.stride)
+
+
+def _developed(rawpy: Any, data: bytes, check_size: Callable[[tuple[int, int]], None]) -> Image.Image:
+    with rawpy.imread(io.BytesIO(data)) as raw:
+        check_size((raw.sizes.width, raw.sizes.height))
+        return Image.fromarray(raw.postprocess(use_camera_wb=True))
 
 
 def _refuse_bomb(size: tuple[int, int], limit_pixels: int, name: str) -> None:
@@ -339,10 +380,10 @@ def _note_frames(picture: Image.Image, notes: list[str]) -> None:
         notes.append("first of several frames")
 
 
-def _refuse_camera_raw(data: bytes, name: str) -> None:
-    """Many RAW formats of cameras are TIFFs whose first picture is a thumbnail."""
+def _is_camera_raw(data: bytes, name: str) -> bool:
+    """Whether a TIFF is one of the many RAW formats of cameras that are TIFFs, whose first picture is a thumbnail."""
     if not data.startswith((b"II*\0", b"MM\0*")):
-        return
+        return False
     raw = bool(CAMERA_RAW_NAMED.search(name)) or data[8:10] == b"CR"
     with suppress(Exception), capturing():  # a damaged directory is reported by Pillow
         first = _tiff_directory(data, int.from_bytes(data[4:8], "little" if data[:1] == b"I" else "big"))
@@ -350,8 +391,7 @@ def _refuse_camera_raw(data: bytes, name: str) -> None:
         raw = raw or any(
             TIFF_OF_CAMERAS & {*tags} or tags.get(TIFF_PHOTOMETRIC) in TIFF_MOSAICS for tags in (first, *inner)
         )
-    if raw:
-        raise Undecodable(unread("camera_raw"), name)
+    return raw
 
 
 def _tiff_directory(data: bytes, offset: int) -> Mapping[int, Any]:

@@ -266,7 +266,7 @@ def test_the_thumbnail_of_a_camera_raw_file_is_not_taken_for_the_picture(name: s
     for tag, value in tags.items():
         directory[tag] = value
     data = encoded(Image.new("RGB", (160, 120)), "TIFF", tiffinfo=directory)
-    with pytest.raises(Undecodable, match="camera RAW file: develop it"):
+    with pytest.raises(Undecodable, match="camera RAW"):
         decode(data, name)
     assert decode(encoded(Image.new("RGB", (160, 120)), "TIFF", tiffinfo={271: "NIKON"}), "a.tif").notes == ()
 
@@ -595,3 +595,46 @@ def test_at_once_the_limits_hold_too() -> None:
         make_record(data, limit_pixels=19_999)
     with pytest.raises(ValueError, match="size"):
         make_record(data, size=0)
+
+
+# ── pictures that other libraries read ───────────────────────────────────────────────────────────────────────────
+
+
+def test_heic_is_read_where_pillow_heif_is_installed(odd: Path) -> None:
+    pillow_heif = pytest.importorskip("pillow_heif")
+    pixels = read(odd, "exif/Landscape_1.jpg").pixels
+    file = io.BytesIO()
+    pillow_heif.from_bytes("RGB", pixels.shape[1::-1], pixels.tobytes()).save(file, quality=95)
+    found = decode(file.getvalue(), "a.heic")
+    assert found.notes == ()
+    assert found.pixels.shape == pixels.shape
+    assert np.abs(found.pixels.astype(int) - pixels).mean() < 5
+    assert decode(file.getvalue(), "a.jpg").notes == ("HEIC named .jpg",)
+    with pytest.raises(Undecodable, match="decompression bomb"):
+        decode(file.getvalue(), limit_pixels=100)
+    with pytest.raises(Undecodable):
+        decode(file.getvalue()[:500])
+
+
+def dng(mosaic_hw: np.ndarray) -> bytes:
+    """A DNG file of these 16-bit samples, RGGB."""
+    tags, ratio = TiffImagePlugin.ImageFileDirectory_v2(), TiffImagePlugin.IFDRational
+    rows, columns = mosaic_hw.shape
+    tags.update({254: 0, 256: columns, 257: rows, 258: 16, 259: 1, 262: 32803, 271: "A", 272: "B", 277: 1, 278: rows})
+    tags.update({279: 2 * mosaic_hw.size, 33421: (2, 2), 33422: b"\0\1\1\2", 50706: b"\1\4\0\0", 50708: "A B"})
+    tags.update({50714: 0, 50717: 65535, 50778: 21, 50728: (ratio(1), ratio(1), ratio(1))})
+    identity = tuple(ratio(int(row == column)) for row in range(3) for column in range(3))
+    tags.tagtype |= {50721: 10, 50728: 5, 33422: 1, 50706: 1, 33421: 3}
+    tags[50721] = identity
+    head = b"II*\0" + (8).to_bytes(4, "little")
+    tags[273] = 0  # counted from the end of the directory
+    return head + tags.tobytes(8) + mosaic_hw.astype("<u2").tobytes()
+
+
+def test_camera_raw_is_developed_where_rawpy_is_installed() -> None:
+    pytest.importorskip("rawpy")
+    mosaic = np.full((64, 96), 20_000)
+    mosaic[:, 48:] = 50_000
+    found = decode(dng(mosaic), "a.dng")
+    assert found.pixels.shape == (64, 96, 3)
+    assert found.pixels[:, :40].mean() + 30 < found.pixels[:, 56:].mean()

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from torch.utils.data import DataLoader
 
 from alexnet.cli import main
 from alexnet.data.sources import open_source
@@ -15,6 +17,7 @@ from alexnet.data.sources.base import Source
 from alexnet.data.store import grow
 from alexnet.data.store.read import Store
 from alexnet.data.store.records import Options
+from alexnet.data.torch_dataset import StoreDataset
 from alexnet.errors import UsageError, UserError
 from alexnet.images.decode import make_record
 
@@ -339,3 +342,24 @@ def test_bad_archives(tmp_path: Path) -> None:
     (tmp_path / "d.zip").write_bytes(bytes(data[:300]))
     with pytest.raises(UserError, match="a file, where a folder, a zip archive or a table"):
         open_source(tmp_path / "d.zip")
+
+
+# ── for PyTorch ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("format", ["raw", "jpeg"])
+def test_a_split_is_a_dataset(tmp_path: Path, format: str) -> None:
+    root = folder(tmp_path / "photos", pictures({"ant": 5, "bee": 4}))
+    options = Options(16, format=format)  # pyright: ignore[reportArgumentType]
+    split = grow.prepare_grown(open_source(root), tmp_path / "store", options).splits["train"]
+    dataset = StoreDataset(tmp_path / "store", "train", transform=torch.Tensor.float)
+    assert (len(dataset), dataset.classes, dataset.targets) == (9, ["ant", "bee"], split.labels.tolist())
+    expected = split.read(np.arange(9)).transpose(0, 3, 1, 2)
+    for workers in (0, 1):
+        loader = DataLoader(dataset, 4, num_workers=workers, multiprocessing_context="spawn" if workers else None)
+        batches = list(loader)
+        assert np.array_equal(np.concatenate([found.numpy() for found, _ in batches]), expected)
+        assert np.concatenate([labels.numpy() for _, labels in batches]).tolist() == split.labels.tolist()
+    assert dataset[-1][1] == split.labels[-1]
+    with pytest.raises(IndexError):
+        dataset[9]
