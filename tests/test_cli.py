@@ -510,7 +510,7 @@ def test_prepare_hands_every_option_on(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_train_hands_every_option_on(monkeypatch: pytest.MonkeyPatch) -> None:
     handed: list[TrainOptions] = []
     monkeypatch.setattr("alexnet.commands.train.ready_store", lambda pictures, run: (pictures, run))
-    monkeypatch.setattr("alexnet.train.loop.train", lambda store, run, options, resume, team: handed.append(options))
+    monkeypatch.setattr("alexnet.train.loop.train", lambda store, run, options, **_: handed.append(options))
     line = "train s --out r --net zfnet --lr 0.5 --from other --no-mirror --colour-noise off --freeze conv1 --snapshots"
     line += " --keep last"
     assert cli.main(line.split()) == 0
@@ -550,9 +550,7 @@ def test_train_says_with_which_command_lines_to_allow_more_bad_files(
     prepare, train = re.findall(r"alexnet (prepare .+?) --max-bad SHARE; then: alexnet (train .+) …", message)[0]
     assert cli.main([*shlex.split(prepare), "--max-bad", "0.2"]) == 0
     handed: list[Path] = []
-    monkeypatch.setattr(
-        "alexnet.train.loop.train", lambda store, run, options, resume, team: handed.extend([store.path, run])
-    )
+    monkeypatch.setattr("alexnet.train.loop.train", lambda store, run, options, **_: handed.extend([store.path, run]))
     assert cli.main(shlex.split(train)) == 0
     assert handed == [tmp_path / "run.store", run]
 

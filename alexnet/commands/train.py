@@ -8,8 +8,10 @@ from alexnet.features.linear_head import train_linear_head
 from alexnet.nets.table import with_width
 from alexnet.parallel import traffic
 from alexnet.parallel.launch import launched
+from alexnet.terminal import progress, say
 from alexnet.train import loop
 from alexnet.train.checks import balanced_weights, check_options, with_kept_weights
+from alexnet.train.find_learning_rate import find_learning_rate, write_sweep
 from alexnet.train.options import TrainOptions
 
 
@@ -21,13 +23,24 @@ def run(options: Train) -> None:
             network = with_width(network, training.width)
             print(traffic.describe(network, team.grid, training.input_size), flush=True)
         store = ready_store(options.store, options.out) if team.alone else Store.open(options.store)
+        if options.find_learning_rate:
+            suggest_learning_rate(store, options, training)
+            return
         if options.balance and not team.alone:
             raise UsageError("--balance: works in one process only. Leave it out under torchrun.")
-        weights = {"sample_weights": balanced_weights(store.splits["train"].labels)} if options.balance else {}
+        weights = balanced_weights(store.splits["train"].labels) if options.balance else None
         if training.head == "linear":
-            train_linear_head(store, options.out, training, resume=options.resume, **weights)
+            train_linear_head(store, options.out, training, resume=options.resume, sample_weights=weights)
         else:
             training = with_kept_weights(training, store, options.out)
-            loop.train(store, options.out, training, resume=options.resume, team=team, **weights)
+            loop.train(store, options.out, training, resume=options.resume, team=team, sample_weights=weights)
     if team.leads:
         print(options.out)
+
+
+def suggest_learning_rate(store: Store, options: Train, training: TrainOptions) -> None:
+    with progress("updates") as report:
+        sweep = find_learning_rate(store, training, report)
+    for path in write_sweep(sweep, options.out, store, training):
+        say(str(path))
+    print(f"--learning-rate {sweep.suggested:.2g}")

@@ -62,6 +62,9 @@ class Train:
     """Resume the run in RUN, with the options it was started with."""
     balance: bool = False
     """Weigh each training picture's loss by the inverse of its class's size, so that all classes count alike."""
+    find_learning_rate: bool = False
+    """Instead of training, try learning rates from 1e-5 to 1 on some updates, draw the loss over them into
+    RUN-learning-rate.png and suggest one."""
     show_traffic: bool = False
     """First print how many numbers the processes exchange, per picture and layer, forward and backward."""
     options: Annotated[TrainArguments, arg(name="")] = TrainArguments()
