@@ -1,4 +1,4 @@
-"""Dropout ([A] §4.2), its masks a function of where a batch stands in a training run.
+"""Dropout ([A] §4.2), its masks a function of the position of a batch in a training run.
 
 B pictures · U units.
 """
@@ -14,7 +14,7 @@ from alexnet.nets.table import Dropout
 
 @dataclass(frozen=True)
 class Position:
-    """Where in a training run a batch stands. A dropout mask is a function of it, not of a generator's state, so a
+    """The position of a batch in a training run. A dropout mask is a function of it, not of a generator's state, so a
     resumed run repeats itself.
 
     `pictures` (B,) are the pictures' numbers in their set; `everyone`: those of all processes, for layers that see the
@@ -65,8 +65,8 @@ def uniform_by_position(position: Position, layer: str, units: int, first: int =
     key = _scramble(position.pictures.to(torch.int64) ^ _string_key(f"{position.seed}:{position.epoch}:{layer}"))
     unit = torch.arange(first, first + units, device=key.device, dtype=torch.int64) * 0x9E3779B9
     rows = max(1, FEW // units) if key.device.type == "cpu" else max(1, len(key))
-    parts = [_scramble((part[:, None] + unit) & 0xFFFFFFFF).to(torch.float32) for part in key.split(rows)]
-    return torch.cat(parts) / 2**32
+    hashes = [_scramble((some[:, None] + unit) & 0xFFFFFFFF).to(torch.float32) for some in key.split(rows)]
+    return torch.cat(hashes) / 2**32
 
 
 FEW = (1 << 15) - 1

@@ -11,7 +11,7 @@ operations only (`kernels.is_ordinary`).
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -19,6 +19,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from alexnet import kernels
+from alexnet.choices import Overlap
 from alexnet.geometry import Window
 from alexnet.nets.dropout import DropUnits
 from alexnet.nets.table import Activation, BatchNorm, Conv, Dense, Dropout, Local, Norm, Pool, SpatialNorm, Weighted
@@ -63,7 +64,7 @@ class WeightedLayer:
         return working_values(self.weight, dtype), working_values(self.bias, dtype)
 
     def by_columns(self, x: Tensor, weight: Tensor, bias: Tensor, layer: Callable[..., Tensor]) -> Tensor:
-        """`layer(x, weight, bias)` for each column alone, on those parts of `x` that it reads."""
+        """`layer(x, weight, bias)` for each column alone, on those columns of `x` that it reads."""
         columns, readers = x.chunk(self.columns_below, dim=1), len(self.reads)
         parts = zip(self.reads, weight.chunk(readers), bias.chunk(readers), strict=True)
         return torch.cat([layer(torch.cat([columns[c] for c in read], dim=1), w, b) for read, w, b in parts], dim=1)
@@ -103,9 +104,8 @@ class Convolution(WeightedLayer):
     def without_padding(self, x: Maps) -> Maps:
         """The convolution of a patch that already holds all that its windows read, padding included."""
         if self.folds:
-            return kernels.strided_convolution(
-                x, *self.in_type(x.dtype), Window(self.window.kernel, self.window.stride)
-            )
+            window = Window(self.window.kernel, self.window.stride)
+            return kernels.strided_convolution(x, *self.in_type(x.dtype), window)
         return self._convolve(x, 0, *self.in_type(x.dtype))
 
     def change(self, x: Maps) -> Maps:
@@ -150,11 +150,8 @@ class GroupedConvolution(Convolution, nn.Conv2d):
 
     def __init__(self, layer: Layer, row: Conv, groups: int) -> None:
         maps_below = maps_read_by(layer, row) * groups
-        super().__init__(
-            *(maps_below, row.maps, row.kernel, row.stride, layer.window.before),
-            groups=groups,
-            device="meta",  # _wire allocates
-        )
+        sizes = maps_below, row.maps, row.kernel, row.stride, layer.window.before
+        super().__init__(*sizes, groups=groups, device="meta")  # _wire allocates
         self._wire(layer, row)
 
 
@@ -301,19 +298,13 @@ class MaxPool(nn.MaxPool2d):
         """The maxima and their positions: the switches of [Z] §2.1, indices row·W + column into each map of `x`.
 
         Of equal values the first, row by row, is the maximum (the 2012 code credits all of them)."""
-        ceil = self.window.rounding == "ceil"
-        return F.max_pool2d(x, self.window.kernel, self.window.stride, ceil_mode=ceil, return_indices=True)
+        return F.max_pool2d(x, self.kernel_size, self.stride, ceil_mode=self.ceil_mode, return_indices=True)
 
     def adjoint(self, y: Maps, x: Maps) -> Maps:
         return unpool(y, self.with_switches(x)[1], (x.shape[-2], x.shape[-1]))
 
 
-def unpool(
-    y: Maps,
-    switches: Int[Tensor, "B C H2 W2"],
-    size: tuple[int, int],
-    overlap: Literal["add", "overwrite"] = "add",
-) -> Maps:
+def unpool(y: Maps, switches: Int[Tensor, "B C H2 W2"], size: tuple[int, int], overlap: Overlap = "add") -> Maps:
     """Put each value back at its position, zeros elsewhere, on maps of `size` (H, W). Where windows overlap, several
     values may share a position: "add" sums them (the exact transpose), "overwrite" keeps the largest in magnitude."""
     flat = y.new_zeros(*y.shape[:2], size[0] * size[1])
@@ -327,7 +318,7 @@ def unpool(
 
 
 class AveragePool(nn.AvgPool2d):
-    """Mean over the part of each window that lies inside the map (2012 code)."""
+    """Mean over each window, clipped to the map (2012 code)."""
 
     def __init__(self, layer: Layer) -> None:
         window = layer.window

@@ -20,14 +20,7 @@ from alexnet.kernels.reference import at_least_float32
 from alexnet.nets import zoo
 from alexnet.nets.dropout import DropUnits, Position
 from alexnet.nets.init import Initialisation, initialise
-from alexnet.nets.layers import (
-    Convolution,
-    MaxPool,
-    ResponseNorm,
-    SpatialResponseNorm,
-    adjoint,
-    module_for,
-)
+from alexnet.nets.layers import Convolution, MaxPool, ResponseNorm, SpatialResponseNorm, adjoint, module_for
 from alexnet.nets.table import Table, with_width
 from alexnet.nets.trace import Layer, trace
 from alexnet.nets.working_copies import WorkingCopies
@@ -199,7 +192,7 @@ class Network(nn.Module):
         return self.layers[: min(absent, default=len(self.layers))]
 
     def check_computable(self, name: str) -> None:
-        """Raises UserError if the row `name` is not there, or needs weights that are missing."""
+        """Raises UserError if the row `name` does not exist, or needs weights that are missing."""
         if self.layer(name) not in self.computable_layers:
             last = self.computable_layers[-1].row.name if self.computable_layers else "none"
             raise UserError(
@@ -238,7 +231,7 @@ class Network(nn.Module):
 
 
 FUSED_ORDER = ("relu", "norm", "inside", "relu", "pool")
-"""[ReLU] [norm] [norm inside each map] [ReLU] [max-pool by the ceil rule] are one kernel, if norm or pool is there."""
+"""[ReLU] [norm] [norm inside each map] [ReLU] [max-pool by the ceil rule] are one kernel if any is a norm or a pool."""
 
 
 def _fusible(modules: Sequence[object], names: Sequence[str], stops: Collection[str]) -> list[nn.Module]:

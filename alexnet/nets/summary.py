@@ -26,10 +26,12 @@ def describe(table: Table, batch: int = 1, input_size: int | None = None) -> str
         counts = (units, layer.parameters, layer.macs, out.units * FLOAT_BYTES * batch)
         totals = [total + count for total, count in zip(totals, counts, strict=True)]
         shape, jump = f"{out.maps}×{out.side}×{out.side}", f"{field.jump} px" if field.jump else ""
-        numbers = map(number, counts[:3])
-        rows.append(
-            (layer.row.name, kind(layer.row), shape, *numbers, f"{field.size} px", jump, text.in_bytes(counts[3]))
+        row, numbers, memory = (
+            layer.row,
+            map(number, counts[:3]),
+            text.in_bytes(counts[3]),
         )
+        rows.append((row.name, kind(row), shape, *numbers, f"{field.size} px", jump, memory))
     rows.append(("total", "", "", *(f"{total:,}" for total in totals[:3]), "", "", text.in_bytes(totals[3])))
     return f"{table.name}: {table.about}\n{size} × {size} pixels, RGB\n\n" + text.table(heading, rows, left=3)
 

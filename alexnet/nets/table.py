@@ -10,7 +10,7 @@ the papers print is applied by `alexnet.nets.init`.
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from alexnet.errors import UsageError, UserError
 from alexnet.files.schema import Range
@@ -153,9 +153,7 @@ class Dropout:
 Row = Conv | Local | Dense | Pool | Norm | SpatialNorm | BatchNorm | Activation | Dropout
 Weighted = Conv | Local | Dense
 
-ROW_KINDS: dict[str, type] = {
-    kind.__name__: kind for kind in (Conv, Local, Dense, Pool, Norm, SpatialNorm, BatchNorm, Activation, Dropout)
-}
+ROW_KINDS: dict[str, type] = {kind.__name__: kind for kind in get_args(Row)}
 
 
 @dataclass(frozen=True)
@@ -192,7 +190,7 @@ class Table:
 
 def named_rows(option: str, words: str, known: Sequence[str], spanned: Sequence[str]) -> list[str]:
     """The rows in words such as "conv1-conv5,relu7": of the `known` ones, with spans over the `spanned` ones, or "all"
-    of these. Raises UsageError, naming the `option`, for a row that is not there or a span that runs backwards."""
+    of these. Raises UsageError, naming the `option`, for a row that does not exist or a span that runs backwards."""
     found: list[str] = []
     for word in spanned if words == "all" else filter(None, words.split(",")):
         first, _, last = (word, "", "") if word in known else word.partition("-")
@@ -213,7 +211,7 @@ def rename(table: Table, name: str, about: str) -> Table:
 
 
 def select(table: Table, *which: str | type) -> list[Row]:
-    """The rows called so, which must exist, and all rows of the kinds given."""
+    """The rows with the names given, which must exist, and all rows of the kinds given."""
     named = [table[one] for one in which if isinstance(one, str)]
     kinds = tuple(one for one in which if not isinstance(one, str))
     return [row for row in table.rows if row in named or isinstance(row, kinds)]

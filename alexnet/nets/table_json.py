@@ -1,4 +1,4 @@
-"""A table of rows as JSON, and back: the annotations of its dataclasses say what may stand in it."""
+"""A table of rows as JSON, and back: the annotations of its dataclasses say which values are allowed."""
 
 from dataclasses import asdict, fields, replace
 from typing import Any

@@ -108,9 +108,7 @@ def _check_columns(table: Table, columns: int) -> None:
             raise UsageError(f"--columns {columns}: the {row.outputs} units of {row.name} can't be split evenly.")
     whole = isinstance(last, Conv | Dense) and last.reads == "all"
     if not whole or table.rows[-1] is not last or not isinstance(table.rows[0], Weighted):
-        raise UsageError(
-            f"--columns {columns}: {table.name} must begin with weights and end in a layer that reads all."
-        )
+        raise UsageError(f"--columns {columns}: {table.name} must begin with weights and end in a layer reading all.")
 
 
 def _check_hybrid(table: Table, members: int) -> None:

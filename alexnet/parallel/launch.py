@@ -127,9 +127,8 @@ def launched(device: DeviceChoice = "auto", timeout: float = 600.0, **grid: Any)
     watch.begin()
     try:
         with one_message(watch):
-            team = _gather(
-                ProcessGrid.of(processes, **grid), rank, device, timeout, PrefixStore(f"{name}/groups", stores[1])
-            )
+            store = PrefixStore(f"{name}/groups", stores[1])
+            team = _gather(ProcessGrid.of(processes, **grid), rank, device, timeout, store)
             watch.steps = lambda: team.progress
             yield team
             dist.destroy_process_group()

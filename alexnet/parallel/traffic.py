@@ -42,9 +42,8 @@ def describe(table: Table, grid: ProcessGrid, input_size: int | None = None) -> 
     lines = _columns_in_words(table, input_size) if grid.columns > 1 else []
     lines += _hybrid_in_words(table, grid, input_size) if grid.hybrid else []
     if grid.shares > 1:
-        summed = sum(
-            layer.parameters for layer in trace(table, input_size) if not (grid.hybrid and isinstance(layer.row, Dense))
-        )
+        layers = trace(table, input_size)
+        summed = sum(one.parameters for one in layers if not (grid.hybrid and isinstance(one.row, Dense)))
         held = summed // grid.columns
         lines.append(f"weight gradients: {held:,} floats of each process, summed over {grid.shares} at each update")
     return "\n".join(lines or ["one process: nothing crosses"])

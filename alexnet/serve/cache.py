@@ -37,6 +37,6 @@ class LRUCache(Generic[K, V]):
         return value
 
     def get_or_make(self, key: K, make: Callable[[], V]) -> V:
-        """The value, made if it is not there. Two threads that ask at once may both make it; the last one is kept."""
+        """The value, made if it is not cached. Two threads that ask at once may both make it; the last one is kept."""
         found = self.get(key)
         return self.put(key, make()) if found is None else found

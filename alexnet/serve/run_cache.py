@@ -74,7 +74,7 @@ class CachedEvaluation:
 
 
 class RunCache:
-    """What is cached of a network. For the worker's thread."""
+    """The cached results of a network. For the worker's thread."""
 
     def __init__(self, opened: OpenNetwork, prepared: Prepared) -> None:
         self.opened, self.prepared = opened, prepared
@@ -102,7 +102,7 @@ class RunCache:
         }
         return self.folder / names.get(what, f"{what}{epoch}-{split}.safetensors")
 
-    # ── what is there ────────────────────────────────────────────────────────────────────────────────────────────
+    # ── what is cached ───────────────────────────────────────────────────────────────────────────────────────────
 
     @property
     def top(self) -> Top | None:
@@ -127,7 +127,7 @@ class RunCache:
 
     @property
     def evolution(self) -> dict[int, Top] | None:
-        """The strongest picture of every channel after each snapshot, if all are there."""
+        """The strongest picture of every channel after each snapshot, once all were computed."""
         found = {epoch: self._after(epoch) for epoch in self.opened.run.folder.snapshots}
         tops = {epoch: top for epoch, top in found.items() if top}
         return tops if tops and len(tops) == len(found) else None
@@ -154,7 +154,7 @@ class RunCache:
     # ── computing it ─────────────────────────────────────────────────────────────────────────────────────────────
 
     def compute(self, what: Pass, progress: Progress) -> None:
-        """Compute what is not there. Raises UserError if the pictures don't fit the network, or if it can't be
+        """Compute what is not cached. Raises UserError if the pictures don't fit the network, or if it can't be
         written."""
         self.prepared.check(self.opened)
         with faults_named(self.folder):

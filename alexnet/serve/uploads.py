@@ -1,4 +1,4 @@
-"""Pictures that people upload: decoded at once, held in memory as records, never written. S side of a record."""
+"""Pictures that people upload: decoded at once, kept in memory as records, never written. S side of a record."""
 
 import io
 import secrets
@@ -57,9 +57,9 @@ def decoded(data: bytes, formats: Sequence[RecordFormat]) -> Upload:
     for exif in dict.fromkeys(one.exif for one in formats):  # decoded once for all formats, but for its orientation
         found = decode(data, exif=exif, limit_pixels=LIMIT_PIXELS)
         notes, size = found.notes, (found.pixels.shape[1], found.pixels.shape[0])
-        records |= {
-            one: make_record(found, size=one.side, resample=one.resample).pixels for one in formats if one.exif == exif
-        }
+        for one in formats:
+            if one.exif == exif:
+                records[one] = make_record(found, size=one.side, resample=one.resample).pixels
     return Upload(secrets.token_urlsafe(9), records, notes, size)
 
 

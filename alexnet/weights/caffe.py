@@ -41,7 +41,7 @@ class CaffeLayer:
 def read_caffe(files: Files, name: str, options: ImportOptions) -> ImportedWeights:
     """Weights of `bvlc_alexnet` or `bvlc_reference_caffenet`, or of a net fine-tuned from one: the last layer may have
     another name and number of classes. A mean image next to the file is used. Raises UserError for damaged files."""
-    options.refuse(("std", "colours"), str(files.path), "Caffe's networks read BGR from 0 to 255")
+    options.refuse(files.path, "Caffe's networks read BGR from 0 to 255", "std", "colours")
     try:
         layers = layers_of(memoryview(files.read(name)))
     except wire.DamagedMessage as fault:
@@ -52,9 +52,7 @@ def read_caffe(files: Files, name: str, options: ImportOptions) -> ImportedWeigh
     if last not in with_weights and len(others := [name for name in with_weights if name not in mine]) == 1:
         with_weights[last] = with_weights.pop(others[0])  # fine-tuned nets call it fc8_flickr and the like
     if strange := [name for name in with_weights if name not in mine]:
-        raise UserError(
-            f"{files.where(name)} has weights of {', '.join(strange[:3])}, {table.name} has no such layers."
-        )
+        raise UserError(f"{files.where(name)} has weights of {', '.join(strange[:3])}; {table.name} has no such layer.")
     if last in with_weights:
         if with_weights[last].blobs[0].ndim < 2:
             raise UserError(f"{files.where(name)}: the weights of {last} are no matrix. Download it again.")
@@ -72,9 +70,7 @@ def network_of(layers: list[CaffeLayer], net: str | None, where: str) -> Table:
         return find(net)
     norms = [layer for layer in layers if layer.name == "norm1"]
     if not norms or not norms[0].bottoms:
-        raise UserError(
-            f"{where} has no norm1: neither bvlc_alexnet nor bvlc_reference_caffenet. Say which with --net."
-        )
+        raise UserError(f"{where} has no norm1: neither bvlc_alexnet nor bvlc_reference_caffenet. Choose with --net.")
     return ZOO["caffenet" if norms[0].bottoms[0] == "pool1" else "bvlc-alexnet"]
 
 

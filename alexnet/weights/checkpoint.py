@@ -25,10 +25,10 @@ from alexnet.text import first_few
 from alexnet.weights.common import ALONE, MOST_VALUES
 
 WRAPPERS = {"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_forward_module"}
-"""Parts of names that DataParallel, torch.compile and their like put in, anywhere."""
+"""Components of names that DataParallel, torch.compile and the like insert, anywhere."""
 AVERAGE = re.compile(r"(^|[._])(ema|swa|averaged?)([._]|$)")
 NO_WEIGHTS = re.compile(r"optim|momentum|exp_avg|grad|scheduler|scaler")
-"""Parts of a checkpoint that may bear the parameters' names and are no weights."""
+"""Keys of a checkpoint under which tensors may have the parameters' names and are no weights."""
 COUNTERS = re.compile(
     r"(^|\.)(num_batches_tracked|total_ops|total_params|n_averaged)$|(^|[._])(criterion|loss(_fn)?)\."
 )
@@ -46,9 +46,9 @@ class StandIn:
     def __new__(cls, *_: Any, **__: Any) -> Any:
         """An empty one; a plain table or list for classes that are one by their name, since they are filled as such."""
         name = cls.__name__.lower()
-        return (
-            OrderedDict() if name.endswith("dict") else [] if name.endswith(("list", "deque")) else super().__new__(cls)
-        )
+        if name.endswith("dict"):
+            return OrderedDict()
+        return [] if name.endswith(("list", "deque")) else super().__new__(cls)
 
     def __setstate__(self, state: Any) -> None:
         self.state = state
@@ -85,10 +85,10 @@ def _stand_ins(data: bytes) -> list[Any]:
 
 @dataclass(frozen=True, eq=False)
 class StateDict:
-    """A network found in a checkpoint: `place`, the keys and prefix that lead to it; its `tensors` by their plain
+    """A network found in a checkpoint: `path`, the keys and prefix that lead to it; its `tensors` by their plain
     names; the `strange` names among them."""
 
-    place: str
+    path: str
     tensors: dict[str, Any]
     strange: tuple[str, ...]
 
@@ -101,13 +101,11 @@ def network_in(found: Any, names: Collection[str], where: str) -> tuple[StateDic
     """
     if not isinstance(found, Mapping):
         if isinstance(found, StandIn):
-            raise UserError(
-                f"{where} holds a whole model, pickled ({_class(found)}): only its class can open it. {ALONE}"
-            )
+            raise UserError(f"{where} holds a pickled model ({_class(found)}): only its class can open it. {ALONE}")
         raise UserError(f"{where} holds a {type(found).__name__}, a state dict is needed: save model.state_dict().")
-    every = [one for place, table in _tables(found) for one in _networks(place, table, names)]
+    every = [one for path, table in _tables(found) for one in _networks(path, table, names)]
     whole = [one for one in every if len(one.tensors) == len(names)] or every
-    averages = [one for one in whole if AVERAGE.search(one.place)]
+    averages = [one for one in whole if AVERAGE.search(one.path)]
     chosen = (averages if len(averages) == 1 else whole)[:1]
     if not chosen:
         models = [one for one in found.values() if isinstance(one, StandIn) and isinstance(one.state, Mapping)]
@@ -115,39 +113,35 @@ def network_in(found: Any, names: Collection[str], where: str) -> tuple[StateDic
             raise UserError(f"{where} holds a pickled model ({_class(models[0])}): only its class can open it. {ALONE}")
         return StateDict("", {}, tuple(str(name)[:60] for name in found) or ("nothing",)), ()
     if len(averages) != 1 and any(not _same(one.tensors, chosen[0].tensors) for one in whole[1:]):
-        places = " and ".join(one.place or "the top level" for one in whole[:SHOWN])
-        raise UserError(f"{where} holds several networks: {places}. Save the state dict of the one that is meant.")
+        paths = " and ".join(one.path or "the top level" for one in whole[:SHOWN])
+        raise UserError(f"{where} holds several networks: {paths}. Save the state dict of the one that is meant.")
     return chosen[0], tuple(_notes(chosen[0], every, found))
 
 
 def _notes(chosen: StateDict, every: list[StateDict], found: Mapping[Any, Any]) -> Iterator[str]:
-    others = [one.place or "the top level" for one in every if one is not chosen]
-    beside = [str(key)[:40] for key, value in found.items() if not isinstance(value, Tensor)]
-    beside = [key for key in beside if key != chosen.place.split(".")[0] and key not in others]
-    if chosen.place:
-        yield f"weights: {chosen.place}" + (", an average (EMA)" if AVERAGE.search(chosen.place) else "")
-    if left := others + beside:
-        yield f"not read: {first_few(left, SHOWN)}"
+    others = [one.path or "the top level" for one in every if one is not chosen]
+    keys = [str(key)[:40] for key, value in found.items() if not isinstance(value, Tensor)]
+    if chosen.path:
+        yield f"weights: {chosen.path}" + (", an average (EMA)" if AVERAGE.search(chosen.path) else "")
+    if unread := others + [key for key in keys if key != chosen.path.split(".")[0] and key not in others]:
+        yield f"not read: {first_few(unread, SHOWN)}"
 
 
 def _tables(found: Mapping[Any, Any]) -> Iterator[tuple[str, Mapping[Any, Any]]]:
-    """The tables in a checkpoint that may hold weights, each once, with the keys that lead to it."""
+    """The tables in a checkpoint that may hold weights, each once, after the keys that lead to it."""
     waiting, seen = [("", found)], set[int]()
     while waiting:
-        place, table = waiting.pop(0)
+        path, table = waiting.pop(0)
         if id(table) not in seen:
             seen.add(id(table))
-            yield place, table
-            inner = [(key, value) for key, value in table.items() if isinstance(value, Mapping)]
-            waiting += [
-                (f"{place}.{str(key)[:40]}".lstrip("."), value)
-                for key, value in inner
-                if not NO_WEIGHTS.search(str(key).lower()) and place.count(".") < DEEPEST
-            ]
+            yield path, table
+            for key, value in table.items() if path.count(".") < DEEPEST else ():
+                if isinstance(value, Mapping) and not NO_WEIGHTS.search(str(key).lower()):
+                    waiting.append((f"{path}.{str(key)[:40]}".lstrip("."), value))
 
 
-def _networks(place: str, table: Mapping[Any, Any], names: Collection[str]) -> list[StateDict]:
-    """The networks in one table, told apart by what comes before the tensors' plain names."""
+def _networks(path: str, table: Mapping[Any, Any], names: Collection[str]) -> list[StateDict]:
+    """The networks in one table, distinguished by the prefix of their tensors' plain names."""
     found: dict[str, dict[str, Any]] = {}
     strange: list[str] = []
     for key, value in table.items():
@@ -159,7 +153,7 @@ def _networks(place: str, table: Mapping[Any, Any], names: Collection[str]) -> l
             found.setdefault(prefix, {})[name] = value
         elif isinstance(value, Tensor) and not COUNTERS.search(str(key)):
             strange.append(".".join(parts)[:60])
-    return [StateDict(f"{place}.{prefix}".strip("."), tensors, tuple(strange)) for prefix, tensors in found.items()]
+    return [StateDict(f"{path}.{prefix}".strip("."), tensors, tuple(strange)) for prefix, tensors in found.items()]
 
 
 def _same(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> bool:

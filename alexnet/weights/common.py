@@ -2,7 +2,7 @@
 
 import tarfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -32,7 +32,7 @@ SORTED_SYNSETS = "sorted synset"
 
 @dataclass(frozen=True, eq=False)
 class ImportOptions:
-    """What a person says of weights, where the file does not.
+    """What a user states about weights, where the file does not.
 
     `mean`: an RGB colour (3,), or an image (3, S, S) in the colours that the weights read, on the scale 0–255;
     `colours`: what these are; `std`: what the inputs were divided by, RGB (3,), on the same scale; `net`: a name in
@@ -44,9 +44,9 @@ class ImportOptions:
     std: Float[Tensor, "3"] | None = None
     colours: Colours | None = None
 
-    def refuse(self, names: tuple[str, ...], where: str, why: str) -> None:
-        """Raises UserError if one of the named options was given, which the files make needless."""
-        for name in names:
+    def refuse(self, where: Path, why: str, *names: str) -> None:
+        """Raises UserError if one of the named options, by default of all, was given, though the files need none."""
+        for name in names or [one.name for one in fields(self)]:
             if getattr(self, name) is not None:
                 raise UserError(f"{where}: {why}; leave out --{name}.")
 

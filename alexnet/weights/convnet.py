@@ -37,7 +37,7 @@ OWN_TOWER_FIRST = ("fc2048bb", "conv6b")
 
 def read_convnet(files: Files, name: str, options: ImportOptions) -> ImportedWeights:
     """Weights in cuda-convnet's layout, for `alexnet-145` or the net asked for. Raises UserError for damaged files."""
-    options.refuse(("std", "colours"), str(files.path), "cuda-convnet reads RGB from 0 to 255")
+    options.refuse(files.path, "cuda-convnet reads RGB from 0 to 255", "std", "colours")
     where, table = files.where(name), find(options.net or NET)
     arrays = _arrays(files.read(name), where)
     weights: dict[str, Tensor] = {}
@@ -58,16 +58,14 @@ def _layer(arrays: dict[str, np.ndarray], layer: Layer, columns: int, where: str
     own, in_cfg = row.name, IN_CFG.get(row.name, row.name)
     towers = [in_cfg + TOWERS[column] for column in range(columns)] if columns > 1 else [own]
     whole = next((name for name in (own, in_cfg) if name in known), None)
+    reads: dict[str, tuple[int, ...]] = dict(zip(towers, layer.reads, strict=True))
     if whole is not None and (columns == 1 or not known.issuperset(towers)):  # fc2048b is no fc7, it is fc6's tower b
-        below = tuple(sorted({column for read in layer.reads for column in read}))
-        parts = [_part(arrays, whole, row, below, where)]
-    else:
-        parts = [_part(arrays, name, row, layer.reads[column], where) for column, name in enumerate(towers)]
-    weights, biases = zip(*parts, strict=True)
+        reads = {whole: tuple(sorted({column for read in layer.reads for column in read}))}
+    weights, biases = zip(*(_tower(arrays, name, row, read, where) for name, read in reads.items()), strict=True)
     return torch.cat(weights), torch.cat(biases)
 
 
-def _part(
+def _tower(
     arrays: dict[str, np.ndarray], name: str, row: Conv | Dense, reads: tuple[int, ...], where: str
 ) -> tuple[Tensor, Tensor]:
     """(outputs, …) weight and (outputs) bias of the layer `name`, its inputs in the order of `reads`."""
@@ -81,7 +79,7 @@ def _part(
             layout = "(inputs, outputs)" if isinstance(row, Dense) else f"(maps·{row.kernel}·{row.kernel}, filters)"
             kind = "" if matrix.dtype == np.float32 else f" of {matrix.dtype}"
             raise UserError(f"{where}: {array} is {matrix.shape}{kind}; {row.name} needs {layout}.")
-    ordered = [matrices[place] for place in _places(arrays, name, reads, where)]
+    ordered = [matrices[index] for index in _order(arrays, name, reads, where)]
     if len({matrix.shape[1] for matrix in ordered}) != 1:
         shapes = ", ".join(str(matrix.shape) for matrix in ordered)
         raise UserError(f"{where}: the matrices of {name} are {shapes}: they don't fit.")
@@ -94,7 +92,7 @@ def _part(
     return torch.cat(blocks, dim=1), torch.from_numpy(biases.reshape(-1).copy())
 
 
-def _places(arrays: dict[str, np.ndarray], name: str, reads: tuple[int, ...], where: str) -> list[int]:
+def _order(arrays: dict[str, np.ndarray], name: str, reads: tuple[int, ...], where: str) -> list[int]:
     """Which of the layer's matrices belongs to each tower below, in the order of `reads`."""
     if f"{name}.inputs" not in arrays:
         return list(reversed(range(len(reads)))) if name in OWN_TOWER_FIRST else list(range(len(reads)))
@@ -107,7 +105,7 @@ def _places(arrays: dict[str, np.ndarray], name: str, reads: tuple[int, ...], wh
 
 def _mean(arrays: dict[str, np.ndarray], where: str) -> Tensor:
     if "data_mean" not in arrays:
-        raise UserError(f"{where}: has no data_mean. Give the mean that was taken off the pictures with --mean.")
+        raise UserError(f"{where}: has no data_mean. Give the mean that was subtracted from the pictures with --mean.")
     values = arrays["data_mean"].reshape(-1)
     side = isqrt(len(values) // 3)
     if side < 1 or 3 * side**2 != len(values) or values.dtype != np.float32:

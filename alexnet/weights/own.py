@@ -10,7 +10,7 @@ from alexnet.files.schema import check
 from alexnet.files.tensors import load_tensors, save_tensors
 from alexnet.nets import table_json
 from alexnet.weights.common import ExportedWeights, Files, ImportedWeights, ImportOptions
-from alexnet.weights.description import KIND
+from alexnet.weights.description import KIND, RUN_KEYS
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def write_own(run: ExportedWeights, path: Path) -> tuple[str, ...]:
 def read_own(files: Files, name: str, options: ImportOptions) -> ImportedWeights:
     """The run in the file. Raises UserError if a byte of it differs from what was written."""
     path = files.on_disk(name)
-    options.refuse(("net", "mean", "std", "colours"), str(path), "the file says that itself")
+    options.refuse(path, "the file says that itself")
     tensors, about = load_tensors(path)
     check(about, OwnMetadata, path, "Export the run again.")
     inputs = {name.removeprefix(INPUTS): tensors.pop(name) for name in list(tensors) if name.startswith(INPUTS)}
@@ -57,5 +57,5 @@ def read_own(files: Files, name: str, options: ImportOptions) -> ImportedWeights
         "alexnet",
         missing_layers=tuple(about.get("missing_layers") or ()),
         eigen=(inputs["eigenvalues"], inputs["eigenvectors"]) if has_eigen else None,
-        config={key: about[key] for key in ("network", "classes", "data") if about.get(key) is not None},
+        config={key: about[key] for key in RUN_KEYS if about.get(key) is not None},
     )

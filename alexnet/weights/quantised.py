@@ -35,9 +35,7 @@ def read_quantised(files: Files, options: ImportOptions) -> ImportedWeights:
 
     Raises UserError for files that are damaged.
     """
-    options.refuse(
-        ("net", "mean", "std", "colours"), str(files.path), "the set holds its mean and the colours are known"
-    )
+    options.refuse(files.path, "the set holds its mean and the colours are known")
     with reading_errors(files.path, "Download the set again."):
         return _read(files)
 
@@ -52,9 +50,8 @@ def _read(files: Files) -> ImportedWeights:
             continue
         codebook = array_in(files, PREFIX + CODEBOOK.format(number))
         words = packed_in(files, PREFIX + ASSIGNMENT.format(number))
-        weights[f"{row.name}.weight"] = _unquantised(files, row, codebook, words)[
-            :, : shapes[f"{row.name}.weight"].shape[1]
-        ]
+        below = shapes[f"{row.name}.weight"].shape[1]
+        weights[f"{row.name}.weight"] = _unquantised(files, row, codebook, words)[:, :below]
         weights[f"{row.name}.bias"] = torch.from_numpy(array_in(files, PREFIX + BIAS.format(number)).reshape(-1))
     if EXACT_CONV1 in files:
         exact = npy.array_in(files.read(EXACT_CONV1))
@@ -79,12 +76,8 @@ def _read(files: Files) -> ImportedWeights:
 def _unquantised(files: Files, row: Weighted, codebook: np.ndarray, words: np.ndarray) -> Tensor:
     """Convolution: words (C, k, k, M) → (C, M·d, k, k). Dense: words (U, M) → (U, M·d). Codebook (M, W, d). M·d may be
     more than the maps below (conv1 has 3): what is over means nothing."""
-    if (
-        codebook.ndim != 3
-        or words.shape[-1] != codebook.shape[0]
-        or words.ndim < 2
-        or words.max(initial=0) >= codebook.shape[1]
-    ):
+    fit = codebook.ndim == 3 and words.ndim >= 2 and words.shape[-1] == codebook.shape[0]
+    if not fit or words.max(initial=0) >= codebook.shape[1]:
         raise UserError(f"{files.path}: the codebook of {row.name} and its list of words don't belong together.")
     values = codebook[np.arange(codebook.shape[0]), words]  # (…, M, d)
     joined = torch.from_numpy(values.reshape(*values.shape[:-2], -1).astype(np.float32))

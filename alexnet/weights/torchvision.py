@@ -33,16 +33,9 @@ from alexnet.weights.common import (
 from alexnet.weights.description import KIND, NOT_DIVIDED, description_beside, uniform_colour, write_description
 from alexnet.weights.onnx.rows import signature
 
-LAYERS = {
-    "conv1": "features.0",
-    "conv2": "features.3",
-    "conv3": "features.6",
-    "conv4": "features.8",
-    "conv5": "features.10",
-    "fc6": "classifier.1",
-    "fc7": "classifier.4",
-    "fc8": "classifier.6",
-}
+NUMBERS = {"features": (0, 3, 6, 8, 10), "classifier": (1, 4, 6)}
+NAMES = [f"{sequence}.{number}" for sequence, numbers in NUMBERS.items() for number in numbers]
+LAYERS = {row.name: name for row, name in zip(ZOO["torchvision"].weighted, NAMES, strict=True)}
 """Our name of each layer and torchvision's."""
 CALLED = {f"{ours}.{kind}": f"{theirs}.{kind}" for ours, theirs in LAYERS.items() for kind in ("weight", "bias")}
 MEAN = torch.tensor([0.485, 0.456, 0.406], dtype=torch.float64, device="cpu") * 255
@@ -54,7 +47,7 @@ def read_torchvision(files: Files, name: str, options: ImportOptions) -> Importe
 
     Raises UserError for another network's, and for a pickle that holds a model instead of its tensors.
     """
-    options.refuse(("net", "colours"), str(files.path), "torchvision's alexnet reads RGB")
+    options.refuse(files.path, "torchvision's alexnet reads RGB", "net", "colours")
     where = files.where(name)
     with reading_errors(where, ALONE):
         found, notes = network_in(loaded(files.read(name), where), CALLED.values(), where)
@@ -116,7 +109,7 @@ def _refuse_another_table(table: Table, where: str) -> None:
     ours, theirs = signature(table), signature(with_classes(ZOO["torchvision"], table.classes))
     if ours == theirs:
         return
-    first = next((place for place, (line, needed) in enumerate(zip(ours, theirs, strict=False)) if line != needed), 0)
+    first = next((index for index, (line, needed) in enumerate(zip(ours, theirs, strict=False)) if line != needed), 0)
     rows = [row for row in table.rows if not hasattr(row, "keep")]
     raise UserError(
         f"{where}: {table.name} is not torchvision's alexnet: they differ at {rows[min(first, len(rows) - 1)].name}. "

@@ -40,38 +40,38 @@ class Field:
 
 def fields(message: memoryview) -> Iterator[Field]:
     """The fields of a message, in their order. Raises DamagedMessage where the bytes end too soon or mean nothing."""
-    place = 0
-    while place < len(message):
-        key, place = varint(message, place)
+    offset = 0
+    while offset < len(message):
+        key, offset = varint(message, offset)
         number, kind = key >> 3, key & 7
         if not 1 <= number <= LARGEST_NUMBER:
             raise DamagedMessage(f"a field has the number {number}")
         if kind == VARINT:
-            value, place = varint(message, place)
+            value, offset = varint(message, offset)
             yield Field(number, kind, value)
             continue
         if kind == BYTES:
-            length, place = varint(message, place)
+            length, offset = varint(message, offset)
         elif kind in (EIGHT, FOUR):
             length = 8 if kind == EIGHT else 4
         else:
             raise DamagedMessage(f"field {number} is of the unknown kind {kind}")
-        if length > len(message) - place:
-            raise DamagedMessage(f"field {number} has {length:,} bytes, {len(message) - place:,} are left")
-        yield Field(number, kind, message[place : place + length])
-        place += length
+        if length > len(message) - offset:
+            raise DamagedMessage(f"field {number} has {length:,} bytes, {len(message) - offset:,} are left")
+        yield Field(number, kind, message[offset : offset + length])
+        offset += length
 
 
-def varint(message: memoryview, place: int) -> tuple[int, int]:
-    """The integer at `place`, seven bits in each byte, the lowest first; and where the next begins."""
+def varint(message: memoryview, offset: int) -> tuple[int, int]:
+    """The integer at `offset`, seven bits in each byte, the lowest first; and where the next begins."""
     value = 0
     for count in range(LONGEST_VARINT):
-        if place + count >= len(message):
+        if offset + count >= len(message):
             raise DamagedMessage("it ends inside a number")
-        byte = message[place + count]
+        byte = message[offset + count]
         value |= (byte & 0x7F) << (7 * count)
         if byte < 0x80:
-            return value & ((1 << 64) - 1), place + count + 1
+            return value & ((1 << 64) - 1), offset + count + 1
     raise DamagedMessage("a number of more than ten bytes")
 
 
@@ -92,9 +92,9 @@ def integers(found: list[Field], most: int) -> list[int]:
         if isinstance(field.value, int):
             values.append(field.value)
             continue
-        place = 0
-        while place < len(field.value) and len(values) <= most:
-            value, place = varint(field.value, place)
+        offset = 0
+        while offset < len(field.value) and len(values) <= most:
+            value, offset = varint(field.value, offset)
             values.append(value)
     if len(values) > most:
         raise DamagedMessage(f"more than {most} numbers")

@@ -258,7 +258,7 @@ def test_hostile_graphs(tmp_path: Path) -> None:
     cut.graph.initializer[0].raw_data = b"12"
     for model, message in (
         (huge.SerializeToString(), "larger than any layer"),
-        (elsewhere.SerializeToString(), "w is stored in ''; it must be in a file in the same folder as the graph"),
+        (elsewhere.SerializeToString(), "w is stored in ''; it must be in the graph's own folder"),
         (cut.SerializeToString(), "damaged"),
         (b"\xff" * 50, "damaged, or no ONNX file"),
         (b"", "empty"),

@@ -432,7 +432,7 @@ def test_weights_beside(tmp_path: Path) -> None:
 def test_weights_lie_nowhere_but_beside(tmp_path: Path, location: str) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "secret").write_bytes(bytes(10_000))
-    with pytest.raises(UserError, match="it must be in a file in the same folder as the graph"):
+    with pytest.raises(UserError, match="it must be in the graph's own folder"):
         read_weights(beside(tmp_path / "in", location), ASKED)
 
 

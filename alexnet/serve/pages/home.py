@@ -78,11 +78,7 @@ def home_page(opened: OpenNetwork) -> dict[str, Any]:
         "snapshots": list(run.folder.snapshots),
         "state": state_of(opened, history),
         "recipe": recipe_text(run, history),
-        "commands": {
-            "train": repeating_command(run, None),
-            "nets": shlex.join(nets),
-            "run": str(run.path),
-        },
+        "commands": {"train": repeating_command(run, None), "nets": shlex.join(nets), "run": str(run.path)},
     }
 
 

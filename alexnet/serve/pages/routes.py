@@ -146,9 +146,8 @@ class Routes(APIRouter):
             @self.get(f"/sides/{{side}}{path}", response_model=None)
             @wraps(function)  # FastAPI takes the parameters and the description from it
             async def endpoint(context: NetworkContext, **values: Any) -> Response:
-                return await respond(
-                    context.request, context.key_of(path, values), lambda: function(context, **values), media_type
-                )
+                key = context.key_of(path, values)
+                return await respond(context.request, key, lambda: function(context, **values), media_type)
 
             return function
 

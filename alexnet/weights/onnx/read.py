@@ -48,9 +48,8 @@ def read_onnx(files: Files, name: str, options: ImportOptions) -> ImportedWeight
         weights[first] = fold_std(weights[first], options.std)
     notes = (f"the graph is the network {reading.table.name}",) if reading.table.name in ZOO else ()
     notes += (f"{reading.ended} is left out: outputs are logits here",) if reading.ended else ()
-    return ImportedWeights(
-        reading.table, weights, as_image(options.mean, options.colours), "ONNX", notes=notes, called=reading.called
-    )
+    mean = as_image(options.mean, options.colours)
+    return ImportedWeights(reading.table, weights, mean, "ONNX", notes=notes, called=reading.called)
 
 
 def _load(data: bytes, where: str) -> "onnx.ModelProto":
@@ -66,7 +65,7 @@ def _load(data: bytes, where: str) -> "onnx.ModelProto":
 
 def _own(model: "onnx.ModelProto", described: str, files: Files, name: str, options: ImportOptions) -> ImportedWeights:
     """Our own export: the rows are in its metadata, the weights bear our names."""
-    options.refuse(("net", "mean", "std", "colours"), str(files.path), "the graph says that itself")
+    options.refuse(files.path, "the graph says that itself")
     constants = _constants(model, files, name)
     where, remedy = f"{files.where(name)}: its metadata", "Export the run again."
     with reading_errors(where, remedy):
@@ -107,9 +106,7 @@ def _from_outside(tensor: "onnx.TensorProto", files: Files, name: str, outside: 
     where, given = files.where(name), {entry.key: entry.value for entry in tensor.external_data}
     location = given.get("location", "")
     if location in ("", "..") or PurePosixPath(location).name != location or "\\" in location or "\0" in location:
-        raise UserError(
-            f"{where}: {tensor.name} is stored in {location!r}; it must be in a file in the same folder as the graph."
-        )
+        raise UserError(f"{where}: {tensor.name} is stored in {location!r}; it must be in the graph's own folder.")
     if location not in outside:
         found = files.neighbour(name, location)
         if found is None:

@@ -461,9 +461,8 @@ class Reading:
         """How many maps of zeros are put before and after the maps, and nowhere else."""
         given_pads, value = self._optional(node, 1), self._optional(node, 2)
         pads = given.get("pads", ()) if given_pads is None else given_pads.reshape(-1).tolist()
-        zeros = given.get("mode", b"constant") == b"constant" and not np.any(
-            given.get("value", 0) if value is None else value
-        )
+        value = given.get("value", 0) if value is None else value
+        zeros = given.get("mode", b"constant") == b"constant" and not np.any(value)
         across = len(pads) == 2 * len(squares.shape) == 10 and pads == [0, 0, pads[2], 0, 0, 0, 0, pads[7], 0, 0]
         if not (zeros and across) or self._optional(node, 3) is not None:
             self._refuse(node, "only zeros before the first and after the last map are supported in a normalisation")

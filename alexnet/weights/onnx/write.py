@@ -18,7 +18,7 @@ from torch import Tensor
 from alexnet.errors import UserError
 from alexnet.files.atomic import write_atomically
 from alexnet.kernels import NormSpec
-from alexnet.nets.layers import Convolution, FullyConnected, LocallyConnected
+from alexnet.nets.layers import Convolution, FullyConnected, LocallyConnected, WeightedLayer
 from alexnet.nets.network import Network
 from alexnet.nets.table import Activation, BatchNorm, Conv, Dense, Dropout, Local, Norm, Pool, SpatialNorm
 from alexnet.nets.trace import Layer
@@ -58,9 +58,8 @@ def build_model(network: Network, metadata: str, mean_image: Float[Tensor, "3 S 
         given = helper.make_tensor_value_info(RECORDS, TensorProto.UINT8, ["batch", *mean_image.shape[1:], 3])
     made = helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["batch", network.table.classes])
     whole = helper.make_graph(graph.nodes, network.table.name, [given], [made], graph.tensors)
-    model = helper.make_model(
-        whole, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION, producer_name="alexnet"
-    )
+    opsets = [helper.make_opsetid("", OPSET)]
+    model = helper.make_model(whole, opset_imports=opsets, ir_version=IR_VERSION, producer_name="alexnet")
     helper.set_model_props(model, {METADATA: metadata})
     onnx.checker.check_model(model)
     return model
@@ -81,6 +80,10 @@ class _Graph:
         array = values.detach().cpu().numpy() if isinstance(values, Tensor) else values
         self.tensors.append(numpy_helper.from_array(np.asarray(array, order="C"), name))
         return name
+
+    def weights(self, layer: Layer, module: WeightedLayer) -> list[str]:
+        """Put the weight and the bias of a layer in; their names."""
+        return [self.constant(f"{layer.row.name}.{kind}", getattr(module, kind)) for kind in ("weight", "bias")]
 
     def split(self, name: str, here: str, width: int, parts: int, axis: int = 1) -> list[str]:
         """Cut into `parts` of `width`, by default along the maps; the names of the parts."""
@@ -118,7 +121,7 @@ def _row(graph: _Graph, layer: Layer, network: Network, here: str) -> str:
         case Dense(name=name):
             if layer is next(one for one in network.layers if isinstance(one.row, Dense)):
                 here = graph.add("Flatten", [here], f"{name}/flat", axis=1)
-            return _weighted(graph, layer, module, here, "Gemm", len(module.reads[0]) == module.columns_below, transB=1)
+            return _dense(graph, layer, module, here)
         case Pool() as row:
             after = max(0, layer.window.far_padding(layer.entering.side))
             form = {"kernel_shape": [row.kernel] * 2, "strides": [row.stride] * 2, "pads": [0, 0, after, after]}
@@ -142,38 +145,30 @@ def _row(graph: _Graph, layer: Layer, network: Network, here: str) -> str:
 
 
 def _conv(graph: _Graph, layer: Layer, module: Convolution, here: str) -> str:
-    window, whole = layer.window, module.groups is not None
+    window = layer.window
     before, after = window.before, max(window.after, window.far_padding(layer.entering.side))
-    form = {
-        "kernel_shape": [window.kernel] * 2,
-        "strides": [window.stride] * 2,
-        "pads": [before, before, after, after],
-        **({"group": module.groups} if whole else {}),
-    }
-    return _weighted(graph, layer, module, here, "Conv", whole, **form)
+    form = {"kernel_shape": [window.kernel] * 2, "strides": [window.stride] * 2, "pads": [before, before, after, after]}
+    if module.groups is None:
+        return _by_columns(graph, layer, module, here, "Conv", **form)
+    return graph.add("Conv", [here, *graph.weights(layer, module)], layer.row.name, group=module.groups, **form)
 
 
-def _weighted(
-    graph: _Graph,
-    layer: Layer,
-    module: Convolution | FullyConnected,
-    here: str,
-    operator: str,
-    whole: bool,
-    **form: Any,
+def _dense(graph: _Graph, layer: Layer, module: FullyConnected, here: str) -> str:
+    if len(module.reads[0]) < module.columns_below:
+        return _by_columns(graph, layer, module, here, "Gemm", transB=1)
+    return graph.add("Gemm", [here, *graph.weights(layer, module)], layer.row.name, transB=1)
+
+
+def _by_columns(
+    graph: _Graph, layer: Layer, module: Convolution | FullyConnected, here: str, operator: str, **form: Any
 ) -> str:
-    """A layer as one operator if it is a `whole` one. If its columns each read some of the columns below: cut, one
-    operator for each, joined. The weights stay whole under their names; each column takes its rows of them."""
+    """A layer whose columns each read some of the columns below: cut, one operator for each, joined. The weights stay
+    whole under their names; each column takes its rows of them."""
     name, readers = layer.row.name, len(module.reads)
-    held = {kind: graph.constant(f"{name}.{kind}", getattr(module, kind)) for kind in ("weight", "bias")}
-    if whole:
-        return graph.add(operator, [here, *held.values()], name, **form)
     units = layer.entering.units if operator == "Gemm" else layer.entering.maps
     below = graph.split(f"{name}/below", here, units // module.columns_below, module.columns_below)
-    columns = []
-    for kind, tensor in held.items():
-        outputs = len(getattr(module, kind)) // readers
-        columns.append(graph.split(f"{name}.{kind}", tensor, outputs, readers, axis=0))
+    outputs = layer.leaving.maps // readers
+    columns = [graph.split(tensor, tensor, outputs, readers, axis=0) for tensor in graph.weights(layer, module)]
     parts = []
     for column, (read, *tensors) in enumerate(zip(module.reads, *columns, strict=True)):
         taken = [below[other] for other in read]
@@ -191,7 +186,7 @@ def _local(graph: _Graph, layer: Layer, module: LocallyConnected, here: str) -> 
     flat = graph.add("Flatten", [padded], f"{name}/flat", axis=1)
     indices = graph.constant(f"{name}/indices", _indices_read(layer, side + before + after))
     patches = graph.add("Gather", [flat, indices], f"{name}/patches", axis=1)
-    weight, bias = (graph.constant(f"{name}.{kind}", getattr(module, kind)) for kind in ("weight", "bias"))
+    weight, bias = graph.weights(layer, module)
     products = graph.add("Einsum", [patches, weight], f"{name}/products", equation="bfp,pcf->bcp")
     turned = graph.add("Transpose", [bias], f"{name}.bias/turned", perm=[1, 0])
     summed = graph.add("Add", [products, turned], f"{name}/sums")
