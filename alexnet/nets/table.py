@@ -223,6 +223,9 @@ def change(table: Table, *which: str | type, **changes: Any) -> Table:
     return replace(table, rows=tuple(replace(row, **changes) if row in changed else row for row in table.rows))
 
 
+change_each = change  # the older name for kinds of rows
+
+
 def without(table: Table, *which: str | type) -> Table:
     """The table without the selected rows."""
     removed = select(table, *which)

@@ -103,7 +103,7 @@ class Watch:
         return Lost(f"lost: {missing}. The last saved state is kept. (rank {self.rank}: {_gist(fault)})")
 
     def _roll_is_called(self) -> None:
-        """Let the processes end that wait for the roll call."""
+        """Let the processes that wait for the roll call end."""
         with suppress(RuntimeError):
             self.store.set("roll called", "1")
 
@@ -137,7 +137,7 @@ class Watch:
 
     def _host_of(self, rank: int) -> str:
         known = self.store.check([f"host/{rank}"])
-        return self.store.get(f"host/{rank}").decode() if known else "a host that never came"
+        return self.store.get(f"host/{rank}").decode() if known else "a host that never connected"
 
 
 @contextmanager
@@ -161,8 +161,8 @@ def common_name(store: Any, rank: int, missing: set[int], seconds: float) -> str
     """A name that only the processes of this start know, to put before all keys: torchrun may keep one store over
     restarts, with the keys of processes that have ended. Each greets with a fresh word; rank 0 answers with the name.
 
-    `missing` holds the ranks that this one waits for, rank 0 for all others, the others for rank 0; they are taken out
-    as they come. Raises Lost for ranks that have not come after `seconds`."""
+    `missing` holds the ranks that this one waits for: rank 0 for all others, the others for rank 0. Ranks that have
+    joined are removed from it. Raises Lost for ranks that have not joined after `seconds`."""
     word = uuid.uuid4().hex
     store.set(f"hello/{rank}", word)
     if rank == 0:
@@ -178,7 +178,7 @@ def common_name(store: Any, rank: int, missing: set[int], seconds: float) -> str
 
 
 def _welcome(store: Any, name: str, missing: set[int], seconds: float) -> None:
-    """Give everybody the name. A hello may be a dead one's: it is answered until the living one has joined."""
+    """Give everybody the name. A greeting may be of an ended process, so answer until the new one has joined."""
     end = time.monotonic() + seconds
     while missing:
         for rank in sorted(missing):

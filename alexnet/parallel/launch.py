@@ -32,7 +32,7 @@ from alexnet.text import option_name
 VARIABLES = ("WORLD_SIZE", "RANK", "MASTER_ADDR", "MASTER_PORT")
 """What torchrun sets for each process."""
 PATIENCE = 3.0
-"""Seconds of waiting at the rendezvous after which a line says so."""
+"""Seconds of waiting at the rendezvous after which a message names the missing processes."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,8 @@ class Rendezvous:
 
     @classmethod
     def of(cls, environment: Mapping[str, str]) -> "Rendezvous | None":
-        """What torchrun's variables say; None for a single process. Raises UserError if they are incomplete or
-        contradictory."""
+        """The rendezvous that torchrun's variables describe; None for a single process. Raises UserError if they are
+        incomplete or contradictory."""
         given = {name: value for name in VARIABLES if (value := environment.get(name, "").strip())}
         here = " ".join(f"{name}={value}" for name, value in given.items())
         remedy = "Start with torchrun, which sets them all; to train in one process, unset WORLD_SIZE and RANK"
@@ -102,11 +102,6 @@ class Rendezvous:
         return f"rank {self.rank} of {self.processes} at {self.address}:{self.port}"
 
 
-def restarts() -> int:
-    """How often torchrun has started these workers again."""
-    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
-
-
 @contextmanager
 def launched(device: DeviceChoice = "auto", timeout: float = 600.0, **grid: Any) -> Iterator[Team]:
     """The team of this process; of one, without torchrun. Inside, whatever goes wrong is reported once, by one process.
@@ -120,7 +115,7 @@ def launched(device: DeviceChoice = "auto", timeout: float = 600.0, **grid: Any)
         return
     rank, processes = rendezvous.rank, rendezvous.processes
     missing = set(range(1, processes)) if rank == 0 else {0}
-    with _said_if_long(rendezvous, missing, timeout):
+    with _reported_if_long(rendezvous, missing, timeout):
         stores = [rendezvous.store(timeout) for _ in range(2)]  # torch keeps its own busy for minutes
         name = common_name(stores[0], rank, missing, timeout)
     watch = Watch(PrefixStore(name, stores[0]), rank, processes, socket.gethostname())
@@ -137,13 +132,10 @@ def launched(device: DeviceChoice = "auto", timeout: float = 600.0, **grid: Any)
 
 
 @contextmanager
-def _said_if_long(rendezvous: Rendezvous, missing: set[int], seconds: float) -> Iterator[None]:
+def _reported_if_long(rendezvous: Rendezvous, missing: set[int], seconds: float) -> Iterator[None]:
     """Name those who are still missing after PATIENCE."""
-
-    def tell() -> None:
-        say(f"{rendezvous}: waiting for {in_ranks(missing)}, at most {seconds:g} s (--timeout)")
-
-    timer = threading.Timer(PATIENCE, tell)
+    limit = f"at most {seconds:g} s (--timeout)"
+    timer = threading.Timer(PATIENCE, lambda: say(f"{rendezvous}: waiting for {in_ranks(missing)}, {limit}"))
     timer.daemon = True
     timer.start()
     try:
@@ -167,11 +159,10 @@ def _own_device(choice: DeviceChoice, local: int) -> torch.device:
     if device.type == "mps":
         raise UsageError("--device mps: several processes train on cpu or cuda. Add --device cpu.")
     if device.type == "cuda":
-        if local > torch.cuda.device_count():
-            there = torch.cuda.device_count()
+        if local > (count := torch.cuda.device_count()):
             raise UsageError(
-                f"{local} processes on {socket.gethostname()}, which has {there} GPUs. Start as many: "
-                f"torchrun --nproc-per-node {there}; or add --device cpu."
+                f"{local} processes on {socket.gethostname()}, which has {count} GPUs. Start as many: "
+                f"torchrun --nproc-per-node {count}; or add --device cpu."
             )
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK") or 0))
     return device
@@ -184,18 +175,15 @@ def _groups(grid: ProcessGrid, rank: int, timeout: timedelta) -> tuple[Any, Any]
     columns, shares = grid.columns, grid.shares
     networks = [list(range(share * columns, (share + 1) * columns)) for share in range(shares)]
     twins = [list(range(column, grid.processes, columns)) for column in range(columns)]
-    made = [(ranks, dist.new_group(ranks, timeout=timeout)) for ranks in networks + twins if len(ranks) > 1]
-    return (
-        next((group for ranks, group in made if ranks == networks[grid.share_of(rank)]), None),
-        next((group for ranks, group in made if ranks == twins[grid.column_of(rank)]), None),
-    )
+    made = {tuple(ranks): dist.new_group(ranks, timeout=timeout) for ranks in networks + twins if len(ranks) > 1}
+    return made.get(tuple(networks[grid.share_of(rank)])), made.get(tuple(twins[grid.column_of(rank)]))
 
 
 # ── agreement of all ranks ────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def agree(team: Team, store: Store, device: DeviceChoice, options: Mapping[str, Any]) -> bool:
-    """See that all processes have the same pictures, options and program; whether any of them was restarted.
+    """Check that all processes have the same pictures, options and program; return whether any was restarted.
 
     Raises UserError, the same on all, naming the first that differs from rank 0.
     """
@@ -203,7 +191,7 @@ def agree(team: Team, store: Store, device: DeviceChoice, options: Mapping[str, 
         return False
     facts = {
         "host": team.host,
-        "restarts": restarts(),
+        "restarts": int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")),  # of these workers, by torchrun
         "the program": f"{alexnet.__version__}, {program_digest()[:12]}",
         "torch": str(torch.__version__),
         "the options": {name: str(value) for name, value in options.items()},

@@ -11,6 +11,7 @@ import re
 import secrets
 import socket
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -86,11 +87,9 @@ def _host(header: str) -> str:
 
 
 def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
+    with suppress(ValueError):
+        return bool(ipaddress.ip_address(host))
+    return False
 
 
 class Guard:
@@ -109,26 +108,26 @@ class Guard:
                 MutableHeaders(scope=message).update(HEADERS)
             await send(message)
 
-        if refusal := self._refusal(scope, dict(Headers(scope=scope).items())):
-            status, why = refusal
-            await JSONResponse({"error": why}, status)(scope, receive, send_with_headers)
+        if refusal := self._refusal(scope, Headers(scope=scope)):
+            await refusal(scope, receive, send_with_headers)
         else:
             await self.app(self._without_token(scope), receive, send_with_headers)
 
-    def _refusal(self, scope: Scope, headers: dict[str, str]) -> tuple[int, str] | None:
-        host = headers.get("host", "")
+    def _refusal(self, scope: Scope, headers: Headers) -> JSONResponse | None:
+        host, status, why = headers.get("host", ""), 403, ""
         if not self.access.knows(host):
-            return 421, (
+            status = 421
+            why = (
                 f"this explorer is not known by that name ({host[:80]!r}); open it as localhost or 127.0.0.1, at any "
                 "forwarded port; behind a proxy, start `alexnet serve` with --allowed-hosts and the proxy's name"
             )
-        if not self._has_token(scope["path"]):
-            return 403, "the address must begin with the token that `alexnet serve` printed"
-        if self._from_elsewhere(scope["method"], headers, host):
-            return 403, "requests of other pages are refused; behind a proxy, name its host with --allowed-hosts"
-        return None
+        elif not self._has_token(scope["path"]):
+            why = "the address must begin with the token that `alexnet serve` printed"
+        elif self._from_elsewhere(scope["method"], headers, host):
+            why = "requests of other pages are refused; behind a proxy, name its host with --allowed-hosts"
+        return JSONResponse({"error": why}, status) if why else None
 
-    def _from_elsewhere(self, method: str, headers: dict[str, str], host: str) -> bool:
+    def _from_elsewhere(self, method: str, headers: Headers, host: str) -> bool:
         """Whether a browser sent this for a page of another origin. Following a link to here is allowed."""
         if "origin" in headers and not self.access.is_ours(headers["origin"], host):
             return True

@@ -39,12 +39,12 @@ SHOWN = 5
 
 
 class StandIn:
-    """What stands for an object of an unknown class: it takes and does nothing."""
+    """The substitute for an object of an unknown class: it accepts any arguments and does nothing."""
 
     state: Any = None
 
     def __new__(cls, *_: Any, **__: Any) -> Any:
-        """An empty one; a plain table or list for classes that are one by their name, since they are filled as such."""
+        """An empty one; a plain dict or list for classes named like one, since unpickling fills them as such."""
         name = cls.__name__.lower()
         if name.endswith("dict"):
             return OrderedDict()
@@ -95,7 +95,7 @@ class StateDict:
 
 def network_in(found: Any, names: Collection[str], where: str) -> tuple[StateDict, tuple[str, ...]]:
     """The one network in a checkpoint whose tensors have these names, under whatever keys and prefixes; and notes on
-    what was taken and what was not. Of an average (EMA) and the weights that it is of, the average is taken.
+    what was taken and what was not. If there are weights and an average of them (EMA), the average is chosen.
 
     Raises UserError if none has such names, or several different ones do.
     """

@@ -88,7 +88,7 @@ class ImportedWeights:
 @dataclass(frozen=True, eq=False)
 class ExportedWeights:
     """A run as the writers take it. `where`: its folder, for messages. `statistics`: mean_image (3, S, S), RGB 0–255,
-    and eigenvalues and eigenvectors if it has them. `config`: the parts of its config.json that go with the weights
+    and eigenvalues and eigenvectors if it has them. `config`: the entries of its config.json that go with the weights
     (`RUN_KEYS`). `unfolded`: as in `ImportedWeights`. `preprocessing`: the model takes uint8 records (B, S, S, 3) and
     does the rest itself."""
 

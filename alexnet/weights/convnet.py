@@ -1,7 +1,7 @@
 """cuda-convnet's layout (the authors' code of 2012): matrices of (channels·k·k, filters), a layer for each tower.
 
-A checkpoint of theirs is a pickle, which can run anything when it is read; so what is read here is an .npz with the
-arrays of its layers (docs/weights.md has the few lines that make one):
+Their checkpoints are pickles, which can run anything when read, so this module reads an .npz with the arrays of the
+layers (docs/weights.md has the few lines that make one):
 
     NAME.weights.0, NAME.weights.1 …   a matrix for each input of the layer, (inputs, outputs)
     NAME.inputs                        the names of these inputs, if they are not in the order of the towers
@@ -124,7 +124,7 @@ def _arrays(data: bytes, where: str) -> dict[str, np.ndarray]:
 
 
 def _unpacked(archive: zipfile.ZipFile, name: str) -> bytes:
-    """A member's bytes, not more of them than its entry says."""
+    """A member's bytes, never more than its entry declares."""
     with archive.open(name) as member:
         size = archive.getinfo(name).file_size
         found = member.read(size)

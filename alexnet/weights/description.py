@@ -1,4 +1,4 @@
-"""What weights in a format that holds nothing else need next to them: FILE.json, and FILE.mean.npy for a mean image.
+"""The files next to weights whose format holds nothing else: FILE.json, and FILE.mean.npy for a mean image.
 
 Written by `alexnet export`, read back by `alexnet import`.
 """
@@ -24,7 +24,7 @@ KIND = "alexnet weights"
 REMEDY = "Restore it, or export the run again."
 LARGEST_SIDE = 4096
 RUN_KEYS = ("network", "classes", "data")
-"""The parts of a run's config.json that go with its weights wherever they go."""
+"""The entries of a run's config.json that are exported with its weights."""
 NOT_DIVIDED = torch.ones(3, dtype=torch.float64, device="cpu")
 """The standard deviation of inputs that are not divided by one."""
 Positive = Annotated[float, lambda value: value > 0]
@@ -74,7 +74,7 @@ class Description:
 
     @property
     def config(self) -> dict[str, Any]:
-        """The parts for a run's config.json."""
+        """The entries for a run's config.json."""
         return {key: dict(getattr(self, key)) for key in RUN_KEYS}
 
     @property
@@ -93,7 +93,7 @@ class Description:
 
 
 def describe(run: ExportedWeights, std: Float[Tensor, "3"] = NOT_DIVIDED) -> dict[str, Any]:
-    """What FILE.json says of a run whose inputs are divided by `std`."""
+    """The content of FILE.json for a run whose inputs are divided by `std`."""
     colour, side = uniform_colour(run.mean_image), run.mean_image.shape[-1]
     mean = None if colour is None else tuple(colour.tolist())
     end = ".mean.npy" if mean is None and not run.preprocessing else None

@@ -30,8 +30,8 @@ def is_quantised(files: Files) -> bool:
 
 
 def read_quantised(files: Files, options: ImportOptions) -> ImportedWeights:
-    """Caffe's bvlc_alexnet, product-quantised: each run of d inputs of a unit is a word of a codebook. A conv1 in full,
-    where the set has it, takes the quantised one's place. Layers without their list of words are `missing`.
+    """Caffe's bvlc_alexnet, product-quantised: each run of d inputs of a unit is a word of a codebook. An exact conv1
+    replaces the quantised one if the set has it. Layers without a list of words are missing.
 
     Raises UserError for files that are damaged.
     """
@@ -75,7 +75,7 @@ def _read(files: Files) -> ImportedWeights:
 
 def _unquantised(files: Files, row: Weighted, codebook: np.ndarray, words: np.ndarray) -> Tensor:
     """Convolution: words (C, k, k, M) → (C, M·d, k, k). Dense: words (U, M) → (U, M·d). Codebook (M, W, d). M·d may be
-    more than the maps below (conv1 has 3): what is over means nothing."""
+    more than the maps below (conv1 has 3); the surplus has no meaning."""
     fit = codebook.ndim == 3 and words.ndim >= 2 and words.shape[-1] == codebook.shape[0]
     if not fit or words.max(initial=0) >= codebook.shape[1]:
         raise UserError(f"{files.path}: the codebook of {row.name} and its list of words don't belong together.")

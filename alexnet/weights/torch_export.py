@@ -34,7 +34,7 @@ class FromRecords(nn.Module):
 
 
 def write_torch_export(run: ExportedWeights, path: Path) -> tuple[str, ...]:
-    """The graph of plain torch operators that `torch.export` traces; the compiled kernels stand aside for it."""
+    """The graph of plain torch operators that `torch.export` traces; the compiled kernels are not used."""
     side, size = run.mean_image.shape[-1], run.network.input_size
     module, example = run.network, torch.zeros(2, 3, size, size)
     if run.preprocessing:

@@ -1,7 +1,7 @@
 """torchvision's `alexnet`: its state dict, as .pth or as .safetensors.
 
-Its inputs are (x / 255 − mean) / std. What it is fed here is x − 255·mean: zero is the same colour, so the zeros that
-pad conv1 mean the same, and dividing by 255·std is left to conv1's weights. Nothing else differs.
+Its inputs are (x / 255 − mean) / std. Here they are x − 255·mean: zero is the same colour, so padding conv1 with zeros
+has the same effect, and conv1's weights include the division by 255·std. Nothing else differs.
 """
 
 import io

@@ -1,8 +1,8 @@
 """An ONNX graph as a table of rows: a chain of the operators that these networks are made of, read by its structure.
 
-Our own exports say in their metadata which rows they are; of other graphs the rows are found: groups become columns,
-explicit pads become padding or rounding. Weights may be initialisers or be made by constant nodes. What a graph does
-not say must be asked: the mean, and whether it reads RGB or BGR.
+The metadata of our own exports has their rows; in other graphs the rows are found: groups become columns, explicit pads
+become padding or rounding. Weights may be initialisers or outputs of constant nodes. The user must state what a graph
+does not contain: the mean, and whether it reads RGB or BGR.
 """
 
 from math import prod
@@ -64,7 +64,7 @@ def _load(data: bytes, where: str) -> "onnx.ModelProto":
 
 
 def _own(model: "onnx.ModelProto", described: str, files: Files, name: str, options: ImportOptions) -> ImportedWeights:
-    """Our own export: the rows are in its metadata, the weights bear our names."""
+    """Our own export: its metadata has the rows, and its weights have our names."""
     options.refuse(files.path, "the graph says that itself")
     constants = _constants(model, files, name)
     where, remedy = f"{files.where(name)}: its metadata", "Export the run again."
@@ -87,8 +87,8 @@ def _own(model: "onnx.ModelProto", described: str, files: Files, name: str, opti
 
 
 def _constants(model: "onnx.ModelProto", files: Files, name: str) -> dict[str, np.ndarray]:
-    """The tensors that a graph holds, its initialisers and those of `Constant` nodes, together not larger than any
-    network's. Those in another file of the same folder are read from there."""
+    """The tensors of a graph, in all not larger than any network's. Those stored in another file of the same folder
+    are read from there."""
     where, outside = files.where(name), dict[str, bytes]()
     if sum(4 * prod(max(0, length) for length in tensor.dims) for tensor in model.graph.initializer) > LIMIT_BYTES:
         raise UserError(f"{where}: its tensors are larger than any of these networks. It is not one of them.")

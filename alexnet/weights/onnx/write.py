@@ -71,22 +71,22 @@ class _Graph:
     tensors: list[onnx.TensorProto] = field(default_factory=list)
 
     def add(self, operator: str, reads: Sequence[str], gives: str, **attributes: Any) -> str:
-        """Put a node in; the name of what it gives."""
+        """Add a node; the name of its output."""
         self.nodes.append(helper.make_node(operator, list(reads), [gives], name=gives, **attributes))
         return gives
 
     def constant(self, name: str, values: np.ndarray | Tensor) -> str:
-        """Put a constant in; its name."""
+        """Add a constant; its name."""
         array = values.detach().cpu().numpy() if isinstance(values, Tensor) else values
         self.tensors.append(numpy_helper.from_array(np.asarray(array, order="C"), name))
         return name
 
     def weights(self, layer: Layer, module: WeightedLayer) -> list[str]:
-        """Put the weight and the bias of a layer in; their names."""
+        """Add the weight and the bias of a layer; their names."""
         return [self.constant(f"{layer.row.name}.{kind}", getattr(module, kind)) for kind in ("weight", "bias")]
 
     def split(self, name: str, here: str, width: int, parts: int, axis: int = 1) -> list[str]:
-        """Cut into `parts` of `width`, by default along the maps; the names of the parts."""
+        """Split into `parts` of `width`, by default along the maps; the names of the parts."""
         names = [f"{name}/column{part}" for part in range(parts)]
         sizes = self.constant(f"{name}/widths", np.full(parts, width, np.int64))
         self.nodes.append(helper.make_node("Split", [here, sizes], names, name=f"{name}/split", axis=axis))
@@ -111,7 +111,7 @@ def _preprocessing(graph: _Graph, mean_image: Float[Tensor, "3 S S"], size: int)
 
 
 def _row(graph: _Graph, layer: Layer, network: Network, here: str) -> str:
-    """Put a row in; the name of what it gives."""
+    """Add a row; the name of its output."""
     module: Any = network.get_submodule(layer.row.name)
     match layer.row:
         case Conv():
@@ -162,8 +162,8 @@ def _dense(graph: _Graph, layer: Layer, module: FullyConnected, here: str) -> st
 def _by_columns(
     graph: _Graph, layer: Layer, module: Convolution | FullyConnected, here: str, operator: str, **form: Any
 ) -> str:
-    """A layer whose columns each read some of the columns below: cut, one operator for each, joined. The weights stay
-    whole under their names; each column takes its rows of them."""
+    """A layer whose columns each read some of the columns below: split, one operator for each, concatenated. The
+    weights stay whole under their names; each column gets its rows of them."""
     name, readers = layer.row.name, len(module.reads)
     units = layer.entering.units if operator == "Gemm" else layer.entering.maps
     below = graph.split(f"{name}/below", here, units // module.columns_below, module.columns_below)
