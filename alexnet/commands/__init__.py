@@ -12,6 +12,7 @@ VERBS: dict[str, type] = {
     "train": training.Train,
     "plan": training.Plan,
     "evaluate": measuring.Evaluate,
+    "errors": measuring.Errors,
     "predict": measuring.Predict,
     "average": measuring.Average,
     "report": measuring.Report,

@@ -45,6 +45,32 @@ class Evaluate:
 
 
 @dataclass(frozen=True)
+class Errors:
+    """List the pictures that a run gets wrong, the worst first, with the training pictures most like them.
+
+    Writes errors-SPLIT.csv, errors-SPLIT.json and a contact sheet errors-SPLIT.png. Often a wrong picture has the wrong
+    label, shows two things, or is nearly the same as a training picture of another class.
+
+    Examples:
+        alexnet errors runs/photos photos.store
+        alexnet errors runs/photos photos.store --true cat --answered dog
+    """
+
+    run_folder: RunArgument
+    store: StoreArgument
+    split: SplitOption = "val"
+    views: Views = 10
+    """Crops of a picture whose softmax outputs are averaged: 1, 5, 9 or 10."""
+    true: Annotated[str | None, option("CLASS", default="all")] = None
+    """Only pictures of this class."""
+    answered: Annotated[str | None, option("CLASS", default="all")] = None
+    """Only pictures that were taken for this class."""
+    out: Annotated[Path | None, option("FOLDER", default="RUN")] = None
+    """Folder for the files."""
+    compute: ComputeOptions = Compute()
+
+
+@dataclass(frozen=True)
 class Predict:
     """Classify pictures: the most probable classes of each, with bars.
 
