@@ -15,17 +15,9 @@ from torch import nn
 
 from alexnet.choices import Initialisation
 from alexnet.errors import UsageError
-from alexnet.nets.table import Table, Weighted
+from alexnet.nets.table import Table
 
 PRINTED_STD = 0.01  # [A] §5, [Z] §3
-
-
-def std_and_bias(row: Weighted, scheme: Initialisation, width: float = 1.0) -> tuple[float, float]:
-    """Standard deviation of a row's weights and the value of its biases under one reading. `width`: factor on
-    the layers below; in the scheme "code" `row.std` already includes it."""
-    if scheme == "code":
-        return row.std, row.bias
-    return PRINTED_STD / width**0.5, row.bias if scheme == "paper" else 0.0
 
 
 @torch.no_grad()
@@ -37,9 +29,10 @@ def initialise(network: nn.Module, table: Table, scheme: Initialisation, seed: i
         raise UsageError(f"--init {scheme}: choose one of {', '.join(get_args(Initialisation))}.")
     for index, row in enumerate(table.weighted):
         layer = network.get_submodule(row.name)
-        std, bias = std_and_bias(row, scheme, width if index else 1.0)
+        # The rows carry the code's σ, widened already (`table.with_width`); the printed one is widened here.
+        std = row.std if scheme == "code" else PRINTED_STD / (width if index else 1.0) ** 0.5
         layer_seed = int.from_bytes(hashlib.sha256(f"{seed}:{row.name}".encode()).digest()[:6], "big")
         generator = torch.Generator().manual_seed(layer_seed)
         weight, biases = layer.get_parameter("weight"), layer.get_parameter("bias")
         weight.copy_(torch.randn(weight.shape, generator=generator) * std)
-        biases.fill_(bias)
+        biases.fill_(0.0 if scheme == "zf" else row.bias)

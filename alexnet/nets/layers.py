@@ -277,12 +277,6 @@ class WiredDense(FullyConnected, nn.Module):
         self._allocate(row, (row.units, units_read), (row.units,))
 
 
-def dense_for(layer: Layer, row: Dense) -> WholeDense | WiredDense:
-    """The module of a dense layer, an `nn.Linear` where every unit reads all units below."""
-    units_read = (layer.parameters - row.units) // row.units
-    return WholeDense(layer, row) if units_read == layer.entering.units else WiredDense(layer, row, units_read)
-
-
 # ── pooling and normalisation ────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -400,7 +394,8 @@ def module_for(layer: Layer) -> nn.Module:
         case Local() as row:
             return LocallyConnected(layer, row)
         case Dense() as row:
-            return dense_for(layer, row)
+            units_read = (layer.parameters - row.units) // row.units
+            return WholeDense(layer, row) if units_read == layer.entering.units else WiredDense(layer, row, units_read)
         case Pool(kind="max"):
             return MaxPool(layer)
         case Pool():

@@ -7,8 +7,7 @@ All is derived from the table of rows and applied to a network from outside; the
     grid      who holds which units of a layer and which pictures of a batch; refusals
     team      the processes of a run as one of them sees them
     split     a network reduced to one process's units, and put together again
-    exchange  activations on their way to other processes, their gradients on the way back
-    norms     batch normalisation over a batch that is divided
+    exchange  activations on their way to other processes, their gradients on the way back; batch normalisation
     gradients sums of weight gradients over processes that hold the same weights (torch's DDP)
     heartbeat one clear message when a process is lost
     traffic   what crosses between processes, counted from the table

@@ -1,8 +1,9 @@
-"""Activations on their way to other processes, and their gradients on the way back.
+"""Activations on their way to other processes, and their gradients on the way back; batch normalisation over a batch
+that is divided.
 
-B pictures of the whole batch · b of the own share · C maps or units. One primitive, `swap`: some tensors leave, others
-arrive; in the backward pass the gradients of what arrived go back, and those of what left come in. Weights and weight
-gradients never pass here.
+B pictures of the whole batch · b of this process's share · C maps or units. One primitive, `swap`: some tensors leave,
+others arrive; in the backward pass the gradients of what arrived go back, and those of what left come in. Weights and
+weight gradients are not sent here.
 """
 
 from collections.abc import Sequence
@@ -12,6 +13,10 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.nn.functional import all_reduce
+
+from alexnet.nets.layers import MapBatchNorm
+from alexnet.nets.trace import Layer
 
 HALVES: dict[str, torch.dtype] = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -154,3 +159,44 @@ class ReturnPictures(Exchange):
         shares = list(x.split(self.sizes.of_shares))
         mine = shares.pop(self.own)
         return torch.cat(self.everyones(x, mine, shares, [(len(mine), width) for width in self.widths]), dim=1)
+
+
+class WholeBatchNorm(MapBatchNorm):
+    """A batch normalisation that trains with the mean and variance of the whole batch, as in one process. It takes over
+    the weights and running statistics of `norm`. (PyTorch's SyncBatchNorm runs on GPUs only and knows no stand-ins.)"""
+
+    def __init__(self, layer: Layer, norm: MapBatchNorm, group: Any, sizes: Sizes) -> None:
+        super().__init__(layer)
+        self.group, self.sizes = group, sizes
+        self.load_state_dict(norm.state_dict(), assign=True)
+        self.requires_grad_(norm.weight.requires_grad).train(norm.training)
+
+    def forward(self, input: Tensor) -> Tensor:
+        if not self.training:
+            return super().forward(input)
+        # Two sums over all processes, the variance around the common mean: E[x²] − E[x]² would cancel digits.
+        wide = input.to(self.weight.dtype)
+        mean_c = self._mean(wide)
+        centred = wide - mean_c[:, None, None]
+        variance_c = self._mean(centred.square())
+        self._remember(mean_c.detach(), variance_c.detach(), input[0, 0].numel())
+        scale_c = self.weight * torch.rsqrt(variance_c + self.eps)
+        return (centred * scale_c[:, None, None] + self.bias[:, None, None]).to(input.dtype)
+
+    def _mean(self, x: Tensor) -> Tensor:
+        """Of every map, over all positions and pictures of the batch. A stand-in does not count."""
+        own = x.sum(dim=(0, 2, 3)) * float(self.sizes.counts)
+        total = all_reduce(own, group=self.group)  # differentiable: the gradients are summed too
+        return total / (self.sizes.total * x[0, 0].numel())
+
+    @torch.no_grad()
+    def _remember(self, mean_c: Tensor, variance_c: Tensor, positions: int) -> None:
+        """Running statistics, as nn.BatchNorm2d keeps them."""
+        count = self.sizes.total * positions
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        assert self.num_batches_tracked is not None
+        assert self.momentum is not None
+        self.running_mean.lerp_(mean_c, self.momentum)
+        self.running_var.lerp_(variance_c * count / max(1, count - 1), self.momentum)
+        self.num_batches_tracked += 1

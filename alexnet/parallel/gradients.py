@@ -36,17 +36,14 @@ class SummedLayers(nn.Module):
     def __init__(self, layers: dict[str, nn.Module], compute: Compute, leaves_first: str) -> None:
         super().__init__()
         # Never used: DDP keeps its buckets if it looks for unused parameters, and then warns unless there is one.
-        self.idle = nn.Parameter(torch.zeros(1, device=_device_of(layers)))
+        device = next(weight for layer in layers.values() for weight in layer.parameters()).device
+        self.idle = nn.Parameter(torch.zeros(1, device=device))
         for name in sorted(layers, key=lambda name: name == leaves_first):
             self.add_module(name, layers[name])
         self.compute = compute
 
     def forward(self, x: Tensor, position: Position | None = None) -> Tensor:
         return self.compute(x, position)
-
-
-def _device_of(layers: dict[str, nn.Module]) -> torch.device:
-    return next(weight for layer in layers.values() for weight in layer.parameters()).device
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,9 @@ from torch import Tensor
 from alexnet.nets.dropout import Position
 from alexnet.nets.layers import MapBatchNorm
 from alexnet.nets.network import Network, exchange_before
-from alexnet.parallel.exchange import HALVES, Meter, Wires
+from alexnet.parallel.exchange import HALVES, Meter, WholeBatchNorm, Wires
 from alexnet.parallel.gradients import GradientSum, SummedLayers, with_summed_gradients
 from alexnet.parallel.grid import BatchShard, ProcessGrid, dense_rows, epoch_shards, shard_batch
-from alexnet.parallel.norms import WholeBatchNorm
 from alexnet.parallel.split import Member, NetworkShard, split
 
 Norms = dict[str, Tensor]

@@ -235,7 +235,7 @@ class Reading:
         return self.constants[name] if name else None
 
     def _number(self, node: "onnx.NodeProto") -> float:
-        """The one number among the inputs of a node. Refused if it would make more dimensions, or is none."""
+        """The one number among the inputs of a node. Refused if there is none, or if it would add dimensions."""
         found = [self.constants[name] for name in node.input if name in self.constants]
         if len(found) != 1 or found[0].size != 1 or found[0].ndim > 2:
             self._refuse(node, f"{node.op_type} with one number is needed")
@@ -248,13 +248,14 @@ class Reading:
         return self.shape[3]
 
     def _window(self, node: "onnx.NodeProto", given: Attributes, kernel: int, side: int) -> Window:
-        """The square window of a node; what SAME_UPPER and SAME_LOWER ask for is counted out."""
+        """The square window of a node, the padding of SAME_UPPER and SAME_LOWER in numbers."""
         strides, auto = given.get("strides", [1, 1]), given.get("auto_pad", b"NOTSET")
         top, left, bottom, right = given.get("pads", [0, 0, 0, 0])
         if len(set(strides)) != 1 or strides[0] < 1 or top != left or bottom != right or min(top, bottom) < 0:
             self._refuse(node, "only square windows with equal strides and symmetric padding are supported")
         if set(given.get("dilations", [1])) != {1}:
             self._refuse(node, "dilated windows are not supported")
+        # SAME: ceil(side / stride) outputs; an odd zero goes to the end (UPPER) or to the start (LOWER).
         if auto in (b"SAME_UPPER", b"SAME_LOWER"):
             both = max(0, (-(-side // strides[0]) - 1) * strides[0] + kernel - side)
             top, bottom = sorted((both // 2, both - both // 2), reverse=auto == b"SAME_LOWER")
@@ -296,7 +297,7 @@ class Reading:
         self.shape = (self.shape[0], len(weight))
 
     def _bias(self, node: "onnx.NodeProto", given: Attributes) -> None:  # noqa: ARG002 - all readers' form
-        """One number for each map or unit, added to what the layer before gives."""
+        """One number for each map or unit, added to the output of the layer before."""
         if not self.rows or not isinstance(self.rows[-1], Weighted):
             self._refuse(node, "only a bias of the layer directly before it can be added")
         added = next(self.constants[name] for name in node.input if name in self.constants)
@@ -318,12 +319,13 @@ class Reading:
         window = self._window(node, given, kernels[0], side)
         whole = window.outputs(side)
         if window == Window(1, rounding=window.rounding):
-            return  # a pool of single units, as an average pool to the size that there is
+            return  # a pool of single units, as an adaptive pool to the size of the map
         overhang = (whole - 1) * window.stride + window.kernel - side
         if window.before or whole < 1 or (whole - 1) * window.stride >= side:
             self._refuse(node, "padding is supported only at the bottom and right, and by less than a window")
         if average and overhang > 0 and given.get("count_include_pad", 0):
             self._refuse(node, "averages that count the padding are not supported")
+        # A graph pads explicitly, our rows have a rule of rounding: take the rule that gives as many outputs.
         for rounding in ("ceil", "floor"):
             kind = "average" if average else "max"
             row = Pool(f"pool{self.number}", window.kernel, window.stride, kind, rounding)
@@ -368,7 +370,7 @@ class Reading:
             self._add(Dropout(f"dropout{self.number}", keep, "inverted"), node)
 
     def _scale(self, node: "onnx.NodeProto", given: Attributes) -> None:  # noqa: ARG002
-        """The 2012 dropout at test, the share of units that training kept; or the squares that a norm begins with."""
+        """Dropout of 2012 at test (times the share of units kept in training), or the squares that begin a norm."""
         if list(node.input) == [self.here] * 2:
             self._fork(node)
             return
@@ -383,7 +385,7 @@ class Reading:
         self._fork(node)
 
     def _silent(self, node: "onnx.NodeProto", given: Attributes) -> None:
-        """What changes nothing here: the outputs are logits, the numbers are single precision."""
+        """Nodes without a row: outputs are logits here, and numbers have single precision."""
         if node.op_type == "Cast" and given["to"] not in FLOATS:
             self._refuse(node, "it casts activations to integers")
         if node.op_type.endswith("Softmax"):
@@ -393,7 +395,7 @@ class Reading:
             self.ended = name_of(node)
 
     def _shaped(self, node: "onnx.NodeProto", given: Attributes) -> None:
-        """Maps made flat, or dimensions of one unit more or less."""
+        """Flattened maps, or dimensions of size 1 added or removed."""
         made = self._made_shape(node, given, self.shape)
         flat = len(made) == 2 or all(length == 1 for length in made[2:])
         if made[0] != self.shape[0] or not (made == self.shape or (flat and len(made) in (2, 4))):
@@ -401,7 +403,7 @@ class Reading:
         self.shape = made
 
     def _made_shape(self, node: "onnx.NodeProto", given: Attributes, shape: Shape) -> Shape:
-        """The shape that a node makes of `shape`, computed on a view of one zero: it takes no memory, whatever B is."""
+        """The shape that a node makes of `shape`, computed on a view of one zero, which takes no memory for any B."""
         import onnx
 
         inputs, opset = [self.constants[name] for name in node.input[1:] if name], self.opset
@@ -458,7 +460,7 @@ class Reading:
             self.shapes[squares.name] = squares.shape
 
     def _padded(self, node: "onnx.NodeProto", given: Attributes, squares: _Squares) -> tuple[int, int]:
-        """How many maps of zeros are put before and after the maps, and nowhere else."""
+        """How many maps of zeros are added before and after the maps. Refused if zeros are added anywhere else."""
         given_pads, value = self._optional(node, 1), self._optional(node, 2)
         pads = given.get("pads", ()) if given_pads is None else given_pads.reshape(-1).tolist()
         value = given.get("value", 0) if value is None else value
@@ -469,7 +471,7 @@ class Reading:
         return pads[2], pads[7]
 
     def _averaged(self, node: "onnx.NodeProto", given: Attributes, squares: _Squares) -> int:
-        """The maps that an average runs over."""
+        """The number of maps that an average covers; the zeros before and after the maps must count."""
         size, *inside = given.get("kernel_shape", [0])
         pads, moved = given.get("pads", [0] * 6), set(given.get("strides", [1])) | set(given.get("dilations", [1]))
         window = squares.window or (pads[0], pads[3])
