@@ -38,6 +38,7 @@ POSITIONALS = {
     "prepare": ["pictures", "store"],
     "train": ["store", "--out", "run"],
     "evaluate": ["run", "store"],
+    "errors": ["run", "store"],
     "predict": ["run", "picture"],
     "average": ["one"],
     "report": ["run"],
