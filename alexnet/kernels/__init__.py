@@ -251,7 +251,7 @@ def _check_crops(pictures_bhwc: Tensor, crops: Crops) -> None:
         raise ValueError(f"{count} pictures, but offsets {tuple(offsets.shape)}, mirror {tuple(mirror.shape)}")
     if crops.noise_b3 is not None and crops.noise_b3.shape != (count, 3):
         raise ValueError(f"{count} pictures, but noise {tuple(crops.noise_b3.shape)}")
-    if count and offsets.device.type == "cpu":  # on a device the look would make the host wait
+    if count and offsets.device.type == "cpu":  # on a GPU, reading them would make the host wait
         lowest, highest = offsets.min(), offsets.max(dim=0).values
         if lowest < 0 or highest[0] > height - crops.size or highest[1] > width - crops.size:
             raise ValueError(f"a {crops.size} × {crops.size} crop leaves its picture of {height} × {width}")

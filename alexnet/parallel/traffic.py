@@ -39,8 +39,8 @@ def crossings(layers: Sequence[Layer]) -> list[Crossing]:
 
 def describe(table: Table, grid: ProcessGrid, input_size: int | None = None) -> str:
     """The traffic of a layout as a table for people."""
-    lines = _columns_in_words(table, input_size) if grid.columns > 1 else []
-    lines += _hybrid_in_words(table, grid, input_size) if grid.hybrid else []
+    lines = _across_columns(table, input_size) if grid.columns > 1 else []
+    lines += _across_members(table, grid, input_size) if grid.hybrid else []
     if grid.shares > 1:
         layers = trace(table, input_size)
         summed = sum(one.parameters for one in layers if not (grid.hybrid and isinstance(one.row, Dense)))
@@ -49,13 +49,13 @@ def describe(table: Table, grid: ProcessGrid, input_size: int | None = None) -> 
     return "\n".join(lines or ["one process: nothing crosses"])
 
 
-def _columns_in_words(table: Table, input_size: int | None) -> list[str]:
+def _across_columns(table: Table, input_size: int | None) -> list[str]:
     found = crossings(trace(table, input_size))
     rows = [(c.at, c.sent, f"{LETTERS[c.sender]} → {LETTERS[c.reader]}", c.floats) for c in found]
     return _as_table("floats of a picture that cross between columns", rows)
 
 
-def _hybrid_in_words(table: Table, grid: ProcessGrid, input_size: int | None) -> list[str]:
+def _across_members(table: Table, grid: ProcessGrid, input_size: int | None) -> list[str]:
     """Every process sends its pictures' last maps to all others, then its units of all pictures; at the end each
     picture's logits go to the process whose picture it is."""
     n, dense = grid.processes, dense_rows(table)

@@ -39,7 +39,7 @@ class Explorer:
         return list(dict.fromkeys(RecordFormat.of(self.networks[key].run) for key in self.networks.paths))
 
     def stamp(self, key: str) -> str:
-        """A word that changes with everything that a response about a network depends on: weights, log, run cache."""
+        """A version of everything that a response about a network depends on: weights, log, run cache."""
         run = self.networks.paths.get(key, self.networks.paths[OWN])
         split = self.prepared.split if self.prepared else ""
         files = ("explorer", f"explorer/epochs-{split}", "see/top.safetensors", "log.jsonl", "config.json")

@@ -47,7 +47,7 @@ class OpenNetwork:
 
 
 def version_of(path: Path) -> str:
-    """A word that changes when the file does; "none" if there is no file."""
+    """A string that changes when the file does; "none" if there is no file."""
     try:
         about = path.stat()
     except FileNotFoundError:

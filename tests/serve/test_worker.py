@@ -108,10 +108,10 @@ def test_what_nobody_waits_for_any_more_is_stopped_at_its_next_step() -> None:
     assert begun.wait(20)
     leave()
     again, after = Ear(), Ear()
-    worker.submit("long", lambda _: "anew", again)
+    worker.submit("long", lambda _: "again", again)
     worker.submit("after", lambda _: None, after)
     go_on.set()
-    assert again.wait() == ("done", "anew")  # who asks meanwhile doesn't join what is being stopped
+    assert again.wait() == ("done", "again")  # who asks meanwhile doesn't join what is being stopped
     after.wait()
     assert reached == []
 
