@@ -55,7 +55,7 @@ class Examples:
         the file's name or a digest of the pixels, so that other pictures in the same folder are noticed."""
         names = tuple(str(label) for label in self.classes)
         whole = SourceSplit([f"{number:07}" for number in range(len(self.positions))], self.labels, self)
-        source = Source("classifier", names, names, "sorted labels", {"train": whole})
+        source = Source("classifier", names, names, "sorted labels", {"train": whole}, upright=True)
         named = {
             name: replace(one, keys=[f"{key} {self._identity(int(key))}" for key in one.keys])
             for name, one in split(source, validation, seed, "the pictures given").splits.items()
@@ -72,7 +72,7 @@ class Examples:
         place = int(self.positions[number])
         name = numbered(name_of(self.pictures[place], place), place)
         try:
-            return decoded(self.pictures[place], name, exif=False)
+            return decoded(self.pictures[place], name, exif=True)
         except Undecodable as fault:
             raise UserError(f"{name}: {fault.reason}. Leave this picture and its label out.") from None
 

@@ -1,6 +1,7 @@
 """People's own pictures: the validation split, groups, rotation, lists, and sources that grow."""
 
 import io
+import json
 import sys
 import zipfile
 from pathlib import Path
@@ -363,3 +364,38 @@ def test_a_split_is_a_dataset(tmp_path: Path, format: str) -> None:
     assert dataset[-1][1] == split.labels[-1]
     with pytest.raises(IndexError):
         dataset[9]
+
+
+# ── datasets of the Hugging Face Hub ─────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("described", [True, False])
+def test_parquet_files(tmp_path: Path, described: bool) -> None:
+    arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    names = ["wasp", "ant"]
+    for split, count, label in (("train", 25, None), ("validation", 4, None), ("test", 3, -1)):
+        labels = [number % 2 if label is None else label for number in range(count)]
+        images = [{"bytes": jpeg(number), "path": f"{number}.jpg"} for number in range(count)]
+        shown = labels if described else [names[one] if one >= 0 else None for one in labels]
+        features = {"image": {"_type": "Image"}, "label": {"_type": "ClassLabel", "names": names}}
+        made = arrow.table({"image": images, "label": shown})
+        if described:
+            made = made.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
+        folder(tmp_path / "data", {"readme.md": b""})
+        parquet.write_table(made, tmp_path / "data" / f"{split}-00000-of-00001.parquet", row_group_size=4)
+    source = open_source(tmp_path)
+    assert set(source.splits) == {"train", "val"}
+    assert set(source.class_ids) == set(names)
+    assert [source.class_ids[one.label] for one in source.splits["train"]] == [names[n % 2] for n in range(25)]
+    assert [one.read() for one in source.splits["train"]] == [jpeg(number) for number in range(25)]
+    assert any("test-00000-of-00001.parquet: without labels" in line for line in source.ignored)
+    path = tmp_path / "data" / "train-00000-of-00001.parquet"
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(UserError, match="cannot be read"):
+        open_source(tmp_path)
+
+
+def test_parquet_files_need_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(UserError, match="pip install 'alexnet\\[datasets\\]'"):
+        open_source(folder(tmp_path, {"train.parquet": b"PAR1"}))

@@ -18,6 +18,7 @@ from alexnet.data.sources.ilsvrc import edition_of, open_ilsvrc
 from alexnet.data.sources.kaggle import kaggle_folder, open_kaggle
 from alexnet.data.sources.labelme import is_labelme, open_labelme
 from alexnet.data.sources.norb import is_norb, open_norb
+from alexnet.data.sources.parquet import open_parquet, parquet_files
 from alexnet.data.sources.table import SUFFIXES, open_table
 from alexnet.data.sources.tiny_imagenet import is_tiny_imagenet, open_tiny_imagenet
 from alexnet.errors import UsageError, UserError
@@ -88,6 +89,8 @@ def _open(root: Path, background: bool, own: Collection[Path]) -> Source:
         return open_labelme(root)
     if caltech := caltech_folder(root):
         return open_caltech(caltech, background=background)
+    if files := parquet_files(root):
+        return open_parquet(root, files)
     return open_folder(root, own)
 
 
