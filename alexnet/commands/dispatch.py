@@ -32,7 +32,7 @@ RENAMED = {
     "--parts": ("--splits",),
 }
 """Options' names in earlier versions → today's, of which a verb has one."""
-RUN_FIELDS = ("run_folder", "start_from", "beside")
+RUN_FIELDS = ("run_folder", "start_from", "beside", "run")
 """Fields of options that hold a run."""
 
 

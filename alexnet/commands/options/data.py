@@ -75,10 +75,15 @@ class Check:
     Examples:
         alexnet check photos.store
         alexnet check photos.store --json --sheet odd.png
+        alexnet check photos.store --run runs/photos --write corrections.csv
     """
 
     store: StoreArgument
     sheet: Annotated[Path | None, option("FILE.png", default="STORE.check.png")] = None
     """Where to write the contact sheet of unusual pictures and copies, if there are any."""
     json: bool = False
-    """Print one JSON object: remarks, counts by class, copies, unusual pictures."""
+    """Print one JSON object: remarks, counts by class, copies, unusual pictures; with --run the suspect labels."""
+    run: Annotated[Path | None, arg(metavar="RUN", help_behavior_hint="(default: labels are not checked)")] = None
+    """A run, or pretrained weights by name, on whose features suspect labels are found by cross-validation."""
+    write: Annotated[Path | None, option("FILE.csv", default="not written")] = None
+    """With --run: where to list the suspect labels, to be checked and edited."""
