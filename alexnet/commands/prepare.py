@@ -4,6 +4,7 @@ from dataclasses import fields
 from functools import partial
 
 from alexnet.commands.options.data import Prepare
+from alexnet.data.sources.corrections import corrected
 from alexnet.data.store.grow import known_in, prepare_grown
 from alexnet.data.store.ready import describe, open_shown, prepare_shown
 from alexnet.data.store.records import Options
@@ -20,6 +21,8 @@ def run(options: Prepare) -> None:
         split["root"] = options.root
     split["holdout"] = "auto" if options.holdout is None else options.holdout or None
     source = open_shown(options.source, own=(options.store,), known=known_in(options.store), **split)
+    if options.corrections is not None:
+        source = corrected(source, options.corrections)
     records = Options(**{field.name: getattr(options, field.name) for field in fields(Options)})
     limits = {"strict": options.strict, "max_bad": options.max_bad, "options": records}
     if shard is not None:

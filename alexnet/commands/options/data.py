@@ -45,6 +45,9 @@ class Prepare:
     group: Annotated[str, option("PATTERN", default="each picture alone")] = ""
     """Never part pictures of one person or one burst: those whose paths agree in what this regular expression finds (in
     its parentheses, if it has some), as '([^/]+)_\\d+' in a_01.jpg and a_02.jpg; or in this column of a CSV or TSV."""
+    corrections: Annotated[Path | None, option("FILE.csv", default="none")] = None
+    """Corrected labels: the columns file and suggested, which is a class or "leave out". `alexnet check --write` makes
+    such a file; edit it first. The pictures themselves are not touched."""
     root: Annotated[Path | None, option("FOLDER", default="that of the CSV or TSV file")] = None
     """Folder of the files that a CSV or TSV file names."""
     background: bool = False
