@@ -23,7 +23,7 @@ from alexnet.files.locks import locked
 from alexnet.files.schema import canonical_digest
 from alexnet.files.tensors import digest_in
 from alexnet.isolation import isolated
-from alexnet.measure.accuracy import evaluate
+from alexnet.measure.accuracy import describe_errors, evaluate
 from alexnet.measure.overlap import save_trained_on
 from alexnet.measure.viewer import BATCH, ViewAverager
 from alexnet.nets.network import Network
@@ -150,7 +150,7 @@ def train_linear_head(
         run.write_config(finished=True, epochs_trained=0)
         place.unlink()
     if not quiet:
-        say(f"{text}; validation top-1 error {counts.top1:.2%} ({counts.top1_errors} of {counts.pictures})")
+        say(f"{text}; validation top-1 error {counts.top1:.2%}, {describe_errors(counts.top1_errors, counts.pictures)}")
     return run
 
 

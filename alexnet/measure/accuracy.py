@@ -3,6 +3,7 @@
 N pictures · B pictures of a batch · V views · K classes · C side of a view.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass
 from operator import add
@@ -20,6 +21,7 @@ from alexnet.parallel.split import NetworkShard
 from alexnet.parallel.team import ALONE, Team
 
 TOP = 5
+Z = 1.959964  # of a normal distribution, 2.5 % lie above
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,22 @@ class Counts:
     def mean_nll(self) -> float:
         """Mean of −ln p(true class), in nats; 0 of none."""
         return self.nll / max(1, self.pictures)
+
+
+def wilson(errors: int, pictures: int) -> tuple[float, float]:
+    """The 95 % interval of an error rate, of so many errors among so many pictures, as shares (Wilson 1927)."""
+    if pictures == 0:
+        return 0.0, 1.0
+    share, per_picture = errors / pictures, Z**2 / pictures
+    middle = (share + per_picture / 2) / (1 + per_picture)
+    half = Z * math.sqrt(share * (1 - share) / pictures + per_picture / 4 / pictures) / (1 + per_picture)
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def describe_errors(errors: int, pictures: int) -> str:
+    """ "4 of 144 (1.1 % to 6.9 %)": the errors, and the 95 % interval of the error rate."""
+    low, high = wilson(errors, pictures)
+    return f"{errors:,} of {pictures:,} ({low:.1%} to {high:.1%})"
 
 
 def count(probabilities: Float[Tensor, "B K"], labels: Int[Tensor, "B"]) -> Counts:

@@ -9,7 +9,7 @@ import torch
 from rich.cells import cell_len, set_cell_size
 
 from alexnet.files.schema import to_json
-from alexnet.measure.accuracy import Counts, count
+from alexnet.measure.accuracy import Counts, count, describe_errors, wilson
 from alexnet.measure.evaluation import ClassCounts, Evaluation
 from alexnet.measure.predict import Failure, Prediction
 from alexnet.measure.probabilities import Probabilities
@@ -46,7 +46,7 @@ def describe_evaluation(evaluations: dict[int, Evaluation]) -> str:
 
 def _headline_row(what: str, evaluation: Evaluation) -> tuple[str, ...]:
     counts = evaluation.counts
-    top1 = f"{counts.top1:.2%}", f"{counts.top1_errors:,} of {counts.pictures:,}"
+    top1 = f"{counts.top1:.2%}", describe_errors(counts.top1_errors, counts.pictures)
     return what, f"{counts.mean_nll:.4f}", *top1, f"{counts.top5:.2%}", f"{counts.top5_errors:,}"
 
 
@@ -167,6 +167,7 @@ def _results(evaluations: dict[int, Evaluation]) -> list[dict[str, Any]]:
             "views": number,
             **_counts_as_json(evaluation.counts),
             "top1_error": evaluation.top1_error,
+            "top1_interval": list(wilson(evaluation.counts.top1_errors, evaluation.counts.pictures)),
             "top5_error": evaluation.top5_error,
         }
         for number, evaluation in sorted(evaluations.items())

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from alexnet.data.store.read import Store
 from alexnet.measure import accuracy
-from alexnet.measure.accuracy import TOP, count, evaluate, nll_of_truth, rank_of_truth
+from alexnet.measure.accuracy import TOP, count, describe_errors, evaluate, nll_of_truth, rank_of_truth, wilson
 from alexnet.measure.viewer import ViewAverager
 
 
@@ -120,3 +120,13 @@ def test_each_picture_is_counted_once_whatever_the_batch(run, store: Store, batc
     assert parted.nll == pytest.approx(whole.nll, rel=1e-6)
     assert seen[-1] == (60, 60)
     assert len(seen) == math.ceil(60 / batch)
+
+
+@pytest.mark.parametrize(("errors", "pictures"), [(0, 10), (2, 48), (24, 48), (10, 10), (153, 480)])
+def test_the_interval_holds_what_solves_wilson_s_equation(errors: int, pictures: int) -> None:
+    """Its ends are the rates p that lie 1.96 of their own standard deviations from the share observed."""
+    share = errors / pictures
+    for end in wilson(errors, pictures):
+        assert (share - end) ** 2 == pytest.approx(1.959964**2 * end * (1 - end) / pictures, abs=1e-12)
+    assert describe_errors(2, 48) == "2 of 48 (1.2% to 14.0%)"
+    assert wilson(0, 0) == (0.0, 1.0)
