@@ -9,9 +9,9 @@ from alexnet.commands.options.weights import Import
 from alexnet.data.sources.classes import read_classes
 from alexnet.errors import UsageError
 from alexnet.files.atomic import faults_named
+from alexnet.runs import pretrained
 from alexnet.runs.folder import RunFolder
 from alexnet.runs.import_weights import import_run
-from alexnet.runs.pretrained import every_pretrained
 from alexnet.terminal import say
 from alexnet.weights import ImportOptions
 from alexnet.weights.caffe import mean_image_in
@@ -29,7 +29,7 @@ def run(options: Import) -> None:
 
 def imported(options: Import) -> RunFolder:
     """The run made of pretrained weights or of a file."""
-    known = every_pretrained().get(str(options.source))
+    known = pretrained.every_pretrained().get(str(options.source))
     if known is not None and not options.source.exists():
         if given := [name for name in ("classes", "order", "mean", "std", "colours", "net") if vars(options)[name]]:
             raise UsageError(f"--{given[0]}: known for {known.name}; leave it out.")
