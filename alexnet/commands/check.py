@@ -8,7 +8,13 @@ from alexnet.commands.options.data import Check
 from alexnet.data.store.read import Store
 from alexnet.errors import UsageError, UserError
 from alexnet.features.check import check_store, sheet
-from alexnet.features.label_errors import Suspect, describe_suspects, suspected_labels, write_corrections
+from alexnet.features.label_errors import (
+    Suspect,
+    describe_suspects,
+    refuse_existing,
+    suspected_labels,
+    write_corrections,
+)
 from alexnet.files.atomic import write_atomically
 from alexnet.files.outputs import refuse_foreign
 from alexnet.files.schema import to_json
@@ -21,6 +27,8 @@ from alexnet.text import counted
 def run(options: Check) -> None:
     if options.write is not None and options.run is None:
         raise UsageError(f"--write {options.write}: lists suspect labels; name the run that finds them with --run.")
+    if options.write is not None:
+        refuse_existing(options.write)
     store = Store.open(options.store)
     place = options.sheet or options.store.resolve().with_name(options.store.resolve().name + ".check.png")
     if options.sheet or place.exists():

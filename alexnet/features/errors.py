@@ -25,6 +25,7 @@ from alexnet.measure.run import Run, check_views
 from alexnet.report.results import Folder
 from alexnet.text import printable, table
 
+HEADING = ["file", "class", "answered", "p(class)", "p(answered)"]
 NEAREST = 3
 """Training pictures shown next to each wrong one."""
 
@@ -107,17 +108,18 @@ def describe_errors(errors: Sequence[WrongPicture], pictures: int) -> str:
         )
         for error in errors
     ]
-    heading = ("file", "class", "answered", "p(class)", "p(answered)")
-    return f"{len(errors)} of {pictures} wrong\n" + (table(heading, rows, left=3) if rows else "")
+    return f"{len(errors)} of {pictures} wrong\n" + (table(HEADING, rows, left=3) if rows else "")
 
 
-def write_errors(errors: Sequence[WrongPicture], run: Run, store: Store, split: str, out: Path) -> list[Path]:
-    """Write errors-SPLIT.csv, .json and, of the worst 24, a contact sheet .png into the folder `out`. Raises UserError
-    if a file there was not written by this function."""
+def write_errors(
+    errors: Sequence[WrongPicture], run: Run, store: Store, split: str, out: Path, chosen_by: Sequence[str | None] = ()
+) -> list[Path]:
+    """Write errors-SPLIT.csv, .json and, of the worst 24, a contact sheet .png into the folder `out`; errors that are
+    `chosen_by` other classes get other names. Raises UserError if a file there was not written by this function."""
     folder = Folder(out, "errors")
-    claim = folder.claim(f"errors-{split}", store.fingerprint, run.path.name)
+    claim = folder.claim(f"errors-{split}", store.fingerprint, run.path.name, list(chosen_by))
     table_file = claim.path(".csv")
-    if table_file.exists() and not table_file.with_suffix(".json").exists():
+    if table_file.exists() and not table_file.read_bytes().startswith(",".join(HEADING).encode()):
         raise UserError(f"{table_file}: was not written by `alexnet errors`. Name another folder with --out.")
     shown = [error for error in errors if error.nearest][:MOST_ROWS]
     claim.put(_sheet(shown, store, split) if shown else None, {"split": split, "wrong": list(map(to_json, errors))})
@@ -129,7 +131,7 @@ def _as_csv(errors: Sequence[WrongPicture]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     nearest = [word for number in range(1, NEAREST + 1) for word in (f"nearest {number}", f"its class {number}")]
-    writer.writerow(["file", "class", "answered", "p(class)", "p(answered)", *nearest])
+    writer.writerow([*HEADING, *nearest])
     for error in errors:
         figures = (f"{error.true_probability:.6f}", f"{error.answered_probability:.6f}")
         neighbours = [word for one in error.nearest for word in one]

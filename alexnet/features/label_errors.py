@@ -1,8 +1,8 @@
 """Pictures whose label is suspect, by the probabilities of classifiers that did not see them.
 
 Softmax regression on a run's features is fitted to all folds but one and judges the one left out. A label is suspect if
-another class is more probable; the more probable, the more suspect (the margin of confident learning: Northcutt, Jiang,
-Chuang 2021, arXiv:1911.00068, §3.3). N pictures · K classes.
+another class is more probable; the more probable, the more suspect (ranked by margin, as in confident learning, without
+its thresholds per class: Northcutt, Jiang, Chuang 2021, arXiv:1911.00068). N pictures · K classes.
 """
 
 import csv
@@ -98,10 +98,15 @@ def describe_suspects(suspects: Sequence[Suspect], pictures: int) -> str:
     return "\n".join([head, table(HEADING, rows, left=3)] if rows else [head])
 
 
-def write_corrections(suspects: Sequence[Suspect], path: Path) -> None:
-    """Write a CSV file with a line for each suspect label, to be checked and edited. Raises UserError if it exists."""
+def refuse_existing(path: Path) -> None:
+    """Raises UserError if the file exists: it may have been edited."""
     if path.exists():
         raise UserError(f"{path}: exists already. Name another file with --write; your edits would be lost.")
+
+
+def write_corrections(suspects: Sequence[Suspect], path: Path) -> None:
+    """Write a CSV file with a line for each suspect label, to be checked and edited. Raises UserError if it exists."""
+    refuse_existing(path)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(HEADING)

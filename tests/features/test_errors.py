@@ -74,8 +74,12 @@ def test_the_command_writes_a_table_numbers_and_a_sheet(
     assert main([*line, "--true", cell[0], "--answered", cell[1]]) == 0
     shown = capsys.readouterr().out
     assert shown.count(".png") == sum((row["class"], row["answered"]) == cell for row in rows)
+    assert len(json.loads((tmp_path / "errors-val.json").read_text())["wrong"]) == len(rows), "the whole list is kept"
+    assert len(list(tmp_path.glob("errors-val-*.csv"))) == 1
     assert main([*line, "--true", "no such"]) == 2
     (tmp_path / "errors-val.csv").write_text("mine")
+    assert main(line) == 1
+    assert (tmp_path / "errors-val.csv").read_text() == "mine"
     (tmp_path / "errors-val.json").write_text("{}")
     assert main(line) == 1
     assert (tmp_path / "errors-val.json").read_text() == "{}"

@@ -1,4 +1,4 @@
-"""Suspect labels: planted ones come first, on made features and on real pictures."""
+"""Suspect labels: planted ones come first; a file that was edited is kept."""
 
 import csv
 from pathlib import Path
