@@ -106,11 +106,12 @@ def balanced_weights(labels: np.ndarray) -> np.ndarray:
 
 
 def pretrained_start(store: Store, options: TrainOptions) -> list[str]:
-    """Advice for a run that starts from random weights on few pictures."""
+    """Advice for a run that starts from random weights on few pictures of one's own."""
     pictures = len(store.splits["train"])
-    if options.start_from is not None or pictures >= FEW_PICTURES:
+    own = store.description["source"].get("kind") in OWN_PICTURES
+    if options.start_from is not None or pictures >= FEW_PICTURES or not own:
         return []
     return [
         f"only {pictures:,} training pictures: starting from pretrained weights gives a far lower error than starting "
-        "from random ones: --from torchvision --freeze conv1-conv5 (`alexnet weights` lists others)"
+        "from random ones: --from torchvision --head linear (`alexnet weights` lists others)"
     ]
