@@ -95,7 +95,7 @@ def with_kept_weights(options: TrainOptions, store: Store, folder: Path) -> Trai
     decided = options.keep is not None or (folder / "config.json").exists()
     if decided or options.recipe not in ("paper", "steps"):
         return options
-    own = store.description["source"].get("kind") in OWN_PICTURES
+    own = store.description.get("source", {}).get("kind") in OWN_PICTURES
     return replace(options, keep="best") if own else options
 
 
@@ -108,7 +108,7 @@ def balanced_weights(labels: np.ndarray) -> np.ndarray:
 def pretrained_start(store: Store, options: TrainOptions) -> list[str]:
     """Advice for a run that starts from random weights on few pictures of one's own."""
     pictures = len(store.splits["train"])
-    own = store.description["source"].get("kind") in OWN_PICTURES
+    own = store.description.get("source", {}).get("kind") in OWN_PICTURES
     if options.start_from is not None or pictures >= FEW_PICTURES or not own:
         return []
     return [
