@@ -210,7 +210,7 @@ def strongest_as_json(found: Top, layer: str, split: str, shown: dict[int, list[
     best = found.layers[layer]
     return {
         "layer": layer,
-        "part": split,
+        "split": split,
         "pictures": found.about["pictures"],
         "dead": best.dead.tolist(),
         "shown": {str(channel): [patch.as_json() for patch in some] for channel, some in shown.items()},
@@ -254,7 +254,7 @@ def activations(method: options.ActivationsOfMaps) -> None:
         pictures = split_of(store, method.split)
         found = measure_activations(run.viewer, pictures, list(channels), about=about, progress=follow)
         content = {
-            "part": method.split,
+            "split": method.split,
             "pictures": found.about["pictures"],
             "features": [found.as_json(layer, channel) for layer, some in channels.items() for channel in some],
         }

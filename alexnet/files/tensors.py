@@ -46,6 +46,8 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         about = parsed(metadata["about"])
         if not isinstance(about, dict):
             raise ValueError("its metadata is not a JSON object")
+        if "part" in about:  # an older name
+            about["split"] = about.pop("part")
         return tensors, about
 
 

@@ -187,7 +187,7 @@ def evaluate_run(
         return evaluations, None
     about = {
         "views": max(views),
-        "part": split,
+        "split": split,
         "store": store.fingerprint,
         "run": tensor_digest(viewer.network.state_dict()),
         "class_ids": list(ids),

@@ -2,7 +2,7 @@
 
     probabilities   float32 (N, K), each row the mean of the views' softmax outputs
     labels          int64 (N,), the true classes; -1 where they are not known
-    metadata        "about": JSON with "keys" (N names of pictures), "class_ids" (K), "views", "part", "store"
+    metadata        "about": JSON with "keys" (N names of pictures), "class_ids" (K), "views", "split", "store"
                     (its fingerprint), "run" (of the weights: `alexnet.files.tensors.tensor_digest`), "seen" (numbers of
                     the pictures that the network was trained on; null if that can't be checked)
 
@@ -29,7 +29,7 @@ class About(TypedDict):
 
     keys: list[str]
     class_ids: list[str]
-    part: NotRequired[str | None]
+    split: NotRequired[str | None]
     store: NotRequired[str | None]
     run: NotRequired[str | None]
     seen: NotRequired[list[Count] | None]
@@ -48,7 +48,7 @@ class Probabilities:
     def unlabelled(cls, predictions: Sequence[Prediction], class_ids: Sequence[str], views: int) -> "Probabilities":
         """Those of pictures whose true classes are not known, a competition's test set for instance."""
         values = np.stack([prediction.probabilities for prediction in predictions])
-        about = {"views": views, "part": "", "store": "", "run": "", "class_ids": list(class_ids)}
+        about = {"views": views, "split": "", "store": "", "run": "", "class_ids": list(class_ids)}
         return cls(values, np.full(len(values), -1, np.int64), tuple(p.name for p in predictions), about)
 
     @property

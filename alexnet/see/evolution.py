@@ -50,7 +50,7 @@ class Evolution:
     def as_json(self) -> dict[str, Any]:
         return {
             "epochs": list(self.epochs),
-            "part": self.split,
+            "split": self.split,
             "pictures": self.pictures,
             "settled": {layer: float(self.settled(layer).mean()) for layer in self.strongest},
             "features": [

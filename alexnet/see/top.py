@@ -165,7 +165,7 @@ class Top:
 
 def pass_over(run: Run, store: Store, split: str) -> dict[str, Any]:
     """What tells a pass of a run over a split from others: what the shards of one have in common."""
-    return {"run": tensor_digest(run.network.state_dict()), "store": store.fingerprint, "part": split}
+    return {"run": tensor_digest(run.network.state_dict()), "store": store.fingerprint, "split": split}
 
 
 @isolated()

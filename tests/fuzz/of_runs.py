@@ -292,7 +292,7 @@ def now(path: Path) -> object:
 def probabilities(folder: Path) -> Target:
     path, other = folder / "a.safetensors", folder / "b.safetensors"
     values = np.random.default_rng(0).dirichlet(np.ones(5), 3).astype(np.float32)
-    about = {"views": 1, "part": "val", "store": "x", "run": "y", "class_ids": list("abcde")}
+    about = {"views": 1, "split": "val", "store": "x", "run": "y", "class_ids": list("abcde")}
     keys = ("k", "l", "m")
 
     def saved(values: np.ndarray, labels: list[int], keys: tuple[str, ...] = keys, **news: Any) -> bytes:
@@ -327,7 +327,7 @@ def tops(folder: Path) -> Target:
     tensors = {"conv1/values": torch.rand(4, 2), "conv1/pictures": torch.zeros(4, 2, dtype=torch.int64)}
     tensors["conv1/places"] = torch.zeros(4, 2, dtype=torch.int64)
     save_tensors(
-        path, tensors, {"layers": ["conv1"], "run": "x", "store": "y", "part": "val", "kept": 2, "pictures": 9}
+        path, tensors, {"layers": ["conv1"], "run": "x", "store": "y", "split": "val", "kept": 2, "pictures": 9}
     )
     data = path.read_bytes()
 
@@ -350,7 +350,7 @@ def spreads(folder: Path) -> Target:
 
 
 def judged(folder: Path) -> Target:
-    told = {"about": {"run": "x", "store": "y", "part": "val"}, "numbers": {"views": {"1": {"top1_error": 0.5}}}}
+    told = {"about": {"run": "x", "store": "y", "split": "val"}, "numbers": {"views": {"1": {"top1_error": 0.5}}}}
     found = seeds.sealed_json(json.dumps(told).encode())
 
     def read(path: Path) -> object:

@@ -158,3 +158,9 @@ def test_predictions_of_pictures_without_labels_are_kept(make_run: MakeRun, tmp_
     assert found.labels.tolist() == [-1, -1, -1]
     assert [Path(key).name for key in found.keys] == ["0.png", "1.png", "2.png"]
     assert found.values.sum(axis=1) == pytest.approx(np.ones(3))
+
+
+def test_files_of_an_earlier_version_call_the_split_part(tmp_path: Path):
+    path = tmp_path / "kept.safetensors"
+    kept(np.full((2, 2), 0.5), views=1, part="val").save(path)
+    assert Probabilities.load(path).about["split"] == "val"

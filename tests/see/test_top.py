@@ -29,7 +29,7 @@ def everything(run: Run, store: Store, layer: str, part: str = "val") -> Tensor:
 
 @pytest.fixture(scope="module")
 def top(run: Run, store: Store) -> Top:
-    return find_top(run.viewer, store.splits["val"], LAYERS, about={"part": "val"})
+    return find_top(run.viewer, store.splits["val"], LAYERS, about={"split": "val"})
 
 
 @pytest.mark.parametrize("layer", LAYERS)
@@ -77,7 +77,7 @@ def test_channels_that_nothing_excites_are_dead() -> None:
 def test_parts_of_a_pass_merge_into_the_whole(top: Top, run: Run, store: Store, shards: int, tmp_path: Path) -> None:
     part = store.splits["val"]
     for number in range(shards):
-        some = find_top(run.viewer, part, LAYERS, shard=(number, shards), about={"part": "val"})
+        some = find_top(run.viewer, part, LAYERS, shard=(number, shards), about={"split": "val"})
         some.save(tmp_path / f"{number}.safetensors")
     loaded = [Top.load(tmp_path / f"{number}.safetensors") for number in reversed(range(shards))]
     merged = merge(loaded)
@@ -88,8 +88,8 @@ def test_parts_of_a_pass_merge_into_the_whole(top: Top, run: Run, store: Store, 
 
 
 def test_what_can_t_be_merged_or_asked(top: Top, run: Run, store: Store, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="they differ in part"):
-        merge([top, Top(top.layers, top.about | {"part": "train"})])
+    with pytest.raises(UserError, match="they differ in split"):
+        merge([top, Top(top.layers, top.about | {"split": "train"})])
     with pytest.raises(UserError, match="pictures of conv2 were not looked for; there are: conv1, norm1"):
         _ = top["conv2"]
     with pytest.raises(UsageError, match=r"shard 4 of 3"):
