@@ -50,6 +50,28 @@ ISSUE = (
 COSTLY = ("A/fig1", "A/recipes", "A/cifar", "Z/fig5", "Z/fig7", "Z/table1", "Z/table4", "Z/table7")
 """Run with one seed here."""
 
+ERRORS = {"log", "nll", "part", "pictures", "run", "top1", "top5", "views"}
+CACHED = {
+    "duplicates-DIGEST-DIGEST.json": {"pictures"},
+    "RUN.json": {"pace"},
+    "RUN-train-1.json": ERRORS,
+    "RUN-val-1.json": ERRORS,
+    "RUN-val-9.json": ERRORS,
+    "RUN-val-10.json": ERRORS,
+    "RUN-val-10.safetensors": set(),
+    "RUN-val-top.safetensors": set(),
+    "RUN-nearest.json": {"features", "pixels"},
+    "RUN-settled.json": {"conv1", "conv2", "conv3", "conv4", "conv5"},
+    "RUN-val-invariance.json": {"pictures", "right", "rotation", "scale", "translation"},
+    "RUN-val-occlusion.json": {"changed", "class", "clean", "map", "pictures", "right", "weakest"},
+    "RUN-parts-faces100.json": {"group", "layer 5", "layer 7", "mask", "parts", "pictures"},
+}
+"""Files below measured/ and their keys."""
+RESULT_KEYS = {
+    *("id", "title", "claim", "command", "when", "data", "pretraining", "settings", "versions", "seconds", "agrees"),
+    *("invalid", "reading", "recipe", "rows", "verdicts", "rule", "notes", "figures", "extra"),
+}
+
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -91,6 +113,21 @@ def test_it_runs_at_toy_scale_and_says_whether_the_direction_agrees(
         assert path.with_name(figure["file"]).read_bytes().startswith(b"\x89PNG")
         assert not figure["photographs"], "built-in pictures"
     assert dispatch.parse(Paper, "paper", result["command"].split()[2:])
+
+
+def test_files_keep_the_names_and_keys_of_earlier_versions(shared: Path) -> None:
+    """What is cached in a folder is found by its name: with another one, it would be measured again."""
+    kinds: dict[str, set[str]] = {}
+    for path in shared.glob("measured/*"):
+        kind = re.sub(r"(?<=-)[0-9a-f]{8}(?=[-.])", "DIGEST", path.name)
+        kind = re.sub(r"[\w.-]*-seed\d-DIGEST", "RUN", kind.removeprefix("pace-1-").removeprefix("pace-2-"))
+        kinds.setdefault(kind, set()).update(json.loads(path.read_text()) if path.suffix == ".json" else ())
+    assert kinds.items() <= CACHED.items()
+    assert kinds == CACHED or len(running.read_results(shared)) < len(ISSUE), "all of them, where every result is there"
+    for path in shared.glob("results/*.json"):
+        assert set(json.loads(path.read_text())) == RESULT_KEYS
+    studies = {re.sub(r"-[0-9a-f]{8}$", "", path.name) for path in shared.glob("transfer/*")}
+    assert all(re.fullmatch(r"toy-input-size-28-batch-32-seed0-[0-9a-f]{8}", name) for name in studies)
 
 
 def test_table_2_tells_what_the_pretrained_networks_had_learned_before(

@@ -44,11 +44,11 @@ def fig1(lab: Lab) -> Finding:
     """[A] §3.1, Fig. 1: no regularisation; for each kind of unit the constant learning rate with the fastest start."""
     epochs, kinds, level = lab.settings.epochs or FIGURE_EPOCHS, lab.chosen(UNITS), published("A/fig1")["level"]
     search_epochs = max(1, epochs // SEARCH_SHARE)
-    searches = {kind: [_unit_trial(lab, kind, rate, search_epochs) for rate in RATES] for kind in kinds}
+    searches = {kind: [unit_trial(lab, kind, rate, search_epochs) for rate in RATES] for kind in kinds}
     lab.plan([trial for trials in searches.values() for trial in trials], seeds=[0])
     tried = {kind: _tried(lab, trials) for kind, trials in searches.items()}
     rates = {kind: min(errors, key=lambda rate, errors=errors: (errors[rate], rate)) for kind, errors in tried.items()}
-    chosen = {kind: _unit_trial(lab, kind, rate, epochs) for kind, rate in rates.items()}
+    chosen = {kind: unit_trial(lab, kind, rate, epochs) for kind, rate in rates.items()}
     lab.plan(list(chosen.values()))
     training = {kind: [lab.training_errors(trial, seed) for seed in lab.seeds] for kind, trial in chosen.items()}
     reached = {kind: [epochs_to(curve, level) for curve in curves] for kind, curves in training.items()}
@@ -79,7 +79,7 @@ def fig1(lab: Lab) -> Finding:
     )
 
 
-def _unit_trial(lab: Lab, kind: str, learning_rate: float, epochs: int) -> Trial:
+def unit_trial(lab: Lab, kind: str, learning_rate: float, epochs: int) -> Trial:
     return lab.trial(
         kind,
         net=FOUR_LAYERS + UNITS[kind],
