@@ -3,8 +3,8 @@
 Rows and verdicts are also the schema of that part of a result file.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from statistics import mean, stdev
 from typing import Annotated, Any, Literal
@@ -61,6 +61,19 @@ class Row:
         return stdev(self.values) if len(self.values) > 1 else None
 
 
+def top1_of(errors: Iterable[Errors]) -> tuple[float, ...]:
+    return tuple(one.top1 for one in errors)
+
+
+def differences_of(ones: Sequence[float], others: Sequence[float]) -> tuple[float, ...]:
+    """Of the same networks, seed by seed."""
+    return tuple(one - other for one, other in zip(ones, others, strict=True))
+
+
+TOPS = {"top-1": "top1", "top-5": "top5"}
+"""The two errors by the name that tables give them: the field of `Errors`."""
+
+
 def error_rows(
     what: str,
     errors: Sequence[Errors],
@@ -70,10 +83,9 @@ def error_rows(
 ) -> list[Row]:
     """The top-1 and top-5 errors of networks that differ in their seed, next to the `paper`'s, as far as it has
     them."""
-    values = {"top-1": tuple(e.top1 for e in errors), "top-5": tuple(e.top5 for e in errors)}
     return [
-        Row(f"{what}: {name} error", found, theirs, "%", runs, note)
-        for (name, found), theirs in zip_longest(values.items(), paper[:2])
+        Row(f"{what}: {name} error", tuple(getattr(one, field) for one in errors), theirs, "%", runs, note)
+        for (name, field), theirs in zip_longest(TOPS.items(), paper[:2])
     ]
 
 
@@ -112,14 +124,23 @@ class Finding:
     """What came out of an experiment. `reading`: whose constants were used, the paper's or the 2012 code's; `recipe`:
     how the networks were trained, for people. `invalid`: why it does not count, if it does not."""
 
-    rows: tuple[Row, ...]
-    verdicts: tuple[Verdict, ...]
+    rows: Sequence[Row]
+    verdicts: Sequence[Verdict]
     reading: str
     recipe: str
-    notes: tuple[str, ...] = ()
-    drawings: tuple[Drawing, ...] = ()
+    notes: Sequence[str] = ()
+    drawings: Sequence[Drawing] = ()
     invalid: str = ""
     extra: dict[str, Any] = field(default_factory=dict)
+
+    def plus(self, rows: Sequence[Row] = (), verdicts: Sequence[Verdict] = (), notes: Sequence[str] = ()) -> "Finding":
+        """The finding with more of each."""
+        return replace(
+            self,
+            rows=[*self.rows, *rows],
+            verdicts=[*self.verdicts, *verdicts],
+            notes=[*self.notes, *notes],
+        )
 
     @property
     def agrees(self) -> Agrees:

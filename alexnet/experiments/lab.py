@@ -24,7 +24,7 @@ from alexnet.data.batches import Progress
 from alexnet.data.store.read import Store
 from alexnet.data.synthetic import CLASSES
 from alexnet.errors import UsageError
-from alexnet.experiments.finding import Errors
+from alexnet.experiments.finding import Drawing, Errors, Finding, Row, Verdict, top1_of
 from alexnet.experiments.settings import Settings, describe
 from alexnet.experiments.trial import Trial
 from alexnet.files.atomic import faults_named, sha256_of, space_checked, write_atomically
@@ -267,56 +267,51 @@ class Lab:
 
     def errors(self, trial: Trial, seed: int, views: int = 10, split: str | None = None) -> Errors:
         """Measured once and cached."""
-        path = self._errors_file(trial, seed, views, split or self.split)
-        if not self._is_measured(path, self.trained(trial, seed)):
-            self._evaluate(trial, seed, views, split or self.split, keep=False)
+        path = self._evaluated(trial, seed, views, split or self.split, ".json")
         return known_errors(path)
 
     def each(self, trial: Trial, views: int = 10, split: str | None = None) -> list[Errors]:
         """The errors of every seed's network."""
         return [self.errors(trial, seed, views, split) for seed in self.seeds]
 
+    def each_top1(self, trial: Trial, views: int = 10, split: str | None = None) -> tuple[float, ...]:
+        """The top-1 error of every seed's network."""
+        return top1_of(self.each(trial, views, split))
+
     def probabilities(self, trial: Trial, seed: int, views: int = 10) -> Probabilities:
         """The probabilities of all classes for every picture, cached in a file; so are the errors."""
-        errors = self._errors_file(trial, seed, views, self.split)
-        path = errors.with_suffix(".safetensors")
-        if not self._is_measured(errors, self.trained(trial, seed)) or not path.exists():
-            found = self._evaluate(trial, seed, views, self.split, keep=True)
-            assert found is not None
-            found.save(path)
-        return Probabilities.load(path)
+        return Probabilities.load(self._evaluated(trial, seed, views, self.split, ".safetensors"))
 
-    def _measured(self, name: str) -> Path:
-        return self.folder / "measured" / f"{name}.json"
-
-    def _errors_file(self, trial: Trial, seed: int, views: int, split: str) -> Path:
-        return self._measured(f"{trial.name(seed)}-{split}-{views}")
-
-    def _is_measured(self, path: Path, run: RunFolder) -> bool:
-        """Whether the errors in `path` are of this training: a run may have been removed and trained again."""
-        return path.exists() and read_json(path).get("log") == log_digest(run)
-
-    def _evaluate(self, trial: Trial, seed: int, views: int, split: str, *, keep: bool) -> Probabilities | None:
-        """Measure a run and write its errors; gives the probabilities if they are to be kept."""
+    def _evaluated(self, trial: Trial, seed: int, views: int, split: str, kind: str) -> Path:
+        """The file of a run's errors (`kind` .json) or probabilities (.safetensors). It is evaluated if the file is not
+        there, or of another training: a run may have been removed and trained again."""
+        folder, errors = self.trained(trial, seed), self._measured(f"{trial.name(seed)}-{split}-{views}")
+        log, wanted = sha256_of(folder.path / "log.jsonl"), errors.with_suffix(kind)
+        if wanted.exists() and errors.exists() and read_json(errors).get("log") == log:
+            return wanted
         run = self.opened(trial, seed)
         with self.progress(f"{run.path.name}, {split}") as report:
             found, probabilities = evaluate_run(
-                run.folder,
+                folder,
                 run.viewer,
                 trial.store,
                 split=split,
                 views=(views,),
                 progress=report,
-                keep_probabilities=keep,
+                keep_probabilities=wanted != errors,
             )
-        content = to_json(errors_of(found[views]))
-        content |= {"run": run.path.name, "log": log_digest(run.folder), "part": split, "views": views}
-        self._write(self._errors_file(trial, seed, views, split), json_bytes(content))
-        return probabilities
+        about = {"run": run.path.name, "log": log, "part": split, "views": views}
+        self._write(errors, json_bytes(to_json(errors_of(found[views])) | about))
+        if probabilities:
+            probabilities.save(wanted)
+        return wanted
 
-    def names(self, trial: Trial) -> tuple[str, ...]:
-        """The run folders of a trial, one for each seed."""
-        return tuple(trial.name(seed) for seed in self.seeds)
+    def _measured(self, name: str) -> Path:
+        return self.folder / "measured" / f"{name}.json"
+
+    def names(self, trial: Trial, seeds: Sequence[int] = ()) -> tuple[str, ...]:
+        """The run folders of a trial, one for each seed: of the settings' `seeds` unless others are named."""
+        return tuple(trial.name(seed) for seed in seeds or self.seeds)
 
     def cached(self, name: str, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """What `measure` gives, written to measured/NAME.json the first time."""
@@ -329,7 +324,46 @@ class Lab:
         self, trial: Trial, what: str, measure: Callable[["Lab", Trial, int], dict[str, Any]]
     ) -> list[dict[str, Any]]:
         """What `measure` gives for every seed's network, each cached by the network's name and `what`."""
+        for seed in self.seeds:
+            self.trained(trial, seed)  # so that the result names its networks where all is cached
         return [self.cached(f"{trial.name(seed)}-{what}", partial(measure, self, trial, seed)) for seed in self.seeds]
+
+    # ── results ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def finding(
+        self,
+        trial: Trial,
+        rows: Sequence[Row],
+        verdicts: Sequence[Verdict],
+        *,
+        notes: Sequence[str] = (),
+        drawings: Sequence[Drawing] = (),
+        reading: str = "",
+        seeds: int | None = None,
+        base: Sequence[Errors] = (),
+        views: int = 10,
+        **more: Any,
+    ) -> Finding:
+        """What an experiment found with networks trained like `trial`, by default of the lab's `reading` and as many
+        `seeds` as the settings say. `base`: errors with so many `views` of the network that others are compared with,
+        which must not be too weak. `more`: other fields of `Finding`."""
+        described = {"reading": reading or self.reading, "recipe": self.how_trained(trial, seeds)}
+        invalid = too_weak(base, views) if base else ""
+        return Finding(rows, verdicts, notes=notes, drawings=drawings, invalid=invalid, **described | more)
+
+    def how_trained(self, trial: Trial, seeds: int | None = None) -> str:
+        """How a network was trained, with `seeds` of them (by default as many as the settings say); precisions and
+        devices are those of all networks used."""
+        options = trial.options
+        machines = [run.value("machine") for run in self.used.values()]
+        where = sorted({f"{machine['precision']} on {machine['device']}" for machine in machines})
+        learning_rate = trial.recipe.learning_rate if options.learning_rate is None else options.learning_rate
+        width = "" if options.width == 1 else f", width {options.width:g}"
+        return (
+            f"recipe {options.recipe}, {trial.table.name}{width}, at most {trial.epochs} epochs, "
+            f"batch {options.batch}, learning rate {learning_rate:g}, "
+            f"seeds 0 to {(seeds or self.settings.seeds) - 1}; {' and '.join(where)}"
+        )
 
     def result_name(self, id: str, ignored: Sequence[str] = ()) -> str:
         """What the files of a result are called: its id, the stores, and the settings that differ from their defaults,
@@ -351,20 +385,6 @@ class Lab:
         write_atomically(path, content)
 
 
-def how_trained(lab: Lab, trial: Trial, seeds: int | None = None) -> str:
-    """How a network was trained, with `seeds` of them (by default as many as the settings say); precisions and devices
-    are those of all networks used."""
-    options = trial.options
-    machines = [run.value("machine") for run in lab.used.values()]
-    where = sorted({f"{machine['precision']} on {machine['device']}" for machine in machines})
-    learning_rate = trial.recipe.learning_rate if options.learning_rate is None else options.learning_rate
-    width = "" if options.width == 1 else f", width {options.width:g}"
-    return (
-        f"recipe {options.recipe}, {trial.table.name}{width}, at most {trial.epochs} epochs, batch {options.batch}, "
-        f"learning rate {learning_rate:g}, seeds 0 to {(seeds or lab.settings.seeds) - 1}; {' and '.join(where)}"
-    )
-
-
 def too_weak(plain: Sequence[Errors], views: int = 10) -> str:
     """Why an ablation does not count: its base network is too weak. Empty if it counts."""
     right = 1 - sum(e.top1 for e in plain) / len(plain)
@@ -384,8 +404,3 @@ def errors_of(evaluation: Evaluation) -> Errors:
 def known_errors(path: Path) -> Errors:
     """Errors that were measured before and kept in a file."""
     return read(path, Errors, "Remove it; it is measured again.")
-
-
-def log_digest(run: RunFolder) -> str:
-    """Tells one training of a run from another."""
-    return sha256_of(run.path / "log.jsonl")

@@ -7,19 +7,13 @@ direction: yes; in the other: no; in between, or with one seed: cannot be decide
 """
 
 from collections.abc import Sequence
-from math import exp, log, sqrt
+from math import sqrt
 from statistics import mean, variance
+
+from scipy.special import stdtrit
 
 from alexnet.experiments.finding import Agrees, Verdict, in_points
 
-STUDENT = (
-    *(12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228),
-    *(2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086),
-)
-"""|t| that chance exceeds in 5 % of cases, for 1 to 20 degrees of freedom."""
-NORMAL = 1.960
-"""The same for infinitely many."""
-TWO = 2.0
 RULE = (
     "A direction agrees (or does not) where the difference of the means is larger than its margin, and than two "
     "pictures. Between two kinds of networks the margin is t standard errors over seeds, √(s₁²/n₁ + s₂²/n₂), by "
@@ -32,10 +26,11 @@ RULE = (
 )
 
 
-def margin_of(*samples: Sequence[float], least: float = 0.0) -> float:
-    """The margin of the difference of the samples' means (of the mean, for one sample); not below `least`. A sample of
-    one value adds nothing."""
-    return max(_student(_freedom(samples)) * standard_error(*samples), least)
+def margin_of(*samples: Sequence[float], pictures: int = 0) -> float:
+    """The margin of the difference of the samples' means (of the mean, for one sample); at least two of so many
+    `pictures`. A sample of one value adds nothing."""
+    student = float(stdtrit(_freedom(samples), 0.975))  # |t| that chance exceeds in 5 % of cases
+    return max(student * standard_error(*samples), 2 / pictures if pictures else 0.0)
 
 
 def standard_error(*samples: Sequence[float]) -> float:
@@ -49,15 +44,6 @@ def _freedom(samples: Sequence[Sequence[float]]) -> float:
     squares = [(variance(sample) / len(sample), len(sample) - 1) for sample in samples if len(sample) > 1]
     whole, parts = sum(square for square, _ in squares) ** 2, sum(square**2 / freedom for square, freedom in squares)
     return max(whole / parts, 1.0) if parts else 1.0
-
-
-def _student(freedom: float) -> float:
-    """t for any degrees of freedom from 1 on: between the table's along a straight line of log t over 1/freedom."""
-    below = min(int(freedom), len(STUDENT))
-    lower, upper = STUDENT[below - 1], STUDENT[below] if below < len(STUDENT) else NORMAL
-    beyond = 1 / (below + 1) if below < len(STUDENT) else 0.0
-    share = (1 / below - 1 / freedom) / (1 / below - beyond)
-    return exp(log(lower) + share * (log(upper) - log(lower)))
 
 
 def higher(
@@ -74,12 +60,12 @@ def higher(
     "points" are shares."""
     difference = mean(values) - mean(reference)
     few = len(values) < 2 or (len(reference) < 2 and not alone)
-    return _judged(claim, difference, margin_of(values, reference, least=_two(pictures)), few, unit)
+    return _judged(claim, difference, margin_of(values, reference, pictures=pictures), few, unit)
 
 
 def above_zero(claim: str, differences: Sequence[float], *, pictures: int = 0, unit: str = "points") -> Verdict:
     """Whether paired differences, one for each seed, lie above 0, by the rule."""
-    margin = margin_of(differences, least=_two(pictures))
+    margin = margin_of(differences, pictures=pictures)
     return _judged(claim, mean(differences), margin, len(differences) < 2, unit)
 
 
@@ -88,7 +74,8 @@ def reaches(claim: str, errors: Sequence[float], target: float, *, pictures: int
     margin: that of seeds and two standard errors of counting (√(p(1−p)/N)) together. `comparable`: why the number
     can't be compared with ours, if so."""
     difference = mean(errors) - target
-    margin = sqrt(margin_of(errors) ** 2 + (TWO**2) * target * (1 - target) / pictures)
+    counting = 2 * sqrt(target * (1 - target) / pictures)
+    margin = sqrt(margin_of(errors) ** 2 + counting**2)
     if comparable:
         return Verdict(claim, "undecided", comparable, difference, margin)
     distance = f"ours {_describe(difference, 'points')} from it"
@@ -96,14 +83,6 @@ def reaches(claim: str, errors: Sequence[float], target: float, *, pictures: int
         return Verdict(claim, "undecided", f"{distance}, one seed", difference, None)
     agrees: Agrees = "yes" if difference <= 0 else ("no" if difference > margin else "undecided")
     return Verdict(claim, agrees, f"{distance}, margin {margin * 100:.2f}", difference, margin)
-
-
-def undecided(claim: str, why: str) -> Verdict:
-    return Verdict(claim, "undecided", why)
-
-
-def unmeasured(claim: str, why: str) -> Verdict:
-    return Verdict(claim, "unmeasured", why)
 
 
 def _judged(claim: str, difference: float, margin: float, few: bool, unit: str) -> Verdict:
@@ -120,7 +99,3 @@ def _describe(value: float, unit: str) -> str:
 
 def _size(margin: float, unit: str) -> str:
     return f"{margin * 100:.2f}" if unit == "points" else f"{margin:.3g}"
-
-
-def _two(pictures: int) -> float:
-    return 2 / pictures if pictures else 0.0

@@ -113,6 +113,11 @@ class Curves:
     outputs: Float[Tensor, "P T K"]
     views: UInt8[Tensor, "P T C C 3"]
 
+    @property
+    def stays_right(self) -> float:
+        """The share of steps at which the true class stays the most probable one."""
+        return float(self.right.float().mean())
+
 
 @dataclass(frozen=True, eq=False)
 class Invariance:
@@ -135,7 +140,7 @@ class Invariance:
                 "largest_distance": {layer: float(one.distances[layer].amax()) for layer in self.layers},
                 "mean_probability": float(one.probability.mean()),
                 "lowest_probability": float(one.probability.amin()),
-                "stays_right": float(one.right.float().mean()),
+                "stays_right": one.stays_right,
             }
             for one in self.curves
         ]

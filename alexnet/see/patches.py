@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from alexnet.data.batches import batches
+from alexnet.data.preprocessing import Records
 from alexnet.data.store.read import StoreSplit
 from alexnet.geometry import Box
 from alexnet.isolation import isolated
@@ -99,3 +100,9 @@ def patches_of(
                 projection=pixels[number][:, top_edge:bottom, left:right],
             )
     return {channel: [found[key] for key in sorted(found) if key[0] == channel] for channel in channels}
+
+
+def projection_of(viewer: ViewAverager, record: Records, unit: Unit) -> np.ndarray:
+    """The projection of a unit for one record, uint8 (1, S, S, 3): float32 (3, C, C), C the side of the centre view."""
+    passed = run_forward(viewer.network, inputs_of(viewer, record))
+    return project(passed, [unit]).pixels[0].cpu().numpy()

@@ -3,8 +3,13 @@
 import numpy as np
 import pytest
 
-from alexnet.experiments.krizhevsky2012.colour import colourfulness, specialisation
-from alexnet.experiments.krizhevsky2012.figures import epochs_to, share_of_same_class, slower
+from alexnet.experiments.krizhevsky2012.figures import (
+    colourfulness,
+    epochs_to,
+    share_of_same_class,
+    slower,
+    specialisation,
+)
 
 
 def test_epochs_to_a_level_lie_between_two_by_a_straight_line() -> None:

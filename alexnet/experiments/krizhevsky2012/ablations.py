@@ -10,12 +10,12 @@ from statistics import mean
 from typing import Any
 
 from alexnet.experiments import charts
-from alexnet.experiments.finding import Errors, Finding, Row, Verdict, error_rows
+from alexnet.experiments.finding import TOPS, Errors, Finding, Row, Verdict, differences_of, error_rows, top1_of
 from alexnet.experiments.krizhevsky2012 import cifar
 from alexnet.experiments.krizhevsky2012.columns import paces
-from alexnet.experiments.lab import Lab, how_trained, too_weak
+from alexnet.experiments.lab import Lab
 from alexnet.experiments.registry import find, published
-from alexnet.experiments.statistics import above_zero, higher, margin_of, unmeasured
+from alexnet.experiments.statistics import above_zero, higher, margin_of
 from alexnet.experiments.trial import Trial
 
 LOSSES = "What each change loses in top-1 error, with its margin as a line; a cross where the paper has it"
@@ -57,7 +57,7 @@ def ablate(lab: Lab, id: str) -> Finding:
         differences += _differences(change, found, plain)
         if change.claimed:
             claim = f"{change.label}: the top-1 error is higher"
-            verdicts.append(higher(claim, [e.top1 for e in found], [e.top1 for e in plain], pictures=lab.pictures))
+            verdicts.append(higher(claim, top1_of(found), top1_of(plain), pictures=lab.pictures))
         if change.overfits:
             gaps = {one.label: _gaps(lab, one) for one in (base, trial)}
             differences += [
@@ -66,21 +66,20 @@ def ablate(lab: Lab, id: str) -> Finding:
             claim = f"{change.label}: the gap between training and new pictures is wider"
             verdicts.append(higher(claim, gaps[change.label], gaps[base.label], pictures=lab.pictures))
     lost = charts.losses([row for row in differences if "loses, top-1" in row.what])
-    return Finding(
-        rows=(*rows, *differences),
-        verdicts=tuple(verdicts),
-        reading=lab.reading,
-        recipe=how_trained(lab, base),
+    return lab.finding(
+        base,
+        [*rows, *differences],
+        verdicts,
         notes=cut_off(lab, trials),
-        drawings=(charts.drawing("losses", lost, LOSSES),),
-        invalid=too_weak(plain),
+        drawings=[charts.drawing("losses", lost, LOSSES)],
+        base=plain,
     )
 
 
 def _differences(change: Change, found: Sequence[Errors], plain: Sequence[Errors]) -> list[Row]:
     """What a change loses: the difference of the means."""
     rows = []
-    for (what, name), paper in zip_longest((("top-1", "top1"), ("top-5", "top5")), change.lost):
+    for (what, name), paper in zip_longest(TOPS.items(), change.lost):
         changed, usual = ([getattr(errors, name) for errors in some] for some in (found, plain))
         margin = margin_of(changed, usual) if len(usual) > 1 else None
         lost = (mean(changed) - mean(usual),)
@@ -90,8 +89,8 @@ def _differences(change: Change, found: Sequence[Errors], plain: Sequence[Errors
 
 def _gaps(lab: Lab, trial: Trial) -> tuple[float, ...]:
     """How far the errors on new pictures are above those on training pictures, both with the centre view."""
-    new, known = lab.each(trial, views=1), lab.each(trial, views=1, split="train")
-    return tuple(n.top1 - k.top1 for n, k in zip(new, known, strict=True))
+    new, known = lab.each_top1(trial, views=1), lab.each_top1(trial, views=1, split="train")
+    return differences_of(new, known)
 
 
 def cut_off(lab: Lab, trials: Sequence[Trial]) -> tuple[str, ...]:
@@ -119,14 +118,9 @@ def two_columns(lab: Lab) -> Finding:
     """[A] §3.2."""
     found = ablate(lab, "A/s3.2")
     timed, untimed = paces(lab)
-    how = "Paces: the faster of two epochs each, on the whole machine, one after the other."
-    faster = unmeasured("two columns train faster than the control", "it takes a machine for each column")
-    return replace(
-        found,
-        rows=(*found.rows, *timed),
-        verdicts=(*found.verdicts, faster),
-        notes=(*found.notes, *((how,) if timed else ()), *untimed),
-    )
+    how = ["Paces: the faster of two epochs each, on the whole machine, one after the other."] if timed else []
+    claim, why = "two columns train faster than the control", "it takes a machine for each column"
+    return found.plus(timed, [Verdict(claim, "unmeasured", why)], [*how, *untimed])
 
 
 def response_normalisation(lab: Lab) -> Finding:
@@ -148,24 +142,21 @@ def augmentation(lab: Lab) -> Finding:
     """[A] §4.1 and footnote 5; both readings of the colour noise."""
     found, base = ablate(lab, "A/s4.1"), lab.base()
     centre, ten = lab.each(base, views=1), lab.each(base, views=10)
-    gains = [tuple(getattr(c, k) - getattr(t, k) for c, t in zip(centre, ten, strict=True)) for k in ("top1", "top5")]
-    papers = published("A/s4.1")["ten_views_gain"]
-    rows = (
-        *error_rows("the network, centre view", centre, (), lab.names(base))[:1],
-        *(
-            Row(f"ten views gain, {what}", gain, paper, "points")
-            for what, gain, paper in zip(("top-1", "top-5"), gains, papers, strict=True)
-        ),
-    )
-    verdict = above_zero("ten views err less than the centre", gains[0], pictures=lab.pictures)
-    return replace(found, rows=(*found.rows, *rows), verdicts=(*found.verdicts, verdict))
+    gains = {
+        what: differences_of([getattr(one, field) for one in centre], [getattr(one, field) for one in ten])
+        for what, field in TOPS.items()
+    }
+    rows = error_rows("the network, centre view", centre, (), lab.names(base))[:1]
+    for (what, gain), paper in zip(gains.items(), published("A/s4.1")["ten_views_gain"], strict=True):
+        rows.append(Row(f"ten views gain, {what}", gain, paper, "points"))
+    verdict = above_zero("ten views err less than the centre", gains["top-1"], pictures=lab.pictures)
+    return found.plus(rows, [verdict])
 
 
 def dropout(lab: Lab) -> Finding:
     """[A] §4.2."""
-    found = ablate(lab, "A/s4.2")
-    longer = unmeasured("dropout takes about twice as many iterations to converge", "all are trained equally long")
-    return replace(found, verdicts=(*found.verdicts, longer))
+    claim, why = "dropout takes about twice as many iterations to converge", "all are trained equally long"
+    return ablate(lab, "A/s4.2").plus(verdicts=[Verdict(claim, "unmeasured", why)])
 
 
 # ── section 5: learning ──────────────────────────────────────────────────────────────────────────────────────────
@@ -175,17 +166,16 @@ def learning(lab: Lab) -> Finding:
     """[A] §5: no weight decay; the printed initial weights (σ 0.01 in every layer); the plateau rule and a logged run's
     schedule."""
     found = ablate(lab, "A/s5")
-    training = {
-        trial.label: tuple(e.top1 for e in lab.each(trial, views=1, split="train"))
+    with_decay, without = (
+        (trial.label, lab.each_top1(trial, views=1, split="train"))
         for trial in (lab.base(), lab.trial("no weight decay", decay=0.0))
-    }
-    rows = tuple(
-        Row(f"{label}: top-1 error on the training pictures, centre", errors) for label, errors in training.items()
     )
-    with_decay, without = training.values()
+    rows = [
+        Row(f"{label}: top-1 error on the training pictures, centre", errors) for label, errors in (with_decay, without)
+    ]
     claim = "no weight decay: the error on the training pictures is higher"
-    verdict = higher(claim, without, with_decay, pictures=len(lab.store.splits["train"]))
-    return replace(found, rows=(*found.rows, *rows), verdicts=(verdict, *found.verdicts))
+    verdict = higher(claim, without[1], with_decay[1], pictures=len(lab.store.splits["train"]))
+    return replace(found, rows=[*found.rows, *rows], verdicts=[verdict, *found.verdicts])
 
 
 # ── section 7: depth ─────────────────────────────────────────────────────────────────────────────────────────────

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from alexnet.experiments import charts
-from alexnet.experiments.finding import Errors, Finding, Row, Verdict
-from alexnet.experiments.lab import Lab, how_trained, too_weak
+from alexnet.experiments.finding import Finding, Row, Verdict
+from alexnet.experiments.lab import Lab, too_weak
 from alexnet.experiments.registry import published
 from alexnet.experiments.statistics import higher, reaches
 from alexnet.experiments.trial import Trial
@@ -25,49 +25,42 @@ def cifar(lab: Lab) -> Finding:
     rows, verdicts = [], []
     for name, trial in trials.items():
         target, views = papers[name]["error"], papers[name]["views"]
-        found = lab.each(trial, views)
         what = "nine views" if views > 1 else "whole pictures"
         same = f"the files of {SAME_FILES[name]}" if name in SAME_FILES else ""
         note = "; ".join(filter(None, (same, fewer_epochs(trial))))
-        rows.append(_row(lab, trial, found, what, target, note))
-        verdicts.append(_reached(lab, trial, found, target))
+        rows.append(_row(lab, trial, views, what, target, note))
+        verdicts.append(_reached(lab, trial, rows[-1].values, target))
     return _finding(lab, next(iter(trials.values())), rows, verdicts, "Errors, each seed a dot, the mean a bar")
 
 
 def normalisation(lab: Lab) -> Finding:
     """A/s3.3 on CIFAR-10: the 13 % net, the same with LRN alone, and the 11 % net, which also has a wider local3 and
     another decay."""
-    without, alone, eleven = (
-        trial_of(lab, name, label)
-        for name, label in (
-            ("cifar-13pct", "13 % net"), ("cifar-13pct-norm", "13 % net with LRN"), ("cifar-11pct", "11 % net"),
-        )
-    )  # fmt: skip
-    papers = {without: 0.13, alone: None, eleven: 0.11}
-    lab.plan(list(papers))
-    found = {trial: lab.each(trial, views=9) for trial in papers}
+    names = {"13 % net": "cifar-13pct", "13 % net with LRN": "cifar-13pct-norm", "11 % net": "cifar-11pct"}
+    trials = [trial_of(lab, name, label) for label, name in names.items()]
+    lab.plan(trials)
     rows = [
-        _row(lab, trial, found[trial], "nine views", paper, incomparable(lab) or fewer_epochs(trial))
-        for trial, paper in papers.items()
+        _row(lab, trial, 9, "nine views", paper, incomparable(lab) or fewer_epochs(trial))
+        for trial, paper in zip(trials, (0.13, None, 0.11), strict=True)
     ]
-    errors = {trial: [e.top1 for e in some] for trial, some in found.items()}
     verdicts = [
-        higher(f"13 % net: the error is higher than the {trial.label}'s", errors[without], errors[trial],
+        higher(f"13 % net: the error is higher than the {trial.label}'s", rows[0].values, row.values,
                pictures=lab.pictures)
-        for trial in (alone, eleven)
+        for trial, row in zip(trials[1:], rows[1:], strict=True)
     ]  # fmt: skip
     note = "The 11 % net has normalisation, and also 64 maps in place of 32 in local3 and another decay."
-    finding = _finding(lab, without, rows, verdicts, "Errors with nine views, each seed a dot")
-    return replace(finding, notes=(note, *finding.notes), invalid=too_weak(found[without], views=9))
+    finding = _finding(lab, trials[0], rows, verdicts, "Errors with nine views, each seed a dot")
+    weak = too_weak(lab.each(trials[0], views=9), views=9)
+    return replace(finding, notes=[note, *finding.notes], invalid=weak)
 
 
-def _row(lab: Lab, trial: Trial, found: Sequence[Errors], what: str, paper: float | None, note: str) -> Row:
-    return Row(f"{trial.label}: error, {what}", tuple(e.top1 for e in found), paper, "%", lab.names(trial), note)
+def _row(lab: Lab, trial: Trial, views: int, what: str, paper: float | None, note: str) -> Row:
+    errors = lab.each_top1(trial, views)
+    return Row(f"{trial.label}: error, {what}", errors, paper, "%", lab.names(trial), note)
 
 
-def _reached(lab: Lab, trial: Trial, found: Sequence[Errors], target: float) -> Verdict:
+def _reached(lab: Lab, trial: Trial, errors: Sequence[float], target: float) -> Verdict:
     claim = f"{trial.label} errs in {target * 100:.0f} % of the test pictures"
-    errors = [e.top1 for e in found]
     verdict = reaches(claim, errors, target, pictures=lab.pictures, comparable=incomparable(lab))
     if verdict.agrees == "no" and (fewer := fewer_epochs(trial)):
         return replace(verdict, agrees="undecided", why=f"{verdict.why}; {fewer}")
@@ -75,9 +68,9 @@ def _reached(lab: Lab, trial: Trial, found: Sequence[Errors], target: float) -> 
 
 
 def _finding(lab: Lab, first: Trial, rows: Sequence[Row], verdicts: Sequence[Verdict], caption: str) -> Finding:
-    notes = (f"Trained on {len(lab.store.splits['train']):,} pictures; CIFAR-10 has 50,000.",)
+    note = f"Trained on {len(lab.store.splits['train']):,} pictures; CIFAR-10 has 50,000."
     bars = charts.drawing("errors", charts.bars(rows), caption)
-    return Finding(tuple(rows), tuple(verdicts), READING, how_trained(lab, first), notes, (bars,))
+    return lab.finding(first, rows, verdicts, reading=READING, notes=[note], drawings=[bars])
 
 
 def trial_of(lab: Lab, name: str, label: str = "") -> Trial:

@@ -1,10 +1,10 @@
 """[A]'s figures.
 
-N, M pictures · D features · K kernels · C columns.
+N pictures · K kernels.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from statistics import mean
 
 import numpy as np
@@ -13,11 +13,10 @@ from torch import Tensor
 
 from alexnet.data.store.read import StoreSplit
 from alexnet.experiments import charts
-from alexnet.experiments.finding import Finding, Row, Verdict, in_points
-from alexnet.experiments.krizhevsky2012.colour import specialisation
-from alexnet.experiments.lab import Lab, how_trained
+from alexnet.experiments.finding import Finding, Row, Verdict, differences_of, in_points
+from alexnet.experiments.lab import Lab
 from alexnet.experiments.registry import published
-from alexnet.experiments.statistics import above_zero, higher, undecided
+from alexnet.experiments.statistics import above_zero, higher
 from alexnet.experiments.trial import Trial
 from alexnet.features.extract import described, features_of
 from alexnet.features.similar.search import nearest
@@ -58,23 +57,26 @@ def fig1(lab: Lab) -> Finding:
         f"{kind} {', '.join(f'{rate:g} {error * 100:.1f} %' for rate, error in errors.items())}"
         for kind, errors in tried.items()
     )
-    return Finding(
-        rows=(*_epochs_rows(lab, reached, chosen), *_factor_rows(reached)),
-        verdicts=tuple(slower(kind, reached, epochs, diverged) for kind in kinds if kind != "ReLU"),
+    notes = [
+        f"Training errors of seed 0 after {search_epochs} epochs, by learning rate, of which the one with the lowest "
+        f"was taken: {by_rate}.",
+        "Training error is the running mean over an epoch.",
+    ]
+    notes += [
+        f"{kind}: the chosen learning rate, {rate:g}, is at the edge of those tried: one beyond may be better."
+        for kind, rate in rates.items()
+        if rate in (RATES[0], RATES[-1])
+    ]
+    constant = ", ".join(f"{kind} {rate:g}" for kind, rate in rates.items())
+    how = f"; constant rates, {constant}; no decay, crops, mirrors, noise or dropout"
+    return lab.finding(
+        chosen[kinds[0]],
+        [*_epochs_rows(lab, reached, chosen), *_factor_rows(reached)],
+        [slower(kind, reached, epochs, diverged) for kind in kinds if kind != "ReLU"],
         reading=f"{FOUR_LAYERS} (the paper does not name its net)",
-        recipe=f"{how_trained(lab, chosen[kinds[0]])}; constant rates, "
-        f"{', '.join(f'{kind} {rate:g}' for kind, rate in rates.items())}; no decay, crops, mirrors, noise or dropout",
-        notes=(
-            f"Training errors of seed 0 after {search_epochs} epochs, by learning rate, of which the one with the "
-            f"lowest was taken: {by_rate}.",
-            "Training error is the running mean over an epoch.",
-            *(
-                f"{kind}: the chosen learning rate, {rate:g}, is at the edge of those tried: one beyond may be better."
-                for kind, rate in rates.items()
-                if rate in (RATES[0], RATES[-1])
-            ),
-        ),
-        drawings=(charts.drawing("curves", figure, "Training error over epochs; the level of the claim dashed"),),
+        recipe=lab.how_trained(chosen[kinds[0]]) + how,
+        notes=notes,
+        drawings=[charts.drawing("curves", figure, "Training error over epochs; the level of the claim dashed")],
         extra={"curves": training, "rates": rates, "tried": tried},
     )
 
@@ -112,31 +114,22 @@ def epochs_to(errors: Sequence[float], level: float) -> float | None:
 
 
 def _epochs_rows(lab: Lab, reached: dict[str, list[float | None]], chosen: dict[str, Trial]) -> list[Row]:
-    papers = published("A/fig1")["epochs"]
-    return [
-        Row(
-            f"{kind}: epochs to {LEVEL_TEXT} training error",
-            tuple(epochs for epochs in found if epochs is not None),
-            papers.get(kind),
-            "epochs",
-            lab.names(chosen[kind]),
-            "" if all(found) else f"{sum(epochs is None for epochs in found)} of {len(found)} did not reach it",
-        )
-        for kind, found in reached.items()
-    ]
+    rows, papers = [], published("A/fig1")["epochs"]
+    for kind, found in reached.items():
+        epochs, late = tuple(epoch for epoch in found if epoch is not None), found.count(None)
+        what, note = f"{kind}: epochs to {LEVEL_TEXT} training error", f"{late} of {len(found)} did not reach it"
+        rows.append(Row(what, epochs, papers.get(kind), "epochs", lab.names(chosen[kind]), note if late else ""))
+    return rows
 
 
 def _factor_rows(reached: dict[str, list[float | None]]) -> list[Row]:
-    papers, fast = published("A/fig1")["factor"], reached.get("ReLU")
-    return [
-        Row(f"{kind} over ReLU", _factors(slow, fast), papers.get(kind), "×")
-        for kind, slow in reached.items()
-        if fast and kind != "ReLU"
-    ]
-
-
-def _factors(slow: Sequence[float | None], fast: Sequence[float | None]) -> tuple[float, ...]:
-    return tuple(s / f for s, f in zip(slow, fast, strict=True) if s is not None and f is not None)
+    """By how much longer each kind takes than ReLU, seed by seed, where both reached the level."""
+    rows, papers, fast = [], published("A/fig1")["factor"], reached.get("ReLU", [])
+    for kind, slow in reached.items():
+        if fast and kind != "ReLU":
+            factors = tuple(s / f for s, f in zip(slow, fast, strict=True) if s is not None and f is not None)
+            rows.append(Row(f"{kind} over ReLU", factors, papers.get(kind), "×"))
+    return rows
 
 
 def slower(kind: str, reached: dict[str, list[float | None]], given: int, diverged: Sequence[str] = ()) -> Verdict:
@@ -146,9 +139,9 @@ def slower(kind: str, reached: dict[str, list[float | None]], given: int, diverg
     claim = f"{kind} needs more epochs than ReLU to {LEVEL_TEXT} training error"
     fast = [epochs for epochs in reached.get("ReLU", ()) if epochs is not None]
     if {kind, "ReLU"} & set(diverged):
-        return undecided(claim, "the loss of a network became NaN or infinite")
+        return Verdict(claim, "undecided", "the loss of a network became NaN or infinite")
     if not fast or len(fast) < len(reached["ReLU"]):
-        return undecided(claim, "ReLU did not reach it in the epochs given")
+        return Verdict(claim, "undecided", "ReLU did not reach it in the epochs given")
     slow = [given if epochs is None else epochs for epochs in reached[kind]]
     verdict, late = higher(claim, slow, fast, unit="epochs"), reached[kind].count(None)
     if late:
@@ -160,32 +153,72 @@ def slower(kind: str, reached: dict[str, list[float | None]], given: int, diverg
 # ── Figure 3 ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 RARE = 0.05
+SPLITS = 2000
+"""Random splits of the kernels into columns, with which a difference is compared."""
+
+
+@dataclass(frozen=True)
+class Specialisation:
+    """Mean colourfulness of the least and the most colourful column; the mean difference of random splits, and the
+    share of them that differ at least as much."""
+
+    least: float
+    most: float
+    by_chance: float
+    chance_of_as_much: float
+
+    @property
+    def difference(self) -> float:
+        return self.most - self.least
+
+
+def colourfulness(kernels: np.ndarray) -> np.ndarray:
+    """Of kernels (K, 3, side, side): the share of a kernel's energy outside grey, 0 (all channels alike) to 1, (K,).
+    Grey is the mean over the channels at each pixel; a kernel of zeros has 0."""
+    energy = (kernels.astype(np.float64) ** 2).sum(axis=(1, 2, 3))
+    grey = 3 * (kernels.astype(np.float64).mean(axis=1) ** 2).sum(axis=(1, 2))
+    return np.divide(energy - grey, energy, out=np.zeros(len(energy)), where=energy > 0)
+
+
+def specialisation(kernels: np.ndarray, columns: int, seed: int = 0) -> Specialisation:
+    """Compare the columns' kernels (K, 3, side, side), column after column, with random splits of the same kernels."""
+    values = colourfulness(kernels)
+    means = _means(values, columns)
+    # A permutation test: the columns are special if few random splits of the kernels differ as much.
+    random = np.random.default_rng(seed)
+    splits = np.array([np.ptp(_means(random.permutation(values), columns)) for _ in range(SPLITS)])
+    as_much = float((splits >= np.ptp(means) - 1e-12).mean())
+    return Specialisation(float(means.min()), float(means.max()), float(splits.mean()), as_much)
+
+
+def _means(values: np.ndarray, columns: int) -> np.ndarray:
+    return values.reshape(columns, -1).mean(axis=1)
 
 
 def fig3(lab: Lab) -> Finding:
-    """[A] §6.1, Fig. 3. A kernel is as colourful as the share of its energy that is not grey (colour.py)."""
+    """[A] §6.1, Fig. 3. A kernel is as colourful as the share of its energy that is not grey."""
     base = lab.base()
     lab.plan([base])
-    columns = base.table.columns
+    columns, names = base.table.columns, lab.names(base)
     found = [specialisation(_kernels(lab.opened(base, seed)), columns) for seed in lab.seeds]
     rare = f"networks of which fewer than {RARE * 100:g} % of random splits differ as much"
     shares = f"the shares, by seeds: {', '.join(f'{f.chance_of_as_much * 100:.3g} %' for f in found)}"
-    rows = (
-        Row("less colourful column: colourfulness", tuple(f.least for f in found), runs=lab.names(base)),
-        Row("more colourful column: colourfulness", tuple(f.most for f in found), runs=lab.names(base)),
-        Row("their difference", tuple(f.difference for f in found), unit="points"),
-        Row("difference of random splits of the kernels, mean", tuple(f.by_chance for f in found), unit="points"),
+    differences, by_chance = tuple(f.difference for f in found), tuple(f.by_chance for f in found)
+    rows = [
+        Row("less colourful column: colourfulness", tuple(f.least for f in found), runs=names),
+        Row("more colourful column: colourfulness", tuple(f.most for f in found), runs=names),
+        Row("their difference", differences, unit="points"),
+        Row("difference of random splits of the kernels, mean", by_chance, unit="points"),
         Row(rare, (mean(f.chance_of_as_much < RARE for f in found),), 1.0, note=shares, seeds=len(found)),
-    )
-    excess = [f.difference - f.by_chance for f in found]
-    verdict = above_zero("the columns differ in colourfulness by more than a random split of the kernels", excess)
-    mosaic, first = columns_mosaic(_kernels(lab.opened(base, 0)), columns), found[0]
+    ]
+    claim = "the columns differ in colourfulness by more than a random split of the kernels"
+    verdict = above_zero(claim, differences_of(differences, by_chance))
+    mosaic = columns_mosaic(_kernels(lab.opened(base, 0)), columns)
     shown = (
         "First-layer kernels, the columns one above the other; seed 0, whose columns differ by "
-        f"{in_points(first.difference)} ({in_points(first.by_chance)} by chance)"
+        f"{in_points(differences[0])} ({in_points(by_chance[0])} by chance)"
     )
-    drawing = charts.drawing("kernels", mosaic, shown)
-    return Finding(rows, (verdict,), lab.reading, how_trained(lab, base), drawings=(drawing,))
+    return lab.finding(base, rows, [verdict], drawings=[charts.drawing("kernels", mosaic, shown)])
 
 
 def _kernels(run: Run) -> np.ndarray:
@@ -206,16 +239,15 @@ def fig4(lab: Lab) -> Finding:
     base = lab.base()
     lab.plan([base])
     shares = lab.cached_each(base, "nearest", _same_class_shares)
-    by_features, by_pixels = ([share[name] for share in shares] for name in ("features", "pixels"))
-    rows = (
-        Row(f"same class among the {NEIGHBOURS} nearest in fc7", tuple(by_features), runs=lab.names(base)),
-        Row(f"same class among the {NEIGHBOURS} nearest by pixels", tuple(by_pixels)),
+    by_features, by_pixels = (tuple(share[name] for share in shares) for name in ("features", "pixels"))
+    rows = [
+        Row(f"same class among the {NEIGHBOURS} nearest in fc7", by_features, runs=lab.names(base)),
+        Row(f"same class among the {NEIGHBOURS} nearest by pixels", by_pixels),
         Row("top-5 error, ten views", tuple(e.top5 for e in lab.each(base))),
-    )
+    ]
     claim = "the nearest in fc7 are of the same class more often than the nearest by pixels"
-    gains = [features - pixels for features, pixels in zip(by_features, by_pixels, strict=True)]
-    verdict, drawings = above_zero(claim, gains, pictures=lab.pictures), tuple(_fig4_drawings(lab, base))
-    return Finding(rows, (verdict,), lab.reading, how_trained(lab, base), drawings=drawings)
+    verdict = above_zero(claim, differences_of(by_features, by_pixels), pictures=lab.pictures)
+    return lab.finding(base, rows, [verdict], drawings=_fig4_drawings(lab, base))
 
 
 def _same_class_shares(lab: Lab, base: Trial, seed: int) -> dict[str, float]:

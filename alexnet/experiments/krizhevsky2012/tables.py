@@ -1,13 +1,13 @@
 """[A]'s tables: single networks, averages, pre-training on more classes; the run on 10,184 classes; the logged runs."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from alexnet.experiments import charts
-from alexnet.experiments.finding import Errors, Finding, Row, Verdict, error_rows
+from alexnet.experiments.finding import Errors, Finding, Row, Verdict, differences_of, error_rows, top1_of
 from alexnet.experiments.krizhevsky2012.runs import LoggedRun, by_recipe
-from alexnet.experiments.lab import Lab, errors_of, how_trained, too_weak
+from alexnet.experiments.lab import Lab, errors_of
 from alexnet.experiments.registry import published
-from alexnet.experiments.statistics import above_zero, higher, reaches, undecided, unmeasured
+from alexnet.experiments.statistics import above_zero, higher, reaches
 from alexnet.experiments.trial import Trial
 from alexnet.measure.ensemble import average, search_weights, submission
 from alexnet.measure.evaluation import Evaluation
@@ -31,17 +31,21 @@ def table1(lab: Lab) -> Finding:
     base, papers = lab.base(), published("A/table1")
     lab.plan([base])
     ten, centre = lab.each(base, 10), lab.each(base, 1)
-    rows = (
+    rows = [
         *error_rows("1 CNN, ten views", ten, papers["ten_views"], lab.names(base)),
         *error_rows("1 CNN, centre", centre, papers["centre"], lab.names(base)),
-    )
-    gains = [c.top1 - t.top1 for c, t in zip(centre, ten, strict=True)]
-    errors, target = [e.top1 for e in ten], papers["ten_views"][0]
-    verdicts = (
-        reaches("top-1 error of 37.5 %", errors, target, pictures=lab.pictures, comparable=wrong_classes(lab)),
+    ]
+    gains = differences_of(top1_of(centre), top1_of(ten))
+    verdicts = [
+        reached(lab, "top-1 error of 37.5 %", top1_of(ten), papers["ten_views"][0]),
         above_zero("ten views err less than the centre", gains, pictures=lab.pictures),
-    )
-    return Finding(rows, verdicts, lab.reading, how_trained(lab, base))
+    ]
+    return lab.finding(base, rows, verdicts)
+
+
+def reached(lab: Lab, claim: str, errors: Sequence[float], target: float, classes: int = IMAGENET_CLASSES) -> Verdict:
+    """Whether errors on the measured pictures are as low as the paper's on pictures of so many `classes`."""
+    return reaches(claim, errors, target, pictures=lab.pictures, comparable=wrong_classes(lab, classes))
 
 
 # ── Table 2 ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -51,33 +55,48 @@ def table2(lab: Lab) -> Finding:
     """[A] Table 2; runs 145, 146-2011 (a linear layer of 2048 before its outputs) and 146-2012-2011."""
     base, tuned = lab.base(), fine_tuned(lab)
     lab.plan([base], range(SINGLES))
-    if tuned is not None:
-        lab.plan([tuned], range(PRETRAINED))
-    singles = [lab.probabilities(base, seed) for seed in range(SINGLES)]
-    stars = [] if tuned is None else [lab.probabilities(tuned, seed) for seed in range(PRETRAINED)]
-    rows = _table2_rows(lab, base, tuned, singles, stars)
-    recipe = how_trained(lab, base, SINGLES)
-    pretraining = "1 CNN* and 7 CNNs* were not measured: no --pretrain store was given."
+    singles_names = lab.names(base, range(SINGLES))
+    recipe, pretraining = "", "1 CNN* and 7 CNNs* were not measured: no --pretrain store was given."
     if tuned is not None and lab.pretraining is not None:
+        lab.plan([tuned], range(PRETRAINED))
         learning_rate = f"learning rate {tuned.options.learning_rate:g}"
-        recipe += f"; the pre-trained ones {tuned.table.name}, {learning_rate}, seeds 0 to {PRETRAINED - 1}"
+        recipe = f"; the pre-trained ones {tuned.table.name}, {learning_rate}, seeds 0 to {PRETRAINED - 1}"
         before, after = (
             f"{len(store.splits['train']):,} pictures of {len(store.class_ids):,} classes"
             for store in (lab.pretraining, lab.store)
         )
         papers = "in the paper 15 million of 22,000 and 1.2 million of 1,000"
         pretraining = f"Pre-trained on {before}, tuned on {after}; {papers}."
-    return Finding(
-        rows=rows,
-        verdicts=_table2_verdicts(lab, singles, stars),
-        reading=lab.reading,
-        recipe=recipe,
-        notes=(
-            "Weights found by search are judged on the pictures they were searched on: that error is no test of them.",
-            pretraining,
-        ),
-        drawings=(charts.top1_bars(rows),),
-        invalid=too_weak([lab.errors(base, seed) for seed in range(SINGLES)]),
+    singles = [lab.probabilities(base, seed) for seed in range(SINGLES)]
+    stars = [] if tuned is None else [lab.probabilities(tuned, seed) for seed in range(PRETRAINED)]
+    groups: list[Group] = [
+        ("1 CNN", [[single] for single in singles], singles_names),
+        (f"{SINGLES} CNNs", [singles], singles_names),
+    ]
+    if tuned is not None:
+        stars_names = lab.names(tuned, range(PRETRAINED))
+        groups += [
+            ("1 CNN*", [[star] for star in stars], stars_names),
+            (f"{SINGLES + PRETRAINED} CNNs*", [[*singles, *stars]], singles_names + stars_names),
+        ]
+    rows = average_rows(lab, groups, "A/table2")
+    if tuned is not None and tuned.start is not None:
+        rows.append(_before_tuning(lab, tuned.start))
+    found = search_weights(singles, by="top1")
+    note = "weights " + ", ".join(f"{weight:g}" for weight in found.weights)
+    searched = judged(lab, singles, found.weights).top1
+    rows.append(Row(f"{SINGLES} CNNs, weights searched: top-1 error", (searched,), None, "%", singles_names, note))
+    judgement = (
+        "Weights found by search are judged on the pictures they were searched on: that error is no test of them."
+    )
+    return lab.finding(
+        base,
+        rows,
+        _table2_verdicts(lab, rows),
+        recipe=lab.how_trained(base, SINGLES) + recipe,
+        notes=[judgement, pretraining],
+        drawings=[charts.top1_bars(rows)],
+        base=[judged(lab, [single]) for single in singles],
         extra={"submission": _submission(lab, [*singles, *stars])},
     )
 
@@ -98,65 +117,43 @@ def judged(lab: Lab, members: Sequence[Probabilities], weights: Sequence[float] 
     return errors_of(Evaluation.of(found.values, found.labels, store.class_names, store.class_ids, 10))
 
 
-def average_rows(
-    lab: Lab, groups: Sequence[tuple[str, Sequence[Sequence[Probabilities]], tuple[str, ...]]], id: str
-) -> list[Row]:
-    """The errors of single networks and averages: for each group what it is, the members of each average, and their
-    runs; next to the numbers that the paper has for it in the table `id`."""
-    return [
-        row
-        for what, averages, runs in groups
-        for row in error_rows(
-            what,
-            [judged(lab, members) for members in averages],
-            published(id).get(what, ()),
-            runs,
-            "equal weights" if len(averages[0]) > 1 else "",
-        )
-    ]
+Group = tuple[str, Sequence[Sequence[Probabilities]], tuple[str, ...]]
+"""A line of a table: what it is, the members of each average (or a single network), the run folders."""
 
 
-def _table2_rows(
-    lab: Lab, base: Trial, tuned: Trial | None, singles: Sequence[Probabilities], stars: Sequence[Probabilities]
-) -> tuple[Row, ...]:
-    names = tuple(base.name(seed) for seed in range(SINGLES))
-    groups = [("1 CNN", [[single] for single in singles], names), (f"{SINGLES} CNNs", [singles], names)]
-    if tuned is not None:
-        of_tuned, everyone = tuple(tuned.name(seed) for seed in range(PRETRAINED)), [*singles, *stars]
-        groups += [
-            ("1 CNN*", [[star] for star in stars], of_tuned),
-            (f"{len(everyone)} CNNs*", [everyone], names + of_tuned),
-        ]
-    rows = average_rows(lab, groups, "A/table2")
-    if tuned is not None and tuned.start is not None:
-        rows.append(_before_tuning(lab, tuned.start))
-    found = search_weights(singles, by="top1")
-    note = "weights " + ", ".join(f"{weight:g}" for weight in found.weights)
-    searched = judged(lab, singles, found.weights).top1
-    return (*rows, Row(f"{SINGLES} CNNs, weights searched: top-1 error", (searched,), None, "%", names, note))
+def average_rows(lab: Lab, groups: Iterable[Group], id: str) -> list[Row]:
+    """The errors of single networks and averages, next to the numbers that the paper has for them in the table `id`."""
+    rows, papers = [], published(id)
+    for what, averages, runs in groups:
+        errors = [judged(lab, members) for members in averages]
+        note = "equal weights" if len(averages[0]) > 1 else ""
+        rows += error_rows(what, errors, papers.get(what, ()), runs, note)
+    return rows
 
 
 def _before_tuning(lab: Lab, before: Trial) -> Row:
     """What the pre-trained networks had learned of the classes of the second store."""
-    seeds = range(PRETRAINED)
+    seeds, what = range(PRETRAINED), f"before fine-tuning, on {before.store.path.name}: error"
     errors = tuple(lab.history(before, seed).epochs[-1]["val_top1_error"] for seed in seeds)
-    names, what = tuple(before.name(seed) for seed in seeds), f"before fine-tuning, on {before.store.path.name}: error"
-    return Row(what, errors, None, "%", names, "top-1, validation, centre view")
+    return Row(what, errors, None, "%", lab.names(before, seeds), "top-1, validation, centre view")
 
 
-def _table2_verdicts(lab: Lab, singles: Sequence[Probabilities], stars: Sequence[Probabilities]) -> tuple[Verdict, ...]:
-    single = [judged(lab, [member]).top1 for member in singles]
-    pictures, together = lab.pictures, judged(lab, singles).top1
+def _table2_verdicts(lab: Lab, rows: Sequence[Row]) -> list[Verdict]:
+    errors = {row.what.partition(":")[0]: row.values for row in rows if row.what.endswith("top-1 error")}
+    single, five, star, all_seven = (errors.get(what, ()) for what in ("1 CNN", "5 CNNs", "1 CNN*", "7 CNNs*"))
     better = f"{SINGLES} networks averaged err less than one"
     pretrained, seven = "pre-training on more classes, with conv6, lowers the error", "all seven err less than the five"
-    verdicts = [higher(better, single, [together], pictures=pictures, alone=True)]
-    if not stars:
-        why = "no second store was given"
-        return (*verdicts, unmeasured(pretrained, why), unmeasured(seven, why))
-    star = [judged(lab, [member]).top1 for member in stars]
-    difference = (together - judged(lab, [*singles, *stars]).top1) * 100
-    verdicts.append(higher(pretrained, single, star, pictures=pictures))
-    return (*verdicts, undecided(seven, f"difference {difference:+.2f} points, of one average each"))
+    verdicts = [higher(better, single, five, pictures=lab.pictures, alone=True)]
+    if not star:
+        return verdicts + [Verdict(claim, "unmeasured", "no second store was given") for claim in (pretrained, seven)]
+    verdicts.append(higher(pretrained, single, star, pictures=lab.pictures))
+    verdicts.append(of_one_average(seven, five[0] - all_seven[0]))
+    return verdicts
+
+
+def of_one_average(claim: str, difference: float) -> Verdict:
+    """Two averages are compared: there is one of each, so nothing can be decided."""
+    return Verdict(claim, "undecided", f"difference {difference * 100:+.2f} points, of one average each")
 
 
 def _submission(lab: Lab, members: Sequence[Probabilities]) -> str:
@@ -175,12 +172,9 @@ def autumn_2009(lab: Lab) -> Finding:
     lab.plan([trial])
     found = lab.each(trial)
     rows = error_rows(f"{len(lab.store.class_ids):,} classes", found, papers["errors"], lab.names(trial))
-    verdict = reaches(
-        "top-1 error of 67.4 %", [e.top1 for e in found], papers["errors"][0], pictures=lab.pictures,
-        comparable=wrong_classes(lab, papers["classes"]),
-    )  # fmt: skip
+    verdict = reached(lab, "top-1 error of 67.4 %", top1_of(found), papers["errors"][0], papers["classes"])
     halves = f"{len(lab.store.splits['train']):,} training and {lab.pictures:,} test pictures"
-    return Finding(tuple(rows), (verdict,), lab.reading, how_trained(lab, trial), notes=(halves,))
+    return lab.finding(trial, rows, [verdict], notes=[halves])
 
 
 # ── the logged runs ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -193,20 +187,21 @@ LOGGED_MARGIN = 2 * (0.41 * 0.59 / 50_000) ** 0.5
 def logged_runs(lab: Lab) -> Finding:
     """The 2012 code's runs from 145 on, by number (docs/sources.md §8)."""
     runs = by_recipe()
-    names = lab.chosen(runs)
-    trials = {name: logged_trial(lab, runs[name]) for name in dict.fromkeys([REFERENCE, *names])}
+    trials = {name: logged_trial(lab, runs[name]) for name in dict.fromkeys([REFERENCE, *lab.chosen(runs)])}
     lab.plan(list(trials.values()))
     found = {name: lab.each(trial) for name, trial in trials.items()}
-    rows = [row for name, trial in trials.items() for row in _logged_rows(lab, runs[name], trial, found[name])]
-    reference = [e.top1 for e in found[REFERENCE]]
-    verdicts = [_against_145(lab, runs[name], [e.top1 for e in found[name]], reference) for name in names]
-    return Finding(
-        tuple(rows),
-        tuple(verdict for verdict in verdicts if verdict is not None),
-        "the 2012 code's",
-        how_trained(lab, trials[REFERENCE]),
-        drawings=(charts.top1_bars(rows),),
-        invalid=too_weak(found[REFERENCE]),
+    reference = top1_of(found[REFERENCE])
+    rows, verdicts = [], []
+    for name, trial in trials.items():
+        rows += _logged_rows(lab, runs[name], trial, found[name])
+        verdicts.append(_against_145(lab, runs[name], top1_of(found[name]), reference))
+    return lab.finding(
+        trials[REFERENCE],
+        rows,
+        [verdict for verdict in verdicts if verdict],
+        reading="the 2012 code's",
+        drawings=[charts.top1_bars(rows)],
+        base=found[REFERENCE],
     )
 
 
@@ -242,6 +237,7 @@ def _against_145(lab: Lab, run: LoggedRun, errors: Sequence[float], reference: S
     worse = logged > of_145
     claim = f"{run.recipe} errs {'more' if worse else 'less'} than 145 (logged: {(logged - of_145) * 100:+.2f} points)"
     if abs(logged - of_145) < LOGGED_MARGIN:
-        return undecided(claim, "the logged difference is within two standard errors of its 50,000 pictures")
+        why = "the logged difference is within two standard errors of its 50,000 pictures"
+        return Verdict(claim, "undecided", why)
     upper, lower = (errors, reference) if worse else (reference, errors)
     return higher(claim, upper, lower, pictures=lab.pictures)

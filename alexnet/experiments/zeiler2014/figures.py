@@ -6,8 +6,8 @@ E epochs · C maps of a layer.
 import numpy as np
 
 from alexnet.experiments import charts
-from alexnet.experiments.finding import Finding, Row, Unit, measured_rows
-from alexnet.experiments.lab import Lab, how_trained
+from alexnet.experiments.finding import Finding, Row, Unit, differences_of, measured_rows
+from alexnet.experiments.lab import Lab
 from alexnet.experiments.statistics import above_zero, higher
 from alexnet.experiments.trial import Trial
 from alexnet.experiments.zeiler2014.training import our_model, reading, replication
@@ -32,23 +32,20 @@ def fig2(lab: Lab) -> Finding:
     tops = [top_of(lab, ours, seed) for seed in lab.seeds]
     labels = lab.store.splits[lab.split].labels
     shares = {layer: tuple(class_share(top[layer], labels) for top in tops) for layer in SHOWN_LAYERS}
+    dead = {layer: tuple(dead_share(top[layer]) for top in tops) for layer in SHOWN_LAYERS}
     chance = share_by_chance(labels)
     rows = [
         *(Row(f"{layer}: most frequent class among the nine", shares[layer], runs=lab.names(ours)) for layer in shares),
         Row("the same of nine pictures drawn at random", (chance,)),
-        *(
-            Row(f"{layer}: maps that no picture excites", tuple(dead_share(top[layer]) for top in tops))
-            for layer in shares
-        ),
+        *(Row(f"{layer}: maps that no picture excites", dead[layer]) for layer in dead),
     ]
-    low, high = shares["conv2"], shares["conv5"]
-    more = [h - below for h, below in zip(high, low, strict=True)]
-    verdicts = (
+    high = shares["conv5"]
+    verdicts = [
         above_zero("the nine of a layer-5 map share a class more than by chance", [one - chance for one in high]),
-        above_zero("they do so more in layer 5 than in layer 2", more),
-    )
-    drawings = tuple(_top_drawing(lab, ours, tops[0], layer) for layer in SHOWN_LAYERS)
-    return Finding(tuple(rows), verdicts, reading(lab), how_trained(lab, ours), drawings=drawings)
+        above_zero("they do so more in layer 5 than in layer 2", differences_of(high, shares["conv2"])),
+    ]
+    drawings = [_top_drawing(lab, ours, tops[0], layer) for layer in SHOWN_LAYERS]
+    return lab.finding(ours, rows, verdicts, reading=reading(lab), drawings=drawings)
 
 
 def top_of(lab: Lab, trial: Trial, seed: int) -> Top:
@@ -105,17 +102,18 @@ def fig4(lab: Lab) -> Finding:
     ours = our_model(lab)
     lab.plan([ours])
     found = lab.cached_each(ours, "settled", _settled)
-    what: dict[str, tuple[str, Unit]] = {
-        layer: (f"{layer}: epoch from which the strongest picture stays", "epochs") for layer in FORMING_LAYERS
-    }
-    rows = tuple(measured_rows(found, what, lab.names(ours)))
-    later = [one["conv5"] - one["conv1"] for one in found]
+    rows = [
+        Row(f"{layer}: epoch from which the strongest picture stays", tuple(one[layer] for one in found), unit="epochs",
+            runs=lab.names(ours))
+        for layer in FORMING_LAYERS
+    ]  # fmt: skip
+    later = differences_of(rows[-1].values, rows[0].values)
     verdict = above_zero("layer 5 settles later than layer 1", later, unit="epochs")
     figure = figures.evolution_figure(_evolution(lab, ours, 0))
     caption = "The strongest training picture of six maps of each layer over the epochs, projected; seed 0"
     # Projections show parts of the photographs, much changed.
     drawing = charts.drawing("evolution", figure, caption, photographs=not lab.built_in)
-    return Finding(rows, (verdict,), reading(lab), how_trained(lab, ours), drawings=(drawing,))
+    return lab.finding(ours, rows, [verdict], reading=reading(lab), drawings=[drawing])
 
 
 def _settled(lab: Lab, trial: Trial, seed: int) -> dict[str, float]:
@@ -143,25 +141,26 @@ def fig6(lab: Lab) -> Finding:
     }
     lab.plan(list(trials.values()))
     found = {what: [_first_layer(lab, trial, seed) for seed in lab.seeds] for what, trial in trials.items()}
-    rows = tuple(
+    rows = [
         row
         for what, trial in trials.items()
         for row in measured_rows(found[what], DIAGNOSES, lab.names(trial), f"{what}: ")
-    )
+    ]
     theirs, bare, ours = found.values()
-    verdicts = tuple(
-        higher(claim, [one[name] for one in worse], [one[name] for one in better], unit=unit)
-        for claim, name, worse, better, unit in (
-            ("without clipping one filter dominates more", "dominance", bare, ours, ""),
-            ("[A]'s first layer has more dead filters than ours", "dead", theirs, ours, "points"),
-            ("more of its energy is in very high and very low frequencies", "extreme", theirs, ours, "points"),
-            ("more of its energy is beyond what its stride can carry", "aliased", theirs, ours, "points"),
-        )
-    )
+    compared: list[tuple[str, str, list[dict[str, float]], str]] = [
+        ("without clipping one filter dominates more", "dominance", bare, ""),
+        ("[A]'s first layer has more dead filters than ours", "dead", theirs, "points"),
+        ("more of its energy is in very high and very low frequencies", "extreme", theirs, "points"),
+        ("more of its energy is beyond what its stride can carry", "aliased", theirs, "points"),
+    ]
+    verdicts = [
+        higher(claim, [one[name] for one in worse], [one[name] for one in ours], unit=unit)
+        for claim, name, worse, unit in compared
+    ]
     named = [figures.filters_of(lab.opened_in_fp32(trial, 0).network, what) for what, trial in trials.items()]
     caption = "First layer, each filter scaled alone and all together; second layer as linear patterns; seed 0"
-    drawings = (charts.drawing("filters", figures.filters_figure(named), caption),)
-    return Finding(rows, verdicts, reading(lab), how_trained(lab, trials["our first layer"]), drawings=drawings)
+    drawing = charts.drawing("filters", figures.filters_figure(named), caption)
+    return lab.finding(trials["our first layer"], rows, verdicts, reading=reading(lab), drawings=[drawing])
 
 
 DIAGNOSES: dict[str, tuple[str, Unit]] = {

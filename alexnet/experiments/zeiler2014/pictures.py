@@ -13,10 +13,10 @@ import torch
 
 from alexnet.errors import UserError
 from alexnet.experiments import charts
-from alexnet.experiments.finding import Finding, Row, Unit, measured_rows
-from alexnet.experiments.lab import Lab, how_trained
+from alexnet.experiments.finding import Finding, Row, Unit, Verdict, measured_rows
+from alexnet.experiments.lab import Lab
 from alexnet.experiments.registry import published
-from alexnet.experiments.statistics import above_zero, unmeasured
+from alexnet.experiments.statistics import above_zero
 from alexnet.experiments.trial import Trial
 from alexnet.experiments.zeiler2014.figures import SHOWN_LAYERS, top_of
 from alexnet.experiments.zeiler2014.training import our_model, reading
@@ -26,30 +26,23 @@ from alexnet.nets.table import Conv, Local
 from alexnet.see import charts as see_charts
 from alexnet.see import figures
 from alexnet.see.correspondence import OTHER, RANDOM, correspondence_of, default_layers
-from alexnet.see.deconvnet import project
 from alexnet.see.faces import Faces, drawn_faces, mask_over
-from alexnet.see.forward_pass import centre_views, inputs_of, records_of, run_forward
+from alexnet.see.forward_pass import centre_views, inputs_of, records_of
 from alexnet.see.invariance import Invariance, invariance_of
-from alexnet.see.invariance import default_layers as first_and_seventh
 from alexnet.see.keypoints import in_view, read_keypoints, region_in_view
 from alexnet.see.occlusion import Occlusion, occlude
-from alexnet.see.patches import patches_of
+from alexnet.see.patches import patches_of, projection_of
+from alexnet.see.units import evenly_spread
 
 
 def right_first(lab: Lab, run: Run, wanted: int) -> np.ndarray:
     """Numbers of so many pictures of the measured split, evenly spread: those that the run gets right in the centre
     view, and after them, where there are too few, others."""
     split = lab.store.splits[lab.split]
-    spread = np.unique(np.linspace(0, len(split) - 1, min(len(split), 4 * wanted)).round().astype(int))
+    spread = np.array(evenly_spread(len(split), 4 * wanted))
     answers = run.viewer.probabilities(torch.from_numpy(split.read(spread))).argmax(dim=1).numpy()
-    right = answers == split.labels[spread]
-    evenly = np.concatenate([_evenly(spread[right], wanted), spread[~right]])
-    return evenly[:wanted]
-
-
-def _evenly(numbers: np.ndarray, wanted: int) -> np.ndarray:
-    places = np.linspace(0, len(numbers) - 1, min(wanted, len(numbers))).round().astype(int)
-    return numbers[np.unique(places)]
+    right, wrong = (spread[chosen] for chosen in (answers == split.labels[spread], answers != split.labels[spread]))
+    return np.concatenate([right[evenly_spread(len(right), wanted)], wrong])[:wanted]
 
 
 # ── Figure 5 ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -70,23 +63,19 @@ def fig5(lab: Lab) -> Finding:
     ours = our_model(lab)
     lab.plan([ours])
     found = lab.cached_each(ours, f"{lab.split}-invariance", _moved_in_figures)
-    rows = tuple(
-        row
-        for kind in KINDS
-        for row in measured_rows([one[kind] for one in found], MOVED, lab.names(ours), f"{kind}: ")
-    )
-    layers = [
-        above_zero(
-            f"{kind} changes layer 1 more than layer 7", [o[kind]["layer1"] - o[kind]["layer7"] for o in found], unit=""
-        )
-        for kind in KINDS
-    ]
+    rows, verdicts = [], []
+    for kind in KINDS:
+        moved = [one[kind] for one in found]
+        rows += measured_rows(moved, MOVED, lab.names(ours), f"{kind}: ")
+        more = [one["layer1"] - one["layer7"] for one in moved]
+        verdicts.append(above_zero(f"{kind} changes layer 1 more than layer 7", more, unit=""))
     worse = [min(o["translation"]["right"], o["scale"]["right"]) - o["rotation"]["right"] for o in found]
-    verdicts = (*layers, above_zero("the prediction is less robust to rotation than to translation and scale", worse))
+    verdicts.append(above_zero("the prediction is less robust to rotation than to translation and scale", worse))
     drawn = see_charts.invariance_figure(_moved(lab, ours, 0, DRAWN))
     caption = "Five pictures moved, enlarged and turned: distances at layers 1 and 7, probability of the true class"
     drawing = charts.drawing("invariance", drawn, caption, photographs=not lab.built_in)
-    return Finding(rows, verdicts, reading(lab), how_trained(lab, ours), (_how_many_right(found),), (drawing,))
+    notes = [_how_many_right(found)]
+    return lab.finding(ours, rows, verdicts, reading=reading(lab), notes=notes, drawings=[drawing])
 
 
 def _moved(lab: Lab, trial: Trial, seed: int, pictures: int) -> Invariance:
@@ -103,16 +92,16 @@ def _moved(lab: Lab, trial: Trial, seed: int, pictures: int) -> Invariance:
 
 def _moved_in_figures(lab: Lab, trial: Trial, seed: int) -> dict[str, Any]:
     found = _moved(lab, trial, seed, PICTURES)
-    first, seventh = first_and_seventh(lab.opened_in_fp32(trial, seed).network)
+    first, seventh = found.layers
     still = found.curves[0].amounts.index(0.0)
     curves: dict[str, Any] = {
-        line["transformation"]: {
-            "layer1": line["mean_distance"][first],
-            "layer7": line["mean_distance"][seventh],
-            "probability": line["mean_probability"],
-            "right": line["stays_right"],
+        one.kind: {
+            "layer1": float(one.distances[first].mean()),
+            "layer7": float(one.distances[seventh].mean()),
+            "probability": float(one.probability.mean()),
+            "right": one.stays_right,
         }
-        for line in found.summary()
+        for one in found.curves
     }
     return curves | {"pictures": len(found.names), "right": int(found.curves[0].right[:, still].sum())}
 
@@ -142,14 +131,14 @@ def fig7(lab: Lab) -> Finding:
     watched_convolution(ours)  # refused before anything is trained
     lab.plan([ours])
     found = lab.cached_each(ours, f"{lab.split}-occlusion", _covered_in_figures)
-    rows = tuple(measured_rows(found, COVERED, lab.names(ours)))
-    claims = {
-        "map": "the map's activity drops where its projection is covered",
-        "class": "the probability of the class drops there too",
-    }
-    verdicts = tuple(above_zero(claim, [one[name] for one in found], unit="") for name, claim in claims.items())
-    notes, drawings = (_how_many_right(found),), tuple(_occlusion_drawings(lab, ours))
-    return Finding(rows, verdicts, reading(lab), how_trained(lab, ours), notes, drawings)
+    rows = measured_rows(found, COVERED, lab.names(ours))
+    dropped, less_probable = ([one[name] for one in found] for name in ("map", "class"))
+    verdicts = [
+        above_zero("the map's activity drops where its projection is covered", dropped, unit=""),
+        above_zero("the probability of the class drops there too", less_probable, unit=""),
+    ]
+    notes, drawings = [_how_many_right(found)], _occlusion_drawings(lab, ours)
+    return lab.finding(ours, rows, verdicts, reading=reading(lab), notes=notes, drawings=drawings)
 
 
 def _covered(lab: Lab, run: Run, number: int) -> tuple[Occlusion, np.ndarray]:
@@ -157,8 +146,7 @@ def _covered(lab: Lab, run: Run, number: int) -> tuple[Occlusion, np.ndarray]:
     split = lab.store.splits[lab.split]
     record = torch.from_numpy(split.read(np.array([number])))
     found = occlude(run.viewer, record[0], int(split.labels[number]))
-    passed = run_forward(run.network, inputs_of(run.viewer, record))
-    return found, project(passed, [found.watched]).pixels[0].cpu().numpy()
+    return found, projection_of(run.viewer, record, found.watched)
 
 
 def _covered_in_figures(lab: Lab, trial: Trial, seed: int) -> dict[str, Any]:
@@ -168,10 +156,9 @@ def _covered_in_figures(lab: Lab, trial: Trial, seed: int) -> dict[str, Any]:
         for done, number in enumerate(numbers.tolist(), 1):
             found, projection = _covered(lab, run, number)
             below = energy_below(projection, found.corners, found.square.size)
-            fall = found.clean_total - found.total.numpy(), found.clean_probability - found.probability.numpy()
             each.append({
-                "map": correlation(below, fall[0]),
-                "class": correlation(below, fall[1]),
+                "map": correlation(below, found.clean_total - found.total.numpy()),
+                "class": correlation(below, found.clean_probability - found.probability.numpy()),
                 "clean": found.clean_probability,
                 "weakest": float(found.probability.min()),
                 "changed": float((found.predicted != found.clean_predicted).double().mean()),
@@ -215,13 +202,13 @@ def watched_convolution(trial: Trial) -> str:
 def _occlusion_drawings(lab: Lab, trial: Trial) -> list[charts.Drawing]:
     run, split, drawings = lab.opened_in_fp32(trial, 0), lab.store.splits[lab.split], []
     top, layer = top_of(lab, trial, 0), watched_convolution(trial)
-    for place, number in enumerate(right_first(lab, run, SHOWN).tolist(), 1):
+    for position, number in enumerate(right_first(lab, run, SHOWN).tolist(), 1):
         found, projection = _covered(lab, run, number)
         best = patches_of(run.viewer, split, top, layer, [found.watched.channel])[found.watched.channel]
         view = centre_views(split.read(np.array([number])), run.inputs.size)[0]
         figure = figures.occlusion_figure(view, found, projection, run.class_names, best)
         caption = f"A square moves over a picture of class {run.class_names[found.label]}; seed 0"
-        drawings.append(charts.drawing(f"picture{place}", figure, caption, photographs=not lab.built_in))
+        drawings.append(charts.drawing(f"picture{position}", figure, caption, photographs=not lab.built_in))
     return drawings
 
 
@@ -237,28 +224,26 @@ def table1(lab: Lab) -> Finding:
     ours = our_model(lab)
     if lab.keypoints is None and not lab.built_in:
         why = "no key points were given (--keypoints FILE)"
-        return Finding((), tuple(unmeasured(claim, why) for claim in CLAIMS.values()), reading(lab), "nothing trained")
+        verdicts = [Verdict(claim, "unmeasured", why) for claim in CLAIMS.values()]
+        return Finding((), verdicts, reading(lab), "nothing trained")
     lab.plan([ours])
     found = lab.cached_each(ours, f"parts-{_which(lab)}", _parts_in_figures)
-    parts, layers, papers = found[0]["parts"], (5, 7), published("Z/table1")
-    rows = [
-        Row(f"{part}, layer {layer}", tuple(one[f"layer {layer}"][part] for one in found), paper, "", lab.names(ours))
-        for place, layer in enumerate(layers)
-        for part in parts
-        for paper in [papers[part][place] if part in papers else None]
-    ]
-    verdicts = [
-        above_zero(claim.format(layer=layer), [_excess(one[f"layer {layer}"], control) for one in found], unit="")
-        for control, claim in CLAIMS.items()
-        for layer in layers
-        if control in parts
-    ]
-    first = found[0]
-    notes = (
+    first, papers = found[0], published("Z/table1")
+    rows, verdicts = [], []
+    for column, layer in enumerate((5, 7)):
+        for part in first["parts"]:
+            values = tuple(one[f"layer {layer}"][part] for one in found)
+            paper = papers[part][column] if part in papers else None
+            rows.append(Row(f"{part}, layer {layer}", values, paper, "", lab.names(ours)))
+    for control, claim in CLAIMS.items():
+        for layer in (5, 7) if control in first["parts"] else ():
+            excess = [_excess(one[f"layer {layer}"], control) for one in found]
+            verdicts.append(above_zero(claim.format(layer=layer), excess, unit=""))
+    note = (
         f"{first['pictures']} pictures in groups of {first['group']}, masks of {first['mask']} pixels, the mean's "
-        f"level; each group's random positions drawn ten times. “{OTHER}” is a control of ours.",
+        f"level; each group's random positions drawn ten times. “{OTHER}” is a control of ours."
     )
-    return Finding(tuple(rows), tuple(verdicts), reading(lab), how_trained(lab, ours), notes=notes)
+    return lab.finding(ours, rows, verdicts, reading=reading(lab), notes=[note])
 
 
 CLAIMS = {

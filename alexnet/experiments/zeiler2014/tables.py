@@ -4,14 +4,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from alexnet.experiments import charts
-from alexnet.experiments.finding import Errors, Finding, Row, Verdict, error_rows
-from alexnet.experiments.krizhevsky2012.tables import average_rows, judged, wrong_classes
-from alexnet.experiments.lab import Lab, how_trained, too_weak
+from alexnet.experiments.finding import Errors, Finding, Row, error_rows, top1_of
+from alexnet.experiments.krizhevsky2012.tables import Group, average_rows, judged, of_one_average, reached
+from alexnet.experiments.lab import Lab
 from alexnet.experiments.registry import published
-from alexnet.experiments.statistics import higher, reaches, undecided
+from alexnet.experiments.statistics import higher
 from alexnet.experiments.trial import Trial
 from alexnet.experiments.zeiler2014.training import our_model, reading, replication
-from alexnet.measure.probabilities import Probabilities
 
 SINGLES = 5  # (a): five networks as in Fig. 3
 
@@ -24,38 +23,32 @@ def table2(lab: Lab) -> Finding:
     singles = [lab.probabilities(ours, seed) for seed in range(SINGLES)]
     larger = [lab.probabilities(wide, seed) for seed in lab.seeds]
     copies = [lab.probabilities(theirs, seed) for seed in lab.seeds]
-    names = tuple(ours.name(seed) for seed in range(SINGLES))
-    groups = (
+    names = lab.names(ours, range(SINGLES))
+    groups: list[Group] = [
         ("replication of [A]", [[one] for one in copies], lab.names(theirs)),
         ("1 convnet as Fig. 3", [[one] for one in singles], names),
         ("5 convnets as Fig. 3, (a)", [singles], names),
         ("1 convnet 512-1024-512, (b)", [[one] for one in larger], lab.names(wide)),
         ("6 convnets, (a) and (b)", [[*singles, larger[0]]], (*names, wide.name(0))),
-    )
+    ]
     rows = average_rows(lab, groups, "Z/table2")
-    return Finding(
-        tuple(rows),
-        _table2_verdicts(lab, copies, singles, larger),
-        reading(lab),
-        how_trained(lab, ours, SINGLES),
-        drawings=(charts.top1_bars(rows),),
-        invalid=too_weak([lab.errors(ours, seed) for seed in range(SINGLES)]),
-    )
-
-
-def _table2_verdicts(
-    lab: Lab, copies: Sequence[Probabilities], singles: Sequence[Probabilities], larger: Sequence[Probabilities]
-) -> tuple[Verdict, ...]:
-    copy, single, wide = ([judged(lab, [one]).top1 for one in some] for some in (copies, singles, larger))
-    five, six = (judged(lab, some).top1 for some in (singles, [*singles, larger[0]]))
-    pictures, difference = lab.pictures, (five - six) * 100
-    target = published("Z/table2")["1 convnet as Fig. 3"][0]
-    return (
-        reaches("top-1 error of 38.4 %", single, target, pictures=pictures, comparable=wrong_classes(lab)),
+    copy, single, five, wider, six = (row.values for row in rows if row.what.endswith("top-1 error"))
+    pictures, target = lab.pictures, published("Z/table2")["1 convnet as Fig. 3"][0]
+    verdicts = [
+        reached(lab, "top-1 error of 38.4 %", single, target),
         higher("our model errs less than the replication of [A]", copy, single, pictures=pictures),
-        higher("five networks averaged err less than one", single, [five], pictures=pictures, alone=True),
-        higher("512, 1024, 512 maps lower the error", single, wide, pictures=pictures),
-        undecided("all six err less than the five", f"difference {difference:+.2f} points, of one average each"),
+        higher("five networks averaged err less than one", single, five, pictures=pictures, alone=True),
+        higher("512, 1024, 512 maps lower the error", single, wider, pictures=pictures),
+        of_one_average("all six err less than the five", five[0] - six[0]),
+    ]
+    return lab.finding(
+        ours,
+        rows,
+        verdicts,
+        reading=reading(lab),
+        seeds=SINGLES,
+        drawings=[charts.top1_bars(rows)],
+        base=[judged(lab, [one]) for one in singles],
     )
 
 
@@ -81,23 +74,17 @@ def table3(lab: Lab) -> Finding:
     found = {name: lab.each(trial) for name, trial in trials.items()}
     rows = [row for name, trial in trials.items() for row in _size_rows(lab, sizes()[name], trial, found[name])]
     base = "zfnet" if "zfnet" in found else next(iter(found))
-    verdicts = tuple(
-        higher(one["claim"], *([e.top1 for e in found[one[end]]] for end in ("worse", "better")), pictures=lab.pictures)
+    verdicts = [
+        higher(one["claim"], top1_of(found[one["worse"]]), top1_of(found[one["better"]]), pictures=lab.pictures)
         for one in published("Z/table3")["claims"]
         if one["worse"] in found and one["better"] in found
-    )
-    return Finding(
-        tuple(rows),
-        verdicts,
-        reading(lab),
-        how_trained(lab, trials[base]),
-        drawings=(charts.top1_bars(rows),),
-        invalid=too_weak(found[base]),
-    )
+    ]
+    drawings = [charts.top1_bars(rows)]
+    return lab.finding(trials[base], rows, verdicts, reading=reading(lab), drawings=drawings, base=found[base])
 
 
 def _size_rows(lab: Lab, size: dict[str, Any], trial: Trial, found: Sequence[Errors]) -> list[Row]:
-    training = tuple(e.top1 for e in lab.each(trial, views=1, split="train"))
+    training = lab.each_top1(trial, views=1, split="train")
     what = f"{size['label']}: training top-1 error"
     return [
         Row(what, training, size["training"], "%", lab.names(trial), "centre view"),

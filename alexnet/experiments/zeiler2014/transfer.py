@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 from alexnet.data.store.read import Store
 from alexnet.experiments import charts
-from alexnet.experiments.finding import Finding, Row, Verdict
-from alexnet.experiments.lab import Lab, how_trained
+from alexnet.experiments.finding import Finding, Row, Verdict, differences_of
+from alexnet.experiments.lab import Lab
 from alexnet.experiments.registry import Unsuited, published
 from alexnet.experiments.statistics import above_zero
 from alexnet.experiments.trial import Trial
@@ -48,17 +48,17 @@ def _pretrained_or_not(lab: Lab, id: str) -> Finding:
         (LAST,), ("softmax",), counts, ("random", "target"), epochs=lab.settings.epochs or TransferOptions().epochs
     )
     outcomes = _study(lab, trial, plan).outcomes()
-    pretrained, frozen, target = (outcomes[place : place + len(counts)] for place in (0, len(counts), 2 * len(counts)))
-    rows = (
+    pretrained, frozen, target = (outcomes[first : first + len(counts)] for first in (0, len(counts), 2 * len(counts)))
+    rows = [
         *_rows(trial, "pre-trained, softmax on layer 7", pretrained, papers["pre-trained"]),
         *_rows(trial, "trained on these only", target, papers["trained on these only"]),
         *_rows(trial, "untrained and frozen, softmax on layer 7", frozen, {}),
-    )
+    ]
     verdicts = [
         _better(f"pre-trained is better than trained on these only, {mine.per_class} per class", mine, other)
         for mine, other in zip(pretrained, target, strict=True)
     ]
-    return Finding(rows, tuple(verdicts), lab.reading, how_trained(lab, trial), notes)
+    return lab.finding(trial, rows, verdicts, notes=notes)
 
 
 def table7(lab: Lab) -> Finding:
@@ -69,22 +69,21 @@ def table7(lab: Lab) -> Finding:
     layers = tuple(papers["svm"])
     plan = TransferOptions(layers, per_class=counts)
     outcomes = _study(lab, trial, plan).outcomes()
-    places = [(kind, layer) for kind in plan.probes for layer in layers]
-    trained = dict(zip(places, outcomes[: len(places)], strict=True))
-    frozen = dict(zip(places, outcomes[len(places) :], strict=True))
-    rows = [
-        Row(f"{kind} on layer {layer}", trained[kind, layer].accuracies, papers[kind][layer][of_256]
-            if layer in papers[kind] else None, "%", (trial.name(0),))
-        for kind, layer in places
-    ]  # fmt: skip
-    rows += [Row(f"{kind} on layer {layer}, untrained", frozen[kind, layer].accuracies) for kind, layer in places]
+    probed = [(kind, layer) for kind in plan.probes for layer in layers]
+    trained = dict(zip(probed, outcomes[: len(probed)], strict=True))
+    frozen = dict(zip(probed, outcomes[len(probed) :], strict=True))
+    rows = []
+    for (kind, layer), outcome in trained.items():
+        paper = papers[kind][layer][of_256] if layer in papers[kind] else None
+        rows.append(Row(f"{kind} on layer {layer}", outcome.accuracies, paper, "%", (trial.name(0),)))
+    rows += [Row(f"{kind} on layer {layer}, untrained", one.accuracies) for (kind, layer), one in frozen.items()]
     best, by_chance = (max(found.values(), key=lambda one: one.mean) for found in (trained, frozen))
-    verdicts = (
+    verdicts = [
         _better("svm: layer 5 is better than layer 1", trained["svm", "5"], trained["svm", "1"]),
         _better("softmax: layer 7 is better than layer 5", trained["softmax", "7"], trained["softmax", "5"]),
         _better(f"the best layer ({best.what}) is better than any untrained ({by_chance.what})", best, by_chance),
-    )
-    return Finding(tuple(rows), verdicts, lab.reading, how_trained(lab, trial), notes)
+    ]
+    return lab.finding(trial, rows, verdicts, notes=notes)
 
 
 def fig9(lab: Lab) -> Finding:
@@ -93,16 +92,16 @@ def fig9(lab: Lab) -> Finding:
     outcomes = _study(lab, trial, TransferOptions((LAST,), ("softmax",), counts)).outcomes()
     trained, frozen = outcomes[: len(counts)], outcomes[len(counts) :]
     papers = accuracies("Z/table5" if len(lab.store.class_ids) >= OF_256 else "Z/table4")
-    rows = (
+    rows = [
         *_rows(trial, "pre-trained", trained, papers["pre-trained"]),
         *_rows(trial, "untrained and frozen", frozen, {}),
-    )
+    ]
     few = next((one for one in trained if one.per_class == 6), trained[-1])
     claim = f"{few.per_class} per class pre-trained are better than {frozen[-1].per_class} untrained"
     lines: list[Line] = [(name, list(points.items())) for name, points in papers.items()]
     figure = accuracy_over_pictures(outcomes, lines)
     drawn = charts.drawing("accuracy", figure, "Accuracy over training pictures per class; bars: the folds' deviation")
-    return Finding(rows, (_better(claim, few, frozen[-1]),), lab.reading, how_trained(lab, trial), notes, (drawn,))
+    return lab.finding(trial, rows, [_better(claim, few, frozen[-1])], notes=notes, drawings=[drawn])
 
 
 # ── what they share ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -137,11 +136,11 @@ def _without_duplicates(lab: Lab, pretraining: Store) -> tuple[Store, str]:
     note = f"{counted(len(found), 'picture')} left out of the pre-training set: near-duplicates are in the other one."
     if not found:
         return pretraining, note
-    ends, first = {}, 0
+    kept, first = {}, 0
     for split, pictures in pretraining.splits.items():
-        ends[split] = [place for place in range(first, first + len(pictures)) if place not in found]
+        kept[split] = [number for number in range(first, first + len(pictures)) if number not in found]
         first += len(pictures)
-    return store_of(pretraining, pool, ends, lab.folder / "stores" / f"without-{name}.store"), note
+    return store_of(pretraining, pool, kept, lab.folder / "stores" / f"without-{name}.store"), note
 
 
 def _study(lab: Lab, trial: Trial, plan: TransferOptions) -> Study:
@@ -158,4 +157,4 @@ def _rows(trial: Trial, what: str, found: Sequence[Outcome], papers: dict[int, f
 
 def _better(claim: str, mine: Outcome, other: Outcome) -> Verdict:
     """By the folds' differences, pair by pair: the same pictures are trained on and tested where the numbers agree."""
-    return above_zero(claim, [a - b for a, b in zip(mine.accuracies, other.accuracies, strict=True)])
+    return above_zero(claim, differences_of(mine.accuracies, other.accuracies))
