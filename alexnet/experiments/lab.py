@@ -13,7 +13,7 @@ import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -38,7 +38,7 @@ from alexnet.runs.history import History, read_history
 from alexnet.terminal import progress
 from alexnet.text import counted, duration, in_bytes
 from alexnet.train import loop
-from alexnet.train.options import TrainOptions
+from alexnet.train.options import SharedOptions, TrainOptions
 from alexnet.train.recipes import find as find_recipe
 from alexnet.train.step import Diverged
 from alexnet.train.stop import Interrupted
@@ -98,8 +98,7 @@ class Lab:
         self, label: str, net: str | None = None, store: Store | None = None, start: Trial | None = None, **changes: Any
     ) -> Trial:
         """The base network, or `net`, trained by the settings with `changes` of single options."""
-        shared = {one.name for one in fields(Settings)} & {one.name for one in fields(TrainOptions)}
-        options = {name: getattr(self.settings, name) for name in shared}
+        options = {one.name: getattr(self.settings, one.name) for one in fields(SharedOptions)}
         options |= {"recipe": self.recipe, "net": net or self.base_net}
         return Trial(label, TrainOptions(**options | changes), store or self.store, start)
 
@@ -347,7 +346,7 @@ class Lab:
         """What an experiment found with networks trained like `trial`, by default of the lab's `reading` and as many
         `seeds` as the settings say. `base`: errors with so many `views` of the network that others are compared with,
         which must not be too weak. `more`: other fields of `Finding`."""
-        described = {"reading": reading or self.reading, "recipe": self.how_trained(trial, seeds)}
+        described: dict[str, Any] = {"reading": reading or self.reading, "recipe": self.how_trained(trial, seeds)}
         invalid = too_weak(base, views) if base else ""
         return Finding(rows, verdicts, notes=notes, drawings=drawings, invalid=invalid, **described | more)
 
@@ -370,7 +369,7 @@ class Lab:
         except those that are `ignored`."""
         stores = [self.store, *((self.pretraining,) if self.pretraining and self.uses_pretraining else ())]
         names = [store.path.resolve().name.removesuffix(".store") for store in stores]
-        changed = describe({name: value for name, value in asdict(self.settings).items() if name not in ignored})
+        changed = describe({name: value for name, value in vars(self.settings).items() if name not in ignored})
         name = re.sub(r"[^\w.]+", "-", "-".join((id, *names, *changed))).strip("-")
         return name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}-{canonical_digest(name)[:8]}"
 

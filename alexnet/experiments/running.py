@@ -3,8 +3,8 @@
 import re
 import shlex
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,7 +14,7 @@ from alexnet.data.store.read import Store
 from alexnet.experiments.finding import Agrees, Finding, Row, Verdict
 from alexnet.experiments.lab import Lab
 from alexnet.experiments.registry import Experiment, Unsuited, every_result
-from alexnet.experiments.settings import WHERE, changed
+from alexnet.experiments.settings import changed
 from alexnet.experiments.statistics import RULE
 from alexnet.files.atomic import write_atomically
 from alexnet.files.outputs import head_of, kind_of, refuse_foreign
@@ -144,7 +144,7 @@ def run_experiment(experiment: Experiment, lab: Lab) -> Path:
     refuse_foreign(place, lambda path: b'"claim": "' in head_of(path))
     lab.say(f"{experiment.id}, {experiment.title}\nclaim: {experiment.claim}")
     lab.say(f"cost: {experiment.cost(lab.settings.seeds)}; its authors: {experiment.full_scale}")
-    if ignored := [option_name(name) for name in changed(asdict(lab.settings)) if name in experiment.ignored_settings]:
+    if ignored := [option_name(name) for name in changed(vars(lab.settings)) if name in experiment.ignored_settings]:
         lab.say(f"{', '.join(ignored)}: ignored, this result has values of its own")
     if experiment.record_size not in (None, lab.store.size):
         raise Unsuited(
@@ -179,7 +179,7 @@ def write_result(experiment: Experiment, lab: Lab, finding: Finding, seconds: Se
         when=datetime.now(UTC).strftime("%Y-%m-%d"),
         data=data_of(lab.store, lab.split),
         pretraining=pretraining and data_of(pretraining, "val"),
-        settings={name: one for name, one in asdict(lab.settings).items() if name not in experiment.ignored_settings},
+        settings=without_ignored(experiment, vars(lab.settings)),
         versions=Versions(
             alexnet.__version__, _of_all(lab, "torch"), _of_all(lab, "python"), _of_all(lab, "machine", "kernels")
         ),
@@ -202,14 +202,15 @@ def data_of(store: Store, split: str) -> Data:
     return Data(store.path.resolve().name, store.fingerprint, len(store.class_ids), store.size, pictures, split)
 
 
+def without_ignored(experiment: Experiment, settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in settings.items() if name not in experiment.ignored_settings}
+
+
 def command(experiment: Experiment, lab: Lab) -> str:
     """The command line that reproduces the result, with the options that differ from their defaults; stores by their
     folder's name."""
     words = ["alexnet", "paper", "run", experiment.id, lab.store.path.resolve().name]
-    left_out = {*WHERE, *experiment.ignored_settings}
-    words += option_words(
-        {name: value for name, value in changed(asdict(lab.settings)).items() if name not in left_out}
-    )
+    words += option_words(without_ignored(experiment, changed(vars(lab.settings))))
     if lab.pretraining is not None and lab.uses_pretraining:
         words += ["--pretrain", lab.pretraining.path.resolve().name]
     if lab.keypoints is not None and experiment.keypoints:

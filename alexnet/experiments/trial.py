@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from alexnet.data.store.read import Store
@@ -22,6 +22,12 @@ NOT_FINGERPRINTED = ("threads", "save_minutes", "recipe", "net", "epochs", "seed
 """Options that change no weight, or are in the fingerprint by themselves."""
 NOT_IN_NAME = (*NOT_FINGERPRINTED, "device", "precision")
 """Options that don't tell a run's name apart: they are in its fingerprint, or change no weight."""
+
+FIRST_IN_NAME = (
+    *("width", "input_size", "batch", "accumulation_steps", "learning_rate", "momentum", "warmup", "decay"),
+    *("patience", "threshold", "init"),
+)
+"""The order of these options in a run's name, as it has been from the first version on; others follow as declared."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,6 +99,6 @@ class Trial:
     def _changed(self, but: Sequence[str]) -> dict[str, Any]:
         """The options that differ from their defaults. Only these, so that an option which a later version adds leaves
         the names of networks that are already trained as they are; renamed options stand under their old names."""
-        usual = asdict(TrainOptions()) | {"batch": USUAL_BATCH}
-        options = {name: value for name, value in asdict(self.options).items() if value != usual[name]}
-        return {OLD_NAMES.get(name, name): value for name, value in options.items() if name not in but}
+        usual, options = vars(TrainOptions()) | {"batch": USUAL_BATCH}, vars(self.options)
+        names = [name for name in dict.fromkeys((*FIRST_IN_NAME, *options)) if name not in but]
+        return {OLD_NAMES.get(name, name): options[name] for name in names if options[name] != usual[name]}

@@ -15,13 +15,12 @@ LAUNCH_OPTIONS = ("columns", "hybrid", "wire", "gradients", "timeout")
 
 
 @dataclass(frozen=True)
-class TrainOptions:
-    """Options of one training run. None: the recipe's value."""
+class SharedOptions:
+    """Options of a training run that `alexnet paper run` has too, for every network that it trains. None: the recipe's
+    value."""
 
-    recipe: str = "paper"
-    """paper ([A] §5), steps (the same, but the learning rate drops at set epochs), zf ([Z] §3), a logged run of 2012
-    by its number (145, 145-2010, … 180: `alexnet paper runs` lists them), one of the authors' CIFAR nets (cifar-18pct
-    …); for large batches bn-512 and, with LARS, bn-8k, bn-16k, bn-32k."""
+    recipe: str | None = None
+    """Recipe of the training (`alexnet train --help` lists them)."""
     net: str | None = None
     """Network of the zoo (`alexnet nets` lists them). Default: the recipe's, alexnet for "paper"."""
     width: float = 1.0
@@ -32,22 +31,38 @@ class TrainOptions:
     """Passes over the training pictures, at most. Default: the recipe's, 90. A schedule by epochs is scaled to it."""
     batch: Annotated[int, Range(1)] | None = None
     """Pictures in a batch: between two updates, on all devices together. Default: the recipe's, 128 for "paper"."""
-    accumulation_steps: Annotated[int, Range(1)] = 1
-    """Gradient-accumulation steps for each batch, to save memory. Must divide the batch."""
     learning_rate: Annotated[float | None, arg(aliases=("--lr",))] = None
     """Learning rate at the start. Default: the recipe's, 0.01."""
+    patience: Annotated[int, Range(1)] = 5
+    """Epochs without a better validation error before the learning rate is divided by 10 (plateau rule)."""
+    init: Initialisation | None = None
+    """Initial weights: code (the 2012 code's), paper ([A] §5 as printed) or zf ([Z] §3). Default: code (zf: zf)."""
+    threads: Annotated[int, Range()] = 0
+    """CPU threads; 0: one for each core that the process may use, or fewer where OMP_NUM_THREADS says so."""
+    precision: PrecisionChoice = "auto"
+    """Arithmetic of the layers; auto: bf16 where a check at the start finds it right and faster. Weights are fp32."""
+    device: DeviceChoice = "auto"
+    """Where to train; auto: the first of cuda, mps, cpu that is there."""
+
+
+@dataclass(frozen=True)
+class TrainOptions(SharedOptions):
+    """Options of one training run. None: the recipe's value."""
+
+    recipe: str = "paper"
+    """paper ([A] §5), steps (the same, but the learning rate drops at set epochs), zf ([Z] §3), a logged run of 2012
+    by its number (145, 145-2010, … 180: `alexnet paper runs` lists them), one of the authors' CIFAR nets (cifar-18pct
+    …); for large batches bn-512 and, with LARS, bn-8k, bn-16k, bn-32k."""
+    accumulation_steps: Annotated[int, Range(1)] = 1
+    """Gradient-accumulation steps for each batch, to save memory. Must divide the batch."""
     momentum: float | None = None
     """Momentum. Default: the recipe's, 0.9."""
     warmup: Annotated[float, Range()] | None = None
     """Epochs over which the learning rate rises from 0 (recipes with a polynomial decay). Default: the recipe's."""
     decay: Annotated[float, Range()] | None = None
     """Weight decay. Default: the recipe's, 0.0005."""
-    patience: Annotated[int, Range(1)] = 5
-    """Epochs without a better validation error before the learning rate is divided by 10 (plateau rule)."""
     threshold: Annotated[float, Range()] = 0.1
     """Percentage points by which the validation error must fall to count as better."""
-    init: Initialisation | None = None
-    """Initial weights: code (the 2012 code's), paper ([A] §5 as printed) or zf ([Z] §3). Default: code (zf: zf)."""
     colour_noise: ColourNoise | None = None
     """Colour noise: code (about ±12 levels), paper (about ±5.5) or off. Default: the recipe's, code."""
     mean: MeanMode | None = None
@@ -83,12 +98,6 @@ class TrainOptions:
     save_minutes: Annotated[float, Range()] = 5.0
     """Minutes between checkpoints within an epoch. Its end is saved too, unless the last checkpoint is less than 15
     seconds old."""
-    threads: Annotated[int, Range()] = 0
-    """CPU threads; 0: one for each core that the process may use, or fewer where OMP_NUM_THREADS says so."""
-    precision: PrecisionChoice = "auto"
-    """Arithmetic of the layers; auto: bf16 where a check at the start finds it right and faster. Weights are fp32."""
-    device: DeviceChoice = "auto"
-    """Where to train; auto: the first of cuda, mps, cpu that is there."""
     deterministic: bool = False
     """On CUDA: repeated runs are bit-identical, but slower (sets CUBLAS_WORKSPACE_CONFIG unless it is set). On the CPU
     they always are."""

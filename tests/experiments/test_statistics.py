@@ -12,13 +12,13 @@ from alexnet.experiments.statistics import above_zero, higher, margin_of, reache
 
 
 def test_margin_by_hand() -> None:
-    # s² of (1, 2, 3) is 1: √(1/3 + 1/3) = 0.8165, by t of 4 degrees of freedom, 2.776: 2.2666
-    assert margin_of([1, 2, 3], [7, 8, 9]) == pytest.approx(2.2666, abs=1e-4)
-    assert margin_of([1, 2, 3]) == pytest.approx(4.303 / 3**0.5)
+    # s² of (1, 2, 3) is 1: √(1/3 + 1/3) = 0.8165, by t of 4 degrees of freedom, 2.7764: 2.2670
+    assert margin_of([1, 2, 3], [7, 8, 9]) == pytest.approx(2.2670, abs=1e-4)
+    assert margin_of([1, 2, 3]) == pytest.approx(4.3027 / 3**0.5, rel=1e-4)
     assert margin_of([0.5, 0.5], [0.5, 0.5], pictures=100) == pytest.approx(0.02)
-    # the second is ten times as spread: freedom 2.04 in place of 4, t 4.25
-    assert margin_of([1, 2, 3], [10, 20, 30]) == pytest.approx(4.23 * (101 / 3) ** 0.5, rel=0.01)
-    assert margin_of([0.5], [0.4, 0.6]) == pytest.approx(12.706 * (0.02 / 2) ** 0.5)
+    # the second is ten times as spread: freedom 2.04 in place of 4, t 4.2228
+    assert margin_of([1, 2, 3], [10, 20, 30]) == pytest.approx(4.2228 * (101 / 3) ** 0.5, rel=1e-3)
+    assert margin_of([0.5], [0.4, 0.6]) == pytest.approx(12.7062 * (0.02 / 2) ** 0.5)
     assert margin_of([0.5]) == 0
 
 

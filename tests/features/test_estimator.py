@@ -1,10 +1,14 @@
 """`alexnet.Classifier` as scikit-learn's tools use it: on arrays and files, cloned, searched over, pickled."""
 
+import inspect
 import pickle
+import re
 import subprocess
 import sys
 from collections.abc import Callable
+from os import PathLike
 from pathlib import Path
+from typing import get_type_hints
 
 import numpy as np
 import pytest
@@ -23,6 +27,10 @@ from alexnet.train.loop import train
 from alexnet.train.options import TrainOptions
 
 TOY = {"net": "toy", "epochs": 2, "batch": 32, "precision": "fp32", "threads": 1, "mirror": False, "device": "cpu"}
+OWN_PARAMETERS = {
+    *("size", "validation", "class_weight", "views", "folder", "random_state", "verbose"),
+    "rate",  # deprecated
+}
 
 
 def toy(**changes: object) -> alexnet.Classifier:
@@ -113,6 +121,21 @@ def test_clone_and_parameters(fitted: alexnet.Classifier) -> None:
     assert copy.set_params(learning_rate=0.5, epochs=3).get_params()["learning_rate"] == 0.5
     with pytest.raises(ValueError, match="Invalid parameter 'widht'"):
         copy.set_params(widht=2)
+
+
+def test_parameters_are_the_options_of_a_training_with_their_types_and_defaults() -> None:
+    """scikit-learn reads parameters off an explicit signature; `TrainOptions` is where they are declared."""
+    parameters = inspect.signature(alexnet.Classifier).parameters
+    ours, declared = get_type_hints(alexnet.Classifier.__init__), get_type_hints(TrainOptions)
+    shared = parameters.keys() & declared.keys()
+    assert parameters.keys() - shared == OWN_PARAMETERS
+    for name in shared:
+        assert parameters[name].default == getattr(TrainOptions(), name), name
+        assert ours[name] == (str | PathLike[str] | None if name == "start_from" else declared[name]), name
+    described = " ".join((alexnet.Classifier.__doc__ or "").split())
+    listed = re.search(r"(net, [a-z_, ]*): as of `alexnet train`", described)
+    assert listed is not None
+    assert set(listed[1].split(", ")) == shared
 
 
 def test_searched_over_and_cross_validated(stripes: tuple[np.ndarray, np.ndarray]) -> None:
