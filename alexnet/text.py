@@ -49,6 +49,11 @@ def option_name(name: str) -> str:
     return "--from" if name == "start_from" else f"--{name.replace('_', '-')}"
 
 
+def changed(options: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """The options whose values are not their defaults, in the order of `defaults`."""
+    return {name: options[name] for name, usual in defaults.items() if name in options and options[name] != usual}
+
+
 def option_words(options: Mapping[str, Any]) -> list[str]:
     """The command line's words for these options; None and empty text say nothing."""
     words = []

@@ -132,14 +132,16 @@ def train_linear_head(
         key = canonical_digest([store.fingerprint, weights, frozen.last, views])
         features = cached_features(viewer, train, frozen.last, views, place, key, quiet=quiet)
         weight, bias, strength = regression(features, train.labels, sample_weights)
-        head = {"weight": torch.from_numpy(weight), "bias": torch.from_numpy(bias)}
-        network.get_submodule("linear").load_state_dict(head)
+        layer = network.get_submodule("linear")
+        layer.load_state_dict({"weight": torch.from_numpy(weight), "bias": torch.from_numpy(bias)})
         counts = evaluate(viewer, store.splits["val"])
         text = (
             f"softmax regression on {frozen.last} of {frozen.source.path.name}: {len(views)} views of each of "
             f"{len(train):,} pictures, {features.shape[2]:,} values, C = {strength:g}"
         )
-        config = config_of(store, network, recipe, options, machine) | {"head": {"C": strength, "views": len(views)}}
+        val = {"nll": counts.mean_nll, "top1_error": counts.top1, "top5_error": counts.top5}
+        head = {"C": strength, "views": len(views), "val": val}
+        config = config_of(store, network, recipe, options, machine) | {"head": head}
         run = RunFolder.create(folder, config, inputs, sample_weights)
         save_trained_on(folder, store, frozen.source)
         log = Log(folder / "log.jsonl")

@@ -12,7 +12,9 @@ from alexnet.text import counted, option_words
 def recipe_text(run: Run, history: History) -> dict[str, str]:
     """What is known of the recipe, the data and the machine: a line under each heading."""
     config = run.config
-    machine, data, recipe = (config.get(name, {}) for name in ("machine", "data", "recipe"))
+    machine, data, recipe, head = (config.get(name, {}) for name in ("machine", "data", "recipe", "head"))
+    if head:  # what the recipe says of epochs was not used
+        recipe = {name: recipe[name] for name in ("augmentation",)}
     numbers = [recipe[name] for name in ("learning_rate", "momentum", "decay") if recipe.get(name) is not None]
     counts = ", ".join(f"{name} {count:,}" for name, count in data.get("pictures", {}).items())
     classes = counted(len(run.class_names), "class", "classes")
@@ -20,6 +22,9 @@ def recipe_text(run: Run, history: History) -> dict[str, str]:
     lines = {
         "Recipe": f"{recipe['name']}: {recipe.get('about', '')}" if "name" in recipe else "",
         "Learning rate, momentum, weight decay": " · ".join(f"{number:g}" for number in numbers),
+        "Linear classifier": "softmax regression, C = {C:g}; {views} views of each picture".format_map(head)
+        if head
+        else "",
         "Batch": str(recipe.get("batch") or config.get("options", {}).get("batch") or ""),
         "Initial weights": str(recipe.get("init", "")),
         "Mean": str(config["network"].get("mean", "")),
@@ -36,12 +41,16 @@ def recipe_text(run: Run, history: History) -> dict[str, str]:
 
 
 def repeating_command(run: Run, store: Store | None) -> str:
-    """The command that trains this run again: every option as it was, and the choices that the run made itself."""
-    trained_on = store is not None and store.fingerprint == run.config.get("data", {}).get("fingerprint")
-    place = str(store.path) if store is not None and trained_on else "STORE"
+    """The command that trains this run again: the options that were chosen, and the choices that the run made itself.
+
+    Without the `store` that it was trained on, the place where that was then. Runs of earlier versions don't say what
+    was chosen; they get every option."""
+    data, options = run.config.get("data", {}), run.config.get("options", {})
+    trained_on = store is not None and store.fingerprint == data.get("fingerprint")
+    place = str(store.path) if store is not None and trained_on else data.get("path", "STORE")
+    chosen = {name: options.get(name) for name in run.config.get("chosen", options)}
     made_itself = {name: run.config.get("machine", {}).get(name) for name in ("device", "threads", "precision")}
-    options = {**run.config.get("options", {}), **made_itself}
-    return shlex.join(["alexnet", "train", place, "--out", "RUN", *option_words(options)])
+    return shlex.join(["alexnet", "train", place, "--out", "RUN", *option_words(chosen | made_itself)])
 
 
 def _plain(value: Any) -> str:

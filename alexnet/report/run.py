@@ -31,7 +31,7 @@ from alexnet.report.figures import Shown
 from alexnet.report.html import render
 from alexnet.report.recipe import recipe_text, repeating_command
 from alexnet.report.text import CLASS_COLUMNS, NOT_SEEN, class_cells, notes_on
-from alexnet.runs.history import History, read_history
+from alexnet.runs.history import History, read_history, validation_of
 
 SHOWN_PICTURES = 8  # [A] Fig. 4, left
 PAIRS = 20
@@ -67,7 +67,7 @@ def write_report(
         "run.html",
         "report",
         **about_run(run, history, store),
-        headline=headline(history, evaluations),
+        headline=headline(run, history, evaluations),
         curves={name: images.themed(name, partial(draw, history)) for name, draw in figures.CURVES.items()}
         if history.epochs
         else {},
@@ -109,7 +109,8 @@ def about_run(run: Run, history: History, store: Store | None) -> dict[str, Any]
     """What is known without looking at a picture: the network, the recipe, how far the training is."""
     table, name, classes = run.folder.table, run.path.resolve().name, len(run.class_names)
     trained_on = run.config.get("data", {}).get("pictures", {}).get("train", 0)
-    epochs = f"{len(history.epochs)} epochs{'' if run.config.get('finished') else ' (still training, or stopped)'}"
+    epochs = f", {len(history.epochs)} epochs{'' if run.config.get('finished') else ' (still training, or stopped)'}"
+    epochs = "" if "head" in run.config else epochs
     layers = trace(table, run.inputs.size)
     rows = [
         (
@@ -126,8 +127,9 @@ def about_run(run: Run, history: History, store: Store | None) -> dict[str, Any]
     return {
         "title": f"{name}: {table.name}",
         "name": name,
-        "about": f"{table.name}, {classes:,} classes, {trained_on:,} training pictures, {epochs}",
+        "about": f"{table.name}, {classes:,} classes, {trained_on:,} training pictures{epochs}",
         "epochs": history.epochs,
+        "has_epochs": "head" not in run.config,
         "network": table.about,
         "layers": [*rows, total],
         "recipe": recipe_text(run, history),
@@ -137,17 +139,17 @@ def about_run(run: Run, history: History, store: Store | None) -> dict[str, Any]
     }
 
 
-def headline(history: History, evaluations: dict[int, Evaluation]) -> list[tuple[str, str, str]]:
+def headline(run: Run, history: History, evaluations: dict[int, Evaluation]) -> list[tuple[str, str, str]]:
     """The main figures: of the store if it was given, else of the last epoch's validation. What, value, remark."""
     if not evaluations:
-        if not history.epochs:
-            return [("epochs", "0", "none has ended yet")]
-        last = history.epochs[-1]
-        remark = f"centre, validation, epoch {last['epoch']}"
+        if (found := validation_of(run.config, history)) is None:
+            return [("epochs", str(len(history.epochs)), "none has ended yet")]
+        figures, when = found
+        remark = f"centre, validation, {when}"
         return [
-            ("top-1 error", f"{last['val_top1_error']:.2%}", remark),
-            ("top-5 error", f"{last['val_top5_error']:.2%}", remark),
-            ("nll", f"{last['val_nll']:.3f}", f"{remark}, nats"),
+            ("top-1 error", f"{figures['top1_error']:.2%}", remark),
+            ("top-5 error", f"{figures['top5_error']:.2%}", remark),
+            ("nll", f"{figures['nll']:.3f}", f"{remark}, nats"),
         ]
     measured = {
         "ten views": evaluations[10],

@@ -1,5 +1,6 @@
 """A run's history, read from its log: the epochs' figures, the notes, and when it began and ended."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -54,6 +55,19 @@ class History:
         """Epochs and values of one figure, where it was recorded."""
         recorded = [(event["epoch"], event[name]) for event in self.epochs if event.get(name) is not None]
         return [epoch for epoch, _ in recorded], [value for _, value in recorded]
+
+
+def validation_of(config: Mapping[str, Any], history: History) -> tuple[dict[str, float], str] | None:
+    """ "nll", "top1_error" and "top5_error" of a run's weights on its validation split, centre view, and when they were
+    measured, in words: of the best epoch where its weights were kept, else of the last. None before the first."""
+    if "head" in config:  # a linear classifier; those of earlier versions don't say
+        return (config["head"]["val"], "linear classifier") if "val" in config["head"] else None
+    kept = config.get("best", {}).get("epoch", history.epochs[-1]["epoch"] if history.epochs else 0)
+    found = next((event for event in history.epochs if event["epoch"] == kept), None)
+    if found is None:
+        return None
+    best = ", the best" if "best" in config else ""
+    return {name: found[f"val_{name}"] for name in ("nll", "top1_error", "top5_error")}, f"epoch {kept}{best}"
 
 
 def read_history(log: Path) -> History:

@@ -29,7 +29,7 @@ from alexnet.parallel.team import ALONE, Team
 from alexnet.placement import DTYPES, find_device
 from alexnet.processors import cores, omp_threads
 from alexnet.runs.folder import RunFolder, disk_needed, snapshot_epochs
-from alexnet.text import counted, in_bytes
+from alexnet.text import changed, counted, in_bytes
 from alexnet.train import precision
 from alexnet.train.checks import checked_recipe, few_updates, large_batch_notes, pretrained_start, recipe_of
 from alexnet.train.options import TrainOptions
@@ -259,6 +259,7 @@ def config_of(
         "rule": describe(recipe, options.accumulation_steps),
         "recipe": asdict(recipe),
         "options": to_json(options),
+        "chosen": list(changed(to_json(options), to_json(TrainOptions()))),
         "machine": machine,
         "finished": False,
     }

@@ -15,6 +15,8 @@ from alexnet.errors import UsageError, UserError
 from alexnet.features.linear_head import train_linear_head
 from alexnet.features.probes import STRENGTHS
 from alexnet.measure.viewer import ViewAverager
+from alexnet.report.recipe import repeating_command
+from alexnet.report.run import write_report
 from alexnet.runs.folder import RunFolder
 from alexnet.train.checks import balanced_weights
 from alexnet.train.loop import train
@@ -93,6 +95,20 @@ def test_the_run_is_one_like_any_other(
         ["verify", str(out)],
     ):
         assert main(words) == 0, words
+
+
+def test_the_report_tells_what_was_fitted_and_the_command(store: Store, base: Path, tmp_path: Path) -> None:
+    run = alexnet.Run.open(head(store, tmp_path / "run", base).path, device="cpu")
+    page = write_report(run).read_text()
+    assert "softmax regression, C = " in page
+    assert "0 epochs" not in page
+    assert "No epoch has ended" not in page
+    assert "momentum" not in page, "the recipe's figures had no part in it"
+    wrong = run.evaluate(store, views=1).top1_error
+    assert f"{wrong:.2%}" in page
+    assert "centre, validation, linear classifier" in page
+    options = f"--from {base} --head linear --threads 1 --device cpu --precision fp32"
+    assert repeating_command(run, None) == f"alexnet train {store.path} --out RUN {options}"
 
 
 def test_two_classes_and_a_layer_further_up(base: Path, tmp_path: Path) -> None:

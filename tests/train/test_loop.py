@@ -17,7 +17,7 @@ from alexnet.measure.evaluation import evaluate_run
 from alexnet.measure.run import Run
 from alexnet.runs import log as record
 from alexnet.runs.folder import RunFolder, disk_needed
-from alexnet.runs.history import read_now
+from alexnet.runs.history import read_history, read_now, validation_of
 from alexnet.train import loop, step
 from alexnet.train.loop import train
 from alexnet.train.options import TrainOptions
@@ -148,6 +148,8 @@ def test_the_best_epoch_s_weights_are_kept_however_often_it_was_killed(
     assert any(f"weights of epoch {best}, the best of 5" in note["text"] for note in events(run_folder, "note"))
     counts = evaluate_run(run, Run.open(run_folder, device="cpu").viewer, store, split="val", views=(1,))[0][1].counts
     assert counts.top1 == run.value("best")["error"]
+    figures, when = validation_of(run.config, read_history(run_folder / "log.jsonl")) or ({}, "")
+    assert (figures["top1_error"], when) == (counts.top1, f"epoch {best}, the best")
 
 
 def test_a_plateau_is_taken_up_where_it_stood(store: Store, run_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -57,7 +57,7 @@ JPEG_BYTES_PER_PIXEL = 1.2  # of 256 × 256 photographs 0.9 was measured; the es
 class OddFile:
     """A file of the source that was refused, or taken and noted, and ``why``. ``key``: its path in the source."""
 
-    split: Annotated[str, Key("part")]
+    split: Annotated[str, Key("split", "part")]
     key: str
     outcome: Literal["refused", "noted"]
     why: tuple[str, ...]

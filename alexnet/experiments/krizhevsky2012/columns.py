@@ -16,7 +16,7 @@ from alexnet.experiments.finding import Row
 from alexnet.experiments.lab import Lab
 from alexnet.experiments.trial import Trial
 from alexnet.runs.history import read_history
-from alexnet.text import option_words
+from alexnet.text import changed, option_words
 from alexnet.train.options import TrainOptions
 from alexnet.train.stop import Interrupted, stop_signals
 
@@ -84,8 +84,7 @@ def _run(command: Sequence[str], output: IO[str], environment: dict[str, str]) -
 def command_of(trial: Trial, processes: int, out: Path) -> list[str]:
     """The command line of such a training; in several processes each has one column."""
     options = asdict(replace(trial.options, epochs=EPOCHS, columns=processes, threads=TrainOptions().threads))
-    changed = {name: value for name, value in options.items() if value != getattr(TrainOptions(), name)}
     launcher = ["torch.distributed.run", "--standalone", "--nproc-per-node", str(processes), "-m"]
     words = [sys.executable, "-m", *(launcher if processes > 1 else ()), "alexnet", "train"]
     words += [str(trial.store.path), "--out", str(out)]
-    return words + option_words(changed)
+    return words + option_words(changed(options, asdict(TrainOptions())))

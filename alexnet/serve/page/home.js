@@ -42,7 +42,8 @@ function afterTheFirst(listener) {
 /** @param {Run} run */
 function lead({ network, classes, pictures, state }) {
   const training = `${whole(pictures.train ?? 0)} training pictures`;
-  return `${network.name}, ${whole(classes.length)} classes, ${training}, ${state.epochs} epochs. ${network.about}`;
+  const epochs = state.planned === null ? "" : `, ${state.epochs} epochs`;
+  return `${network.name}, ${whole(classes.length)} classes, ${training}${epochs}. ${network.about}`;
 }
 
 /** @param {Run} run @returns {[string, string, string][]} */
@@ -50,7 +51,7 @@ function headline({ state, weights }) {
   /** @type {[string, string, string][]} */
   const found = state.val
     ? [
-        ["top-1 error", percent(state.val.top1_error, 2), `centre, validation, epoch ${state.epochs}`],
+        ["top-1 error", percent(state.val.top1_error, 2), `centre, validation, ${state.val.when}`],
         ["top-5 error", percent(state.val.top5_error, 2), "centre, validation"],
         ["nll", state.val.nll.toFixed(3), "nats"],
       ]

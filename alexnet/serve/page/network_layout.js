@@ -25,6 +25,7 @@
  * @typedef {{ pixel: number, map: number }} Scale units of the drawing for a pixel, and for a map or unit
  */
 
+const THICKEST = 40; // of a box of maps in the drawing, where the dense layers are few units
 export const OBLIQUE = { x: 0.34, y: 0.26 }; // how the depth of a box is seen
 
 /** @param {Network} network @param {boolean} narrow @returns {Layout} */
@@ -37,8 +38,11 @@ export const layOut = (network, narrow) => (narrow ? downwards(network) : rightw
  * @returns {Scale}
  */
 function scales({ layers, input }, picture, longest) {
-  const dense = layers.filter((layer) => layer.side === 1).map((layer) => layer.maps / layer.columns);
-  return { pixel: picture / input, map: longest / Math.max(1, ...dense) };
+  const most = (/** @type {Layer[]} */ some) =>
+    Math.max(1, ...some.map((layer) => layer.maps / layer.columns));
+  const dense = layers.filter((layer) => layer.side === 1);
+  const maps = layers.filter((layer) => layer.side > 1);
+  return { pixel: picture / input, map: Math.min(longest / most(dense), THICKEST / most(maps)) };
 }
 
 /** @param {Network} network @returns {Layout} */

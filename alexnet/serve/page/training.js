@@ -54,13 +54,14 @@ function readingsOf(state) {
   /** @type {[string, string, string][]} */
   const found = [
     ["state", state.word, state.word === "stopped" ? `last sign of life ${state.last}` : state.last],
-    ["epochs done", String(state.epochs), state.planned ? `of up to ${state.planned}` : ""],
   ];
+  if (state.planned !== null) found.push(["epochs done", String(state.epochs), `of up to ${state.planned}`]);
   if (state.word !== "training" && state.pictures_per_second) {
     found.push(["speed", whole(Math.round(state.pictures_per_second)), "pictures/s"]);
   }
   if (state.seconds_of_epoch) found.push(["time per epoch", duration(state.seconds_of_epoch), ""]);
-  if (state.val) found.push(["top-1 error", percent(state.val.top1_error, 2), "centre, validation"]);
+  if (state.val)
+    found.push(["top-1 error", percent(state.val.top1_error, 2), `centre, validation, ${state.val.when}`]);
   return found;
 }
 
@@ -73,7 +74,11 @@ function live(run, { state, epochs, notes }) {
     readings(readingsOf(state)),
     epochs.length
       ? curveFigures(run, epochs)
-      : missing("No epoch has ended yet; the curves begin with the first."),
+      : missing(
+          state.planned === null
+            ? "There are no epochs: these weights were imported, or fitted as a linear classifier."
+            : "No epoch has ended yet; the curves begin with the first.",
+        ),
     ...(drawn ? [drawn] : []),
     ...(epochs.length ? [everyEpoch(epochs)] : []),
     ...(list.length ? [h("details", {}, h("summary", {}, "What the run noted"), h("ul", {}, list))] : []),

@@ -89,7 +89,7 @@ interface State {
   seconds_left: number | null;
   pictures_per_second: number | null;
   last: string;
-  val: { nll: number; top1_error: number; top5_error: number } | null;
+  val: { nll: number; top1_error: number; top5_error: number; when: string } | null;
 }
 
 type Epoch = { epoch: number; pictures_per_second: number } & Record<string, number | null>;

@@ -17,7 +17,7 @@ from alexnet.nets.trace import trace
 from alexnet.report.drawing import DARK, LIGHT, png_of
 from alexnet.report.figures import CURVES
 from alexnet.report.recipe import recipe_text, repeating_command
-from alexnet.runs.history import History, day, read_history, read_now
+from alexnet.runs.history import History, day, read_history, read_now, validation_of
 from alexnet.serve.open_networks import OWN, Absent, OpenNetwork, version_of
 from alexnet.serve.pages.layer import describe_layer
 from alexnet.serve.pages.routes import PNG, OfNetwork, Routes, TheExplorer
@@ -130,6 +130,8 @@ def state_of(opened: OpenNetwork, history: History) -> dict[str, Any]:
     """Whether the run is "finished", "training" or "stopped", its progress, and the time left at its pace."""
     config, epochs = opened.run.config, history.epochs
     planned = config.get("options", {}).get("epochs") or config.get("recipe", {}).get("epochs")
+    planned = None if "head" in config else planned  # a linear classifier has no epochs
+    validation = validation_of(config, history)
     seconds, last = _seconds_per_epoch(history), epochs[-1] if epochs else {}
     alive = max(history.last or 0.0, _last_sign(opened.run.path))
     patience = max(QUIET_SECONDS, QUIET_EPOCHS * (seconds or 0))
@@ -143,7 +145,7 @@ def state_of(opened: OpenNetwork, history: History) -> dict[str, Any]:
         "seconds_left": seconds * max(0, planned - len(epochs)) if word == "training" and seconds and planned else None,
         "pictures_per_second": last.get("pictures_per_second"),
         "last": day(alive) if alive else "",
-        "val": {k: last.get(f"val_{k}") for k in ("nll", "top1_error", "top5_error")} if epochs else None,
+        "val": validation and validation[0] | {"when": validation[1]},
     }
 
 
