@@ -47,7 +47,8 @@ def test_labels_change_and_pictures_are_left_out(
         ("a,b\n1,2\n", "the columns file and suggested are needed"),
         ("file,suggested\ncat/9.png,dog\n", "the source has no picture 'cat/9.png'"),
         ("file,suggested\ncat/1.png,bird\n", "no class is called 'bird'"),
-        ("file,suggested\ncat/1.png\n", "no class is called"),
+        ("file,suggested\ncat/1.png,dog\ncat/1.png,cat\n", "line 3: another suggestion for 'cat/1.png'"),
+        ("", "the columns file and suggested are needed"),
     ],
 )
 def test_what_makes_no_sense_is_refused(photos: Path, tmp_path: Path, text: str, message: str) -> None:
@@ -56,8 +57,18 @@ def test_what_makes_no_sense_is_refused(photos: Path, tmp_path: Path, text: str,
         corrected(open_source(photos), tmp_path / "corrections.csv")
 
 
-def test_without_lines_nothing_changes(photos: Path, tmp_path: Path) -> None:
-    (tmp_path / "corrections.csv").write_text("file,suggested\n")
+@pytest.mark.parametrize("text", ["file,suggested\n", "file,suggested\ncat/1.png\ncat/2.png, \n"])
+def test_without_suggestions_nothing_changes(photos: Path, tmp_path: Path, text: str) -> None:
+    (tmp_path / "corrections.csv").write_text(text)
     source = open_source(photos)
     same = corrected(source, tmp_path / "corrections.csv")
     assert all(np.array_equal(same.splits[name].labels, split.labels) for name, split in source.splits.items())
+
+
+@pytest.mark.parametrize(("mark", "encoding"), [(";", "utf-8-sig"), ("\t", "utf-16")])
+def test_the_file_may_come_back_from_a_spreadsheet(photos: Path, tmp_path: Path, mark: str, encoding: str) -> None:
+    text = "file,label,suggested\r\ncat/1.png,cat,dog\r\n".replace(",", mark)
+    (tmp_path / "corrections.csv").write_text(text, encoding)
+    source, file = open_source(photos), tmp_path / "corrections.csv"
+    changed = corrected(source, file).splits["train"].labels != source.splits["train"].labels
+    assert [str(key) for key in np.array(source.splits["train"].keys)[changed]] == ["cat/1.png"]

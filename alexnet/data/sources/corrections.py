@@ -1,34 +1,37 @@
 """Corrections of labels, as `alexnet check --write` lists them and a person edits them, applied to a source."""
 
-import csv
-import io
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from alexnet.data.sources.base import Source, listed
+from alexnet.data.sources.table import rows_of
 from alexnet.errors import UserError
-from alexnet.files.atomic import read_bounded
 from alexnet.text import counted
 
 LEAVE_OUT = "leave out"
 """In the column `suggested`: the picture is not prepared."""
-MOST_BYTES = 1 << 28
 
 
 def corrected(source: Source, file: Path) -> Source:
     """The source with the labels of the column `suggested` for the pictures of the column `file`; those marked
-    "leave out" are absent. Pictures keep their split; the files themselves are not touched.
+    "leave out" are absent, those without a suggestion keep their label. Pictures keep their split; the files
+    themselves are not touched.
 
-    Raises UserError if the file lacks these columns, or names a picture or a class that the source does not have."""
-    text = read_bounded(file, MOST_BYTES).decode("utf-8-sig", "replace")
-    rows = list(csv.DictReader(io.StringIO(text)))
-    if rows and not {"file", "suggested"} <= set(rows[0]):
+    Raises UserError if the file lacks these columns, contradicts itself, or names a picture or a class that the source
+    does not have."""
+    titles, *rows = rows_of(file) or [(1, ())]
+    if not {"file", "suggested"} <= set(titles[1]):
         raise UserError(
             f"{file}: the columns file and suggested are needed. `alexnet check --write` makes such a file."
         )
-    wanted = {row["file"]: (row["suggested"] or "").strip() for row in rows}
+    wanted: dict[str, str] = {}
+    for line, row in rows:
+        cells = dict(zip(titles[1], row, strict=False))
+        name, suggested = cells["file"], cells.get("suggested", "").strip()
+        if suggested and wanted.setdefault(name, suggested) != suggested:
+            raise UserError(f"{file}: line {line}: another suggestion for {listed([name])}. Remove one of the two.")
     label_of = dict(zip((*source.class_names, *source.class_ids), 2 * tuple(range(len(source.class_ids))), strict=True))
     if strange := sorted({name for name in wanted.values() if name != LEAVE_OUT and name not in label_of}):
         raise UserError(f"{file}: no class is called {listed(strange)}. Write a class of the source, or {LEAVE_OUT!r}.")

@@ -46,7 +46,7 @@ def open_table(table: Any, root: Path | None, group: str) -> Source:
     understood and for files that are not there.
     """
     if isinstance(table, Path):
-        where, root, rows = str(table), root or table.parent, _rows_of(table)
+        where, root, rows = str(table), root or table.parent, rows_of(table)
     else:
         where, root = "the data frame", root or Path()
         cells = [["" if cell is None or cell != cell else str(cell) for cell in table[name]] for name in table.columns]
@@ -73,7 +73,7 @@ def open_table(table: Any, root: Path | None, group: str) -> Source:
     return grouped(source, group, where) if group else source
 
 
-def _rows_of(path: Path) -> list[tuple[int, Row]]:
+def rows_of(path: Path) -> list[tuple[int, Row]]:
     """The rows of a file that are not blank, with the numbers of their lines."""
     data = read_bounded(path, LARGEST)
     try:
