@@ -4,6 +4,7 @@ import json
 import subprocess
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import torch
 from PIL import Image
 
 from alexnet import cli
-from alexnet.bench import machine, own, suite
+from alexnet.bench import machine, own, suite, timing
 from alexnet.bench.own import Bench, Subject
 from alexnet.bench.suite import load_comparisons
 from alexnet.bench.timing import Row
@@ -36,6 +37,7 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(large, "RECORDS_READ", 50)
     monkeypatch.setattr(training, "CIFAR_STEPS", 2)
     monkeypatch.setattr(norms, "MAPS", {"conv1": (12, 5)})
+    monkeypatch.setattr(timing, "gc", SimpleNamespace(collect=lambda: None))  # 0.2 s before each thing that is timed
 
 
 @pytest.fixture

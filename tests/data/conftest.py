@@ -3,6 +3,7 @@
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import pytest
@@ -27,6 +28,7 @@ class FakeReader:
         return picture_file(self.part, place) if odd is None else odd
 
 
+@cache
 def picture_file(part: str, place: int) -> bytes:
     """A smooth coloured picture with noise: not square, different for each place."""
     random = np.random.default_rng([len(part), place])
@@ -38,7 +40,7 @@ def picture_file(part: str, place: int) -> bytes:
     return file.getvalue()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_source() -> Callable[..., Source]:
     """A function: counts of the parts, and what is odd as {(part, place): …} → a source of three classes."""
 

@@ -1,12 +1,14 @@
 """One store made in parts: byte for byte that of one machine, whatever stops it; everything that does not fit named."""
 
 import fcntl
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -135,14 +137,35 @@ def test_a_part_stopped_anywhere_goes_on(tmp_path: Path, make_source: MakeSource
     assert tree(tmp_path / "many") == tree(tmp_path / "one")
 
 
+@pytest.fixture(scope="module")
+def whole_and_halves(
+    tmp_path_factory: pytest.TempPathFactory, make_source: MakeSource
+) -> Callable[[layout.Format], tuple[dict[str, bytes], Path]]:
+    """A function: format → what a store made at once holds, and a folder with its two parts."""
+
+    @cache
+    def make(format: layout.Format) -> tuple[dict[str, bytes], Path]:
+        folder = tmp_path_factory.mktemp(format)
+        one = prepare(make_source(ODD), folder / "one", size=SIZE, format=format, max_bad=0.1)
+        make_all(make_source(ODD), folder / "many", 2, Options(SIZE, format=format))
+        return tree(one.path), folder / "many"
+
+    return make
+
+
 @pytest.mark.parametrize("format", layout.FORMATS)
 @pytest.mark.parametrize("moment", range(10))
 def test_a_join_stopped_anywhere_goes_on(
-    tmp_path: Path, make_source: MakeSource, monkeypatch: pytest.MonkeyPatch, format: layout.Format, moment: int
+    tmp_path: Path,
+    make_source: MakeSource,
+    whole_and_halves: Callable[[layout.Format], tuple[dict[str, bytes], Path]],
+    monkeypatch: pytest.MonkeyPatch,
+    format: layout.Format,
+    moment: int,
 ) -> None:
     """Before each part is appended or saved, and before the parts are removed."""
-    prepare(make_source(ODD), tmp_path / "one", size=SIZE, format=format, max_bad=0.1)
-    make_all(make_source(ODD), tmp_path / "many", 2, Options(SIZE, format=format))
+    one, halves = whole_and_halves(format)
+    shutil.copytree(halves, tmp_path / "many")
     calls = iter(range(moment))
 
     def dying(call: Callable[..., object]) -> Callable[..., object]:
@@ -163,7 +186,7 @@ def test_a_join_stopped_anywhere_goes_on(
         with pytest.raises(UserError, match=r"holds shards of a store.*--join"):
             Store.open(tmp_path / "many")
     join(make_source(ODD), tmp_path / "many", Options(SIZE, format=format), max_bad=0.1)
-    assert tree(tmp_path / "many") == tree(tmp_path / "one")
+    assert tree(tmp_path / "many") == one
 
 
 KILLED = """

@@ -14,7 +14,8 @@ from alexnet.nets.trace import trace
 from alexnet.nets.zoo import ZOO
 from alexnet.weights import ImportOptions, convnet, read_weights
 
-# layer → (its inputs in the cfg's order, maps of each input · k · k or units, outputs); full size but for fc6's inputs
+# layer → (its inputs in the cfg's order, maps of each input · k · k or units, outputs); full size but for the dense
+# layers, of 32 units in place of 2,048 in each tower (see `thin_zoo`), and fc6's inputs
 TOWERS = {
     "conv1a": (["data"], 3 * 121, 48),
     "conv1b": (["data"], 3 * 121, 48),
@@ -26,21 +27,21 @@ TOWERS = {
     "conv4b": (["conv3b"], 192 * 9, 192),
     "conv5a": (["conv4a"], 192 * 9, 128),
     "conv5b": (["conv4b"], 192 * 9, 128),
-    "fc2048a": (["pool3a", "pool3b"], 128 * 36, 2048),
-    "fc2048b": (["pool3a", "pool3b"], 128 * 36, 2048),
-    "fc2048ba": (["hs1a", "hs1b"], 2048, 2048),
-    "fc2048bb": (["hs1b", "hs1a"], 2048, 2048),
-    "fc1000": (["hs2a", "hs2b"], 2048, 1000),
+    "fc2048a": (["pool3a", "pool3b"], 128 * 36, 32),
+    "fc2048b": (["pool3a", "pool3b"], 128 * 36, 32),
+    "fc2048ba": (["hs1a", "hs1b"], 32, 32),
+    "fc2048bb": (["hs1b", "hs1a"], 32, 32),
+    "fc1000": (["hs2a", "hs2b"], 32, 1000),
 }
 
 
 @pytest.fixture(scope="module")
-def arrays() -> dict[str, np.ndarray]:
+def arrays(thin_zoo: None) -> dict[str, np.ndarray]:
     random, made = np.random.default_rng(0), {}
     for name, (inputs, rows, outputs) in TOWERS.items():
         scale = (2 / (rows * len(inputs))) ** 0.5
         for number in range(len(inputs)):
-            made[f"{name}.weights.{number}"] = random.normal(size=(rows, outputs), scale=scale).astype(np.float32)
+            made[f"{name}.weights.{number}"] = random.standard_normal((rows, outputs), np.float32) * np.float32(scale)
         made[f"{name}.biases"] = random.normal(size=(1, outputs)).astype(np.float32)
     made["data_mean"] = random.uniform(90, 130, (3 * 256 * 256, 1)).astype(np.float32)
     return made

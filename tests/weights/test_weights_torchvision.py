@@ -13,17 +13,22 @@ from alexnet.data.sources.classes import read_classes
 from alexnet.errors import UsageError, UserError
 from alexnet.files.tensors import load_tensors
 from alexnet.measure.run import Run
+from alexnet.nets.zoo import ZOO
 from alexnet.runs.export import export
 from alexnet.runs.folder import RunFolder
 from alexnet.runs.import_weights import import_run
 from alexnet.weights import ImportOptions, read_weights
 
-CLASSES = 1000
+CLASSES, THIN = 1000, 64
+FULL_SIZE = ZOO["torchvision"]
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
-def stock_alexnet() -> nn.Sequential:
-    """The network that torchvision calls alexnet, written from its layers; its state dict has torchvision's keys."""
+def stock_alexnet(hidden: int = THIN) -> nn.Sequential:
+    """The network that torchvision calls alexnet, written from its layers; its state dict has torchvision's keys.
+
+    `hidden`: units of its two hidden dense layers, 4096 in torchvision.
+    """
     features = nn.Sequential(
         nn.Conv2d(3, 64, 11, stride=4, padding=2),
         nn.ReLU(),
@@ -41,26 +46,30 @@ def stock_alexnet() -> nn.Sequential:
     )
     classifier = nn.Sequential(
         nn.Dropout(),
-        nn.Linear(256 * 36, 4096),
+        nn.Linear(256 * 36, hidden),
         nn.ReLU(),
         nn.Dropout(),
-        nn.Linear(4096, 4096),
+        nn.Linear(hidden, hidden),
         nn.ReLU(),
-        nn.Linear(4096, CLASSES),
+        nn.Linear(hidden, CLASSES),
     )
     layers = {"features": features, "avgpool": nn.AdaptiveAvgPool2d(6), "flat": nn.Flatten(), "classifier": classifier}
     return nn.Sequential(OrderedDict(layers))
 
 
-@pytest.fixture(scope="module")
-def peer() -> nn.Module:
+def made_peer(hidden: int) -> nn.Module:
     torch.manual_seed(0)
-    network = stock_alexnet()
+    network = stock_alexnet(hidden)
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):  # so that a picture's logits are of the order of 1
             nn.init.normal_(module.weight, std=(2 / module.weight[0].numel()) ** 0.5)
             nn.init.normal_(module.bias, std=0.1)
     return network.eval()
+
+
+@pytest.fixture(scope="module")
+def peer() -> nn.Module:
+    return made_peer(THIN)
 
 
 @pytest.fixture(scope="module")
@@ -71,11 +80,16 @@ def file(peer: nn.Module, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def imported(file: Path) -> RunFolder:
+def imported(thin_zoo: None, file: Path) -> RunFolder:
     return import_run(file, file.parent / "run")
 
 
-def test_the_logits_are_those_of_stock_layers(peer: nn.Module, imported: RunFolder) -> None:
+def test_the_logits_are_those_of_stock_layers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At its full size."""
+    monkeypatch.setitem(ZOO, "torchvision", FULL_SIZE)
+    peer = made_peer(4096)
+    torch.save(peer.state_dict(), tmp_path / "alexnet.pth")
+    imported = import_run(tmp_path / "alexnet.pth", tmp_path / "run")
     assert sum(tensor.numel() for tensor in peer.state_dict().values()) == 61_100_840
     pictures = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (4, 256, 256, 3), np.uint8))
     run = Run.open(imported.path, device="cpu", precision="fp32")
@@ -122,6 +136,7 @@ def test_a_run_of_our_own_comes_back_too(imported: RunFolder, tmp_path: Path) ->
     assert again.config["classes"] == config["classes"]
 
 
+@pytest.mark.usefixtures("thin_zoo")
 def test_wrapped_as_training_scripts_do(file: Path, peer: nn.Module, tmp_path: Path) -> None:
     wrapped = {"epoch": 3, "state_dict": {f"module.{key}": tensor for key, tensor in peer.state_dict().items()}}
     torch.save(wrapped, tmp_path / "checkpoint.pth")
@@ -129,6 +144,7 @@ def test_wrapped_as_training_scripts_do(file: Path, peer: nn.Module, tmp_path: P
     assert all(torch.equal(found.weights[key], tensor) for key, tensor in plain.weights.items())
 
 
+@pytest.mark.usefixtures("thin_zoo")
 def test_the_class_order_is_checked(file: Path, tmp_path: Path) -> None:
     wnids = [f"n{90000000 - number}" for number in range(CLASSES)]
     listed = tmp_path / "words.txt"
@@ -144,6 +160,7 @@ def test_the_class_order_is_checked(file: Path, tmp_path: Path) -> None:
         import_run(file, tmp_path / "other", classes=read_classes(tmp_path / "few.txt"))
 
 
+@pytest.mark.usefixtures("thin_zoo")
 def test_faults_name_the_layer_and_both_shapes(file: Path, peer: nn.Module, tmp_path: Path) -> None:
     whole = peer.state_dict()
     wrong = {
@@ -157,7 +174,7 @@ def test_faults_name_the_layer_and_both_shapes(file: Path, peer: nn.Module, tmp_
         save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, tmp_path / f"{name}.safetensors")
     for name, message in (
         ("wide", r"conv2.weight \(features.3.weight\) is \(192, 48, 5, 5\); torchvision needs \(192, 64, 5, 5\)"),
-        ("short", r"fc6.weight \(classifier.1.weight\) is missing; torchvision needs \(4096, 9216\)"),
+        ("short", r"fc6.weight \(classifier.1.weight\) is missing; torchvision needs \(64, 9216\)"),
         ("other", r"not torchvision's alexnet: it holds layer1.0.conv1.weight"),
         ("more", r"not torchvision's alexnet: it holds features.20.weight"),
         ("whole", r"features.0.bias holds torch.int64, not floats"),
