@@ -39,6 +39,7 @@ POSITIONALS = {
     "train": ["store", "--out", "run"],
     "evaluate": ["run", "store"],
     "errors": ["run", "store"],
+    "calibrate": ["run", "store"],
     "predict": ["run", "picture"],
     "average": ["one"],
     "report": ["run"],

@@ -13,6 +13,7 @@ VERBS: dict[str, type] = {
     "plan": training.Plan,
     "evaluate": measuring.Evaluate,
     "errors": measuring.Errors,
+    "calibrate": measuring.Calibrate,
     "predict": measuring.Predict,
     "average": measuring.Average,
     "report": measuring.Report,

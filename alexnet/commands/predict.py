@@ -9,6 +9,7 @@ from alexnet.commands.options.measuring import Predict
 from alexnet.errors import UsageError, UserError
 from alexnet.files.atomic import write_atomically
 from alexnet.files.outputs import head_of, refuse_foreign
+from alexnet.measure.calibration import stored_threshold
 from alexnet.measure.predict import STDIN, Failure, Prediction, found_pictures
 from alexnet.measure.probabilities import Probabilities
 from alexnet.measure.run import Run
@@ -27,22 +28,23 @@ def run(options: Predict) -> None:
         refuse_foreign(options.csv, lambda path: head_of(path).startswith(",".join(HEAD).encode()), "--csv")
     _check_sorting(options)
     opened = Run.open(options.run_folder, **vars(options.compute))
+    threshold = stored_threshold(opened, options.views) if options.threshold == "calibrated" else options.threshold
     width, failures, kept = shutil.get_terminal_size().columns, 0, list[Prediction | Failure]()
     for found in opened.predictor.each(found_pictures(options.pictures), views=options.views, top=options.top):
         if isinstance(found, Failure):
             failures += 1
             say(f"alexnet: {found.name}: {found.reason}")
         if options.json:
-            print(json.dumps(text.prediction_as_json(found, options.threshold)), flush=True)
+            print(json.dumps(text.prediction_as_json(found, threshold)), flush=True)
         elif not isinstance(found, Failure):
-            print(text.describe_prediction(found, width, threshold=options.threshold), flush=True)
+            print(text.describe_prediction(found, width, threshold=threshold), flush=True)
         if options.save_probabilities is not None or options.csv is not None or options.move_into is not None:
             kept.append(found)
     if options.csv is not None:
-        write_atomically(options.csv, as_csv(kept, options.threshold))
+        write_atomically(options.csv, as_csv(kept, threshold))
     sound = [found for found in kept if isinstance(found, Prediction)]
     if options.move_into is not None and sound:
-        _sort(options.move_into, sound, options)
+        _sort(options.move_into, sound, options, threshold)
     if failures:
         raise UserError(f"pictures that could not be read: {failures:,}")
     if options.save_probabilities is not None:
@@ -61,12 +63,12 @@ def _check_sorting(options: Predict) -> None:
     refuse_occupied(options.move_into)
 
 
-def _sort(folder: Path, found: list[Prediction], options: Predict) -> None:
+def _sort(folder: Path, found: list[Prediction], options: Predict, threshold: float) -> None:
     what = f"{'links to' if options.link else 'copies of'} {counted(len(found), 'picture')}"
     if not options.yes:
         print(f"Sort {what} into {folder}? [y/N] ", end="", file=sys.stderr, flush=True)
         if sys.stdin.readline().strip().lower() not in ("y", "yes"):
             say("Nothing was copied.")
             return
-    folders = sort_into(folder, found, options.threshold, options.link)
+    folders = sort_into(folder, found, threshold, options.link)
     say(f"{folder}: {what} in {counted(folders, 'folder')}; the originals are where they were")

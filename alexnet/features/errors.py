@@ -20,6 +20,7 @@ from alexnet.features.similar.sheet import MOST_ROWS, contact_sheet
 from alexnet.files.atomic import write_atomically
 from alexnet.files.schema import to_json
 from alexnet.isolation import isolated
+from alexnet.measure.accuracy import describe_errors as with_interval
 from alexnet.measure.evaluation import evaluate_run, split_of
 from alexnet.measure.run import Run, check_views
 from alexnet.report.results import Folder
@@ -97,7 +98,7 @@ def _directions(values_nd: np.ndarray) -> np.ndarray:
 
 
 def describe_errors(errors: Sequence[WrongPicture], pictures: int) -> str:
-    """The number of wrong pictures and a line for each."""
+    """The number of wrong pictures, with the 95 % interval of their share, and a line for each."""
     rows = [
         (
             printable(error.file),
@@ -108,7 +109,7 @@ def describe_errors(errors: Sequence[WrongPicture], pictures: int) -> str:
         )
         for error in errors
     ]
-    return f"{len(errors)} of {pictures} wrong\n" + (table(HEADING, rows, left=3) if rows else "")
+    return f"{with_interval(len(errors), pictures)} wrong\n" + (table(HEADING, rows, left=3) if rows else "")
 
 
 def write_errors(

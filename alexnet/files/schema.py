@@ -87,11 +87,13 @@ def check_ranges(options: Any) -> None:
         value, option = getattr(options, name), option_name(name)
         kinds = (hint, *get_args(hint))  # of a `Range`, or of a union with None
         for limits in (one for kind in kinds for one in getattr(kind, "__metadata__", ()) if isinstance(one, Range)):
-            if value is not None and not math.isfinite(value):
+            if not isinstance(value, int | float):  # a word, where the option takes one
+                continue
+            if not math.isfinite(value):
                 raise UsageError(f"{option} {value}: a finite number is needed.")
-            if value is not None and value < limits.low:
+            if value < limits.low:
                 raise UsageError(f"{option} {value}: at least {limits.low:g} is needed.")
-            if value is not None and value > limits.high:
+            if value > limits.high:
                 raise UsageError(f"{option} {value}: at most {limits.high:g} is possible.")
 
 

@@ -3,6 +3,7 @@
 N pictures · B pictures of a batch · K classes.
 """
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -20,21 +21,25 @@ from alexnet.isolation import isolated
 from alexnet.measure.accuracy import TOP, Counts, nll_of_truth, probabilities_of, rank_of_truth
 from alexnet.measure.overlap import seen_in_training
 from alexnet.measure.probabilities import Probabilities
+from alexnet.measure.reliability import Reliability
 from alexnet.measure.viewer import ViewAverager
 from alexnet.parallel.team import ALONE, Team
 from alexnet.runs.folder import RunFolder
 from alexnet.text import first_few
 
-Judged = tuple[np.ndarray, np.ndarray, np.ndarray]
-"""Of a batch: most probable classes, ranks of the true ones, −ln p of the true ones; (B,) each."""
+Judged = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+"""Of a batch: most probable classes, ranks of the true ones, −ln p of the true ones, largest probabilities; (B,)."""
 
 
 @dataclass(frozen=True)
 class ClassCounts(Counts):
-    """The counts of one class."""
+    """The counts of one class, and its precision, recall and F1 (0 to 1; NaN where nothing defines them)."""
 
     name: str = ""
     id: str = ""
+    precision: float = math.nan
+    recall: float = math.nan
+    f1: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -47,13 +52,23 @@ class Confusion:
     pictures: int
 
 
+@dataclass(frozen=True)
+class Averages:
+    """Means over the classes that have pictures, 0 to 1. Balanced accuracy is the mean recall; a class that was never
+    answered has a precision of 0."""
+
+    macro_precision: float
+    balanced_accuracy: float
+    macro_f1: float
+
+
 @dataclass(frozen=True, eq=False)
 class Evaluation:
     """A network's results on a set of pictures, in the set's order.
 
     `labels` (N,) true classes; `predicted` (N,) most probable ones, the lower number where two are equal; `ranks` (N,)
-    how many classes came before the true one; `nlls` (N,) −ln p(true class), float64; `seen` (N,) whether the network
-    was trained on the picture, None if that can't be checked.
+    how many classes came before the true one; `nlls` (N,) −ln p(true class), float64; `confidences` (N,) the largest
+    probability, 0 to 1; `seen` (N,) whether the network was trained on the picture, None if that can't be checked.
     """
 
     views: int
@@ -63,6 +78,7 @@ class Evaluation:
     predicted: np.ndarray
     ranks: np.ndarray
     nlls: np.ndarray
+    confidences: np.ndarray
     seen: np.ndarray | None = None
 
     @classmethod
@@ -89,7 +105,8 @@ class Evaluation:
         """The same of the pictures that the network was not trained on, if it was trained on others; else None."""
         if self.seen is None or self.seen.all() or not self.seen.any():
             return None
-        arrays = {name: getattr(self, name)[~self.seen] for name in ("labels", "predicted", "ranks", "nlls", "seen")}
+        names = ("labels", "predicted", "ranks", "nlls", "confidences", "seen")
+        arrays = {name: getattr(self, name)[~self.seen] for name in names}
         return replace(self, **arrays)
 
     @cached_property
@@ -120,8 +137,26 @@ class Evaluation:
             return np.bincount(self.labels, weights, minlength=len(self.class_ids)).tolist()
 
         top1, top5 = (map(int, tally(self.ranks >= limit)) for limit in (1, TOP))
-        columns = tally(), top1, top5, tally(self.nlls), self.class_names, self.class_ids
+        scores = self._scores(range(len(self.class_ids)), average=None, zero_division=np.nan)
+        columns = tally(), top1, top5, tally(self.nlls), self.class_names, self.class_ids, *scores
         return tuple(ClassCounts(*row) for row in zip(*columns, strict=True))
+
+    @cached_property
+    def averages(self) -> Averages:
+        """Precision, recall and F1, averaged over the classes."""
+        return Averages(*map(float, self._scores(np.unique(self.labels), average="macro", zero_division=0.0)))
+
+    def _scores(self, classes: Any, **how: Any) -> Any:
+        """Precision, recall and F1, (K,) each or averaged."""
+        from sklearn.metrics import precision_recall_fscore_support
+
+        found = precision_recall_fscore_support(self.labels, self.predicted, labels=classes, **how)[:3]
+        return [np.asarray(score).tolist() for score in found]
+
+    @cached_property
+    def reliability(self) -> Reliability:
+        """How often the answers of a certain probability are right."""
+        return Reliability.of(self.confidences, self.predicted == self.labels)
 
     @cached_property
     def confusion(self) -> np.ndarray:
@@ -140,10 +175,12 @@ class Evaluation:
 
 
 def judge(probabilities: torch.Tensor, labels: torch.Tensor) -> Judged:
-    """Most probable class, rank of the true class (0: first) and −ln p(true class) for each picture, (B,) each."""
+    """Most probable class, rank of the true class (0: first), −ln p(true class) and the largest probability of each
+    picture, (B,) each."""
     # numpy, because its argmax promises the first of equals.
-    predicted = probabilities.numpy().argmax(axis=1)
-    return predicted, rank_of_truth(probabilities, labels).numpy(), nll_of_truth(probabilities, labels).numpy()
+    predicted, confidences = probabilities.numpy().argmax(axis=1), probabilities.numpy().max(axis=1)
+    ranks, nlls = rank_of_truth(probabilities, labels), nll_of_truth(probabilities, labels)
+    return predicted, ranks.numpy(), nlls.numpy(), confidences
 
 
 @isolated()

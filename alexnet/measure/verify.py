@@ -195,6 +195,7 @@ def check_accuracy(
     if not run.value("finished") or not epochs:
         return "not compared: only a finished run keeps the weights that its log's last line describes"
     asked = Run.open(run.path, device=device, precision=precision)
+    asked.network.temperature = 1.0  # the log is of the network before it was calibrated
     counts = asked.evaluate(store, views=1, progress=progress).counts
     return compared(counts, epochs[-1], asked.placement.precision)
 

@@ -38,12 +38,16 @@ class ViewAverager:
         wanted = sorted({number for count in counts for number in VIEW_NUMBERS[count]})
         totals: dict[int, Tensor] = {}
         for number in wanted:
-            with self.network.copies.in_use():
-                probabilities_bk = self.network(self.view(pictures, views[number])).float().softmax(dim=1)
+            probabilities_bk = self.network.probabilities(self.logits(pictures, views[number]))
             for count in counts:
                 if number in VIEW_NUMBERS[count]:
                     totals[count] = totals[count] + probabilities_bk if count in totals else probabilities_bk
         return {count: (total / count).cpu() for count, total in totals.items()}
+
+    def logits(self, pictures: Records, view: View) -> Float[Tensor, "B K"]:
+        """The network's outputs for one view of records that are on the device."""
+        with self.network.copies.in_use():
+            return self.network(self.view(pictures, view))
 
     def view(self, pictures: Records, view: View) -> Float[Tensor, "B 3 C C"]:
         """One view of records that are on the device, as the network takes it."""

@@ -91,6 +91,9 @@ class Network(nn.Module):
     modules that fetch what other processes hold, by the name of the row before which each works (or `END`).
     """
 
+    temperature: float = 1.0
+    """What `probabilities` divides the logits by; not 1 if the run was calibrated (`alexnet.measure.calibration`)."""
+
     def __init__(
         self,
         table: Table,
@@ -125,6 +128,11 @@ class Network(nn.Module):
         if self.missing_layers:
             self.check_computable(self.layers[-1].row.name)
         return at_least_float32(self.through(self.order, x, position)).flatten(1)
+
+    def probabilities(self, logits: Float[Tensor, "B ..."]) -> Float[Tensor, "B K"]:
+        """Softmax of the outputs of the last row at the network's temperature; float32."""
+        logits_bk = logits.flatten(1).float()
+        return (logits_bk if self.temperature == 1 else logits_bk / self.temperature).softmax(dim=1)
 
     def through(self, steps: Sequence[str], x: Tensor, position: Position | None = None) -> Tensor:
         """`x` passed through these steps of `order`, consecutive ones."""

@@ -4,7 +4,7 @@ S side of a record · C classes.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,8 +13,10 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullFormatter, PercentFormatter
 
+from alexnet.measure.accuracy import wilson
 from alexnet.measure.predict import Prediction
-from alexnet.report.drawing import LIGHT, Theme, blank_figure, plot_figure, shortened
+from alexnet.measure.reliability import BINS, Reliability
+from alexnet.report.drawing import LIGHT, Theme, blank_figure, plain_axes, plot_figure, shortened
 from alexnet.runs.history import History
 
 NAMED_CLASSES = 30
@@ -76,6 +78,29 @@ CURVES: dict[str, Callable[[History, Theme], Figure]] = {
     "error": error_figure,
     "rate": rate_figure,
 }
+
+
+# ── calibration ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def reliability_figure(diagrams: Mapping[str, Reliability], theme: Theme = LIGHT) -> Figure:
+    """Reliability diagrams side by side, under their titles: in each bin of the answer's probability the share that is
+    right, with its 95 % interval at the mean probability (Guo et al. 2017, Fig. 1)."""
+    figure = blank_figure(3.6 * len(diagrams), 3.6, theme)
+    for axes, (title, found) in zip(figure.subplots(1, len(diagrams), squeeze=False)[0], diagrams.items(), strict=True):
+        plain_axes(axes, theme)
+        filled = np.flatnonzero(found.pictures)
+        pictures, right, probability = (np.array(one)[filled] for one in vars(found).values())
+        axes.plot((0, 1), (0, 1), "--", color=theme.ink, linewidth=0.8)
+        axes.bar((filled + 0.5) / BINS, right, 0.94 / BINS, color=theme.other, alpha=0.55)
+        intervals = [wilson(round(share * count), count) for share, count in zip(right, pictures, strict=True)]
+        away = np.abs(np.array(intervals).reshape(-1, 2).T - right)
+        axes.errorbar(probability, right, away, fmt="o", color=theme.lines[1], markersize=3.5, linewidth=1)
+        axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
+        axes.set_title(f"{title}: expected calibration error {found.ece:.1%}", fontsize=9.5, color=theme.ink)
+        axes.set_xlabel("probability of the answer", color=theme.ink)
+        axes.set_ylabel("share right", color=theme.ink)
+    return figure
 
 
 # ── pictures with their labels ────────────────────────────────────────────────────────────────────────────────────

@@ -30,7 +30,7 @@ from alexnet.report.drawing import DARK, LIGHT, Theme, png_of
 from alexnet.report.figures import Shown
 from alexnet.report.html import render
 from alexnet.report.recipe import recipe_text, repeating_command
-from alexnet.report.text import CLASS_COLUMNS, NOT_SEEN, class_cells, notes_on
+from alexnet.report.text import CLASS_COLUMNS, NOT_SEEN, averages_line, class_cells, notes_on
 from alexnet.runs.history import History, read_history, validation_of
 
 SHOWN_PICTURES = 8  # [A] Fig. 4, left
@@ -191,6 +191,11 @@ def judgement(run: Run, judged: Evaluation, shown: tuple[Shown, ...], images: "I
     return {
         "notes": notes_on(judged),
         "confusion": images.themed("confusion", partial(figures.confusion_figure, judged.confusion, names)),
+        "reliability": images.themed(
+            "reliability", partial(figures.reliability_figure, {"ten views": judged.reliability})
+        ),
+        "averages": averages_line(judged),
+        "temperature": run.network.temperature,
         "class_count": len(names),
         "confused": confused,
         "class_heading": (CLASS_COLUMNS[0], *(["id"] if has_ids else []), *CLASS_COLUMNS[1:]),
@@ -201,7 +206,7 @@ def judgement(run: Run, judged: Evaluation, shown: tuple[Shown, ...], images: "I
 class Images:
     """The folder of a report's figures: writes them, and removes those that an earlier report had and this has not."""
 
-    NAMES = ("loss", "error", "rate", "kernels", "pictures", "confusion")
+    NAMES = ("loss", "error", "rate", "kernels", "pictures", "confusion", "reliability")
 
     def __init__(self, folder: Path) -> None:
         """Raises UserError if a file of one of these names is not an earlier report's."""

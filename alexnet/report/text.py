@@ -1,5 +1,6 @@
 """Evaluations and predictions as text for a terminal or a file, and as JSON for programs."""
 
+import math
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -13,6 +14,7 @@ from alexnet.measure.accuracy import Counts, count, describe_errors, wilson
 from alexnet.measure.evaluation import ClassCounts, Evaluation
 from alexnet.measure.predict import Failure, Prediction
 from alexnet.measure.probabilities import Probabilities
+from alexnet.measure.reliability import BINS
 from alexnet.measure.sorting import UNSURE, answer
 from alexnet.text import counted, first_few, printable, table
 
@@ -23,7 +25,7 @@ PAIRS_SHOWN = 10
 NAME_CELLS = 36
 WIDEST = 100
 """Cells of a terminal that a prediction takes at most."""
-CLASS_COLUMNS = ("class", "pictures", "top-1 errors", "", "top-5 errors", "", "nll")
+CLASS_COLUMNS = ("class", "pictures", "top-1 errors", "", "top-5 errors", "", "nll", "precision", "recall", "F1")
 NOT_SEEN = "not trained on"
 EIGHTHS = " ▏▎▍▌▋▊▉"
 
@@ -41,7 +43,16 @@ def describe_evaluation(evaluations: dict[int, Evaluation]) -> str:
         if evaluation.unseen:
             headline.append(_headline_row(f"  {NOT_SEEN}", evaluation.unseen))
     errors = table(("", "nll", "top-1 error", "", "top-5 error", ""), headline)
-    return "\n\n".join((errors, class_table(fullest), confusions(fullest, views)))
+    return "\n\n".join((errors, averages_line(fullest), class_table(fullest), confusions(fullest, views)))
+
+
+def averages_line(evaluation: Evaluation) -> str:
+    """The means over the classes and the expected calibration error, on a line."""
+    means = evaluation.averages
+    return (
+        f"Balanced accuracy {means.balanced_accuracy:.1%}, macro precision {means.macro_precision:.1%}, macro F1 "
+        f"{means.macro_f1:.1%}; expected calibration error {evaluation.reliability.ece:.1%} ({BINS} bins)"
+    )
 
 
 def _headline_row(what: str, evaluation: Evaluation) -> tuple[str, ...]:
@@ -122,6 +133,7 @@ def class_cells(row: ClassCounts) -> tuple[str, ...]:
         f"{row.top5_errors:,}",
         f"{row.top5:.1%}",
         f"{row.mean_nll:.3f}",
+        *("–" if math.isnan(score) else f"{score:.1%}" for score in (row.precision, row.recall, row.f1)),
     )
 
 
@@ -153,7 +165,10 @@ def evaluation_as_json(evaluations: dict[int, Evaluation]) -> dict[str, Any]:
             "results_on_the_others": _results({number: one for number, one in unseen.items() if one}),
         },
         "table_views": fullest.views,
-        "per_class": [{"class": row.name, "id": row.id, **_counts_as_json(row)} for row in fullest.per_class],
+        "per_class": [
+            {"class": row.name, "id": row.id, **_counts_as_json(row), **_scores_as_json(row)}
+            for row in fullest.per_class
+        ],
         "confused": [
             {"true": ids[pair.true], "predicted": ids[pair.predicted], "count": pair.count, "pictures": pair.pictures}
             for pair in fullest.confused(len(ids) ** 2)
@@ -169,9 +184,17 @@ def _results(evaluations: dict[int, Evaluation]) -> list[dict[str, Any]]:
             "top1_error": evaluation.top1_error,
             "top1_interval": list(wilson(evaluation.counts.top1_errors, evaluation.counts.pictures)),
             "top5_error": evaluation.top5_error,
+            **to_json(evaluation.averages),
+            "ece": evaluation.reliability.ece,
         }
         for number, evaluation in sorted(evaluations.items())
     ]
+
+
+def _scores_as_json(row: ClassCounts) -> dict[str, float | None]:
+    """Precision, recall and F1; null where nothing defines them."""
+    scores = {"precision": row.precision, "recall": row.recall, "f1": row.f1}
+    return {name: None if math.isnan(score) else score for name, score in scores.items()}
 
 
 def _counts_as_json(counts: Counts) -> dict[str, float]:

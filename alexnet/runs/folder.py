@@ -20,6 +20,7 @@ import platform
 import re
 from collections.abc import Collection, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, NotRequired, Required, TypedDict
@@ -34,7 +35,7 @@ from alexnet.data.preprocessing import Preprocessing
 from alexnet.errors import UserError
 from alexnet.files.atomic import expanded, faults_named, is_temporary, remove_temporaries, write_atomically
 from alexnet.files.outputs import RUN_NEEDS
-from alexnet.files.schema import Count, Range, check, is_altered, json_bytes, read_json, sealed
+from alexnet.files.schema import Count, Range, check, from_json, is_altered, json_bytes, read_json, sealed
 from alexnet.files.temporary import TemporaryFolder
 from alexnet.files.tensors import DamagedFile, digest_in, load_tensors, save_tensors
 from alexnet.images.resample import Resample
@@ -108,6 +109,23 @@ class StartConfig(TypedDict):
     layout: dict[str, Any]
 
 
+@dataclass(frozen=True)
+class Calibration:
+    """What `alexnet calibrate` fitted to validation pictures, for the mean of so many `views`: the `temperature` that
+    logits are divided by; mean −ln p and expected calibration error of the `pictures` before and after; the fingerprint
+    of their store; if a `precision` (0 to 1) was wanted, the `threshold`: the probability below which the answer is
+    "don't know"."""
+
+    temperature: Annotated[float, Range(0.01, 100)]
+    views: Literal[1, 5, 9, 10]
+    pictures: Count
+    store: str
+    nll: tuple[float, float]
+    ece: tuple[float, float]
+    precision: Annotated[float, Range(0, 1)] | None = None
+    threshold: Annotated[float, Range(0, 1)] | None = None
+
+
 ImportConfig = TypedDict("ImportConfig", {"from": str, "format": str, "notes": list[str]}, total=False)
 
 
@@ -122,6 +140,7 @@ class Config(TypedDict, total=False):
     options: OptionsConfig
     starts: list[StartConfig]
     imported: ImportConfig
+    calibration: Calibration
     missing_layers: list[str]
     finished: bool
     sample_weights: bool
@@ -282,6 +301,12 @@ class RunFolder:
         return tuple(self.value("classes", "names"))
 
     @property
+    def calibration(self) -> Calibration | None:
+        """What `alexnet calibrate` found, if it was called."""
+        found = self.config.get("calibration")
+        return found and from_json(found, Calibration, self.path / "config.json", REMEDY)
+
+    @property
     def missing_layers(self) -> tuple[str, ...]:
         """Layers that it has no weights for: an import of files that lack them."""
         return tuple(self.config.get("missing_layers", ()))
@@ -324,7 +349,10 @@ class RunFolder:
         path = self.path / "model.safetensors"
         if not path.exists():
             raise UserError(f"{self.path}: no weights yet; the first epoch has not ended. Try again later.")
-        return self.load_weights(path)
+        network = self.load_weights(path)
+        if calibration := self.calibration:
+            network.temperature = calibration.temperature
+        return network
 
     @isolated()
     def load_weights(self, path: Path) -> Network:

@@ -48,7 +48,7 @@ class ForwardPass:
     @cached_property
     def probabilities(self) -> Float[Tensor, "B K"]:
         """Softmax of the last layer. Raises UserError if it can't be computed."""
-        return self[self.network.layers[-1].row.name].flatten(1).float().softmax(dim=1)
+        return self.network.probabilities(self[self.network.layers[-1].row.name])
 
 
 # Not inference mode: guided backpropagation and the gradient differentiate through what was seen.

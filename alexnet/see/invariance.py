@@ -214,7 +214,7 @@ def curve(
         moved = flat_features(viewer, inputs, {*layers, last})
         for layer in layers:
             found[layer].append(distances(moved[layer], still[layer][0], normalisation))
-        probabilities_tk = moved[last].softmax(dim=1)
+        probabilities_tk = viewer.network.probabilities(moved[last])
         probability.append(probabilities_tk[:, label])
         right.append(probabilities_tk.argmax(dim=1) == label)
         outputs.append(probabilities_tk)

@@ -131,7 +131,7 @@ class Occluder:
                 if name == self.watched.layer:
                     totals = self._total(found)
                 entering = found
-        return totals, entering.flatten(1).float().softmax(dim=1)
+        return totals, self.viewer.network.probabilities(entering)
 
     places = positions  # an older name
 

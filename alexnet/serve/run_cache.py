@@ -116,8 +116,13 @@ class RunCache:
     @property
     def evaluation(self) -> dict[str, Any] | None:
         """As `alexnet evaluate --json` prints it."""
-        found = self._known(self.path("evaluation"), CachedEvaluation.load)
+        found = self._known(self.path("evaluation"), CachedEvaluation.load, temperature=self._temperature)
         return found and found.numbers
+
+    @property
+    def _temperature(self) -> str:
+        """What the probabilities depend on besides the weights."""
+        return f"{self.opened.network.temperature:.9g}"
 
     @property
     def index(self) -> Index | None:
@@ -175,7 +180,8 @@ class RunCache:
     def _evaluate(self, progress: Progress) -> None:
         run, store, split = self.opened.run, self.prepared.store, self.prepared.split
         found, _ = evaluate_run(run.folder, run.viewer, store, split=split, views=VIEWS, progress=progress)
-        numbers = sealed({"about": self.about, "numbers": evaluation_as_json(found)})
+        about = self.about | {"temperature": self._temperature}
+        numbers = sealed({"about": about, "numbers": evaluation_as_json(found)})
         write_atomically(self.path("evaluation"), json_bytes(numbers))
 
     def _compute_evolution(self, progress: Progress) -> None:

@@ -20,7 +20,7 @@ from alexnet.report.recipe import repeating_command
 from alexnet.report.run import write_report
 from alexnet.runs.history import read_history
 
-FIGURES = {"loss", "error", "rate", "kernels", "pictures", "confusion"}
+FIGURES = {"loss", "error", "rate", "kernels", "pictures", "confusion", "reliability"}
 
 
 def epoch(number: int) -> dict:
@@ -91,7 +91,7 @@ def page(run: Run, store: Store, written: Path) -> Page:
 def test_the_page_needs_nothing_from_anywhere(page: Page) -> None:
     assert page.open == []
     assert not {"script", "link", "iframe", "object", "base"} & {tag for tag, _ in page.tags}
-    assert len(page.addresses()) == 3 * 2 + 2 + 8 + 2  # curves and confusion on two grounds, two towers, eight pictures
+    assert len(page.addresses()) == 3 * 2 + 2 + 8 + 4  # curves, confusion, reliability on two grounds; towers; pictures
     assert all(address.startswith("data:image/") for address in page.addresses())
     assert "url(" not in page.source
     assert "@import" not in page.source

@@ -10,6 +10,7 @@ from alexnet.choices import Views
 from alexnet.commands.options.common import (
     Compute,
     ComputeOptions,
+    DeviceOption,
     RunArgument,
     SaveProbabilities,
     SplitOption,
@@ -42,6 +43,34 @@ class Evaluate:
     """Print one JSON object: shares from 0 to 1, counts, nll in nats, every class and every confused pair."""
     save_probabilities: SaveProbabilities = None
     compute: ComputeOptions = Compute()
+
+
+@dataclass(frozen=True)
+class Calibrate:
+    """Make a run's probabilities mean what they say, by one temperature fitted to validation pictures.
+
+    Logits are divided by the temperature with the lowest mean −ln p of the true class. It is stored with the run: from
+    then on every probability of the run has it. Writes the reliability diagram before and after to RUN/reliability.png
+    and its numbers to RUN/reliability.json. Pictures of other splits are not looked at.
+
+    Examples:
+        alexnet calibrate runs/photos photos.store
+        alexnet calibrate runs/photos photos.store --precision 0.95
+        alexnet predict runs/photos holiday/ --threshold calibrated
+    """
+
+    run_folder: RunArgument
+    store: StoreArgument
+    views: Views = 10
+    """Crops of a picture whose softmax outputs are averaged, as you will predict: 1, 5, 9 or 10."""
+    precision: Annotated[float | None, option("P", default="no threshold"), Range(0, 1)] = None
+    """Also choose and store the probability below which the answer is "don't know", so that at least this share of the
+    other answers is right, 0 to 1."""
+    replace: bool = False
+    """Replace an earlier calibration of the run."""
+    json: bool = False
+    """Print one JSON object: what is stored with the run."""
+    device: DeviceOption = "auto"
 
 
 @dataclass(frozen=True)
@@ -94,8 +123,9 @@ class Predict:
     """Print one JSON object per line: file, labels with class, id and probability, notes; or file and error."""
     csv: Annotated[Path | None, option("FILE", default="not written")] = None
     """Also write a table: file, answer, error, and the --top classes with their probabilities."""
-    threshold: Annotated[float, arg(metavar="P"), Range(0, 1)] = 0.0
-    """The answer is "don't know" where the most probable class has a probability below P, 0 to 1."""
+    threshold: Annotated[float | Literal["calibrated"], arg(metavar="P|calibrated"), Range(0, 1)] = 0.0
+    """The answer is "don't know" where the most probable class has a probability below P, 0 to 1; "calibrated": below
+    the threshold that `alexnet calibrate --precision` chose."""
     move_into: Annotated[Path | None, option("FOLDER", default="nothing is copied")] = None
     """Sort copies of the pictures into FOLDER/ANSWER, after a question. The originals stay where they are."""
     link: bool = False
