@@ -9,12 +9,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from alexnet.choices import Crops
+from alexnet.choices import ColourNoise, Crops
 from alexnet.data import order
 from alexnet.data.batches import upload
-from alexnet.data.colour_noise import ColourNoise, colour_noise
-from alexnet.data.preprocessing import Batch, Preprocessing, Records
+from alexnet.data.preprocessing import Inputs, Preprocessing, Records
 from alexnet.data.views import views_of
+
+COLOUR_STRENGTH = 0.1  # [A] §4.1: α ~ N(0, 0.1)
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Augmentation:
         indices: np.ndarray,
         first: int,
         dtype: torch.dtype,
-    ) -> Batch:
+    ) -> Inputs:
         """Augment a batch. `indices` (B,): the pictures' numbers in their set; `first`: the position in the epoch of
         the batch's first picture (chunks are counted along the epoch)."""
         drawn_for = indices if self.chunk == 1 else (first + np.arange(len(indices))) // self.chunk
@@ -73,7 +74,29 @@ class Augmentation:
         return order.crop_offsets(seed, epoch, drawn_for, inputs.positions), mirrored
 
 
-def _cut_out(batch: Batch, side: int, seed: int, epoch: int, indices: np.ndarray) -> Batch:
+def colour_noise(
+    mode: ColourNoise, inputs: Preprocessing, seed: int, epoch: int, indices: np.ndarray
+) -> tuple[np.ndarray | None, float]:
+    """PCA colour noise, [A] §4.1: multiples of the principal components of the training pictures' RGB values.
+
+    Gives what is added to each picture's colours, (B, 3) levels, and the factor the picture is then multiplied with.
+
+    With E the eigenvectors, λ the eigenvalues of the RGB covariance (0–255) and g ~ N(0, 1), three for each picture:
+    "paper": E·(0.1·g·λ') with λ' of pixels scaled to 0–1, back on 0–255: λ/255 ([A] §4.1, the usual reading);
+    "code": E·(0.1·g·√λ), the whole then divided by 1.1 (2012 code); "off": nothing.
+    """
+    if mode == "off":
+        return None, 1.0
+    assert inputs.eigenvalues is not None, "colour noise needs the training set's colour statistics"
+    assert inputs.eigenvectors is not None, "colour noise needs the training set's colour statistics"
+    eigenvalues = inputs.eigenvalues.double().numpy().clip(min=0)
+    spread = eigenvalues / 255 if mode == "paper" else np.sqrt(eigenvalues)
+    drawn_b3 = order.normals(seed, epoch, indices, 3) * COLOUR_STRENGTH * spread
+    noise_b3 = (drawn_b3 @ inputs.eigenvectors.double().numpy().T).astype(np.float32)
+    return noise_b3, 1.0 if mode == "paper" else 1 / (1 + COLOUR_STRENGTH)
+
+
+def _cut_out(batch: Inputs, side: int, seed: int, epoch: int, indices: np.ndarray) -> Inputs:
     """Set a square in each picture to 0, the mean. Its centre is uniform over the picture; the edge clips it."""
     size = batch.shape[-1]
     centres_b2 = order.uniform_integers(seed, order.Purpose.CUTOUT, epoch, indices, size, 2)

@@ -13,7 +13,7 @@ from alexnet import kernels
 from alexnet.choices import MeanMode
 
 Records = UInt8[Tensor, "B S S 3"]
-Batch = Float[Tensor, "B 3 C C"]
+Inputs = Float[Tensor, "B 3 C C"]
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Preprocessing:
         noise_b3: Float[Tensor, "B 3"] | None = None,
         scale: float = 1.0,
         dtype: torch.dtype = torch.float32,
-    ) -> Batch:
+    ) -> Inputs:
         """Crops with their upper left corner at `offsets_b2` (row, column), mirrored where `mirror_b` says."""
         return kernels.augment(
             pictures, kernels.Crops(offsets_b2, mirror_b, self.mean, noise_b3, scale, self.size, dtype)

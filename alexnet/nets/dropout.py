@@ -26,7 +26,7 @@ class Position:
     everyone: Int[Tensor, "B_all"] | None = None
 
 
-class DropUnits(nn.Dropout):
+class DropoutLayer(nn.Dropout):
     """Dropout ([A] §4.2), 2012's (mask; ×keep at test) or inverted (mask ÷ keep; nothing at test).
 
     With a `position` the mask is a function of (seed, epoch, layer, picture, unit); without one it is drawn from

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from alexnet import kernels
 from alexnet.choices import Overlap
 from alexnet.geometry import Window
-from alexnet.nets.dropout import DropUnits
+from alexnet.nets.dropout import DropoutLayer
 from alexnet.nets.table import Activation, BatchNorm, Conv, Dense, Dropout, Local, Norm, Pool, SpatialNorm, Weighted
 from alexnet.nets.trace import Layer
 from alexnet.nets.working_copies import working_values
@@ -375,7 +375,7 @@ NON_LINEARITIES: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "tanh": nn.Tanh,
 def adjoint(module: nn.Module, y: Tensor, x: Tensor) -> Tensor:
     """A row's transpose (at `x`, what entered it, where it is not linear) applied to `y`, a signal at its output: its
     own where it has one, else by torch's derivative."""
-    if isinstance(module, WeightedLayer | MaxPool | MapBatchNorm | DropUnits):
+    if isinstance(module, WeightedLayer | MaxPool | MapBatchNorm | DropoutLayer):
         return module.adjoint(y, x)
     with torch.enable_grad():
         x = x.detach().requires_grad_(True)
@@ -409,4 +409,4 @@ def module_for(layer: Layer) -> nn.Module:
         case Activation(kind=kind):
             return NON_LINEARITIES[kind]()
         case Dropout() as row:
-            return DropUnits(row)
+            return DropoutLayer(row)

@@ -18,7 +18,7 @@ from alexnet.geometry import Window
 from alexnet.isolation import isolated
 from alexnet.kernels.reference import at_least_float32
 from alexnet.nets import zoo
-from alexnet.nets.dropout import DropUnits, Position
+from alexnet.nets.dropout import DropoutLayer, Position
 from alexnet.nets.init import Initialisation, initialise
 from alexnet.nets.layers import Convolution, MaxPool, ResponseNorm, SpatialResponseNorm, adjoint, module_for
 from alexnet.nets.table import Table, with_width
@@ -153,7 +153,7 @@ class Network(nn.Module):
         if kernels.is_ordinary(x) and (fused := _fusible(modules, steps[index:], stops)):
             return _fused(fused, x), index + len(fused)
         module = self.get_submodule(name)
-        return (module(x, position) if isinstance(module, DropUnits) else module(x)), index + 1
+        return (module(x, position) if isinstance(module, DropoutLayer) else module(x)), index + 1
 
     def activations(self, x: Float[Tensor, "B 3 S S"]) -> Activations:
         """Every row's output and every max-pooling row's switches, row by row, by the same modules as `forward`.

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from alexnet.nets.dropout import DropUnits, Position
+from alexnet.nets.dropout import DropoutLayer, Position
 from alexnet.nets.layers import ResponseNorm
 from alexnet.nets.network import END, Network
 from alexnet.nets.table import Conv, Dense, Table
@@ -99,7 +99,7 @@ def _set_units(whole: Network, shard: NetworkShard, grid: ProcessGrid) -> None:
         name = layer.row.name
         module, whole_module = shard.network.get_submodule(name), whole.get_submodule(name)
         first = shard.spans[name][shard.number].start if name in shard.spans else first
-        if isinstance(module, DropUnits) and first is not None:
+        if isinstance(module, DropoutLayer) and first is not None:
             module.first_unit, module.sees_everyone = first * layer.leaving.side**2, grid.hybrid
         elif isinstance(module, ResponseNorm) and isinstance(whole_module, ResponseNorm) and grid.columns > 1:
             module.spec = replace(whole_module.spec, blocks=1)

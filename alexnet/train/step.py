@@ -54,7 +54,7 @@ class Outcome:
 def train_batch(state: TrainingState, batch: Batch, rates: Rates, shard: BatchShard | None = None) -> Outcome:
     """Train on one batch: one update. For a micro-batch, add its gradient; the batch's last micro-batch then makes the
     update. `batch` holds this process's pictures of `shard`; None: it is a whole batch."""
-    shard = shard or shard_batch(batch.indices)
+    shard = shard or shard_batch(batch.indices)  # one process, no micro-batches: all of it
     pictures, labels = upload(batch.pictures, state.device), upload(batch.labels, state.device)
     weights = None if state.sample_weights is None else upload(state.sample_weights[batch.indices], state.device)
     return update_on(
@@ -71,9 +71,12 @@ def update_on(
     the batch's mean is the weighted mean over its micro-batches.
     """
     state.network.train()
+    # Dropout masks are functions of the seed, the epoch and the pictures' numbers, which this names.
     position = state.network_shard.begin_batch(state.options.seed, state.cursor.epoch, shard, state.device)
     if shard.begins_batch:
         state.update.forget_gradients()
+    # With one process `gradient_sum.forward` is the network's own, and `team.sum` returns what it is given; with several,
+    # gradients are summed while the backward pass runs. `copies`: the weights in bf16, if layers compute in it.
     with state.gradient_sum.micro_batch(last=shard.ends_batch), state.network.copies.in_use():
         loss, errors = local_loss(state.gradient_sum.forward(inputs, position), labels, shard, weights)
         figures = state.team.sum(torch.stack((loss.detach(), errors.to(loss.dtype))))

@@ -5,8 +5,7 @@ import pytest
 import torch
 
 from alexnet.data import order
-from alexnet.data.augment import Augmentation
-from alexnet.data.colour_noise import colour_noise
+from alexnet.data.augment import Augmentation, colour_noise
 from alexnet.data.preprocessing import Preprocessing
 from alexnet.data.views import views_of
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from alexnet.geometry import Window
 from alexnet.kernels import strided_convolution
-from alexnet.nets.dropout import DropUnits, Position, uniform_by_position
+from alexnet.nets.dropout import DropoutLayer, Position, uniform_by_position
 from alexnet.nets.layers import (
     Convolution,
     FullyConnected,
@@ -186,7 +186,7 @@ def test_unpool_adds_or_overwrites_where_windows_share_a_maximum() -> None:
 def test_dropout_of_both_kinds(kind: str) -> None:
     network = network_of(Dense("d", 2000), Dropout("drop", kind=kind), size=2)  # type: ignore[arg-type]
     layer, x = network.get_submodule("drop"), torch.ones(3, 2000)
-    assert isinstance(layer, DropUnits)
+    assert isinstance(layer, DropoutLayer)
     layer.train()
     values = set(layer(x).unique().tolist())
     assert values == ({0.0, 1.0} if kind == "2012" else {0.0, 2.0})
