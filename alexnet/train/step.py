@@ -75,8 +75,8 @@ def update_on(
     position = state.network_shard.begin_batch(state.options.seed, state.cursor.epoch, shard, state.device)
     if shard.begins_batch:
         state.update.forget_gradients()
-    # With one process `gradient_sum.forward` is the network's own, and `team.sum` returns what it is given; with several,
-    # gradients are summed while the backward pass runs. `copies`: the weights in bf16, if layers compute in it.
+    # With one process `gradient_sum.forward` is the network's own, and `team.sum` returns what it is given; with
+    # several, gradients are summed while the backward pass runs. `copies`: the weights in bf16, for layers in bf16.
     with state.gradient_sum.micro_batch(last=shard.ends_batch), state.network.copies.in_use():
         loss, errors = local_loss(state.gradient_sum.forward(inputs, position), labels, shard, weights)
         figures = state.team.sum(torch.stack((loss.detach(), errors.to(loss.dtype))))
