@@ -4,113 +4,88 @@ B pictures · C maps · S side of a record, s of a crop · P positions of a loca
 """
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 from jaxtyping import Float
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 from torch import Tensor
 
+import alexnet
+from alexnet.choices import Resample
 from alexnet.errors import UserError
 from alexnet.files.atomic import write_atomically
 from alexnet.kernels import NormSpec
-from alexnet.nets.layers import Convolution, FullyConnected, LocallyConnected, WeightedLayer
+from alexnet.nets.layers import Convolution, FullyConnected, LocallyConnected
 from alexnet.nets.network import Network
 from alexnet.nets.table import Activation, BatchNorm, Conv, Dense, Dropout, Local, Norm, Pool, SpatialNorm
 from alexnet.nets.trace import Layer
 from alexnet.weights.common import ExportedWeights
 from alexnet.weights.description import describe, write_description
+from alexnet.weights.onnx.graph import PICTURES, Graph
+from alexnet.weights.onnx.pictures import centre_of_pictures
 from alexnet.weights.onnx.rows import METADATA
 
 OPSET, IR_VERSION = 17, 8
 """Understood by every runtime since 2022."""
-INPUT, RECORDS, OUTPUT = "input", "pictures", "logits"
+INPUT, LOGITS, PROBABILITIES = "input", "logits", "probabilities"
+NAMES = "The classes' names are in the metadata, entry alexnet (JSON), under classes."
+TAKES = f"input: RGB from 0 to 255 minus the mean. logits: a number for each class. {NAMES}"
+TAKES_PICTURES = f"pictures: RGB, any height and width. probabilities: one for each class, of the centre crop. {NAMES}"
 OPERATORS = {"relu": "Relu", "tanh": "Tanh", "sigmoid": "Sigmoid"}
 
 
 def write_onnx(run: ExportedWeights, path: Path) -> tuple[str, ...]:
     """The graph, with its description in the metadata and in a file next to it."""
-    mean_image = run.mean_image if run.preprocessing else None
-    model = build_model(run.network, json.dumps(describe(run)), mean_image)
-    write_atomically(path, model.SerializeToString())
+    write_atomically(path, model_of(run).SerializeToString())
     write_description(run, path)
     return ()
 
 
-def build_model(network: Network, metadata: str, mean_image: Float[Tensor, "3 S S"] | None = None) -> onnx.ModelProto:
-    """The graph of a network. Takes `input`, float (B, 3, s, s): RGB 0–255 minus the mean; with `mean_image` it takes
-    `pictures`, uint8 (B, S, S, 3), and cuts out the centre itself. Gives `logits`, (B, classes). B is free.
+def model_of(run: ExportedWeights) -> onnx.ModelProto:
+    """A run's graph, as `build_model` makes it."""
+    mean_image = run.mean_image if run.preprocessing else None
+    return build_model(
+        run.network, json.dumps(describe(run)), mean_image, run.config["data"].get("resample", "bicubic")
+    )
+
+
+def build_model(
+    network: Network, metadata: str, mean_image: Float[Tensor, "3 S S"] | None = None, resample: Resample = "bicubic"
+) -> onnx.ModelProto:
+    """The graph of a network. Takes `input`, float (B, 3, s, s): RGB 0–255 minus the mean. Gives `logits`, (B, K). With
+    `mean_image` it takes `pictures`, RGB, uint8 (B, H, W, 3) of any H and W, makes the input of them, and gives
+    `probabilities` before the logits. B is free.
 
     `metadata`: our description. Raises UserError, naming the row, for what ONNX can't say.
     """
-    graph = _Graph()
-    here = INPUT if mean_image is None else _preprocessing(graph, mean_image, network.input_size)
+    graph, classes = Graph(), ["batch", network.table.classes]
+    given = helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, ["batch", 3, *[network.input_size] * 2])
+    made, here, about = [helper.make_tensor_value_info(LOGITS, TensorProto.FLOAT, classes)], INPUT, TAKES
+    if mean_image is not None:
+        given = helper.make_tensor_value_info(PICTURES, TensorProto.UINT8, ["batch", "height", "width", 3])
+        here, about = centre_of_pictures(graph, mean_image, network.input_size, resample).name, TAKES_PICTURES
     for layer in network.layers:
         here = _row(graph, layer, network, here)
-    graph.add("Flatten", [here], OUTPUT, axis=1)
-    if mean_image is None:
-        given = helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, ["batch", 3, *[network.input_size] * 2])
-    else:
-        given = helper.make_tensor_value_info(RECORDS, TensorProto.UINT8, ["batch", *mean_image.shape[1:], 3])
-    made = helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["batch", network.table.classes])
-    whole = helper.make_graph(graph.nodes, network.table.name, [given], [made], graph.tensors)
+    graph.add("Flatten", [here], LOGITS, axis=1)
+    if mean_image is not None:
+        graph.add("Softmax", [LOGITS], PROBABILITIES, axis=1)
+        made.insert(0, helper.make_tensor_value_info(PROBABILITIES, TensorProto.FLOAT, classes))
+    whole = helper.make_graph(graph.nodes, network.table.name, [given], made, graph.tensors, doc_string=about)
     opsets = [helper.make_opsetid("", OPSET)]
-    model = helper.make_model(whole, opset_imports=opsets, ir_version=IR_VERSION, producer_name="alexnet")
+    origin = {"producer_name": "alexnet", "producer_version": alexnet.__version__, "doc_string": about}
+    model = helper.make_model(whole, opset_imports=opsets, ir_version=IR_VERSION, **origin)
     helper.set_model_props(model, {METADATA: metadata})
     onnx.checker.check_model(model)
     return model
 
 
-@dataclass
-class _Graph:
-    nodes: list[onnx.NodeProto] = field(default_factory=list)
-    tensors: list[onnx.TensorProto] = field(default_factory=list)
-
-    def add(self, operator: str, reads: Sequence[str], gives: str, **attributes: Any) -> str:
-        """Add a node; the name of its output."""
-        self.nodes.append(helper.make_node(operator, list(reads), [gives], name=gives, **attributes))
-        return gives
-
-    def constant(self, name: str, values: np.ndarray | Tensor) -> str:
-        """Add a constant; its name."""
-        array = values.detach().cpu().numpy() if isinstance(values, Tensor) else values
-        self.tensors.append(numpy_helper.from_array(np.asarray(array, order="C"), name))
-        return name
-
-    def weights(self, layer: Layer, module: WeightedLayer) -> list[str]:
-        """Add the weight and the bias of a layer; their names."""
-        return [self.constant(f"{layer.row.name}.{kind}", getattr(module, kind)) for kind in ("weight", "bias")]
-
-    def split(self, name: str, here: str, width: int, parts: int, axis: int = 1) -> list[str]:
-        """Split into `parts` of `width`, by default along the maps; the names of the parts."""
-        names = [f"{name}/column{part}" for part in range(parts)]
-        sizes = self.constant(f"{name}/widths", np.full(parts, width, np.int64))
-        self.nodes.append(helper.make_node("Split", [here, sizes], names, name=f"{name}/split", axis=axis))
-        return names
-
-    def join(self, gives: str, parts: Sequence[str]) -> str:
-        return self.add("Concat", parts, gives, axis=1)
-
-
-def _preprocessing(graph: _Graph, mean_image: Float[Tensor, "3 S S"], size: int) -> str:
-    """uint8 (B, S, S, 3) → float (B, 3, s, s): subtract the mean, cut out the centre."""
-    edge = (mean_image.shape[-1] - size) // 2
-    here = graph.add("Transpose", [RECORDS], "pictures/maps", perm=[0, 3, 1, 2])
-    here = graph.add("Cast", [here], "pictures/float", to=TensorProto.FLOAT)
-    here = graph.add("Sub", [here, graph.constant("mean_image", mean_image)], "pictures/minus_mean")
-    bounds = {"starts": [edge, edge], "ends": [edge + size] * 2, "axes": [2, 3]}
-    names = [graph.constant(f"centre/{name}", np.array(values, np.int64)) for name, values in bounds.items()]
-    return graph.add("Slice", [here, *names], INPUT)
-
-
 # ── the rows ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _row(graph: _Graph, layer: Layer, network: Network, here: str) -> str:
+def _row(graph: Graph, layer: Layer, network: Network, here: str) -> str:
     """Add a row; the name of its output."""
     module: Any = network.get_submodule(layer.row.name)
     match layer.row:
@@ -144,7 +119,7 @@ def _row(graph: _Graph, layer: Layer, network: Network, here: str) -> str:
             return graph.add("Mul", [here, graph.constant(f"{name}/keep", np.array(keep, np.float32))], name)
 
 
-def _conv(graph: _Graph, layer: Layer, module: Convolution, here: str) -> str:
+def _conv(graph: Graph, layer: Layer, module: Convolution, here: str) -> str:
     window = layer.window
     before, after = window.before, max(window.after, window.far_padding(layer.entering.side))
     form = {"kernel_shape": [window.kernel] * 2, "strides": [window.stride] * 2, "pads": [before, before, after, after]}
@@ -153,14 +128,14 @@ def _conv(graph: _Graph, layer: Layer, module: Convolution, here: str) -> str:
     return graph.add("Conv", [here, *graph.weights(layer, module)], layer.row.name, group=module.groups, **form)
 
 
-def _dense(graph: _Graph, layer: Layer, module: FullyConnected, here: str) -> str:
+def _dense(graph: Graph, layer: Layer, module: FullyConnected, here: str) -> str:
     if len(module.reads[0]) < module.columns_below:
         return _by_columns(graph, layer, module, here, "Gemm", transB=1)
     return graph.add("Gemm", [here, *graph.weights(layer, module)], layer.row.name, transB=1)
 
 
 def _by_columns(
-    graph: _Graph, layer: Layer, module: Convolution | FullyConnected, here: str, operator: str, **form: Any
+    graph: Graph, layer: Layer, module: Convolution | FullyConnected, here: str, operator: str, **form: Any
 ) -> str:
     """A layer whose columns each read some of the columns below: split, one operator for each, concatenated. The
     weights stay whole under their names; each column gets its rows of them."""
@@ -177,7 +152,7 @@ def _by_columns(
     return graph.join(name, parts)
 
 
-def _local(graph: _Graph, layer: Layer, module: LocallyConnected, here: str) -> str:
+def _local(graph: Graph, layer: Layer, module: LocallyConnected, here: str) -> str:
     """Gather what each position reads, (B, F, P); multiply with the position's own weights."""
     name, window, side = layer.row.name, layer.window, layer.entering.side
     before, after = window.before, window.far_padding(side)
@@ -204,7 +179,7 @@ def _indices_read(layer: Layer, side: int) -> np.ndarray:
     return (maps + rows + columns).reshape(-1, outputs**2).astype(np.int64)
 
 
-def _norm(graph: _Graph, layer: Layer, spec: NormSpec, refusal: str, here: str) -> str:
+def _norm(graph: Graph, layer: Layer, spec: NormSpec, refusal: str, here: str) -> str:
     """ONNX's LRN divides alpha by the window's size, and runs over all maps: each column has one of its own."""
     if spec.k == 0 or spec.size % 2 == 0:
         why = "k = 0 (0 divided by 0 is 0 here, no number there)" if spec.k == 0 else f"a window of {spec.size} maps"
@@ -217,7 +192,7 @@ def _norm(graph: _Graph, layer: Layer, spec: NormSpec, refusal: str, here: str) 
     return graph.join(name, [graph.add("LRN", [column], f"{column}/normalised", **form) for column in columns])
 
 
-def _spatial_norm(graph: _Graph, row: SpatialNorm, here: str) -> str:
+def _spatial_norm(graph: Graph, row: SpatialNorm, here: str) -> str:
     """x / (k + alpha·mean of x² over size × size positions, those beyond the edge counted as zero)^beta."""
     name, near, far = row.name, row.size // 2, (row.size - 1) // 2
     constants = {"alpha": row.coefficient * row.size**2, "k": row.k, "power": -row.beta}
