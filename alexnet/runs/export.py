@@ -4,14 +4,17 @@ What a format can't hold (classes and their order, the mean) is written next to 
 where the mean is an image; `alexnet import` reads both back.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
+from torch import Tensor
 
 from alexnet.choices import Form
+from alexnet.data.preprocessing import Records
 from alexnet.errors import UsageError, UserError, optional_package
 from alexnet.files.outputs import head_of, refuse_foreign
 from alexnet.files.tensors import load_tensors
@@ -35,14 +38,24 @@ class Exported:
 
 
 @isolated()
-def export(run: RunFolder, form: Form, out: Path | None = None, *, preprocessing: bool = False) -> Exported:
+def export(
+    run: RunFolder,
+    form: Form,
+    out: Path | None = None,
+    *,
+    preprocessing: bool = False,
+    calibration: Iterable[Records] | None = None,
+) -> Exported:
     """Write the run's weights in a format. `out`: the file (default: in the run folder); `preprocessing`: the model
-    takes uint8 records (B, S, S, 3) and does the rest itself ("onnx" and "torch-export").
+    takes uint8 pictures (B, S, S, 3), for "onnx" of any height and width, and does the rest itself ("onnx" and
+    "torch-export"); `calibration`: batches of records, which make "onnx" int8.
 
     Raises UserError if the network does not fit the format, weights are missing, or the file can't be written.
     """
     suffixes, write = WRITERS[form]
-    out = run.path / f"{run.table.name}{suffixes[0]}" if out is None else out
+    if calibration is not None and form != "onnx":
+        raise UsageError(f"--int8: {form} can't hold it; choose --to onnx.")
+    out = run.path / f"{run.table.name}{'-int8' * (calibration is not None)}{suffixes[0]}" if out is None else out
     if out.suffix not in suffixes:
         raise UsageError(f"--out {out}: the name must end in {' or '.join(suffixes)} for --to {form}.")
     if preprocessing and form not in ("onnx", "torch-export"):
@@ -60,7 +73,11 @@ def export(run: RunFolder, form: Form, out: Path | None = None, *, preprocessing
     if (run.path / UNFOLDED).exists():
         first, _ = load_tensors(run.path / UNFOLDED)
         unfolded = first["weight"], first["std"]
-    exported = ExportedWeights(str(run.path), run.network, statistics, config, unfolded, preprocessing)
+    feeds = None
+    if calibration is not None:
+        reference = FromRecords(run.network, run.inputs.mean_image)
+        feeds = ((batch if preprocessing else reference.centre_view(batch)).numpy() for batch in calibration)
+    exported = ExportedWeights(str(run.path), run.network, statistics, config, unfolded, preprocessing, feeds)
     return Exported(out, write(exported, out))
 
 
@@ -78,19 +95,28 @@ class Comparison:
         return self.probability <= TOLERANCE and self.logit <= TOLERANCE * max(1, self.largest)
 
 
-@isolated()
+class BesidePyTorch:
+    """An ONNX graph of a run, in onnxruntime, beside the run's network. Raises UserError without onnxruntime."""
+
+    def __init__(self, run: RunFolder, path: Path) -> None:
+        onnxruntime = optional_package("onnxruntime", "onnx", "checking")
+        self.session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        self.reference = FromRecords(run.network, run.inputs.mean_image).eval()
+
+    @isolated(inference=True)
+    def logits(self, records: Records) -> tuple[Float[Tensor, "B K"], Float[Tensor, "B K"]]:
+        """Of the centre views: the network's, and the graph's."""
+        (given,) = self.session.get_inputs()
+        inputs = records if given.type == "tensor(uint8)" else self.reference.centre_view(records)
+        (found,) = self.session.run(["logits"], {given.name: inputs.numpy()})
+        return self.reference(records), torch.from_numpy(found)
+
+
 def compare_onnx(run: RunFolder, path: Path, records: UInt8[np.ndarray, "B S S 3"], batch: int = 16) -> Comparison:
     """Centre views of `records` through onnxruntime and through the run's network. UserError without onnxruntime."""
-    onnxruntime = optional_package("onnxruntime", "onnx", "checking")
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    (given,) = session.get_inputs()
-    reference = FromRecords(run.network, run.inputs.mean_image).eval()
-    differences = []
+    both, differences = BesidePyTorch(run, path), []
     for pictures in torch.from_numpy(records).split(batch):
-        inputs = pictures if given.type == "tensor(uint8)" else reference.centre_view(pictures)
-        found = torch.from_numpy(session.run(["logits"], {given.name: inputs.numpy()})[0])
-        with isolated(inference=True):
-            expected = reference(pictures)
+        expected, found = both.logits(pictures)
         away = (found.softmax(1) - expected.softmax(1)).abs(), (found - expected).abs(), expected.abs()
         differences.append([float(values.max()) for values in away])
     return Comparison(len(records), *(max(column) for column in zip(*differences, strict=True)))

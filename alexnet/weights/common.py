@@ -1,11 +1,12 @@
 """Weights made elsewhere: the files they come in, what was read of them, and the check that they fit a network."""
 
 import tarfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -90,7 +91,7 @@ class ExportedWeights:
     """A run as the writers take it. `where`: its folder, for messages. `statistics`: mean_image (3, S, S), RGB 0–255,
     and eigenvalues and eigenvectors if it has them. `config`: the entries of its config.json that go with the weights
     (`RUN_KEYS`). `unfolded`: as in `ImportedWeights`. `preprocessing`: the model takes uint8 records (B, S, S, 3) and
-    does the rest itself."""
+    does the rest itself. `calibration`: batches of its inputs, for int8."""
 
     where: str
     network: Network
@@ -98,6 +99,7 @@ class ExportedWeights:
     config: dict[str, Any]
     unfolded: tuple[Tensor, Tensor] | None = None
     preprocessing: bool = False
+    calibration: Iterable[np.ndarray] | None = None
 
     @property
     def mean_image(self) -> Float[Tensor, "3 S S"]:

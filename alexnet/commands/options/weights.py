@@ -70,6 +70,7 @@ class Export:
 
     Examples:
         alexnet export runs/photos --to onnx --preprocessing --out photos.onnx
+        alexnet export runs/photos --to onnx --preprocessing --int8 photos.store --out photos-int8.onnx
         alexnet export runs/photos --to safetensors --out photos.safetensors
     """
 
@@ -79,6 +80,10 @@ class Export:
     out: Annotated[Path | None, option("FILE", default="RUN/NETWORK.suffix")] = None
     """The file to write."""
     preprocessing: bool = False
-    """The model takes uint8 pictures (B, 256, 256, 3), and itself subtracts the mean and crops the centre."""
+    """The model takes uint8 pictures (B, 256, 256, 3), and itself subtracts the mean and crops the centre. onnx takes
+    pictures of any height and width, and gives probabilities too."""
+    int8: Annotated[Path | None, option("STORE", default="fp32")] = None
+    """onnx in int8, calibrated on training pictures of this store; the errors before and after, on its validation
+    pictures, are printed."""
     check: Annotated[Path | None, option("STORE", default="random pictures")] = None
     """A store whose first validation pictures are used for the comparison of onnx."""

@@ -66,6 +66,8 @@ def _load(data: bytes, where: str) -> "onnx.ModelProto":
 def _own(model: "onnx.ModelProto", described: str, files: Files, name: str, options: ImportOptions) -> ImportedWeights:
     """Our own export: its metadata has the rows, and its weights have our names."""
     options.refuse(files.path, "the graph says that itself")
+    if any(node.op_type == "DequantizeLinear" for node in model.graph.node):
+        raise UserError(f"{files.where(name)}: its weights are int8; import one exported without --int8.")
     constants = _constants(model, files, name)
     where, remedy = f"{files.where(name)}: its metadata", "Export the run again."
     with reading_errors(where, remedy):

@@ -15,7 +15,7 @@ from torch import Tensor
 
 import alexnet
 from alexnet.choices import Resample
-from alexnet.errors import UserError
+from alexnet.errors import UserError, optional_package
 from alexnet.files.atomic import write_atomically
 from alexnet.kernels import NormSpec
 from alexnet.nets.layers import Convolution, FullyConnected, LocallyConnected
@@ -38,18 +38,17 @@ OPERATORS = {"relu": "Relu", "tanh": "Tanh", "sigmoid": "Sigmoid"}
 
 
 def write_onnx(run: ExportedWeights, path: Path) -> tuple[str, ...]:
-    """The graph, with its description in the metadata and in a file next to it."""
-    write_atomically(path, model_of(run).SerializeToString())
+    """The graph, with its description in the metadata and in a file next to it; in int8 if it can be calibrated."""
+    mean_image, resample = run.mean_image if run.preprocessing else None, run.config["data"].get("resample", "bicubic")
+    model = build_model(run.network, json.dumps(describe(run)), mean_image, resample)
+    if run.calibration is not None:
+        optional_package("onnxruntime", "onnx", "--int8")
+        from alexnet.weights.onnx.int8 import quantised
+
+        model = quantised(model, run.calibration)
+    write_atomically(path, model.SerializeToString())
     write_description(run, path)
     return ()
-
-
-def model_of(run: ExportedWeights) -> onnx.ModelProto:
-    """A run's graph, as `build_model` makes it."""
-    mean_image = run.mean_image if run.preprocessing else None
-    return build_model(
-        run.network, json.dumps(describe(run)), mean_image, run.config["data"].get("resample", "bicubic")
-    )
 
 
 def build_model(
