@@ -18,6 +18,8 @@ from alexnet.data.sources import open_source
 from alexnet.data.store.prepare import prepare
 from alexnet.measure.evaluation import evaluate_run
 from alexnet.measure.run import Run
+from alexnet.runs.export import export
+from alexnet.runs.folder import RunFolder
 from alexnet.train.loop import train
 from alexnet.train.options import TrainOptions
 
@@ -204,7 +206,7 @@ def test_python_compiles(example: Example) -> None:
 
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with what the pages speak of: photos/, photos.store, runs, cat.jpg, kept probabilities."""
+    """A folder with what the pages speak of: photos/, photos.store, photos.onnx, runs, cat.jpg, kept probabilities."""
     place = tmp_path_factory.mktemp("docs")
     random = np.random.default_rng(0)
     for label, name in enumerate(("cat", "dog")):
@@ -217,6 +219,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     options = TrainOptions(net="toy", epochs=1, batch=16, threads=1, precision="fp32", device="cpu")
     for number, name in enumerate(("photos", "one", "two")):
         train(store, place / "runs" / name, TrainOptions(**{**vars(options), "seed": number}), quiet=True)
+    export(RunFolder.open(place / "runs" / "photos"), "onnx", place / "photos.onnx", preprocessing=True)
     for name in ("one", "two"):
         run = Run.open(place / "runs" / name)
         _, kept = evaluate_run(run.folder, run.viewer, store, views=(10,), keep_probabilities=True)

@@ -102,6 +102,16 @@ def test_the_graph_predicts_what_predict_does(run: Run, graph: Path, store: Stor
         assert names == [label.name for label in prediction.labels]
 
 
+def test_probabilities_are_those_of_a_calibrated_run(run: Run) -> None:
+    network = lively(Network(run.network.table, run.network.input_size))
+    network.temperature = 1.7
+    session = Session(build_model(network, "{}", run.mean_image).SerializeToString(), providers=CPU)
+    found, logits = session.run(["probabilities", "logits"], {PICTURES: noise(3, 40, 40)})
+    expected = network.probabilities(torch.from_numpy(logits)).numpy()
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    assert np.abs(found - torch.from_numpy(logits).softmax(1).numpy()).max() > 0.01
+
+
 def test_the_graph_says_what_it_is(run: Run, graph: Path) -> None:
     session = Session(graph, providers=CPU)
     assert [(one.name, one.shape, one.type) for one in session.get_inputs()] == [

@@ -70,7 +70,8 @@ def build_model(
         here = _row(graph, layer, network, here)
     graph.add("Flatten", [here], LOGITS, axis=1)
     if mean_image is not None:
-        graph.add("Softmax", [LOGITS], PROBABILITIES, axis=1)
+        temperature = graph.constant("temperature", np.array(network.temperature, np.float32))
+        graph.add("Softmax", [graph.add("Div", [LOGITS, temperature], f"{LOGITS}/scaled")], PROBABILITIES, axis=1)
         made.insert(0, helper.make_tensor_value_info(PROBABILITIES, TensorProto.FLOAT, classes))
     whole = helper.make_graph(graph.nodes, network.table.name, [given], made, graph.tensors, doc_string=about)
     opsets = [helper.make_opsetid("", OPSET)]
