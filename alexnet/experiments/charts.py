@@ -37,14 +37,13 @@ def _one_line_each(names: Sequence[str]) -> tuple[Figure, Axes]:
 def bars(rows: Sequence[Row]) -> Figure:
     """A bar for each row of errors, its mean next to it, a dot for each seed."""
     figure, axes = _one_line_each([row.what.partition(":")[0] for row in rows])
-    places = range(len(rows))
     means = [row.mean or 0.0 for row in rows]
-    axes.barh(places, means, color=LIGHT.other, alpha=0.35, height=0.7)
-    for place, row in zip(places, rows, strict=True):
-        axes.plot(row.values, [place] * len(row.values), "o", color=LIGHT.lines[0], markersize=3.5)
-        furthest = max((*row.values, means[place]))
+    axes.barh(range(len(rows)), means, color=LIGHT.other, alpha=0.35, height=0.7)
+    for position, row in enumerate(rows):
+        axes.plot(row.values, [position] * len(row.values), "o", color=LIGHT.lines[0], markersize=3.5)
+        furthest = max((*row.values, means[position]))
         axes.annotate(
-            f"{means[place]:.1%}", (furthest, place), (8, 0), textcoords="offset points",
+            f"{means[position]:.1%}", (furthest, position), (8, 0), textcoords="offset points",
             va="center", fontsize=9, color=LIGHT.ink, bbox=CLEAR,
         )  # fmt: skip
     axes.set_xlim(0, 1.15 * max((*means, *(value for row in rows for value in row.values), 0.01)))
@@ -57,11 +56,13 @@ def bars(rows: Sequence[Row]) -> Figure:
 def losses(rows: Sequence[Row]) -> Figure:
     """For each row of points lost a dot, a line as long as its margin to both sides, and a cross for the paper's."""
     figure, axes = _one_line_each([row.what.partition(" loses, ")[0] for row in rows])
-    for place, row in enumerate(rows):
+    for position, row in enumerate(rows):
         lost, margin = 100 * (row.mean or 0.0), 100 * (row.margin or 0.0)
-        axes.errorbar(lost, place, xerr=margin, fmt="o", color=LIGHT.lines[0], markersize=5, capsize=3, linewidth=1.3)
+        axes.errorbar(
+            lost, position, xerr=margin, fmt="o", color=LIGHT.lines[0], markersize=5, capsize=3, linewidth=1.3
+        )
         if row.paper is not None:
-            axes.plot(100 * row.paper, place, "x", color=LIGHT.lines[1], markersize=7, markeredgewidth=1.8)
+            axes.plot(100 * row.paper, position, "x", color=LIGHT.lines[1], markersize=7, markeredgewidth=1.8)
     axes.axvline(0, color=LIGHT.ink, linewidth=0.8)
     axes.set_xlabel("points of top-1 error lost", color=LIGHT.ink)
     return figure

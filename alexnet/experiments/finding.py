@@ -75,11 +75,7 @@ TOPS = {"top-1": "top1", "top-5": "top5"}
 
 
 def error_rows(
-    what: str,
-    errors: Sequence[Errors],
-    paper: Sequence[float | None] = (),
-    runs: tuple[str, ...] = (),
-    note: str = "",
+    what: str, errors: Sequence[Errors], paper: Sequence[float | None] = (), runs: tuple[str, ...] = (), note: str = ""
 ) -> list[Row]:
     """The top-1 and top-5 errors of networks that differ in their seed, next to the `paper`'s, as far as it has
     them."""
@@ -136,10 +132,7 @@ class Finding:
     def plus(self, rows: Sequence[Row] = (), verdicts: Sequence[Verdict] = (), notes: Sequence[str] = ()) -> "Finding":
         """The finding with more of each."""
         return replace(
-            self,
-            rows=[*self.rows, *rows],
-            verdicts=[*self.verdicts, *verdicts],
-            notes=[*self.notes, *notes],
+            self, rows=[*self.rows, *rows], verdicts=[*self.verdicts, *verdicts], notes=[*self.notes, *notes]
         )
 
     @property

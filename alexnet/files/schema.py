@@ -143,14 +143,22 @@ def from_json(value: Any, kind: Any, where: Path | str, remedy: str, *, strict: 
 
 
 def to_json(value: Any) -> Any:
-    """What `from_json` reads: dataclasses as dictionaries by their keys, tuples as lists, paths as text."""
+    """What `from_json` reads: dataclasses as dictionaries by their keys, tuples, arrays and tensors as lists, paths as
+    text."""
     if is_dataclass(value):
         return {one.keys[0]: to_json(getattr(value, one.name)) for one in _fields_of(type(value))}
     if isinstance(value, Mapping):
         return {key: to_json(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
         return [to_json(inner) for inner in value]
+    if hasattr(value, "tolist"):  # an array or a tensor
+        return value.tolist()
     return str(value) if isinstance(value, Path) else value
+
+
+def attributes(value: Any, *names: str) -> dict[str, Any]:
+    """Fields and properties of an object under their names, as `to_json` writes them."""
+    return {name: to_json(getattr(value, name)) for name in names}
 
 
 class _Wrong(Exception):

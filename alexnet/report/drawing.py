@@ -133,8 +133,9 @@ def mosaic(tiles: np.ndarray | Sequence[np.ndarray], per_row: int, gap: int = 2,
     height, width, *channels = tiles[0].shape
     rows = math.ceil(len(tiles) / per_row)
     sheet = np.full((rows * (height + gap) - gap, per_row * (width + gap) - gap, *channels), ground, np.uint8)
-    for place, one in enumerate(tiles):
-        top, left = place // per_row * (height + gap), place % per_row * (width + gap)
+    for position, one in enumerate(tiles):
+        row, column = divmod(position, per_row)
+        top, left = row * (height + gap), column * (width + gap)
         sheet[top : top + height, left : left + width] = one
     return sheet
 

@@ -125,8 +125,8 @@ def pictures_figure(shown: Sequence[Shown]) -> Figure:
     grid = figure.subplots(2 * rows, per_row, squeeze=False, height_ratios=(2.2, 1.2) * rows)
     for axes in grid.flat:
         axes.set_axis_off()
-    for place, one in enumerate(shown):
-        row, column = divmod(place, per_row)
+    for position, one in enumerate(shown):
+        row, column = divmod(position, per_row)
         above, below = grid[2 * row, column], grid[2 * row + 1, column]
         above.imshow(one.pixels, interpolation="nearest")
         name = shortened(one.true_name, 28)
@@ -136,13 +136,18 @@ def pictures_figure(shown: Sequence[Shown]) -> Figure:
 
 
 def _bars(axes: Axes, prediction: Prediction, true_id: str) -> None:
-    places = range(len(prediction.labels))
     colours = [LIGHT.true if label.id == true_id else LIGHT.other for label in prediction.labels]
-    axes.barh(places, [label.probability for label in prediction.labels], color=colours, alpha=0.45, height=0.86)
-    for place, label in zip(places, prediction.labels, strict=True):
-        axes.text(0.02, place, shortened(label.name, 30), va="center", fontsize=9, color=LIGHT.ink, parse_math=False)
+    axes.barh(
+        range(len(prediction.labels)),
+        [label.probability for label in prediction.labels],
+        color=colours,
+        alpha=0.45,
+        height=0.86,
+    )
+    for position, label in enumerate(prediction.labels):
+        axes.text(0.02, position, shortened(label.name, 30), va="center", fontsize=9, color=LIGHT.ink, parse_math=False)
     axes.set_xlim(0, 1)
-    axes.set_ylim(len(places) - 0.5, -0.5)
+    axes.set_ylim(len(prediction.labels) - 0.5, -0.5)
 
 
 # ── confusions ────────────────────────────────────────────────────────────────────────────────────────────────────

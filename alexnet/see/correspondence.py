@@ -17,6 +17,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from alexnet.errors import UserError
+from alexnet.files.schema import attributes
 from alexnet.isolation import isolated
 from alexnet.measure.viewer import ViewAverager
 from alexnet.nets.network import Network
@@ -75,16 +76,8 @@ class Consistency:
         return float(self.pairs.double().std()) / self.features if len(self.pairs) > 1 else 0.0
 
     def as_json(self) -> dict[str, Any]:
-        return {
-            "part": self.part,
-            "layer": self.layer,
-            "delta": self.delta,
-            "normalised": self.normalised,
-            "deviation": self.deviation,
-            "features": self.features,
-            "pairs": len(self.pairs),
-            "draws": self.draws,
-        }
+        named = attributes(self, "part", "layer", "delta", "normalised", "deviation", "features", "draws")
+        return named | {"pairs": len(self.pairs)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,13 +94,9 @@ class Correspondence:
     cells: dict[tuple[str, str], Consistency]
 
     def as_json(self) -> dict[str, Any]:
-        return {
-            "pictures": list(self.pictures),
-            "mask": self.mask,
-            "grey": "mean" if self.grey is None else self.grey,
-            "control": self.control,
-            "table": [self.cells[part, layer].as_json() for part in self.parts for layer in self.layers],
-        }
+        table = [self.cells[part, layer].as_json() for part in self.parts for layer in self.layers]
+        grey = "mean" if self.grey is None else self.grey
+        return attributes(self, "pictures", "mask", "control") | {"grey": grey, "table": table}
 
 
 def default_layers(network: Network) -> tuple[str, str]:
@@ -157,14 +146,14 @@ def correspondence_of(
 
     # The signs of ε for each part, then for each draw of random positions; of the latter the distances are enough.
     of_parts = [signs_at(torch.tensor([found[part] for found in points], dtype=torch.float64)) for part in parts]
-    positions = _random_places(len(inputs), regions, size, mask, draws, seed)
-    of_places = [{layer: pairs_of(found) for layer, found in signs_at(centres).items()} for centres in positions]
+    positions = _random_positions(len(inputs), regions, size, mask, draws, seed)
+    of_random = [{layer: pairs_of(found) for layer, found in signs_at(centres).items()} for centres in positions]
     cells: dict[tuple[str, str], Consistency] = {}
     for layer in layers:
         features, signs = clean[layer].shape[1], [found[layer] for found in of_parts]
         for part, one in zip(parts, signs, strict=True):
             cells[part, layer] = Consistency(part, layer, pairs_of(one), features)
-        random = torch.cat([found[layer] for found in of_places])
+        random = torch.cat([found[layer] for found in of_random])
         cells[RANDOM, layer] = Consistency(RANDOM, layer, random, features, draws)
         # An eye of one picture against the nose of another: the distance between parts that do not correspond.
         if others := [pairs_of(one, other) for one, other in permutations(signs, 2)]:
@@ -174,7 +163,7 @@ def correspondence_of(
     return Correspondence(rows, layers, mask, grey, control, tuple(names), cells)
 
 
-def _random_places(
+def _random_positions(
     count: int, regions: Sequence[Region] | None, size: int, mask: int, draws: int, seed: int
 ) -> list[Float[Tensor, "P 2"]]:
     """For each draw a position of each picture's own, x and y: inside its region, or anywhere that holds a whole

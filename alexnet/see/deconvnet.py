@@ -17,6 +17,7 @@ from torch import Tensor
 
 from alexnet.choices import Method, NormRule, Overlap
 from alexnet.errors import UserError
+from alexnet.files.schema import attributes
 from alexnet.geometry import Box
 from alexnet.isolation import isolated
 from alexnet.nets.layers import Convolution, unpool
@@ -69,13 +70,8 @@ class Projections:
     def as_json(self) -> list[dict[str, Any]]:
         """An entry for each unit; `energy`: the sum of its pixels' squares."""
         return [
-            {
-                "channel": unit.channel,
-                "at": None if unit.row is None else [unit.row, unit.column],
-                "value": float(value),
-                "box": list(box),
-                "energy": float(pixels.square().sum()),
-            }
+            attributes(unit, "channel", "at")
+            | {"value": float(value), "box": list(box), "energy": float(pixels.square().sum())}
             for unit, value, box, pixels in zip(self.units, self.values, self.boxes, self.pixels, strict=True)
         ]
 

@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from alexnet.errors import UserError
+from alexnet.files.schema import attributes
 from alexnet.isolation import isolated
 from alexnet.nets.network import Network
 from alexnet.nets.table import Activation, Conv, Norm, Pool, SpatialNorm
@@ -20,7 +21,7 @@ from alexnet.see.deconvnet import row_index
 from alexnet.see.units import Unit, check_unit
 
 SPECTRUM = 64
-"""Places of a spectrum along one axis; filters are padded with zeros to it."""
+"""Frequencies of a spectrum along one axis; filters are padded with zeros to it."""
 FAINT = 0.1
 """A filter counts as dead if its RMS is below this share of the layer's median."""
 RENORMALISED = 0.1  # [Z] §3: filters whose RMS exceeds it are scaled back to it
@@ -50,23 +51,29 @@ class Filters:
         """bool (K,): filters that hardly have weights."""
         return self.rms < FAINT * self.rms.median()
 
+    @property
+    def size(self) -> int:
+        """Side of a filter."""
+        return self.weights.shape[-1]
+
+    @property
+    def dominance(self) -> float:
+        """The largest RMS over the median."""
+        return float(self.rms.max() / self.rms.median())
+
+    @property
+    def mean_share(self) -> dict[str, float]:
+        """Means over the living filters of their shares of energy."""
+        shares = {"very_low": self.low, "very_high": self.high, "aliased": self.aliased}
+        return {name: float(of_each[~self.dead].mean()) for name, of_each in shares.items()}
+
     def as_json(self) -> dict[str, Any]:
-        living = ~self.dead
-        return {
-            "layer": self.layer,
+        return attributes(self, "layer", "size", "stride", "dominance", "mean_share") | {
             "filters": len(self.rms),
-            "size": self.weights.shape[-1],
-            "stride": self.stride,
             "dead": int(self.dead.sum()),
             "rms": {"median": float(self.rms.median()), "largest": float(self.rms.max())},
-            "dominance": float(self.rms.max() / self.rms.median()),
             "at_or_above_rms_limit": int((self.rms >= RENORMALISED * (1 - 1e-4)).sum()),
-            "mean_share": {
-                "very_low": float(self.low[living].mean()),
-                "very_high": float(self.high[living].mean()),
-                "aliased": float(self.aliased[living].mean()),
-            },
-            "only_very_low_or_high": int(((self.low + self.high)[living] > 0.9).sum()),
+            "only_very_low_or_high": int(((self.low + self.high)[~self.dead] > 0.9).sum()),
         }
 
 

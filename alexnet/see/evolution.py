@@ -16,6 +16,7 @@ from torch import Tensor
 from alexnet.data.batches import Progress
 from alexnet.data.store.read import StoreSplit
 from alexnet.errors import UserError
+from alexnet.files.schema import attributes
 from alexnet.isolation import isolated
 from alexnet.measure.run import Run
 from alexnet.measure.viewer import ViewAverager
@@ -48,22 +49,18 @@ class Evolution:
         return sum(one != next_one for one, next_one in pairwise(found))
 
     def as_json(self) -> dict[str, Any]:
-        return {
-            "epochs": list(self.epochs),
-            "split": self.split,
-            "pictures": self.pictures,
-            "settled": {layer: float(self.settled(layer).mean()) for layer in self.strongest},
-            "features": [
-                {
-                    "layer": layer,
-                    "channel": channel,
-                    "jumps": self.jumps(layer, channel),
-                    "strongest": [patch.as_json() for patch in over_time],
-                }
-                for layer, channels in self.features.items()
-                for channel, over_time in channels.items()
-            ],
-        }
+        features = [
+            {
+                "layer": layer,
+                "channel": channel,
+                "jumps": self.jumps(layer, channel),
+                "strongest": [patch.as_json() for patch in over_time],
+            }
+            for layer, channels in self.features.items()
+            for channel, over_time in channels.items()
+        ]
+        settled = {layer: float(self.settled(layer).mean()) for layer in self.strongest}
+        return attributes(self, "epochs", "split", "pictures") | {"settled": settled, "features": features}
 
 
 @isolated()

@@ -125,14 +125,11 @@ def filters_of(network: Network, name: str) -> tuple[str, Filters, np.ndarray]:
 
 def titles_of(name: str, filters: Filters) -> tuple[str, str, str]:
     """What stands above the three mosaics of a run."""
-    figures = filters.as_json()
-    shares = figures["mean_share"]
+    shares = " · ".join(f"{what.replace('_', ' ')} {share:.0%}" for what, share in filters.mean_share.items())
     return (
-        f"{shortened(name, 24)}: {filters.layer}, {figures['filters']} of {figures['size']}×{figures['size']}, "
-        f"stride {filters.stride}\n"
-        f"{figures['dead']} dead · very low {shares['very_low']:.0%} · very high {shares['very_high']:.0%} · "
-        f"aliased {shares['aliased']:.0%}",
-        f"all on one scale: the largest RMS is {figures['dominance']:.1f} × the median",
+        f"{shortened(name, 24)}: {filters.layer}, {len(filters.rms)} of {filters.size}×{filters.size}, "
+        f"stride {filters.stride}\n{int(filters.dead.sum())} dead · {shares}",
+        f"all on one scale: the largest RMS is {filters.dominance:.1f} × the median",
         "second layer, as linear patterns",
     )
 

@@ -15,6 +15,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from alexnet.choices import Fill, Normalisation
+from alexnet.files.schema import attributes
 from alexnet.isolation import isolated
 from alexnet.measure.viewer import ViewAverager
 from alexnet.nets.network import Network
@@ -113,6 +114,10 @@ class Curves:
     outputs: Float[Tensor, "P T K"]
     views: UInt8[Tensor, "P T C C 3"]
 
+    def as_json(self) -> dict[str, Any]:
+        named = attributes(self, "amounts", "distances", "probability")
+        return {"transformation": self.kind, "unit": UNITS[self.kind]} | named
+
     @property
     def stays_right(self) -> float:
         """The share of steps at which the true class stays the most probable one."""
@@ -146,22 +151,10 @@ class Invariance:
         ]
 
     def as_json(self) -> dict[str, Any]:
-        return {
+        return attributes(self, "layers", "normalisation", "fill") | {
             "pictures": [{"name": n, "class": c} for n, c in zip(self.names, self.classes, strict=True)],
-            "layers": list(self.layers),
-            "normalisation": self.normalisation,
-            "fill": self.fill,
             "summary": self.summary(),
-            "curves": [
-                {
-                    "transformation": one.kind,
-                    "unit": UNITS[one.kind],
-                    "amounts": list(one.amounts),
-                    "distances": {layer: one.distances[layer].tolist() for layer in self.layers},
-                    "probability": one.probability.tolist(),
-                }
-                for one in self.curves
-            ],
+            "curves": [one.as_json() for one in self.curves],
         }
 
 
@@ -205,21 +198,31 @@ def curve(
     fill: Fill = "mean",
 ) -> Curves:
     """One transformation by any amounts, for each picture."""
-    found: dict[str, list[Tensor]] = {layer: [] for layer in layers}
+    each = [
+        _changes(viewer, record, label, transformed(viewer, record, kind, amounts, fill), layers, normalisation, fill)
+        for record, label in zip(records, labels, strict=True)
+    ]
+    distances_of, *answers = zip(*each, strict=True)
+    stacked = {layer: torch.stack([one[layer] for one in distances_of]) for layer in layers}
+    return Curves(kind, tuple(amounts), stacked, *map(torch.stack, answers))
+
+
+def _changes(
+    viewer: ViewAverager,
+    record: UInt8[Tensor, "S S 3"],
+    label: int,
+    inputs: Float[Tensor, "T 3 C C"],
+    layers: Sequence[str],
+    normalisation: Normalisation,
+    fill: Fill,
+) -> tuple[dict[str, Tensor], Tensor, Tensor, Tensor, Tensor]:
+    """What `Curves` has of one picture, of which `inputs` are the transformed views: distances by layer, probability,
+    right, outputs, views."""
     last = viewer.network.layers[-1].row.name
-    probability, right, outputs, views = [], [], [], []
-    for record, label in zip(records, labels, strict=True):
-        still = flat_features(viewer, transformed(viewer, record, "translation", [0.0], fill), layers)
-        inputs = transformed(viewer, record, kind, amounts, fill)
-        moved = flat_features(viewer, inputs, {*layers, last})
-        for layer in layers:
-            found[layer].append(distances(moved[layer], still[layer][0], normalisation))
-        probabilities_tk = viewer.network.probabilities(moved[last])
-        probability.append(probabilities_tk[:, label])
-        right.append(probabilities_tk.argmax(dim=1) == label)
-        outputs.append(probabilities_tk)
-        shown = (inputs.float().cpu() + centre_mean(viewer).cpu()).round().clamp(0, 255)
-        views.append(shown.to(torch.uint8).permute(0, 2, 3, 1))
-    stacked = {layer: torch.stack(values) for layer, values in found.items()}
-    answers = (torch.stack(one) for one in (probability, right, outputs, views))
-    return Curves(kind, tuple(amounts), stacked, *answers)
+    still = flat_features(viewer, transformed(viewer, record, "translation", [0.0], fill), layers)
+    moved = flat_features(viewer, inputs, {*layers, last})
+    far = {layer: distances(moved[layer], still[layer][0], normalisation) for layer in layers}
+    outputs_tk = viewer.network.probabilities(moved[last])
+    shown = (inputs.float().cpu() + centre_mean(viewer).cpu()).round().clamp(0, 255)
+    views = shown.to(torch.uint8).permute(0, 2, 3, 1)
+    return far, outputs_tk[:, label], outputs_tk.argmax(dim=1) == label, outputs_tk, views

@@ -65,7 +65,7 @@ class MapPatch:
             return self.values
         height, width = clean.shape[2:]
         nowhere = torch.zeros_like(self.tops)
-        return _read(_by_places(clean), self, (nowhere, height), (nowhere, width))
+        return _read(_channels_last(clean), self, (nowhere, height), (nowhere, width))
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,13 +138,13 @@ class Local:
         clean_in, clean_out = self.passed.entering(index), self.passed[self.passed.network.layers[index].row.name]
         window, (height, width) = convolution.window, part.values.shape[2:]
         # conv(x + d) = conv(x) + conv(d): only the difference d is convolved, and its output added to the clean one.
-        before = _read(_by_places(clean_in), None, (part.tops, height), (part.lefts, width))
+        before = _read(_channels_last(clean_in), None, (part.tops, height), (part.lefts, width))
         change = convolution.change(part.values - before)
         beyond = window.kernel - 1 - window.before  # of the part's corner, where the change begins
         changed = MapPatch(change, part.tops - beyond, part.lefts - beyond)
         tops, rows = _reached(window, part.tops, height, clean_in.shape[-1])
         lefts, columns = _reached(window, part.lefts, width, clean_in.shape[-1])
-        values = _read(_by_places(clean_out), None, (tops, rows), (lefts, columns))
+        values = _read(_channels_last(clean_out), None, (tops, rows), (lefts, columns))
         as_it_is = (rows, columns) == tuple(change.shape[2:])
         if not (as_it_is and torch.equal(tops, changed.tops) and torch.equal(lefts, changed.lefts)):
             # Some of it lies beyond the map.
@@ -187,7 +187,7 @@ def _reached(window: Window, firsts: Int[Tensor, "N"], extent: int, size: int) -
     return torch.tensor([min(spans[first][0], latest) for first in firsts.tolist()], device=firsts.device), count
 
 
-def _by_places(clean: Float[Tensor, "1 C H W"]) -> Float[Tensor, "H W C"]:
+def _channels_last(clean: Float[Tensor, "1 C H W"]) -> Float[Tensor, "H W C"]:
     return clean[0].permute(1, 2, 0)
 
 
@@ -208,12 +208,12 @@ def _read(
     values_pc = around.flatten(0, 1)
     if part is not None:
         values_pc = torch.cat([values_pc, part.values.permute(0, 2, 3, 1).flatten(0, 2)])
-        inside, numbers = _places_in(part, rows, columns)
+        inside, numbers = _positions_in(part, rows, columns)
         positions = torch.where(inside, around.shape[0] * around.shape[1] + numbers, positions)
     return values_pc.index_select(0, positions.flatten()).unflatten(0, positions.shape).permute(0, 3, 1, 2)
 
 
-def _places_in(
+def _positions_in(
     part: MapPatch, rows: Int[Tensor, "N m"], columns: Int[Tensor, "N m2"]
 ) -> tuple[Bool[Tensor, "N m m2"], Int[Tensor, "N m m2"]]:
     """Which of these positions are inside the parts, and their numbers among all values of the parts."""

@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from alexnet.errors import UsageError, UserError
+from alexnet.files.schema import attributes
 from alexnet.isolation import isolated
 from alexnet.measure.viewer import ViewAverager
 from alexnet.see.forward_pass import ForwardPass, centre_mean, inputs_of, run_forward
@@ -83,19 +84,11 @@ class Occlusion:
         return self.corners[row] + half, self.corners[column] + half
 
     def as_json(self, class_names: tuple[str, ...]) -> dict[str, Any]:
-        return {
-            "square": {"size": self.square.size, "stride": self.square.stride, "grey": self.square.grey},
-            "corners": list(self.corners),
+        clean = {"total": self.clean_total, "probability": self.clean_probability}
+        return attributes(self, "square", "corners", "weakest", "total", "probability") | {
             "class": class_names[self.label],
-            "watched": {"layer": self.watched.layer, "channel": self.watched.channel},
-            "clean": {
-                "total": self.clean_total,
-                "probability": self.clean_probability,
-                "most_probable": class_names[self.clean_predicted],
-            },
-            "weakest": list(self.weakest),
-            "total": self.total.tolist(),
-            "probability": self.probability.tolist(),
+            "watched": attributes(self.watched, "layer", "channel"),
+            "clean": clean | {"most_probable": class_names[self.clean_predicted]},
             "most_probable": [[class_names[k] for k in row] for row in self.predicted.tolist()],
         }
 
@@ -132,8 +125,6 @@ class Occluder:
                     totals = self._total(found)
                 entering = found
         return totals, self.viewer.network.probabilities(entering)
-
-    places = positions  # an older name
 
     def _followed(self, part: MapPatch) -> tuple[Float[Tensor, "N"], Float[Tensor, "N C H W"]]:
         """The watched map's totals (0 if it comes later), and the whole maps where parts end."""

@@ -13,6 +13,7 @@ import numpy as np
 from alexnet.data.batches import batches
 from alexnet.data.preprocessing import Records
 from alexnet.data.store.read import StoreSplit
+from alexnet.files.schema import attributes
 from alexnet.geometry import Box
 from alexnet.isolation import isolated
 from alexnet.measure.viewer import ViewAverager
@@ -43,15 +44,7 @@ class UnitPatch:
     projection: np.ndarray
 
     def as_json(self) -> dict[str, Any]:
-        position = None if self.unit.row is None else [self.unit.row, self.unit.column]
-        return {
-            "value": self.value,
-            "picture": self.picture,
-            "key": self.key,
-            "label": self.label,
-            "at": position,
-            "box": list(self.box),
-        }
+        return attributes(self, "value", "picture", "key", "label", "box") | attributes(self.unit, "at")
 
 
 @isolated()

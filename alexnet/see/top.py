@@ -96,14 +96,14 @@ class Strongest:
 
     def with_batch(self, maps: Tensor, numbers: Int[Tensor, "B"]) -> "Strongest":
         """The strongest of these and of a batch's maps, (B, C, H, W) or (B, C); `numbers`: the pictures'."""
-        values_bc, places_bc = (of_maps.cpu() for of_maps in peaks(maps))
+        values_bc, positions_bc = (of_maps.cpu() for of_maps in peaks(maps))
         values_bc = values_bc.float()
         rising = torch.nonzero(values_bc.amax(dim=0) >= self.values[:, -1])[:, 0]
         if not len(rising):
             return self
-        values_db, places_db = values_bc.T[rising], places_bc.T[rising]
+        values_db, positions_db = values_bc.T[rising], positions_bc.T[rising]
         order = strongest_first(values_db, self.values.shape[1])
-        news = Strongest(values_db.gather(1, order), numbers[order], places_db.gather(1, order))
+        news = Strongest(values_db.gather(1, order), numbers[order], positions_db.gather(1, order))
         better = self.only(rising).merged(news)
         changed = Strongest(self.values.clone(), self.pictures.clone(), self.positions.clone())
         changed.values[rising], changed.pictures[rising] = better.values, better.pictures

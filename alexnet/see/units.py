@@ -32,6 +32,11 @@ class Unit:
     row: int | None = None
     column: int | None = None
 
+    @property
+    def at(self) -> tuple[int, int] | None:
+        """Row and column, if it has them."""
+        return None if self.row is None or self.column is None else (self.row, self.column)
+
     def __str__(self) -> str:
         position = "" if self.row is None else f" at {self.row},{self.column}"
         return f"{self.layer} · {self.channel}{position}"

@@ -137,7 +137,7 @@ def excess_over_groups(run: Run, faces: Faces, layers: tuple[str, ...], mask: in
     return {key: np.array(values) for key, values in found.items()}
 
 
-def test_true_parts_correspond_more_than_random_places(trained: Trained) -> None:
+def test_true_parts_correspond_more_than_random_positions(trained: Trained) -> None:
     """Drawn faces that stand alike, 200 groups of five as in [Z], masks of 40 pixels, which cover an eye. By two
     standard errors over the groups, masking the same part changes the features more alike, at layers 5 and 7, than
 

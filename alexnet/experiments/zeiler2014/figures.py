@@ -172,11 +172,11 @@ DIAGNOSES: dict[str, tuple[str, Unit]] = {
 
 
 def _first_layer(lab: Lab, trial: Trial, seed: int) -> dict[str, float]:
-    found = diagnose(lab.opened_in_fp32(trial, seed).network).as_json()
-    share = found["mean_share"]
+    found = diagnose(lab.opened_in_fp32(trial, seed).network)
+    share = found.mean_share
     return {
-        "dominance": found["dominance"],
-        "dead": found["dead"] / found["filters"],
+        "dominance": found.dominance,
+        "dead": float(found.dead.double().mean()),
         "extreme": share["very_low"] + share["very_high"],
         "aliased": share["aliased"],
     }
