@@ -26,7 +26,8 @@ class Experiment:
     can't be estimated from the number of networks; `keypoints`: whether it uses pictures with key points;
     `ignored_settings`: those that have no effect, mostly because it has values of its own; `only`: whether some of its
     networks can be chosen; `record_size`: the side of the records, if it requires one. `changes`: the ablations, as
-    `Change` in ablations.py reads them; `numbers`: what else the paper prints.
+    `Change` in ablations.py reads them; `numbers`: what else the paper prints; `arguments`: what the
+    function is given besides the lab.
     """
 
     id: str
@@ -44,6 +45,7 @@ class Experiment:
     record_size: int | None = None
     changes: Sequence[dict[str, Any]] = ()
     numbers: Mapping[str, Any] = field(default_factory=dict)
+    arguments: Sequence[str] = ()
 
     def cost(self, seeds: int) -> str:
         """The number of networks to train, as text."""
@@ -52,7 +54,7 @@ class Experiment:
 
     def run(self, lab: "Lab") -> "Finding":
         module, name = self.function.rsplit(".", 1)
-        return getattr(import_module(module), name)(lab)
+        return getattr(import_module(module), name)(lab, *self.arguments)
 
 
 class Unsuited(UsageError):

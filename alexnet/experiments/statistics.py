@@ -29,21 +29,13 @@ RULE = (
 def margin_of(*samples: Sequence[float], pictures: int = 0) -> float:
     """The margin of the difference of the samples' means (of the mean, for one sample); at least two of so many
     `pictures`. A sample of one value adds nothing."""
-    student = float(stdtrit(_freedom(samples), 0.975))  # |t| that chance exceeds in 5 % of cases
-    return max(student * standard_error(*samples), 2 / pictures if pictures else 0.0)
-
-
-def standard_error(*samples: Sequence[float]) -> float:
-    """Of the difference of the samples' means, or of the mean of one."""
-    return sqrt(sum(variance(sample) / len(sample) for sample in samples if len(sample) > 1))
-
-
-def _freedom(samples: Sequence[Sequence[float]]) -> float:
-    """Degrees of freedom by Welch and Satterthwaite; 1 where there is no spread at all."""
-    # (Σ sᵢ²/nᵢ)² / Σ (sᵢ²/nᵢ)²/(nᵢ − 1)
     squares = [(variance(sample) / len(sample), len(sample) - 1) for sample in samples if len(sample) > 1]
-    whole, parts = sum(square for square, _ in squares) ** 2, sum(square**2 / freedom for square, freedom in squares)
-    return max(whole / parts, 1.0) if parts else 1.0
+    whole = sum(square for square, _ in squares)  # the squared standard error of the difference: Σ sᵢ²/nᵢ
+    # Degrees of freedom by Welch and Satterthwaite: (Σ sᵢ²/nᵢ)² / Σ (sᵢ²/nᵢ)²/(nᵢ − 1); 1 where there is no spread.
+    parts = sum(square**2 / freedom for square, freedom in squares)
+    freedom = max(whole**2 / parts, 1.0) if parts else 1.0
+    student = float(stdtrit(freedom, 0.975))  # |t| that chance exceeds in 5 % of cases
+    return max(student * sqrt(whole), 2 / pictures if pictures else 0.0)
 
 
 def higher(

@@ -1,6 +1,7 @@
 """What [A] says that each part of its network is worth: a network without it, compared with the network with it.
 
-published.toml lists the changes. All results share one base network. Values are shares, 0 to 1.
+published.toml lists the changes; where nothing else is measured ([A] §3.4, §7), `ablate` is the whole result. All
+results share one base network. Values are shares, 0 to 1.
 """
 
 from collections.abc import Mapping, Sequence
@@ -59,7 +60,11 @@ def ablate(lab: Lab, id: str) -> Finding:
             claim = f"{change.label}: the top-1 error is higher"
             verdicts.append(higher(claim, top1_of(found), top1_of(plain), pictures=lab.pictures))
         if change.overfits:
-            gaps = {one.label: _gaps(lab, one) for one in (base, trial)}
+            # How far the errors on new pictures are above those on training pictures, both with the centre view.
+            gaps = {
+                one.label: differences_of(lab.each_top1(one, views=1), lab.each_top1(one, views=1, split="train"))
+                for one in (base, trial)
+            }
             differences += [
                 Row(f"{label}: new minus training pictures, top-1", gap, None, "points") for label, gap in gaps.items()
             ]
@@ -85,12 +90,6 @@ def _differences(change: Change, found: Sequence[Errors], plain: Sequence[Errors
         lost = (mean(changed) - mean(usual),)
         rows.append(Row(f"{change.label} loses, {what}", lost, paper, "points", (), change.note, margin, len(usual)))
     return rows
-
-
-def _gaps(lab: Lab, trial: Trial) -> tuple[float, ...]:
-    """How far the errors on new pictures are above those on training pictures, both with the centre view."""
-    new, known = lab.each_top1(trial, views=1), lab.each_top1(trial, views=1, split="train")
-    return differences_of(new, known)
 
 
 def cut_off(lab: Lab, trials: Sequence[Trial]) -> tuple[str, ...]:
@@ -128,11 +127,6 @@ def response_normalisation(lab: Lab) -> Finding:
     if lab.store.size == cifar.SIDE and lab.settings.net is None:
         return cifar.normalisation(lab)
     return ablate(lab, "A/s3.3")
-
-
-def overlapping_pools(lab: Lab) -> Finding:
-    """[A] §3.4."""
-    return ablate(lab, "A/s3.4")
 
 
 # ── section 4: against overfitting ───────────────────────────────────────────────────────────────────────────────
@@ -176,11 +170,3 @@ def learning(lab: Lab) -> Finding:
     claim = "no weight decay: the error on the training pictures is higher"
     verdict = higher(claim, without[1], with_decay[1], pictures=len(lab.store.splits["train"]))
     return replace(found, rows=[*found.rows, *rows], verdicts=[verdict, *found.verdicts])
-
-
-# ── section 7: depth ─────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def depth(lab: Lab) -> Finding:
-    """[A] §7. Where columns met in the layer removed, they meet in the next one."""
-    return ablate(lab, "A/s7")

@@ -20,12 +20,6 @@ PRETRAINED = 2  # and two that were pre-trained
 FINE_TUNING = 0.1  # of the usual learning rate: runs 146-2012-*
 
 
-def wrong_classes(lab: Lab, classes: int = IMAGENET_CLASSES) -> str:
-    """Why the paper's numbers can't be compared with ours; empty if they can."""
-    ours = len(lab.store.class_ids)
-    return "" if ours == classes else f"the number is of {classes:,} classes, here are {ours:,}"
-
-
 def table1(lab: Lab) -> Finding:
     """[A] Table 1 and footnote 5; run 145-2010."""
     base, papers = lab.base(), published("A/table1")
@@ -45,7 +39,9 @@ def table1(lab: Lab) -> Finding:
 
 def reached(lab: Lab, claim: str, errors: Sequence[float], target: float, classes: int = IMAGENET_CLASSES) -> Verdict:
     """Whether errors on the measured pictures are as low as the paper's on pictures of so many `classes`."""
-    return reaches(claim, errors, target, pictures=lab.pictures, comparable=wrong_classes(lab, classes))
+    ours = len(lab.store.class_ids)
+    why = "" if ours == classes else f"the number is of {classes:,} classes, here are {ours:,}"
+    return reaches(claim, errors, target, pictures=lab.pictures, comparable=why)
 
 
 # ── Table 2 ──────────────────────────────────────────────────────────────────────────────────────────────────────

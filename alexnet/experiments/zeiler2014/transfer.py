@@ -26,22 +26,13 @@ OF_256 = 200
 LAST = "7"
 
 
-def table4(lab: Lab) -> Finding:
-    """[Z] Table 4. Besides the pre-training, a network is trained on each fold."""
-    return _pretrained_or_not(lab, "Z/table4")
-
-
-def table5(lab: Lab) -> Finding:
-    """[Z] Table 5."""
-    return _pretrained_or_not(lab, "Z/table5")
-
-
 def accuracies(id: str) -> dict[str, dict[int, float]]:
     """The paper's accuracies by training pictures per class, pre-trained and not."""
     return {what: {int(count): share for count, share in shares.items()} for what, shares in published(id).items()}
 
 
-def _pretrained_or_not(lab: Lab, id: str) -> Finding:
+def pretrained_or_not(lab: Lab, id: str) -> Finding:
+    """[Z] Tables 4 and 5, by their `id`. Besides the pre-training, a network is trained on each fold."""
     papers = accuracies(id)
     trial, counts, notes = _prepared(lab, tuple(papers["pre-trained"]))
     plan = TransferOptions(
