@@ -179,6 +179,7 @@ def masked(
 ) -> Float[Tensor, "P 3 S S"]:
     """The pictures, each with a square of `mask` pixels about its centre (x, y); what falls outside is cut off."""
     covered = inputs.clone()
+    # Inputs have lost the mean: 0 is the mean's level, and any other grey differs from pixel to pixel.
     fill = torch.zeros_like(inputs[0]) if grey is None else (grey - centre_mean(viewer)).to(inputs.dtype)
     for number, (x, y) in enumerate(centres.tolist()):
         left, top = round(x - mask / 2), round(y - mask / 2)

@@ -85,6 +85,7 @@ def diagnose(network: Network) -> Filters:
         raise UserError(f"{network.table.name}: its first layer is no convolution, so there are no filters to look at.")
     weights = network.get_parameter(f"{first.row.name}.weight").detach().float().cpu()
     energy, radius = spectrum(weights)
+    # Of each filter's energy; one without weights has 0 everywhere.
     share = energy / energy.sum(dim=(1, 2), keepdim=True).clamp_min(1e-30)
 
     def within(chosen: Tensor) -> Float[Tensor, "K"]:

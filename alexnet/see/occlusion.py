@@ -118,7 +118,7 @@ class Occluder:
                 self._followed(MapPatch(self._patches(tops[group], lefts[group]), tops[group], lefts[group]))
                 for group in groups
             ]
-            order = torch.cat(groups).argsort()
+            order = torch.cat(groups).argsort()  # the groups stand one after the other: back to the order asked for
             totals, entering = (torch.cat(found)[order] for found in zip(*parts, strict=True))
             for name, found in self.local.rest(entering):
                 if name == self.watched.layer:
@@ -137,6 +137,7 @@ class Occluder:
 
     def _patches(self, tops: Int[Tensor, "N"], lefts: Int[Tensor, "N"]) -> Float[Tensor, "N 3 h w"]:
         size = self.square.size
+        # Views of the grey picture at every position; only those asked for are copied.
         unfolded = self.grey.unfold(1, size, 1).unfold(2, size, 1)
         return unfolded[:, tops, lefts].transpose(0, 1)
 

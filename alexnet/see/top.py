@@ -98,6 +98,7 @@ class Strongest:
         """The strongest of these and of a batch's maps, (B, C, H, W) or (B, C); `numbers`: the pictures'."""
         values_bc, positions_bc = (of_maps.cpu() for of_maps in peaks(maps))
         values_bc = values_bc.float()
+        # After some batches few channels have a picture above the weakest that they keep: only those are sorted.
         rising = torch.nonzero(values_bc.amax(dim=0) >= self.values[:, -1])[:, 0]
         if not len(rising):
             return self
@@ -119,6 +120,7 @@ def strongest_first(values: Float[Tensor, "D B"], count: int) -> Int[Tensor, "D 
     the first first. The head of a stable sort, which would sort the rest too."""
     bits = (values + 0.0).view(torch.int32).long()  # + 0.0: there is one zero
     rising = torch.where(bits < 0, bits ^ 0x7FFF_FFFF, bits)  # as the values do, negative ones too
+    # With its column in the lower half every key is another, so that `topk`, which is not stable, has no choice.
     unlike = (rising << 32) - torch.arange(values.shape[1])
     return unlike.topk(min(count, values.shape[1]), dim=1).indices
 

@@ -68,6 +68,7 @@ def class_share(best: Strongest, labels: np.ndarray) -> float:
 
 
 def share_by_chance(labels: np.ndarray) -> float:
+    # By simulation: how often the most frequent class of nine falls by chance has no short formula.
     random = np.random.default_rng(0)
     kept = min(KEPT, len(labels))
     drawn = (labels[random.choice(len(labels), kept, replace=False)] for _ in range(BY_CHANCE))

@@ -39,6 +39,7 @@ def right_first(lab: Lab, run: Run, wanted: int) -> np.ndarray:
     """Numbers of so many pictures of the measured split, evenly spread: those that the run gets right in the centre
     view, and after them, where there are too few, others."""
     split = lab.store.splits[lab.split]
+    # Four times as many are looked at: a network that errs in three of four has enough right ones among them.
     spread = np.array(evenly_spread(len(split), 4 * wanted))
     answers = run.viewer.probabilities(torch.from_numpy(split.read(spread))).argmax(dim=1).numpy()
     right, wrong = (spread[chosen] for chosen in (answers == split.labels[spread], answers != split.labels[spread]))

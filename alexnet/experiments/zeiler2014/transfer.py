@@ -127,7 +127,7 @@ def _without_duplicates(lab: Lab, pretraining: Store) -> tuple[Store, str]:
     note = f"{counted(len(found), 'picture')} left out of the pre-training set: near-duplicates are in the other one."
     if not found:
         return pretraining, note
-    kept, first = {}, 0
+    kept, first = {}, 0  # the pool numbers the pictures of all splits through
     for split, pictures in pretraining.splits.items():
         kept[split] = [number for number in range(first, first + len(pictures)) if number not in found]
         first += len(pictures)
