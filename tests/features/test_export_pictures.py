@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -215,6 +216,15 @@ def make_store(tmp_path: Path) -> Callable[..., Path]:
         return prepare(open_source(folder), folder / "store", size=size).path
 
     return make
+
+
+def test_a_full_temporary_folder(run: Run, store: Store, tmp_path: Path, monkeypatch, capsys) -> None:
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
+    arguments = ["export", str(run.path), "--to", "onnx", "--int8", str(store.path), "--out", str(tmp_path / "a.onnx")]
+    assert cli.main(arguments) == 1
+    assert re.search(r"quantising takes .* too little\. Set the environment variable TMPDIR", capsys.readouterr().err)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_int8_refuses(run: Run, store: Store, make_store, tmp_path: Path, capsys) -> None:

@@ -1,14 +1,16 @@
 """A graph with int8 weights and activations (onnxruntime's static quantisation): a quarter of the size."""
 
-import tempfile
 from collections.abc import Iterable
-from pathlib import Path
 
 import numpy as np
 import onnx
 import onnxruntime
 from onnxruntime import quantization
 from onnxruntime.quantization.quant_utils import add_pre_process_metadata
+
+from alexnet.files.atomic import space_checked
+from alexnet.files.temporary import TemporaryFolder
+from alexnet.text import in_bytes
 
 
 class _Batches(quantization.CalibrationDataReader):
@@ -27,8 +29,11 @@ def quantised(model: onnx.ModelProto, batches: Iterable[np.ndarray]) -> onnx.Mod
     tagged = onnx.ModelProto()
     tagged.CopyFrom(model)
     add_pre_process_metadata(tagged)  # without this tag onnxruntime advises to do what follows
-    with tempfile.TemporaryDirectory(prefix="alexnet-") as folder:
-        prepared, out = Path(folder) / "prepared.onnx", Path(folder) / "int8.onnx"
+    with TemporaryFolder("alexnet-int8-") as folder:
+        needed = 4 * tagged.ByteSize()  # prepared, with inferred shapes, with measuring nodes, in int8
+        remedy = ". Set the environment variable TMPDIR to a folder on another disk."
+        space_checked(folder, needed, f"quantising takes {in_bytes(needed)}", remedy)
+        prepared, out = folder / "prepared.onnx", folder / "int8.onnx"
         options = onnxruntime.SessionOptions()
         options.optimized_model_filepath = str(prepared)  # here the weights of each column are a constant
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
