@@ -11,7 +11,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 .DEFAULT_GOAL := help
 
 demo: $(VENV)/installed-core  ## draw pictures, train on them, measure, predict, report
-	$(BIN)/alexnet demo
+	$(BIN)/alexnet demo $(DEMO)
 
 test: export PYTHONDONTWRITEBYTECODE :=  # compiled once, for all the processes that the tests start
 test: $(VENV)/installed-test  ## the test suite, a file at a time on each of up to four cores

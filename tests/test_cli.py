@@ -697,8 +697,9 @@ def test_the_demo_runs_its_command_lines_in_order_and_shows_them(
 ) -> None:
     done: list[list[str]] = []
     monkeypatch.setattr(demo, "execute", done.append)
-    assert cli.main(["demo", "--out", str(tmp_path)]) == 0
+    assert cli.main(["demo", "--out", str(tmp_path), "--epochs", "3"]) == 0
     assert [line[0] for line in done] == ["prepare", "train", "evaluate", "predict", "report"]
+    assert done[1][done[1].index("--epochs") + 1] == "3"
     shown = [line.removeprefix("$ ") for line in capsys.readouterr().err.splitlines() if line.startswith("$ ")]
     assert shown == [f"alexnet {shlex.join(line)}" for line in done]
     for name, *options in done:

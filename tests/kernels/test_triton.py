@@ -15,9 +15,12 @@ CASES = Path(__file__).with_name("triton_cases.py")
 needs_triton = pytest.mark.skipif(find_spec("triton") is None, reason="triton is not installed (pip install triton)")
 
 
-def run_cases(**environment: str) -> None:
+INTERPRETED = {"TRITON_INTERPRET": "1", "ALEXNET_TRITON_DEVICE": "cpu", "CUDA_VISIBLE_DEVICES": ""}
+
+
+def run_cases(*options: str, **environment: str) -> None:
     """Run triton_cases.py and show what it says if a case fails, or if none ran."""
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-x", str(CASES)]
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-x", *options, str(CASES)]
     outcome = subprocess.run(
         command, env=os.environ | environment, capture_output=True, text=True, timeout=1200, cwd=CASES.parents[2]
     )
@@ -27,7 +30,13 @@ def run_cases(**environment: str) -> None:
 
 @needs_triton
 def test_kernels_in_the_interpreter():
-    run_cases(TRITON_INTERPRET="1", ALEXNET_TRITON_DEVICE="cpu", CUDA_VISIBLE_DEVICES="")
+    run_cases(**INTERPRETED)
+
+
+@needs_triton
+@pytest.mark.long
+def test_every_kernel_in_every_arithmetic_in_the_interpreter():
+    run_cases("-m", "long", **INTERPRETED)
 
 
 @needs_triton

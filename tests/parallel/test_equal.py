@@ -10,7 +10,7 @@ from processes import together
 from steps import Case, Outcome, toy, train, train_apart
 
 from alexnet.nets import zoo
-from alexnet.nets.table import BatchNorm, Table, change, insert_after
+from alexnet.nets.table import BatchNorm, Table, change, insert_after, with_width
 from alexnet.train.options import TrainOptions
 from alexnet.train.schedule import Rates
 from alexnet.train.update import Lars
@@ -83,9 +83,11 @@ def test_three_updates_in_fp32(processes: int, options: TrainOptions) -> None:
     assert largest_difference(train(case), together(processes, train_apart, case)[0]) < 1e-5
 
 
-def test_the_whole_alexnet_in_columns() -> None:
-    """[A] at its size, fp32, two updates of a few pictures."""
-    case = Case(zoo.ALEXNET, COLUMNS, torch.float32, updates=2, batches=(2,), classes=1000)
+@pytest.mark.parametrize("width", [0.25, pytest.param(1.0, marks=pytest.mark.long)])
+def test_the_whole_alexnet_in_columns(width: float) -> None:
+    """[A] with all its layers, fp32, two updates of a few pictures; at its size in the long form."""
+    table = with_width(zoo.ALEXNET, width)
+    case = Case(table, COLUMNS, torch.float32, updates=2, batches=(2,), classes=1000)
     alone, apart = train(case), together(2, train_apart, case)
     assert largest_difference(alone, apart[0]) < 1e-5
     assert np.abs(alone.weights["velocity/conv1.weight"]).max() > 1e-6

@@ -24,7 +24,9 @@ from alexnet.train.options import TrainOptions
 from alexnet.train.stop import SIGNALS, Interrupted, stop_signals
 
 # Mirrored, stripes at 45° turn into another class.
-SMALL = {"net": "toy", "epochs": 3, "batch": 32, "precision": "fp32", "threads": 1, "mirror": False}
+SMALL = {
+    "net": "toy", "width": 0.5, "epochs": 3, "batch": 32, "precision": "fp32", "threads": 1, "mirror": False,
+}  # fmt: skip
 
 
 def options(**changes: object) -> TrainOptions:
@@ -532,17 +534,17 @@ def test_another_store_or_option_is_refused_for_an_ended_run_too(store: Store, u
 
 
 def test_the_network_of_the_run_started_from_is_taken(store: Store, run_folder: Path, unbroken: Path) -> None:
-    plain = {name: value for name, value in SMALL.items() if name != "net"}
+    plain = {name: value for name, value in SMALL.items() if name not in ("net", "width")}
     run = train(store, run_folder, TrainOptions(**plain, start_from=unbroken, freeze="conv1-fc7"), quiet=True)  # type: ignore[arg-type]
     assert run.table.rows[:-1] == RunFolder.open(unbroken).table.rows[:-1]
     with pytest.raises(UserError, match="Leave out --net and --width"):
-        train(store, run_folder / "other", options(start_from=unbroken, width=0.5), quiet=True)
+        train(store, run_folder / "other", options(start_from=unbroken, width=0.25), quiet=True)
 
 
 def test_frozen_batch_norm_stays_as_it_is(store: Store, run_folder: Path) -> None:
     small = options(net="alexnet-bn", width=0.1, input_size=40, epochs=1)
     first = train(store, run_folder / "a", small, quiet=True)
-    kept = options(net=None, input_size=40, epochs=1, start_from=first.path, freeze="conv1-conv5")
+    kept = options(net=None, width=1.0, input_size=40, epochs=1, start_from=first.path, freeze="conv1-conv5")
     second = train(store, run_folder / "b", kept, quiet=True)
     before, after = first.network.state_dict(), second.network.state_dict()
     frozen = [name for name in before if not name.startswith("fc")]

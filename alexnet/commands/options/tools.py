@@ -48,6 +48,8 @@ class Demo:
 
     out: Annotated[Path, arg(metavar="FOLDER")] = Path("demo")
     """Where everything goes: pictures, store, run and report."""
+    epochs: int = 28
+    """Of the training. Fewer are enough to see whether everything works."""
 
 
 @dataclass(frozen=True)
