@@ -264,7 +264,7 @@ def logs(folder: Path) -> Target:
             history.curve(name)
         state_of(OpenNetwork("own", "run", "1", asked), history)
         Subject.of(None, run, 1, None)
-        _ = headline(history, {}), about_run(asked, history, None)
+        _ = headline(asked, history, {}), about_run(asked, history, None)
         return [day(when) for when in (history.began, history.last) if when], verify._found(
             "x", partial(check_log, RunFolder(run, asked.config))
         )
