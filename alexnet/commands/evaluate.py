@@ -44,6 +44,6 @@ def run(options: Evaluate) -> None:
     for note in text.notes_on(evaluations[options.views]):
         say(note)
     if options.json:
-        print(json.dumps(text.evaluation_as_json(evaluations), indent=1))
+        print(json.dumps(text.evaluation_as_json(evaluations, store.splits[options.split].keys), indent=1))
     else:
         print(text.describe_evaluation(evaluations))

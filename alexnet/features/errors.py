@@ -21,7 +21,7 @@ from alexnet.files.atomic import write_atomically
 from alexnet.files.schema import to_json
 from alexnet.isolation import isolated
 from alexnet.measure.accuracy import describe_errors as with_interval
-from alexnet.measure.evaluation import evaluate_run, split_of
+from alexnet.measure.evaluation import WrongPicture, evaluate_run, filled_splits, split_of
 from alexnet.measure.run import Run, check_views
 from alexnet.report.results import Folder
 from alexnet.text import printable, table
@@ -32,50 +32,28 @@ NEAREST = 3
 
 
 @dataclass(frozen=True)
-class WrongPicture:
-    """A picture whose most probable class is not its own: its file in the source, its number in the split, its class
-    and the one answered, their probabilities (0 to 1), and the files and classes of its nearest training pictures."""
+class Explained(WrongPicture):
+    """A wrong picture with the files and classes of its nearest training pictures."""
 
-    file: str
-    index: int
-    true: str
-    answered: str
-    true_probability: float
-    answered_probability: float
     nearest: tuple[tuple[str, str], ...] = ()
 
 
 @isolated()
 def find_errors(
     run: Run, store: Store, split: str = "val", views: int = 10, progress: Progress | None = None
-) -> tuple[list[WrongPicture], int]:
+) -> tuple[list[Explained], int]:
     """The wrong pictures of a split, the lowest probability of the true class first, and the number of all pictures.
 
     Neighbours are the training pictures with the largest cosine between the last hidden layer's values, taken about
     their mean. Raises UserError as `evaluate_run` does."""
     check_views(views)
-    _, judged = evaluate_run(
-        run.folder, run.viewer, store, split=split, views=(views,), progress=progress, keep_probabilities=True
-    )
-    assert judged is not None
-    answered = judged.values.argmax(axis=1)
-    true_probability = judged.values[np.arange(len(answered)), judged.labels]
-    wrong = np.flatnonzero(answered != judged.labels)
-    wrong = wrong[np.argsort(true_probability[wrong], kind="stable")]
-    nearest = _nearest(run, store, split, wrong) if "train" in store.splits and len(wrong) else [()] * len(wrong)
-    names = run.class_names
-    return [
-        WrongPicture(
-            file=str(judged.keys[number]),
-            index=int(number),
-            true=names[judged.labels[number]],
-            answered=names[answered[number]],
-            true_probability=float(true_probability[number]),
-            answered_probability=float(judged.values[number, answered[number]]),
-            nearest=neighbours,
-        )
-        for number, neighbours in zip(wrong.tolist(), nearest, strict=True)
-    ], len(answered)
+    found, _ = evaluate_run(run.folder, run.viewer, store, split=split, views=(views,), progress=progress)
+    wrong = found[views].wrong(store.splits[split].keys)
+    numbers = np.array([one.index for one in wrong])
+    compared = len(wrong) > 0 and "train" in filled_splits(store)
+    nearest = _nearest(run, store, split, numbers) if compared else [()] * len(wrong)
+    explained = [Explained(**vars(one), nearest=near) for one, near in zip(wrong, nearest, strict=True)]
+    return explained, len(store.splits[split])
 
 
 def _nearest(run: Run, store: Store, split: str, wrong: np.ndarray) -> list[tuple[tuple[str, str], ...]]:
@@ -97,7 +75,7 @@ def _directions(values_nd: np.ndarray) -> np.ndarray:
     return values_nd / np.linalg.norm(values_nd, axis=1, keepdims=True).clip(1e-12)
 
 
-def describe_errors(errors: Sequence[WrongPicture], pictures: int) -> str:
+def describe_errors(errors: Sequence[Explained], pictures: int) -> str:
     """The number of wrong pictures, with the 95 % interval of their share, and a line for each."""
     rows = [
         (
@@ -113,7 +91,7 @@ def describe_errors(errors: Sequence[WrongPicture], pictures: int) -> str:
 
 
 def write_errors(
-    errors: Sequence[WrongPicture], run: Run, store: Store, split: str, out: Path, chosen_by: Sequence[str | None] = ()
+    errors: Sequence[Explained], run: Run, store: Store, split: str, out: Path, chosen_by: Sequence[str | None] = ()
 ) -> list[Path]:
     """Write errors-SPLIT.csv, .json and, of the worst 24, a contact sheet .png into the folder `out`; errors that are
     `chosen_by` other classes get other names. Raises UserError if a file there was not written by this function."""
@@ -128,7 +106,7 @@ def write_errors(
     return folder.written
 
 
-def _as_csv(errors: Sequence[WrongPicture]) -> str:
+def _as_csv(errors: Sequence[Explained]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     nearest = [word for number in range(1, NEAREST + 1) for word in (f"nearest {number}", f"its class {number}")]
@@ -140,7 +118,7 @@ def _as_csv(errors: Sequence[WrongPicture]) -> str:
     return text.getvalue()
 
 
-def _sheet(errors: Sequence[WrongPicture], store: Store, split: str) -> Figure:
+def _sheet(errors: Sequence[Explained], store: Store, split: str) -> Figure:
     """The wrong pictures with their neighbours; those of the true class have a frame."""
     train = store.splits["train"]
     number_of = {str(key): number for number, key in enumerate(train.keys)}

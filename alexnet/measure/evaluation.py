@@ -62,6 +62,19 @@ class Averages:
     macro_f1: float
 
 
+@dataclass(frozen=True)
+class WrongPicture:
+    """A picture whose most probable class is not its own: its file in the source, its number in the split, its class
+    and the one answered, and their probabilities (0 to 1)."""
+
+    file: str
+    index: int
+    true: str
+    answered: str
+    true_probability: float
+    answered_probability: float
+
+
 @dataclass(frozen=True, eq=False)
 class Evaluation:
     """A network's results on a set of pictures, in the set's order.
@@ -172,6 +185,22 @@ class Evaluation:
         pictures = np.bincount(self.labels, minlength=len(self.class_ids))
         found = [Confusion(true, taken, count, int(pictures[true])) for (true, taken), count in pairs.items()]
         return tuple(sorted(found, key=lambda c: (-c.count, c.pictures, c.true, c.predicted))[:most])
+
+    def wrong(self, files: Sequence[str]) -> list[WrongPicture]:
+        """The wrong pictures, the lowest probability of the true class first. `files`: the names of all pictures."""
+        numbers = np.flatnonzero(self.labels != self.predicted)
+        names, own = self.class_names, np.exp(-self.nlls)
+        return [
+            WrongPicture(
+                str(files[number]),
+                number,
+                names[self.labels[number]],
+                names[self.predicted[number]],
+                float(own[number]),
+                float(self.confidences[number]),
+            )
+            for number in numbers[np.argsort(-self.nlls[numbers], kind="stable")].tolist()
+        ]
 
 
 def judge(probabilities: torch.Tensor, labels: torch.Tensor) -> Judged:

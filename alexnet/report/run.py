@@ -5,7 +5,7 @@ Everything in it is computed from the run folder and the store: made again, it i
 
 import io
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,6 @@ import numpy as np
 from PIL import Image
 
 from alexnet.data.batches import Progress
-from alexnet.data.order import epoch_order
 from alexnet.data.store.read import Store
 from alexnet.files.atomic import write_atomically
 from alexnet.files.outputs import refuse_foreign
@@ -32,9 +31,11 @@ from alexnet.report.html import render
 from alexnet.report.recipe import recipe_text, repeating_command
 from alexnet.report.text import CLASS_COLUMNS, NOT_SEEN, averages_line, class_cells, notes_on
 from alexnet.runs.history import History, read_history, validation_of
+from alexnet.text import printable
 
 SHOWN_PICTURES = 8  # [A] Fig. 4, left
 PAIRS = 20
+UNJUDGED = {"confusion": None, "notes": ()}
 ENLARGED_BELOW = 64
 """Records smaller than this, in pixels, are kept as PNG: JPEG's blocks would show."""
 
@@ -56,10 +57,13 @@ def write_report(
     path, images = run.path / "report.html", Images(run.path / "figures")
     refuse_foreign(path, "report", "")
     history = read_history(run.path / "log.jsonl")
-    evaluations, shown = dict[int, Evaluation](), ()
+    evaluations, shown = dict[int, Evaluation](), list[tuple[str, Shown]]()
     if store is not None:
         evaluations, _ = evaluate_run(run.folder, run.viewer, store, split=split, views=(1, 10), progress=progress)
-        shown = choose_pictures(run, store, split)
+        worst = evaluations[10].wrong(split_of(store, split).keys)[:SHOWN_PICTURES]
+        numbers = np.array([one.index for one in worst], np.int64)
+        files = [one.file for one in worst]
+        shown = list(zip(files, predicted_pictures(run, store, split, numbers), strict=True))
         if say:
             for note in notes_on(evaluations[10]):
                 say(note)
@@ -72,9 +76,9 @@ def write_report(
         if history.epochs
         else {},
         kernels=kernels(run, images),
-        shown=[(record_file(one.pixels), one) for one in shown],
+        shown=[(printable(file), record_file(one.pixels), one) for file, one in shown],
         split=split,
-        **judgement(run, evaluations[10], shown, images) if evaluations else {"confusion": None, "notes": ()},
+        **(judgement(run, evaluations[10], [one for _, one in shown], images) if evaluations else UNJUDGED),
     )
     images.remove_stale()
     write_atomically(path, page)
@@ -84,10 +88,9 @@ def write_report(
 # ── what the template run.html shows ─────────────────────────────────────────────────────────────────────────────
 
 
-def choose_pictures(run: Run, store: Store, split: str) -> tuple[Shown, ...]:
-    """Eight pictures of a split, the same ones each time, with their ten-view predictions."""
+def predicted_pictures(run: Run, store: Store, split: str, chosen: np.ndarray) -> tuple[Shown, ...]:
+    """The `chosen` pictures of a split, by number, with their ten-view predictions."""
     pictures = split_of(store, split)
-    chosen = epoch_order(len(pictures), seed=0, epoch=0)[:SHOWN_PICTURES]
     records, outputs = pictures.read(chosen), class_map(run.folder, store, pictures)
     named = (Named(pictures.keys[int(place)], record) for place, record in zip(chosen, records, strict=True))
     predictions = [found for found in run.predictor.each(named) if isinstance(found, Prediction)]
@@ -135,6 +138,7 @@ def about_run(run: Run, history: History, store: Store | None) -> dict[str, Any]
         "recipe": recipe_text(run, history),
         "command": repeating_command(run, store),
         "command_with_store": f"alexnet report {shlex.quote(str(run.path))} --store STORE",
+        "command_errors": shlex.join(["alexnet", "errors", str(run.path), str(store.path) if store else "STORE"]),
         "run_notes": history.notes,
     }
 
@@ -180,9 +184,10 @@ def kernels(run: Run, images: "Images") -> dict[str, Any]:
     return {"conv": first, "blocks": [(len(block), png_of(drawing.kernel_mosaic(block))) for block in blocks]}
 
 
-def judgement(run: Run, judged: Evaluation, shown: tuple[Shown, ...], images: "Images") -> dict[str, Any]:
+def judgement(run: Run, judged: Evaluation, shown: Sequence[Shown], images: "Images") -> dict[str, Any]:
     """Confusions and the table of classes; the pictures go to a file."""
-    images.write("pictures", png_of(figures.pictures_figure(shown), "report"))
+    if shown:
+        images.write("pictures", png_of(figures.pictures_figure(shown), "report"))
     names, has_ids = run.class_names, run.class_ids != run.class_names
     confused = [
         (names[x.true], names[x.predicted], f"{x.count:,}", f"{x.pictures:,}", f"{x.count / x.pictures:.1%}")

@@ -149,8 +149,9 @@ def confusions(evaluation: Evaluation, views: str) -> str:
     return f"Most confused ({views}): true class → taken for\n" + table(("", "", ""), cells)
 
 
-def evaluation_as_json(evaluations: dict[int, Evaluation]) -> dict[str, Any]:
-    """All figures as plain values: shares 0 to 1, counts exact, nll in nats."""
+def evaluation_as_json(evaluations: dict[int, Evaluation], files: Sequence[str]) -> dict[str, Any]:
+    """All figures as plain values: shares 0 to 1, counts exact, nll in nats; the wrong pictures, worst first. `files`:
+    the names of all pictures."""
     fullest = evaluations[max(evaluations)]
     ids = fullest.class_ids
     seen, unseen = fullest.seen, {number: one.unseen for number, one in evaluations.items()}
@@ -173,6 +174,7 @@ def evaluation_as_json(evaluations: dict[int, Evaluation]) -> dict[str, Any]:
             {"true": ids[pair.true], "predicted": ids[pair.predicted], "count": pair.count, "pictures": pair.pictures}
             for pair in fullest.confused(len(ids) ** 2)
         ],
+        "wrong": list(map(to_json, fullest.wrong(files))),
     }
 
 

@@ -181,7 +181,7 @@ class RunCache:
         run, store, split = self.opened.run, self.prepared.store, self.prepared.split
         found, _ = evaluate_run(run.folder, run.viewer, store, split=split, views=VIEWS, progress=progress)
         about = self.about | {"temperature": self._temperature}
-        numbers = sealed({"about": about, "numbers": evaluation_as_json(found)})
+        numbers = sealed({"about": about, "numbers": evaluation_as_json(found, self.split.keys)})
         write_atomically(self.path("evaluation"), json_bytes(numbers))
 
     def _compute_evolution(self, progress: Progress) -> None:

@@ -174,7 +174,17 @@ def test_the_command_line_prints_what_python_gives(run: Run, store: Store, tmp_p
     assert (ten["top1_errors"], ten["pictures"], ten["nll"]) == (found.counts.top1_errors, 60, found.nll)
     assert [row["top1_errors"] for row in told["per_class"]] == [row.top1_errors for row in found.per_class]
     assert sum(pair["count"] for pair in told["confused"]) == found.counts.top1_errors
-    assert Probabilities.load(kept).values.shape == (60, 4)
+    saved, keys = Probabilities.load(kept), list(store.splits["val"].keys)
+    assert saved.values.shape == (60, 4)
+    own = saved.values[np.arange(60), saved.labels]
+    missed = np.flatnonzero(saved.values.argmax(axis=1) != saved.labels)
+    assert [one["file"] for one in told["wrong"]] == [keys[n] for n in missed[np.argsort(own[missed], kind="stable")]]
+    for one in told["wrong"]:
+        place = one["index"]
+        assert (one["true"], one["file"]) == (run.class_names[saved.labels[place]], keys[place])
+        assert one["answered"] == run.class_names[saved.values[place].argmax()]
+        assert one["answered_probability"] == pytest.approx(saved.values[place].max())
+        assert one["true_probability"] == pytest.approx(own[place], rel=1e-6)
     assert main([*common, "--views", "1"]) == 0
     text = capsys.readouterr().out
     assert f"{run.evaluate(store, views=1).counts.top1_errors} of 60" in text

@@ -14,6 +14,7 @@ from PIL import Image
 from alexnet.cli import main
 from alexnet.data.store.read import Store
 from alexnet.errors import UserError
+from alexnet.measure.evaluation import Evaluation
 from alexnet.measure.run import Run
 from alexnet.report.drawing import columns_mosaic, kernel_mosaic
 from alexnet.report.recipe import repeating_command
@@ -114,6 +115,25 @@ def test_it_tells_what_was_measured(page: Page, run: Run, store: Store) -> None:
     assert "2012-09-18" in page.text
     assert "41,706" not in page.text
     assert f"{sum(w.numel() for w in run.network.parameters()):,}" in page.text
+
+
+def test_it_shows_the_worst_wrong_pictures_with_files_and_both_classes(page: Page, run: Run, store: Store) -> None:
+    wrong = run.evaluate(store, views=10).wrong(store.splits["val"].keys)
+    assert len(wrong) > 8
+    places = [page.text.index(one.file) for one in wrong[:8]]
+    assert places == sorted(places)
+    assert not any(one.file in page.text for one in wrong[8:])
+    for one, place in zip(wrong, places, strict=False):
+        assert page.text[:place].endswith(f"{one.true}taken for {one.answered}")
+    assert f" {store.path} --split val" in page.text
+
+
+def test_it_says_that_every_picture_was_recognised(run: Run, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Evaluation, "wrong", lambda *_: [])
+    text = Page(write_report(run, store)).text
+    assert "None: every picture of split “val” was recognised." in text
+    assert "Confusions" in text
+    assert not (run.path / "figures" / "pictures.png").exists()
 
 
 def test_figures_are_pictures_of_sane_size_with_something_in_them(page: Page, run: Run) -> None:

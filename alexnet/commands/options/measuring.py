@@ -40,7 +40,8 @@ class Evaluate:
     too."""
     split: SplitOption = "val"
     json: bool = False
-    """Print one JSON object: shares from 0 to 1, counts, nll in nats, every class and every confused pair."""
+    """Print one JSON object: shares from 0 to 1, counts, nll in nats, every class, every confused pair and every wrong
+    picture, worst first."""
     save_probabilities: SaveProbabilities = None
     compute: ComputeOptions = Compute()
 
@@ -165,8 +166,8 @@ class Average:
 class Report:
     """Write a run's report into its folder: one page that opens offline, and its figures as PNG.
 
-    Curves, first-layer kernels, network, recipe; with a store also accuracy by centre and ten views, pictures with
-    their labels, confusions and the table of classes.
+    Curves, first-layer kernels, network, recipe; with a store also accuracy by centre and ten views, the worst wrong
+    pictures, confusions and the table of classes.
 
     Examples:
         alexnet report runs/photos    # with the store it was trained on, if that still exists

@@ -11,6 +11,7 @@ import numpy as np
 import torch.nn.functional as F
 from torch import Tensor
 
+from alexnet.data.order import epoch_order
 from alexnet.data.store.read import StoreSplit
 from alexnet.experiments import charts
 from alexnet.experiments.finding import Finding, Row, Verdict, differences_of, in_points
@@ -24,7 +25,7 @@ from alexnet.features.similar.sheet import contact_sheet
 from alexnet.measure.run import Run
 from alexnet.report.drawing import columns_mosaic
 from alexnet.report.figures import pictures_figure
-from alexnet.report.run import choose_pictures
+from alexnet.report.run import SHOWN_PICTURES, predicted_pictures
 from alexnet.see.forward_pass import inputs_of
 
 # ── Figure 1 ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -276,7 +277,8 @@ def share_of_same_class(order: np.ndarray, labels: np.ndarray, known_labels: np.
 
 def _fig4_drawings(lab: Lab, base: Trial) -> list[charts.Drawing]:
     run, train, test = lab.opened(base, 0), lab.store.splits["train"], lab.store.splits[lab.split]
-    labels = pictures_figure(choose_pictures(run, lab.store, lab.split))
+    drawn = epoch_order(len(test), seed=0, epoch=0)[:SHOWN_PICTURES]
+    labels = pictures_figure(predicted_pictures(run, lab.store, lab.split, drawn))
     chosen = np.linspace(0, len(test) - 1, QUERIES).astype(int)
     order, _ = nearest(features_of(run, test, indices=chosen), features_of(run, train), NEIGHBOURS)
     found = np.stack([train.read(row) for row in order])
