@@ -11,6 +11,7 @@ The rules, so that no picture is changed silently (``Decoded.notes`` names each 
 - EXIF orientation is not applied unless asked for: the pictures of 2012 were not rotated. TIFF's own
   orientation tag is part of the format and always applied.
 - Of an animation, a multi-page TIFF or a stereo pair the first frame counts.
+- Of a picture three times as long as wide, or more, the square record keeps a third or less.
 - A picture that is damaged or cut short is refused, never filled up with grey. (libjpeg mends some kinds of
   damage silently; such files cannot be distinguished from intact ones.)
 - With ``scaled``, a JPEG much larger than its record is decoded at 1/2, 1/4 or 1/8 of its size.
@@ -50,6 +51,9 @@ LIMIT_PIXELS = 178_956_970
 SCALED_MARGIN = 2
 """Record sides that a JPEG decoded at a reduced scale keeps, so that the filter still has something to average: with 1
 the records of large ImageNet pictures differ by 2.0 levels on average, with 2 by 0.5."""
+
+ELONGATED = 3
+ELONGATED_NOTE = "elongated: a third of it or less is kept"
 
 # Raster pictures only, recognised by their first bytes, decoded in this process. AVIF only from Pillow 11.2 on.
 FORMATS = tuple(
@@ -137,17 +141,22 @@ def make_record(
     SCALED_MARGIN · ``size``. Faster for large pictures, and not the same pixels. Raises ``Undecodable``.
     """
     if isinstance(picture, Decoded):
-        return Decoded(to_record(picture.pixels, size, resample), picture.notes)
+        notes = (*picture.notes, *_on_shape(*picture.pixels.shape[:2]))
+        return Decoded(to_record(picture.pixels, size, resample), notes)
     if isinstance(picture, np.ndarray):
-        return Decoded(to_record(picture, size, resample), ())
+        return Decoded(to_record(picture, size, resample), _on_shape(*picture.shape[:2]))
     _check_size(size)
     at_least = SCALED_MARGIN * size if scaled else None
     with _faults_as_undecodable(picture, name) as notes:
         rgb = _rgb_picture(picture, name, exif, limit_pixels, notes, at_least)
     try:  # resized from Pillow's own memory: the whole picture never becomes an array
-        return Decoded(square(rgb, size, resample), tuple(notes))
+        return Decoded(square(rgb, size, resample), (*notes, *_on_shape(*rgb.size)))
     except MemoryError:
         raise Undecodable(NO_MEMORY, name) from None
+
+
+def _on_shape(*sides: int) -> tuple[str, ...]:
+    return (ELONGATED_NOTE,) if max(sides) >= ELONGATED * min(sides) else ()
 
 
 def picture_size(data: bytes, name: str = "") -> tuple[int, int]:

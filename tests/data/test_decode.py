@@ -21,7 +21,7 @@ from PIL import GifImagePlugin, Image, ImageFile, PngImagePlugin, TiffImagePlugi
 
 from alexnet.errors import UserError
 from alexnet.images import pillow
-from alexnet.images.decode import Decoded, Undecodable, decode, make_record, to_record
+from alexnet.images.decode import ELONGATED_NOTE, Decoded, Undecodable, decode, make_record, to_record
 from alexnet.images.resample import FILTERS, Resample
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -558,7 +558,8 @@ def in_two_steps_or_refusal(
         found = decode(data, name, **options)
     except Undecodable as refusal:
         return None, str(refusal)
-    return to_record(found.pixels, size, resample), found.notes
+    shape = found.pixels.shape[:2]
+    return to_record(found.pixels, size, resample), (*found.notes, *([ELONGATED_NOTE] * (max(shape) >= 3 * min(shape))))
 
 
 def assert_the_same_at_once(data: bytes, name: str, **options: Any) -> None:

@@ -25,7 +25,7 @@ from alexnet.data.store.statistics import no_sums, sums_of
 from alexnet.errors import UsageError, UserError
 from alexnet.files import growing
 from alexnet.images import compiled
-from alexnet.images.decode import Undecodable, decode, to_record
+from alexnet.images.decode import ELONGATED_NOTE, Undecodable, decode, to_record
 
 SIZE = 24
 BAD = b"<html>not a picture</html>"
@@ -229,6 +229,8 @@ def test_odd_files_are_reported_in_order(tmp_path: Path, make_source: MakeSource
     odd = {("train", 7): BAD, ("train", 3): b"", ("val", 1): b"\xff\xd8\xff", ("train", 5): grey, ("val", 0): png()}
     store = prepare(make_source(odd), tmp_path / "store", size=SIZE, max_bad=0.06)
     report = store.report()
+    elongated = [entry.split for entry in report if entry.why == (ELONGATED_NOTE,)]
+    report = tuple(entry for entry in report if entry.why != (ELONGATED_NOTE,))
     assert [(entry.split, entry.key[-8:-4], entry.outcome) for entry in report] == [
         ("train", "0003", "refused"),
         ("train", "0007", "refused"),
@@ -240,7 +242,11 @@ def test_odd_files_are_reported_in_order(tmp_path: Path, make_source: MakeSource
     assert "train/class0/pic ture_0003.jpg" not in list(store.splits["train"].keys)
     assert json.loads((store.path / "report.json").read_text())["ignored"] == ["notes.txt: no picture"]
     described = store.description["parts"]
-    assert (described["train"]["items"], described["train"]["refused"], described["val"]["noted"]) == (40, 2, 1)
+    assert (
+        described["train"]["items"],
+        described["train"]["refused"],
+        described["val"]["noted"] - elongated.count("val"),
+    ) == (40, 2, 1)
     assert np.array_equal(store.splits["train"].read(np.array([4]))[0], np.zeros((SIZE, SIZE, 3)))
 
 

@@ -4,12 +4,13 @@ import io
 import json
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFilter
 from safetensors.numpy import load
 
 from alexnet import cli
@@ -21,6 +22,7 @@ from alexnet.data.store.prepare import prepare
 from alexnet.data.store.read import Store
 from alexnet.features.check import Look, check_store, copies, look_at, near_pairs
 from alexnet.files.schema import to_json
+from alexnet.images.decode import make_record
 from alexnet.train.loop import train
 from alexnet.train.options import TrainOptions
 
@@ -179,8 +181,49 @@ def test_odd_pictures_are_told_and_copies_of_one_tone_are_none(pictures: Path) -
     for number, tone in enumerate((0, 1, 255)):
         write(pictures / "train" / "cat" / f"flat{number}.png", np.full((SIDE, SIDE, 3), tone, np.uint8))
     checked = check_store(made(pictures))
-    assert sorted(Path(checked.pool.keys[number]).name for number in checked.odd) == [f"flat{n}.png" for n in range(3)]
+    names = {what: sorted(Path(checked.pool.keys[n]).name for n in numbers) for what, numbers in checked.odd.items()}
+    assert {what: found for what, found in names.items() if found} == {
+        "of one tone": [f"flat{n}.png" for n in range(3)]
+    }
     assert len(checked.pairs) == 0
+
+
+def test_dark_bright_blurred_and_elongated_pictures_are_found_each_for_what_it_is(
+    pictures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    grain = np.random.default_rng(7).normal(0, 12, (5, SIDE, SIDE, 1))
+    for path in pictures.rglob("*.png"):  # as sharp as photographs are
+        with Image.open(path) as picture:
+            write(path, np.clip(np.asarray(picture) + grain[0], 0, 255).astype(np.uint8))
+    planted = {
+        "dark": (photo(900) * 0.2 + grain[1] / 4).clip(0, 255),
+        "bright": (205 + photo(901) * 0.15 + grain[2] / 4).clip(0, 255),
+        "blurred": photo(902) * 0.5 + 60,
+        "elongated": np.concatenate([photo(903 + number) + grain[3] for number in range(3)], axis=1).clip(0, 255),
+        "wide": np.concatenate([photo(906), photo(907)], axis=1) + grain[4].repeat(2, axis=1),
+    }
+    for what, picture in planted.items():
+        write(pictures / "train" / "ant" / f"{what}.png", picture.clip(0, 255).astype(np.uint8))
+    store = made(pictures)
+    assert cli.main(["check", str(store.path), "--json"]) == 0
+    odd = json.loads(capsys.readouterr().out)["odd"]
+    kinds = ("dark", "bright", "blurred", "elongated")
+    assert odd == {"of one tone": [], **{what: [f"train/ant/{what}.png"] for what in kinds}}
+    assert "1 picture is blurred: train/ant/blurred.png" in words(store)
+
+
+@pytest.mark.parametrize(("radius", "least"), [(2, 0.9), (4, 1.0)])
+def test_blurred_photographs_are_found_and_few_others(
+    shared_pack: Callable[[str], Path], radius: int, least: float
+) -> None:
+    """Sixty of twenty classes, each also blurred by a Gaussian."""
+    files = [path for kind in sorted(shared_pack("caltech101").iterdir()) for path in sorted(kind.glob("*.jpg"))[:3]]
+    sharp = [make_record(path.read_bytes()).pixels for path in files]
+    soft = [np.array(Image.fromarray(one).filter(ImageFilter.GaussianBlur(radius))) for one in sharp[::4]]
+    found = look_at(StoredArray(np.stack([*sharp, *soft]))).odd()["blurred"]
+    planted = np.arange(len(sharp), len(sharp) + len(soft))
+    assert np.isin(planted, found).mean() >= least
+    assert np.isin(found, planted, invert=True).sum() <= len(sharp) / 50
 
 
 def test_train_says_it_before_the_first_epoch(pictures: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -207,6 +250,19 @@ def test_hashes_that_are_near_are_all_found() -> None:
     }
     assert len(expected) > 150
     assert set(map(tuple, near_pairs(hashes).tolist())) == expected
+
+
+@dataclass
+class StoredArray:
+    """Records in memory, as a set of pictures."""
+
+    records: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def read(self, indices: np.ndarray) -> np.ndarray:
+        return self.records[indices]
 
 
 class Alike:
@@ -242,4 +298,4 @@ def look_at_some(pictures: Alike) -> Look:
 
     seen, numbers = look_at(Known()), np.arange(len(pictures))
     which = np.where(numbers % 1000 == 0, 1 + numbers // 1000, 0)
-    return Look(seen.hashes[which], seen.brightness[which], seen.contrast[which])
+    return Look(*(figures[which] for figures in vars(seen).values()))

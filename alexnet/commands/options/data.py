@@ -71,9 +71,10 @@ class Prepare:
 
 @dataclass(frozen=True)
 class Check:
-    """Check a store: damage, classes, copies within and between splits, unusual pictures.
+    """Check a store: damage, classes, copies within and between splits, odd pictures, suspect labels.
 
-    Reads every picture. The exit code is 1 if the store is damaged; copies and imbalance are only reported.
+    Odd pictures are of one tone, dark, bright, blurred or elongated; for suspect labels a run is needed. Reads every
+    picture. The exit code is 1 if the store is damaged; the rest is only reported.
 
     Examples:
         alexnet check photos.store
@@ -83,10 +84,12 @@ class Check:
 
     store: StoreArgument
     sheet: Annotated[Path | None, option("FILE.png", default="STORE.check.png")] = None
-    """Where to write the contact sheet of unusual pictures and copies, if there are any."""
+    """Where to write the contact sheet of odd pictures and copies, if there are any."""
     json: bool = False
-    """Print one JSON object: remarks, counts by class, copies, unusual pictures; with --run the suspect labels."""
+    """Print one JSON object: remarks, counts by class, copies, odd pictures; with --run the suspect pictures."""
     run: Annotated[Path | None, arg(metavar="RUN", help_behavior_hint="(default: labels are not checked)")] = None
-    """A run, or pretrained weights by name, on whose features suspect labels are found by cross-validation."""
+    """A run, or pretrained weights by name: on its features suspect labels and outliers are found by
+    cross-validation."""
     write: Annotated[Path | None, option("FILE.csv", default="not written")] = None
-    """With --run: where to list the suspect labels, to be checked and edited."""
+    """With --run: where to list the suspect pictures for `prepare --corrections`, to be checked and edited: each with
+    the class suggested, or "leave out" (outliers, copies in two splits, unreadable files)."""
