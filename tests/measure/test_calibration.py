@@ -91,7 +91,7 @@ def test_the_scores_are_those_of_scikit_learn() -> None:
     assert found.averages.macro_precision == pytest.approx(np.mean([both / max(1, n) for both, n, _ in counted]))
     dog, gnu = found.per_class[1], found.per_class[4]
     assert class_cells(dog)[-3:] == ("–", "0.0%", "0.0%")
-    shown = evaluation_as_json({1: found})
+    shown = evaluation_as_json({1: found}, list(map(str, range(len(found.labels)))))
     assert (shown["per_class"][1]["precision"], shown["per_class"][4]["recall"]) == (None, None)
     assert gnu.f1 == 0
     assert shown["results"][0]["ece"] == found.reliability.ece
