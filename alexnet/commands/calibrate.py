@@ -24,10 +24,11 @@ def run(options: Calibrate) -> None:
     folder = Folder(opened.path, "calibrate")
     claim = folder.claim("reliability")
     with progress("pictures") as report:
-        found = calibrate(opened, store, options.views, options.precision, partial(report, "val"))
-    diagrams = {"before": found.before, "after": found.after}
+        calibration, before, after = calibrate(opened, store, options.views, options.precision, partial(report, "val"))
+    diagrams = {"before": before.reliability, "after": after.reliability}
     claim.put(reliability_figure(diagrams), {name: to_json(one) for name, one in diagrams.items()})
-    opened.folder.write_config(calibration=to_json(found.calibration))
-    print(json.dumps(to_json(found.calibration), indent=1) if options.json else describe_calibration(found))
+    stored = to_json(calibration)
+    opened.folder.write_config(calibration=stored)
+    print(json.dumps(stored, indent=1) if options.json else describe_calibration(calibration, after))
     for path in folder.written:
         say(str(path))

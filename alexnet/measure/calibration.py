@@ -6,7 +6,6 @@ V views · N pictures · K classes.
 """
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,9 +20,9 @@ from alexnet.data.views import VIEW_NUMBERS, all_views
 from alexnet.errors import UserError
 from alexnet.isolation import isolated
 from alexnet.measure.accuracy import describe_errors, nll_of_truth
-from alexnet.measure.evaluation import check_numbers, check_size, class_map
+from alexnet.measure.evaluation import Evaluation, check_numbers, check_size, class_map
 from alexnet.measure.overlap import seen_in_training
-from alexnet.measure.reliability import BINS, Reliability
+from alexnet.measure.reliability import BINS
 from alexnet.measure.run import Run, check_views
 from alexnet.measure.viewer import BATCH
 from alexnet.runs.folder import Calibration
@@ -33,24 +32,12 @@ HIGHEST = 20.0
 """Temperatures are searched from 1/HIGHEST to HIGHEST: beyond, the pictures say nothing about it."""
 
 
-@dataclass(frozen=True)
-class Calibrated:
-    """A calibration, the reliability of the pictures' answers before and after, and, if a precision was wanted, how
-    many of the pictures are answered and how many of these answers are wrong."""
-
-    calibration: Calibration
-    before: Reliability
-    after: Reliability
-    answered: int
-    wrong: int
-
-
 @isolated(inference=True)
 def calibrate(
     run: Run, store: Store, views: Views = 10, precision: float | None = None, progress: Progress | None = None
-) -> Calibrated:
+) -> tuple[Calibration, Evaluation, Evaluation]:
     """Fit a temperature, and choose the threshold for a wanted `precision` (0 to 1), on the validation pictures that
-    the run was not trained on. The run is not changed.
+    the run was not trained on; with what the run makes of these before and after. The run is not changed.
 
     Raises UserError for a run that is not finished, a store that does not fit it or has no such pictures, pictures that
     determine no temperature, and a precision that is not reached."""
@@ -77,16 +64,14 @@ def calibrate(
         found.append(torch.stack(outputs))
     logits_vnk, labels_n = torch.cat(found, dim=1)[:, kept], torch.from_numpy(classes_n)[kept]
     temperature = fitted_temperature(logits_vnk, labels_n, str(store.path))
-    before_nk, after_nk = (averaged(logits_vnk, one) for one in (1.0, temperature))
-    before, after = (reliability_of(one, labels_n) for one in (before_nk, after_nk))
-    nlls = float(nll_of_truth(before_nk, labels_n).mean()), float(nll_of_truth(after_nk, labels_n).mean())
-    confidences_n, right_n = after_nk.max(dim=1).values.numpy(), (after_nk.argmax(dim=1) == labels_n).numpy()
-    threshold = None if precision is None else threshold_for(precision, confidences_n, right_n, str(store.path))
-    answered_n = confidences_n >= (threshold or 0.0)
-    calibration = Calibration(
-        temperature, views, len(labels_n), store.fingerprint, nlls, (before.ece, after.ece), precision, threshold
+    about = {"class_names": run.class_names, "class_ids": run.class_ids, "views": views}
+    before, after = (
+        Evaluation.of(averaged(logits_vnk, one).numpy(), labels_n.numpy(), **about) for one in (1.0, temperature)
     )
-    return Calibrated(calibration, before, after, int(answered_n.sum()), int((answered_n & ~right_n).sum()))
+    threshold = None if precision is None else threshold_for(precision, after, str(store.path))
+    nlls, errors = (before.nll, after.nll), (before.reliability.ece, after.reliability.ece)
+    calibration = Calibration(temperature, views, len(labels_n), store.fingerprint, nlls, errors, precision, threshold)
+    return calibration, before, after
 
 
 def averaged(
@@ -97,11 +82,6 @@ def averaged(
     for logits_nk in logits_vnk:
         total_nk += (logits_nk.to(dtype) / temperature).softmax(dim=1)
     return total_nk / len(logits_vnk)
-
-
-def reliability_of(probabilities_nk: Float[Tensor, "N K"], labels_n: Int[Tensor, "N"]) -> Reliability:
-    confidences_n, answers_n = probabilities_nk.max(dim=1)
-    return Reliability.of(confidences_n.numpy(), (answers_n == labels_n).numpy())
 
 
 def fitted_temperature(logits_vnk: Float[Tensor, "V N K"], labels_n: Int[Tensor, "N"], where: str) -> float:
@@ -121,12 +101,12 @@ def fitted_temperature(logits_vnk: Float[Tensor, "V N K"], labels_n: Int[Tensor,
     return math.exp(found.x)
 
 
-def threshold_for(precision: float, confidences_n: np.ndarray, right_n: np.ndarray, where: str) -> float:
+def threshold_for(precision: float, judged: Evaluation, where: str) -> float:
     """The lowest probability such that the share `precision` of the answers with at least this probability is right.
     Raises UserError if there is none."""
     from sklearn.metrics import precision_recall_curve
 
-    reached, _, thresholds = precision_recall_curve(right_n, confidences_n)
+    reached, _, thresholds = precision_recall_curve(judged.predicted == judged.labels, judged.confidences)
     enough = np.flatnonzero(reached[:-1] >= precision)
     if not len(enough):
         raise UserError(
@@ -136,17 +116,18 @@ def threshold_for(precision: float, confidences_n: np.ndarray, right_n: np.ndarr
     return float(thresholds[enough[0]])
 
 
-def describe_calibration(found: Calibrated) -> str:
+def describe_calibration(found: Calibration, after: Evaluation) -> str:
     """The temperature, what it changes, and the threshold."""
-    one, what = found.calibration, f"expected calibration error, {BINS} bins"
-    rows = [(name, f"{one.nll[n]:.4f}", f"{one.ece[n]:.2%}") for n, name in enumerate(("before", "after"))]
-    views = counted(one.views, "view")
-    head = f"temperature {one.temperature:.4f}, fitted to {counted(one.pictures, 'validation picture')} ({views})"
-    lines = [head, table(("", "nll", what), rows)]
-    if one.threshold is not None:
+    rows = [(name, f"{found.nll[n]:.4f}", f"{found.ece[n]:.2%}") for n, name in enumerate(("before", "after"))]
+    pictures, views = counted(found.pictures, "validation picture"), counted(found.views, "view")
+    head = f"temperature {found.temperature:.4f}, fitted to {pictures} ({views})"
+    lines = [head, table(("", "nll", f"expected calibration error, {BINS} bins"), rows)]
+    if found.threshold is not None:
+        answered = after.confidences >= found.threshold
+        wrong = int((answered & (after.predicted != after.labels)).sum())
         lines.append(
-            f"threshold {one.threshold:.4f}, for a precision of {one.precision:.1%}: {found.answered:,} of "
-            f"{one.pictures:,} pictures are answered, {describe_errors(found.wrong, found.answered)} wrongly"
+            f"threshold {found.threshold:.4f}, for a precision of {found.precision:.1%}: {answered.sum():,} of "
+            f"{found.pictures:,} pictures are answered, {describe_errors(wrong, int(answered.sum()))} wrongly"
         )
     return "\n".join(lines)
 

@@ -152,15 +152,17 @@ def test_answers_that_are_all_right_or_all_guessed_determine_no_temperature(righ
 
 def test_the_threshold_is_the_lowest_with_the_wanted_precision() -> None:
     draw = np.random.default_rng(4)
-    confidences = draw.random(300).astype(np.float32)
-    right = draw.random(300) < confidences
-    found = threshold_for(0.8, confidences, right, "store")
-    slow = [limit for limit in confidences.tolist() if right[confidences >= limit].mean() >= 0.8]
+    sure = draw.uniform(0.5, 1, 300).astype(np.float32)
+    labels = (draw.random(300) >= 2 * sure - 1).astype(np.int64)  # class 0 is answered
+    judged = Evaluation.of(np.stack([sure, 1 - sure], axis=1), labels, NAMES[:2], NAMES[:2], 1)
+    found = threshold_for(0.8, judged, "store")
+    slow = [limit for limit in sure.tolist() if (labels[sure >= limit] == 0).mean() >= 0.8]
     assert found == min(slow)
-    assert threshold_for(0.0, confidences, right, "store") == confidences.min()
-    right[confidences.argmax()] = False
+    assert threshold_for(0.0, judged, "store") == sure.min()
+    labels[sure.argmax()] = 1
+    judged = Evaluation.of(np.stack([sure, 1 - sure], axis=1), labels, NAMES[:2], NAMES[:2], 1)
     with pytest.raises(UserError, match=r"no threshold gives a precision of 99\.9%.*the highest is 9\d\.\d%"):
-        threshold_for(0.999, confidences, right, "store")
+        threshold_for(0.999, judged, "store")
 
 
 # ── a run ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -274,7 +276,7 @@ def test_pictures_that_the_run_was_trained_on_are_left_out(make_run: MakeRun, st
     digests = digests_of(store.splits["val"])[worst]
     rows = torch.from_numpy(digests.view(np.uint8).reshape(-1, 8))
     save_tensors(run.path / "trained_on.safetensors", {"digests": rows}, {"records": [kind_of_records(store)]})
-    found = calibrate(run, store, views=1).calibration
+    found, _, _ = calibrate(run, store, views=1)
     unseen = run.evaluate(store, views=1).unseen
     assert unseen is not None
     assert found.pictures == 40
