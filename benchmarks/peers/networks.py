@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+UNITS = 4096
+"""Of the two hidden dense layers."""
 SETTINGS = ("fp32", "bf16")
 """How a peer is run: as it is written; or at its best stock setting, bf16 autocast over channels_last."""
 
@@ -93,13 +95,13 @@ def head(units: int, classes: int) -> list[nn.Module]:
     """The fully connected layers of [A], with torch's dropout (which divides in training what 2012 halves in test)."""
     return [
         nn.Flatten(),
-        nn.Linear(units, 4096),
+        nn.Linear(units, UNITS),
         nn.ReLU(),
         nn.Dropout(),
-        nn.Linear(4096, 4096),
+        nn.Linear(UNITS, UNITS),
         nn.ReLU(),
         nn.Dropout(),
-        nn.Linear(4096, classes),
+        nn.Linear(UNITS, classes),
     ]
 
 
@@ -121,12 +123,12 @@ def torchvision(classes: int = 1000) -> nn.Sequential:
         nn.MaxPool2d(3, 2),
         nn.Flatten(),
         nn.Dropout(),
-        nn.Linear(256 * 6 * 6, 4096),
+        nn.Linear(256 * 6 * 6, UNITS),
         nn.ReLU(),
         nn.Dropout(),
-        nn.Linear(4096, 4096),
+        nn.Linear(UNITS, UNITS),
         nn.ReLU(),
-        nn.Linear(4096, classes),
+        nn.Linear(UNITS, classes),
     )
 
 

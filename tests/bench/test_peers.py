@@ -8,7 +8,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from alexnet.nets.network import Network, build
-from alexnet.nets.table import Dropout
+from alexnet.nets.table import Dropout, change, with_classes
+from alexnet.nets.trace import trace
+from alexnet.nets.zoo import ZOO
 from peers import networks
 from peers.networks import Peer
 
@@ -18,7 +20,8 @@ NETS = {
     "torchvision": (networks.torchvision, 224),
     "cifar-18pct": (networks.cifar, 32),
 }
-CLASSES = 10
+CLASSES, FEW = 10, 256
+"""`FEW`: units of the hidden dense layers in place of 4,096, whose size is compared apart."""
 
 
 @torch.no_grad()
@@ -35,9 +38,19 @@ def carry_over(ours: Network, peer: nn.Module) -> None:
 
 
 @pytest.mark.parametrize("name", NETS)
-def test_a_peer_s_logits_and_gradients_are_ours(name: str) -> None:
+def test_a_peer_has_our_parameters(name: str) -> None:
+    with torch.device("meta"):
+        peer = NETS[name][0](CLASSES)
+    layers = trace(with_classes(ZOO[name], CLASSES))
+    assert sum(weight.numel() for weight in peer.parameters()) == sum(layer.parameters for layer in layers)
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_a_peer_s_logits_and_gradients_are_ours(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(networks, "UNITS", FEW)
     make, side = NETS[name]
-    ours, peer = build(name, CLASSES).double().eval(), make(CLASSES).double().eval()  # rounding decides no maximum
+    table = ZOO[name] if name.startswith("cifar") else change(ZOO[name], "fc6", "fc7", units=FEW)
+    ours, peer = build(table, CLASSES).double().eval(), make(CLASSES).double().eval()  # rounding decides no maximum
     with torch.no_grad():
         for weight in ours.parameters():  # twice as loud, so that what the norms do is heard in the logits
             weight.mul_(2)
