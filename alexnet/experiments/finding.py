@@ -86,7 +86,7 @@ def error_rows(
 
 
 def measured_rows(
-    found: Sequence[Mapping[str, Any]], what: Mapping[str, tuple[str, Unit]], runs: tuple[str, ...], prefix: str = ""
+    found: Sequence[Mapping[str, Any]], what: Mapping[str, Sequence[Any]], runs: tuple[str, ...], prefix: str = ""
 ) -> list[Row]:
     """A row for each key of `what`, its name and unit, of the figures `found` for each seed."""
     return [

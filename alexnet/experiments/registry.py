@@ -26,8 +26,8 @@ class Experiment:
     can't be estimated from the number of networks; `keypoints`: whether it uses pictures with key points;
     `ignored_settings`: those that have no effect, mostly because it has values of its own; `only`: whether some of its
     networks can be chosen; `record_size`: the side of the records, if it requires one. `changes`: the ablations, as
-    `Change` in ablations.py reads them; `numbers`: what else the paper prints; `arguments`: what the
-    function is given besides the lab.
+    `Change` in ablations.py reads them; `numbers`: what else the paper prints, and the words of
+    rows and claims; `arguments`: what the function is given besides the lab.
     """
 
     id: str

@@ -7,7 +7,7 @@ from typing import Any
 
 from alexnet.errors import UserError
 from alexnet.experiments.finding import ANSWERS, Row, in_points
-from alexnet.experiments.running import RESULTS, Figure, Result, read_results
+from alexnet.experiments.running import RESULTS, Figure, Result, folder_of, read_results
 from alexnet.experiments.settings import describe
 from alexnet.experiments.statistics import RULE
 from alexnet.files.atomic import faults_named, write_atomically
@@ -24,14 +24,14 @@ def write_report(folder: Path) -> tuple[Path, Path]:
     results = read_results(folder)
     if not results:
         raise UserError(f"{folder}: no results. `alexnet paper run ID STORE --out {folder}` makes some.")
-    place = folder / RESULTS if (folder / RESULTS).is_dir() else folder
-    prefix = f"{RESULTS}/" if place != folder else ""
+    results_folder = folder_of(folder)
+    prefix = f"{RESULTS}/" if results_folder != folder else ""
     pages = folder / "report.md", folder / "report.html"
     for path in pages:
         refuse_foreign(path, "results", "folder")
     text = f"# Results\n\n<!-- {mark('results')} -->\n\n{markdown(results, prefix)}"
     write_atomically(pages[0], text.encode(errors="backslashreplace"))
-    figures = {figure.file: figure_file(figure, place) for one in results.values() for figure in one.figures}
+    figures = {figure.file: figure_file(figure, results_folder) for one in results.values() for figure in one.figures}
     html = render("results.html", "results", title="Results of the papers", pictures=figures, **content_of(results))
     write_atomically(pages[1], html)
     return pages
@@ -57,9 +57,9 @@ def content_of(results: Mapping[str, Result]) -> dict[str, Any]:
     }
 
 
-def figure_file(figure: Figure, place: Path) -> bytes | None:
+def figure_file(figure: Figure, folder: Path) -> bytes | None:
     """The bytes of a figure; None for one that is not kept here."""
-    path = place / (figure.file or "")
+    path = folder / (figure.file or "")
     if not path.is_file():
         return None
     with faults_named(path):

@@ -109,10 +109,14 @@ def read_result(path: Path) -> Result:
     return from_json(content, Result, path, "Restore it, or run the experiment again.")
 
 
+def folder_of(folder: Path) -> Path:
+    """The results/ in a lab's folder; the folder itself where it has none."""
+    return folder / RESULTS if (folder / RESULTS).is_dir() else folder
+
+
 def read_results(folder: Path) -> dict[str, Result]:
     """The results in `folder`, or in its results/, by file name, in the papers' order. Other JSON files are skipped."""
-    place = folder / RESULTS if (folder / RESULTS).is_dir() else folder
-    files = [path for path in sorted(place.glob("*.json")) if "verdicts" in read_json(path)]
+    files = [path for path in sorted(folder_of(folder).glob("*.json")) if "verdicts" in read_json(path)]
     found = {path.name: read_result(path) for path in files}
     order = list(every_result())
     return dict(sorted(found.items(), key=lambda one: order.index(one[1].id) if one[1].id in order else len(order)))
@@ -140,8 +144,8 @@ def run_all(experiments: Sequence[Experiment], lab: Lab) -> Iterator[Path]:
 def run_experiment(experiment: Experiment, lab: Lab) -> Path:
     """Print the claim and the cost, run, write the result; gives its file. Raises UserError for what a user can mend;
     `Interrupted` when asked to stop: the same call resumes."""
-    place = lab.folder / RESULTS / f"{lab.result_name(experiment.id, experiment.ignored_settings)}.json"
-    refuse_foreign(place, lambda path: b'"claim": "' in head_of(path))
+    path = lab.folder / RESULTS / f"{lab.result_name(experiment.id, experiment.ignored_settings)}.json"
+    refuse_foreign(path, lambda path: b'"claim": "' in head_of(path))
     lab.say(f"{experiment.id}, {experiment.title}\nclaim: {experiment.claim}")
     lab.say(f"cost: {experiment.cost(lab.settings.seeds)}; its authors: {experiment.full_scale}")
     if ignored := [option_name(name) for name in changed(vars(lab.settings)) if name in experiment.ignored_settings]:

@@ -3,12 +3,11 @@
 They are listed in runs.toml.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
 from alexnet.files.packaged import read_toml
+from alexnet.files.schema import from_json
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,7 @@ class LoggedRun:
     results: tuple[Logged, ...] = ()
     recipe: str = ""
     beside: str = ""
-    start: Sequence[str] | None = None
+    start: tuple[str, str] | None = None
     reason: str = ""
 
     @property
@@ -60,13 +59,9 @@ def runs_without_file() -> tuple[LoggedRun, ...]:
 
 def _read(kind: str) -> tuple[LoggedRun, ...]:
     data = read_toml("alexnet.experiments.krizhevsky2012", "runs.toml")
-    return tuple(_run(entry, data["reasons"]) for entry in data[kind])
-
-
-def _run(entry: dict[str, Any], reasons: dict[str, str]) -> LoggedRun:
-    reason = "; ".join(reasons[name] for name in entry.pop("reasons", ()))
-    results = tuple(Logged(**result) for result in entry.pop("results", ()))
-    return LoggedRun(reason=reason, results=results, **entry)
+    for entry in data[kind]:
+        entry["reason"] = "; ".join(data["reasons"][name] for name in entry.get("reasons", ()))
+    return from_json(data[kind], tuple[LoggedRun, ...], "runs.toml", "")
 
 
 def by_recipe() -> dict[str, LoggedRun]:

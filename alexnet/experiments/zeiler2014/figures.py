@@ -6,8 +6,9 @@ E epochs · C maps of a layer.
 import numpy as np
 
 from alexnet.experiments import charts
-from alexnet.experiments.finding import Finding, Row, Unit, differences_of, measured_rows
+from alexnet.experiments.finding import Finding, Row, differences_of, measured_rows
 from alexnet.experiments.lab import Lab
+from alexnet.experiments.registry import published
 from alexnet.experiments.statistics import above_zero, higher
 from alexnet.experiments.trial import Trial
 from alexnet.experiments.zeiler2014.training import our_model, reading, replication
@@ -142,34 +143,20 @@ def fig6(lab: Lab) -> Finding:
     }
     lab.plan(list(trials.values()))
     found = {what: [_first_layer(lab, trial, seed) for seed in lab.seeds] for what, trial in trials.items()}
+    numbers = published("Z/fig6")
     rows = [
         row
         for what, trial in trials.items()
-        for row in measured_rows(found[what], DIAGNOSES, lab.names(trial), f"{what}: ")
+        for row in measured_rows(found[what], numbers["rows"], lab.names(trial), f"{what}: ")
     ]
-    theirs, bare, ours = found.values()
-    compared: list[tuple[str, str, list[dict[str, float]], str]] = [
-        ("without clipping one filter dominates more", "dominance", bare, ""),
-        ("[A]'s first layer has more dead filters than ours", "dead", theirs, "points"),
-        ("more of its energy is in very high and very low frequencies", "extreme", theirs, "points"),
-        ("more of its energy is beyond what its stride can carry", "aliased", theirs, "points"),
-    ]
-    verdicts = [
-        higher(claim, [one[name] for one in worse], [one[name] for one in ours], unit=unit)
-        for claim, name, worse, unit in compared
-    ]
+    verdicts = []
+    for one in numbers["claims"]:
+        worse, ours = ([measured[one["row"]] for measured in found[what]] for what in (one["worse"], "our first layer"))
+        verdicts.append(higher(one["claim"], worse, ours, unit=one["unit"]))
     named = [figures.filters_of(lab.opened_in_fp32(trial, 0).network, what) for what, trial in trials.items()]
     caption = "First layer, each filter scaled alone and all together; second layer as linear patterns; seed 0"
     drawing = charts.drawing("filters", figures.filters_figure(named), caption)
     return lab.finding(trials["our first layer"], rows, verdicts, reading=reading(lab), drawings=[drawing])
-
-
-DIAGNOSES: dict[str, tuple[str, Unit]] = {
-    "dominance": ("largest RMS over the median", "×"),
-    "dead": ("dead filters", "%"),
-    "extreme": ("energy of very low and very high frequency", "%"),
-    "aliased": ("energy beyond the stride's sampling limit", "%"),
-}
 
 
 def _first_layer(lab: Lab, trial: Trial, seed: int) -> dict[str, float]:

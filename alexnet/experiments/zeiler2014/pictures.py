@@ -13,7 +13,7 @@ import torch
 
 from alexnet.errors import UserError
 from alexnet.experiments import charts
-from alexnet.experiments.finding import Finding, Row, Unit, Verdict, measured_rows
+from alexnet.experiments.finding import Finding, Row, Verdict, measured_rows
 from alexnet.experiments.lab import Lab
 from alexnet.experiments.registry import published
 from alexnet.experiments.statistics import above_zero
@@ -50,12 +50,6 @@ def right_first(lab: Lab, run: Run, wanted: int) -> np.ndarray:
 
 PICTURES, DRAWN = 20, 5  # [Z] Fig. 5 has five
 KINDS = ("translation", "scale", "rotation")
-MOVED: dict[str, tuple[str, Unit]] = {
-    "layer1": ("distance at layer 1", ""),
-    "layer7": ("distance at layer 7", ""),
-    "probability": ("probability of the true class", "%"),
-    "right": ("steps at which the answer stays right", "%"),
-}
 
 
 def fig5(lab: Lab) -> Finding:
@@ -67,7 +61,7 @@ def fig5(lab: Lab) -> Finding:
     rows, verdicts = [], []
     for kind in KINDS:
         moved = [one[kind] for one in found]
-        rows += measured_rows(moved, MOVED, lab.names(ours), f"{kind}: ")
+        rows += measured_rows(moved, published("Z/fig5")["rows"], lab.names(ours), f"{kind}: ")
         more = [one["layer1"] - one["layer7"] for one in moved]
         verdicts.append(above_zero(f"{kind} changes layer 1 more than layer 7", more, unit=""))
     worse = [min(o["translation"]["right"], o["scale"]["right"]) - o["rotation"]["right"] for o in found]
@@ -115,13 +109,6 @@ def _how_many_right(found: Sequence[dict[str, Any]]) -> str:
 # ── Figure 7 ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 MEASURED, SHOWN = 12, 3  # [Z] Fig. 7 shows three
-COVERED: dict[str, tuple[str, Unit]] = {
-    "map": ("correlation of projected energy below the square with the fall of the map's total", ""),
-    "class": ("the same with the fall of the true class's probability", ""),
-    "clean": ("probability of the true class, nothing covered", "%"),
-    "weakest": ("the same with the square where it hurts most", "%"),
-    "changed": ("positions of the square at which another class is most probable", "%"),
-}
 
 
 def fig7(lab: Lab) -> Finding:
@@ -132,12 +119,9 @@ def fig7(lab: Lab) -> Finding:
     watched_convolution(ours)  # refused before anything is trained
     lab.plan([ours])
     found = lab.cached_each(ours, f"{lab.split}-occlusion", _covered_in_figures)
-    rows = measured_rows(found, COVERED, lab.names(ours))
-    dropped, less_probable = ([one[name] for one in found] for name in ("map", "class"))
-    verdicts = [
-        above_zero("the map's activity drops where its projection is covered", dropped, unit=""),
-        above_zero("the probability of the class drops there too", less_probable, unit=""),
-    ]
+    rows = measured_rows(found, published("Z/fig7")["rows"], lab.names(ours))
+    claims = published("Z/fig7")["claims"]
+    verdicts = [above_zero(claim, [one[name] for one in found], unit="") for name, claim in claims.items()]
     notes, drawings = [_how_many_right(found)], _occlusion_drawings(lab, ours)
     return lab.finding(ours, rows, verdicts, reading=reading(lab), notes=notes, drawings=drawings)
 
@@ -167,7 +151,7 @@ def _covered_in_figures(lab: Lab, trial: Trial, seed: int) -> dict[str, Any]:
             })  # fmt: skip
             if report:
                 report(done, len(numbers))
-    means = {name: mean(one[name] for one in each) for name in COVERED}
+    means = {name: mean(one[name] for one in each) for name in published("Z/fig7")["rows"]}
     return means | {"pictures": len(each), "right": sum(one["right"] for one in each)}
 
 
@@ -222,21 +206,20 @@ FACES = 100
 def table1(lab: Lab) -> Finding:
     """[Z] §4.3, Table 1: Δ of groups of five pictures, per pair and feature; means over the groups. Networks trained on
     the built-in set look at drawn faces that stand alike."""
-    ours = our_model(lab)
+    ours, papers = our_model(lab), published("Z/table1")
     if lab.keypoints is None and not lab.built_in:
         why = "no key points were given (--keypoints FILE)"
-        verdicts = [Verdict(claim, "unmeasured", why) for claim in CLAIMS.values()]
+        verdicts = [Verdict(claim, "unmeasured", why) for claim in papers["claims"].values()]
         return Finding((), verdicts, reading(lab), "nothing trained")
     lab.plan([ours])
     found = lab.cached_each(ours, f"parts-{_which(lab)}", _parts_in_figures)
-    first, papers = found[0], published("Z/table1")
-    rows, verdicts = [], []
+    first, rows, verdicts = found[0], [], []
     for column, layer in enumerate((5, 7)):
         for part in first["parts"]:
             values = tuple(one[f"layer {layer}"][part] for one in found)
             paper = papers[part][column] if part in papers else None
             rows.append(Row(f"{part}, layer {layer}", values, paper, "", lab.names(ours)))
-    for control, claim in CLAIMS.items():
+    for control, claim in papers["claims"].items():
         for layer in (5, 7) if control in first["parts"] else ():
             excess = [_excess(one[f"layer {layer}"], control) for one in found]
             verdicts.append(above_zero(claim.format(layer=layer), excess, unit=""))
@@ -245,12 +228,6 @@ def table1(lab: Lab) -> Finding:
         f"level; each group's random positions drawn ten times. “{OTHER}” is a control of ours."
     )
     return lab.finding(ours, rows, verdicts, reading=reading(lab), notes=[note])
-
-
-CLAIMS = {
-    RANDOM: "layer {layer}: Δ of parts lies below that of random positions on the object",
-    OTHER: "layer {layer}: Δ of a part lies below that of different parts (ours)",
-}
 
 
 def _excess(cells: dict[str, float], control: str) -> float:
