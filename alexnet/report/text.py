@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from rich.cells import cell_len, set_cell_size
 
-from alexnet.files.schema import to_json
+from alexnet.files.schema import attributes, to_json
 from alexnet.measure.accuracy import Counts, count, describe_errors, wilson
 from alexnet.measure.evaluation import ClassCounts, Evaluation
 from alexnet.measure.predict import Failure, Prediction
@@ -200,12 +200,7 @@ def _scores_as_json(row: ClassCounts) -> dict[str, float | None]:
 
 
 def _counts_as_json(counts: Counts) -> dict[str, float]:
-    return {
-        "pictures": counts.pictures,
-        "nll": counts.mean_nll,
-        "top1_errors": counts.top1_errors,
-        "top5_errors": counts.top5_errors,
-    }
+    return attributes(counts, "pictures", "top1_errors", "top5_errors") | {"nll": counts.mean_nll}
 
 
 # ── predictions ──────────────────────────────────────────────────────────────────────────────────────────────────

@@ -130,11 +130,12 @@ def linear_pattern(network: Network, layer: str, channels: Sequence[int]) -> Flo
     shape = network.layer(layer).leaving
     for channel in channels:
         check_unit(network, Unit(layer, channel))
-    signal = torch.zeros(len(channels), shape.maps, shape.side, shape.side)
+    device = next(network.parameters()).device
+    signal = torch.zeros(len(channels), shape.maps, shape.side, shape.side, device=device)
     signal[range(len(channels)), list(channels), shape.side // 2, shape.side // 2] = 1
     for index in range(row_index(network, layer), -1, -1):
         below = network.layers[index].entering
-        entering = torch.zeros(1, below.maps, below.side, below.side).expand(len(channels), -1, -1, -1)
+        entering = signal.new_zeros(1, below.maps, below.side, below.side).expand(len(channels), -1, -1, -1)
         match network.layers[index].row:
             case Activation() | Norm() | SpatialNorm():
                 continue
@@ -142,7 +143,7 @@ def linear_pattern(network: Network, layer: str, channels: Sequence[int]) -> Flo
                 signal = middle_of_windows(signal, kernel, stride, below.side)
             case _:
                 signal = network.adjoint(network.layers[index].row.name, signal, entering)
-    return signal
+    return signal.cpu()
 
 
 def middle_of_windows(signal: Float[Tensor, "K C h w"], kernel: int, stride: int, side: int) -> Tensor:

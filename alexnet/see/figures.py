@@ -119,7 +119,7 @@ def filters_of(network: Network, name: str) -> tuple[str, Filters, np.ndarray]:
     """What `filters_figure` draws of a network called `name`: its first layer's filters, its second's patterns."""
     second = network.table.weighted[1].name
     maps = network.layer(second).leaving.maps
-    patterns = linear_pattern(network.cpu(), second, evenly_spread(maps, PATTERNS))
+    patterns = linear_pattern(network, second, evenly_spread(maps, PATTERNS))
     return name, diagnose(network), pattern_mosaic(patterns.numpy())
 
 

@@ -7,14 +7,12 @@ from fastapi import Query, Request, Response
 from alexnet.errors import UserError
 from alexnet.nets.table import Conv
 from alexnet.report.drawing import png_of
-from alexnet.see.diagnosis import diagnose, linear_pattern
-from alexnet.see.figures import filters_figure, pattern_mosaic
-from alexnet.see.units import evenly_spread
+from alexnet.see.diagnosis import diagnose
+from alexnet.see.figures import filters_figure, filters_of
 from alexnet.serve.pages.routes import LONGEST_NAME, PNG, OfNetwork, Routes, TheExplorer
 from alexnet.serve.responses import respond
 
 routes = Routes(tags=["comparisons"])
-PATTERNS = 32
 
 
 @routes.page("/compare")
@@ -48,11 +46,9 @@ async def filters(
         drawn = []
         for key in dict.fromkeys((left, right)):
             opened = explorer.networks[key]
-            first, second = diagnose(opened.network), opened.run.folder.table.weighted[1]
-            if not isinstance(second, Conv):
+            if not isinstance(opened.run.folder.table.weighted[1], Conv):
                 raise UserError(f"{opened.name}: its second layer is not a convolution; this figure shows two.")
-            patterns = linear_pattern(opened.network, second.name, evenly_spread(second.maps, PATTERNS))
-            drawn.append((opened.name, first, pattern_mosaic(patterns.numpy())))
+            drawn.append(filters_of(opened.network, opened.name))
         return png_of(filters_figure(drawn))
 
     key = ("filters", left, right, explorer.stamp(left), explorer.stamp(right))
