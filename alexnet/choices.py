@@ -19,6 +19,8 @@ MeanMode = Literal["aligned", "centre"]
 Crops = Literal["random", "ten", "centre"]
 Head = Literal["network", "linear"]
 Keep = Literal["best", "last"]
+FrozenViews = Literal["centre", "ten"] | int
+FrozenFeatures = Literal["exact"] | FrozenViews
 
 # ── weights ──────────────────────────────────────────────────────────────────────────────────────────────────────
 Colours = Literal["rgb", "bgr"]

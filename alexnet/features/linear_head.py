@@ -6,6 +6,7 @@ becomes the weights of one fully connected layer, which follows the frozen rows 
 N pictures · V views of each · D values of a view · K classes.
 """
 
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,32 +14,27 @@ import numpy as np
 import torch
 
 from alexnet import kernels
-from alexnet.data.batches import batches
-from alexnet.data.store.read import Store, StoreSplit
-from alexnet.data.views import views_of
+from alexnet.choices import FrozenFeatures
+from alexnet.data.store.read import Store
 from alexnet.errors import UsageError, UserError
 from alexnet.features.probes import Span, chosen_strength, fitted, held_out
-from alexnet.files.atomic import faults_named, space_checked
+from alexnet.files.atomic import faults_named
 from alexnet.files.locks import locked
-from alexnet.files.schema import canonical_digest
-from alexnet.files.tensors import digest_in
 from alexnet.isolation import isolated
 from alexnet.measure.accuracy import describe_errors, evaluate
 from alexnet.measure.overlap import save_trained_on
-from alexnet.measure.viewer import BATCH, ViewAverager
+from alexnet.measure.viewer import ViewAverager
 from alexnet.nets.network import Network
 from alexnet.nets.table import Conv, Dense, Local, Row, Table, named_rows
 from alexnet.placement import find_device
 from alexnet.runs.folder import RunFolder
 from alexnet.runs.log import Log
 from alexnet.terminal import progress, say
-from alexnet.text import in_bytes
 from alexnet.train.checks import checked_recipe
+from alexnet.train.frozen import Views, cached_features, features_folder, remove_features
 from alexnet.train.options import TrainOptions
 from alexnet.train.state import config_of, set_threads
 from alexnet.train.warm_start import initial_inputs, layers_with_weights
-
-RANDOM_VIEWS = 10
 
 
 @dataclass(frozen=True)
@@ -92,8 +88,8 @@ def train_linear_head(
 ) -> RunFolder:
     """Fit a linear classifier on frozen layers of the run `options.start_from`, and write it as a run to `folder`.
 
-    `options.crops`: the views of each training picture, "centre" (default), "ten" or "random" (ten random crops); with
-    `mirror`, centre and random views are mirrored too. `sample_weights`: float32 (N,), factors of the pictures' losses.
+    `options.frozen_features`: the views of each training picture, by default the centre and its mirror.
+    `sample_weights`: float32 (N,), factors of the pictures' losses.
     Raises UserError or UsageError for a store, a run or options that don't go together.
     """
     if options.start_from is None:
@@ -107,7 +103,12 @@ def train_linear_head(
         run = RunFolder.open(folder)
         if run.value("finished"):
             return run
-    recipe = checked_recipe(replace(options, crops=options.crops or "centre", colour_noise="off"))
+    kind: FrozenFeatures = options.frozen_features or "centre"
+    if kind == "exact":
+        raise UsageError(
+            "--frozen-features exact: --head linear is fitted to fixed views. Choose them, or leave it out."
+        )
+    recipe = checked_recipe(replace(options, frozen_features=kind))
     RunFolder.refuse_taken(folder)
     frozen = FrozenLayers.of(RunFolder.open(options.start_from), options.freeze)
     network = frozen.with_head(len(store.class_names))
@@ -122,25 +123,24 @@ def train_linear_head(
     inputs = initial_inputs(store, network, recipe, taken)
     viewer = ViewAverager(network, inputs.to(device), device)
     machine = {"device": device.type, "threads": threads, "precision": "fp32", "kernels": kernels.available(device)}
-    views = training_views(viewer, recipe.augmentation.crops, mirror=recipe.augmentation.mirror, seed=options.seed)
+    views = Views(kind, recipe.augmentation.mirror, options.seed)
     train = store.splits["train"]
     with faults_named(folder.parent):
         folder.parent.mkdir(parents=True, exist_ok=True)
-    place = folder.with_name(folder.name + ".features.npy")
     with locked(folder.with_name(folder.name + ".lock"), f"{folder}: another process is training in this folder."):
-        weights = digest_in(frozen.source.path / "model.safetensors")
-        key = canonical_digest([store.fingerprint, weights, frozen.last, views])
-        features = cached_features(viewer, train, frozen.last, views, place, key, quiet=quiet)
+        with nullcontext() if quiet else progress("pictures") as report:
+            place = features_folder(folder)
+            features = cached_features(viewer, store, "train", frozen.last, views, place, report)
         weight, bias, strength = regression(features, train.labels, sample_weights)
         layer = network.get_submodule("linear")
         layer.load_state_dict({"weight": torch.from_numpy(weight), "bias": torch.from_numpy(bias)})
         counts = evaluate(viewer, store.splits["val"])
         text = (
-            f"softmax regression on {frozen.last} of {frozen.source.path.name}: {len(views)} views of each of "
+            f"softmax regression on {frozen.last} of {frozen.source.path.name}: {views.count} views of each of "
             f"{len(train):,} pictures, {features.shape[2]:,} values, C = {strength:g}"
         )
         val = {"nll": counts.mean_nll, "top1_error": counts.top1, "top5_error": counts.top5}
-        head = {"C": strength, "views": len(views), "val": val}
+        head = {"C": strength, "views": views.count, "val": val}
         config = config_of(store, network, recipe, options, machine) | {"head": head}
         run = RunFolder.create(folder, config, inputs, sample_weights)
         save_trained_on(folder, store, frozen.source)
@@ -150,65 +150,10 @@ def train_linear_head(
         log.close()
         run.save_model(network.state_dict())
         run.write_config(finished=True, epochs_trained=0)
-        place.unlink()
+        remove_features(folder)
     if not quiet:
         say(f"{text}; validation top-1 error {counts.top1:.2%}, {describe_errors(counts.top1_errors, counts.pictures)}")
     return run
-
-
-def training_views(viewer: ViewAverager, crops: str, *, mirror: bool, seed: int) -> list[tuple[int, int, bool]]:
-    """(row, column, mirrored) of each view: the centre, the ten of a test, or random ones, each with its mirror."""
-    side, size = viewer.inputs.side, viewer.inputs.size
-    if crops == "ten":
-        return list(views_of(side, size, 10))
-    if crops == "centre":
-        places = [views_of(side, size, 1)[0][:2]]
-    else:
-        drawn = np.random.default_rng(seed).integers(0, side - size + 1, (RANDOM_VIEWS // 2, 2))
-        places = [(int(row), int(column)) for row, column in drawn]
-    return [(row, column, mirrored) for row, column in places for mirrored in ((False, True) if mirror else (False,))]
-
-
-@isolated(inference=True)
-def cached_features(
-    viewer: ViewAverager,
-    split: StoreSplit,
-    layer: str,
-    views: list[tuple[int, int, bool]],
-    path: Path,
-    key: str,
-    *,
-    quiet: bool,
-) -> np.ndarray:
-    """The values of `layer` for each view of each picture, float32 (N, V, D), memory-mapped from `path`.
-
-    The file ends with `key`, which names what it was made of. A file with this key that an interrupted call left is
-    continued: its rows are NaN until they are computed."""
-    shape = (len(split), len(views), viewer.network.layer(layer).leaving.units)
-    needed = int(np.prod(shape)) * 4
-    if not (path.exists() and _end_of(path, len(key)) == key):
-        space_checked(
-            path.parent, needed, f"features of {len(split):,} pictures take {in_bytes(needed)}", ". Free some."
-        )
-        np.lib.format.open_memmap(path, "w+", np.float32, shape)[:] = np.nan
-        with path.open("ab") as file:
-            file.write(key.encode())
-    found = np.load(path, mmap_mode="r+")
-    left = np.flatnonzero(np.isnan(found[:, -1, -1]))
-    with progress("pictures") as report:
-        follow = None if quiet else lambda done, total: report("features", done, total)
-        for records, indices in batches(split, BATCH, left, progress=follow):
-            records = records.to(viewer.device)
-            for number, view in enumerate(views):
-                maps = viewer.maps(viewer.view(records, view), [layer])[layer]
-                found[indices, number] = maps.flatten(1).cpu().numpy()
-    return found
-
-
-def _end_of(path: Path, count: int) -> str:
-    with faults_named(path), path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - count))
-        return file.read().decode("latin-1")
 
 
 def regression(

@@ -11,7 +11,7 @@ from alexnet.files.schema import check_ranges
 from alexnet.nets import zoo
 from alexnet.nets.network import Network
 from alexnet.nets.table import BatchNorm, Table
-from alexnet.text import counted
+from alexnet.text import counted, option_name
 from alexnet.train.options import TrainOptions
 from alexnet.train.recipes import Recipe, describe, find
 
@@ -36,6 +36,10 @@ def recipe_of(options: TrainOptions) -> Recipe:
     same = ("net", "batch", "momentum", "decay", "init", "mean", "rms_limit")
     given = {name: value for name in same if (value := getattr(options, name)) is not None}
     augmentation = {"colour": options.colour_noise, "crops": options.crops, "mirror": options.mirror}
+    if isinstance(options.frozen_features, int):
+        augmentation |= {"crops": "random", "colour": "off", "chunk": 1}
+    elif options.frozen_features not in (None, "exact"):
+        augmentation |= {"crops": options.frozen_features, "colour": "off"}
     augmentation = {name: value for name, value in augmentation.items() if value is not None}
     changed = replace(recipe.augmentation, cutout=options.cutout, **augmentation)
     return replace(recipe, **scaled, **given, augmentation=changed)
@@ -54,6 +58,12 @@ def checked_recipe(options: TrainOptions) -> Recipe:
             f"--accumulation-steps {options.accumulation_steps}: it must divide the batch, {recipe.batch:,} pictures, "
             "evenly."
         )
+    for name in () if options.frozen_features in (None, "exact") else ("crops", "colour_noise", "cutout"):
+        if (value := getattr(options, name)) not in (None, 0, "off"):
+            raise UsageError(
+                f"{option_name(name)} {value}: --frozen-features {options.frozen_features} says which views are kept. "
+                "Leave one out."
+            )
     if options.warmup and recipe.power is None:
         raise UsageError(f"--warmup {options.warmup:g}: recipe {recipe.name} has no warm-up. Leave it out.")
     if recipe.power is not None and recipe.warmup >= recipe.epochs:

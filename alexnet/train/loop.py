@@ -3,7 +3,7 @@
 import math
 import shlex
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 
@@ -23,7 +23,8 @@ from alexnet.parallel.launch import agree
 from alexnet.parallel.team import ALONE, Team
 from alexnet.runs.folder import LAST, MODEL, RunFolder, snapshot_epochs
 from alexnet.runs.log import Curves, Everyone, Listener, Log, Now, Screen, Unwritten
-from alexnet.terminal import say
+from alexnet.terminal import progress, say
+from alexnet.train.frozen import SeenFeatures, remove_features
 from alexnet.train.join import broadcast_end, broadcast_state, receive_state
 from alexnet.train.options import TrainOptions
 from alexnet.train.resume import check_same_store, check_same_weights, recorded_options, resume_run
@@ -87,6 +88,8 @@ def train(
         try:
             for note in notes:
                 listeners.event("note", text=note)
+            with nullcontext() if quiet else progress("pictures") as follow:
+                state.compute_frozen_features(follow)
             run_epochs(state, log, listeners)
         finally:
             listeners.close()
@@ -182,6 +185,9 @@ def micro_batches(state: TrainingState) -> tuple[list[BatchShard], Stream]:
     numbered = state.team.epoch_shards(order, state.recipe.batch, state.options.accumulation_steps)
     shards = [shard for number, shard in numbered if number >= cursor.batch]
     allocate = pinned if state.device.type == "cuda" else None
+    if state.frozen is not None:
+        split = SeenFeatures(state.frozen, split.labels, cursor.epoch)
+        allocate = split.buffer
     pictures = np.concatenate([shard.indices for shard in shards])
     return shards, Stream(split, len(shards[0].indices), pictures, allocate=allocate)
 
@@ -202,6 +208,8 @@ def add_outcomes(state: TrainingState, outcomes: list[Outcome], leave: int = 0) 
 def validate(state: TrainingState) -> Counts:
     """Errors on the validation split, one centre view of each picture."""
     state.network.eval()
+    if state.frozen is not None:
+        return state.frozen.evaluate(state.store.splits["val"].labels, state.device, state.dtype)
     viewer = ViewAverager(state.network, state.inputs, state.device, state.dtype)
     return evaluate(viewer, state.store.splits["val"], team=state.team, network=state.network_shard)
 
@@ -257,6 +265,7 @@ def finish(state: TrainingState, listeners: Listener) -> None:
     if state.team.leads:
         state.run.write_config(finished=True, epochs_trained=state.cursor.epoch - 1, **kept)
         state.run.drop_checkpoints()
+        remove_features(state.run.path)
 
 
 # ── reporting ────────────────────────────────────────────────────────────────────────────────────────────────────

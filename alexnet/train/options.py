@@ -7,7 +7,17 @@ from typing import Annotated, Any, Literal
 
 from tyro.conf import arg
 
-from alexnet.choices import ColourNoise, Crops, DeviceChoice, Head, Initialisation, Keep, MeanMode, PrecisionChoice
+from alexnet.choices import (
+    ColourNoise,
+    Crops,
+    DeviceChoice,
+    FrozenFeatures,
+    Head,
+    Initialisation,
+    Keep,
+    MeanMode,
+    PrecisionChoice,
+)
 from alexnet.files.schema import Range
 
 LAUNCH_OPTIONS = ("columns", "hybrid", "wire", "gradients", "timeout")
@@ -84,10 +94,15 @@ class TrainOptions(SharedOptions):
     Default: every layer but the last, which must then be alike."""
     freeze: str = ""
     """Layers that keep their weights: names or spans, as in conv1-conv5,fc6."""
+    frozen_features: Annotated[FrozenFeatures, Range(1, 1000)] | None = None
+    """Where the first layers are frozen, compute their output once, and train on it: of the centre of each picture and
+    its mirror, of the ten views of a test, or of a number of random crops; without colour noise. exact: compute it anew
+    in each epoch, augmented as the recipe says. Default: ten for fewer than 5,000 pictures of your own with recipe
+    paper or steps, else exact."""
     head: Head = "network"
     """What is trained: the network; or, with --from, a linear classifier on its frozen layers, which takes seconds.
-    --freeze then names these layers (default: the convolutions), --crops the views of each picture (default: the
-    centre)."""
+    --freeze then names these layers (default: the convolutions), --frozen-features the views of each picture (default:
+    the centre)."""
     keep: Keep | None = None
     """Weights that the run ends with: last, or best, those of the epoch with the lowest validation error (the last ones
     are then in last.safetensors). Default: best for pictures of your own with recipe paper or steps, else last."""

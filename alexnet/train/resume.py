@@ -20,6 +20,7 @@ from alexnet.processors import cores
 from alexnet.runs.folder import MODEL, REMEDY, RunFolder
 from alexnet.text import option_name
 from alexnet.train.checks import checked_recipe
+from alexnet.train.frozen import check_frozen
 from alexnet.train.options import LAUNCH_OPTIONS, TrainOptions
 from alexnet.train.recipes import find
 from alexnet.train.state import Standing, TrainingState, grid_note, make_state, set_threads, start_in
@@ -41,7 +42,9 @@ def resume_run(
     recipe = checked_recipe(options)
     machine, remarks = _keep_choices(run, options, team)
     team.grid.check(run.table, recipe.batch, options.accumulation_steps)
-    state = make_state(run, store, freeze(run.empty_network(), options.freeze), run.inputs, options)
+    network = freeze(run.empty_network(), options.freeze)
+    check_frozen(network, options.frozen_features, team)
+    state = make_state(run, store, network, run.inputs, options)
     tensors, about, notes = run.latest_checkpoint()
     if tensors is None:
         if notes or (folder / "model.safetensors").exists():

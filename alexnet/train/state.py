@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from alexnet import kernels
+from alexnet.data.batches import StepProgress
 from alexnet.data.preprocessing import Preprocessing
 from alexnet.data.store.check import remarks_on
 from alexnet.data.store.read import Store
@@ -21,6 +22,7 @@ from alexnet.files.atomic import faults_named, remove_temporaries, space_checked
 from alexnet.files.schema import AnyFloat, Count, Range, to_json
 from alexnet.isolation import use_threads
 from alexnet.measure.overlap import save_trained_on
+from alexnet.measure.viewer import ViewAverager
 from alexnet.nets import table_json
 from alexnet.nets.network import Network
 from alexnet.parallel.gradients import GradientSum
@@ -32,6 +34,7 @@ from alexnet.runs.folder import RunFolder, disk_needed, snapshot_epochs
 from alexnet.text import changed, counted, in_bytes
 from alexnet.train import precision
 from alexnet.train.checks import checked_recipe, few_updates, large_batch_notes, pretrained_start, recipe_of
+from alexnet.train.frozen import FrozenPart, Views, cached_features, check_frozen, features_folder, last_frozen
 from alexnet.train.options import TrainOptions
 from alexnet.train.recipes import Recipe, describe
 from alexnet.train.schedule import Rates, Schedule, ScheduleState, schedule_of
@@ -98,6 +101,8 @@ class TrainingState:
     best: Best | None = None
     saved_at: float = field(default_factory=time.monotonic)
     team: Team = field(default_factory=Team)
+    frozen: FrozenPart | None = None
+    """With `--frozen-features`: the output of the frozen rows, on which the others train."""
     network_shard: NetworkShard = field(init=False)
     gradient_sum: GradientSum = field(init=False)
 
@@ -116,6 +121,21 @@ class TrainingState:
             self.update.lars = replace(self.update.lars, of_whole=of_whole)
         self.update.velocities = self.network_shard.cut(self.update.velocities)
         self.gradient_sum = team.gradient_sum(self.network_shard)
+
+    def compute_frozen_features(self, follow: StepProgress | None = None) -> None:
+        """With `--frozen-features`, compute the output of the frozen rows, or find it, and train on it from now on."""
+        kind = self.options.frozen_features
+        if kind is None or kind == "exact":
+            return
+        last, folder = last_frozen(self.network, kind), features_folder(self.run.path)
+        views = Views(kind, self.recipe.augmentation.mirror, self.options.seed)
+        viewer = ViewAverager(self.network.eval(), self.inputs, self.device, self.dtype)
+        values = [
+            cached_features(viewer, self.store, split, last, kept, folder, follow)
+            for split, kept in (("train", views), ("val", Views("centre", mirror=False)))
+        ]
+        self.frozen = FrozenPart(self.network, last, views, *values)
+        self.gradient_sum = replace(self.gradient_sum, forward=self.frozen.logits)
 
     @property
     def batches(self) -> int:
@@ -195,6 +215,7 @@ def start_run(
     recipe = checked_recipe(options)
     RunFolder.refuse_taken(folder)  # before anything is computed
     network = initial_network(store, recipe, options)
+    check_frozen(network, options.frozen_features, team)
     team.grid.check(network.table, recipe.batch, options.accumulation_steps)
     inputs = initial_inputs(store, network, recipe, options)
     device, threads = find_device(options.device), set_threads(options.threads, team.local)

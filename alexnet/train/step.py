@@ -108,7 +108,10 @@ def local_loss(
 
 
 def augmented(state: TrainingState, indices: np.ndarray, pictures: Tensor, rates: Rates, first: int = 0) -> Tensor:
-    """The network's inputs, augmented; `first`: the position of the first picture in its batch."""
+    """The network's inputs, augmented; `first`: the position of the first picture in its batch. With `state.frozen`,
+    the output of its rows."""
+    if state.frozen is not None:
+        return pictures.to(state.dtype)
     augmentation = state.recipe.augmentation
     if not rates.colour:
         augmentation = augmentation.without_colour()
@@ -142,6 +145,12 @@ def _culprit(state: TrainingState, inputs: Tensor) -> str:
     for name, weight in state.network.named_parameters():
         if not torch.isfinite(weight).all():
             return name
-    with torch.no_grad():
-        maps = state.network.activations(inputs).maps
-    return next((name for name, values in maps.items() if not torch.isfinite(values).all()), "the loss itself")
+    x, steps = inputs, state.network.order
+    if state.frozen is not None:
+        x, steps = state.frozen.maps(inputs), state.frozen.steps
+    for name in steps:
+        with torch.no_grad():
+            x = state.network.through([name], x)
+        if not torch.isfinite(x).all():
+            return name
+    return "the loss itself"

@@ -18,6 +18,7 @@ from alexnet.measure.viewer import ViewAverager
 from alexnet.report.recipe import repeating_command
 from alexnet.report.run import write_report
 from alexnet.runs.folder import RunFolder
+from alexnet.train import frozen
 from alexnet.train.checks import balanced_weights
 from alexnet.train.loop import train
 from alexnet.train.options import TrainOptions
@@ -34,11 +35,11 @@ def head(store: Store, folder: Path, base: Path, **changes: object) -> RunFolder
     return train_linear_head(store, folder, options, quiet=True)
 
 
-@pytest.mark.parametrize(("crops", "views"), [(None, 2), ("ten", 10), ("random", 10)])
+@pytest.mark.parametrize(("kept", "views"), [(None, 2), ("ten", 10), (3, 3)])
 def test_it_gives_what_scikit_learn_gives_on_the_features(
-    store: Store, base: Path, tmp_path: Path, crops: str | None, views: int
+    store: Store, base: Path, tmp_path: Path, kept: str | int | None, views: int
 ) -> None:
-    run = head(store, tmp_path / "run", base, crops=crops)
+    run = head(store, tmp_path / "run", base, frozen_features=kept)
     assert run.value("head")["views"] == views
     opened = alexnet.Run.open(run.path, device="cpu")
     network, records = opened.network, torch.from_numpy(store.splits["val"].read(np.arange(60)))
@@ -49,7 +50,7 @@ def test_it_gives_what_scikit_learn_gives_on_the_features(
     theirs = RunFolder.open(base).network
     with torch.inference_mode():
         torch.testing.assert_close(features, theirs.activations(seen)["pool5"].flatten(1))
-    if crops is None:  # the same problem, solved where the features are
+    if kept is None:  # the same problem, solved where the features are
         train_records = torch.from_numpy(store.splits["train"].read(np.arange(200)))
         row, column, _ = views_of(40, 32, 1)[0]
         with torch.inference_mode():
@@ -157,14 +158,15 @@ def test_features_that_an_interruption_left_are_continued(
         return plain(self, inputs, names)
 
     monkeypatch.setattr(ViewAverager, "maps", maps)
+    monkeypatch.setattr(frozen, "SAVE_SECONDS", -1.0)
     with pytest.raises(KeyboardInterrupt):
         head(store, tmp_path / "run", base)
-    assert [path.name for path in tmp_path.iterdir() if path.name.startswith("run")] == ["run.features.npy"]
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith("run")] == ["run.features"]
     run = head(store, tmp_path / "run", base)
     assert counted == [128, 128, 72, 72, 72]
     weights, wanted = run.network.state_dict(), whole.network.state_dict()
     assert all(torch.equal(weights[name], wanted[name]) for name in wanted)
-    assert not (tmp_path / "run.features.npy").exists()
+    assert not (tmp_path / "run.features").exists()
 
 
 @pytest.mark.parametrize(
@@ -173,6 +175,8 @@ def test_features_that_an_interruption_left_are_continued(
         ({"start_from": None}, UsageError, "name the run or the pretrained weights to build on with --from"),
         ({"freeze": "conv2-conv3"}, UsageError, "freeze the first layers"),
         ({"freeze": "conv1-fc8"}, UsageError, "and not the last one"),
+        ({"frozen_features": "exact"}, UsageError, "is fitted to fixed views"),
+        ({"crops": "ten"}, UsageError, "--crops ten: --frozen-features centre says which views"),
         ({"freeze": "conv9"}, UsageError, "there is no layer 'conv9'"),
     ],
 )
