@@ -19,7 +19,8 @@ MeanMode = Literal["aligned", "centre"]
 Crops = Literal["random", "ten", "centre"]
 Head = Literal["network", "linear"]
 Keep = Literal["best", "last"]
-FrozenViews = Literal["centre", "ten"] | int
+FixedViews = Literal["centre", "ten"]
+FrozenViews = FixedViews | int
 FrozenFeatures = Literal["exact"] | FrozenViews
 
 # ── weights ──────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -33,6 +33,7 @@ from alexnet.terminal import progress, say
 from alexnet.train.checks import checked_recipe
 from alexnet.train.frozen import Views, cached_features, features_folder, remove_features
 from alexnet.train.options import TrainOptions
+from alexnet.train.resume import more_epochs
 from alexnet.train.state import config_of, set_threads
 from alexnet.train.warm_start import initial_inputs, layers_with_weights
 
@@ -101,7 +102,7 @@ def train_linear_head(
             )
     if resume and (folder / "config.json").exists():
         run = RunFolder.open(folder)
-        if run.value("finished"):
+        if run.value("finished") and not more_epochs(run, store, options):
             return run
     kind: FrozenFeatures = options.frozen_features or "centre"
     if kind == "exact":

@@ -35,7 +35,8 @@ _MARKED = rb'tEXtSoftware\0|<meta name="generator" content="|"generator": "|<!--
 _MARK = re.compile(rb"(?:" + _MARKED + rb")alexnet \(([a-z0-9 ]+)\)")
 RUN_NEEDS = ("config.json", "model.safetensors", "inputs.safetensors")
 """Files without which a folder is no trained run."""
-_RUN_FILES = {*RUN_NEEDS, "sample_weights.safetensors", "trained_on.safetensors", "log.jsonl"}
+_RUN_TENSORS = {f"{name}.safetensors" for name in ("last", "velocities", "sample_weights", "trained_on")}
+_RUN_FILES = {*RUN_NEEDS, *_RUN_TENSORS, "log.jsonl"}
 _RUN_FOLDERS = {"state", "snapshots", "tensorboard"}
 
 

@@ -197,7 +197,8 @@ def check_accuracy(
     asked = Run.open(run.path, device=device, precision=precision)
     asked.network.temperature = 1.0  # the log is of the network before it was calibrated
     counts = asked.evaluate(store, views=1, progress=progress).counts
-    return compared(counts, epochs[-1], asked.placement.precision)
+    kept = run.config.get("best", {}).get("epoch", 0)  # 0: the last
+    return compared(counts, epochs[kept - 1], asked.placement.precision)
 
 
 def compared(counts: Counts, recorded: dict[str, Any], precision: str) -> str:

@@ -3,6 +3,7 @@
     config.json          what was trained, how, on what, with which result; enough to repeat it
     model.safetensors    the weights after the last whole epoch, or after the best one (`--keep best`)
     last.safetensors     with `--keep best`: the weights after the last epoch, when the run has ended
+    velocities.safetensors   of the update rule, and the schedule, when the run has ended: to train further from there
     inputs.safetensors   mean image and colour statistics of the training pictures
     sample_weights.safetensors   factors of the training pictures' losses, if `alexnet.Classifier` was given any
     trained_on.safetensors   digests of the training pictures (`alexnet.measure.overlap`)
@@ -45,8 +46,9 @@ from alexnet.nets.network import Network, check_fits, state_dict_shapes
 from alexnet.placement import Placement, find_device
 from alexnet.runs.formats import FORMAT_VERSION, current_config
 
-MODEL, LAST = "model.safetensors", "last.safetensors"
-"""The weights that a run is opened with; the last epoch's, where these are the best epoch's."""
+MODEL, LAST, VELOCITIES = "model.safetensors", "last.safetensors", "velocities.safetensors"
+"""The weights that a run is opened with; the last epoch's, where these are the best epoch's; what else an ended run
+needs to be trained further."""
 KEPT_CHECKPOINTS = 2
 CHECKPOINT_FILES = KEPT_CHECKPOINTS + 1
 """Checkpoints on disk while a new one is written."""
@@ -402,6 +404,13 @@ class RunFolder:
             except DamagedFile as fault:
                 complaints.append(f"{fault} The one before it is used.")
         return None, {}, complaints
+
+    def end_state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """What a checkpoint at the end of a finished run would hold, and its metadata. Raises UserError for a damaged
+        or missing file."""
+        last = self.path / (LAST if self.value("options").get("keep") == "best" else MODEL)
+        velocities, about = load_tensors(self.path / VELOCITIES)
+        return {f"weight/{name}": tensor for name, tensor in load_tensors(last)[0].items()} | velocities, about
 
     def drop_checkpoints(self) -> None:
         for path in self.checkpoints():

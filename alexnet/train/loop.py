@@ -1,7 +1,6 @@
 """Training as in [A] §5: batches of 128, momentum, decay, the learning rate divided by 10 when validation stalls."""
 
 import math
-import shlex
 import time
 from contextlib import ExitStack, nullcontext
 from dataclasses import asdict
@@ -15,19 +14,21 @@ from alexnet.data.order import epoch_order
 from alexnet.data.store.read import Store
 from alexnet.errors import UserError
 from alexnet.files.locks import locked
+from alexnet.files.schema import to_json
+from alexnet.files.tensors import save_tensors
 from alexnet.isolation import isolated
 from alexnet.measure.accuracy import Counts, evaluate
 from alexnet.measure.viewer import ViewAverager
 from alexnet.parallel.grid import BatchShard
 from alexnet.parallel.launch import agree
 from alexnet.parallel.team import ALONE, Team
-from alexnet.runs.folder import LAST, MODEL, RunFolder, snapshot_epochs
+from alexnet.runs.folder import LAST, MODEL, VELOCITIES, RunFolder, snapshot_epochs
 from alexnet.runs.log import Curves, Everyone, Listener, Log, Now, Screen, Unwritten
 from alexnet.terminal import progress, say
 from alexnet.train.frozen import SeenFeatures, remove_features
 from alexnet.train.join import broadcast_end, broadcast_state, receive_state
 from alexnet.train.options import TrainOptions
-from alexnet.train.resume import check_same_store, check_same_weights, recorded_options, resume_run
+from alexnet.train.resume import check_same_weights, more_epochs, resume_run
 from alexnet.train.state import Best, TrainingState, start_run
 from alexnet.train.step import Diverged, Outcome, divergence_message, is_asynchronous, train_batch
 from alexnet.train.stop import Stop, stop_signals
@@ -52,8 +53,9 @@ def train(
     sample_weights: np.ndarray | None = None,
 ) -> RunFolder:
     """Train a network on `store` and write the run to `folder`. With `resume`, continue the run that is there, if any;
-    a finished run is returned as it is. Each process of a `team` calls this function; only the leader uses the folder.
-    `sample_weights`: float32 (N,), factors of the training pictures' losses, saved in the folder; one process only.
+    a finished run is returned as it is, unless `options.epochs` are more than it has. Each process of a `team` calls
+    this function; only the leader uses the folder. `sample_weights`: float32 (N,), factors of the training pictures'
+    losses, saved in the folder; one process only.
 
     Raises UserError (UsageError for an option) for what a user can fix: see `start_run` and `resume_run`; a loss that
     is NaN or infinite; a full disk. The last checkpoint is kept in every case.
@@ -113,27 +115,13 @@ def open_or_create_run(
         run = RunFolder.open(folder)
         run.sweep()
         check_same_weights(run, sample_weights, team)
-        if run.value("finished"):
-            return ended(run, store, options)
+        if run.value("finished") and not more_epochs(run, store, options):
+            return run
         return resume_run(store, folder, options, team)
     state, notes = start_run(store, folder, options, lambda: stack.enter_context(lock), team, sample_weights)
     if resume:
         notes = [f"{folder}: there is no run to resume, so a new one starts", *notes]
     return state, notes, 0
-
-
-def ended(run: RunFolder, store: Store, options: TrainOptions) -> RunFolder:
-    """A finished run. Raises UserError or UsageError if the options request more epochs or another run."""
-    recorded_options(run, options)
-    check_same_store(run, store)
-    trained = run.value("epochs_trained")
-    if options.epochs is not None and options.epochs > max(trained, run.value("options", "epochs") or 0):
-        raise UserError(
-            f"{run.path}: this run ended after {trained} epochs. To train further, start a new run from its weights: "
-            f"alexnet train {shlex.quote(str(store.path))} --out NEW --from {shlex.quote(str(run.path))} --take all"
-            f" --epochs {options.epochs - trained}"
-        )
-    return run
 
 
 def run_epochs(state: TrainingState, log: Log | Unwritten, listeners: Listener) -> None:
@@ -152,7 +140,7 @@ def run_epochs(state: TrainingState, log: Log | Unwritten, listeners: Listener) 
             stop.agree(state)
             end_epoch(state, counts, log, stop)
             stop.obey(state)
-    finish(state, listeners)
+    finish(state, log, listeners)
 
 
 def train_epoch(state: TrainingState, log: Log | Unwritten, listeners: Listener, stop: Stop) -> int:
@@ -250,10 +238,14 @@ def refuse_unsound(state: TrainingState, counts: Counts) -> None:
         raise Diverged(divergence_message(state, state.cursor.batch - 1, noticed_in=None))
 
 
-def finish(state: TrainingState, listeners: Listener) -> None:
-    """Mark the run as ended and delete its checkpoints; the weights are in model.safetensors."""
+def finish(state: TrainingState, log: Log | Unwritten, listeners: Listener) -> None:
+    """Mark the run as ended and replace its checkpoints by the files of a finished run: see `RunFolder.end_state`."""
     kept = {}
     save_model(state, LAST if state.keeps_best else MODEL)
+    tensors, standing = state.contents(log.size)
+    if state.team.leads:
+        velocities = {name: tensor for name, tensor in tensors.items() if name.startswith("velocity/")}
+        save_tensors(state.run.path / VELOCITIES, velocities, to_json(standing))
     if state.best is not None:
         kept = {"best": asdict(state.best)}
         text = (

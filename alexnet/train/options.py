@@ -11,7 +11,7 @@ from alexnet.choices import (
     ColourNoise,
     Crops,
     DeviceChoice,
-    FrozenFeatures,
+    FixedViews,
     Head,
     Initialisation,
     Keep,
@@ -94,7 +94,7 @@ class TrainOptions(SharedOptions):
     Default: every layer but the last, which must then be alike."""
     freeze: str = ""
     """Layers that keep their weights: names or spans, as in conv1-conv5,fc6."""
-    frozen_features: Annotated[FrozenFeatures, Range(1, 1000)] | None = None
+    frozen_features: FixedViews | Literal["exact"] | Annotated[int, Range(1, 1000)] | None = None
     """Where the first layers are frozen, compute their output once, and train on it: of the centre of each picture and
     its mirror, of the ten views of a test, or of a number of random crops; without colour noise. exact: compute it anew
     in each epoch, augmented as the recipe says. Default: ten for fewer than 5,000 pictures of your own with recipe

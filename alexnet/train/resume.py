@@ -1,5 +1,6 @@
 """Resuming a run with its recorded options and choices, or explaining why that is impossible."""
 
+import shlex
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from alexnet.parallel.grid import ProcessGrid
 from alexnet.parallel.team import ALONE, Team
 from alexnet.placement import find_device
 from alexnet.processors import cores
-from alexnet.runs.folder import MODEL, REMEDY, RunFolder
+from alexnet.runs.folder import MODEL, REMEDY, VELOCITIES, RunFolder
 from alexnet.text import option_name
 from alexnet.train.checks import checked_recipe
 from alexnet.train.frozen import check_frozen
@@ -30,8 +31,8 @@ from alexnet.train.warm_start import freeze, initial_network
 def resume_run(
     store: Store, folder: Path, given: TrainOptions, team: Team = ALONE
 ) -> tuple[TrainingState, list[str], int | None]:
-    """Resume a run from its last undamaged checkpoint. Returns the state, notes for the user and the length of the
-    log's valid prefix.
+    """Resume a run from its last undamaged checkpoint, a finished one from its end. Returns the state, notes for the
+    user and the length of the log's valid prefix.
 
     The recorded options and choices are kept. Raises UsageError if other options are given (except more epochs),
     UserError if the store is another one or a choice can't be kept on this machine.
@@ -45,7 +46,7 @@ def resume_run(
     network = freeze(run.empty_network(), options.freeze)
     check_frozen(network, options.frozen_features, team)
     state = make_state(run, store, network, run.inputs, options)
-    tensors, about, notes = run.latest_checkpoint()
+    tensors, about, notes = (*run.end_state(), []) if run.value("finished") else run.latest_checkpoint()
     if tensors is None:
         if notes or (folder / "model.safetensors").exists():
             raise UserError(f"{folder}: no undamaged checkpoint to resume from. Start a new run, --from {folder}.")
@@ -54,10 +55,17 @@ def resume_run(
         return state, [*notes, *remarks, "no checkpoint was saved yet: starting from the beginning"], 0
     log_bytes = restored(state, tensors, about).log_bytes
     _check_epochs(state)
+    if run.value("finished"):
+        if state.finished:
+            raise UserError(f"{folder}: the learning rate has reached its end there. {new_run(run, store, options)}")
+        state.save_checkpoint(log_bytes)  # before the config says that the run has not ended
     if state.best is not None and not (folder / MODEL).exists():  # killed after the checkpoint of the first epoch
         run.save_model(state.network.state_dict())
     run.write_config(
         options=run.value("options") | {"epochs": options.epochs},
+        recipe=asdict(recipe),
+        finished=False,
+        epochs_trained=None,
         machine=machine,
         starts=[*run.config.get("starts", []), start_in(team, state.cursor.step, machine["threads"])],
     )
@@ -72,6 +80,27 @@ def restored(state: TrainingState, tensors: dict[str, Tensor], about: dict[str, 
         standing = from_json(about, Standing, where, remedy)
         state.restore(tensors, standing)
     return standing
+
+
+def more_epochs(run: RunFolder, store: Store, given: TrainOptions) -> bool:
+    """Whether a finished run is to be trained for more epochs than it has. Raises UserError or UsageError if it is
+    another run than the options request, or can't be trained further."""
+    options = recorded_options(run, given)
+    check_same_store(run, store)
+    if given.epochs is None or given.epochs <= max(run.value("epochs_trained"), run.value("options", "epochs") or 0):
+        return False
+    if options.head == "linear":
+        raise UsageError(f"--epochs {given.epochs}: {run.path} is a linear classifier, which is fitted without epochs.")
+    if not (run.path / VELOCITIES).exists():
+        raise UserError(f"{run.path}: has no {VELOCITIES}, so it can't be resumed. {new_run(run, store, options)}")
+    return True
+
+
+def new_run(run: RunFolder, store: Store, options: TrainOptions) -> str:
+    """The advice to train a finished run further as a new one."""
+    words = ["alexnet", "train", str(store.path), "--out", "NEW", "--from", str(run.path), "--take", "all"]
+    left = (options.epochs or 0) - run.value("epochs_trained")
+    return f"To train further, start a new run from its weights: {shlex.join([*words, '--epochs', str(left)])}"
 
 
 def check_same_store(run: RunFolder, store: Store) -> None:

@@ -96,6 +96,10 @@ def test_the_run_is_one_like_any_other(
         ["verify", str(out)],
     ):
         assert main(words) == 0, words
+    capsys.readouterr()
+    assert main([*line, "--resume", "--epochs", "100"]) == 2
+    assert "--epochs 100" in (words := capsys.readouterr().err)
+    assert "is a linear classifier, which is fitted without epochs" in words
 
 
 def test_the_report_tells_what_was_fitted_and_the_command(store: Store, base: Path, tmp_path: Path) -> None:

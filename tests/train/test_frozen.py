@@ -70,3 +70,108 @@ def test_the_weights_are_those_of_computing_it_in_every_epoch(
     np.testing.assert_allclose(figures(tmp_path / "cached"), figures(tmp_path / "plain"), rtol=1e-4)
     assert not (tmp_path / "cached.features").exists()
     assert not torch.equal(ours["fc8.weight"], weights_of(base)["fc8.weight"])
+
+
+def test_a_killed_training_finds_what_was_computed_and_ends_with_the_same_bits(
+    store: Store, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = options(net=None, start_from=base, freeze="conv1-conv5", frozen_features="ten", save_minutes=0)
+    train(store, tmp_path / "whole", given, quiet=True)
+    plain, maps, counted = loop.train_batch, ViewAverager.maps, []
+
+    def dying(state, *rest):
+        if state.cursor.step == 9:
+            raise KeyboardInterrupt
+        return plain(state, *rest)
+
+    def counting(self, *rest):
+        counted.append(1)
+        return maps(self, *rest)
+
+    monkeypatch.setattr(loop, "train_batch", dying)
+    monkeypatch.setattr(ViewAverager, "maps", counting)
+    with pytest.raises(KeyboardInterrupt):
+        train(store, tmp_path / "run", given, quiet=True)
+    assert len(counted) == 2 * 10 + 1, "two batches of ten views, and the validation pictures"
+    values = tmp_path / "run.features" / "train.npy"
+    assert np.load(values, mmap_mode="r").shape == (200, 10, RunFolder.open(base).network.layer("pool5").leaving.units)
+    monkeypatch.setattr(loop, "train_batch", plain)
+    for damage in (lambda: None, lambda: values.write_bytes(values.read_bytes()[:-4])):
+        damage()
+        with monkeypatch.context() as patch:
+            patch.setattr(loop, "train_batch", dying)
+            with pytest.raises(KeyboardInterrupt):
+                train(store, tmp_path / "run", given, resume=True, quiet=True)
+    assert len(counted) == 21 + 20, "only the damaged file was made again"
+    train(store, tmp_path / "run", given, resume=True, quiet=True)
+    assert same(tmp_path / "run", tmp_path / "whole")
+    assert not (tmp_path / "run.features").exists()
+
+
+def test_the_run_is_one_like_any_other(store: Store, base: Path, tmp_path: Path) -> None:
+    """Its log says what an evaluation of the whole network finds, and its options which views were kept."""
+    given = options(net=None, start_from=base, freeze="conv1-fc6", frozen_features=3)
+    run = train(store, tmp_path / "run", given, quiet=True)
+    assert run.value("options", "frozen_features") == 3
+    assert run.value("recipe", "augmentation") | {"crops": "random", "colour": "off"} == run.value(
+        "recipe", "augmentation"
+    )
+    counts = evaluate_run(run, Run.open(run.path, device="cpu").viewer, store, split="val", views=(1,))[0][1].counts
+    assert figures(run.path)[-1][2:] == pytest.approx([counts.mean_nll, counts.top1], rel=1e-5)
+
+
+def features(folder: Path, store: Store, base: Path, **changes: object) -> np.ndarray:
+    run = Run.open(base, device="cpu")
+    viewer = ViewAverager(run.network, run.viewer.inputs)
+    given = {"layer": "pool5", "views": frozen.Views("centre", mirror=True)} | changes
+    return frozen.cached_features(viewer, store, "train", folder=folder, **given)  # type: ignore[arg-type]
+
+
+def test_features_of_another_origin_are_made_again_and_strangers_files_left_alone(
+    store: Store, base: Path, tmp_path: Path
+) -> None:
+    first = np.array(features(tmp_path, store, base))
+    inode = (tmp_path / "train.npy").stat().st_mtime_ns
+    assert np.array_equal(features(tmp_path, store, base), first)
+    assert (tmp_path / "train.npy").stat().st_mtime_ns >= inode
+    other = np.array(features(tmp_path, store, base, views=frozen.Views("centre", mirror=False)))
+    assert other.shape[1] == 1
+    assert np.array_equal(other[:, 0], first[:, 0])
+    assert features(tmp_path, store, base, layer="pool2").shape[2] != first.shape[2]
+    for damage in (lambda data: data[:-1], lambda data: data[:200] + bytes([data[200] ^ 1]) + data[201:]):
+        values = tmp_path / "train.npy"
+        np.array(features(tmp_path, store, base))
+        values.write_bytes(damage(values.read_bytes()))
+        assert np.array_equal(features(tmp_path, store, base), first)
+    for name, left in (("train.json", b"{}"), ("train.npy", b"mine")):
+        (tmp_path / name).write_bytes(left)
+        if name == "train.npy":
+            (tmp_path / "train.json").unlink()
+        with pytest.raises(UserError, match="was not written by this command"):
+            features(tmp_path, store, base)
+        assert (tmp_path / name).read_bytes() == left
+
+
+def test_a_full_disk_is_reported_before_anything_is_computed(
+    store: Store, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 1000})())
+    with pytest.raises(UserError, match=r"2 views of each picture takes .* too little\. Free some, or keep fewer"):
+        features(tmp_path, store, base)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"frozen_features": "ten"}, "--frozen-features ten: no layer is frozen at the network's beginning"),
+        ({"frozen_features": "ten", "freeze": "conv2-conv5"}, "no layer is frozen at the network's beginning"),
+        ({"frozen_features": 0, "freeze": "conv1-conv5"}, "--frozen-features 0: at least 1 is needed"),
+        ({"frozen_features": 3, "freeze": "conv1", "colour_noise": "code"}, "--colour-noise code: --frozen-features 3"),
+        ({"frozen_features": "centre", "freeze": "conv1", "crops": "ten"}, "--crops ten: --frozen-features centre"),
+        ({"frozen_features": 3, "freeze": "conv1", "cutout": 4}, "--cutout 4"),
+    ],
+)
+def test_what_does_not_fit_is_refused(store: Store, tmp_path: Path, changes: dict, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        train(store, tmp_path / "run", options(**changes), quiet=True)
+    assert not list(tmp_path.iterdir())

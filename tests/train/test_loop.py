@@ -271,10 +271,75 @@ def test_an_ended_run_stays_as_it_is(store: Store, unbroken: Path) -> None:
     before = digest(unbroken)
     train(store, unbroken, options(), resume=True, quiet=True)
     assert digest(unbroken) == before
-    with pytest.raises(UserError, match=r"ended after 3 epochs.*--from"):
-        train(store, unbroken, options(epochs=4), resume=True, quiet=True)
     with pytest.raises(UserError, match=r"not empty.*--resume"):
         train(store, unbroken, options(), quiet=True)
+
+
+@pytest.mark.parametrize("keep", ["last", "best"])
+def test_a_finished_run_is_trained_further_to_the_same_bits(
+    store: Store, run_folder: Path, monkeypatch: pytest.MonkeyPatch, keep: str
+) -> None:
+    """2 + 2 epochs are 4, also where the best of the first two is not the last, and however it is killed meanwhile."""
+    wild = {"learning_rate": 0.05, "keep": keep, "save_minutes": 0}
+    whole = train(store, run_folder / "whole", options(epochs=4, **wild), quiet=True)
+    begun = train(store, run_folder / "run", options(epochs=2, **wild), quiet=True)
+    assert keep == "last" or begun.value("best")["epoch"] == 1, "not the epoch that it is trained further from"
+    for number in (14, 17):  # its first update, and a later one
+        kill_at(monkeypatch, number)
+        with pytest.raises(Killed):
+            train(store, run_folder / "run", options(epochs=4, **wild), resume=True, quiet=True)
+        assert RunFolder.open(run_folder / "run").value("finished") is False
+        monkeypatch.undo()
+    run = train(store, run_folder / "run", options(**{"epochs": None, **wild}), resume=True, quiet=True)
+    assert run.value("epochs_trained") == run.value("recipe", "epochs") == 4
+    for file in run_folder.glob("whole/*.safetensors"):
+        ours, theirs = load_tensors(run.path / file.name)[0], load_tensors(file)[0]
+        assert all(torch.equal(ours[name], theirs[name]) for name in theirs), file.name
+    exact = ("epoch", "step", "learning_rate", "train_loss", "val_nll")
+    logs = [[[e[key] for key in exact] for e in events(folder, "epoch")] for folder in (run.path, whole.path)]
+    assert logs[0] == logs[1]
+    assert run.config.get("best") == whole.config.get("best")
+    assert [event["epochs"] for event in events(run.path, "end")] == [4]
+
+
+def test_killed_while_a_finished_run_is_reopened_it_is_whole(
+    store: Store, run_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(store, run_folder, options(epochs=1), quiet=True)
+    before = digest(run_folder)
+    for when in ("save_checkpoint", "write_config"):
+        for late in (False, True):
+            plain = getattr(RunFolder, when)
+
+            def dying(self, *rest, _plain=plain, _late=late, **more):
+                if _late:
+                    _plain(self, *rest, **more)
+                raise Killed
+
+            with monkeypatch.context() as patch:
+                patch.setattr(RunFolder, when, dying)
+                with pytest.raises(Killed):
+                    train(store, run_folder, options(epochs=2), resume=True, quiet=True)
+            assert digest(run_folder) == before
+    run = train(store, run_folder, options(epochs=2), resume=True, quiet=True)
+    assert run.value("epochs_trained") == 2
+    assert not (run_folder / "state").exists()
+
+
+def test_what_cannot_be_trained_further_says_why(store: Store, run_folder: Path) -> None:
+    train(store, run_folder / "staged", options(recipe="145", epochs=2), quiet=True)
+    with pytest.raises(UsageError, match="can't be stretched"):
+        train(store, run_folder / "staged", options(recipe="145", epochs=4), resume=True, quiet=True)
+    slow = {"patience": 1, "learning_rate": 1e-9}
+    ended = train(store, run_folder / "plateau", options(epochs=30, **slow), quiet=True)
+    assert ended.value("epochs_trained") < 30
+    with pytest.raises(UserError, match=r"learning rate has reached its end there\. To train further.*--take all"):
+        train(store, ended.path, options(epochs=40, **slow), resume=True, quiet=True)
+    assert RunFolder.open(ended.path).value("finished")
+    train(store, run_folder / "old", options(epochs=1), quiet=True)
+    (run_folder / "old" / "velocities.safetensors").unlink()
+    with pytest.raises(UserError, match=r"has no velocities.safetensors, so .* --take all --epochs 1"):
+        train(store, run_folder / "old", options(epochs=2), resume=True, quiet=True)
 
 
 def test_a_loss_that_is_no_number_names_the_layer_and_keeps_the_last_state(
