@@ -18,7 +18,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
 from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from alexnet.choices import DeviceChoice, Head, PrecisionChoice
+from alexnet.choices import DeviceChoice, FrozenFeatures, Head, PrecisionChoice
 from alexnet.data.sources.base import Source
 from alexnet.data.store.prepare import prepare
 from alexnet.data.store.read import Store
@@ -36,7 +36,7 @@ from alexnet.nets import zoo
 from alexnet.runs.folder import RunFolder
 from alexnet.runs.pretrained import run_folder
 from alexnet.terminal import progress, say
-from alexnet.train.checks import check_options, with_kept_weights
+from alexnet.train.checks import check_options, with_decided_defaults
 from alexnet.train.loop import train
 from alexnet.train.options import TrainOptions
 from alexnet.train.step import Diverged
@@ -70,12 +70,13 @@ class Classifier(ClassifierMixin, BaseEstimator):
 
     `X` is whatever `pictures.picture_list` takes: a list of file names, an array uint8 (N, H, W, 3), a series …
 
-    net, width, input_size, recipe, epochs, batch, learning_rate, patience, mirror, start_from, freeze, head, device,
-    precision, threads: as of `alexnet train` (None: what the recipe says; `start_from`: a run folder, whose network is
-    taken unless `net` names one). size: side of the records in pixels (None: 8/7 of the network's input, as 256 for
-    224; or as the run started from). class_weight: None, "balanced" or {label: weight}, factors of each picture's loss.
-    views: 1, 5, 9 or 10, averaged in predictions. random_state: of weights, order, crops, noise and dropout, and of
-    which pictures are held out; an int, a RandomState, or None for other ones at each fit. verbose: progress on stderr.
+    net, width, input_size, recipe, epochs, batch, learning_rate, patience, mirror, start_from, freeze, frozen_features,
+    head, device, precision, threads: as of `alexnet train` (None: what the recipe says; `start_from`: a run folder,
+    whose network is taken unless `net` names one). size: side of the records in pixels (None: 8/7 of the network's
+    input, as 256 for 224; or as the run started from). class_weight: None, "balanced" or {label: weight}, factors of
+    each picture's loss. views: 1, 5, 9 or 10, averaged in predictions. random_state: of weights, order, crops, noise
+    and dropout, and of which pictures are held out; an int, a RandomState, or None for other ones at each fit. verbose:
+    progress on stderr.
     rate: deprecated name of learning_rate.
 
     Fitted: `classes_` (K,), the labels in the order of the outputs; `run_`, the `alexnet.Run`.
@@ -94,6 +95,7 @@ class Classifier(ClassifierMixin, BaseEstimator):
     size: int | None = None
     start_from: str | PathLike[str] | None = None
     freeze: str = ""
+    frozen_features: FrozenFeatures | None = None
     head: Head = "network"
     validation: float = 0.1
     class_weight: dict[Any, float] | Literal["balanced"] | None = None
@@ -150,7 +152,8 @@ class Classifier(ClassifierMixin, BaseEstimator):
     def _trained(self, source: Source, place: Path, folder: Path, options: TrainOptions, weights: np.ndarray) -> Run:
         with isolated(threads=self.threads):
             store, resume = self._prepared(source, place), (folder / "config.json").exists()
-            options = with_kept_weights(options, store, folder)
+            if options.head != "linear":
+                options = with_decided_defaults(options, store, folder)
             fit = train_linear_head if options.head == "linear" else train
             fit(store, folder, options, resume=resume, quiet=not self.verbose, sample_weights=weights)
             run = Run.open(folder, device=self.device)

@@ -10,7 +10,7 @@ from alexnet.parallel import traffic
 from alexnet.parallel.launch import launched
 from alexnet.terminal import progress, say
 from alexnet.train import loop
-from alexnet.train.checks import balanced_weights, check_options, with_kept_weights
+from alexnet.train.checks import balanced_weights, check_options, with_decided_defaults
 from alexnet.train.find_learning_rate import find_learning_rate, write_sweep
 from alexnet.train.options import TrainOptions
 
@@ -32,7 +32,7 @@ def run(options: Train) -> None:
         if training.head == "linear":
             train_linear_head(store, options.out, training, resume=options.resume, sample_weights=weights)
         else:
-            training = with_kept_weights(training, store, options.out)
+            training = with_decided_defaults(training, store, options.out, alone=team.alone)
             loop.train(store, options.out, training, resume=options.resume, team=team, sample_weights=weights)
     if team.leads:
         print(options.out)

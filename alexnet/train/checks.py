@@ -10,10 +10,12 @@ from alexnet.errors import UsageError
 from alexnet.files.schema import check_ranges
 from alexnet.nets import zoo
 from alexnet.nets.network import Network
-from alexnet.nets.table import BatchNorm, Table
+from alexnet.nets.table import BatchNorm, Table, named_rows
+from alexnet.runs.folder import RunFolder
 from alexnet.text import counted, option_name
 from alexnet.train.options import TrainOptions
 from alexnet.train.recipes import Recipe, describe, find
+from alexnet.train.warm_start import layers_with_weights
 
 FEW_UPDATES, SMALL_BATCH = 10, 16
 OWN_PICTURES = ("folder", "table", "zip")
@@ -99,14 +101,29 @@ def few_updates(store: Store, batch: int) -> list[str]:
     ]
 
 
-def with_kept_weights(options: TrainOptions, store: Store, folder: Path) -> TrainOptions:
-    """The options of a new run with `keep` decided: the best epoch for people's own pictures with the recipes paper and
-    steps. The published runs and research sets keep the last epoch, as their authors did."""
-    decided = options.keep is not None or (folder / "config.json").exists()
-    if decided or options.recipe not in ("paper", "steps"):
+def with_decided_defaults(options: TrainOptions, store: Store, folder: Path, *, alone: bool = True) -> TrainOptions:
+    """The options of a new run with `keep` and, if the first layer is frozen, `frozen_features` decided. For people's
+    own pictures and the recipes paper and steps: the best epoch, and, of few pictures, their centre. The published runs
+    and research sets keep the last epoch and augment each picture in every epoch, as their authors did. Several
+    processes (not `alone`) keep no features."""
+    given = options.frozen_features or options.crops or options.colour_noise or options.cutout
+    keeps_views = alone and options.freeze and not given
+    started = (folder / "config.json").exists()
+    if started or options.recipe not in ("paper", "steps") or (options.keep and not keeps_views):
         return options
-    own = store.description.get("source", {}).get("kind") in OWN_PICTURES
-    return replace(options, keep="best") if own else options
+    if store.description.get("source", {}).get("kind") not in OWN_PICTURES:
+        return options
+    options = options if options.keep else replace(options, keep="best")
+    if not keeps_views or len(store.splits["train"]) >= FEW_PICTURES or not _freezes_first(options):
+        return options
+    return replace(options, frozen_features="centre")
+
+
+def _freezes_first(options: TrainOptions) -> bool:
+    source = None if options.net else options.start_from
+    table = RunFolder.open(source).table if source else zoo.find(recipe_of(options).net)
+    weighted = layers_with_weights(table)
+    return weighted[0] in named_rows("freeze", options.freeze, weighted, weighted)
 
 
 def balanced_weights(labels: np.ndarray) -> np.ndarray:

@@ -239,7 +239,7 @@ class FrozenPart:
         for first in range(0, len(labels), BATCH):
             features_bd = upload(np.array(self.val[first : first + BATCH, 0]), device).to(dtype)
             with self.network.copies.in_use():
-                probabilities_bk = self.logits(features_bd).float().softmax(dim=1).cpu()
+                probabilities_bk = self.network.probabilities(self.logits(features_bd)).cpu()
             counts += count(probabilities_bk, torch.from_numpy(labels[first : first + BATCH].astype(np.int64)))
         return counts
 

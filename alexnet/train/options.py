@@ -90,14 +90,14 @@ class TrainOptions(SharedOptions):
     start_from: Path | None = None
     """Run folder whose weights to start from. The last layer is new, unless --take names it."""
     take: str = ""
-    """Layers whose weights to take from there: names or spans, as in conv1-conv5; "all" continues a finished run.
+    """Layers whose weights to take from there: names or spans, as in conv1-conv5; "all" takes the last one too.
     Default: every layer but the last, which must then be alike."""
     freeze: str = ""
     """Layers that keep their weights: names or spans, as in conv1-conv5,fc6."""
     frozen_features: FixedViews | Literal["exact"] | Annotated[int, Range(1, 1000)] | None = None
-    """Where the first layers are frozen, compute their output once, and train on it: of the centre of each picture and
-    its mirror, of the ten views of a test, or of a number of random crops; without colour noise. exact: compute it anew
-    in each epoch, augmented as the recipe says. Default: ten for fewer than 5,000 pictures of your own with recipe
+    """Where the first layers are frozen, compute their output once and train on it: of the centre of each picture and
+    its mirror, of the ten views of a test, or of that many random crops; without colour noise. exact: compute it in
+    each epoch, augmented as the recipe says. Default: centre for fewer than 5,000 pictures of your own with recipe
     paper or steps, else exact."""
     head: Head = "network"
     """What is trained: the network; or, with --from, a linear classifier on its frozen layers, which takes seconds.

@@ -59,6 +59,7 @@ def resume_run(
         if state.finished:
             raise UserError(f"{folder}: the learning rate has reached its end there. {new_run(run, store, options)}")
         state.save_checkpoint(log_bytes)  # before the config says that the run has not ended
+        run.config.pop("calibration", None)  # of weights that are about to change
     if state.best is not None and not (folder / MODEL).exists():  # killed after the checkpoint of the first epoch
         run.save_model(state.network.state_dict())
     run.write_config(

@@ -112,7 +112,7 @@ def test_the_report_tells_what_was_fitted_and_the_command(store: Store, base: Pa
     wrong = run.evaluate(store, views=1).top1_error
     assert f"{wrong:.2%}" in page
     assert "centre, validation, linear classifier" in page
-    options = f"--from {base} --head linear --threads 1 --device cpu --precision fp32"
+    options = f"--threads 1 --device cpu --from {base} --head linear --precision fp32"
     assert repeating_command(run, None) == f"alexnet train {store.path} --out RUN {options}"
 
 

@@ -13,7 +13,8 @@ from alexnet.measure.evaluation import evaluate_run
 from alexnet.measure.run import Run
 from alexnet.measure.viewer import ViewAverager
 from alexnet.runs.folder import RunFolder
-from alexnet.train import frozen, loop
+from alexnet.train import checks, frozen, loop
+from alexnet.train.checks import with_decided_defaults
 from alexnet.train.loop import train
 from alexnet.train.options import TrainOptions
 
@@ -175,3 +176,22 @@ def test_what_does_not_fit_is_refused(store: Store, tmp_path: Path, changes: dic
     with pytest.raises(UsageError, match=message):
         train(store, tmp_path / "run", options(**changes), quiet=True)
     assert not list(tmp_path.iterdir())
+
+
+def test_the_default_is_the_centre_for_few_pictures_of_ones_own(
+    store: Store, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = {"net": None, "start_from": base, "freeze": "conv1-conv5"}
+
+    def decided(**changes: object) -> object:
+        return with_decided_defaults(options(**given | changes), store, tmp_path).frozen_features
+
+    assert decided() == decided(keep="last") == "centre"
+    assert decided(frozen_features=7) == 7
+    assert decided(freeze="fc6") is None
+    assert decided(crops="random") is None
+    assert decided(recipe="zf") is None
+    assert with_decided_defaults(options(**given), store, tmp_path, alone=False).frozen_features is None
+    monkeypatch.setattr(checks, "FEW_PICTURES", 200)
+    assert decided() is None
+    assert with_decided_defaults(options(**given), store, tmp_path).keep == "best"

@@ -59,7 +59,8 @@ class Train:
     out: Annotated[Path, arg(metavar="RUN")]
     """The run folder to make or to resume."""
     resume: bool = False
-    """Resume the run in RUN, with the options it was started with."""
+    """Resume the run in RUN, with the options it was started with. A finished run is trained further if you give more
+    --epochs."""
     balance: bool = False
     """Weigh each training picture's loss by the inverse of its class's size, so that all classes count alike."""
     find_learning_rate: bool = False
