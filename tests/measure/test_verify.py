@@ -62,12 +62,20 @@ def test_a_sound_run_is_found_sound_file_by_file_with_its_accuracy(
         "snapshots/epoch-0002.safetensors",
         "state/step-000000014.safetensors",
         "trained_on.safetensors",
+        "velocities.safetensors",
         "log.jsonl",
         f"accuracy on {store.path}",
     ]
     assert "as recorded" in found[-1].words or "within" in found[-1].words
     assert cli.main(["verify", str(verified), str(store.path), "--json"]) == 0
     assert all(one["sound"] for one in json.loads(capsys.readouterr().out))
+
+
+def test_the_best_epoch_is_compared_with_its_own_line_of_the_log(store: Store, tmp_path: Path) -> None:
+    wild = TrainOptions(net="toy", epochs=4, batch=32, learning_rate=0.05, keep="best", precision="fp32", threads=1)
+    run = train(store, tmp_path / "run", wild, quiet=True)
+    assert run.value("best")["epoch"] < 4
+    assert faults(run.path, store) == {}
 
 
 @pytest.mark.parametrize(
