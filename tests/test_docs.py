@@ -4,24 +4,28 @@ import io
 import re
 import shlex
 from contextlib import redirect_stdout, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cache
+from inspect import signature
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+import alexnet
 from alexnet.commands import VERBS, dispatch
 from alexnet.commands.options.seeing import METHODS
 from alexnet.data.sources import open_source
 from alexnet.data.store.prepare import prepare
+from alexnet.experiments.settings import Settings
 from alexnet.measure.evaluation import evaluate_run
 from alexnet.measure.run import Run
 from alexnet.runs.export import export
 from alexnet.runs.folder import RunFolder
+from alexnet.text import option_name
 from alexnet.train.loop import train
-from alexnet.train.options import TrainOptions
+from alexnet.train.options import SharedOptions, TrainOptions
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -132,6 +136,21 @@ def test_options_named_in_the_text_exist(page: Path) -> None:
     known = {"--help", "--version"}.union(OPTIONS_OF_OTHERS, *map(options_of, VERBS))
     named = {option for phrase in phrases(page) for option in OPTION.findall(phrase)}
     assert named - known == set()
+
+
+@pytest.mark.parametrize(
+    ("page", "declared"), [("training.md", TrainOptions), ("papers.md", Settings)], ids=["train", "paper run"]
+)
+def test_pages_name_every_option_that_is_declared(page: str, declared: type[SharedOptions]) -> None:
+    text = (ROOT / "docs" / page).read_text()
+    named = {option.replace("--no-", "--") for option in OPTION.findall(text)}
+    assert {option_name(field.name) for field in fields(declared)} - named == set()
+
+
+def test_the_page_of_the_classifier_names_every_parameter() -> None:
+    text = (ROOT / "docs" / "classifier.md").read_text()
+    parameters = signature(alexnet.Classifier).parameters.keys() - {"rate"}  # deprecated
+    assert [name for name in sorted(parameters) if f"`{name}`" not in text] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=names)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
+from alexnet import text
 from alexnet.files.schema import Range, check_ranges
 from alexnet.train.options import SharedOptions
 
@@ -44,7 +45,7 @@ threads and device, are those of the machine."""
 def changed(settings: Mapping[str, Any]) -> dict[str, Any]:
     """The settings that differ from their defaults, by name; without those of the machine."""
     usual = vars(Settings())
-    return {name: settings[name] for name in NAMED if name in settings and settings[name] != usual[name]}
+    return text.changed(settings, {name: usual[name] for name in NAMED})
 
 
 def describe(settings: Mapping[str, Any]) -> list[str]:

@@ -12,6 +12,7 @@ from alexnet.nets.table import Table, with_width
 from alexnet.nets.trace import trace
 from alexnet.runs.folder import snapshot_epochs
 from alexnet.runs.formats import OLD_NAMES
+from alexnet.text import changed
 from alexnet.train.options import TrainOptions
 from alexnet.train.recipes import Recipe
 from alexnet.train.recipes import find as find_recipe
@@ -101,4 +102,5 @@ class Trial:
         the names of networks that are already trained as they are; renamed options stand under their old names."""
         usual, options = vars(TrainOptions()) | {"batch": USUAL_BATCH}, vars(self.options)
         names = [name for name in dict.fromkeys((*FIRST_IN_NAME, *options)) if name not in but]
-        return {OLD_NAMES.get(name, name): options[name] for name in names if options[name] != usual[name]}
+        different = changed(options, {name: usual[name] for name in names})
+        return {OLD_NAMES.get(name, name): value for name, value in different.items()}
