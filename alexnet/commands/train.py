@@ -11,7 +11,6 @@ from alexnet.parallel.launch import launched
 from alexnet.terminal import progress, say
 from alexnet.train import loop
 from alexnet.train.checks import balanced_weights, check_options, with_decided_defaults
-from alexnet.train.find_learning_rate import find_learning_rate, write_sweep
 from alexnet.train.options import TrainOptions
 
 
@@ -39,6 +38,8 @@ def run(options: Train) -> None:
 
 
 def suggest_learning_rate(store: Store, options: Train, training: TrainOptions) -> None:
+    from alexnet.train.find_learning_rate import find_learning_rate, write_sweep  # matplotlib, which no training needs
+
     with progress("updates") as report:
         sweep = find_learning_rate(store, training, report)
     for path in write_sweep(sweep, options.out, store, training):

@@ -14,6 +14,7 @@ PATIENCE = 400.0
 
 PRELOADED = [
     *("alexnet.train.loop", "alexnet.cli", "alexnet.data.sources", "alexnet.measure.run", "torch._dynamo"),
+    *("alexnet.commands.train", "alexnet.commands.evaluate"),
     *("hypothesis.strategies", "pytest", "tensorboard.compat.proto.event_pb2", "typeguard"),
 ]
 """What the ranks and the modules of the tests import: half a second of each rank."""
