@@ -40,6 +40,7 @@ POSITIONALS = {
     "evaluate": ["run", "store"],
     "errors": ["run", "store"],
     "calibrate": ["run", "store"],
+    "crossvalidate": ["store"],
     "predict": ["run", "picture"],
     "average": ["one"],
     "report": ["run"],

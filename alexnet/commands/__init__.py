@@ -10,6 +10,7 @@ VERBS: dict[str, type] = {
     "prepare": data.Prepare,
     "check": data.Check,
     "train": training.Train,
+    "crossvalidate": training.CrossValidate,
     "plan": training.Plan,
     "evaluate": measuring.Evaluate,
     "errors": measuring.Errors,

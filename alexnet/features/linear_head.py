@@ -9,12 +9,14 @@ N pictures · V views of each · D values of a view · K classes.
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from alexnet import kernels
 from alexnet.choices import FrozenFeatures
+from alexnet.data.preprocessing import Preprocessing
 from alexnet.data.store.read import Store
 from alexnet.errors import UsageError, UserError
 from alexnet.features.probes import Span, chosen_strength, fitted, held_out
@@ -33,6 +35,7 @@ from alexnet.terminal import progress, say
 from alexnet.train.checks import checked_recipe
 from alexnet.train.frozen import Views, cached_features, features_folder, remove_features
 from alexnet.train.options import TrainOptions
+from alexnet.train.recipes import Recipe
 from alexnet.train.resume import more_epochs
 from alexnet.train.state import config_of, set_threads
 from alexnet.train.warm_start import initial_inputs, layers_with_weights
@@ -77,6 +80,54 @@ class FrozenLayers:
         return made
 
 
+@dataclass(frozen=True, eq=False)
+class LinearHead:
+    """A linear classifier on frozen layers: the `network`, whose last row is yet to be fitted, and the `views` of each
+    training picture that it is fitted to."""
+
+    frozen: FrozenLayers
+    network: Network
+    recipe: Recipe
+    inputs: Preprocessing
+    viewer: ViewAverager
+    views: Views
+    machine: dict[str, Any]
+
+    @classmethod
+    def of(cls, store: Store, options: TrainOptions) -> "LinearHead":
+        """Raises UserError or UsageError for a store, a run or options that don't go together."""
+        if options.start_from is None:
+            raise UsageError("--head linear: name the run or the pretrained weights to build on with --from.")
+        kind: FrozenFeatures = options.frozen_features or "centre"
+        if kind == "exact":
+            raise UsageError(
+                "--frozen-features exact: --head linear is fitted to fixed views. Choose them, or leave it out."
+            )
+        recipe = checked_recipe(replace(options, frozen_features=kind))
+        frozen = FrozenLayers.of(RunFolder.open(options.start_from), options.freeze)
+        network = frozen.with_head(len(store.class_names))
+        if store.size < network.input_size:
+            raise UserError(
+                f"{store.path}: its pictures have {store.size} pixels a side, {network.table.name} takes crops of "
+                f"{network.input_size}. Prepare with --size {frozen.source.inputs.side}."
+            )
+        device, threads = find_device(options.device), set_threads(options.threads)
+        network = network.to(device).channels_last().eval()
+        taken = replace(options, take=",".join(layers_with_weights(network.table)[:-1]))
+        inputs = initial_inputs(store, network, recipe, taken)
+        viewer = ViewAverager(network, inputs.to(device), device)
+        machine = {"device": device.type, "threads": threads, "precision": "fp32", "kernels": kernels.available(device)}
+        views = Views(kind, recipe.augmentation.mirror, options.seed)
+        return cls(frozen, network, recipe, inputs, viewer, views, machine)
+
+    def fit(self, features_nvd: np.ndarray, labels_n: np.ndarray, weights_n: np.ndarray | None = None) -> float:
+        """Fit the last row to the frozen layers' output, as `regression` does; its C."""
+        weight, bias, strength = regression(features_nvd, labels_n, weights_n)
+        values = {"weight": torch.from_numpy(weight), "bias": torch.from_numpy(bias)}
+        self.network.get_submodule("linear").load_state_dict(values)
+        return strength
+
+
 @isolated()
 def train_linear_head(
     store: Store,
@@ -93,8 +144,6 @@ def train_linear_head(
     `sample_weights`: float32 (N,), factors of the pictures' losses.
     Raises UserError or UsageError for a store, a run or options that don't go together.
     """
-    if options.start_from is None:
-        raise UsageError("--head linear: name the run or the pretrained weights to build on with --from.")
     for split in ("train", "val"):
         if split not in store.splits or not len(store.splits[split]):
             raise UserError(
@@ -104,52 +153,31 @@ def train_linear_head(
         run = RunFolder.open(folder)
         if run.value("finished") and not more_epochs(run, store, options):
             return run
-    kind: FrozenFeatures = options.frozen_features or "centre"
-    if kind == "exact":
-        raise UsageError(
-            "--frozen-features exact: --head linear is fitted to fixed views. Choose them, or leave it out."
-        )
-    recipe = checked_recipe(replace(options, frozen_features=kind))
     RunFolder.refuse_taken(folder)
-    frozen = FrozenLayers.of(RunFolder.open(options.start_from), options.freeze)
-    network = frozen.with_head(len(store.class_names))
-    if store.size < network.input_size:
-        raise UserError(
-            f"{store.path}: its pictures have {store.size} pixels a side, {network.table.name} takes crops of "
-            f"{network.input_size}. Prepare with --size {frozen.source.inputs.side}."
-        )
-    device, threads = find_device(options.device), set_threads(options.threads)
-    network = network.to(device).channels_last().eval()
-    taken = replace(options, take=",".join(layers_with_weights(network.table)[:-1]))
-    inputs = initial_inputs(store, network, recipe, taken)
-    viewer = ViewAverager(network, inputs.to(device), device)
-    machine = {"device": device.type, "threads": threads, "precision": "fp32", "kernels": kernels.available(device)}
-    views = Views(kind, recipe.augmentation.mirror, options.seed)
+    head = LinearHead.of(store, options)
     train = store.splits["train"]
     with faults_named(folder.parent):
         folder.parent.mkdir(parents=True, exist_ok=True)
     with locked(folder.with_name(folder.name + ".lock"), f"{folder}: another process is training in this folder."):
         with nullcontext() if quiet else progress("pictures") as report:
             place = features_folder(folder)
-            features = cached_features(viewer, store, "train", frozen.last, views, place, report)
-        weight, bias, strength = regression(features, train.labels, sample_weights)
-        layer = network.get_submodule("linear")
-        layer.load_state_dict({"weight": torch.from_numpy(weight), "bias": torch.from_numpy(bias)})
-        counts = evaluate(viewer, store.splits["val"])
+            features = cached_features(head.viewer, store, "train", head.frozen.last, head.views, place, report)
+        strength = head.fit(features, train.labels, sample_weights)
+        counts = evaluate(head.viewer, store.splits["val"])
         text = (
-            f"softmax regression on {frozen.last} of {frozen.source.path.name}: {views.count} views of each of "
-            f"{len(train):,} pictures, {features.shape[2]:,} values, C = {strength:g}"
+            f"softmax regression on {head.frozen.last} of {head.frozen.source.path.name}: {head.views.count} views of "
+            f"each of {len(train):,} pictures, {features.shape[2]:,} values, C = {strength:g}"
         )
         val = {"nll": counts.mean_nll, "top1_error": counts.top1, "top5_error": counts.top5}
-        head = {"C": strength, "views": views.count, "val": val}
-        config = config_of(store, network, recipe, options, machine) | {"head": head}
-        run = RunFolder.create(folder, config, inputs, sample_weights)
-        save_trained_on(folder, store, frozen.source)
+        about = {"C": strength, "views": head.views.count, "val": val}
+        config = config_of(store, head.network, head.recipe, options, head.machine) | {"head": about}
+        run = RunFolder.create(folder, config, head.inputs, sample_weights)
+        save_trained_on(folder, store, head.frozen.source)
         log = Log(folder / "log.jsonl")
         log.event("note", text=text)
         log.event("end", epochs=0)
         log.close()
-        run.save_model(network.state_dict())
+        run.save_model(head.network.state_dict())
         run.write_config(finished=True, epochs_trained=0)
         remove_features(folder)
     if not quiet:

@@ -20,14 +20,18 @@ from alexnet.measure.run import Run
 
 @dataclass(frozen=True, eq=False)
 class Pool:
-    """Several splits of a store, by their names, as one set, in this order."""
+    """Several splits of a store, by their names, as one set, in this order. `groups` int64 (N,): pictures with the same
+    number belong together; None if the store has no groups."""
 
     splits: dict[str, StoreSplit]
+    groups: np.ndarray | None = None
 
     @classmethod
     def of(cls, store: Store, names: Iterable[str] = ()) -> "Pool":
         """The named splits, by default all that have pictures. Raises UserError for one that has none."""
-        return cls({name: split_of(store, name) for name in names or filled_splits(store)})
+        splits = {name: split_of(store, name) for name in names or filled_splits(store)}
+        groups = [group for name in splits for group in store.groups.get(name, ())]
+        return cls(splits, np.unique(groups, return_inverse=True)[1] if groups else None)
 
     def __len__(self) -> int:
         return sum(map(len, self.splits.values()))

@@ -3,6 +3,7 @@
 n training pictures · m test pictures · D values of a picture · K classes.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import mean, stdev
 from typing import Any, get_args
@@ -45,6 +46,34 @@ def fold_of(labels: np.ndarray, per_class: int, fold: int, *, seed: int = 0, mos
         train.append(drawn[:per_class])
         test.append(drawn[per_class:][-most_test:])
     return Fold(np.concatenate(train), np.concatenate(test))
+
+
+def fold_numbers(
+    labels_n: np.ndarray, folds: int, *, seed: int = 0, groups_n: np.ndarray | None = None, names: Sequence[str] = ()
+) -> np.ndarray:
+    """The fold, 0 to `folds` − 1, that each picture is tested in, int64 (N,): of each class about as many in every
+    fold, drawn by `seed`; pictures of one group in one fold. Raises UsageError for more folds than the largest class
+    has pictures, UserError, with its name in `names`, for a class whose pictures are all in one fold."""
+    import warnings
+
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
+    if folds > (most := int(np.bincount(labels_n).max())):
+        raise UsageError(f"--folds {folds}: the largest class has {most} pictures. Ask for at most {most}.")
+    splitter = (StratifiedKFold if groups_n is None else StratifiedGroupKFold)(folds, shuffle=True, random_state=seed)
+    fold_n = np.empty(len(labels_n), np.int64)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # classes with fewer pictures than folds are no fault
+        for number, (_, test) in enumerate(splitter.split(labels_n, labels_n, groups_n)):
+            fold_n[test] = number
+    for label in np.unique(labels_n):
+        if len(np.unique(fold_n[labels_n == label])) == 1:
+            name = names[label] if names else f"number {label}"
+            raise UserError(
+                f"class {name}: all its pictures are tested in one fold, which leaves none to train on. It needs two "
+                "pictures, in two groups if there are groups."
+            )
+    return fold_n
 
 
 def largest_per_class(labels: np.ndarray) -> int:

@@ -16,14 +16,13 @@ from pathlib import Path
 import numpy as np
 
 from alexnet.data.batches import Progress
-from alexnet.data.order import epoch_order
 from alexnet.data.sources.corrections import LEAVE_OUT
 from alexnet.data.store.read import Store
 from alexnet.errors import UserError
 from alexnet.features.check import Checked
 from alexnet.features.extract import described, describer
 from alexnet.features.pictures import Pool
-from alexnet.features.probes import Span, fitted
+from alexnet.features.probes import Span, fitted, fold_numbers
 from alexnet.files.atomic import write_atomically
 from alexnet.isolation import isolated
 from alexnet.measure.evaluation import check_size
@@ -68,7 +67,7 @@ def find_suspects(run: Run, store: Store, checked: Checked, progress: Progress |
     )
     layer = max(1, min(len(known), len(run.network.table.weighted) - 1))  # what the classifier's last layer gets
     features_nd = described(pool, describer(run, layer), progress=progress).reshape(len(pool), -1)
-    probabilities_nk = left_out_probabilities(features_nd, pool.labels)
+    probabilities_nk = left_out_probabilities(features_nd, pool.labels, pool.groups)
     found = [*_labels(store, pool, features_nd, probabilities_nk), *_copies(store, checked), *_unreadable(store)]
     return list({(one.split, one.file): one for one in reversed(found)}.values())[::-1]
 
@@ -145,12 +144,9 @@ def _split_of(pool: Pool, number: int) -> str:
     return list(pool.splits)[int(pool.owners(np.array(number)))]
 
 
-def left_out_probabilities(features_nd: np.ndarray, labels: np.ndarray) -> np.ndarray:
+def left_out_probabilities(features_nd: np.ndarray, labels: np.ndarray, groups: np.ndarray | None = None) -> np.ndarray:
     """Each picture's class probabilities by a regression on the other folds: float64 (N, K)."""
-    fold_n = np.empty(len(labels), int)
-    for label in np.unique(labels):
-        members = np.flatnonzero(labels == label)
-        fold_n[members[epoch_order(len(members), int(label), 1)]] = np.arange(len(members)) % FOLDS
+    fold_n = fold_numbers(labels, min(FOLDS, np.bincount(labels).max()), groups_n=groups)
     span, found = Span.of(features_nd), np.zeros((len(labels), int(labels.max()) + 1))
     for fold in range(FOLDS):
         seen, apart = fold_n != fold, np.flatnonzero(fold_n == fold)

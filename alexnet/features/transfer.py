@@ -201,15 +201,21 @@ def fold_store(store: Store, pool: Pool, kept: np.ndarray, fold: Fold, path: Pat
 
 def store_of(store: Store, pool: Pool, splits: Mapping[str, Sequence[int] | np.ndarray], path: Path) -> Store:
     """A store of some of a store's pictures, by their numbers in the pool of its splits; opened if it exists."""
-    keys, labels = pool.keys, pool.labels
+    with faults_named(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    return prepare(source_of(store, pool, splits), path, size=store.size)
+
+
+def source_of(store: Store, pool: Pool, splits: Mapping[str, Sequence[int] | np.ndarray]) -> Source:
+    """Some of a store's pictures, by their numbers in the pool of its splits, with their groups."""
+    keys, labels, groups = pool.keys, pool.labels, pool.groups
     made = {}
     for name, chosen in splits.items():
         numbers = np.asarray(chosen, np.int64)
         names = [f"{number:07}/{keys[number]}" for number in numbers]
         made[name] = SourceSplit(names, labels[numbers], lambda number: pool.read(np.array([number]))[0], numbers)
-    with faults_named(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-    return prepare(Source("fold", store.class_names, store.class_ids, store.class_order, made), path, size=store.size)
+    group_of = None if groups is None else lambda key: str(groups[int(key.partition("/")[0])])
+    return Source("fold", store.class_names, store.class_ids, store.class_order, made, groups=group_of)
 
 
 def fold_options(run: Run, beside: Beside, epochs: int, seed: int) -> TrainOptions:

@@ -72,6 +72,30 @@ class Train:
 
 
 @dataclass(frozen=True)
+class CrossValidate:
+    """Measure the error of a way of training on every picture of a store, by cross-validation.
+
+    The pictures of the splits train and val are divided into folds; on each fold a classifier is tested, by the centre
+    view, that was trained on the others. The split test is left alone. Options are those of `alexnet train`. If
+    interrupted, rerun the same command to resume.
+
+    Examples:
+        alexnet crossvalidate photos.store --from torchvision --head linear
+        alexnet crossvalidate photos.store --folds 10 --from runs/photos --freeze conv1-conv5 --epochs 20
+    """
+
+    store: Annotated[Positional[Path], arg(metavar="STORE")]
+    """A prepared store. Pictures of one group (`alexnet prepare --group`) are in one fold."""
+    folds: Annotated[int, arg(metavar="N"), Range(2)] = 5
+    """Into how many folds the pictures of each class are divided, by --seed."""
+    out: Annotated[Path | None, option("FOLDER", default="STORE.folds")] = None
+    """Folder that keeps the counts of each fold."""
+    json: bool = False
+    """Print one JSON object: pictures, errors and the 95 % interval of each fold and of all."""
+    options: Annotated[TrainArguments, arg(name="")] = TrainArguments()
+
+
+@dataclass(frozen=True)
 class Plan:
     """Predict step and epoch time on many devices: data parallel, by columns, hybrid.
 

@@ -90,7 +90,8 @@ class StoreDescription:
         """Raises ValueError where fields contradict each other."""
         if not len(self.class_names) == len(self.class_ids) > 0:
             raise ValueError(f"class_names are {len(self.class_names)}, class_ids {len(self.class_ids)}")
-        _check_files("files", self.files, (layout.REPORT, *((layout.STATISTICS,) if "train" in self.splits else ())))
+        there = {layout.STATISTICS: "train" in self.splits, layout.GROUPS: layout.GROUPS in self.files}
+        _check_files("files", self.files, (layout.REPORT, *(name for name, expected in there.items() if expected)))
         for name, split in self.splits.items():
             _check_files(f"parts.{name}.files", split.files, layout.files_of(self.format))
             for file, listed in split.files.items():

@@ -2,6 +2,7 @@
 
     STORE/store.json              the description: what is in the store, each file's size and sha256
     STORE/report.json             every odd file of the source, in its order
+    STORE/groups.json             if the source has groups that no split may part: that of each picture, split by split
     STORE/statistics.safetensors  integer sums over the training split, and what follows from them
     STORE/<split>/pictures.npy     raw stores: uint8 (N, S, S, 3)
     STORE/<split>/records.bin      JPEG stores: the files of the pictures end to end,
@@ -35,6 +36,7 @@ KIND = "alexnet store"
 FORMATS: tuple[Format, ...] = ("raw", "jpeg")
 
 DESCRIPTION, REPORT, STATISTICS = "store.json", "report.json", "statistics.safetensors"
+GROUPS = "groups.json"
 JOURNAL, LOCK = "journal.safetensors", "prepare.lock"  # only while the store is being made
 PICTURES, RECORDS, OFFSETS = "pictures.npy", "records.bin", "offsets.npy"
 LARGE = (PICTURES, RECORDS)

@@ -28,7 +28,7 @@ from alexnet.data.store.description import (
     read_description,
 )
 from alexnet.data.store.journal import Chunk, SplitState, State, Writer, load_journal, save_journal
-from alexnet.data.store.read import Store
+from alexnet.data.store.read import Keys, Store
 from alexnet.data.store.records import Decode, Options, make_chunk
 from alexnet.errors import UsageError, UserError
 from alexnet.files.atomic import (
@@ -325,12 +325,17 @@ class Preparation:
         writer.finish(self.source.ignored)
         if "train" in writer.state.splits:
             write_atomically(self.folder / layout.STATISTICS, writer.state.sums.to_bytes())
+        if group_of := self.source.groups:
+            counts = {name: split.count for name, split in writer.state.splits.items()}
+            keys = {name: Keys(self.folder / name / layout.KEYS, count) for name, count in counts.items()}
+            groups = {name: [*map(group_of, there)] for name, there in keys.items()}
+            write_atomically(self.folder / layout.GROUPS, json_bytes(groups))
         description = to_json(self._description(writer.state))
         write_atomically(self.folder / layout.DESCRIPTION, json_bytes(completed(description)))
 
     def _description(self, state: State) -> StoreDescription:
         source, sums = self.source, state.sums
-        names, statistics = [layout.REPORT], None
+        names, statistics = [layout.REPORT, *([layout.GROUPS] if source.groups else [])], None
         if "train" in state.splits:
             names.append(layout.STATISTICS)
             statistics = {

@@ -101,6 +101,19 @@ class Store:
         self._about.files[layout.REPORT].check(path)
         return schema.read(path, layout.Report, "Prepare the store again.", 1 << 32).odd_files
 
+    @cached_property
+    def groups(self) -> dict[str, tuple[str, ...]]:
+        """The group of each picture of each split, where the source has groups that no split may part; else empty."""
+        if layout.GROUPS not in self._about.files:
+            return {}
+        path = self.path / layout.GROUPS
+        self._about.files[layout.GROUPS].check(path)
+        found = schema.read_json(path, 1 << 32)
+        groups = {name: tuple(map(str, found.get(name, ()))) for name in self.splits}
+        if any(len(groups[name]) != len(split) for name, split in self.splits.items()):
+            raise UserError(f"{path}: does not name a group for each picture; {AGAIN}")
+        return groups
+
     def verify(self, progress: Progress | None = None) -> list[str]:
         """Read everything and check its digests. A sentence per fault; empty if there is none."""
         faults = _faults_of(self.path, self._about.files)
