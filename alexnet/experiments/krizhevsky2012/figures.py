@@ -83,20 +83,9 @@ def fig1(lab: Lab) -> Finding:
 
 
 def unit_trial(lab: Lab, kind: str, learning_rate: float, epochs: int) -> Trial:
-    return lab.trial(
-        kind,
-        net=FOUR_LAYERS + UNITS[kind],
-        recipe="paper",
-        learning_rate=learning_rate,
-        epochs=epochs,
-        patience=epochs + 1,  # the learning rate never drops
-        decay=0.0,
-        crops="centre",
-        mirror=False,
-        colour_noise="off",
-        width=1.0,
-        input_size=None,
-    )
+    constant = {"learning_rate": learning_rate, "epochs": epochs, "patience": epochs + 1}  # it never drops
+    changes = published("A/fig1")["options"] | constant
+    return lab.trial(kind, net=FOUR_LAYERS + UNITS[kind], recipe="paper", input_size=None, **changes)
 
 
 def _tried(lab: Lab, trials: Sequence[Trial]) -> dict[float, float]:
