@@ -10,7 +10,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 .PHONY: demo test lint install extras help clean
 .DEFAULT_GOAL := help
 
-demo: $(VENV)/installed-core  ## draw pictures, train on them, measure, predict, report
+demo: $(VENV)/installed-core  ## draw pictures, train on them, measure, predict, report; DEMO='--epochs 6': sooner
 	$(BIN)/alexnet demo $(DEMO)
 
 test: export PYTHONDONTWRITEBYTECODE :=  # compiled once, for all the processes that the tests start
