@@ -27,7 +27,7 @@ Entries = dict[str, str]
 ABOUT = {
     "core": "the core, and what builds the project",
     "extras": "the core with everything optional: the explorer, faiss, ONNX, the Hub",
-    "test": "the same with tests and checks",
+    "test": "the same with tests, checks and the optional formats",
     "torch": "what every build of torch brings",
     "cuda": "what torch's CUDA build brings besides",
     "triton": "for tests beside a torch that brings none",
@@ -49,9 +49,10 @@ def locked() -> dict[str, Entries]:
     """What each file holds."""
     project = str(ROOT / "pyproject.toml")
     extras = [f"--extra={extra}" for extra in ("serve", "sklearn", "faiss", "onnx", "hub")]
+    formats = [f"--extra={extra}" for extra in ("datasets", "heic", "raw")]
     core = resolved([project], *BUILD, without=("torch", BROWSER))
     more = resolved([project, *extras], *BUILD, without=("torch", BROWSER))
-    test = resolved([project, *extras, "--group=test", "--group=lint"], *BUILD, without=("torch", BROWSER))
+    test = resolved([project, *extras, *formats, "--group=test", "--group=lint"], *BUILD, without=("torch", BROWSER))
     torch = resolved([], "torch")
     del torch["torch"]
     return {

@@ -1,9 +1,11 @@
 """Parsers of `alexnet.data`: pictures, sources of pictures, stores finished and unfinished."""
 
+import importlib.util
 import io
 import json
 import pickle
 import struct
+import zipfile
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -20,7 +22,9 @@ from PIL import Image
 from seeds import in_file, picture
 
 from alexnet.data.sources import archive, cifar, folder, ilsvrc, labelme, norb, open_source, tiny_imagenet
+from alexnet.data.sources.base import Source, SourceSplit
 from alexnet.data.sources.classes import read_classes
+from alexnet.data.sources.corrections import corrected
 from alexnet.data.store import layout
 from alexnet.data.store.check import remarks_on
 from alexnet.data.store.description import ListedFile, completed, read_description
@@ -378,6 +382,59 @@ def tars(folder: Path) -> Target:
     return Target(found, mutate.tar, in_file(folder / edition.tar("train"), read))
 
 
+def tables(folder: Path) -> Target:
+    for name in ("a.png", "b.png", "c.png", "d.jpg"):
+        (folder / name).write_bytes(b"x")
+    with_titles = b"file,label,split,person\na.png,cat,train,p\nb.png,dog,val,q\nc.png,dog,train,q\nd,cat,test,r\n"
+    bare = b"a.png\tcat\nb.png\tdog\nc.png\tcat\n"
+    found = [with_titles, bare, with_titles.replace(b",", b";"), with_titles.decode().encode("utf-16"), b'"a.png","c\n']
+    path = folder / "list.csv"
+    return Target(found, mutate.text, in_file(path, lambda path: look(open_source(path, group="person"))))
+
+
+def zips(folder: Path) -> Target:
+    members = {f"photos/{kind}/{number}.png": picture("PNG") for kind in ("cat", "dog") for number in range(2)}
+    split = {f"{part}/{name}": data for part in ("train", "val") for name, data in members.items()}
+    packed_small = io.BytesIO()
+    with zipfile.ZipFile(packed_small, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    path = folder / "photos.zip"
+    return Target(
+        [mutate.zip_of(members), mutate.zip_of(split), packed_small.getvalue(), mutate.zip_of({"x": b""})],
+        seeds.either(mutate.zipped(mutate.any_bytes), mutate.any_bytes),
+        in_file(path, lambda path: look(open_source(path))),
+    )
+
+
+def parquets(folder: Path) -> Target:
+    arrow, parquet = importlib.import_module("pyarrow"), importlib.import_module("pyarrow.parquet")
+    rows = [{"bytes": picture("PNG"), "path": None}] * 4
+    features = {"label": {"names": ["cat", "dog"], "_type": "ClassLabel"}}
+    about = json.dumps({"info": {"features": features}})
+    found = []
+    for labels, metadata in (([0, 1, 0, 1], about), ([0, 1, 7, -1], about), (["a", "b", "a", "b"], "{}")):
+        table = arrow.table({"image": rows, "label": labels}).replace_schema_metadata({"huggingface": metadata})
+        stream = io.BytesIO()
+        parquet.write_table(table, stream, compression="none")
+        found.append(stream.getvalue())
+    path = folder / "train-00000-of-00001.parquet"
+    return Target(found, mutate.any_bytes, in_file(path, lambda path: look(open_source(path.parent))))
+
+
+def corrections(folder: Path) -> Target:
+    labels, keys = np.array([0, 1, 0]), ["cat/a.png", "dog/b.png", "cat/c.png"]
+    split = SourceSplit(keys, labels, lambda place: b"x")
+    source = Source("folder", ("cat", "dog"), ("cat", "dog"), "sorted", {"train": split}, ())
+    text = b"file,label,suggested,p(label),why\ncat/a.png,cat,dog,0.1,label\ncat/c.png,cat,leave out,,x\n"
+    path = folder / "corrections.csv"
+    return Target(
+        [text, text.splitlines()[0], b"\xef\xbb\xbf" + text],
+        mutate.text,
+        in_file(path, lambda path: look(corrected(source, path))),
+    )
+
+
 # ── stores ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 PART_FILES = ("labels.npy", "digests.npy", "keys.txt", "offsets.npy", "records.bin", "pictures.npy")
@@ -629,6 +686,10 @@ DATA_PARSERS = [
             "alexnet/files/growing.py": ("GrowingFile.__init__",),
         },
     ),
+    Parser("table", tables, {SOURCES + "table.py": ()}),
+    Parser("zip", zips, {SOURCES + "zipped.py": ()}),
+    *([Parser("Parquet", parquets, {SOURCES + "parquet.py": ()})] if importlib.util.find_spec("pyarrow") else []),
+    Parser("corrections", corrections, {SOURCES + "corrections.py": ()}),
     Parser("annotations", annotations, {SOURCES + "labelme.py": ()}),
     Parser("image sets", image_sets, {"alexnet/features/voc.py": ("open_pictures", "_presence", "_split", "_listed")}),
     Parser(

@@ -25,7 +25,7 @@ import mutate
 import seeds
 from of_runs import indexes
 
-from alexnet.data.sources import ilsvrc
+from alexnet.data.sources import ilsvrc, open_source
 from alexnet.data.sources.archive import members
 from alexnet.data.sources.cifar import open_cifar
 from alexnet.data.store.journal import State, load_journal, odd_files_of, save_journal
@@ -49,6 +49,7 @@ from alexnet.files.schema import (
     to_json,
 )
 from alexnet.files.tensors import DamagedFile, load_tensors, save_tensors
+from alexnet.images.decode import Undecodable
 from alexnet.measure.probabilities import Probabilities
 from alexnet.measure.run import Run
 from alexnet.nets import table_json
@@ -631,3 +632,36 @@ def test_a_table_comes_back_whole() -> None:
     for name in ("alexnet", "toy", "zfnet"):
         known = find(name)
         assert table_json.from_json(json.loads(json.dumps(table_json.to_json(known))), "x") == known
+
+
+# ── archives and tables of one's own pictures ────────────────────────────────────────────────────────────────────
+
+
+def test_a_member_of_a_zip_without_a_name_is_skipped(tmp_path: Path) -> None:
+    """IndexError in zipfile's is_dir."""
+    names = {f"{kind}/{number}.png": b"x" for kind in ("cat", "dog") for number in range(2)}
+    (tmp_path / "a.zip").write_bytes(mutate.zip_of({"": b"x", **names}))
+    assert [item.key for item in open_source(tmp_path / "a.zip").splits["train"]] == list(names)
+
+
+def test_names_in_a_zip_that_are_not_utf8_are_named(tmp_path: Path) -> None:
+    """UnicodeDecodeError, at the opening or at a member's own header."""
+    data = mutate.zip_of({f"{kind}/ä{number}.png": b"x" for kind in ("cat", "dog") for number in range(2)})
+    (tmp_path / "a.zip").write_bytes(data.replace("ä".encode(), b"\xff\xff"))
+    with pytest.raises(UserError, match=r"a\.zip: a damaged zip archive"):
+        open_source(tmp_path / "a.zip")
+    (tmp_path / "a.zip").write_bytes(data.replace("ä".encode(), b"\xff\xff", 1))
+    with pytest.raises(Undecodable, match="damaged or encrypted"):
+        open_source(tmp_path / "a.zip").splits["train"][0].read()
+
+
+def test_damaged_pages_of_a_parquet_file_are_an_undecodable_picture(tmp_path: Path) -> None:
+    """OSError of pyarrow."""
+    arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    table = arrow.table({"image": [{"bytes": b"picture", "path": None}] * 2, "label": ["cat", "dog"]})
+    parquet.write_table(table, tmp_path / "train-0.parquet", compression="none", use_dictionary=False)
+    data = bytearray((tmp_path / "train-0.parquet").read_bytes())
+    data[4:24] = bytes(20)
+    (tmp_path / "train-0.parquet").write_bytes(data)
+    with pytest.raises(Undecodable, match="damaged in its Parquet file"):
+        open_source(tmp_path).splits["train"][0].read()

@@ -50,7 +50,7 @@ def open_parquet(root: Path, files: Sequence[Path]) -> Source:
         if not pictures or not labels:
             raise UserError(f"{root}: its Parquet files have no column of pictures' bytes, or none of labels")
         values = {file: one.read([labels[0]]).column(0).to_pylist() for file, one in opened.items()}
-    except (arrow.ArrowException, OSError, ValueError) as error:
+    except (arrow.ArrowException, OSError, ValueError, IndexError) as error:
         raise UserError(f"{root}: its Parquet files cannot be read ({error}); download them again") from None
     names = features.get(labels[0], {}).get("names") or in_order(
         {str(one) for found in values.values() for one in found if one not in (None, -1)}
@@ -89,12 +89,15 @@ class _Reader:
 
     def __call__(self, position: int) -> bytes:
         place = bisect_right(self.ends, position)
-        with self.lock:
-            if place not in self.read:
-                file, group = self.groups[place]
-                self.read = dict([*self.read.items()][-3:])
-                self.read[place] = file.read_row_group(group, columns=[self.column]).column(0)
-            row = self.read[place][position - (self.ends[place - 1] if place else 0)].as_py()
+        try:
+            with self.lock:
+                if place not in self.read:
+                    file, group = self.groups[place]
+                    self.read = dict([*self.read.items()][-3:])
+                    self.read[place] = file.read_row_group(group, columns=[self.column]).column(0)
+                row = self.read[place][position - (self.ends[place - 1] if place else 0)].as_py()
+        except (ValueError, IndexError, OSError, NotImplementedError) as error:  # what pyarrow raises for damaged data
+            raise Undecodable(f"damaged in its Parquet file ({error})", f"row {position}") from None
         if not row or not row["bytes"]:
             raise Undecodable("a row without a picture", f"row {position}")
         return row["bytes"]

@@ -1,5 +1,6 @@
 """A zip archive of class folders, read in place."""
 
+import errno
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -27,7 +28,9 @@ class ZipReader:
             raise Undecodable(f"over {MOST_FILE_BYTES >> 20} MB, more than any picture", printable(name))
         try:
             return self.archive.read(name)
-        except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
+        except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError, OSError) as error:
+            if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):  # a disk's, not the archive's
+                raise UserError(f"{self.archive.filename}: {error.strerror}; see its disk") from None
             raise Undecodable(f"damaged or encrypted in the archive ({error})", printable(name)) from None
 
 
@@ -39,10 +42,10 @@ def read_zip(path: Path, ignored: list[str]) -> tuple[Folder, zipfile.ZipFile, s
     """
     try:
         archive = zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, OSError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, OSError, NotImplementedError, ValueError) as error:
         raise UserError(f"{path}: a damaged zip archive ({error}): download or pack it again") from None
     names: list[str] = []
-    for name in in_order({info.filename for info in archive.infolist() if not info.is_dir()}):
+    for name in in_order({info.filename for info in archive.infolist() if info.filename and not info.is_dir()}):
         parts = name.split("/")
         reasons = (why_skipped(part, place < len(parts) - 1) for place, part in enumerate(parts))
         if reason := next(filter(None, reasons), ""):
