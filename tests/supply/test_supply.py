@@ -54,7 +54,7 @@ def test_every_release_but_torch_has_its_hashes() -> None:
 
 @pytest.mark.parametrize(
     ("group", "extras", "groups"),
-    [("core", (), ()), ("extras", EXTRAS, ()), ("test", EXTRAS, ("test", "lint"))],
+    [("core", (), ()), ("extras", EXTRAS, ()), ("test", (*EXTRAS, "datasets", "heic", "raw"), ("test", "lint"))],
     ids=lambda value: str(value),
 )
 def test_a_lock_holds_all_that_its_extras_and_groups_ask_for(
