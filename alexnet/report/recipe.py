@@ -16,6 +16,7 @@ def recipe_text(run: Run, history: History) -> dict[str, str]:
     if head:  # what the recipe says of epochs was not used
         recipe = {name: recipe[name] for name in ("augmentation",)}
     numbers = [recipe[name] for name in ("learning_rate", "momentum", "decay") if recipe.get(name) is not None]
+    kept = config.get("options", {}).get("frozen_features")
     counts = ", ".join(f"{name} {count:,}" for name, count in data.get("pictures", {}).items())
     classes = counted(len(run.class_names), "class", "classes")
     versions = f"alexnet {config.get('alexnet')}, torch {config.get('torch')}, Python {config.get('python')}"
@@ -29,6 +30,7 @@ def recipe_text(run: Run, history: History) -> dict[str, str]:
         "Initial weights": str(recipe.get("init", "")),
         "Mean": str(config["network"].get("mean", "")),
         "Augmentation": ", ".join(f"{name} {_plain(value)}" for name, value in recipe.get("augmentation", {}).items()),
+        "Frozen layers": f"computed once, for these views: {kept}" if kept not in (None, "exact") and not head else "",
         "Classes": f"{classes}, in the order of: {config['classes'].get('order', '')}",
         "Pictures": f"{counts}; {data.get('size', '')} pixels a side" if counts else "",
         "Data fingerprint": str(data.get("fingerprint", "")),

@@ -206,6 +206,17 @@ def check_frozen(network: Network, kind: FrozenFeatures | None, team: Team) -> N
             raise UsageError(f"--frozen-features {kind}: works in one process only. Leave it out under torchrun.")
 
 
+def frozen_notes(network: Network, kind: FrozenFeatures | None) -> list[str]:
+    """A note for a run that trains on kept features."""
+    if kind is None or kind == "exact":
+        return []
+    words = {"centre": "the centre", "ten": "the ten views"}.get(str(kind), f"{kind} random crops")
+    return [
+        f"the layers up to {last_frozen(network, kind)} are computed once, for {words} of each picture; "
+        "--frozen-features exact computes them in every epoch, with crops and colour noise"
+    ]
+
+
 @dataclass(frozen=True, eq=False)
 class FrozenPart:
     """The output of a network's frozen rows, up to the row `last`, for the pictures of the splits train (N, V, D) and

@@ -34,7 +34,15 @@ from alexnet.runs.folder import RunFolder, disk_needed, snapshot_epochs
 from alexnet.text import changed, counted, in_bytes
 from alexnet.train import precision
 from alexnet.train.checks import checked_recipe, few_updates, large_batch_notes, pretrained_start, recipe_of
-from alexnet.train.frozen import FrozenPart, Views, cached_features, check_frozen, features_folder, last_frozen
+from alexnet.train.frozen import (
+    FrozenPart,
+    Views,
+    cached_features,
+    check_frozen,
+    features_folder,
+    frozen_notes,
+    last_frozen,
+)
 from alexnet.train.options import TrainOptions
 from alexnet.train.recipes import Recipe, describe
 from alexnet.train.schedule import Rates, Schedule, ScheduleState, schedule_of
@@ -242,6 +250,7 @@ def start_run(
         disk,
         *(remark.words for remark in remarks_on(store)),
         *starting_notes(store, network, options),
+        *frozen_notes(network, options.frozen_features),
         *large_batch_notes(network, recipe, options),
         *pretrained_start(store, options),
         *few_updates(store, recipe.batch),

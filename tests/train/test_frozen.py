@@ -12,6 +12,7 @@ from alexnet.errors import UsageError, UserError
 from alexnet.measure.evaluation import evaluate_run
 from alexnet.measure.run import Run
 from alexnet.measure.viewer import ViewAverager
+from alexnet.report.run import write_report
 from alexnet.runs.folder import RunFolder
 from alexnet.train import checks, frozen, loop
 from alexnet.train.checks import with_decided_defaults
@@ -117,6 +118,9 @@ def test_the_run_is_one_like_any_other(store: Store, base: Path, tmp_path: Path)
     assert run.value("recipe", "augmentation") | {"crops": "random", "colour": "off"} == run.value(
         "recipe", "augmentation"
     )
+    assert "Frozen layers" in (page := write_report(Run.open(run.path, device="cpu")).read_text())
+    assert "computed once, for these views: 3" in page
+    assert "the layers up to relu6 are computed once, for 3 random crops of each picture" in page
     counts = evaluate_run(run, Run.open(run.path, device="cpu").viewer, store, split="val", views=(1,))[0][1].counts
     assert figures(run.path)[-1][2:] == pytest.approx([counts.mean_nll, counts.top1], rel=1e-5)
 
