@@ -28,7 +28,7 @@ from alexnet.see.evolution import evolve
 from alexnet.see.forward_pass import centre_views, inputs_of, records_of, run_forward
 from alexnet.see.invariance import UNITS, invariance_of
 from alexnet.see.keypoints import in_view, read_keypoints, region_in_view
-from alexnet.see.occlusion import Square, occlude
+from alexnet.see.occlusion import Square, occlusion_map
 from alexnet.see.patches import UnitPatch, patches_of, projection_of
 from alexnet.see.top import Top, find_top, merge, pass_over
 from alexnet.see.units import Unit, evenly_spread, layers_in, numbers_in, strongest_units
@@ -132,7 +132,9 @@ def occlusion(method: options.OcclusionOfPicture) -> None:
         label = None if method.true is None else class_number(run, method.true)
         watched = None if method.layer is None or method.channel is None else Unit(method.layer, method.channel)
         follow = partial(report, "square")
-        found = occlude(run.viewer, torch.from_numpy(record[0]), label, square=square, watched=watched, progress=follow)
+        found = occlusion_map(
+            run.viewer, torch.from_numpy(record[0]), label, square=square, watched=watched, progress=follow
+        )
         projection = projection_of(exact, torch.from_numpy(record), found.watched)
         best, unit = [], found.watched
         if store is not None:

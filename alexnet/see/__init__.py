@@ -15,7 +15,7 @@ from alexnet.see.evolution import Evolution, evolve
 from alexnet.see.forward_pass import ForwardPass, inputs_of, records_of, run_forward
 from alexnet.see.invariance import Invariance, invariance_of
 from alexnet.see.keypoints import read_keypoints
-from alexnet.see.occlusion import Occluder, Occlusion, Square, occlude
+from alexnet.see.occlusion import Occluder, Occlusion, Square, occlusion_map
 from alexnet.see.patches import UnitPatch, patches_of
 from alexnet.see.top import Strongest, Top, find_top, merge
 from alexnet.see.units import Unit, box_of, feature_row, strongest_units
@@ -47,7 +47,7 @@ __all__ = [
     "invariance_of",
     "linear_pattern",
     "merge",
-    "occlude",
+    "occlusion_map",
     "patches_of",
     "project",
     "read_keypoints",

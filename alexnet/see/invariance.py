@@ -181,13 +181,14 @@ def invariance_of(
     layers = tuple(layers) or default_layers(viewer.network)
     size = viewer.inputs.size
     curves = tuple(
-        curve(viewer, records, labels, kind, steps_of(kind, size), layers, normalisation, fill) for kind in kinds
+        invariance_curve(viewer, records, labels, kind, steps_of(kind, size), layers, normalisation, fill)
+        for kind in kinds
     )
     classes = tuple(class_names[label] for label in labels)
     return Invariance(tuple(names), classes, layers, normalisation, fill, curves)
 
 
-def curve(
+def invariance_curve(
     viewer: ViewAverager,
     records: UInt8[Tensor, "P S S 3"],
     labels: Sequence[int],

@@ -170,7 +170,7 @@ class Positions:
 
 
 @isolated()
-def occlude(
+def occlusion_map(
     viewer: ViewAverager,
     record: Tensor | ForwardPass,
     label: int | None = None,

@@ -21,7 +21,7 @@ from alexnet.measure.viewer import ViewAverager
 from alexnet.nets.table import Conv
 from alexnet.see.deconvnet import project
 from alexnet.see.forward_pass import inputs_of, run_forward
-from alexnet.see.occlusion import Square, occlude
+from alexnet.see.occlusion import Square, occlusion_map
 from alexnet.see.top import find_top
 from alexnet.see.units import strongest_units
 from peers import networks
@@ -74,8 +74,8 @@ def occlusion_rows(scene: Scene) -> list[Row]:
     plain, own = partial(captum, scene.plain, inputs, scene.square), inputs.to(scene.viewer.dtype)
     at_once = _best_batch(plain)
     contenders: dict[str, Act] = {
-        "ours": partial(occlude, scene.viewer, record, square=scene.square),
-        "fp32": partial(occlude, scene.exact, record, square=scene.square),
+        "ours": partial(occlusion_map, scene.viewer, record, square=scene.square),
+        "fp32": partial(occlusion_map, scene.exact, record, square=scene.square),
         "captum": partial(plain, 1),
         "batch": partial(plain, at_once),
         "own": partial(captum, scene.viewer.network, own, scene.square, at_once),
@@ -123,7 +123,7 @@ def first_rows(scene: Scene) -> list[Row]:
     took = []
     for _ in range(min(ROUNDS, scene.bench.rounds)):
         fresh = replace(scene.viewer, network=copy.deepcopy(scene.viewer.network))
-        took.append(_seconds(partial(occlude, fresh, scene.records[0], square=scene.square)))
+        took.append(_seconds(partial(occlusion_map, fresh, scene.records[0], square=scene.square)))
     return [within("see.first", "s", median(took), FIRST_SECONDS, scene.ours.precision)]
 
 

@@ -140,7 +140,7 @@ def looked_into(run: Path, store: Store, _: Path) -> Any:
     return [
         see.project(passed, [unit]).pixels,
         see.project(passed, [unit], method="guided").pixels,
-        see.occlude(viewer, records[0], square=see.Square(12, 8, 0)).probability,
+        see.occlusion_map(viewer, records[0], square=see.Square(12, 8, 0)).probability,
         see.invariance_of(
             viewer, records[:1], [0], names="a", class_names=store.class_names, kinds=["scale"]
         ).as_json(),

@@ -18,9 +18,9 @@ from alexnet.see.forward_pass import inputs_of
 from alexnet.see.invariance import (
     Curves,
     Invariance,
-    curve,
     default_layers,
     distances,
+    invariance_curve,
     invariance_of,
     steps_of,
     transformed,
@@ -98,7 +98,7 @@ def test_distances_by_the_formulas() -> None:
 
 
 def test_curves_are_what_a_loop_finds(viewer: ViewAverager, record: Tensor) -> None:
-    found = curve(viewer, record[None], [2], "rotation", [0.0, 30.0], ["relu1", "relu7"], "none")
+    found = invariance_curve(viewer, record[None], [2], "rotation", [0.0, 30.0], ["relu1", "relu7"], "none")
     inputs = transformed(viewer, record, "rotation", [0.0, 30.0])
     maps = viewer.network.activations(inputs)
     still = viewer.network.activations(inputs_of(viewer, record[None]))

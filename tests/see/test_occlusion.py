@@ -17,7 +17,7 @@ from alexnet.measure.viewer import ViewAverager
 from alexnet.see import occlusion
 from alexnet.see.forward_pass import run_forward
 from alexnet.see.local import Local, MapPatch
-from alexnet.see.occlusion import BATCH, BLOCK, Occluder, Occlusion, Square, neighbours, occlude, strongest_map
+from alexnet.see.occlusion import BATCH, BLOCK, Occluder, Occlusion, Square, neighbours, occlusion_map, strongest_map
 from alexnet.see.units import Unit, last_convolution
 
 ZOO = ["toy", "alexnet", "alexnet-145", "alexnet-4col", "alexnet-nocomm", "alexnet-pad12", "alexnet-pool2x2", "zfnet"]
@@ -103,7 +103,7 @@ def test_the_maps_are_those_of_a_loop_over_covered_pictures(name: str) -> None:
     size = network.input_size
     record = record_for(viewer)
     square = Square(size // 5, size // 6, 100)
-    found = occlude(viewer, record, label=3, square=square)
+    found = occlusion_map(viewer, record, label=3, square=square)
     corners = list(range(0, size - square.size + 1, square.stride))
     corners += [size - square.size] * (corners[-1] != size - square.size)
     assert list(found.corners) == corners
@@ -137,9 +137,9 @@ class PlainOccluder(Occluder):
 
 
 def occlude_plainly(*given: Any, **options: Any) -> Occlusion:
-    """`occlude` with nothing computed in part, few positions at a time."""
+    """`occlusion_map` with nothing computed in part, few positions at a time."""
     with patch.object(occlusion, "Occluder", PlainOccluder):
-        return occlude(*given, together=64, **options)
+        return occlusion_map(*given, together=64, **options)
 
 
 @pytest.mark.parametrize("name", ZOO)
@@ -149,7 +149,7 @@ def test_fast_and_plain_agree(name: str) -> None:
     viewer = viewer_of(small(name))
     size = viewer.inputs.size
     square = Square(max(3, size // 7), max(1, size // 9), 100)
-    fast, plain = (way(viewer, record_for(viewer), square=square) for way in (occlude, occlude_plainly))
+    fast, plain = (way(viewer, record_for(viewer), square=square) for way in (occlusion_map, occlude_plainly))
     assert fast.corners[-1] - fast.corners[-2] != square.stride or name in ("toy", "cifar-11pct", "cifar-18pct")
     assert len(fast.corners) > BLOCK
     for mine, theirs in ((fast.probability, plain.probability), (fast.total, plain.total)):
@@ -161,8 +161,10 @@ def test_fast_and_plain_agree(name: str) -> None:
 def test_bf16_comes_near() -> None:
     viewer = viewer_of(small("alexnet"))
     record, square = record_for(viewer), Square(20, 9)
-    exact = occlude(viewer, record, square=square)
-    rough = occlude(replace(viewer, dtype=torch.bfloat16), record, exact.label, square=square, watched=exact.watched)
+    exact = occlusion_map(viewer, record, square=square)
+    rough = occlusion_map(
+        replace(viewer, dtype=torch.bfloat16), record, exact.label, square=square, watched=exact.watched
+    )
     assert not torch.equal(rough.probability, exact.probability)
     assert float((rough.probability - exact.probability).abs().max()) < 0.02
     assert float((rough.total - exact.total).abs().max()) < 0.02 * float(exact.total.abs().max())
@@ -173,7 +175,7 @@ def test_captum_s_map_is_ours() -> None:
     attr = pytest.importorskip("captum.attr", reason="captum is not installed (pip install captum)")
     viewer = viewer_of(small("toy"))
     record, square = record_for(viewer), Square(8, 6, 100)
-    found = occlude(viewer, record, square=square)
+    found = occlusion_map(viewer, record, square=square)
     inputs = record.permute(2, 0, 1)[None].float() - viewer.inputs.mean_image
     grey = (100 - viewer.inputs.mean_image)[None]
     with torch.no_grad():
@@ -191,7 +193,8 @@ def test_captum_s_map_is_ours() -> None:
 def test_any_layer_can_be_watched(watched: Unit) -> None:
     viewer = viewer_of(small("alexnet"))
     fast, plain = (
-        way(viewer, record_for(viewer), square=Square(20, 30), watched=watched) for way in (occlude, occlude_plainly)
+        way(viewer, record_for(viewer), square=Square(20, 30), watched=watched)
+        for way in (occlusion_map, occlude_plainly)
     )
     assert float((fast.total - plain.total).abs().max()) <= 1e-5 * float(plain.total.abs().max())
 
@@ -209,7 +212,7 @@ def test_neighbours_are_every_place_once() -> None:
 def test_places_can_be_asked_in_any_order() -> None:
     viewer = viewer_of(small("toy"))
     record = record_for(viewer)
-    whole = occlude(viewer, record)
+    whole = occlusion_map(viewer, record)
     passed = run_forward(viewer.network, record.permute(2, 0, 1)[None].float() - viewer.inputs.mean_image)
     watched = strongest_map(passed, "relu5")
     occluder = Occluder(viewer, passed, whole.square, watched)
@@ -229,7 +232,7 @@ def test_defaults_are_those_of_a_view_of_224_in_proportion() -> None:
 def test_progress_and_summary() -> None:
     viewer = viewer_of(small("toy"))
     told: list[tuple[int, int]] = []
-    found = occlude(viewer, record_for(viewer), progress=lambda done, total: told.append((done, total)))
+    found = occlusion_map(viewer, record_for(viewer), progress=lambda done, total: told.append((done, total)))
     positions = len(found.corners) ** 2
     assert told[-1] == (positions, positions)
     assert [done for done, _ in told] == [min(BATCH * (n + 1), positions) for n in range(len(told))]
@@ -256,4 +259,4 @@ def test_squares_that_can_t_be(options: dict[str, int], fault: type[Exception], 
 def test_a_map_that_there_is_not() -> None:
     viewer = viewer_of(small("toy"))
     with pytest.raises(UserError, match="conv5 has no map 99"):
-        occlude(viewer, record_for(viewer), watched=Unit("conv5", 99))
+        occlusion_map(viewer, record_for(viewer), watched=Unit("conv5", 99))

@@ -23,7 +23,7 @@ from alexnet.see.deconvnet import project
 from alexnet.see.faces import Faces, drawn_faces, mask_over
 from alexnet.see.forward_pass import inputs_of, records_of, run_forward
 from alexnet.see.keypoints import in_view, read_keypoints, region_in_view
-from alexnet.see.occlusion import Square, occlude
+from alexnet.see.occlusion import Square, occlusion_map
 from alexnet.see.top import find_top
 from alexnet.see.units import strongest_units
 
@@ -79,7 +79,7 @@ def test_covering_the_object_hurts_most(trained: Trained) -> None:
     part, inside, numbers = trained.store.splits["val"], 0, trained.right(60)
     for number in numbers:
         record = torch.from_numpy(part.read(np.array([number]))[0])
-        found = occlude(trained.run.viewer, record, int(part.labels[number]), square=Square(48, 16))
+        found = occlusion_map(trained.run.viewer, record, int(part.labels[number]), square=Square(48, 16))
         row, column = found.weakest
         left, top, right, bottom = trained.box(name_of(trained, number))
         inside += left <= column <= right and top <= row <= bottom

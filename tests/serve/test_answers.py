@@ -15,7 +15,7 @@ from explored import CLASSES, Place, Site
 from alexnet.data.store.read import Store
 from alexnet.measure.run import Run
 from alexnet.runs.history import NOW
-from alexnet.see.occlusion import occlude
+from alexnet.see.occlusion import occlusion_map
 from alexnet.see.top import find_top
 
 
@@ -43,7 +43,7 @@ def test_occlusion_comes_coarse_first_and_is_that_of_see(site: Site, place: Plac
         grid[part["rows"], part["columns"]] = part["probability"]
         totals[part["rows"], part["columns"]] = part["total"]
     run = Run.open(place.run, precision="fp32")
-    found = occlude(run.viewer, torch.from_numpy(run.predictor.record(picture, "").pixels))
+    found = occlusion_map(run.viewer, torch.from_numpy(run.predictor.record(picture, "").pixels))
     assert grid == pytest.approx(found.probability.numpy(), abs=1e-5)
     assert totals == pytest.approx(found.total.numpy(), rel=1e-3, abs=1e-3)
     numbers = site.get(f"/api/sides/own/pictures/{ident}/occlusion.json")

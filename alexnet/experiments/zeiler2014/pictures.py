@@ -30,7 +30,7 @@ from alexnet.see.faces import Faces, drawn_faces, mask_over
 from alexnet.see.forward_pass import centre_views, inputs_of, records_of
 from alexnet.see.invariance import Invariance, invariance_of
 from alexnet.see.keypoints import in_view, read_keypoints, region_in_view
-from alexnet.see.occlusion import Occlusion, occlude
+from alexnet.see.occlusion import Occlusion, occlusion_map
 from alexnet.see.patches import patches_of, projection_of
 from alexnet.see.units import evenly_spread
 
@@ -130,7 +130,7 @@ def _covered(lab: Lab, run: Run, number: int) -> tuple[Occlusion, np.ndarray]:
     """The maps for one picture, and the watched map's projection, float32 (3, S, S)."""
     split = lab.store.splits[lab.split]
     record = torch.from_numpy(split.read(np.array([number])))
-    found = occlude(run.viewer, record[0], int(split.labels[number]))
+    found = occlusion_map(run.viewer, record[0], int(split.labels[number]))
     return found, projection_of(run.viewer, record, found.watched)
 
 

@@ -21,7 +21,7 @@ from alexnet.see.deconvnet import Method, project
 from alexnet.see.display import contrast
 from alexnet.see.forward_pass import centre_views
 from alexnet.see.invariance import UNITS, Curves, Transformation, invariance_of
-from alexnet.see.occlusion import Positions, Square, occlude, strongest_map
+from alexnet.see.occlusion import Positions, Square, occlusion_map, strongest_map
 from alexnet.see.units import last_convolution, peaks, strongest_units
 from alexnet.serve.open_networks import Absent
 from alexnet.serve.pages.layer import NOT_ANALYSED
@@ -168,7 +168,7 @@ def occlusion(context: OfPicture) -> dict[str, Any]:
             }
         )
 
-    found = occlude(
+    found = occlusion_map(
         opened.exact.viewer,
         forward,
         square=square,
