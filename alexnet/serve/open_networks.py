@@ -85,10 +85,12 @@ class OpenNetworks:
         return self._open.put(key, OpenNetwork(key, name, version, run, epoch))
 
     def version(self, key: str) -> str:
-        """The version of a network's weights, without opening it. From any thread. Raises Absent for an unknown key."""
+        """The version of a network's weights and of its run's config (the temperature), without opening it. From any
+        thread. Raises Absent for an unknown key."""
         if (path := self._weights().get(key)) is None:
             raise Absent("there is no such run or epoch here")
-        return version_of(path)
+        found = version_of(path)
+        return found if found == "none" else found + version_of(path.with_name("config.json"))
 
     def _weights(self) -> dict[str, Path]:
         """The files with weights by key, the runs' first."""

@@ -270,6 +270,15 @@ def test_what_can_not_be_calibrated_is_refused(make_run: MakeRun, store: Store, 
     assert (run.path / "config.json").read_bytes() == before
 
 
+@pytest.mark.parametrize("change", [{"temperature": 0.0}, {"temperature": "1"}, {"views": 3}, {"threshold": 2.0}])
+def test_a_damaged_calibration_is_named(make_run: MakeRun, change: dict[str, object]) -> None:
+    run = make_run()
+    stored = {"temperature": 1.5, "views": 10, "pictures": 60, "store": "", "nll": [1.0, 0.9], "ece": [0.2, 0.1]}
+    run.folder.write_config(calibration=stored | change)
+    with pytest.raises(UserError, match=rf"config\.json: damaged, calibration\.{next(iter(change))}"):
+        Run.open(run.path, device="cpu")
+
+
 def test_pictures_that_the_run_was_trained_on_are_left_out(make_run: MakeRun, store: Store) -> None:
     run = make_run()
     worst = np.argsort(-run.evaluate(store, views=1).nlls)[:20]

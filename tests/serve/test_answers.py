@@ -13,7 +13,9 @@ import torch
 from explored import CLASSES, Place, Site
 
 from alexnet.data.store.read import Store
+from alexnet.files.schema import to_json
 from alexnet.measure.run import Run
+from alexnet.runs.folder import Calibration, RunFolder
 from alexnet.runs.history import NOW
 from alexnet.see.occlusion import occlusion_map
 from alexnet.see.top import find_top
@@ -79,6 +81,25 @@ def test_a_kept_evaluation_that_changed_is_made_anew(site: Site, place: Place) -
     assert path.read_bytes() != made
     assert site.compute("/api/sides/own/passes/evaluation")[-1] == ("done", {"made": True})
     assert path.read_bytes() == made
+
+
+def test_a_calibrated_run_is_opened_again_and_evaluated_again(site: Site, place: Place, picture: bytes) -> None:
+    def answered() -> float:
+        events = site.compute(f"/api/sides/own/pictures/{site.bring(picture)}/prediction")
+        assert site.compute("/api/sides/own/passes/evaluation")[-1] == ("done", {"made": True})
+        evaluated = site.get("/api/sides/own/compare")["evaluation"]["results"][-1]
+        run = Run.open(place.run)
+        assert evaluated["nll"] == pytest.approx(run.evaluate(place.store, views=10).nll)
+        return events[-1][1]["labels"][0]["probability"]
+
+    config = (place.run / "config.json").read_bytes()
+    before, calibration = answered(), Calibration(3.0, 10, 60, "", (1.0, 0.9), (0.2, 0.1))
+    RunFolder.open(place.run).write_config(calibration=to_json(calibration))
+    try:
+        assert answered() < before - 0.01
+    finally:
+        (place.run / "config.json").write_bytes(config)
+    assert answered() == before
 
 
 def test_activations_evolution_neighbours_and_errors_by_class(site: Site, place: Place, picture: bytes) -> None:
