@@ -24,7 +24,15 @@ from alexnet.train.checks import checked_recipe
 from alexnet.train.frozen import check_frozen
 from alexnet.train.options import LAUNCH_OPTIONS, TrainOptions
 from alexnet.train.recipes import find
-from alexnet.train.state import Standing, TrainingState, grid_note, make_state, set_threads, start_in
+from alexnet.train.state import (
+    Standing,
+    TrainingState,
+    grid_note,
+    make_state,
+    options_of,
+    set_threads,
+    start_in,
+)
 from alexnet.train.warm_start import freeze, initial_network
 
 
@@ -63,7 +71,7 @@ def resume_run(
     if state.best is not None and not (folder / MODEL).exists():  # killed after the checkpoint of the first epoch
         run.save_model(state.network.state_dict())
     run.write_config(
-        options=run.value("options") | {"epochs": options.epochs},
+        **options_of(run.value("options") | {"epochs": options.epochs}),
         recipe=asdict(recipe),
         finished=False,
         epochs_trained=None,

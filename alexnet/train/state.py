@@ -3,7 +3,7 @@
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -288,11 +288,15 @@ def config_of(
         },
         "rule": describe(recipe, options.accumulation_steps),
         "recipe": asdict(recipe),
-        "options": to_json(options),
-        "chosen": list(changed(to_json(options), to_json(TrainOptions()))),
+        **options_of(to_json(options)),
         "machine": machine,
         "finished": False,
     }
+
+
+def options_of(options: Mapping[str, Any]) -> dict[str, Any]:
+    """What config.json says of a run's options: their values, and the names of those that are not the defaults."""
+    return {"options": dict(options), "chosen": list(changed(options, to_json(TrainOptions())))}
 
 
 def start_in(team: Team, step: int, threads: int) -> dict[str, Any]:

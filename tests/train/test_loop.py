@@ -15,6 +15,7 @@ from alexnet.errors import UsageError, UserError
 from alexnet.files.tensors import load_tensors, save_tensors, tensor_digest
 from alexnet.measure.evaluation import evaluate_run
 from alexnet.measure.run import Run
+from alexnet.report.recipe import repeating_command
 from alexnet.runs import log as record
 from alexnet.runs.folder import RunFolder, disk_needed
 from alexnet.runs.history import read_history, read_now, validation_of
@@ -299,6 +300,7 @@ def test_a_finished_run_is_trained_further_to_the_same_bits(
     logs = [[[e[key] for key in exact] for e in events(folder, "epoch")] for folder in (run.path, whole.path)]
     assert logs[0] == logs[1]
     assert run.config.get("best") == whole.config.get("best")
+    assert "--epochs 4" in repeating_command(Run.open(run.path, device="cpu"), store)
     assert [event["epochs"] for event in events(run.path, "end")] == [4]
 
 
