@@ -395,6 +395,41 @@ def test_parquet_files(tmp_path: Path, described: bool) -> None:
         open_source(tmp_path)
 
 
+def test_arrow_files_that_datasets_saved(tmp_path: Path) -> None:
+    """As `save_to_disk` of datasets 5.2 writes a DatasetDict with two shards, and a Dataset."""
+    arrow, names = pytest.importorskip("pyarrow"), ["wasp", "ant"]
+    features = {"image": {"_type": "Image"}, "label": {"_type": "ClassLabel", "names": names}}
+    about = {"huggingface": json.dumps({"info": {"features": features}})}
+    whole = {"state.json": b"{}", "dataset_dict.json": b"{}"}
+    rows = {
+        "train/data-00000-of-00002": (0, 6),
+        "train/data-00001-of-00002": (6, 9),
+        "validation/data-00000-of-00001": (9, 12),
+    }
+    for root, shards in (("dict", rows), ("one", {"data-00000-of-00001": (0, 6), "cache-1f": (0, 6)})):
+        folder(tmp_path / root, {"dataset_dict.json" if root == "dict" else "state.json": whole["state.json"]})
+        for name, (first, last) in shards.items():
+            images = [{"bytes": jpeg(number), "path": None} for number in range(first, last)]
+            table = arrow.table({"image": images, "label": [number % 2 for number in range(first, last)]})
+            path = tmp_path / root / f"{name}.arrow"
+            path.parent.mkdir(exist_ok=True)
+            with (
+                arrow.OSFile(str(path), "wb") as file,
+                arrow.ipc.new_stream(file, (made := table.replace_schema_metadata(about)).schema) as out,
+            ):
+                out.write_table(made, max_chunksize=2)
+    source = open_source(tmp_path / "dict")
+    assert {name: len(split) for name, split in source.splits.items()} == {"train": 9, "val": 3}
+    assert [one.read() for one in source.splits["train"]] == [jpeg(number) for number in range(9)]
+    assert [source.class_ids[one.label] for one in source.splits["val"]] == ["ant", "wasp", "ant"]
+    assert source.splits["val"].keys[0] == "validation/data-00000-of-00001.arrow#0"
+    assert {name: len(split) for name, split in open_source(tmp_path / "one").splits.items()} == {"train": 6}
+    path.write_bytes(b"")
+    (tmp_path / "one" / "data-00000-of-00001.arrow").write_bytes(b"\xff\xff\xff\xff\0")
+    with pytest.raises(UserError, match="cannot be read"):
+        open_source(tmp_path / "one")
+
+
 def test_parquet_files_need_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(UserError, match="pip install 'alexnet\\[datasets\\]'"):

@@ -422,6 +422,25 @@ def parquets(folder: Path) -> Target:
     return Target(found, mutate.any_bytes, in_file(path, lambda path: look(open_source(path.parent))))
 
 
+def arrows(folder: Path) -> Target:
+    arrow, found = importlib.import_module("pyarrow"), []
+    for labels in (["a", "b", "a", "b"], [0, 1, 0, 1]):
+        table = arrow.table({"image": [{"bytes": picture("PNG"), "path": None}] * 4, "label": labels})
+        sink = arrow.BufferOutputStream()
+        with arrow.ipc.new_stream(sink, table.schema) as out:
+            out.write_table(table, max_chunksize=3)
+        found.append(sink.getvalue().to_pybytes())
+    (folder / "state.json").write_text("{}")
+    path = folder / "data-00000-of-00001.arrow"
+
+    def read(data: bytes) -> object:
+        path.unlink(missing_ok=True)  # an earlier case may still be mapped
+        path.write_bytes(data)
+        return look(open_source(folder))
+
+    return Target(found, mutate.any_bytes, read)
+
+
 def corrections(folder: Path) -> Target:
     labels, keys = np.array([0, 1, 0]), ["cat/a.png", "dog/b.png", "cat/c.png"]
     split = SourceSplit(keys, labels, lambda place: b"x")
@@ -656,6 +675,7 @@ STORE = (
     *("StoreSplit._checked_labels", "StoreSplit._checked_offsets", "StoreSplit._small_array", "Keys"),
 )
 """What reads a store's files; what checks the arguments of who calls does not belong to it."""
+PARQUET = {"alexnet/data/sources/parquet.py": ()}
 DATA_PARSERS = [
     *(Parser(f"picture {kind}", partial(pictures, kind), DECODE, "pictures") for kind in PICTURES),
     Parser(
@@ -688,7 +708,11 @@ DATA_PARSERS = [
     ),
     Parser("table", tables, {SOURCES + "table.py": ()}),
     Parser("zip", zips, {SOURCES + "zipped.py": ()}),
-    *([Parser("Parquet", parquets, {SOURCES + "parquet.py": ()})] if importlib.util.find_spec("pyarrow") else []),
+    *(
+        [Parser("Parquet", parquets, PARQUET), Parser("Arrow", arrows, PARQUET)]
+        if importlib.util.find_spec("pyarrow")
+        else []
+    ),
     Parser("corrections", corrections, {SOURCES + "corrections.py": ()}),
     Parser("annotations", annotations, {SOURCES + "labelme.py": ()}),
     Parser("image sets", image_sets, {"alexnet/features/voc.py": ("open_pictures", "_presence", "_split", "_listed")}),

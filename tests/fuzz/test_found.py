@@ -663,5 +663,5 @@ def test_damaged_pages_of_a_parquet_file_are_an_undecodable_picture(tmp_path: Pa
     data = bytearray((tmp_path / "train-0.parquet").read_bytes())
     data[4:24] = bytes(20)
     (tmp_path / "train-0.parquet").write_bytes(data)
-    with pytest.raises(Undecodable, match="damaged in its Parquet file"):
+    with pytest.raises(Undecodable, match="damaged in its file"):
         open_source(tmp_path).splits["train"][0].read()
