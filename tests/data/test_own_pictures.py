@@ -16,6 +16,7 @@ from alexnet.cli import main
 from alexnet.data.sources import open_source
 from alexnet.data.sources.base import Source
 from alexnet.data.store import grow
+from alexnet.data.store.prepare import prepare
 from alexnet.data.store.read import Store
 from alexnet.data.store.records import Options
 from alexnet.data.torch_dataset import StoreDataset
@@ -109,6 +110,17 @@ def test_bad_groups(tmp_path: Path) -> None:
     both = folder(tmp_path / "b", {f"{split}/{name}/a_{split}.jpg": b"" for split in ("train", "val") for name in "xy"})
     note = open_source(both, group="(.)_").notes[-1]
     assert note == f"{both}: 1 group with pictures in two of the source's own splits: 'a'"
+
+
+def test_a_finished_store_keeps_its_groups(tmp_path: Path) -> None:
+    files = {
+        f"{split}/{name}/{n}_{split}.jpg": jpeg(n) for split in ("train", "val") for name in "xy" for n in range(2)
+    }
+    store, split = tmp_path / "store", folder(tmp_path / "pictures", files)
+    prepare(open_source(split), store, size=8)
+    with pytest.raises(UserError, match="holds a finished store with other groups, or without"):
+        prepare(open_source(split, group="(.)_"), store, size=8)
+    prepare(open_source(split), store, size=8)
 
 
 # ── rotation ─────────────────────────────────────────────────────────────────────────────────────────────────────

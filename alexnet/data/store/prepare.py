@@ -7,7 +7,7 @@ finished store is byte for byte that of an unbroken run: no times, no host names
 
 import math
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -207,8 +207,14 @@ class Preparation:
         """UserError unless the finished store in the folder is the one that was asked for."""
         description, about = read_description(self.folder)
         self.check_options(source=description["source"]["fingerprint"])
+        store = Store.open(self.folder)
+        if store.groups != self.groups_of({name: split.keys for name, split in store.splits.items()}):
+            raise UserError(
+                f"{self.folder}: holds a finished store with other groups, or without. Choose another place or remove "
+                f"the folder {self.folder}; or use the same --group"
+            )
         if any(split.refused for split in about.splits.values()):
-            refused = [str(entry) for entry in Store.open(self.folder).report() if entry.outcome == "refused"]
+            refused = [str(entry) for entry in store.report() if entry.outcome == "refused"]
             self.check_refused(len(refused), refused)
         self.inform(f"{self.folder}: already prepared from this source with these options")
 
@@ -325,13 +331,16 @@ class Preparation:
         writer.finish(self.source.ignored)
         if "train" in writer.state.splits:
             write_atomically(self.folder / layout.STATISTICS, writer.state.sums.to_bytes())
-        if group_of := self.source.groups:
-            counts = {name: split.count for name, split in writer.state.splits.items()}
-            keys = {name: Keys(self.folder / name / layout.KEYS, count) for name, count in counts.items()}
-            groups = {name: [*map(group_of, there)] for name, there in keys.items()}
+        counts = {name: split.count for name, split in writer.state.splits.items()}
+        if groups := self.groups_of({name: Keys(self.folder / name / layout.KEYS, n) for name, n in counts.items()}):
             write_atomically(self.folder / layout.GROUPS, json_bytes(groups))
         description = to_json(self._description(writer.state))
         write_atomically(self.folder / layout.DESCRIPTION, json_bytes(completed(description)))
+
+    def groups_of(self, keys: Mapping[str, Iterable[str]]) -> dict[str, tuple[str, ...]]:
+        """The source's group of each picture, by the keys of each split; empty if it has no groups."""
+        group_of = self.source.groups
+        return {name: tuple(map(group_of, there)) for name, there in keys.items()} if group_of else {}
 
     def _description(self, state: State) -> StoreDescription:
         source, sums = self.source, state.sums
