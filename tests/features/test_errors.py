@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,8 @@ from PIL import Image
 
 import alexnet
 from alexnet.cli import main
+from alexnet.data.sources import open_source
+from alexnet.data.store.prepare import prepare
 from alexnet.data.store.read import Store
 from alexnet.features.errors import find_errors
 from alexnet.features.extract import features_of
@@ -88,3 +91,29 @@ def test_the_command_writes_a_table_numbers_and_a_sheet(
     (tmp_path / "errors-val.png").unlink()
     assert main(line) == 1
     assert (tmp_path / "errors-val.csv").read_text() == "mine"
+
+
+def test_stores_that_do_not_fit_are_refused_in_one_sentence(
+    run: alexnet.Run, store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for label, name in enumerate(("angle0", "other")):
+        for split in ("train", "val"):
+            shutil.copytree(store.path.parent / "pictures" / split / f"angle{label}", tmp_path / "other" / split / name)
+    prepare(open_source(tmp_path / "other"), tmp_path / "other.store", size=40)
+    prepare(open_source(store.path.parent / "pictures"), tmp_path / "small.store", size=36)
+    shutil.copytree(store.path, tmp_path / "nameless.store")
+    (tmp_path / "nameless.store" / "val" / "keys.txt").unlink()
+    cases: list[tuple[Path, list[str], str]] = [
+        (tmp_path / "other.store", [], "other in the store only"),
+        (tmp_path / "small.store", [], "--size 40"),
+        (tmp_path / "nameless.store", [], "keys.txt: is missing"),
+        (tmp_path / "none.store", [], "no such folder"),
+        (run.path, [], "is not a store"),
+        (store.path, ["--split", "test"], "there are: train, val"),
+        (store.path, ["--out", str(store.path)], "is inside the store"),
+    ]
+    for place, options, words in cases:
+        assert main(["errors", str(run.path), str(place), "--views", "1", *options]) == 1
+        told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("alexnet: ")]
+        assert len(told) == 1
+        assert words in told[0]
