@@ -75,7 +75,7 @@ inline void store_some(T* to, V value, long count) {
     std::memcpy(to, some, count * sizeof(T));
 }
 
-// `count` values one after another: call body(offset, load, store) so that full registers and the tail look alike.
+// One register's values, or the first `count` of them where a row ends.
 template <class T>
 inline auto load_up_to(const T* from, long count) {
     return count >= kLanes ? load(from) : load_some(from, count);

@@ -3,7 +3,7 @@
 The normalisations come twice: with a backward pass of their own, fast and lean, and as `plain_…`, formulas that any
 tool can trace, transform and differentiate as often as it likes.
 
-B pictures · C maps · H, W rows and columns · M maps of one block (tower) · S side of a stored picture
+B pictures · C maps · H, W rows and columns · K blocks (towers) of M maps · S side of a stored picture
 
 The sum over neighbouring maps is a few shifted additions (for wide windows: a product with a band matrix), and the
 power −3/4 is taken by square roots, a few pictures at a time so that everything between input and output stays in the
@@ -39,7 +39,7 @@ class NormSpec:
     j runs over `size` neighbouring maps: size // 2 below i and (size − 1) // 2 above it, as in the 2012 code and in
     PyTorch, clipped to the block of maps (tower) that contains i. `alpha` multiplies the plain sum, as printed;
     for the other convention (Caffe, PyTorch, the 2012 parameter files) pass their alpha / size.
-    A `size` of 2·C − 1 or more takes in every map of the block. With k = 0, maps that are all zero stay zero.
+    A `size` of 2·M − 1 or more takes in all M maps of the block. With k = 0, maps that are all zero stay zero.
     For a norm inside each map (`spatial_response_norm`) the window is `size` × `size` positions; `blocks` is ignored.
     """
 

@@ -322,8 +322,8 @@ class AveragePool(nn.AvgPool2d):
 class ResponseNorm(nn.Module):
     """Response normalisation across maps, inside each column or over all ([A] §3.3).
 
-    A window over all maps with a size of at least their number N covers all of them, whichever map it is centred on:
-    (k, α, β, n) = (0, 1, 1, N) divides each value by the sum of squares over all N maps.
+    With the span "all", a size of N maps or more is widened to 2N − 1, so that every map's window holds all N:
+    (k, α, β, n) = (0, 1, 1, N) divides each value by the sum of squares over all maps.
     """
 
     def __init__(self, layer: Layer, row: Norm) -> None:

@@ -2,7 +2,7 @@
 
 A plain `net(x)` in half precision casts its weights at every pass, as any module would. Casting 61 million weights
 costs more than some layers do, so training and prediction keep copies: inside `with network.copies.in_use():` every
-layer reads its copy. Nothing else knows of them.
+layer reads its copy. Other callers of a network need not know of them.
 """
 
 from collections.abc import Collection, Iterator

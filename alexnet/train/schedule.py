@@ -12,7 +12,7 @@ ROUNDING = 1e-9  # tolerance for error rates as floats; smaller than one picture
 
 @dataclass(frozen=True)
 class Rates:
-    """An epoch's learning rates: of weights, biases, single layers' weights; and whether colour noise is on."""
+    """An update's learning rates: of weights, biases, single layers' weights; and whether colour noise is on."""
 
     weights: float
     biases: float

@@ -68,7 +68,7 @@ def update_on(
     """`train_batch` on already augmented pictures. On the CPU a NaN loss is noticed before the update.
 
     Dividing a batch changes only the order of additions: each picture has its own crop, noise and dropout masks, and
-    the batch's mean is the weighted mean over its micro-batches.
+    the batch's mean is the weighted mean over its micro-batches. Batch norms are the exception: they see a micro-batch.
     """
     state.network.train()
     # Dropout masks are functions of the seed, the epoch and the pictures' numbers, which this names.
@@ -95,8 +95,7 @@ def local_loss(
     logits_bk: Tensor, labels: Tensor, shard: BatchShard, weights_b: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
     """The local pictures' share of the micro-batch's mean loss, each picture times its weight, and their number of
-    errors. A stand-in (a process without pictures) adds nothing, nor does a column without the last layer, whose
-    logits are (b, 0)."""
+    errors. Two add nothing: a process without pictures, and a column that lacks the last layer (logits of (b, 0))."""
     if logits_bk.shape[1] == 0:
         return logits_bk.sum(), torch.zeros((), device=logits_bk.device)
     counts = float(shard.counts)

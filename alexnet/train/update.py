@@ -1,6 +1,7 @@
 """The update of [A] §5:  v ← 0.9·v − 0.0005·ε·w − ε·∂L/∂w;  w ← w + v.
 
-The learning rate ε is inside the velocity: unlike with torch.optim.SGD, an old velocity keeps its size when ε drops.
+ε multiplies the gradient as it enters the velocity v, so an old velocity keeps its size when ε drops. torch.optim.SGD
+multiplies the velocity by ε where w changes: there it shrinks too.
 
 With LARS, for large batches, ε is scaled for each weight tensor; the rest is unchanged.
 """
