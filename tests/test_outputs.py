@@ -210,10 +210,10 @@ def test_a_card_that_was_edited_is_kept(work: Path) -> None:
 
 @pytest.mark.parametrize("end", ["png", "json", "html", "md"])
 def test_the_mark_is_found_where_each_format_has_it(tmp_path: Path, end: str) -> None:
+    from alexnet.drawing import png_of
     from alexnet.files.outputs import GENERATOR
     from alexnet.files.schema import json_bytes
-    from alexnet.report.drawing import png_of
-    from alexnet.report.html import render
+    from alexnet.html import render
 
     path = tmp_path / f"a.{end}"
     makes: dict[str, Callable[[], bytes]] = {

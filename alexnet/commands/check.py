@@ -5,6 +5,7 @@ from functools import partial
 
 from alexnet.commands.options.data import Check
 from alexnet.data.store.read import Store
+from alexnet.drawing import png_of
 from alexnet.errors import UsageError, UserError
 from alexnet.features.check import check_store, sheet
 from alexnet.features.suspects import describe_suspects, find_suspects, refuse_existing, refuse_unfit, write_corrections
@@ -12,7 +13,6 @@ from alexnet.files.atomic import write_atomically
 from alexnet.files.outputs import refuse_foreign
 from alexnet.files.schema import to_json
 from alexnet.measure.run import Run
-from alexnet.report.drawing import png_of
 from alexnet.terminal import progress, say
 from alexnet.text import counted
 

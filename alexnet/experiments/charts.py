@@ -1,4 +1,4 @@
-"""Figures of results, drawn like the papers' where they have one. See `alexnet.report.drawing` for what is shared."""
+"""Figures of results, drawn like the papers' where they have one. See `alexnet.drawing` for what is shared."""
 
 from collections.abc import Sequence
 
@@ -7,8 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
+from alexnet.drawing import LIGHT, plot_figure, png_of, shortened
 from alexnet.experiments.finding import Drawing, Row
-from alexnet.report.drawing import LIGHT, plot_figure, png_of, shortened
 
 CLEAR = {"facecolor": LIGHT.ground, "edgecolor": "none", "pad": 0.6}
 """Behind a number, so that no grid line goes through it."""

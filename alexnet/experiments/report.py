@@ -12,7 +12,7 @@ from alexnet.experiments.settings import describe
 from alexnet.experiments.statistics import RULE
 from alexnet.files.atomic import faults_named, write_atomically
 from alexnet.files.outputs import mark, refuse_foreign
-from alexnet.report.html import render
+from alexnet.html import render
 from alexnet.text import duration, table
 
 SUMMARY = ("result", "on", "does the direction agree")

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
+from alexnet.drawing import LIGHT, plot_figure
 from alexnet.features.probes import Outcome
-from alexnet.report.drawing import LIGHT, plot_figure
 
 KINDS = ("-", "--", ":", "-.")
 Line = tuple[str, Sequence[tuple[int, float]]]

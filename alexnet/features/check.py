@@ -19,10 +19,10 @@ from matplotlib.figure import Figure
 from alexnet.data.batches import Pictures, Progress, StepProgress, batches
 from alexnet.data.store.check import Remark, remarks_on
 from alexnet.data.store.read import Store
+from alexnet.drawing import figure_grid, shortened, show
 from alexnet.features.duplicates import BATCH, THRESHOLD, thumbnails_of
 from alexnet.features.pictures import Pool
 from alexnet.images.decode import ELONGATED_NOTE
-from alexnet.report.drawing import figure_grid, shortened, show
 from alexnet.text import counted, first_few, printable, table
 
 BITS_APART = 3

@@ -10,6 +10,7 @@ import numpy as np
 
 from alexnet.data.batches import Progress, StepProgress
 from alexnet.data.store.read import Store
+from alexnet.drawing import png_of
 from alexnet.errors import UserError
 from alexnet.features.charts import accuracy_over_pictures
 from alexnet.features.duplicates import THRESHOLD, find_duplicates
@@ -23,7 +24,6 @@ from alexnet.files.outputs import GENERATOR, mark, refuse_foreign
 from alexnet.files.schema import canonical_digest, json_bytes, read_json
 from alexnet.files.tensors import tensor_digest
 from alexnet.measure.run import Run
-from alexnet.report.drawing import png_of
 from alexnet.text import table
 
 

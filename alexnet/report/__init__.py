@@ -1,4 +1,4 @@
-"""The drawing kit, the HTML writer and the report of a run.
+"""The report of a run, and the files of results.
 
 Imports `measure`, `runs`, `data`, `nets`.
 """

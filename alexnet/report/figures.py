@@ -13,10 +13,10 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullFormatter, PercentFormatter
 
+from alexnet.drawing import LIGHT, Theme, blank_figure, plain_axes, plot_figure, shortened
 from alexnet.measure.accuracy import wilson
 from alexnet.measure.predict import Prediction
 from alexnet.measure.reliability import BINS, Reliability
-from alexnet.report.drawing import LIGHT, Theme, blank_figure, plain_axes, plot_figure, shortened
 from alexnet.runs.history import History
 
 NAMED_CLASSES = 30

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from alexnet.drawing import png_of
 from alexnet.files.atomic import sha256_of, write_atomically
 from alexnet.files.outputs import GENERATOR, kind_of, mark, refuse_foreign
 from alexnet.files.schema import canonical_digest, json_bytes
 from alexnet.files.tensors import tensor_digest
 from alexnet.measure.pictures import Picture
 from alexnet.measure.run import Run
-from alexnet.report.drawing import png_of
 
 LONGEST_NAME = 80
 """Characters of a result's name; file systems take 255 bytes."""

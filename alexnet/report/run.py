@@ -13,10 +13,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from alexnet import drawing
 from alexnet.data.batches import Progress
 from alexnet.data.store.read import Store
+from alexnet.drawing import DARK, LIGHT, Theme, png_of
 from alexnet.files.atomic import write_atomically
 from alexnet.files.outputs import refuse_foreign
+from alexnet.html import render
 from alexnet.measure.evaluation import Evaluation, class_map, evaluate_run, split_of
 from alexnet.measure.pictures import Named
 from alexnet.measure.predict import Prediction
@@ -24,10 +27,8 @@ from alexnet.measure.run import Run
 from alexnet.nets import summary
 from alexnet.nets.table import Conv
 from alexnet.nets.trace import trace
-from alexnet.report import drawing, figures
-from alexnet.report.drawing import DARK, LIGHT, Theme, png_of
+from alexnet.report import figures
 from alexnet.report.figures import Shown
-from alexnet.report.html import render
 from alexnet.report.recipe import recipe_text, repeating_command
 from alexnet.report.text import CLASS_COLUMNS, NOT_SEEN, averages_line, class_cells, notes_on
 from alexnet.runs.history import History, read_history, validation_of

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from alexnet.report.drawing import LIGHT, TITLE, blank_figure, literal_legend, mosaic, plain_axes, shortened
+from alexnet.drawing import LIGHT, TITLE, blank_figure, literal_legend, mosaic, plain_axes, shortened
 from alexnet.see.activation_statistics import ActivationStatistics
 from alexnet.see.correspondence import Correspondence
 from alexnet.see.display import tile

@@ -8,8 +8,7 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from alexnet.nets.network import Network
-from alexnet.report.drawing import (
+from alexnet.drawing import (
     LIGHT,
     TITLE,
     blank_figure,
@@ -20,6 +19,7 @@ from alexnet.report.drawing import (
     shortened,
     show,
 )
+from alexnet.nets.network import Network
 from alexnet.see.deconvnet import Projections
 from alexnet.see.diagnosis import PATTERNS, Filters, diagnose, linear_pattern
 from alexnet.see.display import contrast, cut, tile

@@ -8,11 +8,11 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from alexnet.data.store.read import Store
+from alexnet.drawing import LIGHT, plot_figure
 from alexnet.errors import UserError
 from alexnet.files.schema import to_json
 from alexnet.files.temporary import TemporaryFolder
 from alexnet.isolation import isolated
-from alexnet.report.drawing import LIGHT, plot_figure
 from alexnet.report.results import Folder
 from alexnet.terminal import Progress
 from alexnet.train.loop import micro_batches

@@ -13,10 +13,10 @@ from PIL import Image
 
 from alexnet.cli import main
 from alexnet.data.store.read import Store
+from alexnet.drawing import columns_mosaic, kernel_mosaic
 from alexnet.errors import UserError
 from alexnet.measure.evaluation import Evaluation
 from alexnet.measure.run import Run
-from alexnet.report.drawing import columns_mosaic, kernel_mosaic
 from alexnet.report.recipe import repeating_command
 from alexnet.report.run import write_report
 from alexnet.runs.history import read_history

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from made_networks import noise, small
 
+from alexnet.drawing import mosaic
 from alexnet.errors import UsageError, UserError
-from alexnet.report.drawing import mosaic
 from alexnet.see.display import contrast, tile
 from alexnet.see.forward_pass import run_forward
 from alexnet.see.units import (

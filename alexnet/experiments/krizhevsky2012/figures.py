@@ -13,6 +13,7 @@ from torch import Tensor
 
 from alexnet.data.order import epoch_order
 from alexnet.data.store.read import StoreSplit
+from alexnet.drawing import columns_mosaic
 from alexnet.experiments import charts
 from alexnet.experiments.finding import Finding, Row, Verdict, differences_of, in_points
 from alexnet.experiments.lab import Lab
@@ -23,7 +24,6 @@ from alexnet.features.extract import described, features_of
 from alexnet.features.similar.search import nearest
 from alexnet.features.similar.sheet import contact_sheet
 from alexnet.measure.run import Run
-from alexnet.report.drawing import columns_mosaic
 from alexnet.report.figures import pictures_figure
 from alexnet.report.run import SHOWN_PICTURES, predicted_pictures
 from alexnet.see.forward_pass import inputs_of

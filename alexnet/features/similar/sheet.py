@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.figure import Figure
 
+from alexnet.drawing import LIGHT, blank_figure, png_of, shortened
 from alexnet.features.similar.index import Neighbour
 from alexnet.files.atomic import write_atomically
 from alexnet.files.schema import to_json
-from alexnet.report.drawing import LIGHT, blank_figure, png_of, shortened
 from alexnet.report.results import Claim
 from alexnet.text import printable, table
 

@@ -4,9 +4,9 @@ from typing import Any
 
 from fastapi import Query, Request, Response
 
+from alexnet.drawing import png_of
 from alexnet.errors import UserError
 from alexnet.nets.table import Conv
-from alexnet.report.drawing import png_of
 from alexnet.see.diagnosis import diagnose
 from alexnet.see.figures import filters_figure, filters_of
 from alexnet.serve.pages.routes import LONGEST_NAME, PNG, OfNetwork, Routes, TheExplorer

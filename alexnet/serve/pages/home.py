@@ -12,9 +12,9 @@ from typing import Any
 from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 
+from alexnet.drawing import DARK, LIGHT, png_of
 from alexnet.nets.table import Weighted
 from alexnet.nets.trace import trace
-from alexnet.report.drawing import DARK, LIGHT, png_of
 from alexnet.report.figures import CURVES
 from alexnet.report.recipe import recipe_text, repeating_command
 from alexnet.runs.history import History, day, read_history, read_now, validation_of

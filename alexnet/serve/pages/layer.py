@@ -4,10 +4,10 @@ from typing import Any
 
 import numpy as np
 
+from alexnet.drawing import kernel_mosaic, png_of
 from alexnet.nets import summary
 from alexnet.nets.table import Conv
 from alexnet.nets.trace import Layer
-from alexnet.report.drawing import kernel_mosaic, png_of
 from alexnet.see.connections import filters_of, weighted_layers
 from alexnet.see.diagnosis import diagnose
 from alexnet.see.display import cut, tile

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from fastapi import Response
 
+from alexnet.drawing import mosaic, png_of
 from alexnet.files.schema import json_bytes, to_json
 from alexnet.measure.pictures import Named
 from alexnet.measure.predict import Prediction
-from alexnet.report.drawing import mosaic, png_of
 from alexnet.see import figures
 from alexnet.see.charts import invariance_figure
 from alexnet.see.deconvnet import Method, project

@@ -8,8 +8,8 @@ from typing import Any, Literal
 from jaxtyping import Float
 from torch import Tensor
 
+from alexnet.drawing import kernel_mosaic, png_of
 from alexnet.nets.table import Conv, Dense
-from alexnet.report.drawing import kernel_mosaic, png_of
 from alexnet.see import figures
 from alexnet.see.connections import connection_strengths, filters_of, weighted_layers
 from alexnet.see.display import contrast, tile

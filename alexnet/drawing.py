@@ -1,4 +1,4 @@
-"""The drawing kit: themes, empty figures, axes, mosaics, and PNG files.
+"""The drawing kit: themes, empty figures, axes, results that draw themselves, mosaics, and PNG files.
 
 Everything is drawn by matplotlib's object-oriented side (no global state, no screen) or pixel by pixel. K kernels · N
 tiles. Colours keep a contrast of 4.5:1 for text and 3:1 for lines on their ground.
@@ -7,8 +7,11 @@ tiles. Colours keep a contrast of 4.5:1 for text and 3:1 for lines on their grou
 import io
 import math
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,9 +21,14 @@ from matplotlib.figure import Figure
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from alexnet.files.outputs import mark
+from alexnet.errors import UserError
+from alexnet.files.atomic import expanded, write_atomically
+from alexnet.files.outputs import GENERATOR, mark, refuse_foreign
+from alexnet.files.schema import json_bytes
+from alexnet.html import data_uri
 
 DPI = 200
+RESULT = "result"
 KERNELS_PER_ROW = 16  # [A] Fig. 3
 WHITE = 255
 KERNEL_PIXELS = 64
@@ -98,8 +106,18 @@ def literal_legend(holder: Axes | Figure, **options: Any) -> None:
         text.set_parse_math(False)
 
 
-def figure_grid(rows: int, columns: int, width: float, height: float) -> tuple[Figure, np.ndarray]:
-    """A figure with `rows` × `columns` axes of so many inches each, all blank."""
+def figure_grid(
+    rows: int, columns: int, width: float, height: float, ax: Axes | None = None
+) -> tuple[Figure, np.ndarray]:
+    """A figure with `rows` × `columns` axes of so many inches each, all blank; inside `ax`, if it is given."""
+    if ax is not None:
+        ax.set_axis_off()
+        spaces = np.ndindex(rows, columns)
+        boxes = [(column / columns, 1 - (row + 1) / rows, 0.96 / columns, 0.9 / rows) for row, column in spaces]
+        axes = np.array([ax.inset_axes(box) for box in boxes]).reshape(rows, columns)
+        for one in axes.flat:
+            one.set_axis_off()
+        return figure_of(ax), axes
     figure = blank_figure(columns * width, rows * height)
     axes = figure.subplots(rows, columns, squeeze=False)
     engine = figure.get_layout_engine()
@@ -122,6 +140,46 @@ def shortened(name: str, most: int) -> str:
     """The name, cut with … if it is longer than `most` characters."""
     name = f" {name}" if name.startswith("_") else name  # matplotlib leaves names with _ out of legends
     return name if len(name) <= most else name[: most - 1].rstrip() + "…"
+
+
+def figure_of(ax: Axes) -> Figure:
+    """The figure that the axes are part of."""
+    figure = ax.get_figure(root=True)
+    assert isinstance(figure, Figure)
+    return figure
+
+
+# ── results that draw themselves ──────────────────────────────────────────────────────────────────────────────────
+
+
+class Result(ABC):
+    """What a method found: a frozen dataclass, its arrays are attributes. A notebook shows it as its figure."""
+
+    @abstractmethod
+    def plot(self, ax: Axes | None = None) -> Figure:
+        """The result drawn by matplotlib: a figure of its own, or on `ax`, whose figure is returned."""
+
+    @abstractmethod
+    def as_json(self) -> Any:
+        """Its numbers, as JSON takes them."""
+
+    def save(self, path: str | PathLike[str]) -> Path:
+        """Write the figure to FILE.png or the numbers to FILE.json. Raises UserError for another ending, and for a file
+        there that this program did not write."""
+        place = Path(expanded(path))
+        if place.suffix not in (".png", ".json"):
+            raise UserError(f"{place}: the name must end in .png, for the figure, or in .json, for the numbers.")
+        refuse_foreign(place, RESULT, "")
+        if place.suffix == ".png":
+            content = png_of(self.plot(), RESULT)
+        else:
+            content = json_bytes({GENERATOR: mark(RESULT), "result": self.as_json()})
+        write_atomically(place, content)
+        return place
+
+    def _repr_html_(self) -> str:
+        source = data_uri(png_of(self.plot(), RESULT))
+        return f'<img src="{source}" style="max-width: 100%" alt="{type(self).__name__}">'
 
 
 # ── mosaics ───────────────────────────────────────────────────────────────────────────────────────────────────────

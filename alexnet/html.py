@@ -15,7 +15,7 @@ def data_uri(data: bytes) -> str:
 
 
 TEMPLATES = Environment(
-    loader=PackageLoader("alexnet.report"),
+    loader=PackageLoader("alexnet"),
     autoescape=select_autoescape(["html"]),
     undefined=StrictUndefined,
     trim_blocks=True,
