@@ -8,6 +8,7 @@ Everything walks the table of rows; nothing uses hooks. Figures are drawn by `al
 Imports `report`, `measure`, `runs`, `data`, `images`, `nets`.
 """
 
+from alexnet.see.annotated import AnnotatedPictures, AnnotatedView, open_annotated
 from alexnet.see.correspondence import Correspondence, correspondence_of
 from alexnet.see.deconvnet import RULES, Projections, Rules, descend, project
 from alexnet.see.diagnosis import Filters, diagnose, linear_pattern
@@ -22,6 +23,8 @@ from alexnet.see.units import Unit, box_of, feature_row, strongest_units
 
 __all__ = [
     "RULES",
+    "AnnotatedPictures",
+    "AnnotatedView",
     "Correspondence",
     "Evolution",
     "Filters",
@@ -48,6 +51,7 @@ __all__ = [
     "linear_pattern",
     "merge",
     "occlusion_map",
+    "open_annotated",
     "patches_of",
     "project",
     "read_keypoints",

@@ -12,10 +12,11 @@ from typing import Annotated, Any, NotRequired, TypedDict
 import numpy as np
 
 from alexnet.data.sources.base import MOST_FILE_BYTES, read_picture
-from alexnet.data.synthetic import box_in_crop, to_crop
+from alexnet.data.synthetic import to_crop
 from alexnet.errors import UserError
 from alexnet.files.schema import check, number, read_json
 from alexnet.images.decode import Undecodable, picture_size
+from alexnet.see import annotated as annotations
 from alexnet.see.correspondence import Points, Region
 
 REMEDY = 'Expected is {"cat.jpg": {"left_eye": [x, y], …}, …}.'
@@ -104,8 +105,7 @@ def in_view(annotated: AnnotatedPicture, side: int, size: int) -> dict[str, tupl
 
 def region_in_view(annotated: AnnotatedPicture, side: int, size: int) -> Region:
     """The object's box in the centre view, cut at its edges."""
-    left, top, right, bottom = box_in_crop(annotated.box, *size_of(annotated.file), side, size)
-    return max(0.0, left), max(0.0, top), min(float(size), right), min(float(size), bottom)
+    return annotations.region_in_view(annotated.box, *size_of(annotated.file), side, size)
 
 
 def size_of(file: Path) -> tuple[int, int]:

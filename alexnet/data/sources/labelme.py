@@ -133,11 +133,13 @@ def open_labelme(root: Path) -> Source:
 @dataclass(frozen=True)
 class Annotated:
     """A whole picture below the root, and the names of what is in it. `difficult`: names of which only objects marked
-    as difficult are there; Pascal VOC counts them neither for nor against."""
+    as difficult are there; Pascal VOC counts them neither for nor against. `boxes`: names and boxes of all objects that
+    have one, in pixels of the file."""
 
     picture: str
     names: frozenset[str]
     difficult: frozenset[str]
+    boxes: tuple[tuple[str, Box], ...]
 
 
 def annotated_pictures(root: Path) -> list[Annotated]:
@@ -154,8 +156,15 @@ def annotated_pictures(root: Path) -> list[Annotated]:
             if (name := _name(element)) and _text(element, "deleted") != "1":
                 names[_text(element, "difficult") == "1"].add(name)
         if not annotation.fault:
-            found.append(Annotated(annotation.picture, frozenset(names[False]), frozenset(names[True] - names[False])))
+            boxes = _boxes(annotation)
+            difficult = frozenset(names[True] - names[False])
+            found.append(Annotated(annotation.picture, frozenset(names[False]), difficult, boxes))
     return found
+
+
+def boxes_in(path: Path) -> tuple[tuple[str, Box], ...]:
+    """Names and boxes of the objects of one XML file, as of `Annotated`. Raises UserError if it can't be read."""
+    return _boxes(_Annotation(str(path), parse_xml(read_bounded(path, MOST_BYTES), str(path)), "", ""))
 
 
 class ObjectReader:
@@ -283,6 +292,11 @@ def _objects(annotation: _Annotation, ignored: list[str]) -> Iterator[_Object]:
             ignored.append(f"{where}, object {number} ({name}): its box is missing or empty")
         else:
             yield _Object(f"{key_of(picture)}#{number}", name, picture, box)
+
+
+def _boxes(annotation: _Annotation) -> tuple[tuple[str, Box], ...]:
+    """Names and boxes of the objects of a sound annotation."""
+    return tuple((found.name, found.box) for found in _objects(annotation, []))
 
 
 def _box(element: ElementTree.Element) -> Box:

@@ -5,7 +5,7 @@ that visualisations are checked against. numpy and Pillow only.
 """
 
 from alexnet.data.synthetic.paint import CLASSES, draw
-from alexnet.data.synthetic.views import box_in_crop, box_in_record, to_crop
+from alexnet.data.synthetic.views import box_in_crop, box_in_record, from_crop, to_crop
 from alexnet.data.synthetic.write import read_annotations, write
 
-__all__ = ["CLASSES", "box_in_crop", "box_in_record", "draw", "read_annotations", "to_crop", "write"]
+__all__ = ["CLASSES", "box_in_crop", "box_in_record", "draw", "from_crop", "read_annotations", "to_crop", "write"]

@@ -6,7 +6,7 @@ P points of a polygon.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.random import Generator
@@ -19,10 +19,11 @@ LUMINANCE = np.array((0.299, 0.587, 0.114))  # ITU-R BT.601
 
 @dataclass(frozen=True)
 class Shape:
-    """One polygon, points (P, 2), filled with one colour."""
+    """One polygon, points (P, 2), filled with one colour; the `part` that it belongs to, if that has a name."""
 
     points: np.ndarray
     colour: Colour
+    part: str = ""
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ def blob(rng: Generator, roughness: float = 0.13, points: int = 60) -> np.ndarra
 def mirrored(figure: Figure) -> Figure:
     """The figure looking the other way; the names of the parts must not say left or right."""
     flip = np.array((-1.0, 1.0))
-    shapes = tuple(Shape(shape.points * flip, shape.colour) for shape in figure.shapes)
+    shapes = tuple(replace(shape, points=shape.points * flip) for shape in figure.shapes)
     return Figure(shapes, {name: (-x, y) for name, (x, y) in figure.keypoints.items()})
 
 
@@ -136,15 +137,15 @@ def face(rng: Generator, paints: Paints) -> Figure:
     bend = smile * (1.0 - (mouth_x / 0.42) ** 2)
     mouth = np.concatenate((np.stack((mouth_x, 0.48 + bend), 1), np.stack((mouth_x, 0.64 + 1.2 * bend), 1)[::-1]))
     shapes = [
-        Shape(ellipse(-width, -0.05, 0.18, 0.26), paints.shade(skin, 0.8)),
-        Shape(ellipse(width, -0.05, 0.18, 0.26), paints.shade(skin, 0.8)),
+        Shape(ellipse(-width, -0.05, 0.18, 0.26), paints.shade(skin, 0.8), "ear"),
+        Shape(ellipse(width, -0.05, 0.18, 0.26), paints.shade(skin, 0.8), "ear"),
         Shape(ellipse(0.0, 0.0, width, 1.0, 60), skin),
     ]
     for side in (-1.0, 1.0):
-        shapes.append(Shape(ellipse(side * apart, eye_y, eye, eye * 0.85), white))
-        shapes.append(Shape(ellipse(side * apart + look, eye_y, eye * 0.5, eye * 0.55), features))
-    shapes.append(Shape(np.array(((0.0, -0.1), (0.17, 0.28), (-0.17, 0.28))), features))
-    shapes.append(Shape(mouth, features))
+        shapes.append(Shape(ellipse(side * apart, eye_y, eye, eye * 0.85), white, "eye"))
+        shapes.append(Shape(ellipse(side * apart + look, eye_y, eye * 0.5, eye * 0.55), features, "eye"))
+    shapes.append(Shape(np.array(((0.0, -0.1), (0.17, 0.28), (-0.17, 0.28))), features, "nose"))
+    shapes.append(Shape(mouth, features, "mouth"))
     return Figure(
         tuple(shapes),
         {"left_eye": (-apart, eye_y), "right_eye": (apart, eye_y), "nose": (0.0, 0.15), "mouth": (0.0, 0.56 + smile)},
@@ -160,16 +161,16 @@ def house(rng: Generator, paints: Paints) -> Figure:
     width, eaves, apex = rng.uniform(0.75, 0.9), rng.uniform(-0.2, 0.0), rng.uniform(-1.0, -0.85)
     chimney, door_half = rng.choice((-0.45, 0.4)), rng.uniform(0.14, 0.19)
     shapes = [
-        Shape(rectangle(chimney - 0.1, apex + 0.02, chimney + 0.1, eaves), paints.shade(roof, 0.7)),
-        Shape(rectangle(-width, eaves, width, 1.0), wall),
-        Shape(np.array(((-width - 0.15, eaves), (0.0, apex), (width + 0.15, eaves))), roof),
-        Shape(rectangle(-door_half, 0.4, door_half, 1.0), door),
+        Shape(rectangle(chimney - 0.1, apex + 0.02, chimney + 0.1, eaves), paints.shade(roof, 0.7), "chimney"),
+        Shape(rectangle(-width, eaves, width, 1.0), wall, "wall"),
+        Shape(np.array(((-width - 0.15, eaves), (0.0, apex), (width + 0.15, eaves))), roof, "roof"),
+        Shape(rectangle(-door_half, 0.4, door_half, 1.0), door, "door"),
     ]
     for side in (-1.0, 1.0):
         middle = side * (width + door_half) / 2.0
-        shapes.append(Shape(rectangle(middle - 0.18, 0.2, middle + 0.18, 0.58), glass))
-        shapes.append(Shape(bar((middle, 0.2), (middle, 0.58), 0.05), wall))
-        shapes.append(Shape(bar((middle - 0.18, 0.39), (middle + 0.18, 0.39), 0.05), wall))
+        shapes.append(Shape(rectangle(middle - 0.18, 0.2, middle + 0.18, 0.58), glass, "window"))
+        shapes.append(Shape(bar((middle, 0.2), (middle, 0.58), 0.05), wall, "window"))
+        shapes.append(Shape(bar((middle - 0.18, 0.39), (middle + 0.18, 0.39), 0.05), wall, "window"))
     window = (width + door_half) / 2.0
     return Figure(
         tuple(shapes),
@@ -188,14 +189,14 @@ def car(rng: Generator, paints: Paints) -> Figure:
     top, nose = rng.uniform(-0.68, -0.55), rng.uniform(0.0, 0.12)
     shapes = [
         Shape(np.array(((-0.75, -0.05), (-0.5, top), (0.25, top), (0.55, -0.05))), body),
-        Shape(np.array(((-0.58, -0.08), (-0.43, top + 0.1), (-0.15, top + 0.1), (-0.15, -0.08))), glass),
-        Shape(np.array(((-0.07, -0.08), (-0.07, top + 0.1), (0.2, top + 0.1), (0.4, -0.08))), glass),
+        Shape(np.array(((-0.58, -0.08), (-0.43, top + 0.1), (-0.15, top + 0.1), (-0.15, -0.08))), glass, "window"),
+        Shape(np.array(((-0.07, -0.08), (-0.07, top + 0.1), (0.2, top + 0.1), (0.4, -0.08))), glass, "window"),
         Shape(np.array(((-1.0, -0.08), (0.6, -0.08), (1.0, nose), (1.0, 0.4), (-1.0, 0.4))), body),
-        Shape(ellipse(0.92, nose + 0.12, 0.08, 0.09, 20), glass),
+        Shape(ellipse(0.92, nose + 0.12, 0.08, 0.09, 20), glass, "lamp"),
     ]
     for x in (rear, front):
-        shapes.append(Shape(ellipse(x, 0.42, radius, radius), tyre))
-        shapes.append(Shape(ellipse(x, 0.42, radius * 0.45, radius * 0.45, 20), hub))
+        shapes.append(Shape(ellipse(x, 0.42, radius, radius), tyre, "wheel"))
+        shapes.append(Shape(ellipse(x, 0.42, radius * 0.45, radius * 0.45, 20), hub, "wheel"))
     figure = Figure(
         tuple(shapes), {"front_wheel": (front, 0.42), "rear_wheel": (rear, 0.42), "window": (0.1, top / 2.0)}
     )
@@ -213,16 +214,16 @@ def fish(rng: Generator, paints: Paints) -> Figure:
     thick = height * np.sqrt(np.clip(1.0 - ((x - 0.25) / np.where(x > 0.25, 0.75, 1.0)) ** 2, 0.0, None))
     back, belly = np.stack((x, -thick), 1), np.stack((x, thick), 1)
     shapes = [
-        Shape(np.array(((-0.45, 0.0), (-1.0, -tail), (-0.85, 0.0), (-1.0, tail))), fins),
-        Shape(np.array(((0.4, -0.3), (0.0, -height - 0.25), (-0.25, -height - 0.2), (-0.3, -0.2))), fins),
+        Shape(np.array(((-0.45, 0.0), (-1.0, -tail), (-0.85, 0.0), (-1.0, tail))), fins, "tail"),
+        Shape(np.array(((0.4, -0.3), (0.0, -height - 0.25), (-0.25, -height - 0.2), (-0.3, -0.2))), fins, "fin"),
         Shape(np.concatenate((back, belly[::-1])), body),
     ]
     for stripe in (-0.2, 0.05, 0.3):
         reach = 0.85 * np.interp(stripe, x, thick)
-        shapes.append(Shape(bar((stripe, -reach), (stripe, reach), 0.1), fins))
+        shapes.append(Shape(bar((stripe, -reach), (stripe, reach), 0.1), fins, "stripe"))
     shapes += [
-        Shape(ellipse(0.68, -0.1, 0.12, 0.12, 24), eye),
-        Shape(ellipse(0.7, -0.1, 0.055, 0.055, 16), paints.any(eye)),
+        Shape(ellipse(0.68, -0.1, 0.12, 0.12, 24), eye, "eye"),
+        Shape(ellipse(0.7, -0.1, 0.055, 0.055, 16), paints.any(eye), "eye"),
     ]
     figure = Figure(tuple(shapes), {"eye": (0.68, -0.1), "tail": (-0.85, 0.0), "fin": (-0.1, -height - 0.05)})
     return mirrored(figure) if rng.random() < 0.5 else figure
@@ -236,14 +237,14 @@ def flower(rng: Generator, paints: Paints) -> Figure:
     count, turn, long = int(rng.integers(6, 9)), rng.uniform(0, 2 * np.pi), rng.uniform(0.3, 0.35)
     side = rng.choice((-1.0, 1.0))
     shapes = [
-        Shape(bar((0.0, 0.0), (0.0, 1.25), 0.12), green),
-        Shape(np.array(((0.0, 1.1), (side * 0.3, 0.7), (side * 0.6, 0.72), (side * 0.45, 1.0))), green),
+        Shape(bar((0.0, 0.0), (0.0, 1.25), 0.12), green, "stem"),
+        Shape(np.array(((0.0, 1.1), (side * 0.3, 0.7), (side * 0.6, 0.72), (side * 0.45, 1.0))), green, "leaf"),
     ]
     for angle in turn + 2.0 * np.pi * np.arange(count) / count:
         along, across = np.array((np.cos(angle), np.sin(angle))), np.array((-np.sin(angle), np.cos(angle)))
         oval = ellipse(0.42, 0.0, long, 1.15 / count + 0.03, 24)
-        shapes.append(Shape(oval[:, :1] * along + oval[:, 1:] * across + (0.0, -0.25), petal))
-    shapes.append(Shape(ellipse(0.0, -0.25, 0.25, 0.25), middle))
+        shapes.append(Shape(oval[:, :1] * along + oval[:, 1:] * across + (0.0, -0.25), petal, "petal"))
+    shapes.append(Shape(ellipse(0.0, -0.25, 0.25, 0.25), middle, "middle"))
     return Figure(tuple(shapes), {"middle": (0.0, -0.25), "stem": (0.0, 0.85), "leaf": (side * 0.4, 0.85)})
 
 
@@ -254,14 +255,14 @@ def clock(rng: Generator, paints: Paints) -> Figure:
     rim = paints.any(dial, paints.background)
     hour = rng.uniform(0, 2 * np.pi)
     minute = (12.0 * hour) % (2 * np.pi)
-    shapes = [Shape(ellipse(0, 0, 1.0, 1.0, 60), rim), Shape(ellipse(0, 0, 0.83, 0.83, 60), dial)]
+    shapes = [Shape(ellipse(0, 0, 1.0, 1.0, 60), rim, "rim"), Shape(ellipse(0, 0, 0.83, 0.83, 60), dial, "dial")]
     for number in range(12):
         direction = np.array((np.sin(number * np.pi / 6), -np.cos(number * np.pi / 6)))
         inner = 0.52 if number % 3 == 0 else 0.62
-        shapes.append(Shape(bar(tuple(inner * direction), tuple(0.77 * direction), 0.09), ink))
+        shapes.append(Shape(bar(tuple(inner * direction), tuple(0.77 * direction), 0.09), ink, "stroke"))
     for angle, reach, width in ((hour, 0.4, 0.15), (minute, 0.62, 0.09)):
         direction = np.array((np.sin(angle), -np.cos(angle)))
-        shapes.append(Shape(bar(tuple(-0.1 * direction), tuple(reach * direction), width), ink))
+        shapes.append(Shape(bar(tuple(-0.1 * direction), tuple(reach * direction), width), ink, "hand"))
     return Figure(tuple(shapes), {"middle": (0.0, 0.0), "twelve": (0.0, -0.65), "six": (0.0, 0.65)})
 
 
@@ -275,17 +276,18 @@ def tree(rng: Generator, paints: Paints) -> Figure:
         ((-half, -0.2), (half, -0.2), (1.3 * half, 0.8), (2.2 * half, 1.0), (-2.2 * half, 1.0), (-1.3 * half, 0.8))
     )
     shapes = [
-        Shape(foot, trunk),
-        Shape(bar((0.0, 0.5), (-0.45, 0.0), 0.11), trunk),
-        Shape(bar((0.0, 0.6), (0.45, 0.05), 0.11), trunk),
+        Shape(foot, trunk, "trunk"),
+        Shape(bar((0.0, 0.5), (-0.45, 0.0), 0.11), trunk, "trunk"),
+        Shape(bar((0.0, 0.6), (0.45, 0.05), 0.11), trunk, "trunk"),
     ]
     for angle in rng.uniform(0, 1) + 2.0 * np.pi * np.arange(7) / 7.0:
         radius = rng.uniform(0.25, 0.33)
         centre = 0.48 * np.cos(angle), -0.4 + 0.34 * np.sin(angle)
-        shapes.append(Shape(ellipse(*centre, radius, radius, 24), paints.shade(crown, rng.uniform(0.85, 1.1))))
-    shapes.append(Shape(ellipse(0.0, -0.4, 0.42, 0.36), crown))
+        leaves = paints.shade(crown, rng.uniform(0.85, 1.1))
+        shapes.append(Shape(ellipse(*centre, radius, radius, 24), leaves, "crown"))
+    shapes.append(Shape(ellipse(0.0, -0.4, 0.42, 0.36), crown, "crown"))
     for x, y in rng.uniform((-0.5, -0.7), (0.5, -0.15), (5, 2)):
-        shapes.append(Shape(ellipse(x, y, 0.085, 0.085, 16), fruit))
+        shapes.append(Shape(ellipse(x, y, 0.085, 0.085, 16), fruit, "fruit"))
     return Figure(tuple(shapes), {"crown": (0.0, -0.4), "trunk": (0.0, 0.65)})
 
 
@@ -298,9 +300,9 @@ def ladder(rng: Generator, paints: Paints) -> Figure:
     shapes = []
     for y in height:
         reach = half * (narrow + (1.0 - narrow) * (y + 1.0) / 2.0)
-        shapes.append(Shape(bar((-reach, y), (reach, y), 0.13), rung))
+        shapes.append(Shape(bar((-reach, y), (reach, y), 0.13), rung, "rung"))
     for side in (-1.0, 1.0):
-        shapes.append(Shape(bar((side * half * narrow, -1.0), (side * half, 1.0), 0.17), rail))
+        shapes.append(Shape(bar((side * half * narrow, -1.0), (side * half, 1.0), 0.17), rail, "rail"))
     return Figure(tuple(shapes), {"top_rung": (0.0, float(height[0])), "bottom_rung": (0.0, float(height[-1]))})
 
 

@@ -3,7 +3,8 @@
 Pictures are uint8 arrays (H, W, 3), RGB. H · W rows and columns, P points, N pixels along a side of a noise field.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 import numpy as np
@@ -38,7 +39,9 @@ class Drawing:
 
     pixels: uint8 (H, W, 3) RGB; label: index into CLASSES; box: columns x0 … x1 − 1 and rows y0 … y1 − 1 are the
     smallest that hold the whole object; keypoints: the parts, x and y in pixels, 0 being the left or upper edge of
-    the first pixel; palette: which of the background palettes of its split.
+    the first pixel; palette: which of the background palettes of its split; masks: bool (H, W) of the pixels that show
+    the whole object, by its class, and each part that has a name of its own, as "face/eye". They are empty unless asked
+    for.
     """
 
     pixels: np.ndarray
@@ -46,9 +49,12 @@ class Drawing:
     box: tuple[int, int, int, int]
     keypoints: dict[str, tuple[float, float]]
     palette: int
+    masks: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
-def draw(seed: int, split: str, index: int, *, side: int | None = None, with_object: bool = True) -> Drawing:
+def draw(
+    seed: int, split: str, index: int, *, side: int | None = None, with_object: bool = True, with_masks: bool = False
+) -> Drawing:
     """Picture number `index` of a split ("train" or "val"): a function of the arguments only.
 
     Labels take turns: label = index mod 12. side: the exact length of the shorter side in pixels, at least 16 (by
@@ -64,8 +70,9 @@ def draw(seed: int, split: str, index: int, *, side: int | None = None, with_obj
     for _ in range(rng.integers(1, 6)):
         add_distractor(rng, picture)
     label = index % len(CLASSES)
-    box, keypoints = add_object(rng, picture, label, with_object)
-    return Drawing(np.asarray(picture), label, box, keypoints, palette)
+    placed = add_object(rng, picture, label, with_object)
+    masks = placed.masks(CLASSES[label], picture.size) if with_masks else {}
+    return Drawing(np.asarray(picture), label, placed.box, placed.keypoints, palette, masks)
 
 
 def picture_size(rng: Generator, side: int | None) -> tuple[int, int]:
@@ -137,6 +144,14 @@ def render(
     figure: Figure, matrix: np.ndarray, shift: np.ndarray, width: int, height: int
 ) -> tuple[Image.Image, Image.Image]:
     """The figure's colours (RGB) and its cover (L: 0 nothing, 255 all) on a tile of width × height pixels."""
+    tile, cover = enlarged(figure, matrix, shift, width, height)
+    return tile.reduce(SUPERSAMPLING), cover.reduce(SUPERSAMPLING)
+
+
+def enlarged(
+    figure: Figure, matrix: np.ndarray, shift: np.ndarray, width: int, height: int
+) -> tuple[Image.Image, Image.Image]:
+    """Colours and cover, SUPERSAMPLING times as large as the tile."""
     scale = SUPERSAMPLING
     size = width * scale, height * scale
     tile, cover = Image.new("RGB", size, figure.shapes[0].colour), Image.new("L", size)
@@ -148,7 +163,7 @@ def render(
             cover_pen.polygon(points, fill=255)
     if figure.outline is not None:
         cover_pen.polygon(flat(transform(figure.outline, matrix, shift) * scale - 0.5), fill=255)
-    return tile.reduce(scale), cover.reduce(scale)
+    return tile, cover
 
 
 def flat(points: np.ndarray) -> list[float]:
@@ -181,10 +196,34 @@ def add_distractor(rng: Generator, picture: Image.Image) -> None:
     picture.paste(tile, (int(place[0]), int(place[1])), cover.point(lambda value: value * opacity))
 
 
-def add_object(
-    rng: Generator, picture: Image.Image, label: int, visible: bool
-) -> tuple[tuple[int, int, int, int], dict[str, tuple[float, float]]]:
-    """Paints one object of the class, fully inside the middle of the picture; gives its box and its parts."""
+@dataclass(frozen=True, eq=False)
+class Placed:
+    """Where an object is in its picture: its figure, the matrix (2, 2) and the shift (2,) that took its points there,
+    and the tile of left, top, width and height that holds it; box and keypoints as of a `Drawing`."""
+
+    figure: Figure
+    matrix: np.ndarray
+    shift: np.ndarray
+    tile: tuple[int, int, int, int]
+    box: tuple[int, int, int, int]
+    keypoints: dict[str, tuple[float, float]]
+
+    def masks(self, whole: str, size: tuple[int, int]) -> dict[str, np.ndarray]:
+        """Which pixels of a picture of this size (width, height) show the object, called `whole`, and its named parts:
+        what lies at the pixel's middle. What is in front hides what is behind."""
+        left, top, width, height = self.tile
+        names = list(dict.fromkeys(shape.part for shape in self.figure.shapes))
+        numbered = tuple(replace(shape, colour=(names.index(shape.part), 0, 0)) for shape in self.figure.shapes)
+        drawn = enlarged(replace(self.figure, shapes=numbered), self.matrix, self.shift - (left, top), width, height)
+        middle = slice(SUPERSAMPLING // 2, None, SUPERSAMPLING)
+        numbers, cover = np.asarray(drawn[0])[middle, middle, 0], np.asarray(drawn[1])[middle, middle] > 0
+        found = {whole: cover} | {f"{whole}/{name}": cover & (numbers == n) for n, name in enumerate(names) if name}
+        around = (top, size[1] - top - height), (left, size[0] - left - width)
+        return {name: np.pad(mask, around) for name, mask in found.items()}
+
+
+def add_object(rng: Generator, picture: Image.Image, label: int, visible: bool) -> Placed:
+    """Paints one object of the class, fully inside the middle of the picture."""
     kind = KINDS[label]
     square = min(picture.size)
     stretch = rng.uniform(0.88, 1.14)
@@ -208,7 +247,8 @@ def add_object(
     assert tight is not None
     box = left + tight[0], top + tight[1], left + tight[2], top + tight[3]
     parts = {name: transform(np.array(point), matrix, shift) for name, point in figure.keypoints.items()}
-    return box, {name: (round(float(x), 2), round(float(y), 2)) for name, (x, y) in parts.items()}
+    keypoints = {name: (round(float(x), 2), round(float(y), 2)) for name, (x, y) in parts.items()}
+    return Placed(figure, matrix, shift, (left, top, width, height), box, keypoints)
 
 
 def lit(rng: Generator, tile: Image.Image) -> Image.Image:

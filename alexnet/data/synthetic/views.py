@@ -13,14 +13,26 @@ def to_record(points: np.ndarray, width: int, height: int, size: int = 256) -> n
     Points that are cut off come out below 0 or above size.
     """
     shape = np.array((width, height))
-    shorter = shape.min()
-    resized = (2 * shape * size + shorter) // (2 * shorter)
+    resized = _resized(shape, size)
     return np.asarray(points, np.float64) * (resized / shape) - (resized - size) // 2
 
 
 def to_crop(points: np.ndarray, width: int, height: int, size: int = 256, crop: int = 224) -> np.ndarray:
     """Points (N, 2) of the picture → where they lie in the centre crop × crop pixels of its record, float64."""
     return to_record(points, width, height, size) - (size - crop) // 2
+
+
+def from_crop(points: np.ndarray, width: int, height: int, size: int = 256, crop: int = 224) -> np.ndarray:
+    """The inverse of `to_crop`."""
+    shape = np.array((width, height))
+    resized = _resized(shape, size)
+    return (np.asarray(points, np.float64) + (size - crop) // 2 + (resized - size) // 2) * (shape / resized)
+
+
+def _resized(shape: np.ndarray, size: int) -> np.ndarray:
+    """Width and height (2,) of a picture whose shorter side was made `size`."""
+    shorter = shape.min()
+    return (2 * shape * size + shorter) // (2 * shorter)
 
 
 def box_in_record(
