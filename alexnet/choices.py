@@ -34,6 +34,7 @@ Overlap = Literal["add", "overwrite"]
 Normalisation = Literal["relative", "none", "unit"]
 Fill = Literal["mean", "edge"]
 Control = Literal["object", "picture"]
+AblationOrder = Literal["activation", "effect", "random"]
 
 # ── features ─────────────────────────────────────────────────────────────────────────────────────────────────────
 NumberType = Literal["float32", "float16"]

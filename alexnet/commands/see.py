@@ -11,7 +11,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from alexnet.commands.options import seeing as options
@@ -22,17 +21,20 @@ from alexnet.measure.evaluation import check_size, split_of
 from alexnet.measure.run import Run
 from alexnet.report.results import Folder, identity
 from alexnet.see import charts, deconvnet, figures
+from alexnet.see.ablation import ablation_curve
 from alexnet.see.activation_statistics import measure_activations
+from alexnet.see.contributions import contributions as split_answer
 from alexnet.see.correspondence import correspondence_of
 from alexnet.see.evolution import evolve
 from alexnet.see.forward_pass import centre_views, inputs_of, records_of, run_forward
+from alexnet.see.interventions import edits_in, effect_on_split, intervene
 from alexnet.see.invariance import UNITS, invariance_of
 from alexnet.see.keypoints import in_view, read_keypoints, region_in_view
 from alexnet.see.occlusion import Square, occlusion_map
 from alexnet.see.patches import UnitPatch, patches_of, projection_of
-from alexnet.see.top import Top, find_top, merge, pass_over
+from alexnet.see.top import Strongest, Top, find_top, merge, pass_over
 from alexnet.see.units import Unit, evenly_spread, layers_in, numbers_in, strongest_units
-from alexnet.terminal import progress
+from alexnet.terminal import progress, say
 
 
 def run(see: options.See) -> None:
@@ -57,15 +59,6 @@ def opened_with_store(method: Any) -> tuple[Run, Store]:
     run, store = opened(method), Store.open(method.store)
     check_size(run.folder, store)
     return run, store
-
-
-def class_number(run: Run, words: str) -> int:
-    """The output of a class given by its id or name. Raises UsageError, naming some, if there is none."""
-    for known in (run.class_ids, run.class_names):
-        if words in known:
-            return known.index(words)
-    some = ", ".join(run.class_names[:5])
-    raise UsageError(f"there is no class {words!r}. The run's classes are: {some}, …")
 
 
 # ── pictures ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -105,7 +98,7 @@ def invariance(method: options.InvarianceOfFeatures) -> None:
         found = invariance_of(
             run.viewer,
             records,
-            [class_number(run, words) for words in true] or run.viewer.probabilities(records).argmax(dim=1).tolist(),
+            [run.class_number(words) for words in true] or run.viewer.probabilities(records).argmax(dim=1).tolist(),
             names=[Path(picture).name for picture in pictures],
             class_names=run.class_names,
             layers=layers,
@@ -129,7 +122,7 @@ def occlusion(method: options.OcclusionOfPicture) -> None:
         shown = store and store.fingerprint
         made_of = [method.true, asdict(square), method.channel, method.layer, shown, method.split]
         claim = out.claim(f"occlusion-{Path(picture).stem}", *identity(run, picture), made_of, precision)
-        label = None if method.true is None else class_number(run, method.true)
+        label = None if method.true is None else run.class_number(method.true)
         watched = None if method.layer is None or method.channel is None else Unit(method.layer, method.channel)
         follow = partial(report, "square")
         found = occlusion_map(
@@ -174,6 +167,50 @@ def parts(method: options.PartsOfPictures) -> None:
         print(charts.describe_correspondence(found))
 
 
+def contributions(method: options.ContributionsToAnswer) -> None:
+    run, picture = opened(method), method.picture
+    store = None if method.store is None else Store.open(method.store)
+    layers = layers_in(run.network, method.layers)
+    with folder(method) as out, progress("pictures") as report:
+        made_of = [method.true, method.against, layers, method.strongest, store and store.fingerprint, method.split]
+        claim = out.claim(f"contributions-{Path(picture).stem}", *identity(run, picture), made_of)
+        if store is not None:
+            check_size(run.folder, store)
+        found = split_answer(
+            run,
+            picture,
+            target=method.true,
+            against=method.against,
+            layers=layers,
+            strongest=method.strongest,
+            store=None if store is None else split_of(store, method.split),
+            progress=partial(report, method.split),
+        )
+        claim.put(found.plot(), found.as_json())
+        print(found.describe())
+
+
+def intervention(method: options.InterventionOnUnits) -> None:
+    """On a picture, or on all of a split of a store."""
+    if (method.picture is None) == (method.store is None):
+        raise UsageError("name a picture, or a store with --store, and not both.")
+    run = Run.open(method.run_folder, device=method.device, precision=method.precision)
+    edits, precision = edits_in(run.network, method.edit), run.placement.precision
+    with folder(method) as out:
+        made_of = [list(map(str, edits)), precision]
+        if method.store is None:
+            assert method.picture is not None
+            claim = out.claim(f"intervene-{Path(method.picture).stem}", *identity(run, method.picture), made_of)
+            found = intervene(run, method.picture, edits)
+        else:
+            store = Store.open(method.store)
+            claim = out.claim(f"intervene-{method.split}", pass_over(run, store, method.split), made_of)
+            with progress("pictures") as report:
+                found = effect_on_split(run, store, edits, split=method.split, progress=report)
+        claim.put(found.plot(), {"precision": precision} | found.as_json())
+        print(found.describe())
+
+
 # ── networks ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -193,30 +230,45 @@ def top(method: options.TopNine) -> None:
         name = "top" if whole else f"top-{shard[0] + 1}-of-{shard[1]}"
         claim = out.claim(name, about, layers, shard, ends=(".safetensors",))
         shown = layers if whole else []  # the figures of shards are drawn when these are merged
-        claims = {layer: out.claim(f"top-{layer}", about, channels[layer], *rules.values()) for layer in shown}
+        signs = ["negative"] if method.negative else []
+        claims = {layer: out.claim(f"top-{layer}", about, channels[layer], *rules.values(), *signs) for layer in shown}
         with progress("pictures") as report:
             follow = partial(report, method.split)
-            found = merged or find_top(run.viewer, pictures, layers, shard=shard, about=about, progress=follow)
+            looked = {"negative": method.negative, "shard": shard, "about": about, "progress": follow}
+            found = merged or find_top(run.viewer, pictures, layers, **looked)
         found.save(claim.path(".safetensors"), claim.kind)
         if differ := [name for name in about if found.about.get(name) != about[name]]:
             raise UsageError(f"these strongest pictures are of another {differ[0]}. Look for them again.")
+        if method.negative and not found.negative:
+            raise UsageError("these files hold no most negative pictures. Look for them again with --negative.")
         for layer, claim in claims.items():
             chosen = channels[layer] or evenly_spread(len(found.layers[layer].values))
             patches = patches_of(run.viewer, pictures, found, layer, chosen, **rules)
-            claim.put(figures.top_figure(patches, layer), strongest_as_json(found, layer, method.split, patches))
+            content = {"layer": layer, "split": method.split, "pictures": found.about["pictures"]}
+            content |= strongest_as_json(found[layer], patches)
+            lowest = None
+            if method.negative:
+                turned = Top(found.negative, found.about)
+                lowest = patches_of(run.viewer, pictures, turned, layer, chosen, **rules)
+                content["negative"] = strongest_as_json(turned[layer], lowest, sign=-1)
+                if len(turned[layer].dead) == len(turned[layer].values):
+                    say(f"{layer}: nothing is negative here")
+            claim.put(figures.top_figure(patches, layer, lowest), content)
 
 
-def strongest_as_json(found: Top, layer: str, split: str, shown: dict[int, list[UnitPatch]]) -> dict[str, Any]:
-    """The strongest pictures of all channels of a layer, with what is seen of those that are `shown`."""
-    best = found.layers[layer]
+def strongest_as_json(best: Strongest, shown: dict[int, list[UnitPatch]], sign: int = 1) -> dict[str, Any]:
+    """The strongest pictures of all channels of a layer, with what is seen of those that are `shown`; `sign` −1: the
+    most negative ones. Channels without any are listed (`dead`, `never`)."""
+    excited = best.values > 0
+    rows = zip(best.pictures, sign * best.values, excited, strict=True)
+    pictures, values = zip(
+        *((pictures[above].tolist(), values[above].tolist()) for pictures, values, above in rows), strict=True
+    )
     return {
-        "layer": layer,
-        "split": split,
-        "pictures": found.about["pictures"],
-        "dead": best.dead.tolist(),
+        "dead" if sign > 0 else "never": best.dead.tolist(),
         "shown": {str(channel): [patch.as_json() for patch in some] for channel, some in shown.items()},
-        "strongest": best.pictures.tolist(),
-        "values": [[value for value in row if value > -np.inf] for row in best.values.tolist()],
+        "strongest": pictures,
+        "values": values,
     }
 
 
@@ -262,6 +314,18 @@ def activations(method: options.ActivationsOfMaps) -> None:
         claim.put(charts.activations_figure(found, channels), content)
 
 
+def ablation(method: options.AblationOfLayer) -> None:
+    run = Run.open(method.run_folder, device=method.device, precision=method.precision)
+    store, precision = Store.open(method.store), run.placement.precision
+    with folder(method) as out, progress("pictures") as report:
+        made_of = [method.orders, method.points, method.seed, precision]
+        claim = out.claim(f"ablation-{method.layer}", pass_over(run, store, method.split), made_of)
+        chosen = {"orders": method.orders, "points": method.points, "seed": method.seed}
+        found = ablation_curve(run, store, method.layer, split=method.split, progress=report, **chosen)
+        claim.put(found.plot(), {"precision": precision} | found.as_json())
+        print(found.describe())
+
+
 def filters(method: options.FiltersOfLayers) -> None:
     paths = [path for path in (method.run_folder, method.beside) if path is not None]
     runs = [Run.open(path, device="cpu", precision="fp32") for path in paths]
@@ -284,4 +348,7 @@ ACTIONS: dict[type, Callable[[Any], None]] = {
     options.FiltersOfLayers: filters,
     options.OcclusionOfPicture: occlusion,
     options.PartsOfPictures: parts,
+    options.ContributionsToAnswer: contributions,
+    options.InterventionOnUnits: intervention,
+    options.AblationOfLayer: ablation,
 }

@@ -25,6 +25,7 @@ from alexnet.placement import Placement
 from alexnet.runs.folder import RunFolder, placement_for
 from alexnet.runs.hub import fetch, push, save_folder
 from alexnet.runs.pretrained import run_folder
+from alexnet.text import first_few
 
 
 class Run:
@@ -113,6 +114,13 @@ class Run:
     def class_ids(self) -> tuple[str, ...]:
         """The classes' identifiers (wnid or folder name), in the order of the outputs."""
         return tuple(self.folder.value("classes", "ids"))
+
+    def class_number(self, known: str | int) -> int:
+        """The output of a class: of its id or name, or the number itself. Raises UsageError if there is none."""
+        for names in (self.class_ids, self.class_names, range(len(self.class_ids))):
+            if found := [number for number, name in enumerate(names) if name == known]:
+                return found[0]
+        raise UsageError(f"there is no class {known!r}. The run's classes are: {first_few(self.class_names, 5)}.")
 
     @property
     def inputs(self) -> Preprocessing:

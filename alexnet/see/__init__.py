@@ -8,12 +8,15 @@ Everything walks the table of rows; nothing uses hooks. Figures are drawn by `al
 Imports `report`, `measure`, `runs`, `data`, `images`, `nets`.
 """
 
+from alexnet.see.ablation import AblationCurve, ablation_curve
 from alexnet.see.annotated import AnnotatedPictures, AnnotatedView, open_annotated
+from alexnet.see.contributions import Contribution, Contributions, contributions
 from alexnet.see.correspondence import Correspondence, correspondence_of
 from alexnet.see.deconvnet import RULES, Projections, Rules, descend, project
 from alexnet.see.diagnosis import Filters, diagnose, linear_pattern
 from alexnet.see.evolution import Evolution, evolve
 from alexnet.see.forward_pass import ForwardPass, inputs_of, records_of, run_forward
+from alexnet.see.interventions import Edit, Intervention, SplitEffect, effect_on_split, intervene
 from alexnet.see.invariance import Invariance, invariance_of
 from alexnet.see.keypoints import read_keypoints
 from alexnet.see.occlusion import Occluder, Occlusion, Square, occlusion_map
@@ -23,30 +26,40 @@ from alexnet.see.units import Unit, box_of, feature_row, strongest_units
 
 __all__ = [
     "RULES",
+    "AblationCurve",
     "AnnotatedPictures",
     "AnnotatedView",
+    "Contribution",
+    "Contributions",
     "Correspondence",
+    "Edit",
     "Evolution",
     "Filters",
     "ForwardPass",
+    "Intervention",
     "Invariance",
     "Occluder",
     "Occlusion",
     "Projections",
     "Rules",
+    "SplitEffect",
     "Square",
     "Strongest",
     "Top",
     "Unit",
     "UnitPatch",
+    "ablation_curve",
     "box_of",
+    "contributions",
     "correspondence_of",
     "descend",
     "diagnose",
+    "effect_on_split",
     "evolve",
     "feature_row",
     "find_top",
     "inputs_of",
+    "intervene",
     "invariance_of",
     "linear_pattern",
     "merge",

@@ -104,7 +104,7 @@ def evolution_of(
     for epoch, top in tops.items():
         viewer = viewer_after(run, epoch)
         for layer, some in channels.items():
-            for channel, found in patches_of(viewer, split, top, layer, some).items():
+            for channel, found in patches_of(viewer, split, top, layer, some, silent=True).items():
                 features[layer][channel] += found
     strongest = {layer: torch.stack([top[layer].pictures[:, 0] for top in tops.values()]) for layer in channels}
     return Evolution(tuple(tops), features, strongest, split.folder.name, len(split))

@@ -11,6 +11,7 @@ from matplotlib.patches import Patch
 from alexnet.drawing import (
     LIGHT,
     TITLE,
+    WHITE,
     blank_figure,
     figure_grid,
     kernel_mosaic,
@@ -53,23 +54,39 @@ def projection_figure(picture: np.ndarray, seen: Projections, method: str) -> Fi
 
 def patch_tiles(some: Sequence[UnitPatch]) -> tuple[np.ndarray, np.ndarray]:
     """Projections and patches of one channel, each a mosaic of three in a row."""
-    projections = mosaic([tile(contrast(one.projection), TILE, one.box, one.frame) for one in some], 3)
-    patches = mosaic([tile(one.patch, TILE, one.box, one.frame) for one in some], 3)
-    return projections, patches
+    blank = np.full((TILE, TILE, 3), WHITE, np.uint8)
+    projections = [tile(contrast(one.projection), TILE, one.box, one.frame) for one in some] or [blank]
+    patches = [tile(one.patch, TILE, one.box, one.frame) for one in some] or [blank]
+    return mosaic(projections, 3), mosaic(patches, 3)
 
 
-def top_figure(found: Mapping[int, Sequence[UnitPatch]], layer: str) -> Figure:
+def top_figure(
+    found: Mapping[int, Sequence[UnitPatch]], layer: str, negative: Mapping[int, Sequence[UnitPatch]] | None = None
+) -> Figure:
     """[Z] Fig. 2 for one layer: for each channel the projections of its strongest pictures, and next to them the
-    patches that the units saw."""
-    channels = [channel for channel, some in found.items() if some]
-    per_row = min(4, max(1, len(channels)))
-    figure, axes = figure_grid(-(-len(channels) // per_row), per_row, 3.3, 1.85)
-    for position, channel in enumerate(channels):
-        projections, patches = patch_tiles(found[channel])
-        gap = np.full((len(projections), 8, 3), 255, np.uint8)
-        both = np.concatenate([projections, gap, patches], axis=1)
-        show(axes.flat[position], both, f"{layer} · {channel}")
+    patches that the units saw; below them the same of its most `negative` ones."""
+    lowest = negative if negative and any(negative.values()) else None
+    per_row = min(4, max(1, len(found)))
+    figure, axes = figure_grid(-(-len(found) // per_row), per_row, 3.3, 3.7 if lowest else 1.85)
+    for place, (channel, some) in zip(axes.flat, found.items(), strict=False):
+        blocks = [np.concatenate(_with_gap(patch_tiles(some), 1), axis=1)]
+        title = f"{layer} · {channel}" + ("" if some else ": nothing excites it")
+        if lowest:
+            blocks.append(np.concatenate(_with_gap(patch_tiles(lowest[channel]), 1), axis=1))
+            title += "" if lowest[channel] else ", never negative"
+        show(place, np.concatenate(_with_gap(blocks, 0)), title)
+    if negative is not None:
+        words = "above: most positive · below: most negative" if lowest else "none of these units is ever negative"
+        figure.suptitle(f"{layer}, {words}", fontsize=TITLE + 1, color=LIGHT.ink)
     return figure
+
+
+def _with_gap(blocks: Sequence[np.ndarray], axis: int) -> list[np.ndarray]:
+    """The blocks with white between them, to be joined along an axis."""
+    shape = [*blocks[0].shape]
+    shape[axis] = 8
+    gap = np.full(shape, WHITE, np.uint8)
+    return [one for block in blocks for one in (gap, block)][1:]
 
 
 def evolution_figure(found: Evolution) -> Figure:

@@ -57,8 +57,10 @@ def patches_of(
     *,
     method: Method = "deconvnet",
     norms: NormRule | None = None,
+    silent: bool = False,
 ) -> dict[int, list[UnitPatch]]:
-    """For each of `channels` its strongest pictures, the strongest first; fewer where the split has fewer pictures.
+    """For each of `channels` its strongest pictures, the strongest first; fewer where fewer excite it above 0, none for
+    a dead one. `silent`: those of the others too.
 
     The pictures are read and looked at again; a picture that several channels share, once for all of them.
     """
@@ -67,7 +69,7 @@ def patches_of(
         (channel, rank, int(best.pictures[channel, rank]), int(best.positions[channel, rank]))
         for channel in channels
         for rank in range(best.values.shape[1])
-        if best.pictures[channel, rank] != NONE
+        if best.pictures[channel, rank] != NONE and (silent or best.values[channel, rank] > 0)
     ]
     numbers = sorted({picture for _, _, picture, _ in wanted})
     found: dict[tuple[int, int], UnitPatch] = {}

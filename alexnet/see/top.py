@@ -1,11 +1,11 @@
 """What excites each channel most: the nine strongest pictures of every channel of every layer, in one pass over a store
-([Z] Fig. 2), merged from as many processes as took part.
+([Z] Fig. 2), and the nine most negative ones; merged from as many processes as took part.
 
 B pictures of a batch · C channels of a layer · T strongest kept (9) · H, W rows and columns of a map.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -39,6 +39,8 @@ class About(TypedDict):
 
 TENSORS = ("values", "pictures", "places")
 """What a file calls the tensors of a layer."""
+NEGATIVE = "negative/"
+"""What the names of the most negative pictures' tensors begin with."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,10 +129,14 @@ def strongest_first(values: Float[Tensor, "D B"], count: int) -> Int[Tensor, "D 
 
 @dataclass(frozen=True, eq=False)
 class Top:
-    """The strongest pictures of each channel of several layers; `about` says of which run, store and pictures."""
+    """The strongest pictures of each channel of several layers; `about` says of which run, store and pictures.
+
+    `negative`: the most negative ones, if they were looked for. They are the strongest of the maps with their signs
+    turned, so values are −activation, and `dead` are the channels that no picture ever brought below 0."""
 
     layers: dict[str, Strongest]
     about: dict[str, Any]
+    negative: dict[str, Strongest] = field(default_factory=dict)
 
     def __getitem__(self, layer: str) -> Strongest:
         """Raises UserError for a layer that was not looked at."""
@@ -142,9 +148,10 @@ class Top:
 
     def save(self, path: Path, kind: str = "explorer") -> None:
         """Write a safetensors file, marked as of a `kind`. Raises UserError if it can't be written."""
+        named = self.layers | {f"{NEGATIVE}{name}": found for name, found in self.negative.items()}
         tensors = {
             f"{name}/{what}": tensor
-            for name, found in self.layers.items()
+            for name, found in named.items()
             for what, tensor in zip(TENSORS, (found.values, found.pictures, found.positions), strict=True)
         }
         save_tensors(path, tensors, self.about | {"layers": list(self.layers), GENERATOR: mark(kind)})
@@ -155,14 +162,21 @@ class Top:
         tensors, about = load_tensors(path)
         about.pop(GENERATOR, None)
         check(about, About, path, "Make it again.")
+        names: list[str] = about.pop("layers")
+        signs = ("", NEGATIVE) if about.get("negative") else ("",)
         try:
-            layers = {name: Strongest(*(tensors[f"{name}/{what}"] for what in TENSORS)) for name in about.pop("layers")}
+            found = {
+                sign + name: Strongest(*(tensors[f"{sign}{name}/{what}"] for what in TENSORS))
+                for sign in signs
+                for name in names
+            }
         except KeyError as fault:
             raise UserError(f"{path}: holds no strongest pictures ({fault} is missing).") from None
-        for name, found in layers.items():
-            if not found.is_sound:
+        for name, one in found.items():
+            if not one.is_sound:
                 raise UserError(f"{path}: damaged, what it holds of {name} are no strongest pictures. Make it again.")
-        return cls(layers, about)
+        layers, *negative = ({name: found[sign + name] for name in names} for sign in signs)
+        return cls(layers, about, *negative)
 
 
 def pass_over(run: Run, store: Store, split: str) -> dict[str, Any]:
@@ -177,11 +191,13 @@ def find_top(
     layers: Sequence[str],
     *,
     kept: int = KEPT,
+    negative: bool = False,
     shard: tuple[int, int] = (0, 1),
     about: dict[str, Any] | None = None,
     progress: Progress | None = None,
 ) -> Top:
-    """Look at every picture of a split once (centre view) and keep the strongest of each channel of `layers`.
+    """Look at every picture of a split once (centre view) and keep the strongest of each channel of `layers`, and the
+    most `negative` ones.
 
     `shard` (i, n): look at the i-th of n equal spans of the split only, to be merged later. Raises UserError for a
     layer that there is not, UsageError for a shard that there is not.
@@ -190,23 +206,28 @@ def find_top(
         raise UsageError(f"shard {shard[0] + 1} of {shard[1]}: number them 1 … {max(1, shard[1])}.")
     network = viewer.network
     found = {name: Strongest.none(network.layer(name).leaving.maps, kept) for name in layers}
+    lowest = dict(found) if negative else {}
     start, end = (len(split) * (shard[0] + step) // shard[1] for step in (0, 1))
     for records, numbers in batches(split, BATCH, np.arange(start, end), progress):
         with isolated(inference=True), network.copies.in_use():
             for name, maps in network.maps_in_turn(inputs_of(viewer, records), layers):
                 found[name] = found[name].with_batch(maps, torch.from_numpy(numbers))
-    return Top(found, (about or {}) | {"kept": kept, "pictures": end - start})
+                if negative:
+                    lowest[name] = lowest[name].with_batch(-maps, torch.from_numpy(numbers))
+    looked_at = {"kept": kept, "pictures": end - start} | ({"negative": True} if negative else {})
+    return Top(found, (about or {}) | looked_at, lowest)
 
 
 def merge(tops: Iterable[Top]) -> Top:
     """The strongest of several parts of one pass. Raises UserError if they are of different runs, stores or layers."""
     first, *others = tops
-    merged, pictures = dict(first.layers), first.about["pictures"]
+    merged, negative, pictures = first.layers, first.negative, first.about["pictures"]
     for other in others:
         mine, theirs = ({k: v for k, v in top.about.items() if k != "pictures"} for top in (first, other))
         if mine != theirs or list(merged) != list(other.layers):
             differ = [name for name in mine | theirs if mine.get(name) != theirs.get(name)] or ["layers"]
             raise UserError(f"these parts can't be merged: they differ in {', '.join(differ)}. Give parts of one pass.")
         merged = {name: found.merged(other[name]) for name, found in merged.items()}
+        negative = {name: found.merged(other.negative[name]) for name, found in negative.items()}
         pictures += other.about["pictures"]
-    return Top(merged, first.about | {"pictures": pictures})
+    return Top(merged, first.about | {"pictures": pictures}, negative)

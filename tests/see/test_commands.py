@@ -76,6 +76,17 @@ def test_top_whole_and_in_shares(see: Callable, store: Store, tmp_path: Path) ->
     assert merged["pictures"] == 60
 
 
+def test_top_with_the_most_negative_patches(see: Callable, store: Store, tmp_path: Path) -> None:
+    code, _, words = see("top", store.path, "--layers", "conv5,relu5", "--channels", "0-2", "--negative")
+    assert code == 0
+    assert "relu5: nothing is negative here" in words
+    told = json.loads((tmp_path / "out" / "top-conv5.json").read_text())["negative"]
+    assert max(value for row in told["values"] for value in row) < 0
+    assert list(told["shown"]) == ["0", "1", "2"]
+    quiet = json.loads((tmp_path / "out" / "top-relu5.json").read_text())["negative"]
+    assert (len(quiet["never"]), quiet["shown"]["1"]) == (32, [])
+
+
 def test_evolution(see: Callable, store: Store) -> None:
     code, files, _ = see("evolution", store.path, "--layers", "conv1,conv3", "--channels", "0,1", "--split", "val")
     assert code == 0
@@ -140,6 +151,41 @@ def test_parts(see: Callable, picture: Path, tmp_path: Path) -> None:
     assert "±" in words
 
 
+def test_contributions(see: Callable, picture: Path, store: Store) -> None:
+    code, files, words = see("contributions", picture, "--true", "angle0", "--against", "angle2", "--store", store.path)
+    assert code == 0
+    told = content_of(files)
+    assert (told["target"], told["against"], [one["layer"] for one in told["layers"]]) == (
+        "angle0",
+        "angle2",
+        ["fc7", "conv5"],
+    )
+    assert abs(told["layers"][1]["remainder"]) < 1e-4
+    assert "angle0 − angle2" in words
+    assert told["patches"]
+
+
+def test_intervene_on_a_picture_and_on_a_split(see: Callable, picture: Path, store: Store) -> None:
+    code, files, words = see("intervene", picture, "--edit", "conv5:1,3-4=0", "fc7:12<->40")
+    assert code == 0
+    told = content_of(files)
+    assert told["edits"] == ["conv5:1,3,4=0", "fc7:12<->40"]
+    assert "before" in words
+    code, files, words = see("intervene", "--edit", "conv5:1*0.5", "--store", store.path)
+    assert code == 0
+    assert content_of(files)["all"]["before"]["pictures"] == 60
+    assert "of 60 (" in words
+
+
+def test_ablation(see: Callable, store: Store) -> None:
+    code, files, words = see(
+        "ablation", store.path, "--layer", "conv5", "--points", "3", "--orders", "effect", "random"
+    )
+    assert code == 0
+    assert content_of(files)["silenced"] == [0, 16, 32]
+    assert "silenced in relu5" in words
+
+
 @pytest.mark.parametrize(
     ("method", "options", "code", "message"),
     [
@@ -154,6 +200,17 @@ def test_parts(see: Callable, picture: Path, tmp_path: Path) -> None:
         ("evolution", ["STORE", "--epochs", "3"], 1, "no snapshot of epoch 3; there are: 1, 2, 5"),
         ("invariance", ["PICTURE", "--true", "angle0", "angle1"], 2, "2 classes for 1 pictures"),
         ("parts", ["absent.json"], 1, "absent.json: no such file or folder"),
+        ("contributions", ["PICTURE", "--layers", "fc8"], 2, "fc8: the last layer gives the answer itself"),
+        (
+            "contributions",
+            ["PICTURE", "--true", "zebra"],
+            2,
+            "there is no class 'zebra'. The run's classes are: angle0",
+        ),
+        ("intervene", ["PICTURE", "--edit", "conv5=0"], 2, "'conv5=0': write an edit as ROW:MAPS=NUMBER"),
+        ("intervene", ["PICTURE"], 2, "no edit is named"),
+        ("intervene", ["--edit", "conv5:1=0"], 2, "name a picture, or a store with --store, and not both"),
+        ("ablation", ["STORE", "--layer", "conv9"], 1, "toy has no layer 'conv9'"),
     ],
 )
 def test_what_is_refused_in_a_sentence(

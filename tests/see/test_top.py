@@ -12,6 +12,7 @@ from torch import Tensor
 from alexnet.data.store.read import Store
 from alexnet.errors import UsageError, UserError
 from alexnet.measure.run import Run
+from alexnet.see import figures
 from alexnet.see.evolution import evolve
 from alexnet.see.forward_pass import centre_views, inputs_of, run_forward
 from alexnet.see.patches import patches_of
@@ -71,6 +72,39 @@ def test_fewer_pictures_than_nine_leave_gaps() -> None:
 def test_channels_that_nothing_excites_are_dead() -> None:
     found = Strongest.none(3, 2).with_batch(torch.tensor([[0.0, 1.0, -2.0], [0.0, 0.5, -1.0]]), torch.arange(2))
     assert found.dead.tolist() == [0, 2]
+
+
+def test_a_dead_channel_has_no_patches(top: Top, run: Run, store: Store) -> None:
+    best = top["conv1"]
+    quiet = Strongest(best.values.clone(), best.pictures, best.positions)
+    quiet.values[1], quiet.values[2, 4:] = 0, -1
+    found = patches_of(run.viewer, store.splits["val"], Top({"conv1": quiet}, {}), "conv1", [0, 1, 2])
+    assert [len(some) for some in found.values()] == [9, 0, 4]
+    assert figures.top_figure(found, "conv1").axes[1].get_title() == "conv1 · 1: nothing excites it"
+    silent = patches_of(run.viewer, store.splits["val"], Top({"conv1": quiet}, {}), "conv1", [1], silent=True)
+    assert len(silent[1]) == 9
+
+
+def test_the_most_negative_are_those_that_sorting_everything_finds(run: Run, store: Store, tmp_path: Path) -> None:
+    split, layers = store.splits["val"], ["conv2", "relu2", "fc8"]
+    shards = [find_top(run.viewer, split, layers, negative=True, shard=(number, 2)) for number in (0, 1)]
+    for number, shard in enumerate(shards):
+        shard.save(tmp_path / f"{number}.safetensors")
+    found = merge([Top.load(tmp_path / f"{number}.safetensors") for number in (1, 0)])
+    for layer in layers:
+        maps = everything(run, store, layer)
+        lowest = maps.flatten(2).amin(dim=2) if maps.ndim == 4 else maps
+        ordered = lowest.T.sort(dim=1, stable=True)
+        torch.testing.assert_close(-found.negative[layer].values, ordered.values[:, :9], rtol=1e-4, atol=1e-4)
+        near = lowest.T.gather(1, found.negative[layer].pictures)
+        torch.testing.assert_close(near, ordered.values[:, :9], rtol=1e-4, atol=1e-4)
+    assert len(found.negative["relu2"].dead) == 32
+    patches = patches_of(run.viewer, split, Top(found.negative, found.about), "conv2", [3])[3]
+    assert all(
+        one.value == pytest.approx(-float(v)) for one, v in zip(patches, found.negative["conv2"].values[3], strict=True)
+    )
+    with pytest.raises(UserError, match="they differ in negative"):
+        merge([shards[0], find_top(run.viewer, split, layers, shard=(1, 2))])
 
 
 @pytest.mark.parametrize("shards", [2, 3, 7])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import OmitSubcommandPrefixes, Positional, arg, subcommand
 
-from alexnet.choices import Control, Fill, Method, Normalisation, NormRule, Overlap
+from alexnet.choices import AblationOrder, Control, Fill, Method, Normalisation, NormRule, Overlap, PrecisionChoice
 from alexnet.commands.options.common import (
     DeviceOption,
     PictureArgument,
@@ -81,6 +81,7 @@ class TopNine(OnDevice):
 
     Examples:
         alexnet see top runs/photos photos.store --layers conv2-conv5
+        alexnet see top runs/photos photos.store --layers conv5 --negative
         alexnet see top runs/photos photos.store --shard 1/2 --out shards &
         alexnet see top runs/photos photos.store --shard 2/2 --out shards
         alexnet see top runs/photos photos.store --merge shards/top-1-of-2.safetensors shards/top-2-of-2.safetensors
@@ -96,6 +97,8 @@ class TopNine(OnDevice):
     """Look only at the I-th of N shards of the split, and save what is found for --merge."""
     merge: Annotated[tuple[Path, ...], option("FILE ...", default="look at the pictures")] = ()
     """Show what these shards found."""
+    negative: bool = False
+    """Also find the most negative pictures, and show them below the strongest."""
     method: MethodOption = "deconvnet"
     norms: NormOption = None
 
@@ -231,6 +234,80 @@ class PartsOfPictures(OnDevice):
     """Random seed of the control's positions."""
 
 
+@dataclass(frozen=True)
+class ContributionsToAnswer(OnDevice):
+    """Split an answer into what each unit adds to it, down to the maps of the last convolution.
+
+    Exact for what the last layer reads; below, what LRN and the like leave over is printed as the remainder.
+
+    Examples:
+        alexnet see contributions runs/photos cat.jpg
+        alexnet see contributions runs/photos cat.jpg --true cat --against dog --store photos.store
+    """
+
+    picture: PictureArgument
+    true: Annotated[str | None, option("CLASS", default="the most probable")] = None
+    """The class whose logit is split, by id or name."""
+    against: Annotated[str | None, option("CLASS", default="none")] = None
+    """A class whose logit is taken off: what speaks for the one and not for the other?"""
+    layers: Annotated[str, option("NAMES", default="what the last layer reads, and the last convolution")] = ""
+    """Layers with weights that the answer is split over, as in fc7,fc6,conv5."""
+    strongest: Annotated[int, arg(metavar="N")] = 5
+    """How many units of each sign are followed down to the next of the layers."""
+    store: Annotated[Path | None, option("STORE", default="not shown")] = None
+    """A prepared store in which the maps' strongest patches are looked for."""
+    split: SplitOption = "val"
+
+
+@dataclass(frozen=True)
+class InterventionOnUnits(OnDevice):
+    """Silence, scale or swap maps and units, and see the answer change; with --store the errors on a split.
+
+    Examples:
+        alexnet see intervene runs/photos cat.jpg --edit conv5:139=0
+        alexnet see intervene runs/photos cat.jpg --edit "conv5:3,17-20*2" "fc7:12<->40"
+        alexnet see intervene runs/photos --edit conv5:139=0 --store photos.store
+    """
+
+    picture: Annotated[Positional[str | None], arg(metavar="PICTURE", help_behavior_hint="(or --store)")] = None
+    """A picture file."""
+    edit: Annotated[tuple[str, ...], option("EDIT ...", default="needed")] = ()
+    """ROW:MAPS=NUMBER sets maps, ROW:MAPS*NUMBER scales them, ROW:MAP<->MAP swaps two; made in this order."""
+    store: Annotated[Path | None, option("STORE", default="a picture")] = None
+    """A prepared store, all of whose pictures are judged before and after."""
+    split: SplitOption = "val"
+    precision: PrecisionChoice = "auto"
+    """Precision of the computation; auto: that of the training."""
+
+
+@dataclass(frozen=True)
+class AblationOfLayer(OnDevice):
+    """Silence more and more units of a layer: how the accuracy falls, in the order of their activation or effect.
+
+    The control silences them in random order.
+
+    Example:
+        alexnet see ablation runs/photos photos.store --layer conv5
+    """
+
+    store: StoreArgument
+    layer: Annotated[str, arg(metavar="NAME")]
+    """Which row of the network; one with weights is silenced past its non-linearity."""
+    orders: Annotated[tuple[AblationOrder, ...], option("ORDER ...", default="all three")] = (
+        "activation",
+        "effect",
+        "random",
+    )
+    """In which orders: activation (largest mean first), effect (largest first), random."""
+    points: Annotated[int, arg(metavar="N")] = 11
+    """Points of each curve, from none silenced to all."""
+    seed: Annotated[int, arg(metavar="N")] = 0
+    """Random seed of the random order."""
+    split: SplitOption = "val"
+    precision: PrecisionChoice = "auto"
+    """Precision of the computation; auto: that of the training."""
+
+
 METHODS: dict[str, type] = {
     "project": Project,
     "top": TopNine,
@@ -240,6 +317,9 @@ METHODS: dict[str, type] = {
     "filters": FiltersOfLayers,
     "occlusion": OcclusionOfPicture,
     "parts": PartsOfPictures,
+    "contributions": ContributionsToAnswer,
+    "intervene": InterventionOnUnits,
+    "ablation": AblationOfLayer,
 }
 
 

@@ -109,7 +109,7 @@ function sorted({ maps, strongest, active }, order) {
 function cell(run, layer, unit) {
   const column = Math.floor((unit * layer.columns) / layer.maps);
   const dead = layer.dead?.includes(unit);
-  const known = layer.known || (layer.name === run.network.layers[0].name && layer.kernel); // by its kernel
+  const known = (layer.known && !dead) || (layer.name === run.network.layers[0].name && layer.kernel); // by its kernel
   const name = layer.classes?.[unit];
   const active = layer.active ? `, active on ${percent(layer.active[unit], 0)}` : "";
   const path = `layer/${layer.name}/unit/${unit}`;

@@ -86,7 +86,7 @@ def unit_tile(context: OfNetwork, layer: LayerName, unit: Number) -> bytes:
     if cache is None or top is None:
         raise Absent(NOT_ANALYSED)
     picture, position = int(top[layer].pictures[unit, 0]), int(top[layer].positions[unit, 0])
-    if picture == NONE:
+    if picture == NONE or top[layer].values[unit, 0] <= 0:
         raise Absent("no picture activates this unit")
     where = unit_at(network, layer, unit, position)
     view = centre_views(cache.split.read(np.array([picture])), opened.run.inputs.size)[0]

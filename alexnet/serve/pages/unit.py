@@ -66,7 +66,7 @@ def analysed(cache: RunCache, layer: str, unit: int) -> dict[str, Any]:
     if tops:
         after = {epoch: ranked(cache, one[layer], unit) for epoch, one in tops.items()}
         evolution = [{"epoch": epoch} | ranks[0] for epoch, ranks in after.items() if ranks]
-    strongest = ranked(cache, top[layer], unit) if top else None
+    strongest = [one for one in ranked(cache, top[layer], unit) if one["value"] > 0] if top else None
     return {"strongest": strongest, "histogram": histogram, "evolution": evolution}
 
 
