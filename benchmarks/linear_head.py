@@ -9,6 +9,7 @@ machine that does other work too, take --cpu: seconds of the processor in place 
 """
 
 import argparse
+import functools
 import time
 from pathlib import Path
 
@@ -36,6 +37,7 @@ def ours(run: Run, store: Store, threads: int) -> tuple[tuple[str, ...], float]:
     spent = dict[str, float]()
 
     def timed(function):
+        @functools.wraps(function)
         def call(*rest, **more):
             start = clock()
             found = function(*rest, **more)
@@ -68,7 +70,7 @@ def by_hand(run: Run, store: Store, layer: str, strength: float) -> tuple[str, .
                     run.viewer.maps(x, [layer])[layer].flatten(1) for x in views.inputs(run.viewer, records, indices)
                 ]
                 found.append(torch.stack(maps, dim=1).flatten(0, 1))
-        return torch.cat(found).flatten(0, 1).numpy()
+        return torch.cat(found).numpy()
 
     x, asked = (features(store.splits[name], Views("centre", name == "train")) for name in ("train", "val"))
     centre = x.mean(axis=0)
