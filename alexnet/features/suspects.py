@@ -36,7 +36,9 @@ STRENGTH = 1.0
 NEIGHBOURS = 5
 FARTHEST = 0.05
 """Share of the pictures, those farthest from their neighbours, among which outliers are looked for."""
-HEADING = ["file", "label", "suggested", "p(label)", "p(suggested)", "why"]
+HEADING = ["file", "label", "suggested", "apply", "p(label)", "p(suggested)", "why"]
+UNSURE = "label"
+"""Why a picture is suspect whose label is as often right as wrong: a person has to look before it is changed."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,11 @@ class Suspect:
     why: str
     label_probability: float | None = None
     suggested_probability: float | None = None
+
+    @property
+    def apply(self) -> str:
+        """Whether `prepare --corrections` follows the suggestion, unless a person says otherwise."""
+        return "no" if self.why == UNSURE else "yes"
 
 
 @isolated()
@@ -99,7 +106,7 @@ def _labels(store: Store, pool: Pool, features_nd: np.ndarray, probabilities_nk:
             keys[number],
             names[pool.labels[number]],
             LEAVE_OUT if outlier[number] else names[other[number]],
-            "outlier" if outlier[number] else "label, confident" if confident[number] else "label",
+            "outlier" if outlier[number] else "label, confident" if confident[number] else UNSURE,
             float(own[number]),
             float(best[number]),
         )
@@ -159,11 +166,11 @@ def left_out_probabilities(features_nd: np.ndarray, labels: np.ndarray, groups: 
 def describe_suspects(suspects: Sequence[Suspect], pictures: int) -> str:
     """The number of suspect pictures and a line for each."""
     rows = [
-        (printable(one.file), one.label, one.suggested, *_figures(one, "{:.1%}"), printable(one.why))
+        (printable(one.file), one.label, one.suggested, one.apply, *_figures(one, "{:.1%}"), printable(one.why))
         for one in suspects
     ]
     head = f"{counted(len(suspects), 'suspect picture')} of {pictures:,}"
-    return "\n".join([head, table(HEADING, rows, left=3)] if rows else [head])
+    return "\n".join([head, table(HEADING, rows, left=4)] if rows else [head])
 
 
 def refuse_existing(path: Path) -> None:
@@ -181,7 +188,9 @@ def write_corrections(suspects: Sequence[Suspect], path: Path) -> None:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(HEADING)
-    writer.writerows([one.file, one.label, one.suggested, *_figures(one, "{:.4f}"), one.why] for one in suspects)
+    writer.writerows(
+        [one.file, one.label, one.suggested, one.apply, *_figures(one, "{:.4f}"), one.why] for one in suspects
+    )
     write_atomically(path, text.getvalue().encode())
 
 

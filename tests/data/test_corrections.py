@@ -48,6 +48,7 @@ def test_labels_change_and_pictures_are_left_out(
         ("file,suggested\ncat/9.png,dog\n", "the source has no picture 'cat/9.png'"),
         ("file,suggested\ncat/1.png,bird\n", "no class is called 'bird'"),
         ("file,suggested\ncat/1.png,dog\ncat/1.png,cat\n", "line 3: another suggestion for 'cat/1.png'"),
+        ("file,suggested,apply\ncat/1.png,dog,perhaps\n", "line 2: the column apply says 'perhaps'. Write yes or no"),
         ("", "the columns file and suggested are needed"),
     ],
 )
@@ -55,6 +56,16 @@ def test_what_makes_no_sense_is_refused(photos: Path, tmp_path: Path, text: str,
     (tmp_path / "corrections.csv").write_text(text)
     with pytest.raises(UserError, match=message):
         corrected(open_source(photos), tmp_path / "corrections.csv")
+
+
+def test_only_what_is_to_be_applied_is(photos: Path, tmp_path: Path) -> None:
+    file, source = tmp_path / "corrections.csv", open_source(photos)
+    file.write_text("file,suggested,apply\ncat/1.png,dog, Yes\ncat/2.png,dog,no\ncat/3.png,leave out,\n")
+    found = corrected(source, file)
+    changed = found.splits["train"].labels != source.splits["train"].labels
+    assert [str(key) for key in np.array(source.splits["train"].keys)[changed]] == ["cat/1.png"]
+    words = "1 label corrected, 0 pictures left out; 2 suggestions not applied, by the column apply"
+    assert found.notes[-1].endswith(words)
 
 
 @pytest.mark.parametrize("text", ["file,suggested\n", "file,suggested\ncat/1.png\ncat/2.png, \n"])

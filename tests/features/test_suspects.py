@@ -99,6 +99,8 @@ def test_the_command_lists_them_and_keeps_an_edited_file(
         rows = list(csv.DictReader(file))
     assert [row["file"] for row in rows] == [one.file for one in found]
     assert {row["label"] for row in rows} <= set(store.class_names)
+    assert {row["why"] == "label" for row in rows if row["apply"] == "no"} <= {True}
+    assert {row["why"] == "label" for row in rows if row["apply"] == "yes"} <= {False}
     corrections.write_text("edited")
     assert main(line) == 1
     assert corrections.read_text() == "edited"
@@ -146,7 +148,8 @@ def test_copies_in_two_splits_and_unreadable_files_are_left_out_by_the_list(
         for key, label in zip(split.keys, split.labels, strict=True)
     }
     assert "train/angle0/torn.png" not in keys
-    assert all(keys.get(file, "leave out") == row["suggested"] for file, row in rows.items())
+    expected = {file: row["suggested" if row["apply"] == "yes" else "label"] for file, row in rows.items()}
+    assert {file: keys.get(file, "leave out") for file in rows} == expected
 
 
 def test_stores_and_runs_that_do_not_fit_are_refused_in_one_sentence(

@@ -46,8 +46,8 @@ class Prepare:
     """Never part pictures of one person or one burst: those whose paths agree in what this regular expression finds (in
     its parentheses, if it has some), as '([^/]+)_\\d+' in a_01.jpg and a_02.jpg; or in this column of a CSV or TSV."""
     corrections: Annotated[Path | None, option("FILE.csv", default="none")] = None
-    """Corrected labels: the columns file and suggested, which is a class or "leave out". `alexnet check --write` makes
-    such a file; edit it first. The pictures themselves are not touched."""
+    """Corrected labels: the columns file, suggested (a class or "leave out") and, if you like, apply (yes or no).
+    `alexnet check --write` makes such a file; edit it first. The pictures themselves are not touched."""
     root: Annotated[Path | None, option("FOLDER", default="that of the CSV or TSV file")] = None
     """Folder of the files that a CSV or TSV file names."""
     background: bool = False
@@ -92,4 +92,5 @@ class Check:
     cross-validation."""
     write: Annotated[Path | None, option("FILE.csv", default="not written")] = None
     """With --run: where to list the suspect pictures for `prepare --corrections`, to be checked and edited: each with
-    the class suggested, or "leave out" (outliers, copies in two splits, unreadable files)."""
+    the class suggested, or "leave out" (outliers, copies in two splits, unreadable files). Where the suggestion is as
+    often wrong as right, the column apply says no."""

@@ -8,16 +8,18 @@ import numpy as np
 from alexnet.data.sources.base import Source, listed
 from alexnet.data.sources.table import rows_of
 from alexnet.errors import UserError
-from alexnet.text import counted
+from alexnet.text import counted, printable
 
 LEAVE_OUT = "leave out"
 """In the column `suggested`: the picture is not prepared."""
+APPLIED = {"yes": True, "no": False, "": False}
+"""What the column `apply` may say. Without the column all lines are applied."""
 
 
 def corrected(source: Source, file: Path) -> Source:
     """The source with the labels of the column `suggested` for the pictures of the column `file`; those marked
-    "leave out" are absent, those without a suggestion keep their label. Pictures keep their split; the files
-    themselves are not touched.
+    "leave out" are absent, those without a suggestion keep their label, as do those with "no" in a column `apply`.
+    Pictures keep their split; the files themselves are not touched.
 
     Raises UserError if the file lacks these columns, contradicts itself, or names a picture or a class that the source
     does not have."""
@@ -27,10 +29,15 @@ def corrected(source: Source, file: Path) -> Source:
             f"{file}: the columns file and suggested are needed. `alexnet check --write` makes such a file."
         )
     wanted: dict[str, str] = {}
+    passed_over = 0
     for line, row in rows:
         cells = dict(zip(titles[1], row, strict=False))
         name, suggested = cells["file"], cells.get("suggested", "").strip()
-        if suggested and wanted.setdefault(name, suggested) != suggested:
+        if (word := cells.get("apply", "yes").strip().lower()) not in APPLIED:
+            raise UserError(f"{file}: line {line}: the column apply says {printable(word)!r}. Write yes or no.")
+        if suggested and not APPLIED[word]:
+            passed_over += 1
+        elif suggested and wanted.setdefault(name, suggested) != suggested:
             raise UserError(f"{file}: line {line}: another suggestion for {listed([name])}. Remove one of the two.")
     label_of = dict(zip((*source.class_names, *source.class_ids), 2 * tuple(range(len(source.class_ids))), strict=True))
     if strange := sorted({name for name in wanted.values() if name != LEAVE_OUT and name not in label_of}):
@@ -53,4 +60,6 @@ def corrected(source: Source, file: Path) -> Source:
         left_out += int((~kept).sum())
         splits[name] = replace(split, labels=labels).take(np.flatnonzero(kept))
     note = f"{file}: {counted(changed, 'label')} corrected, {counted(left_out, 'picture')} left out"
+    if passed_over:
+        note += f"; {counted(passed_over, 'suggestion')} not applied, by the column apply"
     return replace(source, splits=splits, notes=(*source.notes, note))
