@@ -14,7 +14,7 @@ os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 if TYPE_CHECKING:
     from alexnet.data.store.read import Store
-    from alexnet.measure.run import Run, load
+    from alexnet.look import Run, load
     from alexnet.nets.network import build
     from alexnet.sklearn import Classifier, Features
 
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 HOMES = {
     "Classifier": "alexnet.sklearn",
     "Features": "alexnet.sklearn",
-    "Run": "alexnet.measure.run",
+    "Run": "alexnet.look",
     "Store": "alexnet.data.store.read",
     "build": "alexnet.nets.network",
-    "load": "alexnet.measure.run",
+    "load": "alexnet.look",
 }
 
 

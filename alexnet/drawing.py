@@ -155,9 +155,18 @@ def figure_of(ax: Axes) -> Figure:
 class Result(ABC):
     """What a method found: a frozen dataclass, its arrays are attributes. A notebook shows it as its figure."""
 
-    @abstractmethod
+    def draw(self) -> Figure:
+        """The figure that shows it."""
+        raise NotImplementedError
+
     def plot(self, ax: Axes | None = None) -> Figure:
         """The result drawn by matplotlib: a figure of its own, or on `ax`, whose figure is returned."""
+        figure = self.draw()
+        if ax is None:
+            return figure
+        with Image.open(io.BytesIO(png_of(figure, RESULT))) as drawn:
+            show(ax, np.asarray(drawn))
+        return figure_of(ax)
 
     @abstractmethod
     def as_json(self) -> Any:

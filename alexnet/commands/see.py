@@ -17,23 +17,23 @@ from alexnet.commands.options import seeing as options
 from alexnet.data.store.read import Store
 from alexnet.data.store.shards import Shard
 from alexnet.errors import UsageError
+from alexnet.look import Run
 from alexnet.measure.evaluation import check_size, split_of
-from alexnet.measure.run import Run
 from alexnet.report.results import Folder, identity
-from alexnet.see import charts, deconvnet, figures
+from alexnet.see import charts, figures
 from alexnet.see.ablation import ablation_curve
 from alexnet.see.activation_statistics import measure_activations
 from alexnet.see.contributions import contributions as split_answer
 from alexnet.see.correspondence import correspondence_of
 from alexnet.see.evolution import evolve
-from alexnet.see.forward_pass import centre_views, inputs_of, records_of, run_forward
+from alexnet.see.forward_pass import inputs_of, records_of
 from alexnet.see.interventions import edits_in, effect_on_split, intervene
 from alexnet.see.invariance import UNITS, invariance_of
 from alexnet.see.keypoints import in_view, read_keypoints, region_in_view
-from alexnet.see.occlusion import Square, occlusion_map
-from alexnet.see.patches import UnitPatch, patches_of, projection_of
+from alexnet.see.occlusion import Square
+from alexnet.see.patches import UnitPatch, patches_of
 from alexnet.see.top import Strongest, Top, find_top, merge, pass_over
-from alexnet.see.units import Unit, evenly_spread, layers_in, numbers_in, strongest_units
+from alexnet.see.units import Unit, evenly_spread, layers_in, numbers_in
 from alexnet.terminal import progress, say
 
 
@@ -67,19 +67,23 @@ def opened_with_store(method: Any) -> tuple[Run, Store]:
 def project(method: options.Project) -> None:
     run, layer, picture = opened(method), method.layer, method.picture
     run.network.check_computable(layer)
-    channels = numbers_in(method.channels, run.network.layer(layer).leaving.maps, "channels") or method.strongest
+    channels = numbers_in(method.channels, run.network.layer(layer).leaving.maps, "channels")
     with folder(method) as out:
-        records = records_of(run, [picture])
-        made_of = [layer, channels, method.at, method.whole, method.method, method.norms, method.overlap]
+        look = run.look(picture)
+        chosen = channels or method.strongest
+        made_of = [layer, chosen, method.at, method.whole, method.method, method.norms, method.overlap]
         claim = out.claim(f"project-{layer}-{Path(picture).stem}", *identity(run, picture), made_of)
-        passed = run_forward(run.network, inputs_of(run.viewer, torch.from_numpy(records)))
-        units = strongest_units(run.network, passed[layer], layer, channels)
-        if method.whole or method.at is not None:
-            units = [Unit(layer, unit.channel, *(method.at or ())) for unit in units]
-        seen = deconvnet.project(passed, units, method=method.method, norms=method.norms, overlap=method.overlap)
-        view = centre_views(records, run.inputs.size)[0]
-        content = {"picture": picture, "layer": layer, "method": method.method, "units": seen.as_json()}
-        claim.put(figures.projection_figure(view, seen, method.method), content)
+        found = look.project(
+            layer,
+            channels,
+            best=method.strongest,
+            at=method.at,
+            whole=method.whole,
+            method=method.method,
+            norms=method.norms,
+            overlap=method.overlap,
+        )
+        claim.put(found.plot(), {"picture": picture} | found.as_json())
 
 
 def invariance(method: options.InvarianceOfFeatures) -> None:
@@ -115,29 +119,19 @@ def occlusion(method: options.OcclusionOfPicture) -> None:
     if (method.layer is None) != (method.channel is None):
         raise UsageError("--layer and --channel name the watched map together: give both, or neither.")
     square = Square.fitting(run.inputs.size, method.size, method.stride, method.grey)
-    store = None if method.store is None else Store.open(method.store)
-    exact, precision = replace(run.viewer, dtype=torch.float32), run.placement.precision
+    store, precision = None if method.store is None else Store.open(method.store), run.placement.precision
     with folder(method) as out, progress("positions") as report:
-        record = records_of(run, [picture])
+        look = run.look(picture)
         shown = store and store.fingerprint
         made_of = [method.true, asdict(square), method.channel, method.layer, shown, method.split]
         claim = out.claim(f"occlusion-{Path(picture).stem}", *identity(run, picture), made_of, precision)
-        label = None if method.true is None else run.class_number(method.true)
         watched = None if method.layer is None or method.channel is None else Unit(method.layer, method.channel)
-        follow = partial(report, "square")
-        found = occlusion_map(
-            run.viewer, torch.from_numpy(record[0]), label, square=square, watched=watched, progress=follow
-        )
-        projection = projection_of(exact, torch.from_numpy(record), found.watched)
-        best, unit = [], found.watched
+        found = look.occlusion(method.true, square=square, watched=watched, progress=partial(report, "square"))
         if store is not None:
-            check_size(run.folder, store)
-            pictures = split_of(store, method.split)
-            strongest = find_top(exact, pictures, [unit.layer])
-            best = patches_of(exact, pictures, strongest, unit.layer, [unit.channel])[unit.channel]
-        view = centre_views(record, run.inputs.size)[0]
-        drawn = figures.occlusion_figure(view, found, projection, run.class_names, best)
-        claim.put(drawn, {"picture": picture, "precision": precision} | found.as_json(run.class_names))
+            unit = found.found.watched
+            best = run.top(store, unit.layer, unit.channel, split=method.split).patches[unit.channel]
+            found = replace(found, best=tuple(best))
+        claim.put(found.plot(), {"picture": picture, "precision": precision} | found.as_json())
 
 
 def parts(method: options.PartsOfPictures) -> None:

@@ -206,9 +206,6 @@ class Run:
         return found[views]
 
 
-load = Run.open
-
-
 def _reopened(place: Path | dict[str, bytes], device: DeviceChoice, precision: PrecisionChoice) -> Run:
     if isinstance(place, Path):
         return Run.open(place, device=device, precision=precision)

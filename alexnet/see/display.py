@@ -3,13 +3,18 @@
 N pictures · H, W rows and columns · S side.
 """
 
+import math
+
 import numpy as np
 from PIL import Image
 
+from alexnet.drawing import mosaic
 from alexnet.geometry import Box
 
 GREY = 128
 SATURATED = 0.005
+MAP_PIXELS = 28
+"""Least side of a drawn map, pixels."""
 
 
 def contrast(signal_chw: np.ndarray) -> np.ndarray:
@@ -38,3 +43,18 @@ def tile(picture_hwc: np.ndarray, side: int, box: Box | None = None, frame: Box 
     coarse = side >= 3 * max(picture_hwc.shape[:2])
     how = Image.Resampling.NEAREST if coarse else Image.Resampling.BICUBIC
     return np.asarray(Image.fromarray(picture_hwc).resize((side, side), how))
+
+
+def maps_mosaic(maps_chw: np.ndarray) -> np.ndarray:
+    """Maps side by side, uint8 (rows, columns): white the largest value, black 0 (or the smallest, if that is less)."""
+    low, high = min(0.0, float(maps_chw.min())), float(maps_chw.max())
+    levels = ((maps_chw - low) / ((high - low) or 1.0) * 255).round().astype(np.uint8)
+    count, side, _ = levels.shape
+    gap, factor = (1, 8) if side == 1 else (2, max(1, -(-MAP_PIXELS // side)))
+    large = levels.repeat(factor, axis=1).repeat(factor, axis=2)
+    return mosaic(large, min(maps_per_row(count), count), gap, ground=128)
+
+
+def maps_per_row(count: int) -> int:
+    """16 or 32; of thousands of units twice as many as rows, rounded up to a power of 2."""
+    return 16 if count <= 128 else 32 if count <= 512 else 1 << math.ceil(math.log2(math.sqrt(2 * count)))

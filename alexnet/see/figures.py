@@ -186,9 +186,12 @@ def occlusion_figure(
     show(axes[0, 2], contrast(projection), f"c  {unit.layer} · {unit.channel}\nprojection")
     if best:
         show(axes[0, 3], patch_tiles(best)[1], f"{unit.layer} · {unit.channel}\nstrongest patches")
-    probability = found.probability.numpy()
-    title = f"d  probability of the class\n{found.clean_probability:.3f} without square"
-    _heat(figure, axes[0, -2], probability, extent, side, title, top=1.0)
+    if found.saturated:
+        title = f"d  logit of the class\n{found.clean_logit:.3g} without square"
+        _heat(figure, axes[0, -2], found.logit.numpy(), extent, side, title)
+    else:
+        title = f"d  probability of the class\n{found.clean_probability:.3f} without square"
+        _heat(figure, axes[0, -2], found.probability.numpy(), extent, side, title, top=1.0)
     _classes(axes[0, -1], found, extent, side, class_names)
     return figure
 

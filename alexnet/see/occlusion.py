@@ -24,6 +24,8 @@ BATCH = 640
 BLOCK = 7
 """Neighbouring positions of the square along each axis whose windows are computed together."""
 GREY = 128.0
+SATURATED = 0.05
+"""Of a probability: the least range over the positions in which its map can be read."""
 
 
 @dataclass(frozen=True)
@@ -60,9 +62,8 @@ class Occlusion:
     """Fig. 7's three maps, one value for each position of the square: rows from top to bottom, columns from left to
     right.
 
-    `corners` pixels of the square's upper (left) edge; `total` the watched map's sum; `probability` of the true class;
-    `predicted` the most probable class; `clean_…` without a square. `watched`: the map, strongest on the clean
-    picture.
+    `corners` pixels of the square's upper (left) edge; `total` the watched map's sum; `probability` and `logit` of the
+    true class; `predicted` the most probable class; `clean_…` without a square. `watched`: the map whose sum it is.
     """
 
     square: Square
@@ -71,9 +72,11 @@ class Occlusion:
     corners: tuple[int, ...]
     total: Float[Tensor, "R Q"]
     probability: Float[Tensor, "R Q"]
+    logit: Float[Tensor, "R Q"]
     predicted: Int[Tensor, "R Q"]
     clean_total: float
     clean_probability: float
+    clean_logit: float
     clean_predicted: int
 
     @property
@@ -83,9 +86,14 @@ class Occlusion:
         half = self.square.size / 2
         return self.corners[row] + half, self.corners[column] + half
 
+    @property
+    def saturated(self) -> bool:
+        """Whether the probability hardly changes, so that the logit says more."""
+        return float(self.probability.max() - self.probability.min()) < SATURATED
+
     def as_json(self, class_names: tuple[str, ...]) -> dict[str, Any]:
-        clean = {"total": self.clean_total, "probability": self.clean_probability}
-        return attributes(self, "square", "corners", "weakest", "total", "probability") | {
+        clean = {"total": self.clean_total, "probability": self.clean_probability, "logit": self.clean_logit}
+        return attributes(self, "square", "corners", "weakest", "total", "probability", "logit") | {
             "class": class_names[self.label],
             "watched": attributes(self.watched, "layer", "channel"),
             "clean": clean | {"most_probable": class_names[self.clean_predicted]},
@@ -109,7 +117,7 @@ class Occluder:
 
     @isolated(inference=True)
     def positions(self, tops: Int[Tensor, "N"], lefts: Int[Tensor, "N"]) -> tuple[Tensor, Tensor]:
-        """(totals (N,), probabilities (N, K)) with the square at these corners.
+        """(totals (N,), logits (N, K)) with the square at these corners.
 
         Neighbours go up together as long as rows are computed in part; what has to be whole, all at once."""
         groups = neighbours(tops, lefts)
@@ -124,7 +132,7 @@ class Occluder:
                 if name == self.watched.layer:
                     totals = self._total(found)
                 entering = found
-        return totals, self.viewer.network.probabilities(entering)
+        return totals, entering.flatten(1)
 
     def _followed(self, part: MapPatch) -> tuple[Float[Tensor, "N"], Float[Tensor, "N C H W"]]:
         """The watched map's totals (0 if it comes later), and the whole maps where parts end."""
@@ -197,15 +205,16 @@ def occlusion_map(
     label = int(clean_k.argmax()) if label is None else label
     corners = square.corners(viewer.inputs.size)
     edges, count, done = torch.tensor(corners, device=passed.inputs.device), len(corners), 0
-    totals_rq, probabilities_rqk = torch.zeros(count, count), torch.zeros(count, count, len(clean_k))
+    totals_rq, logits_rqk = torch.zeros(count, count), torch.zeros(count, count, len(clean_k))
     for step, rows, columns in rounds(count, coarse, together):
-        totals, probabilities = (one.cpu() for one in occluder.positions(edges[rows], edges[columns]))
-        totals_rq[rows, columns], probabilities_rqk[rows, columns] = totals, probabilities
+        totals, logits = (one.cpu() for one in occluder.positions(edges[rows], edges[columns]))
+        totals_rq[rows, columns], logits_rqk[rows, columns] = totals, logits.float()
         done += len(rows)
         if found:
-            found(Positions(step, rows, columns, totals, probabilities))
+            found(Positions(step, rows, columns, totals, viewer.network.probabilities(logits)))
         if progress:
             progress(done, count**2)
+    probabilities_rqk = viewer.network.probabilities(logits_rqk.flatten(0, 1)).unflatten(0, (count, count))
     return Occlusion(
         square=square,
         label=label,
@@ -213,9 +222,11 @@ def occlusion_map(
         corners=tuple(corners),
         total=totals_rq,
         probability=probabilities_rqk[..., label],
-        predicted=probabilities_rqk.argmax(dim=2),
+        logit=logits_rqk[..., label],
+        predicted=logits_rqk.argmax(dim=2),
         clean_total=float(passed[watched.layer][0, watched.channel].float().sum()),
         clean_probability=float(clean_k[label]),
+        clean_logit=float(passed[viewer.network.last].flatten(1)[0, label]),
         clean_predicted=int(clean_k.argmax()),
     )
 

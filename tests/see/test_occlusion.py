@@ -133,7 +133,7 @@ class PlainOccluder(Occluder):
         pictures = MapPatch(self._patches(tops, lefts), tops, lefts).onto(self.passed.inputs)
         last = self.viewer.network.layers[-1].row.name
         maps = self.viewer.maps(pictures, {self.watched.layer, last})
-        return self._total(maps[self.watched.layer]), maps[last].flatten(1).float().softmax(dim=1)
+        return self._total(maps[self.watched.layer]), maps[last].flatten(1).float()
 
 
 def occlude_plainly(*given: Any, **options: Any) -> Occlusion:
@@ -217,8 +217,10 @@ def test_places_can_be_asked_in_any_order() -> None:
     watched = strongest_map(passed, "relu5")
     occluder = Occluder(viewer, passed, whole.square, watched)
     tops, lefts = torch.tensor([whole.corners[4], 0]), torch.tensor([whole.corners[2], whole.corners[-1]])
-    totals, probabilities = occluder.positions(tops, lefts)
+    totals, logits = occluder.positions(tops, lefts)
     assert float(totals[0]) == pytest.approx(float(whole.total[4, 2]), rel=1e-4)
+    assert float(logits[1, whole.label]) == pytest.approx(float(whole.logit[0, -1]), rel=1e-4)
+    probabilities = viewer.network.probabilities(logits)
     assert float(probabilities[1, whole.label]) == pytest.approx(float(whole.probability[0, -1]), rel=1e-4)
 
 

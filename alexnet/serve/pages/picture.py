@@ -4,21 +4,20 @@ neighbours.
 C maps · H, W rows and columns · K classes.
 """
 
-import math
 from typing import Any
 
 import numpy as np
 import torch
 from fastapi import Response
 
-from alexnet.drawing import mosaic, png_of
+from alexnet.drawing import png_of
 from alexnet.files.schema import json_bytes, to_json
 from alexnet.measure.pictures import Named
 from alexnet.measure.predict import Prediction
 from alexnet.see import figures
 from alexnet.see.charts import invariance_figure
 from alexnet.see.deconvnet import Method, project
-from alexnet.see.display import contrast
+from alexnet.see.display import contrast, maps_mosaic, maps_per_row
 from alexnet.see.forward_pass import centre_views
 from alexnet.see.invariance import UNITS, Curves, Transformation, invariance_of
 from alexnet.see.occlusion import Positions, Square, occlusion_map, strongest_map
@@ -31,8 +30,6 @@ from alexnet.serve.uploads import jpeg_of
 routes = Routes(tags=["pictures"])
 PICTURE = "/pictures/{picture}"
 STRONGEST = 9
-MAP_PIXELS = 28
-"""Least side of a drawn map, pixels."""
 COARSE, TOGETHER = 4, 64
 """Occlusion tries every so many positions of the square's grid first, and so many between two results."""
 NEIGHBOURS = 9
@@ -107,21 +104,6 @@ def maps_of(context: OfPicture, layer: str) -> np.ndarray:
         raise Absent("there is no such layer")
     maps = context.forward_pass[layer][0].float().cpu().numpy()
     return maps.reshape(len(maps), *(maps.shape[1:] or (1, 1)))
-
-
-def maps_mosaic(maps_chw: np.ndarray) -> np.ndarray:
-    """Maps side by side, uint8 (rows, columns): white the largest value, black 0 (or the smallest, if that is less)."""
-    low, high = min(0.0, float(maps_chw.min())), float(maps_chw.max())
-    levels = ((maps_chw - low) / ((high - low) or 1.0) * 255).round().astype(np.uint8)
-    count, side, _ = levels.shape
-    gap, factor = (1, 8) if side == 1 else (2, max(1, -(-MAP_PIXELS // side)))
-    large = levels.repeat(factor, axis=1).repeat(factor, axis=2)
-    return mosaic(large, min(maps_per_row(count), count), gap, ground=128)
-
-
-def maps_per_row(count: int) -> int:
-    """16 or 32; of thousands of units twice as many as rows, rounded up to a power of 2."""
-    return 16 if count <= 128 else 32 if count <= 512 else 1 << math.ceil(math.log2(math.sqrt(2 * count)))
 
 
 @routes.page(f"{PICTURE}/projection/{{layer}}/{{unit}}.png", PNG)
