@@ -14,7 +14,7 @@ import html
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from os import PathLike
+from os import PathLike, fspath
 from typing import Any, overload
 
 import numpy as np
@@ -83,7 +83,7 @@ class Run(measured.Run):
         """The nine pictures of a split that excite a unit of `layer` most (or each of several), each with what the unit
         saw of it and its projection ([Z] Fig. 2). Raises UserError for records of another size, a layer or a unit that
         there is not."""
-        store = store if isinstance(store, Store) else Store.open(store)
+        store = store if isinstance(store, Store) else Store.open(fspath(store))
         check_size(self.folder, store)
         units = [unit] if isinstance(unit, int) else list(unit)
         for one in units:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, Self, overload
 
 from jaxtyping import Float
 from torch import Tensor
@@ -44,7 +44,7 @@ class Run:
     @classmethod
     def open(
         cls, path: str | PathLike[str], *, device: DeviceChoice = "auto", precision: PrecisionChoice = "auto"
-    ) -> "Run":
+    ) -> Self:
         """The run in the folder `path`, or by name: of `alexnet weights`, or "hf:OWNER/NAME". `precision` "auto": as it
         was trained, if the device is of the same kind, else fp32. Raises UserError if it is no run or the device is not
         here."""
@@ -54,7 +54,7 @@ class Run:
     @classmethod
     def of_files(
         cls, files: Mapping[str, bytes], *, device: DeviceChoice = "auto", precision: PrecisionChoice = "auto"
-    ) -> "Run":
+    ) -> Self:
         """The run that `RunFolder.files` gave, in a temporary folder that is removed with it. Raises UserError if there
         is no space or this machine lacks the device."""
         folder = RunFolder.of_files(files)
@@ -68,7 +68,7 @@ class Run:
         revision: str | None = None,
         device: DeviceChoice = "auto",
         precision: PrecisionChoice = "auto",
-    ) -> "Run":
+    ) -> Self:
         """A run in a folder or, if there is none of this name, in the Hugging Face Hub ("owner/name"; downloaded once).
         Raises UserError if there is neither."""
         return cls.open(fetch(expanded(name), revision), device=device, precision=precision)
@@ -92,7 +92,7 @@ class Run:
     def __reduce__(self) -> tuple[Any, ...]:
         """A pickled run names its folder, which is opened again; a run in a temporary folder carries its files."""
         place = self.path.resolve() if self.folder.temporary is None else self.folder.files()
-        return _reopened, (place, self.placement.device.type, self.placement.precision)
+        return _reopened, (type(self), place, self.placement.device.type, self.placement.precision)
 
     # ── what is in it ────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -206,10 +206,10 @@ class Run:
         return found[views]
 
 
-def _reopened(place: Path | dict[str, bytes], device: DeviceChoice, precision: PrecisionChoice) -> Run:
+def _reopened(kind: type[Run], place: Path | dict[str, bytes], device: DeviceChoice, precision: PrecisionChoice) -> Run:
     if isinstance(place, Path):
-        return Run.open(place, device=device, precision=precision)
-    return Run.of_files(place, device=device, precision=precision)
+        return kind.open(place, device=device, precision=precision)
+    return kind.of_files(place, device=device, precision=precision)
 
 
 def check_views(views: int) -> None:

@@ -1,6 +1,7 @@
 """What a notebook works with: each answer is that of the method itself, draws itself, and saves itself."""
 
 import json
+import pickle
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -77,6 +78,11 @@ def test_an_answer_is_shown_as_bars(opened: alexnet.Run, look: Look) -> None:
     assert f"{first.probability:.1%}" in html
     assert "<img src='data:image/png" in html
     assert len(opened.predict([look.record[0]] * 2)) == 2
+
+
+def test_a_run_that_was_pickled_still_looks(opened: alexnet.Run, look: Look) -> None:
+    again = pickle.loads(pickle.dumps(opened)).look(look.record[0])
+    np.testing.assert_array_equal(again.maps("conv2").values, look.maps("conv2").values)
 
 
 def test_what_is_not_there_is_named(opened: alexnet.Run, look: Look, store: Store) -> None:
