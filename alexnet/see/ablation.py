@@ -102,9 +102,9 @@ class AblationCurve(Result):
             axes.fill_between(self.silenced, low, high, color=colour, alpha=0.15, linewidth=0)
         units, pictures = self.silenced[-1], next(iter(self.counts.values()))[0].pictures
         axes.set_ylim(-0.02, 1.02)
-        axes.set_xlabel(f"units of {self.row} silenced", fontsize=TITLE, color=LIGHT.ink)
+        axes.set_xlabel(f"silenced in {self.row}, of {units:,}", fontsize=TITLE, color=LIGHT.ink)
         axes.set_ylabel("top-1 accuracy", fontsize=TITLE, color=LIGHT.ink)
-        title = f"{self.row}: up to {units:,} units silenced · {pictures:,} pictures of {self.split}"
+        title = f"accuracy without units of {self.row} · {pictures:,} pictures of {self.split}"
         axes.set_title(title, fontsize=TITLE, color=LIGHT.ink, parse_math=False)
         literal_legend(axes, fontsize=8.5)
         return figure_of(axes)

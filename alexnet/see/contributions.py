@@ -117,18 +117,17 @@ class Contributions(Result):
 
     def describe(self) -> str:
         """The sums, and the strongest units of each layer, as tables."""
-        sums = [
-            (
-                one.layer,
-                *(f"{number:+.4f}" for number in (float(one.by_map.sum()), one.biases, one.remainder, one.total)),
-            )
-            for one in self.layers
-        ]
+        parts = [(float(one.by_map.sum()), one.biases, one.remainder, one.total) for one in self.layers]
+        sums = [(one.layer, *map(_number, numbers)) for one, numbers in zip(self.layers, parts, strict=True)]
         told = [table((self.layers[0].of, "units", "biases", "remainder", "logit"), sums)]
         for one in self.layers:
             paths = self.paths if one is self.layers[0] else {}
             rows = [
-                (f"{channel}", f"{one.by_map[channel]:+.4f}", _in_words(paths[channel]) if channel in paths else "")
+                (
+                    f"{channel}",
+                    _number(float(one.by_map[channel])),
+                    _in_words(paths[channel]) if channel in paths else "",
+                )
                 for channel in one.strongest()
             ]
             through = f"of it through {self.layers[1].layer}" if paths else ""
@@ -138,20 +137,21 @@ class Contributions(Result):
     def plot(self, ax: Axes | None = None) -> Figure:
         """The picture, where on the lowest maps the answer comes from, the strongest units of each layer; below, the
         maps that the strongest units are made of, and those maps' strongest patches."""
-        shown = _shown(list(self.paths))
-        columns = max(2 + len(self.layers), len(shown))
-        rows = 1 + bool(shown) + bool(self.patches and shown)
-        figure, axes = figure_grid(rows, columns, 2.3, 2.5, ax=ax)
-        show(axes[0, 0], self.view, shortened(self.layers[0].of, 30))
+        shown = _both_ends([*self.paths])
+        best = {unit: _best(self.paths[unit]) for unit in shown}
+        if not best:
+            best = {channel: channel for channel in _both_ends([*self.patches])}
+        columns = max(2 + len(self.layers), len(best))
+        figure, axes = figure_grid(1 + bool(shown) + bool(self.patches), columns, 2.3, 2.5, ax=ax)
+        show(axes[0, 0], self.view, f"{shortened(self.layers[0].of, 30)}\nlogit {self.answer:+.2f}")
         _draw_where(figure, axes[0, 1], self.layers[-1])
         for panel, one in zip(axes[0, 2:], self.layers, strict=False):
-            _draw_bars(panel, one, f"{one.layer}\nlogit {one.total:.2f}, remainder {one.remainder:.2g}")
-        for column, unit in enumerate(shown):
-            path = self.paths[unit]
-            _draw_bars(axes[1, column], path, f"{path.of}: {path.total:+.2f}\nthrough {path.layer}", 3)
-            best = _best(path)
-            if self.patches and self.patches.get(best):
-                show(axes[2, column], patch_tiles(self.patches[best])[1], f"{path.layer} · {best}")
+            _draw_bars(panel, one, f"{one.layer}: {float(one.by_map.sum()):+.2f}\nremainder {_number(one.remainder)}")
+        for place, path in zip(axes[min(1, len(axes) - 1)], map(self.paths.__getitem__, shown), strict=False):
+            _draw_bars(place, path, f"{path.of}: {path.total:+.2f}\nthrough {path.layer}", 3)
+        for place, channel in zip(axes[-1], best.values(), strict=False):
+            if patches := self.patches.get(channel):
+                show(place, patch_tiles(patches)[1], f"{patches[0].unit.layer} · {channel}")
         return figure
 
 
@@ -202,9 +202,9 @@ def contributions(
     patches: dict[int, list[UnitPatch]] = {}
     if store is not None:
         watched = names[min(1, len(names) - 1)]  # where the paths lead, or the only layer
-        chosen = {_best(path) for path in paths.values()} or {*found[0].strongest(strongest)}
+        chosen = dict.fromkeys(map(_best, paths.values())) or found[0].strongest(strongest)
         top = find_top(run.viewer, store, [watched], progress=progress)
-        patches = patches_of(run.viewer, store, top, watched, sorted(chosen))
+        patches = patches_of(run.viewer, store, top, watched, list(chosen))
     view, shown = centre_views(records, run.inputs.size)[0], None if second is None else run.class_names[second]
     return Contributions(name_of(picture, 0), view, run.class_names[first], shown, tuple(found), paths, patches)
 
@@ -283,7 +283,12 @@ def _in_words(path: Contribution, most: int = 3) -> str:
     return ", ".join(f"{channel} {path.by_map[channel]:+.3f}" for channel in chosen)
 
 
-def _shown(units: Sequence[int], most: int = 6) -> list[int]:
+def _number(value: float) -> str:
+    """With its sign, and no minus before a rounded zero."""
+    return f"{round(value, 4) + 0.0:+.4f}"
+
+
+def _both_ends(units: Sequence[int], most: int = 6) -> list[int]:
     """Of units from the most positive to the most negative those at both ends."""
     return [*units] if len(units) <= most else [*units[: most // 2], *units[-(most // 2) :]]
 

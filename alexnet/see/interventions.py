@@ -10,6 +10,9 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
+from itertools import groupby
+from operator import itemgetter
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,7 +26,17 @@ from alexnet.data.batches import StepProgress
 from alexnet.data.preprocessing import Records
 from alexnet.data.store.read import Store
 from alexnet.data.views import View
-from alexnet.drawing import LIGHT, TITLE, Result, figure_of, literal_legend, plain_axes, plot_figure, shortened
+from alexnet.drawing import (
+    LIGHT,
+    TITLE,
+    Result,
+    figure_grid,
+    figure_of,
+    literal_legend,
+    plain_axes,
+    plot_figure,
+    shortened,
+)
 from alexnet.errors import UsageError
 from alexnet.isolation import isolated
 from alexnet.kernels.reference import at_least_float32
@@ -33,7 +46,7 @@ from alexnet.measure.pictures import Picture, name_of
 from alexnet.measure.run import Run
 from alexnet.measure.viewer import ViewAverager
 from alexnet.nets.network import Network
-from alexnet.see.forward_pass import records_of
+from alexnet.see.forward_pass import inputs_of, records_of
 from alexnet.see.units import numbers_in
 from alexnet.text import table
 
@@ -56,7 +69,12 @@ class Edit:
     def __str__(self) -> str:
         if self.change == "<->":
             return f"{self.layer}:{'<->'.join(map(str, self.channels))}"
-        return f"{self.layer}:{','.join(map(str, self.channels))}{self.change}{self.number:g}"
+        # 3, 17, 18, 19 → 3,17-19: consecutive numbers are as far from their places as the one before.
+        spans = [
+            list(map(itemgetter(1), some)) for _, some in groupby(enumerate(self.channels), lambda one: one[1] - one[0])
+        ]
+        words = [f"{span[0]}-{span[-1]}" if len(span) > 2 else ",".join(map(str, span)) for span in spans]
+        return f"{self.layer}:{','.join(words)}{self.change}{self.number:g}"
 
     def applied(self, maps: Float[Tensor, "B C ..."]) -> Float[Tensor, "B C ..."]:
         """A changed copy of the row's output."""
@@ -136,13 +154,15 @@ def edited_logits(network: Network, x: Float[Tensor, "B 3 S S"], edits: Sequence
 
 @dataclass(frozen=True, eq=False)
 class Intervention(Result):
-    """The answer for a picture `before` and `after` the edits: probabilities (K,), 0 to 1."""
+    """The answer for a picture `before` and `after` the edits: probabilities (K,), 0 to 1, and by how much each logit
+    changes, `logit_change` (K,), which shows more where a probability is near 1."""
 
     picture: str
     edits: tuple[Edit, ...]
     class_names: tuple[str, ...]
     before: Float[Tensor, "K"]
     after: Float[Tensor, "K"]
+    logit_change: Float[Tensor, "K"]
 
     @property
     def most_probable(self) -> list[int]:
@@ -150,56 +170,55 @@ class Intervention(Result):
         return torch.maximum(self.before, self.after).argsort(descending=True, stable=True)[:SHOWN].tolist()
 
     def as_json(self) -> dict[str, Any]:
+        answers = {"before": int(self.before.argmax()), "after": int(self.after.argmax())}
+        columns = (self.class_names, self.before.tolist(), self.after.tolist(), self.logit_change.tolist())
+        names = ("class", "before", "after", "logit_change")
         return {
             "picture": self.picture,
             "edits": list(map(str, self.edits)),
-            "most_probable": {
-                when: self.class_names[int(found.argmax())]
-                for when, found in (("before", self.before), ("after", self.after))
-            },
-            "classes": [
-                {"class": name, "before": before, "after": after}
-                for name, before, after in zip(self.class_names, self.before.tolist(), self.after.tolist(), strict=True)
-            ],
+            "most_probable": {when: self.class_names[k] for when, k in answers.items()},
+            "classes": [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)],
         }
 
     def describe(self) -> str:
         """The most probable classes as a table."""
         rows = [
-            (
-                self.class_names[k],
-                f"{self.before[k]:.4f}",
-                f"{self.after[k]:.4f}",
-                f"{self.after[k] - self.before[k]:+.4f}",
-            )
+            (self.class_names[k], f"{self.before[k]:.4f}", f"{self.after[k]:.4f}", f"{self.logit_change[k]:+.3f}")
             for k in self.most_probable
         ]
-        return table(("class", "before", "after", "change"), rows)
+        return table(("probability of", "before", "after", "change of the logit"), rows)
 
     def plot(self, ax: Axes | None = None) -> Figure:
-        """Two bars for each of the most probable classes."""
+        """The most probable classes: their probabilities before and after, and how much their logits change."""
         chosen = self.most_probable
-        axes = _axes(ax, len(chosen))
+        figure, ((left, right),) = figure_grid(1, 2, 3.9, 1.2 + 0.34 * len(chosen), ax=ax)
         rows = np.arange(len(chosen))
         for shift, name, values, colour in (
             (-0.2, "before", self.before, LIGHT.other),
             (0.2, "after", self.after, LIGHT.true),
         ):
-            axes.barh(rows + shift, values[chosen].numpy(), 0.4, label=name, color=colour)
-        axes.set_xlim(0, 1)
-        _label(axes, [self.class_names[k] for k in chosen], "probability", _title(self.edits, self.picture))
-        return figure_of(axes)
+            left.barh(rows + shift, values[chosen].numpy(), 0.4, label=name, color=colour)
+        right.barh(rows, self.logit_change[chosen].numpy(), 0.6, color=LIGHT.true)
+        right.axvline(0, color=LIGHT.ink, linewidth=0.8)
+        _label(left, [self.class_names[k] for k in chosen], "probability", shortened(Path(self.picture).name, 36))
+        _label(right, [""] * len(chosen), "change of the logit", shortened(", ".join(map(str, self.edits)), 36))
+        left.set_xlim(0, 1)
+        literal_legend(left, fontsize=8.5, loc="best")
+        return figure
 
 
-@isolated()
+@isolated(inference=True)
 def intervene(run: Run, picture: Picture, edits: Edits) -> Intervention:
     """The answer for a picture (centre view) as it is, and with `edits` made: "conv5:139=0" silences map 139 of conv5,
     "fc7:3*2" doubles unit 3, "fc7:12<->40" swaps two; several are made in their order. The run computes as it was
     opened. Raises as `edits_in`, and Undecodable if the picture can't be read."""
-    made = edits_in(run.network, edits)
-    records = torch.from_numpy(records_of(run, picture))
-    before, after = (one.probabilities(records)[0] for one in (run.viewer, EditedViewer.of(run.viewer, made)))
-    return Intervention(name_of(picture, 0), made, run.class_names, before, after)
+    network, made = run.network, edits_in(run.network, edits)
+    inputs = inputs_of(run.viewer, torch.from_numpy(records_of(run, picture)))
+    with network.copies.in_use():
+        logits = [edited_logits(network, inputs, some)[:1].cpu() for some in ((), made)]
+    before, after = (network.probabilities(one)[0] for one in logits)
+    change = (logits[1] - logits[0])[0].float()
+    return Intervention(name_of(picture, 0), made, run.class_names, before, after, change)
 
 
 # ── a whole split ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -231,6 +250,12 @@ class SplitEffect(Result):
         changes = [abs(after.top1 - before.top1) if before.pictures else -1.0 for before, after in pairs]
         return [k for k in np.argsort([-change for change in changes], kind="stable").tolist() if changes[k] >= 0]
 
+    @property
+    def changed(self) -> list[int]:
+        """The first SHOWN of these, as far as their errors change at all."""
+        counts = [[row.top1_errors for row in one.per_class] for one in (self.before, self.after)]
+        return [k for k in self.classes[:SHOWN] if counts[0][k] != counts[1][k]]
+
     def _of(self, k: int | None) -> list[tuple[int, int]]:
         """(errors, pictures) of a class, or of all, before and after."""
         both = (self.before, self.after)
@@ -256,26 +281,27 @@ class SplitEffect(Result):
     def describe(self) -> str:
         """Errors with their 95 % intervals as a table: all pictures, then the classes that change most."""
         rows = [("all", *(describe_errors(*one) for one in self._of(None)))]
-        rows += [
-            (self.before.class_names[k], *(describe_errors(*one) for one in self._of(k))) for k in self.classes[:SHOWN]
-        ]
+        rows += [(self.before.class_names[k], *(describe_errors(*one) for one in self._of(k))) for k in self.changed]
         told = f"{self.broken:,} right pictures became wrong, {self.mended:,} wrong ones right"
         return f"{table(('top-1 errors', 'before', 'after'), rows)}\n{told}"
 
     def plot(self, ax: Axes | None = None) -> Figure:
         """The error of all pictures and of the classes that change most, with 95 % intervals."""
-        chosen: list[int | None] = [None, *self.classes[:SHOWN]]
-        axes, rows = _axes(ax, len(chosen)), np.arange(len(chosen))
+        chosen: list[int | None] = [None, *self.changed]
+        axes = plot_figure(5.6, 1.3 + 0.34 * len(chosen))[1] if ax is None else ax
         for which, (name, colour) in enumerate((("before", LIGHT.other), ("after", LIGHT.true))):
             counts = [self._of(k)[which] for k in chosen]
             shares = np.array([errors / max(1, pictures) for errors, pictures in counts])
             low, high = np.array([wilson(*one) for one in counts]).T
             spread = np.maximum(0, [shares - low, high - shares])
-            place = rows + (which - 0.5) * 0.3
+            place = np.arange(len(chosen)) + (which - 0.5) * 0.3
             axes.errorbar(shares, place, xerr=spread, fmt="o", markersize=4, color=colour, label=name, linewidth=1.4)
-        axes.set_xlim(-0.02, 1.02)
         names = ["all pictures" if k is None else self.before.class_names[k] for k in chosen]
-        _label(axes, names, "top-1 error, with its 95 % interval", _title(self.edits, f"{self.split} split"))
+        words, pictures = shortened(", ".join(map(str, self.edits)), 44), self.before.counts.pictures
+        title = f"{words} · {pictures:,} pictures of {self.split}"
+        _label(axes, names, "top-1 error, with its 95 % interval", title)
+        axes.set_xlim(-0.02, 1.02)
+        literal_legend(axes, fontsize=8.5, loc="best")
         return figure_of(axes)
 
 
@@ -297,20 +323,10 @@ def effect_on_split(
 # ── drawing ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _axes(ax: Axes | None, rows: int) -> Axes:
-    if ax is None:
-        return plot_figure(5.6, 1.3 + 0.34 * rows)[1]
-    plain_axes(ax)
-    return ax
-
-
 def _label(axes: Axes, names: Sequence[str], what: str, title: str) -> None:
+    axes.set_axis_on()
+    plain_axes(axes)
     axes.set_yticks(range(len(names)), [shortened(name, 24) for name in names], parse_math=False)
     axes.invert_yaxis()
     axes.set_xlabel(what, fontsize=TITLE, color=LIGHT.ink)
     axes.set_title(title, fontsize=TITLE, color=LIGHT.ink, parse_math=False)
-    literal_legend(axes, fontsize=8.5, loc="best")
-
-
-def _title(edits: Sequence[Edit], what: str) -> str:
-    return f"{shortened(', '.join(map(str, edits)), 44)} · {shortened(what, 28)}"

@@ -86,7 +86,9 @@ def test_an_answer_before_and_after(run: Run, picture: np.ndarray, tmp_path: Pat
     assert not torch.allclose(found.before, found.after)
     assert all(torch.equal(run.network.state_dict()[name], tensor) for name, tensor in weights.items())
     told = found.as_json()
-    assert told["edits"] == ["conv5:0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15=0", "fc7:3<->5"]
+    assert told["edits"] == ["conv5:0-15=0", "fc7:3<->5"]
+    plain = run.network(inputs_of(run.viewer, records)).detach()
+    torch.testing.assert_close(found.logit_change, (logits - plain)[0])
     assert [one["class"] for one in told["classes"]] == list(run.class_names)
     assert "after" in found.describe()
     assert found.save(tmp_path / "i.png").stat().st_size > 1000
@@ -135,6 +137,13 @@ def test_edits_that_make_no_sense(
         intervene(run, picture, words)
     with pytest.raises(UsageError, match="no edit is named; give at least one"):
         intervene(run, picture, [])
+
+
+def test_edits_are_written_as_they_are_read(run: Run) -> None:
+    words = ["conv5:3,17-20*2", "conv5:1-2=-0.5", "fc7:12<->40"]
+    found = edits_in(run.network, words)
+    assert [str(edit) for edit in found] == ["conv5:3,17-20*2", "conv5:1,2=-0.5", "fc7:12<->40"]
+    assert edits_in(run.network, found) == found
 
 
 # ── ablation curves ──────────────────────────────────────────────────────────────────────────────────────────────
