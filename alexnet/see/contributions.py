@@ -100,6 +100,10 @@ class Contributions(Result):
         return self.layers[0].total
 
     @property
+    def what(self) -> str:
+        return "logit" if self.against is None else "difference of logits"
+
+    @property
     def remainder(self) -> dict[str, float]:
         """By layer, the answer less biases and contributions."""
         return {one.layer: one.remainder for one in self.layers}
@@ -119,7 +123,7 @@ class Contributions(Result):
         """The sums, and the strongest units of each layer, as tables."""
         parts = [(float(one.by_map.sum()), one.biases, one.remainder, one.total) for one in self.layers]
         sums = [(one.layer, *map(_number, numbers)) for one, numbers in zip(self.layers, parts, strict=True)]
-        told = [table((self.layers[0].of, "units", "biases", "remainder", "logit"), sums)]
+        told = [table((self.layers[0].of, "units", "biases", "remainder", self.what), sums)]
         for one in self.layers:
             paths = self.paths if one is self.layers[0] else {}
             rows = [
@@ -143,7 +147,7 @@ class Contributions(Result):
             best = {channel: channel for channel in _both_ends([*self.patches])}
         columns = max(2 + len(self.layers), len(best))
         figure, axes = figure_grid(1 + bool(shown) + bool(self.patches), columns, 2.3, 2.5, ax=ax)
-        show(axes[0, 0], self.view, f"{shortened(self.layers[0].of, 30)}\nlogit {self.answer:+.2f}")
+        show(axes[0, 0], self.view, f"{shortened(self.layers[0].of, 30)}\n{self.what} {self.answer:+.2f}")
         _draw_where(figure, axes[0, 1], self.layers[-1])
         for panel, one in zip(axes[0, 2:], self.layers, strict=False):
             _draw_bars(panel, one, f"{one.layer}: {float(one.by_map.sum()):+.2f}\nremainder {_number(one.remainder)}")

@@ -327,6 +327,6 @@ def _label(axes: Axes, names: Sequence[str], what: str, title: str) -> None:
     axes.set_axis_on()
     plain_axes(axes)
     axes.set_yticks(range(len(names)), [shortened(name, 24) for name in names], parse_math=False)
-    axes.invert_yaxis()
+    axes.set_ylim(len(names) - 0.5, -0.5)
     axes.set_xlabel(what, fontsize=TITLE, color=LIGHT.ink)
     axes.set_title(title, fontsize=TITLE, color=LIGHT.ink, parse_math=False)

@@ -2,7 +2,6 @@
 
 from copy import deepcopy
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +11,7 @@ from made_networks import noise, small
 from torch import Tensor
 
 from alexnet.data.store.read import Store
+from alexnet.drawing import blank_figure
 from alexnet.errors import UsageError, UserError
 from alexnet.measure.accuracy import evaluate, wilson
 from alexnet.measure.run import Run
@@ -76,7 +76,7 @@ def test_scaling_and_swapping_are_those_of_the_weights_above() -> None:
     assert not torch.allclose(both, logits_of(network, x, "fc7:4*3", "fc7:4=1"))
 
 
-def test_an_answer_before_and_after(run: Run, picture: np.ndarray, tmp_path: Path) -> None:
+def test_an_answer_before_and_after(run: Run, picture: np.ndarray) -> None:
     weights = {name: tensor.clone() for name, tensor in run.network.state_dict().items()}
     found = intervene(run, picture, ["conv5:0-15=0", Edit("fc7", (3, 5), "<->")])
     records = torch.from_numpy(picture[None].copy())
@@ -91,12 +91,10 @@ def test_an_answer_before_and_after(run: Run, picture: np.ndarray, tmp_path: Pat
     torch.testing.assert_close(found.logit_change, (logits - plain)[0])
     assert [one["class"] for one in told["classes"]] == list(run.class_names)
     assert "after" in found.describe()
-    assert found.save(tmp_path / "i.png").stat().st_size > 1000
+    assert found.plot(ax=(figure := blank_figure(6, 4)).add_subplot()) is figure
 
 
-def test_the_errors_on_a_split_are_those_of_a_network_with_changed_weights(
-    run: Run, store: Store, tmp_path: Path
-) -> None:
+def test_the_errors_on_a_split_are_those_of_a_network_with_changed_weights(run: Run, store: Store) -> None:
     found = effect_on_split(run, store, "relu7:0-31=0")
     changed = deepcopy(run.network)
     with torch.no_grad():
@@ -115,7 +113,7 @@ def test_the_errors_on_a_split_are_those_of_a_network_with_changed_weights(
     assert tuple(told["all"]["after"]["interval"]) == wilson(found.after.counts.top1_errors, 60)
     assert sorted(one["class"] for one in told["classes"]) == sorted(run.class_names)
     assert "right pictures became wrong" in found.describe()
-    assert found.save(tmp_path / "e.png").stat().st_size > 1000
+    assert found.plot(ax=(figure := blank_figure(6, 4)).add_subplot()) is figure
 
 
 @pytest.mark.parametrize(
@@ -167,7 +165,7 @@ def test_each_point_is_an_evaluation_with_so_many_units_silent(run: Run, store: 
     assert (told["ranked_on"], told["pictures"]) == ("train", 60)
 
 
-def test_the_orders_are_those_of_means_by_hand(run: Run, store: Store, tmp_path: Path) -> None:
+def test_the_orders_are_those_of_means_by_hand(run: Run, store: Store) -> None:
     found = ablation_curve(run, store, "conv5", points=2)
     split = store.splits["train"]
     passed = run_forward(run.network, inputs_of(run.viewer, torch.from_numpy(split.pictures[:].copy())))
@@ -186,7 +184,7 @@ def test_the_orders_are_those_of_means_by_hand(run: Run, store: Store, tmp_path:
     assert torch.equal(again.orders["random"], found.orders["random"])
     assert not torch.equal(other.orders["random"], found.orders["random"])
     assert "largest effect first" in found.describe()
-    assert found.save(tmp_path / "a.png").stat().st_size > 1000
+    assert found.plot(ax=(figure := blank_figure(6, 4)).add_subplot()) is figure
 
 
 def test_layers_that_can_t_be_ablated(run: Run, store: Store) -> None:
