@@ -29,6 +29,19 @@ Form = Literal["safetensors", "torchvision", "onnx", "torch-export"]
 
 # ── looking inside ───────────────────────────────────────────────────────────────────────────────────────────────
 Method = Literal["deconvnet", "guided", "gradient"]
+AttributionMethod = Literal[
+    "gradient",
+    "input-x-gradient",
+    "integrated-gradients",
+    "smoothgrad",
+    "deconvnet",
+    "guided",
+    "grad-cam",
+    "grad-cam++",
+    "lrp",
+    "occlusion",
+    "rise",
+]
 NormRule = Literal["pass", "adjoint"]
 Overlap = Literal["add", "overwrite"]
 Normalisation = Literal["relative", "none", "unit"]

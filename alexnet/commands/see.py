@@ -23,6 +23,7 @@ from alexnet.report.results import Folder, identity
 from alexnet.see import charts, figures
 from alexnet.see.ablation import ablation_curve
 from alexnet.see.activation_statistics import measure_activations
+from alexnet.see.attribution import attribute
 from alexnet.see.contributions import contributions as split_answer
 from alexnet.see.correspondence import correspondence_of
 from alexnet.see.evolution import evolve
@@ -132,6 +133,32 @@ def occlusion(method: options.OcclusionOfPicture) -> None:
             best = run.top(store, unit.layer, unit.channel, split=method.split).patches[unit.channel]
             found = replace(found, best=tuple(best))
         claim.put(found.plot(), {"picture": picture, "precision": precision} | found.as_json())
+
+
+ATTRIBUTION_OPTIONS = (
+    "layer",
+    "steps",
+    "samples",
+    "noise",
+    "epsilon",
+    "gamma",
+    "size",
+    "stride",
+    "masks",
+    "cells",
+    "seed",
+)
+
+
+def attribution(method: options.AttributionOfPicture) -> None:
+    run, picture = opened(method), method.picture
+    given = {name: getattr(method, name) for name in ATTRIBUTION_OPTIONS if getattr(method, name) is not None}
+    with folder(method) as out:
+        target = None if method.true is None else run.class_number(method.true)
+        name = f"attribution-{method.method}-{Path(picture).stem}"
+        claim = out.claim(name, *identity(run, picture), [target, given])
+        found = attribute(run, picture, method.method, target=target, **given)
+        claim.put(found.plot(), {"picture": picture} | found.as_json())
 
 
 def parts(method: options.PartsOfPictures) -> None:
@@ -341,6 +368,7 @@ ACTIONS: dict[type, Callable[[Any], None]] = {
     options.InvarianceOfFeatures: invariance,
     options.FiltersOfLayers: filters,
     options.OcclusionOfPicture: occlusion,
+    options.AttributionOfPicture: attribution,
     options.PartsOfPictures: parts,
     options.ContributionsToAnswer: contributions,
     options.InterventionOnUnits: intervention,

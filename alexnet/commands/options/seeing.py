@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import OmitSubcommandPrefixes, Positional, arg, subcommand
 
-from alexnet.choices import AblationOrder, Control, Fill, Method, Normalisation, NormRule, Overlap, PrecisionChoice
+from alexnet.choices import (
+    AblationOrder,
+    AttributionMethod,
+    Control,
+    Fill,
+    Method,
+    Normalisation,
+    NormRule,
+    Overlap,
+    PrecisionChoice,
+)
 from alexnet.commands.options.common import (
     DeviceOption,
     PictureArgument,
@@ -205,6 +215,43 @@ class OcclusionOfPicture(OnDevice):
 
 
 @dataclass(frozen=True)
+class AttributionOfPicture(OnDevice):
+    """Show which pixels an answer rests on: Grad-CAM, integrated gradients, LRP, RISE and others.
+
+    Examples:
+        alexnet see attribution runs/photos cat.jpg
+        alexnet see attribution runs/photos cat.jpg --method integrated-gradients --true tabby --steps 100
+    """
+
+    picture: PictureArgument
+    method: Annotated[AttributionMethod, arg(help="How: see docs/seeing.md.")] = "grad-cam"
+    true: Annotated[str | None, option("CLASS", default="the most probable")] = None
+    """The class that is explained, by id or name."""
+    layer: Annotated[str | None, option("NAME", default="the last convolution's")] = None
+    """grad-cam, grad-cam++: row of the maps that are weighted."""
+    steps: Annotated[int | None, option("N", default="50")] = None
+    """integrated-gradients: points on the path from the mean picture."""
+    samples: Annotated[int | None, option("N", default="50")] = None
+    """smoothgrad: noisy copies."""
+    noise: Annotated[float | None, option("SHARE", default="0.15")] = None
+    """smoothgrad: σ of the noise, as a share of the picture's range."""
+    epsilon: Annotated[float | None, option("NUMBER", default="1e-6")] = None
+    """lrp: what the ε rule adds to the sums."""
+    gamma: Annotated[float | None, option("NUMBER", default="0.25")] = None
+    """lrp: how much more positive weights of convolutions count."""
+    size: Annotated[int | None, option("PIXELS", default="a seventh of the view")] = None
+    """occlusion: side of the square."""
+    stride: Annotated[int | None, option("PIXELS", default="a quarter of the square")] = None
+    """occlusion: how far it moves each time."""
+    masks: Annotated[int | None, option("N", default="1000")] = None
+    """rise: random masks."""
+    cells: Annotated[int | None, option("N", default="7")] = None
+    """rise: cells of a mask along each axis."""
+    seed: Annotated[int | None, option("N", default="0")] = None
+    """smoothgrad, rise: random seed."""
+
+
+@dataclass(frozen=True)
 class PartsOfPictures(OnDevice):
     """Mask the same part in several pictures: do the features change alike? ([Z] Table 1; lower is more alike).
 
@@ -316,6 +363,7 @@ METHODS: dict[str, type] = {
     "invariance": InvarianceOfFeatures,
     "filters": FiltersOfLayers,
     "occlusion": OcclusionOfPicture,
+    "attribution": AttributionOfPicture,
     "parts": PartsOfPictures,
     "contributions": ContributionsToAnswer,
     "intervene": InterventionOnUnits,
