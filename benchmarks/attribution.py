@@ -32,6 +32,7 @@ from alexnet.placement import DTYPES
 from alexnet.see.attribution import attribution_maps
 from peers import networks
 
+clock = time.perf_counter
 SIZE, MASKS, STEPS, SAMPLES = 224, 256, 50, 50
 AT_ONCE = (10, 25, 50)
 """Pictures at a time among which captum's best, and the loop's, is looked for."""
@@ -120,9 +121,9 @@ def fastest(act: Callable[[int], object]) -> int:
     seconds = {}
     act(AT_ONCE[0])
     for count in AT_ONCE:
-        start = time.perf_counter()
+        start = clock()
         act(count)
-        seconds[count] = time.perf_counter() - start
+        seconds[count] = clock() - start
     return min(seconds, key=lambda count: seconds[count])
 
 
@@ -144,7 +145,7 @@ def row(
     }
     if method != "lrp":  # captum's does not take rows that are called with the position of a batch
         acts["own"] = partial(on_own, x.to(dtype), targets, at_once)
-    times = race(acts, rounds)
+    times = race(acts, rounds, clock=clock)
     found = {name: compare(method, "s", times["ours"], times[name]) for name in acts if name != "ours"}
     precision = "fp32" if dtype == torch.float32 else "bf16"
     cells = [method, precision, str(pictures), number(1 / found["plain"].ours / pictures)]
@@ -158,9 +159,16 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--pictures", type=int, nargs="+", default=[1, 8])
     parser.add_argument("--precisions", nargs="+", choices=DTYPES, default=["fp32"])
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument(
+        "--cpu", action="store_true", help="seconds of the processor, on a machine that does other work"
+    )
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS)
     given = parser.parse_args()
     warnings.filterwarnings("ignore")
+    global clock
+    clock = time.process_time if given.cpu else time.perf_counter
+    torch.set_num_threads(given.threads)
     ours, plain = lively(build("alexnet")), networks.alexnet().eval()
     with torch.no_grad():
         for theirs, weight in zip(plain.parameters(), ours.parameters(), strict=True):

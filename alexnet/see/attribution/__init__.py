@@ -137,22 +137,24 @@ class Attribution(Result):
     remainder: float | None
 
     def plot(self, ax: Axes | None = None) -> Figure:
-        """The view, and the map laid over it in grey. The colours end where all but half a percent of the values do;
-        of signed maps, red speaks for the class and blue against it."""
+        """The view, and the map laid over it in grey. The colours' ends leave out half a percent of the
+        values; of signed maps, red speaks for the class and blue against it."""
         figure, axes = figure_grid(1, 2, 3.3, 3.5, ax)
         picture, laid = axes[0]
         layer = f" at {self.options['layer']}" if "layer" in self.options else ""
         show(picture, self.view, f"{shortened(self.class_name, 30)}\nprobability {self.probability:.3f}")
-        title = f"{self.method}{layer}" + ("" if self.remainder is None else f"\nnot shared out: {self.remainder:.2g}")
+        title = f"{self.method}{layer}" + ("" if self.remainder is None else f"\nremainder {self.remainder:.2g}")
         grey = self.view.mean(axis=2)
         laid.imshow(grey, cmap="gray", vmin=0, vmax=255)
-        largest = float(np.quantile(np.abs(self.map), 1 - SATURATED)) or float(np.abs(self.map).max())
         signed = ATTRIBUTIONS[self.method].signed
-        colours = {"cmap": "RdBu_r", "vmin": -largest} if signed else {"cmap": "inferno", "vmin": 0.0}
-        image = laid.imshow(self.map, vmax=largest, alpha=0.65, **colours)
+        low, high = np.quantile(np.abs(self.map) if signed else self.map, (SATURATED, 1 - SATURATED)).tolist()
+        high = high if high > low else float(np.abs(self.map).max())
+        image = laid.imshow(
+            self.map, "RdBu_r" if signed else "inferno", vmin=-high if signed else low, vmax=high, alpha=0.65
+        )
         laid.set_axis_off()
         laid.set_title(title, fontsize=TITLE, color=LIGHT.ink)
-        bar = figure.colorbar(image, cax=laid.inset_axes((1.03, 0, 0.05, 1)), extend="both" if signed else "max")
+        bar = figure.colorbar(image, cax=laid.inset_axes((1.03, 0, 0.05, 1)), extend="both")
         bar.set_label(ATTRIBUTIONS[self.method].scale, fontsize=TITLE - 1, color=LIGHT.ink)
         bar.ax.tick_params(labelsize=7.5, colors=LIGHT.ink)
         return figure
