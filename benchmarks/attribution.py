@@ -14,6 +14,7 @@ import time
 import warnings
 from collections.abc import Callable
 from functools import partial
+from statistics import median
 
 import captum
 import torch
@@ -26,7 +27,6 @@ from alexnet import text
 from alexnet.bench.timing import compare, number, race
 from alexnet.data.preprocessing import Preprocessing
 from alexnet.measure.viewer import ViewAverager
-from alexnet.nets.layers import ResponseNorm
 from alexnet.nets.network import Network, build
 from alexnet.placement import DTYPES
 from alexnet.see.attribution import attribution_maps
@@ -108,11 +108,12 @@ def ruled(net: nn.Module) -> nn.Module:
     """The rules that captum's LRP needs to be given before every call, as ours has them."""
     for module in net.modules():
         if isinstance(module, nn.Conv2d):
-            module.rule = GammaRule()
-        elif isinstance(module, nn.Flatten | nn.ZeroPad2d | nn.Linear | nn.MaxPool2d):
-            module.rule = EpsilonRule()
-        elif isinstance(module, nn.LocalResponseNorm | ResponseNorm | nn.Dropout):
-            module.rule = IdentityRule()
+            rule = GammaRule()
+        elif isinstance(module, nn.LocalResponseNorm | nn.Dropout):
+            rule = IdentityRule()
+        else:
+            rule = None if isinstance(module, nn.ReLU) else EpsilonRule()
+        object.__setattr__(module, "rule", rule)
     return net
 
 
@@ -128,7 +129,7 @@ def fastest(act: Callable[[int], object]) -> int:
 
 
 def row(
-    method: str, ours: Network, plain: nn.Module, dtype: torch.dtype, pictures: int, rounds: int
+    method: str, ours: Network, plain: nn.Sequential, dtype: torch.dtype, pictures: int, rounds: int
 ) -> tuple[str, ...]:
     """One line of the table: seconds a picture, medians, and captum's over ours."""
     mean = torch.full((3, SIZE, SIZE), 120.0)
@@ -146,11 +147,11 @@ def row(
     if method != "lrp":  # captum's does not take rows that are called with the position of a batch
         acts["own"] = partial(on_own, x.to(dtype), targets, at_once)
     times = race(acts, rounds, clock=clock)
-    found = {name: compare(method, "s", times["ours"], times[name]) for name in acts if name != "ours"}
     precision = "fp32" if dtype == torch.float32 else "bf16"
-    cells = [method, precision, str(pictures), number(1 / found["plain"].ours / pictures)]
-    for one in found.values():
-        cells += [number(1 / one.peer / pictures), number(one.ratio)]
+    cells = [method, precision, str(pictures), number(median(times["ours"]) / pictures)]
+    for name in list(acts)[1:]:
+        ratio = compare(method, "s", times["ours"], times[name]).ratio
+        cells += [number(median(times[name]) / pictures), number(ratio)]
     return (*cells, *[""] * (len(HEAD) - 1 - len(cells)), str(at_once or ""))
 
 

@@ -138,6 +138,18 @@ def test_occlusion(see: Callable, picture: Path, store: Store) -> None:
     assert np.array(content["probability"]).shape == (4, 4)
 
 
+def test_attribution(see: Callable, picture: Path) -> None:
+    code, files, _ = see("attribution", picture)
+    assert code == 0
+    told = content_of(files)
+    assert (told["method"], told["options"]) == ("grad-cam", {"layer": "relu5"})
+    assert np.array(told["map"]).shape == (32, 32)
+    code, files, _ = see("attribution", picture, "--method", "integrated-gradients", "--true", "angle2", "--steps", "9")
+    told = content_of(files)
+    assert (told["class"], told["options"]) == ("angle2", {"steps": 9})
+    assert abs(told["remainder"]) < 1
+
+
 def test_parts(see: Callable, picture: Path, tmp_path: Path) -> None:
     points = {f"{n}.png": {"left": [20 + n, 30], "right": [60, 30 + n]} for n in range(3)}
     for name in points:
@@ -195,6 +207,9 @@ def test_ablation(see: Callable, store: Store) -> None:
         ("occlusion", ["PICTURE", "--size", "40"], 1, "the square of 40 pixels is larger than the picture"),
         ("occlusion", ["PICTURE", "--true", "zebra"], 2, "there is no class 'zebra'. The run's classes are: angle0"),
         ("occlusion", ["PICTURE", "--channel", "3"], 2, "--layer and --channel name the watched map together"),
+        ("attribution", ["PICTURE", "--layer", "fc7"], 1, "grad-cam needs a layer with maps, and fc7 has none"),
+        ("attribution", ["PICTURE", "--method", "lrp", "--steps", "9"], 2, "lrp takes no steps; its options: epsilon"),
+        ("attribution", ["PICTURE", "--true", "zebra"], 2, "there is no class 'zebra'"),
         ("top", ["STORE", "--shard", "3/2"], 2, "--shard 3/2: I/N is expected"),
         ("top", ["STORE", "--split", "test"], 1, "no pictures in a split 'test'"),
         ("evolution", ["STORE", "--epochs", "3"], 1, "no snapshot of epoch 3; there are: 1, 2, 5"),

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
-from alexnet.nets.layers import WeightedLayer
+from alexnet.nets.layers import WeightedLayer, adjoint
 from alexnet.nets.network import Network
 
 BATCH = 32
@@ -35,7 +35,7 @@ class Step:
     weights; a step without is one row or several that one kernel computes."""
 
     name: str
-    module: WeightedLayer | None
+    module: nn.Module | None
     entering: Tensor
     leaving: Tensor
 
@@ -52,12 +52,12 @@ class Tape:
         index = first
         while index < len(network.order):
             module = network.get_submodule(network.order[index])
-            weighted = module if isinstance(module, WeightedLayer) else None
+            weighted = isinstance(module, WeightedLayer)
             # Gradients are recorded inside a step only, so no weight's gradient is ever computed.
-            x = x.detach().requires_grad_(weighted is None)
-            with torch.set_grad_enabled(weighted is None):
+            x = x.detach().requires_grad_(not weighted)
+            with torch.set_grad_enabled(not weighted):
                 leaving, index = network.advance(network.order, index, x, stops=(stop,))
-            self.steps.append(Step(network.order[index - 1], weighted, x, leaving))
+            self.steps.append(Step(network.order[index - 1], module if weighted else None, x, leaving))
             x = leaving
 
     def __getitem__(self, name: str) -> Tensor:
@@ -74,7 +74,7 @@ class Tape:
             if step.module is None:
                 (signal,) = torch.autograd.grad(step.leaving, step.entering, signal)
             else:
-                signal = step.module.adjoint(signal, step.entering)
+                signal = adjoint(step.module, signal, step.entering)
         return signal
 
 
@@ -89,7 +89,7 @@ class Front:
 
     def __init__(self, network: Network) -> None:
         module = network.get_submodule(network.order[0])
-        self.module = module if isinstance(module, WeightedLayer) else None
+        self.module: nn.Module | None = module if isinstance(module, WeightedLayer) else None
         self.steps = 0 if self.module is None else 1
 
     def up(self, x: Float[Tensor, "N 3 S S"]) -> Tensor:
@@ -97,7 +97,7 @@ class Front:
 
     def down(self, signal: Tensor, x: Float[Tensor, "N 3 S S"]) -> Float[Tensor, "N 3 S S"]:
         """The adjoint."""
-        return signal if self.module is None else self.module.adjoint(signal.to(x.dtype), x)
+        return signal if self.module is None else adjoint(self.module, signal.to(x.dtype), x)
 
 
 def hats(places: Float[Tensor, "S"], count: int) -> Float[Tensor, "S count"]:
