@@ -154,10 +154,9 @@ def attribution(method: options.AttributionOfPicture) -> None:
     run, picture = opened(method), method.picture
     given = {name: getattr(method, name) for name in ATTRIBUTION_OPTIONS if getattr(method, name) is not None}
     with folder(method) as out:
-        target = None if method.true is None else run.class_number(method.true)
         name = f"attribution-{method.method}-{Path(picture).stem}"
-        claim = out.claim(name, *identity(run, picture), [target, given])
-        found = attribute(run, picture, method.method, target=target, **given)
+        claim = out.claim(name, *identity(run, picture), [method.true, given])
+        found = attribute(run, picture, method.method, target=method.true, **given)
         claim.put(found.plot(), {"picture": picture} | found.as_json())
 
 

@@ -392,7 +392,7 @@ def test_a_picture_of_a_run(run: Run, store: Any) -> None:
         ("rise", {"masks": 0}, "masks 0: it must be above 0"),
         ("lrp", {"gamma": -1.0}, "gamma -1.0: it must be at least 0"),
         ("occlusion", {"size": 40}, "the square of 40 pixels is larger than the picture"),
-        ("gradient", {"target": 9}, "there is no class number 9: there are 0 … 3"),
+        ("gradient", {"target": 9}, "there is no class 9. The run's classes are: angle0"),
     ],
 )
 def test_what_is_refused(run: Run, store: Any, method: Any, options: dict[str, Any], message: str) -> None:
@@ -419,6 +419,6 @@ def test_missing_weights_are_named(make: Callable[..., Run], store: Any) -> None
         attribution_maps(run.viewer, noise(1, 32), torch.tensor([0]), "rise")
 
 
-def test_errors_are_of_usage() -> None:
-    with pytest.raises(UsageError):
+def test_a_target_that_there_is_not() -> None:
+    with pytest.raises(UsageError, match="there is no class number 5: there are 0 … 4"):
         attribution_maps(viewer_of(small("toy")), noise(1, 32), torch.tensor([5]), "gradient")

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float, Float32, Int, UInt8
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
@@ -136,10 +135,10 @@ class Attribution(Result):
     options: dict[str, Any]
     remainder: float | None
 
-    def plot(self, ax: Axes | None = None) -> Figure:
+    def draw(self) -> Figure:
         """The view, and the map laid over it in grey. The colours' ends leave out half a percent of the
         values; of signed maps, red speaks for the class and blue against it."""
-        figure, axes = figure_grid(1, 2, 3.3, 3.5, ax)
+        figure, axes = figure_grid(1, 2, 3.3, 3.5)
         picture, laid = axes[0]
         layer = f" at {self.options['layer']}" if "layer" in self.options else ""
         show(picture, self.view, f"{shortened(self.class_name, 30)}\nprobability {self.probability:.3f}")
@@ -171,13 +170,14 @@ def attribute(
     picture: Any,
     method: AttributionMethod = "grad-cam",
     *,
-    target: int | None = None,
+    target: str | int | None = None,
     layer: str | None = None,
     **options: Any,
 ) -> Attribution:
     """What a run's answer for a picture rests on, computed as the run computes.
 
-    `picture`: of any kind that `Run.predict` takes; `target`: the class (default: the most probable one); `layer`: of
+    `picture`: of any kind that `Run.predict` takes; `target`: the class, by name, id or number (default: the most
+    probable one); `layer`: of
     Grad-CAM and Grad-CAM++ (default: the last convolution's output past its non-linearity). Raises UserError as
     `attribution_maps` does, and if no pixel has a part in the answer.
     """
@@ -190,7 +190,7 @@ def attribute(
     with viewer.network.copies.in_use():
         logits = viewer.network(inputs)
     probabilities = viewer.network.probabilities(logits)[0]
-    number = int(probabilities.argmax()) if target is None else target
+    number = int(probabilities.argmax()) if target is None else run.class_number(target)
     found = _attributed(viewer, inputs, torch.tensor([number]), method, layered | options)
     pixels, name = found.maps[0].float().cpu().numpy(), run.class_names[number]
     if not pixels.any():
