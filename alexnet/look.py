@@ -23,19 +23,22 @@ from matplotlib.figure import Figure
 
 from alexnet.choices import Method, NormRule, Overlap
 from alexnet.data.batches import Progress
-from alexnet.data.store.read import Store
+from alexnet.data.store.read import Store, StoreSplit
 from alexnet.drawing import Result, figure_grid, png_of, show
 from alexnet.html import data_uri
 from alexnet.measure import run as measured
 from alexnet.measure.evaluation import check_size, split_of
-from alexnet.measure.pictures import Picture
+from alexnet.measure.pictures import Picture, name_of
 from alexnet.measure.predict import Prediction
 from alexnet.report.text import describe_prediction
 from alexnet.see import figures
+from alexnet.see.ablation import POINTS, AblationCurve, ablation_curve
+from alexnet.see.contributions import Contributions, contributions
 from alexnet.see.deconvnet import Projections, project
 from alexnet.see.diagnosis import Filters
 from alexnet.see.display import maps_mosaic
 from alexnet.see.forward_pass import ForwardPass, centre_views, inputs_of, records_of, run_forward
+from alexnet.see.interventions import Edits, Intervention, intervene
 from alexnet.see.occlusion import Occlusion, Square, occlusion_map
 from alexnet.see.patches import UnitPatch, patches_of, projection_of
 from alexnet.see.top import find_top
@@ -62,7 +65,7 @@ class Run(measured.Run):
 
     def look(self, picture: Picture) -> "Look":
         """The network looking at a picture, of any kind that `predict` takes. Raises as `predict` does."""
-        return Look(self, records_of(self, [picture]))
+        return Look(self, name_of(picture, 0), records_of(self, [picture]))
 
     def filters(self) -> "FiltersOfRun":
         """The filters of the first layer and the second layer's linear patterns ([Z] Fig. 6). Raises UserError if the
@@ -83,7 +86,7 @@ class Run(measured.Run):
         """The nine pictures of a split that excite a unit of `layer` most (or each of several), each with what the unit
         saw of it and its projection ([Z] Fig. 2). Raises UserError for records of another size, a layer or a unit that
         there is not."""
-        store = store if isinstance(store, Store) else Store.open(fspath(store))
+        store = _store(store)
         check_size(self.folder, store)
         units = [unit] if isinstance(unit, int) else list(unit)
         for one in units:
@@ -92,8 +95,18 @@ class Run(measured.Run):
         strongest = find_top(viewer, pictures, [layer], progress=progress)
         return TopPatches(layer, patches_of(viewer, pictures, strongest, layer, units, method=method, norms=norms))
 
+    def ablation(
+        self, store: Store | str | PathLike[str], layer: str, *, split: str = "val", points: int = POINTS, seed: int = 0
+    ) -> AblationCurve:
+        """The accuracy on a split as more and more units of a layer are silenced: see `see.ablation`."""
+        return ablation_curve(self, _store(store), layer, split=split, points=points, seed=seed)
+
 
 load = Run.open
+
+
+def _store(store: Store | str | PathLike[str]) -> Store:
+    return store if isinstance(store, Store) else Store.open(fspath(store))
 
 
 def _exact(run: measured.Run) -> Any:
@@ -103,10 +116,12 @@ def _exact(run: measured.Run) -> Any:
 
 @dataclass(frozen=True, eq=False)
 class Look:
-    """A run looking at one picture, whose `record` is uint8 (1, R, R, 3), R the side of the run's records. Every method
-    gives a `Result`. Raises UserError for layers and units that there are not or that can't be computed."""
+    """A run looking at one picture, its file `name`, its `record` uint8 (1, R, R, 3), R the side of the run's records.
+    Every method gives a `Result`. Raises UserError for layers and units that there are not or that can't be computed.
+    """
 
     run: Run
+    name: str
     record: np.ndarray = field(repr=False)
 
     @property
@@ -165,6 +180,18 @@ class Look:
         found = occlusion_map(self.run.viewer, record[0], label, square=square, watched=watched, progress=progress)
         projection = projection_of(_exact(self.run), record, found.watched)
         return OccludedPicture(self.view, found, projection, self.run.class_names, tuple(best))
+
+    def contributions(
+        self, true: str | None = None, *, against: str | None = None, store: StoreSplit | None = None
+    ) -> Contributions:
+        """What units and maps add to the logit of a class (default: the most probable), or to its difference from
+        another's: see `see.contributions`."""
+        found = contributions(self.run, self.record[0], target=true, against=against, store=store)
+        return replace(found, picture=self.name)
+
+    def intervene(self, edits: Edits) -> Intervention:
+        """The answer with units silenced, scaled or swapped, as in "conv5:139=0": see `see.interventions`."""
+        return replace(intervene(self.run, self.record[0], edits), picture=self.name)
 
 
 # ── what they give ───────────────────────────────────────────────────────────────────────────────────────────────
