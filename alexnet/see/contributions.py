@@ -82,8 +82,8 @@ class Contributions(Result):
     """A picture's logit of the class `target`, or by how much it exceeds that of `against`, as sums.
 
     `layers`: the split over each layer, the uppermost first; `paths`: what the strongest units of the first layer add,
-    split over the second one, by unit; `patches`: the strongest patches of the maps that the paths lead to, if a store
-    was given; `view` uint8 (S, S, 3): the picture as the network sees it.
+    split over the second one, by unit; `patches`: the strongest patches of the second layer's strongest maps (of the
+    only layer's), if a store was given; `view` uint8 (S, S, 3): the picture as the network sees it.
     """
 
     picture: str
@@ -101,6 +101,7 @@ class Contributions(Result):
 
     @property
     def what(self) -> str:
+        """What the answer is called."""
         return "logit" if self.against is None else "difference of logits"
 
     @property
@@ -140,22 +141,19 @@ class Contributions(Result):
 
     def plot(self, ax: Axes | None = None) -> Figure:
         """The picture, where on the lowest maps the answer comes from, the strongest units of each layer; below, the
-        maps that the strongest units are made of, and those maps' strongest patches."""
-        shown = _both_ends([*self.paths])
-        best = {unit: _best(self.paths[unit]) for unit in shown}
-        if not best:
-            best = {channel: channel for channel in _both_ends([*self.patches])}
-        columns = max(2 + len(self.layers), len(best))
-        figure, axes = figure_grid(1 + bool(shown) + bool(self.patches), columns, 2.3, 2.5, ax=ax)
+        maps that the strongest units are made of, and the strongest patches of the strongest maps."""
+        units, channels, lower = _both_ends([*self.paths]), _both_ends([*self.patches]), self.layers[:2][-1]
+        columns = max(2 + len(self.layers), len(units), len(channels))
+        figure, axes = figure_grid(1 + bool(units) + bool(channels), columns, 2.3, 2.5, ax=ax)
         show(axes[0, 0], self.view, f"{shortened(self.layers[0].of, 30)}\n{self.what} {self.answer:+.2f}")
         _draw_where(figure, axes[0, 1], self.layers[-1])
         for panel, one in zip(axes[0, 2:], self.layers, strict=False):
             _draw_bars(panel, one, f"{one.layer}: {float(one.by_map.sum()):+.2f}\nremainder {_number(one.remainder)}")
-        for place, path in zip(axes[min(1, len(axes) - 1)], map(self.paths.__getitem__, shown), strict=False):
-            _draw_bars(place, path, f"{path.of}: {path.total:+.2f}\nthrough {path.layer}", 3)
-        for place, channel in zip(axes[-1], best.values(), strict=False):
-            if patches := self.patches.get(channel):
-                show(place, patch_tiles(patches)[1], f"{patches[0].unit.layer} · {channel}")
+        for panel, path in zip(axes[1 if units else 0], map(self.paths.__getitem__, units), strict=False):
+            _draw_bars(panel, path, f"{path.of}: {path.total:+.2f}\nthrough {path.layer}", 3)
+        for panel, channel in zip(axes[-1], channels, strict=False):
+            title = f"{lower.layer} · {channel}: {float(lower.by_map[channel]):+.2f}"
+            show(panel, patch_tiles(self.patches[channel])[1], title)
         return figure
 
 
@@ -177,8 +175,8 @@ def contributions(
     `target`: the class whose logit is split (default: the most probable); `against`: another, whose logit is taken off;
     `layers`: rows with weights (default: what the last one reads, as fc7, and the last convolution); `strongest`: units
     of each sign of the first that are followed to the second; `store`: pictures in which the strongest patches of the
-    maps that these lead to are looked for. Logits are those before any temperature. Raises UserError for rows without
-    weights, that there are not or that can't be computed; UsageError for the last row or an unknown class.
+    second layer's strongest maps are looked for. Logits are those before any temperature. Raises UserError for rows
+    that there are not, without weights, or that can't be computed; UsageError for the last row or an unknown class.
     """
     network, records = run.network, records_of(run, picture)
     network.check_computable(network.last)
@@ -205,10 +203,9 @@ def contributions(
         paths = dict(zip(units, some, strict=True))
     patches: dict[int, list[UnitPatch]] = {}
     if store is not None:
-        watched = names[min(1, len(names) - 1)]  # where the paths lead, or the only layer
-        chosen = dict.fromkeys(map(_best, paths.values())) or found[0].strongest(strongest)
-        top = find_top(run.viewer, store, [watched], progress=progress)
-        patches = patches_of(run.viewer, store, top, watched, list(chosen))
+        lower = found[:2][-1]  # where the paths lead, or the only layer
+        top = find_top(run.viewer, store, [lower.layer], progress=progress)
+        patches = patches_of(run.viewer, store, top, lower.layer, lower.strongest(strongest))
     view, shown = centre_views(records, run.inputs.size)[0], None if second is None else run.class_names[second]
     return Contributions(name_of(picture, 0), view, run.class_names[first], shown, tuple(found), paths, patches)
 
@@ -277,11 +274,6 @@ def _one_map_each(slopes: Float[Tensor, "1 C ..."], units: Sequence[int]) -> Flo
 # ── drawing and telling ──────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _best(path: Contribution) -> int:
-    """The map that a path leads to: the one that adds most in the unit's own direction."""
-    return int((path.by_map * (1 if path.total >= 0 else -1)).argmax())
-
-
 def _in_words(path: Contribution, most: int = 3) -> str:
     chosen = path.by_map.abs().argsort(descending=True, stable=True)[:most].tolist()
     return ", ".join(f"{channel} {path.by_map[channel]:+.3f}" for channel in chosen)
@@ -307,13 +299,14 @@ def _draw_bars(axes: Axes, one: Contribution, title: str, most: int = STRONGEST)
     axes.invert_yaxis()
     axes.axvline(0, color=LIGHT.ink, linewidth=0.8)
     axes.tick_params(labelsize=7.5)
+    axes.locator_params(axis="x", nbins=4)
     axes.set_xlabel("added to the logit", fontsize=TITLE - 1.5, color=LIGHT.ink)
     axes.set_title(title, fontsize=TITLE, color=LIGHT.ink, parse_math=False)
 
 
 def _draw_where(figure: Figure, axes: Axes, one: Contribution) -> None:
     """What each position of a layer's maps adds, all maps together."""
-    if one.added.ndim != 3:
+    if one.added[0].numel() == 1:  # a map of one position, or none
         return
     summed = one.added.sum(dim=0).numpy()
     most = float(np.abs(summed).max()) or 1.0

@@ -146,9 +146,7 @@ def test_a_last_layer_that_reads_maps_directly() -> None:
 
 def test_with_a_store_the_maps_on_the_paths_are_shown(run: Run, store: Store, picture: np.ndarray) -> None:
     found = contributions(run, picture, store=store.splits["val"], strongest=2)
-    assert found.patches
-    best = {int((path.by_map * np.sign(path.total)).argmax()) for path in found.paths.values()}
-    assert set(found.patches) == best
+    assert list(found.patches) == found.layers[1].strongest(2)
     assert {patch.unit.layer for some in found.patches.values() for patch in some} == {"conv5"}
     told = found.as_json()
     assert told["layers"][0]["remainder"] == pytest.approx(0, abs=1e-4)
