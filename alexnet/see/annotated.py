@@ -142,6 +142,16 @@ def annotated_voc(run: Run, folder: Path | str) -> AnnotatedPictures:
     return AnnotatedPictures(files, read)
 
 
+def record_of(run: Run, file: Path) -> UInt8[np.ndarray, "S S 3"]:
+    """The picture as a record of the run, as its file has it: annotations are in its pixels, whatever EXIF says of the
+    orientation. Raises Undecodable."""
+    return _record(run, str(file), read_picture(str(file), str(file), MOST_FILE_BYTES))
+
+
+def _record(run: Run, name: str, data: bytes) -> UInt8[np.ndarray, "S S 3"]:
+    return make_record(data, name, exif=False, size=run.inputs.side, resample=run.predictor.resample).pixels
+
+
 def _view(
     run: Run, file: Path, masks_hw: Mapping[str, np.ndarray], boxes_hw: Mapping[str, Sequence[Region]]
 ) -> AnnotatedView:
@@ -149,8 +159,6 @@ def _view(
     side, size, name = run.inputs.side, run.inputs.size, str(file)
     data = read_picture(name, name, MOST_FILE_BYTES)
     width, height = picture_size(data, name)
-    # As the file has it: annotations are in its pixels, whatever EXIF says of its orientation.
-    record = make_record(data, name, exif=False, size=side, resample=run.predictor.resample).pixels
     masks, boxes = {}, {}
     middles = np.arange(size) + 0.5
     columns, rows = from_crop(np.stack([middles, middles], axis=1), width, height, side, size).T.astype(int)
@@ -167,7 +175,7 @@ def _view(
         if inside := tuple(box for box in placed if box[0] < box[2] and box[1] < box[3]):
             masks[part], boxes[part] = mask_of(inside, size), inside
     largest = max((part for part in masks if "/" not in part), key=lambda part: masks[part].sum(), default="")
-    return AnnotatedView(name, largest, record, masks, boxes)
+    return AnnotatedView(name, largest, _record(run, name, data), masks, boxes)
 
 
 def region_in_view(box: Region, width: int, height: int, side: int, size: int) -> Region:
