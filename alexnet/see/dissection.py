@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from alexnet.data.batches import StepProgress
@@ -118,7 +119,7 @@ class Dissection(Result):
             axes.barh(places + 0.4 * (number - 0.5), counts, 0.4, color=colour, label=name)
         axes.set_yticks(places, [shortened(part, 28) for part in parts], parse_math=False)
         axes.set_ylim(max(1, len(parts)) - 0.4, -0.6)
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel(f"units that detect it (IoU above {LEAST_IOU:g})", fontsize=TITLE, color=LIGHT.ink)
         axes.set_title(self.summary.replace("; ", "\n"), fontsize=TITLE, color=LIGHT.ink)
         literal_legend(axes, loc="lower right", fontsize=8.5)
@@ -160,12 +161,11 @@ def dissect(
         for number, viewer in enumerate(viewers):
             for view, maps_uhh in zip(views, _maps(viewer, records, layer), strict=True):
                 exceeds_uc = (matrix @ maps_uhh @ matrix.T).flatten(1).sub_(thresholds[number][:, None]).gt_(0)
-                masks_pc = np.array([*view.masks.values(), np.ones_like(view.record[:size, :size, 0])], np.float32)
-                pixels_pu = (
-                    (exceeds_uc @ torch.from_numpy(masks_pc).to(exceeds_uc.device).flatten(1).T).T.double().cpu()
-                )
-                active[number] += pixels_pu[-1]
-                for part, pixels_u in zip(view.masks, pixels_pu, strict=False):
+                masks = np.array([*view.masks.values(), np.ones((size, size), bool)])  # the last one for all pixels
+                masks_pc = torch.from_numpy(masks).flatten(1).to(exceeds_uc)
+                *by_part, everywhere = (exceeds_uc @ masks_pc.T).T.double().cpu()
+                active[number] += everywhere
+                for part, pixels_u in zip(view.masks, by_part, strict=True):
                     overlaps[number][part] = overlaps[number].get(part, 0.0) + pixels_u
         if progress:
             progress("overlaps", start + len(views), len(pictures))
