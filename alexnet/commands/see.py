@@ -23,9 +23,11 @@ from alexnet.report.results import Folder, identity
 from alexnet.see import charts, figures
 from alexnet.see.ablation import ablation_curve
 from alexnet.see.activation_statistics import measure_activations
+from alexnet.see.annotated import open_annotated
 from alexnet.see.attribution import attribute
 from alexnet.see.contributions import contributions as split_answer
 from alexnet.see.correspondence import correspondence_of
+from alexnet.see.dissection import dissect
 from alexnet.see.evolution import evolve
 from alexnet.see.forward_pass import inputs_of, records_of
 from alexnet.see.interventions import edits_in, effect_on_split, intervene
@@ -33,6 +35,7 @@ from alexnet.see.invariance import UNITS, invariance_of
 from alexnet.see.keypoints import in_view, read_keypoints, region_in_view
 from alexnet.see.occlusion import Square
 from alexnet.see.patches import UnitPatch, patches_of
+from alexnet.see.representation import compare_representations
 from alexnet.see.top import Strongest, Top, find_top, merge, pass_over
 from alexnet.see.units import Unit, evenly_spread, layers_in, numbers_in
 from alexnet.terminal import progress, say
@@ -359,6 +362,46 @@ def filters(method: options.FiltersOfLayers) -> None:
         claim.put(figures.filters_figure(named), content)
 
 
+# ── representations ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def dissection(method: options.DissectionOfUnits) -> None:
+    run = opened(method)
+    pictures = open_annotated(run, method.pictures, method.split)
+    pictures = pictures if method.most is None else pictures.some(method.most)
+    with folder(method) as out, progress("pictures") as report:
+        made_of = [method.layer, method.seed]
+        claim = out.claim(f"dissect-{method.layer}", *identity(run, *map(str, pictures.files)), made_of)
+        found = dissect(run, pictures, method.layer, seed=method.seed, progress=report)
+        claim.put(found.plot(), found.as_json())
+        print(found.describe())
+
+
+def comparison(method: options.ComparisonOfRuns) -> None:
+    (run, store), other = opened_with_store(method), Run.open(method.other, device=method.device, precision="fp32")
+    layers = layers_in(run.network, method.layers)
+    with folder(method) as out, progress("pictures") as report:
+        made_of = [store.fingerprint, method.split, method.most, layers]
+        claim = out.claim("compare", identity(run), identity(other), made_of)
+        found = compare_representations(
+            run, other, store, layers, split=method.split, most=method.most, progress=report
+        )
+        claim.put(found.plot(), found.as_json())
+        print(found.describe())
+
+
+def map_of_pictures(method: options.MapOfPictures) -> None:
+    from alexnet.features.picture_map import picture_map  # scikit-learn, which no other method needs
+
+    run, store = opened_with_store(method)
+    with folder(method) as out, progress("pictures") as report:
+        about, how = pass_over(run, store, method.split), [method.layer, method.most, method.thumbnails, method.seed]
+        claim = out.claim(f"map-{method.method}", about, how)
+        given = {"most": method.most, "seed": method.seed, "progress": report}
+        found = picture_map(run, store, method.split, method.layer, method.method, **given)
+        claim.put(found.plot(thumbnails=method.thumbnails), found.as_json())
+
+
 ACTIONS: dict[type, Callable[[Any], None]] = {
     options.Project: project,
     options.TopNine: top,
@@ -372,4 +415,7 @@ ACTIONS: dict[type, Callable[[Any], None]] = {
     options.ContributionsToAnswer: contributions,
     options.InterventionOnUnits: intervention,
     options.AblationOfLayer: ablation,
+    options.DissectionOfUnits: dissection,
+    options.ComparisonOfRuns: comparison,
+    options.MapOfPictures: map_of_pictures,
 }

@@ -35,7 +35,7 @@ COMPONENTS = 50
 FEWEST = 5
 PERPLEXITY = 30.0
 NEIGHBOURS = 15
-THUMBNAIL = 32
+THUMBNAIL = 48
 CANVAS = 1600
 """Pixels of the side of a map of thumbnails."""
 STYLES = tuple(product("o^sDv", CLASS_COLOURS))
@@ -76,9 +76,8 @@ class PictureMap(Result):
         axes.set_xticks([])
         axes.set_yticks([])
         of = "" if self.method == "pca" else f" of {COMPONENTS} principal components"
-        title = (
-            f"{len(self.labels):,} pictures by {self.layer}: {self.method}{of}, {self.explained:.0%} of the variance"
-        )
+        how = f"{self.method}{of} ({self.explained:.0%} of the variance)"
+        title = f"{len(self.labels):,} pictures by {self.layer}: {how}"
         axes.set_title(title, fontsize=TITLE, color=LIGHT.ink)
         shown = np.unique(self.labels).tolist()
         if len(self.class_names) <= len(STYLES):
@@ -94,7 +93,7 @@ class PictureMap(Result):
         for label in np.unique(self.labels).tolist():
             marker, colour = STYLES[label % len(STYLES)]
             x, y = self.positions[self.labels == label].T
-            axes.plot(x, y, marker, color=colour, markersize=3.2, alpha=0.8, markeredgewidth=0)
+            axes.plot(x, y, marker, color=colour, markersize=4.5, alpha=0.8, markeredgewidth=0)
 
     def _draw_thumbnails(self, axes: Axes) -> None:
         low, high = self.positions.min(axis=0), self.positions.max(axis=0)

@@ -14,6 +14,7 @@ from alexnet.see.contributions import Contribution, Contributions, contributions
 from alexnet.see.correspondence import Correspondence, correspondence_of
 from alexnet.see.deconvnet import RULES, Projections, Rules, descend, project
 from alexnet.see.diagnosis import Filters, diagnose, linear_pattern
+from alexnet.see.dissection import Dissection, dissect
 from alexnet.see.evolution import Evolution, evolve
 from alexnet.see.forward_pass import ForwardPass, inputs_of, records_of, run_forward
 from alexnet.see.interventions import Edit, Intervention, SplitEffect, effect_on_split, intervene
@@ -21,6 +22,7 @@ from alexnet.see.invariance import Invariance, invariance_of
 from alexnet.see.keypoints import read_keypoints
 from alexnet.see.occlusion import Occluder, Occlusion, Square, occlusion_map
 from alexnet.see.patches import UnitPatch, patches_of
+from alexnet.see.representation import Representations, compare_representations
 from alexnet.see.top import Strongest, Top, find_top, merge
 from alexnet.see.units import Unit, box_of, feature_row, strongest_units
 
@@ -32,6 +34,7 @@ __all__ = [
     "Contribution",
     "Contributions",
     "Correspondence",
+    "Dissection",
     "Edit",
     "Evolution",
     "Filters",
@@ -41,6 +44,7 @@ __all__ = [
     "Occluder",
     "Occlusion",
     "Projections",
+    "Representations",
     "Rules",
     "SplitEffect",
     "Square",
@@ -50,10 +54,12 @@ __all__ = [
     "UnitPatch",
     "ablation_curve",
     "box_of",
+    "compare_representations",
     "contributions",
     "correspondence_of",
     "descend",
     "diagnose",
+    "dissect",
     "effect_on_split",
     "evolve",
     "feature_row",

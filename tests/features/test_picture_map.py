@@ -26,7 +26,7 @@ def test_pca_is_the_projection_on_the_singular_vectors(run: Run, store: Store, b
     assert np.allclose(np.abs(by_pca.positions), np.abs(left[:, :2] * singular[:2]), rtol=1e-3, atol=1e-3)
     assert by_pca.explained == pytest.approx((singular[:2] ** 2).sum() / (singular**2).sum(), rel=1e-4)
     assert by_pca.keys[1] == store.splits["val"].keys[2]
-    assert by_pca.thumbnails.shape == (40, 32, 32, 3)
+    assert by_pca.thumbnails.shape == (40, 48, 48, 3)
 
 
 def test_tsne_keeps_neighbours(run: Run, store: Store) -> None:

@@ -10,6 +10,7 @@ from PIL import Image
 
 from alexnet import cli
 from alexnet.commands.options.seeing import METHODS
+from alexnet.data import synthetic
 from alexnet.data.store.read import Store
 from alexnet.measure.run import Run
 
@@ -247,3 +248,32 @@ def test_every_method_s_help_has_an_example(method: str, capsys: pytest.CaptureF
     assert f"alexnet see {method} " in told
     assert "(default: None)" not in told
     assert "(default: )" not in told
+
+
+def test_dissect(see: Callable, tmp_path: Path) -> None:
+    folder = synthetic.write(tmp_path / "set", train_per_class=1, val_per_class=1, side=48)
+    code, files, told = see("dissect", folder, "--layer", "conv2", "--most", "6")
+    assert code == 0
+    assert [file.name for file in files] == ["dissect-conv2.png", "dissect-conv2.json"]
+    content = content_of(files)
+    assert (content["pictures"], len(content["units"])) == (6, 32)
+    assert "with random weights" in told
+    code, _, told = see("dissect", tmp_path)
+    assert (code, "holds no pictures with known parts" in told) == (1, True)
+
+
+def test_compare(see: Callable, run: Run, store: Store) -> None:
+    code, files, told = see("compare", run.path, store.path, "--layers", "conv1,fc7", "--most", "12")
+    assert code == 0
+    content = content_of(files)
+    assert content["cka"][0][0] == pytest.approx(1)
+    assert (content["layers"], content["pictures"]) == (["conv1", "fc7"], 12)
+    assert "linear CKA, unbiased" in told
+
+
+@pytest.mark.parametrize("thumbnails", [(), ("--thumbnails",)])
+def test_map(see: Callable, store: Store, thumbnails: tuple[str, ...]) -> None:
+    code, files, _ = see("map", store.path, "--method", "pca", "--most", "12", *thumbnails)
+    assert code == 0
+    assert files[0].name == "map-pca.png"
+    assert len(content_of(files)["pictures"]) == 12

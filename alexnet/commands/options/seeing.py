@@ -13,6 +13,7 @@ from alexnet.choices import (
     AblationOrder,
     AttributionMethod,
     Control,
+    Embedding,
     Fill,
     Method,
     Normalisation,
@@ -28,6 +29,7 @@ from alexnet.commands.options.common import (
     StoreArgument,
     option,
 )
+from alexnet.files.schema import Range
 
 MethodOption = Annotated[Method, arg(help="How to go back through ReLUs and norms: see docs/seeing.md.")]
 NormOption = Annotated[
@@ -355,6 +357,72 @@ class AblationOfLayer(OnDevice):
     """Precision of the computation; auto: that of the training."""
 
 
+@dataclass(frozen=True)
+class DissectionOfUnits(OnDevice):
+    """Find out which units look where which objects and parts are: network dissection (Bau et al. 2017).
+
+    PICTURES is a folder of the built-in set, of Oxford's pets, or with annotations in Pascal VOC's form. A network of
+    the same table with random weights stands beside the run's.
+
+    Examples:
+        alexnet see dissect runs/photos pictures --layer conv5
+        alexnet see dissect runs/photos VOC2007 --layer relu5 --most 500
+    """
+
+    pictures: Annotated[Positional[Path], arg(metavar="PICTURES")]
+    """Folder of pictures with known objects or parts."""
+    layer: Annotated[str, arg(metavar="NAME")] = "conv5"
+    """Which row of the network; it must have maps."""
+    split: Annotated[str, arg(metavar="NAME")] = "val"
+    """Split of the built-in set: train or val."""
+    most: Annotated[int | None, option("N", default="all")] = None
+    """How many pictures at most, evenly spread."""
+    seed: Annotated[int, arg(metavar="N")] = 0
+    """Random seed of the control's weights."""
+
+
+@dataclass(frozen=True)
+class ComparisonOfRuns(OnDevice):
+    """Compare how two runs represent the same pictures, layer by layer: linear CKA (Kornblith et al. 2019).
+
+    Examples:
+        alexnet see compare runs/photos runs/other photos.store
+        alexnet see compare runs/alexnet runs/zfnet photos.store --layers conv1-conv5,fc7 --most 1000
+    """
+
+    other: Annotated[Positional[Path], arg(metavar="OTHER")]
+    """Another run folder."""
+    store: StoreArgument
+    layers: Annotated[str, option("NAMES", default="all that have weights")] = ""
+    """Which rows of both networks, as in conv1-conv5,fc7."""
+    split: SplitOption = "val"
+    most: Annotated[int, arg(metavar="N"), Range(4, 10_000)] = 500
+    """How many pictures at most, evenly spread over the split."""
+
+
+@dataclass(frozen=True)
+class MapOfPictures(OnDevice):
+    """Draw a map of pictures on which those lie close together that the network finds alike.
+
+    Examples:
+        alexnet see map runs/photos photos.store
+        alexnet see map runs/photos photos.store --layer pool5 --method pca --thumbnails
+    """
+
+    store: StoreArgument
+    layer: Annotated[str | None, option("NAME", default="the last hidden one")] = None
+    """Which layer: a row by name, or a layer by number."""
+    method: Embedding = "t-sne"
+    """Principal components; or t-SNE or UMAP (needs `pip install 'alexnet[umap]'`) of the first 50 of them."""
+    split: SplitOption = "val"
+    most: Annotated[int, arg(metavar="N"), Range(5, 100_000)] = 2000
+    """How many pictures at most, evenly spread over the split."""
+    thumbnails: bool = False
+    """Show the pictures themselves, small, instead of points."""
+    seed: Annotated[int, arg(metavar="N")] = 0
+    """Random seed of the layout."""
+
+
 METHODS: dict[str, type] = {
     "project": Project,
     "top": TopNine,
@@ -368,6 +436,9 @@ METHODS: dict[str, type] = {
     "contributions": ContributionsToAnswer,
     "intervene": InterventionOnUnits,
     "ablation": AblationOfLayer,
+    "dissect": DissectionOfUnits,
+    "compare": ComparisonOfRuns,
+    "map": MapOfPictures,
 }
 
 
