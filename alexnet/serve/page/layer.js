@@ -109,7 +109,8 @@ function sorted({ maps, strongest, active }, order) {
 function cell(run, layer, unit) {
   const column = Math.floor((unit * layer.columns) / layer.maps);
   const dead = layer.dead?.includes(unit);
-  const known = (layer.known && !dead) || (layer.name === run.network.layers[0].name && layer.kernel); // by its kernel
+  const kernel = layer.name === run.network.layers[0].name && layer.kernel; // which it is known by
+  const known = kernel || (layer.known && !dead);
   const name = layer.classes?.[unit];
   const active = layer.active ? `, active on ${percent(layer.active[unit], 0)}` : "";
   const path = `layer/${layer.name}/unit/${unit}`;
