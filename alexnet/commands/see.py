@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from alexnet.commands.options import seeing as options
+from alexnet.data.store import layout
 from alexnet.data.store.read import Store
 from alexnet.data.store.shards import Shard
 from alexnet.errors import UsageError
@@ -36,6 +37,7 @@ from alexnet.see.keypoints import in_view, read_keypoints, region_in_view
 from alexnet.see.occlusion import Square
 from alexnet.see.patches import UnitPatch, patches_of
 from alexnet.see.representation import compare_representations
+from alexnet.see.score import Scores, score
 from alexnet.see.top import Strongest, Top, find_top, merge, pass_over
 from alexnet.see.units import Unit, evenly_spread, layers_in, numbers_in
 from alexnet.terminal import progress, say
@@ -234,6 +236,32 @@ def intervention(method: options.InterventionOnUnits) -> None:
         print(found.describe())
 
 
+def score_attributions(method: options.ScoreOfAttributions) -> None:
+    """Methods that an earlier run of the same command finished are taken from its JSON file."""
+    run = Run.open(method.run_folder, device=method.device, precision=method.precision)
+    is_store = (method.source / layout.DESCRIPTION).is_file()
+    source = Store.open(method.source) if is_store else open_annotated(run, method.source, method.split)
+    of = source.fingerprint if isinstance(source, Store) else [str(file.resolve()) for file in source.files]
+    with folder(method) as out, progress("pictures") as report:
+        settings = [method.metrics, method.pictures, method.again, method.split, method.seed, run.placement.precision]
+        claim = out.claim("score", *identity(run), of, settings)
+        found = score(
+            run,
+            source,
+            methods=method.methods,
+            metrics=method.metrics,
+            pictures=method.pictures,
+            again=method.again,
+            split=method.split,
+            seed=method.seed,
+            earlier=Scores.load(claim.path(".json")) if claim.path(".json").exists() else None,
+            finished=lambda found: claim.put(None, found.as_json()),
+            progress=report,
+        )
+        claim.put(found.plot(), found.as_json())
+        print(found.in_words())
+
+
 # ── networks ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -418,4 +446,5 @@ ACTIONS: dict[type, Callable[[Any], None]] = {
     options.DissectionOfUnits: dissection,
     options.ComparisonOfRuns: comparison,
     options.MapOfPictures: map_of_pictures,
+    options.ScoreOfAttributions: score_attributions,
 }

@@ -63,7 +63,8 @@ class Claim:
     def path(self, end: str) -> Path:
         """The file of the claim with this end, listed as written."""
         path = self.folder.path / f"{self.stem}{end}"
-        self.folder.written.append(path)
+        if path not in self.folder.written:
+            self.folder.written.append(path)
         return path
 
 

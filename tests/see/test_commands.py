@@ -199,6 +199,23 @@ def test_ablation(see: Callable, store: Store) -> None:
     assert "silenced in relu5" in words
 
 
+def test_score(see: Callable, store: Store, tmp_path: Path) -> None:
+    options = [store.path, "--pictures", "4", "--metrics", "deletion", "road", "--methods"]
+    code, files, words = see("score", *options, "gradient")
+    assert code == 0
+    assert [file.name for file in files] == ["score.json", "score.png"]
+    first = content_of(files)["methods"]["gradient"]
+    assert len(first["values"]["road"]) == 4
+    assert "gradient by deletion" in words
+    _, files, words = see("score", *options, "random", "gradient")
+    methods = content_of(files)["methods"]
+    assert list(methods) == ["gradient", "random"]
+    assert methods["gradient"] == first, "what is finished is not measured again"
+    _, files, words = see("score", store.path, "--pictures", "2", "--methods", "centre")
+    assert "Left out, since a store does not say where objects are: pointing and energy." in words
+    assert [file.name[:6] for file in files] == ["score-", "score-"]
+
+
 @pytest.mark.parametrize(
     ("method", "options", "code", "message"),
     [
@@ -215,6 +232,7 @@ def test_ablation(see: Callable, store: Store) -> None:
         ("top", ["STORE", "--split", "test"], 1, "no pictures in a split 'test'"),
         ("evolution", ["STORE", "--epochs", "3"], 1, "no snapshot of epoch 3; there are: 1, 2, 5"),
         ("invariance", ["PICTURE", "--true", "angle0", "angle1"], 2, "2 classes for 1 pictures"),
+        ("score", ["STORE", "--methods", "magic"], 2, "there is no method 'magic'. There are: gradient, "),
         ("parts", ["absent.json"], 1, "absent.json: no such file or folder"),
         ("contributions", ["PICTURE", "--layers", "fc8"], 2, "fc8: the last layer gives the answer itself"),
         (

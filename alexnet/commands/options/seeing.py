@@ -423,6 +423,36 @@ class MapOfPictures(OnDevice):
     """Random seed of the layout."""
 
 
+@dataclass(frozen=True)
+class ScoreOfAttributions(OnDevice):
+    """Measure whether attribution maps are true: deletion, insertion, ROAD, pointing game, energy, randomised weights.
+
+    Every method beside two controls, a random map and a blob at the centre, with 95 % intervals over the pictures.
+    Where objects are known, name the folder: of the built-in set, of Oxford's pets or of Pascal VOC. The maps explain
+    the most probable class. If interrupted, rerun the same command: methods that are finished are in the JSON file.
+
+    Examples:
+        alexnet see score runs/photos photos.store --pictures 50
+        alexnet see score runs/demo demo/pictures --methods gradient grad-cam random centre --metrics deletion pointing
+    """
+
+    source: Annotated[Positional[Path], arg(metavar="STORE_OR_FOLDER")]
+    """A prepared store, or a folder of annotated pictures."""
+    methods: Annotated[tuple[str, ...], option("NAME ...", default="all, and both controls")] = ()
+    """Which methods and controls (random, centre)."""
+    metrics: Annotated[tuple[str, ...], option("NAME ...", default="all that are possible")] = ()
+    """Which metrics."""
+    pictures: Annotated[int, arg(metavar="N")] = 200
+    """How many pictures at most, evenly spread."""
+    again: Annotated[int, arg(metavar="N")] = 16
+    """Of how many of these maps are made again, for randomisation and stability: ten times the work of a map."""
+    split: SplitOption = "val"
+    seed: Annotated[int, arg(metavar="N")] = 0
+    """Random seed of the controls, of the random weights and of what is filled in."""
+    precision: Literal["auto", "fp32"] = "auto"
+    """Precision of the answers to changed pictures; auto: that of the training. Maps are made in fp32."""
+
+
 METHODS: dict[str, type] = {
     "project": Project,
     "top": TopNine,
@@ -439,6 +469,7 @@ METHODS: dict[str, type] = {
     "dissect": DissectionOfUnits,
     "compare": ComparisonOfRuns,
     "map": MapOfPictures,
+    "score": ScoreOfAttributions,
 }
 
 
