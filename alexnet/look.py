@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from alexnet.choices import Method, NormRule, Overlap
+from alexnet.choices import AttributionMethod, Method, NormRule, Overlap
 from alexnet.data.batches import Progress
 from alexnet.data.store.read import Store, StoreSplit
 from alexnet.drawing import Result, figure_grid, png_of, show
@@ -33,6 +33,7 @@ from alexnet.measure.predict import Prediction
 from alexnet.report.text import describe_prediction
 from alexnet.see import figures
 from alexnet.see.ablation import POINTS, AblationCurve, ablation_curve
+from alexnet.see.attribution import Attribution, attribute
 from alexnet.see.contributions import Contributions, contributions
 from alexnet.see.deconvnet import Projections, project
 from alexnet.see.diagnosis import Filters
@@ -180,6 +181,12 @@ class Look:
         found = occlusion_map(self.run.viewer, record[0], label, square=square, watched=watched, progress=progress)
         projection = projection_of(_exact(self.run), record, found.watched)
         return OccludedPicture(self.view, found, projection, self.run.class_names, tuple(best))
+
+    def attribution(
+        self, method: AttributionMethod = "grad-cam", true: str | None = None, **options: Any
+    ) -> Attribution:
+        """Which pixels the logit of a class (default: the most probable) rests on: see `see.attribution`."""
+        return attribute(self.run, self.record[0], method, target=true, **options)
 
     def contributions(
         self, true: str | None = None, *, against: str | None = None, store: StoreSplit | None = None

@@ -52,7 +52,12 @@ def test_every_answer_draws_and_saves_itself(opened: alexnet.Run, look: Look, st
     top = opened.top(store, "conv2", unit=[1, 3])
     assert list(top.patches) == [1, 3]
     answers = [look.maps("conv2"), look.project("conv2", best=2), look.occlusion(), top, opened.filters()]
-    answers += [look.contributions(), look.intervene("conv2:1=0"), opened.ablation(store, "conv2", points=2)]
+    answers += [
+        look.attribution("grad-cam"),
+        look.contributions(),
+        look.intervene("conv2:1=0"),
+        opened.ablation(store, "conv2", points=2),
+    ]
     axes = Figure().subplots(1, len(answers))
     for answer, ax in zip(answers, axes, strict=True):
         assert isinstance(answer, Result)
