@@ -31,7 +31,7 @@ from alexnet.nets.network import Network
 from alexnet.nets.table import Activation, BatchNorm, Conv, Local, Norm, SpatialNorm, Weighted
 from alexnet.see.deconvnet import RULES, row_index, step_down
 from alexnet.see.figures import patch_tiles
-from alexnet.see.forward_pass import ForwardPass, centre_views, inputs_of, records_of, run_forward
+from alexnet.see.forward_pass import ForwardPass, centre_views, inputs_of, record_of, run_forward
 from alexnet.see.local import MapPatch
 from alexnet.see.patches import UnitPatch, patches_of
 from alexnet.see.top import find_top
@@ -178,7 +178,7 @@ def contributions(
     second layer's strongest maps are looked for. Logits are those before any temperature. Raises UserError for rows
     that there are not, without weights, or that can't be computed; UsageError for the last row or an unknown class.
     """
-    network, records = run.network, records_of(run, picture)
+    network, records = run.network, record_of(run, picture)
     network.check_computable(network.last)
     readers = {name: reader_of(network, name) for name in layers or usual_layers(network)}
     names = sorted(readers, key=lambda name: -readers[name])

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from alexnet.data.preprocessing import Records
 from alexnet.data.views import views_of
+from alexnet.errors import UsageError
 from alexnet.isolation import isolated
 from alexnet.measure.pictures import name_of, numbered, picture_list
 from alexnet.measure.run import Run
@@ -96,3 +97,11 @@ def records_of(run: Run, pictures: Any) -> np.ndarray:
     several = picture_list(pictures)
     name = numbered if len(several) > 1 else lambda name, _: name
     return np.stack([run.predictor.record(one, name(name_of(one, n), n)).pixels for n, one in enumerate(several)])
+
+
+def record_of(run: Run, picture: Any) -> np.ndarray:
+    """One picture as a record, uint8 (1, S, S, 3). Raises UsageError for several, else as `records_of`."""
+    records = records_of(run, picture)
+    if len(records) != 1:
+        raise UsageError(f"{len(records)} pictures are given; give one.")
+    return records

@@ -46,7 +46,7 @@ from alexnet.measure.pictures import Picture, name_of
 from alexnet.measure.run import Run
 from alexnet.measure.viewer import ViewAverager
 from alexnet.nets.network import Network
-from alexnet.see.forward_pass import inputs_of, records_of
+from alexnet.see.forward_pass import inputs_of, record_of
 from alexnet.see.units import numbers_in
 from alexnet.text import table
 
@@ -211,9 +211,9 @@ class Intervention(Result):
 def intervene(run: Run, picture: Picture, edits: Edits) -> Intervention:
     """The answer for a picture (centre view) as it is, and with `edits` made: "conv5:139=0" silences map 139 of conv5,
     "fc7:3*2" doubles unit 3, "fc7:12<->40" swaps two; several are made in their order. The run computes as it was
-    opened. Raises as `edits_in`, and Undecodable if the picture can't be read."""
+    opened. Raises as `edits_in` and `record_of`."""
     network, made = run.network, edits_in(run.network, edits)
-    inputs = inputs_of(run.viewer, torch.from_numpy(records_of(run, picture)))
+    inputs = inputs_of(run.viewer, torch.from_numpy(record_of(run, picture)))
     with network.copies.in_use():
         logits = [edited_logits(network, inputs, some)[:1].cpu() for some in ((), made)]
     before, after = (network.probabilities(one)[0] for one in logits)

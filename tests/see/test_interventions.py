@@ -133,6 +133,8 @@ def test_edits_that_make_no_sense(
 ) -> None:
     with pytest.raises(kind, match=message.replace("*", r"\*")):
         intervene(run, picture, words)
+    with pytest.raises(UsageError, match="2 pictures are given; give one"):
+        intervene(run, [picture, picture], "conv5:0=0")
     with pytest.raises(UsageError, match="no edit is named; give at least one"):
         intervene(run, picture, [])
 
