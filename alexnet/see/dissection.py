@@ -160,13 +160,16 @@ def dissect(
             areas |= {part: areas.get(part, 0.0) + float(mask.sum()) for part, mask in view.masks.items()}
         for number, viewer in enumerate(viewers):
             for view, maps_uhh in zip(views, _maps(viewer, records, layer), strict=True):
-                exceeds_uc = (matrix @ maps_uhh @ matrix.T).flatten(1).sub_(thresholds[number][:, None]).gt_(0)
+                # Only these units A have pixels above their threshold: interpolated, no map exceeds its maximum.
+                some = (maps_uhh.amax(dim=(1, 2)) > thresholds[number]).nonzero()[:, 0]
+                heights_ac = (matrix @ maps_uhh[some] @ matrix.T).flatten(1)
+                exceeds_ac = heights_ac.sub_(thresholds[number][some, None]).gt_(0)
                 masks = np.array([*view.masks.values(), np.ones((size, size), bool)])  # the last one for all pixels
-                masks_pc = torch.from_numpy(masks).flatten(1).to(exceeds_uc)
-                *by_part, everywhere = (exceeds_uc @ masks_pc.T).T.double().cpu()
-                active[number] += everywhere
-                for part, pixels_u in zip(view.masks, by_part, strict=True):
-                    overlaps[number][part] = overlaps[number].get(part, 0.0) + pixels_u
+                masks_pc = torch.from_numpy(masks).flatten(1).to(exceeds_ac)
+                *by_part, everywhere = (exceeds_ac @ masks_pc.T).T.double().cpu()
+                active[number][some.cpu()] += everywhere
+                for part, pixels_a in zip(view.masks, by_part, strict=True):
+                    overlaps[number].setdefault(part, torch.zeros_like(active[number]))[some.cpu()] += pixels_a
         if progress:
             progress("overlaps", start + len(views), len(pictures))
     if not areas:
