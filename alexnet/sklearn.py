@@ -33,6 +33,7 @@ from alexnet.isolation import isolated
 from alexnet.measure.pictures import picture_list, refuse_set
 from alexnet.measure.run import Run, check_views
 from alexnet.nets import zoo
+from alexnet.nets.table import Table
 from alexnet.runs.folder import RunFolder
 from alexnet.runs.pretrained import run_folder
 from alexnet.terminal import progress, say
@@ -71,8 +72,9 @@ class Classifier(ClassifierMixin, BaseEstimator):
     `X` is whatever `pictures.picture_list` takes: a list of file names, an array uint8 (N, H, W, 3), a series …
 
     net, width, input_size, recipe, epochs, batch, learning_rate, patience, mirror, start_from, freeze, frozen_features,
-    head, device, precision, threads: as of `alexnet train` (None: what the recipe says; `start_from`: a run folder,
-    whose network is taken unless `net` names one). size: side of the records in pixels (None: 8/7 of the network's
+    head, device, precision, threads: as of `alexnet train` (None: what the recipe says; `net`: or a table of your
+    own, as `alexnet.nets.table_file.read_table` gives; `start_from`: a run folder, whose network is taken unless `net`
+    names one). size: side of the records in pixels (None: 8/7 of the network's
     input, as 256 for 224; or as the run started from). class_weight: None, "balanced" or {label: weight}, factors of
     each picture's loss. views: 1, 5, 9 or 10, averaged in predictions. random_state: of weights, order, crops, noise
     and dropout, and of which pictures are held out; an int, a RandomState, or None for other ones at each fit. verbose:
@@ -82,7 +84,7 @@ class Classifier(ClassifierMixin, BaseEstimator):
     Fitted: `classes_` (K,), the labels in the order of the outputs; `run_`, the `alexnet.Run`.
     """
 
-    net: str | None = None
+    net: str | Table | None = None
     _: KW_ONLY
     width: float = 1.0
     epochs: int | None = None
@@ -168,7 +170,8 @@ class Classifier(ClassifierMixin, BaseEstimator):
             given["learning_rate"] = self.rate
         same = {name: given[name] for name in get_type_hints(TrainOptions) if name in given}
         start_from = None if self.start_from is None else run_folder(self.start_from)
-        options = TrainOptions(**same | {"start_from": start_from, "seed": self._seed()})
+        own = {"net": None, "table": self.net} if isinstance(self.net, Table) else {}
+        options = TrainOptions(**same | own | {"start_from": start_from, "seed": self._seed()})
         check_options(options)
         return options
 
@@ -176,9 +179,9 @@ class Classifier(ClassifierMixin, BaseEstimator):
         """The parameters as plain Python values. Raises InvalidParameter for one of the wrong type."""
         found = {}
         for name, kind in get_type_hints(Classifier.__init__).items():
-            if name in ("random_state", "class_weight", "return"):
+            value = getattr(self, name, None)
+            if name in ("random_state", "class_weight", "return") or isinstance(value, Table):
                 continue
-            value = getattr(self, name)
             plain = value.item() if isinstance(value, np.generic) else value
             plain = os.fspath(plain) if isinstance(plain, PathLike) else plain
             try:
@@ -214,7 +217,8 @@ class Classifier(ClassifierMixin, BaseEstimator):
             return int(self.size)
         if self.start_from is not None:
             return RunFolder.open(run_folder(self.start_from)).inputs.side
-        return round((self.input_size or zoo.find(self.net or "alexnet").input_size) * RECORD_SHARE)
+        table = self.net if isinstance(self.net, Table) else zoo.find(self.net or "alexnet")
+        return round((self.input_size or table.input_size) * RECORD_SHARE)
 
     # ── predicting ───────────────────────────────────────────────────────────────────────────────────────────────
 

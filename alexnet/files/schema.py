@@ -122,14 +122,16 @@ def check(value: Any, kind: Any, where: Path | str, remedy: str) -> Any:
     return value
 
 
-def from_json(value: Any, kind: Any, where: Path | str, remedy: str, *, strict: bool = False) -> Any:
+def from_json(
+    value: Any, kind: Any, where: Path | str, remedy: str, *, strict: bool = False, by_hand: bool = False
+) -> Any:
     """What parsed JSON describes: a dataclass, a TypedDict or any other type `kind` whose annotations say what it is.
 
     Known are int (up to ±2**53), float (finite; whole numbers too), str, bool, Path, None, Any, dict, list, Literal,
     unions, list[X], tuple[X, ...], tuple[X, Y], dict[K, X], and Annotated[X, test, ...] with functions that say whether
     a value will do. Fields with defaults may be absent. Unknown keys are ignored (a TypedDict keeps them); at the top
-    they are refused if `strict`. Raises UserError that names `where`, the path of keys and the `remedy`; so does a
-    ValueError of a dataclass's `__post_init__`.
+    they are refused if `strict`. Raises UserError that names `where`, the path of keys and the `remedy`, and calls it
+    damaged unless people write it `by_hand`; so does a ValueError of a dataclass's `__post_init__`.
     """
     try:
         if strict and isinstance(value, dict):
@@ -139,7 +141,7 @@ def from_json(value: Any, kind: Any, where: Path | str, remedy: str, *, strict: 
         return _read(value, kind)
     except _Wrong as wrong:
         path = wrong.path.removeprefix(".") or "it"
-        raise UserError(f"{where}: damaged, {path} {wrong.fault}. {remedy}") from None
+        raise UserError(f"{where}: {'' if by_hand else 'damaged, '}{path} {wrong.fault}. {remedy}") from None
 
 
 def to_json(value: Any) -> Any:

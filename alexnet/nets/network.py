@@ -108,6 +108,11 @@ class Network(nn.Module):
         self.layers: tuple[Layer, ...] = trace(table, self.input_size) if layers is None else layers
         self.missing_layers: tuple[str, ...] = ()
         """Layers without weights (`alexnet import` of files that lack them); later layers can't be computed."""
+        self.last = table.rows[-1].name
+        """The row that computes in float32 at least: in bf16, distinct logits could become equal."""
+        self.copies = WorkingCopies()
+        self.order: tuple[str, ...] = ()
+        """Names of the submodules in the order in which `forward` applies them."""
         for layer in self.layers:
             if hasattr(self, layer.row.name):
                 raise UserError(f"{table.name}: no layer can be called {layer.row.name!r}; a network has that already.")
@@ -116,11 +121,7 @@ class Network(nn.Module):
             self.add_module(exchange_before(row), exchange)
         names = [*(layer.row.name for layer in self.layers), END]
         steps = [step for name in names for step in (exchange_before(name), name)]
-        self.order: tuple[str, ...] = tuple(step for step in steps if step in self._modules)
-        """Names of the submodules in the order in which `forward` applies them."""
-        self.last = table.rows[-1].name
-        """The row that computes in float32 at least: in bf16, distinct logits could become equal."""
-        self.copies = WorkingCopies()
+        self.order = tuple(step for step in steps if step in self._modules)
 
     def forward(self, x: Float[Tensor, "B 3 S S"], position: Position | None = None) -> Float[Tensor, "B K"]:
         """Logits. `position`: where the batch stands in a training run; dropout masks are functions of it."""

@@ -8,14 +8,13 @@ import numpy as np
 from alexnet.data.store.read import Store
 from alexnet.errors import UsageError
 from alexnet.files.schema import check_ranges
-from alexnet.nets import zoo
 from alexnet.nets.network import Network
 from alexnet.nets.table import BatchNorm, Table, named_rows
 from alexnet.runs.folder import RunFolder
 from alexnet.text import counted, option_name
 from alexnet.train.options import TrainOptions
 from alexnet.train.recipes import Recipe, describe, find
-from alexnet.train.warm_start import layers_with_weights
+from alexnet.train.warm_start import layers_with_weights, table_of
 
 FEW_UPDATES, SMALL_BATCH = 10, 16
 OWN_PICTURES = ("folder", "table", "zip")
@@ -76,7 +75,7 @@ def checked_recipe(options: TrainOptions) -> Recipe:
 def check_options(options: TrainOptions) -> Table:
     """The network to train. Raises UsageError for options that are wrong for any store, so that this can be checked
     before pictures are prepared for hours."""
-    return zoo.find(checked_recipe(options).net)
+    return table_of(checked_recipe(options), options)
 
 
 def large_batch_notes(network: Network, recipe: Recipe, options: TrainOptions) -> list[str]:
@@ -120,8 +119,8 @@ def with_decided_defaults(options: TrainOptions, store: Store, folder: Path, *, 
 
 
 def _freezes_first(options: TrainOptions) -> bool:
-    source = None if options.net else options.start_from
-    table = RunFolder.open(source).table if source else zoo.find(recipe_of(options).net)
+    source = None if options.net or options.table else options.start_from
+    table = RunFolder.open(source).table if source else table_of(recipe_of(options), options)
     weighted = layers_with_weights(table)
     return weighted[0] in named_rows("freeze", options.freeze, weighted, weighted)
 

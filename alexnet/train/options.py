@@ -3,7 +3,7 @@ runs read them from here. Plain values: nothing here imports torch."""
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import arg
 
@@ -20,6 +20,12 @@ from alexnet.choices import (
 )
 from alexnet.files.schema import Range
 
+if TYPE_CHECKING:
+    from alexnet.nets.table import Table
+
+    TableOption = Path | Table  # Python may hand over the table itself; a run records it as its network, not as a file
+else:
+    TableOption = Path
 LAUNCH_OPTIONS = ("columns", "hybrid", "wire", "gradients", "timeout")
 """Options of how processes work together. A resumed run does not keep them: they belong to its torchrun command."""
 
@@ -87,6 +93,9 @@ class TrainOptions(SharedOptions):
     """Mirror half of the pictures. Default: yes."""
     cutout: Annotated[int, Range()] = 0
     """Side in pixels of a square set to the mean in each training picture; 0: none."""
+    table: "TableOption | None" = None
+    """A network of your own in place of --net: a TOML file with its rows (`alexnet nets NAME --toml` prints one). The
+    last row gets as many units as there are classes."""
     start_from: Path | None = None
     """Run folder whose weights to start from. The last layer is new, unless --take names it."""
     take: str = ""

@@ -14,6 +14,7 @@ from alexnet.data.store.read import Store
 from alexnet.errors import UsageError, UserError
 from alexnet.files.schema import from_json, reading_errors
 from alexnet.isolation import use_threads
+from alexnet.nets.table import with_classes, with_width
 from alexnet.parallel.grid import ProcessGrid
 from alexnet.parallel.team import ALONE, Team
 from alexnet.placement import find_device
@@ -33,7 +34,7 @@ from alexnet.train.state import (
     set_threads,
     start_in,
 )
-from alexnet.train.warm_start import freeze, initial_network
+from alexnet.train.warm_start import freeze, table_of, with_initial_weights
 
 
 def resume_run(
@@ -59,7 +60,7 @@ def resume_run(
         if notes or (folder / "model.safetensors").exists():
             raise UserError(f"{folder}: no undamaged checkpoint to resume from. Start a new run, --from {folder}.")
         # Killed before its first checkpoint: start from the initial weights. They don't fit if config.json was edited.
-        state.network.fill(initial_network(store, recipe, options).state_dict(), folder / "config.json")
+        with_initial_weights(state.network, store, recipe, options)
         return state, [*notes, *remarks, "no checkpoint was saved yet: starting from the beginning"], 0
     log_bytes = restored(state, tensors, about).log_bytes
     _check_epochs(state)
@@ -147,10 +148,17 @@ def recorded_options(run: RunFolder, given: TrainOptions) -> TrainOptions:
     recorded = from_json(run.value("options"), TrainOptions, where, REMEDY, strict=True)
     for name, default in vars(TrainOptions()).items():
         asked, kept = getattr(given, name), getattr(recorded, name)
-        if name not in ("epochs", *LAUNCH_OPTIONS) and asked not in (default, kept):
+        if name not in ("epochs", "table", *LAUNCH_OPTIONS) and asked not in (default, kept):
             raise UsageError(
                 f"{option_name(name)} {asked}: the run in {run.path} was started with {kept}. "
                 "--resume keeps the run's own options: leave this one out, or start a new run."
+            )
+    if given.table is not None:
+        table = with_classes(table_of(checked_recipe(recorded), given), run.table.classes)
+        if with_width(table, recorded.width) != run.table:
+            raise UsageError(
+                f"--table: the run in {run.path} was started with another one. "
+                "--resume keeps the run's own network: leave this out, or start a new run."
             )
     epochs = recorded.epochs if given.epochs is None else given.epochs
     return replace(recorded, epochs=epochs, **{name: getattr(given, name) for name in LAUNCH_OPTIONS})

@@ -236,7 +236,8 @@ def start_run(
         "kernels": kernels.available(device),
     }
     disk = _check_disk(folder, network, recipe.epochs, snapshots=options.snapshots)
-    config = config_of(store, network, recipe, options, machine) | {"starts": [start_in(team, 0, threads)]}
+    recorded = replace(options, table=None)  # which is the config's network
+    config = config_of(store, network, recipe, recorded, machine) | {"starts": [start_in(team, 0, threads)]}
     with faults_named(folder):
         folder.mkdir(parents=True, exist_ok=True)
     claim()
@@ -256,7 +257,7 @@ def start_run(
         *few_updates(store, recipe.batch),
         *grid_note(team, threads),
     ]
-    return make_state(run, store, network, inputs, options), notes
+    return make_state(run, store, network, inputs, recorded), notes
 
 
 def _check_disk(folder: Path, network: Network, epochs: int, *, snapshots: bool) -> str:

@@ -7,12 +7,28 @@ import torch
 from alexnet.data.preprocessing import Preprocessing
 from alexnet.data.store.read import Store
 from alexnet.errors import UsageError, UserError
-from alexnet.nets.network import Network, build
-from alexnet.nets.table import BatchNorm, Table, Weighted, named_rows
+from alexnet.isolation import isolated
+from alexnet.nets.init import initialise
+from alexnet.nets.network import Network
+from alexnet.nets.table import BatchNorm, Table, Weighted, named_rows, with_classes, with_width
+from alexnet.nets.table_file import read_table
 from alexnet.nets.zoo import find as find_net
 from alexnet.runs.folder import RunFolder
 from alexnet.train.options import TrainOptions
 from alexnet.train.recipes import Recipe
+
+
+def table_of(recipe: Recipe, options: TrainOptions) -> Table:
+    """The network to train, before its width and classes are set: a table of one's own, or the zoo's. Raises UserError
+    for a file that holds none, UsageError where `net` names another or a linear head keeps the layers of its source."""
+    if options.table is None:
+        return find_net(recipe.net)
+    where = options.table.name if isinstance(options.table, Table) else options.table
+    if options.net is not None:
+        raise UsageError(f"--table {where}: it takes the place of --net {options.net}. Leave one out.")
+    if options.head == "linear":
+        raise UsageError(f"--table {where}: --head linear keeps the layers of the run it builds on. Leave one out.")
+    return options.table if isinstance(options.table, Table) else read_table(options.table)
 
 
 def initial_network(store: Store, recipe: Recipe, options: TrainOptions) -> Network:
@@ -24,8 +40,8 @@ def initial_network(store: Store, recipe: Recipe, options: TrainOptions) -> Netw
                 f"{store.path}: no {split} pictures. Prepare it with --holdout 0.1 or from train/ and val/."
             )
     source = None if options.start_from is None else RunFolder.open(options.start_from)
-    inherited = source if options.net is None and options.width == 1 else None
-    table = find_net(recipe.net) if inherited is None else inherited.table
+    inherited = source if options.net is None and options.table is None and options.width == 1 else None
+    table = table_of(recipe, options) if inherited is None else inherited.table
     side = table.input_size if inherited is None else int(inherited.value("network", "input_size"))
     size = side if options.input_size is None else options.input_size
     if size > store.size:
@@ -33,11 +49,16 @@ def initial_network(store: Store, recipe: Recipe, options: TrainOptions) -> Netw
             f"{store.path}: its pictures have {store.size} pixels a side, {table.name} takes crops of {size}. "
             f"Prepare with --size, or train with --input-size {store.size} or less."
         )
-    network = build(
-        table, len(store.class_names), width=options.width, input_size=size, init=recipe.init, seed=options.seed
-    )
-    if source is not None:
-        take_weights(network, source, options.take, store.class_ids)
+    network = Network(with_width(with_classes(table, len(store.class_names)), options.width), size)
+    return with_initial_weights(network, store, recipe, options)
+
+
+@isolated()
+def with_initial_weights(network: Network, store: Store, recipe: Recipe, options: TrainOptions) -> Network:
+    """The network with the weights that a run starts with, and its frozen layers frozen."""
+    initialise(network, network.table, recipe.init, options.seed, options.width)
+    if options.start_from is not None:
+        take_weights(network, RunFolder.open(options.start_from), options.take, store.class_ids)
     elif options.take:
         raise UsageError(f"--take {options.take}: name the run to take them from with --from.")
     return freeze(network, options.freeze)

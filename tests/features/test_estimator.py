@@ -22,6 +22,7 @@ import alexnet
 from alexnet.data.store.read import Store
 from alexnet.errors import UserError
 from alexnet.files.tensors import tensor_digest
+from alexnet.nets.table import Table
 from alexnet.runs.folder import RunFolder
 from alexnet.train.loop import train
 from alexnet.train.options import TrainOptions
@@ -131,7 +132,8 @@ def test_parameters_are_the_options_of_a_training_with_their_types_and_defaults(
     assert parameters.keys() - shared == OWN_PARAMETERS
     for name in shared:
         assert parameters[name].default == getattr(TrainOptions(), name), name
-        assert ours[name] == (str | PathLike[str] | None if name == "start_from" else declared[name]), name
+        own = {"start_from": str | PathLike[str] | None, "net": str | Table | None}
+        assert ours[name] == own.get(name, declared[name]), name
     described = " ".join((alexnet.Classifier.__doc__ or "").split())
     listed = re.search(r"(net, [a-z_, ]*): as of `alexnet train`", described)
     assert listed is not None

@@ -28,10 +28,13 @@ class Nets:
     Examples:
         alexnet nets
         alexnet nets alexnet --batch 128
+        alexnet nets toy --toml > mine.toml    # a start for `alexnet train --table mine.toml`
     """
 
     name: Annotated[Positional[str | None], option("[NAME]", default="list all")] = None
-    """The network."""
+    """The network; or a TOML file with a table of your own."""
+    toml: bool = False
+    """Print its table as TOML, to be edited and trained by `alexnet train --table FILE`."""
     batch: Annotated[int, arg(metavar="N"), Range(1)] = 1
     """Number of pictures for which memory is counted."""
     classes: Annotated[int | None, option("N", default="the network's, 1000")] = None
@@ -52,6 +55,7 @@ class Train:
         alexnet train photos/ --out runs/photos --width 0.5 --epochs 30    # prepares the folder first
         alexnet train photos.store --out runs/photos --resume
         alexnet train pets.store --out runs/pets --from runs/photos --freeze conv1-conv5
+        alexnet train photos.store --out runs/mine --table mine.toml
     """
 
     store: Annotated[Positional[Path], arg(metavar="STORE")]
