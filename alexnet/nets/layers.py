@@ -122,16 +122,26 @@ class Convolution(WeightedLayer):
 
     def adjoint(self, y: Maps, x: Maps) -> Maps:
         """The transposed convolution: filters flipped, maps of all readers added."""
-        below, before, (height, width) = self.unpadded_transpose(y), self.window.before, x.shape[2:]
-        rows, columns = max(0, before + height - below.shape[2]), max(0, before + width - below.shape[3])  # never read
-        return F.pad(below, (0, columns, 0, rows))[..., before : before + height, before : before + width]
+        window, (height, width) = self.window, x.shape[2:]
+        rows, columns = ((side - 1) * window.stride + window.kernel for side in y.shape[2:])
+        # Padding that the transposed convolution leaves out itself is never computed.
+        cut = (
+            0
+            if self.folds
+            else max(0, min(window.before, rows - window.before - height, columns - window.before - width))
+        )
+        below, first = self.unpadded_transpose(y, cut), window.before - cut
+        rows, columns = max(0, first + height - below.shape[2]), max(0, first + width - below.shape[3])  # never read
+        below = F.pad(below, (0, columns, 0, rows)) if rows or columns else below
+        return below[..., first : first + height, first : first + width]
 
-    def unpadded_transpose(self, y: Maps) -> Maps:
-        """The adjoint of `without_padding`: all positions that windows read, padding included."""
+    def unpadded_transpose(self, y: Maps, cut: int = 0) -> Maps:
+        """The adjoint of `without_padding`: all positions that windows read, padding included, but for `cut` at every
+        edge."""
         weight, _ = self.in_type(y.dtype)
         if self.folds:
             return kernels.strided_convolution_transpose(y, weight, self.window.stride)
-        transposed = partial(F.conv_transpose2d, stride=self.window.stride)
+        transposed = partial(F.conv_transpose2d, stride=self.window.stride, padding=cut)
         if self.groups is None:
             return self.by_columns_transposed(y, weight, transposed)
         return transposed(y, weight, groups=self.groups)

@@ -54,9 +54,8 @@ def integrated_gradients(viewer: ViewAverager, inputs: Inputs, targets: Targets,
     alphas = torch.from_numpy((1 + nodes) / 2).to(inputs)
     network, front, maps, remainders = viewer.network, Front(viewer.network), [], []
     for x, signal in zip(inputs.split(1), signal_of(targets, viewer.network), strict=True):
-        ends = torch.stack([torch.zeros_like(x[0]), x[0]])
-        baseline, picture = entering = front.up(ends)
-        path = baseline + alphas.view(-1, *[1] * baseline.ndim) * (picture - baseline)
+        entering = front.up(torch.cat([torch.zeros_like(x), x]))
+        path = torch.lerp(entering[:1], entering[1:], alphas.view(-1, *[1] * (entering.ndim - 1)))
         signals = torch.from_numpy(shares / 2).to(signal)[:, None] * signal
         mean = _summed_gradients(network, path, signals, front.steps)
         pixels = (x * front.down(mean, x))[0].float().sum(dim=0)
@@ -89,8 +88,15 @@ def noisy_copies(x: Float[Tensor, "1 3 S S"], samples: int, noise: float, seed: 
 def _summed_gradients(network: Network, entering: Tensor, signals: Float[Tensor, "N K"], first: int) -> Tensor:
     """The gradient of Σ signals · logits at what enters step number `first`, summed over the batch: (1, …), float32."""
     batches = zip(entering.split(BATCH), signals.split(BATCH), strict=True)
-    sums = [Tape(network, some, first).gradient(s).float().sum(dim=0, keepdim=True) for some, s in batches]
-    return torch.stack(sums).sum(dim=0)
+    found = [Tape(network, some, first).gradient(signal) for some, signal in batches]
+    return torch.stack([_sum(some).float() for some in found]).sum(dim=0)
+
+
+def _sum(maps: Tensor) -> Tensor:
+    """The sum over a batch of maps or vectors: a product over the values as they lie in memory."""
+    values = maps.permute(0, 2, 3, 1) if maps.ndim == 4 else maps
+    total = (maps.new_ones(1, len(maps)) @ values.flatten(1)).unflatten(1, values.shape[1:])
+    return total.permute(0, 3, 1, 2) if maps.ndim == 4 else total
 
 
 def deconvnet(viewer: ViewAverager, inputs: Inputs, targets: Targets) -> Attributed:
