@@ -245,7 +245,7 @@ class AttributionOfPicture(OnDevice):
     """occlusion: side of the square."""
     stride: Annotated[int | None, option("PIXELS", default="a quarter of the square")] = None
     """occlusion: how far it moves each time."""
-    masks: Annotated[int | None, option("N", default="1000")] = None
+    masks: Annotated[int | None, option("N", default="500")] = None
     """rise: random masks."""
     cells: Annotated[int | None, option("N", default="7")] = None
     """rise: cells of a mask along each axis."""

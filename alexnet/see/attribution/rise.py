@@ -7,6 +7,7 @@ them, Q = h · w positions · G groups of cells.
 import math
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -23,31 +24,33 @@ def rise(
     inputs: Float[Tensor, "B 3 S S"],
     targets: Int[Tensor, "B"],
     *,
-    masks: int = 1000,
+    masks: int = 500,
     cells: int = 7,
     keep: float = 0.5,
     seed: int = 0,
 ) -> Attributed:
-    """The mean mask, each weighted by the target's probability under it, divided by `keep` (Petsiuk et al. 2018, who
-    take 4,000 masks). Unsigned.
+    """The mean of the target's probability over random masks, each counted as much as it keeps the pixel: an estimate
+    of E[probability | pixel kept] (Petsiuk et al. 2018, eq. 3). Unsigned.
 
     A mask is a grid of `cells` × `cells`, each kept with probability `keep`, enlarged bilinearly and moved by a random
     shift of less than a cell, here the same for BATCH masks; what is hidden becomes the mean picture. All pictures get
-    the same masks, which depend on `seed` alone.
+    the same masks, which depend on `seed` alone. The sum is divided by how much these masks kept of the pixel, where
+    the paper divides by what is to be expected of them, which leaves several times as much noise.
     """
     network, size, front = viewer.network, inputs.shape[-1], Front(viewer.network)
     generator = torch.Generator().manual_seed(seed)
-    found = torch.zeros(len(inputs), size, size)
+    sums, kept = torch.zeros(len(inputs), size, size), torch.zeros(size, size)
     for first in range(0, masks, BATCH):
         grids = (torch.rand(min(BATCH, masks - first), cells, cells, generator=generator) < keep).float()
         shifts = torch.randint(-(-size // cells), (2,), generator=generator).tolist()
         rows, columns = (hats(_on_grid(torch.arange(size) + 0.5, shift, size, cells), cells) for shift in shifts)
+        kept += rows @ grids.sum(dim=0) @ columns.T
         for number, (x, target) in enumerate(zip(inputs.split(1), targets.tolist(), strict=True)):
             entering = masked(front, x, grids, shifts)
             logits = network.through(network.order[front.steps :], entering)
             weights = network.probabilities(logits)[:, target].cpu()
-            found[number] += rows @ torch.tensordot(weights, grids, 1) @ columns.T
-    return Attributed(found / (masks * keep))
+            sums[number] += rows @ torch.tensordot(weights, grids, 1) @ columns.T
+    return Attributed(sums / kept.clamp(min=1e-6))
 
 
 def _on_grid(pixels: Float[Tensor, "P"], shift: int, size: int, cells: int) -> Float[Tensor, "P"]:
@@ -73,16 +76,19 @@ def masked(
     apart = min(cells, math.ceil(2 + (window.kernel - 1) / spacing))
     every = [torch.stack([one[:, group::apart].sum(dim=1) for group in range(apart)]) for one in (rows, columns)]
     pictures = x * torch.einsum("ay,bx->abyx", *every).flatten(0, 1)[:, None]
-    nothing_qc, shares_gqc = (
+    # The last share is the bias, which every mask keeps.
+    nothing_1qc, shares_gqc = (
         front.up(some).float().permute(0, 2, 3, 1).flatten(1, 2) for some in (torch.zeros_like(x), pictures)
     )
-    side = front.module.window.outputs(size)
+    shares_gqc = torch.cat([shares_gqc - nothing_1qc, nothing_1qc])
+    side = window.outputs(size)
     middles = torch.arange(side) * window.stride - window.before + window.kernel / 2
     down, across = (_nearest(_on_grid(middles, shift, size, cells), apart, cells) for shift in shifts)
     kept_yxnab = grids[:, down[:, :, None, None], across].permute(2, 4, 0, 1, 3)
-    kept_qng = kept_yxnab.flatten(3).flatten(0, 1).to(shares_gqc)
-    found_qnc = torch.baddbmm(nothing_qc.transpose(0, 1), kept_qng, (shares_gqc - nothing_qc).transpose(0, 1))
-    return found_qnc.unflatten(0, (side, side)).permute(2, 3, 0, 1).to(x.dtype)
+    kept_qng = F.pad(kept_yxnab.flatten(3).flatten(0, 1), (0, 1), value=1).to(shares_gqc)
+    found_nqc = kept_qng.new_empty(len(grids), *shares_gqc.shape[1:])
+    torch.bmm(kept_qng, shares_gqc.transpose(0, 1), out=found_nqc.transpose(0, 1))
+    return found_nqc.unflatten(1, (side, side)).permute(0, 3, 1, 2).to(x.dtype)
 
 
 def _nearest(places: Float[Tensor, "P"], apart: int, cells: int) -> Int[Tensor, "G P"]:
