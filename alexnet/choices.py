@@ -47,6 +47,7 @@ Overlap = Literal["add", "overwrite"]
 Normalisation = Literal["relative", "none", "unit"]
 Fill = Literal["mean", "edge"]
 Control = Literal["object", "picture"]
+Preset = Literal["fourier", "yosinski-1", "yosinski-2", "yosinski-3", "yosinski-4"]
 AblationOrder = Literal["activation", "effect", "random"]
 
 # ── features ─────────────────────────────────────────────────────────────────────────────────────────────────────

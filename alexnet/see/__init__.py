@@ -19,14 +19,17 @@ from alexnet.see.evolution import Evolution, evolve
 from alexnet.see.forward_pass import ForwardPass, inputs_of, records_of, run_forward
 from alexnet.see.interventions import Edit, Intervention, SplitEffect, effect_on_split, intervene
 from alexnet.see.invariance import Invariance, invariance_of
+from alexnet.see.invert import Inversion, invert
 from alexnet.see.keypoints import read_keypoints
 from alexnet.see.occlusion import Occluder, Occlusion, Square, occlusion_map
 from alexnet.see.patches import UnitPatch, patches_of
 from alexnet.see.representation import Representations, compare_representations
 from alexnet.see.top import Strongest, Top, find_top, merge
 from alexnet.see.units import Unit, box_of, feature_row, strongest_units
+from alexnet.see.visualise import PRESETS, Visualisation, visualise
 
 __all__ = [
+    "PRESETS",
     "RULES",
     "AblationCurve",
     "AnnotatedPictures",
@@ -41,6 +44,7 @@ __all__ = [
     "ForwardPass",
     "Intervention",
     "Invariance",
+    "Inversion",
     "Occluder",
     "Occlusion",
     "Projections",
@@ -52,6 +56,7 @@ __all__ = [
     "Top",
     "Unit",
     "UnitPatch",
+    "Visualisation",
     "ablation_curve",
     "box_of",
     "compare_representations",
@@ -67,6 +72,7 @@ __all__ = [
     "inputs_of",
     "intervene",
     "invariance_of",
+    "invert",
     "linear_pattern",
     "merge",
     "occlusion_map",
@@ -77,4 +83,5 @@ __all__ = [
     "records_of",
     "run_forward",
     "strongest_units",
+    "visualise",
 ]
