@@ -33,6 +33,7 @@ from alexnet.see.evolution import evolve
 from alexnet.see.forward_pass import inputs_of, records_of
 from alexnet.see.interventions import edits_in, effect_on_split, intervene
 from alexnet.see.invariance import UNITS, invariance_of
+from alexnet.see.invert import invert
 from alexnet.see.keypoints import in_view, read_keypoints, region_in_view
 from alexnet.see.occlusion import Square
 from alexnet.see.patches import UnitPatch, patches_of
@@ -40,6 +41,7 @@ from alexnet.see.representation import compare_representations
 from alexnet.see.score import Scores, score
 from alexnet.see.top import Strongest, Top, find_top, merge, pass_over
 from alexnet.see.units import Unit, evenly_spread, layers_in, numbers_in
+from alexnet.see.visualise import images_figure, visualise
 from alexnet.terminal import progress, say
 
 
@@ -430,6 +432,47 @@ def map_of_pictures(method: options.MapOfPictures) -> None:
         claim.put(found.plot(thumbnails=method.thumbnails), found.as_json())
 
 
+def visualisation(method: options.VisualisationOfUnits) -> None:
+    """A class is a unit of the last layer."""
+    run = opened(method)
+    if method.classes and (method.layer or method.channels):
+        raise UsageError("--classes names units of the last layer: give it, or --layer and --channels.")
+    layer = method.layer or run.network.layers[-1].row.name
+    run.network.check_computable(layer)
+    maps = run.network.layer(layer).leaving.maps
+    named = [run.class_number(words) for words in method.classes] or numbers_in(method.channels, maps, "channels")
+    units = named or evenly_spread(maps, 6)
+    with folder(method) as out, progress("steps") as report:
+        made_of = [layer, units, method.at, method.preset, method.steps, method.starts, method.seed]
+        claim = out.claim(f"visualise-{layer}", *identity(run), made_of)
+        found = [
+            visualise(
+                run,
+                layer,
+                unit,
+                position=method.at,
+                preset=method.preset,
+                steps=method.steps,
+                starts=method.starts,
+                seed=method.seed,
+                progress=partial(report, f"{layer} · {unit}"),
+            )
+            for unit in units
+        ]
+        claim.put(images_figure(found), [one.as_json() for one in found])
+
+
+def inversion(method: options.InversionOfCode) -> None:
+    run, picture, layer = opened(method), method.picture, method.layer
+    with folder(method) as out, progress("steps") as report:
+        claim = out.claim(
+            f"invert-{layer}-{Path(picture).stem}", *identity(run, picture), [layer, method.steps, method.seed]
+        )
+        follow = partial(report, layer)
+        found = invert(run, picture, layer, steps=method.steps, seed=method.seed, progress=follow)
+        claim.put(found.plot(), found.as_json())
+
+
 ACTIONS: dict[type, Callable[[Any], None]] = {
     options.Project: project,
     options.TopNine: top,
@@ -447,4 +490,6 @@ ACTIONS: dict[type, Callable[[Any], None]] = {
     options.ComparisonOfRuns: comparison,
     options.MapOfPictures: map_of_pictures,
     options.ScoreOfAttributions: score_attributions,
+    options.VisualisationOfUnits: visualisation,
+    options.InversionOfCode: inversion,
 }

@@ -5,6 +5,7 @@ From noise, min over x of ‖φ(x) − φ₀‖² / ‖φ₀‖² + λ_α R_α(x
 *code*; R_α keeps pixels near the mean, R_V, total variation, keeps neighbours alike. S side of an input.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,7 @@ from alexnet.isolation import isolated
 from alexnet.measure.pictures import Picture, name_of
 from alexnet.measure.run import Run
 from alexnet.see.forward_pass import centre_mean, centre_views, inputs_of, records_of
-from alexnet.see.visualise import FAINT, Basis
+from alexnet.see.visualise import FAINT, Adam, Basis
 
 STEPS = 300
 RATE = 0.1
@@ -96,17 +97,15 @@ def invert(
     generator, mean, basis = torch.Generator().manual_seed(seed), centre_mean(run.viewer), Basis.of(run.inputs)
     basis = basis.to(mean.device)
     white = (basis.noise(1, generator) * FAINT).to(mean.device).requires_grad_()
-    adam = torch.optim.Adam([white], lr=RATE)
-    falling = torch.optim.lr_scheduler.CosineAnnealingLR(adam, steps)
+    adam = Adam(white)
     history = []
     for step in range(steps):
         pixels = basis.pixels(white)
         error = (code_of(pixels) - wanted).norm() / length
         history.append(error.detach())
         total = error.square() + alpha_weight * alpha_norm(pixels) + variation_weight * total_variation(pixels)
-        (white.grad,) = torch.autograd.grad(total, white)
-        adam.step()
-        falling.step()
+        (gradient,) = torch.autograd.grad(-total, white)
+        adam.climb(gradient, RATE * (1 + math.cos(math.pi * step / steps)) / 2)
         if progress:
             progress(step + 1, steps)
     with torch.no_grad():

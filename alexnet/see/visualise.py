@@ -100,10 +100,13 @@ class Basis:
         values, vectors = (inputs.eigenvalues, inputs.eigenvectors) if known else (EIGENVALUES, EIGENVECTORS)
         assert values is not None
         assert vectors is not None
-        frequency = frequencies(inputs.size).clamp(min=1 / inputs.size)
-        whole = torch.fft.fftfreq(inputs.size)
-        power = (whole[:, None] ** 2 + whole**2).clamp(min=1 / inputs.size**2).reciprocal().mean()
-        return cls(1 / (frequency * power.sqrt()), vectors.float() * values.float().clamp(min=0).sqrt())
+        side = inputs.size
+        amplitudes = 1 / frequencies(side).clamp(min=1 / side)
+        # A frequency and its negative are one coefficient, except in these columns: two, of which half is used.
+        alone = torch.arange(amplitudes.shape[1]) % (side / 2) == 0
+        power = (amplitudes.square() * torch.where(alone, 1, 2)).sum() / side**2
+        amplitudes = torch.where(alone, amplitudes * math.sqrt(2), amplitudes) / power.sqrt()
+        return cls(amplitudes, vectors.float() * values.float().clamp(min=0).sqrt())
 
     def to(self, device: torch.device) -> "Basis":
         return Basis(self.amplitudes.to(device), self.colours.to(device))
@@ -303,6 +306,23 @@ def visualise(
     return Visualisation(name, layer, unit, position, preset, seed, *found, box, frame)
 
 
+class Adam:
+    """Adam (Kingma and Ba 2015) on one tensor. torch's own imports its compiler first, which takes seconds."""
+
+    def __init__(self, values: Tensor, beta: float = 0.9, beta_of_squares: float = 0.999) -> None:
+        self.values, self.betas, self.step = values, (beta, beta_of_squares), 0
+        self.mean, self.square = torch.zeros_like(values), torch.zeros_like(values)
+
+    @torch.no_grad()
+    def climb(self, gradient: Tensor, rate: float) -> None:
+        """One step along the gradient."""
+        self.step += 1
+        self.mean.lerp_(gradient, 1 - self.betas[0])
+        self.square.lerp_(gradient.square(), 1 - self.betas[1])
+        mean, square = (m / (1 - b**self.step) for m, b in zip((self.mean, self.square), self.betas, strict=True))
+        self.values.add_(mean / (square.sqrt() + 1e-8), alpha=rate)
+
+
 class Fourier:
     """Pictures as white coefficients, moved by Adam."""
 
@@ -312,7 +332,7 @@ class Fourier:
         self.basis = Basis.of(inputs).to(mean.device)
         self.mean = mean.mean(dim=(1, 2), keepdim=True)
         self.values = (self.basis.noise(count, generator) * FAINT).to(mean.device).requires_grad_()
-        self.adam = torch.optim.Adam([self.values], lr=ascent.rate, maximize=True)
+        self.adam, self.rate = Adam(self.values), ascent.rate
 
     def levels(self) -> Float[Tensor, "N 3 S S"]:
         """The pictures, RGB 0–255."""
@@ -320,8 +340,7 @@ class Fourier:
 
     def climb(self, gradient: Tensor, step: int) -> None:  # noqa: ARG002 - the signature of both
         """One step along the gradient."""
-        self.values.grad = gradient
-        self.adam.step()
+        self.adam.climb(gradient, self.rate)
 
 
 class Pixels:

@@ -151,6 +151,29 @@ def test_attribution(see: Callable, picture: Path) -> None:
     assert abs(told["remainder"]) < 1
 
 
+def test_visualise(see: Callable) -> None:
+    line = ["--layer", "conv3", "--channels", "1,4", "--steps", "2", "--starts", "2", "--at", "1", "2", "--seed", "5"]
+    code, files, _ = see("visualise", *line, "--preset", "yosinski-1")
+    assert code == 0
+    assert [file.name for file in files] == ["visualise-conv3.png", "visualise-conv3.json"]
+    told = content_of(files)
+    assert [(one["unit"], one["position"], one["preset"], one["seed"]) for one in told] == [
+        (1, [1, 2], "yosinski-1", 5),
+        (4, [1, 2], "yosinski-1", 5),
+    ]
+    assert [len(one["activations"]) for one in told] == [2, 2]
+    _, files, _ = see("visualise", "--classes", "angle2", "--steps", "2")
+    assert content_of(files)[0]["name"] == "angle2"
+
+
+def test_invert(see: Callable, picture: Path) -> None:
+    code, files, _ = see("invert", picture, "--layer", "conv2", "--steps", "3")
+    assert code == 0
+    told = content_of(files)
+    assert (told["picture"], told["layer"], told["steps"]) == ("stripes.png", "conv2", 3)
+    assert 0 < told["error"] < 2
+
+
 def test_parts(see: Callable, picture: Path, tmp_path: Path) -> None:
     points = {f"{n}.png": {"left": [20 + n, 30], "right": [60, 30 + n]} for n in range(3)}
     for name in points:
@@ -235,6 +258,11 @@ def test_score(see: Callable, store: Store, tmp_path: Path) -> None:
         ("evolution", ["STORE", "--epochs", "3"], 1, "no snapshot of epoch 3; there are: 1, 2, 5"),
         ("invariance", ["PICTURE", "--true", "angle0", "angle1"], 2, "2 classes for 1 pictures"),
         ("score", ["STORE", "--methods", "magic"], 2, "there is no method 'magic'. There are: gradient, "),
+        ("visualise", ["--layer", "conv9"], 1, "toy has no layer 'conv9'. It has: conv1, relu1"),
+        ("visualise", ["--layer", "conv3", "--channels", "48"], 2, "there is no channel 48; there are 0 … 47"),
+        ("visualise", ["--layer", "conv3", "--classes", "angle0"], 2, "--classes names units of the last layer"),
+        ("visualise", ["--classes", "zebra"], 2, "there is no class 'zebra'"),
+        ("invert", ["absent.jpg", "--layer", "conv3"], 1, "absent.jpg: No such file"),
         ("parts", ["absent.json"], 1, "absent.json: no such file or folder"),
         ("contributions", ["PICTURE", "--layers", "fc8"], 2, "fc8: the last layer gives the answer itself"),
         (

@@ -20,6 +20,7 @@ from alexnet.choices import (
     NormRule,
     Overlap,
     PrecisionChoice,
+    Preset,
 )
 from alexnet.commands.options.common import (
     DeviceOption,
@@ -453,6 +454,51 @@ class ScoreOfAttributions(OnDevice):
     """Precision of the answers to changed pictures; auto: that of the training. Maps are made in fp32."""
 
 
+@dataclass(frozen=True)
+class VisualisationOfUnits(OnDevice):
+    """Make pictures that excite maps, units or classes: optimised from noise (Olah et al. 2017, Yosinski et al. 2015).
+
+    Examples:
+        alexnet see visualise runs/photos --layer conv5 --channels 139,17
+        alexnet see visualise runs/photos --classes cat dog --starts 3
+        alexnet see visualise runs/photos --layer conv3 --at 6 6 --preset yosinski-3
+    """
+
+    layer: Annotated[str, option("NAME", default="the last")] = ""
+    """Which row of the network (`alexnet nets NAME` lists them): conv5, relu5, fc7 …"""
+    channels: Annotated[str, option("NUMBERS", default="6, evenly spread")] = ""
+    """Which maps (or units of a fully connected layer), as in 3,17-20."""
+    classes: Annotated[tuple[str, ...], option("CLASS ...", default="none")] = ()
+    """Classes by id or name, instead of a layer and its channels."""
+    at: Annotated[tuple[int, int] | None, option("ROW COLUMN", default="the mean of the map")] = None
+    """Which unit of each map."""
+    preset: Preset = "fourier"
+    """How a picture is optimised: in a Fourier basis with decorrelated colours, or by a row of Yosinski's Table 1."""
+    steps: Annotated[int | None, option("N", default="the preset's")] = None
+    """Steps of gradient ascent."""
+    starts: Annotated[int, arg(metavar="N")] = 1
+    """Pictures for each, from different noise, kept from being alike."""
+    seed: Annotated[int, arg(metavar="N")] = 0
+    """Random seed of the noise and the jitter."""
+
+
+@dataclass(frozen=True)
+class InversionOfCode(OnDevice):
+    """Find a picture from a layer's output on another: what does the layer keep? (Mahendran and Vedaldi 2015).
+
+    Example:
+        alexnet see invert runs/photos cat.jpg --layer conv5
+    """
+
+    picture: PictureArgument
+    layer: Annotated[str, arg(metavar="NAME")]
+    """Which row of the network (`alexnet nets NAME` lists them): conv5, relu5, fc7 …"""
+    steps: Annotated[int, arg(metavar="N")] = 300
+    """Steps of gradient descent."""
+    seed: Annotated[int, arg(metavar="N")] = 0
+    """Random seed of the noise that it starts from."""
+
+
 METHODS: dict[str, type] = {
     "project": Project,
     "top": TopNine,
@@ -470,6 +516,8 @@ METHODS: dict[str, type] = {
     "compare": ComparisonOfRuns,
     "map": MapOfPictures,
     "score": ScoreOfAttributions,
+    "visualise": VisualisationOfUnits,
+    "invert": InversionOfCode,
 }
 
 
