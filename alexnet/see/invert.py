@@ -28,7 +28,7 @@ from alexnet.see.forward_pass import centre_mean, centre_views, inputs_of, recor
 from alexnet.see.visualise import FAINT, Adam, Basis
 
 STEPS = 300
-RATE = 0.1
+RATE = 0.3
 """Adam's learning rate at the start; it falls to 0 along a cosine."""
 ALPHA = 6  # Mahendran and Vedaldi 2015, §4
 BRIGHTNESS = 80.0

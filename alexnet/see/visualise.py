@@ -49,8 +49,8 @@ TILE = 200
 @dataclass(frozen=True)
 class Ascent:
     """How a picture is made. `steps` by default; `rate`: in the Fourier basis Adam's learning rate, on pixels the root
-    mean square of a step in levels of 255. Every step sees the picture moved by up to `jitter` pixels, enlarged or
-    reduced by up to `scale` of its size.
+    mean square of a step in levels of 255. Every step sees the picture moved by up to `jitter` of its side, enlarged or
+    reduced by up to `scale`.
 
     On pixels (Yosinski et al. 2015, §3): `decay` (L2) is taken off at each step; every `blur_every` steps a Gaussian of
     `blur_width` pixels blurs the picture; `small_norm` and `small_contribution` percent of the pixels become the mean's
@@ -59,7 +59,7 @@ class Ascent:
     basis: Literal["fourier", "pixels"]
     steps: int
     rate: float
-    jitter: int = 0
+    jitter: float = 0.0
     scale: float = 0.0
     decay: float = 0.0
     blur_width: float = 0.0
@@ -69,7 +69,7 @@ class Ascent:
 
 
 PRESETS: dict[Preset, Ascent] = {
-    "fourier": Ascent("fourier", 256, 0.05, jitter=8, scale=0.05),
+    "fourier": Ascent("fourier", 256, 0.05, jitter=1 / 28, scale=0.05),
     # Yosinski et al. 2015, Table 1, row by row; steps from their code. Their learning rates (100 on the derivative of a
     # logit) suit one layer of one network: here a step has the same size whatever the layer.
     "yosinski-1": Ascent("pixels", 500, 2.0, blur_width=0.5, blur_every=4, small_norm=50),
@@ -143,11 +143,11 @@ def transformed(
     """Each picture moved and scaled at random, bilinear; its mirror images lie beyond its edges."""
     if not ascent.jitter and not ascent.scale:
         return pictures
-    count, side = len(pictures), pictures.shape[-1]
+    count = len(pictures)
     zoom, *move = (torch.rand(3, count, generator=generator) * 2 - 1).to(pictures.device)
     matrix_n23 = torch.zeros(count, 2, 3, device=pictures.device)
     matrix_n23[:, 0, 0] = matrix_n23[:, 1, 1] = 1 + ascent.scale * zoom
-    matrix_n23[:, :, 2] = torch.stack(move, dim=1) * (2 * ascent.jitter / side)
+    matrix_n23[:, :, 2] = torch.stack(move, dim=1) * (2 * ascent.jitter)
     grid = F.affine_grid(matrix_n23, list(pictures.shape), align_corners=False)
     return F.grid_sample(pictures, grid, padding_mode="reflection", align_corners=False)
 

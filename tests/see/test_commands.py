@@ -262,7 +262,7 @@ def test_score(see: Callable, store: Store, tmp_path: Path) -> None:
         ("visualise", ["--layer", "conv3", "--channels", "48"], 2, "there is no channel 48; there are 0 … 47"),
         ("visualise", ["--layer", "conv3", "--classes", "angle0"], 2, "--classes names units of the last layer"),
         ("visualise", ["--classes", "zebra"], 2, "there is no class 'zebra'"),
-        ("invert", ["absent.jpg", "--layer", "conv3"], 1, "absent.jpg: No such file"),
+        ("invert", ["absent.jpg", "--layer", "conv3"], 1, "absent.jpg: no such file"),
         ("parts", ["absent.json"], 1, "absent.json: no such file or folder"),
         ("contributions", ["PICTURE", "--layers", "fc8"], 2, "fc8: the last layer gives the answer itself"),
         (
