@@ -302,8 +302,10 @@ def visualise(
         raise UserError(f"{name} can't be visualised: it stayed silent (0) for all of {steps} steps.")
     place = Unit(layer, unit or 0, *(position or ()))
     box, frame = box_of(run.network, place), frame_of(run.network, place)
-    found = (one.float().cpu() for one in (images, activations, torch.stack(history)))
-    return Visualisation(name, layer, unit, position, preset, seed, *found, box, frame)
+    followed = torch.stack(history).cpu()
+    return Visualisation(
+        name, layer, unit, position, preset, seed, images.cpu(), activations.cpu(), followed, box, frame
+    )
 
 
 class Adam:

@@ -212,16 +212,15 @@ def test_results_draw_themselves(run: Run) -> None:
 
 def test_a_first_layer_s_code_gives_the_picture_back(run: Run, store: Store) -> None:
     picture = gaussian_filter(store.splits["val"].pictures[7], (1.5, 1.5, 0))
-    exact = {"steps": 150, "alpha_weight": 0.0, "variation_weight": 0.0}
-    found = invert(run, picture, "conv1", **exact)
+    found = invert(run, picture, "conv1", steps=150)
     assert found.error < 0.05
     assert invert(run, picture, "conv1", steps=150, variation_weight=0.1).error > found.error
     wanted = torch.from_numpy(found.view.copy()).permute(2, 0, 1).float()
     plain = torch.stack([(one - one.mean()).flatten() for one in (found.image, wanted)])
-    assert float(torch.nn.functional.cosine_similarity(plain[0], plain[1], dim=0)) > 0.9
+    assert float(torch.nn.functional.cosine_similarity(plain[0], plain[1], dim=0)) > 0.95
     assert isinstance(found.plot(), Figure)
     assert found.as_json()["layer"] == "conv1"
-    assert torch.equal(found.image, invert(run, picture, "conv1", **exact).image)
+    assert torch.equal(found.image, invert(run, picture, "conv1", steps=150).image)
 
 
 def test_a_code_that_can_t_be_inverted_is_refused(make: Callable[..., Run]) -> None:
