@@ -400,9 +400,9 @@ def dissection(method: options.DissectionOfUnits) -> None:
     pictures = open_annotated(run, method.pictures, method.split)
     pictures = pictures if method.most is None else pictures.some(method.most)
     with folder(method) as out, progress("pictures") as report:
-        made_of = [method.layer, method.seed]
+        made_of = [method.layer, method.level, method.seed]
         claim = out.claim(f"dissect-{method.layer}", *identity(run, *map(str, pictures.files)), made_of)
-        found = dissect(run, pictures, method.layer, seed=method.seed, progress=report)
+        found = dissect(run, pictures, method.layer, level=method.level, seed=method.seed, progress=report)
         claim.put(found.plot(), found.as_json())
         print(found.describe())
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from alexnet.data.batches import StepProgress
 from alexnet.drawing import LIGHT, TITLE, Result, figure_of, literal_legend, plain_axes, plot_figure, shortened
-from alexnet.errors import UserError
+from alexnet.errors import UsageError, UserError
 from alexnet.isolation import isolated
 from alexnet.measure.run import Run
 from alexnet.measure.viewer import ViewAverager
@@ -28,9 +28,9 @@ from alexnet.see.forward_pass import BATCH, inputs_of
 from alexnet.text import counted, table
 
 LEVEL = 0.005
-"""Share of all positions in all pictures whose activation exceeds a unit's threshold (Bau et al. §2.3)."""
+"""Share of all positions in all pictures whose activation exceeds a unit's threshold, as in Bau et al. 2017."""
 LEAST_IOU = 0.04
-"""Intersection over union above which a unit detects a part (Bau et al. §2.3)."""
+"""Intersection over union above which a unit detects a part, as in Bau et al. 2017."""
 MOST_PARTS = 24
 """Parts in a figure."""
 
@@ -39,16 +39,19 @@ MOST_PARTS = 24
 class Dissection(Result):
     """How well each unit of a layer covers each object and part.
 
-    `layer` its name; `parts` (P,) names; `pictures` N; `thresholds` float64 (U,), the activation that a share LEVEL of
-    all positions exceeds; `iou` float64 (U, P), 0 to 1: over all pictures, the pixels where the activation, upsampled,
-    exceeds its threshold and the part is, over those where either holds; `control` (U, P), the same for a network of
-    the same table with random weights.
+    `layer` its name; `parts` (P,) names; `pictures` N; `level`: the share of all positions whose activation exceeds a
+    unit's threshold; `thresholds` float64 (U,); `areas` float64 (P,), the share of all pixels that show a part: no IoU
+    is above about `level` / area; `iou` float64 (U, P), 0 to 1: over all pictures, the pixels where the activation,
+    upsampled, exceeds its threshold and the part is, over those where either holds; `control` (U, P), the same for a
+    network of the same table with random weights.
     """
 
     layer: str
     parts: tuple[str, ...]
     pictures: int
+    level: float
     thresholds: Float[np.ndarray, "U"]
+    areas: Float[np.ndarray, "P"]
     iou: Float[np.ndarray, "U P"]
     control: Float[np.ndarray, "U P"]
 
@@ -75,7 +78,7 @@ class Dissection(Result):
         return {
             "layer": self.layer,
             "pictures": self.pictures,
-            "level": LEVEL,
+            "level": self.level,
             "least_iou": LEAST_IOU,
             "units_per_part": {part: {"run": n, "random": r} for part, (n, r) in self.units_per_part.items()},
             "units": [
@@ -83,18 +86,20 @@ class Dissection(Result):
                 for unit, part in enumerate(self.labels)
             ],
             "parts": list(self.parts),
+            "areas": self.areas.round(5).tolist(),
             "iou": self.iou.round(5).tolist(),
             "control": self.control.round(5).tolist(),
         }
 
     def describe(self) -> str:
         """How many units detect each part, and the best of them, as a table; below it, how many detect any."""
-        heading = ("part", "units", "best unit", "its IoU", "units, random weights", "best IoU")
+        heading = ("part", "of all pixels", "units", "best unit", "its IoU", "units, random weights", "best IoU")
         rows = []
         for part, (count, random) in self.units_per_part.items():
             column = self.parts.index(part)
             best, chance = int(self.iou[:, column].argmax()), float(self.control[:, column].max())
-            rows.append((part, f"{count}", f"{best}", f"{self.iou[best, column]:.3f}", f"{random}", f"{chance:.3f}"))
+            found = (f"{count}", f"{best}", f"{self.iou[best, column]:.3f}", f"{random}", f"{chance:.3f}")
+            rows.append((part, f"{self.areas[column]:.2%}", *found))
         return f"{table(heading, rows)}\n{self.summary}"
 
     @property
@@ -134,20 +139,29 @@ def _detecting(labels: Sequence[str]) -> tuple[int, int]:
 
 @isolated()
 def dissect(
-    run: Run, pictures: AnnotatedPictures, layer: str, *, seed: int = 0, progress: StepProgress | None = None
+    run: Run,
+    pictures: AnnotatedPictures,
+    layer: str,
+    *,
+    level: float = LEVEL,
+    seed: int = 0,
+    progress: StepProgress | None = None,
 ) -> Dissection:
     """Compare where each unit of `layer` is active with where each part is, over all pictures (centre view), and do the
     same with random weights (drawn by `seed`).
 
-    The thresholds are exact quantiles: each unit's largest activations are kept, a share LEVEL of all. Raises UserError
-    for a layer that does not exist, can't be computed or has no maps, and for pictures without parts.
+    The thresholds are exact quantiles: each unit's largest activations are kept, a share `level` of all. Raises
+    UserError for a layer that does not exist, can't be computed or has no maps, and for pictures without parts;
+    UsageError for a level that is no share.
     """
+    if not 0 < level < 1:
+        raise UsageError(f"--level {level:g}: a share between 0 and 1 is needed, as 0.005.")
     run.network.check_computable(layer)
     traced = run.network.layer(layer)
     if traced.field.jump == 0:
         raise UserError(f"{layer} has no maps to compare with parts: it is fully connected. Choose a layer before it.")
     viewers = run.viewer, replace(run.viewer, network=_untrained(run, seed))
-    thresholds = _thresholds(run, viewers, pictures, layer, progress)
+    thresholds = _thresholds(run, viewers, pictures, layer, level, progress)
     size = run.inputs.size
     matrix = upsampling(traced, size).to(run.viewer.device)
     areas: dict[str, float] = {}
@@ -178,7 +192,8 @@ def dissect(
     total = torch.tensor([areas[part] for part in parts], dtype=torch.float64)
     both = [torch.stack([overlap[part] for part in parts], dim=1) for overlap in overlaps]
     iou = [(one / (covered[:, None] + total - one)).numpy() for one, covered in zip(both, active, strict=True)]
-    return Dissection(layer, parts, len(pictures), thresholds[0].double().cpu().numpy(), *iou)
+    shares = total.numpy() / (len(pictures) * size**2)
+    return Dissection(layer, parts, len(pictures), level, thresholds[0].double().cpu().numpy(), shares, *iou)
 
 
 def upsampling(layer: Layer, size: int) -> Float[Tensor, "C H"]:
@@ -201,11 +216,16 @@ def _maps(viewer: ViewAverager, records: Tensor, layer: str) -> Float[Tensor, "B
 
 
 def _thresholds(
-    run: Run, viewers: Sequence[ViewAverager], pictures: AnnotatedPictures, layer: str, progress: StepProgress | None
+    run: Run,
+    viewers: Sequence[ViewAverager],
+    pictures: AnnotatedPictures,
+    layer: str,
+    level: float,
+    progress: StepProgress | None,
 ) -> list[Float[Tensor, "U"]]:
-    """For each viewer the activation of each unit that a share LEVEL of all positions in all pictures exceeds."""
+    """For each viewer the activation of each unit that a share `level` of all positions in all pictures exceeds."""
     leaving = run.network.layer(layer).leaving
-    kept = int(LEVEL * len(pictures) * leaving.side**2) + 1
+    kept = int(level * len(pictures) * leaving.side**2) + 1
     largest = [torch.empty(leaving.maps, 0, device=run.viewer.device) for _ in viewers]
     for start in range(0, len(pictures), BATCH):
         files = pictures.files[start : start + BATCH]

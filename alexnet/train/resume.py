@@ -59,7 +59,10 @@ def resume_run(
     if tensors is None:
         if notes or (folder / "model.safetensors").exists():
             raise UserError(f"{folder}: no undamaged checkpoint to resume from. Start a new run, --from {folder}.")
-        # Killed before its first checkpoint: start from the initial weights. They don't fit if config.json was edited.
+        # Killed before its first checkpoint: start from the initial weights.
+        if run.table.classes != len(store.class_ids):
+            words = f"its network has {run.table.classes} outputs for {len(store.class_ids)} classes"
+            raise UserError(f"{folder / 'config.json'}: {words}. {REMEDY}")
         with_initial_weights(state.network, store, recipe, options)
         return state, [*notes, *remarks, "no checkpoint was saved yet: starting from the beginning"], 0
     log_bytes = restored(state, tensors, about).log_bytes

@@ -53,6 +53,7 @@ from alexnet.images.decode import Undecodable
 from alexnet.measure.probabilities import Probabilities
 from alexnet.measure.run import Run
 from alexnet.nets import table_json
+from alexnet.nets.table import with_classes
 from alexnet.nets.zoo import find
 from alexnet.report.recipe import recipe_text
 from alexnet.runs.folder import RunFolder
@@ -610,12 +611,17 @@ def test_a_description_beside_weights(tmp_path: Path, change: dict[str, Any]) ->
         read_weights(tmp_path / "a.safetensors")
 
 
-def test_a_run_without_a_state_whose_options_make_another_network_than_its_table(tmp_path: Path) -> None:
-    """Torch's own words came, of sizes that do not match."""
+def test_a_run_without_a_state_whose_table_has_other_outputs_than_classes(tmp_path: Path) -> None:
+    """Torch's own words came, of sizes that do not match. The options may say another network: the table counts."""
     run, store = seeds.small_run("begun-run", tmp_path), Store.open(seeds.copied("raw.store", tmp_path))
     for state in RunFolder.open(run).checkpoints():
         state.unlink()
-    with pytest.raises(UserError, match=r"config\.json: .*(needs|belong to no layer)"):
+    state, *_ = resume_run(store, run, TrainOptions())
+    table = state.network.table
+    assert table == RunFolder.open(run).table
+    other = {"table": table_json.to_json(with_classes(table, table.classes + 1))}
+    state.run.write_config(network=state.run.config["network"] | other)
+    with pytest.raises(UserError, match=r"config\.json: its network has \d+ outputs for \d+ classes"):
         resume_run(store, run, TrainOptions())
 
 

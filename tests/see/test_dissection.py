@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from alexnet.data import synthetic
-from alexnet.errors import UserError
+from alexnet.errors import UsageError, UserError
 from alexnet.measure.run import Run
 from alexnet.see.annotated import AnnotatedPictures, open_annotated
 from alexnet.see.dissection import Dissection, dissect, upsampling
@@ -100,6 +100,15 @@ def test_it_draws_and_describes_itself(found: Dissection, tmp_path: Path) -> Non
     assert len(told["units"]) == len(found.labels)
     assert sum(one["run"] for one in told["units_per_part"].values()) == sum(map(bool, found.labels))
     assert found.describe().endswith(found.summary)
+
+
+def test_another_level_and_the_areas(run: Run, pictures: AnnotatedPictures, found: Dissection) -> None:
+    wide = dissect(run, pictures, "conv2", level=0.2)
+    assert (wide.thresholds < found.thresholds).all()
+    face = sum(view.masks["face"].mean() for view in pictures if "face" in view.masks) / len(pictures)
+    assert wide.areas[wide.parts.index("face")] == pytest.approx(face)
+    with pytest.raises(UsageError, match="--level 0: a share between 0 and 1"):
+        dissect(run, pictures, "conv2", level=0)
 
 
 def test_what_is_refused(run: Run, pictures: AnnotatedPictures) -> None:

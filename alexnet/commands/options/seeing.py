@@ -374,6 +374,8 @@ class DissectionOfUnits(OnDevice):
     """Folder of pictures with known objects or parts."""
     layer: Annotated[str, arg(metavar="NAME")] = "conv5"
     """Which row of the network; it must have maps."""
+    level: Annotated[float, arg(metavar="SHARE")] = 0.005
+    """Share of all positions where a map counts as active; more for parts that cover over an eighth of the pictures."""
     split: Annotated[str, arg(metavar="NAME")] = "val"
     """Split of the built-in set: train or val."""
     most: Annotated[int | None, option("N", default="all")] = None
