@@ -66,14 +66,16 @@ class AnnotatedPictures(Sequence[AnnotatedView]):
 
 def open_annotated(run: Run, folder: Path | str, split: str = "val") -> AnnotatedPictures:
     """The annotated pictures in a folder of one of the three kinds. Raises UserError, saying which there are, for
-    another folder."""
-    folder = Path(folder)
+    another folder, and for one without annotated pictures."""
+    folder, found = Path(folder), None
     if (folder / MANIFEST).is_file():
-        return annotated_builtin(run, folder, split)
-    if (folder / TRIMAPS).is_dir():
-        return annotated_pets(run, folder)
-    if is_labelme(folder):
-        return annotated_voc(run, folder)
+        found = annotated_builtin(run, folder, split)
+    elif (folder / TRIMAPS).is_dir():
+        found = annotated_pets(run, folder)
+    elif is_labelme(folder):
+        found = annotated_voc(run, folder)
+    if found:
+        return found
     raise UserError(
         f"{folder}: holds no pictures with known parts. Name a folder of the built-in set ({MANIFEST}), of Oxford's "
         f"pets ({TRIMAPS}/ beside images/) or of Pascal VOC's form (Annotations/ beside JPEGImages/)."

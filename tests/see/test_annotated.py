@@ -132,6 +132,9 @@ def test_the_real_pets(run: Run, shared_pack: Callable[[str], Path]) -> None:
 def test_what_is_refused(run: Run, tmp_path: Path, built_in: Path) -> None:
     with pytest.raises(UserError, match="holds no pictures with known parts"):
         open_annotated(run, tmp_path)
+    (tmp_path / "empty" / "annotations" / "trimaps").mkdir(parents=True)
+    with pytest.raises(UserError, match="holds no pictures with known parts"):
+        open_annotated(run, tmp_path / "empty")
     folder = pets(tmp_path / "pets")
     Image.fromarray(np.full((40, 40), 7, np.uint8)).save(folder / "annotations" / "trimaps" / "Bengal_1.png")
     Image.fromarray(np.full((20, 40), 1, np.uint8)).save(folder / "annotations" / "trimaps" / "beagle_1.png")
