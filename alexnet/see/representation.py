@@ -46,8 +46,9 @@ class Representations(Result):
 
     With K = X̃X̃ᵀ, X̃ (N, D) a layer's values less their mean over the pictures, float64 (L, M) each: `cka` ⟨K, K′⟩ /
     (‖K‖ ‖K′‖), 0 to 1; `unbiased_cka`, the same of the unbiased estimates, about 0 for unrelated layers whatever N and
-    D are; `correlation`, of the entries of K and K′ off the diagonal, −1 to 1. None changes if a layer's values are
-    rotated, mirrored, shifted or scaled as a whole. `names`: of the two runs.
+    D are; `correlation`, of the cosines k_ij / √(k_ii k_jj) of all pairs of pictures, −1 to 1, in which pictures that
+    excite a layer much count no more than others. None changes if a layer's values are rotated, mirrored, shifted or
+    scaled as a whole. `names`: of the two runs.
     """
 
     names: tuple[str, str]
@@ -178,6 +179,8 @@ def _u_centred(gram: Float[Tensor, "N N"]) -> Float[Tensor, "N N"]:
 
 
 def correlation(gram: Float[Tensor, "N N"], other: Float[Tensor, "N N"]) -> float:
-    """Pearson's correlation of the entries of two Gram matrices, each pair of pictures once."""
-    pairs = torch.triu_indices(len(gram), len(gram), offset=1)
-    return float(torch.corrcoef(torch.stack([one[pairs[0], pairs[1]] for one in (gram, other)]))[0, 1])
+    """Pearson's correlation of the cosines of centred values, k_ij / √(k_ii k_jj), each pair of pictures once."""
+    rows, columns = torch.triu_indices(len(gram), len(gram), offset=1)
+    lengths = [one.diag().clamp(min=torch.finfo(one.dtype).tiny).sqrt() for one in (gram, other)]
+    cosines = [one[rows, columns] / (d[rows] * d[columns]) for one, d in zip((gram, other), lengths, strict=True)]
+    return float(torch.corrcoef(torch.stack(cosines))[0, 1])
