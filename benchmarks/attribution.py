@@ -112,8 +112,9 @@ def ruled(net: nn.Module) -> nn.Module:
         elif isinstance(module, nn.LocalResponseNorm | nn.Dropout):
             rule = IdentityRule()
         else:
-            rule = None if isinstance(module, nn.ReLU) else EpsilonRule()
-        object.__setattr__(module, "rule", rule)
+            rule = EpsilonRule()
+        if not isinstance(module, nn.ReLU):
+            object.__setattr__(module, "rule", rule)
     return net
 
 
