@@ -38,6 +38,7 @@ from alexnet.see.units import Unit, box_of, check_unit, frame_of
 EIGENVALUES = torch.tensor([14143.0, 1222.0, 292.6])
 EIGENVECTORS = torch.tensor([[-0.5675, 0.7192, 0.4009], [-0.5808, -0.0045, -0.8140], [-0.5836, -0.6948, 0.4203]])
 """Of ImageNet's colours on the scale 0–255 (fb.resnet.torch), for runs whose own are not known: imported weights."""
+STEPS = 256
 FAINT = 0.05
 """Contrast of the noise that a picture begins as, as a share of a photograph's."""
 LOUD = 10.0
@@ -48,7 +49,7 @@ TILE = 200
 
 @dataclass(frozen=True)
 class Ascent:
-    """How a picture is made. `steps` by default; `rate`: in the Fourier basis Adam's learning rate, on pixels the root
+    """How a picture is made. `rate`: in the Fourier basis Adam's learning rate, on pixels the root
     mean square of a step in levels of 255. Every step sees the picture moved by up to `jitter` of its side, enlarged or
     reduced by up to `scale`.
 
@@ -57,7 +58,6 @@ class Ascent:
     at each step: those with the smallest norm, and those whose removal changes the activation least."""
 
     basis: Literal["fourier", "pixels"]
-    steps: int
     rate: float
     jitter: float = 0.0
     scale: float = 0.0
@@ -69,13 +69,13 @@ class Ascent:
 
 
 PRESETS: dict[Preset, Ascent] = {
-    "fourier": Ascent("fourier", 256, 0.05, jitter=1 / 28, scale=0.05),
-    # Yosinski et al. 2015, Table 1, row by row; steps from their code. Their learning rates (100 on the derivative of a
-    # logit) suit one layer of one network: here a step has the same size whatever the layer.
-    "yosinski-1": Ascent("pixels", 500, 2.0, blur_width=0.5, blur_every=4, small_norm=50),
-    "yosinski-2": Ascent("pixels", 750, 10.0, decay=0.3, small_norm=20),
-    "yosinski-3": Ascent("pixels", 1000, 2.0, decay=0.0001, blur_width=1.0, blur_every=4),
-    "yosinski-4": Ascent("pixels", 1000, 2.0, blur_width=0.5, blur_every=4, small_contribution=90),
+    "fourier": Ascent("fourier", 0.05, jitter=1 / 28, scale=0.05),
+    # Yosinski et al. 2015, Table 1, row by row. Their learning rates (100 on the derivative of a logit) suit one layer
+    # of one network: here a step has the same size whatever the layer.
+    "yosinski-1": Ascent("pixels", 2.0, blur_width=0.5, blur_every=4, small_norm=50),
+    "yosinski-2": Ascent("pixels", 10.0, decay=0.3, small_norm=20),
+    "yosinski-3": Ascent("pixels", 2.0, decay=0.0001, blur_width=1.0, blur_every=4),
+    "yosinski-4": Ascent("pixels", 2.0, blur_width=0.5, blur_every=4, small_contribution=90),
 }
 
 
@@ -256,7 +256,7 @@ def visualise(
     position: tuple[int, int] | None = None,
     direction: Sequence[float] | np.ndarray | Tensor | None = None,
     preset: Preset = "fourier",
-    steps: int | None = None,
+    steps: int = STEPS,
     starts: int = 1,
     diversity: float = 1.0,
     seed: int = 0,
@@ -266,14 +266,13 @@ def visualise(
     a class (a unit of the last layer), or a `direction` (C,), a weighted sum of the layer's maps.
 
     `starts`: so many pictures, from different noise; `diversity`: how much each is kept from exciting the layer like
-    the others, as a share of the activation. `steps`: other than the preset's. The same seed gives the same pictures.
+    the others, as a share of the activation. The same seed gives the same pictures.
     Raises UserError for a layer, unit or position that there is not, for missing weights, and for a target that nothing
     excites; UsageError for an unknown preset and numbers that make no sense.
     """
     if preset not in PRESETS:
         raise UsageError(f"there is no preset {preset!r}. There are: {', '.join(PRESETS)}.")
     ascent = PRESETS[preset]
-    steps = ascent.steps if steps is None else steps
     if steps < 1 or starts < 1:
         raise UsageError(f"{steps} steps from {starts} starts: at least 1 each.")
     target = target_of(run, layer, unit, position, direction)

@@ -75,7 +75,7 @@ def test_presets_are_the_rows_of_table_1() -> None:
 def test_regularisers_do_what_they_say() -> None:
     generator = torch.Generator().manual_seed(0)
     pixels, gradient = torch.randn(2, 2, 3, 20, 20, generator=generator)
-    plain = Ascent("pixels", 1, 1.0)
+    plain = Ascent("pixels", 1.0)
     assert torch.equal(regularise(pixels, gradient, plain, 0), pixels)
     torch.testing.assert_close(regularise(pixels, gradient, replace(plain, decay=0.3), 0), pixels * 0.7)
     every_fourth = replace(plain, blur_width=1.0, blur_every=4)

@@ -476,7 +476,7 @@ class VisualisationOfUnits(OnDevice):
     """Which unit of each map."""
     preset: Preset = "fourier"
     """How a picture is optimised: in a Fourier basis with decorrelated colours, or by a row of Yosinski's Table 1."""
-    steps: Annotated[int | None, option("N", default="the preset's")] = None
+    steps: Annotated[int, arg(metavar="N")] = 256
     """Steps of gradient ascent."""
     starts: Annotated[int, arg(metavar="N")] = 1
     """Pictures for each, from different noise, kept from being alike."""
