@@ -25,7 +25,7 @@ from alexnet.see import charts, figures
 from alexnet.see.ablation import ablation_curve
 from alexnet.see.activation_statistics import measure_activations
 from alexnet.see.annotated import open_annotated
-from alexnet.see.attribution import attribute
+from alexnet.see.attribution import ATTRIBUTIONS, attribute
 from alexnet.see.contributions import contributions as split_answer
 from alexnet.see.correspondence import correspondence_of
 from alexnet.see.dissection import dissect
@@ -142,24 +142,10 @@ def occlusion(method: options.OcclusionOfPicture) -> None:
         claim.put(found.plot(), {"picture": picture, "precision": precision} | found.as_json())
 
 
-ATTRIBUTION_OPTIONS = (
-    "layer",
-    "steps",
-    "samples",
-    "noise",
-    "epsilon",
-    "gamma",
-    "size",
-    "stride",
-    "masks",
-    "cells",
-    "seed",
-)
-
-
 def attribution(method: options.AttributionOfPicture) -> None:
     run, picture = opened(method), method.picture
-    given = {name: getattr(method, name) for name in ATTRIBUTION_OPTIONS if getattr(method, name) is not None}
+    names = {name for known in ATTRIBUTIONS.values() for name in known.options}
+    given = {name: value for name, value in vars(method).items() if name in names and value is not None}
     with folder(method) as out:
         name = f"attribution-{method.method}-{Path(picture).stem}"
         claim = out.claim(name, *identity(run, picture), [method.true, given])
