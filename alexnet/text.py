@@ -73,9 +73,12 @@ def in_bytes(count: int) -> str:
     return f"{count} B"
 
 
-def table(heading: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1, *, markdown: bool = False) -> str:
-    """Aligned columns: the first `left` and those without a heading are flush left, the others flush right. Nothing is
-    wrapped or cut, however narrow the terminal. `markdown`: as a table of a Markdown page."""
+def table(
+    heading: Sequence[str], rows: Iterable[Sequence[str]], left: int | Sequence[int] = 1, *, markdown: bool = False
+) -> str:
+    """Aligned columns: the first `left`, or those with these numbers, and those without a heading are flush left, the
+    others flush right. Nothing is wrapped or cut, however narrow the terminal. `markdown`: as a table of a Markdown
+    page."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -87,8 +90,9 @@ def table(heading: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1, 
         pad_edge=markdown,
         show_header=any(heading),
     )
+    flush_left = range(left) if isinstance(left, int) else left
     for place, name in enumerate(heading):
-        made.add_column(Text(name), justify="left" if place < left or not name else "right", no_wrap=True)
+        made.add_column(Text(name), justify="left" if place in flush_left or not name else "right", no_wrap=True)
     for row in rows:
         made.add_row(*map(Text, row))  # Text: names may hold [brackets] and :colons:, which rich would interpret
     console = Console(file=io.StringIO(), width=WIDEST_TABLE, color_system=None)

@@ -14,10 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from alexnet.data.batches import Progress
 from alexnet.data.sources.corrections import LEAVE_OUT
 from alexnet.data.store.read import Store
+from alexnet.drawing import figure_grid, shortened, show
 from alexnet.errors import UserError
 from alexnet.features.check import Checked
 from alexnet.features.extract import described, describer
@@ -36,9 +38,14 @@ STRENGTH = 1.0
 NEIGHBOURS = 5
 FARTHEST = 0.05
 """Share of the pictures, those farthest from their neighbours, among which outliers are looked for."""
+SHOWN, COLUMNS = 24, 6
+LONGEST_WHY = 75
+"""Characters of a reason in the terminal; the file has all of it."""
 HEADING = ["file", "label", "suggested", "apply", "p(label)", "p(suggested)", "why"]
 UNSURE = "label"
-"""Why a picture is suspect whose label is as often right as wrong: a person has to look before it is changed."""
+"""Why a picture is suspect whose label is as often right as wrong."""
+APPLIED = ("label, confident", "copy of", "unreadable")
+"""How the reasons begin whose suggestions are usually right. For the others a person has to look first."""
 
 
 @dataclass(frozen=True)
@@ -57,13 +64,14 @@ class Suspect:
     @property
     def apply(self) -> str:
         """Whether `prepare --corrections` follows the suggestion, unless a person says otherwise."""
-        return "no" if self.why == UNSURE else "yes"
+        return "yes" if self.why.startswith(APPLIED) else "no"
 
 
 @isolated()
 def find_suspects(run: Run, store: Store, checked: Checked, progress: Progress | None = None) -> list[Suspect]:
-    """The suspect pictures of all splits, each once: suspect labels, the most suspect first, outliers, pictures in two
-    splits, unreadable files. The run gives the features only, so its classes may be others.
+    """The suspect pictures of all splits, each once: copies within a split under two labels, suspect labels, the most
+    suspect first, outliers, pictures in two splits, unreadable files. The run gives the features only, so its classes
+    may be others.
 
     Raises UserError if records do not fit the run, there are fewer than two classes, or one has a single picture.
     """
@@ -75,7 +83,12 @@ def find_suspects(run: Run, store: Store, checked: Checked, progress: Progress |
     layer = max(1, min(len(known), len(run.network.table.weighted) - 1))  # what the classifier's last layer gets
     features_nd = described(pool, describer(run, layer), progress=progress).reshape(len(pool), -1)
     probabilities_nk = left_out_probabilities(features_nd, pool.labels, pool.groups)
-    found = [*_labels(store, pool, features_nd, probabilities_nk), *_copies(store, checked), *_unreadable(store)]
+    found = [
+        *_under_two_labels(store, checked),  # before labels: a copy trains the classifier that judges the other one
+        *_labels(store, pool, features_nd, probabilities_nk),
+        *_copies(store, checked),
+        *_unreadable(store),
+    ]
     return list({(one.split, one.file): one for one in reversed(found)}.values())[::-1]
 
 
@@ -106,7 +119,11 @@ def _labels(store: Store, pool: Pool, features_nd: np.ndarray, probabilities_nk:
             keys[number],
             names[pool.labels[number]],
             LEAVE_OUT if outlier[number] else names[other[number]],
-            "outlier" if outlier[number] else "label, confident" if confident[number] else UNSURE,
+            f"outlier, looks like {names[other[number]]}"
+            if outlier[number]
+            else "label, confident"
+            if confident[number]
+            else UNSURE,
             float(own[number]),
             float(best[number]),
         )
@@ -129,6 +146,25 @@ def nearness_of(features_nd: np.ndarray) -> np.ndarray:
     centred_nd = features_nd - features_nd.mean(axis=0)
     searched = NearestNeighbors(n_neighbors=min(NEIGHBOURS, len(features_nd) - 1), metric="cosine").fit(centred_nd)
     return 1 - searched.kneighbors()[0].mean(axis=1)
+
+
+def _under_two_labels(store: Store, checked: Checked) -> Iterator[Suspect]:
+    """Every picture whose split has a copy of it with another label."""
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    pool, pairs, keys, size = checked.pool, checked.pairs, checked.pool.keys, len(checked.pool)
+    _, alike_n = connected_components(coo_matrix((np.ones(len(pairs)), tuple(pairs.T)), (size, size)), directed=False)
+    groups = dict[tuple[int, int], list[int]]()
+    for number in np.unique(pairs).tolist():
+        groups.setdefault((int(alike_n[number]), int(pool.owners(np.array(number)))), []).append(number)
+    for numbers in groups.values():
+        for number in numbers:
+            other = next((one for one in numbers if pool.labels[one] != pool.labels[number]), None)
+            if other is not None:
+                why = f"the same picture as {keys[other]}, under another label: keep one"
+                label = store.class_names[pool.labels[number]]
+                yield Suspect(_split_of(pool, number), keys[number], label, LEAVE_OUT, why)
 
 
 def _copies(store: Store, checked: Checked) -> Iterator[Suspect]:
@@ -166,11 +202,34 @@ def left_out_probabilities(features_nd: np.ndarray, labels: np.ndarray, groups: 
 def describe_suspects(suspects: Sequence[Suspect], pictures: int) -> str:
     """The number of suspect pictures and a line for each."""
     rows = [
-        (printable(one.file), one.label, one.suggested, one.apply, *_figures(one, "{:.1%}"), printable(one.why))
+        (
+            printable(one.file),
+            one.label,
+            one.suggested,
+            one.apply,
+            *_figures(one, "{:.1%}"),
+            shortened(printable(one.why), LONGEST_WHY),
+        )
         for one in suspects
     ]
     head = f"{counted(len(suspects), 'suspect picture')} of {pictures:,}"
-    return "\n".join([head, table(HEADING, rows, left=4)] if rows else [head])
+    return "\n".join([head, table(HEADING, rows, left=(0, 1, 2, 3, 6))] if rows else [head])
+
+
+def suspect_sheet(suspects: Sequence[Suspect], pool: Pool) -> Figure | None:
+    """The first 24 of the suspect pictures that can be read, each with its file, its label and the suggestion; None if
+    there are none."""
+    places = [(name, str(key)) for name, split in pool.splits.items() for key in split.keys]
+    number_of = {place: number for number, place in enumerate(places)}
+    shown = [one for one in suspects if (one.split, one.file) in number_of][:SHOWN]
+    if not shown:
+        return None
+    records = pool.read(np.array([number_of[one.split, one.file] for one in shown], np.int64))
+    figure, grid = figure_grid(-(-len(shown) // COLUMNS), COLUMNS, 1.5, 2.0)
+    for axes, one, record in zip(grid.flat, shown, records, strict=False):
+        lines = (Path(one.file).name, f"label: {one.label}", f"suggested: {one.suggested}")
+        show(axes, record, "\n".join(shortened(line, 24) for line in lines), size=6)
+    return figure
 
 
 def refuse_existing(path: Path) -> None:

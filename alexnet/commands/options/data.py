@@ -92,5 +92,5 @@ class Check:
     cross-validation."""
     write: Annotated[Path | None, option("FILE.csv", default="not written")] = None
     """With --run: where to list the suspect pictures for `prepare --corrections`, to be checked and edited: each with
-    the class suggested, or "leave out" (outliers, copies in two splits, unreadable files). Where the suggestion is as
-    often wrong as right, the column apply says no."""
+    the class suggested, or "leave out". Unless the suggestion is usually right, the column apply says no. The first 24
+    are drawn next to it, FILE.suspects.png; without --write, STORE.suspects.png."""
