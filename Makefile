@@ -7,7 +7,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo test lint install extras help clean
+.PHONY: demo test lint notebooks install extras help clean
 .DEFAULT_GOAL := help
 
 demo: $(VENV)/installed-core  ## draw pictures, train on them, measure, predict, report; DEMO='--epochs 6': sooner
@@ -23,6 +23,9 @@ lint: $(VENV)/installed-test  ## style, types and import directions; the page's 
 	basedpyright
 	lint-imports
 	$(BIN)/python tools/check_page.py
+
+notebooks: $(VENV)/installed-test  ## run the notebooks, on built-in pictures
+	$(BIN)/python tools/notebooks.py
 
 install: $(VENV)/installed-core  ## the environment in .venv, without running anything
 

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from os import PathLike, fspath
-from typing import Any, overload
+from typing import Any, Literal, overload
 
 import numpy as np
 import torch
@@ -24,13 +24,15 @@ from matplotlib.figure import Figure
 from alexnet.choices import AttributionMethod, Method, NormRule, Overlap
 from alexnet.data.batches import Progress
 from alexnet.data.store.read import Store, StoreSplit
-from alexnet.drawing import Result, figure_grid, png_of, show
+from alexnet.drawing import LIGHT, Result, figure_grid, png_of, show
 from alexnet.html import data_uri
 from alexnet.measure import run as measured
 from alexnet.measure.evaluation import check_size, split_of
 from alexnet.measure.pictures import Picture, name_of
 from alexnet.measure.predict import Prediction
+from alexnet.report.figures import CURVES
 from alexnet.report.text import describe_prediction
+from alexnet.runs.history import History, read_history
 from alexnet.see import figures
 from alexnet.see.ablation import POINTS, AblationCurve, ablation_curve
 from alexnet.see.attribution import Attribution, attribute
@@ -38,12 +40,14 @@ from alexnet.see.contributions import Contributions, contributions
 from alexnet.see.deconvnet import Projections, project
 from alexnet.see.diagnosis import Filters
 from alexnet.see.display import maps_mosaic
-from alexnet.see.forward_pass import ForwardPass, centre_views, inputs_of, records_of, run_forward
+from alexnet.see.forward_pass import ForwardPass, centre_views, inputs_of, record_of, run_forward
 from alexnet.see.interventions import Edits, Intervention, intervene
+from alexnet.see.invert import Inversion, invert
 from alexnet.see.occlusion import Occlusion, Square, occlusion_map
 from alexnet.see.patches import UnitPatch, patches_of, projection_of
 from alexnet.see.top import find_top
 from alexnet.see.units import Unit, check_unit, strongest_units
+from alexnet.see.visualise import Visualisation, visualise
 
 
 class Run(measured.Run):
@@ -59,14 +63,18 @@ class Run(measured.Run):
         found = super().predict(pictures, views=views, top=top)
         if isinstance(found, list):
             return found
-        view = centre_views(records_of(self, [pictures]), self.inputs.size)[0]
+        view = centre_views(record_of(self, pictures), self.inputs.size)[0]
         return Answer(found.name, found.labels, found.probabilities, found.notes, view)
 
     predict.__doc__ = measured.Run.predict.__doc__
 
     def look(self, picture: Picture) -> "Look":
         """The network looking at a picture, of any kind that `predict` takes. Raises as `predict` does."""
-        return Look(self, name_of(picture, 0), records_of(self, [picture]))
+        return Look(self, name_of(picture, 0), record_of(self, picture))
+
+    def curves(self, which: Literal["loss", "error", "rate"] = "error") -> "Curves":
+        """A curve of the training over the epochs: the loss, the errors, or the learning rate."""
+        return Curves(which, read_history(self.path / "log.jsonl"))
 
     def filters(self) -> "FiltersOfRun":
         """The filters of the first layer and the second layer's linear patterns ([Z] Fig. 6). Raises UserError if the
@@ -95,6 +103,10 @@ class Run(measured.Run):
         pictures, viewer = split_of(store, split), _exact(self)
         strongest = find_top(viewer, pictures, [layer], progress=progress)
         return TopPatches(layer, patches_of(viewer, pictures, strongest, layer, units, method=method, norms=norms))
+
+    def visualise(self, layer: str, unit: int | None = None, **options: Any) -> Visualisation:
+        """Pictures made to excite a map, a unit, a class or a direction of a layer: see `see.visualise`."""
+        return visualise(self, layer, unit, **options)
 
     def ablation(
         self, store: Store | str | PathLike[str], layer: str, *, split: str = "val", points: int = POINTS, seed: int = 0
@@ -196,6 +208,10 @@ class Look:
         found = contributions(self.run, self.record[0], target=true, against=against, store=store)
         return replace(found, picture=self.name)
 
+    def invert(self, layer: str, **options: Any) -> Inversion:
+        """A picture that a layer can't tell from this one: see `see.invert`."""
+        return invert(self.run, self.record[0], layer, **options)
+
     def intervene(self, edits: Edits) -> Intervention:
         """The answer with units silenced, scaled or swapped, as in "conv5:139=0": see `see.interventions`."""
         return replace(intervene(self.run, self.record[0], edits), picture=self.name)
@@ -220,6 +236,20 @@ class Answer(Prediction):
             for label in self.labels
         )
         return f"<img src='{data_uri(png_of(self.view))}' height='140' alt=''><table>{bars}</table>"
+
+
+@dataclass(frozen=True, eq=False)
+class Curves(Result):
+    """The `history` of a training: `history.curve(name)` gives the epochs and the values of one of its curves."""
+
+    which: Literal["loss", "error", "rate"]
+    history: History = field(repr=False)
+
+    def draw(self) -> Figure:
+        return CURVES[self.which](self.history, LIGHT)
+
+    def as_json(self) -> dict[str, Any]:
+        return {"epochs": self.history.epochs}
 
 
 @dataclass(frozen=True, eq=False)

@@ -57,6 +57,8 @@ def test_every_answer_draws_and_saves_itself(opened: alexnet.Run, look: Look, st
         look.contributions(),
         look.intervene("conv2:1=0"),
         opened.ablation(store, "conv2", points=2),
+        opened.visualise("conv2", 1, steps=2),
+        look.invert("conv1", steps=2),
     ]
     axes = Figure().subplots(1, len(answers))
     for answer, ax in zip(answers, axes, strict=True):
