@@ -106,18 +106,8 @@ def literal_legend(holder: Axes | Figure, **options: Any) -> None:
         text.set_parse_math(False)
 
 
-def figure_grid(
-    rows: int, columns: int, width: float, height: float, ax: Axes | None = None
-) -> tuple[Figure, np.ndarray]:
-    """A figure with `rows` × `columns` axes of so many inches each, all blank; inside `ax`, if it is given."""
-    if ax is not None:
-        ax.set_axis_off()
-        spaces = np.ndindex(rows, columns)
-        boxes = [(column / columns, 1 - (row + 1) / rows, 0.96 / columns, 0.9 / rows) for row, column in spaces]
-        axes = np.array([ax.inset_axes(box) for box in boxes]).reshape(rows, columns)
-        for one in axes.flat:
-            one.set_axis_off()
-        return figure_of(ax), axes
+def figure_grid(rows: int, columns: int, width: float, height: float) -> tuple[Figure, np.ndarray]:
+    """A figure with `rows` × `columns` axes of so many inches each, all blank."""
     figure = blank_figure(columns * width, rows * height)
     axes = figure.subplots(rows, columns, squeeze=False)
     engine = figure.get_layout_engine()
@@ -155,9 +145,9 @@ def figure_of(ax: Axes) -> Figure:
 class Result(ABC):
     """What a method found: a frozen dataclass, its arrays are attributes. A notebook shows it as its figure."""
 
+    @abstractmethod
     def draw(self) -> Figure:
         """The figure that shows it."""
-        raise NotImplementedError
 
     def plot(self, ax: Axes | None = None) -> Figure:
         """The result drawn by matplotlib: a figure of its own, or on `ax`, whose figure is returned."""

@@ -415,7 +415,7 @@ def map_of_pictures(method: options.MapOfPictures) -> None:
         claim = out.claim(f"map-{method.method}", about, how)
         given = {"most": method.most, "seed": method.seed, "progress": report}
         found = picture_map(run, store, method.split, method.layer, method.method, **given)
-        claim.put(found.plot(thumbnails=method.thumbnails), found.as_json())
+        claim.put(found.draw(thumbnails=method.thumbnails), found.as_json())
 
 
 def visualisation(method: options.VisualisationOfUnits) -> None:

@@ -18,7 +18,7 @@ from sklearn.manifold import TSNE
 from alexnet.choices import Embedding
 from alexnet.data.batches import StepProgress, batches
 from alexnet.data.store.read import Store
-from alexnet.drawing import LIGHT, TITLE, Result, blank_figure, figure_of, literal_legend, shortened
+from alexnet.drawing import LIGHT, TITLE, Result, blank_figure, literal_legend, shortened
 from alexnet.errors import UserError, optional_package
 from alexnet.features.extract import describer
 from alexnet.isolation import isolated
@@ -67,10 +67,10 @@ class PictureMap(Result):
             "pictures": [{"key": key, "label": label, "at": at} for key, label, at in pictures],
         }
 
-    def plot(self, ax: Axes | None = None, *, thumbnails: bool = False) -> Figure:
+    def draw(self, thumbnails: bool = False) -> Figure:
         """A point for each picture, marked and coloured by its class; or the pictures themselves, small, in a frame of
         that colour."""
-        figure, axes = (figure_of(ax), ax) if ax else _figure()
+        figure, axes = _figure()
         draw = self._draw_thumbnails if thumbnails else self._draw_points
         draw(axes)
         axes.set_xticks([])

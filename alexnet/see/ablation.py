@@ -12,14 +12,13 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
 from alexnet.choices import AblationOrder
 from alexnet.data.batches import Progress, StepProgress, batches
 from alexnet.data.store.read import Store, StoreSplit
-from alexnet.drawing import LIGHT, TITLE, Result, figure_of, literal_legend, plain_axes, plot_figure
+from alexnet.drawing import LIGHT, TITLE, Result, literal_legend, plot_figure
 from alexnet.errors import UsageError
 from alexnet.isolation import isolated
 from alexnet.kernels.reference import at_least_float32
@@ -92,10 +91,9 @@ class AblationCurve(Result):
         ]
         return table((f"silenced in {self.row}", *(ORDERS[order] for order in self.counts)), rows)
 
-    def plot(self, ax: Axes | None = None) -> Figure:
+    def draw(self) -> Figure:
         """A curve for each order, with its 95 % interval."""
-        axes = plot_figure(5.6, 3.6)[1] if ax is None else ax
-        plain_axes(axes)
+        figure, axes = plot_figure(5.6, 3.6)
         for colour, order in zip(LIGHT.lines, self.counts, strict=False):
             low, high = self.intervals(order).T
             axes.plot(self.silenced, self.accuracy(order), marker=".", color=colour, label=ORDERS[order])
@@ -107,7 +105,7 @@ class AblationCurve(Result):
         title = f"accuracy without units of {self.row} · {pictures:,} pictures of {self.split}"
         axes.set_title(title, fontsize=TITLE, color=LIGHT.ink, parse_math=False)
         literal_legend(axes, fontsize=8.5)
-        return figure_of(axes)
+        return figure
 
 
 @isolated()

@@ -139,12 +139,12 @@ class Contributions(Result):
             told.append(table((one.layer, "adds", through), rows, left=1))
         return "\n\n".join(told)
 
-    def plot(self, ax: Axes | None = None) -> Figure:
+    def draw(self) -> Figure:
         """The picture, where on the lowest maps the answer comes from, the strongest units of each layer; below, the
         maps that the strongest units are made of, and the strongest patches of the strongest maps."""
         units, channels, lower = _both_ends([*self.paths]), _both_ends([*self.patches]), self.layers[:2][-1]
         columns = max(2 + len(self.layers), len(units), len(channels))
-        figure, axes = figure_grid(1 + bool(units) + bool(channels), columns, 2.3, 2.5, ax=ax)
+        figure, axes = figure_grid(1 + bool(units) + bool(channels), columns, 2.3, 2.5)
         show(axes[0, 0], self.view, f"{shortened(self.layers[0].of, 30)}\n{self.what} {self.answer:+.2f}")
         _draw_where(figure, axes[0, 1], self.layers[-1])
         for panel, one in zip(axes[0, 2:], self.layers, strict=False):

@@ -10,13 +10,12 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from alexnet.data.batches import StepProgress
-from alexnet.drawing import LIGHT, TITLE, Result, figure_of, literal_legend, plain_axes, plot_figure, shortened
+from alexnet.drawing import LIGHT, TITLE, Result, literal_legend, plot_figure, shortened
 from alexnet.errors import UsageError, UserError
 from alexnet.isolation import isolated
 from alexnet.measure.run import Run
@@ -111,12 +110,11 @@ class Dissection(Result):
             f"with random weights {random} do"
         )
 
-    def plot(self, ax: Axes | None = None) -> Figure:
+    def draw(self) -> Figure:
         """Bars: how many units detect each part, beside the control."""
         shown = {part: both for part, both in self.units_per_part.items() if any(both)}
         parts = list(shown)[:MOST_PARTS]
-        figure, axes = (figure_of(ax), ax) if ax else plot_figure(6.4, 1.5 + 0.26 * max(3, len(parts)))
-        plain_axes(axes)
+        figure, axes = plot_figure(6.4, 1.5 + 0.26 * max(3, len(parts)))
         places = np.arange(len(parts))
         for number, name in enumerate(("this network", "random weights")):
             colour = (LIGHT.lines[0], LIGHT.lines[2])[number]

@@ -31,7 +31,6 @@ from alexnet.drawing import (
     TITLE,
     Result,
     figure_grid,
-    figure_of,
     literal_legend,
     plain_axes,
     plot_figure,
@@ -188,10 +187,10 @@ class Intervention(Result):
         ]
         return table(("probability of", "before", "after", "change of the logit"), rows)
 
-    def plot(self, ax: Axes | None = None) -> Figure:
+    def draw(self) -> Figure:
         """The most probable classes: their probabilities before and after, and how much their logits change."""
         chosen = self.most_probable
-        figure, ((left, right),) = figure_grid(1, 2, 3.9, 1.2 + 0.34 * len(chosen), ax=ax)
+        figure, ((left, right),) = figure_grid(1, 2, 3.9, 1.2 + 0.34 * len(chosen))
         rows = np.arange(len(chosen))
         for shift, name, values, colour in (
             (-0.2, "before", self.before, LIGHT.other),
@@ -285,10 +284,10 @@ class SplitEffect(Result):
         told = f"{self.broken:,} right pictures became wrong, {self.mended:,} wrong ones right"
         return f"{table(('top-1 errors', 'before', 'after'), rows)}\n{told}"
 
-    def plot(self, ax: Axes | None = None) -> Figure:
+    def draw(self) -> Figure:
         """The error of all pictures and of the classes that change most, with 95 % intervals."""
         chosen: list[int | None] = [None, *self.changed]
-        axes = plot_figure(5.6, 1.3 + 0.34 * len(chosen))[1] if ax is None else ax
+        figure, axes = plot_figure(5.6, 1.3 + 0.34 * len(chosen))
         for which, (name, colour) in enumerate((("before", LIGHT.other), ("after", LIGHT.true))):
             counts = [self._of(k)[which] for k in chosen]
             shares = np.array([errors / max(1, pictures) for errors, pictures in counts])
@@ -302,7 +301,7 @@ class SplitEffect(Result):
         _label(axes, names, "top-1 error, with its 95 % interval", title)
         axes.set_xlim(-0.02, 1.02)
         literal_legend(axes, fontsize=8.5, loc="best")
-        return figure_of(axes)
+        return figure
 
 
 @isolated()

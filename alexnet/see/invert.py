@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
@@ -49,8 +48,8 @@ class Inversion(Result):
     error: float
     history: Float[Tensor, "steps"]
 
-    def plot(self, ax: Axes | None = None) -> Figure:
-        figure, axes = figure_grid(1, 2, 2.4, 2.8, ax)
+    def draw(self) -> Figure:
+        figure, axes = figure_grid(1, 2, 2.4, 2.8)
         show(axes[0, 0], self.view, "what the network sees")
         found = self.image.round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0).numpy()
         show(axes[0, 1], found, f"from {self.layer}\nerror of the code {self.error:.1%}")

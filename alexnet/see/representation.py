@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
@@ -69,10 +68,10 @@ class Representations(Result):
         rows = [(name, *(f"{v:.3f}" for v in row)) for name, row in zip(self.layers, self.unbiased_cka, strict=True)]
         return table((MEASURES["unbiased_cka"], *self.other_layers), rows)
 
-    def plot(self, ax: Axes | None = None) -> Figure:
+    def draw(self) -> Figure:
         """The three measures as maps; each cell has its value."""
         wide, high = 1.2 + 0.5 * len(self.other_layers), 1.5 + 0.4 * len(self.layers)
-        figure, axes = figure_grid(1, len(MEASURES), wide + 0.4, high, ax)
+        figure, axes = figure_grid(1, len(MEASURES), wide + 0.4, high)
         for panel, (name, title) in zip(axes.flat, MEASURES.items(), strict=True):
             values = getattr(self, name)
             panel.set_axis_on()

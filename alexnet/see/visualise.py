@@ -17,7 +17,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
@@ -239,8 +238,8 @@ class Visualisation(Result):
     box: Box
     frame: Box
 
-    def plot(self, ax: Axes | None = None) -> Figure:
-        return images_figure([self], ax)
+    def draw(self) -> Figure:
+        return images_figure([self])
 
     def as_json(self) -> dict[str, Any]:
         named = attributes(self, "name", "layer", "unit", "position", "preset", "seed", "box", "activations")
@@ -405,12 +404,12 @@ def name_of(run: Run, target: Target, unit: int | None) -> str:
     return what + ("" if target.position is None else f" at {target.position[0]},{target.position[1]}")
 
 
-def images_figure(found: Sequence[Visualisation], ax: Axes | None = None) -> Figure:
+def images_figure(found: Sequence[Visualisation]) -> Figure:
     """The pictures of one or several targets, with their activations; of a position, what it sees of them."""
     shown = [(one, number) for one in found for number in range(len(one.images))]
     several = len(found[0].images) > 1 and len(found) > 1  # then each target has a row of its own
     per_row = len(found[0].images) if several else min(6, len(shown))
-    figure, axes = figure_grid(-(-len(shown) // per_row), per_row, 1.7, 1.95, ax)
+    figure, axes = figure_grid(-(-len(shown) // per_row), per_row, 1.7, 1.95)
     for panel, (one, number) in zip(axes.flat, shown, strict=False):
         picture = one.images[number].round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0).numpy()
         title = f"{one.name}\n{float(one.activations[number]):.3g}"

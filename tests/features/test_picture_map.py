@@ -45,7 +45,7 @@ def _nearest(points: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("thumbnails", [False, True])
 def test_it_draws_points_and_pictures(by_pca: PictureMap, thumbnails: bool) -> None:
-    figure = by_pca.plot(thumbnails=thumbnails)
+    figure = by_pca.draw(thumbnails=thumbnails)
     (axes,) = figure.axes
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["angle0", "angle1", "angle2", "angle3"]
     assert axes.get_title().startswith("40 pictures by fc7: pca")

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int, UInt8
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.special import stdtrit
 from torch import Tensor
@@ -144,11 +143,11 @@ class Scores(Result):
         about = {"about": self.about, "left_out": self.left_out, "mean_and_half_width": intervals}
         return to_json(about | {"methods": self.methods})
 
-    def plot(self, ax: Axes | None = None) -> Figure:
+    def draw(self) -> Figure:
         """A panel for each metric, a line for each method: mean and interval, controls grey; and seconds a picture."""
         names, panels = list(self.methods), [*self.metrics, "seconds"]
         across = min(4, len(panels))
-        figure, axes = figure_grid(-(-len(panels) // across), across, 2.7, 0.21 * len(names) + 0.75, ax=ax)
+        figure, axes = figure_grid(-(-len(panels) // across), across, 2.7, 0.21 * len(names) + 0.75)
         for number, (metric, panel) in enumerate(zip(panels, axes.flat, strict=False)):
             panel.set_axis_on()
             plain_axes(panel)
