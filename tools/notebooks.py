@@ -1,16 +1,19 @@
-"""Run the notebooks, one after the other in one temporary folder: `python tools/notebooks.py [--write] [NOTEBOOK ...]`.
+"""Run the notebooks, one after the other in one folder: `python tools/notebooks.py [--write] [NOTEBOOK ...]`.
 
 Fails at the first cell that does. `--write` keeps the outputs in notebooks/, without times, and pictures as small PNGs.
+`--folder`: where they put their files, to be kept; else a temporary one.
 """
 
 import argparse
 import base64
 import io
 import os
+import re
 import shutil
 import sys
 import tempfile
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import nbformat
@@ -20,6 +23,7 @@ from PIL import Image
 FOLDER = Path(__file__).parents[1] / "notebooks"
 PIXELS = 900
 """The longer side of a kept picture at most."""
+PROGRESS = re.compile(r"\bleft\s*$")
 LINES = 30
 """Lines of printed text that are kept of a cell."""
 
@@ -28,9 +32,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("notebooks", nargs="*", type=Path, default=sorted(FOLDER.glob("*.ipynb")))
     parser.add_argument("--write", action="store_true")
+    parser.add_argument("--folder", type=Path)
     given = parser.parse_args()
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    with tempfile.TemporaryDirectory(prefix="alexnet-notebooks-") as place:
+    with nullcontext(given.folder) if given.folder else tempfile.TemporaryDirectory(prefix="alexnet-") as place:
         shutil.copy(FOLDER / "shared.py", place)
         for path in given.notebooks:
             start, notebook = time.perf_counter(), nbformat.read(path, as_version=4)
@@ -59,6 +64,8 @@ def _lightened(output: nbformat.NotebookNode) -> nbformat.NotebookNode | None:
         return None if output.name == "stderr" else output
     if (data := output.get("data")) is None:
         return output
+    if PROGRESS.search(data.get("text/plain", "")):
+        return None
     if (html := data.get("text/html", "")) and "data:image/png;base64," in html:
         head, _, rest = html.partition("data:image/png;base64,")
         image, quote, tail = rest.partition(head[-1])
