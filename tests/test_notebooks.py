@@ -32,5 +32,8 @@ def test_a_notebook_opens_with_what_one_sees_and_ends_with_checked_exercises(pat
     code = [cell for cell in cells if cell.cell_type == "code"]
     assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1)), "run from top to bottom"
     assert not any(output.output_type == "error" for cell in code for output in cell.outputs)
+    shown = [output.data for cell in code for output in cell.outputs if "data" in output]
+    assert all("image/png" in one for one in shown if one.get("text/plain", "").startswith("<Figure")), "inline figures"
+    assert not any(one.get("text/html", "").startswith("<pre") for one in shown), "lines of progress"
     assert sum(bool(cell.outputs) for cell in code) > len(code) / 3
     assert PLACES.search(re.sub(r"data:image/png;base64,[\w+/=]*", "", text)) is None

@@ -21,9 +21,10 @@ from nbclient import NotebookClient
 from PIL import Image
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
-PIXELS = 900
+PIXELS = 700
 """The longer side of a kept picture at most."""
-PROGRESS = re.compile(r"\bleft\s*$")
+PASSING = re.compile(r" batch \d+/\d+ |disk.* free$|\bleft\s*$", re.MULTILINE)
+"""Progress, and what the disk of the machine has left: not worth keeping."""
 LINES = 30
 """Lines of printed text that are kept of a cell."""
 
@@ -64,8 +65,9 @@ def _lightened(output: nbformat.NotebookNode) -> nbformat.NotebookNode | None:
         return None if output.name == "stderr" else output
     if (data := output.get("data")) is None:
         return output
-    if PROGRESS.search(data.get("text/plain", "")):
-        return None
+    if output.output_type == "display_data" and data.get("text/html", "").startswith("<pre"):  # a line of rich's
+        kept = nbformat.v4.new_output("stream", name="stdout", text=data["text/plain"])
+        return None if PASSING.search(data["text/plain"]) else kept
     if (html := data.get("text/html", "")) and "data:image/png;base64," in html:
         head, _, rest = html.partition("data:image/png;base64,")
         image, quote, tail = rest.partition(head[-1])
@@ -80,7 +82,7 @@ def _smaller(encoded: str) -> str:
     with Image.open(io.BytesIO(base64.b64decode(encoded))) as picture:
         picture.thumbnail((PIXELS, PIXELS))
         kept = io.BytesIO()
-        picture.convert("RGB").quantize(128).save(kept, "PNG", optimize=True)
+        picture.convert("RGB").quantize(64).save(kept, "PNG", optimize=True)
     return base64.b64encode(kept.getvalue()).decode()
 
 
