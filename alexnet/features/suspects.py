@@ -228,7 +228,7 @@ def suspect_sheet(suspects: Sequence[Suspect], pool: Pool) -> Figure | None:
     figure, grid = figure_grid(-(-len(shown) // COLUMNS), COLUMNS, 1.5, 2.0)
     for axes, one, record in zip(grid.flat, shown, records, strict=False):
         lines = (Path(one.file).name, f"label: {one.label}", f"suggested: {one.suggested}")
-        show(axes, record, "\n".join(shortened(line, 24) for line in lines), size=6)
+        show(axes, record, "\n".join(shortened(line, 30) for line in lines), size=6)
     return figure
 
 

@@ -19,7 +19,7 @@ from alexnet.data.store.read import Store
 from alexnet.data.views import VIEW_NUMBERS, all_views
 from alexnet.errors import UserError
 from alexnet.isolation import isolated
-from alexnet.measure.accuracy import describe_errors, nll_of_truth
+from alexnet.measure.accuracy import describe_errors, nll_of_truth, wilson
 from alexnet.measure.evaluation import Evaluation, check_numbers, check_size, class_map
 from alexnet.measure.overlap import seen_in_training
 from alexnet.measure.reliability import BINS
@@ -30,6 +30,8 @@ from alexnet.text import counted, table
 
 HIGHEST = 20.0
 """Temperatures are searched from 1/HIGHEST to HIGHEST: beyond, the pictures say nothing about it."""
+FEW = 200
+"""Pictures below which a threshold is not to be relied on."""
 
 
 @isolated(inference=True)
@@ -129,6 +131,12 @@ def describe_calibration(found: Calibration, after: Evaluation) -> str:
             f"threshold {found.threshold:.4f}, for a precision of {found.precision:.1%}: {answered.sum():,} of "
             f"{found.pictures:,} pictures are answered, {describe_errors(wrong, int(answered.sum()))} wrongly"
         )
+        if found.pictures < FEW:
+            low, high = wilson(wrong, int(answered.sum()))
+            lines.append(
+                f"only {counted(found.pictures, 'picture')}: of the answers {low:.0%} to {high:.0%} may be wrong; "
+                "do not rely on this threshold"
+            )
     return "\n".join(lines)
 
 

@@ -94,7 +94,8 @@ class Pretrained:
                 download(address, place, digests, size=size, follow=follow)
         except Unreachable as fault:
             raise UserError(
-                f"{fault} Or download the file elsewhere and run: alexnet import {self.name} RUN --file {self.file}"
+                f"{fault} Or download the file elsewhere and run: alexnet import {self.name} RUN --file {self.file} "
+                "and then train with --from RUN."
             ) from None
         write_atomically(_record(place), f"{sha256_of(place)}\n".encode())
         return place

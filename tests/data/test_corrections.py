@@ -45,8 +45,10 @@ def test_labels_change_and_pictures_are_left_out(
     ("text", "message"),
     [
         ("a,b\n1,2\n", "the columns file and suggested are needed"),
-        ("file,suggested\ncat/9.png,dog\n", "the source has no picture 'cat/9.png'"),
-        ("file,suggested\ncat/1.png,bird\n", "no class is called 'bird'"),
+        ("file,suggested\ncat/9.png,dog\n", "line 2: the source has no picture 'cat/9.png'"),
+        ("file,suggested\ncat/1.png,\ncat/9.png,dog\n", "line 3: the source has no picture 'cat/9.png'"),
+        ("file,suggested\ncat/0.png,dog\ncat/1.png,bird\n", "line 3: no class is called 'bird'.*Classes: cat, dog"),
+        ("file,suggested,apply\ncat/1.png,bird,no\ncat/1.png,bird,yes\n", "line 3: no class is called 'bird'"),
         ("file,suggested\ncat/1.png,dog\ncat/1.png,cat\n", "line 3: another suggestion for 'cat/1.png'"),
         ("file,suggested,apply\ncat/1.png,dog,perhaps\n", "line 2: the column apply says 'perhaps'. Write yes or no"),
         ("", "the columns file and suggested are needed"),
@@ -83,3 +85,9 @@ def test_the_file_may_come_back_from_a_spreadsheet(photos: Path, tmp_path: Path,
     source, file = open_source(photos), tmp_path / "corrections.csv"
     changed = corrected(source, file).splits["train"].labels != source.splits["train"].labels
     assert [str(key) for key in np.array(source.splits["train"].keys)[changed]] == ["cat/1.png"]
+
+
+def test_a_reason_with_semicolons_does_not_hide_that_semicolons_part_the_columns(photos: Path, tmp_path: Path) -> None:
+    file = tmp_path / "corrections.csv"
+    file.write_text('file;suggested;apply;why\ncat/1.png;dog;yes;label, confident\ncat/2.png;leave out;yes;"a; b"\n')
+    assert corrected(open_source(photos), file).notes[-1].endswith("1 label corrected, 1 picture left out")

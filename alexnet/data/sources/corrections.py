@@ -8,12 +8,13 @@ import numpy as np
 from alexnet.data.sources.base import Source, listed
 from alexnet.data.sources.table import rows_of
 from alexnet.errors import UserError
-from alexnet.text import counted, printable
+from alexnet.text import counted, first_few, printable
 
 LEAVE_OUT = "leave out"
 """In the column `suggested`: the picture is not prepared."""
 APPLIED = {"yes": True, "no": False, "": False}
 """What the column `apply` may say. Without the column all lines are applied."""
+CLASSES_SHOWN = 20
 
 
 def corrected(source: Source, file: Path) -> Source:
@@ -29,6 +30,7 @@ def corrected(source: Source, file: Path) -> Source:
             f"{file}: the columns file and suggested are needed. `alexnet check --write` makes such a file."
         )
     wanted: dict[str, str] = {}
+    line_of: dict[str, int] = {}
     passed_over = 0
     for line, row in rows:
         cells = dict(zip(titles[1], row, strict=False))
@@ -39,12 +41,17 @@ def corrected(source: Source, file: Path) -> Source:
             passed_over += 1
         elif suggested and wanted.setdefault(name, suggested) != suggested:
             raise UserError(f"{file}: line {line}: another suggestion for {listed([name])}. Remove one of the two.")
+        elif suggested:
+            line_of.setdefault(name, line)
     label_of = dict(zip((*source.class_names, *source.class_ids), 2 * tuple(range(len(source.class_ids))), strict=True))
-    if strange := sorted({name for name in wanted.values() if name != LEAVE_OUT and name not in label_of}):
-        raise UserError(f"{file}: no class is called {listed(strange)}. Write a class of the source, or {LEAVE_OUT!r}.")
+    if strange := [name for name, suggested in wanted.items() if suggested not in (LEAVE_OUT, *label_of)]:
+        faults = [f"line {line_of[name]}: no class is called {listed([wanted[name]])}" for name in strange]
+        classes = first_few([*map(printable, source.class_names)], CLASSES_SHOWN)
+        raise UserError(f"{file}: {first_few(faults)}. Write one of the classes, or {LEAVE_OUT!r}. Classes: {classes}.")
     keys = {str(key) for split in source.splits.values() for key in split.keys}
     if absent := [name for name in wanted if name not in keys]:
-        raise UserError(f"{file}: the source has no picture {listed(absent)}. Remove these lines.")
+        faults = [f"line {line_of[name]}: the source has no picture {listed([name])}" for name in absent]
+        raise UserError(f"{file}: {first_few(faults)}. Correct or remove the lines.")
     splits, changed, left_out = {}, 0, 0
     for name, split in source.splits.items():
         labels, kept = split.labels.copy(), np.ones(len(split), bool)

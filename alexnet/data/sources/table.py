@@ -79,8 +79,8 @@ def rows_of(path: Path) -> list[tuple[int, Row]]:
     try:
         text = data.decode(codec_of(data) or "utf-8")
         lines = text.splitlines(keepends=True)
-        counts = {mark: {line.count(mark) for line in lines[:20] if line.strip()} for mark in "\t;"}
-        separator = next((mark for mark, found in counts.items() if len(found) == 1 and found != {0}), ",")
+        widths = {mark: {len(row) for row in csv.reader(lines[:20], delimiter=mark) if row} for mark in "\t;"}
+        separator = next((mark for mark, found in widths.items() if len(found) == 1 and found != {1}), ",")
         reader = csv.reader(lines, delimiter=separator, strict=True)
         return [(reader.line_num, row) for row in reader if any(map(str.strip, row))]
     except (UnicodeDecodeError, csv.Error) as error:
