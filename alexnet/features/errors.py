@@ -119,11 +119,14 @@ def _as_csv(errors: Sequence[Explained]) -> str:
 
 
 def _sheet(errors: Sequence[Explained], store: Store, split: str) -> Figure:
-    """The wrong pictures with their neighbours; those of the true class have a frame."""
+    """The wrong pictures, each with its file, class and answer, and their neighbours; those of the true class have a
+    frame."""
     train = store.splits["train"]
     number_of = {str(key): number for number, key in enumerate(train.keys)}
     queries = split_of(store, split).read(np.array([error.index for error in errors]))
     found = np.stack([train.read(np.array([number_of[file] for file, _ in error.nearest])) for error in errors])
     framed = np.array([[name == error.true for _, name in error.nearest] for error in errors])
     words = [[name for _, name in error.nearest] for error in errors]
-    return contact_sheet(queries, found, framed, ("wrong", "nearest training pictures →"), words)
+    heads = ("wrong", "nearest training\npictures → (framed:\nthe true class)")
+    captions = [(Path(error.file).name, f"true: {error.true}", f"answer: {error.answered}") for error in errors]
+    return contact_sheet(queries, found, framed, heads, words, captions)

@@ -17,6 +17,7 @@ from alexnet.data.store.prepare import prepare
 from alexnet.data.store.read import Store
 from alexnet.features.errors import find_errors
 from alexnet.features.extract import features_of
+from alexnet.features.similar.sheet import contact_sheet
 from alexnet.measure.accuracy import describe_errors
 from alexnet.train.loop import train
 from alexnet.train.options import TrainOptions
@@ -91,6 +92,15 @@ def test_the_command_writes_a_table_numbers_and_a_sheet(
     (tmp_path / "errors-val.png").unlink()
     assert main(line) == 1
     assert (tmp_path / "errors-val.csv").read_text() == "mine"
+
+
+def test_the_sheet_says_what_each_wrong_picture_is_and_was_taken_for() -> None:
+    pictures, captions = np.zeros((2, 1, 8, 8, 3), np.uint8), [("1.png", "true: cat", "answer: dog")] * 2
+    figure = contact_sheet(pictures[:, 0], pictures, words=[["cat"], ["dog"]], captions=captions)
+    assert [axes.get_xlabel() for axes in figure.axes] == [
+        *("1.png\ntrue: cat\nanswer: dog", "cat"),
+        *("1.png\ntrue: cat\nanswer: dog", "dog"),
+    ]
 
 
 def test_stores_that_do_not_fit_are_refused_in_one_sentence(

@@ -131,6 +131,14 @@ def test_without_a_network_one_sentence_says_so(tmp_path: Path, address: str) ->
         download(address, tmp_path / "weights", {})
 
 
+def test_without_a_network_it_says_how_to_train_from_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("ALEXNET_WEIGHTS_URL", "http://127.0.0.1:9")
+    words = r"run: alexnet import torchvision RUN --file alexnet-\S+\.pth and then train with --from RUN\.$"
+    with pytest.raises(UserError, match=words):
+        run_folder("torchvision")
+
+
 def test_an_address_without_the_file_is_reported(site: Site, tmp_path: Path) -> None:
     with pytest.raises(Unreachable, match=r"the server answers 404 \(Not Found\)"):
         download(f"{site.address}/weights", tmp_path / "weights", {})

@@ -18,6 +18,8 @@ from alexnet.text import printable, table
 
 MOST_ROWS = 24
 """Queries on one sheet."""
+LINE, LINE_HEIGHT = 18, 0.15
+"""Characters of a line below a picture, and its height in inches."""
 
 
 @dataclass(frozen=True)
@@ -45,11 +47,14 @@ def contact_sheet(
     framed_nc: np.ndarray | None = None,
     heads: tuple[str, str] = ("query", "nearest →"),
     words: Sequence[Sequence[str]] | None = None,
+    captions: Sequence[Sequence[str]] | None = None,
 ) -> Figure:
     """Queries in the first column, the pictures found for each to their right ([A] Fig. 4, right). `framed_nc`: which
-    have a frame of the true class's colour; `words`: a line below each picture found."""
+    have a frame of the true class's colour; `words`: a line below each picture found; `captions`: lines below each
+    query."""
     count, most = found_ncssc.shape[:2]
-    figure = blank_figure(1.0 * (most + 1) + 0.3, (1.0 if words is None else 1.15) * count + 0.25, LIGHT)
+    lines = max(int(words is not None), len(captions[0]) if captions else 0)
+    figure = blank_figure(1.0 * (most + 1) + 0.3, (1.0 + LINE_HEIGHT * lines) * count + 0.25, LIGHT)
     grid = figure.subplots(count, most + 1, squeeze=False)
     for row in range(count):
         pictures = [queries_nssc[row], *found_ncssc[row]]
@@ -61,8 +66,10 @@ def contact_sheet(
             for spine in axes.spines.values():
                 spine.set_color(LIGHT.true if framed else LIGHT.ground)
                 spine.set_linewidth(2.2 if framed else 0)
-            if words is not None and place > 0:
-                axes.set_xlabel(shortened(words[row][place - 1], 18), fontsize=6, color=LIGHT.ink, parse_math=False)
+            below = captions and captions[row] if place == 0 else words and [words[row][place - 1]]
+            if below:
+                text = "\n".join(shortened(line, LINE) for line in below)
+                axes.set_xlabel(text, fontsize=6, color=LIGHT.ink, parse_math=False)
     for place, head in enumerate(heads):
         grid[0, place].set_title(head, fontsize=9, color=LIGHT.ink, loc="left" if place else "center")
     return figure
