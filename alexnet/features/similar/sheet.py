@@ -66,10 +66,13 @@ def contact_sheet(
             for spine in axes.spines.values():
                 spine.set_color(LIGHT.true if framed else LIGHT.ground)
                 spine.set_linewidth(2.2 if framed else 0)
-            below = captions and captions[row] if place == 0 else words and [words[row][place - 1]]
-            if below:
-                text = "\n".join(shortened(line, LINE) for line in below)
-                axes.set_xlabel(text, fontsize=6, color=LIGHT.ink, parse_math=False)
+            below: Sequence[str] = ()
+            if place == 0 and captions is not None:
+                below = captions[row]
+            elif place > 0 and words is not None:
+                below = [words[row][place - 1]]
+            text = "\n".join(shortened(line, LINE) for line in below)
+            axes.set_xlabel(text, fontsize=6, color=LIGHT.ink, parse_math=False)
     for place, head in enumerate(heads):
         grid[0, place].set_title(head, fontsize=9, color=LIGHT.ink, loc="left" if place else "center")
     return figure
