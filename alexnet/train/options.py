@@ -93,7 +93,7 @@ class TrainOptions(SharedOptions):
     """Mirror half of the pictures. Default: yes."""
     cutout: Annotated[int, Range()] = 0
     """Side in pixels of a square set to the mean in each training picture; 0: none."""
-    table: "TableOption | None" = None
+    table: TableOption | None = None
     """A network of your own in place of --net: a TOML file with its rows (`alexnet nets NAME --toml` prints one). The
     last row gets as many units as there are classes."""
     start_from: Path | None = None

@@ -9,7 +9,7 @@ import torch
 import alexnet
 from alexnet.data.store.read import Store
 from alexnet.errors import UserError
-from alexnet.measure.run import Run
+from alexnet.look import Run
 
 
 def test_importing_the_package_does_not_wait_for_torch() -> None:
