@@ -30,6 +30,7 @@ from alexnet.measure import run as measured
 from alexnet.measure.evaluation import check_size, split_of
 from alexnet.measure.pictures import Picture, name_of
 from alexnet.measure.predict import Prediction
+from alexnet.measure.viewer import ViewAverager
 from alexnet.report.figures import CURVES
 from alexnet.report.text import describe_prediction
 from alexnet.runs.history import History, read_history
@@ -64,7 +65,7 @@ class Run(measured.Run):
         if isinstance(found, list):
             return found
         view = centre_views(record_of(self, pictures), self.inputs.size)[0]
-        return Answer(found.name, found.labels, found.probabilities, found.notes, view)
+        return Answer(found.name, found.labels, found.probabilities, found.notes, view=view)
 
     predict.__doc__ = measured.Run.predict.__doc__
 
@@ -122,7 +123,7 @@ def _store(store: Store | str | PathLike[str]) -> Store:
     return store if isinstance(store, Store) else Store.open(fspath(store))
 
 
-def _exact(run: measured.Run) -> Any:
+def _exact(run: measured.Run) -> ViewAverager:
     """The run's viewer in float32: single values are looked at, not counts."""
     return replace(run.viewer, dtype=torch.float32)
 
@@ -224,7 +225,7 @@ class Look:
 class Answer(Prediction):
     """A prediction for one picture, of which the network saw the `view`, uint8 (S, S, 3). Shown as bars."""
 
-    view: np.ndarray = field(kw_only=False, default_factory=lambda: np.zeros((0, 0, 3), np.uint8))
+    view: np.ndarray = field(kw_only=True)
 
     def __repr__(self) -> str:
         return describe_prediction(self)

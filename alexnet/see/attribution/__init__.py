@@ -177,9 +177,8 @@ def attribute(
     """What a run's answer for a picture rests on, computed as the run computes.
 
     `picture`: of any kind that `Run.predict` takes; `target`: the class, by name, id or number (default: the most
-    probable one); `layer`: of
-    Grad-CAM and Grad-CAM++ (default: the last convolution's output past its non-linearity). Raises UserError as
-    `attribution_maps` does, and if no pixel has a part in the answer.
+    probable one); `layer`: for Grad-CAM and Grad-CAM++ only (default: the last convolution's output past its
+    non-linearity). Raises UserError as `attribution_maps` does, and if the map is zero at every pixel.
     """
     known, viewer, layered = _method(method), run.viewer, {} if layer is None else {"layer": layer}
     if "layer" in known.options and layer is None:

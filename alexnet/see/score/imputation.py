@@ -15,7 +15,7 @@ from torch import Tensor
 
 def imputed(picture: Float[Tensor, "3 C C"], masks: Bool[Tensor, "M C C"]) -> Float[Tensor, "M 3 C C"]:
     """The picture with the pixels of each mask filled in: each is the weighted mean of its neighbours, filled ones too.
-    Neighbours beside it weigh 1/6, diagonal ones 1/12; those beyond the edge are left out of the mean. One sparse
+    The four direct neighbours weigh 1/6 each, the diagonal ones 1/12; those beyond the edge are left out of the mean. One sparse
     system of equations for each mask."""
     weights = neighbours(picture.shape[-1])
     known = picture.flatten(1).T.double().numpy()  # (P, 3)
