@@ -15,8 +15,8 @@ from torch import Tensor
 
 def imputed(picture: Float[Tensor, "3 C C"], masks: Bool[Tensor, "M C C"]) -> Float[Tensor, "M 3 C C"]:
     """The picture with the pixels of each mask filled in: each is the weighted mean of its neighbours, filled ones too.
-    The four direct neighbours weigh 1/6 each, the diagonal ones 1/12; those beyond the edge are left out of the mean. One sparse
-    system of equations for each mask."""
+    The four direct neighbours weigh 1/6 each, the diagonal ones 1/12; those beyond the edge are left out of the mean.
+    One sparse system of equations for each mask."""
     weights = neighbours(picture.shape[-1])
     known = picture.flatten(1).T.double().numpy()  # (P, 3)
     filled = np.repeat(known[None], len(masks), axis=0)
