@@ -5,6 +5,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from alexnet.data.store.read import Store
 from alexnet.errors import UserError
 from alexnet.measure.overlap import training_store
@@ -12,7 +14,7 @@ from alexnet.see.forward_pass import ForwardPass
 from alexnet.serve.cache import LRUCache
 from alexnet.serve.open_networks import OWN, Absent, OpenNetwork, OpenNetworks, version_of
 from alexnet.serve.run_cache import Prepared, RunCache
-from alexnet.serve.uploads import RecordFormat, Upload
+from alexnet.serve.uploads import RecordFormat, Upload, of_record
 from alexnet.serve.worker import Worker
 
 RESPONSES = 128 << 20  # bytes
@@ -59,8 +61,20 @@ class Explorer:
         return known
 
     def upload(self, ident: str) -> Upload:
-        """Raises Absent for a picture that is not in memory (any more)."""
-        found = self.uploads.get(ident)
-        if found is None:
-            raise Absent("this picture is no longer in memory; upload it again")
-        return found
+        """An uploaded picture; or a prepared one, whose id is its split and number, as in "val.12". Raises Absent for a
+        picture that is not in memory (any more)."""
+        if found := self.uploads.get(ident):
+            return found
+        split, _, number = ident.rpartition(".")
+        if split and number.isdecimal():
+            record, label = self.prepared_picture(split, int(number))
+            return self.uploads.put(ident, of_record(ident, record, label, self.record_formats))
+        raise Absent("this picture is no longer in memory; upload it again")
+
+    def prepared_picture(self, split: str, number: int) -> tuple[np.ndarray, str]:
+        """A prepared picture's record and class. Raises Absent if there is none."""
+        store = self.prepared.store if self.prepared else None
+        pictures = store.splits.get(split) if store else None
+        if store is None or pictures is None or number >= len(pictures):
+            raise Absent("there is no such prepared picture")
+        return pictures.read(np.array([number]))[0], store.class_names[int(pictures.labels[number])]

@@ -39,6 +39,8 @@ class Upload:
     records: dict[RecordFormat, np.ndarray]
     notes: tuple[str, ...]
     size: tuple[int, int]
+    label: str = ""
+    """The class of a prepared picture."""
 
     def record(self, run: Run) -> np.ndarray:
         """As the run takes it. Raises Absent if the picture was uploaded for other runs."""
@@ -48,7 +50,8 @@ class Upload:
         return found
 
     def as_json(self) -> dict[str, Any]:
-        return {"id": self.id, "notes": list(self.notes), "width": self.size[0], "height": self.size[1]}
+        width, height = self.size
+        return {"id": self.id, "notes": list(self.notes), "width": width, "height": height, "class": self.label or None}
 
 
 def decoded(data: bytes, formats: Sequence[RecordFormat]) -> Upload:
@@ -63,10 +66,10 @@ def decoded(data: bytes, formats: Sequence[RecordFormat]) -> Upload:
     return Upload(secrets.token_urlsafe(9), records, notes, size)
 
 
-def of_record(record: np.ndarray, formats: Sequence[RecordFormat]) -> Upload:
+def of_record(ident: str, record: np.ndarray, label: str, formats: Sequence[RecordFormat]) -> Upload:
     """A picture of the store, for all runs with records of its size."""
     side = record.shape[0]
-    return Upload(secrets.token_urlsafe(9), {one: record for one in formats if one.side == side}, (), (side, side))
+    return Upload(ident, {one: record for one in formats if one.side == side}, (), (side, side), label)
 
 
 def jpeg_of(pixels: np.ndarray) -> bytes:

@@ -110,8 +110,7 @@ def test_activations_evolution_neighbours_and_errors_by_class(site: Site, place:
     assert [one["epoch"] for one in unit["evolution"]] == unit["snapshots"] == [1, 2, 3]
     assert site.ask("GET", "/api/sides/own/layers/conv3/units/1/evolution/1/patch.png")[0] == 200
     number = site.get("/api/run")["store"]["splits"]["train"] - 1
-    chosen = json.loads(site.ask("POST", f"/api/store/train/{number}")[2])
-    nearest = site.compute(f"/api/sides/own/pictures/{chosen['id']}/neighbours")[-1][1]
+    nearest = site.compute(f"/api/sides/own/pictures/train.{number}/neighbours")[-1][1]
     assert (nearest[0]["picture"], nearest[0]["distance"]) == (number, pytest.approx(0, abs=1e-3))  # itself
     wanted = Run.open(place.run).evaluate(place.store, views=10)
     told = site.get("/api/sides/own/compare")["evaluation"]

@@ -2,6 +2,7 @@
 
 import { address, post } from "./api.js";
 import { Camera } from "./camera.js";
+import { pictureQuery, prepared } from "./chosen.js";
 import { h } from "./dom.js";
 import { fault } from "./figure.js";
 
@@ -9,7 +10,7 @@ const SHOWN = 8;
 
 /**
  * @param {Run} run
- * @param {(upload: Upload, name: string) => void} look is given what was chosen
+ * @param {(query: string) => void} look is given the part of an address that names what was chosen
  * @param {AbortSignal} signal
  */
 export function chooser(run, look, signal) {
@@ -47,18 +48,12 @@ export function chooser(run, look, signal) {
       say(h("p", { class: "soft" }, "Reading …"));
       const held = await post("api/pictures", data, signal);
       say();
-      look(held, data instanceof File ? data.name : "from the camera");
+      look(pictureQuery(held.id, data instanceof File ? data.name : "from the camera"));
     });
   }
 
   /** @param {string} split @param {number} number */
-  function choose(split, number) {
-    return attempt(async () => {
-      say();
-      const held = await post(`api/store/${split}/${number}`, null, signal);
-      look(held, `${held.class}, ${split} ${number}`);
-    });
-  }
+  const choose = (split, number) => look(pictureQuery(prepared(split, number)));
 
   function photograph() {
     return attempt(async () => {
@@ -98,7 +93,7 @@ export function chooser(run, look, signal) {
     h("label", { class: "button primary", for: "file" }, "Choose a picture"),
     file,
     h("button", { type: "button", onclick: photograph }, "Use the camera"),
-    run.store && prepared(run.store, choose),
+    run.store && somePrepared(run.store, choose),
     said,
   );
 }
@@ -108,7 +103,7 @@ export function chooser(run, look, signal) {
  * @param {Store} store
  * @param {(split: string, number: number) => void} choose
  */
-function prepared({ split, splits }, choose) {
+function somePrepared({ split, splits }, choose) {
   const count = splits[split];
   const evenly = Array.from({ length: Math.min(SHOWN, count) }, (_, n) =>
     Math.floor(((n + 0.5) * count) / SHOWN),

@@ -1,9 +1,10 @@
 /** Two networks side by side: runs, or epochs of one. */
 
-import { get } from "./api.js";
+import { address, get } from "./api.js";
 import { accuracy } from "./accuracy.js";
 import { probabilities } from "./bars.js";
 import { chooser } from "./choose.js";
+import { chosenPicture } from "./chosen.js";
 import { diagnosis } from "./diagnosis.js";
 import { h } from "./dom.js";
 import { command, commands, copyable } from "./figure.js";
@@ -12,7 +13,9 @@ import { go } from "./navigate.js";
 import { computed } from "./progress.js";
 
 /** @param {Page} page @returns {Promise<Shown>} */
-export async function show({ run, signal, query }) {
+export async function show(page) {
+  const { run, signal, query } = page;
+  const looked = await chosenPicture(page);
   const keys = run.sides;
   const asked = (/** @type {string} */ name) => keys.find((key) => key === query.get(name));
   const left = asked("left") ?? "own";
@@ -41,8 +44,8 @@ export async function show({ run, signal, query }) {
     {},
     h("h1", {}, "Side by side"),
     h("p", { class: "lead" }, lead),
-    pickers(keys, homes, left, right),
-    samePicture(run, homes, signal),
+    pickers(keys, homes, query, [left, right]),
+    samePicture(run, homes, signal, looked, query),
     h(
       "div",
       { class: "beside" },
@@ -55,55 +58,77 @@ export async function show({ run, signal, query }) {
   return { title: "Side by side", content };
 }
 
+/** The address of a comparison. @param {URLSearchParams} query @param {Record<string, string>} changed */
+const compared = (query, changed) =>
+  `compare?${new URLSearchParams({ ...Object.fromEntries(query), ...changed })}`;
+
 /**
  * @param {string[]} keys
  * @param {Home[]} homes
- * @param {string} left
- * @param {string} right
+ * @param {URLSearchParams} query
+ * @param {string[]} chosen left and right
  */
-function pickers(keys, homes, left, right) {
+function pickers(keys, homes, query, [left, right]) {
   const names = new Map([
     ["own", "this run"],
     ["beside", "the other run"],
     ...homes.map((home) => /** @type {[string, string]} */ ([home.side, home.name])),
   ]);
-  /** @param {string} label @param {string} chosen @param {(key: string) => string} query */
-  const picker = (label, chosen, query) => {
+  /** @param {string} label @param {"left"|"right"} name @param {string} chosen */
+  const picker = (label, name, chosen) => {
     const options = keys.map((key) =>
       h("option", { value: key, selected: key === chosen }, names.get(key) ?? key.replace("-", " ")),
     );
-    const select = h(
-      "select",
-      { name: label, onchange: () => go(`compare?${query(select.value)}`) },
-      options,
-    );
+    const onchange = () => go(compared(query, { left, right, [name]: select.value }));
+    const select = h("select", { name: label, onchange }, options);
     return h("label", {}, `${label} `, select);
   };
+  return h("p", { class: "pickers" }, picker("Left", "left", left), picker("Right", "right", right));
+}
+
+/**
+ * One picture through both.
+ * @param {Run} run
+ * @param {Home[]} homes
+ * @param {AbortSignal} signal
+ * @param {Looked|null} looked
+ * @param {URLSearchParams} query
+ */
+function samePicture(run, homes, signal, looked, query) {
+  const choose = (/** @type {string} */ chosen) =>
+    go(compared(query, Object.fromEntries(new URLSearchParams(chosen))));
+  const title = h("h2", {}, "The same picture through both");
   return h(
-    "p",
-    { class: "pickers" },
-    picker("Left", left, (key) => `left=${key}&right=${right}`),
-    picker("Right", right, (key) => `left=${left}&right=${key}`),
+    "section",
+    { id: "same" },
+    title,
+    chooser(run, choose, signal),
+    looked && bothAnswers(homes, looked),
   );
 }
 
-/** One picture through both. @param {Run} run @param {Home[]} homes @param {AbortSignal} signal */
-function samePicture(run, homes, signal) {
-  const place = h("div", { class: "beside" });
-  /** @param {Upload} upload @param {string} name */
-  function look(upload, name) {
-    const columns = homes.map((home) => {
-      const column = h("div", { class: "answer" }, h("h3", {}, `${home.name}: ${name}`));
-      const put = (/** @type {Prediction} */ { labels, views }) => {
-        const title = h("h3", {}, home.name, h("small", {}, views === 1 ? "centre view" : "ten views"));
-        column.replaceChildren(title, probabilities(labels));
-      };
-      const path = `api/sides/${home.side}/pictures/${upload.id}/prediction`;
-      computed(column, "Prediction", path, signal, { part: put, done: put });
-      return column;
-    });
-    place.replaceChildren(...columns);
-  }
-  const title = h("h2", {}, "The same picture through both");
-  return h("section", { id: "same" }, title, chooser(run, look, signal), place);
+/** @param {Home[]} homes @param {Looked} looked */
+function bothAnswers(homes, { upload, name, api, signal }) {
+  const picture = h("img", {
+    class: "view",
+    src: address(`api/pictures/${upload.id}/record.jpg`),
+    alt: name,
+  });
+  const columns = homes.map((home) => {
+    const column = h("div", { class: "answer" }, h("h3", {}, home.name));
+    const put = (/** @type {Prediction} */ { labels, views }) => {
+      const title = h("h3", {}, home.name, h("small", {}, views === 1 ? "centre view" : "ten views"));
+      column.replaceChildren(title, probabilities(labels));
+    };
+    const path = `${api.replace("/own/", `/${home.side}/`)}/prediction`;
+    computed(column, "Prediction", path, signal, { part: put, done: put });
+    return column;
+  });
+  return h(
+    "div",
+    {},
+    h("p", {}, picture),
+    h("p", { class: "soft" }, name),
+    h("div", { class: "beside" }, columns),
+  );
 }

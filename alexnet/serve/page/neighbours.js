@@ -1,6 +1,7 @@
 /** The nearest training pictures, as in [A] Fig. 4. */
 
 import { address, compute } from "./api.js";
+import { pictureQuery, prepared } from "./chosen.js";
 import { h } from "./dom.js";
 import { fault } from "./figure.js";
 import { passButton } from "./progress.js";
@@ -45,5 +46,5 @@ function neighbour({ picture, class: name, distance }) {
   const src = address(`api/store/train/${picture}.jpg`);
   const image = h("img", { src, loading: "lazy", width: 128, height: 128, alt: name });
   const words = h("span", {}, name, " ", h("small", {}, short(distance)));
-  return h("li", {}, h("a", { href: `picture?store=train:${picture}` }, image), words);
+  return h("li", {}, h("a", { href: `picture?${pictureQuery(prepared("train", picture))}` }, image), words);
 }

@@ -1,46 +1,30 @@
 /** A picture: what the network predicts, which units it activates, what the prediction depends on. */
 
-import { address, post } from "./api.js";
+import { address } from "./api.js";
 import { activations } from "./activations.js";
 import { probabilities } from "./bars.js";
 import { chooser } from "./choose.js";
+import { chosenPicture } from "./chosen.js";
 import { announce, h } from "./dom.js";
-import { command, fault, figure } from "./figure.js";
+import { command, figure } from "./figure.js";
 import { invariance } from "./invariance.js";
+import { go } from "./navigate.js";
 import { neighbours } from "./neighbours.js";
 import { occlusion } from "./occlusion.js";
 import { computed } from "./progress.js";
 import { percent } from "./text.js";
 
 /** @param {Page} page @returns {Promise<Shown>} */
-export async function show({ run, signal, query }) {
-  const place = h("div", {});
-  let changed = new AbortController();
-  signal.addEventListener("abort", () => changed.abort());
-
-  /** @param {Upload} upload @param {string} name */
-  function look(upload, name) {
-    changed.abort(); // cancels what is still being computed for the picture before
-    changed = new AbortController();
-    const api = `api/sides/own/pictures/${upload.id}`;
-    const looked = { run, upload, name, api, signal: changed.signal };
-    const figures = [prediction, occlusion, activations, neighbours, invariance].map((make) => make(looked));
-    place.replaceChildren(...figures.filter((one) => one !== null));
-    place.scrollIntoView({ block: "nearest" });
-  }
-
-  const chosen = /^(\w+):(\d+)$/.exec(query.get("store") ?? "");
-  if (chosen) {
-    const [, split, number] = chosen;
-    post(`api/store/${split}/${number}`, null, signal).then(
-      (upload) => look(upload, `${upload.class}, ${split} ${number}`),
-      (error) => place.replaceChildren(fault(error)),
-    );
-  }
+export async function show(page) {
+  const looked = await chosenPicture(page);
+  const figures =
+    looked && [prediction, occlusion, activations, neighbours, invariance].map((make) => make(looked));
   const lead =
     "Drop a picture anywhere on this page, paste one, or choose. It is held in memory; nothing is written.";
   const heading = [h("h1", {}, "A picture"), h("p", { class: "lead" }, lead)];
-  return { title: "A picture", content: h("article", {}, heading, chooser(run, look, signal), place) };
+  const look = (/** @type {string} */ query) => go(`picture?${query}`);
+  const content = h("article", {}, heading, chooser(page.run, look, page.signal), figures);
+  return { title: looked?.name ?? "A picture", content };
 }
 
 /** @param {Looked} looked */

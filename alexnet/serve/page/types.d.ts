@@ -157,7 +157,8 @@ interface Upload {
   notes: string[];
   width: number;
   height: number;
-  class?: string;
+  /** Of a prepared picture. */
+  class: string | null;
 }
 
 /** A picture being looked at: `api` is the address of what a network makes of it. */

@@ -1,6 +1,7 @@
 /** A unit: what activates it, what it is connected to, how it formed. */
 
 import { address, get } from "./api.js";
+import { pictureQuery, prepared } from "./chosen.js";
 import { histogram } from "./bars.js";
 import { connections } from "./connections.js";
 import { h } from "./dom.js";
@@ -84,7 +85,7 @@ function strongest(run, unit, api) {
   };
   const tile = (/** @type {Ranked} */ one) => {
     const label = `Picture ${one.picture}, ${one.class}, activation ${short(one.value)}: open it`;
-    const link = { href: `picture?store=${split}:${one.picture}`, "aria-label": label };
+    const link = { href: `picture?${pictureQuery(prepared(split, one.picture))}`, "aria-label": label };
     return h(
       "li",
       {},

@@ -1,6 +1,7 @@
 """How a page function becomes an address. It gets a context (the network, the picture, the caches) and the values in
 its address, runs in the worker's thread, and its docstring describes the address in the API."""
 
+import asyncio
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 from functools import cached_property, wraps
@@ -24,6 +25,7 @@ LONGEST_NAME = 64
 Function = TypeVar("Function", bound=Callable[..., Any])
 Found = TypeVar("Found")
 
+PictureId = Annotated[str, Path(max_length=2 * LONGEST_NAME, description="of an upload, or as val.12 in the store")]
 LayerName = Annotated[str, Path(max_length=LONGEST_NAME, description="a row of the network's table")]
 Number = Annotated[int, Path(ge=0, lt=1 << 31)]
 
@@ -123,12 +125,10 @@ async def _network_context(request: Request, side: Side) -> NetworkContext:
     return NetworkContext(request, side, _explorer(request).stamp(side))
 
 
-async def _picture_context(
-    request: Request, side: Side, picture: Annotated[str, Path(max_length=32)]
-) -> PictureContext:
+async def _picture_context(request: Request, side: Side, picture: PictureId) -> PictureContext:
     """The same, also for the picture."""
     explorer = _explorer(request)
-    upload, version = explorer.upload(picture), explorer.networks.version(side)
+    upload, version = await asyncio.to_thread(explorer.upload, picture), explorer.networks.version(side)
     return PictureContext(request, side, explorer.stamp(side), upload=upload, version=version)
 
 

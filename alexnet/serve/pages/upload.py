@@ -1,4 +1,4 @@
-"""/api/pictures, /api/store: pictures that people upload, or choose among the prepared ones."""
+"""/api/pictures, /api/store: pictures that people upload, and the prepared ones."""
 
 import asyncio
 from typing import Annotated
@@ -8,10 +8,8 @@ from fastapi import APIRouter, Path, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from alexnet.serve.explorer import Explorer
-from alexnet.serve.open_networks import Absent
-from alexnet.serve.pages.routes import JPEG, LONGEST_NAME, Number, TheExplorer
-from alexnet.serve.uploads import LIMIT_BYTES, decoded, jpeg_of, of_record
+from alexnet.serve.pages.routes import JPEG, LONGEST_NAME, Number, PictureId, TheExplorer
+from alexnet.serve.uploads import LIMIT_BYTES, decoded, jpeg_of
 from alexnet.text import in_bytes
 
 routes = APIRouter(tags=["pictures"])
@@ -48,24 +46,24 @@ def _refuse_large(size: int) -> None:
         raise HTTPException(413, f"the file is larger than {in_bytes(LIMIT_BYTES)}; choose a smaller picture")
 
 
-@routes.post("/store/{split}/{number}")
-async def choose(explorer: TheExplorer, split: SplitName, number: Number) -> JSONResponse:
-    """Choose a prepared picture instead of uploading one."""
-    record, label = await asyncio.to_thread(_record, explorer, split, number)
-    picture = of_record(record, explorer.record_formats)
-    return JSONResponse(explorer.uploads.put(picture.id, picture).as_json() | {"class": label})
+@routes.get("/pictures/{picture}")
+async def about(explorer: TheExplorer, picture: PictureId) -> JSONResponse:
+    """An uploaded picture, or a prepared one: its id is its split and number, as in val.12."""
+    return JSONResponse((await asyncio.to_thread(explorer.upload, picture)).as_json())
+
+
+@routes.get("/pictures/{picture}/record.jpg")
+async def record(explorer: TheExplorer, picture: PictureId) -> Response:
+    """The picture as the run takes it, at once: the network is not asked."""
+    found = await asyncio.to_thread(explorer.upload, picture)
+    return _jpeg(next(iter(found.records.values())))
 
 
 @routes.get("/store/{split}/{number}.jpg")
 async def prepared(explorer: TheExplorer, split: SplitName, number: Number) -> Response:
     """A prepared picture."""
-    record, _ = await asyncio.to_thread(_record, explorer, split, number)
-    return Response(jpeg_of(record), media_type=JPEG, headers={"cache-control": "private, max-age=3600"})
+    return _jpeg((await asyncio.to_thread(explorer.prepared_picture, split, number))[0])
 
 
-def _record(explorer: Explorer, split: str, number: int) -> tuple[np.ndarray, str]:
-    store = explorer.prepared.store if explorer.prepared else None
-    pictures = store.splits.get(split) if store else None
-    if store is None or pictures is None or number >= len(pictures):
-        raise Absent("there is no such prepared picture")
-    return pictures.read(np.array([number]))[0], store.class_names[int(pictures.labels[number])]
+def _jpeg(pixels: np.ndarray) -> Response:
+    return Response(jpeg_of(pixels), media_type=JPEG, headers={"cache-control": "private, max-age=3600"})
