@@ -15,7 +15,7 @@ sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not 
 CHROMIUM = shutil.which(os.environ.get("ALEXNET_CHROMIUM", "chromium"))
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt-get install chromium")
 ARGUMENTS = ["--no-sandbox", "--disable-background-networking"]
-PATIENCE = 20_000  # milliseconds
+PATIENCE = 60_000  # milliseconds
 PAGES = ("", "layer/conv2", "layer/conv2/unit/3", "picture", "compare", "training")
 
 
