@@ -44,8 +44,9 @@ class Augmentation:
         first: int,
         dtype: torch.dtype,
     ) -> Inputs:
-        """Augment a batch. `indices` (B,): the pictures' numbers in their set; `first`: the position in the epoch of
-        the batch's first picture (chunks are counted along the epoch)."""
+        """Augment a batch, in one pass of `kernels.augment`, which `inputs.crop` calls. `indices` (B,): the pictures'
+        numbers in their set; `first`: the position in the epoch of the batch's first picture (chunks are counted along
+        the epoch)."""
         drawn_for = indices if self.chunk == 1 else (first + np.arange(len(indices))) // self.chunk
         rows, mirrored = self._places(inputs, seed, epoch, drawn_for)
         noise, scale = colour_noise(self.colour, inputs, seed, epoch, indices)

@@ -144,7 +144,7 @@ def run_epochs(state: TrainingState, log: Log | Unwritten, listeners: Listener) 
 
 
 def train_epoch(state: TrainingState, log: Log | Unwritten, listeners: Listener, stop: Stop) -> int:
-    """Train on the rest of the cursor's epoch. Returns the number of pictures this process trained on."""
+    """Train on the rest of the cursor's epoch. Returns the number of pictures it trained on, of all processes."""
     cursor, pictures_before = state.cursor, state.cursor.pictures
     first, start = cursor.batch, time.monotonic()
     outcomes: list[Outcome] = []
@@ -219,7 +219,8 @@ def end_epoch(state: TrainingState, counts: Counts, log: Log | Unwritten, stop: 
             save_model(state)
     due = epoch == 1 or state.finished or state.save_is_due or state.seconds_since_save > SHORT_EPOCH_SECONDS
     if stop.agree(state, due) or stop.agreed:
-        # The first checkpoint first: a model.safetensors then comes with a checkpoint, or belongs to a finished run.
+        # The checkpoint is written before model.safetensors: a run that breaks between the two can then be resumed, and
+        # a folder with a model but no checkpoint is one of a finished run.
         state.save_checkpoint(log.size)
         if epoch == 1 or not state.keeps_best:
             save_model(state)

@@ -53,7 +53,7 @@ class Outcome:
 
 def train_batch(state: TrainingState, batch: Batch, rates: Rates, shard: BatchShard | None = None) -> Outcome:
     """Train on one batch: one update. For a micro-batch, add its gradient; the batch's last micro-batch then makes the
-    update. `batch` holds this process's pictures of `shard`; None: it is a whole batch."""
+    update. `batch` holds those pictures of `shard` that this process trains on; without a shard, a whole batch."""
     shard = shard or shard_batch(batch.indices)  # one process, no micro-batches: all of it
     pictures, labels = upload(batch.pictures, state.device), upload(batch.labels, state.device)
     weights = None if state.sample_weights is None else upload(state.sample_weights[batch.indices], state.device)
@@ -71,7 +71,7 @@ def update_on(
     the batch's mean is the weighted mean over its micro-batches. Batch norms are the exception: they see a micro-batch.
     """
     state.network.train()
-    # Dropout masks are functions of the seed, the epoch and the pictures' numbers, which this names.
+    # A dropout mask is a function of the seed, the epoch and the picture's number; `position` holds these three.
     position = state.network_shard.begin_batch(state.options.seed, state.cursor.epoch, shard, state.device)
     if shard.begins_batch:
         state.update.forget_gradients()
@@ -95,7 +95,8 @@ def local_loss(
     logits_bk: Tensor, labels: Tensor, shard: BatchShard, weights_b: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
     """The local pictures' share of the micro-batch's mean loss, each picture times its weight, and their number of
-    errors. Two add nothing: a process without pictures, and a column that lacks the last layer (logits of (b, 0))."""
+    errors. A process without pictures adds nothing, nor does one whose column lacks the last layer (its logits are
+    (b, 0))."""
     if logits_bk.shape[1] == 0:
         return logits_bk.sum(), torch.zeros((), device=logits_bk.device)
     counts = float(shard.counts)
@@ -107,8 +108,8 @@ def local_loss(
 
 
 def augmented(state: TrainingState, indices: np.ndarray, pictures: Tensor, rates: Rates, first: int = 0) -> Tensor:
-    """The network's inputs, augmented; `first`: the position of the first picture in its batch. With `state.frozen`,
-    the output of its rows."""
+    """The network's inputs, augmented; `first`: the position of the first picture in its batch. With
+    `state.frozen`, `pictures` are already the output of the frozen layers, and stay as they are."""
     if state.frozen is not None:
         return pictures.to(state.dtype)
     augmentation = state.recipe.augmentation

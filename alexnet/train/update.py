@@ -1,7 +1,7 @@
 """The update of [A] §5:  v ← 0.9·v − 0.0005·ε·w − ε·∂L/∂w;  w ← w + v.
 
-ε multiplies the gradient as it enters the velocity v, so an old velocity keeps its size when ε drops. torch.optim.SGD
-multiplies the velocity by ε where w changes: there it shrinks too.
+ε multiplies the gradient as it enters the velocity v, so what w moves by stays the same at the moment ε drops.
+torch.optim.SGD multiplies the velocity by ε where w changes, so there the movement drops with ε at once.
 
 With LARS, for large batches, ε is scaled for each weight tensor; the rest is unchanged.
 """
@@ -26,8 +26,8 @@ class Lars:
     multiplied by trust · ‖w‖ / (‖g‖ + decay · ‖w‖), so that an update changes every tensor by a similar share of its
     norm.
 
-    Biases and the vectors of batch norms keep the biases' learning rate. `of_whole`: turns the norms of local shards
-    into those of whole layers; None if no layer is sharded.
+    Biases, and the scales and shifts of batch norms, keep the biases' learning rate. `of_whole`: turns the norms of
+    local shards into those of whole layers; None if no layer is sharded.
     """
 
     trust: float
@@ -49,7 +49,8 @@ class Update:
     """The update rule and its velocities, one for each trainable weight, by the weight's name; they start at 0. Frozen
     weights (requires_grad False) have none. `lars`: layer-wise learning rates, see `Lars`.
 
-    A layer that computes with a half-precision copy has its gradient on the copy: see `WorkingCopies`."""
+    Where a layer computes with a half-precision copy of its weight, the gradient is found on the copy, otherwise on the
+    weight: see `WorkingCopies`."""
 
     network: Network
     momentum: float
