@@ -37,6 +37,7 @@ from alexnet.serve.open_networks import OpenNetwork, version_of
 Pass = Literal["top", "spread", "evaluation", "evolution", "neighbours"]
 VIEWS = (1, 10)
 NEIGHBOURS_OF = "train"
+OFFERED = 12
 FILES = 32
 """Files that were read and stay in memory."""
 
@@ -53,6 +54,12 @@ class Prepared:
         """With "val", or the first split that has pictures."""
         filled = filled_splits(store)
         return cls(store, "val" if "val" in filled else filled[0])
+
+    @property
+    def offered(self) -> list[int]:
+        """Numbers of the pictures that pages offer first, evenly over the split."""
+        count = len(self.store.splits[self.split])
+        return [(2 * n + 1) * count // (2 * OFFERED) for n in range(OFFERED)] if count > OFFERED else list(range(count))
 
     def check(self, opened: OpenNetwork) -> None:
         """Raises UserError if they don't fit a network."""

@@ -6,8 +6,6 @@ import { pictureQuery, prepared } from "./chosen.js";
 import { h } from "./dom.js";
 import { fault } from "./figure.js";
 
-const SHOWN = 8;
-
 /**
  * @param {Run} run
  * @param {(query: string) => void} look is given the part of an address that names what was chosen
@@ -103,11 +101,8 @@ export function chooser(run, look, signal) {
  * @param {Store} store
  * @param {(split: string, number: number) => void} choose
  */
-function somePrepared({ split, splits }, choose) {
+function somePrepared({ split, splits, offered }, choose) {
   const count = splits[split];
-  const evenly = Array.from({ length: Math.min(SHOWN, count) }, (_, n) =>
-    Math.floor(((n + 0.5) * count) / SHOWN),
-  );
   const list = h("ul", { class: "prepared" });
   const picture = (/** @type {number} */ number) => {
     const src = address(`api/store/${split}/${number}.jpg`);
@@ -117,8 +112,8 @@ function somePrepared({ split, splits }, choose) {
     return h("li", {}, h("button", { type: "button", "aria-label": label, onclick }, image));
   };
   const draw = (/** @type {number[]} */ numbers) => list.replaceChildren(...numbers.map(picture));
-  draw(evenly);
-  const random = () => draw(evenly.map(() => Math.floor(Math.random() * count)));
+  draw(offered);
+  const random = () => draw(offered.map(() => Math.floor(Math.random() * count)));
   const others = h("button", { type: "button", class: "plain", onclick: random }, "show others");
   return h("div", {}, h("p", { class: "soft" }, `or one of the prepared ones (${split}) `, others), list);
 }

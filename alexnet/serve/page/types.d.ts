@@ -55,6 +55,8 @@ interface Store {
   path: string;
   split: string;
   splits: Record<string, number>;
+  /** Numbers of the pictures that are offered first. */
+  offered: number[];
 }
 
 interface Network {

@@ -41,6 +41,7 @@ async def run(request: Request, explorer: TheExplorer) -> Response:
         "path": str(prepared.store.path),
         "split": prepared.split,
         "splits": {name: len(split) for name, split in prepared.store.splits.items()},
+        "offered": prepared.offered,
     }
     return await respond(
         request,
