@@ -48,6 +48,9 @@ metadata of what is installed; `constraints.txt` has the versions.
 ImageNet's class names in the package (`alexnet/weights/imagenet_classes.txt`: wnids and words) are WordNet's, under the
 [WordNet licence](https://wordnet.princeton.edu/license-and-commercial-use), in the order of Caffe's list.
 
+The explorer's font (`alexnet/serve/page/source-sans-3.woff2`) is Adobe's Source Sans 3,
+under the SIL Open Font License 1.1 (`OFL.txt` beside it).
+
 | package | licence | for | |
 |---|---|---|---|
 """

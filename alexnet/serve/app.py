@@ -33,7 +33,7 @@ NOWHERE = (
     "there is no such address; the pages begin at the one that `alexnet serve` printed, and below it "
     "api/openapi.json describes the API"
 )
-TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
+TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript", "svg": "image/svg+xml", "woff2": "font/woff2"}
 
 CONNECTIONS = 512
 """More at a time are refused with 503."""

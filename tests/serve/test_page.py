@@ -114,6 +114,7 @@ def test_units_by_address_with_the_slider_and_the_keys(visit: Callable[..., Visi
         page.locator("figure", has_text="How often it is active").get_by_role("button", name="PNG").click()
     with Image.open(saved.value.path()) as drawn:
         assert len(np.unique(np.asarray(drawn.convert("L").resize((40, 20))))) > 3
+    page.locator(".folded summary").first.click()
     assert "alexnet see top" in page.locator(".command code").first.inner_text()
     page.locator("h1").click()
     page.keyboard.press("ArrowRight")
@@ -145,7 +146,7 @@ def walk_picture(visit: Callable[..., Visit], data: bytes, name: str) -> None:
     page.locator("#layers .map").first.click()
     page.locator(".projected img").first.wait_for()
     page.locator(".projected select").first.select_option("guided")
-    assert page.locator(".projected code").first.inner_text().endswith("--method guided")
+    assert page.locator(".projected code").first.text_content().endswith("--method guided")
     page.locator("#layers summary", has_text="all").first.press("Enter")
     page.get_by_label("Project unit").first.fill("2")
     page.keyboard.press("Enter")

@@ -7,9 +7,10 @@ import { chooser } from "./choose.js";
 import { chosenPicture } from "./chosen.js";
 import { diagnosis } from "./diagnosis.js";
 import { h } from "./dom.js";
-import { command, commands, copyable } from "./figure.js";
+import { command, commandLine, commands } from "./figure.js";
 import { kernels } from "./kernels.js";
 import { go } from "./navigate.js";
+import { picker } from "./pick.js";
 import { computed } from "./progress.js";
 
 /** @param {Page} page @returns {Promise<Shown>} */
@@ -53,7 +54,7 @@ export async function show(page) {
     ),
     diagnosis(both, runs && apart ? command(...filters) : undefined),
     run.store && accuracy(run.store, both, homes[0].commands.run, signal),
-    runs && commands("This page on the command line", copyable(command(...filters))),
+    runs && commands("This page on the command line", commandLine(command(...filters))),
   );
   return { title: "Side by side", content };
 }
@@ -75,15 +76,14 @@ function pickers(keys, homes, query, [left, right]) {
     ...homes.map((home) => /** @type {[string, string]} */ ([home.side, home.name])),
   ]);
   /** @param {string} label @param {"left"|"right"} name @param {string} chosen */
-  const picker = (label, name, chosen) => {
-    const options = keys.map((key) =>
-      h("option", { value: key, selected: key === chosen }, names.get(key) ?? key.replace("-", " ")),
+  const side = (label, name, chosen) => {
+    const options = keys.map(
+      (key) => /** @type {[string, string]} */ ([key, names.get(key) ?? key.replace("-", " ")]),
     );
-    const onchange = () => go(compared(query, { left, right, [name]: select.value }));
-    const select = h("select", { name: label, onchange }, options);
-    return h("label", {}, `${label} `, select);
+    const show = (/** @type {string} */ side) => go(compared(query, { left, right, [name]: side }));
+    return picker(label, options, chosen, show, { name: label });
   };
-  return h("p", { class: "pickers" }, picker("Left", "left", left), picker("Right", "right", right));
+  return h("p", { class: "pickers" }, side("Left", "left", left), side("Right", "right", right));
 }
 
 /**

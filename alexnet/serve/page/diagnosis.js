@@ -28,7 +28,7 @@ export function diagnosis(pages, command) {
   const missing =
     unknown.length > 0 &&
     ` Not analysed yet for ${unknown.join(" and ")}: open the units of it with alexnet serve.`;
-  return figure(table(["", ...pages.map((page) => page.name)], rows), {
+  return figure(table(["measure", ...pages.map((page) => page.name)], rows), {
     title: "Filters and dead units",
     words: ["As in [Z] §4.1 and Fig. 6. A dead unit is one that no picture activates.", missing],
     png: `api/filters.png?left=${pages[0].side}&right=${pages[pages.length - 1].side}`,

@@ -70,12 +70,12 @@ export function table(heading, rows, kind) {
   return h("div", { class: "scroll", tabindex: "0" }, all);
 }
 
-/** A row of readings: name, value, remark. @param {[string, string, string][]} readings @param {object} [properties] */
+/** A row of readings: name, value, remark. @param {[Child, string, string][]} readings @param {object} [properties] */
 export function readings(readings, properties = {}) {
   return h("dl", { class: "readings", ...properties }, cards(readings));
 }
 
-/** @param {[string, string, string][]} readings */
+/** @param {[Child, string, string][]} readings */
 export function cards(readings) {
   return readings.map(([what, value, remark]) =>
     h("div", {}, h("dt", {}, what), h("dd", {}, h("strong", {}, value), h("small", {}, remark))),

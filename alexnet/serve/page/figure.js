@@ -53,11 +53,28 @@ export function download(label, path, file) {
 
 /** The commands that show the same, at the end of a page. @param {string} title @param {...Child} commands */
 export function commands(title, ...commands) {
-  return h("section", { class: "commands" }, h("h2", {}, title), ...commands);
+  return h("section", { class: "commands" }, folded(title, commands));
+}
+
+/** A button `>_` that opens a command line. @param {string} command */
+export function copyable(command) {
+  return folded("the command that makes the same", commandLine(command), true);
+}
+
+/** @param {string} title @param {Child} content @param {boolean} [unseen] whether only screen readers get the title */
+function folded(title, content, unseen = false) {
+  const sign = h("span", { class: "prompt", "aria-hidden": "true" }, ">_");
+  const words = h("span", { class: unseen && "unseen" }, title);
+  return h(
+    "details",
+    { class: "folded" },
+    h("summary", { title: unseen && title }, sign, " ", words),
+    content,
+  );
 }
 
 /** A command line with a button that copies it. @param {string} command */
-export function copyable(command) {
+export function commandLine(command) {
   const button = h("button", { type: "button", "aria-label": "Copy the command", onclick: copy }, "Copy");
   async function copy() {
     await toClipboard(command);

@@ -3,11 +3,12 @@
 import { follow, get } from "./api.js";
 import { curveFigures } from "./curve_figures.js";
 import { h, readings } from "./dom.js";
-import { command, commands, copyable, figure } from "./figure.js";
+import { command, commandLine, commands, figure } from "./figure.js";
 import { kernels } from "./kernels.js";
 import { reload } from "./navigate.js";
 import { networkDrawing } from "./network.js";
 import { duration, percent, whole } from "./text.js";
+import { terms } from "./tips.js";
 
 /** @param {Page} page @returns {Promise<Shown>} */
 export async function show({ run, signal }) {
@@ -18,13 +19,13 @@ export async function show({ run, signal }) {
     "article",
     {},
     h("h1", {}, run.name),
-    h("p", { class: "lead" }, lead(run)),
-    readings(headline(run)),
+    h("p", { class: "lead" }, terms(lead(run))),
+    readings(headline(run).map(([what, ...rest]) => [terms(what), ...rest])),
     network(run),
     history.epochs.length > 0 && curveFigures(run, history.epochs),
     run.weights && kernels(run),
     recipe(run),
-    commands("This page on the command line", copyable(report)),
+    commands("This page on the command line", commandLine(report)),
   );
   if (run.state.word !== "finished") follow(signal, afterTheFirst(reload));
   return { title: run.name, content, ways: { right: `layer/${run.network.layers[0].name}` } };
@@ -84,5 +85,12 @@ function network(run) {
 function recipe({ recipe, commands }) {
   const facts = Object.entries(recipe).map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]);
   const trained = h("p", { class: "soft" }, "Trained by");
-  return h("section", {}, h("h2", {}, "The recipe"), h("dl", {}, facts), trained, copyable(commands.train));
+  return h(
+    "section",
+    {},
+    h("h2", {}, "The recipe"),
+    h("dl", {}, facts),
+    trained,
+    commandLine(commands.train),
+  );
 }

@@ -2,7 +2,7 @@
 
 import { address, get } from "./api.js";
 import { h } from "./dom.js";
-import { command, commands, copyable } from "./figure.js";
+import { command, commandLine, commands } from "./figure.js";
 import { reload } from "./navigate.js";
 import { passButton } from "./progress.js";
 import { percent, short, whole } from "./text.js";
@@ -36,7 +36,7 @@ export async function show({ run, words: [name], signal, query }) {
     run.store &&
       commands(
         "This page on the command line",
-        copyable(command("see", "top", run.commands.run, run.store.path, "--layers", name)),
+        commandLine(command("see", "top", run.commands.run, run.store.path, "--layers", name)),
       ),
   );
   return {

@@ -7,9 +7,9 @@ import { go } from "./navigate.js";
 
 const PAGES = [
   { name: "home", pattern: /^$/, load: () => import("./home.js") },
+  { name: "picture", pattern: /^picture$/, load: () => import("./picture.js") },
   { name: "layer", pattern: /^layer\/([^/]+)$/, load: () => import("./layer.js") },
   { name: "unit", pattern: /^layer\/([^/]+)\/unit\/(\d+)$/, load: () => import("./unit.js") },
-  { name: "picture", pattern: /^picture$/, load: () => import("./picture.js") },
   { name: "compare", pattern: /^compare$/, load: () => import("./compare.js") },
   { name: "training", pattern: /^training$/, load: () => import("./training.js") },
 ];
@@ -24,7 +24,8 @@ const element = (id) => /** @type {HTMLElement} */ (document.getElementById(id))
 /** @returns {NodeListOf<HTMLAnchorElement>} */
 const pageLinks = () => document.querySelectorAll("nav a[data-page]");
 
-async function show() {
+/** @param {boolean} moved whether the reader comes from another page, which moves the focus to the new one's heading */
+async function show(moved) {
   leaving.abort();
   leaving = new AbortController();
   const signal = leaving.signal;
@@ -42,11 +43,25 @@ async function show() {
     if (signal.aborted) return; // another page was chosen meanwhile
     ways = shown.ways ?? {};
     document.title = `${shown.title} · ${run.name}`;
-    element("main").replaceChildren(shown.content);
+    put(shown.content, moved);
     announce(shown.title);
   } catch (error) {
-    if (!signal.aborted) element("main").replaceChildren(h("h1", {}, "This can't be shown"), fault(error));
+    if (signal.aborted) return;
+    put(h("article", {}, h("h1", {}, "This can't be shown"), fault(error)), moved);
   }
+}
+
+/** @param {Node} content @param {boolean} moved */
+function put(content, moved) {
+  const main = element("main");
+  const height = main.offsetHeight;
+  if (!moved) main.style.minHeight = `${height}px`; // a page that is made again keeps its place under the eye
+  main.replaceChildren(content);
+  setTimeout(() => (main.style.minHeight = ""), 1000);
+  if (!moved) return;
+  const heading = main.querySelector("h1");
+  heading?.setAttribute("tabindex", "-1");
+  heading?.focus({ preventScroll: true });
 }
 
 /** Show in the header which page this is. @param {string|undefined} name */
@@ -78,7 +93,10 @@ document.addEventListener("click", (event) => {
 
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
-  if (event.target instanceof Element && event.target.closest("input, select, textarea, [role=slider]"))
+  if (
+    event.target instanceof Element &&
+    event.target.closest("input, select, textarea, canvas, [role=slider]")
+  )
     return;
   const way = new Map([
     ["ArrowLeft", ways.left],
@@ -95,5 +113,6 @@ document.querySelector(".skip")?.addEventListener("click", (event) => {
   element("main").focus();
 });
 
-addEventListener("popstate", show);
-show();
+addEventListener("popstate", () => show(true));
+addEventListener("renew", () => show(false));
+show(false);

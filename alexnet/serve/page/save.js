@@ -1,6 +1,7 @@
 /** Saving drawings as PNG and values as JSON. */
 
-import { h } from "./dom.js";
+import { address } from "./api.js";
+import { h, s } from "./dom.js";
 
 const STYLES = [
   "fill",
@@ -15,6 +16,9 @@ const STYLES = [
   "font-weight",
   "font-style",
   "text-anchor",
+  "paint-order", // a stroke in the colour of the ground goes behind the letters
+  "stroke-linejoin",
+  "visibility",
 ];
 
 /** @param {any} values @param {string} name of the file */
@@ -23,13 +27,13 @@ export function saveJson(values, name) {
 }
 
 /**
- * Save a drawing at twice its size, on the page's background.
+ * Save a drawing at twice its size, on the page's background, in the page's font, with the name of its axis above it.
  * @param {SVGSVGElement} svg
  * @param {string} name of the file
  */
 export async function savePicture(svg, name) {
-  const copy = selfContained(svg);
   const { width, height } = svg.getBoundingClientRect();
+  const copy = await selfContained(svg);
   copy.setAttribute("width", String(width));
   copy.setAttribute("height", String(height));
   const text = new XMLSerializer().serializeToString(copy);
@@ -37,12 +41,22 @@ export async function savePicture(svg, name) {
   const image = new Image();
   image.src = source;
   await image.decode();
-  const canvas = h("canvas", { width: 2 * width, height: 2 * height });
+  const axis = svg.previousElementSibling?.matches(".y-name") ? svg.previousElementSibling.textContent : null;
+  const above = axis ? 20 : 0;
+  const canvas = h("canvas", { width: 2 * width, height: 2 * (height + above) });
   const pen = canvas.getContext("2d");
   if (!pen) return;
   pen.fillStyle = getComputedStyle(document.body).backgroundColor;
   pen.fillRect(0, 0, canvas.width, canvas.height);
-  pen.drawImage(image, 0, 0, canvas.width, canvas.height);
+  pen.scale(2, 2);
+  for (const under of svg.parentElement?.querySelectorAll("canvas") ?? [])
+    pen.drawImage(under, 0, 0, width, height);
+  pen.drawImage(image, 0, above, width, height);
+  if (axis) {
+    const { color, fontFamily } = getComputedStyle(document.body);
+    Object.assign(pen, { fillStyle: color, font: `12px ${fontFamily}` });
+    pen.fillText(axis, 4, 14);
+  }
   URL.revokeObjectURL(source);
   canvas.toBlob((blob) => blob && saveBlob(blob, name));
 }
@@ -51,14 +65,23 @@ export async function savePicture(svg, name) {
  * A copy whose styles no longer depend on the page's style sheet, which an image doesn't see.
  * @param {SVGSVGElement} svg
  */
-function selfContained(svg) {
+async function selfContained(svg) {
   const copy = /** @type {SVGSVGElement} */ (svg.cloneNode(true));
   const [from, to] = [svg, copy].map((one) => [one, ...one.querySelectorAll("*")]);
   from.forEach((element, place) => {
     const style = getComputedStyle(element);
     for (const name of STYLES) to[place].setAttribute(name, style.getPropertyValue(name));
   });
+  copy.prepend(s("style", {}, await fontFace()));
   return copy;
+}
+
+/** The page's font as a style, as an image loads nothing. */
+async function fontFace() {
+  const file = await (await fetch(address("page/source-sans-3.woff2"))).arrayBuffer();
+  const letters = Array.from(new Uint8Array(file), (byte) => String.fromCharCode(byte)).join("");
+  const source = `url(data:font/woff2;base64,${btoa(letters)}) format("woff2")`;
+  return `@font-face{font-family:"Source Sans 3";font-weight:200 900;src:${source}}`;
 }
 
 /** @param {Blob} blob @param {string} name */

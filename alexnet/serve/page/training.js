@@ -3,7 +3,7 @@
 import { follow, get } from "./api.js";
 import { curveFigures } from "./curve_figures.js";
 import { cards, h, readings, table } from "./dom.js";
-import { command, commands, copyable } from "./figure.js";
+import { command, commandLine, commands } from "./figure.js";
 import { kernels } from "./kernels.js";
 import { duration, percent, whole } from "./text.js";
 
@@ -32,8 +32,8 @@ export async function show({ run, signal }) {
     now.replaceChildren(...(position ? cards(readingsNow(position)) : []));
   });
   const again = h("p", { class: "soft" }, "To train it again, or with --resume to continue it:");
-  const report = copyable(command("report", run.commands.run));
-  const ends = commands("On the command line", report, again, copyable(run.commands.train));
+  const report = commandLine(command("report", run.commands.run));
+  const ends = commands("On the command line", report, again, commandLine(run.commands.train));
   return { title: "Training", content: h("article", {}, h("h1", {}, "Training"), now, place, ends) };
 }
 

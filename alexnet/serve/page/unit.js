@@ -6,7 +6,7 @@ import { histogram } from "./bars.js";
 import { connections } from "./connections.js";
 import { h } from "./dom.js";
 import { evolution } from "./evolution.js";
-import { commands, copyable, figure, unitCommand } from "./figure.js";
+import { commandLine, commands, figure, unitCommand } from "./figure.js";
 import { layerLinks, notAnalysed } from "./layer.js";
 import { reload } from "./navigate.js";
 import { passButton } from "./progress.js";
@@ -50,7 +50,7 @@ export async function show({ run, words: [name, number], signal }) {
     run.store && evolution(run, run.store, unit, api, signal),
     connections(unit),
     run.store &&
-      commands("This page on the command line", copyable(unitCommand(run, run.store, unit, "top"))),
+      commands("This page on the command line", commandLine(unitCommand(run, run.store, unit, "top"))),
   );
   return {
     title: `${name} · ${unit.unit}`,
