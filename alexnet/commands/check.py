@@ -1,7 +1,6 @@
 """`alexnet check`."""
 
 import json
-from functools import partial
 
 from alexnet.commands.options.data import Check
 from alexnet.data.store.read import Store
@@ -46,7 +45,7 @@ def run(options: Check) -> None:
     faults, suspects = sum(remark.fault for remark in checked.remarks), None
     if opened is not None and not checked.damaged:
         with progress("pictures") as report:
-            suspects = find_suspects(opened, store, checked, partial(report, "features"))
+            suspects = find_suspects(opened, store, checked, report)
         if options.write is not None:
             write_corrections(suspects, options.write)
             say(str(options.write))

@@ -24,4 +24,5 @@ def run(options: Serve) -> None:
         proxies=options.allowed_hosts,
         store=options.store,
         beside=options.beside,
+        corrections=options.corrections,
     )

@@ -21,7 +21,7 @@ from alexnet.files.atomic import write_atomically
 from alexnet.files.schema import to_json
 from alexnet.isolation import isolated
 from alexnet.measure.accuracy import describe_errors as with_interval
-from alexnet.measure.evaluation import WrongPicture, evaluate_run, filled_splits, split_of
+from alexnet.measure.evaluation import Evaluation, WrongPicture, evaluate_run, filled_splits, split_of
 from alexnet.measure.run import Run, check_views
 from alexnet.report.results import Folder
 from alexnet.text import printable, table
@@ -48,18 +48,26 @@ def find_errors(
     their mean. Raises UserError as `evaluate_run` does."""
     check_views(views)
     found, _ = evaluate_run(run.folder, run.viewer, store, split=split, views=(views,), progress=progress)
-    wrong = found[views].wrong(store.splits[split].keys)
+    return explained(run, store, split, found[views]), len(store.splits[split])
+
+
+def explained(
+    run: Run, store: Store, split: str, found: Evaluation, progress: Progress | None = None
+) -> list[Explained]:
+    """The wrong pictures of an evaluation of the split, as `find_errors` gives them."""
+    wrong = found.wrong(store.splits[split].keys)
     numbers = np.array([one.index for one in wrong])
     compared = len(wrong) > 0 and "train" in filled_splits(store)
-    nearest = _nearest(run, store, split, numbers) if compared else [()] * len(wrong)
-    explained = [Explained(**vars(one), nearest=near) for one, near in zip(wrong, nearest, strict=True)]
-    return explained, len(store.splits[split])
+    nearest = _nearest(run, store, split, numbers, progress) if compared else [()] * len(wrong)
+    return [Explained(**vars(one), nearest=near) for one, near in zip(wrong, nearest, strict=True)]
 
 
-def _nearest(run: Run, store: Store, split: str, wrong: np.ndarray) -> list[tuple[tuple[str, str], ...]]:
+def _nearest(
+    run: Run, store: Store, split: str, wrong: np.ndarray, progress: Progress | None
+) -> list[tuple[tuple[str, str], ...]]:
     """(file, class) of the nearest training pictures of each wrong one."""
     train, pictures = store.splits["train"], split_of(store, split)
-    wrong_wd, train_td = features_of(run, pictures, indices=wrong), features_of(run, train)
+    wrong_wd, train_td = features_of(run, pictures, indices=wrong), features_of(run, train, progress=progress)
     mean_d = train_td.mean(axis=0)
     cosines_wt = _directions(wrong_wd - mean_d) @ _directions(train_td - mean_d).T
     if split == "train":

@@ -3,6 +3,7 @@
 N pictures · D values of a layer · K classes · T side of a thumbnail.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from itertools import product
@@ -45,26 +46,29 @@ STYLES = tuple(product("o^sDv", CLASS_COLOURS))
 @dataclass(frozen=True, eq=False)
 class PictureMap(Result):
     """Where each picture lies: `positions` float64 (N, 2), without units; `labels` int64 (N,) index `class_names` (K);
-    `keys` (N,) are the pictures' paths in the source, `thumbnails` uint8 (N, T, T, 3). `explained`: the share of the
-    variance in the two principal components that are shown (pca), or in those that the method started from."""
+    `numbers` (N,) are the pictures' places in the split, `keys` (N,) their paths in the source, `thumbnails` uint8 (N,
+    T, T, 3). `explained`: the share of the variance in the two principal components that are shown (pca), or in those
+    that the method started from."""
 
     method: Embedding
     layer: str
     positions: Float[np.ndarray, "N 2"]
     labels: Int[np.ndarray, "N"]
+    numbers: Int[np.ndarray, "N"]
     keys: tuple[str, ...]
     class_names: tuple[str, ...]
     thumbnails: UInt8[np.ndarray, "N T T 3"]
     explained: float
 
     def as_json(self) -> dict[str, Any]:
-        pictures = zip(self.keys, self.labels.tolist(), self.positions.round(4).tolist(), strict=True)
+        columns = self.numbers.tolist(), self.keys, self.labels.tolist(), self.positions.round(4).tolist()
+        names = "number", "key", "label", "at"
         return {
             "method": self.method,
             "layer": self.layer,
             "explained": self.explained,
             "class_names": list(self.class_names),
-            "pictures": [{"key": key, "label": label, "at": at} for key, label, at in pictures],
+            "pictures": [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)],
         }
 
     def draw(self, thumbnails: bool = False) -> Figure:
@@ -126,6 +130,7 @@ def picture_map(
     most: int = MOST,
     seed: int = 0,
     progress: StepProgress | None = None,
+    layout: Callable[..., np.ndarray] | None = None,
 ) -> PictureMap:
     """A map of `most` pictures of a split, evenly spread, by the values of a layer (by name or number; default: the
     last hidden one) of their centre views.
@@ -133,10 +138,12 @@ def picture_map(
     "pca": the two principal components, the same each time; "t-sne" (scikit-learn) and "umap" (umap-learn) lay out
     COMPONENTS of them, which keeps neighbours together; distances between far groups mean little there. Raises
     UserError for a layer that does not exist or gives every picture the same, for fewer than five pictures, for a store
-    whose records are not as large as the run's, and if umap-learn is not installed.
+    whose records are not as large as the run's, and if umap-learn is not installed. `layout` is called in place of
+    `laid_out`, with its arguments, to do it elsewhere.
     """
     check_size(run.folder, store)
-    umap = optional_package("umap", "umap", "a map by UMAP") if method == "umap" else None
+    if method == "umap":
+        optional_package("umap", "umap", "a map by UMAP")
     pictures, describe = split_of(store, split), describer(run, layer)
     numbers = np.array(evenly_spread(len(pictures), most))
     if len(numbers) < FEWEST:
@@ -150,22 +157,26 @@ def picture_map(
         raise UserError(f"{describe.layer} gives every picture the same values: there is nothing to map.")
     wanted = 2 if method == "pca" else min(COMPONENTS, *values_nd.shape)
     pca = PCA(wanted, random_state=seed)
-    components = pca.fit_transform(values_nd)
-    if method == "t-sne":
-        perplexity = min(PERPLEXITY, (len(numbers) - 1) / 3)
-        positions = TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(components)
-    elif umap is not None:
-        neighbours = min(NEIGHBOURS, len(numbers) - 1)
-        positions = umap.UMAP(n_neighbors=neighbours, random_state=seed, n_jobs=1).fit_transform(components)
-    else:
-        positions = components
+    positions = (layout or laid_out)(pca.fit_transform(values_nd), method, seed)
     return PictureMap(
         method=method,
         layer=describe.layer,
         positions=positions.astype(np.float64),
         labels=pictures.labels[numbers],
+        numbers=numbers,
         keys=tuple(pictures.keys[number] for number in numbers),
         class_names=store.class_names,
         thumbnails=np.stack(thumbnails),
         explained=float(pca.explained_variance_ratio_.sum()),
     )
+
+
+def laid_out(components_nd: np.ndarray, method: Embedding, seed: int) -> np.ndarray:
+    """Principal components on a plane: (N, 2)."""
+    if method == "t-sne":
+        perplexity = min(PERPLEXITY, (len(components_nd) - 1) / 3)
+        return TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(components_nd)
+    if method == "umap":
+        neighbours, umap = min(NEIGHBOURS, len(components_nd) - 1), optional_package("umap", "umap", "a map by UMAP")
+        return umap.UMAP(n_neighbors=neighbours, random_state=seed, n_jobs=1).fit_transform(components_nd)
+    return components_nd

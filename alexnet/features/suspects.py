@@ -11,13 +11,14 @@ import csv
 import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from alexnet.data.batches import Progress
-from alexnet.data.sources.corrections import LEAVE_OUT
+from alexnet.data.batches import Progress, StepProgress
+from alexnet.data.sources.corrections import HEADING, LEAVE_OUT
 from alexnet.data.store.read import Store
 from alexnet.drawing import figure_grid, shortened, show
 from alexnet.errors import UserError
@@ -41,7 +42,6 @@ FARTHEST = 0.05
 SHOWN, COLUMNS = 24, 6
 LONGEST_WHY = 75
 """Characters of a reason in the terminal; the file has all of it."""
-HEADING = ["file", "label", "suggested", "apply", "p(label)", "p(suggested)", "why"]
 UNSURE = "label"
 """Why a picture is suspect whose label is as often right as wrong."""
 APPLIED = ("label, confident", "copy of", "unreadable")
@@ -68,7 +68,7 @@ class Suspect:
 
 
 @isolated()
-def find_suspects(run: Run, store: Store, checked: Checked, progress: Progress | None = None) -> list[Suspect]:
+def find_suspects(run: Run, store: Store, checked: Checked, progress: StepProgress | None = None) -> list[Suspect]:
     """The suspect pictures of all splits, each once: copies within a split under two labels, suspect labels, the most
     suspect first, outliers, pictures in two splits, unreadable files. The run gives the features only, so its classes
     may be others.
@@ -81,8 +81,9 @@ def find_suspects(run: Run, store: Store, checked: Checked, progress: Progress |
         [layer.row for layer in run.network.computable_layers if isinstance(layer.row, Weighted)],
     )
     layer = max(1, min(len(known), len(run.network.table.weighted) - 1))  # what the classifier's last layer gets
-    features_nd = described(pool, describer(run, layer), progress=progress).reshape(len(pool), -1)
-    probabilities_nk = left_out_probabilities(features_nd, pool.labels, pool.groups)
+    report = progress or (lambda _what, _done, _total: None)
+    features_nd = described(pool, describer(run, layer), progress=partial(report, "features")).reshape(len(pool), -1)
+    probabilities_nk = left_out_probabilities(features_nd, pool.labels, pool.groups, partial(report, "fits"))
     found = [
         *_under_two_labels(store, checked),  # before labels: a copy trains the classifier that judges the other one
         *_labels(store, pool, features_nd, probabilities_nk),
@@ -187,7 +188,9 @@ def _split_of(pool: Pool, number: int) -> str:
     return list(pool.splits)[int(pool.owners(np.array(number)))]
 
 
-def left_out_probabilities(features_nd: np.ndarray, labels: np.ndarray, groups: np.ndarray | None = None) -> np.ndarray:
+def left_out_probabilities(
+    features_nd: np.ndarray, labels: np.ndarray, groups: np.ndarray | None = None, progress: Progress | None = None
+) -> np.ndarray:
     """Each picture's class probabilities by a regression on the other folds: float64 (N, K)."""
     fold_n = fold_numbers(labels, min(FOLDS, np.bincount(labels).max()), groups_n=groups)
     span, found = Span.of(features_nd), np.zeros((len(labels), int(labels.max()) + 1))
@@ -196,6 +199,8 @@ def left_out_probabilities(features_nd: np.ndarray, labels: np.ndarray, groups: 
         if len(apart):
             model = fitted(span.coordinates[seen], labels[seen], "softmax", STRENGTH)
             found[apart[:, None], model.classes_] = model.predict_proba(span.coordinates[apart])
+        if progress:
+            progress(fold + 1, FOLDS)
     return found
 
 

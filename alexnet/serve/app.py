@@ -24,11 +24,11 @@ from alexnet.files.atomic import file_fault
 from alexnet.serve.explorer import Explorer
 from alexnet.serve.guard import Access, Guard
 from alexnet.serve.open_networks import Absent
-from alexnet.serve.pages import compare, home, layer, picture, unit, upload
+from alexnet.serve.pages import compare, errors, home, layer, picture, unit, upload
 from alexnet.serve.responses import error_response
 from alexnet.terminal import say
 
-PAGES = ("/", "/layer/{layer}", "/layer/{layer}/unit/{unit}", "/picture", "/compare", "/training")
+PAGES = ("/", "/layer/{layer}", "/layer/{layer}/unit/{unit}", "/picture", "/compare", "/errors", "/training")
 NOWHERE = (
     "there is no such address; the pages begin at the one that `alexnet serve` printed, and below it "
     "api/openapi.json describes the API"
@@ -61,7 +61,7 @@ def create_app(explorer: Explorer, access: Access) -> Guard:
         unknown = fault.detail == HTTPStatus(fault.status_code).phrase and fault.status_code == HTTPStatus.NOT_FOUND
         return JSONResponse({"error": NOWHERE if unknown else fault.detail}, fault.status_code)
 
-    for page in (home, layer, unit, picture, upload, compare):
+    for page in (home, layer, unit, picture, upload, compare, errors):
         app.include_router(page.routes, prefix="/api")
     _add_page(app, access)
     return Guard(app, access)
@@ -91,16 +91,23 @@ def _add_page(app: FastAPI, access: Access) -> None:
 
 
 def serve(
-    run: Path, *, host: str, port: int, proxies: Sequence[str] = (), store: Path | None, beside: Path | None
+    run: Path,
+    *,
+    host: str,
+    port: int,
+    proxies: Sequence[str] = (),
+    store: Path | None,
+    beside: Path | None,
+    corrections: Path | None = None,
 ) -> None:
     """Explore a run until interrupted. Raises UserError if the run or the store can't be opened, UsageError if the
     address is not available."""
     with listening(host, port) as listener:
         access = Access.at(host, listener.getsockname()[1], proxies)
-        app = create_app(Explorer(run, store, beside), access)
+        app = create_app(Explorer(run, store, beside, corrections), access)
         say(f"open {access.address}    (Ctrl-C to stop)")
         if access.token:
-            say("Anyone with this address, token included, can view and upload pictures; nothing is encrypted.")
+            say("Anyone with this address, token included, can view, mark and upload pictures; nothing is encrypted.")
         config = uvicorn.Config(
             app,
             log_level="warning",

@@ -1,6 +1,7 @@
 """What the explorer holds: the networks, the prepared pictures, uploads, and caches of what was computed."""
 
 from collections.abc import Hashable
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from alexnet.errors import UserError
 from alexnet.measure.overlap import training_store
 from alexnet.see.forward_pass import ForwardPass
 from alexnet.serve.cache import LRUCache
+from alexnet.serve.marks import Marks
 from alexnet.serve.open_networks import OWN, Absent, OpenNetwork, OpenNetworks, version_of
 from alexnet.serve.run_cache import Prepared, RunCache
 from alexnet.serve.uploads import RecordFormat, Upload, of_record
@@ -24,8 +26,11 @@ UPLOADS, FORWARD_PASSES, FINDINGS = 32, 3, 16
 class Explorer:
     """The state that all addresses share. Only the worker's thread uses the networks and what they compute."""
 
-    def __init__(self, run: Path, store: Path | None = None, beside: Path | None = None) -> None:
-        """Raises UserError if a run or the store can't be opened."""
+    def __init__(
+        self, run: Path, store: Path | None = None, beside: Path | None = None, corrections: Path | None = None
+    ) -> None:
+        """`corrections`: the file of marked pictures, by default corrections.csv beside the store. Raises UserError if
+        a run or the store can't be opened, or that file is another's."""
         self.networks, self.worker = OpenNetworks(run, beside), Worker()
         found = Store.open(store) if store else training_store(self.networks[OWN].run.folder)
         self.prepared = None if found is None else Prepared.of(found)
@@ -33,7 +38,8 @@ class Explorer:
         self.uploads: LRUCache[str, Upload] = LRUCache(UPLOADS)
         self.forward_passes: LRUCache[Hashable, ForwardPass] = LRUCache(FORWARD_PASSES)
         self.findings: LRUCache[Hashable, Any] = LRUCache(FINDINGS)
-        self._run_caches: dict[str, RunCache] = {}
+        self._run_caches: dict[tuple[str, str], RunCache] = {}
+        self.marks = None if found is None else Marks(found, corrections)
 
     @cached_property
     def record_formats(self) -> list[RecordFormat]:
@@ -47,17 +53,19 @@ class Explorer:
         files = ("explorer", f"explorer/epochs-{split}", "see/top.safetensors", "log.jsonl", "config.json")
         return "-".join([self.networks.version(key), *(version_of(run / name) for name in files)])
 
-    def run_cache(self, opened: OpenNetwork) -> RunCache | None:
-        """What the run folder caches of a network; None if no prepared pictures fit it."""
+    def run_cache(self, opened: OpenNetwork, split: str = "") -> RunCache | None:
+        """What the run folder caches of a network and a split (by default that which all pages use); None if no
+        prepared pictures fit it. Raises UserError for a split without pictures."""
         if self.prepared is None:
             return None
-        known = self._run_caches.get(opened.key)
+        prepared = replace(self.prepared, split=split or self.prepared.split)
+        known = self._run_caches.get((opened.key, prepared.split))
         if known is None or known.opened is not opened:
             try:
-                self.prepared.check(opened)
+                prepared.check(opened)
             except UserError:
                 return None
-            known = self._run_caches[opened.key] = RunCache(opened, self.prepared)
+            known = self._run_caches[opened.key, prepared.split] = RunCache(opened, prepared)
         return known
 
     def upload(self, ident: str) -> Upload:

@@ -3,7 +3,10 @@
     RUN/see/top.safetensors             what `alexnet see top` found, if it is of these weights and pictures; or
     RUN/explorer/top-val.safetensors    the strongest pictures of every channel
     RUN/explorer/spread-val.safetensors how strongly each channel is activated
-    RUN/explorer/evaluation-val.json    errors by class, centre and ten views
+    RUN/explorer/evaluation-val.safetensors the answer to every picture, centre and ten views
+    RUN/explorer/nearest-val.json       the training pictures most like each wrong one
+    RUN/explorer/suspects.json          pictures that are suspect, as `alexnet check --run` finds them
+    RUN/explorer/map-t-sne-val.json     the pictures on a plane
     RUN/explorer/epochs-val/            the strongest picture of every channel after each snapshot
     RUN/explorer/similar/               an index of the training pictures, as `alexnet similar build` makes it
 
@@ -12,20 +15,29 @@ Each file records its weights and pictures; one of others, or a damaged one, is 
 
 import shutil
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar, get_args
 
-from alexnet.data.batches import Progress
+import numpy as np
+import torch
+
+from alexnet.choices import Embedding
+from alexnet.data.batches import Progress, StepProgress
 from alexnet.data.store.read import Store, StoreSplit
 from alexnet.errors import UserError
+from alexnet.features.check import check_store
+from alexnet.features.errors import explained
 from alexnet.features.options import IndexOptions
+from alexnet.features.picture_map import laid_out, picture_map
 from alexnet.features.similar.index import DESCRIPTION, Index, build
+from alexnet.features.suspects import find_suspects, refuse_unfit
 from alexnet.files.atomic import faults_named, write_atomically
-from alexnet.files.schema import from_json, is_sealed, json_bytes, read_json, sealed
-from alexnet.files.tensors import digest_in
-from alexnet.measure.evaluation import check_size, evaluate_run, filled_splits, split_of
+from alexnet.files.schema import is_sealed, json_bytes, read_json, sealed, to_json
+from alexnet.files.tensors import digest_in, load_tensors, save_tensors
+from alexnet.measure.evaluation import Evaluation, check_size, evaluate_run, filled_splits, split_of
 from alexnet.report.text import evaluation_as_json
 from alexnet.see.activation_statistics import ActivationStatistics, measure_activations
 from alexnet.see.connections import weighted_layers
@@ -34,12 +46,18 @@ from alexnet.see.top import Top, find_top, pass_over
 from alexnet.serve.cache import LRUCache
 from alexnet.serve.open_networks import OpenNetwork, version_of
 
-Pass = Literal["top", "spread", "evaluation", "evolution", "neighbours"]
+Pass = Literal[
+    "top", "spread", "evaluation", "evolution", "neighbours", "nearest", "suspects", "map-pca", "map-t-sne", "map-umap"
+]
 VIEWS = (1, 10)
+ARRAYS = ("labels", "predicted", "ranks", "nlls", "confidences", "seen")
+"""Of an evaluation."""
 NEIGHBOURS_OF = "train"
 OFFERED = 12
 FILES = 32
 """Files that were read and stay in memory."""
+WAIT = 0.05  # seconds
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
@@ -66,18 +84,52 @@ class Prepared:
         check_size(opened.run.folder, self.store)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class CachedEvaluation:
-    about: dict[str, str]
-    numbers: dict[str, Any]
+    """The evaluations of a split by their number of views, in arrays of its pictures."""
+
+    about: dict[str, Any]
+    arrays: dict[int, dict[str, np.ndarray]]
+
+    @classmethod
+    def of(cls, evaluations: dict[int, Evaluation], about: dict[str, Any]) -> "CachedEvaluation":
+        def arrays_of(one: Evaluation) -> dict[str, np.ndarray]:
+            return {name: array for name in ARRAYS if (array := getattr(one, name)) is not None}
+
+        return cls(about, {views: arrays_of(one) for views, one in evaluations.items()})
+
+    def save(self, path: Path) -> None:
+        named = {f"{name}.{views}": array for views, some in self.arrays.items() for name, array in some.items()}
+        save_tensors(path, {name: torch.tensor(array) for name, array in named.items()}, self.about)
 
     @classmethod
     def load(cls, path: Path) -> "CachedEvaluation":
         """Raises UserError if the file is damaged."""
+        tensors, about = load_tensors(path)
+        arrays: dict[int, dict[str, np.ndarray]] = {views: {} for views in VIEWS}
+        for name, tensor in tensors.items():
+            field, _, views = name.partition(".")
+            arrays[int(views)][field] = tensor.numpy()
+        return cls(about, arrays)
+
+
+@dataclass(frozen=True)
+class CachedJson:
+    """Any values in a file with a checksum."""
+
+    about: dict[str, Any]
+    value: Any
+
+    def save(self, path: Path) -> None:
+        write_atomically(path, json_bytes(sealed(vars(self))))
+
+    @classmethod
+    def load(cls, path: Path) -> "CachedJson":
+        """Raises UserError if the file is damaged."""
         found = read_json(path)
         if not is_sealed(found):
             raise UserError(f"{path}: damaged, or of an older alexnet. Request it again.")
-        return from_json(found, cls, path, "Request it again.")
+        return cls(found["about"], found["value"])
 
 
 class RunCache:
@@ -99,13 +151,15 @@ class RunCache:
         """The weights and pictures: the same as `alexnet see` writes."""
         return pass_over(self.opened.run, self.prepared.store, self.prepared.split)
 
-    def path(self, what: Pass) -> Path:
+    def path(self, what: str) -> Path:
         """The file, or folder, of a pass."""
         epoch, split = "" if self.opened.epoch is None else f"-epoch-{self.opened.epoch}", self.prepared.split
         names = {
             "evolution": f"epochs-{split}",
             "neighbours": f"similar{epoch}",
-            "evaluation": f"evaluation{epoch}-{split}.json",
+            "nearest": f"nearest{epoch}-{split}.json",
+            "suspects": f"suspects{epoch}.json",
+            **{f"map-{method}": f"map-{method}{epoch}-{split}.json" for method in get_args(Embedding)},
         }
         return self.folder / names.get(what, f"{what}{epoch}-{split}.safetensors")
 
@@ -121,15 +175,40 @@ class RunCache:
         return self._known(self.path("spread"), ActivationStatistics.load)
 
     @property
-    def evaluation(self) -> dict[str, Any] | None:
-        """As `alexnet evaluate --json` prints it."""
-        found = self._known(self.path("evaluation"), CachedEvaluation.load, temperature=self._temperature)
-        return found and found.numbers
+    def evaluations(self) -> dict[int, Evaluation] | None:
+        """Of every picture of the split, by the number of views."""
+        found = self._known(self.path("evaluation"), CachedEvaluation.load, self._about_answers)
+        folder = self.opened.run.folder
+        names = folder.class_names, tuple(folder.value("classes", "ids"))
+        return found and {views: Evaluation(views, *names, **arrays) for views, arrays in found.arrays.items()}
 
     @property
-    def _temperature(self) -> str:
-        """What the probabilities depend on besides the weights."""
-        return f"{self.opened.network.temperature:.9g}"
+    def evaluation(self) -> dict[str, Any] | None:
+        """As `alexnet evaluate --json` prints it."""
+        found = self.evaluations
+        return None if found is None else evaluation_as_json(found, self.split.keys)
+
+    @property
+    def nearest(self) -> dict[str, list[dict[str, Any]]] | None:
+        """The training pictures most like each wrong picture, by its number."""
+        found = self._known(self.path("nearest"), CachedJson.load, self._about_answers)
+        return found and found.value
+
+    @property
+    def suspects(self) -> list[dict[str, Any]] | None:
+        """Of all splits, as `alexnet check --run` lists them."""
+        found = self._known(self.path("suspects"), CachedJson.load, self.about | {"split": ""})
+        return found and found.value
+
+    def picture_map(self, method: str) -> dict[str, Any] | None:
+        """The pictures on a plane, by what the last hidden layer makes of them."""
+        found = self._known(self.path(f"map-{method}"), CachedJson.load)
+        return found and found.value
+
+    @property
+    def _about_answers(self) -> dict[str, Any]:
+        """`about`, with what the probabilities depend on besides the weights."""
+        return self.about | {"temperature": f"{self.opened.network.temperature:.9g}"}
 
     @property
     def index(self) -> Index | None:
@@ -145,14 +224,17 @@ class RunCache:
         return tops if tops and len(tops) == len(found) else None
 
     def _after(self, epoch: int) -> Top | None:
-        return self._known(self._of_epoch(epoch), Top.load, run=digest_in(self.opened.run.folder.snapshots[epoch]))
+        return self._known(self._of_epoch(epoch), Top.load, self._about_snapshot(epoch))
 
     def _of_epoch(self, epoch: int) -> Path:
         return self.path("evolution") / f"epoch-{epoch:04}.safetensors"
 
-    def _known(self, path: Path, load: Callable[[Path], Any], **other: str) -> Any:
+    def _about_snapshot(self, epoch: int) -> dict[str, Any]:
+        return self.about | {"run": digest_in(self.opened.run.folder.snapshots[epoch])}
+
+    def _known(self, path: Path, load: Callable[[Path], Any], about: dict[str, Any] | None = None) -> Any:
         """What the file holds; None if there is none, or one of other weights or pictures."""
-        found, wanted = self._read(path, load), self.about | other
+        found, wanted = self._read(path, load), about or self.about
         return found if found and all(found.about.get(name) == value for name, value in wanted.items()) else None
 
     def _read(self, path: Path, load: Callable[[Path], Any]) -> Any:
@@ -183,13 +265,50 @@ class RunCache:
                 self._compute_evolution(progress)
             case "neighbours" if self.index is None:
                 self._build_index(progress)
+            case "nearest" if self.nearest is None:
+                self._find_nearest(progress)
+            case "suspects" if self.suspects is None:
+                self._find_suspects(progress)
+            case "map-pca" | "map-t-sne" | "map-umap" if self.picture_map(method := what.removeprefix("map-")) is None:
+                self._lay_out(method, progress)
 
     def _evaluate(self, progress: Progress) -> None:
         run, store, split = self.opened.run, self.prepared.store, self.prepared.split
         found, _ = evaluate_run(run.folder, run.viewer, store, split=split, views=VIEWS, progress=progress)
-        about = self.about | {"temperature": self._temperature}
-        numbers = sealed({"about": about, "numbers": evaluation_as_json(found, self.split.keys)})
-        write_atomically(self.path("evaluation"), json_bytes(numbers))
+        CachedEvaluation.of(found, self._about_answers).save(self.path("evaluation"))
+
+    def _find_nearest(self, progress: Progress) -> None:
+        store, train = self.prepared.store, self.prepared.store.splits["train"]
+        if self.evaluations is None:
+            self._evaluate(progress)
+        wrong = explained(self.opened.run, store, self.prepared.split, (self.evaluations or {})[max(VIEWS)], progress)
+        number_of = {str(key): number for number, key in enumerate(train.keys)}
+        found = {
+            str(one.index): [{"picture": number_of[file], "file": file, "class": name} for file, name in one.nearest]
+            for one in wrong
+        }
+        CachedJson(self._about_answers, found).save(self.path("nearest"))
+
+    def _find_suspects(self, progress: Progress) -> None:
+        run, store = self.opened.run, self.prepared.store
+        refuse_unfit(run, store)
+        report = named(progress)
+        checked = check_store(store, report)
+        if checked.damaged:
+            raise UserError("\n".join(remark.words for remark in checked.remarks if remark.fault))
+        found = [to_json(one) | {"apply": one.apply} for one in find_suspects(run, store, checked, report)]
+        CachedJson(self.about | {"split": ""}, found).save(self.path("suspects"))
+
+    def _lay_out(self, method: Any, progress: Progress) -> None:
+        found = picture_map(
+            self.opened.run,
+            self.prepared.store,
+            self.prepared.split,
+            method=method,
+            progress=named(progress),
+            layout=lambda *given: beside(lambda: laid_out(*given), lambda: progress(0, 1)),
+        )
+        CachedJson(self.about, found.as_json()).save(self.path(f"map-{method}"))
 
     def _compute_evolution(self, progress: Progress) -> None:
         run, total = self.opened.exact, len(self.split)
@@ -202,8 +321,7 @@ class RunCache:
                 progress(before + done, len(epochs) * total)
 
             if not self._after(epoch):
-                about = self.about | {"run": digest_in(run.folder.snapshots[epoch])}
-                viewer = viewer_after(run, epoch)
+                viewer, about = viewer_after(run, epoch), self._about_snapshot(epoch)
                 found = find_top(viewer, self.split, self.layers, kept=1, about=about, progress=follow)
                 found.save(self._of_epoch(epoch))
 
@@ -213,3 +331,17 @@ class RunCache:
             shutil.rmtree(path)
         options = IndexOptions(splits=(NEIGHBOURS_OF,))
         build(self.opened.exact, self.prepared.store, path, options, lambda _, done, total: progress(done, total))
+
+
+def named(progress: Progress) -> StepProgress:
+    """Progress of steps that have names, which are dropped."""
+    return lambda _, done, total: progress(done, total)
+
+
+def beside(work: Callable[[], Found], meanwhile: Callable[[], None]) -> Found:
+    """What `work`, which needs no network, gives, done by another thread; `meanwhile` is called again and again."""
+    with ThreadPoolExecutor(1) as pool:
+        found = pool.submit(work)
+        while wait([found], WAIT).not_done:
+            meanwhile()
+        return found.result()

@@ -34,6 +34,9 @@ class Serve:
     """A prepared store in which the units' strongest pictures are looked for."""
     beside: Annotated[Path | None, option("RUN", default="none")] = None
     """Another run to compare with."""
+    corrections: Annotated[Path | None, option("FILE", default="corrections.csv beside the store")] = None
+    """Where pictures that are marked in the browser are written, for `alexnet prepare --corrections`. Lines that are
+    there already are kept."""
 
 
 @dataclass(frozen=True)

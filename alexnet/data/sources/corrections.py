@@ -1,13 +1,20 @@
-"""Corrections of labels, as `alexnet check --write` lists them and a person edits them, applied to a source."""
+"""Corrections of labels, as `alexnet check --write` lists them and a person edits them, applied to a source; and the
+same file edited by marks, as the explorer's pages make them."""
 
+import csv
+import io
+import re
+import threading
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from alexnet.data.sources.base import Source, listed
-from alexnet.data.sources.table import rows_of
+from alexnet.data.sources.table import read_rows, rows_of
 from alexnet.errors import UserError
+from alexnet.files.atomic import write_atomically
 from alexnet.text import counted, first_few, printable
 
 LEAVE_OUT = "leave out"
@@ -15,6 +22,10 @@ LEAVE_OUT = "leave out"
 APPLIED = {"yes": True, "no": False, "": False}
 """What the column `apply` may say. Without the column all lines are applied."""
 CLASSES_SHOWN = 20
+HEADING = ("file", "label", "suggested", "apply", "p(label)", "p(suggested)", "why")
+"""Columns of a new file. An existing one needs `file` and `suggested`; marks add `apply` and `why`."""
+MARKED = re.compile(r"(?:; |^)marked (right|wrong|leave out)$")
+"""How a mark stands at the end of the column `why`."""
 
 
 def corrected(source: Source, file: Path) -> Source:
@@ -70,3 +81,84 @@ def corrected(source: Source, file: Path) -> Source:
     if passed_over:
         note += f"; {counted(passed_over, 'suggestion')} not applied, by the column apply"
     return replace(source, splits=splits, notes=(*source.notes, note))
+
+
+class Mark(NamedTuple):
+    """What a person says of a picture: its label is right; or wrong, with its class; or it is to be left out."""
+
+    kind: Literal["right", "wrong", "leave out"]
+    suggested: str = ""
+
+
+class CorrectionsFile:
+    """A file of corrections that is edited by marks. It is read before each; rows that are not marked, their order,
+    further columns, the separator and the encoding stay as they are."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self._lock = path, threading.Lock()
+
+    def marks(self) -> dict[str, Mark]:
+        """The mark of each file that has one: every line that `corrected` applies, and the files marked right. Empty if
+        there is no file. Raises UserError if it is no file of corrections."""
+        titles, rows, *_ = self._read()
+        found = {}
+        for row in rows:
+            cells = dict(zip(titles, row, strict=False))
+            suggested, applied = cells["suggested"].strip(), cells.get("apply", "yes").strip().lower()
+            if MARKED.sub("", why := cells.get("why", "")) != why and why.endswith("right"):
+                found[cells["file"]] = Mark("right")
+            elif suggested and APPLIED.get(applied):
+                found[cells["file"]] = Mark("leave out") if suggested == LEAVE_OUT else Mark("wrong", suggested)
+        return found
+
+    def mark(self, file: str, label: str, mark: Mark | None) -> None:
+        """Mark a picture, or take its mark away: a line that only a mark made is then removed. Raises UserError if the
+        file is no file of corrections or can't be written."""
+        with self._lock:
+            titles, rows, codec, separator, end = self._read()
+            for name, usual in (("apply", "yes"), ("why", "")):
+                if name not in titles:
+                    titles.append(name)
+                    rows = [[*row, *[""] * (len(titles) - 1 - len(row)), usual] for row in rows]
+            kept = []
+            for row in rows:
+                cells = dict(zip(titles, [*row, *[""] * (len(titles) - len(row))], strict=False))
+                if cells["file"] == file:
+                    if mark is None and MARKED.fullmatch(cells["why"]):
+                        continue
+                    row = [*_marked(cells, mark).values(), *row[len(titles) :]]
+                kept.append(row)
+            if mark is not None and not any(row[titles.index("file")] == file for row in kept):
+                kept.append(list(_marked(dict.fromkeys(titles, "") | {"file": file, "label": label}, mark).values()))
+            text = io.StringIO()
+            csv.writer(text, delimiter=separator, lineterminator=end).writerows([titles, *kept])
+            write_atomically(self.path, text.getvalue().encode(codec))
+
+    def _read(self) -> tuple[list[str], list[list[str]], str, str, str]:
+        """Titles, rows, codec, separator and end of a line."""
+        if not self.path.exists():
+            return list(HEADING), [], "utf-8", ",", "\n"
+        rows, codec, separator = read_rows(self.path)
+        titles, *others = [list(row) for _, row in rows] or [list(HEADING)]
+        if not {"file", "suggested"} <= set(titles) or len(set(titles)) < len(titles):
+            raise UserError(
+                f"{self.path}: exists and is no file of corrections: the columns file and suggested are needed, each "
+                "column once. Name another file with --corrections."
+            )
+        needed = titles.index("suggested") + 1, titles.index("file") + 1
+        others = [[*row, *[""] * (max(needed) - len(row))] for row in others]
+        return titles, others, codec, separator, "\r\n" if b"\r" in self.path.read_bytes() else "\n"
+
+
+def _marked(cells: dict[str, str], mark: Mark | None) -> dict[str, str]:
+    """A line's cells with a mark in place of the one it had."""
+    why = MARKED.sub("", cells["why"])
+    if mark is None:
+        return cells | {"apply": "no", "why": why}
+    suggested = {"right": cells["suggested"], "wrong": mark.suggested, "leave out": LEAVE_OUT}[mark.kind]
+    applied = "no" if mark.kind == "right" else "yes"
+    return cells | {
+        "suggested": suggested,
+        "apply": applied,
+        "why": "; ".join(filter(None, (why, f"marked {mark.kind}"))),
+    }

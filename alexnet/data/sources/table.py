@@ -75,14 +75,20 @@ def open_table(table: Any, root: Path | None, group: str) -> Source:
 
 def rows_of(path: Path) -> list[tuple[int, Row]]:
     """The rows of a file that are not blank, with the numbers of their lines."""
+    return read_rows(path)[0]
+
+
+def read_rows(path: Path) -> tuple[list[tuple[int, Row]], str, str]:
+    """The same, the codec of the file and the character that separates its columns."""
     data = read_bounded(path, LARGEST)
     try:
-        text = data.decode(codec_of(data) or "utf-8")
+        codec = codec_of(data) or "utf-8"
+        text = data.decode(codec)
         lines = text.splitlines(keepends=True)
         widths = {mark: {len(row) for row in csv.reader(lines[:20], delimiter=mark) if row} for mark in "\t;"}
         separator = next((mark for mark, found in widths.items() if len(found) == 1 and found != {1}), ",")
         reader = csv.reader(lines, delimiter=separator, strict=True)
-        return [(reader.line_num, row) for row in reader if any(map(str.strip, row))]
+        return [(reader.line_num, row) for row in reader if any(map(str.strip, row))], codec, separator
     except (UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{path}: no table in UTF-8 or UTF-16 ({error}). Save it as CSV in UTF-8") from None
 

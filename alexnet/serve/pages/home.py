@@ -171,8 +171,8 @@ def _last_sign(run: Path) -> float:
 
 
 @routes.computation("/passes/{what}", long=True)
-def run_pass(context: OfNetwork, what: Pass) -> dict[str, bool]:
-    """Run the network on all prepared pictures and cache the result, unless it is cached already. Server-sent
-    events."""
-    context.needed_cache.compute(what, context.progress)
+def run_pass(context: OfNetwork, what: Pass, split: str = "") -> dict[str, bool]:
+    """Run the network on all prepared pictures of a split and cache the result, unless it is cached already.
+    Server-sent events."""
+    context.cache_of(split).compute(what, context.progress)
     return {"made": True}

@@ -12,6 +12,7 @@ import torch
 from fastapi import APIRouter, Depends, Path, Request, Response
 from fastapi.responses import StreamingResponse
 
+from alexnet.measure.evaluation import filled_splits
 from alexnet.see.forward_pass import ForwardPass, inputs_of, run_forward
 from alexnet.serve.explorer import Explorer
 from alexnet.serve.open_networks import Absent, OpenNetwork
@@ -68,6 +69,13 @@ class NetworkContext:
         if self.cache is None:
             raise Absent("no prepared pictures fit this run here; start the explorer with --store STORE")
         return self.cache
+
+    def cache_of(self, split: str) -> RunCache:
+        """The same for a split, "" being the usual one. Raises Absent, also for a split without pictures."""
+        store = self.needed_cache.prepared.store
+        if split and split not in filled_splits(store):
+            raise Absent(f"there are the splits {', '.join(filled_splits(store))}")
+        return self.explorer.run_cache(self.opened, split) or self.needed_cache
 
     def progress(self, done: int, total: int) -> None:
         """Of a computation."""
@@ -139,14 +147,17 @@ OfPicture = Annotated[PictureContext, Depends(_picture_context)]
 class Routes(APIRouter):
     """Addresses of page functions, below /sides/{side}/. Their parameters are `context` and what the address has."""
 
-    def page(self, path: str, media_type: str = JSON) -> Callable[[Function], Function]:
-        """GET: what the function returns is the response, bytes as they are, anything else as JSON. Cached."""
+    def page(self, path: str, media_type: str = JSON, *, marked: bool = False) -> Callable[[Function], Function]:
+        """GET: what the function returns is the response, bytes as they are, anything else as JSON. Cached; `marked`:
+        until a picture is marked."""
 
         def register(function: Function) -> Function:
             @self.get(f"/sides/{{side}}{path}", response_model=None)
             @wraps(function)  # FastAPI takes the parameters and the description from it
             async def endpoint(context: NetworkContext, **values: Any) -> Response:
                 key = context.key_of(path, values)
+                if marked and context.explorer.marks:
+                    key = (key, context.explorer.marks.version)
                 return await respond(context.request, key, lambda: function(context, **values), media_type)
 
             return function
