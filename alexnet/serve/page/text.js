@@ -1,7 +1,21 @@
 /** Numbers for people. */
 
-/** @param {number} share @param {number} [digits] */
-export const percent = (share, digits = 1) => `${(100 * share).toFixed(digits)} %`;
+/**
+ * A share in percent. Only none is 0 %, only all is 100 %: else 0.33 % with no digits is 0.3 %, and 99.99 % is > 99 %.
+ * @param {number} share
+ * @param {number} [digits]
+ * @returns {string}
+ */
+export function percent(share, digits = 1) {
+  const shown = (100 * share).toFixed(digits);
+  if (share > 0 && Number(shown) === 0) return digits < 2 ? percent(share, digits + 1) : "< 0.01 %";
+  if (share < 1 && Number(shown) >= 100) return `> ${(100 - 10 ** -digits).toFixed(digits)} %`;
+  return `${shown} %`;
+}
+
+/** How many of how many, and their share: 4 of 144 (2.8 %). @param {number} count @param {number} all */
+export const outOf = (count, all) =>
+  `${whole(count)} of ${whole(all)}${all > 0 ? ` (${percent(count / all)})` : ""}`;
 
 /** @param {number} number */
 export const whole = (number) => number.toLocaleString("en-GB");
