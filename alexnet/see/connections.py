@@ -3,6 +3,8 @@
 C channels of a layer · M channels of the layer below · k side of a filter.
 """
 
+from collections.abc import Callable
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -21,18 +23,28 @@ def weighted_layers(network: Network) -> list[Layer]:
 def connection_strengths(network: Network, name: str) -> Float[Tensor, "C M"]:
     """For each channel the length of its weights to each channel below (of the picture: to red, green and blue); 0 for
     those in a column that it does not read. Raises UserError for a layer without shared or dense weights."""
+    return _by_channel(network, name, lambda weights: weights.norm(dim=2))
+
+
+def connection_sums(network: Network, name: str) -> Float[Tensor, "C M"]:
+    """The same, but the sum of these weights, with its sign: what a channel below adds if it is 1 everywhere. Between
+    single units it is the weight itself."""
+    return _by_channel(network, name, lambda weights: weights.sum(dim=2))
+
+
+def _by_channel(network: Network, name: str, reduce: Callable[[Tensor], Tensor]) -> Float[Tensor, "C M"]:
     layer = network.layer(name)
     if not isinstance(layer.row, Conv | Dense):
         raise UserError(f"{name}: its weights join no channels (convolutions and fully connected layers do).")
     weight = network.get_parameter(f"{name}.weight").detach().float().cpu()
     positions = layer.row.kernel**2 if isinstance(layer.row, Conv) else layer.entering.side**2
-    norms = weight.reshape(len(weight), -1, positions).norm(dim=2)  # (C, the channels that one reads)
-    if norms.shape[1] == layer.entering.maps:
-        return norms
+    reduced = reduce(weight.reshape(len(weight), -1, positions))  # (C, the channels that one reads)
+    if reduced.shape[1] == layer.entering.maps:
+        return reduced
     width = layer.entering.maps // layer.columns
     found = torch.zeros(len(weight), layer.columns, width)
-    # A column's weights hold only the columns that it reads: its norms go to their positions, the others stay 0.
-    for reads, mine, own in zip(layer.reads, found.chunk(layer.columns), norms.chunk(layer.columns), strict=True):
+    # A column's weights hold only the columns that it reads: what they give goes to their positions, the rest stays 0.
+    for reads, mine, own in zip(layer.reads, found.chunk(layer.columns), reduced.chunk(layer.columns), strict=True):
         mine[:, list(reads)] = own.reshape(len(own), -1, width)
     return found.flatten(1)
 

@@ -168,6 +168,7 @@ def contributions(
     layers: Sequence[str] = (),
     strongest: int = STRONGEST,
     store: StoreSplit | None = None,
+    passed: ForwardPass | None = None,
     progress: Progress | None = None,
 ) -> Contributions:
     """Split a picture's answer (centre view) into what units and maps add to it.
@@ -175,14 +176,15 @@ def contributions(
     `target`: the class whose logit is split (default: the most probable); `against`: another, whose logit is taken off;
     `layers`: rows with weights (default: what the last one reads, as fc7, and the last convolution); `strongest`: units
     of each sign of the first that are followed to the second; `store`: pictures in which the strongest patches of the
-    second layer's strongest maps are looked for. Logits are those before any temperature. Raises UserError for rows
-    that there are not, without weights, or that can't be computed; UsageError for the last row or an unknown class.
+    second layer's strongest maps are looked for; `passed`: the picture's forward pass, where it is known. Logits are
+    those before any temperature. Raises UserError for rows that there are not, without weights, or that can't be
+    computed; UsageError for the last row or an unknown class.
     """
     network, records = run.network, record_of(run, picture)
     network.check_computable(network.last)
     readers = {name: reader_of(network, name) for name in layers or usual_layers(network)}
     names = sorted(readers, key=lambda name: -readers[name])
-    passed = run_forward(network, inputs_of(run.viewer, torch.from_numpy(records)))
+    passed = passed or run_forward(network, inputs_of(run.viewer, torch.from_numpy(records)))
     logits = passed[network.last]
     first = int(logits.flatten(1).argmax()) if target is None else run.class_number(target)
     second = None if against is None else run.class_number(against)

@@ -147,6 +147,13 @@ def _rows_of(network: Network, number: int) -> list[Row]:
     return rows[starts[number - 1] : starts[number] if number < len(starts) else len(rows)]
 
 
+def is_rectified(network: Network, name: str) -> bool:
+    """Whether a ReLU reads the row's output, so that a unit at 0 or below is silent. Logits are not rectified."""
+    rows = [layer.row for layer in network.layers]
+    after = rows[[row.name for row in rows].index(name) + 1 :][:1]
+    return bool(after) and isinstance(after[0], Activation) and after[0].kind == "relu"
+
+
 def hidden_row(network: Network) -> str:
     """The papers' "layer 7": the features below the classifier, past their non-linearity."""
     return feature_row(network, max(1, len(network.table.weighted) - 1))

@@ -9,6 +9,7 @@ Every method explains the logit of one class (RISE: its probability), by a value
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from alexnet.choices import AttributionMethod
+from alexnet.data.batches import Progress
 from alexnet.drawing import LIGHT, TITLE, Result, figure_grid, shortened, show
 from alexnet.errors import UsageError, UserError
 from alexnet.files.schema import attributes
@@ -45,6 +47,15 @@ class Method:
     @property
     def options(self) -> dict[str, Any]:
         """The method's options and their defaults."""
+        return {name: default for name, default in self._keywords.items() if name != "progress"}
+
+    @property
+    def reports(self) -> bool:
+        """Whether it takes long enough to report its progress."""
+        return "progress" in self._keywords
+
+    @cached_property
+    def _keywords(self) -> dict[str, Any]:
         parameters = inspect.signature(self.function).parameters.values()
         return {one.name: one.default for one in parameters if one.kind is one.KEYWORD_ONLY}
 
@@ -83,7 +94,12 @@ def attribution_maps(
 
 
 def _attributed(
-    viewer: ViewAverager, inputs: Tensor, targets: Tensor, method: str, options: dict[str, Any]
+    viewer: ViewAverager,
+    inputs: Tensor,
+    targets: Tensor,
+    method: str,
+    options: dict[str, Any],
+    progress: Progress | None = None,
 ) -> Attributed:
     known = _method(method)
     _check_options(method, known.options, options)
@@ -94,7 +110,8 @@ def _attributed(
         raise UsageError(f"there is no class number {wrong[0]}: there are 0 … {classes - 1}.")
     inputs, targets = inputs.to(viewer.device, viewer.dtype), targets.to(viewer.device, torch.int64)
     with network.copies.in_use():
-        return known.function(viewer, inputs, targets, **options)
+        follow = {"progress": progress} if known.reports else {}
+        return known.function(viewer, inputs, targets, **options, **follow)
 
 
 def _method(name: str) -> Method:
@@ -172,13 +189,15 @@ def attribute(
     *,
     target: str | int | None = None,
     layer: str | None = None,
+    progress: Progress | None = None,
     **options: Any,
 ) -> Attribution:
     """What a run's answer for a picture rests on, computed as the run computes.
 
     `picture`: of any kind that `Run.predict` takes; `target`: the class, by name, id or number (default: the most
     probable one); `layer`: for Grad-CAM and Grad-CAM++ only (default: the last convolution's output past its
-    non-linearity). Raises UserError as `attribution_maps` does, and if the map is zero at every pixel.
+    non-linearity); `progress`: of methods that take long. Raises UserError as `attribution_maps` does, and if the map
+    is zero at every pixel.
     """
     known, viewer, layered = _method(method), run.viewer, {} if layer is None else {"layer": layer}
     if "layer" in known.options and layer is None:
@@ -190,7 +209,7 @@ def attribute(
         logits = viewer.network(inputs)
     probabilities = viewer.network.probabilities(logits)[0]
     number = int(probabilities.argmax()) if target is None else run.class_number(target)
-    found = _attributed(viewer, inputs, torch.tensor([number]), method, layered | options)
+    found = _attributed(viewer, inputs, torch.tensor([number]), method, layered | options, progress)
     pixels, name = found.maps[0].float().cpu().numpy(), run.class_names[number]
     if not pixels.any():
         where = f" at {layered['layer']}" if layered else ""

@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from alexnet.data.batches import Progress
 from alexnet.measure.viewer import ViewAverager
 from alexnet.nets.network import Network
 from alexnet.see.attribution.base import BATCH, Attributed, Front, Tape, signal_of
@@ -42,7 +43,9 @@ def input_x_gradient(viewer: ViewAverager, inputs: Inputs, targets: Targets) -> 
     return Attributed((inputs * input_gradients(viewer.network, inputs, targets)).sum(dim=1))
 
 
-def integrated_gradients(viewer: ViewAverager, inputs: Inputs, targets: Targets, *, steps: int = 50) -> Attributed:
+def integrated_gradients(
+    viewer: ViewAverager, inputs: Inputs, targets: Targets, *, steps: int = 50, progress: Progress | None = None
+) -> Attributed:
     """Pixel (less the mean) times the mean gradient on the straight path from the mean picture, by `steps` points of
     Gauss and Legendre; summed over the colours (Sundararajan et al. 2017).
 
@@ -57,7 +60,7 @@ def integrated_gradients(viewer: ViewAverager, inputs: Inputs, targets: Targets,
         entering = front.up(torch.cat([torch.zeros_like(x), x]))
         path = torch.lerp(entering[:1], entering[1:], alphas.view(-1, *[1] * (entering.ndim - 1)))
         signals = torch.from_numpy(shares / 2).to(signal)[:, None] * signal
-        mean = _summed_gradients(network, path, signals, front.steps)
+        mean = _summed_gradients(network, path, signals, front.steps, progress)
         pixels = (x * front.down(mean, x))[0].float().sum(dim=0)
         before, after = network.through(network.order[front.steps :], entering).flatten(1).float() @ signal
         maps.append(pixels)
@@ -66,7 +69,14 @@ def integrated_gradients(viewer: ViewAverager, inputs: Inputs, targets: Targets,
 
 
 def smoothgrad(
-    viewer: ViewAverager, inputs: Inputs, targets: Targets, *, samples: int = 50, noise: float = 0.15, seed: int = 0
+    viewer: ViewAverager,
+    inputs: Inputs,
+    targets: Targets,
+    *,
+    samples: int = 50,
+    noise: float = 0.15,
+    seed: int = 0,
+    progress: Progress | None = None,
 ) -> Attributed:
     """The magnitude of the mean gradient of `samples` noisy copies of the picture, summed over the colours (Smilkov et
     al. 2017). `noise`: σ as a share of the picture's range. The first row's adjoint is applied to the mean."""
@@ -74,7 +84,7 @@ def smoothgrad(
     for number, (x, signal) in enumerate(zip(inputs.split(1), signal_of(targets, viewer.network), strict=True)):
         copies = noisy_copies(x, samples, noise, seed + number)
         entering = torch.cat([front.up(some) for some in copies.split(BATCH)])
-        mean = _summed_gradients(network, entering, (signal / samples).expand(samples, -1), front.steps)
+        mean = _summed_gradients(network, entering, (signal / samples).expand(samples, -1), front.steps, progress)
         maps.append(front.down(mean, x)[0].float().abs().sum(dim=0))
     return Attributed(torch.stack(maps))
 
@@ -85,11 +95,16 @@ def noisy_copies(x: Float[Tensor, "1 3 S S"], samples: int, noise: float, seed: 
     return x + noise * (x.max() - x.min()) * drawn.to(x)
 
 
-def _summed_gradients(network: Network, entering: Tensor, signals: Float[Tensor, "N K"], first: int) -> Tensor:
+def _summed_gradients(
+    network: Network, entering: Tensor, signals: Float[Tensor, "N K"], first: int, progress: Progress | None
+) -> Tensor:
     """The gradient of Σ signals · logits at what enters step number `first`, summed over the batch: (1, …), float32."""
-    batches = zip(entering.split(BATCH), signals.split(BATCH), strict=True)
-    found = [Tape(network, some, first).gradient(signal) for some, signal in batches]
-    return torch.stack([_sum(some).float() for some in found]).sum(dim=0)
+    sums = []
+    for some, signal in zip(entering.split(BATCH), signals.split(BATCH), strict=True):
+        sums.append(_sum(Tape(network, some, first).gradient(signal)).float())
+        if progress:
+            progress(min(BATCH * len(sums), len(entering)), len(entering))
+    return torch.stack(sums).sum(dim=0)
 
 
 def _sum(maps: Tensor) -> Tensor:

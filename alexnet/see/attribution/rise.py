@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from alexnet.data.batches import Progress
 from alexnet.measure.viewer import ViewAverager
 from alexnet.nets.layers import Convolution
 from alexnet.see.attribution.base import BATCH, Attributed, Front, hats, placed
@@ -28,6 +29,7 @@ def rise(
     cells: int = 7,
     keep: float = 0.5,
     seed: int = 0,
+    progress: Progress | None = None,
 ) -> Attributed:
     """The mean of the target's probability over random masks, each counted as much as it keeps the pixel: an estimate
     of E[probability | pixel kept] (Petsiuk et al. 2018, eq. 3). Unsigned.
@@ -50,6 +52,8 @@ def rise(
             logits = network.through(network.order[front.steps :], entering)
             weights = network.probabilities(logits)[:, target].cpu()
             sums[number] += rows @ torch.tensordot(weights, grids, 1) @ columns.T
+        if progress:
+            progress(first + len(grids), masks)
     return Attributed(sums / kept.clamp(min=1e-6))
 
 
@@ -107,6 +111,7 @@ def occlusion(
     size: int | None = None,
     stride: int | None = None,
     grey: float = GREY,
+    progress: Progress | None = None,
 ) -> Attributed:
     """How far the target's logit falls if a grey square covers the picture there ([Z] §4.2), bilinear between the
     positions of its middle. Signed. The options are those of `Square.fitting`."""
@@ -114,7 +119,7 @@ def occlusion(
     falls = []
     for x, target in zip(inputs.split(1), targets.tolist(), strict=True):
         passed = run_forward(viewer.network, x)
-        found = occlusion_map(viewer, passed, target, square=square, watched=Unit(last, target))
+        found = occlusion_map(viewer, passed, target, square=square, watched=Unit(last, target), progress=progress)
         falls.append(found.clean_total - found.total)
     centres = [corner + square.size / 2 for corner in square.corners(inputs.shape[-1])]
     return Attributed(placed(torch.stack(falls), centres, inputs.shape[-1]))

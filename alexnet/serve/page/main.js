@@ -10,6 +10,7 @@ const PAGES = [
   { name: "picture", pattern: /^picture$/, load: () => import("./picture.js") },
   { name: "layer", pattern: /^layer\/([^/]+)$/, load: () => import("./layer.js") },
   { name: "unit", pattern: /^layer\/([^/]+)\/unit\/(\d+)$/, load: () => import("./unit.js") },
+  { name: "why", pattern: /^why$/, load: () => import("./why.js") },
   { name: "compare", pattern: /^compare$/, load: () => import("./compare.js") },
   { name: "training", pattern: /^training$/, load: () => import("./training.js") },
 ];

@@ -35,3 +35,11 @@ export function duration(seconds) {
   if (total < 3600) return `${Math.floor(total / 60)} min ${total % 60} s`;
   return `${Math.floor(total / 3600)} h ${Math.floor((total % 3600) / 60)} min`;
 }
+
+/** With its sign in front, a true minus: +1.25, −0.031. @param {number} number */
+export function signed(number) {
+  const size = Math.abs(number);
+  if (size < 5e-4) return "0";
+  const digits = size >= 100 ? 0 : size >= 10 ? 1 : size >= 1 ? 2 : 3;
+  return `${number < 0 ? "−" : "+"}${size.toFixed(digits)}`;
+}
