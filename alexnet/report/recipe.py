@@ -5,8 +5,9 @@ from typing import Any
 
 from alexnet.data.store.read import Store
 from alexnet.measure.run import Run
+from alexnet.runs.formats import UNCHOSEN
 from alexnet.runs.history import History, day
-from alexnet.text import counted, option_words
+from alexnet.text import changed, counted, option_words
 
 
 def recipe_text(run: Run, history: History) -> dict[str, str]:
@@ -46,13 +47,13 @@ def repeating_command(run: Run, store: Store | None) -> str:
     """The command that trains this run again: the options that were chosen, and the choices that the run made itself.
 
     Without the `store` that it was trained on, the place where that was then. Runs of earlier versions don't say what
-    was chosen; they get every option."""
+    was chosen: they get the options that are not the defaults."""
     data, options = run.config.get("data", {}), run.config.get("options", {})
     trained_on = store is not None and store.fingerprint == data.get("fingerprint")
     place = str(store.path) if store is not None and trained_on else data.get("path", "STORE")
-    chosen = {name: options.get(name) for name in run.config.get("chosen", options)}
+    chosen = {name: options.get(name) for name in run.config.get("chosen", changed(options, UNCHOSEN))}
     made_itself = {name: run.config.get("machine", {}).get(name) for name in ("device", "threads", "precision")}
-    return shlex.join(["alexnet", "train", place, "--out", "RUN", *option_words(chosen | made_itself)])
+    return shlex.join(["alexnet", "train", place, "--out", str(run.path), *option_words(chosen | made_itself)])
 
 
 def _plain(value: Any) -> str:

@@ -3,6 +3,7 @@
 Format 2 (November 2026) has learning_rate and accumulation_steps, which format 1 calls rate and accumulate.
 """
 
+import re
 from typing import Any
 
 from alexnet.files.schema import is_altered, sealed
@@ -10,6 +11,34 @@ from alexnet.files.schema import is_altered, sealed
 FORMAT_VERSION = 2
 RENAMED = {"rate": "learning_rate", "accumulate": "accumulation_steps"}
 OLD_NAMES = {new: old for old, new in RENAMED.items()}
+NO_DEFAULT = (
+    "net input_size epochs batch learning_rate init momentum warmup decay colour_noise mean crops rms_limit mirror "
+    "table start_from frozen_features keep"
+)
+UNCHOSEN: dict[str, Any] = dict.fromkeys(re.findall(r"\w+", NO_DEFAULT)) | {
+    "recipe": "paper",
+    "width": 1.0,
+    "patience": 5,
+    "threads": 0,
+    "precision": "auto",
+    "device": "auto",
+    "accumulation_steps": 1,
+    "threshold": 0.1,
+    "cutout": 0,
+    "take": "",
+    "freeze": "",
+    "head": "network",
+    "snapshots": False,
+    "seed": 0,
+    "save_minutes": 5.0,
+    "deterministic": False,
+    "columns": 1,
+    "hybrid": False,
+    "wire": "same",
+    "gradients": "same",
+    "timeout": 600.0,
+}
+"""The options of a training run that nobody chose, for runs that don't say which were chosen."""
 
 
 def current_names(table: Any) -> Any:

@@ -51,7 +51,8 @@ class Explorer:
         run = self.networks.paths.get(key, self.networks.paths[OWN])
         split = self.prepared.split if self.prepared else ""
         files = ("explorer", f"explorer/epochs-{split}", "see/top.safetensors", "log.jsonl", "config.json")
-        return "-".join([self.networks.version(key), *(version_of(run / name) for name in files)])
+        trains = [str((run / name).exists()) for name in (".lock", "now.json")]
+        return "-".join([self.networks.version(key), *(version_of(run / name) for name in files), *trains])
 
     def run_cache(self, opened: OpenNetwork, split: str = "") -> RunCache | None:
         """What the run folder caches of a network and a split (by default that which all pages use); None if no

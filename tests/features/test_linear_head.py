@@ -113,7 +113,7 @@ def test_the_report_tells_what_was_fitted_and_the_command(store: Store, base: Pa
     assert f"{wrong:.2%}" in page
     assert "centre, validation, linear classifier" in page
     options = f"--threads 1 --device cpu --from {base} --head linear --precision fp32"
-    assert repeating_command(run, None) == f"alexnet train {store.path} --out RUN {options}"
+    assert repeating_command(run, None) == f"alexnet train {store.path} --out {run.path} {options}"
 
 
 def test_two_classes_and_a_layer_further_up(base: Path, tmp_path: Path) -> None:

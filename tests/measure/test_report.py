@@ -19,7 +19,9 @@ from alexnet.measure.evaluation import Evaluation
 from alexnet.measure.run import Run
 from alexnet.report.recipe import repeating_command
 from alexnet.report.run import write_report
+from alexnet.runs.formats import UNCHOSEN
 from alexnet.runs.history import read_history
+from alexnet.train.options import TrainOptions
 
 FIGURES = {"loss", "error", "rate", "kernels", "pictures", "confusion", "reliability"}
 
@@ -204,14 +206,17 @@ def test_a_damaged_log_is_named_with_its_line(run: Run, line: str) -> None:
 def test_the_command_to_repeat_it_is_one_that_the_command_line_takes(run: Run, store: Store) -> None:
     told = repeating_command(run, store)
     assert told == (
-        f"alexnet train {store.path} --out RUN --recipe paper --net toy --epochs 3 --no-snapshots "
-        "--device cpu --threads 2 --precision fp32"
+        f"alexnet train {store.path} --out {run.path} --net toy --epochs 3 --device cpu --threads 2 --precision fp32"
     )
     from alexnet.commands import VERBS
     from alexnet.commands.dispatch import parse
 
     parse(VERBS["train"], "train", told.split()[2:])
     assert " STORE " in repeating_command(run, None)
+    run.config["options"] = UNCHOSEN | run.config["options"]  # as earlier versions wrote
+    run.config.pop("chosen", None)
+    assert repeating_command(run, store) == told
+    assert vars(TrainOptions()) == UNCHOSEN
 
 
 # ── kernels ──────────────────────────────────────────────────────────────────────────────────────────────────────

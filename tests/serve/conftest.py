@@ -1,10 +1,13 @@
 """An explorer on the loopback: two small runs trained with snapshots, a store of six classes, a server in a thread."""
 
+import os
+import shutil
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -21,11 +24,17 @@ pytest.importorskip("uvicorn", reason="the explorer's packages are not installed
 import uvicorn
 
 sys.path.insert(0, str(Path(__file__).parent))  # test folders are not packages
-from explored import CLASSES, SIDE, Place, Site, png, stripes
+from explored import CLASSES, SIDE, Place, Site, Visit, png, stripes
 
 from alexnet.serve.app import create_app, listening
 from alexnet.serve.explorer import Explorer
 from alexnet.serve.guard import Access
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+CHROMIUM = shutil.which(os.environ.get("ALEXNET_CHROMIUM", "chromium"))
+ARGUMENTS = ["--no-sandbox", "--disable-background-networking"]
 
 
 @pytest.fixture(scope="session")
@@ -79,3 +88,50 @@ def site(place: Place, serve: Callable[..., Site]) -> Site:
 def picture() -> bytes:
     """A drawn picture as the bytes of a file, not square."""
     return png(np.concatenate([stripes(2, 77, 90), stripes(2, 78, 90)], axis=1))
+
+
+@pytest.fixture(scope="module")
+def launch() -> Iterator["Callable[..., Browser]"]:
+    """A function that starts a browser with arguments of its own."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install '.[test]'")
+    if CHROMIUM is None:
+        pytest.skip("no Chromium here: apt-get install chromium")
+    with sync_api.sync_playwright() as playwright:
+        yield lambda *more: playwright.chromium.launch(executable_path=CHROMIUM, args=[*ARGUMENTS, *more])
+
+
+@pytest.fixture(scope="module")
+def browser(launch: "Callable[..., Browser]") -> "Browser":
+    return launch()
+
+
+@pytest.fixture
+def visit(browser: "Browser", site: Site) -> Iterator[Callable[..., Visit]]:
+    """Opens a visit; at its end nothing may have gone wrong or been asked of others."""
+    visits: list[Visit] = []
+
+    def begin(where: Site = site, **options: object) -> Visit:
+        visits.append(Visit(browser, where, **options))
+        return visits[-1]
+
+    yield begin
+    for one in visits:
+        one.context.close()
+        assert one.faults == []
+        assert [url for url in one.asked if not url.startswith((one.base, "blob:", "data:"))] == []
+
+
+@pytest.fixture
+def equipped(launch: "Callable[..., Browser]", site: Site) -> Iterator[Callable[..., Visit]]:
+    """Opens a visit with a browser of its own: what it can be asked for depends on its arguments."""
+    visits: list[tuple["Browser", Visit]] = []
+
+    def begin(*arguments: str) -> Visit:
+        browser = launch(*arguments)
+        visits.append((browser, Visit(browser, site)))
+        return visits[-1][1]
+
+    yield begin
+    for browser, visit in visits:
+        browser.close()
+        assert visit.faults == []

@@ -5,7 +5,7 @@ import io
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
@@ -13,7 +13,11 @@ from PIL import Image
 from alexnet.serve.explorer import Explorer
 from alexnet.serve.guard import Access
 
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, ConsoleMessage, Page
+
 CLASSES, SIDE = 6, 40
+PATIENCE = 60_000  # milliseconds
 
 
 def stripes(label: int, number: int, side: int = SIDE) -> np.ndarray:
@@ -76,6 +80,29 @@ class Site:
         status, _, body = self.ask("POST", "/api/pictures", data)
         assert status == 200, body
         return json.loads(body)["id"]
+
+
+class Visit:
+    """A page opened at the explorer, with all that went wrong and all that was asked for."""
+
+    def __init__(self, browser: "Browser", site: Site, **options: object) -> None:
+        self.context = browser.new_context(**options)  # pyright: ignore[reportArgumentType]
+        self.page, self.base = self.context.new_page(), site.access.address
+        self.page.set_default_timeout(PATIENCE)
+        self.faults: list[str] = []
+        self.asked: list[str] = []
+        self.page.on("console", self._note)
+        self.page.on("pageerror", lambda fault: self.faults.append(str(fault)))
+        self.page.on("request", lambda request: self.asked.append(request.url))
+
+    def _note(self, told: "ConsoleMessage") -> None:
+        if told.type in ("error", "warning"):
+            self.faults.append(told.text)
+
+    def open(self, path: str = "") -> "Page":
+        self.page.goto(self.base + path)
+        self.page.wait_for_selector("h1")
+        return self.page
 
 
 def png(pixels: np.ndarray) -> bytes:

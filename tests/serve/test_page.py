@@ -1,69 +1,16 @@
 """The five pages in a browser: what a person does on them, and that nothing leaves the machine."""
 
 import json
-import os
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from explored import Site
+from explored import Visit
 from PIL import Image
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install '.[test]'")
-CHROMIUM = shutil.which(os.environ.get("ALEXNET_CHROMIUM", "chromium"))
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt-get install chromium")
-ARGUMENTS = ["--no-sandbox", "--disable-background-networking"]
-PATIENCE = 60_000  # milliseconds
 PAGES = ("", "layer/conv2", "layer/conv2/unit/3", "picture", "compare", "training")
-
-
-@pytest.fixture(scope="module")
-def launch() -> Iterator[Callable[..., "sync_api.Browser"]]:
-    """A function that starts a browser with arguments of its own."""
-    with sync_api.sync_playwright() as playwright:
-        yield lambda *more: playwright.chromium.launch(executable_path=CHROMIUM, args=[*ARGUMENTS, *more])
-
-
-@pytest.fixture(scope="module")
-def browser(launch: Callable[..., "sync_api.Browser"]) -> "sync_api.Browser":
-    return launch()
-
-
-class Visit:
-    """A page opened at the explorer, with all that went wrong and all that was asked for."""
-
-    def __init__(self, browser: "sync_api.Browser", site: Site, **options: object) -> None:
-        self.context = browser.new_context(**options)  # pyright: ignore[reportArgumentType]
-        self.page, self.base = self.context.new_page(), site.access.address
-        self.page.set_default_timeout(PATIENCE)
-        self.faults: list[str] = []
-        self.asked: list[str] = []
-        self.page.on("console", lambda told: told.type in ("error", "warning") and self.faults.append(told.text))
-        self.page.on("pageerror", lambda fault: self.faults.append(str(fault)))
-        self.page.on("request", lambda request: self.asked.append(request.url))
-
-    def open(self, path: str = "") -> "sync_api.Page":
-        self.page.goto(self.base + path)
-        self.page.wait_for_selector("h1")
-        return self.page
-
-
-@pytest.fixture
-def visit(browser: "sync_api.Browser", site: Site) -> Iterator[Callable[..., Visit]]:
-    """Opens a visit; at its end nothing may have gone wrong or been asked of others."""
-    visits: list[Visit] = []
-
-    def begin(**options: object) -> Visit:
-        visits.append(Visit(browser, site, **options))
-        return visits[-1]
-
-    yield begin
-    for one in visits:
-        one.context.close()
-        assert one.faults == []
-        assert [url for url in one.asked if not url.startswith((one.base, "blob:", "data:"))] == []
 
 
 def test_home_draws_the_network_and_a_layer_is_entered_by_a_click(visit: Callable[..., Visit]) -> None:
@@ -186,22 +133,6 @@ REMEMBER_STREAMS = """
   };
 """
 LIVE = "() => streams.flatMap((stream) => stream.getTracks()).filter((track) => track.readyState === 'live').length"
-
-
-@pytest.fixture
-def equipped(launch: Callable[..., "sync_api.Browser"], site: Site) -> Iterator[Callable[..., Visit]]:
-    """Opens a visit with a browser of its own: what it can be asked for depends on its arguments."""
-    visits: list[tuple[sync_api.Browser, Visit]] = []
-
-    def begin(*arguments: str) -> Visit:
-        browser = launch(*arguments)
-        visits.append((browser, Visit(browser, site)))
-        return visits[-1][1]
-
-    yield begin
-    for browser, visit in visits:
-        browser.close()
-        assert visit.faults == []
 
 
 def test_a_photograph_is_taken_and_gets_five_labels(equipped: Callable[..., Visit]) -> None:

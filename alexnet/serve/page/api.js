@@ -69,14 +69,51 @@ async function* events(response) {
 }
 
 /**
+ * A version of all that is known of the run (`stamp`) and of its weights alone.
+ * @typedef {{ stamp: string, version: string }} Stamp
+ */
+
+/** @type {EventSource|null} one for all pages: browsers open only a few connections to a host */
+let source = null;
+/** @type {Stamp|null} */
+let last = null;
+/** @type {Position|null} */
+let position = null;
+const heard = new EventTarget();
+
+/**
  * Follow the run until the signal is aborted. The browser reconnects by itself after the explorer was restarted.
  * @param {AbortSignal} signal
- * @param {() => void} changed called when the log or the weights are new, and once at the beginning
+ * @param {(stamp: Stamp) => void} changed called when log or weights are new, and once at the beginning
  * @param {(now: Position|null) => void} [now] called with the position of a training inside its epoch
  */
 export function follow(signal, changed, now = () => {}) {
+  source ??= listen();
+  heard.addEventListener("changed", () => last && changed(last), { signal });
+  heard.addEventListener("now", () => now(position), { signal });
+  queueMicrotask(() => {
+    if (signal.aborted || !last) return;
+    changed(last);
+    now(position);
+  });
+}
+
+/** @param {AbortSignal} signal @param {string} version of the weights that are shown @param {() => void} renew */
+export function followWeights(signal, version, renew) {
+  follow(signal, (stamp) => stamp.version !== version && renew());
+}
+
+function listen() {
   const source = new EventSource(address("api/events"));
-  source.addEventListener("changed", changed);
-  source.addEventListener("now", (event) => now(JSON.parse(event.data)));
-  signal.addEventListener("abort", () => source.close());
+  source.addEventListener("changed", (event) => {
+    const next = JSON.parse(event.data);
+    if (next.stamp === last?.stamp) return; // connected again
+    last = next;
+    heard.dispatchEvent(new Event("changed"));
+  });
+  source.addEventListener("now", (event) => {
+    position = JSON.parse(event.data);
+    heard.dispatchEvent(new Event("now"));
+  });
+  return source;
 }

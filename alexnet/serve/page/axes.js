@@ -10,12 +10,19 @@ export const RIGHT = 12;
 export const TOP = 10;
 export const BOTTOM = 36;
 
-/** A few round numbers from low to high. @param {number} low @param {number} high @param {number} [most] */
-export function ticks(low, high, most = 5) {
+/**
+ * A few round numbers from low to high.
+ * @param {number} low
+ * @param {number} high
+ * @param {number} [most]
+ * @param {number} [least] the smallest step
+ */
+export function ticks(low, high, most = 5, least = 0) {
   const span = high - low || 1;
   const rough = span / most;
   const power = 10 ** Math.floor(Math.log10(rough));
-  const step = [1, 2, 5, 10].map((one) => one * power).find((one) => span / one <= most) ?? rough;
+  const round = [1, 2, 5, 10].map((one) => one * power).find((one) => span / one <= most) ?? rough;
+  const step = Math.max(round, least);
   const found = [];
   for (let value = Math.ceil(low / step) * step; value <= high + step / 1e6; value += step) {
     found.push(Number(value.toFixed(10))); // without the error that adding up steps brings

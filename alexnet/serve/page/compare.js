@@ -1,6 +1,6 @@
 /** Two networks side by side: runs, or epochs of one. */
 
-import { address, get } from "./api.js";
+import { address, followWeights, get } from "./api.js";
 import { accuracy } from "./accuracy.js";
 import { probabilities } from "./bars.js";
 import { chooser } from "./choose.js";
@@ -9,7 +9,7 @@ import { diagnosis } from "./diagnosis.js";
 import { h } from "./dom.js";
 import { command, commandLine, commands } from "./figure.js";
 import { kernels } from "./kernels.js";
-import { go } from "./navigate.js";
+import { go, reload } from "./navigate.js";
 import { picker } from "./pick.js";
 import { computed } from "./progress.js";
 
@@ -56,6 +56,7 @@ export async function show(page) {
     run.store && accuracy(run.store, both, homes[0].commands.run, signal),
     runs && commands("This page on the command line", commandLine(command(...filters))),
   );
+  followWeights(signal, run.version, reload);
   return { title: "Side by side", content };
 }
 

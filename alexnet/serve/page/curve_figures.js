@@ -3,7 +3,7 @@
 import { curves } from "./curves.js";
 import { h } from "./dom.js";
 import { command, figure } from "./figure.js";
-import { percent } from "./text.js";
+import { share } from "./text.js";
 
 /** @param {Run} run @param {Epoch[]} epochs */
 export function curveFigures(run, epochs) {
@@ -20,6 +20,7 @@ export function curveFigures(run, epochs) {
   const loss = curves({
     x,
     xName: "epoch",
+    step: 1,
     yName: "nats",
     low: 0,
     lines: [
@@ -30,8 +31,9 @@ export function curveFigures(run, epochs) {
   const error = curves({
     x,
     xName: "epoch",
+    step: 1,
     yName: "error rate",
-    format: (value) => percent(value, 0),
+    format: share,
     low: 0,
     lines: [
       { name: "training, top-1", y: of("train_top1_error") },
@@ -42,6 +44,7 @@ export function curveFigures(run, epochs) {
   const learningRate = curves({
     x,
     xName: "epoch",
+    step: 1,
     yName: "learning rate",
     logarithmic: true,
     format: (value) => String(Number(value.toPrecision(3))),

@@ -15,12 +15,13 @@ import { short } from "./text.js";
  * @property {number} [low] of the y axis, by default the least value
  * @property {number} [high]
  * @property {boolean} [logarithmic] in y
+ * @property {number} [step] the smallest between two numbers below the chart: 1 for epochs
  * @property {(place: number) => void} [picked] is called with the number of the step that is read
  */
 
 /** @param {Chart} chart */
 export function curves(chart) {
-  const { x, lines, xName, yName, format = short, logarithmic = false } = chart;
+  const { x, lines, xName, yName, format = short, logarithmic = false, step } = chart;
   const level = logarithmic ? Math.log10 : (/** @type {number} */ value) => value;
   const [bottom, top] = range(chart, level);
   const [first, last] = [Math.min(...x), Math.max(...x)];
@@ -40,7 +41,7 @@ export function curves(chart) {
       "aria-label": spoken(chart, format),
     },
     rules(logarithmic ? powers : ticks(bottom, top), up, format),
-    below(ticks(first, last, 7), across, xName),
+    below(ticks(first, last, 7, step), across, xName),
     lines.map((line, number) => path(line, number, x, across, up)),
     cursor,
   );

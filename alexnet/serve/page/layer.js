@@ -1,6 +1,6 @@
 /** A layer: its units, each by the patch that activates it most. */
 
-import { address, get } from "./api.js";
+import { address, followWeights, get } from "./api.js";
 import { h } from "./dom.js";
 import { command, commandLine, commands } from "./figure.js";
 import { reload } from "./navigate.js";
@@ -39,6 +39,7 @@ export async function show({ run, words: [name], signal, query }) {
         commandLine(command("see", "top", run.commands.run, run.store.path, "--layers", name)),
       ),
   );
+  followWeights(signal, run.version, reload);
   return {
     title: name,
     content,

@@ -1,9 +1,9 @@
 /** Which page is shown: addresses, links, keys. */
 
-import { get } from "./api.js";
+import { follow, get } from "./api.js";
 import { announce, h } from "./dom.js";
 import { fault } from "./figure.js";
-import { go } from "./navigate.js";
+import { go, reload } from "./navigate.js";
 
 const PAGES = [
   { name: "home", pattern: /^$/, load: () => import("./home.js") },
@@ -48,6 +48,9 @@ async function show(moved) {
     announce(shown.title);
   } catch (error) {
     if (signal.aborted) return;
+    /** @type {string|undefined} */
+    let before;
+    follow(signal, ({ stamp }) => (stamp === (before ??= stamp) ? undefined : reload())); // perhaps it can be by then
     put(h("article", {}, h("h1", {}, "This can't be shown"), fault(error)), moved);
   }
 }
@@ -117,3 +120,4 @@ document.querySelector(".skip")?.addEventListener("click", (event) => {
 addEventListener("popstate", () => show(true));
 addEventListener("renew", () => show(false));
 show(false);
+follow(new AbortController().signal, () => get("api/run").then(name, () => {})); // whether it still trains

@@ -17,6 +17,9 @@ export function percent(share, digits = 1) {
 export const outOf = (count, all) =>
   `${whole(count)} of ${whole(all)}${all > 0 ? ` (${percent(count / all)})` : ""}`;
 
+/** As many digits as it has, at most two: 10 %, 0.33 %. @param {number} part */
+export const share = (part) => `${Number((100 * part).toFixed(2))} %`;
+
 /** @param {number} number */
 export const whole = (number) => number.toLocaleString("en-GB");
 

@@ -1,6 +1,6 @@
 /** A unit: what activates it, what it is connected to, how it formed. */
 
-import { address, get } from "./api.js";
+import { address, followWeights, get } from "./api.js";
 import { pictureQuery, prepared } from "./chosen.js";
 import { histogram } from "./bars.js";
 import { connections } from "./connections.js";
@@ -52,6 +52,7 @@ export async function show({ run, words: [name, number], signal }) {
     run.store &&
       commands("This page on the command line", commandLine(unitCommand(run, run.store, unit, "top"))),
   );
+  followWeights(signal, run.version, reload);
   return {
     title: `${name} · ${unit.unit}`,
     content,

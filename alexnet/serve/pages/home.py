@@ -12,6 +12,7 @@ from typing import Any
 from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 
+from alexnet.data.store.read import Store
 from alexnet.drawing import DARK, LIGHT, png_of
 from alexnet.nets.table import Weighted
 from alexnet.nets.trace import trace
@@ -43,10 +44,11 @@ async def run(request: Request, explorer: TheExplorer) -> Response:
         "splits": {name: len(split) for name, split in prepared.store.splits.items()},
         "offered": prepared.offered,
     }
+    own = prepared and prepared.store
     return await respond(
         request,
         ("run", explorer.stamp(OWN)),
-        lambda: home_page(explorer.networks[OWN]) | {"sides": explorer.networks.keys, "store": store},
+        lambda: home_page(explorer.networks[OWN], own) | {"sides": explorer.networks.keys, "store": store},
     )
 
 
@@ -56,8 +58,8 @@ def side_home(context: OfNetwork) -> dict[str, Any]:
     return home_page(context.opened)
 
 
-def home_page(opened: OpenNetwork) -> dict[str, Any]:
-    """What the first page shows of a run; it may have no weights yet."""
+def home_page(opened: OpenNetwork, store: Store | None = None) -> dict[str, Any]:
+    """What the first page shows of a run; it may have no weights yet. `store`: perhaps the one it was trained on."""
     run, history = opened.run, history_of(opened)
     table, size = run.folder.table, run.inputs.size
     sizes = {"classes": table.classes, "width": run.config.get("options", {}).get("width") or 1, "input": size}
@@ -79,7 +81,7 @@ def home_page(opened: OpenNetwork) -> dict[str, Any]:
         "snapshots": list(run.folder.snapshots),
         "state": state_of(opened, history),
         "recipe": recipe_text(run, history),
-        "commands": {"train": repeating_command(run, None), "nets": shlex.join(nets), "run": str(run.path)},
+        "commands": {"train": repeating_command(run, store), "nets": shlex.join(nets), "run": str(run.path)},
     }
 
 
@@ -97,7 +99,7 @@ async def events(explorer: TheExplorer) -> StreamingResponse:
         for tick in itertools.count():
             stamp, position = found = explorer.stamp(OWN), version_of(file)
             if stamp != known[0]:
-                yield event("changed", {"version": explorer.networks.version(OWN)})
+                yield event("changed", {"stamp": stamp, "version": explorer.networks.version(OWN)})
             if position != known[1]:
                 yield event("now", read_now(file))
             if tick % HEARTBEAT == 0:
