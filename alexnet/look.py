@@ -185,13 +185,15 @@ class Look:
         square: Square | None = None,
         watched: Unit | None = None,
         best: Sequence[UnitPatch] = (),
+        precision: Literal["fp32", "auto"] = "fp32",
         progress: Progress | None = None,
     ) -> "OccludedPicture":
         """A grey square slid over the picture ([Z] Fig. 7): what happens to the probability of the class `true` (an id
         or a name; default: the most probable), and to the `watched` map (default: the strongest of the last
-        convolution), whose `best` patches may be shown too. Computed in the run's precision."""
+        convolution), whose `best` patches may be shown too. `precision` "auto": the run's."""
         record, label = torch.from_numpy(self.record), None if true is None else self.run.class_number(true)
-        found = occlusion_map(self.run.viewer, record[0], label, square=square, watched=watched, progress=progress)
+        viewer = _exact(self.run) if precision == "fp32" else self.run.viewer
+        found = occlusion_map(viewer, record[0], label, square=square, watched=watched, progress=progress)
         projection = projection_of(_exact(self.run), record, found.watched)
         return OccludedPicture(self.view, found, projection, self.run.class_names, tuple(best))
 

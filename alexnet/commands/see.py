@@ -122,7 +122,7 @@ def invariance(method: options.InvarianceOfFeatures) -> None:
 
 
 def occlusion(method: options.OcclusionOfPicture) -> None:
-    """The maps are computed as the run computes; projection and strongest patches in float32."""
+    """With `--precision auto` the maps are computed as the run computes; the rest always in float32."""
     run, picture = Run.open(method.run_folder, device=method.device, precision=method.precision), method.picture
     if (method.layer is None) != (method.channel is None):
         raise UsageError("--layer and --channel name the watched map together: give both, or neither.")
@@ -134,7 +134,8 @@ def occlusion(method: options.OcclusionOfPicture) -> None:
         made_of = [method.true, asdict(square), method.channel, method.layer, shown, method.split]
         claim = out.claim(f"occlusion-{Path(picture).stem}", *identity(run, picture), made_of, precision)
         watched = None if method.layer is None or method.channel is None else Unit(method.layer, method.channel)
-        found = look.occlusion(method.true, square=square, watched=watched, progress=partial(report, "square"))
+        how = {"precision": method.precision, "progress": partial(report, "square")}
+        found = look.occlusion(method.true, square=square, watched=watched, **how)
         if store is not None:
             unit = found.found.watched
             best = run.top(store, unit.layer, unit.channel, split=method.split).patches[unit.channel]

@@ -90,21 +90,21 @@ class Predictor:
     ) -> Iterator[Prediction | Failure]:
         sound = [record.pixels for record in read if isinstance(record, Decoded)]
         probabilities = self.viewer.probabilities(torch.from_numpy(np.stack(sound)), views).numpy() if sound else ()
-        if not np.isfinite(probabilities).all():
-            raise UserError(
-                "the network's probabilities are NaN: its weights are NaN, infinite or too large, as after a training "
-                "that diverged. Use weights of an earlier epoch, or train again with a smaller learning rate."
-            )
         found = iter(probabilities)
         for named, record in zip(batch, read, strict=True):
             if isinstance(record, Failure):
                 yield record
             else:
                 probabilities_k = next(found)
-                yield Prediction(named.name, self._labels(probabilities_k, top), probabilities_k, record.notes)
+                yield Prediction(named.name, self.labels(probabilities_k, top), probabilities_k, record.notes)
 
-    def _labels(self, probabilities_k: np.ndarray, top: int) -> tuple[Label, ...]:
-        """The `top` most probable classes; of equals the lower number first."""
+    def labels(self, probabilities_k: np.ndarray, top: int = 5) -> tuple[Label, ...]:
+        """The `top` most probable classes; of equals the lower number first. Raises UserError for NaN."""
+        if not np.isfinite(probabilities_k).all():
+            raise UserError(
+                "the network's probabilities are NaN: its weights are NaN, infinite or too large, as after a training "
+                "that diverged. Use weights of an earlier epoch, or train again with a smaller learning rate."
+            )
         best = np.argsort(-probabilities_k, kind="stable")[:top]
         return tuple(Label(self.class_names[k], self.class_ids[k], float(probabilities_k[k])) for k in best)
 

@@ -182,16 +182,17 @@ def occlusion_figure(
     shown[: found.square.size, : found.square.size] = round(found.square.grey)
     show(axes[0, 0], shown, f"a  {shortened(class_names[found.label], 22)}\nsquare of {found.square.size} px")
     unit = found.watched
-    _heat(figure, axes[0, 1], found.total.numpy(), extent, side, f"b  {unit.layer} · {unit.channel}\ntotal")
+    title = f"b  {unit.layer} · {unit.channel}\ntotal, {found.clean_total:.3g} without square"
+    _heat(figure, axes[0, 1], found.total.numpy(), extent, side, title, found.scales["total"])
     show(axes[0, 2], contrast(projection), f"c  {unit.layer} · {unit.channel}\nprojection")
     if best:
         show(axes[0, 3], patch_tiles(best)[1], f"{unit.layer} · {unit.channel}\nstrongest patches")
     if found.saturated:
         title = f"d  logit of the class\n{found.clean_logit:.3g} without square"
-        _heat(figure, axes[0, -2], found.logit.numpy(), extent, side, title)
+        _heat(figure, axes[0, -2], found.logit.numpy(), extent, side, title, found.scales["logit"])
     else:
         title = f"d  probability of the class\n{found.clean_probability:.3f} without square"
-        _heat(figure, axes[0, -2], found.probability.numpy(), extent, side, title, top=1.0)
+        _heat(figure, axes[0, -2], found.probability.numpy(), extent, side, title, found.scales["probability"])
     _classes(axes[0, -1], found, extent, side, class_names)
     return figure
 
@@ -213,9 +214,9 @@ def _heat(
     extent: tuple[float, float, float, float],
     side: int,
     title: str,
-    top: float | None = None,
+    scale: tuple[float, float],
 ) -> None:
-    image = axes.imshow(values, extent=extent, cmap="viridis", vmin=0 if top else None, vmax=top)
+    image = axes.imshow(values, extent=extent, cmap="viridis", vmin=scale[0], vmax=scale[1])
     _frame(axes, side)
     axes.set_title(title, fontsize=TITLE, color=LIGHT.ink, parse_math=False)
     bar = figure.colorbar(image, ax=axes, location="bottom", shrink=0.8, pad=0.02)

@@ -24,6 +24,8 @@ BATCH = 640
 BLOCK = 7
 """Neighbouring positions of the square along each axis whose windows are computed together."""
 GREY = 128.0
+HIGHEST_TOTAL = 1.5
+"""The brightest colour of the map of totals, in totals of the uncovered picture; the darkest is 0."""
 SATURATED = 0.05
 """Of a probability: the least range over the positions in which its map can be read."""
 
@@ -57,6 +59,10 @@ class Square:
         return sorted({*range(0, view - self.size + 1, self.stride), view - self.size})
 
 
+def scale_of_total(clean: float) -> tuple[float, float]:
+    return min(0.0, HIGHEST_TOTAL * clean), max(0.0, HIGHEST_TOTAL * clean)
+
+
 @dataclass(frozen=True, eq=False)
 class Occlusion:
     """Fig. 7's three maps, one value for each position of the square: rows from top to bottom, columns from left to
@@ -87,6 +93,16 @@ class Occlusion:
         return self.corners[row] + half, self.corners[column] + half
 
     @property
+    def scales(self) -> dict[str, tuple[float, float]]:
+        """What the ends of each map's colours stand for, wherever it is drawn."""
+        logits = torch.cat([self.logit.flatten(), torch.tensor([self.clean_logit])])
+        return {
+            "probability": (0.0, 1.0),
+            "total": scale_of_total(self.clean_total),
+            "logit": (float(logits.min()), float(logits.max())),
+        }
+
+    @property
     def saturated(self) -> bool:
         """Whether the probability hardly changes, so that the logit says more."""
         return float(self.probability.max() - self.probability.min()) < SATURATED
@@ -96,6 +112,7 @@ class Occlusion:
         return attributes(self, "square", "corners", "weakest", "total", "probability", "logit") | {
             "class": class_names[self.label],
             "watched": attributes(self.watched, "layer", "channel"),
+            "scales": self.scales,
             "clean": clean | {"most_probable": class_names[self.clean_predicted]},
             "most_probable": [[class_names[k] for k in row] for row in self.predicted.tolist()],
         }
@@ -165,11 +182,17 @@ def strongest_map(passed: ForwardPass, layer: str) -> Unit:
     return Unit(layer, int(totals.argmax()))
 
 
+def total_of(passed: ForwardPass, unit: Unit) -> float:
+    """The total of a map on the (first) picture."""
+    return float(passed[unit.layer][0, unit.channel].float().sum())
+
+
 @dataclass(frozen=True, eq=False)
 class Positions:
-    """Positions of the square computed together: numbers of their rows and columns in the grid, the watched map's
-    totals and all probabilities there. `step`: how many positions apart the ones tried so far are."""
+    """Positions of the square computed together: numbers of their rows and columns in the grid of `count` × `count`,
+    the watched map's totals and all probabilities there. `step`: how many positions apart the ones tried so far are."""
 
+    count: int
     step: int
     rows: Int[Tensor, "N"]
     columns: Int[Tensor, "N"]
@@ -185,18 +208,37 @@ def occlusion_map(
     *,
     square: Square | None = None,
     watched: Unit | None = None,
-    coarse: int = 1,
     together: int = BATCH,
-    found: Callable[[Positions], None] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Occlusion:
     """Slide the square over the centre view of a record, uint8 (S, S, 3), or over one with its forward pass.
 
     `label`: the true class (default: the most probable one without the square); `watched`: the map whose total is
-    taken (default: the last convolution's strongest); `coarse`: try only every so many positions first, `together` at a
-    time; `found` receives them as they are computed. Raises UserError for a square larger than the picture, or a map
+    taken (default: the last convolution's strongest). Raises UserError for a square larger than the picture, or a map
     that does not exist.
     """
+    done, found = 0, None
+    for found in occlusion_steps(viewer, record, label, square=square, watched=watched, together=together):
+        if isinstance(found, Positions):
+            done += len(found.rows)
+            if progress:
+                progress(done, found.count**2)
+    assert isinstance(found, Occlusion)
+    return found
+
+
+def occlusion_steps(
+    viewer: ViewAverager,
+    record: Tensor | ForwardPass,
+    label: int | None = None,
+    *,
+    square: Square | None = None,
+    watched: Unit | None = None,
+    coarse: int = 1,
+    together: int = BATCH,
+) -> Iterator[Positions | Occlusion]:
+    """`occlusion_map` in steps, so that the caller can do something else in between: `together` positions at a time,
+    only every `coarse`-th along each axis first; at the end the whole."""
     passed = record if isinstance(record, ForwardPass) else run_forward(viewer.network, inputs_of(viewer, record[None]))
     square = square or Square.fitting(viewer.inputs.size)
     watched = watched or strongest_map(passed, last_convolution(viewer.network))
@@ -204,18 +246,14 @@ def occlusion_map(
     clean_k = passed.probabilities[0]
     label = int(clean_k.argmax()) if label is None else label
     corners = square.corners(viewer.inputs.size)
-    edges, count, done = torch.tensor(corners, device=passed.inputs.device), len(corners), 0
+    edges, count = torch.tensor(corners, device=passed.inputs.device), len(corners)
     totals_rq, logits_rqk = torch.zeros(count, count), torch.zeros(count, count, len(clean_k))
     for step, rows, columns in rounds(count, coarse, together):
         totals, logits = (one.cpu() for one in occluder.positions(edges[rows], edges[columns]))
         totals_rq[rows, columns], logits_rqk[rows, columns] = totals, logits.float()
-        done += len(rows)
-        if found:
-            found(Positions(step, rows, columns, totals, viewer.network.probabilities(logits)))
-        if progress:
-            progress(done, count**2)
+        yield Positions(count, step, rows, columns, totals, viewer.network.probabilities(logits))
     probabilities_rqk = viewer.network.probabilities(logits_rqk.flatten(0, 1)).unflatten(0, (count, count))
-    return Occlusion(
+    yield Occlusion(
         square=square,
         label=label,
         watched=watched,
@@ -224,7 +262,7 @@ def occlusion_map(
         probability=probabilities_rqk[..., label],
         logit=logits_rqk[..., label],
         predicted=logits_rqk.argmax(dim=2),
-        clean_total=float(passed[watched.layer][0, watched.channel].float().sum()),
+        clean_total=total_of(passed, watched),
         clean_probability=float(clean_k[label]),
         clean_logit=float(passed[viewer.network.last].flatten(1)[0, label]),
         clean_predicted=int(clean_k.argmax()),

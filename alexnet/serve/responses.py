@@ -16,11 +16,12 @@ from alexnet.errors import UserError
 from alexnet.images.decode import Undecodable
 from alexnet.serve.explorer import Explorer
 from alexnet.serve.open_networks import Absent
-from alexnet.serve.worker import Busy, Cancelled, InternalError, Kind, Task
+from alexnet.serve.worker import Busy, Cancelled, InternalError, Kind, Task, Urgency
 
 CHECK_CONNECTION = 0.5  # seconds
 JSON = "application/json"
 HEARTBEAT = 10.0  # seconds between comments that keep the connection open, and show whether it still is
+RETRY_AFTER = "2"  # seconds
 STATUS: tuple[tuple[type[UserError], int], ...] = ((Absent, 404), (Busy, 503), (Undecodable, 415), (InternalError, 500))
 CONFLICT = 409
 """For any other UserError: the run is not (yet) in a state to respond."""
@@ -33,14 +34,19 @@ def as_json(value: Any) -> bytes:
 
 def error_response(fault: UserError) -> Response:
     status = next((status for kind, status in STATUS if isinstance(fault, kind)), CONFLICT)
-    headers = {"retry-after": "2"} if isinstance(fault, Busy) else {}
-    return Response(as_json({"error": str(fault)}), status, headers, JSON)
+    headers = {"retry-after": RETRY_AFTER} if isinstance(fault, Busy) else {}
+    return Response(as_json(described(fault)), status, headers, JSON)
+
+
+def described(fault: UserError) -> dict[str, Any]:
+    """With "before", the length of the queue, it may be tried again."""
+    return {"error": str(fault)} | ({"before": fault.before} if isinstance(fault, Busy) else {})
 
 
 class Subscription:
     """One request to the worker: its events, in order."""
 
-    def __init__(self, explorer: Explorer, key: Hashable, work: Callable[[Task], Any], *, long: bool = False):
+    def __init__(self, explorer: Explorer, key: Hashable, work: Callable[[Task], Any], urgency: Urgency):
         """Raises Busy if too many requests wait."""
         loop = asyncio.get_running_loop()
         self.events: asyncio.Queue[tuple[Kind, Any]] = asyncio.Queue()
@@ -50,7 +56,7 @@ class Subscription:
             with contextlib.suppress(RuntimeError):  # the loop is closed: the explorer is shutting down
                 loop.call_soon_threadsafe(self.events.put_nowait, (kind, value))
 
-        self.cancel = explorer.worker.submit(key, work, listen, long=long)
+        self.cancel = explorer.worker.submit(key, work, listen, urgency=urgency)
 
     async def next(self, seconds: float) -> tuple[Kind, Any] | None:
         """The next event; None if there is none in this time."""
@@ -60,7 +66,7 @@ class Subscription:
 
 async def respond(request: Request, key: Hashable, make: Callable[[], Any], media_type: str = JSON) -> Response:
     """What `make` returns in the worker's thread, or returned before: bytes as they are, anything else as JSON. `key`:
-    everything that it depends on."""
+    everything that it depends on. Drawings wait until what a page needs to be read is there."""
 
     explorer: Explorer = request.app.state.explorer
 
@@ -70,7 +76,7 @@ async def respond(request: Request, key: Hashable, make: Callable[[], Any], medi
 
     found = explorer.responses.get(key)
     if found is None:
-        subscription = Subscription(explorer, key, compute)
+        subscription = Subscription(explorer, key, compute, Urgency.ANSWER if media_type == JSON else Urgency.MAPS)
         try:
             found = await _result(request, subscription)
         finally:
@@ -93,9 +99,9 @@ async def _result(request: Request, subscription: Subscription) -> bytes:
                 raise fault
 
 
-def stream(explorer: Explorer, key: Hashable, work: Callable[[Task], Any], *, long: bool = False) -> StreamingResponse:
+def stream(explorer: Explorer, key: Hashable, work: Callable[[Task], Any], urgency: Urgency) -> StreamingResponse:
     """The task's events as they come; the last is "done" or "failed". Raises Busy if too many requests wait."""
-    return event_stream(_events(Subscription(explorer, key, work, long=long)))
+    return event_stream(_events(Subscription(explorer, key, work, urgency)))
 
 
 async def _events(subscription: Subscription) -> AsyncIterator[bytes]:
@@ -107,7 +113,7 @@ async def _events(subscription: Subscription) -> AsyncIterator[bytes]:
                 yield b": in progress\n\n"
                 continue
             kind, value = received
-            yield event(kind, {"error": str(value)} if kind == "failed" else value)
+            yield event(kind, described(value) if kind == "failed" else value)
     finally:  # also when the client has gone: starlette then closes this generator
         subscription.cancel()
 

@@ -1,15 +1,18 @@
 """The one thread that uses networks. Other threads submit tasks to it, see their place in the queue, and may cancel.
 
-Quick tasks (a picture, a unit) wait in the queue before long ones (a pass over a store). At every step of a long task
-the quick tasks that have arrived are run first, so that a click does not wait for minutes. A request for what is
-already queued or running joins that task. A task without listeners is dropped, or stopped at its next step.
+The queue is sorted by urgency: first answers, then maps, then what takes several steps, then passes over a store. After
+every step the most urgent task is next, whoever asked for it, so that nobody's first answer waits for another's
+occlusion map. A request for what is already queued or running joins that task. A task without listeners is dropped, or
+stopped at its next step.
 """
 
+import itertools
 import threading
 import time
 import traceback
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Generator, Hashable
 from dataclasses import dataclass, field
+from enum import IntEnum
 from typing import Any, Literal
 
 from alexnet.errors import UserError
@@ -17,6 +20,19 @@ from alexnet.isolation import isolated
 from alexnet.terminal import say
 from alexnet.text import counted
 
+
+class Urgency(IntEnum):
+    """What comes before what; the smaller the sooner."""
+
+    ANSWER = 0  # a picture's first answer, and what a page needs to be read
+    MAPS = 1  # drawings: maps, patches, projections
+    COARSE = 2  # ten views, and the coarse positions of an occlusion map
+    FINE = 3  # the rest of them
+    PASS = 4  # over a whole store
+
+
+Steps = Generator[Urgency, None, Any]
+"""Work in steps: after each it yields how urgent the next one is, and returns the result."""
 Kind = Literal["place", "progress", "part", "done", "failed"]
 Listener = Callable[[Kind, Any], None]
 """Receives the events of a task: "place" {"before"}; "progress" {"done", "total", "seconds_left"}; "part", a first
@@ -27,7 +43,11 @@ INTERNAL_ERROR = "an internal error occurred; see the terminal in which the expl
 
 
 class Busy(UserError):
-    """Too many tasks are queued."""
+    """Too many tasks are queued: so many as `before`, none of them less urgent."""
+
+    def __init__(self, before: int) -> None:
+        super().__init__(f"{counted(before, 'request')} wait for the network already. Try again in a moment.")
+        self.before = before
 
 
 class InternalError(UserError):
@@ -42,22 +62,25 @@ class Cancelled(UserError):
 class Task:
     """What a request has the worker do. Given to `work` itself, to report progress; it can be cancelled at each report.
 
-    `key`: equal tasks have the same; `listeners` wait for it; `parts` are first results that it has sent."""
+    `key`: equal tasks have the same; `work` returns the result, or `Steps`; `listeners` wait for it; `parts` are first
+    results that it has sent."""
 
     worker: "Worker"
     key: Hashable
     work: Callable[["Task"], Any]
-    long: bool
+    urgency: Urgency
+    arrived: int
     listeners: list[Listener] = field(default_factory=list)
     parts: list[Any] = field(default_factory=list)
     began: float = 0.0
+    steps: Steps | None = None
 
     def notify(self, kind: Kind, value: Any) -> None:
         for listener in tuple(self.listeners):  # a listener may leave while it is called
             listener(kind, value)
 
     def progress(self, done: int, total: int) -> None:
-        self._pause()
+        self.pause()
         left = (time.monotonic() - self.began) * (total - done) / done if done else None
         self.notify("progress", {"done": done, "total": total, "seconds_left": left})
 
@@ -65,13 +88,17 @@ class Task:
         """A first result, before the whole."""
         self.parts.append(value)
         self.notify("part", value)
-        self._pause()
+        self.check()
 
-    def _pause(self) -> None:
+    def check(self) -> None:
+        """Raises Cancelled if nobody waits for it any more."""
         if not self.listeners:
             raise Cancelled("the request was cancelled")
-        if self.long:
-            self.worker.run_quick_tasks()
+
+    def pause(self) -> None:
+        """Between two steps inside a function that can't yield: what is more urgent is run here and now."""
+        self.check()
+        self.worker.run_more_urgent(self.urgency)
 
 
 class Worker:
@@ -79,24 +106,30 @@ class Worker:
 
     def __init__(self, most_waiting: int = MOST_WAITING) -> None:
         self._most_waiting = most_waiting
-        self._queue: list[Task] = []  # quick tasks, then long ones
+        self._queue: list[Task] = []  # the most urgent first; among equals the one that came first
         self._tasks: dict[Hashable, Task] = {}  # queued or running, that a request may join
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
+        self._arrived = itertools.count()
 
     @property
     def waiting(self) -> int:
         """How many tasks have not started."""
         with self._changed:
-            return len(self._queue)
+            return sum(not task.began for task in self._queue)
 
     def submit(
-        self, key: Hashable, work: Callable[[Task], Any], listener: Listener, *, long: bool = False
+        self,
+        key: Hashable,
+        work: Callable[[Task], Any],
+        listener: Listener,
+        *,
+        urgency: Urgency = Urgency.MAPS,
     ) -> Callable[[], None]:
         """Have `work` done, or join the task with the same `key`. Returns a function that cancels the request. Raises
-        Busy if too many tasks are queued."""
+        Busy if too many tasks are queued, unless a less urgent one can make room: it then fails with Busy."""
         with self._changed:
-            task = self._tasks.get(key) or self._enqueue(Task(self, key, work, long))
+            task = self._tasks.get(key) or self._enqueue(Task(self, key, work, urgency, next(self._arrived)))
             task.listeners.append(listener)
             for part in tuple(task.parts):  # a listener that joins late gets the first results too
                 listener("part", part)
@@ -106,14 +139,26 @@ class Worker:
 
     def _enqueue(self, task: Task) -> Task:
         if self.waiting >= self._most_waiting:
-            raise Busy(f"{counted(self.waiting, 'request')} wait for the network already. Try again in a moment.")
-        self._queue.append(task)
-        self._queue.sort(key=lambda task: task.long)  # keeps the order among quick and among long ones
+            self._make_room(task, Busy(self.waiting))
+        self._insert(task)
         self._tasks[task.key] = task
         if self._thread is None:
             self._thread = threading.Thread(target=self._run_forever, name="network", daemon=True)
             self._thread.start()
         return task
+
+    def _make_room(self, task: Task, fault: Busy) -> None:
+        """For a task: the last of those that wait goes. Raises the fault if that is no less urgent."""
+        last = next(one for one in reversed(self._queue) if not one.began)
+        if last.urgency <= task.urgency:
+            raise fault
+        self._queue.remove(last)
+        self._forget(last)
+        last.notify("failed", fault)
+
+    def _insert(self, task: Task) -> None:
+        self._queue.append(task)
+        self._queue.sort(key=lambda task: (task.urgency, task.arrived))
 
     def _leave(self, task: Task, listener: Listener) -> None:
         with self._changed:
@@ -133,38 +178,58 @@ class Worker:
 
     def _notify_places(self) -> None:
         for before, task in enumerate(self._queue):
-            task.notify("place", {"before": before})
+            if not task.began:
+                task.notify("place", {"before": before})
 
-    def run_quick_tasks(self) -> None:
-        """Called by a long task between two of its steps: nested in it, on the same thread."""
-        while task := self._next(quick=True):
-            self._run(task)
+    def run_more_urgent(self, than: Urgency) -> None:
+        """Called between two steps of a task that can't yield: nested in it, on the same thread."""
+        while task := self._next(than):
+            self._step(task)
 
     def _run_forever(self) -> None:
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._queue)
             if task := self._next():
-                self._run(task)
+                self._step(task)
 
-    def _next(self, *, quick: bool = False) -> Task | None:
-        """Take the first task off the queue, if there is one; `quick`: only if it is no long one."""
+    def _next(self, than: Urgency | None = None) -> Task | None:
+        """Take the first task off the queue, if there is one; if it is more urgent `than` that."""
         with self._changed:
-            found = self._queue and not (quick and self._queue[0].long)
-            task = self._queue.pop(0) if found else None
+            if not self._queue or (than is not None and self._queue[0].urgency >= than):
+                return None
+            task = self._queue.pop(0)
             self._notify_places()
             return task
 
     @isolated()
-    def _run(self, task: Task) -> None:
-        task.began = time.monotonic()
+    def _step(self, task: Task) -> None:
+        """All of a task; or its next step, after which it waits in the queue again."""
+        task.began = task.began or time.monotonic()
+        outcome: tuple[Kind, Any] | None
         try:
-            outcome: tuple[Kind, Any] = "done", task.work(task)
+            outcome = self._advance(task)
         except UserError as fault:
             outcome = "failed", fault
         except Exception:
             say(traceback.format_exc())
             outcome = "failed", InternalError(INTERNAL_ERROR)
         with self._changed:
+            if outcome is None and task.listeners:
+                self._insert(task)
+                return
             self._forget(task)
-            task.notify(*outcome)
+            if outcome:
+                task.notify(*outcome)
+
+    def _advance(self, task: Task) -> tuple[Kind, Any] | None:
+        """None: there are more steps."""
+        if task.steps is None:
+            found = task.work(task)
+            if not isinstance(found, Generator):
+                return "done", found
+            task.steps = found
+        try:
+            task.urgency = next(task.steps)
+        except StopIteration as ended:
+            return "done", ended.value

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from alexnet.errors import UserError
-from alexnet.serve.worker import Busy, InternalError, Task, Worker
+from alexnet.serve.worker import Busy, InternalError, Steps, Task, Urgency, Worker
 
 
 class Ear:
@@ -104,7 +104,7 @@ def test_what_nobody_waits_for_any_more_is_stopped_at_its_next_step() -> None:
         task.progress(1, 2)
         reached.append(1)
 
-    leave = worker.submit("long", work, Ear(), long=True)
+    leave = worker.submit("long", work, Ear(), urgency=Urgency.PASS)
     assert begun.wait(20)
     leave()
     again, after = Ear(), Ear()
@@ -116,7 +116,7 @@ def test_what_nobody_waits_for_any_more_is_stopped_at_its_next_step() -> None:
     assert reached == []
 
 
-def test_quick_work_is_done_between_the_steps_of_long_work() -> None:
+def test_the_more_urgent_is_done_between_the_steps_of_a_pass() -> None:
     worker, begun, asked, order = Worker(), threading.Event(), threading.Event(), []
 
     def long(task: Task) -> None:
@@ -126,15 +126,75 @@ def test_quick_work_is_done_between_the_steps_of_long_work() -> None:
         order.append("long")
 
     ears = Ear(), Ear(), Ear()
-    worker.submit("long", long, ears[0], long=True)
+    worker.submit("long", long, ears[0], urgency=Urgency.PASS)
     assert begun.wait(20)
-    worker.submit("longer", lambda _: order.append("longer"), ears[1], long=True)
+    worker.submit("longer", lambda _: order.append("longer"), ears[1], urgency=Urgency.PASS)
     worker.submit("quick", lambda _: order.append("quick"), ears[2])
     asked.set()
     for ear in ears:
         ear.wait()
     assert order == ["quick", "long", "longer"]
     assert ears[0].of("progress")[0] | {"seconds_left": 0} == {"done": 1, "total": 2, "seconds_left": 0}
+
+
+def test_everybody_s_first_step_comes_before_anybody_s_second(held: tuple[Worker, Gate]) -> None:
+    worker, gate = held
+    order: list[str] = []
+
+    def in_steps(name: str, *urgencies: Urgency) -> Callable[[Task], Steps]:
+        def work(task: Task) -> Steps:
+            for number, urgency in enumerate(urgencies):
+                order.append(f"{name}{number}")
+                task.part(number)
+                yield urgency
+            order.append(f"{name} ends")
+            return name
+
+        return work
+
+    ears = [Ear() for _ in range(4)]
+    worker.submit("map", in_steps("map", Urgency.COARSE, Urgency.FINE), ears[0], urgency=Urgency.COARSE)
+    for ear, name in zip(ears[1:3], "ab", strict=True):
+        worker.submit(name, in_steps(name, Urgency.COARSE), ear, urgency=Urgency.ANSWER)
+    worker.submit("picture", lambda _: order.append("picture"), ears[3])
+    gate.open.set()
+    assert [ear.wait() for ear in ears] == [("done", found) for found in ("map", "a", "b", None)]
+    assert order == ["a0", "b0", "picture", "map0", "map1", "a ends", "b ends", "map ends"]
+    assert ears[0].of("part") == [0, 1]
+
+
+def test_steps_that_nobody_waits_for_any_more_end() -> None:
+    worker, begun, go_on, order = Worker(), threading.Event(), threading.Event(), []
+
+    def work(_: Task) -> Steps:
+        begun.set()
+        assert go_on.wait(20)
+        yield Urgency.FINE
+        order.append(1)
+
+    leave, after = worker.submit("steps", work, Ear()), Ear()
+    assert begun.wait(20)
+    leave()
+    go_on.set()
+    worker.submit("after", lambda _: None, after, urgency=Urgency.PASS)
+    after.wait()
+    assert order == []
+    assert not worker._tasks
+
+
+def test_a_first_answer_takes_the_place_of_the_least_urgent_in_a_full_queue(held: tuple[Worker, Gate]) -> None:
+    worker, gate = held
+    drawings = [Ear() for _ in range(5)]
+    for number, ear in enumerate(drawings):
+        worker.submit(number, lambda _: None, ear)
+    answer = Ear()
+    worker.submit("answer", lambda _: 1, answer, urgency=Urgency.ANSWER)
+    assert (worker.waiting, drawings[4].heard[-1][0]) == (5, "failed")
+    assert isinstance(fault := drawings[4].heard[-1][1], Busy)
+    assert fault.before == 5
+    gate.open.set()
+    assert answer.wait() == ("done", 1)
+    assert [ear.wait()[0] for ear in drawings] == ["done"] * 4 + ["failed"]
 
 
 def refuse(_: Task) -> None:

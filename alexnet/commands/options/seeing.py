@@ -213,8 +213,8 @@ class OcclusionOfPicture(OnDevice):
     store: Annotated[Path | None, option("STORE", default="not shown")] = None
     """A prepared store in which the watched map's strongest patches are looked for."""
     split: SplitOption = "val"
-    precision: Literal["auto", "fp32"] = "auto"
-    """Precision of the computation; auto: that of the training."""
+    precision: Literal["auto", "fp32"] = "fp32"
+    """Precision of the computation; auto: that of the training, twice as fast in bf16."""
 
 
 @dataclass(frozen=True)

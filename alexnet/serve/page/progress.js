@@ -13,7 +13,7 @@ function progressLine(what) {
   /** @type {Listeners} */
   const listeners = {
     place: ({ before }) =>
-      (words.textContent = before ? `${what}: ${before} before it in the queue` : `${what} …`),
+      (words.textContent = before ? `${what}: ${whole(before)} before you` : `${what} …`),
     progress: ({ done, total, seconds_left }) => {
       bar.value = done / total;
       const left = seconds_left ? `, ${duration(seconds_left)} left` : "";

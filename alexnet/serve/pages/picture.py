@@ -11,7 +11,7 @@ import torch
 from fastapi import Response
 
 from alexnet.drawing import png_of
-from alexnet.files.schema import json_bytes, to_json
+from alexnet.files.schema import attributes, json_bytes, to_json
 from alexnet.measure.pictures import Named
 from alexnet.measure.predict import Prediction
 from alexnet.see import figures
@@ -20,17 +20,18 @@ from alexnet.see.deconvnet import Method, project
 from alexnet.see.display import contrast, maps_mosaic, maps_per_row
 from alexnet.see.forward_pass import centre_views
 from alexnet.see.invariance import UNITS, Curves, Transformation, invariance_of
-from alexnet.see.occlusion import Positions, Square, occlusion_map, strongest_map
+from alexnet.see.occlusion import Occlusion, Positions, Square, occlusion_steps, scale_of_total, strongest_map, total_of
 from alexnet.see.units import last_convolution, peaks, strongest_units
 from alexnet.serve.open_networks import Absent
 from alexnet.serve.pages.layer import NOT_ANALYSED
 from alexnet.serve.pages.routes import JPEG, PNG, LayerName, Number, OfPicture, Routes
 from alexnet.serve.uploads import jpeg_of
+from alexnet.serve.worker import Steps, Urgency
 
 routes = Routes(tags=["pictures"])
 PICTURE = "/pictures/{picture}"
 STRONGEST = 9
-COARSE, TOGETHER = 4, 64
+COARSE, TOGETHER = 8, 32
 """Occlusion tries every so many positions of the square's grid first, and so many between two results."""
 NEIGHBOURS = 9
 NAMED_CLASSES = 5
@@ -47,23 +48,23 @@ def view(context: OfPicture) -> bytes:
     return jpeg_of(centre_view(context))
 
 
-@routes.computation(f"{PICTURE}/prediction")
-def prediction(context: OfPicture) -> dict[str, Any]:
-    """The five most probable classes: of the centre view first, then of ten views. Server-sent events."""
-    context.send(predicted(context, views=1))
-    return predicted(context, views=10)
-
-
-def predicted(context: OfPicture, views: int) -> dict[str, Any]:
-    (found,) = context.opened.run.predictor.each([Named("picture", context.record_hwc)], views=views)
+@routes.computation(f"{PICTURE}/prediction", urgency=Urgency.ANSWER)
+def prediction(context: OfPicture) -> Steps:
+    """The five most probable classes: of the centre view first, in float32 as all that the pages explain; then of ten
+    views, in the precision of the training. Server-sent events."""
+    predictor = context.opened.run.predictor
+    centre_k = context.forward_pass.probabilities[0].cpu().numpy()
+    context.send({"views": 1, "labels": to_json(predictor.labels(centre_k))})
+    yield Urgency.COARSE
+    (found,) = predictor.each([Named("picture", context.record_hwc)], views=10)
     assert isinstance(found, Prediction)
-    return {"views": views, "labels": to_json(found.labels)}
+    return {"views": 10, "labels": to_json(found.labels)}
 
 
 # ── maps and units ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@routes.computation(f"{PICTURE}/layers")
+@routes.computation(f"{PICTURE}/layers", urgency=Urgency.MAPS)
 def layers(context: OfPicture) -> list[dict[str, Any]]:
     """The units of every row that are most active. Server-sent events."""
     return [layer_activations(context, name) for name in context.forward_pass.activations.maps]
@@ -122,46 +123,42 @@ def projection(
 
 
 @routes.computation(f"{PICTURE}/occlusion")
-def occlusion(context: OfPicture) -> dict[str, Any]:
+def occlusion(context: OfPicture) -> Steps:
     """[Z] Fig. 7, coarse first: each part has the positions tried since the last one. Server-sent events."""
     opened, forward, names = context.opened, context.forward_pass, context.opened.run.class_names
     square = Square.fitting(opened.run.inputs.size)
     watched = strongest_map(forward, last_convolution(opened.network))
-    clean_k = forward.probabilities[0]
+    clean_k, clean_total = forward.probabilities[0], total_of(forward, watched)
     label = int(clean_k.argmax())
     constant = {
         "corners": square.corners(opened.run.inputs.size),
         "square": square.size,
+        "grey": square.grey,
         "class": names[label],
-        "clean": float(clean_k[label]),
+        "clean": {"probability": float(clean_k[label]), "total": clean_total},
+        "scales": {"probability": (0.0, 1.0), "total": scale_of_total(clean_total)},
         "watched": {"layer": watched.layer, "channel": watched.channel},
     }
 
-    def send(positions: Positions) -> None:
-        context.send(
-            constant
-            | {
-                "step": positions.step,
-                "rows": positions.rows.tolist(),
-                "columns": positions.columns.tolist(),
-                "probability": positions.probabilities[:, label].tolist(),
-                "total": positions.totals.tolist(),
-                "most_probable": [names[k] for k in positions.probabilities.argmax(dim=1).tolist()],
-            }
-        )
-
-    found = occlusion_map(
-        opened.exact.viewer,
-        forward,
-        square=square,
-        watched=watched,
-        coarse=COARSE,
-        together=TOGETHER,
-        found=send,
-        progress=context.progress,
-    )
+    how = {"square": square, "watched": watched, "coarse": COARSE, "together": TOGETHER}
+    found = None
+    for found in occlusion_steps(opened.exact.viewer, forward, label, **how):
+        if isinstance(found, Positions):
+            context.send(
+                constant
+                | {
+                    "step": found.step,
+                    "rows": found.rows.tolist(),
+                    "columns": found.columns.tolist(),
+                    "probability": found.probabilities[:, label].tolist(),
+                    "total": found.totals.tolist(),
+                    "most_probable": [names[k] for k in found.probabilities.argmax(dim=1).tolist()],
+                }
+            )
+            yield Urgency.COARSE if found.step == COARSE else Urgency.FINE
+    assert isinstance(found, Occlusion)
     context.explorer.findings.put(context.key("occlusion"), found)
-    return {"weakest": list(found.weakest)}
+    return attributes(found, "saturated", "scales", "logit") | {"clean": {"logit": found.clean_logit}}
 
 
 @routes.page(f"{PICTURE}/occlusion.png", PNG)

@@ -4,7 +4,8 @@ its address, runs in the worker's thread, and its docstring describes the addres
 import asyncio
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
-from functools import cached_property, wraps
+from functools import cached_property, update_wrapper
+from inspect import signature
 from typing import Annotated, Any, TypeVar
 
 import numpy as np
@@ -19,7 +20,7 @@ from alexnet.serve.open_networks import Absent, OpenNetwork
 from alexnet.serve.responses import JSON, respond, stream
 from alexnet.serve.run_cache import RunCache
 from alexnet.serve.uploads import Upload
-from alexnet.serve.worker import Task
+from alexnet.serve.worker import Task, Urgency
 
 PNG, JPEG = "image/png", "image/jpeg"
 LONGEST_NAME = 64
@@ -144,6 +145,19 @@ OfNetwork = Annotated[NetworkContext, Depends(_network_context)]
 OfPicture = Annotated[PictureContext, Depends(_picture_context)]
 
 
+def _described_by(function: Callable[..., Any]) -> Callable[[Function], Function]:
+    """FastAPI takes an endpoint's parameters and description from this function. It may not find the function itself:
+    it would iterate over a generator."""
+
+    def describe(endpoint: Function) -> Function:
+        update_wrapper(endpoint, function)
+        vars(endpoint).update(__signature__=signature(function))
+        del vars(endpoint)["__wrapped__"]
+        return endpoint
+
+    return describe
+
+
 class Routes(APIRouter):
     """Addresses of page functions, below /sides/{side}/. Their parameters are `context` and what the address has."""
 
@@ -153,7 +167,7 @@ class Routes(APIRouter):
 
         def register(function: Function) -> Function:
             @self.get(f"/sides/{{side}}{path}", response_model=None)
-            @wraps(function)  # FastAPI takes the parameters and the description from it
+            @_described_by(function)
             async def endpoint(context: NetworkContext, **values: Any) -> Response:
                 key = context.key_of(path, values)
                 if marked and context.explorer.marks:
@@ -164,19 +178,22 @@ class Routes(APIRouter):
 
         return register
 
-    def computation(self, path: str, *, long: bool = False) -> Callable[[Function], Function]:
-        """POST: server-sent events while the function runs, the last with what it returns.
-
-        `long` tasks let the quick ones go first at each of their steps."""
+    def computation(
+        self, path: str, *, urgency: Urgency = Urgency.COARSE, long: bool = False
+    ) -> Callable[[Function], Function]:
+        """POST: server-sent events while the function runs, the last with what it returns. A generator yields after
+        each step how urgent the next one is; else what is more urgent is run at every `context.progress`. `long`: a
+        pass over a store."""
 
         def register(function: Function) -> Function:
             @self.post(f"/sides/{{side}}{path}", response_model=None)
-            @wraps(function)
+            @_described_by(function)
             async def endpoint(context: NetworkContext, **values: Any) -> StreamingResponse:
                 def run(task: Task) -> Any:
                     return function(replace(context, task=task), **values)
 
-                return stream(context.explorer, context.key_of(path, values), run, long=long)
+                key = context.key_of(path, values)
+                return stream(context.explorer, key, run, Urgency.PASS if long else urgency)
 
             return function
 
