@@ -1,8 +1,11 @@
-/** Two heat maps over a picture, which fill as results come in, coarse ones first. */
+/**
+ * Heat maps over a picture, which fill as results come in, coarse ones first. Their colours have fixed scales, those of
+ * the saved figure; a value is read under the pointer, or with the arrow keys.
+ */
 
 import { address } from "./api.js";
 import { h } from "./dom.js";
-import { percent } from "./text.js";
+import { percent, short } from "./text.js";
 
 const VIRIDIS = [
   [68, 1, 84],
@@ -11,8 +14,10 @@ const VIRIDIS = [
   [94, 201, 98],
   [253, 231, 37],
 ];
+const COARSEST = 8;
 
 /** @typedef {(number|null)[][]} Grid values by row and column; null where nothing is known yet */
+/** @typedef {{ title: string, scale: [number, number], clean: number, words: (value: number) => string }} Shades */
 
 /** @param {number} count @returns {null[][]} */
 const empty = (count) => Array.from({ length: count }, () => Array(count).fill(null));
@@ -28,37 +33,46 @@ const known = (grid) => grid.flat().filter((value) => value !== null);
 export function heatmaps(first, api, place) {
   const count = first.corners.length;
   const { layer, channel } = first.watched;
+  const watched = `${layer} · ${channel}`;
   /** @type {Grid} */
   const probability = empty(count);
   /** @type {Grid} */
   const total = empty(count);
   /** @type {(string|null)[][]} */
   const predicted = empty(count);
-  const words = h("p", { class: "read" });
-  const left = heatmap(`probability of ${first.class}: ${percent(first.clean)} uncovered`, first, api);
-  const right = heatmap(`total of ${layer} · ${channel}, the most active map`, first, api);
-  place.replaceChildren(left.element, right.element, words);
+  const hint = "Point at a map, or focus it and use the arrow keys, to cover a place and read what happens.";
+  const words = h("p", { class: "read" }, hint);
+  const maps = [
+    heatmap(first, api, move, {
+      title: `Probability of ${first.class}`,
+      scale: first.scales.probability,
+      clean: first.clean.probability,
+      words: percent,
+    }),
+    heatmap(first, api, move, {
+      title: `Total of ${watched}, the most active map`,
+      scale: first.scales.total,
+      clean: first.clean.total,
+      words: short,
+    }),
+  ];
+  place.replaceChildren(...maps.map((map) => map.element), words);
 
-  left.canvas.addEventListener("pointermove", ({ offsetX, offsetY }) => {
-    const at = (/** @type {number} */ length, /** @type {number} */ offset) =>
-      Math.min(count - 1, Math.max(0, Math.floor((offset / length) * count)));
-    read(at(left.canvas.clientHeight, offsetY), at(left.canvas.clientWidth, offsetX), "Here");
-  });
-
-  /** @param {number} row @param {number} column @param {string} where */
-  function read(row, column, where) {
-    const value = probability[row][column];
-    if (value === null) return;
-    words.textContent =
-      `${where}: ${first.class} ${percent(value)}, most probable ${predicted[row][column]}. ` +
-      "Point at the left map to read it elsewhere.";
+  /** Cover a place of all maps, and say what that does. @param {number} row @param {number} column */
+  function move(row, column) {
+    const share = probability[row][column];
+    const sum = total[row][column];
+    const there = `Row ${row + 1}, column ${column + 1} of ${count}`;
+    const read =
+      share === null || sum === null
+        ? `${there}: not computed yet.`
+        : `${there}: ${first.class} ${percent(share)}, most probable ${predicted[row][column]}; ` +
+          `total of ${watched} ${short(sum)}.`;
+    words.textContent = read;
+    for (const map of maps) map.cover(row, column, read);
   }
 
   return {
-    readWeakest() {
-      const place = probability.flat().indexOf(Math.min(...known(probability)));
-      read(Math.floor(place / count), place % count, "Where it is weakest");
-    },
     /** @param {OcclusionPart} part */
     put(part) {
       part.rows.forEach((row, n) => {
@@ -67,36 +81,126 @@ export function heatmaps(first, api, place) {
         total[row][column] = part.total[n];
         predicted[row][column] = part.most_probable[n];
       });
-      paint(left.canvas, probability, Math.max(first.clean, 0.001));
-      paint(right.canvas, total, Math.max(...known(total)));
+      maps[0].paint(probability);
+      maps[1].paint(total);
+    },
+    /** Where the class is weakest; its logit where the probability hardly changes. @param {Occluded} whole */
+    finish({ saturated, scales, logit, clean }) {
+      if (saturated) {
+        const title = `Logit of ${first.class}: its probability hardly changes`;
+        const map = heatmap(first, api, move, {
+          title,
+          scale: scales.logit,
+          clean: clean.logit,
+          words: short,
+        });
+        maps.splice(1, 0, map);
+        maps[0].element.after(map.element);
+        map.paint(logit);
+      }
+      const weakest = probability.flat().indexOf(Math.min(...known(probability)));
+      move(Math.floor(weakest / count), weakest % count);
+      words.prepend("Where it is weakest. ");
     },
   };
 }
 
-/** @param {string} title @param {OcclusionPart} first @param {string} api */
-function heatmap(title, { corners, square }, api) {
+/**
+ * @param {OcclusionPart} first
+ * @param {string} api
+ * @param {(row: number, column: number) => void} move
+ * @param {Shades} shades
+ */
+function heatmap({ corners, square, grey }, api, move, shades) {
   const count = corners.length;
   const size = corners[count - 1] + square;
-  const canvas = h("canvas", { width: count, height: count, role: "img", "aria-label": title });
+  const canvas = h("canvas", { width: count, height: count });
   // A pixel of the canvas stands for the centre of a square and fills the room to its neighbours.
   const inset = `${(50 * (square - corners[1])) / size}%`;
   canvas.style.inset = inset;
   canvas.style.width = canvas.style.height = `calc(100% - 2 * ${inset})`;
-  const picture = h("img", { src: address(`${api}/view.jpg`), alt: "" });
-  const element = h(
+  const covering = h("div", { class: "covering", hidden: true });
+  covering.style.width = covering.style.height = `${(100 * square) / size}%`;
+  covering.style.background = `rgb(${grey} ${grey} ${grey})`;
+  const picture = h("img", { src: address(`${api}/view.jpg`), alt: "", width: size, height: size });
+  const over = h(
     "div",
-    { class: "heat" },
-    h("p", {}, title),
-    h("div", { class: "over" }, picture, canvas),
+    {
+      class: "over read-here",
+      role: "slider",
+      tabindex: "0",
+      "aria-label": `${shades.title}, with a place covered`,
+      "aria-valuemin": 0,
+      "aria-valuemax": count ** 2 - 1,
+      "aria-valuenow": 0,
+      onpointermove,
+      onpointerdown: onpointermove,
+      onkeydown,
+      onfocus: () => move(...at),
+    },
+    picture,
+    canvas,
+    covering,
   );
-  return { canvas, element };
+  /** @type {[row: number, column: number]} */
+  let at = [(count - 1) >> 1, (count - 1) >> 1];
+  const clamped = (/** @type {number} */ place) => Math.min(count - 1, Math.max(0, place));
+
+  /** @param {PointerEvent} event */
+  function onpointermove({ clientX, clientY }) {
+    const { left, top, width, height } = canvas.getBoundingClientRect();
+    const place = (/** @type {number} */ part) => clamped(Math.floor(part * count));
+    move(place((clientY - top) / height), place((clientX - left) / width));
+  }
+
+  /** @param {KeyboardEvent} event */
+  function onkeydown(event) {
+    const steps = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
+    const step = steps[/** @type {keyof steps} */ (event.key)];
+    if (!step) return;
+    event.preventDefault(); // no scrolling
+    move(clamped(at[0] + step[0]), clamped(at[1] + step[1]));
+  }
+
+  return {
+    element: h("div", { class: "heat" }, h("p", {}, shades.title), over, legend(shades)),
+    /** @param {Grid} grid */
+    paint: (grid) => paint(canvas, grid, shades.scale),
+    /** @param {number} row @param {number} column @param {string} words */
+    cover(row, column, words) {
+      at = [row, column];
+      covering.hidden = false;
+      covering.style.left = `${(100 * corners[column]) / size}%`;
+      covering.style.top = `${(100 * corners[row]) / size}%`;
+      over.setAttribute("aria-valuenow", String(row * count + column));
+      over.setAttribute("aria-valuetext", words);
+    },
+  };
 }
 
-/** @param {HTMLCanvasElement} canvas @param {Grid} grid @param {number} high the value of the brightest colour */
-function paint(canvas, grid, high) {
+/** What the colours stand for, and where among them the uncovered picture is. @param {Shades} shades */
+function legend({ scale: [low, high], clean, words }) {
+  const colours = h("canvas", { width: 128, height: 1, "aria-hidden": "true" });
+  const pen = colours.getContext("2d");
+  for (let n = 0; n < 128 && pen; n++) {
+    pen.fillStyle = colour(n / 127);
+    pen.fillRect(n, 0, 1, 1);
+  }
+  const mark = h("i", { "aria-hidden": "true" });
+  mark.style.left = `${(100 * (clean - low)) / (high - low || 1)}%`;
+  const label = h("span", {}, `▴ uncovered ${words(clean)}`);
+  return h(
+    "div",
+    { class: "legend" },
+    h("div", {}, colours, mark),
+    h("p", {}, h("span", {}, words(low)), label, h("span", {}, words(high))),
+  );
+}
+
+/** @param {HTMLCanvasElement} canvas @param {Grid} grid @param {[low: number, high: number]} scale */
+function paint(canvas, grid, [low, high]) {
   const pen = canvas.getContext("2d");
   if (!pen) return;
-  const low = Math.min(...known(grid));
   for (let row = 0; row < grid.length; row++) {
     for (let column = 0; column < grid.length; column++) {
       const value = nearest(grid, row, column);
@@ -114,7 +218,7 @@ function paint(canvas, grid, high) {
  * @param {number} column
  */
 function nearest(grid, row, column) {
-  for (const step of [1, 2, 4]) {
+  for (let step = 1; step <= COARSEST; step *= 2) {
     const value = grid[row - (row % step)][column - (column % step)];
     if (value !== null) return value;
   }

@@ -22,8 +22,8 @@ export function occlusion({ run, api, signal }) {
       maps ??= heatmaps(part, api, shown);
       maps.put(part);
     },
-    done: () => {
-      maps?.readWeakest();
+    done: (/** @type {Occluded} */ whole) => {
+      maps?.finish(whole);
       saves.hidden = false;
     },
   });
@@ -31,8 +31,8 @@ export function occlusion({ run, api, signal }) {
     id: "occlusion",
     title: "What the prediction depends on",
     words:
-      "A grey square slides over the picture, coarse steps first ([Z] Fig. 7). " +
-      "Where the map is dark, covering the place lowers the value.",
+      "A grey square slides over the picture, coarse steps first ([Z] Fig. 7). The darker a place, the lower " +
+      "the value when the square covers it; the scales are those of the saved figure.",
     saves,
     command: command("see", "occlusion", run.commands.run, "PICTURE"),
   });

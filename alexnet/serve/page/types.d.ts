@@ -196,14 +196,28 @@ interface OcclusionPart {
   step: number;
   corners: number[];
   square: number;
+  /** The level of the square, 0 to 255. */
+  grey: number;
   class: string;
-  clean: number;
+  /** Without the square. */
+  clean: { probability: number; total: number };
+  /** What the ends of the colours stand for. */
+  scales: { probability: [number, number]; total: [number, number] };
   watched: { layer: string; channel: number };
   rows: number[];
   columns: number[];
   probability: number[];
   total: number[];
   most_probable: string[];
+}
+
+/** All of an occlusion map, after its last part. */
+interface Occluded {
+  /** Whether the probability hardly changes, so that the logit says more. */
+  saturated: boolean;
+  logit: number[][];
+  scales: OcclusionPart["scales"] & { logit: [number, number] };
+  clean: { logit: number };
 }
 
 interface InvarianceCurve {
