@@ -156,13 +156,15 @@ class Network(nn.Module):
         module = self.get_submodule(name)
         return (module(x, position) if isinstance(module, DropoutLayer) else module(x)), index + 1
 
-    def activations(self, x: Float[Tensor, "B 3 S S"]) -> Activations:
+    def activations(self, x: Tensor, first: int = 0, end: int | None = None) -> Activations:
         """Every row's output and every max-pooling row's switches, row by row, by the same modules as `forward`.
 
-        Ends before a layer whose weights are missing."""
-        self._check(x)
+        Ends before a layer whose weights are missing. `x` (B, 3, S, S); or what enters row number `first`, and `end`
+        one past the last row."""
+        if first == 0:
+            self._check(x)
         seen = Activations()
-        for layer in self.computable_layers:
+        for layer in self.computable_layers[first:end]:
             name, module = layer.row.name, self.get_submodule(layer.row.name)
             x = at_least_float32(x) if name == self.last else x
             if isinstance(module, MaxPool):

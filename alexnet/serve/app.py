@@ -24,11 +24,21 @@ from alexnet.files.atomic import file_fault
 from alexnet.serve.explorer import Explorer
 from alexnet.serve.guard import Access, Guard
 from alexnet.serve.open_networks import Absent
-from alexnet.serve.pages import compare, errors, home, layer, picture, unit, upload, why
+from alexnet.serve.pages import compare, errors, follow, home, layer, picture, unit, upload, why
 from alexnet.serve.responses import error_response
 from alexnet.terminal import say
 
-PAGES = ("/", "/layer/{layer}", "/layer/{layer}/unit/{unit}", "/picture", "/why", "/compare", "/errors", "/training")
+PAGES = (
+    "/",
+    "/layer/{layer}",
+    "/layer/{layer}/unit/{unit}",
+    "/picture",
+    "/follow",
+    "/why",
+    "/compare",
+    "/errors",
+    "/training",
+)
 NOWHERE = (
     "there is no such address; the pages begin at the one that `alexnet serve` printed, and below it "
     "api/openapi.json describes the API"
@@ -61,7 +71,7 @@ def create_app(explorer: Explorer, access: Access) -> Guard:
         unknown = fault.detail == HTTPStatus(fault.status_code).phrase and fault.status_code == HTTPStatus.NOT_FOUND
         return JSONResponse({"error": NOWHERE if unknown else fault.detail}, fault.status_code)
 
-    for page in (home, layer, unit, picture, why, upload, compare, errors):
+    for page in (home, layer, unit, picture, why, upload, compare, errors, follow):
         app.include_router(page.routes, prefix="/api")
     _add_page(app, access)
     return Guard(app, access)
