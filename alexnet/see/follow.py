@@ -33,6 +33,9 @@ PICTURE = "picture"
 READERS = 8
 """Readers of a number that are named, those to which it adds most or takes most away."""
 
+CONSIDERED = 256
+"""Readers of each column and position among which the one that the path goes to is looked for."""
+
 Place = tuple[int, int, int]
 """A map's place among those that a step reads, a row and a column of its window."""
 
@@ -79,12 +82,12 @@ class Step:
 
     @cached_property
     def strongest(self) -> Place:
-        """The largest input of a row without weights; else the one whose product is largest in magnitude, or where all
-        are 0 the one with the largest weight."""
+        """The largest input of a row without weights; else the one whose product has the number's sign and is largest,
+        or where there is none the one with the largest weight."""
         sizes_mhw = self.inputs
         if self.weights is not None:
-            sizes_mhw = (self.inputs * self.weights).abs()
-            if not float(sizes_mhw.nan_to_num().max()):
+            sizes_mhw = self.inputs * self.weights * math.copysign(1, self.value)
+            if float(sizes_mhw.nan_to_num().max()) <= 0:
                 sizes_mhw = torch.where(self.inputs.isnan(), self.inputs, self.weights.abs())
         flat = int(sizes_mhw.nan_to_num(-math.inf).argmax())
         k, position = divmod(flat, sizes_mhw[0].numel())
@@ -148,8 +151,8 @@ class Path:
 def follow(passed: ForwardPass, unit: Unit, via: Sequence[Unit] = ()) -> Path:
     """A path through a unit of one picture's forward pass (without a position: where its map peaks).
 
-    Below it the path goes to the input with the largest product (of a pool: to the maximum), above it to the active
-    unit to which the number adds most, in the last row to the most probable class; or to the units `via`, at most one
+    Below it the path goes to the input whose product adds most to the number (of a pool: to the maximum), above it to
+    the active unit to which the number adds most, in the last row to the most probable class; or to the units `via`, at most one
     for each row. It ends where nothing reads the number (at an edge). Raises UserError for a unit that there is not or
     that can't be computed, UsageError for one of `via` that the path does not reach.
     """
@@ -175,7 +178,7 @@ def default_reader(passed: ForwardPass, index: int, below: Unit) -> Unit | None:
     if row.name == passed.network.last and isinstance(row, Dense):
         return Unit(row.name, int(passed[row.name].flatten(1).argmax()))
     weighted = isinstance(row, Weighted)
-    readers = readers_of(passed, index, below)
+    readers = readers_of(passed, index, below, CONSIDERED)
     best = max(readers, key=lambda one: (weighted and one.value > 0, one.effect), default=None)
     return best and best.unit
 

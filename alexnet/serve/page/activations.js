@@ -1,6 +1,7 @@
 /** Layer by layer: the units that a picture activates most, all maps, and projections of units. */
 
 import { address } from "./api.js";
+import { followQuery } from "./chosen.js";
 import { h } from "./dom.js";
 import { command, copyable, download } from "./figure.js";
 import { computed } from "./progress.js";
@@ -125,7 +126,8 @@ function unitAt(event, sheet, { maps, per_row }) {
  * @param {number} unit
  * @param {Element} place
  */
-function project({ run, api, signal }, { name }, unit, place) {
+function project(looked, { name }, unit, place) {
+  const { run, api, signal } = looked;
   if (signal.aborted) return;
   const options = ["deconvnet", "guided", "gradient"].map((one) => h("option", {}, one));
   const method = h("select", { "aria-label": "Method", onchange: draw }, options);
@@ -154,6 +156,8 @@ function project({ run, api, signal }, { name }, unit, place) {
       method,
       " ",
       save,
+      " ",
+      h("a", { href: followQuery(looked, name, unit) }, "Follow its number"),
     ),
     same,
   );

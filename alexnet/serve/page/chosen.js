@@ -31,3 +31,17 @@ export function pictureQuery(ident, name) {
 
 /** The id of a prepared picture. @param {string} split @param {number} number */
 export const prepared = (split, number) => `${split}.${number}`;
+
+/**
+ * The address at which a number is followed; without row and column the largest of its map.
+ * @param {Pick<Looked, "upload"|"name">} looked
+ * @param {string} layer
+ * @param {number} unit
+ * @param {number} [row]
+ * @param {number} [column]
+ */
+export function followQuery({ upload, name }, layer, unit, row, column) {
+  const at = row === undefined || column === undefined ? "" : `&row=${row}&column=${column}`;
+  const picture = pictureQuery(upload.id, upload.class ? undefined : name);
+  return `follow?${picture}&layer=${encodeURIComponent(layer)}&unit=${unit}${at}`;
+}

@@ -46,3 +46,9 @@ export function signed(number) {
   const digits = size >= 100 ? 0 : size >= 10 ? 1 : size >= 1 ? 2 : 3;
   return `${number < 0 ? "−" : "+"}${size.toFixed(digits)}`;
 }
+
+/** Three digits, a true minus before them. @param {number} number */
+export const figures = (number) => short(number).replace(/^-/, "−");
+
+/** The same with its sign, however small: +3.5e-3. @param {number} number */
+export const signedFigures = (number) => (number > 0 ? `+${figures(number)}` : figures(number));

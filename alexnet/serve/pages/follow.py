@@ -17,13 +17,13 @@ from alexnet.see.deconvnet import row_index
 from alexnet.see.follow import PICTURE as PIXELS
 from alexnet.see.follow import Change, Path, Place, Reader, Step, block_of, changed, follow, step_of
 from alexnet.see.forward_pass import centre_mean
-from alexnet.see.units import Unit, check_unit
+from alexnet.see.units import Unit, check_unit, strongest_units
 from alexnet.serve.open_networks import Absent
 from alexnet.serve.pages.picture import PICTURE
 from alexnet.serve.pages.routes import LONGEST_NAME, OfPicture, Routes
 
 routes = Routes(tags=["pictures"])
-TERMS = 12
+TERMS = 8
 """Products of each sign of a fully connected unit that are listed."""
 PRODUCTS = 1 << 14
 """At most so many products of a convolution are sent, of the maps that add or take most."""
@@ -36,11 +36,13 @@ Edits = Annotated[str, Query(max_length=4000, description="WHAT.PLACE.ROW.COLUMN
 
 
 @routes.page(f"{PICTURE}/follow")
-def path(context: OfPicture, unit: UnitName, via: UnitNames = "") -> dict[str, Any]:
-    """A unit's number (without a position: the largest of its map) with a step for each row, from the pixel to the
-    class, through the units `via`."""
+def path(context: OfPicture, unit: UnitName = "", via: UnitNames = "") -> dict[str, Any]:
+    """A unit's number (default: the logit of the most probable class; without a position: the largest of the map) with a
+    step for each row, from the pixel to the class, through the units `via`."""
     passed, named = context.forward_pass, [unit_in(context, one) for one in via.split(",") if one]
-    found = follow(passed, unit_in(context, unit), named)
+    top = passed.network.computable_layers[-1].row.name
+    start = unit_in(context, unit) if unit else strongest_units(passed.network, passed[top], top, 1)[0]
+    found = follow(passed, start, named)
     return {"steps": [step_json(context, found, n) for n in range(len(found.steps))], "answer": answer(context)}
 
 
@@ -159,7 +161,7 @@ def terms_json(step: Step) -> dict[str, Any]:
     chosen = [i for i in order[:TERMS] if flat[i] > 0] + [i for i in order[TERMS:][-TERMS:] if flat[i] < 0]
     k, row, column = step.place
     path = (k * side + row) * side + column
-    chosen += [path] if path not in chosen else []
+    chosen = sorted({*chosen, path}, key=lambda i: -float(flat[i]))
 
     def term(i: int) -> dict[str, Any]:
         place: Place = (i // side**2, i % side**2 // side, i % side)
