@@ -152,9 +152,9 @@ def follow(passed: ForwardPass, unit: Unit, via: Sequence[Unit] = ()) -> Path:
     """A path through a unit of one picture's forward pass (without a position: where its map peaks).
 
     Below it the path goes to the input whose product adds most to the number (of a pool: to the maximum), above it to
-    the active unit to which the number adds most, in the last row to the most probable class; or to the units `via`, at most one
-    for each row. It ends where nothing reads the number (at an edge). Raises UserError for a unit that there is not or
-    that can't be computed, UsageError for one of `via` that the path does not reach.
+    the active unit to which the number adds most, in the last row to the most probable class; or to the units `via`, at
+    most one for each row. It ends where nothing reads the number (at an edge). Raises UserError for a unit that there
+    is not or that can't be computed, UsageError for one of `via` that the path does not reach.
     """
     network, anchor = passed.network, _placed(passed, unit)
     network.check_computable(unit.layer)

@@ -37,8 +37,8 @@ Edits = Annotated[str, Query(max_length=4000, description="WHAT.PLACE.ROW.COLUMN
 
 @routes.page(f"{PICTURE}/follow")
 def path(context: OfPicture, unit: UnitName = "", via: UnitNames = "") -> dict[str, Any]:
-    """A unit's number (default: the logit of the most probable class; without a position: the largest of the map) with a
-    step for each row, from the pixel to the class, through the units `via`."""
+    """A unit's number (default: the logit of the most probable class; without a position: its map's largest) with a step
+    for each row, from the pixel to the class, through the units `via`."""
     passed, named = context.forward_pass, [unit_in(context, one) for one in via.split(",") if one]
     top = passed.network.computable_layers[-1].row.name
     start = unit_in(context, unit) if unit else strongest_units(passed.network, passed[top], top, 1)[0]
