@@ -37,7 +37,7 @@ Edits = Annotated[str, Query(max_length=4000, description="WHAT.PLACE.ROW.COLUMN
 
 @routes.page(f"{PICTURE}/follow")
 def path(context: OfPicture, unit: UnitName = "", via: UnitNames = "") -> dict[str, Any]:
-    """A unit's number (default: the logit of the most probable class; without a position: its map's largest) with a step
+    """A unit's number (default: the most probable class; without a position: the largest of its map) with a step
     for each row, from the pixel to the class, through the units `via`."""
     passed, named = context.forward_pass, [unit_in(context, one) for one in via.split(",") if one]
     top = passed.network.computable_layers[-1].row.name
