@@ -12,6 +12,7 @@ const PAGES = [
   { name: "unit", pattern: /^layer\/([^/]+)\/unit\/(\d+)$/, load: () => import("./unit.js") },
   { name: "why", pattern: /^why$/, load: () => import("./why.js") },
   { name: "follow", pattern: /^follow$/, load: () => import("./follow.js") },
+  { name: "errors", pattern: /^errors$/, load: () => import("./errors.js") },
   { name: "compare", pattern: /^compare$/, load: () => import("./compare.js") },
   { name: "training", pattern: /^training$/, load: () => import("./training.js") },
 ];

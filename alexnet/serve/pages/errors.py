@@ -130,13 +130,20 @@ def pictures(
                 "number": number,
                 "file": str(keys[number]),
                 "true": int(found.labels[number]),
-                "answered": int(found.predicted[number]),
-                "true_probability": float(np.exp(-found.nlls[number])),
-                "answered_probability": float(found.confidences[number]),
+                **answer_of(found, number),
                 "nearest": nearest.get(str(number)),
             }
             for number in shown
         ],
+    }
+
+
+def answer_of(found: Evaluation, number: int) -> dict[str, Any]:
+    """The class that a picture was taken for, and the probabilities of its own and of that."""
+    return {
+        "answered": int(found.predicted[number]),
+        "true_probability": float(np.exp(-found.nlls[number])),
+        "answered_probability": float(found.confidences[number]),
     }
 
 
@@ -174,8 +181,7 @@ def on_a_plane(context: OfNetwork, split: Split = "", method: Embedding = "t-sne
     answers, folder = judged(cache), context.opened.run.folder
     number_of = class_map(folder, cache.prepared.store, cache.split).tolist()
     listed = [
-        one | {"label": number_of[one["label"]], "answered": int(answers.predicted[one["number"]])}
-        for one in found["pictures"]
+        one | {"label": number_of[one["label"]], **answer_of(answers, one["number"])} for one in found["pictures"]
     ]
     return found | {"class_names": list(folder.class_names), "pictures": listed, "of": len(answers.labels)}
 
