@@ -90,7 +90,7 @@ function grid(run, { classes, counts, elsewhere, whole: all }, query) {
     h(
       "tr",
       {},
-      h("th", { scope: "row" }, name),
+      h("th", { scope: "row", title: name }, name),
       names.map((_, column) => link(row, column)),
       !all && h("td", {}, elsewhere[row] ? whole(elsewhere[row]) : ""),
     ),

@@ -213,7 +213,7 @@ export async function gallery(shelf, query) {
   const form = h(
     "form",
     {
-      class: "filters",
+      class: "sieve",
       role: "search",
       onsubmit: (/** @type {Event} */ event) => (event.preventDefault(), changed()),
     },

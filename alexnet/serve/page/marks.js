@@ -75,8 +75,8 @@ export async function marking(signal) {
       return { kind, element };
     };
     const buttons = [
-      button("✓", "right", "right"),
-      button("✗", "wrong …", "wrong"),
+      button("✓", "yes", "right"),
+      button("✗", "no …", "wrong"),
       button("⊘", "leave out", "leave out"),
     ];
     const said = h("p", { class: "said" });
@@ -89,7 +89,11 @@ export async function marking(signal) {
     };
     drawn.set(picture.ident, draw);
     draw();
-    place.append(...buttons.map(({ element }) => element), said);
+    place.append(
+      h("p", { class: "odds" }, "Is the label right?"),
+      ...buttons.map(({ element }) => element),
+      said,
+    );
     return place;
   }
 
@@ -130,7 +134,10 @@ function statusOf({ path, marks, elsewhere, fault: broken, store }) {
   ].filter(Boolean);
   const other = elsewhere > 0 ? ` It also has ${elsewhere} of pictures that are not in this store.` : "";
   if (!kinds.length) {
-    return [h("p", { class: "soft" }, "Marks are written to ", h("code", {}, path), `.${other}`)];
+    const words = "Is a label wrong? Say so below the picture: it is noted in ";
+    return [
+      h("p", { class: "soft" }, words, h("code", {}, path), `, from which prepare corrects it.${other}`),
+    ];
   }
   const next = `${store.replace(/\/+$/, "").replace(/\.store$/, "")}.corrected.store`;
   return [
