@@ -512,7 +512,7 @@ def test_prepare_hands_every_option_on(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_train_hands_every_option_on(monkeypatch: pytest.MonkeyPatch) -> None:
     handed: list[TrainOptions] = []
-    monkeypatch.setattr("alexnet.commands.train.ready_store", lambda pictures, run: (pictures, run))
+    monkeypatch.setattr("alexnet.commands.train.ready_store", lambda pictures, run, size: (pictures, run))
     monkeypatch.setattr("alexnet.train.loop.train", lambda store, run, options, **_: handed.append(options))
     line = "train s --out r --net zfnet --lr 0.5 --from other --no-mirror --colour-noise off --freeze conv1 --snapshots"
     line += " --keep last"

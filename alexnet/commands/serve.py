@@ -25,4 +25,5 @@ def run(options: Serve) -> None:
         store=options.store,
         beside=options.beside,
         corrections=options.corrections,
+        teach=options.teach,
     )

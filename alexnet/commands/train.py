@@ -8,6 +8,7 @@ from alexnet.features.linear_head import train_linear_head
 from alexnet.nets.table import with_width
 from alexnet.parallel import traffic
 from alexnet.parallel.launch import launched
+from alexnet.runs.folder import RunFolder
 from alexnet.terminal import progress, say
 from alexnet.train import loop
 from alexnet.train.checks import balanced_weights, check_options, with_decided_defaults
@@ -21,7 +22,7 @@ def run(options: Train) -> None:
         if options.show_traffic and team.leads:
             network = with_width(network, training.width)
             print(traffic.describe(network, team.grid, training.input_size), flush=True)
-        store = ready_store(options.store, options.out) if team.alone else Store.open(options.store)
+        store = ready_store(options.store, options.out, side_of(training)) if team.alone else Store.open(options.store)
         if options.find_learning_rate:
             suggest_learning_rate(store, options, training)
             return
@@ -35,6 +36,12 @@ def run(options: Train) -> None:
             loop.train(store, options.out, training, resume=options.resume, team=team, sample_weights=weights)
     if team.leads:
         print(options.out)
+
+
+def side_of(training: TrainOptions) -> int:
+    """The side of the records that the training takes: with the network of another run, that of its records."""
+    inherits = training.start_from and not training.net and not training.table and training.input_size is None
+    return RunFolder.open(training.start_from).inputs.side if inherits and training.start_from else 256
 
 
 def suggest_learning_rate(store: Store, options: Train, training: TrainOptions) -> None:

@@ -24,7 +24,7 @@ from alexnet.files.atomic import file_fault
 from alexnet.serve.explorer import Explorer
 from alexnet.serve.guard import Access, Guard
 from alexnet.serve.open_networks import Absent
-from alexnet.serve.pages import compare, errors, follow, home, layer, picture, unit, upload, why
+from alexnet.serve.pages import compare, errors, follow, home, layer, picture, teach, unit, upload, why
 from alexnet.serve.responses import error_response
 from alexnet.terminal import say
 
@@ -38,6 +38,7 @@ PAGES = (
     "/compare",
     "/errors",
     "/training",
+    "/teach",
 )
 NOWHERE = (
     "there is no such address; the pages begin at the one that `alexnet serve` printed, and below it "
@@ -71,7 +72,7 @@ def create_app(explorer: Explorer, access: Access) -> Guard:
         unknown = fault.detail == HTTPStatus(fault.status_code).phrase and fault.status_code == HTTPStatus.NOT_FOUND
         return JSONResponse({"error": NOWHERE if unknown else fault.detail}, fault.status_code)
 
-    for page in (home, layer, unit, picture, why, upload, compare, errors, follow):
+    for page in (home, layer, unit, picture, why, upload, compare, errors, follow, teach):
         app.include_router(page.routes, prefix="/api")
     _add_page(app, access)
     return Guard(app, access)
@@ -109,12 +110,14 @@ def serve(
     store: Path | None,
     beside: Path | None,
     corrections: Path | None = None,
+    teach: Path | None = None,
 ) -> None:
     """Explore a run until interrupted. Raises UserError if the run or the store can't be opened, UsageError if the
     address is not available."""
     with listening(host, port) as listener:
         access = Access.at(host, listener.getsockname()[1], proxies)
-        app = create_app(Explorer(run, store, beside, corrections), access)
+        explorer = Explorer(run, store, beside, corrections, teach)
+        app = create_app(explorer, access)
         say(f"open {access.address}    (Ctrl-C to stop)")
         if access.token:
             say("Anyone with this address, token included, can view, mark and upload pictures; nothing is encrypted.")
@@ -133,6 +136,8 @@ def serve(
                 signal.signal(number, signal.SIG_DFL)
         with contextlib.suppress(KeyboardInterrupt):
             uvicorn.Server(config).run(sockets=[listener])
+        if explorer.teaching:
+            explorer.teaching.close()
 
 
 def listening(host: str, port: int) -> socket.socket:

@@ -16,6 +16,7 @@ from alexnet.serve.cache import LRUCache
 from alexnet.serve.marks import Marks
 from alexnet.serve.open_networks import OWN, Absent, OpenNetwork, OpenNetworks, version_of
 from alexnet.serve.run_cache import Prepared, RunCache
+from alexnet.serve.teaching import Teaching
 from alexnet.serve.uploads import RecordFormat, Upload, of_record
 from alexnet.serve.worker import Worker
 
@@ -27,19 +28,37 @@ class Explorer:
     """The state that all addresses share. Only the worker's thread uses the networks and what they compute."""
 
     def __init__(
-        self, run: Path, store: Path | None = None, beside: Path | None = None, corrections: Path | None = None
+        self,
+        run: Path,
+        store: Path | None = None,
+        beside: Path | None = None,
+        corrections: Path | None = None,
+        teach: Path | None = None,
     ) -> None:
-        """`corrections`: the file of marked pictures, by default corrections.csv beside the store. Raises UserError if
-        a run or the store can't be opened, or that file is another's."""
-        self.networks, self.worker = OpenNetworks(run, beside), Worker()
-        found = Store.open(store) if store else training_store(self.networks[OWN].run.folder)
-        self.prepared = None if found is None else Prepared.of(found)
+        """`corrections`: the file of marked pictures, by default corrections.csv beside the store; `teach`: the folder
+        in which classes are collected. Raises UserError if a run or the store can't be opened, the folder can't be
+        made, or that file is another's."""
+        self.worker = Worker()
+        self._first = run, store, beside, corrections
+        self.teaching = None if teach is None else Teaching(teach, run)
         self.responses: LRUCache[Hashable, bytes] = LRUCache(RESPONSES, len)
         self.uploads: LRUCache[str, Upload] = LRUCache(UPLOADS)
         self.forward_passes: LRUCache[Hashable, ForwardPass] = LRUCache(FORWARD_PASSES)
         self.findings: LRUCache[Hashable, Any] = LRUCache(FINDINGS)
         self._run_caches: dict[tuple[str, str], RunCache] = {}
+        self._open(*self._first)
+
+    def _open(self, run: Path, store: Path | None, beside: Path | None, corrections: Path | None) -> None:
+        networks = OpenNetworks(run, beside)
+        found = Store.open(store) if store else training_store(networks[OWN].run.folder)
         self.marks = None if found is None else Marks(found, corrections)
+        self.networks, self.prepared = networks, None if found is None else Prepared.of(found)
+        self.__dict__.pop("record_formats", None)
+
+    def look_at(self, taught: Path | None) -> None:
+        """Explore a run that was taught here, beside the one that the explorer was started with; None: that one again.
+        Raises UserError if it can't be opened."""
+        self._open(*(self._first if taught is None else (taught, None, self._first[0], None)))
 
     @cached_property
     def record_formats(self) -> list[RecordFormat]:
@@ -77,7 +96,7 @@ class Explorer:
         split, _, number = ident.rpartition(".")
         if split and number.isdecimal():
             record, label = self.prepared_picture(split, int(number))
-            return self.uploads.put(ident, of_record(ident, record, label, self.record_formats))
+            return of_record(ident, record, label, self.record_formats)
         raise Absent("this picture is no longer in memory; upload it again")
 
     def prepared_picture(self, split: str, number: int) -> tuple[np.ndarray, str]:

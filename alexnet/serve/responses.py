@@ -13,6 +13,7 @@ from fastapi.responses import StreamingResponse
 from pydantic_core import to_json
 
 from alexnet.errors import UserError
+from alexnet.files.schema import canonical_digest
 from alexnet.images.decode import Undecodable
 from alexnet.serve.explorer import Explorer
 from alexnet.serve.open_networks import Absent
@@ -69,6 +70,9 @@ async def respond(request: Request, key: Hashable, make: Callable[[], Any], medi
     everything that it depends on. Drawings wait until what a page needs to be read is there."""
 
     explorer: Explorer = request.app.state.explorer
+    tag = f'"{canonical_digest(repr(key))[:16]}"'
+    if request.headers.get("if-none-match") == tag:
+        return Response(status_code=304, headers={"etag": tag})
 
     def compute(_: Task) -> bytes:
         # The cache is read again here: an equal request may have been computed since.
@@ -81,10 +85,9 @@ async def respond(request: Request, key: Hashable, make: Callable[[], Any], medi
             found = await _result(request, subscription)
         finally:
             subscription.cancel()
-    # A browser may keep what has a version or a picture's id in its address.
-    keep = "v" in request.query_params or "picture" in request.path_params
-    headers = {"cache-control": "private, max-age=86400" if keep else "no-cache"}
-    return Response(found, media_type=media_type, headers=headers)
+    # A browser may keep what has a version in its address; of all else it asks whether it is still so.
+    keep = "max-age=86400" if "v" in request.query_params else "no-cache"
+    return Response(found, media_type=media_type, headers={"cache-control": f"private, {keep}", "etag": tag})
 
 
 async def _result(request: Request, subscription: Subscription) -> bytes:

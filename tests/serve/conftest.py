@@ -60,10 +60,10 @@ def serve() -> Iterator[Callable[..., Site]]:
     """A function that starts an explorer at any free port of the loopback."""
     servers: list[tuple[uvicorn.Server, threading.Thread]] = []
 
-    def start(place: Place, *, token: str = "") -> Site:
+    def start(place: Place, *, token: str = "", **options: Path) -> Site:
         listener = listening("127.0.0.1", 0)
         access = Access("127.0.0.1", listener.getsockname()[1], token)
-        explorer = Explorer(place.run, place.store, place.beside)
+        explorer = Explorer(place.run, place.store, place.beside, **options)
         config = uvicorn.Config(create_app(explorer, access), log_level="warning", access_log=False, lifespan="off")
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)

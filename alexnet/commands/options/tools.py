@@ -37,6 +37,9 @@ class Serve:
     corrections: Annotated[Path | None, option("FILE", default="corrections.csv beside the store")] = None
     """Where pictures that are marked in the browser are written, for `alexnet prepare --corrections`. Lines that are
     there already are kept."""
+    teach: Annotated[Path | None, option("FOLDER", default="off")] = None
+    """Let people collect classes of their own in the browser and train on them from the run. Pictures and runs stay in
+    this folder, which is made if it is not there."""
 
 
 @dataclass(frozen=True)

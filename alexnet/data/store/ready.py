@@ -58,8 +58,9 @@ def describe(store: Store) -> str:
     return f"{text}: see {store.path / REPORT}" if odd else text
 
 
-def ready_store(pictures: Path, run: Path) -> Store:
-    """The store at `pictures`, or the one made of the pictures there, with a tenth held out if there is no "val"."""
+def ready_store(pictures: Path, run: Path, size: int = 256) -> Store:
+    """The store at `pictures`, or the one made of the pictures there, with records of `size` pixels a side and a tenth
+    held out if there is no "val"."""
     if is_store(pictures):
         return Store.open(pictures)
     store = run.resolve().with_name(run.resolve().name + ".store")
@@ -69,7 +70,7 @@ def ready_store(pictures: Path, run: Path) -> Store:
     if "val" not in source.splits:  # fewer than five pictures in each class
         source, holdout = split(source, 0.1, 0, str(pictures)), ["--holdout", "0.1"]
     try:
-        return prepare_shown(source, store, prepare)
+        return prepare_shown(source, store, prepare, size=size)
     except OptionNeeded as fault:
         command = shlex.join(["alexnet", "prepare", str(pictures), str(store), *holdout])
         train = shlex.join(["alexnet", "train", str(store), "--out", str(run)])

@@ -5,14 +5,21 @@ import { h } from "./dom.js";
 import { command, figure } from "./figure.js";
 import { share } from "./text.js";
 
-/** @param {Run} run @param {Epoch[]} epochs */
-export function curveFigures(run, epochs) {
+/**
+ * @param {{ name: string, commands: { run: string } }} run
+ * @param {Epoch[]} epochs
+ * @param {boolean} [own] whether it is the explored run, which the explorer can draw as the report does
+ */
+export function curveFigures(run, epochs, own = true) {
   const x = epochs.map((epoch) => epoch.epoch);
   const of = (/** @type {string} */ name) => epochs.map((epoch) => epoch[name] ?? null);
   const dark = matchMedia("(prefers-color-scheme: dark)").matches ? "?dark=true" : "";
-  const about = (/** @type {string} */ title, /** @type {string} */ curve) => ({
+  /** @param {string} title @param {string} curve @param {Element} drawn */
+  const about = (title, curve, drawn) => ({
     title,
-    png: `api/sides/own/curves/${curve}.png${dark}`,
+    png: own
+      ? `api/sides/own/curves/${curve}.png${dark}`
+      : () => /** @type {SVGSVGElement} */ (drawn.querySelector("svg")),
     json: () => epochs,
     command: command("report", run.commands.run),
     name: `${run.name}-${curve}`,
@@ -53,8 +60,8 @@ export function curveFigures(run, epochs) {
   return h(
     "div",
     { class: "plates" },
-    figure(loss, about("Loss", "loss")),
-    figure(error, about("Error", "error")),
-    figure(learningRate, about("Learning rate", "rate")),
+    figure(loss, about("Loss", "loss", loss)),
+    figure(error, about("Error", "error", error)),
+    figure(learningRate, about("Learning rate", "rate", learningRate)),
   );
 }

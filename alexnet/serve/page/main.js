@@ -15,6 +15,7 @@ const PAGES = [
   { name: "errors", pattern: /^errors$/, load: () => import("./errors.js") },
   { name: "compare", pattern: /^compare$/, load: () => import("./compare.js") },
   { name: "training", pattern: /^training$/, load: () => import("./training.js") },
+  { name: "teach", pattern: /^teach$/, load: () => import("./teach.js") },
 ];
 
 /** Aborted when the page that is shown is left. */
@@ -83,6 +84,7 @@ function mark(name) {
 function name(run) {
   element("run-name").textContent = run.name;
   element("run-state").textContent = run.state.word === "finished" ? "" : run.state.word;
+  element("nav-teach").hidden = !run.teaches;
   element("nav-layers").setAttribute("href", `layer/${run.network.layers[0].name}`);
 }
 

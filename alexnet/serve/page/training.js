@@ -38,7 +38,7 @@ export async function show({ run, signal }) {
 }
 
 /** @param {Position} now @returns {[string, string, string][]} */
-function readingsNow(now) {
+export function readingsNow(now) {
   return [
     ["epoch", whole(now.epoch), "in progress"],
     ["batch", whole(now.batch), `of ${whole(now.batches)}`],

@@ -49,6 +49,8 @@ interface Home {
 interface Run extends Home {
   sides: string[];
   store: Store | null;
+  /** Whether people may collect classes and train on them. */
+  teaches: boolean;
 }
 
 interface Store {

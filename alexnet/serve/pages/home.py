@@ -48,7 +48,10 @@ async def run(request: Request, explorer: TheExplorer) -> Response:
     return await respond(
         request,
         ("run", explorer.stamp(OWN)),
-        lambda: home_page(explorer.networks[OWN], own) | {"sides": explorer.networks.keys, "store": store},
+        lambda: (
+            home_page(explorer.networks[OWN], own)
+            | {"sides": explorer.networks.keys, "store": store, "teaches": explorer.teaching is not None}
+        ),
     )
 
 
@@ -92,11 +95,11 @@ def home_page(opened: OpenNetwork, store: Store | None = None) -> dict[str, Any]
 async def events(explorer: TheExplorer) -> StreamingResponse:
     """ "changed" whenever the run's log or weights are new; "now" with the position of a training inside its epoch, or
     null."""
-    file = explorer.networks.paths[OWN] / "now.json"
 
     async def changes() -> AsyncIterator[bytes]:
         known = "", ""
         for tick in itertools.count():
+            file = explorer.networks.paths[OWN] / "now.json"  # another run may be explored by now
             stamp, position = found = explorer.stamp(OWN), version_of(file)
             if stamp != known[0]:
                 yield event("changed", {"stamp": stamp, "version": explorer.networks.version(OWN)})

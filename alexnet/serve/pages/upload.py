@@ -1,6 +1,9 @@
 """/api/pictures, /api/store: pictures that people upload, and the prepared ones."""
 
 import asyncio
+import zlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Annotated
 
 import numpy as np
@@ -23,14 +26,21 @@ _decoding = asyncio.Semaphore(3)
 async def upload(request: Request, explorer: TheExplorer) -> JSONResponse:
     """Upload a picture: the bytes of its file as the body, up to 32 MiB and 50 million pixels. It is decoded, held in
     memory and written nowhere."""
+    async with received(request) as data:
+        picture = await asyncio.to_thread(decoded, data, explorer.record_formats)
+    return JSONResponse(explorer.uploads.put(picture.id, picture).as_json())
+
+
+@asynccontextmanager
+async def received(request: Request) -> AsyncIterator[bytes]:
+    """The body of an upload, to be decoded inside. Raises HTTPException if it is too large or too slow."""
     _refuse_large(int(request.headers.get("content-length") or 0))  # before any of it is read
     async with _decoding:
         try:
             data = await asyncio.wait_for(_body(request), LONGEST_UPLOAD)
         except TimeoutError:
             raise HTTPException(408, "the picture took too long to arrive") from None
-        picture = await asyncio.to_thread(decoded, data, explorer.record_formats)
-    return JSONResponse(explorer.uploads.put(picture.id, picture).as_json())
+        yield data
 
 
 async def _body(request: Request) -> bytes:
@@ -53,17 +63,21 @@ async def about(explorer: TheExplorer, picture: PictureId) -> JSONResponse:
 
 
 @routes.get("/pictures/{picture}/record.jpg")
-async def record(explorer: TheExplorer, picture: PictureId) -> Response:
+async def record(request: Request, explorer: TheExplorer, picture: PictureId) -> Response:
     """The picture as the run takes it, at once: the network is not asked."""
     found = await asyncio.to_thread(explorer.upload, picture)
-    return _jpeg(next(iter(found.records.values())))
+    return _jpeg(request, next(iter(found.records.values())))
 
 
 @routes.get("/store/{split}/{number}.jpg")
-async def prepared(explorer: TheExplorer, split: SplitName, number: Number) -> Response:
+async def prepared(request: Request, explorer: TheExplorer, split: SplitName, number: Number) -> Response:
     """A prepared picture."""
-    return _jpeg((await asyncio.to_thread(explorer.prepared_picture, split, number))[0])
+    return _jpeg(request, (await asyncio.to_thread(explorer.prepared_picture, split, number))[0])
 
 
-def _jpeg(pixels: np.ndarray) -> Response:
-    return Response(jpeg_of(pixels), media_type=JPEG, headers={"cache-control": "private, max-age=3600"})
+def _jpeg(request: Request, pixels: np.ndarray) -> Response:
+    tag = f'"{zlib.crc32(pixels.tobytes()):08x}"'  # another run may be explored by then, with other pictures
+    headers = {"cache-control": "private, no-cache", "etag": tag}
+    if request.headers.get("if-none-match") == tag:
+        return Response(status_code=304, headers=headers)
+    return Response(jpeg_of(pixels), media_type=JPEG, headers=headers)
