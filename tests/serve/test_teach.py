@@ -160,9 +160,8 @@ def until(true: Callable[[], object], seconds: float = 90.0) -> None:
         time.sleep(0.1)
 
 
-@pytest.mark.parametrize("camera", [True], ids=["camera"])
 def test_two_classes_are_taught_and_the_run_predicts(
-    camera: bool, launch: Callable[..., object], taught: Site, tmp_path: Path
+    launch: Callable[..., object], taught: Site, tmp_path: Path
 ) -> None:
     before = content_of(taught.place.run.parent)
     browser = launch("--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream")
