@@ -16,6 +16,7 @@ from alexnet.see.deconvnet import RULES, Projections, Rules, descend, project
 from alexnet.see.diagnosis import Filters, diagnose, linear_pattern
 from alexnet.see.dissection import Dissection, dissect
 from alexnet.see.evolution import Evolution, evolve
+from alexnet.see.follow import NumberPath, follow
 from alexnet.see.forward_pass import ForwardPass, inputs_of, records_of, run_forward
 from alexnet.see.interventions import Edit, Intervention, SplitEffect, effect_on_split, intervene
 from alexnet.see.invariance import Invariance, invariance_of
@@ -45,6 +46,7 @@ __all__ = [
     "Intervention",
     "Invariance",
     "Inversion",
+    "NumberPath",
     "Occluder",
     "Occlusion",
     "Projections",
@@ -69,6 +71,7 @@ __all__ = [
     "evolve",
     "feature_row",
     "find_top",
+    "follow",
     "inputs_of",
     "intervene",
     "invariance_of",

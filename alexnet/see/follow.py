@@ -2,7 +2,7 @@
 
 A row reads a block of the maps below: a convolution a window of some maps, a pool a window of its own map, a response
 norm the neighbouring maps at one position, a fully connected unit everything. A `Step` is that block, the weights that
-lie over it, and the row's formula; a `Path` one step for each row, each of which reads the number of the step before.
+lie over it, and the row's formula; a `NumberPath` one step for each row, each reading the number of the step before.
 
 C maps · M maps that are read · h, w rows and columns of a window · H, W those of a map · K classes.
 """
@@ -136,7 +136,7 @@ class Reader:
 
 
 @dataclass(frozen=True, eq=False)
-class Path:
+class NumberPath:
     """One number in each row, each read by the next: `steps`; and by row the strongest `readers` of its number."""
 
     passed: ForwardPass
@@ -148,7 +148,7 @@ class Path:
         return {self.steps[n - 1].unit.layer: readers_of(self.passed, n, self.steps[n - 1].unit) for n in after}
 
 
-def follow(passed: ForwardPass, unit: Unit, via: Sequence[Unit] = ()) -> Path:
+def follow(passed: ForwardPass, unit: Unit, via: Sequence[Unit] = ()) -> NumberPath:
     """A path through a unit of one picture's forward pass (without a position: where its map peaks).
 
     Below it the path goes to the input whose product adds most to the number (of a pool: to the maximum), above it to
@@ -169,7 +169,7 @@ def follow(passed: ForwardPass, unit: Unit, via: Sequence[Unit] = ()) -> Path:
         if (reader := wanted.get(name) or default_reader(passed, index, below)) is None:
             break
         steps.append(step_of(passed, index, reader, below))
-    return Path(passed, tuple(steps))
+    return NumberPath(passed, tuple(steps))
 
 
 def default_reader(passed: ForwardPass, index: int, below: Unit) -> Unit | None:

@@ -82,6 +82,9 @@ def test_a_changed_weight_goes_through_the_whole_network(site: Site, place: Plac
     after = run_forward(network, passed.inputs)
     assert found["logits"] == pytest.approx(after["fc8"][0].tolist(), rel=1e-4, abs=1e-4)
     assert found["values"] == {unit: pytest.approx(value_of(after, step), rel=1e-5)}  # conv1 lies below the change
+    silent = site.get(f"{API}/changed?unit={unit}&edits=weight.{k}.*=0&watch={unit}")["values"][unit]
+    (adds,) = (block["sum"] for block in step["blocks"] if block["place"] == k)
+    assert silent == pytest.approx(step["value"] - adds, rel=1e-4, abs=1e-4)
     for bad in ("weight.0.0.0=x", "weight.0.0=1", "input.99.0.0=1", "weight.0.0.0=1e999", ""):
         assert site.ask("GET", f"{API}/changed?unit={unit}&edits={bad}")[0] in (404, 409), bad
 
@@ -116,6 +119,8 @@ def test_a_number_is_followed_with_buttons_and_keys_and_changed(visit: Callable[
     page.reload()
     page.locator(".effect .bars li").first.wait_for()
     assert page.locator(".effect tbody tr").first.locator("td").all_inner_texts() == cells
+    page.get_by_role("button", name="Set this map's kernel to 0").click()
+    assert page.locator(".sum strong").inner_text() == "0"
     page.get_by_role("button", name="Undo all changes").click()
     assert page.locator(".value-now strong").inner_text() == before
     page.locator(".trail button", has_text="fc8").click()

@@ -5,7 +5,7 @@ import { chooser } from "./choose.js";
 import { chosenPicture, followQuery } from "./chosen.js";
 import { announce, h } from "./dom.js";
 import { fault } from "./figure.js";
-import { alongPath, edited, same, softmax, withIncoming } from "./follow_numbers.js";
+import { ALL, alongPath, edited, expanded, same, softmax, withIncoming } from "./follow_numbers.js";
 import { named, mapName, shownStep, softmaxStep } from "./follow_steps.js";
 import { go, note } from "./navigate.js";
 import { passage } from "./paper.js";
@@ -47,16 +47,21 @@ const unitName = ({ layer, unit, at }) => [layer, unit, ...(at ?? [])].join(".")
 
 /** @param {string} words @returns {Edit[]} of weight.0.2.1=0.5,… */
 function editsIn(words) {
-  return [...words.matchAll(/(input|weight)\.(\d+)\.(\d+)\.(\d+)=([-+.\deE]+)/g)].map((found) => ({
+  return [...words.matchAll(/(input|weight)\.(\d+)\.(?:(\d+)\.(\d+)|\*)=([-+.\deE]+)/g)].map((found) => ({
     what: found[1] === "weight" ? "weight" : "input",
-    place: [Number(found[2]), Number(found[3]), Number(found[4])],
+    place: [Number(found[2]), Number(found[3] ?? ALL), Number(found[4] ?? ALL)],
     number: Number(found[5]),
   }));
 }
 
 /** @param {Edit[]} edits */
 const editWords = (edits) =>
-  edits.map(({ what, place, number }) => `${what}.${place.join(".")}=${number}`).join(",");
+  edits
+    .map(
+      ({ what, place, number }) =>
+        `${what}.${place[1] === ALL ? `${place[0]}.*` : place.join(".")}=${number}`,
+    )
+    .join(",");
 
 /** The page: a path of steps, one of which is shown. */
 class Followed {
@@ -139,15 +144,20 @@ class Followed {
     return this.path.steps.findIndex((one) => one.layer === this.editedRow);
   }
 
+  get allEdits() {
+    const step = this.path.steps[this.editedAt];
+    return step ? expanded(step, this.edits) : [];
+  }
+
   /** The numbers along the path, this number alone being changed. */
   get values() {
-    return alongPath(this.path.steps, this.editedAt, this.edits);
+    return alongPath(this.path.steps, this.editedAt, this.allEdits);
   }
 
   /** The edits of a step, with the number that comes from the one before. @param {number} n */
   editsOf(n) {
     if (!this.edits.length || n < this.editedAt) return [];
-    if (n === this.editedAt) return this.edits;
+    if (n === this.editedAt) return this.allEdits;
     return withIncoming(this.path.steps[n], [], this.values[n - 1]);
   }
 
@@ -256,7 +266,7 @@ class Followed {
     const anchor = this.path.steps.find((one) => unitName(one) === this.anchor);
     if (anchor) {
       this.lead.replaceChildren(
-        `${named(anchor)}, of ${this.looked.name}: `,
+        `You follow ${named(anchor)} in the picture “${this.looked.name}”: `,
         h("strong", {}, figures(anchor.value)),
         ". Each step shows what a row of the network reads and what it makes of it. ",
         h("kbd", {}, "←"),
@@ -535,6 +545,12 @@ function sandbox(page, step) {
     }
     return h("label", {}, `${words} `, input);
   }
+  const silence = () => {
+    const own = page.editedAt === page.at ? page.edits : [];
+    const others = own.filter((one) => one.what !== "weight" || one.place[0] !== k);
+    page.edit([...others, { what: "weight", place: [k, ALL, ALL], number: 0 }]);
+    page.renderEditor();
+  };
   const inWindow = (block?.inputs.length ?? 1) > 1 || step.below.side > 1;
   const where = inWindow ? ` at row ${step.top + row}, column ${step.left + column}` : "";
   const below = page.path.steps[page.at - 1];
@@ -564,6 +580,7 @@ function sandbox(page, step) {
       field("input", mean ? "pixel (0–255)" : "input", mean),
       weighted && field("weight", "weight", 0),
     ),
+    block?.weights && h("button", { type: "button", onclick: silence }, `Set this map's kernel to 0`),
     page.said,
     mean !== 0 && h("p", { class: "soft" }, `The mean ${figures(mean)} is taken off the pixel first.`),
   );

@@ -45,7 +45,10 @@
  * @property {number} [products]
  */
 /** @typedef {UnitAt & OwnStep} Step */
-/** @typedef {{ what: "input"|"weight", place: Place, number: number }} Edit */
+/** @typedef {{ what: "input"|"weight", place: Place, number: number }} Edit of row ALL: of the whole window */
+
+/** Stands for all rows and columns of a window. */
+export const ALL = -1;
 
 /** @param {Place} a @param {Place} b */
 export const same = (a, b) => a.every((one, n) => one === b[n]);
@@ -76,6 +79,26 @@ export function withIncoming(step, edits, incoming) {
   return incoming === undefined || own
     ? edits
     : [...edits, { what: "input", place: step.from, number: incoming }];
+}
+
+/**
+ * Edits of whole windows as those of their places; of several of one place the last.
+ * @param {Step} step
+ * @param {Edit[]} edits
+ * @returns {Edit[]}
+ */
+export function expanded(step, edits) {
+  /** @type {Map<string, Edit>} */
+  const found = new Map();
+  for (const { what, place, number } of edits) {
+    const [k, row] = place;
+    const lines = step.blocks?.find((one) => one.place === k)?.weights ?? [];
+    const places = row === ALL ? lines.flatMap((line, r) => line.map((_, c) => [k, r, c])) : [place];
+    for (const one of places) {
+      found.set(`${what}.${one}`, { what, place: /** @type {Place} */ (one), number });
+    }
+  }
+  return [...found.values()];
 }
 
 /** @param {Step} step @param {Edit[]} edits @param {"input"|"weight"} what @param {Place} place */

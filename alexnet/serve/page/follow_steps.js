@@ -154,15 +154,14 @@ function mapChooser(view) {
   );
 }
 
-/** What a map adds. @param {View} view @param {number} place */
+/** What a map adds. @param {View} view @param {number} place @returns {number} */
 function sumOf({ step, edits }, place) {
   const block = step.blocks?.find((one) => one.place === place);
-  const touched = new Map(
-    edits.filter((one) => one.place[0] === place).map((one) => [one.place.join(), one.place]),
+  if (!block || !edits.some((one) => one.place[0] === place)) return block?.sum ?? 0;
+  const products = block.inputs.flatMap((line, row) =>
+    line.map((_, column) => productAt(step, edits, [place, row, column])),
   );
-  let sum = block?.sum ?? 0;
-  for (const one of touched.values()) sum += productAt(step, edits, one) - productAt(step, [], one);
-  return sum;
+  return products.reduce((sum, one) => sum + one, 0);
 }
 
 /**
@@ -222,7 +221,12 @@ function grids(view, block, picture) {
       { class: "sum" },
       "These products add up to ",
       h("strong", {}, signedFigures(sumOf(view, block.place))),
-      ".",
+      ". ",
+      h(
+        "span",
+        { class: "soft" },
+        "Filled squares are positive, hollow ones negative. Choose a cell to change it below.",
+      ),
     ),
   );
 }

@@ -3,6 +3,7 @@
 M maps that a number's row reads.
 """
 
+import math
 import re
 from typing import Annotated, Any
 
@@ -15,7 +16,7 @@ from alexnet.nets import summary
 from alexnet.nets.table import Dense, Norm, Pool
 from alexnet.see.deconvnet import row_index
 from alexnet.see.follow import PICTURE as PIXELS
-from alexnet.see.follow import Change, Path, Place, Reader, Step, block_of, changed, follow, step_of
+from alexnet.see.follow import Change, NumberPath, Place, Reader, Step, block_of, changed, follow, step_of
 from alexnet.see.forward_pass import centre_mean
 from alexnet.see.units import Unit, check_unit, strongest_units
 from alexnet.serve.open_networks import Absent
@@ -28,11 +29,11 @@ TERMS = 8
 PRODUCTS = 1 << 14
 """At most so many products of a convolution are sent, of the maps that add or take most."""
 UNIT = re.compile(r"([\w-]{1,64})(?:\.(\d{1,6}))(?:\.(\d{1,5})\.(\d{1,5}))?")
-EDIT = re.compile(r"(input|weight)\.(\d{1,6})\.(\d{1,5})\.(\d{1,5})=([-+.\deE]{1,24})")
+EDIT = re.compile(r"(input|weight)\.(\d{1,6})\.(?:(\d{1,5})\.(\d{1,5})|\*)=([-+.\deE]{1,24})")
 
 UnitName = Annotated[str, Query(max_length=LONGEST_NAME + 20, description="LAYER.UNIT or LAYER.UNIT.ROW.COLUMN")]
 UnitNames = Annotated[str, Query(max_length=4000, description="several of them, with commas")]
-Edits = Annotated[str, Query(max_length=4000, description="WHAT.PLACE.ROW.COLUMN=NUMBER with commas: input or weight")]
+Edits = Annotated[str, Query(max_length=4000, description="input or weight.PLACE.ROW.COLUMN=NUMBER, with commas")]
 
 
 @routes.page(f"{PICTURE}/follow")
@@ -49,21 +50,10 @@ def path(context: OfPicture, unit: UnitName = "", via: UnitNames = "") -> dict[s
 @routes.page(f"{PICTURE}/follow/changed")
 def with_changes(context: OfPicture, unit: UnitName, edits: Edits, watch: UnitNames = "") -> dict[str, Any]:
     """What becomes of the numbers of the units to `watch`, and of the answer, if inputs or weights of a unit were
-    others: `PLACE` is the place of a map among those that the unit reads."""
+    others: `PLACE` is the place of a map among those that the unit reads, `PLACE.*` all of its window."""
     passed, one = context.forward_pass, unit_in(context, unit)
     step = step_of(passed, row_index(passed.network, one.layer), one)
-    matches = [EDIT.fullmatch(word) for word in edits.split(",")]
-    try:
-        changes = [
-            Change("weight" if m[1] == "weight" else "input", (int(m[2]), int(m[3]), int(m[4])), float(m[5]))
-            for m in matches
-            if m
-        ]
-    except ValueError:
-        changes = []
-    if len(changes) < len(matches):
-        raise Absent("an edit is written as in weight.0.2.1=0.5")
-    after = changed(passed, step, changes)
+    after = changed(passed, step, [change for word in edits.split(",") for change in changes_in(step, word)])
     values = {}
     for name in filter(None, watch.split(",")):
         seen = unit_in(context, name)
@@ -71,6 +61,21 @@ def with_changes(context: OfPicture, unit: UnitName, edits: Edits, watch: UnitNa
             values[name] = number(after.activations[seen.layer][(0, seen.channel, *(seen.at or ()))])
     logits = after.activations.maps.get(passed.network.last)
     return {"values": values, "logits": None if logits is None else numbers(logits[0].flatten())}
+
+
+def changes_in(step: Step, words: str) -> list[Change]:
+    """Raises Absent for words that can't be read."""
+    found = EDIT.fullmatch(words)
+    try:
+        value = float(found[5]) if found else math.nan
+    except ValueError:
+        value = math.nan
+    if not found or math.isnan(value):
+        raise Absent("a change is written as in weight.0.2.1=0.5")
+    high, wide = step.inputs.shape[1:]
+    whole = [(row, column) for row in range(high) for column in range(wide)]
+    positions = whole if found[3] is None else [(int(found[3]), int(found[4]))]
+    return [Change("weight" if found[1] == "weight" else "input", (int(found[2]), *at), value) for at in positions]
 
 
 def unit_in(context: OfPicture, words: str) -> Unit:
@@ -105,7 +110,7 @@ def reader_json(reader: Reader) -> dict[str, Any]:
     return unit_json(reader.unit) | {"effect": number(reader.effect), "value": number(reader.value)}
 
 
-def step_json(context: OfPicture, found: Path, n: int) -> dict[str, Any]:
+def step_json(context: OfPicture, found: NumberPath, n: int) -> dict[str, Any]:
     """A step: `blocks` hold what it reads, map by map, those first that add or take most; of fully connected units
     the strongest products, `terms`, and how many others there are with their sum."""
     step = found.steps[n]
