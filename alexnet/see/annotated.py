@@ -4,6 +4,7 @@ Oxford pets' trimaps and head boxes, the boxes of Pascal VOC.
 S side of a record · C side of its centre view · H, W rows and columns of a picture's file.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,8 @@ from jaxtyping import Bool, UInt8
 
 from alexnet.data.sources.base import MOST_FILE_BYTES, read_picture
 from alexnet.data.sources.labelme import annotated_pictures, boxes_in, is_labelme
-from alexnet.data.synthetic import box_in_crop, draw, from_crop, read_annotations
+from alexnet.data.store.read import Store
+from alexnet.data.synthetic import CLASSES, box_in_crop, draw, from_crop, read_annotations
 from alexnet.data.synthetic.write import DRAWING_VERSION, MANIFEST
 from alexnet.errors import UserError
 from alexnet.files.schema import from_json, read_json
@@ -23,6 +25,8 @@ from alexnet.see.correspondence import Region
 from alexnet.see.units import evenly_spread
 
 TRIMAPS = Path("annotations", "trimaps")
+SEED, MOST_LOST = 0, 8.0
+"""Of the usual built-in set; levels of 255 by which its records differ, in the mean, from what was drawn."""
 PET = 1
 """What a trimap has where the pet is: 2 is the background, 3 the border between them, which is left out."""
 
@@ -46,11 +50,12 @@ class AnnotatedView:
 
 @dataclass(frozen=True, eq=False)
 class AnnotatedPictures(Sequence[AnnotatedView]):
-    """Annotated pictures of a folder, each read when it is asked for. Reading raises UserError for a picture or an
-    annotation that is damaged."""
+    """Annotated pictures, each read when it is asked for: `read`, or its `record` alone, uint8 (S, S, 3). Reading
+    raises UserError for a picture or an annotation that is damaged. `files`: their names."""
 
     files: tuple[Path, ...]
     read: Callable[[int], AnnotatedView]
+    record: Callable[[int], np.ndarray]
 
     def __len__(self) -> int:
         return len(self.files)
@@ -61,7 +66,8 @@ class AnnotatedPictures(Sequence[AnnotatedView]):
     def some(self, most: int) -> "AnnotatedPictures":
         """`most` of them, evenly spread."""
         chosen = evenly_spread(len(self), most)
-        return AnnotatedPictures(tuple(self.files[n] for n in chosen), lambda number: self.read(chosen[number]))
+        files = tuple(self.files[n] for n in chosen)
+        return AnnotatedPictures(files, lambda n: self.read(chosen[n]), lambda n: self.record(chosen[n]))
 
 
 def open_annotated(run: Run, folder: Path | str, split: str = "val") -> AnnotatedPictures:
@@ -96,7 +102,39 @@ def annotated_builtin(run: Run, folder: Path | str, split: str = "val") -> Annot
         drawing = draw(manifest.seed, split, annotations[number].index, side=manifest.side, with_masks=True)
         return _view(run, files[number], drawing.masks, {})
 
-    return AnnotatedPictures(files, read)
+    return AnnotatedPictures(files, read, lambda number: record_of(run, files[number]))
+
+
+def annotated_store(run: Run, store: Store, split: str) -> AnnotatedPictures | None:
+    """The pictures of a store that was prepared from the built-in set, with its masks; None for other stores, and for
+    a built-in set that isn't the usual one."""
+    pictures = store.splits[split]
+    if (
+        store.description.get("source", {}).get("kind") != "synthetic"
+        or split not in ("train", "val")
+        or not len(pictures)
+    ):
+        return None
+    places = [re.fullmatch(r".*?([a-z]+)_(\d{5})\.jpg", str(key)) for key in pictures.keys]
+    indices = [CLASSES.index(p[1]) + len(CLASSES) * int(p[2]) for p in places if p and p[1] in CLASSES]
+    if len(indices) != len(pictures) or not _is_drawn(run, pictures.read(np.array([0]))[0], split, indices[0]):
+        return None
+
+    def record(number: int) -> np.ndarray:
+        return pictures.read(np.array([number]))[0]
+
+    def read(number: int) -> AnnotatedView:
+        drawing = draw(SEED, split, indices[number], with_masks=True)
+        height, width, _ = drawing.pixels.shape
+        return _placed(run, str(pictures.keys[number]), record(number), (width, height), drawing.masks, {})
+
+    return AnnotatedPictures(tuple(map(Path, pictures.keys)), read, record)
+
+
+def _is_drawn(run: Run, record: np.ndarray, split: str, index: int) -> bool:
+    """Whether a record shows that picture of the usual set, but for what JPEG loses."""
+    drawn = make_record(draw(SEED, split, index).pixels, size=run.inputs.side, resample=run.predictor.resample).pixels
+    return float(np.abs(drawn.astype(float) - record).mean()) < MOST_LOST
 
 
 @dataclass(frozen=True)
@@ -125,7 +163,7 @@ def annotated_pets(run: Run, folder: Path | str) -> AnnotatedPictures:
         heads = boxes_in(xml) if xml.is_file() else ()
         return _view(run, files[number], {kind: trimap_hw == PET}, {f"{kind}/head": [box for _, box in heads]})
 
-    return AnnotatedPictures(files, read)
+    return AnnotatedPictures(files, read, lambda number: record_of(run, files[number]))
 
 
 def annotated_voc(run: Run, folder: Path | str) -> AnnotatedPictures:
@@ -141,7 +179,7 @@ def annotated_voc(run: Run, folder: Path | str) -> AnnotatedPictures:
             boxes.setdefault(name, []).append(box)
         return _view(run, files[number], {}, boxes)
 
-    return AnnotatedPictures(files, read)
+    return AnnotatedPictures(files, read, lambda number: record_of(run, files[number]))
 
 
 def record_of(run: Run, file: Path) -> UInt8[np.ndarray, "S S 3"]:
@@ -158,9 +196,21 @@ def _view(
     run: Run, file: Path, masks_hw: Mapping[str, np.ndarray], boxes_hw: Mapping[str, Sequence[Region]]
 ) -> AnnotatedView:
     """A picture with masks and boxes in pixels of its file. Raises UserError for a mask of another size."""
-    side, size, name = run.inputs.side, run.inputs.size, str(file)
+    name = str(file)
     data = read_picture(name, name, MOST_FILE_BYTES)
-    width, height = picture_size(data, name)
+    return _placed(run, name, _record(run, name, data), picture_size(data, name), masks_hw, boxes_hw)
+
+
+def _placed(
+    run: Run,
+    name: str,
+    record: UInt8[np.ndarray, "S S 3"],
+    picture: tuple[int, int],
+    masks_hw: Mapping[str, np.ndarray],
+    boxes_hw: Mapping[str, Sequence[Region]],
+) -> AnnotatedView:
+    """The same for a picture whose record and width and height are known."""
+    side, size, (width, height) = run.inputs.side, run.inputs.size, picture
     masks, boxes = {}, {}
     middles = np.arange(size) + 0.5
     columns, rows = from_crop(np.stack([middles, middles], axis=1), width, height, side, size).T.astype(int)
@@ -177,7 +227,7 @@ def _view(
         if inside := tuple(box for box in placed if box[0] < box[2] and box[1] < box[3]):
             masks[part], boxes[part] = mask_of(inside, size), inside
     largest = max((part for part in masks if "/" not in part), key=lambda part: masks[part].sum(), default="")
-    return AnnotatedView(name, largest, _record(run, name, data), masks, boxes)
+    return AnnotatedView(name, largest, record, masks, boxes)
 
 
 def region_in_view(box: Region, width: int, height: int, side: int, size: int) -> Region:

@@ -22,7 +22,7 @@ from alexnet.measure.run import Run
 from alexnet.measure.viewer import ViewAverager
 from alexnet.nets.network import Network, build
 from alexnet.nets.trace import Layer
-from alexnet.see.annotated import AnnotatedPictures, record_of
+from alexnet.see.annotated import AnnotatedPictures
 from alexnet.see.forward_pass import BATCH, inputs_of
 from alexnet.text import counted, table
 
@@ -89,6 +89,15 @@ class Dissection(Result):
             "iou": self.iou.round(5).tolist(),
             "control": self.control.round(5).tolist(),
         }
+
+    def best_of_units(self) -> dict[str, Any]:
+        """For each unit the part that it covers best, its IoU, and the best that any unit of the control has there."""
+        best = self.iou.argmax(axis=1).tolist()
+        units = [
+            {"part": self.parts[p], "iou": float(self.iou[unit, p]), "random": float(self.control[:, p].max())}
+            for unit, p in enumerate(best)
+        ]
+        return {"pictures": self.pictures, "least_iou": LEAST_IOU, "units": units}
 
     def describe(self) -> str:
         """How many units detect each part, and the best of them, as a table; below it, how many detect any."""
@@ -226,11 +235,11 @@ def _thresholds(
     kept = int(level * len(pictures) * leaving.side**2) + 1
     largest = [torch.empty(leaving.maps, 0, device=run.viewer.device) for _ in viewers]
     for start in range(0, len(pictures), BATCH):
-        files = pictures.files[start : start + BATCH]
-        records = torch.from_numpy(np.stack([record_of(run, file) for file in files]))
+        numbers = range(start, min(start + BATCH, len(pictures)))
+        records = torch.from_numpy(np.stack([pictures.record(number) for number in numbers]))
         for number, viewer in enumerate(viewers):
             values_un = torch.cat([largest[number], _maps(viewer, records, layer).transpose(0, 1).flatten(1)], dim=1)
             largest[number] = values_un.topk(min(kept, values_un.shape[1])).values
         if progress:
-            progress("thresholds", start + len(files), len(pictures))
+            progress("thresholds", numbers.stop, len(pictures))
     return [values_uk[:, -1] for values_uk in largest]

@@ -7,6 +7,8 @@
     RUN/explorer/nearest-val.json       the training pictures most like each wrong one
     RUN/explorer/suspects.json          pictures that are suspect, as `alexnet check --run` finds them
     RUN/explorer/map-t-sne-val.json     the pictures on a plane
+    RUN/explorer/parts-val.json         the object or part that each map looks at, of stores whose parts are known
+    RUN/explorer/optimised-conv3-12-val.safetensors  the picture made for a unit
     RUN/explorer/epochs-val/            the strongest picture of every channel after each snapshot
     RUN/explorer/similar/               an index of the training pictures, as `alexnet similar build` makes it
 
@@ -14,6 +16,7 @@ Each file records its weights and pictures; one of others, or a damaged one, is 
 """
 
 import shutil
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -38,17 +41,39 @@ from alexnet.files.atomic import faults_named, write_atomically
 from alexnet.files.schema import is_sealed, json_bytes, read_json, sealed, to_json
 from alexnet.files.tensors import digest_in, load_tensors, save_tensors
 from alexnet.measure.evaluation import Evaluation, check_size, evaluate_run, filled_splits, split_of
+from alexnet.nets.table import Conv
 from alexnet.report.text import evaluation_as_json
-from alexnet.see.activation_statistics import ActivationStatistics, measure_activations
+from alexnet.see.activation_statistics import MOST, ActivationStatistics, measure_activations
+from alexnet.see.annotated import AnnotatedPictures, annotated_store
 from alexnet.see.connections import weighted_layers
+from alexnet.see.dissection import dissect
 from alexnet.see.evolution import chosen_epochs, viewer_after
 from alexnet.see.top import Top, find_top, pass_over
+from alexnet.see.visualise import visualise
 from alexnet.serve.cache import LRUCache
 from alexnet.serve.open_networks import OpenNetwork, version_of
+from alexnet.serve.worker import Cancelled
 
 Pass = Literal[
-    "top", "spread", "evaluation", "evolution", "neighbours", "nearest", "suspects", "map-pca", "map-t-sne", "map-umap"
+    "everything",
+    "top",
+    "spread",
+    "evolution",
+    "parts",
+    "evaluation",
+    "neighbours",
+    "nearest",
+    "suspects",
+    "map-pca",
+    "map-t-sne",
+    "map-umap",
 ]
+EVERYTHING: tuple[Pass, ...] = ("top", "spread", "evolution", "evaluation", "neighbours", "parts")
+"""The passes that pages of units and the comparison of two runs need, in the order in which they are made."""
+TIMED = 32
+"""Pictures on which the speed of a pass is measured."""
+PARTS_OF, PASSES_FOR_PARTS = 120, 4
+"""Pictures in which parts are looked for, evenly spread, and passes over them for each layer: two networks, twice."""
 VIEWS = (1, 10)
 ARRAYS = ("labels", "predicted", "ranks", "nlls", "confidences", "seen")
 """Of an evaluation."""
@@ -132,6 +157,23 @@ class CachedJson:
         return cls(found["about"], found["value"])
 
 
+@dataclass(frozen=True, eq=False)
+class Optimised:
+    """A picture made for a unit, uint8 (S, S, 3); `about` has its activation too."""
+
+    about: dict[str, Any]
+    image: np.ndarray
+
+    def save(self, path: Path) -> None:
+        save_tensors(path, {"image": torch.from_numpy(self.image)}, self.about)
+
+    @classmethod
+    def load(cls, path: Path) -> "Optimised":
+        """Raises UserError if the file is damaged."""
+        tensors, about = load_tensors(path)
+        return cls(about, tensors["image"].numpy())
+
+
 class RunCache:
     """The cached results of a network. For the worker's thread."""
 
@@ -159,6 +201,7 @@ class RunCache:
             "neighbours": f"similar{epoch}",
             "nearest": f"nearest{epoch}-{split}.json",
             "suspects": f"suspects{epoch}.json",
+            "parts": f"parts{epoch}-{split}.json",
             **{f"map-{method}": f"map-{method}{epoch}-{split}.json" for method in get_args(Embedding)},
         }
         return self.folder / names.get(what, f"{what}{epoch}-{split}.safetensors")
@@ -167,12 +210,28 @@ class RunCache:
 
     @property
     def top(self) -> Top | None:
-        own = self._known(self.opened.run.path / "see" / "top.safetensors", Top.load)
-        return own if own and set(self.layers) <= set(own.layers) else self._known(self.path("top"), Top.load)
+        """With the most negative ones, if either file has them."""
+        paths = self.opened.run.path / "see" / "top.safetensors", self.path("top")
+        found = [top for top in (self._known(path, Top.load) for path in paths) if top]
+        whole = [top for top in found if set(self.layers) <= set(top.layers)]
+        return next((top for top in whole if top.negative), whole[0] if whole else None)
 
     @property
     def spread(self) -> ActivationStatistics | None:
         return self._known(self.path("spread"), ActivationStatistics.load)
+
+    @property
+    def parts(self) -> dict[str, Any] | None:
+        """By layer, as `Dissection.as_json` has it, but for the numbers of other parts than each unit's best."""
+        found = self._known(self.path("parts"), CachedJson.load)
+        return found and found.value
+
+    def optimised(self, layer: str, unit: int) -> Optimised | None:
+        """The picture made for a unit, if it was asked for."""
+        return self._known(self._optimised(layer, unit), Optimised.load)
+
+    def _optimised(self, layer: str, unit: int) -> Path:
+        return self.path(f"optimised-{layer}-{unit}")
 
     @property
     def evaluations(self) -> dict[int, Evaluation] | None:
@@ -247,16 +306,19 @@ class RunCache:
 
     # ── computing it ─────────────────────────────────────────────────────────────────────────────────────────────
 
-    def compute(self, what: Pass, progress: Progress) -> None:
-        """Compute what is not cached. Raises UserError if the pictures don't fit the network, or if it can't be
-        written."""
+    def compute(self, what: Pass, progress: Progress, made: Callable[[Pass], None] = lambda _: None) -> None:
+        """Compute what is not cached; of everything, each pass is reported when it is `made`. Raises UserError if the
+        pictures don't fit the network, or if it can't be written."""
         self.prepared.check(self.opened)
-        with faults_named(self.folder):
-            self.folder.mkdir(exist_ok=True)
+        self._make_folder()
         pictures = self.opened.exact.viewer, self.split, self.layers
         match what:
-            case "top" if self.top is None:
-                find_top(*pictures, about=self.about, progress=progress).save(self.path(what))
+            case "everything":
+                self._compute_everything(progress, made)
+            case "top" if not (self.top and self.top.negative):
+                find_top(*pictures, negative=True, about=self.about, progress=progress).save(self.path(what))
+            case "parts" if self.parts is None:
+                self._find_parts(progress)
             case "spread" if self.spread is None:
                 measure_activations(*pictures, about=self.about, progress=progress).save(self.path(what))
             case "evaluation" if self.evaluation is None:
@@ -271,6 +333,94 @@ class RunCache:
                 self._find_suspects(progress)
             case "map-pca" | "map-t-sne" | "map-umap" if self.picture_map(method := what.removeprefix("map-")) is None:
                 self._lay_out(method, progress)
+
+    def _make_folder(self) -> None:
+        with faults_named(self.folder):
+            self.folder.mkdir(exist_ok=True)
+
+    # ── everything ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def missing(self) -> dict[Pass, int]:
+        """The passes of EVERYTHING that are not cached, each with the forward passes that it takes."""
+        run, count = self.opened.run.folder, len(self.split)
+        train = self.prepared.store.splits.get(NEIGHBOURS_OF, ())
+        wanted: dict[Pass, int] = {
+            "top": 0 if self.top and self.top.negative else count,
+            "spread": 0 if self.spread else min(count, MOST),
+            "evolution": count * sum(self._after(epoch) is None for epoch in run.snapshots),
+            "evaluation": 0 if self.evaluations else count * sum(VIEWS),
+            "neighbours": 0 if self.index else len(train),
+            "parts": 0 if self.parts else self._forward_passes_for_parts,
+        }
+        return {what: passes for what in EVERYTHING if (passes := wanted[what])}
+
+    @cached_property
+    def seconds_per_pass(self) -> float:
+        """Measured on a few pictures; those before them have warmed up what is measured."""
+        shards, seconds = max(1, len(self.split) // TIMED), 0.0
+        for shard in range(min(2, shards)):
+            began = time.monotonic()
+            found = find_top(self.opened.exact.viewer, self.split, self.layers, negative=True, shard=(shard, shards))
+            seconds = (time.monotonic() - began) / found.about["pictures"]
+        return seconds
+
+    def _compute_everything(self, progress: Progress, made: Callable[[Pass], None]) -> None:
+        """Pass after pass, as one. A pass that can't be made here doesn't keep the others from being made."""
+        missing, before, faults = self.missing, 0, list[UserError]()
+        total = sum(missing.values())
+        for what, passes in missing.items():
+
+            def follow(done: int, of: int, before: int = before, passes: int = passes) -> None:
+                progress(before + round(passes * done / max(1, of)), total)
+
+            try:
+                self.compute(what, follow)
+                made(what)
+            except Cancelled:
+                raise
+            except UserError as fault:
+                faults.append(fault)
+            before += passes
+        if faults:
+            raise faults[0]
+
+    @cached_property
+    def _annotated(self) -> AnnotatedPictures | None:
+        return annotated_store(self.opened.exact, self.prepared.store, self.prepared.split)
+
+    @cached_property
+    def _layers_for_parts(self) -> list[str]:
+        """Convolutions that show no kernels."""
+        return [row.name for row in self.opened.network.table.weighted[1:] if isinstance(row, Conv)]
+
+    @property
+    def _forward_passes_for_parts(self) -> int:
+        pictures = self._annotated
+        return 0 if pictures is None else PASSES_FOR_PARTS * len(self._layers_for_parts) * min(PARTS_OF, len(pictures))
+
+    def _find_parts(self, progress: Progress) -> None:
+        if self._annotated is None:
+            raise UserError("where the parts of these pictures are is unknown.")
+        pictures, found, layers = self._annotated.some(PARTS_OF), {}, self._layers_for_parts
+        for number, layer in enumerate(layers):
+
+            def follow(step: str, done: int, total: int, before: float = number) -> None:
+                half = 0.5 * (step == "overlaps") + 0.5 * done / total
+                progress(round((before + half) * 1000), 1000 * len(layers))
+
+            found[layer] = dissect(self.opened.exact, pictures, layer, progress=follow).best_of_units()
+        CachedJson(self.about, found).save(self.path("parts"))
+
+    def optimise(self, layer: str, unit: int, progress: Progress) -> None:
+        """Make the picture that excites a unit, as `alexnet see visualise` does. Raises as that does."""
+        self._make_folder()
+        made = visualise(self.opened.exact, layer, unit, progress=progress)
+        image = made.images[0].round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0).contiguous().numpy()
+        about = self.about | {"activation": float(made.activations[0]), "steps": len(made.history)}
+        Optimised(about, image).save(self._optimised(layer, unit))
+
+    # ── each pass ────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _evaluate(self, progress: Progress) -> None:
         run, store, split = self.opened.run, self.prepared.store, self.prepared.split

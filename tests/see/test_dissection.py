@@ -116,6 +116,6 @@ def test_what_is_refused(run: Run, pictures: AnnotatedPictures) -> None:
         dissect(run, pictures, "fc6")
     with pytest.raises(UserError, match="has no layer 'conv9'"):
         dissect(run, pictures, "conv9")
-    bare = AnnotatedPictures(pictures.files[:1], lambda number: replace(pictures[number], masks={}, boxes={}))
+    bare = replace(pictures.some(1), read=lambda number: replace(pictures[number], masks={}, boxes={}))
     with pytest.raises(UserError, match="none of the 1 picture has a part"):
         dissect(run, bare, "conv2")

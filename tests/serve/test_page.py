@@ -39,11 +39,8 @@ def test_home_draws_the_network_and_a_layer_is_entered_by_a_click(visit: Callabl
 def test_units_by_address_with_the_slider_and_the_keys(visit: Callable[..., Visit], tmp_path: Path) -> None:
     here = visit()
     page = here.open("layer/conv2/unit/3")
-    if page.get_by_role("button", name="Analyse the pictures").count():
-        page.get_by_role("button", name="Analyse the pictures").click()
+    page.locator(".preparation:not([aria-busy])").wait_for(state="attached")  # it begins by itself
     page.locator(".patches li").nth(8).wait_for()
-    if page.get_by_role("button", name="Analyse the snapshots").count():
-        page.get_by_role("button", name="Analyse the snapshots").click()
     slider = page.get_by_role("slider", name="Epoch")
     slider.wait_for()
     assert "epoch 3" in page.locator("output").inner_text()

@@ -6,8 +6,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from explored import Place, Site
-from test_page import Visit, browser, launch, visit  # noqa: F401 - fixtures
+from explored import Place, Site, Visit
 
 from alexnet.look import Look, Run
 from alexnet.see.attribution import ATTRIBUTIONS
@@ -58,7 +57,7 @@ def test_every_method_of_attribution_is_that_of_see(site: Site, picture: bytes, 
         assert shown[inside] == pytest.approx(wanted[inside], abs=map_ss["full"] / 200)
 
 
-def test_why_is_asked_in_a_browser(visit: Callable[..., Visit]) -> None:  # noqa: F811
+def test_why_is_asked_in_a_browser(visit: Callable[..., Visit]) -> None:
     page = visit().open("why?picture=val.7")
     box = partial(page.get_by_role, "checkbox")
     page.locator(".attribution canvas").nth(2).wait_for()

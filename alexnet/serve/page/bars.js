@@ -38,29 +38,32 @@ export function histogram({ edges, counts, xName, yName }) {
 }
 
 /**
- * A thin bar for each value, those of `marked` stronger.
+ * A thin bar for each value, up where it is positive and down where it is negative; those of `marked` stronger.
  * @param {number[]} values
  * @param {number[]} marked
  * @param {number} columns of the network, a colour for each
  * @param {string} label
  */
 export function spectrum(values, marked, columns, label) {
-  const most = Math.max(...values, 1e-9);
+  const most = Math.max(...values.map(Math.abs), 1e-9);
   const wide = 640 / values.length;
+  const chosen = new Set(marked);
   const bar = (/** @type {number} */ value, /** @type {number} */ n) => {
-    const kind = `c${Math.floor((n * columns) / values.length)}${marked.includes(n) ? " strong" : ""}`;
-    const height = (54 * value) / most;
-    return s("rect", { class: kind, x: n * wide, width: Math.max(0.6, wide * 0.86), y: 56 - height, height });
+    const kind = `c${Math.floor((n * columns) / values.length)}${chosen.has(n) ? " strong" : ""}`;
+    const height = (39 * Math.abs(value)) / most;
+    const size = { width: Math.max(0.6, wide * 0.86), height };
+    return s("rect", { class: kind, x: n * wide, y: value < 0 ? 40 : 40 - height, ...size });
   };
   return s(
     "svg",
     {
-      viewBox: "0 0 640 56",
+      viewBox: "0 0 640 80",
       preserveAspectRatio: "none",
       class: "spectrum",
       role: "img",
       "aria-label": label,
     },
+    s("line", { x1: 0, x2: 640, y1: 40, y2: 40 }),
     values.map(bar),
   );
 }

@@ -3,18 +3,15 @@
 import { address } from "./api.js";
 import { h } from "./dom.js";
 import { figure, unitCommand } from "./figure.js";
-import { reload } from "./navigate.js";
-import { passButton } from "./progress.js";
-import { short, whole } from "./text.js";
+import { short } from "./text.js";
 
 /**
  * @param {Run} run
  * @param {Store} store
  * @param {UnitPage} unit
  * @param {string} api
- * @param {AbortSignal} signal
  */
-export function evolution(run, store, unit, api, signal) {
+export function evolution(run, store, unit, api) {
   if (unit.snapshots.length < 2) return null;
   const about = {
     title: "How it formed",
@@ -25,19 +22,18 @@ export function evolution(run, store, unit, api, signal) {
   };
   if (unit.evolution?.length) {
     const saves = { png: `${api}/evolution.png`, json: () => unit.evolution };
-    return figure(slider(run, unit.evolution, api), { ...about, ...saves });
+    return figure(slider(run, unit.evolution, api, unit.rectified), { ...about, ...saves });
   }
-  const count = whole(store.splits[store.split] * unit.snapshots.length);
-  const words =
-    `Not analysed yet. One pass over the pictures for each of ${unit.snapshots.length} snapshots ` +
-    `(${count} forward passes) shows it for every unit; the result is kept.`;
-  /** @type {[string, string][]} */
-  const passes = [["Snapshots", "api/sides/own/passes/evolution"]];
-  return figure(passButton("Analyse the snapshots", words, passes, signal, reload), about);
+  return null; // `preparation` offers to make it
 }
 
-/** @param {Run} run @param {NonNullable<UnitPage["evolution"]>} found @param {string} api */
-function slider(run, found, api) {
+/**
+ * @param {Run} run
+ * @param {NonNullable<UnitPage["evolution"]>} found
+ * @param {string} api
+ * @param {boolean} rectified whether the unit is silent at 0 and below
+ */
+function slider(run, found, api, rectified) {
   const last = found.length - 1;
   const words = h("output", {});
   const image = (/** @type {string} */ alt) => h("img", { width: 192, height: 192, alt });
@@ -56,7 +52,13 @@ function slider(run, found, api) {
     const one = found[place];
     projection.src = address(`${api}/evolution/${place}/projection.png?v=${run.version}`);
     patch.src = address(`${api}/evolution/${place}/patch.png?v=${run.version}`);
-    words.textContent = `epoch ${one.epoch}: ${one.class}, ${short(one.value)}`;
+    const silent = rectified && one.value <= 0;
+    const value = silent
+      ? `silent; nearest to active on ${one.class}, ${short(one.value)}`
+      : `${one.class}, ${short(one.value)}`;
+    words.textContent = `epoch ${one.epoch}: ${value}`;
+    patch.classList.toggle("silent", silent);
+    projection.classList.toggle("silent", silent);
     range.setAttribute("aria-valuetext", words.textContent);
   }
   move();

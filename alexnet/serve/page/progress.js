@@ -6,7 +6,7 @@ import { fault } from "./figure.js";
 import { duration, whole } from "./text.js";
 
 /** A line that shows the progress of a computation. @param {string} what */
-function progressLine(what) {
+export function progressLine(what) {
   const words = h("span", {}, `${what} …`);
   const bar = h("progress", { max: "1", "aria-label": what });
   const element = h("p", { class: "progress" }, bar, words);

@@ -27,8 +27,9 @@ export const whole = (number) => number.toLocaleString("en-GB");
 export function short(number) {
   const size = Math.abs(number);
   if (number === 0) return "0";
-  if (size >= 1e5 || size < 0.01) return number.toExponential(1);
-  return size >= 1000 ? whole(Math.round(number)) : number.toPrecision(3);
+  const sign = number < 0 ? "−" : "";
+  if (size >= 1e5 || size < 0.01) return sign + size.toExponential(1);
+  return sign + (size >= 1000 ? whole(Math.round(size)) : size.toPrecision(3));
 }
 
 /** Seconds: 45 s, 3 min 20 s, 2 h 5 min. @param {number} seconds */

@@ -122,6 +122,7 @@ interface LayerPage extends Layer {
   pictures: number | null;
   strongest: number[] | null;
   dead: number[] | null;
+  rectified: boolean;
   active: number[] | null;
   classes: string[] | null;
 }
@@ -135,8 +136,13 @@ interface Ranked {
 
 interface Connections {
   layer: string;
-  strengths: number[];
-  strongest: number[];
+  /** Whether each is one weight, not the sum of a filter's. */
+  single: boolean;
+  sums: number[];
+  for: number[];
+  against: number[];
+  /** Of the last layer's classes. */
+  names: string[] | null;
 }
 
 interface UnitPage {
@@ -144,12 +150,18 @@ interface UnitPage {
   unit: number;
   column: number;
   class: string | null;
+  /** Whether a ReLU follows, so that 0 and below is silence. */
+  rectified: boolean;
   filters: boolean;
   inputs: Connections | null;
   outputs: Connections | null;
   strongest: Ranked[] | null;
+  negative: Ranked[] | null;
   histogram: { edges: number[]; counts: number[]; active: number; pictures: number } | null;
   evolution: ({ epoch: number } & Ranked)[] | null;
+  part: { part: string; iou: number; random: number; pictures: number; least_iou: number } | null;
+  /** The activation of the picture that was made for it. */
+  optimised: number | null;
   snapshots: number[];
 }
 

@@ -6,9 +6,12 @@ from fastapi import Query, Request, Response
 
 from alexnet.drawing import png_of
 from alexnet.errors import UserError
+from alexnet.nets.network import Network
 from alexnet.nets.table import Conv
 from alexnet.see.diagnosis import diagnose
 from alexnet.see.figures import filters_figure, filters_of
+from alexnet.see.top import Top
+from alexnet.see.units import is_rectified
 from alexnet.serve.pages.routes import LONGEST_NAME, PNG, OfNetwork, Routes, TheExplorer
 from alexnet.serve.responses import respond
 
@@ -27,10 +30,15 @@ def compared(context: OfNetwork) -> dict[str, Any]:
         "network": table.name,
         "columns": table.columns,
         "filters": diagnose(opened.network).as_json() if isinstance(table.rows[0], Conv) else None,
-        "dead": {layer: len(best.dead) for layer, best in top.layers.items()} if top else None,
+        "dead": dead_units(opened.network, top) if top else None,
         "maps": {layer: len(best.values) for layer, best in top.layers.items()} if top else None,
         "evaluation": cache.evaluation if cache else None,
     }
+
+
+def dead_units(network: Network, top: Top) -> dict[str, int]:
+    """How many units of each layer are dead; only a unit whose layer a ReLU reads can be."""
+    return {layer: len(best.dead) for layer, best in top.layers.items() if is_rectified(network, layer)}
 
 
 @routes.get("/filters.png")

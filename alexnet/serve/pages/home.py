@@ -28,6 +28,8 @@ from alexnet.serve.run_cache import Pass
 routes = Routes(tags=["runs"])
 QUIET_EPOCHS, QUIET_SECONDS = 3, 900.0
 """A run without a sign of life for the time of so many epochs, and at least so long, counts as stopped."""
+AT_ONCE = 180.0
+"""Seconds that preparing everything may take to begin unasked."""
 WATCH_EVERY, HEARTBEAT = 1.0, 15  # seconds, and so many of them
 
 
@@ -179,5 +181,14 @@ def _last_sign(run: Path) -> float:
 def run_pass(context: OfNetwork, what: Pass, split: str = "") -> dict[str, bool]:
     """Run the network on all prepared pictures of a split and cache the result, unless it is cached already.
     Server-sent events."""
-    context.cache_of(split).compute(what, context.progress)
+    context.cache_of(split).compute(what, context.progress, context.send)
     return {"made": True}
+
+
+@routes.page("/preparation")
+def preparation(context: OfNetwork) -> dict[str, Any]:
+    """Which passes of "everything" are still to be made, how long that takes at the speed measured here, and whether
+    that is short enough for pages to begin by themselves."""
+    missing = context.cache.missing if context.cache else {}
+    seconds = context.cache.seconds_per_pass * sum(missing.values()) if context.cache and missing else 0.0
+    return {"missing": list(missing), "seconds": seconds, "automatic": 0 < seconds <= AT_ONCE}

@@ -13,7 +13,7 @@ from alexnet.see.diagnosis import diagnose
 from alexnet.see.display import cut, tile
 from alexnet.see.forward_pass import centre_views
 from alexnet.see.top import NONE
-from alexnet.see.units import box_of, frame_of, unit_at
+from alexnet.see.units import box_of, frame_of, is_rectified, unit_at
 from alexnet.serve.open_networks import Absent, OpenNetwork
 from alexnet.serve.pages.routes import PNG, LayerName, Number, OfNetwork, Routes
 
@@ -69,7 +69,8 @@ def layer_page(context: OfNetwork, layer: LayerName) -> dict[str, Any]:
         "known": best is not None,
         "pictures": top.about["pictures"] if top else None,
         "strongest": best.values[:, 0].tolist() if best else None,
-        "dead": best.dead.tolist() if best else None,
+        "dead": (best.dead.tolist() if is_rectified(opened.network, layer) else []) if best else None,
+        "rectified": is_rectified(opened.network, layer),
         "active": spread.active(layer).tolist() if spread else None,
         "classes": list(opened.run.class_names) if found is opened.network.layers[-1] else None,
     }
@@ -86,7 +87,7 @@ def unit_tile(context: OfNetwork, layer: LayerName, unit: Number) -> bytes:
     if cache is None or top is None:
         raise Absent(NOT_ANALYSED)
     picture, position = int(top[layer].pictures[unit, 0]), int(top[layer].positions[unit, 0])
-    if picture == NONE or top[layer].values[unit, 0] <= 0:
+    if picture == NONE or (is_rectified(network, layer) and top[layer].values[unit, 0] <= 0):
         raise Absent("no picture activates this unit")
     where = unit_at(network, layer, unit, position)
     view = centre_views(cache.split.read(np.array([picture])), opened.run.inputs.size)[0]

@@ -129,7 +129,7 @@ def intervention(
     }
 
 
-@routes.computation(PICTURE + "/attribution/{method}", long=True)
+@routes.computation(PICTURE + "/attribution/{method}")
 def attribution(context: OfPicture, method: AttributionMethod, target: ClassNumber = None) -> bytes:
     """Which pixels a class's logit rests on, by one method. Server-sent events."""
 
