@@ -120,7 +120,7 @@ def test_a_number_is_followed_with_buttons_and_keys_and_changed(visit: Callable[
     page.locator(".effect .bars li").first.wait_for()
     assert page.locator(".effect tbody tr").first.locator("td").all_inner_texts() == cells
     page.get_by_role("button", name="Set this map's kernel to 0").click()
-    assert page.locator(".sum strong").inner_text() == "0"
+    assert page.locator(".adds-up strong").inner_text() == "0"
     page.get_by_role("button", name="Undo all changes").click()
     assert page.locator(".value-now strong").inner_text() == before
     page.locator(".trail button", has_text="fc8").click()

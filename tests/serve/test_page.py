@@ -10,7 +10,7 @@ from explored import Visit
 from PIL import Image
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install '.[test]'")
-PAGES = ("", "layer/conv2", "layer/conv2/unit/3", "picture", "compare", "training")
+PAGES = ("", "layer/conv2", "layer/conv2/unit/3", "picture", "follow?picture=val.12&step=conv2", "compare", "training")
 
 
 def test_home_draws_the_network_and_a_layer_is_entered_by_a_click(visit: Callable[..., Visit]) -> None:

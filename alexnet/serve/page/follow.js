@@ -85,7 +85,7 @@ class Followed {
     this.chosen = null;
     this.waiting = 0;
     this.trail = h("ol", { class: "trail" });
-    this.stage = h("section", { class: "stage", "aria-live": "off" });
+    this.stage = h("section", { class: "follow-step", "aria-live": "off" });
     this.effect = h("section", { class: "effect" });
     this.editor = h("div", { class: "editor" });
     this.said = h("output", { "aria-live": "polite" });

@@ -212,13 +212,13 @@ function grids(view, block, picture) {
     "div",
     { class: "grids" },
     all[0].element,
-    h("span", { class: "sign" }, "×"),
+    h("span", { class: "operator" }, "×"),
     all[1].element,
-    h("span", { class: "sign" }, "="),
+    h("span", { class: "operator" }, "="),
     all[2].element,
     h(
       "p",
-      { class: "sum" },
+      { class: "adds-up" },
       "These products add up to ",
       h("strong", {}, signedFigures(sumOf(view, block.place))),
       ". ",
@@ -272,7 +272,7 @@ function signedBars(view) {
 function twoSided(value, most) {
   const bar = h("i", { class: value < 0 ? "less" : "more" });
   bar.style.width = `${(50 * Math.abs(value)) / most}%`;
-  return h("span", { class: "axis", "aria-hidden": "true" }, bar);
+  return h("span", { class: "two-sided", "aria-hidden": "true" }, bar);
 }
 
 /** The sum and the bias. @param {View} view @param {string} of */

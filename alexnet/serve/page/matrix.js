@@ -63,7 +63,7 @@ export function matrix({ title, values, kind, most, winner, edited = [], onchoos
   const rows = values.map((line, row) =>
     h(
       "div",
-      { class: "line" },
+      { class: "cells" },
       line.map((value, column) => cell(value, row, column)),
     ),
   );
@@ -96,7 +96,7 @@ export function matrix({ title, values, kind, most, winner, edited = [], onchoos
     if (!step || !(event.target instanceof HTMLElement)) return;
     event.stopPropagation(); // on the page the arrows lead to the next step
     event.preventDefault();
-    const line = event.target.closest(".line");
+    const line = event.target.closest(".cells");
     let row = rows.indexOf(/** @type {HTMLDivElement} */ (line)) + step[0];
     let column = [...(line?.children ?? [])].indexOf(event.target) + step[1];
     while (at(row, column)?.classList.contains("beyond")) [row, column] = [row + step[0], column + step[1]];
