@@ -306,7 +306,9 @@ class RunCache:
 
     # ── computing it ─────────────────────────────────────────────────────────────────────────────────────────────
 
-    def compute(self, what: Pass, progress: Progress, made: Callable[[Pass], None] = lambda _: None) -> None:
+    def compute(
+        self, what: Pass, progress: Callable[..., None], made: Callable[[Pass], None] = lambda _: None
+    ) -> None:
         """Compute what is not cached; of everything, each pass is reported when it is `made`. Raises UserError if the
         pictures don't fit the network, or if it can't be written."""
         self.prepared.check(self.opened)
@@ -321,7 +323,7 @@ class RunCache:
                 self._find_parts(progress)
             case "spread" if self.spread is None:
                 measure_activations(*pictures, about=self.about, progress=progress).save(self.path(what))
-            case "evaluation" if self.evaluation is None:
+            case "evaluation" if self.evaluations is None:
                 self._evaluate(progress)
             case "evolution":
                 self._compute_evolution(progress)
@@ -439,7 +441,7 @@ class RunCache:
         }
         CachedJson(self._about_answers, found).save(self.path("nearest"))
 
-    def _find_suspects(self, progress: Progress) -> None:
+    def _find_suspects(self, progress: Callable[..., None]) -> None:
         run, store = self.opened.run, self.prepared.store
         refuse_unfit(run, store)
         report = named(progress)
@@ -449,14 +451,14 @@ class RunCache:
         found = [to_json(one) | {"apply": one.apply} for one in find_suspects(run, store, checked, report)]
         CachedJson(self.about | {"split": ""}, found).save(self.path("suspects"))
 
-    def _lay_out(self, method: Any, progress: Progress) -> None:
+    def _lay_out(self, method: Any, progress: Callable[..., None]) -> None:
         found = picture_map(
             self.opened.run,
             self.prepared.store,
             self.prepared.split,
             method=method,
             progress=named(progress),
-            layout=lambda *given: beside(lambda: laid_out(*given), lambda: progress(0, 1)),
+            layout=lambda *given: beside(lambda: laid_out(*given), lambda: progress(0, 1, "layout")),
         )
         CachedJson(self.about, found.as_json()).save(self.path(f"map-{method}"))
 
@@ -483,9 +485,9 @@ class RunCache:
         build(self.opened.exact, self.prepared.store, path, options, lambda _, done, total: progress(done, total))
 
 
-def named(progress: Progress) -> StepProgress:
-    """Progress of steps that have names, which are dropped."""
-    return lambda _, done, total: progress(done, total)
+def named(progress: Callable[..., None]) -> StepProgress:
+    """Progress of steps that have names."""
+    return lambda step, done, total: progress(done, total, step)
 
 
 def beside(work: Callable[[], Found], meanwhile: Callable[[], None]) -> Found:

@@ -79,10 +79,11 @@ class Task:
         for listener in tuple(self.listeners):  # a listener may leave while it is called
             listener(kind, value)
 
-    def progress(self, done: int, total: int) -> None:
+    def progress(self, done: int, total: int, step: str = "") -> None:
+        """Of the whole, or of one of several steps that take unlike times."""
         self.pause()
-        left = (time.monotonic() - self.began) * (total - done) / done if done else None
-        self.notify("progress", {"done": done, "total": total, "seconds_left": left})
+        left = (time.monotonic() - self.began) * (total - done) / done if done and not step else None
+        self.notify("progress", {"done": done, "total": total, "seconds_left": left} | ({"step": step} if step else {}))
 
     def part(self, value: Any) -> None:
         """A first result, before the whole."""

@@ -4,7 +4,7 @@ import { h, table } from "./dom.js";
 import { command, figure } from "./figure.js";
 import { reload } from "./navigate.js";
 import { passButton } from "./progress.js";
-import { percent } from "./text.js";
+import { outOf } from "./text.js";
 
 /**
  * The errors if all were measured; else a button that has it done.
@@ -45,36 +45,25 @@ function measure(store, pages, signal) {
 /** @param {{ name: string, evaluation: Evaluation }[]} measured */
 function errorTable(measured) {
   const evaluations = measured.map((one) => one.evaluation);
-  /** @param {Evaluation["results"]|undefined} results */
-  const tenViews = (results) => results?.find((one) => one.views === 10)?.top1_error ?? null;
-  /** @param {string} id */
-  const errors = (id) =>
-    evaluations.map(({ per_class }) => {
-      const one = per_class.find((one) => one.id === id);
-      return one?.pictures ? one.top1_errors / one.pictures : null;
-    });
+  const tenViews = (/** @type {Counts[]|undefined} */ results) =>
+    results?.find((one) => one.views === 10) ?? null;
   const unseen = evaluations.map((one) => tenViews(one.trained_on?.results_on_the_others));
-  /** @type {[string, (number|null)[]][]} */
-  const rows = [
-    ["all", evaluations.map((one) => tenViews(one.results))],
-    ...(unseen.some((share) => share !== null)
-      ? [/** @type {[string, (number|null)[]]} */ (["all not trained on", unseen])]
-      : []),
-    ...evaluations[0].per_class.map(
-      (one) => /** @type {[string, (number|null)[]]} */ ([one.class, errors(one.id)]),
-    ),
-  ];
-  const names = measured.map((one) => one.name);
-  return table(
-    ["class", ...names],
-    rows.map(([name, shares]) => [name, ...shares.map((share) => (share === null ? "–" : meter(share)))]),
-    "accuracy",
-  );
+  /** @type {[string, (Counts|null|undefined)[]][]} */
+  const rows = [["all", evaluations.map((one) => tenViews(one.results))]];
+  if (unseen.some(Boolean)) rows.push(["all not trained on", unseen]);
+  for (const { id, class: name } of evaluations[0].per_class) {
+    rows.push([name, evaluations.map(({ per_class }) => per_class.find((one) => one.id === id))]);
+  }
+  const cells = rows.map(([name, found]) => [
+    name,
+    ...found.map((one) => (one?.pictures ? meter(one) : "–")),
+  ]);
+  return table(["class", ...measured.map((one) => one.name)], cells, "accuracy");
 }
 
-/** A share as a bar. @param {number} share */
-function meter(share) {
+/** Errors as a bar and in numbers. @param {Counts} counts */
+function meter({ top1_errors: wrong, pictures }) {
   const bar = h("i", { class: "meter", "aria-hidden": "true" });
-  bar.style.setProperty("--share", `${100 * share}%`);
-  return [bar, h("span", { class: "share" }, percent(share))];
+  bar.style.setProperty("--share", `${(100 * wrong) / pictures}%`);
+  return [bar, h("span", { class: "share" }, outOf(wrong, pictures))];
 }

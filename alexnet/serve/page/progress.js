@@ -14,10 +14,12 @@ export function progressLine(what) {
   const listeners = {
     place: ({ before }) =>
       (words.textContent = before ? `${what}: ${whole(before)} before you` : `${what} …`),
-    progress: ({ done, total, seconds_left }) => {
-      bar.value = done / total;
+    progress: ({ done, total, seconds_left, step }) => {
+      if (done || total > 1) bar.value = done / total;
+      else bar.removeAttribute("value"); // nobody knows how much is done
       const left = seconds_left ? `, ${duration(seconds_left)} left` : "";
-      words.textContent = `${what}: ${whole(done)} of ${whole(total)}${left}`;
+      const name = step ? `${what}, ${step}` : what;
+      words.textContent = total > 1 ? `${name}: ${whole(done)} of ${whole(total)}${left}` : `${name} …`;
     },
   };
   return { element, listeners };

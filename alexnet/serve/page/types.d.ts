@@ -24,9 +24,17 @@ interface Ways {
   up?: string;
 }
 
+interface Progressed {
+  done: number;
+  total: number;
+  seconds_left: number | null;
+  /** Of a computation in several steps. */
+  step?: string;
+}
+
 interface Listeners {
   place?: (place: { before: number }) => void;
-  progress?: (progress: { done: number; total: number; seconds_left: number | null }) => void;
+  progress?: (progress: Progressed) => void;
   part?: (part: any) => void;
 }
 
@@ -276,17 +284,21 @@ interface Compared {
 
 interface Evaluation {
   per_class: ClassErrors[];
-  results: { views: number; top1_error: number }[];
+  results: Counts[];
   trained_on?: {
     pictures: number;
     of: number;
-    results_on_the_others: { views: number; top1_error: number }[];
+    results_on_the_others: Counts[];
   } | null;
 }
 
-interface ClassErrors {
-  id: string;
-  class: string;
+interface Counts {
+  views?: number;
   pictures: number;
   top1_errors: number;
+}
+
+interface ClassErrors extends Counts {
+  id: string;
+  class: string;
 }

@@ -78,10 +78,10 @@ class NetworkContext:
             raise Absent(f"there are the splits {', '.join(filled_splits(store))}")
         return self.explorer.run_cache(self.opened, split) or self.needed_cache
 
-    def progress(self, done: int, total: int) -> None:
+    def progress(self, done: int, total: int, step: str = "") -> None:
         """Of a computation."""
         if self.task:
-            self.task.progress(done, total)
+            self.task.progress(done, total, step)
 
     def send(self, part: Any) -> None:
         """A first result of a computation, before the whole."""
