@@ -8,7 +8,7 @@ from PIL import Image
 
 from alexnet.cli import main
 from alexnet.data.sources import open_source
-from alexnet.data.sources.corrections import corrected
+from alexnet.data.sources.corrections import CorrectionsFile, Mark, corrected
 from alexnet.data.store.read import Store
 from alexnet.errors import UserError
 
@@ -91,3 +91,52 @@ def test_a_reason_with_semicolons_does_not_hide_that_semicolons_part_the_columns
     file = tmp_path / "corrections.csv"
     file.write_text('file;suggested;apply;why\ncat/1.png;dog;yes;label, confident\ncat/2.png;leave out;yes;"a; b"\n')
     assert corrected(open_source(photos), file).notes[-1].endswith("1 label corrected, 1 picture left out")
+
+
+def test_marks_keep_the_rows_columns_and_dialect_of_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "corrections.csv"
+    table = (
+        "file;suggested;note;apply;why\r\n"
+        "cat/2.png;dog;mine; YES;label, confident\r\n"
+        "cat/1.png;dog;;no;label\r\n"
+        "dog/0.png;leave out;;no;\r\n"
+    )
+    path.write_bytes(table.encode("utf-16"))
+    file = CorrectionsFile(path)
+    assert file.marks() == {"cat/2.png": Mark("wrong", "dog")}
+    file.mark("dog/3.png", "dog", Mark("leave out"))
+    file.mark("cat/1.png", "cat", Mark("right"))
+    file.mark("cat/2.png", "cat", Mark("wrong", "cat; big"))
+    read = path.read_bytes().decode("utf-16")
+    assert read == (
+        "file;suggested;note;apply;why\r\n"
+        'cat/2.png;"cat; big";mine;yes;"label, confident; marked wrong"\r\n'
+        'cat/1.png;dog;;no;"label; marked right"\r\n'
+        "dog/0.png;leave out;;no;\r\n"
+        "dog/3.png;leave out;;yes;marked leave out\r\n"
+    )
+    assert file.marks() == {
+        "cat/2.png": Mark("wrong", "cat; big"),
+        "cat/1.png": Mark("right"),
+        "dog/3.png": Mark("leave out"),
+    }
+    for name in ("dog/3.png", "cat/1.png"):
+        file.mark(name, "", None)
+    assert file.marks().keys() == {"cat/2.png"}
+    assert "dog/3.png" not in path.read_bytes().decode("utf-16")
+    assert "cat/1.png;dog;;no;label\r\n" in path.read_bytes().decode("utf-16")
+
+
+def test_a_file_without_the_columns_of_marks_gets_them_and_means_the_same(photos: Path, tmp_path: Path) -> None:
+    path = tmp_path / "corrections.csv"
+    path.write_text("suggested,file\ndog,cat/0.png\n")
+    before = corrected(open_source(photos), path)
+    CorrectionsFile(path).mark("dog/1.png", "dog", Mark("right"))
+    assert path.read_text() == "suggested,file,apply,why\ndog,cat/0.png,yes,\n,dog/1.png,no,marked right\n"
+    after = corrected(open_source(photos), path)
+    assert [split.labels.tolist() for split in after.splits.values()] == [
+        split.labels.tolist() for split in before.splits.values()
+    ]
+    path.write_text("file,why\n")
+    with pytest.raises(UserError, match="no file of corrections"):
+        CorrectionsFile(path).mark("dog/1.png", "dog", None)

@@ -105,10 +105,11 @@ class CorrectionsFile:
         for row in rows:
             cells = dict(zip(titles, row, strict=False))
             suggested, applied = cells["suggested"].strip(), cells.get("apply", "yes").strip().lower()
-            if MARKED.sub("", why := cells.get("why", "")) != why and why.endswith("right"):
-                found[cells["file"]] = Mark("right")
-            elif suggested and APPLIED.get(applied):
+            marked = MARKED.search(cells.get("why", ""))
+            if suggested and APPLIED.get(applied):
                 found[cells["file"]] = Mark("leave out") if suggested == LEAVE_OUT else Mark("wrong", suggested)
+            elif marked and marked[1] == "right":
+                found[cells["file"]] = Mark("right")
         return found
 
     def mark(self, file: str, label: str, mark: Mark | None) -> None:
@@ -118,8 +119,9 @@ class CorrectionsFile:
             titles, rows, codec, separator, end = self._read()
             for name, usual in (("apply", "yes"), ("why", "")):
                 if name not in titles:
+                    width = len(titles)
+                    rows = [[*row[:width], *[""] * (width - len(row)), usual, *row[width:]] for row in rows]
                     titles.append(name)
-                    rows = [[*row, *[""] * (len(titles) - 1 - len(row)), usual] for row in rows]
             kept = []
             for row in rows:
                 cells = dict(zip(titles, [*row, *[""] * (len(titles) - len(row))], strict=False))
@@ -129,7 +131,8 @@ class CorrectionsFile:
                     row = [*_marked(cells, mark).values(), *row[len(titles) :]]
                 kept.append(row)
             if mark is not None and not any(row[titles.index("file")] == file for row in kept):
-                kept.append(list(_marked(dict.fromkeys(titles, "") | {"file": file, "label": label}, mark).values()))
+                cells = {title: {"file": file, "label": label}.get(title, "") for title in titles}
+                kept.append(list(_marked(cells, mark).values()))
             text = io.StringIO()
             csv.writer(text, delimiter=separator, lineterminator=end).writerows([titles, *kept])
             write_atomically(self.path, text.getvalue().encode(codec))

@@ -181,7 +181,9 @@ function classDialog(classes) {
   }
   search.addEventListener("input", draw);
   search.addEventListener("keydown", (event) => {
-    if (event.key === "Enter") list.querySelector("button")?.click();
+    if (event.key !== "Enter") return;
+    event.preventDefault(); // or the button that gets the focus back is pressed by the same key
+    list.querySelector("button")?.click();
   });
 
   /** @param {Marked} picture @returns {Promise<string|null>} */
