@@ -306,9 +306,7 @@ class RunCache:
 
     # ── computing it ─────────────────────────────────────────────────────────────────────────────────────────────
 
-    def compute(
-        self, what: Pass, progress: Callable[..., None], made: Callable[[Pass], None] = lambda _: None
-    ) -> None:
+    def compute(self, what: Pass, progress: Callable[..., None], made: Callable[[Pass], None] = lambda _: None) -> None:
         """Compute what is not cached; of everything, each pass is reported when it is `made`. Raises UserError if the
         pictures don't fit the network, or if it can't be written."""
         self.prepared.check(self.opened)

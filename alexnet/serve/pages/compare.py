@@ -16,6 +16,8 @@ from alexnet.serve.pages.routes import LONGEST_NAME, PNG, OfNetwork, Routes, The
 from alexnet.serve.responses import respond
 
 routes = Routes(tags=["comparisons"])
+LISTS = ("confused", "wrong")
+"""What the page of errors has, and a comparison does not need."""
 
 
 @routes.page("/compare")
@@ -23,6 +25,7 @@ def compared(context: OfNetwork) -> dict[str, Any]:
     """What a comparison shows of one side."""
     opened, cache = context.opened, context.cache
     table, top = opened.run.folder.table, cache.top if cache else None
+    figures = cache.evaluation if cache else None
     return {
         "side": opened.key,
         "name": opened.name,
@@ -32,7 +35,7 @@ def compared(context: OfNetwork) -> dict[str, Any]:
         "filters": diagnose(opened.network).as_json() if isinstance(table.rows[0], Conv) else None,
         "dead": dead_units(opened.network, top) if top else None,
         "maps": {layer: len(best.values) for layer, best in top.layers.items()} if top else None,
-        "evaluation": cache.evaluation if cache else None,
+        "evaluation": figures if figures is None else {name: figures[name] for name in figures if name not in LISTS},
     }
 
 
