@@ -18,7 +18,7 @@ def main(arguments: list[str]) -> int:
     prettier = "--write" if arguments == ["--fix"] else "--check"
     node, npm = find_node()
     install(node, npm)
-    files = sorted(str(file) for file in PAGE.iterdir() if file.suffix in (".js", ".ts"))
+    files = sorted(str(file) for file in PAGE.rglob("*") if file.suffix in (".js", ".ts"))
     config = ["--log-level", "warn", "--config", str(TOOLS / ".prettierrc.json")]
     formatted = run(node, "prettier/bin/prettier.cjs", *config, prettier, *files)
     typed = run(node, "typescript/bin/tsc", "--project", str(TOOLS))

@@ -20,6 +20,7 @@ class Serve:
     Examples:
         alexnet serve runs/photos
         alexnet serve runs/photos --store photos.store --beside runs/other
+        alexnet serve runs/photos --export site
     """
 
     run_folder: RunArgument
@@ -40,6 +41,10 @@ class Serve:
     teach: Annotated[Path | None, option("FOLDER", default="off")] = None
     """Let people collect classes of their own in the browser and train on them from the run. Pictures and runs stay in
     this folder, which is made if it is not there."""
+    export: Annotated[Path | None, option("FOLDER", default="none")] = None
+    """Serve nothing; write a copy of the explorer into this folder, which opens without Python, from a disk or a web
+    host. A network of the demo's size runs in it, on pictures, sketches and the camera. A copy that is there already is
+    replaced."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,179 @@
+/**
+ * What stands for ../api.js in a static copy: answers come from the files of the copy, or, for a picture that somebody
+ * brings, from the network in the browser.
+ *
+ * A file of the copy holds the answers of a scope ("pictures/val.12"). Images in it are data: addresses. One whose
+ * file has not come yet gets a stand-in that is replaced in the document as soon as it has.
+ */
+
+import { Brought } from "./brought.js";
+import { mendLink } from "./place.js";
+import { Refused } from "./refused.js";
+
+export { Refused };
+
+/**
+ * @typedef {object} Site what the exporter wrote
+ * @property {[pattern: string, scope: string][]} rules the first that matches an address gives its scope
+ * @property {Record<string, string>} defaults of parameters
+ * @property {Record<string, string>} files by scope
+ * @property {{ file: string, bytes: number } | null} network
+ * @property {string} why the network can't run here
+ * @property {string} command that starts the explorer itself
+ */
+
+/** @type {Site} */
+const site = /** @type {any} */ (window).alexnetSite;
+/** @type {Record<string, Record<string, any>>} filled by the files of the copy */
+const scopes = {};
+Object.assign(window, { alexnetScopes: scopes });
+const rules = site.rules.map(([pattern, scope]) => /** @type {const} */ ([new RegExp(pattern), scope]));
+const STAND_IN = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg'/%3E#";
+const ABSENT =
+  "data:image/svg+xml," +
+  encodeURIComponent(
+    "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 96 96' width='96' height='96'>" +
+      "<rect width='96' height='96' fill='#888' fill-opacity='.2'/></svg>",
+  );
+
+const brought = new Brought(site, scriptOf);
+
+/** @param {string} path */
+function notHere(path) {
+  const what = /\/units\/\d+$/.test(path) ? "This unit" : "This";
+  return new Refused(`${what} is not in this copy; the explorer itself has it: ${site.command}`);
+}
+
+// ── files ───────────────────────────────────────────────────────────────────────────────────────
+
+/** An address as the exporter wrote it: without a version and defaults, parameters in order. @param {string} path */
+function canonical(path) {
+  const url = new URL(path, "http://copy/");
+  const given = [...url.searchParams].filter(
+    ([name, value]) => name !== "v" && site.defaults[name] !== value,
+  );
+  const query = new URLSearchParams(given.sort()).toString();
+  return decodeURIComponent(url.pathname.slice(1)) + (query && `?${query}`);
+}
+
+/** @param {string} key an address in its canonical form */
+function scopeOf(key) {
+  for (const [pattern, scope] of rules) {
+    const found = pattern.exec(key.split("?")[0]);
+    if (found) return scope.replace("$1", found[1]);
+  }
+  return "";
+}
+
+/** @type {Map<string, Promise<void>>} */
+const coming = new Map();
+
+/** Load a script of the copy, once. @param {string} file @returns {Promise<void>} */
+function scriptOf(file) {
+  const known = coming.get(file);
+  if (known) return known;
+  const loading = /** @type {Promise<void>} */ (
+    new Promise((resolve, reject) => {
+      const script = document.createElement("script");
+      script.src = new URL(file, document.baseURI).href;
+      script.onload = () => resolve();
+      script.onerror = () => reject(new Refused(`${file} can't be read: was the copy moved or cut short?`));
+      document.head.append(script);
+    })
+  );
+  coming.set(file, loading);
+  return loading;
+}
+
+/** What is known at an address; undefined if that is nothing. @param {string} key @param {string} [method] */
+async function found(key, method = "") {
+  const scope = scopeOf(key);
+  if (site.files[scope] && !scopes[scope]) await scriptOf(site.files[scope]);
+  return scopes[scope]?.[method + key];
+}
+
+// ── what ../api.js exports ──────────────────────────────────────────────────────────────────────
+
+/** An address that the browser can show. @param {string} path */
+export function address(path) {
+  const key = canonical(path);
+  const image = brought.image(key);
+  if (image) return image;
+  const scope = scopeOf(key);
+  if (!site.files[scope]) return ABSENT;
+  return scopes[scope] ? shown(scopes[scope][key]) : STAND_IN + encodeURIComponent(key);
+}
+
+/** An answer as an address: images are, numbers become one. @param {any} answer */
+function shown(answer) {
+  if (answer === undefined || typeof answer === "string") return answer ?? ABSENT;
+  return `data:application/json,${encodeURIComponent(JSON.stringify(answer))}`;
+}
+
+/** @param {string} path @param {AbortSignal} [signal] @returns {Promise<any>} */
+export async function get(path, signal) {
+  const key = canonical(path);
+  const answer = (await brought.get(key)) ?? (await found(key));
+  signal?.throwIfAborted();
+  if (answer === undefined) throw notHere(key);
+  return structuredClone(answer);
+}
+
+/** @param {string} path @param {BodyInit|null} [body] @param {AbortSignal} [signal] @returns {Promise<any>} */
+export async function post(path, body = null, signal) {
+  const answer = await brought.post(canonical(path), body);
+  signal?.throwIfAborted();
+  if (answer === undefined) throw notHere(path);
+  return answer;
+}
+
+/** @param {string} path @param {Listeners} listeners @param {AbortSignal} signal @returns {Promise<any>} */
+export async function compute(path, listeners, signal) {
+  const key = canonical(path);
+  const own = await brought.compute(key, listeners);
+  signal.throwIfAborted();
+  if (own) return own;
+  const answer = await found(key, "POST ");
+  signal.throwIfAborted();
+  if (!answer) throw notHere(key);
+  for (const part of answer.parts) listeners.part?.(structuredClone(part));
+  return structuredClone(answer.done);
+}
+
+/** Nothing changes in a copy. */
+export function follow() {}
+export function followWeights() {}
+
+// ── the document ────────────────────────────────────────────────────────────────────────────────
+
+/** @param {Element} element */
+function mend(element) {
+  if (element.matches("a[href]")) mendLink(element);
+  for (const name of ["src", "href"]) {
+    const written = element.getAttribute(name);
+    if (written?.startsWith(STAND_IN)) complete(element, name, written);
+    else if (written === ABSENT && element.matches("a")) element.setAttribute("hidden", "");
+  }
+  const saved = element.getAttribute("download");
+  if (saved?.endsWith(".png") && element.getAttribute("href")?.startsWith("data:image/webp"))
+    element.setAttribute("download", saved.replace(/png$/, "webp"));
+}
+
+/** Put the image in the place of its stand-in. @param {Element} element @param {string} name @param {string} standIn */
+async function complete(element, name, standIn) {
+  const image = await found(decodeURIComponent(standIn.slice(STAND_IN.length))).catch(() => undefined);
+  if (element.getAttribute(name) === standIn) element.setAttribute(name, shown(image));
+}
+
+const watched = "[src], [href]";
+new MutationObserver((changes) => {
+  for (const { type, target, addedNodes } of changes) {
+    const changed = type === "attributes" ? [target] : [...addedNodes];
+    for (const node of changed) {
+      if (!(node instanceof Element)) continue;
+      if (node.matches(watched)) mend(node);
+      if (type === "childList") node.querySelectorAll(watched).forEach(mend);
+    }
+  }
+}).observe(document, { subtree: true, childList: true, attributes: true, attributeFilter: ["src", "href"] });
+document.querySelectorAll(watched).forEach(mend);

@@ -1,0 +1,484 @@
+/**
+ * A trained network in plain JavaScript: every row's output of one picture, as the Python network computes it.
+ *
+ * Maps are a Float32Array, map after map, row after row. Sums run in double precision.
+ */
+
+/**
+ * @typedef {object} Row of the network's table, with what `trace` knows of it
+ * @property {string} row Conv, Local, Dense, Pool, Norm, SpatialNorm, BatchNorm, Activation or Dropout
+ * @property {string} name
+ * @property {number[]} entering maps and side
+ * @property {number[]} leaving
+ * @property {number} [kernel]
+ * @property {number} [stride]
+ * @property {number} [before] zeros at the near edges; the far ones follow from the sides
+ * @property {number[][]} [reads] the columns below that each column reads
+ * @property {number} [below] columns below
+ * @property {string} [kind] of a pool or a non-linearity
+ * @property {number} [k]
+ * @property {number} [alpha] the factor on the plain sum of squares
+ * @property {number} [beta]
+ * @property {number} [size]
+ * @property {number} [blocks] of maps, across which no window reaches
+ * @property {number} [factor] of dropout when the network is used
+ *
+ * @typedef {object} Model
+ * @property {Row[]} rows
+ * @property {number} input side of the view that the network takes
+ * @property {number} side of the record that it is cut from
+ * @property {string} resample
+ * @property {boolean} exif
+ * @property {number} temperature
+ * @property {number} columns
+ * @property {string[]} classes
+ * @property {{ name: string, length: number, type: "half"|"float" }[]} tensors in the order of their values
+ *
+ * @typedef {Record<string, Float32Array>} Tensors
+ * @typedef {(x: Float32Array) => Float32Array} Step
+ */
+
+const EMPTY = 1e-24; // a denominator below this counts as zero, as in alexnet.kernels
+const LANES = 4; // maps and positions that are multiplied together
+
+export class Network {
+  /** @param {Model} model @param {ArrayBuffer} bytes the values of its tensors */
+  constructor(model, bytes) {
+    const tensors = unpacked(model.tensors, bytes);
+    this.model = model;
+    this.mean = tensors.mean;
+    /** @type {[string, Step][]} */
+    this.steps = model.rows.map((row) => [row.name, STEPS[row.row](row, tensors)]);
+  }
+
+  /**
+   * Every row's output.
+   * @param {Float32Array} input RGB minus the mean, colour after colour
+   * @returns {Map<string, Float32Array>}
+   */
+  activations(input) {
+    const found = new Map();
+    let x = input;
+    for (const [name, step] of this.steps) {
+      x = step(x);
+      found.set(name, x);
+    }
+    return found;
+  }
+
+  /** The softmax of the last row at the network's temperature. @param {Float32Array} logits */
+  probabilities(logits) {
+    const most = Math.max(...logits);
+    const powers = Array.from(logits, (value) => Math.exp((value - most) / this.model.temperature));
+    const total = powers.reduce((sum, power) => sum + power, 0);
+    return powers.map((power) => power / total);
+  }
+
+  /**
+   * A view of a record as the network takes it, minus the mean.
+   * @param {Uint8Array} record RGB, pixel after pixel
+   * @param {{ top?: number, left?: number, mirrored?: boolean }} [view] the centre by default
+   */
+  view(record, { top, left, mirrored = false } = {}) {
+    const { side, input } = this.model;
+    const middle = (side - input) >> 1;
+    const [first, start] = [top ?? middle, left ?? middle];
+    const aligned = this.mean.length === 3 * side * side; // else it is that of the centre
+    const seen = new Float32Array(3 * input * input);
+    for (let colour = 0, n = 0; colour < 3; colour++) {
+      for (let y = 0; y < input; y++) {
+        for (let x = 0; x < input; x++, n++) {
+          const from = (first + y) * side + start + (mirrored ? input - 1 - x : x);
+          const mean = aligned
+            ? this.mean[colour * side * side + from]
+            : this.mean[colour * input * input + y * input + x];
+          seen[n] = record[from * 3 + colour] - mean;
+        }
+      }
+    }
+    return seen;
+  }
+}
+
+/** @param {Model["tensors"]} tensors @param {ArrayBuffer} bytes @returns {Tensors} */
+function unpacked(tensors, bytes) {
+  /** @type {Tensors} */
+  const found = {};
+  const table = tensors.some(({ type }) => type === "half") && halves();
+  let at = 0;
+  for (const { name, length, type } of tensors) {
+    const wide = type === "half" ? 2 : 4;
+    const own = bytes.slice(at, at + wide * length); // copied, so that every tensor is aligned
+    if (table) found[name] = type === "half" ? table(new Uint16Array(own)) : new Float32Array(own);
+    else found[name] = new Float32Array(own);
+    at += wide * length;
+  }
+  return found;
+}
+
+/** From half precision to single: a table of all 65,536 values. */
+function halves() {
+  const all = new Float32Array(1 << 16);
+  for (let bits = 0; bits < all.length; bits++) {
+    const exponent = (bits >> 10) & 31;
+    const fraction = bits & 1023;
+    const size = exponent ? (1 + fraction / 1024) * 2 ** (exponent - 15) : fraction * 2 ** -24;
+    all[bits] = bits & 0x8000 ? -size : size;
+  }
+  return (/** @type {Uint16Array} */ values) => Float32Array.from(values, (bits) => all[bits]);
+}
+
+/** @type {Record<string, (row: any, tensors: Tensors) => Step>} */
+const STEPS = {
+  Conv: convolution,
+  Local: locallyConnected,
+  Dense: dense,
+  Pool: ({ kind, ...row }) => (kind === "max" ? maxPool(row) : averagePool(row)),
+  Norm: responseNorm,
+  SpatialNorm: spatialNorm,
+  BatchNorm: batchNorm,
+  Activation: ({ kind }) => UNITS[kind],
+  Dropout:
+    ({ factor }) =>
+    (x) =>
+      factor === 1 ? x : x.map((value) => value * factor),
+};
+
+/** @type {Record<string, Step>} */
+const UNITS = {
+  relu: (x) => {
+    const y = new Float32Array(x.length);
+    for (let n = 0; n < x.length; n++) y[n] = x[n] > 0 ? x[n] : 0;
+    return y;
+  },
+  tanh: (x) => x.map(Math.tanh),
+  sigmoid: (x) => x.map((value) => 1 / (1 + Math.exp(-value))),
+};
+
+// ── layers with weights ─────────────────────────────────────────────────────────────────────────
+
+/** @param {any} row @param {Tensors} tensors @returns {Step} */
+function convolution(row, tensors) {
+  const [mapsBelow, sideBelow] = row.entering;
+  const [maps, side] = row.leaving;
+  const { kernel, reads, below } = row;
+  const own = maps / reads.length; // maps of a column
+  const depth = (mapsBelow / below) * reads[0].length * kernel * kernel;
+  const [weight, bias] = [tensors[`${row.name}.weight`], tensors[`${row.name}.bias`]];
+  const panels = reads.map((/** @type {number[]} */ _, /** @type {number} */ column) =>
+    packed(weight.subarray(column * own * depth, (column + 1) * own * depth), own, depth),
+  );
+  const wide = side * side;
+  const columnSize = (mapsBelow / below) * sideBelow * sideBelow;
+  const patches = new Float32Array(Math.ceil(wide / LANES) * LANES * depth);
+  return (x) => {
+    const y = new Float32Array(maps * wide);
+    for (let column = 0; column < reads.length; column++) {
+      const same = column > 0 && String(reads[column]) === String(reads[column - 1]);
+      if (!same) gather(patches, columnsOf(x, reads[column], columnSize), row, depth);
+      const from = column * own;
+      multiply(panels[column], patches, bias.subarray(from), y.subarray(from * wide), own, wide, depth);
+    }
+    return y;
+  };
+}
+
+/**
+ * Those columns of the maps below that a column reads.
+ * @param {Float32Array} x
+ * @param {number[]} read
+ * @param {number} size of a column
+ */
+function columnsOf(x, read, size) {
+  if (read.length * size === x.length) return x;
+  if (read.length === 1) return x.subarray(read[0] * size, (read[0] + 1) * size);
+  const found = new Float32Array(read.length * size);
+  read.forEach((column, n) => found.set(x.subarray(column * size, (column + 1) * size), n * size));
+  return found;
+}
+
+/**
+ * What a window reads at every position: panels of LANES positions, and in a panel value after value.
+ * @param {Float32Array} patches
+ * @param {Float32Array} x
+ * @param {Row} row
+ * @param {number} depth values that a window reads
+ */
+function gather(patches, x, row, depth) {
+  const [sideBelow, side] = [row.entering[1], row.leaving[1]];
+  const { kernel = 1, stride = 1, before = 0 } = row;
+  const maps = depth / kernel / kernel;
+  const wide = side * side;
+  patches.fill(0);
+  for (let map = 0, value = 0; map < maps; map++) {
+    const start = map * sideBelow * sideBelow;
+    for (let down = 0; down < kernel; down++) {
+      for (let right = 0; right < kernel; right++, value++) {
+        for (let row = 0, position = 0; row < side; row++) {
+          const y = row * stride + down - before;
+          if (y < 0 || y >= sideBelow) {
+            position += side;
+            continue;
+          }
+          const line = start + y * sideBelow;
+          for (let column = 0, x0 = right - before; column < side; column++, position++, x0 += stride) {
+            if (x0 < 0 || x0 >= sideBelow) continue;
+            patches[((position >> 2) * depth + value) * LANES + (position & 3)] = x[line + x0];
+          }
+        }
+      }
+    }
+  }
+  return wide;
+}
+
+/**
+ * Rows of a matrix in panels of LANES rows, value after value.
+ * @param {Float32Array} matrix
+ * @param {number} rows
+ * @param {number} depth
+ */
+function packed(matrix, rows, depth) {
+  const panels = new Float32Array(Math.ceil(rows / LANES) * LANES * depth);
+  for (let row = 0; row < rows; row++) {
+    const start = (row >> 2) * depth * LANES + (row & 3);
+    for (let value = 0; value < depth; value++) panels[start + value * LANES] = matrix[row * depth + value];
+  }
+  return panels;
+}
+
+/**
+ * y = a · b + bias. Blocks of 4 × 4 results stay in registers.
+ * @param {Float32Array} a panels of rows
+ * @param {Float32Array} b panels of columns
+ * @param {Float32Array} bias
+ * @param {Float32Array} y rows × wide
+ * @param {number} rows
+ * @param {number} wide
+ * @param {number} depth
+ */
+function multiply(a, b, bias, y, rows, wide, depth) {
+  const block = new Float64Array(LANES * LANES);
+  for (let column = 0; column < wide; column += LANES) {
+    for (let row = 0; row < rows; row += LANES) {
+      products(a, row * depth, b, column * depth, depth, block);
+      for (let i = 0; i < Math.min(LANES, rows - row); i++) {
+        for (let j = 0; j < Math.min(LANES, wide - column); j++) {
+          y[(row + i) * wide + column + j] = block[i * LANES + j] + bias[row + i];
+        }
+      }
+    }
+  }
+}
+
+/**
+ * @param {Float32Array} a
+ * @param {number} atA
+ * @param {Float32Array} b
+ * @param {number} atB
+ * @param {number} depth
+ * @param {Float64Array} block
+ */
+function products(a, atA, b, atB, depth, block) {
+  // prettier-ignore
+  let s00 = 0, s01 = 0, s02 = 0, s03 = 0, s10 = 0, s11 = 0, s12 = 0, s13 = 0;
+  // prettier-ignore
+  let s20 = 0, s21 = 0, s22 = 0, s23 = 0, s30 = 0, s31 = 0, s32 = 0, s33 = 0;
+  for (const end = atA + depth * LANES; atA < end; atA += LANES, atB += LANES) {
+    // prettier-ignore
+    const b0 = b[atB], b1 = b[atB + 1], b2 = b[atB + 2], b3 = b[atB + 3];
+    const a0 = a[atA];
+    s00 += a0 * b0;
+    s01 += a0 * b1;
+    s02 += a0 * b2;
+    s03 += a0 * b3;
+    const a1 = a[atA + 1];
+    s10 += a1 * b0;
+    s11 += a1 * b1;
+    s12 += a1 * b2;
+    s13 += a1 * b3;
+    const a2 = a[atA + 2];
+    s20 += a2 * b0;
+    s21 += a2 * b1;
+    s22 += a2 * b2;
+    s23 += a2 * b3;
+    const a3 = a[atA + 3];
+    s30 += a3 * b0;
+    s31 += a3 * b1;
+    s32 += a3 * b2;
+    s33 += a3 * b3;
+  }
+  block.set([s00, s01, s02, s03, s10, s11, s12, s13, s20, s21, s22, s23, s30, s31, s32, s33]);
+}
+
+/** @param {any} row @param {Tensors} tensors @returns {Step} */
+function locallyConnected(row, tensors) {
+  const [mapsBelow, sideBelow] = row.entering;
+  const [maps, side] = row.leaving;
+  const { kernel, stride, before } = row;
+  const depth = mapsBelow * kernel * kernel;
+  const [weight, bias] = [tensors[`${row.name}.weight`], tensors[`${row.name}.bias`]];
+  const patches = new Float32Array(depth);
+  return (x) => {
+    const y = new Float32Array(maps * side * side);
+    for (let position = 0; position < side * side; position++) {
+      const top = Math.floor(position / side) * stride - before;
+      const left = (position % side) * stride - before;
+      for (let map = 0, n = 0; map < mapsBelow; map++) {
+        for (let down = top; down < top + kernel; down++) {
+          for (let right = left; right < left + kernel; right++, n++) {
+            const inside = down >= 0 && right >= 0 && down < sideBelow && right < sideBelow;
+            patches[n] = inside ? x[(map * sideBelow + down) * sideBelow + right] : 0;
+          }
+        }
+      }
+      for (let map = 0; map < maps; map++) {
+        const start = (position * maps + map) * depth;
+        let sum = bias[position * maps + map];
+        for (let n = 0; n < depth; n++) sum += weight[start + n] * patches[n];
+        y[map * side * side + position] = sum;
+      }
+    }
+    return y;
+  };
+}
+
+/** @param {any} row @param {Tensors} tensors @returns {Step} */
+function dense(row, tensors) {
+  const units = row.leaving[0];
+  const { reads, below } = row;
+  const [weight, bias] = [tensors[`${row.name}.weight`], tensors[`${row.name}.bias`]];
+  const own = units / reads.length;
+  const read = weight.length / units;
+  return (x) => {
+    const y = new Float32Array(units);
+    const whole = read === x.length;
+    for (let unit = 0; unit < units; unit++) {
+      const seen = whole ? x : columnsOf(x, reads[Math.floor(unit / own)], x.length / below);
+      const start = unit * read;
+      // prettier-ignore
+      let s0 = bias[unit], s1 = 0, s2 = 0, s3 = 0, n = 0;
+      for (; n + 3 < read; n += 4) {
+        s0 += weight[start + n] * seen[n];
+        s1 += weight[start + n + 1] * seen[n + 1];
+        s2 += weight[start + n + 2] * seen[n + 2];
+        s3 += weight[start + n + 3] * seen[n + 3];
+      }
+      for (; n < read; n++) s0 += weight[start + n] * seen[n];
+      y[unit] = s0 + s1 + s2 + s3;
+    }
+    return y;
+  };
+}
+
+// ── pooling and normalisation ───────────────────────────────────────────────────────────────────
+
+/** Windows may overhang the far edges; what lies beyond is not read. @param {any} row @returns {Step} */
+function maxPool(row) {
+  return pooled(row, -Infinity, Math.max, (value) => value);
+}
+
+/** @param {any} row @returns {Step} */
+function averagePool(row) {
+  return pooled(
+    row,
+    0,
+    (sum, value) => sum + value,
+    (sum, count) => sum / count,
+  );
+}
+
+/**
+ * @param {any} row
+ * @param {number} start
+ * @param {(found: number, value: number) => number} add
+ * @param {(found: number, count: number) => number} end
+ * @returns {Step}
+ */
+function pooled({ entering: [maps, sideBelow], leaving: [, side], kernel, stride }, start, add, end) {
+  return (x) => {
+    const y = new Float32Array(maps * side * side);
+    for (let map = 0, n = 0; map < maps; map++) {
+      const first = map * sideBelow * sideBelow;
+      for (let row = 0; row < side; row++) {
+        const bottom = Math.min(sideBelow, row * stride + kernel);
+        for (let column = 0; column < side; column++, n++) {
+          const right = Math.min(sideBelow, column * stride + kernel);
+          let found = start;
+          for (let down = row * stride; down < bottom; down++) {
+            for (let at = column * stride; at < right; at++)
+              found = add(found, x[first + down * sideBelow + at]);
+          }
+          y[n] = end(found, (bottom - row * stride) * (right - column * stride));
+        }
+      }
+    }
+    return y;
+  };
+}
+
+/** a · s^−beta, 0 where s is empty. @param {number} a @param {number} s @param {number} beta */
+function divided(a, s, beta) {
+  if (s < EMPTY) return 0;
+  if (beta === 0.75) {
+    const root = Math.sqrt(s);
+    return a / (root * Math.sqrt(root));
+  }
+  return a * s ** -beta;
+}
+
+/** [A] §3.3, across the maps of a block. @param {any} row @returns {Step} */
+function responseNorm({ entering: [maps, side], k, alpha, beta, size, blocks }) {
+  const wide = side * side;
+  const own = maps / blocks;
+  const [below, above] = [Math.floor(size / 2), Math.floor((size - 1) / 2)];
+  return (x) => {
+    const y = new Float32Array(x.length);
+    const sums = new Float64Array(wide);
+    for (let map = 0; map < maps; map++) {
+      const block = map - (map % own);
+      const last = Math.min(block + own - 1, map + above);
+      sums.fill(0);
+      for (let other = Math.max(block, map - below); other <= last; other++) {
+        for (let n = 0, at = other * wide; n < wide; n++, at++) sums[n] += x[at] * x[at];
+      }
+      for (let n = 0, at = map * wide; n < wide; n++, at++) y[at] = divided(x[at], k + alpha * sums[n], beta);
+    }
+    return y;
+  };
+}
+
+/** Over a window inside one map. @param {any} row @returns {Step} */
+function spatialNorm({ entering: [maps, side], k, alpha, beta, size }) {
+  const [before, after] = [Math.floor(size / 2), Math.floor((size - 1) / 2)];
+  return (x) => {
+    const y = new Float32Array(x.length);
+    for (let map = 0, n = 0; map < maps; map++) {
+      const first = map * side * side;
+      for (let row = 0; row < side; row++) {
+        for (let column = 0; column < side; column++, n++) {
+          let sum = 0;
+          for (let down = Math.max(0, row - before); down <= Math.min(side - 1, row + after); down++) {
+            for (let at = Math.max(0, column - before); at <= Math.min(side - 1, column + after); at++) {
+              sum += x[first + down * side + at] ** 2;
+            }
+          }
+          y[n] = divided(x[n], k + alpha * sum, beta);
+        }
+      }
+    }
+    return y;
+  };
+}
+
+/**
+ * With the running statistics, joined into a factor and an addend.
+ * @param {any} row
+ * @param {Tensors} tensors
+ * @returns {Step}
+ */
+function batchNorm({ name, entering: [, side] }, tensors) {
+  const [scale, shift] = [tensors[`${name}.scale`], tensors[`${name}.shift`]];
+  const wide = side * side;
+  return (x) => x.map((value, n) => value * scale[Math.floor(n / wide)] + shift[Math.floor(n / wide)]);
+}

@@ -1,0 +1,121 @@
+"""A static copy of the explorer in a browser, opened from the disk: nothing of ours runs meanwhile."""
+
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from explored import Place
+
+import alexnet
+from alexnet.errors import UserError
+from alexnet.serve import export, run_cache
+from alexnet.serve.bundle import bundle
+from alexnet.serve.export import KIND, export_site, kind_of, refuse_foreign_folder
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install '.[test]'")
+CHROMIUM = shutil.which(os.environ.get("ALEXNET_CHROMIUM", "chromium"))
+
+
+@pytest.fixture(scope="module")
+def copied(place: Place, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy with little of everything, and without what takes long."""
+    out = tmp_path_factory.mktemp("copied") / "site"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run_cache, "OFFERED", 1)
+        for name, value in {"UNITS": 1, "TILES": 3, "PICTURES": 4, "ANALYSES": ("top", "evaluation")}.items():
+            patch.setattr(export, name, value)
+        long = r"/occlusion|/invariance|/attribution|/projection|/contributions|/evolution/"
+        patch.setattr(export, "LEFT_OUT", re.compile(f"{export.LEFT_OUT.pattern}|{long}"))
+        made = export_site(place.run, out, store=place.store, beside=None, progress=lambda *_: None)
+    assert made.size == sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
+    assert made.network > 0
+    assert kind_of(out / "index.html") == KIND
+    return out
+
+
+@pytest.fixture
+def page(copied: Path) -> Iterator["sync_api.Page"]:
+    """A page that can reach nothing but the disk; at its end nothing may have gone wrong."""
+    if CHROMIUM is None:
+        pytest.skip("no Chromium here: apt-get install chromium")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-background-networking"]
+        )
+        page = browser.new_page()
+        page.set_default_timeout(60_000)
+        faults, asked = [], []
+        page.on("console", lambda told: told.type in ("error", "warning") and faults.append(told.text))
+        page.on("pageerror", lambda fault: faults.append(str(fault)))
+        page.on("request", lambda request: asked.append(request.url))
+        yield page
+        assert faults == []
+        inside = (copied.as_uri(), "data:", "blob:")
+        assert [url for url in asked if not url.startswith(inside)] == []
+        browser.close()
+
+
+def test_pages_open_from_the_disk_and_a_picture_is_looked_at_without_python(
+    page: "sync_api.Page", copied: Path, place: Place, picture: bytes, tmp_path: Path
+) -> None:
+    index = (copied / "index.html").as_uri()
+    page.goto(index)
+    page.locator("h1").first.wait_for()
+    page.goto(f"{index}#layer/conv2/unit/0")
+    page.locator("h1", has_text="conv2 · 0").wait_for()
+    page.wait_for_function("[...document.images].every(one => one.complete && one.naturalWidth > 1)")
+    page.get_by_role("link", name="conv2", exact=True).first.click()
+    page.locator("h1", has_text="conv2").wait_for()
+    assert page.url == f"{index}#layer/conv2"
+    page.go_back()
+    page.locator("h1", has_text="conv2 · 0").wait_for()
+    links = page.locator("nav a").evaluate_all("all => all.map(one => one.getAttribute('href'))")
+    assert all(one.startswith("index.html#") for one in links)
+    assert str(place.run.parent) not in "".join(path.read_text("latin1") for path in copied.rglob("*.js"))
+
+    (tmp_path / "stripes.png").write_bytes(picture)
+    expected = alexnet.load(place.run, precision="fp32").predict(tmp_path / "stripes.png", views=1)
+    found = page.evaluate(
+        """async (bytes) => {
+          const api = alexnetBundle.required("site/api.js");
+          const held = await api.post("api/pictures", new Blob([Uint8Array.from(bytes)], { type: "image/png" }));
+          const parts = [], own = `api/sides/own/pictures/${held.id}`, { signal } = new AbortController();
+          const done = await api.compute(`${own}/prediction`, { part: (one) => parts.push(one) }, signal);
+          return { held, first: parts[0].labels, ten: done.labels, map: api.address(`${own}/maps/conv1.png`) };
+        }""",
+        list(picture),
+    )
+    for label, ours in zip(found["first"], expected.labels, strict=True):
+        assert label["class"] == ours.name
+        assert label["probability"] == pytest.approx(ours.probability, abs=1e-3)
+    assert found["map"].startswith("data:image/png")
+    ten = alexnet.load(place.run, precision="fp32").predict(tmp_path / "stripes.png").labels
+    assert [one["probability"] for one in found["ten"]] == pytest.approx([one.probability for one in ten], abs=1e-3)
+
+
+def test_only_a_copy_of_ours_is_replaced(copied: Path, tmp_path: Path) -> None:
+    refuse_foreign_folder(copied)
+    (tmp_path / "empty").mkdir()
+    refuse_foreign_folder(tmp_path / "empty")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "index.html").write_text("<title>mine</title>")
+    for taken in ("other", "other/index.html"):
+        with pytest.raises(UserError, match="not replaced"):
+            refuse_foreign_folder(tmp_path / taken)
+
+
+def test_modules_are_bundled_as_they_are_linked() -> None:
+    modules = {
+        "main.js": 'import {\n  one,\n  two as second,\n} from "./a.js";\nimport * as b from "./b.js";\none(b);\n',
+        "a.js": 'import { later } from "./b.js";\nexport const two = 2;\nexport function one() {\n  later();\n}\n',
+        "b.js": 'import { one } from "./a.js";\nexport { one as again } from "./a.js";\nexport const later = one;\n',
+    }
+    text = bundle(modules, "main.js", {})
+    assert "import" not in text.replace("imported", "")
+    assert "const { \n  one" not in text
+    assert 'again: { get: () => require("a.js").one }' in text
+    with pytest.raises(ValueError, match="can't be bundled"):
+        bundle({"main.js": "export default 1;\n"}, "main.js", {})
