@@ -19,6 +19,10 @@ sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not 
 CHROMIUM = shutil.which(os.environ.get("ALEXNET_CHROMIUM", "chromium"))
 
 
+def quiet(what: str, done: int, total: int, remark: str = "") -> None:
+    """No progress."""
+
+
 @pytest.fixture(scope="module")
 def copied(place: Place, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy with little of everything, and without what takes long."""
@@ -29,7 +33,7 @@ def copied(place: Place, tmp_path_factory: pytest.TempPathFactory) -> Path:
             patch.setattr(export, name, value)
         long = r"/occlusion|/invariance|/attribution|/projection|/contributions|/evolution/"
         patch.setattr(export, "LEFT_OUT", re.compile(f"{export.LEFT_OUT.pattern}|{long}"))
-        made = export_site(place.run, out, store=place.store, beside=None, progress=lambda *_: None)
+        made = export_site(place.run, out, store=place.store, beside=None, progress=quiet)
     assert made.size == sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
     assert made.network > 0
     assert kind_of(out / "index.html") == KIND
@@ -105,6 +109,15 @@ def test_only_a_copy_of_ours_is_replaced(copied: Path, tmp_path: Path) -> None:
     for taken in ("other", "other/index.html"):
         with pytest.raises(UserError, match="not replaced"):
             refuse_foreign_folder(tmp_path / taken)
+
+
+def test_what_stands_for_the_api_has_all_that_the_api_has() -> None:
+    page = Path(export.__file__).parent / "page"
+    ours, copys = (
+        set(re.findall(r"^export (?:async )?(?:function|class|const) (\w+)", (page / name).read_text(), re.M))
+        for name in ("api.js", "site/api.js")
+    )
+    assert ours - copys <= {"Refused"}  # that one is exported in a list
 
 
 def test_modules_are_bundled_as_they_are_linked() -> None:
