@@ -15,6 +15,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from alexnet.choices import Fill, Normalisation
+from alexnet.data.batches import Progress
 from alexnet.files.schema import attributes
 from alexnet.isolation import isolated
 from alexnet.measure.viewer import ViewAverager
@@ -175,17 +176,20 @@ def invariance_of(
     kinds: Sequence[Transformation] = ("translation", "scale", "rotation"),
     normalisation: Normalisation = "relative",
     fill: Fill = "mean",
+    progress: Progress | None = None,
 ) -> Invariance:
     """Transform each picture by every step and see what changes. `layers`: whose distance is taken, default
     `default_layers`. Raises UserError for a layer that there is not."""
     layers = tuple(layers) or default_layers(viewer.network)
     size = viewer.inputs.size
-    curves = tuple(
-        invariance_curve(viewer, records, labels, kind, steps_of(kind, size), layers, normalisation, fill)
-        for kind in kinds
-    )
+    curves = []
+    for kind in kinds:
+        steps = steps_of(kind, size)
+        curves.append(invariance_curve(viewer, records, labels, kind, steps, layers, normalisation, fill))
+        if progress:
+            progress(len(curves), len(kinds))
     classes = tuple(class_names[label] for label in labels)
-    return Invariance(tuple(names), classes, layers, normalisation, fill, curves)
+    return Invariance(tuple(names), classes, layers, normalisation, fill, tuple(curves))
 
 
 def invariance_curve(

@@ -6,6 +6,8 @@ and the page's own files stay in memory.
 
 import contextlib
 import errno
+import gzip
+import hashlib
 import signal
 import socket
 from collections.abc import Sequence
@@ -15,6 +17,7 @@ from pathlib import Path
 
 import uvicorn
 from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
@@ -22,7 +25,7 @@ import alexnet
 from alexnet.errors import UsageError, UserError
 from alexnet.files.atomic import file_fault
 from alexnet.serve.explorer import Explorer
-from alexnet.serve.guard import Access, Guard
+from alexnet.serve.guard import Access, Guard, for_a_person
 from alexnet.serve.open_networks import Absent
 from alexnet.serve.pages import compare, errors, follow, home, layer, picture, teach, unit, upload, why
 from alexnet.serve.responses import error_response
@@ -67,10 +70,10 @@ def create_app(explorer: Explorer, access: Access) -> Guard:
     async def user_error(_: Request, fault: UserError) -> Response:
         return error_response(fault)
 
-    @app.exception_handler(HTTPException)
-    async def http_error(_: Request, fault: HTTPException) -> Response:
-        unknown = fault.detail == HTTPStatus(fault.status_code).phrase and fault.status_code == HTTPStatus.NOT_FOUND
-        return JSONResponse({"error": NOWHERE if unknown else fault.detail}, fault.status_code)
+    @app.exception_handler(RequestValidationError)
+    async def invalid(_: Request, fault: RequestValidationError) -> Response:
+        words = (f"{one['loc'][-1]}: {one['msg']}" for one in fault.errors())
+        return JSONResponse({"error": "; ".join(words)}, 422)
 
     for page in (home, layer, unit, picture, why, upload, compare, errors, follow, teach):
         app.include_router(page.routes, prefix="/api")
@@ -78,24 +81,53 @@ def create_app(explorer: Explorer, access: Access) -> Guard:
     return Guard(app, access)
 
 
-def _add_page(app: FastAPI, access: Access) -> None:
-    """The page's own files, read once. Its JavaScript decides which page is shown."""
-    folder = resources.files("alexnet.serve").joinpath("page")
-    files = {file.name: file.read_bytes() for file in folder.iterdir() if file.name.rpartition(".")[2] in TYPES}
-    index = files.pop("index.html").replace(b"{{base}}", access.base.encode())
+class PageFile:
+    """One of the page's own files, read and compressed once. A browser asks each time whether it changed."""
 
-    async def page() -> Response:
-        return Response(index, media_type="text/html", headers={"cache-control": "no-cache"})
+    def __init__(self, name: str, data: bytes) -> None:
+        self.kind, self.data = TYPES[name.rpartition(".")[2]], data
+        self.small = data if self.kind == TYPES["woff2"] else gzip.compress(data, mtime=0)
+        self.tag = f'"{hashlib.sha256(data).hexdigest()[:16]}"'
+
+    def response(self, request: Request, status: int = 200) -> Response:
+        headers = {"cache-control": "no-cache", "etag": self.tag, "vary": "accept-encoding"}
+        if status == HTTPStatus.OK and request.headers.get("if-none-match") == self.tag:
+            return Response(status_code=304, headers=headers)
+        compressed = self.small is not self.data and "gzip" in request.headers.get("accept-encoding", "")
+        headers |= {"content-encoding": "gzip"} if compressed else {}
+        return Response(self.small if compressed else self.data, status, headers, self.kind)
+
+
+def _add_page(app: FastAPI, access: Access) -> None:
+    """The page's own files. Its JavaScript decides which page is shown, also that there is none."""
+    folder = resources.files("alexnet.serve").joinpath("page")
+    contents = {file.name: file.read_bytes() for file in folder.iterdir() if file.name.rpartition(".")[2] in TYPES}
+    contents["index.html"] = contents["index.html"].replace(b"{{base}}", access.base.encode())
+    files = {name: PageFile(name, data) for name, data in contents.items()}
+    index = files.pop("index.html")
+
+    async def page(request: Request) -> Response:
+        return index.response(request)
 
     for address in PAGES:
         app.add_api_route(address, page, include_in_schema=False)
 
     @app.get("/page/{name}", include_in_schema=False)
-    async def file(name: str) -> Response:
+    async def file(request: Request, name: str) -> Response:
         if name not in files:
             raise Absent("there is no such file")
-        kind = TYPES[name.rpartition(".")[2]]
-        return Response(files[name], media_type=kind, headers={"cache-control": "no-cache"})
+        return files[name].response(request)
+
+    @app.get("/favicon.ico", include_in_schema=False)
+    async def icon(request: Request) -> Response:
+        return files["icon.svg"].response(request)
+
+    @app.exception_handler(HTTPException)
+    async def http_error(request: Request, fault: HTTPException) -> Response:
+        if for_a_person(request.headers) and not request.url.path.startswith("/api/"):
+            return index.response(request, fault.status_code)
+        unknown = fault.detail == HTTPStatus(fault.status_code).phrase and fault.status_code == HTTPStatus.NOT_FOUND
+        return JSONResponse({"error": NOWHERE if unknown else fault.detail}, fault.status_code)
 
 
 # ── starting it ──────────────────────────────────────────────────────────────────────────────────────────────────

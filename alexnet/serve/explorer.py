@@ -2,15 +2,15 @@
 
 from collections.abc import Hashable
 from dataclasses import replace
-from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from alexnet.data.store.read import Store
 from alexnet.errors import UserError
 from alexnet.measure.overlap import training_store
+from alexnet.measure.run import Run
 from alexnet.see.forward_pass import ForwardPass
 from alexnet.serve.cache import LRUCache
 from alexnet.serve.marks import Marks
@@ -21,7 +21,23 @@ from alexnet.serve.uploads import RecordFormat, Upload, of_record
 from alexnet.serve.worker import Worker
 
 RESPONSES = 128 << 20  # bytes
-UPLOADS, FORWARD_PASSES, FINDINGS = 32, 3, 16
+FORWARD_PASSES = 256 << 20  # bytes
+UPLOADS, FINDINGS = 128, 16
+
+
+class Taken(NamedTuple):
+    """How a run takes pictures: the format of its records, and the side of its centre view."""
+
+    record: RecordFormat
+    view: int
+
+    @classmethod
+    def by(cls, run: Run) -> "Taken":
+        return cls(RecordFormat.of(run), run.inputs.size)
+
+
+def bytes_of(passed: ForwardPass) -> int:
+    return sum(maps.nbytes for maps in passed.activations.maps.values())
 
 
 class Explorer:
@@ -43,7 +59,7 @@ class Explorer:
         self.teaching = None if teach is None else Teaching(teach, run)
         self.responses: LRUCache[Hashable, bytes] = LRUCache(RESPONSES, len)
         self.uploads: LRUCache[str, Upload] = LRUCache(UPLOADS)
-        self.forward_passes: LRUCache[Hashable, ForwardPass] = LRUCache(FORWARD_PASSES)
+        self.forward_passes: LRUCache[Hashable, ForwardPass] = LRUCache(FORWARD_PASSES, bytes_of)
         self.findings: LRUCache[Hashable, Any] = LRUCache(FINDINGS)
         self._run_caches: dict[tuple[str, str], RunCache] = {}
         self._open(*self._first)
@@ -53,17 +69,21 @@ class Explorer:
         found = Store.open(store) if store else training_store(networks[OWN].run.folder)
         self.marks = None if found is None else Marks(found, corrections)
         self.networks, self.prepared = networks, None if found is None else Prepared.of(found)
-        self.__dict__.pop("record_formats", None)
+        self._taken = {key: Taken.by(Run.open(path)) for key, path in networks.paths.items()}
 
     def look_at(self, taught: Path | None) -> None:
         """Explore a run that was taught here, beside the one that the explorer was started with; None: that one again.
         Raises UserError if it can't be opened."""
         self._open(*(self._first if taught is None else (taught, None, self._first[0], None)))
 
-    @cached_property
+    @property
     def record_formats(self) -> list[RecordFormat]:
         """The formats that uploads are converted to, one for each way in which the runs made their records."""
-        return list(dict.fromkeys(RecordFormat.of(self.networks[key].run) for key in self.networks.paths))
+        return list(dict.fromkeys(taken.record for taken in self._taken.values()))
+
+    def taken(self, key: str) -> "Taken":
+        """How a side takes pictures; from any thread, since no network is opened for it."""
+        return self._taken.get(key, self._taken[OWN])  # an epoch takes them as its run does
 
     def stamp(self, key: str) -> str:
         """A version of everything that a response about a network depends on: weights, log, run cache."""

@@ -6,6 +6,7 @@ are refused, and so is a Host that is not ours (a foreign name that resolves to 
 in a Host doesn't matter: `ssh -L`, containers and proxies forward others.
 """
 
+import html
 import ipaddress
 import re
 import secrets
@@ -15,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import JSONResponse
+from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -92,6 +93,18 @@ def _is_address(host: str) -> bool:
     return False
 
 
+def for_a_person(headers: Headers) -> bool:
+    """Whether a browser is to show the response as a page, which needs words instead of JSON."""
+    return "text/html" in headers.get("accept", "")
+
+
+def refused(headers: Headers, why: str, status: int) -> Response:
+    if not for_a_person(headers):
+        return JSONResponse({"error": why}, status)
+    words = f"<h1>This can't be shown</h1><p>{html.escape(why[:1].upper() + why[1:])}.</p>"
+    return HTMLResponse(f'<!doctype html><html lang="en"><title>alexnet</title>{words}</html>', status)
+
+
 class Guard:
     """ASGI middleware that refuses what has no access, takes the token off the path and adds the headers."""
 
@@ -113,7 +126,7 @@ class Guard:
         else:
             await self.app(self._without_token(scope), receive, send_with_headers)
 
-    def _refusal(self, scope: Scope, headers: Headers) -> JSONResponse | None:
+    def _refusal(self, scope: Scope, headers: Headers) -> Response | None:
         host, status, why = headers.get("host", ""), 403, ""
         if not self.access.knows(host):
             status = 421
@@ -125,7 +138,7 @@ class Guard:
             why = "the address must begin with the token that `alexnet serve` printed"
         elif self._from_elsewhere(scope["method"], headers, host):
             why = "requests of other pages are refused; behind a proxy, name its host with --allowed-hosts"
-        return JSONResponse({"error": why}, status) if why else None
+        return refused(headers, why, status) if why else None
 
     def _from_elsewhere(self, method: str, headers: Headers, host: str) -> bool:
         """Whether a browser sent this for a page of another origin. Following a link to here is allowed."""

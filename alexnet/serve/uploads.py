@@ -42,9 +42,9 @@ class Upload:
     label: str = ""
     """The class of a prepared picture."""
 
-    def record(self, run: Run) -> np.ndarray:
-        """As the run takes it. Raises Absent if the picture was uploaded for other runs."""
-        found = self.records.get(RecordFormat.of(run))
+    def record(self, form: RecordFormat) -> np.ndarray:
+        """As a run with records of this format takes it. Raises Absent if the picture was uploaded for other runs."""
+        found = self.records.get(form)
         if found is None:
             raise Absent("this picture was not prepared for that run; upload it again")
         return found

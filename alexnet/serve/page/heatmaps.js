@@ -188,10 +188,10 @@ function legend({ scale: [low, high], clean, words }) {
   }
   const mark = h("i", { "aria-hidden": "true" });
   mark.style.left = `${(100 * (clean - low)) / (high - low || 1)}%`;
-  const label = h("span", {}, `▴ uncovered ${words(clean)}`);
+  const label = h("span", {}, `┃ uncovered ${words(clean)}`);
   return h(
     "div",
-    { class: "legend" },
+    { class: "shades" },
     h("div", {}, colours, mark),
     h("p", {}, h("span", {}, words(low)), label, h("span", {}, words(high))),
   );

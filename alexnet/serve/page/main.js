@@ -38,7 +38,7 @@ async function show(moved) {
   mark(page?.name);
   ways = {};
   try {
-    if (!page) throw new Error(`There is no page ${path}.`);
+    if (!page) return put(missing(path), moved);
     /** @type {[Run, { show: (page: Page) => Promise<Shown> }]} */
     const [run, module] = await Promise.all([get("api/run", signal), page.load()]);
     name(run);
@@ -56,6 +56,14 @@ async function show(moved) {
     follow(signal, ({ stamp }) => (stamp === (before ??= stamp) ? undefined : reload())); // perhaps it can be by then
     put(h("article", {}, h("h1", {}, "This can't be shown"), fault(error)), moved);
   }
+}
+
+/** @param {string} path */
+function missing(path) {
+  document.title = "No such page · alexnet";
+  const home = h("a", { href: "." }, "The network");
+  const words = h("p", {}, `The explorer has no page at “${path}”. `, home, " is where everything begins.");
+  return h("article", {}, h("h1", {}, "There is no such page"), words);
 }
 
 /** @param {Node} content @param {boolean} moved */

@@ -4,6 +4,7 @@ neighbours.
 C maps · H, W rows and columns · K classes.
 """
 
+import asyncio
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,6 @@ from alexnet.see import figures
 from alexnet.see.charts import invariance_figure
 from alexnet.see.deconvnet import Method, project
 from alexnet.see.display import contrast, maps_mosaic, maps_per_row
-from alexnet.see.forward_pass import centre_views
 from alexnet.see.invariance import UNITS, Curves, Transformation, invariance_of
 from alexnet.see.occlusion import Occlusion, Positions, Square, occlusion_steps, scale_of_total, strongest_map, total_of
 from alexnet.see.units import last_convolution, peaks, strongest_units
@@ -37,15 +37,11 @@ NEIGHBOURS = 9
 NAMED_CLASSES = 5
 
 
-def centre_view(context: OfPicture) -> np.ndarray:
-    """What the network sees, uint8 (H, W, 3)."""
-    return centre_views(context.record_hwc[None], context.opened.run.inputs.size)[0]
-
-
-@routes.page(f"{PICTURE}/view.jpg", JPEG)
-def view(context: OfPicture) -> bytes:
-    """What the network sees of a picture: its centre view."""
-    return jpeg_of(centre_view(context))
+@routes.get("/sides/{side}" + PICTURE + "/view.jpg")
+async def view(context: OfPicture) -> Response:
+    """What the network sees of a picture: its centre view, at once; the network is not asked."""
+    data = await asyncio.to_thread(lambda: jpeg_of(context.view_hwc))
+    return Response(data, media_type=JPEG, headers={"cache-control": "private, max-age=86400"})
 
 
 @routes.computation(f"{PICTURE}/prediction", urgency=Urgency.ANSWER)
@@ -115,7 +111,7 @@ def projection(
     units = strongest_units(context.opened.network, context.forward_pass[layer], layer, [unit])
     seen = project(context.forward_pass, units, method=method)
     if figure:
-        return png_of(figures.projection_figure(centre_view(context), seen, method))
+        return png_of(figures.projection_figure(context.view_hwc, seen, method))
     return png_of(contrast(seen.pixels[0].cpu().numpy()))
 
 
@@ -167,7 +163,7 @@ def occlusion_figure(context: OfPicture) -> bytes:
     found = context.finding("occlusion")
     projection = project(context.forward_pass, [found.watched]).pixels[0].cpu().numpy()
     names = context.opened.run.class_names
-    return png_of(figures.occlusion_figure(centre_view(context), found, projection, names))
+    return png_of(figures.occlusion_figure(context.view_hwc, found, projection, names))
 
 
 @routes.page(f"{PICTURE}/occlusion.json")
@@ -184,7 +180,8 @@ def invariance(context: OfPicture) -> dict[str, Any]:
     """[Z] Fig. 5 for one picture: probabilities and distances of features at each step. Server-sent events."""
     opened, record = context.opened, torch.from_numpy(context.record_hwc)
     label, names = int(context.forward_pass.probabilities[0].argmax()), opened.run.class_names
-    found = invariance_of(opened.exact.viewer, record[None], [label], names=["picture"], class_names=names)
+    named = {"names": ["picture"], "class_names": names, "progress": context.progress}
+    found = invariance_of(opened.exact.viewer, record[None], [label], **named)
     context.explorer.findings.put(context.key("invariance"), found)
     return {
         "class": found.classes[0],

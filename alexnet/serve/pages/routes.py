@@ -14,7 +14,7 @@ from fastapi import APIRouter, Depends, Path, Request, Response
 from fastapi.responses import StreamingResponse
 
 from alexnet.measure.evaluation import filled_splits
-from alexnet.see.forward_pass import ForwardPass, inputs_of, run_forward
+from alexnet.see.forward_pass import ForwardPass, centre_views, inputs_of, run_forward
 from alexnet.serve.explorer import Explorer
 from alexnet.serve.open_networks import Absent, OpenNetwork
 from alexnet.serve.responses import JSON, respond, stream
@@ -107,7 +107,12 @@ class PictureContext(NetworkContext):
     @cached_property
     def record_hwc(self) -> np.ndarray:
         """The picture as a record of the run, uint8."""
-        return self.upload.record(self.opened.run)
+        return self.upload.record(self.explorer.taken(self.side).record)
+
+    @property
+    def view_hwc(self) -> np.ndarray:
+        """What the network sees of it, its centre view, uint8."""
+        return centre_views(self.record_hwc[None], self.explorer.taken(self.side).view)[0]
 
     @cached_property
     def forward_pass(self) -> ForwardPass:
