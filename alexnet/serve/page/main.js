@@ -39,8 +39,10 @@ async function show(moved) {
   ways = {};
   try {
     if (!page) return put(missing(path), moved);
-    /** @type {[Run, { show: (page: Page) => Promise<Shown> }]} */
-    const [run, module] = await Promise.all([get("api/run", signal), page.load()]);
+    /** @type {Run} */
+    const run = await get("api/run", signal); // waits where the explorer has stopped, which loading a module doesn't
+    /** @type {{ show: (page: Page) => Promise<Shown> }} */
+    const module = await page.load();
     name(run);
     const words = (page.pattern.exec(path) ?? []).slice(1);
     const shown = await module.show({ run, words, signal, query: new URLSearchParams(location.search) });
