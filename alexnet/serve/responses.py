@@ -90,7 +90,16 @@ async def respond(request: Request, key: Hashable, make: Callable[[], Any], medi
     return Response(found, media_type=media_type, headers={"cache-control": f"private, {keep}", "etag": tag})
 
 
-async def _result(request: Request, subscription: Subscription) -> bytes:
+async def once(request: Request, make: Callable[[], Any]) -> Any:
+    """What `make` returns in the worker's thread; neither cached nor shared with other requests."""
+    subscription = Subscription(request.app.state.explorer, object(), lambda _: make(), Urgency.MAPS)
+    try:
+        return await _result(request, subscription)
+    finally:
+        subscription.cancel()
+
+
+async def _result(request: Request, subscription: Subscription) -> Any:
     while True:
         received = await subscription.next(CHECK_CONNECTION)
         if received is None and await request.is_disconnected():

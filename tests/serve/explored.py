@@ -82,6 +82,13 @@ class Site:
         return json.loads(body)["id"]
 
 
+COUNT_SHIFTS = """
+  window.shifted = 0;
+  new PerformanceObserver((list) => list.getEntries().forEach((one) => (shifted += one.hadRecentInput ? 0 : one.value)))
+    .observe({ type: "layout-shift", buffered: true });
+"""
+
+
 class Visit:
     """A page opened at the explorer, with all that went wrong and all that was asked for."""
 
@@ -89,6 +96,7 @@ class Visit:
         self.context = browser.new_context(**options)  # pyright: ignore[reportArgumentType]
         self.page, self.base = self.context.new_page(), site.access.address
         self.page.set_default_timeout(PATIENCE)
+        self.page.add_init_script(COUNT_SHIFTS)
         self.faults: list[str] = []
         self.asked: list[str] = []
         self.page.on("console", self._note)

@@ -10,30 +10,36 @@ from explored import Visit
 from PIL import Image
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install '.[test]'")
-PAGES = ("", "layer/conv2", "layer/conv2/unit/3", "picture", "follow?picture=val.12&step=conv2", "compare", "training")
+PAGES = ("", "layer/conv2", "layer/conv2/unit/3", "follow?picture=val.12&step=conv2", "compare", "training")
+PAINTED = """() => [...document.querySelectorAll("canvas.map-face")].filter(
+  (one) => new Set(one.getContext("2d").getImageData(0, 0, one.width, one.height).data).size > 4).length"""
 
 
-def test_home_draws_the_network_and_a_layer_is_entered_by_a_click(visit: Callable[..., Visit]) -> None:
-    page = visit().open()
-    drawn = page.locator("svg.network")
-    assert drawn.locator("a.layer .name").all_text_contents() == [
-        "conv1",
-        "conv2",
-        "conv3",
-        "conv4",
-        "conv5",
-        "fc6",
-        "fc7",
-        "fc8",
-    ]
-    assert drawn.locator("a.layer").first.locator("g.box").count() == 2  # two columns
-    heights = [box["height"] for box in (one.bounding_box() for one in drawn.locator("g.box.c0 .face").all()) if box]
-    assert heights == sorted(heights, reverse=True)
-    assert drawn.locator(".crossing").count() > 0
-    page.locator("img[alt*='kernels']").first.wait_for()
-    drawn.locator("a.layer", has_text="conv3").click()
+def test_the_network_lives_with_a_prepared_picture_before_one_is_chosen(visit: Callable[..., Visit]) -> None:
+    here = visit(viewport={"width": 1280, "height": 800})
+    page = here.open()
+    page.locator("#answer li", has_text="%").first.wait_for()
+    names = [f"conv{n}" for n in range(1, 6)] + ["fc6", "fc7", "fc8"]
+    assert page.locator(".label strong").all_text_contents() == names
+    assert page.locator("svg.network a.box").count() == 16  # two columns
+    painted = page.evaluate(PAINTED)
+    assert painted >= 14
+    for part in (".source img", "canvas.map-face", "#answer .bars", ".row-chips"):  # seen without scrolling
+        box = page.locator(part).first.bounding_box()
+        assert box is not None, part
+        assert box["y"] + box["height"] <= 800, part
+    assert page.locator(".reads.crossing").count() > 0
+    page.locator("svg.network a.box").nth(4).hover()
+    assert page.locator("#tip li").count() >= 1
+    assert page.evaluate("window.shifted") < 0.05
+    page.get_by_role("button", name="norm", exact=True).first.click()
+    page.wait_for_url("**row=norm1")
+    assert "neighbouring maps" in page.locator("#row").inner_text()
+    page.locator("#row .map").nth(8).wait_for()
+    page.locator(".label a", has_text="conv3").click()
     page.wait_for_url("**/layer/conv3")
     page.locator("h1", has_text="conv3").wait_for()
+    assert page.evaluate("document.activeElement.tagName") == "H1"
 
 
 def test_units_by_address_with_the_slider_and_the_keys(visit: Callable[..., Visit], tmp_path: Path) -> None:
@@ -87,14 +93,16 @@ def walk_picture(visit: Callable[..., Visit], data: bytes, name: str) -> None:
     page.locator(".answer[data-views='10'] li").nth(4).wait_for()
     assert page.locator(".answer[data-views='1'] li").count() == 5
     assert page.locator("#answer h2").inner_text() == name
-    page.locator("#layers .map").first.click()
+    page.locator("#row .map").first.click()
     page.locator(".projected img").first.wait_for()
     page.locator(".projected select").first.select_option("guided")
-    assert page.locator(".projected code").first.text_content().endswith("--method guided")
-    page.locator("#layers summary", has_text="all").first.press("Enter")
+    assert (page.locator(".projected code").first.text_content() or "").endswith("--method guided")
+    page.locator("#row summary", has_text="all").first.press("Enter")
     page.get_by_label("Project unit").first.fill("2")
     page.keyboard.press("Enter")
-    page.locator(".projected a", has_text="conv1 · 2").wait_for()
+    page.locator(".projected p", has_text="relu1 · 2").wait_for()
+    for number in range(3):  # sections below begin when they come into sight
+        page.locator(".in-sight").nth(number).scroll_into_view_if_needed()
     page.locator("#occlusion .save a").first.wait_for()
     page.get_by_role("button", name="Shift, scale and rotate it").click()
     page.get_by_role("button", name="Rotate", exact=True).click()
@@ -146,7 +154,7 @@ def test_a_photograph_is_taken_and_gets_five_labels(equipped: Callable[..., Visi
     page.keyboard.press("Enter")  # the button that takes it has the focus
     page.locator(".answer[data-views='10'] li").nth(4).wait_for()
     assert page.locator("#answer h2").inner_text() == "from the camera"
-    assert f"of {width} × {height} pixels" in page.locator("#answer figcaption").inner_text()
+    assert f"of {width} × {height} pixels" in page.locator("#answer .about").inner_text()
     assert page.locator("video").count() == 0
     assert page.evaluate(LIVE) == 0
 

@@ -1,47 +1,63 @@
-/** Layer by layer: the units that a picture activates most, all maps, and projections of units. */
+/** A row of the network, looking at a picture: what it does, its most active units, all maps, projections of units. */
 
-import { address } from "./api.js";
+import { address, compute } from "./api.js";
 import { followQuery } from "./chosen.js";
 import { h } from "./dom.js";
-import { command, copyable, download } from "./figure.js";
-import { computed } from "./progress.js";
+import { command, copyable, download, fault } from "./figure.js";
+import { mapCanvas } from "./paint.js";
+import { aboutRow, softmaxRow } from "./rows.js";
 import { percent, short } from "./text.js";
 
-/** @param {Looked} looked */
-export function activations(looked) {
-  const place = h("div", { class: "rows" });
-  computed(place, "Layers", `${looked.api}/layers`, looked.signal, {
-    done: (found) => place.replaceChildren(...grouped(looked, found)),
-  });
-  const words =
-    "The most active units, and all maps on one scale. Choose a unit to see what in the picture activates it.";
-  return h(
-    "section",
-    { id: "layers" },
-    h("h2", {}, "Layer by layer"),
-    h("p", { class: "soft" }, words),
-    place,
-  );
-}
+/** The panel of the row that is chosen. @param {Run} run */
+export function rowPanel({ network: { rows } }) {
+  const about = h("div", { class: "about-row" });
+  const shown = h("div", { class: "shown-row" });
+  const element = h("section", { id: "row", "aria-label": "The chosen row" }, about, shown);
+  /** @type {WeakMap<Looked, Promise<Activations[]>>} */
+  const known = new WeakMap();
+  let name = "";
 
-/**
- * A row for each layer with weights; the rows that follow it, until the next, are folded below.
- * @param {Looked} looked
- * @param {Activations[]} found
- */
-function grouped(looked, found) {
-  const weighted = new Set(looked.run.network.layers.map((layer) => layer.name));
-  /** @type {Activations[][]} */
-  const groups = [];
-  for (const layer of found) {
-    if (weighted.has(layer.name) || !groups.length) groups.push([layer]);
-    else groups[groups.length - 1].push(layer);
+  /** @param {Looked} looked */
+  function layersOf(looked) {
+    const found = known.get(looked) ?? compute(`${looked.api}/layers`, {}, looked.signal);
+    known.set(looked, found);
+    return found;
   }
-  return groups.map(([layer, ...then]) => {
-    const names = `then ${then.map((one) => one.name).join(", ")}`;
-    const rows = () => then.map((one) => h("div", { class: "then" }, row(looked, one)));
-    return h("div", { class: "row" }, row(looked, layer), then.length > 0 && folded(names, rows));
-  });
+
+  /** What a live frame excites. @param {Glance|null} glance */
+  function refresh(glance) {
+    const row = glance?.rows[name];
+    if (!row) return;
+    const one = (/** @type {StrongMap} */ map, /** @type {number} */ column) =>
+      h(
+        "li",
+        { class: `c${column}` },
+        map.values && mapCanvas(row, map, column),
+        h("span", {}, map.unit, h("small", {}, short(map.value))),
+      );
+    const list = row.strongest.flatMap((maps, column) => maps.map((map) => one(map, column)));
+    shown.replaceChildren(
+      h("p", { class: "soft" }, `${percent(row.active, 0)} of its units are active.`),
+      h("ol", { class: "small-maps" }, list),
+    );
+  }
+
+  /** @param {string} row @param {Looked|null} looked @param {Glance|null} glance @param {boolean} live */
+  async function show(row, looked, glance, live) {
+    name = row;
+    const found = rows.find((one) => one.name === row) ?? softmaxRow(rows[rows.length - 1]);
+    about.replaceChildren(...h("div", {}, aboutRow(found)).childNodes);
+    if (live) refresh(glance);
+    if (live || !looked || !glance?.rows[row]) return live || shown.replaceChildren();
+    try {
+      const layer = (await layersOf(looked)).find((/** @type {Activations} */ one) => one.name === row);
+      if (layer && name === row && !looked.signal.aborted) shown.replaceChildren(...rowOf(looked, layer));
+    } catch (error) {
+      if (!looked.signal.aborted) shown.replaceChildren(fault(error));
+    }
+  }
+
+  return { element, show, refresh };
 }
 
 /** Content that is made when it is first opened. @param {string} words @param {() => Node[]} make */
@@ -53,14 +69,13 @@ function folded(words, make) {
   return details;
 }
 
-/** @param {Looked} looked @param {Activations} layer */
-function row(looked, layer) {
-  const { name, maps, side, active } = layer;
+/** @param {Looked} looked @param {Activations} layer @returns {Node[]} */
+function rowOf(looked, layer) {
+  const { maps, side, active } = layer;
   const place = h("div", { class: "projected", "aria-live": "polite" });
   const choose = (/** @type {number} */ unit) => project(looked, layer, unit, place);
-  const size = side > 1 ? `${maps} × ${side} × ${side}` : `${maps}`;
   return [
-    h("h3", {}, name, h("small", {}, `${size}, ${percent(active, 0)} active`)),
+    h("p", { class: "soft" }, `${percent(active, 0)} of its units are active; the strongest:`),
     h(
       "div",
       { class: "strongest" },

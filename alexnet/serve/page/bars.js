@@ -68,6 +68,33 @@ export function spectrum(values, marked, columns, label) {
   );
 }
 
+/** The same five bars for one answer after the other, so that they move. */
+export function answerBars() {
+  const lines = Array.from({ length: 5 }, () => {
+    const [bar, name, share] = [h("i", { "aria-hidden": "true" }), h("span", {}, "\u00a0"), h("span", {})];
+    return { element: h("li", {}, bar, name, share), bar, name, share };
+  });
+  /** @param {Label[]} labels */
+  function show(labels) {
+    lines.forEach(({ element, bar, name, share }, place) => {
+      const label = labels[place];
+      element.hidden = !label;
+      if (!label) return;
+      bar.style.width = `${100 * label.probability}%`;
+      name.textContent = label.class;
+      share.textContent = `${(100 * label.probability).toFixed(1)} %`;
+    });
+  }
+  return {
+    element: h(
+      "ol",
+      { class: "bars" },
+      lines.map((line) => line.element),
+    ),
+    show,
+  };
+}
+
 /** Class names with their probabilities. @param {Label[]} labels */
 export function probabilities(labels) {
   const line = (/** @type {Label} */ label) => {

@@ -11,6 +11,17 @@ const NO_CAMERA =
   "Browsers allow camera access only over HTTPS and on localhost: come through SSH " +
   "(ssh -L 8012:127.0.0.1:8012 HOST), or choose a file.";
 
+/** @param {HTMLCanvasElement} canvas @returns {Promise<Blob>} */
+export function jpegOf(canvas) {
+  return new Promise((resolve, reject) =>
+    canvas.toBlob(
+      (blob) => (blob ? resolve(blob) : reject(new Error("There is no picture."))),
+      "image/jpeg",
+      0.92,
+    ),
+  );
+}
+
 /** Shows what it sees from when it is opened until it is closed. */
 export class Camera {
   /** @type {MediaStream|null} */
@@ -31,17 +42,24 @@ export class Camera {
     }
   }
 
-  /** What it sees now, as a JPEG file. @returns {Promise<Blob>} */
+  /** What it sees now, as a JPEG file. */
   take() {
-    const canvas = h("canvas", { width: this.video.videoWidth, height: this.video.videoHeight });
+    const { videoWidth: width, videoHeight: height } = this.video;
+    const canvas = h("canvas", { width, height });
     canvas.getContext("2d")?.drawImage(this.video, 0, 0);
-    return new Promise((resolve, reject) =>
-      canvas.toBlob(
-        (blob) => (blob ? resolve(blob) : reject(new Error("The camera shows nothing."))),
-        "image/jpeg",
-        0.92,
-      ),
-    );
+    return jpegOf(canvas);
+  }
+
+  #frame = h("canvas", {});
+
+  /** The middle of what it sees now, as a small JPEG file. @param {number} side */
+  frame(side) {
+    const { videoWidth: width, videoHeight: height } = this.video;
+    const square = Math.min(width, height);
+    if (this.#frame.width !== side) this.#frame.width = this.#frame.height = side;
+    const [left, top] = [(width - square) / 2, (height - square) / 2];
+    this.#frame.getContext("2d")?.drawImage(this.video, left, top, square, square, 0, 0, side, side);
+    return jpegOf(this.#frame);
   }
 
   close() {

@@ -41,7 +41,7 @@ export function figure(content, { title, words, png, json, saves, command, name 
  * @param {string} file
  * @param {(value: any, file: string) => void} save
  */
-function saving(label, source, file, save) {
+export function saving(label, source, file, save) {
   if (typeof source === "string") return download(label, source, file);
   return h("button", { type: "button", onclick: () => save(source(), file) }, label);
 }

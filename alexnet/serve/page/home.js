@@ -1,44 +1,101 @@
-/** The run at a glance. */
+/** The living network, and the run at a glance. */
 
 import { follow, get } from "./api.js";
+import { chosenPicture, pictureQuery, prepared } from "./chosen.js";
 import { curveFigures } from "./curve_figures.js";
-import { h, readings } from "./dom.js";
-import { command, commandLine, commands, figure } from "./figure.js";
+import { h } from "./dom.js";
+import { command, commandLine, commands, fault } from "./figure.js";
 import { kernels } from "./kernels.js";
-import { reload } from "./navigate.js";
-import { networkDrawing } from "./network.js";
+import { living } from "./living.js";
+import { pictureSections } from "./picture.js";
 import { duration, percent, whole } from "./text.js";
 import { terms } from "./tips.js";
 
 /** @param {Page} page @returns {Promise<Shown>} */
-export async function show({ run, signal }) {
-  /** @type {RunHistory} */
-  const history = await get("api/sides/own/curves", signal);
+export async function show(page) {
+  const { run, query, signal } = page;
+  const facts = h("p", { class: "facts" });
+  const sections = h("div", { id: "picture" });
+  const history = h("div", { id: "history" });
+  let leaving = new AbortController();
+  let chosen = "";
+  const network = living(
+    page,
+    look,
+    () => leaving.abort(),
+    () => chosen && load(chosen),
+  );
+
+  /** Look at another picture. @param {string} query the part of the address that names it */
+  function look(query) {
+    const row = new URLSearchParams(location.search).get("row");
+    window.history.pushState(
+      null,
+      "",
+      `${new URL(".", document.baseURI)}?${query}${row ? `&row=${row}` : ""}`,
+    );
+    load(query);
+  }
+
+  /** @param {string} query */
+  async function load(query) {
+    chosen = query;
+    leaving.abort();
+    leaving = new AbortController();
+    const own = AbortSignal.any([leaving.signal, signal]);
+    try {
+      const looked = await chosenPicture({ ...page, query: new URLSearchParams(query), signal: own });
+      if (!looked || own.aborted) return;
+      network.show(looked, query);
+      sections.replaceChildren(...pictureSections(looked));
+    } catch (error) {
+      if (!own.aborted) sections.replaceChildren(fault(error));
+    }
+  }
+
+  /** @param {Run} now */
+  async function drawRun(now) {
+    /** @type {RunHistory} */
+    const { epochs } = await get("api/sides/own/curves", signal);
+    facts.replaceChildren(...factsOf(now));
+    history.replaceChildren(
+      ...[epochs.length > 0 && curveFigures(now, epochs), now.weights && kernels(now)].filter(
+        (node) => node instanceof Node,
+      ),
+    );
+  }
+
+  await drawRun(run);
+  const ident = query.get("picture");
+  const first = ident ? pictureQuery(ident, query.get("name") ?? undefined) : example(run);
+  if (run.weights && first) load(first);
+  if (run.state.word !== "finished") {
+    let known = run.version;
+    follow(signal, async () => {
+      const now = await get("api/run", signal);
+      await drawRun(now);
+      if (now.version !== known && (chosen || first)) load(chosen || first || ""); // by the new weights
+      known = now.version;
+    });
+  }
   const report = command("report", run.commands.run, ...(run.store ? ["--store", run.store.path] : []));
   const content = h(
     "article",
-    {},
-    h("h1", {}, run.name),
-    h("p", { class: "lead" }, terms(lead(run))),
-    readings(headline(run).map(([what, ...rest]) => [terms(what), ...rest])),
-    network(run),
-    history.epochs.length > 0 && curveFigures(run, history.epochs),
-    run.weights && kernels(run),
+    { class: "home" },
+    h("div", { class: "head" }, h("h1", {}, run.name), facts),
+    network.element,
+    sections,
+    h("section", { id: "run" }, h("h2", {}, "The run"), h("p", { class: "soft" }, terms(lead(run)))),
+    history,
     recipe(run),
     commands("This page on the command line", commandLine(report)),
   );
-  if (run.state.word !== "finished") follow(signal, afterTheFirst(reload));
   return { title: run.name, content, ways: { right: `layer/${run.network.layers[0].name}` } };
 }
 
-/** Without its first call, which only says how things are. @param {() => void} listener */
-function afterTheFirst(listener) {
-  let first = true;
-  return () => {
-    if (!first) listener();
-    first = false;
-  };
-}
+/** The picture that is shown before one is chosen. @param {Run} run */
+const example = ({ store }) =>
+  store?.offered.length ? pictureQuery(prepared(store.split, store.offered[0])) : null;
 
 /** @param {Run} run */
 function lead({ network, classes, pictures, state }) {
@@ -47,38 +104,22 @@ function lead({ network, classes, pictures, state }) {
   return `${network.name}, ${whole(classes.length)} classes, ${training}${epochs}. ${network.about}`;
 }
 
-/** @param {Run} run @returns {[string, string, string][]} */
-function headline({ state, weights }) {
-  /** @type {[string, string, string][]} */
-  const found = state.val
-    ? [
-        ["top-1 error", percent(state.val.top1_error, 2), `centre, validation, ${state.val.when}`],
-        ["top-5 error", percent(state.val.top5_error, 2), "centre, validation"],
-        ["nll", state.val.nll.toFixed(3), "nats"],
-      ]
-    : [["epochs", String(state.epochs), weights ? "imported weights" : "none has ended yet"]];
-  if (state.pictures_per_second) {
-    found.push(["speed", whole(Math.round(state.pictures_per_second)), "pictures/s in training"]);
-  }
-  if (state.seconds_left) found.push(["left", duration(state.seconds_left), `of ${state.planned} epochs`]);
-  return found;
-}
-
-/** @param {Run} run */
-function network(run) {
-  const drawing = networkDrawing(run.network);
-  const crossing = run.network.columns > 1 ? "; where they cross, the columns communicate" : "";
-  return figure(drawing, {
-    id: "network",
-    title: "The network",
-    words:
-      "To scale, as in [A] Fig. 2: a box is as high and deep as its maps have pixels, and as thick as a column " +
-      `has maps. Lines go from the window that a unit reads to the unit${crossing}. Choose a layer to open it.`,
-    png: () => /** @type {SVGSVGElement} */ (drawing.querySelector("svg")),
-    json: () => run.network,
-    command: run.commands.nets,
-    name: `${run.name}-network`,
-  });
+/** @param {Run} run @returns {Node[]} */
+function factsOf({ network, classes, state, weights }) {
+  const fact = (/** @type {string} */ what, /** @type {string} */ value, /** @type {string} */ remark = "") =>
+    h("span", {}, terms(what), " ", h("strong", {}, value), remark && ` ${remark}`);
+  const { val } = state;
+  return [
+    h("span", {}, `${network.name}, ${whole(classes.length)} classes`),
+    ...(val
+      ? [
+          fact("top-1 error", percent(val.top1_error, 2), `(centre, validation, ${val.when})`),
+          fact("top-5 error", percent(val.top5_error, 2)),
+          fact("nll", val.nll.toFixed(3)),
+        ]
+      : [h("span", {}, weights ? "imported weights" : "no epoch has ended yet: no maps to show")]),
+    ...(state.seconds_left ? [fact("time left", duration(state.seconds_left))] : []),
+  ];
 }
 
 /** @param {Run} run */

@@ -6,8 +6,7 @@ import { fault } from "./figure.js";
 import { go, reload } from "./navigate.js";
 
 const PAGES = [
-  { name: "home", pattern: /^$/, load: () => import("./home.js") },
-  { name: "picture", pattern: /^picture$/, load: () => import("./picture.js") },
+  { name: "home", pattern: /^(?:picture)?$/, load: () => import("./home.js") },
   { name: "layer", pattern: /^layer\/([^/]+)$/, load: () => import("./layer.js") },
   { name: "unit", pattern: /^layer\/([^/]+)\/unit\/(\d+)$/, load: () => import("./unit.js") },
   { name: "why", pattern: /^why$/, load: () => import("./why.js") },
@@ -106,8 +105,17 @@ document.addEventListener("click", (event) => {
   const href = new URL(written, document.baseURI).href;
   if (written.startsWith("#") || !href.startsWith(document.baseURI) || href.includes("/api/")) return;
   event.preventDefault();
-  go(href);
+  go(link.hasAttribute("data-carries") ? `${href}${carried()}` : href);
 });
+
+/** The picture in the address, which pages about pictures pass on to one another. */
+function carried() {
+  const query = new URLSearchParams(location.search);
+  const kept = new URLSearchParams(
+    [...query].filter(([name]) => name === "picture" || name === "name"),
+  ).toString();
+  return kept && `?${kept}`;
+}
 
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
@@ -123,7 +131,7 @@ document.addEventListener("keydown", (event) => {
   ]).get(event.key);
   const page = pageLinks()[Number(event.key) - 1];
   if (way) go(way);
-  else if (page) go(page.href);
+  else page?.click();
 });
 
 document.querySelector(".skip")?.addEventListener("click", (event) => {

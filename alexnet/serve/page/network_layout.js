@@ -1,18 +1,23 @@
 /**
- * Where the layers stand in the drawing of a network, to scale: each layer a box of its maps, as deep and high as
- * they have pixels, as thick as it has maps; a line of boxes for each column of the network.
+ * Where the layers stand in the drawing of a network: for each layer with weights a stage, of a box for each column. A
+ * box's front is as large as its maps have pixels, and it is as deep as the column has maps; both by a power, so that a
+ * map of 13 × 13 can still be seen beside a picture of 224 × 224.
  */
 
 /**
  * @typedef {object} Box
- * @property {number} x the middle of its left edge
- * @property {number} y
- * @property {number} side of its maps in units of the drawing; 0 for dense layers
- * @property {number} thick
- * @property {number} tall its height
+ * @property {number} x the left of its front
+ * @property {number} y the top of its front
+ * @property {number} width
+ * @property {number} height
+ * @property {number} deep how far it goes back: to the right and up
  * @property {number} column −1 for the picture
  *
- * @typedef {{ layer: Layer, boxes: Box[], label: { x: number, y: number } }} Stage
+ * @typedef {object} Stage
+ * @property {Layer} layer
+ * @property {Row[]} rows the layer's own and those that follow it, before the next layer's
+ * @property {Box[]} boxes one for each column
+ * @property {Point} label
  *
  * @typedef {object} Layout
  * @property {boolean} sideways from left to right, or downwards
@@ -20,80 +25,100 @@
  * @property {Stage[]} stages
  * @property {number} width
  * @property {number} height
- * @property {Scale} scale
  *
- * @typedef {{ pixel: number, map: number }} Scale units of the drawing for a pixel, and for a map or unit
+ * @typedef {[x: number, y: number]} Point
  */
 
-const THICKEST = 40; // of a box of maps in the drawing, where the dense layers are few units
-export const OBLIQUE = { x: 0.34, y: 0.26 }; // how the depth of a box is seen
+const POWER = 0.38;
+const DENSE = 20; // how thick a dense layer is drawn
+export const BACK = { x: 0.8, y: 0.55 }; // how a length that goes back is seen
 
 /** @param {Network} network @param {boolean} narrow @returns {Layout} */
 export const layOut = (network, narrow) => (narrow ? downwards(network) : rightwards(network));
 
+/** The rows of each layer with weights; rows before the first belong to it. @param {Network} network */
+export function stagesOf({ layers, rows }) {
+  const starts = layers.map((layer) => rows.findIndex((row) => row.name === layer.name));
+  return layers.map((layer, place) => ({
+    layer,
+    rows: rows.slice(place ? starts[place] : 0, starts[place + 1] ?? rows.length),
+  }));
+}
+
 /**
+ * The sizes of a layer's boxes.
  * @param {Network} network
- * @param {number} picture the side of the picture in the drawing
- * @param {number} longest of a dense layer in the drawing
- * @returns {Scale}
+ * @param {number} largest the front of the largest map
+ * @param {number} longest of the dense layers
  */
-function scales({ layers, input }, picture, longest) {
-  const most = (/** @type {Layer[]} */ some) =>
-    Math.max(1, ...some.map((layer) => layer.maps / layer.columns));
-  const dense = layers.filter((layer) => layer.side === 1);
-  const maps = layers.filter((layer) => layer.side > 1);
-  return { pixel: picture / input, map: Math.min(longest / most(dense), THICKEST / most(maps)) };
+function sizes({ layers }, largest, longest) {
+  const most = (/** @type {(layer: Layer) => number} */ of) => Math.max(1, ...layers.map(of));
+  const side = most((layer) => layer.side);
+  const units = most((layer) => (layer.side === 1 ? layer.maps : 1));
+  return (/** @type {Layer} */ layer) => {
+    if (layer.side === 1)
+      return { front: 0, long: Math.max(24, longest * (layer.maps / units) ** POWER), deep: 0 };
+    const front = Math.max(26, largest * (layer.side / side) ** POWER);
+    return { front, long: front, deep: 3 + Math.min(20, Math.sqrt(layer.maps / layer.columns)) };
+  };
 }
 
 /** @param {Network} network @returns {Layout} */
 function rightwards(network) {
-  const { columns, input, layers } = network;
-  const single = columns === 1;
-  const gap = 54;
-  const bottom = single ? 270 : 185 + 165 * (columns - 1);
-  const scale = scales(network, 150, single ? 210 : 145);
-  const middle = (/** @type {number} */ column) => (single ? 145 : 92 + 165 * column);
-  const side = input * scale.pixel;
-  const centre = (middle(0) + middle(columns - 1)) / 2;
-  const picture = { x: 12, y: centre + 14, side, thick: 3, tall: side, column: -1 };
-  let x = 12 + 3 + side * OBLIQUE.x + 96;
-  const stages = layers.map((layer) => {
-    const dense = layer.side === 1;
-    const own = (layer.maps / layer.columns) * scale.map;
-    const side = dense ? 0 : layer.side * scale.pixel;
-    const thick = dense ? 9 : Math.max(2, own);
-    const tall = dense ? Math.max(6, own) : side;
+  const { columns } = network;
+  const band = columns === 1 ? 250 : columns === 2 ? 148 : 104;
+  const top = 14;
+  const size = sizes(network, columns === 1 ? 112 : columns === 2 ? 92 : 70, 0.92 * band);
+  const middle = (/** @type {number} */ column) => top + band * (column + 0.5);
+  const across = 196;
+  const bottom = top + Math.max(columns * band, across + 20);
+  const picture = {
+    x: 2,
+    y: (top + bottom - across) / 2,
+    width: across,
+    height: across,
+    deep: 0,
+    column: -1,
+  };
+  let x = picture.x + across + 58;
+  const stages = stagesOf(network).map((stage) => {
+    const { front, long, deep } = size(stage.layer);
+    const wide = (front || DENSE) + deep * BACK.x;
+    const slot = Math.max(wide, 76);
+    const left = x + (slot - wide) / 2;
+    const shift = (bottom - top - columns * band) / 2;
     const boxes = Array.from({ length: columns }, (_, column) => {
-      return { x, y: middle(column), side, thick, tall, column };
+      const y = middle(column) + shift - (long - deep * BACK.y) / 2;
+      return { x: left, y, width: front || DENSE, height: long, deep, column };
     });
-    const label = { x: x + (thick + side * OBLIQUE.x) / 2, y: bottom + 16 };
-    x += Math.max(thick + side * OBLIQUE.x + gap, 78);
-    return { layer, boxes, label };
+    const label = /** @type {Point} */ ([x + slot / 2, bottom + 8]);
+    x += slot + 20;
+    return { ...stage, boxes, label };
   });
-  return { sideways: true, picture, stages, width: x - gap + 34, height: bottom + 92, scale };
+  const chips = Math.max(...stages.map((stage) => stage.rows.length));
+  return { sideways: true, picture, stages, width: x - 14, height: bottom + 56 + 23 * chips };
 }
 
 /** @param {Network} network @returns {Layout} */
 function downwards(network) {
-  const { columns, input, layers } = network;
-  const width = 360;
-  const scale = scales(network, 110, columns === 1 ? 260 : 300 / columns);
-  const middle = (/** @type {number} */ column) => (width * (column + 0.5)) / columns;
-  const side = input * scale.pixel;
-  const picture = { x: width / 2 - 24, y: 90, side, thick: 3, tall: side, column: -1 };
-  let y = 177;
-  const stages = layers.map((layer) => {
-    const dense = layer.side === 1;
-    const side = dense ? 0 : layer.side * scale.pixel;
-    const thick = Math.max(2, (layer.maps / layer.columns) * scale.map);
-    const tall = dense ? 9 : side;
-    y += tall / 2 + side * OBLIQUE.y;
+  const { columns } = network;
+  const [width, left] = [360, 104];
+  const slot = (width - left - 6) / columns;
+  const size = sizes(network, Math.min(96, slot - 34), slot - 16);
+  const picture = { x: left + 30, y: 4, width: 190, height: 190, deep: 0, column: -1 };
+  let y = 194 + 40;
+  const stages = stagesOf(network).map((stage) => {
+    const { front, long, deep } = size(stage.layer);
+    const tall = (front || DENSE) + deep * BACK.y;
+    const room = Math.max(tall, 48 + 25 * (stage.rows.length - 1));
     const boxes = Array.from({ length: columns }, (_, column) => {
-      return { x: middle(column) - (thick + side * OBLIQUE.x) / 2, y, side, thick, tall, column };
+      const wide = front ? front + deep * BACK.x : long;
+      const x = left + slot * (column + 0.5) - wide / 2;
+      return { x, y: y + deep * BACK.y, width: front || long, height: front || DENSE, deep, column };
     });
-    const label = { x: width / 2, y: y + tall / 2 + 18 };
-    y += tall / 2 + 62;
-    return { layer, boxes, label };
+    const label = /** @type {Point} */ ([0, y - 6]);
+    y += room + 30;
+    return { ...stage, boxes, label };
   });
-  return { sideways: false, picture, stages, width, height: y + 36, scale };
+  return { sideways: false, picture, stages, width, height: y };
 }

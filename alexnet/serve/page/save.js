@@ -49,8 +49,7 @@ export async function savePicture(svg, name) {
   pen.fillStyle = getComputedStyle(document.body).backgroundColor;
   pen.fillRect(0, 0, canvas.width, canvas.height);
   pen.scale(2, 2);
-  for (const under of svg.parentElement?.querySelectorAll("canvas") ?? [])
-    pen.drawImage(under, 0, 0, width, height);
+  drawUnder(pen, svg, above);
   pen.drawImage(image, 0, above, width, height);
   if (axis) {
     const { color, fontFamily } = getComputedStyle(document.body);
@@ -59,6 +58,24 @@ export async function savePicture(svg, name) {
   }
   URL.revokeObjectURL(source);
   canvas.toBlob((blob) => blob && saveBlob(blob, name));
+}
+
+/**
+ * What lies beside a drawing in its place: maps, a picture.
+ * @param {CanvasRenderingContext2D} pen
+ * @param {SVGSVGElement} svg
+ * @param {number} above
+ */
+function drawUnder(pen, svg, above) {
+  if (!svg.parentElement?.matches(".drawing")) return;
+  const frame = svg.getBoundingClientRect();
+  pen.imageSmoothingEnabled = false;
+  for (const one of svg.parentElement.querySelectorAll("canvas, img, video")) {
+    const { left, top, width, height } = one.getBoundingClientRect();
+    const source = /** @type {HTMLCanvasElement} */ (one);
+    pen.drawImage(source, left - frame.left, top - frame.top + above, width, height);
+  }
+  pen.imageSmoothingEnabled = true;
 }
 
 /**

@@ -74,7 +74,22 @@ interface Network {
   about: string;
   columns: number;
   input: number;
+  /** The side of a record, which the centre view of `input` pixels is cut from. */
+  record: number;
   layers: Layer[];
+  rows: Row[];
+}
+
+/** Any row of the table, with the constants of its formula. */
+interface Row {
+  name: string;
+  row: string;
+  kind: string;
+  maps: number;
+  side: number;
+  entering: { maps: number; side: number };
+  columns: number;
+  constants: Record<string, any>;
 }
 
 interface Layer {
@@ -202,6 +217,30 @@ interface Label {
 interface Prediction {
   views: number;
   labels: Label[];
+}
+
+/** What a network makes of a picture, small enough for every frame of a camera. */
+interface Glance {
+  labels: Label[];
+  rows: Record<string, RowGlance>;
+}
+
+/** Bytes in base64: 0 stands for `low`, 255 for `high`. */
+interface RowGlance {
+  low: number;
+  high: number;
+  active: number;
+  /** Of each column. */
+  strongest: StrongMap[][];
+  /** Of all units of a dense layer. */
+  values?: string;
+}
+
+interface StrongMap {
+  unit: number;
+  value: number;
+  side?: number;
+  values?: string;
 }
 
 interface Activations {

@@ -20,7 +20,7 @@ from alexnet.report.figures import CURVES
 from alexnet.report.recipe import recipe_text, repeating_command
 from alexnet.runs.history import History, day, read_history, read_now, validation_of
 from alexnet.serve.open_networks import OWN, Absent, OpenNetwork, version_of
-from alexnet.serve.pages.layer import describe_layer
+from alexnet.serve.pages.layer import describe_layer, describe_row
 from alexnet.serve.pages.routes import PNG, OfNetwork, Routes, TheExplorer
 from alexnet.serve.responses import event, event_stream, respond
 from alexnet.serve.run_cache import Pass
@@ -74,6 +74,8 @@ def home_page(opened: OpenNetwork, store: Store | None = None) -> dict[str, Any]
         "name": opened.name,
         "version": opened.version,
         "network": {
+            "record": run.inputs.side,
+            "rows": [describe_row(layer) for layer in trace(table, size)],
             "name": table.name,
             "about": table.about,
             "columns": table.columns,

@@ -1,5 +1,6 @@
 """/api/sides/…/layers and …/kernels: a layer, its units at a glance, and the first layer's kernels. C channels."""
 
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -56,6 +57,15 @@ def describe_layer(layer: Layer) -> dict[str, Any]:
         "sees": layer.field.size,
         "every": layer.field.jump,
     }
+
+
+def describe_row(layer: Layer) -> dict[str, Any]:
+    """Any row of the table: its shapes, and the constants of its formula."""
+    constants = {name: value for name, value in asdict(layer.row).items() if name not in ("name", "kind")}
+    shapes = {"maps": layer.leaving.maps, "side": layer.leaving.side, "columns": layer.columns}
+    entering = {"maps": layer.entering.maps, "side": layer.entering.side}
+    names = {"name": layer.row.name, "row": type(layer.row).__name__, "kind": summary.kind(layer.row)}
+    return names | shapes | {"entering": entering, "constants": constants}
 
 
 @routes.page("/layers/{layer}")
