@@ -14,6 +14,7 @@ from explored import CLASSES, Place, Site
 
 from alexnet.data.store.read import Store
 from alexnet.files.schema import to_json
+from alexnet.files.tensors import digest_in, load_tensors
 from alexnet.measure.run import Run
 from alexnet.runs.folder import Calibration, RunFolder
 from alexnet.runs.history import NOW
@@ -76,10 +77,11 @@ def test_a_pass_is_made_once_and_kept_in_the_run_folder(site: Site, place: Place
 def test_a_kept_evaluation_that_changed_is_made_anew(site: Site, place: Place) -> None:
     path = place.run / "explorer" / "evaluation-val.safetensors"
     assert site.compute("/api/sides/own/passes/evaluation")[-1] == ("done", {"made": True})
-    made = path.read_bytes()
+    made, digest = path.read_bytes(), digest_in(path)
     path.write_bytes(made[:-1] + bytes([made[-1] ^ 1]))
     assert site.compute("/api/sides/own/passes/evaluation")[-1] == ("done", {"made": True})
-    assert path.read_bytes() == made
+    load_tensors(path)  # its checksum is right
+    assert digest_in(path) == digest
 
 
 def test_a_calibrated_run_is_opened_again_and_evaluated_again(site: Site, place: Place, picture: bytes) -> None:

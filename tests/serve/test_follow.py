@@ -140,3 +140,28 @@ def test_another_number_is_followed_by_a_click_on_its_map(visit: Callable[..., V
     page.locator("h2", has_text="row 0, column 14").wait_for()
     page.go_back()
     page.locator("h2", has_text="row 5, column 7").wait_for()
+
+
+# For each step, the number that it gives if the one before were 1 more: by the page, and by the network.
+BOTH = """async (api) => {
+  const { recomputed, numberAt } = await import(new URL("page/follow_numbers.js", document.baseURI));
+  const ask = async (query) => (await fetch(new URL(`${api}${query}`, document.baseURI))).json();
+  const name = ({ layer, unit, at }) => [layer, unit, ...(at ?? [])].join(".");
+  const found = [];
+  for (const step of (await ask("?unit=conv1.3.5.7")).steps) {
+    const edits = [{ what: "input", place: step.from, number: numberAt(step, "input", step.from) + 1 }];
+    if (numberAt(step, "weight", step.from) !== null) edits.push({ ...edits[0], what: "weight", number: 0.25 });
+    const words = edits.map(({ what, place, number }) => `${what}.${place.join(".")}=${number}`).join();
+    const { values } = await ask(`/changed?unit=${name(step)}&edits=${words}&watch=${name(step)}`);
+    found.push([step.layer, recomputed(step, edits), values[name(step)], step.value]);
+  }
+  return found;
+}"""
+
+
+def test_the_page_computes_what_the_network_does(visit: Callable[..., Visit]) -> None:
+    page = visit().open("training")
+    found = page.evaluate(BOTH, API.removeprefix("/"))
+    for layer, by_page, by_network, _ in found:
+        assert by_page == pytest.approx(by_network, rel=1e-4, abs=1e-4), layer
+    assert sum(by_page != before for _, by_page, _, before in found) > len(found) / 2
