@@ -44,13 +44,13 @@ def glance(context: OfPicture) -> dict[str, Any]:
 async def frame(context: OfNetwork, request: Request, rows: str = "") -> Response:
     """The same of one frame of a camera or a drawing: the bytes of a picture file as the body. `rows`: those whose
     strongest map is wanted, separated by commas. Nothing is kept."""
+    form = context.explorer.taken(context.side).record
     async with received(request) as data:
-        picture = await asyncio.to_thread(decoded, data, context.explorer.record_formats)
+        record = (await asyncio.to_thread(decoded, data, [form])).record(form)
 
     @isolated(inference=True)
     def look() -> bytes:
         opened = context.opened
-        record = picture.record(opened.run)
         network, viewer, last = opened.network, opened.run.viewer, opened.network.layers[-1].row.name
         known = {layer.row.name for layer in network.layers} & {last, *rows.split(",")}
         maps = viewer.maps(inputs_of(viewer, torch.from_numpy(record[None])), known)
