@@ -27,7 +27,7 @@ from alexnet.files.atomic import file_fault
 from alexnet.serve.explorer import Explorer
 from alexnet.serve.guard import Access, Guard, for_a_person
 from alexnet.serve.open_networks import Absent
-from alexnet.serve.pages import compare, errors, follow, glance, home, layer, picture, teach, unit, upload, why
+from alexnet.serve.pages import compare, errors, follow, glance, home, layer, picture, teach, tour, unit, upload, why
 from alexnet.serve.responses import error_response
 from alexnet.terminal import say
 
@@ -42,6 +42,8 @@ PAGES = (
     "/errors",
     "/training",
     "/teach",
+    "/tour",
+    "/tour/{stop}",
 )
 NOWHERE = (
     "there is no such address; the pages begin at the one that `alexnet serve` printed, and below it "
@@ -75,7 +77,7 @@ def create_app(explorer: Explorer, access: Access) -> Guard:
         words = (f"{one['loc'][-1]}: {one['msg']}" for one in fault.errors())
         return JSONResponse({"error": "; ".join(words)}, 422)
 
-    for page in (home, layer, unit, picture, glance, why, upload, compare, errors, follow, teach):
+    for page in (home, layer, unit, picture, glance, why, upload, compare, errors, follow, teach, tour):
         app.include_router(page.routes, prefix="/api")
     _add_page(app, access)
     return Guard(app, access)

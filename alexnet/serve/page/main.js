@@ -14,6 +14,7 @@ const PAGES = [
   { name: "errors", pattern: /^errors$/, load: () => import("./errors.js") },
   { name: "compare", pattern: /^compare$/, load: () => import("./compare.js") },
   { name: "training", pattern: /^training$/, load: () => import("./training.js") },
+  { name: "tour", pattern: /^tour(?:\/(\w+))?$/, load: () => import("./tour.js") },
   { name: "teach", pattern: /^teach$/, load: () => import("./teach.js") },
 ];
 
