@@ -31,9 +31,13 @@ import { figures, percent, whole } from "./text.js";
  */
 
 const PRINTED = { k: 2, alpha: 1e-4, beta: 0.75, size: 5, convention: "sum" }; // [A] §3.3
-const PART = /([_^])(?:\{([^}]*)\}|(\S))|(?<![\p{L}])(\p{L})(?![\p{L}])/gu;
+const PART = /([_^])(?:\{([^}]*)\}|(\S))|(?<![\p{L}])([a-zA-Zα-ω])(?![\p{L}])/gu;
 
-/** A formula: single letters are slanted, _ lowers what follows and ^ raises it. @param {string} text @returns {Child[]} */
+/**
+ * A formula: single letters are slanted, _ lowers what follows and ^ raises it.
+ * @param {string} text
+ * @returns {Child[]}
+ */
 function written(text) {
   /** @type {Child[]} */
   const parts = [];
@@ -242,7 +246,9 @@ async function norm(here) {
       "found there, " +
       "so that a strong one dampens those beside it, as nerve cells do. In [A] this lowered the top-1 error by " +
       "1.4 percentage points. Later networks dropped it for batch normalisation.",
-    formula: written(`b_i = a_i / (${k} + ${scale} · Σ_j a_j^2)^{${beta}}, the sum over the ${size} maps around map i`),
+    formula: written(
+      `b_i = a_i / (${k} + ${scale} · Σ_j a_j^2)^{${beta}}, the sum over the ${size} maps around map i`,
+    ),
     lacks: !row && "This network has no response normalisation; the constants are those of [A].",
     live: row && (await beforeAndAfter(here, row)),
     codes: [["alexnet/kernels/reference.py", "def local_response_norm"]],
@@ -340,6 +346,8 @@ async function columns({ run, looked, signal }) {
   const { network } = run;
   const drawing = new NetworkDrawing(network, (row) => go(`layer/${layerOf(network, row)}`), signal);
   if (looked) {
+    const view = h("img", { src: address(`${looked.api}/view.jpg`), alt: looked.name });
+    drawing.picture.append(view);
     get(`${looked.api}/glance`, signal).then(
       (glance) => drawing.paint(glance),
       () => {}, // the boxes stay empty
@@ -383,7 +391,9 @@ async function dropout(here) {
       "another, so " +
       "each must be of use by itself. Afterwards all take part, and each counts half. It takes about twice as many " +
       "epochs, and without it [A] overfits.",
-    formula: written(`in training y = m · x, with m = 1 with probability ${keep}, else 0; afterwards y = ${keep} · x`),
+    formula: written(
+      `in training y = m · x, with m = 1 with probability ${keep}, else 0; afterwards y = ${keep} · x`,
+    ),
     lacks: !row && "This network has no dropout.",
     live: row && (await dropped(here, row, keep)),
     codes: [["alexnet/nets/dropout.py", "class DropoutLayer"]],
