@@ -186,7 +186,7 @@ def test_two_classes_are_taught_and_the_run_predicts(
     page.locator("[data-class=stripes] h3", has_text="11 pictures").wait_for()
     page.get_by_role("button", name="Train", exact=True).click()
     page.get_by_role("heading", name="taught-1 is trained").wait_for()
-    page.get_by_role("button", name="Look at taught-1").click()
+    page.get_by_role("button", name="Look at it: taught-1").click()
     page.locator("#run-name", has_text="taught-1").wait_for()
     assert taught.get("/api/run")["classes"] == ["camera", "stripes"]
     assert taught.get("/api/sides/beside/home")["name"] == "first"

@@ -224,7 +224,7 @@ function runs(explored, taught, { runs, training }, attempt) {
           "button",
           {
             type: "button",
-            "aria-label": `Look at ${name}`,
+            "aria-label": `Look at it: ${name}`,
             onclick: () =>
               attempt(`api/teach/look?name=${encodeURIComponent(path === taught.start.path ? "" : name)}`),
           },

@@ -320,7 +320,10 @@ async function beforeAndAfter({ run, looked, signal }, row) {
  * @param {AbortSignal} signal
  */
 async function oneNumber(looked, name, unit, signal) {
-  const { steps } = await get(`${looked.api}/follow?unit=${name}.${unit}`, signal);
+  const steps = await get(`${looked.api}/follow?unit=${name}.${unit}`, signal).then(
+    (found) => found.steps,
+    () => [], // a static copy follows no numbers
+  );
   const step = steps.find((/** @type {{ layer: string }} */ one) => one.layer === name);
   if (!step?.blocks) return null;
   const [place, row, column] = step.from;
