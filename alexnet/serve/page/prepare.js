@@ -27,9 +27,14 @@ let line = null;
 /** Why the last ones ended; then a page doesn't begin them again by itself. @type {unknown} */
 let failed = null;
 
-/** What is still to be prepared, how long it takes, or how far it is. @param {Run} run @param {AbortSignal} signal */
-export function preparation(run, signal) {
-  const place = h("div", { class: "preparation", "aria-busy": "true" });
+/**
+ * What is still to be prepared, how long it takes, or how far it is.
+ * @param {Run} run
+ * @param {AbortSignal} signal
+ * @param {string} [only] the pass that the page waits for; without it, it is made again after each
+ */
+export function preparation(run, signal, only) {
+  const place = h("div", { class: "preparation", "aria-busy": "true", "data-only": only });
   if (line) place.append(line);
   else if (run.store && run.weights) offer(run, place, signal);
   else if (!run.store) place.append(withoutPictures());
@@ -81,14 +86,22 @@ async function begin(place) {
   line = element;
   failed = null;
   place.replaceChildren(element);
-  const waiting = () => element.isConnected;
-  const part = () => waiting() && reload();
+  /** @param {string} [what] */
+  function renew(what) {
+    const only = element.isConnected ? element.parentElement?.dataset.only : "nothing";
+    if (!only || only === what) reload();
+  }
   try {
-    await compute("api/sides/own/passes/everything", { ...listeners, part }, new AbortController().signal);
+    await compute(
+      "api/sides/own/passes/everything",
+      { ...listeners, part: renew },
+      new AbortController().signal,
+    );
   } catch (error) {
     failed = error;
   }
   line = null;
   announce(failed === null ? "Everything is prepared." : "Not everything could be prepared.");
-  if (waiting()) reload();
+  if (element.parentElement?.dataset.only) element.replaceWith(failed === null ? "" : fault(failed));
+  else renew();
 }

@@ -9,6 +9,7 @@ import { command, figure } from "./figure.js";
 import { legend, overlaid } from "./levels.js";
 import { go, note } from "./navigate.js";
 import { picker } from "./pick.js";
+import { preparation } from "./prepare.js";
 import { percent, signed, whole } from "./text.js";
 
 /**
@@ -62,6 +63,7 @@ export async function show(page) {
     sentence(looked, split),
     questions(looked, split, against),
     sums(looked, split, query),
+    split.layers.some((one) => !one.faces) && preparation(run, signal, "top"),
     attributions(looked, split, query),
     h("section", {}, h("h2", {}, "Another picture"), choose),
   );
