@@ -40,7 +40,7 @@ from alexnet.features.suspects import find_suspects, refuse_unfit
 from alexnet.files.atomic import faults_named, write_atomically
 from alexnet.files.schema import is_sealed, json_bytes, read_json, sealed, to_json
 from alexnet.files.tensors import digest_in, load_tensors, save_tensors
-from alexnet.measure.evaluation import Evaluation, check_size, evaluate_run, filled_splits, split_of
+from alexnet.measure.evaluation import Evaluation, check_size, class_map, evaluate_run, filled_splits, split_of
 from alexnet.nets.table import Conv
 from alexnet.report.text import evaluation_as_json
 from alexnet.see.activation_statistics import MOST, ActivationStatistics, measure_activations
@@ -349,11 +349,20 @@ class RunCache:
             "top": 0 if self.top and self.top.negative else count,
             "spread": 0 if self.spread else min(count, MOST),
             "evolution": count * sum(self._after(epoch) is None for epoch in run.snapshots),
-            "evaluation": 0 if self.evaluations else count * sum(VIEWS),
+            "evaluation": count * sum(VIEWS) if self._answerable and not self.evaluations else 0,
             "neighbours": 0 if self.index else len(train),
             "parts": 0 if self.parts else self._forward_passes_for_parts,
         }
         return {what: passes for what in EVERYTHING if (passes := wanted[what])}
+
+    @cached_property
+    def _answerable(self) -> bool:
+        """Whether the pictures are of the run's classes, so that its answers are right or wrong."""
+        try:
+            class_map(self.opened.run.folder, self.prepared.store, self.split)
+        except UserError:
+            return False
+        return True
 
     @cached_property
     def seconds_per_pass(self) -> float:

@@ -126,9 +126,9 @@ def test_units_are_pinned_and_a_picture_is_made(fresh: Site, visit: Callable[...
     page.get_by_role("button", name="Pin to compare").click()
     page.wait_for_url("**pins=conv2.1%2Cconv2.2")
     page.reload()
-    page.locator(".card").nth(1).wait_for()
-    assert page.locator(".card h3").all_inner_texts() == ["conv2 · 1", "conv2 · 2"]
-    page.locator(".card").first.get_by_role("button", name="Unpin").click()
+    page.locator(".pin-card").nth(1).wait_for()
+    assert page.locator(".pin-card h3").all_inner_texts() == ["conv2 · 1", "conv2 · 2"]
+    page.locator(".pin-card").first.get_by_role("button", name="Unpin").click()
     page.wait_for_url("**pins=conv2.2")
     page.get_by_role("button", name="Make the picture").click()
     page.locator("#optimised img").wait_for()

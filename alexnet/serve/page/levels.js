@@ -43,7 +43,7 @@ export function overlaid(picture, map, unit, label) {
 export function legend() {
   return h(
     "p",
-    { class: "legend" },
+    { class: "full-scale" },
     h("span", {}, "− full: speaks against"),
     h("i", { "aria-hidden": "true" }),
     h("span", {}, "speaks for: + full"),

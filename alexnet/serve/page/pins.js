@@ -46,7 +46,7 @@ export async function pinned(run, pins, signal) {
     "section",
     { class: "pinned", id: "pinned" },
     h("h2", {}, "Pinned units"),
-    h("div", { class: "cards" }, cards),
+    h("div", { class: "pin-cards" }, cards),
   );
 }
 
@@ -80,13 +80,13 @@ async function card(run, pin, pins, signal) {
     ];
     return h(
       "section",
-      { class: `card c${unit.column}` },
+      { class: `pin-card c${unit.column}` },
       h("h3", {}, h("a", { href: withPins(`layer/${layer}/unit/${number}`, pins) }, name)),
       h("div", { class: "nine" }, (unit.strongest ?? []).map(image)),
       h("p", {}, facts.filter(Boolean).join("; ")),
       off,
     );
   } catch (error) {
-    return h("section", { class: "card" }, h("h3", {}, pin), h("p", {}, String(error)), off);
+    return h("section", { class: "pin-card" }, h("h3", {}, pin), h("p", {}, String(error)), off);
   }
 }

@@ -232,7 +232,7 @@ function layerSum({ run, api }, split, one, place, onOff) {
       face(run, api, one, unit),
       h(
         "div",
-        { class: "line" },
+        { class: "added-line" },
         h("a", { href: `layer/${one.layer}/unit/${unit}` }, `${one.layer} · ${unit}`),
         h("span", { class: "added" }, signed(added)),
         bar(added, most),
@@ -281,7 +281,7 @@ function face(run, api, { layer, faces, maps }, unit) {
     h("img", { src: address(path), width: 44, height: 44, loading: "lazy", alt: "" });
   return h(
     "span",
-    { class: "face" },
+    { class: "best-patch" },
     faces
       ? image(`api/sides/own/layers/${layer}/units/${unit}/tile.png?v=${run.version}t`)
       : h("span", { class: "blank" }),
@@ -319,7 +319,7 @@ function changed(classes, target, off, clear) {
       off.size > 0 && h("small", {}, ` was ${percent(one.before)}, logit ${signed(one.logit_change)}`);
     return h(
       "li",
-      { class: one.number === target && "target" },
+      { class: one.number === target && "asked" },
       after,
       off.size > 0 && before,
       h("span", {}, one.class, was),
