@@ -77,7 +77,7 @@ def test_why_is_asked_in_a_browser(visit: Callable[..., Visit]) -> None:
     assert box(name="smoothgrad").is_checked()
     assert not box(name="lrp").is_checked()
     page.get_by_role("button", name="Switch all on").click()
-    page.locator(".changed h3", has_text="The answer").wait_for()
+    page.get_by_role("heading", name="The answer", exact=True).wait_for()
     assert page.locator(".changed .bars li").first.inner_text() == before
     page.get_by_role("combobox", name="Why").select_option(label="angle3")
     page.wait_for_url("**class=angle3*")

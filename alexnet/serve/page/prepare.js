@@ -28,13 +28,21 @@ let line = null;
 let failed = null;
 
 /**
+ * What the page that is shown does when a pass is finished, given its name, and at the end, given "".
+ * @type {((what: string) => void)|null}
+ */
+let heard = null;
+
+/**
  * What is still to be prepared, how long it takes, or how far it is.
  * @param {Run} run
  * @param {AbortSignal} signal
- * @param {string} [only] the pass that the page waits for; without it, it is made again after each
+ * @param {(what: string) => void} [made] what the page does when a pass is finished: by default it is made again
  */
-export function preparation(run, signal, only) {
-  const place = h("div", { class: "preparation", "aria-busy": "true", "data-only": only });
+export function preparation(run, signal, made = reload) {
+  const place = h("div", { class: "preparation", "aria-busy": "true" });
+  heard = made;
+  signal.addEventListener("abort", () => heard === made && (heard = null));
   if (line) place.append(line);
   else if (run.store && run.weights) offer(run, place, signal);
   else if (!run.store) place.append(withoutPictures());
@@ -86,22 +94,16 @@ async function begin(place) {
   line = element;
   failed = null;
   place.replaceChildren(element);
-  /** @param {string} [what] */
-  function renew(what) {
-    const only = element.isConnected ? element.parentElement?.dataset.only : "nothing";
-    if (!only || only === what) reload();
-  }
   try {
-    await compute(
-      "api/sides/own/passes/everything",
-      { ...listeners, part: renew },
-      new AbortController().signal,
-    );
+    const part = (/** @type {string} */ what) => heard?.(what);
+    const listen = { ...listeners, part };
+    await compute("api/sides/own/passes/everything", listen, new AbortController().signal);
   } catch (error) {
     failed = error;
   }
   line = null;
   announce(failed === null ? "Everything is prepared." : "Not everything could be prepared.");
-  if (element.parentElement?.dataset.only) element.replaceWith(failed === null ? "" : fault(failed));
-  else renew();
+  element.parentElement?.removeAttribute("aria-busy");
+  element.replaceWith(failed === null ? "" : fault(failed));
+  heard?.("");
 }

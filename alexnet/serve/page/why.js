@@ -5,7 +5,7 @@ import { attributions } from "./attributions.js";
 import { chooser } from "./choose.js";
 import { chosenPicture, pictureQuery } from "./chosen.js";
 import { announce, h } from "./dom.js";
-import { command, figure } from "./figure.js";
+import { command, fault, figure } from "./figure.js";
 import { legend, overlaid } from "./levels.js";
 import { go, note } from "./navigate.js";
 import { picker } from "./pick.js";
@@ -63,7 +63,7 @@ export async function show(page) {
     sentence(looked, split),
     questions(looked, split, against),
     sums(looked, split, query),
-    split.layers.some((one) => !one.faces) && preparation(run, signal, "top"),
+    split.layers.some((one) => !one.faces) && preparation(run, signal, showFaces),
     attributions(looked, split, query),
     h("section", {}, h("h2", {}, "Another picture"), choose),
   );
@@ -151,9 +151,13 @@ function sums(looked, split, query) {
     const own = ++asked;
     const edits = [...off].map((unit) => `${unit}=0`).join(" ") || `${split.layers[0].layer}:0*1`; // nothing changed
     const path = `${api}/intervention?${new URLSearchParams({ edits, class: String(split.number) })}`;
-    /** @type {{ classes: Changed[] }} */
-    const { classes } = await get(path, signal);
-    if (own === asked) answers.replaceChildren(changed(classes, split.number, off, clear));
+    try {
+      /** @type {{ classes: Changed[] }} */
+      const { classes } = await get(path, signal);
+      if (own === asked) answers.replaceChildren(changed(classes, split.number, off, clear));
+    } catch (error) {
+      if (!signal.aborted) answers.replaceChildren(fault(error));
+    }
   }
 
   /** @param {string} unit */
@@ -274,19 +278,33 @@ function layerSum({ run, api }, split, one, place, onOff) {
   );
 }
 
-/** What a unit stands for: the patch that it likes best, if known, and of a map what this picture makes of it. */
-/** @param {Run} run @param {string} api @param {LayerSplit} one @param {number} unit */
+/**
+ * What a unit stands for: the patch that it likes best, once that is known, and of a map what this picture makes of it.
+ * @param {Run} run
+ * @param {string} api
+ * @param {LayerSplit} one
+ * @param {number} unit
+ */
 function face(run, api, { layer, faces, maps }, unit) {
-  const image = (/** @type {string} */ path) =>
-    h("img", { src: address(path), width: 44, height: 44, loading: "lazy", alt: "" });
+  const tile = `api/sides/own/layers/${layer}/units/${unit}/tile.png?v=${run.version}t`;
   return h(
     "span",
     { class: "best-patch" },
-    faces
-      ? image(`api/sides/own/layers/${layer}/units/${unit}/tile.png?v=${run.version}t`)
-      : h("span", { class: "blank" }),
-    maps && image(`${api}/maps/${layer}/${unit}.png`),
+    faces ? small(tile) : h("span", { class: "blank", "data-src": tile }),
+    maps && small(`${api}/maps/${layer}/${unit}.png`),
   );
+}
+
+/** @param {string} path */
+function small(path) {
+  return h("img", { src: address(path), width: 44, height: 44, loading: "lazy", alt: "" });
+}
+
+/** Called when a pass over the pictures is finished. @param {string} what */
+function showFaces(what) {
+  if (what !== "top") return;
+  for (const blank of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll("[data-src]")))
+    blank.replaceWith(small(blank.dataset.src ?? ""));
 }
 
 /** @param {number} value @param {number} most */
