@@ -65,20 +65,25 @@ class Subscription:
             return await asyncio.wait_for(self.events.get(), seconds)
 
 
-async def respond(request: Request, key: Hashable, make: Callable[[], Any], media_type: str = JSON) -> Response:
+async def respond(
+    request: Request, key: Hashable, make: Callable[[], Any], media_type: str = JSON, *, drawn: bool = False
+) -> Response:
     """What `make` returns in the worker's thread, or returned before: bytes as they are, anything else as JSON. `key`:
-    everything that it depends on. Drawings wait until what a page needs to be read is there."""
+    everything that it depends on. Drawings wait until what a page needs to be read is there; `drawn` from what is in
+    memory they need no network, so any thread makes them at once."""
 
     explorer: Explorer = request.app.state.explorer
     tag = f'"{canonical_digest(repr(key))[:16]}"'
     if request.headers.get("if-none-match") == tag:
         return Response(status_code=304, headers={"etag": tag})
 
-    def compute(_: Task) -> bytes:
+    def compute(_: Task | None = None) -> bytes:
         # The cache is read again here: an equal request may have been computed since.
         return explorer.responses.get_or_make(key, lambda: as_json(make()))
 
     found = explorer.responses.get(key)
+    if found is None and drawn:
+        found = await asyncio.to_thread(compute)
     if found is None:
         subscription = Subscription(explorer, key, compute, Urgency.ANSWER if media_type == JSON else Urgency.MAPS)
         try:

@@ -49,6 +49,11 @@ def test_a_picture_is_there_while_the_network_is_busy(site: Site, picture: bytes
         for path in (f"pictures/{ident}", f"pictures/{ident}/record.jpg", f"sides/own/pictures/{ident}/view.jpg"):
             assert site.ask("GET", f"/api/{path}")[0] == 200
         assert site.ask("GET", f"/api/sides/epoch-1/pictures/{ident}/view.jpg")[2].startswith(b"\xff\xd8")
+    site.get(f"/api/sides/own/pictures/{ident}/glance")
+    with busy(site):  # the network has looked at it: its maps are in memory
+        for maps in ("conv2.png", "conv2/1.png"):
+            assert site.ask("GET", f"/api/sides/own/pictures/{ident}/maps/{maps}")[0] == 200
+        assert site.ask("GET", f"/api/sides/own/pictures/{ident}/maps/nowhere.png")[0] == 404
 
 
 def test_answers_come_before_maps_and_maps_before_occlusion_whoever_asked_first(site: Site, picture: bytes) -> None:

@@ -80,13 +80,13 @@ def layer_activations(context: OfPicture, name: str) -> dict[str, Any]:
     }
 
 
-@routes.page(f"{PICTURE}/maps/{{layer}}.png", PNG)
+@routes.page(f"{PICTURE}/maps/{{layer}}.png", PNG, maps=True)
 def maps(context: OfPicture, layer: LayerName) -> bytes:
     """All maps of a row on one scale."""
     return png_of(maps_mosaic(maps_of(context, layer)))
 
 
-@routes.page(f"{PICTURE}/maps/{{layer}}/{{unit}}.png", PNG)
+@routes.page(f"{PICTURE}/maps/{{layer}}/{{unit}}.png", PNG, maps=True)
 def one_map(context: OfPicture, layer: LayerName, unit: Number) -> bytes:
     """One map on its own scale."""
     maps_chw = maps_of(context, layer)

@@ -117,10 +117,17 @@ class PictureContext(NetworkContext):
     @cached_property
     def forward_pass(self) -> ForwardPass:
         """The network's activations for the centre view."""
-        opened, record = self.opened, torch.from_numpy(self.record_hwc)
-        return self.explorer.forward_passes.get_or_make(
-            self.key("forward pass"), lambda: run_forward(opened.network, inputs_of(opened.exact.viewer, record[None]))
-        )
+
+        def look() -> ForwardPass:
+            record = torch.from_numpy(self.record_hwc)
+            return run_forward(self.opened.network, inputs_of(self.opened.exact.viewer, record[None]))
+
+        return self.explorer.forward_passes.get_or_make(self.key("forward pass"), look)
+
+    @property
+    def drawn(self) -> bool:
+        """Whether the network has looked at the picture already, so that its maps can be drawn without it."""
+        return self.explorer.forward_passes.get(self.key("forward pass")) is not None
 
     def key(self, what: str) -> Hashable:
         """The key under which something about the picture and the network's weights is cached."""
@@ -166,9 +173,11 @@ def _described_by(function: Callable[..., Any]) -> Callable[[Function], Function
 class Routes(APIRouter):
     """Addresses of page functions, below /sides/{side}/. Their parameters are `context` and what the address has."""
 
-    def page(self, path: str, media_type: str = JSON, *, marked: bool = False) -> Callable[[Function], Function]:
+    def page(
+        self, path: str, media_type: str = JSON, *, marked: bool = False, maps: bool = False
+    ) -> Callable[[Function], Function]:
         """GET: what the function returns is the response, bytes as they are, anything else as JSON. Cached; `marked`:
-        until a picture is marked."""
+        until a picture is marked. `maps`: the function needs no more than a picture's forward pass."""
 
         def register(function: Function) -> Function:
             @self.get(f"/sides/{{side}}{path}", response_model=None)
@@ -177,7 +186,8 @@ class Routes(APIRouter):
                 key = context.key_of(path, values)
                 if marked and context.explorer.marks:
                     key = (key, context.explorer.marks.version)
-                return await respond(context.request, key, lambda: function(context, **values), media_type)
+                drawn = maps and isinstance(context, PictureContext) and context.drawn
+                return await respond(context.request, key, lambda: function(context, **values), media_type, drawn=drawn)
 
             return function
 
