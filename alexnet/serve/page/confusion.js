@@ -4,7 +4,7 @@ import { get } from "./api.js";
 import { h } from "./dom.js";
 import { figure } from "./figure.js";
 import { pages } from "./gallery.js";
-import { go } from "./navigate.js";
+import { go, note } from "./navigate.js";
 import { outOf, whole } from "./text.js";
 
 /**
@@ -24,12 +24,38 @@ export async function confusion(shelf, query) {
   const classes = query.get("classes") ?? "";
   /** @type {Matrix} */
   const matrix = await get(`api/sides/own/errors/matrix?${new URLSearchParams({ split, classes })}`, signal);
+  const cell = h("section", { id: "cell", hidden: true });
+  const table = grid(run, matrix, query);
+
+  /** Show the pictures of a cell below the matrix. @param {string} from @param {string} to */
+  async function open(from, to) {
+    for (const link of table.querySelectorAll("a")) {
+      if (link.dataset.cell === `${from} ${to}`) link.setAttribute("aria-current", "true");
+      else link.removeAttribute("aria-current");
+    }
+    cell.hidden = false;
+    await cellPictures(cell, shelf, from, to, matrix);
+  }
+
+  /** @param {MouseEvent} event a click on a cell or a pair */
+  async function chosen(event) {
+    const link = event.target instanceof Element ? event.target.closest("a[data-cell]") : null;
+    if (!link || event.ctrlKey || event.metaKey || event.shiftKey || event.button !== 0) return;
+    event.preventDefault();
+    event.stopPropagation(); // no other page: it opens here
+    const [from, to] = /** @type {HTMLElement} */ (link).dataset.cell?.split(" ") ?? [];
+    note({ true: from, answered: to, at: null });
+    await open(from, to);
+    cell.scrollIntoView({ block: "start" });
+    cell.querySelector("h2")?.focus({ preventScroll: true });
+  }
+
   const [from, to] = [query.get("true"), query.get("answered")];
-  const cell = from !== null && to !== null && cellPictures(shelf, from, to);
+  if (from !== null && to !== null) await open(from, to);
   return h(
     "div",
-    {},
-    figure([!matrix.whole && chooser(run, matrix, query), grid(run, matrix, query)], {
+    { onclick: chosen },
+    figure([!matrix.whole && chooser(run, matrix, query), table], {
       id: "matrix",
       title: "Confusion matrix",
       words:
@@ -38,7 +64,7 @@ export async function confusion(shelf, query) {
       json: () => ({ ...matrix, names: matrix.classes.map((number) => run.classes[number]) }),
       name: "confusion",
     }),
-    cell && (await cell),
+    cell,
     pairs(run, matrix, query),
   );
 }
@@ -56,7 +82,6 @@ function cellAddress(query, from, to) {
 /** @param {Run} run @param {Matrix} matrix @param {URLSearchParams} query */
 function grid(run, { classes, counts, elsewhere, whole: all }, query) {
   const names = classes.map((number) => run.classes[number]);
-  const chosen = `${query.get("true")} ${query.get("answered")}`;
   const link = (/** @type {number} */ row, /** @type {number} */ column) => {
     const [count, total] = [counts[row][column], counts[row].reduce((a, b) => a + b, elsewhere[row])];
     if (!count) return h("td", { role: "gridcell" }, "");
@@ -71,7 +96,7 @@ function grid(run, { classes, counts, elsewhere, whole: all }, query) {
         tabindex: "-1",
         "aria-label": words,
         title: words,
-        "aria-current": `${from} ${to}` === chosen && "true",
+        "data-cell": `${from} ${to}`,
       },
       content,
     );
@@ -184,18 +209,24 @@ function chooser(run, { classes }, query) {
   );
 }
 
-/** The pictures of a cell. @param {Shelf} shelf @param {string} from @param {string} to */
-async function cellPictures(shelf, from, to) {
+/**
+ * The pictures of a cell.
+ * @param {HTMLElement} place
+ * @param {Shelf} shelf
+ * @param {string} from
+ * @param {string} to
+ * @param {Matrix} matrix
+ */
+async function cellPictures(place, shelf, from, to, { pairs }) {
   const [label, answer] = [shelf.run.classes[Number(from)], shelf.run.classes[Number(to)]];
-  const right = from === to;
-  const found = pages(
-    shelf,
-    { true: from, answered: to, order: "worst" },
-    ({ total }) => `${whole(total)} pictures`,
+  const all = pairs.find((pair) => pair.true === Number(from))?.pictures;
+  const filters = { true: from, answered: to, order: "worst" };
+  const found = pages(shelf, filters, ({ total }) =>
+    all ? `${outOf(total, all)} pictures of ${label}` : `${whole(total)} pictures of ${label}`,
   );
+  const title = from === to ? `${label}, answered rightly` : `${label} taken for ${answer}`;
+  place.replaceChildren(h("h2", { tabindex: "-1" }, title), found.element);
   await found.ready;
-  const title = right ? `${label}, answered rightly` : `${label} taken for ${answer}`;
-  return h("section", { id: "cell" }, h("h2", {}, title), found.element);
 }
 
 /** The pairs that are confused most. @param {Run} run @param {Matrix} matrix @param {URLSearchParams} query */
@@ -207,7 +238,10 @@ function pairs(run, { pairs, confused }, query) {
       {},
       h(
         "a",
-        { href: cellAddress(query, pair.true, pair.predicted) },
+        {
+          href: cellAddress(query, pair.true, pair.predicted),
+          "data-cell": `${pair.true} ${pair.predicted}`,
+        },
         `${run.classes[pair.true]} taken for ${run.classes[pair.predicted]}`,
       ),
       ` ${outOf(pair.count, pair.pictures)}`,

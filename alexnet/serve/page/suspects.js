@@ -61,8 +61,8 @@ export async function suspects(shelf, query) {
   }
   draw(Number(query.get("shown")) || SHOWN);
   const words =
-    `${outOf(all.length, found.of)} of the pictures of all splits, the most suspect first. Two rightly labelled ` +
-    "pictures may well be among them: look before you mark.";
+    `${outOf(all.length, found.of)} of the pictures of all splits, the most suspect first. Pictures with the ` +
+    "right label are among them: look before you mark.";
   return figure([list, more], { ...about, words, json: () => all, command: made ?? undefined });
 }
 
