@@ -244,7 +244,8 @@ function pairs(run, { pairs, confused }, query) {
         },
         `${run.classes[pair.true]} taken for ${run.classes[pair.predicted]}`,
       ),
-      ` ${outOf(pair.count, pair.pictures)}`,
+      " ",
+      h("span", {}, outOf(pair.count, pair.pictures)),
     );
   const more = confused > pairs.length ? `The first ${pairs.length} of ${whole(confused)} pairs. ` : "";
   const words = `${more}The share is of the pictures of the class.`;
