@@ -10,7 +10,15 @@ from explored import Visit
 from PIL import Image
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install '.[test]'")
-PAGES = ("", "layer/conv2", "layer/conv2/unit/3", "follow?picture=val.12&step=conv2", "compare", "training")
+PAGES = (
+    "",
+    "layer/conv2",
+    "layer/conv2/unit/3",
+    "follow?picture=val.12&step=conv2",
+    "compare",
+    "errors?show=gallery",
+    "training",
+)
 PAINTED = """() => [...document.querySelectorAll("canvas.map-face")].filter(
   (one) => new Set(one.getContext("2d").getImageData(0, 0, one.width, one.height).data).size > 4).length"""
 

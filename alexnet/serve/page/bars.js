@@ -2,7 +2,7 @@
 
 import { below, BOTTOM, HEIGHT, horizontal, LEFT, marker, RIGHT, rules, ticks, TOP, WIDTH } from "./axes.js";
 import { h, s } from "./dom.js";
-import { short } from "./text.js";
+import { percent, short } from "./text.js";
 
 /**
  * How many values lie between each edge and the next.
@@ -82,7 +82,7 @@ export function answerBars() {
       if (!label) return;
       bar.style.width = `${100 * label.probability}%`;
       name.textContent = label.class;
-      share.textContent = `${(100 * label.probability).toFixed(1)} %`;
+      share.textContent = percent(label.probability);
     });
   }
   return {
@@ -100,8 +100,7 @@ export function probabilities(labels) {
   const line = (/** @type {Label} */ label) => {
     const bar = h("i", { "aria-hidden": "true" });
     bar.style.width = `${100 * label.probability}%`;
-    const share = `${(100 * label.probability).toFixed(1)} %`;
-    return h("li", {}, bar, h("span", {}, label.class), h("span", {}, share));
+    return h("li", {}, bar, h("span", {}, label.class), h("span", {}, percent(label.probability)));
   };
   return h("ol", { class: "bars" }, labels.map(line));
 }

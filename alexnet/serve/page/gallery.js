@@ -31,7 +31,7 @@ import { outOf, percent, whole } from "./text.js";
  */
 
 /** The living network with a prepared picture. @param {string} ident */
-export const living = (ident) => `picture?${pictureQuery(ident)}`;
+export const living = (ident) => `?${pictureQuery(ident)}`;
 
 /** @param {string} split @param {number} number */
 export const pictureOf = (split, number) => address(`api/store/${split}/${number}.jpg`);
