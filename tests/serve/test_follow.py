@@ -129,17 +129,25 @@ def test_a_number_is_followed_with_buttons_and_keys_and_changed(visit: Callable[
     assert page.locator(".bars li.own").count() == 1
 
 
-def test_another_number_is_followed_by_a_click_on_its_map(visit: Callable[..., Visit]) -> None:
-    page = visit().open("follow?picture=val.12&layer=conv1&unit=3&row=5&column=7")
-    image = page.locator(".large img")
-    image.evaluate("(image) => image.decode()")
-    box = image.bounding_box()
-    assert box
-    image.click(position={"x": box["width"] * 0.99, "y": box["height"] * 0.01})
+def test_a_click_on_a_map_follows_that_pixel(visit: Callable[..., Visit]) -> None:
+    page = visit().open("?picture=val.12&row=conv1")
+    page.locator(".strongest .map").first.click()
+
+    def click(where: str, across: float, down: float) -> None:
+        image = page.locator(where)
+        image.evaluate("(image) => image.decode()")
+        box = image.bounding_box()
+        assert box
+        image.click(position={"x": box["width"] * across, "y": box["height"] * down})
+
+    click(".projected .pixel-map", 0.5, 0.01)  # in the living network
+    page.wait_for_url("**/follow?**row=0&column=7**")
+    page.locator("h2", has_text="row 0, column 7").wait_for()
+    click(".large img", 0.99, 0.01)
     page.wait_for_url("**row=0&column=14**")
     page.locator("h2", has_text="row 0, column 14").wait_for()
     page.go_back()
-    page.locator("h2", has_text="row 5, column 7").wait_for()
+    page.locator("h2", has_text="row 0, column 7").wait_for()
 
 
 # For each step, the number that it gives if the one before were 1 more: by the page, and by the network.

@@ -5,6 +5,7 @@ import { followQuery } from "./chosen.js";
 import { h } from "./dom.js";
 import { command, copyable, download, fault } from "./figure.js";
 import { mapCanvas } from "./paint.js";
+import { pixels } from "./pixels.js";
 import { aboutRow, softmaxRow } from "./rows.js";
 import { percent, short } from "./text.js";
 
@@ -81,6 +82,16 @@ function rowOf(looked, layer) {
       { class: "strongest" },
       layer.strongest.map((one) => unitButton(looked, layer, one, choose)),
     ),
+    h(
+      "p",
+      {},
+      h(
+        "a",
+        { href: followQuery(looked, layer.name, layer.strongest[0]?.unit ?? 0) },
+        "Follow one of its numbers",
+      ),
+      " from the pixels to the answer.",
+    ),
     place,
     folded(`all ${maps} ${side > 1 ? "maps" : "units"}`, () => allMaps(looked, layer, choose)),
   ];
@@ -141,7 +152,7 @@ function unitAt(event, sheet, { maps, per_row }) {
  * @param {number} unit
  * @param {Element} place
  */
-function project(looked, { name }, unit, place) {
+function project(looked, { name, side }, unit, place) {
   const { run, api, signal } = looked;
   if (signal.aborted) return;
   const options = ["deconvnet", "guided", "gradient"].map((one) => h("option", {}, one));
@@ -162,7 +173,7 @@ function project(looked, { name }, unit, place) {
   const weighted = run.network.layers.some((one) => one.name === name);
   const title = `${name} · ${unit}`;
   place.replaceChildren(
-    h("div", { class: "pair" }, image, picture),
+    h("div", { class: "pair" }, image, picture, side > 1 && pixels(looked, name, unit, side)),
     h(
       "p",
       {},
@@ -172,7 +183,12 @@ function project(looked, { name }, unit, place) {
       " ",
       save,
       " ",
-      h("a", { href: followQuery(looked, name, unit) }, "Follow its number"),
+      h(
+        "a",
+        { href: followQuery(looked, name, unit) },
+        side > 1 ? "Follow its largest number" : "Follow its number",
+      ),
+      side > 1 && ", or click a pixel of the map.",
     ),
     same,
   );

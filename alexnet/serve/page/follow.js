@@ -1,6 +1,6 @@
 /** Follow one number: from a pixel through every row to the answer, with what each row reads and computes. */
 
-import { address, get } from "./api.js";
+import { get } from "./api.js";
 import { chooser } from "./choose.js";
 import { chosenPicture, followQuery } from "./chosen.js";
 import { announce, h } from "./dom.js";
@@ -9,6 +9,7 @@ import { ALL, alongPath, edited, expanded, same, softmax, withIncoming } from ".
 import { named, mapName, shownStep, softmaxStep } from "./follow_steps.js";
 import { go, note } from "./navigate.js";
 import { passage } from "./paper.js";
+import { pixels } from "./pixels.js";
 import { figures, percent, signedFigures } from "./text.js";
 import { terms } from "./tips.js";
 
@@ -686,18 +687,6 @@ function otherNumber(page, step) {
     const stayed = step.at && at[0] === step.at[0] && at[1] === step.at[1];
     to(step.layer, Number(unit.value), step.at && !(moved && stayed) ? at : []);
   };
-  const image = h("img", {
-    src: address(`${looked.api}/maps/${step.layer}/${step.unit}.png`),
-    alt: `${step.layer} · ${step.unit}: click a pixel to follow its number`,
-    onclick: (/** @type {MouseEvent} */ event) => {
-      const cell = (/** @type {number} */ offset, /** @type {number} */ length) =>
-        Math.max(0, Math.min(side - 1, Math.floor((offset / length) * side)));
-      to(step.layer, step.unit, [
-        cell(event.offsetY, image.clientHeight),
-        cell(event.offsetX, image.clientWidth),
-      ]);
-    },
-  });
   const mark = h("i", { class: "outline", "aria-hidden": "true" });
   if (step.at)
     Object.assign(mark.style, {
@@ -716,7 +705,7 @@ function otherNumber(page, step) {
         { class: "soft" },
         `Click a pixel of this map, ${step.layer} · ${step.unit}, or name another number.`,
       ),
-    step.at && h("div", { class: "on-map drawn large" }, image, mark),
+    step.at && h("div", { class: "on-map drawn large" }, pixels(looked, step.layer, step.unit, side), mark),
     h(
       "form",
       { class: "other", onsubmit: submit },
