@@ -106,16 +106,17 @@ function rowOf(looked, layer) {
 function unitButton({ run, api }, { name, maps, side, columns }, { unit, value }, choose) {
   const src = address(`${api}/maps/${name}/${unit}.png`);
   const last = run.network.layers.at(-1)?.name === name; // its units are classes
+  const shown = last ? run.classes[unit] : String(unit);
   return h(
     "button",
     {
       type: "button",
       class: `map c${Math.floor((unit * columns) / maps)}`,
-      "aria-label": `${name} unit ${unit}, ${short(value)}: project it`,
+      "aria-label": `${shown} ${short(value)}: ${name} unit ${unit}, project it`,
       onclick: () => choose(unit),
     },
     side > 1 && h("img", { src, loading: "lazy", width: 56, height: 56, alt: "" }),
-    h("span", {}, last ? run.classes[unit] : unit, h("small", {}, short(value))),
+    h("span", {}, shown, " ", h("small", {}, short(value))),
   );
 }
 
