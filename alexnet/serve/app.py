@@ -154,7 +154,8 @@ def serve(
         app = create_app(explorer, access)
         say(f"open {access.address}    (Ctrl-C to stop)")
         if access.token:
-            say("Anyone with this address, token included, can view, mark and upload pictures; nothing is encrypted.")
+            may = "view, mark, upload and teach" if teach else "view, mark and upload"
+            say(f"Anyone with this address, token included, can {may} pictures; nothing is encrypted.")
         config = uvicorn.Config(
             app,
             log_level="warning",

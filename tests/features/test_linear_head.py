@@ -9,6 +9,7 @@ from sklearn.linear_model import LogisticRegression
 
 import alexnet
 from alexnet.cli import main
+from alexnet.commands.train import side_of
 from alexnet.data.store.read import Store
 from alexnet.data.views import views_of
 from alexnet.errors import UsageError, UserError
@@ -100,6 +101,11 @@ def test_the_run_is_one_like_any_other(
     assert main([*line, "--resume", "--epochs", "100"]) == 2
     assert "--epochs 100" in (words := capsys.readouterr().err)
     assert "is a linear classifier, which is fitted without epochs" in words
+
+
+def test_pictures_in_a_folder_get_the_size_of_the_run_s_records(base: Path) -> None:
+    assert side_of(TrainOptions()) == side_of(TrainOptions(start_from=base, net="toy")) == 256
+    assert side_of(TrainOptions(start_from=base, head="linear")) == RunFolder.open(base).inputs.side != 256
 
 
 def test_the_report_tells_what_was_fitted_and_the_command(store: Store, base: Path, tmp_path: Path) -> None:

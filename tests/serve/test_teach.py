@@ -182,6 +182,15 @@ def test_two_classes_are_taught_and_the_run_predicts(
     files = [{"name": f"{n}.png", "mimeType": "image/png", "buffer": png(stripes(2, n))} for n in range(12)]
     page.locator("[data-class=stripes] input[type=file]").set_input_files(files)  # pyright: ignore[reportArgumentType]
     page.get_by_text("12 pictures were added").wait_for()
+    for name in ("one", "two"):
+        (tmp_path / "folder" / name).mkdir(parents=True)
+        (tmp_path / "folder" / name / "a.png").write_bytes(png(stripes(0, 0)))
+    (tmp_path / "folder" / "two" / "notes.txt").write_text("none")
+    page.locator("#class-folder").set_input_files(tmp_path / "folder")
+    page.get_by_role("alert").filter(has_text="1 of 3 files were refused. notes.txt").wait_for()
+    for name in ("one", "two"):
+        page.locator(f"[data-class={name}]").get_by_role("button", name="Remove the class").click()
+        page.locator(f"[data-class={name}]").wait_for(state="detached")
     page.get_by_role("button", name="Remove picture 000003 of stripes").click()
     page.locator("[data-class=stripes] h3", has_text="11 pictures").wait_for()
     page.get_by_role("button", name="Train", exact=True).click()
@@ -191,7 +200,7 @@ def test_two_classes_are_taught_and_the_run_predicts(
     assert taught.get("/api/run")["classes"] == ["camera", "stripes"]
     assert taught.get("/api/sides/beside/home")["name"] == "first"
     browser.close()  # pyright: ignore[reportAttributeAccessIssue]
-    assert [fault for fault in here.faults if "409" not in fault] == []
+    assert [fault for fault in here.faults if "409" not in fault and "415" not in fault] == []
     run = alexnet.load(teach_of(taught).runs / "taught-1")
     (tmp_path / "new.png").write_bytes(png(stripes(2, 99)))
     assert run.predict(tmp_path / "new.png").labels[0].name == "stripes"
