@@ -59,8 +59,8 @@ class Train:
     """
 
     store: Annotated[Positional[Path], arg(metavar="STORE")]
-    """A prepared store; or a folder of pictures, which is first prepared into RUN.store, with --from in the size of that
-    run's records."""
+    """A prepared store; or a folder of pictures, which is first prepared into RUN.store, with --from in the size
+    of that run's records."""
     out: Annotated[Path, arg(metavar="RUN")]
     """The run folder to make or to resume."""
     resume: bool = False
