@@ -90,7 +90,16 @@ def test_a_changed_weight_goes_through_the_whole_network(site: Site, place: Plac
 
 
 def test_a_number_is_followed_with_buttons_and_keys_and_changed(visit: Callable[..., Visit]) -> None:
-    page = visit().open("follow?picture=val.12&layer=conv1&unit=3&row=5&column=7")
+    page = visit().open("follow?picture=val.12&step=conv2")  # the path that comes down from the most probable class
+    page.locator(".bar-row").last.click()
+    name = page.locator(".bar-row").last.locator(".who").inner_text()
+    page.get_by_role("button", name=f"Follow {name} instead").click()  # another path down
+    page.locator("h2", has_text=name).wait_for()
+    reader = page.locator(".reader").nth(1)
+    chosen = reader.locator("span").inner_text()
+    reader.click()  # and another up
+    page.locator("h2", has_text=chosen).wait_for()
+    page.goto(page.url.split("?")[0] + "?picture=val.12&layer=conv1&unit=3&row=5&column=7")
     current = page.locator(".trail [aria-current]")
     assert current.inner_text().startswith("conv1")
     assert page.locator(".matrix").count() == 3

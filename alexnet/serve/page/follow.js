@@ -181,11 +181,11 @@ class Followed {
     const [here, anchor] = [this.at, row(this.anchor)];
     const to =
       here < this.path.steps.length && unit.layer === this.path.steps[here + 1]?.layer ? here + 1 : here - 1;
-    const kept = this.via.filter((one) => (to > anchor ? row(one) >= 0 && row(one) < to : row(one) > to));
-    if (to === anchor) {
-      this.anchor = unitName(unit);
-      this.via = [];
-    } else this.via = [...kept, unitName(unit)];
+    const up = to > here;
+    // The path goes on from here to the one side; on the other it stays as it is.
+    if (up ? anchor > here : anchor < here) this.anchor = unitName(this.path.steps[here]);
+    const kept = this.via.filter((one) => (up ? row(one) >= 0 && row(one) < to : row(one) > to));
+    this.via = [...kept, unitName(unit)];
     note({ via: this.via.join() || null, step: unit.layer });
     this.shown = unit.layer;
     this.chosen = null;
