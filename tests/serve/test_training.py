@@ -45,6 +45,10 @@ def test_pages_opened_before_the_first_epoch_show_it_when_it_ends(growing: Site,
     page.locator(".unit:not([data-old])").wait_for()
     assert page.evaluate("scrollY") == 150
     assert page.evaluate("history.length") == entries
+    here.open("tour/kernels")
+    shutil.copy(others / "first" / "model.safetensors", run)
+    page.get_by_role("button", name="Show the newer ones").click()
+    page.locator(".newer").wait_for(state="detached")
     assert all("409" in fault for fault in here.faults)
     here.faults.clear()
 

@@ -1,6 +1,6 @@
 /** Which page is shown: addresses, links, keys. */
 
-import { follow, get } from "./api.js";
+import { follow, followWeights, get } from "./api.js";
 import { announce, h } from "./dom.js";
 import { fault } from "./figure.js";
 import { go, reload } from "./navigate.js";
@@ -17,6 +17,9 @@ const PAGES = [
   { name: "tour", pattern: /^tour(?:\/(\w+))?$/, load: () => import("./tour.js") },
   { name: "teach", pattern: /^teach$/, load: () => import("./teach.js") },
 ];
+
+/** Pages that renew themselves while a run trains; on the others there may be choices to lose, so they ask. */
+const RENEWED = ["home", "layer", "unit", "compare", "training", "teach"];
 
 /** Aborted when the page that is shown is left. */
 let leaving = new AbortController();
@@ -51,6 +54,7 @@ async function show(moved) {
     document.title = `${shown.title} · ${run.name}`;
     put(shown.content, moved);
     announce(shown.title);
+    if (!RENEWED.includes(page.name)) followWeights(signal, run.version, offerNewer);
   } catch (error) {
     if (signal.aborted) return;
     /** @type {string|undefined} */
@@ -58,6 +62,18 @@ async function show(moved) {
     follow(signal, ({ stamp }) => (stamp === (before ??= stamp) ? undefined : reload())); // perhaps it can be by then
     put(h("article", {}, h("h1", {}, "This can't be shown"), fault(error)), moved);
   }
+}
+
+function offerNewer() {
+  if (document.querySelector(".newer")) return;
+  const button = h("button", { type: "button", onclick: reload }, "Show the newer ones");
+  const words = h(
+    "p",
+    { class: "missing newer", role: "status" },
+    "The run has newer weights than this page. ",
+    button,
+  );
+  element("main").prepend(words);
 }
 
 /** @param {string} path */
