@@ -1,12 +1,11 @@
 /** Pictures that somebody brings to a static copy: files, sketches, the camera; the network here looks at them. */
 
+import { drawn, glanceOf, layerOf, predicted } from "./answers.js";
 import { Refused } from "./refused.js";
 import { workerFrom } from "./worker_from.js";
 
 const KEPT = 32;
-const STRONGEST = 9;
-const SHOWN = 5; // classes
-const MAP_PIXELS = 28; // least side of a drawn map
+const FACES = 4; // maps of each column of a row
 const GONE = "This picture is no longer in memory: choose it again.";
 
 /**
@@ -58,11 +57,17 @@ export class Brought {
 
   /** @param {string} path @param {BodyInit|null} body */
   async post(path, body) {
-    if (path !== "api/pictures" || !(body instanceof Blob)) return undefined;
+    const frame = /^api\/sides\/own\/frame\b/.test(path);
+    if (!(frame || path === "api/pictures") || !(body instanceof Blob)) return undefined;
     const { model, ask } = await this.network();
     const pixels = await pixelsOf(body, model.exif);
     const { width, height } = pixels;
+    /** @type {import("./worker.js").Seen} */
     const seen = await ask("look", { pixels });
+    if (frame) {
+      const rows = new URLSearchParams(path.split("?")[1]).get("rows")?.split(",") ?? [];
+      return glanceOf(model, seen, 1, rows);
+    }
     const id = `brought-${++this.count}`;
     this.pictures.set(id, { width, height, seen, images: new Map() });
     for (const old of this.pictures.keys()) if (this.pictures.size > KEPT) this.pictures.delete(old);
@@ -71,23 +76,32 @@ export class Brought {
 
   /** @param {string} id */
   about(id) {
-    const picture = this.pictures.get(id);
-    if (!picture) throw new Refused(GONE);
-    return { id, notes: [], width: picture.width, height: picture.height, class: null };
+    const { width, height } = this.pictureOf(id);
+    return { id, notes: [], width, height, class: null };
   }
 
   /** @param {string} key @returns {Promise<any>} */
   async get(key) {
-    const id = /^api\/pictures\/(brought-\d+)$/.exec(key)?.[1];
-    return id && this.about(id);
+    const [, id, what] = /^api\/(?:sides\/own\/)?pictures\/(brought-\d+)(?:\/(\w+))?$/.exec(key) ?? [];
+    if (!id) return undefined;
+    if (!what) return this.about(id);
+    return what === "glance"
+      ? glanceOf((await this.network()).model, this.pictureOf(id).seen, FACES)
+      : undefined;
+  }
+
+  /** @param {string} id */
+  pictureOf(id) {
+    const picture = this.pictures.get(id);
+    if (!picture) throw new Refused(GONE);
+    return picture;
   }
 
   /** @param {string} key @param {Listeners} listeners @returns {Promise<any>} */
   async compute(key, listeners) {
     const [, id, what] = /^api\/sides\/own\/pictures\/(brought-\d+)\/(\w+)$/.exec(key) ?? [];
     if (!id) return undefined;
-    const picture = this.pictures.get(id);
-    if (!picture) throw new Refused(GONE);
+    const picture = this.pictureOf(id);
     const { model, ask } = await this.network();
     if (what === "layers") return model.rows.map((row) => layerOf(row, picture.seen.maps[row.name], model));
     if (what !== "prediction") return undefined;
@@ -100,102 +114,10 @@ export class Brought {
     const [, id, what] = /^api\/(?:sides\/own\/)?pictures\/(brought-\d+)\/(.+)$/.exec(key) ?? [];
     const picture = this.pictures.get(id);
     if (!picture || !this.model) return undefined;
-    const known = picture.images.get(what) ?? drawn(this.model, picture, what);
+    const known = picture.images.get(what) ?? drawn(this.model, picture.seen, what);
     if (known) picture.images.set(what, known);
     return known;
   }
-}
-
-/** @param {import("./engine.js").Model} model @param {number} views @param {number[]} probabilities */
-function predicted({ classes }, views, probabilities) {
-  const order = probabilities.map((_, k) => k).sort((a, b) => probabilities[b] - probabilities[a] || a - b);
-  const labels = order.slice(0, SHOWN).map((k) => ({ class: classes[k], probability: probabilities[k] }));
-  return { views, labels };
-}
-
-/** @param {import("./engine.js").Row} row @param {Float32Array} values @param {import("./engine.js").Model} model */
-function layerOf({ name, leaving: [maps, side] }, values, model) {
-  const wide = side * side;
-  const peaks = Array.from({ length: maps }, (_, map) => {
-    let most = -Infinity;
-    for (let n = map * wide; n < (map + 1) * wide; n++) if (values[n] > most) most = values[n];
-    return most;
-  });
-  const order = peaks.map((_, unit) => unit).sort((a, b) => peaks[b] - peaks[a] || a - b);
-  return {
-    name,
-    maps,
-    side,
-    columns: model.columns,
-    per_row: mapsPerRow(maps),
-    active: peaks.filter((value) => value > 0).length / maps,
-    strongest: order.slice(0, STRONGEST).map((unit) => ({ unit, value: peaks[unit] })),
-  };
-}
-
-// ── drawing ─────────────────────────────────────────────────────────────────────────────────────
-
-/** As alexnet.see.display.maps_per_row. @param {number} count */
-function mapsPerRow(count) {
-  if (count <= 512) return count <= 128 ? 16 : 32;
-  return 1 << Math.ceil(Math.log2(Math.sqrt(2 * count)));
-}
-
-/** @param {import("./engine.js").Model} model @param {Picture} picture @param {string} what */
-function drawn({ rows, side, input }, { seen }, what) {
-  if (what === "record.jpg") return rgb(seen.record, side, 0, side);
-  if (what === "view.jpg") return rgb(seen.record, side, (side - input) >> 1, input);
-  const [, name, unit] = /^maps\/([^/]+?)(?:\/(\d+))?\.png$/.exec(what) ?? [];
-  const row = rows.find((one) => one.name === name);
-  if (!row) return undefined;
-  const [maps, wide] = row.leaving;
-  const values = seen.maps[name];
-  if (unit === undefined) return mosaic(values, maps, wide);
-  return mosaic(values.subarray(Number(unit) * wide * wide, (Number(unit) + 1) * wide * wide), 1, wide);
-}
-
-/** A square of a record. @param {Uint8Array} record @param {number} side @param {number} edge @param {number} size */
-function rgb(record, side, edge, size) {
-  return canvas(size, size, (data) => {
-    for (let y = 0, n = 0; y < size; y++) {
-      for (let x = 0; x < size; x++, n += 4) {
-        const from = ((edge + y) * side + edge + x) * 3;
-        data.set([record[from], record[from + 1], record[from + 2], 255], n);
-      }
-    }
-  });
-}
-
-/** As alexnet.see.display.maps_mosaic. @param {Float32Array} values @param {number} count @param {number} side */
-function mosaic(values, count, side) {
-  const low = values.reduce((a, b) => Math.min(a, b), 0);
-  const high = values.reduce((a, b) => Math.max(a, b), -Infinity);
-  const [gap, factor] = side === 1 ? [1, 8] : [2, Math.max(1, Math.ceil(MAP_PIXELS / side))];
-  const [large, perRow] = [side * factor, Math.min(mapsPerRow(count), count)];
-  const [width, height] = [perRow * (large + gap) - gap, Math.ceil(count / perRow) * (large + gap) - gap];
-  return canvas(width, height, (data) => {
-    const ground = new Uint32Array(data.buffer).fill(0xff808080);
-    for (let map = 0; map < count; map++) {
-      const [top, left] = [Math.floor(map / perRow) * (large + gap), (map % perRow) * (large + gap)];
-      for (let y = 0; y < large; y++) {
-        const line = (map * side + Math.floor(y / factor)) * side;
-        for (let x = 0; x < large; x++) {
-          const level = Math.round(((values[line + Math.floor(x / factor)] - low) / (high - low || 1)) * 255);
-          ground[(top + y) * width + left + x] = 0xff000000 | (level << 16) | (level << 8) | level;
-        }
-      }
-    }
-  });
-}
-
-/** @param {number} width @param {number} height @param {(data: Uint8ClampedArray) => void} fill */
-function canvas(width, height, fill) {
-  const element = document.createElement("canvas");
-  Object.assign(element, { width, height });
-  const pixels = new ImageData(width, height);
-  fill(pixels.data);
-  element.getContext("2d")?.putImageData(pixels, 0, 0);
-  return element.toDataURL("image/png");
 }
 
 /**

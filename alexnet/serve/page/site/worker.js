@@ -50,11 +50,18 @@ const ANSWERS = {
 /** @param {string} what @param {any} question */
 export const answer = (what, question) => ANSWERS[what](question);
 
+/** What need not be copied. @param {any} found @returns {Transferable[]} */
+function buffersOf(found) {
+  if (!found.maps) return [];
+  return [found.record, ...Object.values(found.maps)].map((/** @type {Float32Array} */ one) => one.buffer);
+}
+
 /** Called where this is a worker of its own. */
 export function listen() {
   addEventListener("message", ({ data: { number, what, question } }) => {
     try {
-      postMessage({ number, answer: answer(what, question) });
+      const found = answer(what, question);
+      postMessage({ number, answer: found }, { transfer: [...new Set(buffersOf(found))] });
     } catch (error) {
       postMessage({ number, fault: String(error) });
     }
