@@ -52,7 +52,7 @@ CLASSES = 20
 """Classes for which a copy has answers that depend on one."""
 TILES = 512
 """Units of a layer that are at least drawn."""
-PICTURES = 400
+PICTURES = 600
 """Prepared pictures that a copy has at most, besides those that its pages name."""
 REPLACED = {"api.js": "site/api.js"}
 
@@ -145,9 +145,9 @@ LEADING = (("side", "picture"), ("picture",), ("side", "layer", "unit"), ("side"
 first: what they name of units is worth a page."""
 COUNTED = ("rank", "step", "column")
 """Parameters that count from 0 until there is no more."""
-MOST_COUNTED = 64
+MOST_COUNTED, MOST_PAGES = 64, 200
 LEFT_OUT = re.compile(
-    r"/passes/|/events$|/follow|/teach|/marks|/stamp|/frame$|^/api/pictures$|^/api/store/"
+    r"/passes/|/events$|/follow|/teach|/marks/|/stamp|/frame$|^/api/pictures$|^/api/store/|/errors/pictures$"
     r"|/(top|evolution|occlusion|invariance)\.png$"
 )
 """Addresses that only a server has, or that draw again what others have: the figures of whole pages."""
@@ -329,11 +329,31 @@ class Copy:
         elif body.startswith((b"\x89PNG", b"\xff\xd8")):
             answer = as_data_uri(body)
         else:
-            answer = json.loads(body)
+            answer = self.pruned(json.loads(body))
         if answer is None:
             return False
         self.answers.setdefault(scope_of(address), {})[key] = answer
         return True
+
+    def pruned(self, answer: Any) -> Any:
+        """Without the choices that a copy doesn't offer: other splits, earlier epochs."""
+        if isinstance(answer, dict):
+            about, prepared = answer.get("store") or answer, self.explorer.prepared
+            if prepared and isinstance(about.get("splits"), dict):
+                about["splits"] = {prepared.split: about["splits"][prepared.split]}
+            if "sides" in answer:
+                answer["sides"] = self.sides
+        return answer
+
+    async def ask_gallery(self) -> None:
+        """All pictures of the page of errors in both orders; page/site/gallery.js chooses among them."""
+        for side, order in product(self.sides, ("store", "worst")):
+            path = f"api/sides/{side}/errors/pictures?order={order}&page="
+            for page in range(MOST_PAGES):
+                if not await self.ask("GET", f"{path}{page}"):
+                    break
+                if page + 1 >= self.answers[scope_of(path)][f"{path}{page}"]["pages"]:
+                    break
 
     async def ask_tiles(self) -> None:
         """Every unit of a layer at a glance, as far as there aren't too many."""
@@ -429,6 +449,7 @@ def analyse(explorer: Explorer, progress: Progress) -> None:
 
 async def fill(copy: Copy, progress: Progress) -> None:
     await copy.ask_all(progress)
+    await copy.ask_gallery()
     await copy.ask_tiles()
     await copy.ask_pictures()
 
@@ -452,7 +473,12 @@ def files_of(copy: Copy, network: tuple[dict[str, Any], bytes] | None, why: str)
         files["data/network.js"] = f"alexnetNetwork = {json.dumps(known)};\n".encode()
     site = {
         "rules": RULES,
-        "defaults": {"method": "deconvnet", "figure": "false", "dark": "false"},
+        "defaults": {
+            "method": ["deconvnet"],
+            "figure": ["false"],
+            "dark": ["false"],
+            "split": [copy.explorer.prepared.split if copy.explorer.prepared else ""],
+        },
         "files": scopes,
         "network": network and {"file": "data/network.js", "bytes": len(network[1])},
         "why": why,

@@ -99,7 +99,12 @@ function small(map, side, low, high) {
   return { side, values: encoded(map, low, high) };
 }
 
-/** Values as bytes in base64: 0 is `low`, 255 `high`. @param {Float32Array} values @param {number} low @param {number} high */
+/**
+ * Values as bytes in base64: 0 is `low`, 255 `high`.
+ * @param {Float32Array} values
+ * @param {number} low
+ * @param {number} high
+ */
 function encoded(values, low, high) {
   const factor = 255 / (high - low || 1);
   let bytes = "";

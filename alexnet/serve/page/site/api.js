@@ -7,6 +7,7 @@
  */
 
 import { Brought } from "./brought.js";
+import { galleryPage } from "./gallery.js";
 import { mendLink } from "./place.js";
 import { Refused } from "./refused.js";
 
@@ -15,7 +16,7 @@ export { Refused };
 /**
  * @typedef {object} Site what the exporter wrote
  * @property {[pattern: string, scope: string][]} rules the first that matches an address gives its scope
- * @property {Record<string, string>} defaults of parameters
+ * @property {Record<string, string[]>} defaults of parameters
  * @property {Record<string, string>} files by scope
  * @property {{ file: string, bytes: number } | null} network
  * @property {string} why the network can't run here
@@ -92,6 +93,13 @@ async function found(key, method = "") {
   return scopes[scope]?.[method + key];
 }
 
+/** A page of the gallery of errors. @param {string} key */
+async function gallery(key) {
+  if (!key.includes("/errors/pictures")) return undefined;
+  const run = await found("api/run");
+  return galleryPage(key, scopes[scopeOf(key)], run.classes);
+}
+
 // ── what ../api.js exports ──────────────────────────────────────────────────────────────────────
 
 /** An address that the browser can show. @param {string} path */
@@ -113,7 +121,7 @@ function shown(answer) {
 /** @param {string} path @param {AbortSignal} [signal] @returns {Promise<any>} */
 export async function get(path, signal) {
   const key = canonical(path);
-  const answer = (await brought.get(key)) ?? (await found(key));
+  const answer = (await brought.get(key)) ?? (await found(key)) ?? (await gallery(key));
   signal?.throwIfAborted();
   if (answer === undefined) throw notHere(key);
   return structuredClone(answer);
@@ -148,14 +156,15 @@ export function followWeights() {}
 
 /** @param {Element} element */
 function mend(element) {
-  if (element.matches("a[href]")) mendLink(element);
   for (const name of ["src", "href"]) {
     const written = element.getAttribute(name);
     if (written?.startsWith(STAND_IN)) complete(element, name, written);
     else if (written === ABSENT && element.matches("a")) element.setAttribute("hidden", "");
   }
-  const saved = element.getAttribute("download");
-  if (saved?.endsWith(".png") && element.getAttribute("href")?.startsWith("data:image/webp"))
+  if (!element.matches("a[href]")) return;
+  mendLink(element);
+  const [saved, href] = ["download", "href"].map((name) => element.getAttribute(name));
+  if (saved?.endsWith(".png") && href?.startsWith("data:image/webp"))
     element.setAttribute("download", saved.replace(/png$/, "webp"));
 }
 
@@ -168,8 +177,7 @@ async function complete(element, name, standIn) {
 const watched = "[src], [href]";
 new MutationObserver((changes) => {
   for (const { type, target, addedNodes } of changes) {
-    const changed = type === "attributes" ? [target] : [...addedNodes];
-    for (const node of changed) {
+    for (const node of type === "attributes" ? [target] : addedNodes) {
       if (!(node instanceof Element)) continue;
       if (node.matches(watched)) mend(node);
       if (type === "childList") node.querySelectorAll(watched).forEach(mend);
@@ -177,3 +185,15 @@ new MutationObserver((changes) => {
   }
 }).observe(document, { subtree: true, childList: true, attributes: true, attributeFilter: ["src", "href"] });
 document.querySelectorAll(watched).forEach(mend);
+
+// An image that is drawn on a canvas is in no document, where the observer would see it.
+const source = /** @type {PropertyDescriptor} */ (
+  Object.getOwnPropertyDescriptor(HTMLImageElement.prototype, "src")
+);
+Object.defineProperty(HTMLImageElement.prototype, "src", {
+  ...source,
+  set(written) {
+    source.set?.call(this, written);
+    if (String(written).startsWith(STAND_IN)) complete(this, "src", written);
+  },
+});
