@@ -51,7 +51,7 @@ function notHere(path) {
 function canonical(path) {
   const url = new URL(path, "http://copy/");
   const given = [...url.searchParams].filter(
-    ([name, value]) => name !== "v" && site.defaults[name] !== value,
+    ([name, value]) => name !== "v" && value && !site.defaults[name]?.includes(value),
   );
   const query = new URLSearchParams(given.sort()).toString();
   return decodeURIComponent(url.pathname.slice(1)) + (query && `?${query}`);

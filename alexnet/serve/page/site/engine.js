@@ -171,11 +171,15 @@ function convolution(row, tensors) {
   const wide = side * side;
   const columnSize = (mapsBelow / below) * sideBelow * sideBelow;
   const patches = new Float32Array(Math.ceil(wide / LANES) * LANES * depth);
+  const windows = windowsOf(row, depth / (kernel * kernel));
   return (x) => {
     const y = new Float32Array(maps * wide);
     for (let column = 0; column < reads.length; column++) {
       const same = column > 0 && String(reads[column]) === String(reads[column - 1]);
-      if (!same) gather(patches, columnsOf(x, reads[column], columnSize), row, depth);
+      if (!same) {
+        windows.pad(columnsOf(x, reads[column], columnSize));
+        gather(patches, windows);
+      }
       const from = column * own;
       multiply(panels[column], patches, bias.subarray(from), y.subarray(from * wide), own, wide, depth);
     }
@@ -198,38 +202,56 @@ function columnsOf(x, read, size) {
 }
 
 /**
- * What a window reads at every position: panels of LANES positions, and in a panel value after value.
- * @param {Float32Array} patches
- * @param {Float32Array} x
- * @param {Row} row
- * @param {number} depth values that a window reads
+ * How to read the windows of a row: the map padded with the zeros that windows reach, where each window begins in it,
+ * and where each of its values lies from there.
+ * @param {any} row
+ * @param {number} maps
  */
-function gather(patches, x, row, depth) {
-  const [sideBelow, side] = [row.entering[1], row.leaving[1]];
-  const { kernel = 1, stride = 1, before = 0 } = row;
-  const maps = depth / kernel / kernel;
-  const wide = side * side;
-  patches.fill(0);
-  for (let map = 0, value = 0; map < maps; map++) {
-    const start = map * sideBelow * sideBelow;
-    for (let down = 0; down < kernel; down++) {
-      for (let right = 0; right < kernel; right++, value++) {
-        for (let row = 0, position = 0; row < side; row++) {
-          const y = row * stride + down - before;
-          if (y < 0 || y >= sideBelow) {
-            position += side;
-            continue;
-          }
-          const line = start + y * sideBelow;
-          for (let column = 0, x0 = right - before; column < side; column++, position++, x0 += stride) {
-            if (x0 < 0 || x0 >= sideBelow) continue;
-            patches[((position >> 2) * depth + value) * LANES + (position & 3)] = x[line + x0];
-          }
-        }
+function windowsOf({ entering: [, sideBelow], leaving: [, side], kernel, stride, before }, maps) {
+  const wide = (side - 1) * stride + kernel; // less than the map, where its far edges are never read
+  const [size, height] = [wide * wide, Math.min(sideBelow, wide - before)];
+  const padded = new Float32Array(maps * size);
+  const begins = Int32Array.from({ length: side * side }, (_, position) => {
+    return Math.floor(position / side) * stride * wide + (position % side) * stride;
+  });
+  const offsets = Int32Array.from({ length: maps * kernel * kernel }, (_, value) => {
+    const place = value % (kernel * kernel);
+    return (
+      Math.floor(value / (kernel * kernel)) * size + Math.floor(place / kernel) * wide + (place % kernel)
+    );
+  });
+  /** @param {Float32Array} x */
+  const pad = (x) => {
+    for (let map = 0; map < maps; map++) {
+      for (let y = 0; y < height; y++) {
+        const from = (map * sideBelow + y) * sideBelow;
+        padded.set(x.subarray(from, from + height), map * size + (y + before) * wide + before);
       }
     }
+  };
+  return { padded, begins, offsets, pad };
+}
+
+/**
+ * What a window reads at every position: panels of LANES positions, and in a panel value after value.
+ * @param {Float32Array} patches
+ * @param {ReturnType<typeof windowsOf>} windows
+ */
+function gather(patches, { padded, begins, offsets }) {
+  const last = begins.length - 1;
+  for (let position = 0, n = 0; position <= last; position += LANES) {
+    const b0 = begins[position];
+    const b1 = begins[Math.min(last, position + 1)]; // the last panel repeats a position
+    const b2 = begins[Math.min(last, position + 2)];
+    const b3 = begins[Math.min(last, position + 3)];
+    for (let value = 0; value < offsets.length; value++, n += LANES) {
+      const offset = offsets[value];
+      patches[n] = padded[b0 + offset];
+      patches[n + 1] = padded[b1 + offset];
+      patches[n + 2] = padded[b2 + offset];
+      patches[n + 3] = padded[b3 + offset];
+    }
   }
-  return wide;
 }
 
 /**
@@ -313,29 +335,19 @@ function products(a, atA, b, atB, depth, block) {
 
 /** @param {any} row @param {Tensors} tensors @returns {Step} */
 function locallyConnected(row, tensors) {
-  const [mapsBelow, sideBelow] = row.entering;
   const [maps, side] = row.leaving;
-  const { kernel, stride, before } = row;
-  const depth = mapsBelow * kernel * kernel;
   const [weight, bias] = [tensors[`${row.name}.weight`], tensors[`${row.name}.bias`]];
-  const patches = new Float32Array(depth);
+  const windows = windowsOf(row, row.entering[0]);
+  const { padded, begins, offsets } = windows;
+  const depth = offsets.length;
   return (x) => {
     const y = new Float32Array(maps * side * side);
-    for (let position = 0; position < side * side; position++) {
-      const top = Math.floor(position / side) * stride - before;
-      const left = (position % side) * stride - before;
-      for (let map = 0, n = 0; map < mapsBelow; map++) {
-        for (let down = top; down < top + kernel; down++) {
-          for (let right = left; right < left + kernel; right++, n++) {
-            const inside = down >= 0 && right >= 0 && down < sideBelow && right < sideBelow;
-            patches[n] = inside ? x[(map * sideBelow + down) * sideBelow + right] : 0;
-          }
-        }
-      }
-      for (let map = 0; map < maps; map++) {
-        const start = (position * maps + map) * depth;
-        let sum = bias[position * maps + map];
-        for (let n = 0; n < depth; n++) sum += weight[start + n] * patches[n];
+    windows.pad(x);
+    for (let position = 0, unit = 0; position < side * side; position++) {
+      for (let map = 0; map < maps; map++, unit++) {
+        let sum = bias[unit];
+        for (let n = 0; n < depth; n++)
+          sum += weight[unit * depth + n] * padded[begins[position] + offsets[n]];
         y[map * side * side + position] = sum;
       }
     }

@@ -31,6 +31,7 @@ export function galleryPage(key, answers, classes) {
 
 /** The pages of all pictures. @param {Answers} answers @param {string} side @param {string} order */
 function listed(answers, side, order) {
+  /** @type {any[]} */
   const pages = [];
   for (;;) {
     const found = answers[`api/sides/${side}/errors/pictures?order=${order}&page=${pages.length}`];
