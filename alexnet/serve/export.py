@@ -512,6 +512,8 @@ def page_files(site: dict[str, Any]) -> dict[str, bytes]:
     )
     index, count = re.subn(r'<script type="module"[^>]*></script>', lambda _: head, index)
     assert count == 1
+    fonts = {name: base64.b64encode(data).decode() for name, data in kept.items() if name.endswith(".woff2")}
+    site |= {"embedded": {name: f"data:font/woff2;base64,{data}" for name, data in fonts.items()}}
     return kept | {
         PAGE: index.encode(),
         "page/about.js": f"alexnetSite = {json.dumps(site, ensure_ascii=False)};\n".encode(),

@@ -3,9 +3,13 @@
 import os
 import re
 import shutil
+from base64 import b64decode
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import numpy as np
 import pytest
 from explored import Place
 
@@ -14,6 +18,7 @@ from alexnet.errors import UserError
 from alexnet.serve import export, run_cache
 from alexnet.serve.bundle import bundle
 from alexnet.serve.export import KIND, export_site, kind_of, refuse_foreign_folder
+from alexnet.serve.pages.glance import glance_of
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install '.[test]'")
 CHROMIUM = shutil.which(os.environ.get("ALEXNET_CHROMIUM", "chromium"))
@@ -88,7 +93,15 @@ def test_pages_open_from_the_disk_and_a_picture_is_looked_at_without_python(
           const held = await api.post("api/pictures", new Blob([Uint8Array.from(bytes)], { type: "image/png" }));
           const parts = [], own = `api/sides/own/pictures/${held.id}`, { signal } = new AbortController();
           const done = await api.compute(`${own}/prediction`, { part: (one) => parts.push(one) }, signal);
-          return { held, first: parts[0].labels, ten: done.labels, map: api.address(`${own}/maps/conv1.png`) };
+          const frame = await api.post("api/sides/own/frame?rows=conv1", new Blob([Uint8Array.from(bytes)]));
+          return {
+            held,
+            frame,
+            first: parts[0].labels,
+            ten: done.labels,
+            map: api.address(`${own}/maps/conv1.png`),
+            glance: await api.get(`${own}/glance`),
+          };
         }""",
         list(picture),
     )
@@ -98,6 +111,23 @@ def test_pages_open_from_the_disk_and_a_picture_is_looked_at_without_python(
     assert found["map"].startswith("data:image/png")
     ten = alexnet.load(place.run, precision="fp32").predict(tmp_path / "stripes.png").labels
     assert [one["probability"] for one in found["ten"]] == pytest.approx([one.probability for one in ten], abs=1e-3)
+    ours = alexnet.load(place.run, precision="fp32")
+    seen = ours.look(tmp_path / "stripes.png").passed
+    opened: Any = SimpleNamespace(run=ours, network=ours.network)
+    glance = glance_of(opened, seen.probabilities, seen.activations.maps, 4)
+    assert list(found["glance"]["rows"]) == list(glance["rows"])
+    assert list(found["frame"]["rows"]) == ["conv1", "fc8"]
+    for name, row in glance["rows"].items():
+        copys = found["glance"]["rows"][name]
+        assert [copys[key] for key in ("low", "high", "active")] == pytest.approx(
+            [row[key] for key in ("low", "high", "active")], abs=1e-3 * max(1, row["high"] - row["low"])
+        )
+        for column, copys_column in zip(row["strongest"], copys["strongest"], strict=True):
+            assert [len(column), column[0].get("side")] == [len(copys_column), copys_column[0].get("side")]
+            assert column[0]["value"] == pytest.approx(copys_column[0]["value"], rel=2e-3, abs=1e-3)
+            if column[0]["unit"] == copys_column[0]["unit"] and "values" in column[0]:
+                levels = [np.frombuffer(b64decode(one[0]["values"]), np.uint8) for one in (column, copys_column)]
+                assert np.abs(levels[0].astype(int) - levels[1]).max() <= 1
 
 
 def test_only_a_copy_of_ours_is_replaced(copied: Path, tmp_path: Path) -> None:

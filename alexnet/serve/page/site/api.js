@@ -18,6 +18,7 @@ export { Refused };
  * @property {[pattern: string, scope: string][]} rules the first that matches an address gives its scope
  * @property {Record<string, string[]>} defaults of parameters
  * @property {Record<string, string>} files by scope
+ * @property {Record<string, string>} embedded files of the page that it reads, which a browser refuses on a disk
  * @property {{ file: string, bytes: number } | null} network
  * @property {string} why the network can't run here
  * @property {string} command that starts the explorer itself
@@ -104,6 +105,7 @@ async function gallery(key) {
 
 /** An address that the browser can show. @param {string} path */
 export function address(path) {
+  if (!path.startsWith("api/")) return site.embedded[path] ?? new URL(path, document.baseURI).href;
   const key = canonical(path);
   const image = brought.image(key);
   if (image) return image;
