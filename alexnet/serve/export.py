@@ -338,9 +338,10 @@ class Copy:
     def pruned(self, answer: Any) -> Any:
         """Without the choices that a copy doesn't offer: other splits, earlier epochs."""
         if isinstance(answer, dict):
-            about, prepared = answer.get("store") or answer, self.explorer.prepared
-            if prepared and isinstance(about.get("splits"), dict):
-                about["splits"] = {prepared.split: about["splits"][prepared.split]}
+            prepared = self.explorer.prepared
+            for about in (answer, answer.get("store")):
+                if prepared and isinstance(about, dict) and isinstance(about.get("splits"), dict):
+                    about["splits"] = {prepared.split: about["splits"][prepared.split]}
             if "sides" in answer:
                 answer["sides"] = self.sides
         return answer
@@ -491,7 +492,10 @@ def private_paths(explorer: Explorer) -> dict[str, str]:
     """Paths of this machine, and what stands for them in a copy that others see."""
     folders = list(explorer.networks.paths.values())
     folders += [explorer.prepared.store.path] if explorer.prepared else []
-    names = {str(form): form.resolve().name for path in folders for form in (path, path.resolve())}
+    forms = [form for path in folders for form in (path, path.resolve())]
+    names = {f"{form.parent}/": "" for form in forms if len(form.parts) > 2} | {
+        str(form): form.resolve().name for form in forms
+    }
     return dict(sorted(names.items(), key=lambda item: -len(item[0])))
 
 
