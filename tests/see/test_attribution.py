@@ -341,6 +341,16 @@ def test_every_method_on_every_kind_of_network(name: str) -> None:
         assert known.signed or bool((both >= 0).all())
 
 
+@pytest.mark.parametrize("method", [name for name, known in ATTRIBUTIONS.items() if known.reports])
+def test_slow_methods_report_their_progress(run: Run, method: AttributionMethod) -> None:
+    steps: list[tuple[int, int]] = []
+    picture = np.random.default_rng(1).integers(0, 256, (run.inputs.side, run.inputs.side, 3), dtype=np.uint8)
+    attribute(run, picture, method, progress=lambda *step: steps.append(step), **QUICK[method])
+    assert [done for done, _ in steps] == sorted({done for done, _ in steps})
+    assert steps[-1][0] == steps[-1][1]
+    assert "progress" not in ATTRIBUTIONS[method].options
+
+
 def test_bf16_comes_near(viewer: ViewAverager) -> None:
     rough = replace(viewer, dtype=torch.bfloat16)
     for method in ATTRIBUTIONS:
