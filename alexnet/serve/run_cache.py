@@ -18,10 +18,11 @@ Each file records its weights and pictures; one of others, or a damaged one, is 
 import shutil
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from threading import Thread
 from typing import Any, Literal, TypeVar, get_args
 
 import numpy as np
@@ -498,9 +499,17 @@ def named(progress: Callable[..., None]) -> StepProgress:
 
 
 def beside(work: Callable[[], Found], meanwhile: Callable[[], None]) -> Found:
-    """What `work`, which needs no network, gives, done by another thread; `meanwhile` is called again and again."""
-    with ThreadPoolExecutor(1) as pool:
-        found = pool.submit(work)
-        while wait([found], WAIT).not_done:
-            meanwhile()
-        return found.result()
+    """What `work`, which needs no network, gives, done by another thread; `meanwhile` is called again and again. If it
+    raises, the work is not waited for."""
+    found = Future[Found]()
+
+    def run() -> None:
+        try:
+            found.set_result(work())
+        except BaseException as fault:
+            found.set_exception(fault)
+
+    Thread(target=run, daemon=True).start()
+    while wait([found], WAIT).not_done:
+        meanwhile()
+    return found.result()

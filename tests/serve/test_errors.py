@@ -2,6 +2,7 @@
 
 import csv
 import json
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +23,8 @@ from alexnet.features.suspects import find_suspects
 from alexnet.measure.evaluation import Evaluation
 from alexnet.measure.run import Run
 from alexnet.serve.pages import errors as page
+from alexnet.serve.run_cache import beside
+from alexnet.serve.worker import Cancelled
 
 OWN = "/api/sides/own"
 JSON = {"content-type": "application/json"}
@@ -51,6 +54,7 @@ def test_the_worst_pictures_are_those_of_the_command_with_their_nearest(site: Si
     assert figures["interval"][0] < len(wanted) / pictures < figures["interval"][1]
 
 
+@pytest.mark.usefixtures("found")
 def test_suspects_and_the_map_are_those_of_the_commands(site: Site, place: Place) -> None:
     run, store = Run.open(place.run), Store.open(place.store)
     assert site.get(f"{OWN}/errors/suspects")["suspects"] is None
@@ -107,6 +111,32 @@ def test_with_many_classes_and_pictures_pages_stay_small_and_quick() -> None:
     assert page.pictures(context, search="class 777")["total"] == (labels == 777).sum()
     assert time.process_time() - began < 2
     assert len(json.dumps([matrix, last])) < 30_000
+
+
+def test_a_layout_leaves_the_worker_free_and_is_not_waited_for_when_nobody_wants_it() -> None:
+    called, go_on = [], threading.Event()
+
+    def work() -> int:
+        assert go_on.wait(60)
+        return 7
+
+    def meanwhile() -> None:
+        called.append(1)
+        if len(called) == 3:
+            go_on.set()
+
+    assert beside(work, meanwhile) == 7
+    assert len(called) >= 3
+
+    def leave() -> None:
+        raise Cancelled("the request was cancelled")
+
+    go_on.clear()
+    with pytest.raises(Cancelled):
+        beside(work, leave)
+    go_on.set()
+    with pytest.raises(ZeroDivisionError):
+        beside(lambda: 1 / 0, lambda: None)
 
 
 # ── marks ────────────────────────────────────────────────────────────────────────────────────────────────────────
