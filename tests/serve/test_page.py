@@ -108,7 +108,7 @@ def walk_picture(visit: Callable[..., Visit], data: bytes, name: str) -> None:
     page.locator("#row summary", has_text="all").first.press("Enter")
     page.get_by_label("Project unit").first.fill("2")
     page.keyboard.press("Enter")
-    page.locator(".projected p", has_text="relu1 · 2").wait_for()
+    page.locator(".projected .by", has_text="relu1 · 2").wait_for()
     for number in range(3):  # sections below begin when they come into sight
         page.locator(".in-sight").nth(number).scroll_into_view_if_needed()
     page.locator("#occlusion .save a").first.wait_for()

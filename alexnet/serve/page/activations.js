@@ -4,7 +4,10 @@ import { address, compute } from "./api.js";
 import { followQuery } from "./chosen.js";
 import { h } from "./dom.js";
 import { command, copyable, download, fault } from "./figure.js";
+import { note } from "./navigate.js";
+import { stagesOf } from "./network_layout.js";
 import { mapCanvas } from "./paint.js";
+import { picker } from "./pick.js";
 import { pixels } from "./pixels.js";
 import { aboutRow, softmaxRow } from "./rows.js";
 import { percent, short } from "./text.js";
@@ -74,9 +77,18 @@ function folded(words, make) {
 function rowOf(looked, layer) {
   const { maps, side, active } = layer;
   const place = h("div", { class: "projected", "aria-live": "polite" });
-  const choose = (/** @type {number} */ unit) => project(looked, layer, unit, place);
+  function choose(/** @type {number} */ unit) {
+    note({ unit });
+    project(looked, layer, unit, place);
+  }
+  const noted = new URLSearchParams(location.search).get("unit");
+  if (noted && Number(noted) < maps) project(looked, layer, Number(noted), place);
   return [
-    h("p", { class: "soft" }, `${percent(active, 0)} of its units are active; the strongest:`),
+    h(
+      "p",
+      { class: "soft" },
+      `${percent(active, 0)} of its ${side > 1 ? "maps" : "units"} are active; the strongest:`,
+    ),
     h(
       "div",
       { class: "strongest" },
@@ -156,32 +168,41 @@ function unitAt(event, sheet, { maps, per_row }) {
 function project(looked, { name, side }, unit, place) {
   const { run, api, signal } = looked;
   if (signal.aborted) return;
-  const options = ["deconvnet", "guided", "gradient"].map((one) => h("option", {}, one));
-  const method = h("select", { "aria-label": "Method", onchange: draw }, options);
+  const query = new URLSearchParams(location.search);
+  const options = ["deconvnet", "guided", "gradient"];
+  let method = options.find((one) => one === query.get("method")) ?? options[0];
+  const methods = picker(
+    "by",
+    options.map((one) => [one, one]),
+    method,
+    (chosen) => {
+      method = chosen;
+      note({ method });
+      draw();
+    },
+  );
   const image = h("img", { width: 224, height: 224, alt: `What activates ${name} ${unit}` });
   const picture = h("img", { width: 224, height: 224, src: address(`${api}/view.jpg`), alt: "The picture" });
   const save = h("a", { class: "button", download: `${name}-${unit}.png` }, "PNG");
   const same = h("div", {});
   function draw() {
-    const path = `${api}/projection/${name}/${unit}.png?method=${method.value}`;
+    const path = `${api}/projection/${name}/${unit}.png?method=${method}`;
     image.src = address(path);
     save.href = address(`${path}&figure=true`);
-    const other = method.value === "deconvnet" ? [] : ["--method", method.value];
+    const other = method === "deconvnet" ? [] : ["--method", method];
     const where = ["--layer", name, "--channels", String(unit), ...other];
     same.replaceChildren(copyable(command("see", "project", run.commands.run, "PICTURE", ...where)));
   }
   draw();
-  const weighted = run.network.layers.some((one) => one.name === name);
+  const stage = stagesOf(run.network).find(({ rows }) => rows.some((one) => one.name === name));
   const title = `${name} · ${unit}`;
   place.replaceChildren(
     h("div", { class: "pair" }, image, picture, side > 1 && pixels(looked, name, unit, side)),
     h(
-      "p",
-      {},
-      weighted ? h("a", { href: `layer/${name}/unit/${unit}` }, title) : title,
-      " by ",
-      method,
-      " ",
+      "div",
+      { class: "by" },
+      stage ? h("a", { href: `layer/${stage.layer.name}/unit/${unit}` }, title) : title,
+      methods,
       save,
       " ",
       h(

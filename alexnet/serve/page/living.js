@@ -43,7 +43,7 @@ export function living({ run, query, signal }, look, began, ended) {
 
   /** @param {string} row */
   function choose(row) {
-    note({ row });
+    note({ row, unit: null, method: null });
     drawing.show(row);
     panel.show(row, still, glance, live);
   }
@@ -79,7 +79,10 @@ export function living({ run, query, signal }, look, began, ended) {
       if (own.aborted || !glance) return;
       const [best] = glance.labels;
       announce(`${best.class}, ${percent(best.probability, 0)}`);
-      about.append(...verdict(upload, best));
+      about.append(
+        ...verdict(upload, best),
+        h("p", {}, h("a", { href: `why?${query}` }, "Why this answer?")),
+      );
       panel.show(drawing.chosen, still, glance, live);
     } catch (error) {
       if (!own.aborted) about.append(fault(error));

@@ -96,7 +96,7 @@ function rightwards(network) {
     return { ...stage, boxes, label };
   });
   const chips = Math.max(...stages.map((stage) => stage.rows.length));
-  return { sideways: true, picture, stages, width: x - 14, height: bottom + 56 + 23 * chips };
+  return { sideways: true, picture, stages, width: x - 14, height: bottom + 56 + 27 * chips };
 }
 
 /** @param {Network} network @returns {Layout} */
@@ -110,7 +110,7 @@ function downwards(network) {
   const stages = stagesOf(network).map((stage) => {
     const { front, long, deep } = size(stage.layer);
     const tall = (front || DENSE) + deep * BACK.y;
-    const room = Math.max(tall, 48 + 25 * (stage.rows.length - 1));
+    const room = Math.max(tall, 60 + 26 * (stage.rows.length - 1));
     const boxes = Array.from({ length: columns }, (_, column) => {
       const wide = front ? front + deep * BACK.x : long;
       const x = left + slot * (column + 0.5) - wide / 2;

@@ -51,6 +51,7 @@ export async function savePicture(svg, name) {
   pen.scale(2, 2);
   drawUnder(pen, svg, above);
   pen.drawImage(image, 0, above, width, height);
+  writeOver(pen, svg);
   if (axis) {
     const { color, fontFamily } = getComputedStyle(document.body);
     Object.assign(pen, { fillStyle: color, font: `12px ${fontFamily}` });
@@ -76,6 +77,21 @@ function drawUnder(pen, svg, above) {
     pen.drawImage(source, left - frame.left, top - frame.top + above, width, height);
   }
   pen.imageSmoothingEnabled = true;
+}
+
+/**
+ * The names that stand over a drawing of the network.
+ * @param {CanvasRenderingContext2D} pen
+ * @param {SVGSVGElement} svg
+ */
+function writeOver(pen, svg) {
+  const frame = svg.getBoundingClientRect();
+  for (const one of svg.parentElement?.querySelectorAll(".label strong, .label a span") ?? []) {
+    const [{ left, top, height }, { color, font }] = [one.getBoundingClientRect(), getComputedStyle(one)];
+    Object.assign(pen, { font, fillStyle: color, textBaseline: "middle" });
+    pen.fillText(one.textContent ?? "", left - frame.left, top - frame.top + height / 2);
+  }
+  pen.textBaseline = "alphabetic";
 }
 
 /**
