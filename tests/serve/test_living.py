@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -13,6 +14,9 @@ from explored import SIDE, Place, Site, Visit, png, stripes
 from PIL import Image
 
 from alexnet.look import Run
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Request
 
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install '.[test]'")
 CAMERA = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
@@ -52,13 +56,17 @@ def test_the_camera_is_answered_frame_by_frame_and_none_waits(equipped: Callable
     waiting: list[int] = [0]
     most: list[int] = []
 
-    def sent(request: object) -> None:
-        if "/frame" in request.url:  # pyright: ignore[reportAttributeAccessIssue]
+    def sent(request: "Request") -> None:
+        if "/frame" in request.url:
             waiting.append(waiting[-1] + 1)
             most.append(waiting[-1])
 
+    def answered(request: "Request") -> None:
+        if "/frame" in request.url:
+            waiting.append(waiting[-1] - 1)
+
     page.on("request", sent)
-    page.on("requestfinished", lambda one: "/frame" in one.url and waiting.append(waiting[-1] - 1))
+    page.on("requestfinished", answered)
     page.locator(".rate", has_text="answers a second").wait_for()
     assert page.locator("#answer li", has_text="%").count() == 5
     assert max(most) == 1
