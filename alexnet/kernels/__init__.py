@@ -22,7 +22,7 @@ from torch.autograd import forward_ad
 from alexnet.errors import UserError
 from alexnet.files import native
 from alexnet.geometry import Window
-from alexnet.kernels import compiled, reference
+from alexnet.kernels import compiled, reference, winograd
 from alexnet.kernels.reference import Crops, NormPool, NormSpec
 
 __all__ = [
@@ -33,6 +33,8 @@ __all__ = [
     "augment",
     "available",
     "choose",
+    "convolution",
+    "convolution_transpose",
     "is_ordinary",
     "local_response_norm",
     "relu_norm_pool",
@@ -265,6 +267,20 @@ def _check_crops(pictures_bhwc: Tensor, crops: Crops) -> None:
 
 THIN = 16
 """Fewer maps than this leave vector units idle."""
+
+
+def convolution(x_bchw: Tensor, weight: Tensor, bias: Tensor, *, stride: int, padding: int, groups: int = 1) -> Tensor:
+    """`F.conv2d`, with fewer products where `winograd.in_use()` asks for that and it can be."""
+    if is_ordinary(x_bchw) and winograd.applies(x_bchw, weight, stride) and _form(x_bchw) is compiled:
+        return winograd.convolution(x_bchw, weight, bias, padding, groups)
+    return F.conv2d(x_bchw, weight, bias, stride, padding, groups=groups)
+
+
+def convolution_transpose(y_bchw: Tensor, weight: Tensor, *, stride: int, padding: int, groups: int = 1) -> Tensor:
+    """`F.conv_transpose2d`, the transpose of `convolution`, likewise."""
+    if is_ordinary(y_bchw) and winograd.applies(y_bchw, weight, stride) and _form(y_bchw) is compiled:
+        return winograd.convolution(y_bchw, weight, None, weight.shape[-1] - 1 - padding, groups)
+    return F.conv_transpose2d(y_bchw, weight, stride=stride, padding=padding, groups=groups)
 
 
 def strided_convolution(x_bchw: Tensor, weight: Tensor, bias: Tensor, window: Window) -> Tensor:

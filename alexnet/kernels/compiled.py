@@ -52,6 +52,15 @@ class Problem(ctypes.Structure):
     )
 
 
+class Tiles(ctypes.Structure):
+    """`struct Tiles` of cpu.cpp."""
+
+    _fields_ = (
+        *((name, ctypes.c_int64) for name in ("pictures", "height", "width", "maps", "before", "groups")),
+        *((name, ctypes.c_int64) for name in ("rows", "columns", "size", "step", "threads")),
+    )
+
+
 # ---- Building ---------------------------------------------------------------------------------------------------
 
 
@@ -84,11 +93,13 @@ def _openmp_runtime() -> str:
 
 
 _POINTER, _LONG, _INT, _FLOAT = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int32, ctypes.c_float
-_PROBLEM = ctypes.POINTER(Problem)
+_PROBLEM, _TILES = ctypes.POINTER(Problem), ctypes.POINTER(Tiles)
 _SIGNATURES: dict[str, list[Any]] = {
     "alexnet_forward": [_PROBLEM, _POINTER, _POINTER, _POINTER],
     "alexnet_backward": [_PROBLEM, _POINTER, _POINTER, _POINTER, _POINTER],
     "alexnet_update": [_POINTER, _POINTER, _POINTER, _POINTER, _INT, _LONG, _FLOAT, _FLOAT, _FLOAT, _LONG],
+    "alexnet_into_tiles": [_TILES, _POINTER, _POINTER, _POINTER],
+    "alexnet_out_of_tiles": [_TILES, _POINTER, _POINTER, _POINTER, _POINTER],
     "alexnet_space_to_depth": [_POINTER, *[_LONG] * 9, _POINTER, _LONG],
     "alexnet_augment": [
         *(_POINTER, _LONG, _LONG, _LONG, _POINTER, _POINTER),

@@ -512,6 +512,83 @@ void update(float* weight, float* velocity, const T* gradient, bfloat16* copy, l
     });
 }
 
+// ---- Convolution by tiles ----------------------------------------------------------------------------------------
+
+}  // namespace
+
+// Mirrored field by field in compiled.py. Pictures of height × width × maps, zeros around them (`before`: in front), in
+// overlapping tiles of size × size places: rows × columns of a picture, each `step` places from the next.
+struct Tiles {
+    int64_t pictures, height, width, maps, before, groups, rows, columns, size, step, threads;
+
+    // Calls body(top, left, place, map, at, count) for up to kLanes maps of each tile: the tile's corner in the picture,
+    // where that lies in memory, the first map's number, where the tile's first place lies among all tiles, maps left.
+    template <class Body>
+    void each(const Body& body) const {
+        const long of_group = maps / groups, all = pictures * rows * columns;
+        in_parallel(all, threads, [&](long first, long last) {
+            for (long tile = first; tile < last; ++tile)
+                for (long group = 0; group < groups; ++group)
+                    for (long map = 0; map < of_group; map += kLanes) {
+                        const long top = tile / columns % rows * step - before, left = tile % columns * step - before;
+                        const long place = ((tile / (rows * columns) * height + top) * width + left) * maps;
+                        body(top, left, place + group * of_group + map, group * of_group + map,
+                             (group * all + tile) * of_group + map, of_group - map);
+                    }
+        });
+    }
+    long apart() const { return maps * pictures * rows * columns; }  // a tile's places among all tiles
+};
+
+namespace {
+
+// left · tile · leftᵀ, left: To × From.
+template <int From, int To>
+inline void between(const float* left, const Floats (&tile)[From][From], Floats (&out)[To][To]) {
+    Floats half[From][To] = {};  // leftᵀ's side first
+    for (int row = 0; row < From; ++row)
+        for (int to = 0; to < To; ++to) {
+            Floats sum{};
+            for (int from = 0; from < From; ++from) sum += left[to * From + from] * tile[row][from];
+            half[row][to] = sum;
+        }
+    for (int to = 0; to < To; ++to)
+        for (int column = 0; column < To; ++column) {
+            Floats sum{};
+            for (int row = 0; row < From; ++row) sum += left[to * From + row] * half[row][column];
+            out[to][column] = sum;
+        }
+}
+
+template <int Size>
+void into_tiles(const Tiles& t, const float* x, const float* left, float* out) {
+    t.each([&](long top, long edge, long place, long, long at, long count) {
+        Floats tile[Size][Size], made[Size][Size];
+        for (long row = 0; row < Size; ++row)
+            for (long column = 0; column < Size; ++column) {
+                const bool inside = top + row >= 0 && top + row < t.height && edge + column >= 0 && edge + column < t.width;
+                tile[row][column] = inside ? load_up_to(x + place + (row * t.width + column) * t.maps, count) : Floats{};
+            }
+        between<Size, Size>(left, tile, made);
+        for (long number = 0; number < Size * Size; ++number)
+            store_up_to(out + number * t.apart() + at, made[number / Size][number % Size], count);
+    });
+}
+
+template <int Size, int Step>
+void out_of_tiles(const Tiles& t, const float* products, const float* left, const float* bias, float* out) {
+    t.each([&](long top, long edge, long place, long map, long at, long count) {
+        Floats tile[Size][Size], made[Step][Step];
+        for (long number = 0; number < Size * Size; ++number)
+            tile[number / Size][number % Size] = load_up_to(products + number * t.apart() + at, count);
+        between<Size, Step>(left, tile, made);
+        const Floats added = load_up_to(bias + map, count);
+        for (long row = 0; row < Step && top + row < t.height; ++row)
+            for (long column = 0; column < Step && edge + column < t.width; ++column)
+                store_up_to(out + place + (row * t.width + column) * t.maps, made[row][column] + added, count);
+    });
+}
+
 }  // namespace
 
 extern "C" {
@@ -534,6 +611,17 @@ void alexnet_update(float* weight, float* velocity, const void* gradient, void* 
     bfloat16* lean = (bfloat16*)copy;
     if (is_bfloat16) update(weight, velocity, (const bfloat16*)gradient, lean, count, learning_rate, momentum, decay, threads);
     else update(weight, velocity, (const float*)gradient, lean, count, learning_rate, momentum, decay, threads);
+}
+
+// Maps → tiles between `left` (size × size) and its transpose: one place of all tiles after the other, in each group after
+// group.
+void alexnet_into_tiles(const Tiles* t, const float* x, const float* left, float* out) {
+    t->size == 7 ? into_tiles<7>(*t, x, left, out) : into_tiles<8>(*t, x, left, out);
+}
+
+// Such tiles between `left` (step × size) and its transpose, side by side, plus `bias` → maps.
+void alexnet_out_of_tiles(const Tiles* t, const float* products, const float* left, const float* bias, float* out) {
+    t->size == 7 ? out_of_tiles<7, 5>(*t, products, left, bias, out) : out_of_tiles<8, 4>(*t, products, left, bias, out);
 }
 
 // Blocks of stride × stride pixels → maps, which turns a convolution of this stride into one of stride 1.

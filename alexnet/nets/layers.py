@@ -115,7 +115,7 @@ class Convolution(WeightedLayer):
         return self._convolve(x, self.window.kernel - 1, weight, torch.zeros_like(bias))
 
     def _convolve(self, x: Maps, padding: int, weight: Tensor, bias: Tensor) -> Maps:
-        convolve = partial(F.conv2d, stride=self.window.stride, padding=padding)
+        convolve = partial(kernels.convolution, stride=self.window.stride, padding=padding)
         if self.groups is None:
             return self.by_columns(x, weight, bias, convolve)
         return convolve(x, weight, bias, groups=self.groups)
@@ -141,7 +141,7 @@ class Convolution(WeightedLayer):
         weight, _ = self.in_type(y.dtype)
         if self.folds:
             return kernels.strided_convolution_transpose(y, weight, self.window.stride)
-        transposed = partial(F.conv_transpose2d, stride=self.window.stride, padding=cut)
+        transposed = partial(kernels.convolution_transpose, stride=self.window.stride, padding=cut)
         if self.groups is None:
             return self.by_columns_transposed(y, weight, transposed)
         return transposed(y, weight, groups=self.groups)

@@ -16,6 +16,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from alexnet.data.batches import Progress
+from alexnet.kernels import winograd
 from alexnet.measure.viewer import ViewAverager
 from alexnet.nets.network import Network
 from alexnet.see.attribution.base import BATCH, Attributed, Front, Tape, signal_of
@@ -43,6 +44,7 @@ def input_x_gradient(viewer: ViewAverager, inputs: Inputs, targets: Targets) -> 
     return Attributed((inputs * input_gradients(viewer.network, inputs, targets)).sum(dim=1))
 
 
+@winograd.in_use()
 def integrated_gradients(
     viewer: ViewAverager, inputs: Inputs, targets: Targets, *, steps: int = 50, progress: Progress | None = None
 ) -> Attributed:
@@ -68,6 +70,7 @@ def integrated_gradients(
     return Attributed(torch.stack(maps), torch.stack(remainders))
 
 
+@winograd.in_use()
 def smoothgrad(
     viewer: ViewAverager,
     inputs: Inputs,

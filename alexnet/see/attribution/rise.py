@@ -1,25 +1,27 @@
 """Attribution by hiding parts of a picture: RISE's random masks, and the square of [Z] Fig. 7.
 
 B pictures · N masks · s cells of a grid along each axis · S side of a view · C maps · h, w rows and columns of
-them, Q = h · w positions · G groups of cells.
+them · G groups of cells.
 """
 
 import math
+from collections.abc import Iterator
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from alexnet.data.batches import Progress
+from alexnet.kernels import winograd
 from alexnet.measure.viewer import ViewAverager
-from alexnet.nets.layers import Convolution
+from alexnet.nets.layers import Convolution, FullyConnected
 from alexnet.see.attribution.base import BATCH, Attributed, Front, hats, placed
 from alexnet.see.forward_pass import run_forward
 from alexnet.see.occlusion import GREY, Square, occlusion_map
 from alexnet.see.units import Unit
 
 
+@winograd.in_use()
 def rise(
     viewer: ViewAverager,
     inputs: Float[Tensor, "B 3 S S"],
@@ -41,20 +43,32 @@ def rise(
     """
     network, size, front = viewer.network, inputs.shape[-1], Front(viewer.network)
     generator = torch.Generator().manual_seed(seed)
-    sums, kept = torch.zeros(len(inputs), size, size), torch.zeros(size, size)
+    drawn = []  # grids, their shifts, and what these make of cells in rows and columns of pixels
     for first in range(0, masks, BATCH):
         grids = (torch.rand(min(BATCH, masks - first), cells, cells, generator=generator) < keep).float()
         shifts = torch.randint(-(-size // cells), (2,), generator=generator).tolist()
-        rows, columns = (hats(_on_grid(torch.arange(size) + 0.5, shift, size, cells), cells) for shift in shifts)
-        kept += rows @ grids.sum(dim=0) @ columns.T
-        for number, (x, target) in enumerate(zip(inputs.split(1), targets.tolist(), strict=True)):
-            entering = masked(front, x, grids, shifts)
-            logits = network.through(network.order[front.steps :], entering)
-            weights = network.probabilities(logits)[:, target].cpu()
-            sums[number] += rows @ torch.tensordot(weights, grids, 1) @ columns.T
-        if progress:
-            progress(first + len(grids), masks)
-    return Attributed(sums / kept.clamp(min=1e-6))
+        axes = (hats(_on_grid(torch.arange(size) + 0.5, shift, size, cells), cells) for shift in shifts)
+        drawn.append((grids, shifts, *axes))
+    kept = torch.stack([rows @ grids.sum(dim=0) @ columns.T for grids, _, rows, columns in drawn]).sum(dim=0)
+    # The dense rows are left to the end: their many weights are then read once for all masks.
+    modules = [network.get_submodule(name) for name in network.order]
+    dense = next((n for n, module in enumerate(modules) if isinstance(module, FullyConnected)), len(modules))
+    maps = []
+    for number, (x, target) in enumerate(zip(inputs.split(1), targets.tolist(), strict=True)):
+        entering = []
+        for grids, shifts, *_ in drawn:
+            entering.append(network.through(network.order[front.steps : dense], masked(front, x, grids, shifts)))
+            if progress:
+                done = min(masks, len(entering) * BATCH)
+                progress(number * masks + done, len(inputs) * masks)
+        logits = network.through(network.order[dense:], torch.cat(entering))
+        weights = network.probabilities(logits)[:, target].cpu()
+        sums = [
+            rows @ torch.tensordot(some, grids, 1) @ columns.T
+            for some, (grids, _, rows, columns) in zip(weights.split(BATCH), drawn, strict=True)
+        ]
+        maps.append(torch.stack(sums).sum(dim=0) / kept.clamp(min=1e-6))
+    return Attributed(torch.stack(maps))
 
 
 def _on_grid(pixels: Float[Tensor, "P"], shift: int, size: int, cells: int) -> Float[Tensor, "P"]:
@@ -80,19 +94,26 @@ def masked(
     apart = min(cells, math.ceil(2 + (window.kernel - 1) / spacing))
     every = [torch.stack([one[:, group::apart].sum(dim=1) for group in range(apart)]) for one in (rows, columns)]
     pictures = x * torch.einsum("ay,bx->abyx", *every).flatten(0, 1)[:, None]
-    # The last share is the bias, which every mask keeps.
-    nothing_1qc, shares_gqc = (
-        front.up(some).float().permute(0, 2, 3, 1).flatten(1, 2) for some in (torch.zeros_like(x), pictures)
-    )
-    shares_gqc = torch.cat([shares_gqc - nothing_1qc, nothing_1qc])
+    shares_gyxc, bias = front.up(pictures).float().permute(0, 2, 3, 1), front.module.in_type(x.dtype)[1].float()
+    shares_gyxc = shares_gyxc - bias
     side = window.outputs(size)
     middles = torch.arange(side) * window.stride - window.before + window.kernel / 2
-    down, across = (_nearest(_on_grid(middles, shift, size, cells), apart, cells) for shift in shifts)
-    kept_yxnab = grids[:, down[:, :, None, None], across].permute(2, 4, 0, 1, 3)
-    kept_qng = F.pad(kept_yxnab.flatten(3).flatten(0, 1), (0, 1), value=1).to(shares_gqc)
-    found_nqc = kept_qng.new_empty(len(grids), *shares_gqc.shape[1:])
-    torch.bmm(kept_qng, shares_gqc.transpose(0, 1), out=found_nqc.transpose(0, 1))
-    return found_nqc.unflatten(1, (side, side)).permute(0, 3, 1, 2).to(x.dtype)
+    nearest = [_nearest(_on_grid(middles, shift, size, cells), apart, cells) for shift in shifts]
+    found_nyxc = shares_gyxc.new_empty(len(grids), *shares_gyxc.shape[1:])
+    for rows, down in _runs(nearest[0]):
+        for columns, across in _runs(nearest[1]):
+            kept_ng, block = grids[:, down[:, None], across].flatten(1).to(bias), shares_gyxc[:, rows, columns]
+            made = torch.addmm(bias.repeat(block[0, ..., 0].numel()), kept_ng, block.flatten(1))
+            found_nyxc[:, rows, columns] = made.unflatten(1, block.shape[1:])
+    return found_nyxc.permute(0, 3, 1, 2).to(x.dtype)
+
+
+def _runs(nearest: Int[Tensor, "G P"]) -> Iterator[tuple[slice, Int[Tensor, "G"]]]:
+    """Places next to each other with the same cells nearest, and these."""
+    different, counts = nearest.unique_consecutive(dim=1, return_counts=True)
+    ends = counts.cumsum(dim=0).tolist()
+    for cells, count, end in zip(different.T, counts.tolist(), ends, strict=True):
+        yield slice(end - count, end), cells
 
 
 def _nearest(places: Float[Tensor, "P"], apart: int, cells: int) -> Int[Tensor, "G P"]:
