@@ -1,5 +1,7 @@
 """A static copy of the explorer in a browser, opened from the disk: nothing of ours runs meanwhile."""
 
+import asyncio
+import json
 import os
 import re
 import shutil
@@ -16,8 +18,11 @@ from explored import Place
 import alexnet
 from alexnet.errors import UserError
 from alexnet.serve import export, run_cache
+from alexnet.serve.app import create_app
 from alexnet.serve.bundle import bundle
-from alexnet.serve.export import KIND, export_site, kind_of, refuse_foreign_folder
+from alexnet.serve.explorer import Explorer
+from alexnet.serve.export import KIND, asked, export_site, kind_of, refuse_foreign_folder
+from alexnet.serve.guard import Access
 from alexnet.serve.pages.glance import glance_of
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install '.[test]'")
@@ -101,6 +106,9 @@ def test_pages_open_from_the_disk_and_a_picture_is_looked_at_without_python(
             ten: done.labels,
             map: api.address(`${own}/maps/conv1.png`),
             glance: await api.get(`${own}/glance`),
+            wrong: await api.get("api/sides/own/errors/pictures?split=val&right=false&search=ANGLE4&order=worst&page=0"),
+            stored: await api.get("api/pictures/val.0"),
+            seen: await api.get("api/sides/own/pictures/val.0/glance"),
           };
         }""",
         list(picture),
@@ -112,6 +120,12 @@ def test_pages_open_from_the_disk_and_a_picture_is_looked_at_without_python(
     ten = alexnet.load(place.run, precision="fp32").predict(tmp_path / "stripes.png").labels
     assert [one["probability"] for one in found["ten"]] == pytest.approx([one.probability for one in ten], abs=1e-3)
     ours = alexnet.load(place.run, precision="fp32")
+    app = create_app(Explorer(place.run, place.store), Access("localhost", 80))
+    query = "split=val&right=false&search=ANGLE4&order=worst&page=0"
+    status, body = asyncio.run(asked(app, "GET", f"api/sides/own/errors/pictures?{query}"))
+    assert (status, found["wrong"]) == (200, json.loads(body))
+    assert found["stored"]["id"] == "val.0"
+    assert len(found["seen"]["labels"]) == 5
     seen = ours.look(tmp_path / "stripes.png").passed
     opened: Any = SimpleNamespace(run=ours, network=ours.network)
     glance = glance_of(opened, seen.probabilities, seen.activations.maps, 4)

@@ -150,6 +150,6 @@ function somePrepared({ split, splits, offered }, choose) {
   const draw = (/** @type {number[]} */ numbers) => list.replaceChildren(...numbers.map(picture));
   draw(offered);
   const random = () => draw(offered.map(() => Math.floor(Math.random() * count)));
-  const others = h("button", { type: "button", class: "plain", onclick: random }, "others");
+  const others = h("button", { type: "button", class: "plain needs-server", onclick: random }, "others");
   return h("div", { class: "some" }, list, others);
 }

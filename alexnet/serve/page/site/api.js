@@ -101,6 +101,13 @@ async function gallery(key) {
   return galleryPage(key, scopes[scopeOf(key)], run.classes);
 }
 
+/** A prepared picture of which the copy has nothing else: the network here looks at it. @param {string} key */
+async function stored(key) {
+  const [, split, number] = /^api\/pictures\/([^/]+)\.(\d+)$/.exec(key) ?? [];
+  const image = split && site.network && (await found(`api/store/${split}/${number}.jpg`));
+  return image ? brought.hold(`${split}.${number}`, await (await fetch(image)).blob()) : undefined;
+}
+
 // ── what ../api.js exports ──────────────────────────────────────────────────────────────────────
 
 /** An address that the browser can show. @param {string} path */
@@ -123,7 +130,8 @@ function shown(answer) {
 /** @param {string} path @param {AbortSignal} [signal] @returns {Promise<any>} */
 export async function get(path, signal) {
   const key = canonical(path);
-  const answer = (await brought.get(key)) ?? (await found(key)) ?? (await gallery(key));
+  const answer =
+    (await brought.get(key)) ?? (await found(key)) ?? (await gallery(key)) ?? (await stored(key));
   signal?.throwIfAborted();
   if (answer === undefined) throw notHere(key);
   return structuredClone(answer);

@@ -59,17 +59,25 @@ export class Brought {
   async post(path, body) {
     const frame = /^api\/sides\/own\/frame\b/.test(path);
     if (!(frame || path === "api/pictures") || !(body instanceof Blob)) return undefined;
-    const { model, ask } = await this.network();
-    const pixels = await pixelsOf(body, model.exif);
-    const { width, height } = pixels;
-    /** @type {import("./worker.js").Seen} */
-    const seen = await ask("look", { pixels });
     if (frame) {
       const rows = new URLSearchParams(path.split("?")[1]).get("rows")?.split(",") ?? [];
-      return glanceOf(model, seen, 1, rows);
+      const { seen } = await this.look(body);
+      return glanceOf((await this.network()).model, seen, 1, rows);
     }
-    const id = `brought-${++this.count}`;
-    this.pictures.set(id, { width, height, seen, images: new Map() });
+    return this.hold(`brought-${++this.count}`, body);
+  }
+
+  /** @param {Blob} file @returns {Promise<Picture>} */
+  async look(file) {
+    const { model, ask } = await this.network();
+    const pixels = await pixelsOf(file, model.exif);
+    const { width, height } = pixels;
+    return { width, height, seen: await ask("look", { pixels }), images: new Map() };
+  }
+
+  /** Look at a picture and keep what was seen. @param {string} id @param {Blob} file */
+  async hold(id, file) {
+    this.pictures.set(id, await this.look(file));
     for (const old of this.pictures.keys()) if (this.pictures.size > KEPT) this.pictures.delete(old);
     return this.about(id);
   }
@@ -82,12 +90,17 @@ export class Brought {
 
   /** @param {string} key @returns {Promise<any>} */
   async get(key) {
-    const [, id, what] = /^api\/(?:sides\/own\/)?pictures\/(brought-\d+)(?:\/(\w+))?$/.exec(key) ?? [];
-    if (!id) return undefined;
+    const [, id, what] = /^api\/(?:sides\/own\/)?pictures\/([^/]+)(?:\/(\w+))?$/.exec(key) ?? [];
+    if (!this.knows(id)) return undefined;
     if (!what) return this.about(id);
     return what === "glance"
       ? glanceOf((await this.network()).model, this.pictureOf(id).seen, FACES)
       : undefined;
+  }
+
+  /** Whether a picture is, or was, one that was brought. @param {string|undefined} id */
+  knows(id) {
+    return id !== undefined && (this.pictures.has(id) || id.startsWith("brought-"));
   }
 
   /** @param {string} id */
@@ -99,8 +112,8 @@ export class Brought {
 
   /** @param {string} key @param {Listeners} listeners @returns {Promise<any>} */
   async compute(key, listeners) {
-    const [, id, what] = /^api\/sides\/own\/pictures\/(brought-\d+)\/(\w+)$/.exec(key) ?? [];
-    if (!id) return undefined;
+    const [, id, what] = /^api\/sides\/own\/pictures\/([^/]+)\/(\w+)$/.exec(key) ?? [];
+    if (!this.knows(id)) return undefined;
     const picture = this.pictureOf(id);
     const { model, ask } = await this.network();
     if (what === "layers") return model.rows.map((row) => layerOf(row, picture.seen.maps[row.name], model));
@@ -111,7 +124,7 @@ export class Brought {
 
   /** An image of a picture that was brought, as a data: address; undefined for anything else. @param {string} key */
   image(key) {
-    const [, id, what] = /^api\/(?:sides\/own\/)?pictures\/(brought-\d+)\/(.+)$/.exec(key) ?? [];
+    const [, id, what] = /^api\/(?:sides\/own\/)?pictures\/([^/]+)\/(.+)$/.exec(key) ?? [];
     const picture = this.pictures.get(id);
     if (!picture || !this.model) return undefined;
     const known = picture.images.get(what) ?? drawn(this.model, picture.seen, what);
