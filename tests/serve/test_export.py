@@ -50,6 +50,18 @@ def copied(place: Place, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+WRONG = "api/sides/own/errors/pictures?split=val&right=false&search=ANGLE4&order=worst&page=0"
+
+
+@pytest.fixture(scope="module")
+def wrong(place: Place, copied: Path) -> Any:
+    """What the explorer itself answers."""
+    app = create_app(Explorer(place.run, place.store), Access("localhost", 80))
+    status, body = asyncio.run(asked(app, "GET", WRONG))
+    assert status == 200
+    return json.loads(body)
+
+
 @pytest.fixture
 def page(copied: Path) -> Iterator["sync_api.Page"]:
     """A page that can reach nothing but the disk; at its end nothing may have gone wrong."""
@@ -73,7 +85,7 @@ def page(copied: Path) -> Iterator["sync_api.Page"]:
 
 
 def test_pages_open_from_the_disk_and_a_picture_is_looked_at_without_python(
-    page: "sync_api.Page", copied: Path, place: Place, picture: bytes, tmp_path: Path
+    wrong: Any, page: "sync_api.Page", copied: Path, place: Place, picture: bytes, tmp_path: Path
 ) -> None:
     index = (copied / "index.html").as_uri()
     page.goto(index)
@@ -93,7 +105,7 @@ def test_pages_open_from_the_disk_and_a_picture_is_looked_at_without_python(
     (tmp_path / "stripes.png").write_bytes(picture)
     expected = alexnet.load(place.run, precision="fp32").predict(tmp_path / "stripes.png", views=1)
     found = page.evaluate(
-        """async (bytes) => {
+        """async ([bytes, wrong]) => {
           const api = alexnetBundle.required("site/api.js");
           const held = await api.post("api/pictures", new Blob([Uint8Array.from(bytes)], { type: "image/png" }));
           const parts = [], own = `api/sides/own/pictures/${held.id}`, { signal } = new AbortController();
@@ -106,12 +118,12 @@ def test_pages_open_from_the_disk_and_a_picture_is_looked_at_without_python(
             ten: done.labels,
             map: api.address(`${own}/maps/conv1.png`),
             glance: await api.get(`${own}/glance`),
-            wrong: await api.get("api/sides/own/errors/pictures?split=val&right=false&search=ANGLE4&order=worst&page=0"),
+            wrong: await api.get(wrong),
             stored: await api.get("api/pictures/val.0"),
             seen: await api.get("api/sides/own/pictures/val.0/glance"),
           };
         }""",
-        list(picture),
+        [list(picture), WRONG],
     )
     for label, ours in zip(found["first"], expected.labels, strict=True):
         assert label["class"] == ours.name
@@ -120,10 +132,7 @@ def test_pages_open_from_the_disk_and_a_picture_is_looked_at_without_python(
     ten = alexnet.load(place.run, precision="fp32").predict(tmp_path / "stripes.png").labels
     assert [one["probability"] for one in found["ten"]] == pytest.approx([one.probability for one in ten], abs=1e-3)
     ours = alexnet.load(place.run, precision="fp32")
-    app = create_app(Explorer(place.run, place.store), Access("localhost", 80))
-    query = "split=val&right=false&search=ANGLE4&order=worst&page=0"
-    status, body = asyncio.run(asked(app, "GET", f"api/sides/own/errors/pictures?{query}"))
-    assert (status, found["wrong"]) == (200, json.loads(body))
+    assert found["wrong"] == wrong
     assert found["stored"]["id"] == "val.0"
     assert len(found["seen"]["labels"]) == 5
     seen = ours.look(tmp_path / "stripes.png").passed
