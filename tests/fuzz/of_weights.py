@@ -24,7 +24,7 @@ from seeds import in_file, npy_of, npz_of
 
 from alexnet.data.sources.classes import ClassList
 from alexnet.files.tensors import save_tensors
-from alexnet.nets import table, table_json
+from alexnet.nets import table, table_file, table_json
 from alexnet.nets.network import state_dict_shapes
 from alexnet.nets.table import Table
 from alexnet.nets.trace import trace
@@ -538,6 +538,23 @@ def extra_layer(path: Path) -> bytes:
 
 
 FILES = tuple(f"Files.{name}" for name in ("__init__", "_found", "_members", "neighbour", "_place", "read"))
+# ── tables of one's own ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+def own_tables(folder: Path) -> Target:
+    """Networks of the zoo as TOML, text changed; a table that is taken must be written as it was read."""
+    path = folder / "own.toml"
+
+    def read(path: Path) -> object:
+        found = table_file.read_table(path)
+        path.write_text(table_file.to_toml(found))
+        assert table_file.read_table(path) == found
+        return found
+
+    seeds_of = [table_file.to_toml(find(name)).encode() for name in ("alexnet", "alexnet-145", "cifar-11pct")]
+    return Target(seeds_of, mutate.text, in_file(path, read))
+
+
 WEIGHT_PARSERS = [
     Parser("weights .pth", pth, {WEIGHTS + "checkpoint.py": (), WEIGHTS + "torchvision.py": ("_another_network",)}),
     Parser(
@@ -551,5 +568,6 @@ WEIGHT_PARSERS = [
     Parser("weights quantised", quantised_sets, {WEIGHTS + "quantised.py": ()}),
     Parser("weights of cuda-convnet", convnets, {WEIGHTS + "convnet.py": ()}),
     Parser("weights .onnx", onnx_graphs, {WEIGHTS + "onnx/read.py": (), WEIGHTS + "onnx/rows.py": ()}),
+    Parser("tables .toml", own_tables, {"alexnet/nets/table_file.py": ("read_table", "_name_fault", "_order_fault")}),
     Parser("weights in a tar or folder", weight_archives, {WEIGHTS + "common.py": FILES}),
 ]
