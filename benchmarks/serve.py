@@ -116,7 +116,7 @@ def page_seconds(address: str, chromium: str, rounds: int) -> list[float]:
             page = browser.new_context().new_page()
             begun = time.perf_counter()
             page.goto(address, wait_until="commit")
-            page.wait_for_selector("svg.network a.layer")
+            page.wait_for_selector(".flow svg a")
             times.append(time.perf_counter() - begun)
             page.context.close()
     return times[1:]

@@ -67,7 +67,7 @@ export function heatmaps(first, api, place) {
       share === null || sum === null
         ? `${there}: not computed yet.`
         : `${there}: ${first.class} ${percent(share)}, most probable ${predicted[row][column]}; ` +
-          `total of ${watched} ${short(sum)}.`;
+          `total of ${watched}: ${short(sum)}.`;
     words.textContent = read;
     for (const map of maps) map.cover(row, column, read);
   }
