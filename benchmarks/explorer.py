@@ -289,7 +289,7 @@ def in_browser(address: str, chromium: str, rounds: int) -> dict[str, float]:
             page = context.new_page()
             page.goto(address, wait_until="commit")
             usable = page.wait_for_function(USABLE, timeout=120_000).json_value()
-            page.wait_for_load_state("networkidle")
+            page.wait_for_timeout(3000)
             home = {
                 "page usable, s": usable,
                 "first contentful paint, s": page.evaluate(PAINT),
@@ -303,7 +303,7 @@ def in_browser(address: str, chromium: str, rounds: int) -> dict[str, float]:
             )
             page.wait_for_function("() => Object.keys(window.seen).length === 3", timeout=120_000)
             home |= {f"{SEEN}{name}, s": value for name, value in page.evaluate("seen").items()}
-            page.wait_for_load_state("networkidle")
+            page.wait_for_timeout(3000)
             home["layout shift, picture"] = page.evaluate("shift")
             for name, value in home.items():
                 times.setdefault(name, []).append(value)

@@ -5,6 +5,7 @@ A client that goes away cancels its request.
 
 import asyncio
 import contextlib
+import gzip
 from collections.abc import AsyncIterator, Callable, Hashable
 from typing import Any
 
@@ -23,6 +24,7 @@ CHECK_CONNECTION = 0.5  # seconds
 JSON = "application/json"
 HEARTBEAT = 10.0  # seconds between comments that keep the connection open, and show whether it still is
 RETRY_AFTER = "2"  # seconds
+SMALL = 2000  # bytes of JSON that are not worth compressing
 STATUS: tuple[tuple[type[UserError], int], ...] = ((Absent, 404), (Busy, 503), (Undecodable, 415), (InternalError, 500))
 CONFLICT = 409
 """For any other UserError: the run is not (yet) in a state to respond."""
@@ -92,7 +94,11 @@ async def respond(
             subscription.cancel()
     # A browser may keep what has a version in its address; of all else it asks whether it is still so.
     keep = "max-age=86400" if "v" in request.query_params else "no-cache"
-    return Response(found, media_type=media_type, headers={"cache-control": f"private, {keep}", "etag": tag})
+    headers = {"cache-control": f"private, {keep}", "etag": tag, "vary": "accept-encoding"}
+    if media_type == JSON and len(found) > SMALL and "gzip" in request.headers.get("accept-encoding", ""):
+        found = await asyncio.to_thread(gzip.compress, found, 5)
+        headers["content-encoding"] = "gzip"
+    return Response(found, media_type=media_type, headers=headers)
 
 
 async def once(request: Request, make: Callable[[], Any]) -> Any:

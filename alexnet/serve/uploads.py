@@ -72,8 +72,8 @@ def of_record(ident: str, record: np.ndarray, label: str, formats: Sequence[Reco
     return Upload(ident, {one: record for one in formats if one.side == side}, (), (side, side), label)
 
 
-def jpeg_of(pixels: np.ndarray) -> bytes:
+def jpeg_of(pixels: np.ndarray, quality: int = 90) -> bytes:
     """Pixels uint8 (H, W, 3) as a JPEG."""
     data = io.BytesIO()
-    Image.fromarray(pixels).save(data, "JPEG", quality=90)
+    Image.fromarray(pixels).save(data, "JPEG", quality=quality)
     return data.getvalue()

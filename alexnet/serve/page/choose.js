@@ -54,7 +54,7 @@ export function chooser(run, look, signal, stage) {
   /** @param {Blob} data @param {string} name */
   function upload(data, name) {
     return attempt(async () => {
-      say(h("p", { class: "soft" }, "Reading …"));
+      say(...(stage ? [] : [h("p", { class: "soft" }, "Reading …")])); // the stage shows the picture itself
       stage?.preview(data, name);
       const held = await post("api/pictures", data, signal);
       say();

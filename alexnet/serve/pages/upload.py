@@ -71,13 +71,13 @@ async def record(request: Request, explorer: TheExplorer, picture: PictureId) ->
 
 @routes.get("/store/{split}/{number}.jpg")
 async def prepared(request: Request, explorer: TheExplorer, split: SplitName, number: Number) -> Response:
-    """A prepared picture."""
-    return _jpeg(request, (await asyncio.to_thread(explorer.prepared_picture, split, number))[0])
+    """A prepared picture, as pages show many at once: in fewer bytes."""
+    return _jpeg(request, (await asyncio.to_thread(explorer.prepared_picture, split, number))[0], quality=70)
 
 
-def _jpeg(request: Request, pixels: np.ndarray) -> Response:
+def _jpeg(request: Request, pixels: np.ndarray, quality: int = 90) -> Response:
     tag = f'"{zlib.crc32(pixels.tobytes()):08x}"'  # another run may be explored by then, with other pictures
     headers = {"cache-control": "private, no-cache", "etag": tag}
     if request.headers.get("if-none-match") == tag:
         return Response(status_code=304, headers=headers)
-    return Response(jpeg_of(pixels), media_type=JPEG, headers=headers)
+    return Response(jpeg_of(pixels, quality), media_type=JPEG, headers=headers)
