@@ -214,12 +214,9 @@ function verdict({ class: label }, best) {
 function tenViews({ run, api, signal }, place) {
   computed(place, "Ten views", `${api}/prediction`, signal, {
     done: (/** @type {Prediction} */ { views, labels }) => {
-      const title = h("h3", {}, "Mean of ten views");
       const same = copyable(command("predict", run.commands.run, "PICTURE"));
-      place.replaceChildren(
-        h("div", { class: "answer", "data-views": views }, title, probabilities(labels)),
-        same,
-      );
+      const title = h("div", { class: "titled" }, h("h3", {}, "Mean of ten views"), same);
+      place.replaceChildren(h("div", { class: "answer", "data-views": views }, title, probabilities(labels)));
     },
   });
 }

@@ -118,7 +118,7 @@ export function aboutRow(row) {
   const shapes = `${shapeOf(row.entering)} → ${shapeOf(row)}`;
   return [
     h("p", { class: "shapes" }, h("strong", {}, row.name), ` ${row.kind}, ${shapes}`),
-    h("p", { class: "formula" }, formula),
+    h("p", { class: "row-formula" }, formula),
     h("p", {}, words),
   ];
 }
