@@ -13,13 +13,13 @@ import sys
 from pathlib import Path
 
 from PIL import Image
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import FloatRect, Page, ViewportSize, sync_playwright
 
 FIGURES = Path(__file__).parent.parent / "docs" / "figures"
 CHROMIUM = shutil.which(os.environ.get("ALEXNET_CHROMIUM", "chromium"))
-WIDE, NARROW = {"width": 1280, "height": 720}, {"width": 390, "height": 844}
+WIDE, NARROW = ViewportSize(width=1280, height=720), ViewportSize(width=390, height=844)
 LARGEST = 2 << 20  # bytes of the recording
-CLIP = {"x": 0, "y": 0, "width": 1280, "height": 700}
+CLIP = FloatRect(x=0, y=0, width=1280, height=700)
 
 
 def main(arguments: list[str]) -> None:

@@ -39,6 +39,8 @@ export async function show(page) {
 
   /** @param {string} query */
   async function load(query) {
+    // The same picture by new weights: the page keeps its length, so that what is read stays where it is.
+    sections.style.minHeight = query === chosen ? `${sections.offsetHeight}px` : "";
     chosen = query;
     leaving.abort();
     leaving = new AbortController();
