@@ -1,12 +1,14 @@
 """Run the notebooks, one after the other in one folder: `python tools/notebooks.py [--write] [NOTEBOOK ...]`.
 
-Fails at the first cell that does. `--write` keeps the outputs in notebooks/, without times, and pictures as small PNGs.
-`--folder`: where they put their files, to be kept; else a temporary one.
+Fails at the first cell that does. If `make demo` has run, its pictures are used, and a copy of its run, trained
+on to the epochs that the notebooks want. `--write` keeps the outputs in notebooks/, without times, and pictures as
+small PNGs. `--folder`: where they put their files, to be kept; else a temporary one.
 """
 
 import argparse
 import base64
 import io
+import json
 import os
 import re
 import shutil
@@ -21,6 +23,7 @@ from nbclient import NotebookClient
 from PIL import Image
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
+DEMO = FOLDER.parent / "demo"
 PIXELS = 700
 """The longer side of a kept picture at most."""
 PASSING = re.compile(r" batch \d+/\d+ |disk.* free$|\bleft\s*$", re.MULTILINE)
@@ -38,6 +41,7 @@ def main() -> None:
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     with nullcontext(given.folder) if given.folder else tempfile.TemporaryDirectory(prefix="alexnet-") as place:
         shutil.copy(FOLDER / "shared.py", place)
+        use_demo(DEMO, Path(place) / "files")
         for path in given.notebooks:
             start, notebook = time.perf_counter(), nbformat.read(path, as_version=4)
             where = {"metadata": {"path": place}}
@@ -46,6 +50,19 @@ def main() -> None:
             print(f"{path.name}: {time.perf_counter() - start:.0f} s", flush=True)
             if given.write:
                 nbformat.write(lightened(notebook), path)
+
+
+def use_demo(demo: Path, files: Path) -> None:
+    """Give the notebooks the pictures and the run of a demo that has ended, under the names of notebooks/shared.py."""
+    config = demo / "run" / "config.json"
+    if files.exists() or not config.exists() or not json.loads(config.read_text()).get("finished"):
+        return
+    if not (demo / "run" / "snapshots").exists():  # of an earlier version
+        return
+    files.mkdir()
+    (files / "pictures").symlink_to(demo / "pictures")
+    (files / "built-in.store").symlink_to(demo / "store")
+    shutil.copytree(demo / "run", files / "run")
 
 
 def lightened(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:

@@ -9,7 +9,7 @@ from alexnet.commands.options.tools import Demo
 from alexnet.data.synthetic import CLASSES
 from alexnet.terminal import say
 
-SETTINGS = ["--width", "0.25", "--batch", "64", "--patience", "3"]
+SETTINGS = ["--width", "0.25", "--batch", "64", "--patience", "3", "--snapshots"]
 """A thin net learns the built-in set in 28 epochs, about two minutes on two cores (docs/results.md)."""
 
 PREDICTED = 3
