@@ -16,7 +16,7 @@ from alexnet.nets.trace import Layer
 from alexnet.serve.uploads import RecordFormat
 from alexnet.text import in_bytes
 
-LARGEST_BYTES, LARGEST_MACS = 24 << 20, 400_000_000
+LARGEST_BYTES, LARGEST_MACS = 24 << 20, 800_000_000
 """Of weights and of multiply-adds for one picture: what a browser loads and computes while somebody waits."""
 HALF = np.finfo(np.float16)
 

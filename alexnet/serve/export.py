@@ -505,7 +505,11 @@ def page_files(site: dict[str, Any]) -> dict[str, bytes]:
     own = {file.name: file.read_bytes() for file in folder.iterdir() if file.is_file()}
     inner = {f"site/{file.name}": file.read_bytes() for file in folder.joinpath("site").iterdir()}
     modules = {name: text.decode() for name, text in (own | inner).items() if name.endswith(".js") and name != "api.js"}
-    kept = {f"page/{name}": data for name, data in (own | inner).items() if not name.endswith((".js", ".ts", ".html"))}
+    kept = {
+        f"page/{name}": data
+        for name, data in (own | inner).items()
+        if not name.endswith((".js", ".ts", ".html", ".wat"))
+    }
     index = own[PAGE].decode()
     index = re.sub(r'<link rel="(preload|modulepreload)"[^>]*>\n', "", index)  # refused on a disk
     index = index.replace("{{base}}", "./").replace("<html ", '<html class="copy" ')

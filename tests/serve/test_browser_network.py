@@ -26,6 +26,8 @@ PAGE = Path(__file__).parents[2] / "alexnet" / "serve" / "page"
 EXACT, HALF = 1e-4, 1e-3
 """How far probabilities may be off, and values relative to the largest of their row: with weights as they are, and with
 those in half precision, as copies have them."""
+PLAIN = ("alexnet-4col", "alexnet-pad12")
+"""By JavaScript alone."""
 HALVED = ("alexnet", "torchvision", "alexnet-bn")
 
 TABLES = {
@@ -70,6 +72,8 @@ def test_rows_and_records_are_ours(tmp_path: Path) -> None:
     for name, (table, side) in TABLES.items():
         run = trained(table, side, "aligned" if name in HALVED else "centre")
         model, values = for_browser(run, half=name in HALVED)  # pyright: ignore[reportArgumentType]
+        for row in model["rows"]:
+            row["plain"] = name in PLAIN
         record = random.integers(0, 256, (1, run.inputs.side, run.inputs.side, 3), np.uint8)
         seen = run_forward(run.network, inputs_of(ViewAverager(run.network, run.inputs), torch.from_numpy(record)))
         rows = {row: maps.float().numpy().ravel() for row, maps in seen.activations.maps.items()}

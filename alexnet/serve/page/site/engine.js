@@ -1,8 +1,10 @@
 /**
- * A trained network in plain JavaScript: every row's output of one picture, as the Python network computes it.
+ * A trained network in JavaScript: every row's output of one picture, as the Python network computes it.
  *
- * Maps are a Float32Array, map after map, row after row. Sums run in double precision.
+ * Maps are a Float32Array, map after map, row after row.
  */
+
+import { LANES, products } from "./multiply.js";
 
 /**
  * @typedef {object} Row of the network's table, with what `trace` knows of it
@@ -21,6 +23,7 @@
  * @property {number} [beta]
  * @property {number} [size]
  * @property {number} [blocks] of maps, across which no window reaches
+ * @property {boolean} [plain] without WebAssembly
  * @property {number} [factor] of dropout when the network is used
  *
  * @typedef {object} Model
@@ -39,7 +42,6 @@
  */
 
 const EMPTY = 1e-24; // a denominator below this counts as zero, as in alexnet.kernels
-const LANES = 4; // maps and positions that are multiplied together
 
 export class Network {
   /** @param {Model} model @param {ArrayBuffer} bytes the values of its tensors */
@@ -165,13 +167,14 @@ function convolution(row, tensors) {
   const own = maps / reads.length; // maps of a column
   const depth = (mapsBelow / below) * reads[0].length * kernel * kernel;
   const [weight, bias] = [tensors[`${row.name}.weight`], tensors[`${row.name}.bias`]];
-  const panels = reads.map((/** @type {number[]} */ _, /** @type {number} */ column) =>
-    packed(weight.subarray(column * own * depth, (column + 1) * own * depth), own, depth),
-  );
   const wide = side * side;
   const columnSize = (mapsBelow / below) * sideBelow * sideBelow;
-  const patches = new Float32Array(Math.ceil(wide / LANES) * LANES * depth);
   const windows = windowsOf(row, depth / (kernel * kernel));
+  const columns = reads.map((/** @type {number[]} */ _, /** @type {number} */ column) => ({
+    matrix: weight.subarray(column * own * depth, (column + 1) * own * depth),
+    addends: bias.subarray(column * own, (column + 1) * own),
+  }));
+  const { patches, product, wideUp } = products(columns, own, wide, depth, row.plain);
   return (x) => {
     const y = new Float32Array(maps * wide);
     for (let column = 0; column < reads.length; column++) {
@@ -180,8 +183,9 @@ function convolution(row, tensors) {
         windows.pad(columnsOf(x, reads[column], columnSize));
         gather(patches, windows);
       }
-      const from = column * own;
-      multiply(panels[column], patches, bias.subarray(from), y.subarray(from * wide), own, wide, depth);
+      const found = product(column);
+      for (let map = 0; map < own; map++)
+        y.set(found.subarray(map * wideUp, map * wideUp + wide), (column * own + map) * wide);
     }
     return y;
   };
@@ -251,86 +255,8 @@ function gather(patches, { padded, begins, offsets }) {
       patches[n + 2] = padded[b2 + offset];
       patches[n + 3] = padded[b3 + offset];
     }
+    n += LANES * (offsets.length & 1); // a window's values are an even number, the last of them 0
   }
-}
-
-/**
- * Rows of a matrix in panels of LANES rows, value after value.
- * @param {Float32Array} matrix
- * @param {number} rows
- * @param {number} depth
- */
-function packed(matrix, rows, depth) {
-  const panels = new Float32Array(Math.ceil(rows / LANES) * LANES * depth);
-  for (let row = 0; row < rows; row++) {
-    const start = (row >> 2) * depth * LANES + (row & 3);
-    for (let value = 0; value < depth; value++) panels[start + value * LANES] = matrix[row * depth + value];
-  }
-  return panels;
-}
-
-/**
- * y = a · b + bias. Blocks of 4 × 4 results stay in registers.
- * @param {Float32Array} a panels of rows
- * @param {Float32Array} b panels of columns
- * @param {Float32Array} bias
- * @param {Float32Array} y rows × wide
- * @param {number} rows
- * @param {number} wide
- * @param {number} depth
- */
-function multiply(a, b, bias, y, rows, wide, depth) {
-  const block = new Float64Array(LANES * LANES);
-  for (let column = 0; column < wide; column += LANES) {
-    for (let row = 0; row < rows; row += LANES) {
-      products(a, row * depth, b, column * depth, depth, block);
-      for (let i = 0; i < Math.min(LANES, rows - row); i++) {
-        for (let j = 0; j < Math.min(LANES, wide - column); j++) {
-          y[(row + i) * wide + column + j] = block[i * LANES + j] + bias[row + i];
-        }
-      }
-    }
-  }
-}
-
-/**
- * @param {Float32Array} a
- * @param {number} atA
- * @param {Float32Array} b
- * @param {number} atB
- * @param {number} depth
- * @param {Float64Array} block
- */
-function products(a, atA, b, atB, depth, block) {
-  // prettier-ignore
-  let s00 = 0, s01 = 0, s02 = 0, s03 = 0, s10 = 0, s11 = 0, s12 = 0, s13 = 0;
-  // prettier-ignore
-  let s20 = 0, s21 = 0, s22 = 0, s23 = 0, s30 = 0, s31 = 0, s32 = 0, s33 = 0;
-  for (const end = atA + depth * LANES; atA < end; atA += LANES, atB += LANES) {
-    // prettier-ignore
-    const b0 = b[atB], b1 = b[atB + 1], b2 = b[atB + 2], b3 = b[atB + 3];
-    const a0 = a[atA];
-    s00 += a0 * b0;
-    s01 += a0 * b1;
-    s02 += a0 * b2;
-    s03 += a0 * b3;
-    const a1 = a[atA + 1];
-    s10 += a1 * b0;
-    s11 += a1 * b1;
-    s12 += a1 * b2;
-    s13 += a1 * b3;
-    const a2 = a[atA + 2];
-    s20 += a2 * b0;
-    s21 += a2 * b1;
-    s22 += a2 * b2;
-    s23 += a2 * b3;
-    const a3 = a[atA + 3];
-    s30 += a3 * b0;
-    s31 += a3 * b1;
-    s32 += a3 * b2;
-    s33 += a3 * b3;
-  }
-  block.set([s00, s01, s02, s03, s10, s11, s12, s13, s20, s21, s22, s23, s30, s31, s32, s33]);
 }
 
 /** @param {any} row @param {Tensors} tensors @returns {Step} */

@@ -2,7 +2,7 @@
 
 import { answer } from "./worker.js";
 
-const MODULES = ["engine.js", "resample.js", "worker.js"].map((name) => `site/${name}`);
+const MODULES = ["engine.js", "multiply.js", "resample.js", "worker.js"].map((name) => `site/${name}`);
 
 /**
  * A function that asks the worker; without one the page itself does the work.
