@@ -8,13 +8,12 @@ LINKED = """function linked(definitions, place) {
   const made = {};
   return function require(name) {
     if (!made[name]) {
-      const { location, history } = name.startsWith("site/") ? {} : place();
-      definitions[name]((made[name] = {}), require, location, history);
+      definitions[name]((made[name] = {}), require, name.startsWith("site/") ? undefined : place().location);
     }
     return made[name];
   };
 }"""
-"""Modules by name, each run once. `place`: what gives the page's modules the `location` and `history` of a copy."""
+"""Modules by name, each run once. `place`: what gives the page's modules the `location` of a copy."""
 
 _IMPORT = re.compile(r'^import (?:(\{[^}]*\})|\* as (\w+)) from "([^"]+)";$', re.M)
 _BARE_IMPORT = re.compile(r'^import "([^"]+)";$', re.M)
@@ -72,5 +71,5 @@ def _definition(name: str, text: str, replaced: Mapping[str, str]) -> str:
         raise ValueError(f"{name}: {strange[0]}: this can't be bundled")
     # Getters, as modules' own bindings are: a module that is imported in a circle is complete when it is used.
     getters = "".join(f"{outer}: {{ get: () => {inner} }}, " for outer, inner in exported.items())
-    given = "exports, require" if folder == "site" else "exports, require, location, history"
+    given = "exports, require" if folder == "site" else "exports, require, location"
     return f"({given}) => {{\nObject.defineProperties(exports, {{ {getters}}});\n{text}\n}}"

@@ -147,7 +147,7 @@ COUNTED = ("rank", "step", "column")
 """Parameters that count from 0 until there is no more."""
 MOST_COUNTED, MOST_PAGES = 64, 200
 LEFT_OUT = re.compile(
-    r"/passes/|/events$|/follow|/teach|/marks/|/stamp|/frame$|^/api/pictures$|^/api/store/|/errors/pictures$"
+    r"/passes/|/events$|/follow|/teach|/marks/|/stamp|/frame$|^/api/pictures$|^/api/store/|/errors/pictures$|/optimised"
     r"|/(top|evolution|occlusion|invariance)\.png$"
 )
 """Addresses that only a server has, or that draw again what others have: the figures of whole pages."""

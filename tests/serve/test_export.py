@@ -103,6 +103,14 @@ def test_pages_open_from_the_disk_and_a_picture_is_looked_at_without_python(
     assert str(place.run.parent) not in "".join(path.read_text("latin1") for path in copied.rglob("*.js"))
 
     (tmp_path / "stripes.png").write_bytes(picture)
+    page.goto(index)
+    page.locator("#file").set_input_files(tmp_path / "stripes.png")
+    page.locator("#answer", has_text="of 180 × 90 pixels").wait_for()
+    assert page.url == f"{index}#?picture=brought-1&name=stripes.png"
+    page.get_by_role("link", name="Units").click()
+    page.locator("h1", has_text="conv1").wait_for()
+    page.go_back()  # the picture is still known
+    page.locator("#answer", has_text="of 180 × 90 pixels").wait_for()
     expected = alexnet.load(place.run, precision="fp32").predict(tmp_path / "stripes.png", views=1)
     found = page.evaluate(
         """async ([bytes, wrong]) => {

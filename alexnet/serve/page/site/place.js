@@ -1,6 +1,6 @@
 /**
  * Where the page is in a static copy: the part after # of the copy's one document stands for the address. The page's
- * modules get this `location` and `history` for the browser's, and links are made to work without them too.
+ * modules get this `location` for the browser's, and links are made to work without them too.
  */
 
 const BASE = document.baseURI;
@@ -49,28 +49,11 @@ export const location = {
   toString: () => now().href,
 };
 
-export const history = {
-  /** @param {any} state @param {string} title @param {string|URL|null} [url] */
-  pushState: (state, title, url) => window.history.pushState(state, title, url == null ? url : real(url)),
-  /** @param {any} state @param {string} title @param {string|URL|null} [url] */
-  replaceState: (state, title, url) =>
-    window.history.replaceState(state, title, url == null ? url : real(url)),
-  back: () => window.history.back(),
-  forward: () => window.history.forward(),
-  go: (/** @type {number} */ steps) => window.history.go(steps),
-  get state() {
-    return window.history.state;
-  },
-  get length() {
-    return window.history.length;
-  },
-  get scrollRestoration() {
-    return window.history.scrollRestoration;
-  },
-  set scrollRestoration(way) {
-    window.history.scrollRestoration = way;
-  },
-};
+// Pages go on by `history`, which takes their addresses for the real ones.
+for (const name of /** @type {const} */ (["pushState", "replaceState"])) {
+  const own = history[name].bind(history);
+  history[name] = (state, title, url) => own(state, title, url == null ? url : real(url));
+}
 
 /**
  * A link to a page, as one can open it in another tab or copy it; links to what only a server has are hidden.
