@@ -72,8 +72,11 @@ def of_record(ident: str, record: np.ndarray, label: str, formats: Sequence[Reco
     return Upload(ident, {one: record for one in formats if one.side == side}, (), (side, side), label)
 
 
-def jpeg_of(pixels: np.ndarray, quality: int = 90) -> bytes:
-    """Pixels uint8 (H, W, 3) as a JPEG."""
+def jpeg_of(pixels: np.ndarray, *, side: int | None = None) -> bytes:
+    """Pixels uint8 (H, W, 3) as a JPEG; `side`: no larger than that."""
     data = io.BytesIO()
-    Image.fromarray(pixels).save(data, "JPEG", quality=quality)
+    image = Image.fromarray(pixels)
+    if side is not None:
+        image.thumbnail((side, side))
+    image.save(data, "JPEG", quality=90 if side is None else 75)
     return data.getvalue()

@@ -227,6 +227,7 @@ def test_an_unknown_page_says_so_and_leads_back(visit: Callable[..., Visit]) -> 
 
 def test_a_heat_map_is_read_with_the_arrow_keys_on_a_labelled_scale(visit: Callable[..., Visit]) -> None:
     page = visit().open("picture?picture=val.3")
+    page.locator(".in-sight").first.scroll_into_view_if_needed()
     page.locator("#occlusion .save a").first.wait_for()
     shades = page.locator("#occlusion .shades").first.inner_text()
     assert shades.startswith("0")

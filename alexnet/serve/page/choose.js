@@ -141,7 +141,7 @@ function somePrepared({ split, splits, offered }, choose) {
   const count = splits[split];
   const list = h("ul", { class: "prepared" });
   const picture = (/** @type {number} */ number) => {
-    const src = address(`api/store/${split}/${number}.jpg`);
+    const src = address(`api/store/${split}/${number}.jpg?thumbnail=true`);
     const image = h("img", { src, width: 48, height: 48, alt: "" });
     const label = `Picture ${number} of ${split}`;
     const onclick = () => choose(split, number);

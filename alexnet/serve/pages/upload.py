@@ -17,6 +17,7 @@ from alexnet.text import in_bytes
 
 routes = APIRouter(tags=["pictures"])
 SplitName = Annotated[str, Path(max_length=LONGEST_NAME)]
+THUMBNAIL = 96  # pixels
 LONGEST_UPLOAD = 60.0  # seconds
 _decoding = asyncio.Semaphore(3)
 """Uploads are read and decoded so many at a time, which bounds the memory that they take; others wait unread."""
@@ -70,14 +71,17 @@ async def record(request: Request, explorer: TheExplorer, picture: PictureId) ->
 
 
 @routes.get("/store/{split}/{number}.jpg")
-async def prepared(request: Request, explorer: TheExplorer, split: SplitName, number: Number) -> Response:
-    """A prepared picture, as pages show many at once: in fewer bytes."""
-    return _jpeg(request, (await asyncio.to_thread(explorer.prepared_picture, split, number))[0], quality=70)
+async def prepared(
+    request: Request, explorer: TheExplorer, split: SplitName, number: Number, thumbnail: bool = False
+) -> Response:
+    """A prepared picture; or a small one, of which pages show many."""
+    pixels = (await asyncio.to_thread(explorer.prepared_picture, split, number))[0]
+    return _jpeg(request, pixels, THUMBNAIL if thumbnail else None)
 
 
-def _jpeg(request: Request, pixels: np.ndarray, quality: int = 90) -> Response:
+def _jpeg(request: Request, pixels: np.ndarray, side: int | None = None) -> Response:
     tag = f'"{zlib.crc32(pixels.tobytes()):08x}"'  # another run may be explored by then, with other pictures
     headers = {"cache-control": "private, no-cache", "etag": tag}
     if request.headers.get("if-none-match") == tag:
         return Response(status_code=304, headers=headers)
-    return Response(jpeg_of(pixels, quality), media_type=JPEG, headers=headers)
+    return Response(jpeg_of(pixels, side=side), media_type=JPEG, headers=headers)

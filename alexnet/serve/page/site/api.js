@@ -48,11 +48,14 @@ function notHere(path) {
 
 // ── files ───────────────────────────────────────────────────────────────────────────────────────
 
+/** What a copy has in one version and size only. */
+const ALIKE = ["v", "thumbnail"];
+
 /** An address as the exporter wrote it: without a version and defaults, parameters in order. @param {string} path */
 function canonical(path) {
   const url = new URL(path, "http://copy/");
   const given = [...url.searchParams].filter(
-    ([name, value]) => name !== "v" && value && !site.defaults[name]?.includes(value),
+    ([name, value]) => !ALIKE.includes(name) && value && !site.defaults[name]?.includes(value),
   );
   const query = new URLSearchParams(given.sort()).toString();
   return decodeURIComponent(url.pathname.slice(1)) + (query && `?${query}`);
