@@ -37,7 +37,7 @@ def run(options: Serve) -> None:
 
 
 def _export(options: Serve, out: Path) -> None:
-    with progress("pictures") as report:
+    with progress("steps") as report:
         made = export_site(options.run_folder, out, store=options.store, beside=options.beside, progress=report)
     say(f"{in_bytes(made.size)} in {made.files:,} files. Open {made.page} in a browser, from any disk or web host.")
     if made.network:

@@ -13,6 +13,7 @@ import re
 import secrets
 import shlex
 import shutil
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -40,16 +41,18 @@ from alexnet.serve.run_cache import Pass
 from alexnet.terminal import Progress
 
 KIND = "site"
-SMALL, WORTH, QUALITY = 1500, 0.7, 75
+SMALL, WORTH, QUALITY = 1500, 0.7, 70
 """Images of fewer bytes are kept, and so are those of which WebP of this quality leaves a larger part."""
-UNITS = 32
+UNITS = 24
 """Of each layer, those that have pages in a copy."""
-SLOW = ("smoothgrad", "occlusion", "rise")
-"""Attributions of a hundred passes and more."""
+METHODS = ("grad-cam", "input-x-gradient", "lrp", "guided")
+"""Attributions that a copy has."""
+INVARIANT = 4
+"""Pictures of which a copy has what shifting, scaling and turning them does."""
 PROJECTED = 3
 """Units of a layer whose projections a copy has for a picture."""
-CLASSES = 20
-"""Classes for which a copy has answers that depend on one."""
+CLASSES = 3
+"""Of a picture, the most probable, for which a copy has answers that depend on a class."""
 TILES = 512
 """Units of a layer that are at least drawn."""
 PICTURES = 600
@@ -206,6 +209,12 @@ class Copy:
         return list(self.explorer.networks.paths)
 
     @cached_property
+    def pictures(self) -> list[str]:
+        """Those that pages offer, by their ids."""
+        prepared = self.explorer.prepared
+        return [f"{prepared.split}.{number}" for number in prepared.offered] if prepared else []
+
+    @cached_property
     def maps(self) -> dict[str, int]:
         """Of layers that have a page."""
         return {one.row.name: one.leaving.maps for one in weighted_layers(self.explorer.networks[OWN].network)}
@@ -216,7 +225,8 @@ class Copy:
             choices = list(self.combined(leading, {}))
             for done, values in enumerate(choices, 1):
                 for route in routes:
-                    if route.leading == leading:
+                    late = "/invariance" in route.path and values.get("picture") not in self.pictures[:INVARIANT]
+                    if route.leading == leading and not late:
                         await self.ask_rest(route, [name for name in route.parameters if name not in values], values)
                 progress(f"copying: {leading[-1] if leading else 'run'}", done, len(choices))
 
@@ -233,8 +243,7 @@ class Copy:
             case "side":
                 return self.sides
             case "picture":
-                prepared = self.explorer.prepared
-                return [f"{prepared.split}.{number}" for number in prepared.offered] if prepared else []
+                return self.pictures
             case "layer":
                 return self.maps
             case "unit":
@@ -265,7 +274,8 @@ class Copy:
     def rest_of(self, route: Route, name: str, known: Mapping[str, Any]) -> Iterable[Any]:
         """Values of a parameter that is not among the leading ones."""
         if "enum" in route.parameters[name]:
-            return [one for one in route.parameters[name]["enum"] if one not in SLOW]
+            chosen = METHODS if "attribution" in route.path else route.parameters[name]["enum"]
+            return [one for one in route.parameters[name]["enum"] if one in chosen]
         if name == "name" and "curves" in route.path:
             return ("loss", "error", "rate")
         if name == "layer":
@@ -295,28 +305,21 @@ class Copy:
             yield from (dict.fromkeys(required, side) for side in self.sides)
         if required:
             return
-        classes = "class" in route.queries
-        if route.method == "POST" and classes:  # these take long
-            best = self.answer_to(known["picture"])
-            yield from ({"class": number} for number in best)
+        best = self.answers_to(known["picture"]) if "class" in route.queries and "picture" in known else []
+        if route.method == "POST" and "class" in route.queries:  # these take long
+            yield from ({"class": number} for number in best[:1])
             return
         yield {}
+        yield from ({"class": number} for number in best)
         if "picture" not in known:
             choices = {name: about["enum"] for name, about in route.queries.items() if "enum" in about}
             yield from ({name: one} for name, some in choices.items() for one in some)
-        if classes:
-            many = len(self.explorer.networks[OWN].run.class_names)
-            yield from ({"class": number} for number in range(min(many, CLASSES)))
 
-    def answer_to(self, picture: str) -> list[int]:
-        """The number of the most probable class of a picture."""
+    def answers_to(self, picture: str) -> list[int]:
+        """The numbers of the most probable classes of a picture."""
         found = self.answers.get(f"pictures/{picture}", {}).get(f"POST api/sides/{OWN}/pictures/{picture}/prediction")
-        best = found["parts"][0]["labels"][0] if found else {}
-        return [
-            number
-            for number, name in enumerate(self.explorer.networks[OWN].run.class_names)
-            if name == best.get("class")
-        ][:1]
+        names = self.explorer.networks[OWN].run.class_names
+        return [names.index(label["class"]) for label in found["parts"][0]["labels"][:CLASSES]] if found else []
 
     async def ask(self, method: str, address: str) -> bool:
         """Whether there is an answer; it is kept."""
@@ -467,7 +470,8 @@ def files_of(copy: Copy, network: tuple[dict[str, Any], bytes] | None, why: str)
         text = json.dumps(answers, ensure_ascii=False, separators=(",", ":"))
         for path, name in private.items():
             text = text.replace(json.dumps(path, ensure_ascii=False)[1:-1], name)
-        files[scopes[scope]] = f"alexnetScopes[{json.dumps(scope)}] = {text};\n".encode()
+        packed = base64.b64encode(zlib.compress(text.encode(), 9)).decode()
+        files[scopes[scope]] = f'alexnetScopes[{json.dumps(scope)}] = "{packed}";\n'.encode()
     if network:
         model, values = network
         known = {"model": model, "values": base64.b64encode(values).decode()}

@@ -26,9 +26,11 @@ export { Refused };
 
 /** @type {Site} */
 const site = /** @type {any} */ (window).alexnetSite;
-/** @type {Record<string, Record<string, any>>} filled by the files of the copy */
+/** @type {Record<string, Record<string, any>>} */
 const scopes = {};
-Object.assign(window, { alexnetScopes: scopes });
+/** @type {Record<string, string>} as the files of the copy have them: JSON, deflated, in base64 */
+const packed = {};
+Object.assign(window, { alexnetScopes: packed });
 const rules = site.rules.map(([pattern, scope]) => /** @type {const} */ ([new RegExp(pattern), scope]));
 const STAND_IN = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg'/%3E#";
 const ABSENT =
@@ -90,10 +92,20 @@ function scriptOf(file) {
   return loading;
 }
 
+/** @param {string} scope */
+async function load(scope) {
+  await scriptOf(site.files[scope]);
+  const bytes = Uint8Array.from(atob(packed[scope] ?? ""), (letter) => letter.charCodeAt(0));
+  delete packed[scope];
+  if (scopes[scope]) return; // two pages waited for it
+  const text = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
+  scopes[scope] = await new Response(text).json();
+}
+
 /** What is known at an address; undefined if that is nothing. @param {string} key @param {string} [method] */
 async function found(key, method = "") {
   const scope = scopeOf(key);
-  if (site.files[scope] && !scopes[scope]) await scriptOf(site.files[scope]);
+  if (site.files[scope] && !scopes[scope]) await load(scope);
   return scopes[scope]?.[method + key];
 }
 
