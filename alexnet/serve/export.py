@@ -41,13 +41,13 @@ from alexnet.serve.run_cache import Pass
 from alexnet.terminal import Progress
 
 KIND = "site"
-SMALL, WORTH, QUALITY = 1500, 0.7, 70
+SMALL, WORTH, QUALITY = 1500, 0.7, 60
 """Images of fewer bytes are kept, and so are those of which WebP of this quality leaves a larger part."""
-UNITS = 24
+UNITS = 16
 """Of each layer, those that have pages in a copy."""
 METHODS = ("grad-cam", "input-x-gradient", "lrp", "guided")
 """Attributions that a copy has."""
-INVARIANT = 4
+INVARIANT = 2
 """Pictures of which a copy has what shifting, scaling and turning them does."""
 PROJECTED = 3
 """Units of a layer whose projections a copy has for a picture."""
@@ -150,8 +150,8 @@ COUNTED = ("rank", "step", "column")
 """Parameters that count from 0 until there is no more."""
 MOST_COUNTED, MOST_PAGES = 64, 200
 LEFT_OUT = re.compile(
-    r"/passes/|/events$|/follow|/teach|/marks/|/stamp|/frame$|^/api/pictures$|^/api/store/|/errors/pictures$|/optimised"
-    r"|/(top|evolution|occlusion|invariance)\.png$"
+    r"/passes/|/events$|/follow|/teach|/marks/|/stamp|/frame$|^/api/pictures$|^/api/store/|/errors/pictures$"
+    r"|/optimised|^/api/filters|/(top|evolution|occlusion|invariance)\.png$"
 )
 """Addresses that only a server has, or that draw again what others have: the figures of whole pages."""
 
