@@ -201,8 +201,6 @@ class Copy:
     app: FastAPI
     answers: dict[str, dict[str, Any]] = field(default_factory=dict)
     """By scope, then by address, which begins with "POST " for computations."""
-    named: dict[str, list[int]] = field(default_factory=dict)
-    """Units of each layer that the pictures name, the strongest first."""
 
     @cached_property
     def sides(self) -> list[str]:
@@ -251,10 +249,11 @@ class Copy:
         return []
 
     def units(self, layer: str, most: int) -> list[int]:
-        """So many units of a layer: those that the pictures name, and others evenly."""
+        """So many units of a layer: those that the pictures excite most, and others evenly."""
         maps = self.maps[layer]
         evenly = [n * maps // min(most, maps) for n in range(min(most, maps))]
-        return sorted(list(dict.fromkeys([*self.named.get(layer, []), *evenly]))[:most])
+        named = [unit for picture in self.pictures for unit in self.strongest(picture, layer)[:1]]
+        return sorted(list(dict.fromkeys([*named, *evenly]))[:most])
 
     async def ask_rest(self, route: Route, rest: list[str], known: dict[str, Any]) -> bool:
         """Ask an address with all values of its remaining parameters. Whether there was an answer."""
