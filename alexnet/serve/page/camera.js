@@ -28,15 +28,25 @@ export class Camera {
   stream = null;
   video = h("video", { muted: true, playsinline: true, "aria-label": "What the camera sees" });
 
-  /** Resolves to the video once there is something to see. Throws an Error that says what to do instead. */
+  /** How often it was opened or closed: what a later one overtook ends. */
+  #turn = 0;
+
+  /**
+   * Resolves to the video once there is something to see; to null if it was closed or opened again meanwhile. Throws an
+   * Error that says what to do instead.
+   */
   async open() {
     if (!navigator.mediaDevices) throw new Error(NO_CAMERA);
+    const turn = ++this.#turn;
     try {
-      this.stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
-      this.video.srcObject = this.stream;
+      const stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
+      if (turn !== this.#turn) return stop(stream);
+      this.stream = stream;
+      this.video.srcObject = stream;
       await this.video.play();
-      return this.video;
+      return turn === this.#turn ? this.video : null;
     } catch (error) {
+      if (turn !== this.#turn) return null; // what plays was replaced
       const { name, message } = /** @type {Error} */ (error);
       throw new Error(REFUSED.get(name) ?? `The camera shows nothing (${message || name}): choose a file.`);
     }
@@ -63,7 +73,13 @@ export class Camera {
   }
 
   close() {
-    this.stream?.getTracks().forEach((track) => track.stop());
-    this.stream = null;
+    this.#turn++;
+    this.stream = stop(this.stream);
   }
+}
+
+/** @param {MediaStream|null} stream */
+function stop(stream) {
+  stream?.getTracks().forEach((track) => track.stop());
+  return null;
 }

@@ -73,6 +73,7 @@ export function chooser(run, look, signal, stage) {
       say();
       const video = await camera.open();
       if (signal.aborted) return camera.close();
+      if (!video) return; // something else was chosen meanwhile
       const take = button(
         "Take photo",
         () => attempt(async () => upload(await camera.take(), "from the camera")),

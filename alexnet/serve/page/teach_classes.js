@@ -60,6 +60,7 @@ export function classes(taught, signal) {
     if (camera.stream) return;
     const video = await camera.open();
     if (signal.aborted) return camera.close();
+    if (!video) return;
     const off = h("button", { type: "button", onclick: turnOff }, "Camera off");
     stage.replaceChildren(h("div", { class: "camera" }, video), off);
     stage.hidden = false;
