@@ -43,7 +43,7 @@ from alexnet.terminal import Progress
 KIND = "site"
 SMALL, WORTH, QUALITY = 1500, 0.7, 60
 """Images of fewer bytes are kept, and so are those of which WebP of this quality leaves a larger part."""
-UNITS = 16
+UNITS = 14
 """Of each layer, those that have pages in a copy."""
 METHODS = ("grad-cam", "input-x-gradient", "lrp", "guided")
 """Attributions that a copy has."""
@@ -171,7 +171,7 @@ class Route:
 
     def address(self, values: Mapping[str, Any], query: Mapping[str, Any]) -> str:
         path = re.sub(r"\{(\w+)\}", lambda found: str(values[found[1]]), self.path)
-        return path.removeprefix("/") + ("?" + urlencode(sorted(query.items())) if query else "")
+        return path.removeprefix("/") + ("?" + urlencode(sorted(query.items()), safe="*") if query else "")
 
 
 def routes_of(app: FastAPI) -> list[Route]:
@@ -300,8 +300,11 @@ class Copy:
     def queries(self, route: Route, known: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         """None, if none is required; each choice of one parameter that has a few; each class."""
         required = [name for name, about in route.queries.items() if about["required"]]
-        if required == ["left", "right"]:
-            yield from (dict.fromkeys(required, side) for side in self.sides)
+        if required == ["edits"]:  # the answer as it is, before anything was switched off
+            picture = known["picture"]
+            split = self.answers[f"pictures/{picture}"].get(f"api/sides/{OWN}/pictures/{picture}/contributions")
+            unchanged = f"{split['layers'][0]['layer']}:0*1" if split else ""
+            yield from ({"class": number, "edits": unchanged} for number in self.answers_to(picture) if split)
         if required:
             return
         best = self.answers_to(known["picture"]) if "class" in route.queries and "picture" in known else []

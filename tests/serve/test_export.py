@@ -101,6 +101,8 @@ def test_pages_open_from_the_disk_and_a_picture_is_looked_at_without_python(
     page.goto(index)
     page.locator("h1").first.wait_for()
     (unit,) = (path.stem for path in (copied / "data/sides/own/layers/conv2/units").iterdir())
+    page.goto(f"{index}#compare")  # two requests at once for what one file has
+    page.locator("h1", has_text="Side by side").wait_for()
     page.goto(f"{index}#layer/conv2/unit/{unit}")
     page.locator("h1", has_text=f"conv2 · {unit}").wait_for()
     page.wait_for_function("[...document.images].every(one => one.complete && one.naturalWidth > 1)")

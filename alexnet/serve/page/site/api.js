@@ -92,12 +92,21 @@ function scriptOf(file) {
   return loading;
 }
 
+/** @type {Map<string, Promise<void>>} */
+const loads = new Map();
+
+/** The answers of a scope, loaded once however many wait for them. @param {string} scope */
+function load(scope) {
+  const known = loads.get(scope) ?? unpack(scope);
+  loads.set(scope, known);
+  return known;
+}
+
 /** @param {string} scope */
-async function load(scope) {
+async function unpack(scope) {
   await scriptOf(site.files[scope]);
-  const bytes = Uint8Array.from(atob(packed[scope] ?? ""), (letter) => letter.charCodeAt(0));
+  const bytes = Uint8Array.from(atob(packed[scope]), (letter) => letter.charCodeAt(0));
   delete packed[scope];
-  if (scopes[scope]) return; // two pages waited for it
   const text = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
   scopes[scope] = await new Response(text).json();
 }
