@@ -76,8 +76,9 @@ TIMED = 32
 PARTS_OF, PASSES_FOR_PARTS = 120, 4
 """Pictures in which parts are looked for, evenly spread, and passes over them for each layer: two networks, twice."""
 VIEWS = (1, 10)
-ARRAYS = ("labels", "predicted", "ranks", "nlls", "confidences", "seen")
-"""Of an evaluation."""
+NEEDED = ("labels", "predicted", "ranks", "nlls", "confidences")
+ARRAYS = (*NEEDED, "seen")
+"""Of an evaluation; `seen` is not known of every store."""
 NEIGHBOURS_OF = "train"
 OFFERED = 12
 FILES = 32
@@ -132,10 +133,12 @@ class CachedEvaluation:
     def load(cls, path: Path) -> "CachedEvaluation":
         """Raises UserError if the file is damaged."""
         tensors, about = load_tensors(path)
-        arrays: dict[int, dict[str, np.ndarray]] = {views: {} for views in VIEWS}
-        for name, tensor in tensors.items():
-            field, _, views = name.partition(".")
-            arrays[int(views)][field] = tensor.numpy()
+        try:
+            arrays = {views: {name: tensors[f"{name}.{views}"].numpy() for name in NEEDED} for views in VIEWS}
+        except KeyError:
+            raise UserError(f"{path}: damaged, or of an older alexnet. Request it again.") from None
+        for views, some in arrays.items():
+            some |= {name: tensors[f"{name}.{views}"].numpy() for name in ARRAYS if f"{name}.{views}" in tensors}
         return cls(about, arrays)
 
 
@@ -172,6 +175,8 @@ class Optimised:
     def load(cls, path: Path) -> "Optimised":
         """Raises UserError if the file is damaged."""
         tensors, about = load_tensors(path)
+        if "image" not in tensors:
+            raise UserError(f"{path}: damaged, or of an older alexnet. Request it again.")
         return cls(about, tensors["image"].numpy())
 
 
