@@ -37,7 +37,8 @@ class Taken(NamedTuple):
 
 
 def bytes_of(passed: ForwardPass) -> int:
-    return sum(maps.nbytes for maps in passed.activations.maps.values())
+    """What it counts for: its bytes, and so many at least that there are never more passes than uploads."""
+    return max(FORWARD_PASSES // UPLOADS, sum(maps.nbytes for maps in passed.activations.maps.values()))
 
 
 class Explorer:
