@@ -17,7 +17,8 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="memory is only 
 
 LOAD = Path(__file__).parents[2] / "benchmarks" / "load.py"
 SMALL = ("--net", "toy", "--width", "1", "--side", "40")
-SHORT = {"predict": ("240", "80"), "serve": ("240", "80"), "train": ("480", "160")}
+SHORT = {"predict": ("240", "80"), "serve": ("300", "160"), "train": ("480", "160")}
+"""Calls, and how many of them come before the count: the explorer first fills what it keeps of 128 uploads."""
 SMALL_PAGES = {"THP_MEM_ALLOC_ENABLE": "0"}
 """For short measurements: a large page more or less is 2 MB."""
 RECORD = 40 * 40 * 3

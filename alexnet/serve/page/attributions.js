@@ -1,4 +1,4 @@
-/** Which pixels a logit rests on: the methods of attribution side by side, all on one scale. */
+/** Which pixels a logit rests on: the methods of attribution side by side, each on a labelled scale. */
 
 import { address } from "./api.js";
 import { h } from "./dom.js";
@@ -58,8 +58,8 @@ export function attributions(looked, split, query) {
     id: "attributions",
     title: `Which pixels speak for ${split.target}`,
     words:
-      "One scale for all: the full colour is what half a percent of a map's pixels exceed, named below it. " +
-      "Methods without a sign show only what speaks for the class.",
+      "The colours run from −full to +full in every map. What “full” is in its unit stands below each map; half a " +
+      "percent of the pixels exceed it. Methods without a sign show only what speaks for the class.",
     command: command("see", "attribution", looked.run.commands.run, "PICTURE", "--true", split.target),
   });
 }

@@ -127,7 +127,12 @@ function grid(run, { classes, counts, elsewhere, whole: all }, query) {
     h("tbody", {}, body),
   );
   rove(table);
-  return h("div", { class: "scroll" }, table);
+  return h(
+    "div",
+    {},
+    h("p", { class: "scroll-hint" }, "Scroll sideways to see all answers."),
+    h("div", { class: "scroll" }, table),
+  );
 }
 
 /** One tab stop for all cells; arrow keys go to the next cell that has pictures. @param {HTMLTableElement} table */

@@ -150,7 +150,7 @@ function mapChooser(view) {
     h("label", {}, `${label} `, select),
     button("‹", "The map before", place - 1),
     button("›", "The next map", place + 1),
-    h("small", {}, `${place + 1} of ${blocks.length}, those first that add or take most`),
+    h("small", {}, `${place + 1} of ${blocks.length}, those that add or take most come first`),
   );
 }
 

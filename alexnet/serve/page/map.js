@@ -97,7 +97,8 @@ export async function pictureMap(shelf, query) {
       ? `${outOf(plane.pictures.length, plane.of)} pictures, evenly spread, `
       : "";
   const words =
-    `${some || `${whole(plane.of)} pictures `}by ${plane.layer}. A ring marks wrong answers. Drag to move; zoom ` +
+    `${some || `${whole(plane.of)} pictures `}by their values in ${plane.layer}: what the network finds alike lies ` +
+    "close together; directions mean nothing. A circle around a dot marks a wrong answer. Drag to move; zoom " +
     "with the buttons, or with the wheel and + − while the map has the focus. Zoomed in, pictures appear.";
   return figure([ways, drawn(shelf, plane.pictures, query)], { ...about, words, json: () => plane });
 }

@@ -134,10 +134,9 @@ function statusOf({ path, marks, elsewhere, fault: broken, store }) {
   ].filter(Boolean);
   const other = elsewhere > 0 ? ` It also has ${elsewhere} of pictures that are not in this store.` : "";
   if (!kinds.length) {
-    const words = "Is a label wrong? Say so below the picture: it is noted in ";
-    return [
-      h("p", { class: "soft" }, words, h("code", {}, path), `, from which prepare corrects it.${other}`),
-    ];
+    const words = "Is a label wrong? Mark it below its picture. Marks are kept in ";
+    const next = [", which ", h("code", {}, "alexnet prepare --corrections"), ` reads.${other}`];
+    return [h("p", { class: "soft" }, words, h("code", {}, path), next)];
   }
   const next = `${store.replace(/\/+$/, "").replace(/\.store$/, "")}.corrected.store`;
   return [

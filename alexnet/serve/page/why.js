@@ -10,7 +10,7 @@ import { legend, overlaid } from "./levels.js";
 import { go, note } from "./navigate.js";
 import { picker } from "./pick.js";
 import { preparation } from "./prepare.js";
-import { percent, signed, whole } from "./text.js";
+import { figures, percent, signed, whole } from "./text.js";
 
 /**
  * @typedef {{ unit: number, added: number }} Added
@@ -245,6 +245,8 @@ function layerSum({ run, api }, split, one, place, onOff) {
       onOff(one.layer, unit),
     ),
   );
+  const turn = one.strongest.findIndex(({ added }) => added < 0);
+  if (turn > 0) rows.splice(turn, 0, h("li", { class: "gap", "aria-hidden": "true" }, "⋮"));
   const rest = one.contributing - one.strongest.length;
   const kind = one.maps ? "map" : "unit";
   /** @type {[string, number][]} */
@@ -265,7 +267,11 @@ function layerSum({ run, api }, split, one, place, onOff) {
       {},
       one.layer,
       " ",
-      h("small", {}, `${whole(one.units)} ${kind}s, ${whole(one.contributing)} add something`),
+      h(
+        "small",
+        {},
+        `${whole(one.units)} ${kind}s, ${whole(one.contributing)} add something; the longest bar is ${figures(most)}`,
+      ),
     ),
     h("ol", { class: "sum" }, rows),
     h(

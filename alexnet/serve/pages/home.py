@@ -154,7 +154,7 @@ def state_of(opened: OpenNetwork, history: History) -> dict[str, Any]:
         "seconds_of_epoch": seconds,
         "seconds_left": seconds * max(0, planned - len(epochs)) if word == "training" and seconds and planned else None,
         "pictures_per_second": last.get("pictures_per_second"),
-        "last": day(alive) if alive else "",
+        "last": day(ended) if (ended := history.last if word == "finished" and history.last else alive) else "",
         "val": validation and validation[0] | {"when": validation[1]},
     }
 
