@@ -6,6 +6,8 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
+# One more than there are cores: a third of the time tests wait for browsers and other processes.
+WORKERS = $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 
 .PHONY: demo test lint notebooks install extras help clean
 .DEFAULT_GOAL := help
@@ -14,8 +16,8 @@ demo: $(VENV)/installed-core  ## draw pictures, train on them, measure, predict,
 	$(BIN)/alexnet demo $(DEMO)
 
 test: export PYTHONDONTWRITEBYTECODE :=  # compiled once, for all the processes that the tests start
-test: $(VENV)/installed-test  ## the test suite, a file at a time on each of up to four cores
-	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+test: $(VENV)/installed-test  ## the test suite, a file at a time in each of up to four processes
+	$(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/installed-test  ## style, types and import directions; the page's JavaScript
 	ruff check .

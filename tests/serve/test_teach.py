@@ -130,6 +130,7 @@ def test_without_the_option_there_is_no_teaching(site: Site, visit: Callable[...
     assert not page.get_by_role("link", name="Teach", exact=True).is_visible()
 
 
+@pytest.mark.long
 def test_a_fine_tuning_is_paused_and_resumed(taught: Site, tmp_path: Path) -> None:
     teach = teach_of(taught)
     for label, name in enumerate(("flat", "steep")):
