@@ -341,7 +341,7 @@ class Copy:
         return True
 
     def pruned(self, answer: Any) -> Any:
-        """Without the choices that a copy doesn't offer: other splits, earlier epochs."""
+        """Without what a copy doesn't offer: other splits, earlier epochs, training pictures beside wrong ones."""
         if isinstance(answer, dict):
             prepared = self.explorer.prepared
             for about in (answer, answer.get("store")):
@@ -349,6 +349,8 @@ class Copy:
                     about["splits"] = {prepared.split: about["splits"][prepared.split]}
             if "sides" in answer:
                 answer["sides"] = self.sides
+            for one in answer["pictures"] if {"pictures", "pages"} <= answer.keys() else ():  # of the gallery
+                one["nearest"] = None
         return answer
 
     async def ask_gallery(self) -> None:
@@ -414,7 +416,7 @@ def refuse_foreign_folder(out: Path) -> None:
 
 
 PAGE = "index.html"
-ANALYSES: tuple[Pass, ...] = get_args(Pass)
+ANALYSES: tuple[Pass, ...] = tuple(what for what in get_args(Pass) if what != "map-umap")
 
 
 def export_site(
