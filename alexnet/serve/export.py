@@ -43,7 +43,7 @@ from alexnet.terminal import Progress
 KIND = "site"
 SMALL, WORTH, QUALITY = 1500, 0.7, 60
 """Images of fewer bytes are kept, and so are those of which WebP of this quality leaves a larger part."""
-UNITS = 14
+UNITS = 10
 """Of each layer, those that have pages in a copy."""
 METHODS = ("grad-cam", "input-x-gradient", "lrp", "guided")
 """Attributions that a copy has."""
@@ -53,7 +53,7 @@ PROJECTED = 3
 """Units of a layer whose projections a copy has for a picture."""
 CLASSES = 3
 """Of a picture, the most probable, for which a copy has answers that depend on a class."""
-TILES = 512
+TILES = 1024
 """Units of a layer that are at least drawn."""
 PICTURES = 600
 """Prepared pictures that a copy has at most, besides those that its pages name."""
