@@ -486,7 +486,7 @@ def test_prepare_shows_progress_on_stderr_and_the_outcome_on_stdout(
     assert cli.main(["prepare", str(photos), str(store), *options]) == 0
     output = capsys.readouterr()
     assert output.out.startswith(f"{store}: 2 classes, pictures: train 1")
-    assert "\n1 file skipped, 0 odd ones taken" in output.out
+    assert "\n1 file skipped, 0 unusual ones taken" in output.out
     assert "train: " in output.err
 
 

@@ -20,7 +20,7 @@ def run(options: Errors) -> None:
         errors, pictures = find_errors(opened, store, options.split, options.views, partial(report, options.split))
     asked = {"true": options.true, "answered": options.answered}
     chosen = [error for error in errors if all(getattr(error, name) == one for name, one in asked.items() if one)]
-    print(describe_errors(chosen, pictures))
+    print(describe_errors(chosen, pictures, options.views))
     out = options.out or options.run_folder
     for path in write_errors(chosen, opened, store, options.split, out, (options.true, options.answered)):
         say(str(path))

@@ -24,7 +24,7 @@ from alexnet.measure.accuracy import describe_errors as with_interval
 from alexnet.measure.evaluation import Evaluation, WrongPicture, evaluate_run, filled_splits, split_of
 from alexnet.measure.run import Run, check_views
 from alexnet.report.results import Folder
-from alexnet.text import printable, table
+from alexnet.text import counted, printable, table
 
 HEADING = ["file", "class", "answered", "p(class)", "p(answered)"]
 NEAREST = 3
@@ -83,8 +83,8 @@ def _directions(values_nd: np.ndarray) -> np.ndarray:
     return values_nd / np.linalg.norm(values_nd, axis=1, keepdims=True).clip(1e-12)
 
 
-def describe_errors(errors: Sequence[Explained], pictures: int) -> str:
-    """The number of wrong pictures, with the 95 % interval of their share, and a line for each."""
+def describe_errors(errors: Sequence[Explained], pictures: int, views: int) -> str:
+    """The number of wrong pictures by so many views, with the 95 % interval of their share, and a line for each."""
     rows = [
         (
             printable(error.file),
@@ -95,7 +95,8 @@ def describe_errors(errors: Sequence[Explained], pictures: int) -> str:
         )
         for error in errors
     ]
-    return f"{with_interval(len(errors), pictures)} wrong\n" + (table(HEADING, rows, left=3) if rows else "")
+    head = f"{with_interval(len(errors), pictures)} wrong, by {counted(views, 'view')}\n"
+    return head + (table(HEADING, rows, left=3) if rows else "")
 
 
 def write_errors(

@@ -181,7 +181,8 @@ def train_linear_head(
         run.write_config(finished=True, epochs_trained=0)
         remove_features(folder)
     if not quiet:
-        say(f"{text}; validation top-1 error {counts.top1:.2%}, {describe_errors(counts.top1_errors, counts.pictures)}")
+        wrong = describe_errors(counts.top1_errors, counts.pictures)
+        say(f"{text}; validation top-1 error, by the centre view, {counts.top1:.2%}, {wrong}")
     return run
 
 

@@ -19,7 +19,7 @@ from alexnet.data.store.read import Store
 from alexnet.data.views import VIEW_NUMBERS, all_views
 from alexnet.errors import UserError
 from alexnet.isolation import isolated
-from alexnet.measure.accuracy import describe_errors, nll_of_truth, wilson
+from alexnet.measure.accuracy import describe_errors, nll_of_truth
 from alexnet.measure.evaluation import Evaluation, check_numbers, check_size, class_map
 from alexnet.measure.overlap import seen_in_training
 from alexnet.measure.reliability import BINS
@@ -132,10 +132,9 @@ def describe_calibration(found: Calibration, after: Evaluation) -> str:
             f"{found.pictures:,} pictures are answered, {describe_errors(wrong, int(answered.sum()))} wrongly"
         )
         if found.pictures < FEW:
-            low, high = wilson(wrong, int(answered.sum()))
             lines.append(
-                f"only {counted(found.pictures, 'picture')}: of the answers {low:.0%} to {high:.0%} may be wrong; "
-                "do not rely on this threshold"
+                f"only {counted(found.pictures, 'picture')}: too few to rely on this threshold. Keep {FEW} or more for "
+                "validation (alexnet prepare --holdout 0.3)."
             )
     return "\n".join(lines)
 

@@ -60,7 +60,7 @@ def test_a_tenth_of_each_class_becomes_val_by_itself(tmp_path: Path, capsys: pyt
     assert np.bincount(store.splits["val"].labels, minlength=3).tolist() == [2, 1, 0]
     assert 'so 3 of 33 pictures, a tenth of each class (at least one), become "val"; --holdout 0' in output.err
     assert "No pictures of 'cow': fewer than 5" in output.err
-    assert output.out.endswith("0 files skipped, 0 odd ones taken, 0 rotated by EXIF orientation\n")
+    assert output.out.endswith("0 files skipped, 0 unusual ones taken, 0 rotated by EXIF orientation\n")
     asked_for = open_source(root, holdout=0.1).splits["val"].keys
     assert keys_of(store)["val"] == {key for key in asked_for if not key.startswith("cow")}, "the same as with 0.1"
     assert main(["prepare", str(root), str(tmp_path / "all"), "--size", "8", "--holdout", "0"]) == 0
@@ -131,7 +131,7 @@ def test_own_pictures_are_rotated_and_research_sets_are_not(tmp_path: Path, caps
     root = folder(tmp_path / "photos", pictures({"ant": 1, "bee": 1}) | phone)
     line = ["prepare", str(root), str(tmp_path / "store"), "--size", "8"]
     assert main(line) == 0
-    assert "2 odd ones taken, 2 rotated by EXIF orientation: see" in capsys.readouterr().out
+    assert "2 unusual ones taken, 2 rotated by EXIF orientation: see" in capsys.readouterr().out
     store = Store.open(tmp_path / "store")
     upright = make_record(phone["ant/01.jpg"], exif=True, size=8).pixels
     assert np.array_equal(store.splits["train"].read(np.array([1]))[0], upright)

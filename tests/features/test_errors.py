@@ -70,7 +70,7 @@ def test_the_command_writes_a_table_numbers_and_a_sheet(
     with (tmp_path / "errors-val.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     wrong = json.loads((tmp_path / "errors-val.json").read_text())["wrong"]
-    assert first.splitlines()[0] == f"{describe_errors(len(rows), 60)} wrong"
+    assert first.splitlines()[0] == f"{describe_errors(len(rows), 60)} wrong, by 1 view"
     assert [row["file"] for row in rows] == [error["file"] for error in wrong]
     assert all(row["file"] in first for row in rows)
     with Image.open(tmp_path / "errors-val.png") as sheet:

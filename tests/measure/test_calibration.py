@@ -230,7 +230,7 @@ def test_the_command_stores_a_threshold_that_predict_takes(
     wanted = round(1 - evaluated.top1_error + 0.02, 3)
     assert main([*line, "--replace", "--precision", str(wanted)]) == 0
     out = capsys.readouterr().out
-    assert f"only {len(store.splits['val'])} pictures: of the answers " in out
+    assert f"only {len(store.splits['val'])} pictures: too few to rely on this threshold" in out
     opened = Run.open(run.path, device="cpu")
     calibration = opened.folder.calibration
     assert calibration is not None

@@ -50,7 +50,7 @@ def describe(store: Store) -> str:
     text = f"{store.path}: {len(store.class_names):,} classes, pictures: {splits}"
     odd = store.report()
     outcomes = Counter(one.outcome for one in odd)
-    skipped, taken = counted(outcomes["refused"], "file"), counted(outcomes["noted"], "odd one")
+    skipped, taken = counted(outcomes["refused"], "file"), counted(outcomes["noted"], "unusual one")
     orientations = Counter(match[1] for one in odd for why in one.why if (match := ORIENTATION.fullmatch(why)))
     text += f"\n{skipped} skipped, {taken} taken, {orientations['applied']:,} rotated by EXIF orientation"
     if orientations["not applied"]:
