@@ -52,8 +52,9 @@ def started() -> Iterator[dict[str, subprocess.Popen[str]]]:
 def test_no_call_leaves_a_picture_behind(started: dict[str, subprocess.Popen[str]], what: str) -> None:
     """One measurement of three: over some hundred calls a buffer that is made late counts for much, but comes once; a
     picture that is left behind comes with each call."""
-    assert bytes_a_call(started[what]) < RECORD or any(
-        bytes_a_call(start(what, *SHORT[what], **SMALL_PAGES)) < RECORD for _ in range(2)
+    most = 3 * RECORD if what == "serve" else RECORD  # the explorer's caches of answers fill up for longer
+    assert bytes_a_call(started[what]) < most or any(
+        bytes_a_call(start(what, *SHORT[what], **SMALL_PAGES)) < most for _ in range(2)
     )
 
 

@@ -160,11 +160,12 @@ def test_while_a_run_trains_the_page_keeps_its_place_and_history(
     before = page.evaluate("history.length")
     page.evaluate("document.querySelector('#run').scrollIntoView({ behavior: 'instant' })")
     place_before = page.evaluate("scrollY")
+    assert place_before > 600
     with page.expect_response("**/glance**"):  # the picture is looked at again, by the new weights
         (run / "model.safetensors").touch()
     page.wait_for_timeout(100)
     assert page.evaluate("history.length") == before
-    assert abs(page.evaluate("scrollY") - place_before) < 200
+    assert abs(page.evaluate("scrollY") - place_before) < 500  # figures above may still arrive; the top is farther
 
 
 def test_a_record_of_the_run_is_taken_as_it_is(site: Site) -> None:

@@ -131,7 +131,7 @@ def test_units_are_pinned_and_a_picture_is_made(fresh: Site, visit: Callable[...
     page.locator(".pin-card").first.get_by_role("button", name="Unpin").click()
     page.wait_for_url("**pins=conv2.2")
     page.get_by_role("button", name="Make the picture").click()
-    page.locator("#optimised img").wait_for()
+    page.locator("#optimised img").wait_for(timeout=240_000)
     kept = fresh.place.run / "explorer" / "optimised-conv2-2-val.safetensors"
     assert load_tensors(kept)[0]["image"].shape == (32, 32, 3)
     assert fresh.ask("GET", "/api/sides/own/layers/conv2/units/2/optimised.png")[2].startswith(b"\x89PNG")
