@@ -23,6 +23,10 @@ def run(options: Serve) -> None:
     if not 0 <= options.port < 1 << 16:
         raise UsageError(f"--port {options.port}: between 0 and 65535.")
     if options.export:
+        if options.teach or options.corrections:
+            raise UsageError(
+                "--export writes a copy, in which nothing is taught or marked: leave out --teach and --corrections."
+            )
         return _export(options, options.export)
     return serve(
         options.run_folder,

@@ -28,7 +28,7 @@ from fastapi import FastAPI
 from PIL import Image
 
 from alexnet.errors import UserError
-from alexnet.files.atomic import TEMPORARY_SUFFIX, faults_named
+from alexnet.files.atomic import TEMPORARY_SUFFIX, DiskFull, faults_named
 from alexnet.files.outputs import kind_of, mark
 from alexnet.see.connections import weighted_layers
 from alexnet.serve.app import create_app
@@ -38,7 +38,7 @@ from alexnet.serve.explorer import Explorer
 from alexnet.serve.guard import Access
 from alexnet.serve.open_networks import OWN
 from alexnet.serve.run_cache import Pass
-from alexnet.terminal import Progress
+from alexnet.terminal import Progress, say
 
 KIND = "site"
 SMALL, WORTH, QUALITY = 1500, 0.7, 60
@@ -408,14 +408,16 @@ def refuse_foreign_folder(out: Path) -> None:
         if not out.is_dir():
             raise UserError(f"{out}: exists and is no folder. It is not replaced: choose another --export, or move it.")
         ours = (out / PAGE).is_file() and kind_of(out / PAGE) == KIND
-        if not ours and any(out.iterdir()):
+        if any(not ours or one.name not in ENTRIES for one in out.iterdir()):
             raise UserError(
-                f"{out}: this folder holds something else than a copy of the explorer. It is not replaced: choose "
+                f"{out}: this folder holds something besides a copy of the explorer. It is not replaced: choose "
                 "another --export, or move it."
             )
 
 
 PAGE = "index.html"
+ENTRIES = (PAGE, "page", "data")
+"""What a copy consists of."""
 ANALYSES: tuple[Pass, ...] = tuple(what for what in get_args(Pass) if what != "map-umap")
 
 
@@ -451,8 +453,12 @@ def analyse(explorer: Explorer, progress: Progress) -> None:
                 break
             if what == "evolution" and not explorer.networks[side].run.folder.snapshots:
                 continue
-            with suppress(UserError):  # as without training pictures: the page says what is missing
+            try:
                 cache.compute(what, partial(progress, what))
+            except DiskFull:
+                raise
+            except UserError as fault:  # as without training pictures
+                say(f"the copy lacks {what}: {fault}")
 
 
 async def fill(copy: Copy, progress: Progress) -> None:
@@ -549,7 +555,12 @@ def write_folder(out: Path, files: Mapping[str, bytes]) -> None:
                 (fresh / name).write_bytes(data)
             if out.exists():
                 out.rename(old)
-            fresh.rename(out)
+            try:
+                fresh.rename(out)
+            except OSError:
+                with suppress(OSError):
+                    old.rename(out)
+                raise
+            shutil.rmtree(old, ignore_errors=True)
         finally:
-            for left in (fresh, old):
-                shutil.rmtree(left, ignore_errors=True)
+            shutil.rmtree(fresh, ignore_errors=True)

@@ -181,9 +181,28 @@ def test_only_a_copy_of_ours_is_replaced(copied: Path, tmp_path: Path) -> None:
     refuse_foreign_folder(tmp_path / "empty")
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "index.html").write_text("<title>mine</title>")
-    for taken in ("other", "other/index.html"):
+    shutil.copytree(copied, tmp_path / "published")
+    (tmp_path / "published" / "CNAME").write_text("www.example.org")  # of a web host, next to the copy
+    for taken in ("other", "other/index.html", "published"):
         with pytest.raises(UserError, match="not replaced"):
             refuse_foreign_folder(tmp_path / taken)
+
+
+def test_a_copy_stays_where_a_new_one_can_t_take_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "site"
+    export.write_folder(out, {"index.html": b"old"})
+    plain = Path.rename
+
+    def failing(path: Path, target: Path) -> Path:
+        if path.name.endswith(export.TEMPORARY_SUFFIX):
+            raise OSError(5, "Input/output error")
+        return plain(path, target)
+
+    monkeypatch.setattr(Path, "rename", failing)
+    with pytest.raises(UserError):
+        export.write_folder(out, {"index.html": b"new"})
+    assert (out / "index.html").read_bytes() == b"old"
+    assert [path.name for path in tmp_path.iterdir()] == ["site"]
 
 
 def test_what_stands_for_the_api_has_all_that_the_api_has() -> None:
