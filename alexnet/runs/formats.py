@@ -3,7 +3,6 @@
 Format 2 (November 2026) has learning_rate and accumulation_steps, which format 1 calls rate and accumulate.
 """
 
-import re
 from typing import Any
 
 from alexnet.files.schema import is_altered, sealed
@@ -15,7 +14,7 @@ NO_DEFAULT = (
     "net input_size epochs batch learning_rate init momentum warmup decay colour_noise mean crops rms_limit mirror "
     "table start_from frozen_features keep"
 )
-UNCHOSEN: dict[str, Any] = dict.fromkeys(re.findall(r"\w+", NO_DEFAULT)) | {
+UNCHOSEN: dict[str, Any] = dict.fromkeys(NO_DEFAULT.split()) | {
     "recipe": "paper",
     "width": 1.0,
     "patience": 5,
@@ -38,7 +37,7 @@ UNCHOSEN: dict[str, Any] = dict.fromkeys(re.findall(r"\w+", NO_DEFAULT)) | {
     "gradients": "same",
     "timeout": 600.0,
 }
-"""The options of a training run that nobody chose, for runs that don't say which were chosen."""
+"""The defaults of the training options, for runs that don't say which options were chosen."""
 
 
 def current_names(table: Any) -> Any:

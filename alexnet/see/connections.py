@@ -3,8 +3,6 @@
 C channels of a layer · M channels of the layer below · k side of a filter.
 """
 
-from collections.abc import Callable
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -20,25 +18,16 @@ def weighted_layers(network: Network) -> list[Layer]:
     return [layer for layer in network.computable_layers if isinstance(layer.row, Weighted)]
 
 
-def connection_strengths(network: Network, name: str) -> Float[Tensor, "C M"]:
-    """For each channel the length of its weights to each channel below (of the picture: to red, green and blue); 0 for
-    those in a column that it does not read. Raises UserError for a layer without shared or dense weights."""
-    return _by_channel(network, name, lambda weights: weights.norm(dim=2))
-
-
 def connection_sums(network: Network, name: str) -> Float[Tensor, "C M"]:
-    """The same, but the sum of these weights, with its sign: what a channel below adds if it is 1 everywhere. Between
-    single units it is the weight itself."""
-    return _by_channel(network, name, lambda weights: weights.sum(dim=2))
-
-
-def _by_channel(network: Network, name: str, reduce: Callable[[Tensor], Tensor]) -> Float[Tensor, "C M"]:
+    """For each channel the sum of its weights to each channel below (of the picture: to red, green and blue): what a
+    map below that is 1 everywhere adds; 0 for those in a column that it does not read. Between single units it is the
+    weight itself. Raises UserError for a layer without shared or dense weights."""
     layer = network.layer(name)
     if not isinstance(layer.row, Conv | Dense):
         raise UserError(f"{name}: its weights join no channels (convolutions and fully connected layers do).")
     weight = network.get_parameter(f"{name}.weight").detach().float().cpu()
     positions = layer.row.kernel**2 if isinstance(layer.row, Conv) else layer.entering.side**2
-    reduced = reduce(weight.reshape(len(weight), -1, positions))  # (C, the channels that one reads)
+    reduced = weight.reshape(len(weight), -1, positions).sum(dim=2)  # (C, the channels that one reads)
     if reduced.shape[1] == layer.entering.maps:
         return reduced
     width = layer.entering.maps // layer.columns

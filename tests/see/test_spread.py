@@ -12,7 +12,7 @@ from alexnet.errors import UserError
 from alexnet.measure.run import Run
 from alexnet.nets.network import build
 from alexnet.see.activation_statistics import ActivationStatistics, measure_activations
-from alexnet.see.connections import connection_strengths, filters_of, weighted_layers
+from alexnet.see.connections import connection_sums, filters_of, weighted_layers
 
 
 def test_the_peaks_are_those_of_each_picture_alone(run: Run, store: Store, tmp_path: Path) -> None:
@@ -39,14 +39,15 @@ def test_the_peaks_are_those_of_each_picture_alone(run: Run, store: Store, tmp_p
 
 
 @pytest.mark.parametrize("name", ["toy", "alexnet", "alexnet-4col", "alexnet-half"])
-def test_strengths_are_what_one_channel_below_can_do(name: str) -> None:
-    """A unit's strengths hold all of its weights; it hears a map if, and only if, changing the map changes it."""
+def test_sums_are_what_one_channel_below_adds(name: str) -> None:
+    """A unit's sums hold all of its weights; it reads a map if, and only if, changing the map changes it, and a map of
+    ones adds the sum where the whole window is inside."""
     network = small(name, classes=8)
     for layer in weighted_layers(network):
-        found = connection_strengths(network, layer.row.name)
+        found = connection_sums(network, layer.row.name)
         assert found.shape == (layer.leaving.maps, layer.entering.maps)
         weight = network.get_parameter(f"{layer.row.name}.weight")
-        assert found.square().sum(dim=1) == pytest.approx(weight.detach().flatten(1).square().sum(dim=1), rel=1e-4)
+        assert torch.allclose(found.sum(dim=1), weight.detach().flatten(1).sum(dim=1), rtol=1e-4, atol=1e-5)
         picture = torch.zeros(1, layer.entering.maps, layer.entering.side, layer.entering.side)
         module = network.get_submodule(layer.row.name)
         silent = module(picture)
@@ -54,7 +55,12 @@ def test_strengths_are_what_one_channel_below_can_do(name: str) -> None:
             changed = picture.clone()
             changed[:, below] = 1 + torch.arange(layer.entering.side**2).reshape(layer.entering.side, -1) % 7
             moved = (module(changed) - silent)[0].abs().reshape(layer.leaving.maps, -1).amax(dim=1)
-            assert torch.equal(moved > 1e-9, found[:, below] > 0), (layer.row.name, below)
+            assert torch.equal(moved > 1e-9, found[:, below] != 0), (layer.row.name, below)
+            ones = picture.clone()
+            ones[:, below] = 1
+            added = (module(ones) - silent)[0].reshape(layer.leaving.maps, -1)
+            middle = added.unflatten(1, (layer.leaving.side,) * 2)[:, layer.leaving.side // 2, layer.leaving.side // 2]
+            assert torch.allclose(middle, found[:, below], rtol=1e-3, atol=1e-5), (layer.row.name, below)
 
 
 def test_filters_are_the_weights_and_dense_layers_have_none() -> None:

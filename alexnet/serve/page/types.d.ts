@@ -80,8 +80,7 @@ interface Network {
   rows: Row[];
 }
 
-/** Any row of the table, with the constants of its formula. */
-interface Row {
+interface Shape {
   name: string;
   row: string;
   kind: string;
@@ -89,18 +88,15 @@ interface Row {
   side: number;
   entering: { maps: number; side: number };
   columns: number;
+}
+
+/** Any row of the table, with the constants of its formula. */
+interface Row extends Shape {
   constants: Record<string, any>;
 }
 
-interface Layer {
-  name: string;
-  row: string;
-  kind: string;
-  maps: number;
-  side: number;
-  entering: { maps: number; side: number };
+interface Layer extends Shape {
   kernel: number | null;
-  columns: number;
   reads: number[][];
   parameters: number;
   macs: number;
