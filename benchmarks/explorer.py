@@ -3,7 +3,8 @@ its own; a browser and thirty people come to it. Prints a table of figures besid
 
 Alone, and while one other person looks at something else: how long after a photograph is given it is seen, the answer,
 maps, and the coarse positions of an occlusion map. Thirty people: each gives a photograph at the same moment and wants
-all of that, waiting as the page does where the explorer refuses for want of room. A loaded machine is called so.
+all of that, waiting as the page does where the explorer refuses because its queue is full. A loaded
+machine is called so.
 """
 
 import argparse
@@ -106,7 +107,7 @@ def full_size(address: str) -> bool:
 
 
 def patiently(site: Site, method: str, path: str, body: bytes | None = None, told: list[int] | None = None) -> bytes:
-    """As page/api.js does: refused for want of room, it waits and asks again. `told` counts the refusals."""
+    """As page/api.js does: if the queue is full, it waits and asks again. `told` counts the refusals."""
     while True:
         site.connection.request(method, path, body)
         answer = site.connection.getresponse()

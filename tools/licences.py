@@ -49,7 +49,7 @@ ImageNet's class names in the package (`alexnet/weights/imagenet_classes.txt`: w
 [WordNet licence](https://wordnet.princeton.edu/license-and-commercial-use), in the order of Caffe's list.
 
 The explorer's font (`alexnet/serve/page/source-sans-3.woff2`) is Adobe's Source Sans 3,
-under the SIL Open Font License 1.1 (`OFL.txt` beside it).
+under the SIL Open Font License 1.1 (`OFL.txt`, next to the font).
 
 | package | licence | for | |
 |---|---|---|---|

@@ -522,7 +522,7 @@ struct Tiles {
     int64_t pictures, height, width, maps, before, groups, rows, columns, size, step, threads;
 
     // Calls body(top, left, place, map, at, count) for up to kLanes maps of each tile: the tile's corner in the picture,
-    // where that lies in memory, the first map's number, where the tile's first place lies among all tiles, maps left.
+    // its offset in memory, the first map's number, the offset of the tile's first place among all tiles, maps left.
     template <class Body>
     void each(const Body& body) const {
         const long of_group = maps / groups, all = pictures * rows * columns;

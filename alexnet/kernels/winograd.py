@@ -3,7 +3,8 @@
 A map is cut into tiles. The outputs of a tile and a filter count as coefficients of two polynomials: their values at
 seven or eight places are multiplied (for each place of a tile a matrix product over the maps), and the product's
 coefficients found again. In float32 that is exact to 1e-5 of the largest value, where an ordinary convolution is to
-1e-6. So it is done only inside `in_use()`: where many pictures meet the same filters and nobody compares bits.
+1e-6. So it is done only inside `in_use()`: where many pictures meet the same filters, and results need not be equal to
+the bit.
 
 B pictures · C maps, I those that enter, O those that leave · H, W rows and columns · T tiles · G groups · F places of a
 tile.

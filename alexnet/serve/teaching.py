@@ -2,7 +2,7 @@
 
     FOLDER/pictures/CLASS/000012.jpg   a picture collected here; the folder is one that `alexnet train` takes
     FOLDER/removed/CLASS/000012.jpg    a picture that was removed
-    FOLDER/runs/NAME                   a run, with NAME.store and NAME.log beside it
+    FOLDER/runs/NAME                   a run, next to its NAME.store and NAME.log
 
 Nothing is written elsewhere. A client's name becomes a folder's only if `folder_name` lets it pass; pictures, classes
 and runs are looked up among those that are there. A training is a process of its own, `alexnet train`: the explorer

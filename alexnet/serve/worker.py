@@ -1,7 +1,7 @@
 """The one thread that uses networks. Other threads submit tasks to it, see their place in the queue, and may cancel.
 
 The queue is sorted by urgency: first answers, then maps, then what takes several steps, then passes over a store. After
-every step the most urgent task is next, whoever asked for it, so that nobody's first answer waits for another's
+every step the most urgent task is next, no matter who asked for it, so that no first answer waits for another person's
 occlusion map. A request for what is already queued or running joins that task. A task without listeners is dropped, or
 stopped at its next step.
 """
@@ -92,7 +92,7 @@ class Task:
         self.check()
 
     def check(self) -> None:
-        """Raises Cancelled if nobody waits for it any more."""
+        """Raises Cancelled if no listener is left."""
         if not self.listeners:
             raise Cancelled("the request was cancelled")
 

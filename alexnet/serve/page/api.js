@@ -6,7 +6,7 @@ import { whole } from "./text.js";
 const AGAIN = 2; // seconds
 const GONE =
   "The explorer does not answer: it was stopped, or the connection is interrupted. " +
-  "This page goes on by itself once it answers again.";
+  "This page continues by itself once it answers again.";
 
 /** @param {string} path */
 export const address = (path) => new URL(path, document.baseURI).href;
@@ -29,7 +29,7 @@ export async function post(path, body = null, signal) {
  * be reached.
  * @param {string} path
  * @param {RequestInit} options
- * @param {(place: { before: number }) => void} [place] is told how many come before this one
+ * @param {(place: { before: number }) => void} [place] gets the number of requests before this one
  */
 async function patient(path, options, place) {
   for (;;) {
@@ -85,7 +85,7 @@ async function reason(response) {
 
 /**
  * Have something computed, and follow its progress. Resolves to the result; throws Refused with the server's words.
- * Aborting the signal cancels the computation too. Where the explorer refused it for want of room, or the connection
+ * Aborting the signal cancels the computation too. Where the explorer's queue was full, or the connection
  * broke, it is asked for again, and parts come again.
  * @param {string} path
  * @param {Listeners} listeners

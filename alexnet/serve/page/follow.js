@@ -162,7 +162,7 @@ class Followed {
     return withIncoming(this.path.steps[n], [], this.values[n - 1]);
   }
 
-  // ── going on ────────────────────────────────────────────────────────────────────────────────
+  // ── next steps ────────────────────────────────────────────────────────────────────────────────
 
   /** @param {number} n */
   goTo(n) {
@@ -182,7 +182,7 @@ class Followed {
     const to =
       here < this.path.steps.length && unit.layer === this.path.steps[here + 1]?.layer ? here + 1 : here - 1;
     const up = to > here;
-    // The path goes on from here to the one side; on the other it stays as it is.
+    // The path changes to one side of this step; on the other it stays as it is.
     if (up ? anchor > here : anchor < here) this.anchor = unitName(this.path.steps[here]);
     const kept = this.via.filter((one) => (up ? row(one) >= 0 && row(one) < to : row(one) > to));
     this.via = [...kept, unitName(unit)];

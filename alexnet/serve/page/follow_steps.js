@@ -501,14 +501,14 @@ function place(values) {
 function poolWords({ step }, winner, values) {
   const size = `${values.length} × ${values.length}`;
   const clipped = values.flat().includes(null) ? " Beyond the map's edge nothing is read." : "";
-  if (!winner) return `The mean of a window of ${size} of its own map goes on.${clipped}`;
+  if (!winner) return `The output is the mean of a window of ${size} of its own map.${clipped}`;
   const [row, column] = [step.top + winner[0], step.left + winner[1]];
   const ours = winner[0] === step.from[1] && winner[1] === step.from[2];
   const mine = ours
     ? "It is the number that we follow."
-    : "The number that we followed is not the largest of this window: here another one goes on in its place.";
+    : "The number that we followed is not the largest of this window: the output is another one.";
   return (
-    `The largest of a window of ${size} of its own map goes on, the others are dropped. ` +
+    `The output is the largest value of a window of ${size} of its own map; the others are dropped. ` +
     `The switch: row ${row}, column ${column} of ${step.below.name} won. ${mine}${clipped}`
   );
 }
@@ -522,7 +522,7 @@ function nonLinearity({ step, edits, value }) {
     relu:
       x > 0
         ? "It is positive, so it passes unchanged."
-        : "It is not positive, so 0 goes on: for this picture the unit is silent here.",
+        : "It is not positive, so the output is 0: for this picture the unit is silent here.",
     tanh: "It is squeezed between −1 and 1.",
     sigmoid: "It is squeezed between 0 and 1.",
   }[step.rule ?? ""];

@@ -84,5 +84,5 @@ function mainPlace(values, side) {
   const total = sums.reduce((a, b) => a + b, 0);
   if (!total) return "Nothing here speaks for it";
   const most = sums.indexOf(Math.max(...sums));
-  return `Of what speaks for it, ${Math.round((100 * sums[most]) / total)} % lies in the ninth at the ${NINTHS[most]}`;
+  return `Of what speaks for it, ${Math.round((100 * sums[most]) / total)} % is in the ninth at the ${NINTHS[most]}`;
 }

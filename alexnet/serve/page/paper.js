@@ -73,14 +73,15 @@ const PASSAGES = {
   max: {
     where: "[A] §3.4",
     words:
-      "The largest value of a window goes on. Where it stood is the switch, which the deconvnet of [Z] §2.1 needs. " +
+      "The output is the largest value of a window. Where it stood is the switch, which the deconvnet " +
+      "of [Z] §2.1 needs. " +
       "In [A] the windows are 3 wide and 2 apart, so they overlap.",
     quote: "If we set s < z, we obtain overlapping pooling.",
     code: KERNELS,
   },
   average: {
     where: "the 2012 code (cuda-convnet)",
-    words: "The mean of a window goes on. [A] itself takes the maximum.",
+    words: "The output is the mean of a window. [A] itself takes the maximum.",
     code: LAYERS,
   },
   BatchNorm: {

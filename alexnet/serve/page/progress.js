@@ -16,7 +16,7 @@ export function progressLine(what) {
       (words.textContent = before ? `${what}: ${whole(before)} before you` : `${what} …`),
     progress: ({ done, total, seconds_left, step }) => {
       if (done || total > 1) bar.value = done / total;
-      else bar.removeAttribute("value"); // nobody knows how much is done
+      else bar.removeAttribute("value"); // it is unknown how much is done
       const left = seconds_left ? `, ${duration(seconds_left)} left` : "";
       const name = step ? `${what}, ${step}` : what;
       words.textContent = total > 1 ? `${name}: ${whole(done)} of ${whole(total)}${left}` : `${name} …`;

@@ -218,7 +218,7 @@ export function classes(taught, signal) {
 }
 
 /**
- * The pictures in what was dropped; each belongs to the folder that it lies in.
+ * The pictures in what was dropped; each belongs to the class of its folder.
  * @param {FileSystemEntry|null} entry
  * @param {string} folder
  * @returns {Promise<Found[]>}

@@ -74,7 +74,7 @@ export const STOPS = [
   {
     name: "relu",
     short: "ReLU",
-    title: "Only what is positive goes on",
+    title: "Only positive values pass",
     where: "[A] §3.1",
     pictured: true,
     make: relu,
@@ -223,7 +223,7 @@ async function relu(here) {
     words:
       "What a kernel has summed up may be negative. A rectified linear unit (ReLU) lets only the positive " +
       "part through. " +
-      "It is as simple as that, and it never saturates: a large sum stays large, so that learning goes on. " +
+      "It is as simple as that, and it never saturates: a large sum stays large, and its gradient does not vanish. " +
       "With ReLUs a " +
       "network of [A] reached 25 % training error six times faster than with tanh, the habit of the time.",
     formula: written("f(x) = max(0, x)"),
@@ -244,7 +244,7 @@ async function norm(here) {
     words:
       "At each place of the picture the maps compete: a unit is divided by a power of what its neighbours " +
       "found there, " +
-      "so that a strong one dampens those beside it, as nerve cells do. In [A] this lowered the top-1 error by " +
+      "so that a strong one dampens its neighbours, as nerve cells do. In [A] this lowered the top-1 error by " +
       "1.4 percentage points. Later networks dropped it for batch normalisation.",
     formula: written(
       `b_i = a_i / (${k} + ${scale} · Σ_j a_j^2)^{${beta}}, the sum over the ${size} maps around map i`,

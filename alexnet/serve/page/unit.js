@@ -140,7 +140,7 @@ function patches(run, ranked, api) {
   return h("ol", { class: "patches" }, ranked.map(tile));
 }
 
-/** Pictures that are being made: each goes on when the page is made again. @type {Map<string, Element>} */
+/** Pictures that are being optimised: each continues when the page is drawn again. @type {Map<string, Element>} */
 const making = new Map();
 
 /** @param {string} path */
